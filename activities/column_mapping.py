@@ -1,0 +1,18 @@
+from temporalio import activity
+
+from stafett.column_mapper.stage import ColumnMapping
+from stafett.domain.export_job import ExportJob, StageReceipt
+from stafett.domain.export_status import ExportStatus
+from stafett.export_stages import ExportStages
+
+
+class ColumnMappingActivities:
+    """The requirements' ``bufdir-column-mapper``."""
+
+    def __init__(self, stages: ExportStages, mapping: ColumnMapping) -> None:
+        self._stages = stages
+        self._mapping = mapping
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def map_columns(self, job: ExportJob) -> StageReceipt:
+        return self._stages.perform(job, ExportStatus.MAPPING_COLUMNS, self._mapping)

@@ -1,0 +1,83 @@
+"""What holds for every activity: it is alive as long as its process is, and its errors tell nothing they must not."""
+
+import asyncio
+import contextlib
+from typing import Any, NoReturn
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+from urllib3.exceptions import HTTPError
+
+from stafett.domain.errors import ExportError, StafettError, StaleAttemptError
+from stafett.telemetry import whence
+
+_BEATS_A_TIMEOUT = 4
+_TRIES_OF_A_SURPRISE = 5  # a server that is away is waited for; our own mistakes do not go away
+_log = structlog.get_logger("stafett.activities")
+
+
+def stop_when_cancelled() -> None:
+    """End the running activity if somebody asked for it."""
+    if activity.in_activity() and activity.is_cancelled():
+        raise CancelledError("the activity was cancelled")
+
+
+class EveryActivity(Interceptor):
+    """The worker's one interceptor."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
+        return _Inbound(next)
+
+
+class _Inbound(ActivityInboundInterceptor):
+    _outbound: ActivityOutboundInterceptor
+
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        self._outbound = outbound
+        super().init(outbound)
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        beating = asyncio.create_task(self._beat())
+        try:
+            return await super().execute_activity(input)
+        except Exception as error:  # noqa: BLE001 - every one of them is translated, none is swallowed
+            _translate(error)
+        finally:
+            beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beating
+
+    async def _beat(self) -> None:
+        """Heartbeat from the loop: a thread deep in a library cannot, and need not."""
+        timeout = activity.info().heartbeat_timeout
+        while timeout:
+            self._outbound.heartbeat()
+            await asyncio.sleep(timeout.total_seconds() / _BEATS_A_TIMEOUT)
+
+
+def _translate(error: Exception) -> NoReturn:
+    """Domain errors by their code; of others only the kind: their texts may quote rows."""
+    match error:
+        case CancelledError() | ApplicationError():
+            raise error
+        case ExportError():
+            raise ApplicationError(str(error), type=error.code, non_retryable=True) from None
+        case StaleAttemptError():
+            raise ApplicationError(str(error), type="stale_attempt", non_retryable=True) from None
+        case StafettError() | OSError() | HTTPError():
+            raise ApplicationError(
+                str(error) if isinstance(error, StafettError) else "A connection failed.", type=type(error).__name__
+            ) from None
+        case _:
+            _log.warning(
+                "activity_failed", activity=activity.info().activity_type, error=type(error).__name__, at=whence(error)
+            )
+            hopeless = activity.info().attempt >= _TRIES_OF_A_SURPRISE
+            raise ApplicationError("An unexpected error.", type=type(error).__name__, non_retryable=hopeless) from None

@@ -1,0 +1,79 @@
+"""The gateway: every dependency of every handler is put together here, and nowhere else."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from api import problems
+from api.auth import TokenVerifier
+from api.dependencies import Services
+from api.middleware import EveryRequest
+from api.routes import bufdir_exports, health
+from api.starting import JobStarter
+from stafett import __version__
+from stafett.database.session import Database
+from stafett.export_jobs import ExportJobs
+from stafett.file_storage import FileStorage
+from stafett.settings import Settings, require
+from stafett.temporal import connect
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it comes up whatever is away, and says so under ``/readyz``."""
+    database = Database(
+        require(settings.database.api_url, "STAFETT_DATABASE__API_URL"), pool_size=settings.database.pool_size
+    )
+
+    verifier = TokenVerifier(settings.auth)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        temporal = await connect(settings.temporal, lazy=True)
+        starter = JobStarter(temporal, settings.temporal.task_queue)
+        app.state.services = Services(
+            database=database,
+            storage=FileStorage(settings.s3),
+            temporal=temporal,
+            verifier=verifier,
+            jobs=ExportJobs(database),
+            starter=starter,
+        )
+        promises = asyncio.create_task(starter.keep_promises())
+        yield
+        promises.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await promises
+        database.close()
+
+    app = FastAPI(
+        title="Stafett",
+        version=__version__,
+        summary="Bufdir reporting for Norwegian peer-support organisations.",
+        lifespan=lifespan,
+        responses={"default": {"model": problems.Problem, "description": "A problem (RFC 9457)"}},
+        strict_content_type=False,
+    )
+    problems.install(app)
+    app.add_middleware(EveryRequest)
+    v1 = APIRouter(prefix="/api/v1")
+    v1.include_router(bufdir_exports.router)
+    app.include_router(v1)
+    app.include_router(health.router)
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Answer until SIGINT or SIGTERM."""
+    uvicorn.run(
+        create_app(settings),
+        host=settings.api.host,
+        port=settings.api.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )

@@ -1,0 +1,66 @@
+"""What holds for every request: an id to follow it by, headers that keep browsers careful, a limit on bodies."""
+
+import re
+import time
+from http import HTTPStatus
+from uuid import uuid4
+
+import structlog
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Refusal, answer
+
+MOST_BYTES = 8 * 1024 * 1024
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_log = structlog.get_logger("stafett.api")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class EveryRequest:
+    """Plain ASGI: nothing here reads or buffers a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given, started, status = Headers(scope=scope), time.perf_counter(), 0
+        request_id = scope["request_id"] = _request_id(given)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+
+        async def labelled(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if _too_large(given):
+            refusal = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
+            await answer(Request(scope), refusal)(scope, receive, labelled)
+        else:
+            await self._app(scope, receive, labelled)
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+        _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+
+
+def _request_id(headers: Headers) -> str:
+    wished = headers.get("x-request-id", "")
+    return wished if _SAFE_ID.fullmatch(wished) else uuid4().hex
+
+
+def _too_large(headers: Headers) -> bool:
+    length = headers.get("content-length", "0")
+    return length.isdecimal() and int(length) > MOST_BYTES

@@ -1,0 +1,144 @@
+"""Errors as RFC 9457 problems: one table, one shape, no personal data, no stack trace, no SQL."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from stafett.domain.errors import (
+    KeyReusedError,
+    NotAvailableYetError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServiceAwayError,
+    StafettError,
+    UnauthenticatedError,
+)
+from stafett.domain.frozen import Frozen
+from stafett.telemetry import whence
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER_SECONDS = 5
+_INVALID, _SURPRISE = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
+_log = structlog.get_logger("stafett.api")
+
+_ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
+    UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
+    PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
+    NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
+    KeyReusedError: (_INVALID, "idempotency_key_reused"),
+    NotAvailableYetError: (_INVALID, "not_available_yet"),
+    ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
+}
+_CODES = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+}
+
+
+class FieldError(Frozen):
+    """One field that is wrong, and where it stands in the body."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(Frozen):
+    """What every error looks like."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    retryable: bool
+    trace_id: str
+    errors: tuple[FieldError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What is to be said no to, and why."""
+
+    status: HTTPStatus
+    code: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def answer(request: Request, refusal: Refusal) -> JSONResponse:
+    """The one way in which this gateway says no."""
+    is_away, headers = refusal.status is HTTPStatus.SERVICE_UNAVAILABLE, dict(refusal.headers)
+    problem = Problem(
+        type=f"urn:stafett:problem:{refusal.code}",
+        title=refusal.status.phrase,
+        status=refusal.status,
+        detail=refusal.detail,
+        instance=request.url.path,
+        code=refusal.code,
+        retryable=is_away,
+        trace_id=request.scope.get("request_id", ""),
+        errors=refusal.errors,
+    )
+    if refusal.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if is_away:
+        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    return JSONResponse(problem.model_dump(mode="json"), refusal.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of this application answered in the same way."""
+
+    @app.exception_handler(StafettError)
+    async def ours(request: Request, error: StafettError) -> JSONResponse:
+        status, code = _ANSWERS.get(type(error), (_SURPRISE, "internal"))
+        if status is _SURPRISE:
+            return await surprise(request, error)
+        return answer(request, Refusal(status, code, str(error)))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = tuple(_field_error(fault) for fault in error.errors())
+        return answer(request, Refusal(_INVALID, "invalid_request", "The request is not valid.", errors=faults))
+
+    @app.exception_handler(HTTPException)
+    async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        code = _CODES.get(status, "bad_request")
+        detail = status.description or status.phrase
+        return answer(request, Refusal(status, code, detail, headers=error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def surprise(request: Request, error: Exception) -> JSONResponse:
+        _log.error("request_failed", error=type(error).__name__, at=whence(error), path=request.url.path)
+        return answer(request, Refusal(_SURPRISE, "internal", "Something went wrong on our side."))
+
+
+def _field_error(fault: dict[str, Any]) -> FieldError:
+    """Where and what, never the value itself."""
+    return FieldError(
+        pointer=_pointer(fault["loc"]), code=fault["type"], detail=fault["msg"].removeprefix("Value error, ")
+    )
+
+
+def _pointer(place: Sequence[str | int]) -> str:
+    source, *path = place
+    steps = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path if not _is_union_arm(step))
+    return steps if source == "body" else f"{source}:{steps.removeprefix('/')}"
+
+
+def _is_union_arm(step: str | int) -> bool:
+    """Pydantic names the tried alternative inside the path, as ``datetime`` or ``function-before[…]``."""
+    return isinstance(step, str) and ("[" in step or step in {"date", "datetime"})

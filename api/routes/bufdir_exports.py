@@ -1,0 +1,92 @@
+"""``/bufdir-exports``: each handler parses, asks one thing, answers."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.dependencies import CallerOf, Given, Services, json_only
+from api.paging import position_of, token_after
+from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
+from stafett.database.tables import Export
+from stafett.domain.errors import NotAvailableYetError
+from stafett.domain.export import ExportFormat
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.membership import Caller
+from stafett.export_jobs import ExportFilter, job_of
+
+router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"])
+_POLL_SECONDS = "1"
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[Depends(json_only)])
+async def start(
+    body: ExportStart,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> ExportResource:
+    """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
+    if body.export_format is ExportFormat.XLSX or body.include_attachments:
+        raise NotAvailableYetError("This version exports csv without attachments.")
+    accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
+    if accepted.is_new:
+        await given.starter.start(job_of(accepted.export))
+    response.headers["Location"] = f"{request.url.path}/{accepted.export.id}"
+    return await run_in_threadpool(_answer, given, caller, accepted.export.id, response)
+
+
+@router.get("/{export_id}", operation_id="get_export")
+def get(
+    export_id: UUID,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> ExportResource | None:
+    """One export, whatever became of it."""
+    resource = _answer(given, caller, export_id, response)
+    if if_none_match is not None and response.headers["ETag"] in (tag.strip() for tag in if_none_match.split(",")):
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        return None
+    return resource
+
+
+@router.get("", operation_id="list_exports")
+def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
+    """The exports the caller may see, newest first."""
+    after = position_of(wanted.page_token) if wanted.page_token else None
+    filters = ExportFilter(after=after, **wanted.model_dump(exclude={"page_token"}))
+    found = given.jobs.list(caller, filters)
+    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
+    return ExportPage(
+        items=tuple(ExportListed.of(export) for export in shown),
+        next_page_token=token_after((shown[-1].created_at, shown[-1].id)) if more else None,
+    )
+
+
+def _answer(given: Services, caller: Caller, export_id: UUID, response: Response) -> ExportResource:
+    export, attempts = given.jobs.find(caller, export_id)
+    response.headers["ETag"] = f'"{export.edits}-{export.changes}"'
+    if not export.status.is_final:
+        response.headers["Retry-After"] = _POLL_SECONDS
+    link = _link(given, caller, export)
+    if link:
+        response.headers["Cache-Control"] = "no-store"
+    return ExportResource.whole(export, attempts, link)
+
+
+def _link(given: Services, caller: Caller, export: Export) -> tuple[str, datetime] | None:
+    """Only for a report whose audit stands, and only to somebody who may download it now."""
+    if (
+        export.status is not ExportStatus.COMPLETED
+        or export.file is None
+        or not caller.may_download_from(export.org_id)
+    ):
+        return None
+    return given.storage.link(export.file["key"], export.file["name"], datetime.now(UTC))

@@ -1,0 +1,142 @@
+"""What goes over the wire: the resources of the contract, built from rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from stafett.database.tables import Export, ExportAttempt
+from stafett.domain.export import (
+    CsvProfile,
+    ExportCounts,
+    ExportFormat,
+    ExportParameters,
+    ExportRequest,
+    Locale,
+    OrgId,
+    PartialFailureReport,
+)
+from stafett.domain.export_outputs import MappingVersion
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.domain.reporting_period import ReportingPeriod
+
+
+class _Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ExportStart(ExportParameters):
+    """The body that starts an export."""
+
+    org_id: OrgId
+    requesting_user_id: UUID | None = Field(None, description="The token's user; any other is refused.")
+
+    def request(self, caller: Caller) -> ExportRequest:
+        fields = self.model_dump() | {"requesting_user_id": self.requesting_user_id or caller.user_id}
+        return ExportRequest.model_validate(fields)
+
+
+class ExportQuery(Frozen):
+    """Which exports a list shows."""
+
+    org_id: OrgId | None = None
+    status: ExportStatus | None = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    page_size: int = Field(50, ge=1, le=200)
+    page_token: str | None = None
+
+
+class Progress(_Resource):
+    stage: ExportStatus
+    done: int
+    total: int
+    waiting_for: str | None
+    updated_at: AwareDatetime
+
+
+class File(_Resource):
+    name: str
+    mime_type: str
+    size_bytes: int
+    sha256: str
+    content_sha256: str
+
+
+class JobError(_Resource):
+    code: ExportErrorCode
+    message: str
+    retryable: bool
+
+
+class Attempt(_Resource):
+    number: int
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    outcome: str | None
+    resumed_from: ExportStatus | None
+    stages_reused: tuple[ExportStatus, ...]
+
+
+class ExportListed(_Resource):
+    """An export as lists show it: everything but its link, its attempts and its partial failures."""
+
+    id: UUID
+    org_id: str
+    requested_by: UUID
+    reporting_period: ReportingPeriod
+    export_format: ExportFormat
+    locale: Locale
+    include_attachments: bool
+    fail_on_empty: bool
+    csv_profile: CsvProfile
+    status: ExportStatus
+    progress: Progress | None
+    row_count: int | None
+    counts: ExportCounts | None
+    warnings: tuple[dict[str, str], ...]
+    file: File | None
+    audit_id: UUID
+    report_id: UUID | None = None
+    mapping: MappingVersion | None
+    partial_failure_count: int
+    error: JobError | None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    completed_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, export: Export, **more: object) -> Self:
+        counts = ExportCounts.model_validate(export.counts) if export.counts else None
+        finished = export.status in {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
+        shown = export.model_dump() | export.parameters | more
+        shown["row_count"] = (counts.written if counts else 0) if finished else None
+        # The file is there for people once its audit stands, and not before.
+        shown["file"] = export.file if export.status is ExportStatus.COMPLETED else None
+        return cls.model_validate(shown)
+
+
+class ExportResource(ExportListed):
+    """An export in full."""
+
+    partial_failures: tuple[PartialFailureReport, ...]
+    attempts: tuple[Attempt, ...]
+    download_url: str | None = None
+    download_url_expires_at: AwareDatetime | None = None
+
+    @classmethod
+    def whole(cls, export: Export, attempts: Sequence[ExportAttempt], link: tuple[str, datetime] | None = None) -> Self:
+        url, expires_at = link or (None, None)
+        tried = [attempt.model_dump() for attempt in attempts]
+        return cls.of(export, attempts=tried, download_url=url, download_url_expires_at=expires_at)
+
+
+class ExportPage(_Resource):
+    """One page of a list, newest first."""
+
+    items: tuple[ExportListed, ...]
+    next_page_token: str | None = None

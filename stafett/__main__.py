@@ -1,0 +1,3 @@
+from stafett.cli import run
+
+run()

@@ -1,0 +1,35 @@
+"""The one program, ``stafett``: 0 done, 1 could not, 2 asked wrongly, 3 the job ended without a file."""
+
+import os
+import sys
+from typing import NoReturn
+
+from stafett.domain.errors import StafettError
+
+
+def run() -> NoReturn:
+    """Run the command line, and leave without waiting for threads that libraries left behind."""
+    try:
+        from stafett.cli.commands import app
+
+        code = app(standalone_mode=False) or 0
+    except StafettError as error:
+        code = _say(str(error), 1)
+    except KeyboardInterrupt:
+        code = _say("Interrupted.", 130)
+    except ModuleNotFoundError as error:
+        code = _say(f"{error.name} is not installed here; run `make setup`.", 1)
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        code = getattr(error, "exit_code", 2)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"stafett: {sentence}", file=sys.stderr)  # noqa: T201 - this is where people are spoken to
+    return code

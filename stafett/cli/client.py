@@ -1,0 +1,108 @@
+"""A client of the API, as any other program could be one."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from stafett.cli.data import development_token
+from stafett.domain.errors import SettingsError, StafettError
+
+Json = dict[str, Any]
+_BLOCK = 256 * 1024
+
+
+class ApiError(StafettError):
+    """The API said no, in its own words."""
+
+
+class Api:
+    """Requests on behalf of one user; every refusal becomes one sentence."""
+
+    def __init__(self, url: str, token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=30)
+        self._url = url
+
+    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Json:
+        return self._ask("GET", path, params=dict(query or {}))
+
+    def post(self, path: str, body: Json, *, key: str | None = None) -> Json:
+        return self._ask("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
+
+    def download(self, url: str, target: Path, sha256: str, progress: Callable[[int], None]) -> None:
+        """To a neighbour first: what bears the name is whole and is the right file, or is not there."""
+        unfinished, found = target.with_name(target.name + ".part"), hashlib.sha256()
+        try:
+            with (
+                _reached("the storage"),
+                httpx.stream("GET", url, timeout=60) as response,
+                unfinished.open("wb") as file,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise ApiError(f"The storage answered {response.status_code} instead of the file.")
+                for block in response.iter_bytes(_BLOCK):
+                    found.update(block)
+                    file.write(block)
+                    progress(len(block))
+            if found.hexdigest() != sha256:
+                raise ApiError("What came is not the file that was exported: its SHA-256 differs.")
+            unfinished.replace(target)
+        except OSError as error:
+            raise ApiError(f"{target} cannot be written: {error.strerror}.") from None
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _ask(self, method: str, path: str, **given: Any) -> Json:
+        with _reached(f"the API at {self._url}"):
+            response = self._http.request(method, path, **given)
+        if response.is_success:
+            answer: Json = response.json()
+            return answer
+        raise ApiError(_sentence(response))
+
+
+@contextmanager
+def _reached(what: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TransportError:
+        raise ApiError(f"{what[0].upper()}{what[1:]} cannot be reached; is it running?") from None
+
+
+def _sentence(response: httpx.Response) -> str:
+    try:
+        problem = response.json()
+        fields = "".join(f" {fault['pointer']}: {fault['detail']}." for fault in problem.get("errors", ()))
+        return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
+    except (ValueError, KeyError, TypeError):
+        return f"The API answered {response.status_code} with something that is no problem document."
+
+
+def connect(data_dir: Path | None, user: str | None, org: str | None) -> Api:
+    """The API of a development stack, as one of its users; or the one that the environment names."""
+    if data_dir is None:
+        url, token = os.environ.get("STAFETT_API_URL"), os.environ.get("STAFETT_TOKEN")
+        if not url or not token:
+            raise SettingsError(
+                "Say which API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN."
+            )
+        return Api(url, token)
+    from stafett.devstack import read_stack
+
+    stack = read_stack(data_dir)
+    if token := os.environ.get("STAFETT_TOKEN"):
+        return Api(stack.api_url, token)
+    user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")
+    role = user.partition("@")[0]
+    return Api(stack.api_url, development_token(data_dir, user, org or _org_of(user), role))
+
+
+def _org_of(user: str) -> str | None:
+    """Development users carry their organisation in their address; the operator belongs to none."""
+    org = user.partition("@")[2].removesuffix(".example")
+    return None if org == "stafett" else org

@@ -1,0 +1,41 @@
+"""All commands, by name."""
+
+from typing import Annotated
+
+import typer
+
+from stafett import __version__
+from stafett.cli import data, demo, doctor, export, processes
+
+app = typer.Typer(
+    name="stafett",
+    help="Carries an organisation's peer-support work to Bufdir without dropping the baton.",
+    epilog="Exit codes: 0 done, 1 could not, 2 asked wrongly, 3 the job ended without a file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(processes.dev)
+app.command()(processes.api)
+app.command()(processes.worker)
+app.command()(processes.migrate)
+app.command()(data.seed)
+app.command()(data.token)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
+app.add_typer(export.app, name="export")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"stafett {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def stafett(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,71 @@
+"""Development data and development tokens."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from stafett.cli.options import DataDir, Org
+from stafett.domain.errors import SettingsError
+from stafett.settings import DatabaseSettings, S3Settings, Settings
+
+
+def seed(
+    org: Org,
+    activities: Annotated[int, typer.Option(min=1, help="How many activities to add.")],
+    year: Annotated[int, typer.Option(min=1900, max=2198, help="The year they happen in.")],
+    attachments: Annotated[int, typer.Option(min=0, help="How many of them carry an attachment.")] = 0,
+    mentors: Annotated[int | None, typer.Option(min=1, help="How many peer mentors to add.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
+    data_dir: DataDir = None,
+) -> None:
+    """Add believable activities and peer mentors to an organisation."""
+    from stafett.file_storage import FileStorage
+    from stafett.seed import Seeding
+    from stafett.seed import seed as sow
+
+    settings = _settings(data_dir)
+    wanted = Seeding(org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed)
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        bar = shown.add_task("Seeding", total=activities)
+        report = sow(
+            wanted,
+            settings.database,
+            FileStorage(settings.s3),
+            lambda done, total: shown.update(bar, completed=done, total=total),
+        )
+    typer.echo(report.sentence)
+
+
+def token(
+    user: Annotated[str, typer.Option("--user", help="Whose token, by e-mail address.")],
+    role: Annotated[str, typer.Option("--role", help="The role it claims; the database has the last word.")],
+    org: Annotated[str | None, typer.Option("--org", help="The organisation they are at work for.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print a bearer token of the development issuer."""
+    typer.echo(development_token(data_dir, user, org, role))
+
+
+def development_token(data_dir: Path | None, user: str, org: str | None, role: str) -> str:
+    from stafett.devstack.issuer import DevIssuer
+    from stafett.seed.organisations import dev_user_id
+
+    if data_dir is None:
+        raise SettingsError("A development token is made from a development stack's folder: say which with --data-dir.")
+    return DevIssuer(data_dir).token(dev_user_id(user), org, role)
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    if data_dir is None:
+        return Settings.load()
+    from stafett.devstack import read_stack
+
+    stack = read_stack(data_dir)
+    s3 = {"endpoint": stack.s3_endpoint, "access_key": stack.s3_access_key, "secret_key": stack.s3_secret_key}
+    return Settings(
+        database=DatabaseSettings.model_validate({"owner_url": stack.database_url}),
+        s3=S3Settings.model_validate({**s3, "bucket": stack.s3_bucket}),
+    )

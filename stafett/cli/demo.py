@@ -1,0 +1,94 @@
+"""``make demo``: the whole real stack, and one complete run through it."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stafett.cli.client import connect
+from stafett.cli.export import download_to
+from stafett.cli.watching import watch_job
+from stafett.domain.errors import StafettError
+
+YEAR = 2026
+ACTIVITIES = {"nhf": 5000, "blindeforbundet": 1200, "hlf": 2400}
+_SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Where the downloaded files are saved.")] = Path("demo-output"),
+) -> None:
+    """Bring up the whole stack in a private folder, export for each organisation, and show what came out."""
+    console, table = Console(), Table("organisation", "job", "status", "rows", "bytes", "seconds", "file")
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="stafett-demo-") as folder, _stack(Path(folder), console):
+        for org, activities in ACTIVITIES.items():
+            _stafett("seed", "--org", org, "--activities", str(activities), "--year", str(YEAR), data_dir=Path(folder))
+            table.add_row(*_export(Path(folder), org, output))
+    console.print(table)
+    console.print(f"The files are in {output}.")
+
+
+def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
+    api, started = connect(data_dir, None, org), time.monotonic()
+    period = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31"}
+    accepted = api.post("/bufdir-exports", {"org_id": org, "reporting_period": period, "export_format": "csv"})
+    job = watch_job(api, f"/bufdir-exports/{accepted['id']}", quiet=False)
+    seconds = time.monotonic() - started
+    if job["status"] != "completed":
+        raise StafettError(f"The export for {org} ended {job['status']}: {job['error']}.")
+    file = download_to(api, job, output, force=True, quiet=False)
+    return (
+        org,
+        "export csv",
+        job["status"],
+        str(job["row_count"]),
+        str(file.stat().st_size),
+        f"{seconds:.1f}",
+        file.name,
+    )
+
+
+@contextmanager
+def _stack(data_dir: Path, console: Console) -> Iterator[None]:
+    """`stafett dev` as anybody starts it, ended again whatever happens."""
+    with subprocess.Popen(
+        _command("dev", data_dir), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as stack:
+        try:
+            with console.status("Starting PostgreSQL, Temporal, S3, the API and a worker"):
+                _wait_until_ready(stack, data_dir)
+            yield
+        finally:
+            stack.terminate()
+            try:
+                stack.communicate(timeout=_SECONDS_TO_STOP)
+            except subprocess.TimeoutExpired:
+                stack.kill()
+
+
+def _wait_until_ready(stack: "subprocess.Popen[str]", data_dir: Path) -> None:
+    patience = time.monotonic() + _SECONDS_TO_START
+    while not (data_dir / "stack.json").exists():
+        if stack.poll() is not None:
+            said, _ = stack.communicate()
+            raise StafettError(f"The stack did not start: {said.strip() or 'it said nothing'}")
+        if time.monotonic() > patience:
+            raise StafettError(f"The stack was not ready after {_SECONDS_TO_START} seconds.")
+        time.sleep(0.1)
+
+
+def _stafett(*arguments: str, data_dir: Path) -> None:
+    subprocess.run([*_command(arguments[0], data_dir), *arguments[1:]], check=True, stdout=subprocess.DEVNULL)
+
+
+def _command(name: str, data_dir: Path) -> list[str]:
+    return [sys.executable, "-m", "stafett", name, "--data-dir", str(data_dir)]

@@ -1,0 +1,92 @@
+"""`stafett dev`: our own processes on the embedded servers."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import httpx
+import psycopg
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+
+from stafett.database.migrate import migrate
+from stafett.devstack import Program, StackAddresses, StackOptions, run_stack
+from stafett.devstack.issuer import DevIssuer
+from stafett.file_storage import FileStorage
+from stafett.seed.organisations import seed_organisations
+from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
+from stafett.temporal import connect
+
+_STAFETT = (sys.executable, "-m", "stafett")
+_NOT_THE_APIS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "WORKER", "MAINTENANCE"))
+_NOT_THE_WORKERS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API"))
+
+
+async def run_development_stack(data_dir: Path, api_port: int | None) -> None:
+    """Everything on one machine, until Ctrl-C."""
+    issuer = DevIssuer(data_dir)
+
+    async def prepare(addresses: StackAddresses) -> dict[str, str]:
+        await asyncio.to_thread(prepare_stores, addresses)
+        issuer.ensure()
+        return issuer.environment()
+
+    programs = (
+        Program("api", (*_STAFETT, "api"), _api_answers, withheld=_NOT_THE_APIS),
+        Program("worker", (*_STAFETT, "worker"), _worker_polls, withheld=_NOT_THE_WORKERS),
+    )
+    await run_stack(StackOptions(data_dir=data_dir, api_port=api_port), prepare, programs)
+
+
+def prepare_stores(addresses: StackAddresses) -> None:
+    """The schema, the three organisations with their users, the bucket."""
+    settings = settings_of(addresses)
+    migrate(settings.database)
+    with psycopg.connect(addresses.postgres_url) as connection:
+        seed_organisations(connection)
+    FileStorage(settings.s3).ensure_bucket()
+
+
+def settings_of(addresses: StackAddresses) -> Settings:
+    """The settings of a process that may do everything: our tests, and the preparation above."""
+    return Settings(
+        database=DatabaseSettings.model_validate(
+            {
+                "owner_url": addresses.postgres_url,
+                "api_url": addresses.api_database_url,
+                "worker_url": addresses.worker_database_url,
+                "maintenance_url": addresses.maintenance_database_url,
+            }
+        ),
+        temporal=TemporalSettings(address=addresses.temporal_address, namespace=addresses.temporal_namespace),
+        s3=S3Settings.model_validate(
+            {
+                "endpoint": addresses.s3_endpoint,
+                "access_key": addresses.s3_access_key,
+                "secret_key": addresses.s3_secret_key,
+                "bucket": addresses.s3_bucket,
+            }
+        ),
+    )
+
+
+async def _api_answers(addresses: StackAddresses) -> bool:
+    async with httpx.AsyncClient(timeout=2) as client:
+        try:
+            return (await client.get(f"{addresses.api_url}/healthz")).is_success
+        except httpx.TransportError:
+            return False
+
+
+async def _worker_polls(addresses: StackAddresses) -> bool:
+    settings = settings_of(addresses).temporal
+    client = await connect(settings)
+    described = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=settings.namespace,
+            task_queue=TaskQueue(name=settings.task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+    )
+    return bool(described.pollers)

@@ -1,0 +1,21 @@
+"""What is wrong with a set-up, and what to do about it."""
+
+import typer
+
+from stafett.cli.options import AsJson, DataDir
+
+
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Check this machine, the embedded servers' programs and, if named, a stack's folder."""
+    import json
+
+    from stafett.devstack.diagnosis import diagnose
+
+    findings = diagnose(data_dir)
+    if as_json:
+        typer.echo(json.dumps([{"subject": f.subject, "ok": f.ok, "sentence": f.sentence} for f in findings]))
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok ' if finding.ok else 'NOT'} {finding.subject}: {finding.sentence}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,165 @@
+"""``stafett export``: the single button, from a terminal."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
+
+from stafett.cli.client import Api, Json, connect
+from stafett.cli.options import AsJson, DataDir
+from stafett.cli.watching import watch_job
+from stafett.domain.errors import StafettError
+
+app = typer.Typer(name="export", help="Export activities to Bufdir.", no_args_is_help=True)
+
+ENDED_WITHOUT_A_FILE = 3
+_DONE = {"completed", "completed_empty"}
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
+Org = Annotated[str | None, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")]
+User = Annotated[
+    str | None, typer.Option("--user", help="Who asks, on a development stack; else the organisation's coordinator.")
+]
+
+
+@app.command()
+def start(
+    org: Annotated[str, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")],
+    begin: Annotated[str, typer.Option("--start", "--from", help="First day (2026-01-01), or an RFC 3339 time.")],
+    end: Annotated[str, typer.Option("--end", "--to", help="Last day, or an RFC 3339 time; included.")],
+    export_format: Annotated[str, typer.Option("--format", help="csv or xlsx.")] = "csv",
+    locale: Annotated[str, typer.Option(help="nb, nn or en.")] = "nb",
+    csv_profile: Annotated[str, typer.Option(help="excel (Norwegian Excel) or machine.")] = "excel",
+    attachments: Annotated[bool, typer.Option("--attachments", help="Bundle the attachments.")] = False,
+    fail_on_empty: Annotated[bool, typer.Option("--fail-on-empty", help="No activities is a failure.")] = False,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same export.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")] = False,
+    data_dir: DataDir = None,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start an export, and say its id."""
+    api = connect(data_dir, user, org)
+    body = {
+        "org_id": org,
+        "reporting_period": {"start": begin, "end": end},
+        "export_format": export_format,
+        "locale": locale,
+        "csv_profile": csv_profile,
+        "include_attachments": attachments,
+        "fail_on_empty": fail_on_empty,
+    }
+    job = api.post("/bufdir-exports", body, key=key or str(uuid4()))
+    if watch:
+        _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
+    else:
+        _show(job, as_json, f"Export {job['id']} is accepted; follow it with `stafett export watch {job['id']}`.")
+
+
+@app.command(name="list")
+def list_exports(
+    org: Org = None,
+    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
+    data_dir: DataDir = None,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """List exports, newest first."""
+    wanted: dict[str, str | int] = {"page_size": most}
+    wanted |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
+    page = connect(data_dir, user, org).get("/bufdir-exports", wanted)
+    if as_json:
+        typer.echo(json.dumps(page, ensure_ascii=False))
+        return
+    table = Table("id", "org", "period", "format", "status", "rows", "created", box=None)
+    for job in page["items"]:
+        table.add_row(
+            job["id"],
+            job["org_id"],
+            _period(job),
+            job["export_format"],
+            job["status"],
+            "" if job["row_count"] is None else str(job["row_count"]),
+            f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}",
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(export_id: Id, org: Org = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False) -> None:
+    """Show one export."""
+    job = connect(data_dir, user, org).get(f"/bufdir-exports/{export_id}")
+    _show(job, as_json, *_lines(job))
+
+
+@app.command()
+def watch(export_id: Id, org: Org = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False) -> None:
+    """Wait for an export's end, with a progress bar; exit code 3 if it ends without a file."""
+    api = connect(data_dir, user, org)
+    _finish(watch_job(api, f"/bufdir-exports/{export_id}", quiet=as_json), as_json)
+
+
+@app.command()
+def download(
+    export_id: Id,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file or a folder; else here.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    org: Org = None,
+    data_dir: DataDir = None,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a finished export's file and hold it against its SHA-256."""
+    api = connect(data_dir, user, org)
+    job = api.get(f"/bufdir-exports/{export_id}")
+    if not job["download_url"] and user is None and org is None and data_dir is not None:
+        api = connect(data_dir, None, job["org_id"])  # an operator may see the job; its coordinator may have the file
+        job = api.get(f"/bufdir-exports/{export_id}")
+    target = download_to(api, job, output, force=force, quiet=as_json)
+    _show({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
+
+
+def download_to(api: Api, job: Json, output: Path | None, *, force: bool, quiet: bool) -> Path:
+    if not job["download_url"]:
+        raise StafettError(f"Export {job['id']} has no file for you to download; it is {job['status']}.")
+    target = output or Path()
+    target = target / job["file"]["name"] if target.is_dir() else target
+    if target.exists() and not force:
+        raise StafettError(f"{target} is there already; --force replaces it.")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as shown:
+        bar = shown.add_task(target.name, total=job["file"]["size_bytes"])
+        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: shown.advance(bar, size))
+    return target
+
+
+def _finish(job: Json, as_json: bool) -> None:
+    _show(job, as_json, *_lines(job))
+    if job["status"] not in _DONE:
+        raise typer.Exit(ENDED_WITHOUT_A_FILE)
+
+
+def _show(answer: Json, as_json: bool, *lines: str) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def _period(job: Json) -> str:
+    return f"{job['reporting_period']['start']} to {job['reporting_period']['end']}"
+
+
+def _lines(job: Json) -> list[str]:
+    lines = [f"Export {job['id']}", f"  {job['org_id']}, {_period(job)}, {job['export_format']}", f"  {job['status']}"]
+    if job["counts"]:
+        lines.append("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in job["counts"].items()))
+    if job["file"]:
+        lines.append(f"  {job['file']['name']}, {job['file']['size_bytes']} bytes, SHA-256 {job['file']['sha256']}")
+    if job["error"]:
+        lines.append(f"  {job['error']['message']} ({job['error']['code']})")
+    return lines

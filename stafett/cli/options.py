@@ -1,0 +1,13 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="D", help="The folder of a running `stafett dev`; else STAFETT_* variables."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Org = Annotated[str, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")]

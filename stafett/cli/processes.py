@@ -1,0 +1,49 @@
+"""The parts of the service, all at once for development and one by one for production."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stafett.settings import Settings
+from stafett.telemetry import configure_logs
+
+
+def dev(
+    data_dir: Annotated[Path, typer.Option("--data-dir", metavar="D", help="Where everything it keeps is kept.")],
+    api_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The API's port; else a free one.")] = None,
+) -> None:
+    """Run the whole stack: PostgreSQL, Temporal with its Web UI, S3, the API and a worker, until Ctrl-C."""
+    from stafett.cli.development import run_development_stack
+
+    asyncio.run(run_development_stack(data_dir, api_port))
+
+
+def api() -> None:
+    """Run the API."""
+    settings = Settings.load()
+    configure_logs(settings.log)
+    from api.app import serve
+
+    serve(settings)
+
+
+def worker(
+    queue: Annotated[str | None, typer.Option(help="The task queue, instead of STAFETT_TEMPORAL__TASK_QUEUE.")] = None,
+) -> None:
+    """Run a worker."""
+    settings = Settings.load()
+    if queue is not None:
+        settings = settings.model_copy(update={"temporal": settings.temporal.model_copy(update={"task_queue": queue})})
+    configure_logs(settings.log)
+    from worker import serve
+
+    asyncio.run(serve(settings))
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema; safe to run twice, and from two machines at once."""
+    from stafett.database.migrate import migrate as bring_up_to_date
+
+    typer.echo(f"The schema stands at {bring_up_to_date(Settings.load().database)}.")

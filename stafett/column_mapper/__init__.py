@@ -1,0 +1,3 @@
+from stafett.column_mapper.plain import PlainMapping
+
+__all__ = ["PlainMapping"]

@@ -1,0 +1,73 @@
+"""Brings a database to the newest schema: safe to run twice, and from two machines at once."""
+
+from importlib.resources import as_file, files
+from typing import LiteralString
+from urllib.parse import unquote, urlsplit
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from psycopg import sql
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from stafett.database.session import driver_of, sqlalchemy_url
+from stafett.domain.errors import ServiceAwayError
+from stafett.settings import DatabaseSettings, require
+
+OWNER = "stafett_owner"
+LOGIN_ROLES = ("stafett_api", "stafett_worker", "stafett_maintenance")
+_LOCK = 7_832_384_111  # any number, the same on every machine that migrates
+
+
+def migrate(settings: DatabaseSettings) -> str:
+    """Create the roles that are missing, run what migrations are missing, and say which revision stands now."""
+    engine = create_engine(sqlalchemy_url(require(settings.owner_url, "STAFETT_DATABASE__OWNER_URL")))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+            _ensure_roles(connection, settings)
+            connection.execute(text(f"SET ROLE {OWNER}"))
+            connection.commit()
+            _upgrade(connection)
+            connection.commit()
+            return MigrationContext.configure(connection).get_current_revision() or ""
+    except OperationalError as error:
+        raise ServiceAwayError("PostgreSQL") from error
+    finally:
+        engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    with as_file(files("stafett.database") / "migrations") as scripts:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(scripts))
+        command.upgrade(config, "head")
+
+
+def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
+    driver = driver_of(connection)
+
+    def say(statement: LiteralString, role: str, secret: str = "") -> None:
+        driver.execute(sql.SQL(statement).format(role=sql.Identifier(role), secret=sql.Literal(secret)))
+
+    known = {name for (name,) in driver.execute("SELECT rolname FROM pg_roles").fetchall()}
+    if OWNER not in known:
+        say("CREATE ROLE {role} NOLOGIN BYPASSRLS", OWNER)
+        say("GRANT {role} TO CURRENT_USER", OWNER)
+    say("GRANT ALL ON SCHEMA public TO {role}", OWNER)
+    database = sql.Identifier(connection.scalar(text("SELECT current_database()")) or "")
+    driver.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)))
+    passwords = _passwords(settings)
+    for role in LOGIN_ROLES:
+        if role not in known:
+            say("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", role)
+        if role in passwords:
+            say("ALTER ROLE {role} LOGIN PASSWORD {secret}", role, passwords[role])
+
+
+def _passwords(settings: DatabaseSettings) -> dict[str, str]:
+    """The passwords that the processes' own URLs carry: an operator writes them down once."""
+    urls = (settings.api_url, settings.worker_url, settings.maintenance_url)
+    parts = [urlsplit(url.get_secret_value()) for url in urls if url is not None]
+    return {unquote(part.username): unquote(part.password) for part in parts if part.username and part.password}

@@ -1,0 +1,77 @@
+"""Connections, each transaction bound to the organisation and the user it works for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection as PsycopgConnection
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlmodel import Session, create_engine
+
+from stafett.domain.errors import ServiceAwayError
+
+_BIND = text(
+    "SELECT set_config('app.org_id', :org_id, true), set_config('app.user_id', :user_id, true),"
+    " set_config('app.operator', :operator, true)"
+)
+
+
+def sqlalchemy_url(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def driver_of(connection: Connection) -> PsycopgConnection:
+    """The psycopg connection below SQLAlchemy's, for what only the driver can say."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the URL's dialect is psycopg
+    return driver
+
+
+class Database:
+    """One role's pool; every transaction says whom it is for, and row-level security does the rest."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self._engine = create_engine(
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "application_name": "stafett"},
+        )
+
+    @contextmanager
+    def transaction(
+        self, org_id: str | None = None, *, user_id: UUID | None = None, operator: bool = False
+    ) -> Iterator[Session]:
+        """A transaction that commits at the end of the block, or not at all."""
+        with _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            bound = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if operator else ""}
+            session.execute(_BIND, bound)
+            yield session
+
+    @contextmanager
+    def snapshot(self, org_id: str) -> Iterator[PsycopgConnection]:
+        """A read-only view of one instant, on the driver's own connection: for ``COPY``."""
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _translated(), self._engine.connect().execution_options(**options) as connection:
+            connection.execute(_BIND, {"org_id": org_id, "user_id": "", "operator": ""})
+            yield driver_of(connection)
+
+    def ping(self) -> None:
+        with self.transaction() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError) as error:
+        raise ServiceAwayError("PostgreSQL") from error

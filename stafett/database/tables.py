@@ -1,0 +1,234 @@
+"""The tables as SQLModel sees them. Checks, policies and grants are the migrations'; a test holds both together."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Dialect, ForeignKeyConstraint, Index, TypeDecorator, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import AutoString, Field, SQLModel
+
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.membership import Role
+
+Json = dict[str, Any]
+
+
+class Code(TypeDecorator[StrEnum]):
+    """A code of ours, as text in the database and as the enumeration's member in Python."""
+
+    impl = AutoString
+    cache_ok = True
+
+    def __init__(self, codes: type[StrEnum]) -> None:
+        super().__init__()
+        self.codes = codes
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else self.codes(value)
+
+
+_JSON = JSONB(none_as_null=True)
+_NOW = {"server_default": text("now()")}
+_OF_ITS_MENTOR = ForeignKeyConstraint(["org_id", "mentor_id"], ["peer_mentors.org_id", "peer_mentors.id"])
+_OF_ITS_ACTIVITY = ForeignKeyConstraint(["org_id", "activity_id"], ["activities.org_id", "activities.id"])
+
+
+class Organisation(SQLModel, table=True):
+    """A tenant."""
+
+    __tablename__ = "organisations"
+
+    id: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
+class User(SQLModel, table=True):
+    """Somebody with an account, known everywhere else by the opaque id alone."""
+
+    __tablename__ = "users"
+
+    id: UUID = Field(primary_key=True)
+    email: str = Field(unique=True)
+    display_name: str
+    is_operator: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+
+class Membership(SQLModel, table=True):
+    """What a user is to an organisation."""
+
+    __tablename__ = "memberships"
+
+    user_id: UUID = Field(primary_key=True, foreign_key="users.id")
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    role: Role = Field(sa_type=Code(Role))
+
+
+class PeerMentor(SQLModel, table=True):
+    """A *likeperson* of one organisation."""
+
+    __tablename__ = "peer_mentors"
+    __table_args__ = (Index("peer_mentors_of_org", "org_id", "id", unique=True),)
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    display_name: str
+    active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+
+
+class Activity(SQLModel, table=True):
+    """What a mentor did, from when to when; no mentor does two things at once."""
+
+    __tablename__ = "activities"
+    __table_args__ = (
+        _OF_ITS_MENTOR,
+        Index("activities_of_org", "org_id", "id", unique=True),
+        Index(
+            "activities_in_report_order",
+            "org_id",
+            "starts_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    mentor_id: UUID
+    activity_type: str
+    starts_at: datetime
+    ends_at: datetime
+    participants: int
+    new_participants: int
+    place: str
+    in_person: bool
+    in_norway: bool
+    note: str | None = None
+    registered_by: UUID | None = Field(default=None, foreign_key="users.id")
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    deleted_at: datetime | None = None
+
+
+class Attachment(SQLModel, table=True):
+    """A file that belongs to an activity."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (_OF_ITS_ACTIVITY, Index("attachments_of_activity", "org_id", "activity_id"))
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    activity_id: UUID
+    file_name: str
+    mime_type: str
+    size_bytes: int = Field(sa_type=BigInteger)
+    sha256: str
+    object_key: str = Field(unique=True)
+
+
+class ExportTransition(SQLModel, table=True):
+    """A step the database lets an export take."""
+
+    __tablename__ = "export_transitions"
+
+    from_status: str = Field(primary_key=True)
+    to_status: str = Field(primary_key=True)
+
+
+_UNFINISHED = text("status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled')")
+
+
+class Export(SQLModel, table=True):
+    """An export job, from its request to its file; the row is the state machine's only memory."""
+
+    __tablename__ = "exports"
+    __table_args__ = (
+        Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("exports_unfinished", "created_at", postgresql_where=_UNFINISHED),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    requested_by: UUID = Field(foreign_key="users.id")
+    parameters: Json = Field(sa_type=_JSON)
+    period_start: datetime
+    period_end: datetime
+    status: ExportStatus = Field(default=ExportStatus.INITIALISED, sa_type=Code(ExportStatus))
+    attempt: int = 1
+    progress: Json | None = Field(default=None, sa_type=_JSON)
+    counts: Json | None = Field(default=None, sa_type=_JSON)
+    warnings: list[Json] = Field(sa_type=_JSON, sa_column_kwargs={"server_default": text("'[]'")})
+    partial_failures: list[Json] = Field(sa_type=_JSON, sa_column_kwargs={"server_default": text("'[]'")})
+    partial_failure_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    mapping: Json | None = Field(default=None, sa_type=_JSON)
+    file: Json | None = Field(default=None, sa_type=_JSON)
+    error: Json | None = Field(default=None, sa_type=_JSON)
+    audit_id: UUID
+    edits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    completed_at: datetime | None = None
+
+
+class ExportAttempt(SQLModel, table=True):
+    """One run at an export; a retry makes another."""
+
+    __tablename__ = "export_attempts"
+
+    export_id: UUID = Field(primary_key=True, foreign_key="exports.id")
+    number: int = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    started_at: datetime = Field(sa_column_kwargs=_NOW)
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    resumed_from: str | None = None
+    stages_reused: list[str] = Field(sa_type=ARRAY(AutoString), sa_column_kwargs={"server_default": text("'{}'")})
+
+
+class ExportStageOutput(SQLModel, table=True):
+    """What a finished stage left for the next one: references, counts and hashes."""
+
+    __tablename__ = "export_stage_outputs"
+
+    export_id: UUID = Field(primary_key=True, foreign_key="exports.id")
+    stage: ExportStatus = Field(primary_key=True, sa_type=Code(ExportStatus))
+    org_id: str = Field(foreign_key="organisations.id")
+    attempt: int
+    rows: int = Field(sa_type=BigInteger)
+    outputs: Json = Field(sa_type=_JSON)
+    finished_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A key a client chose, and the one job that it stands for."""
+
+    __tablename__ = "idempotency_keys"
+
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    operation: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_sha256: str
+    resource_id: UUID
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
+class AuditEvent(SQLModel, table=True):
+    """One link of an organisation's chain of events; written by ``append_audit_event`` alone, never changed."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index("audit_events_of_subject", "org_id", "subject_id", "seq"),)
+
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    id: UUID = Field(sa_type=Uuid, unique=True)
+    at: datetime
+    actor: str
+    event: str
+    subject_kind: str
+    subject_id: UUID
+    status: str | None = None
+    detail: Json = Field(sa_type=_JSON)
+    hash: str
+    previous_hash: str

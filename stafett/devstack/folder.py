@@ -1,0 +1,155 @@
+"""The one folder a stack lives in: whose it is, and who holds it."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stafett.devstack.errors import DevStackError, folder_faults
+
+MARKER = ".stafett"
+LEAST_FREE_BYTES = 300_000_000
+POSTGRES_MAJOR = "18"
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Paths below one data folder, and the checks that come before the first write."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> "DataFolder":
+        return cls(path.expanduser().resolve())
+
+    @property
+    def postgres(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def temporal(self) -> Path:
+        return self.path / "temporal"
+
+    @property
+    def s3(self) -> Path:
+        return self.path / "s3"
+
+    @property
+    def secrets(self) -> Path:
+        return self.path / "secrets.json"
+
+    @property
+    def ports(self) -> Path:
+        return self.path / "ports.json"
+
+    @property
+    def pids(self) -> Path:
+        return self.path / "pids.json"
+
+    @property
+    def stack_file(self) -> Path:
+        return self.path / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "stack.lock"
+
+    def log(self, name: str) -> Path:
+        return self.path / "logs" / f"{name}.log"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder ours (or refuse it untouched) and keep every other stack out of it."""
+        with folder_faults(self.path):
+            self._claim()
+            lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._take(lock)
+            with folder_faults(self.path):
+                self._lay_out()
+            yield
+        finally:
+            os.close(lock)
+
+    def holder(self) -> int | None:
+        """The pid of the stack that runs here, if one does."""
+        try:
+            lock = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(os.read(lock, 20) or b"0")
+        finally:
+            os.close(lock)
+        return None
+
+    def is_foreign(self) -> bool:
+        """Whether somebody else's files are in it."""
+        return not (self.path / MARKER).exists() and any(self.path.iterdir())
+
+    def _claim(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.is_foreign():
+            raise DevStackError(
+                f"{self.path} holds files that are not Stafett's; choose an empty folder as --data-dir."
+            )
+        free = shutil.disk_usage(self.path).free
+        if free < LEAST_FREE_BYTES:
+            raise DevStackError(
+                f"The disk that holds {self.path} has {free // 1_000_000} MB left, and the stack wants "
+                f"{LEAST_FREE_BYTES // 1_000_000} MB; free some space or choose another --data-dir."
+            )
+        self._refuse_another_postgres()
+        self.path.chmod(0o700)
+        (self.path / MARKER).touch(mode=0o600)
+
+    def _refuse_another_postgres(self) -> None:
+        version = self.postgres / "PG_VERSION"
+        if version.exists() and (found := version.read_text().strip()) != POSTGRES_MAJOR:
+            raise DevStackError(
+                f"{self.postgres} was written by PostgreSQL {found} and this stack brings {POSTGRES_MAJOR}; "
+                f"dump it with the old version or choose another --data-dir."
+            )
+
+    def _take(self, lock: int) -> None:
+        # Whoever asks `holder` has the lock for an instant, so one refusal is not yet an answer.
+        for _ in range(10):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.03)
+                continue
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            return
+        holder = os.pread(lock, 20, 0).decode() or "unknown"
+        raise DevStackError(
+            f"A stack is already running on {self.path} (pid {holder}); stop it or choose another --data-dir."
+        )
+
+    def _lay_out(self) -> None:
+        for folder in (self.temporal, self.s3, self.path / "logs"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        self.stack_file.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file at once, readable by its owner alone: a reader sees the old or the new, never half."""
+    with folder_faults(path.parent):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

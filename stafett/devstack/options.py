@@ -1,0 +1,57 @@
+"""What is asked of a stack, and where to reach what came of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+BUCKET = "stafett"
+DATABASE = "stafett"
+NAMESPACE = "default"
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """``durable=False`` may forget on power loss (never on a kill), and stops in an instant: for tests only."""
+
+    data_dir: Path
+    api_port: int | None = None
+    durable: bool = True
+    temporal_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StackAddresses:
+    """Everything a client needs; the roles in the database URLs are made by ``stafett migrate``."""
+
+    postgres_url: str
+    api_database_url: str
+    worker_database_url: str
+    maintenance_database_url: str
+    temporal_address: str
+    temporal_ui_url: str
+    temporal_namespace: str
+    s3_endpoint: str
+    s3_access_key: str
+    s3_secret_key: str
+    s3_bucket: str
+    api_port: int
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    def environment(self) -> dict[str, str]:
+        """The ``STAFETT_*`` variables of ``stafett.settings`` that lead to this stack."""
+        return {
+            "STAFETT_DATABASE__OWNER_URL": self.postgres_url,
+            "STAFETT_DATABASE__API_URL": self.api_database_url,
+            "STAFETT_DATABASE__WORKER_URL": self.worker_database_url,
+            "STAFETT_DATABASE__MAINTENANCE_URL": self.maintenance_database_url,
+            "STAFETT_TEMPORAL__ADDRESS": self.temporal_address,
+            "STAFETT_TEMPORAL__NAMESPACE": self.temporal_namespace,
+            "STAFETT_S3__ENDPOINT": self.s3_endpoint,
+            "STAFETT_S3__ACCESS_KEY": self.s3_access_key,
+            "STAFETT_S3__SECRET_KEY": self.s3_secret_key,
+            "STAFETT_S3__BUCKET": self.s3_bucket,
+            "STAFETT_API__HOST": "127.0.0.1",
+            "STAFETT_API__PORT": str(self.api_port),
+        }

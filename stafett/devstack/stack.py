@@ -1,0 +1,162 @@
+"""The three servers as one thing: up together, down together."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from stafett.devstack import processes
+from stafett.devstack.child import Child, Launch
+from stafett.devstack.credentials import credentials_of
+from stafett.devstack.errors import DevStackError, ProcessEndedError
+from stafett.devstack.folder import DataFolder
+from stafett.devstack.options import BUCKET, NAMESPACE, StackAddresses, StackOptions
+from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_free
+from stafett.devstack.postgres import PostgresServer
+from stafett.devstack.s3 import S3Server
+from stafett.devstack.temporal import TemporalServer
+
+Report = Callable[[str], None]
+
+_PORT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """The servers of one data folder, with the ports and secrets of this start."""
+
+    postgres: PostgresServer
+    temporal: TemporalServer
+    s3: S3Server
+    api_port: int
+
+    @classmethod
+    def draw(cls, folder: DataFolder, options: StackOptions) -> "Blueprint":
+        credentials, ports = credentials_of(folder), choose_ports(folder, options.api_port)
+        return cls(
+            PostgresServer(folder, credentials, ports["postgres"], options.durable),
+            TemporalServer(folder, ports, options.temporal_args, options.durable),
+            S3Server(folder, credentials, ports, options.durable),
+            ports["api"],
+        )
+
+    def launches(self) -> tuple[Launch, ...]:
+        return (self.postgres.launch(), self.temporal.launch(), self.s3.launch())
+
+    def addresses(self) -> StackAddresses:
+        return StackAddresses(
+            postgres_url=self.postgres.url(),
+            api_database_url=self.postgres.url("stafett_api"),
+            worker_database_url=self.postgres.url("stafett_worker"),
+            maintenance_database_url=self.postgres.url("stafett_maintenance"),
+            temporal_address=self.temporal.address,
+            temporal_ui_url=self.temporal.ui_url,
+            temporal_namespace=NAMESPACE,
+            s3_endpoint=self.s3.endpoint,
+            s3_access_key=self.s3.credentials.s3_access_key,
+            s3_secret_key=self.s3.credentials.s3_secret_key,
+            s3_bucket=BUCKET,
+            api_port=self.api_port,
+        )
+
+
+class RunningServers:
+    """What `servers` yields; the faults a test plays are played through `kill` and `restart`."""
+
+    def __init__(self, folder: DataFolder, blueprint: Blueprint, children: Iterable[Child]) -> None:
+        self.folder = folder
+        self.addresses = blueprint.addresses()
+        self.children = {child.name: child for child in children}
+        self._blueprint = blueprint
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {name: child.pid for name, child in self.children.items()}
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL one server and wait until it is gone."""
+        self.children[name].kill()
+        await self.children[name].wait()
+
+    async def restart(self, name: str) -> None:
+        """Start one that ended again, on the same ports."""
+        (self.children[name],) = await start_together((self.children[name].launch,))
+        self.record()
+
+    def record(self, also: Iterable[Child] = ()) -> None:
+        """Write down who runs, for the next start to find what this one may leave behind."""
+        processes.record(self.folder, [child.pid for child in (*self.children.values(), *also)])
+
+    async def stop(self) -> None:
+        await stop_together(self.children.values())
+        self._blueprint.s3.sweep_sockets()
+        self.folder.pids.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def servers(options: StackOptions, report: Report = print) -> AsyncIterator[RunningServers]:
+    """Run PostgreSQL, Temporal and S3 on a data folder for as long as the block lasts."""
+    folder = DataFolder.at(options.data_dir)
+    with folder.held():
+        for pid in await asyncio.to_thread(processes.end_left_over, folder):
+            report(f"Ended a process that an earlier stack left behind (pid {pid}).")
+        running = await _start(folder, options)
+        try:
+            running.record()
+            yield running
+        finally:
+            await running.stop()
+
+
+async def _start(folder: DataFolder, options: StackOptions) -> RunningServers:
+    """Between our choice of a port and the server's bind somebody may take it: then choose again."""
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        blueprint = Blueprint.draw(folder, options)
+        try:
+            return RunningServers(folder, blueprint, await start_together(blueprint.launches()))
+        except ProcessEndedError:
+            if attempt == _PORT_ATTEMPTS or _all_free(blueprint.s3.ports):
+                raise
+    raise AssertionError
+
+
+def _all_free(ports: Ports) -> bool:
+    paired = (port + GRPC_OFFSET for name, port in ports.items() if name.startswith("s3"))
+    return all(is_free(port) for port in (*ports.values(), *paired))
+
+
+async def start_together(launches: Iterable[Launch]) -> list[Child]:
+    """Start in parallel; if one fails the others are stopped again."""
+    children: list[Child] = []
+    try:
+        async with asyncio.TaskGroup() as starting:
+            for launch in launches:
+                starting.create_task(_start_one(launch, children))
+    except BaseException as failure:
+        await stop_together(children)
+        if isinstance(failure, BaseExceptionGroup):
+            raise _first_expected(failure) from failure
+        raise
+    order = [launch.name for launch in launches]
+    return sorted(children, key=lambda child: order.index(child.name))
+
+
+async def _start_one(launch: Launch, children: list[Child]) -> None:
+    child = await Child.spawn(launch)
+    children.append(child)
+    await child.wait_ready()
+
+
+def _first_expected(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    expected = failures.subgroup(DevStackError)
+    return (expected or failures).exceptions[0]
+
+
+async def stop_together(children: Iterable[Child]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))
+
+
+def environment_without_stafett() -> dict[str, str]:
+    """Our environment, less what would configure a program for another installation."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("STAFETT_")}

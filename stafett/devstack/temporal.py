@@ -1,0 +1,99 @@
+"""Temporal's development server, kept in SQLite."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from stafett.devstack import processes
+from stafett.devstack.binaries import find
+from stafett.devstack.child import Launch
+from stafett.devstack.folder import DataFolder
+from stafett.devstack.loopback import HOST, accepts, bare_environment
+from stafett.devstack.options import NAMESPACE
+from stafett.devstack.ports import Ports
+from stafett.devstack.privileges import die_with_us
+
+SEARCH_ATTRIBUTES = {
+    "OrgId": "Keyword",
+    "JobKind": "Keyword",
+    "JobStatus": "Keyword",
+    "PeriodStart": "Datetime",
+    "PeriodEnd": "Datetime",
+}
+_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
+# By default twenty tasks a second once a burst is spent, and fairness keys are ignored.
+_DYNAMIC_CONFIG = (
+    "history.transferProcessorMaxPollRPS=2000",
+    "history.timerProcessorMaxPollRPS=2000",
+    "history.visibilityProcessorMaxPollRPS=2000",
+    "matching.enableFairness=true",
+)
+
+
+@dataclass(frozen=True)
+class TemporalServer:
+    folder: DataFolder
+    ports: Ports
+    extra_args: tuple[str, ...]
+    durable: bool
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.ports['temporal']}"
+
+    @property
+    def ui_url(self) -> str:
+        return f"http://{HOST}:{self.ports['temporal_ui']}"
+
+    def launch(self) -> Launch:
+        return Launch(
+            name="temporal",
+            argv=(
+                *die_with_us(signal.SIGKILL),
+                *(str(find("temporal")), "server", "start-dev", *self._listeners(), *self._flags()),
+                *self.extra_args,
+            ),
+            environment=bare_environment(self.folder.temporal),
+            cwd=self.folder.temporal,
+            log=self.folder.log("temporal"),
+            ready=self._answers,
+            # It takes a second to end, which a test has no use for: killed, it loses nothing either.
+            stop=((signal.SIGINT, 5.0),) if self.durable else (),
+        )
+
+    def _listeners(self) -> tuple[str, ...]:
+        flags = {"--port": "temporal", "--ui-port": "temporal_ui"}
+        flags |= {"--metrics-port": "temporal_metrics", "--http-port": "temporal_http"}
+        return ("--ip", HOST, *(part for flag, name in flags.items() for part in (flag, str(self.ports[name]))))
+
+    def _flags(self) -> tuple[str, ...]:
+        repeated = (
+            ("--sqlite-pragma", _PRAGMAS),
+            ("--dynamic-config-value", _DYNAMIC_CONFIG),
+            ("--search-attribute", (f"{name}={kind}" for name, kind in SEARCH_ATTRIBUTES.items())),
+        )
+        # The file is named from its own folder: `?` or `#` in a path would end the SQLite address.
+        return (
+            *("--db-filename", "temporal.db", "--log-level", "warn", "--ui-disable-news-fetch"),
+            *(part for flag, values in repeated for value in values for part in (flag, value)),
+        )
+
+    async def _answers(self, pid: int) -> bool:
+        # Temporal asks for no key, so a stranger's server on our port would answer just as well.
+        for name in ("temporal", "temporal_ui"):
+            if not await accepts(self.ports[name]):
+                return False
+        if not await asyncio.to_thread(processes.listens, pid, self.ports["temporal"]):
+            return False
+        try:
+            client = await Client.connect(self.address, namespace=NAMESPACE)
+            known = await client.operator_service.list_search_attributes(
+                ListSearchAttributesRequest(namespace=NAMESPACE)
+            )
+        except (RPCError, RuntimeError):
+            return False
+        return SEARCH_ATTRIBUTES.keys() <= known.custom_attributes.keys()

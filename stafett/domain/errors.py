@@ -1,0 +1,52 @@
+"""What can go wrong, in the words of the domain: no HTTP and no Temporal here."""
+
+from stafett.domain.export_status import ExportErrorCode
+
+
+class StafettError(Exception):
+    """An error we expected: its text is one sentence fit for the person who sees it."""
+
+
+class SettingsError(StafettError):
+    """The configuration is missing something or contradicts itself."""
+
+
+class UnauthenticatedError(StafettError):
+    """Nobody we know is asking."""
+
+
+class NotAvailableYetError(StafettError):
+    """What is asked for is in the contract, and this version cannot do it."""
+
+
+class PermissionDeniedError(StafettError):
+    """The caller is known, and may not do this."""
+
+
+class NotFoundError(StafettError):
+    """There is no such thing, or none that the caller may know of."""
+
+
+class KeyReusedError(StafettError):
+    """An idempotency key came again with another body."""
+
+
+class ServiceAwayError(StafettError):
+    """Something we stand on cannot be reached."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"{service} cannot be reached just now.")
+        self.service = service
+
+
+class StaleAttemptError(StafettError):
+    """Another attempt, or a cancel, has taken the job over: this one must not write any more."""
+
+
+class ExportError(StafettError):
+    """An export cannot go on, for a reason its user can be told; asking again later may or may not help."""
+
+    def __init__(self, code: ExportErrorCode, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable

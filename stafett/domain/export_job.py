@@ -1,0 +1,63 @@
+"""What travels between the gateway, the workflow and its activities: ids, codes and counts, never rows."""
+
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from stafett.domain.export import OrgId
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.frozen import Frozen
+
+
+class ExportJob(Frozen):
+    """One attempt at one export: what every stage is given."""
+
+    export_id: UUID
+    org_id: OrgId
+    attempt: int
+    include_attachments: bool = False
+    fail_on_empty: bool = False
+    period_start: AwareDatetime
+    period_end: AwareDatetime
+
+    @property
+    def workflow_id(self) -> str:
+        return f"bufdir-export/{self.export_id}"
+
+
+class StageReceipt(Frozen):
+    """A stage is done; its outputs are in PostgreSQL and S3."""
+
+    stage: ExportStatus
+    rows: int
+    reused: bool = False
+
+
+class ExportFailing(Frozen):
+    """A job and the reason that ends it."""
+
+    job: ExportJob
+    code: ExportErrorCode
+    message: str
+    retryable: bool
+
+
+class ExportProgress(Frozen):
+    """What the query ``progress`` answers."""
+
+    stage: ExportStatus
+    attempt: int
+
+
+class ExportEnd(Frozen):
+    """How a run ended; what the workflow answers with."""
+
+    status: ExportStatus
+    row_count: int = 0
+
+
+class SweepReport(Frozen):
+    """What a sweep found to do."""
+
+    started: int = 0
+    failed: int = 0

@@ -1,0 +1,34 @@
+"""Who may do what: the only place that knows the roles."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from stafett.domain.export import OrgId
+from stafett.domain.frozen import Frozen
+
+
+class Role(StrEnum):
+    """What somebody is to an organisation; an operator is that to the service, and to no organisation."""
+
+    COORDINATOR = "coordinator"
+    ADMIN = "admin"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+
+
+class Caller(Frozen):
+    """A verified user at work for one organisation, in the role that the database gives, whatever a token claims."""
+
+    user_id: UUID
+    org_id: OrgId | None
+    role: Role
+
+    @property
+    def is_operator(self) -> bool:
+        return self.role is Role.OPERATOR
+
+    def may_start_in(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.role in {Role.COORDINATOR, Role.ADMIN}
+
+    def may_download_from(self, org_id: str) -> bool:
+        return self.may_start_in(org_id)

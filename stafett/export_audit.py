@@ -1,0 +1,51 @@
+"""The audit trail: what happened to a job, who did it and when, in ids and codes alone."""
+
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID, uuid4
+
+from pydantic import Field
+from sqlalchemy import bindparam, func
+from sqlalchemy import select as select_call
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Session, col, select
+
+from stafett.database.tables import AuditEvent
+from stafett.domain.frozen import Frozen
+
+Detail = dict[str, str | int | bool | None]
+
+WORKER = "system:worker"
+SWEEPER = "system:sweeper"
+
+
+def user(user_id: UUID) -> str:
+    """A person as an actor: by the opaque id alone."""
+    return f"user:{user_id}"
+
+
+class AuditEntry(Frozen):
+    """An event about to be written down."""
+
+    id: UUID = Field(default_factory=uuid4)
+    org_id: str
+    actor: str
+    event: str
+    subject_kind: Literal["export"] = "export"
+    subject_id: UUID
+    status: str | None = None
+    detail: Detail = Field(default_factory=dict)
+
+
+def append(session: Session, entry: AuditEntry) -> None:
+    """Add an event, as the last thing a transaction does: the organisation's chain is held until it ends."""
+    session.flush()
+    values = [getattr(entry, name) for name in AuditEntry.model_fields if name != "detail"]
+    detail = bindparam("detail", dict(entry.detail), type_=JSONB)
+    session.execute(select_call(func.append_audit_event(*values, detail)))
+
+
+def trail(session: Session, subject_id: UUID) -> Sequence[AuditEvent]:
+    """Every event of one job, in order."""
+    of_subject = select(AuditEvent).where(AuditEvent.subject_id == subject_id)
+    return session.exec(of_subject.order_by(col(AuditEvent.seq))).all()

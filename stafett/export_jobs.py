@@ -1,0 +1,128 @@
+"""Export jobs as the gateway knows them: accepted in one transaction, found, listed."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, tuple_
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import Export, ExportAttempt
+from stafett.domain.errors import NotFoundError, PermissionDeniedError
+from stafett.domain.export import ExportRequest
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.export_audit import AuditEntry
+from stafett.idempotency import Key, claim
+
+START = "bufdir-exports.start"
+
+
+class AcceptedExport(NamedTuple):
+    """A job that will run whatever happens now; ``is_new`` unless its key was seen before."""
+
+    export: Export
+    is_new: bool
+
+
+class ExportFilter(Frozen):
+    """Which jobs a list shows, and after which one it goes on."""
+
+    org_id: str | None = None
+    status: ExportStatus | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    after: tuple[datetime, UUID] | None = None
+    page_size: int = 50
+
+
+def job_of(export: Export) -> ExportJob:
+    return ExportJob(
+        export_id=export.id,
+        org_id=export.org_id,
+        attempt=export.attempt,
+        include_attachments=export.parameters["include_attachments"],
+        fail_on_empty=export.parameters["fail_on_empty"],
+        period_start=export.period_start,
+        period_end=export.period_end,
+    )
+
+
+class ExportJobs:
+    """The gateway's side of the ``exports`` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept(self, caller: Caller, request: ExportRequest, key: str | None = None) -> AcceptedExport:
+        """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
+        if request.requesting_user_id != caller.user_id or not caller.may_start_in(request.org_id):
+            raise PermissionDeniedError("You may not start an export for this organisation.")
+        new_id = uuid4()
+        with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
+            export_id = claim(session, Key(request.org_id, START, key), request, new_id) if key else new_id
+            if export_id != new_id:
+                return AcceptedExport(session.get_one(Export, export_id), is_new=False)
+            return AcceptedExport(_insert(session, new_id, request), is_new=True)
+
+    def find(self, caller: Caller, export_id: UUID) -> tuple[Export, Sequence[ExportAttempt]]:
+        with self._transaction(caller) as session:
+            export = session.get(Export, export_id)
+            if export is None:
+                raise NotFoundError("There is no such export.")
+            attempts = select(ExportAttempt).where(ExportAttempt.export_id == export_id)
+            return export, session.exec(attempts.order_by(col(ExportAttempt.number))).all()
+
+    def list(self, caller: Caller, wanted: ExportFilter) -> Sequence[Export]:
+        """Newest first, one more than a page: whoever sees it knows that there is a next one."""
+        newest_first = (col(Export.created_at), col(Export.id))
+        query = select(Export).order_by(*(column.desc() for column in newest_first)).limit(wanted.page_size + 1)
+        if wanted.org_id is not None:
+            query = query.where(col(Export.org_id) == wanted.org_id)
+        if wanted.status is not None:
+            query = query.where(col(Export.status) == wanted.status)
+        if wanted.created_after is not None:
+            query = query.where(col(Export.created_at) > wanted.created_after)
+        if wanted.created_before is not None:
+            query = query.where(col(Export.created_at) < wanted.created_before)
+        if wanted.after is not None:
+            query = query.where(tuple_(*newest_first) < wanted.after)
+        with self._transaction(caller) as session:
+            return session.exec(query).all()
+
+    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+
+
+def _insert(session: Session, export_id: UUID, request: ExportRequest) -> Export:
+    period, audit_id = request.reporting_period, uuid4()
+    row = insert(Export).values(
+        id=export_id,
+        org_id=request.org_id,
+        requested_by=request.requesting_user_id,
+        parameters=request.parameters.model_dump(mode="json"),
+        period_start=period.first_instant,
+        period_end=period.last_instant,
+        status=ExportStatus.INITIALISED,
+        attempt=1,
+        audit_id=audit_id,
+    )
+    export = session.scalars(row.returning(Export)).one()
+    session.execute(insert(ExportAttempt).values(export_id=export_id, number=1, org_id=request.org_id))
+    entry = AuditEntry(
+        id=audit_id,
+        org_id=request.org_id,
+        actor=export_audit.user(request.requesting_user_id),
+        event="export_requested",
+        subject_id=export_id,
+        status=ExportStatus.INITIALISED,
+        detail={"attempt": 1, "export_format": request.export_format},
+    )
+    export_audit.append(session, entry)
+    return export

@@ -1,0 +1,160 @@
+"""Objects in S3: written as they are made, read as they are needed, handed out by signed links."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, cast
+from urllib.parse import quote, urlsplit
+
+import urllib3
+from minio import Minio
+from minio.deleteobjects import DeleteObject
+from minio.error import InvalidResponseError, S3Error, ServerError
+from pydantic import AnyHttpUrl
+
+from stafett.domain.errors import NotFoundError, ServiceAwayError
+from stafett.domain.export_outputs import Part
+from stafett.domain.frozen import Frozen
+from stafett.settings import S3Settings
+
+LINK_LIFE = timedelta(hours=48)
+_PART_SIZE = 8 * 1024 * 1024
+_MISSING = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
+
+
+class StoredObject(Frozen):
+    """What lies where, and how to know that it is still the same."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+class FileStorage:
+    """One bucket. What S3 or the network says is translated here, once."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._bucket = settings.bucket
+        self._client = _client(settings, settings.endpoint)
+        # A link is signed for the host that browsers reach; signing asks no server anything.
+        self._signer = _client(settings, settings.public_endpoint or settings.endpoint)
+
+    def write(self, key: str, chunks: Iterable[bytes], mime_type: str = "application/octet-stream") -> StoredObject:
+        """Upload as the chunks come, in memory that does not grow; an upload that breaks off leaves nothing."""
+        stream = _HashedStream(chunks)
+        with _translated():
+            self._client.put_object(
+                self._bucket,
+                key,
+                cast("BinaryIO", stream),
+                length=-1,
+                part_size=_PART_SIZE,
+                content_type=mime_type,
+                num_parallel_uploads=1,  # its thread pool outlives an upload that breaks off
+            )
+        return StoredObject(key=key, size_bytes=stream.size, sha256=stream.sha256)
+
+    def read(self, key: str) -> bytes:
+        with closing(self.open(key)) as stream:
+            return stream.read()
+
+    def read_part(self, part: Part) -> bytes:
+        """A staged part, and nothing else under its name."""
+        content = self.read(part.key)
+        if hashlib.sha256(content).hexdigest() != part.sha256:
+            raise ServiceAwayError("S3 (a staged part is not what was written)")
+        return content
+
+    def open(self, key: str) -> BinaryIO:
+        """The object as a stream; close it."""
+        with _translated():
+            return cast("BinaryIO", self._client.get_object(self._bucket, key))
+
+    def size_of(self, key: str) -> int:
+        with _translated():
+            return self._client.stat_object(self._bucket, key).size or 0
+
+    def remove_below(self, prefix: str) -> None:
+        """Delete every object whose key begins so."""
+        with _translated():
+            errors = self._client.remove_objects(self._bucket, [DeleteObject(key) for key in self.keys_below(prefix)])
+            for error in errors:
+                raise ServiceAwayError(f"S3 ({error.code})")
+
+    def keys_below(self, prefix: str) -> list[str]:
+        with _translated():
+            return [o.object_name or "" for o in self._client.list_objects(self._bucket, prefix, recursive=True)]
+
+    def link(self, key: str, file_name: str, now: datetime) -> tuple[str, datetime]:
+        """A link to this one object and when it ends: the same all day, so that polling changes nothing."""
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        url = self._signer.presigned_get_object(
+            self._bucket,
+            key,
+            expires=LINK_LIFE,
+            request_date=day,
+            response_headers={"response-content-disposition": f"attachment; filename*=UTF-8''{quote(file_name)}"},
+        )
+        return url, day + LINK_LIFE
+
+    def ensure_bucket(self) -> None:
+        with _translated():
+            if not self._client.bucket_exists(self._bucket):
+                self._client.make_bucket(self._bucket)
+
+    def ping(self) -> None:
+        with _translated():
+            self._client.bucket_exists(self._bucket)
+
+
+class _HashedStream:
+    """Chunks as the stream that the client reads, counted and hashed on their way."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._waiting = bytearray()
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._waiting) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            self._waiting += chunk
+        taken = bytes(self._waiting if size < 0 else self._waiting[:size])
+        del self._waiting[: len(taken)]
+        return taken
+
+
+def _client(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
+    url = urlsplit(str(endpoint))
+    return Minio(
+        url.netloc,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key.get_secret_value(),
+        secure=url.scheme == "https",
+        region=settings.region,
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=5, read=60), maxsize=16, retries=urllib3.Retry(2, backoff_factor=0.2)
+        ),
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except S3Error as error:
+        if error.code in _MISSING:
+            raise NotFoundError("The object is not in storage any more.") from error
+        raise ServiceAwayError(f"S3 ({error.code})") from error
+    except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:
+        raise ServiceAwayError("S3") from error

@@ -1,0 +1,33 @@
+"""A client's key stands for one job: however often, and from however many places at once, it is sent."""
+
+import hashlib
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col
+
+from stafett.database.tables import IdempotencyKey
+from stafett.domain.errors import KeyReusedError
+
+
+class Key(NamedTuple):
+    """What a client chose, for one operation of one organisation."""
+
+    org_id: str
+    operation: str
+    key: str
+
+
+def claim(session: Session, key: Key, body: BaseModel, new_id: UUID) -> UUID:
+    """The id that this key stands for: the new one, or the one of the job that it started before."""
+    fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    row = insert(IdempotencyKey).values(**key._asdict(), request_sha256=fingerprint, resource_id=new_id)
+    # Somebody who is just now using the same key is waited for here, until they commit or give up.
+    if session.scalar(row.on_conflict_do_nothing().returning(col(IdempotencyKey.resource_id))) is not None:
+        return new_id
+    known = session.get_one(IdempotencyKey, key)
+    if known.request_sha256 != fingerprint:
+        raise KeyReusedError("This idempotency key was used for another request.")
+    return known.resource_id

@@ -1,0 +1,61 @@
+"""The three organisations of the development stack, and the people who have an account there."""
+
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from psycopg import Connection
+
+from stafett.domain.membership import Role
+
+ORGANISATIONS = {
+    "nhf": "Norges Handikapforbund",
+    "blindeforbundet": "Norges Blindeforbund",
+    "hlf": "Hørselshemmedes Landsforbund",
+}
+OPERATOR = "operator@stafett.example"
+_NAMESPACE = UUID("5f0c3c0e-6a5b-5d39-9a53-7e1f2b8d4c60")
+_ROLES = {Role.COORDINATOR: "Koordinator", Role.ADMIN: "Administrator", Role.AUDITOR: "Revisor"}
+
+
+class _SeededUser(NamedTuple):
+    email: str
+    display_name: str
+    role: Role
+    org_id: str
+
+
+def dev_user_id(email: str) -> UUID:
+    """The id that a seeded user has on every development stack: what a token is minted for."""
+    return uuid5(_NAMESPACE, email.lower())
+
+
+def coordinator_of(org_id: str) -> str:
+    """The e-mail address of an organisation's seeded coordinator."""
+    return f"{Role.COORDINATOR}@{org_id}.example"
+
+
+def seed_organisations(connection: Connection) -> None:
+    """Add what is missing of the organisations, users and memberships, in the caller's transaction."""
+    users = _users()
+    accounts = [(dev_user_id(user.email), user.email, user.display_name, False) for user in users]
+    accounts.append((dev_user_id(OPERATOR), OPERATOR, "Drift, Stafett", True))
+    memberships = [(dev_user_id(user.email), user.org_id, user.role) for user in users]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO organisations (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING", list(ORGANISATIONS.items())
+        )
+        cursor.executemany(
+            "INSERT INTO users (id, email, display_name, is_operator) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            accounts,
+        )
+        cursor.executemany(
+            "INSERT INTO memberships (user_id, org_id, role) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", memberships
+        )
+
+
+def _users() -> list[_SeededUser]:
+    return [
+        _SeededUser(f"{role}@{org_id}.example", f"{title}, {name}", role, org_id)
+        for org_id, name in ORGANISATIONS.items()
+        for role, title in _ROLES.items()
+    ]

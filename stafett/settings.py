@@ -1,0 +1,100 @@
+"""Every setting of every process, read once from ``STAFETT_*`` and handed down by constructors."""
+
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, FilePath, SecretStr, UrlConstraints, ValidationError
+from pydantic_core import Url
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stafett.domain.errors import SettingsError
+
+PostgresUrl = Annotated[Url, UrlConstraints(allowed_schemes=["postgresql"], host_required=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseSettings(_Section):
+    """One URL a role: a process is given those it needs and no others."""
+
+    owner_url: SecretStr | None = Field(None, description="migrates and seeds; bypasses row-level security")
+    api_url: SecretStr | None = None
+    worker_url: SecretStr | None = None
+    maintenance_url: SecretStr | None = Field(None, description="the sweeper and retention")
+    pool_size: int = Field(10, ge=1, le=100)
+
+
+class TemporalSettings(_Section):
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    task_queue: str = "stafett"
+    tls: bool = False
+    api_key: SecretStr | None = None
+
+
+class S3Settings(_Section):
+    endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:9000")
+    public_endpoint: AnyHttpUrl | None = Field(None, description="the host browsers reach; part of what is signed")
+    access_key: str = ""
+    secret_key: SecretStr = SecretStr("")
+    bucket: str = "stafett"
+    region: str = "us-east-1"
+
+
+class AuthSettings(_Section):
+    issuer: str = "https://issuer.stafett.example"
+    audience: str = "stafett"
+    jwks_url: AnyHttpUrl | None = Field(None, description="where the issuer publishes its keys")
+    jwks_file: FilePath | None = Field(None, description="the issuer's keys in a file, instead")
+    algorithms: tuple[Literal["RS256", "ES256"], ...] = ("RS256", "ES256")
+    leeway_seconds: int = Field(30, ge=0, le=300)
+
+
+class ApiSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+
+
+class WorkerSettings(_Section):
+    threads: int = Field(8, ge=1, le=256, description="activities at once")
+
+
+class LogSettings(_Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["json", "console"] = "json"
+
+
+class Settings(BaseSettings):
+    """Frozen, nested with ``__`` in the environment: ``STAFETT_S3__BUCKET`` is ``settings.s3.bucket``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STAFETT_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    database: DatabaseSettings = DatabaseSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    s3: S3Settings = S3Settings()
+    auth: AuthSettings = AuthSettings()
+    api: ApiSettings = ApiSettings()
+    worker: WorkerSettings = WorkerSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment, or say in one sentence which variables are wrong; values are never repeated."""
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = "; ".join(
+                f"STAFETT_{'__'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+                for fault in error.errors(include_url=False, include_input=False)
+            )
+            raise SettingsError(f"The settings are not valid. {faults}") from None
+
+
+def require(url: SecretStr | None, variable: str) -> str:
+    """The secret itself, or the sentence that names the variable that is missing."""
+    if url is None:
+        raise SettingsError(f"{variable} is not set.")
+    return url.get_secret_value()

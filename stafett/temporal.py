@@ -1,0 +1,72 @@
+"""The engine: how to reach it, what our jobs are called there, how one is started."""
+
+from datetime import timedelta
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from stafett.domain.errors import ServiceAwayError
+from stafett.domain.export_job import ExportEnd, ExportJob
+from stafett.domain.export_status import ExportStatus
+from stafett.settings import TemporalSettings
+
+BUFDIR_EXPORT = "BufdirExport"
+SWEEP_JOBS = "SweepJobs"
+ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
+ORG_ID = SearchAttributeKey.for_keyword("OrgId")
+JOB_KIND = SearchAttributeKey.for_keyword("JobKind")
+JOB_STATUS = SearchAttributeKey.for_keyword("JobStatus")
+PERIOD_START = SearchAttributeKey.for_datetime("PeriodStart")
+PERIOD_END = SearchAttributeKey.for_datetime("PeriodEnd")
+SEARCH_ATTRIBUTES = (ORG_ID, JOB_KIND, JOB_STATUS, PERIOD_START, PERIOD_END)
+
+_START_WITHIN = timedelta(seconds=5)
+
+
+async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
+    """A client of the configured namespace; a lazy one connects when it is first used."""
+    try:
+        return await Client.connect(
+            settings.address,
+            namespace=settings.namespace,
+            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            tls=settings.tls,
+            data_converter=pydantic_data_converter,
+            lazy=lazy,
+        )
+    except RuntimeError as error:
+        raise ServiceAwayError(f"Temporal ({settings.address})") from error
+
+
+async def start_export(client: Client, job: ExportJob, task_queue: str) -> WorkflowHandle[object, ExportEnd]:
+    """Start the job's run; if it is running already, that is the one."""
+    return await client.start_workflow(
+        BUFDIR_EXPORT,
+        job,
+        id=job.workflow_id,
+        task_queue=task_queue,
+        result_type=ExportEnd,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"Bufdir export for {job.org_id}, {job.period_start:%Y-%m-%d} to {job.period_end:%Y-%m-%d} UTC",
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(ORG_ID, job.org_id),
+                SearchAttributePair(JOB_KIND, BUFDIR_EXPORT),
+                SearchAttributePair(JOB_STATUS, ExportStatus.INITIALISED),
+                SearchAttributePair(PERIOD_START, job.period_start),
+                SearchAttributePair(PERIOD_END, job.period_end),
+            ]
+        ),
+        memo={ATTEMPT: job.attempt},
+        priority=Priority(fairness_key=job.org_id),
+        rpc_timeout=_START_WITHIN,
+    )

@@ -1,0 +1,99 @@
+"""What tests of this service need, and tests of what is built on it: real organisations, real tokens, real rows."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import psycopg
+
+from stafett.domain.activity import ActivityType
+from stafett.domain.membership import Role
+
+_PAUSE = 0.02
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An organisation nobody else uses, with a user of each role."""
+
+    org_id: str
+    users: dict[Role, UUID]
+
+    @property
+    def coordinator(self) -> UUID:
+        return self.users[Role.COORDINATOR]
+
+
+def found_tenant(owner_url: str) -> Tenant:
+    """A fresh organisation: tests that each have one never meet."""
+    tenant = Tenant(f"t{uuid4().hex[:12]}", {role: uuid4() for role in Role if role is not Role.OPERATOR})
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("INSERT INTO organisations (id, name) VALUES (%s, 'Prøveforbundet')", [tenant.org_id])
+        for role, user_id in tenant.users.items():
+            connection.execute(
+                "INSERT INTO users (id, email, display_name) VALUES (%s, %s, 'Prøve Prøvesen')",
+                [user_id, f"{role}@{tenant.org_id}.example"],
+            )
+            connection.execute("INSERT INTO memberships VALUES (%s, %s, %s)", [user_id, tenant.org_id, role])
+    return tenant
+
+
+@dataclass
+class Diary:
+    """Activities of one organisation, written down one by one; whatever is not said is plausible."""
+
+    owner_url: str
+    org_id: str
+    _free_from: datetime = field(default=datetime(2026, 1, 5, 9, tzinfo=UTC))
+
+    def mentor(self, name: str = "Åse Ødegård", *, active: bool = True) -> UUID:
+        mentor_id = uuid4()
+        with self._cursor() as cursor:
+            cursor.execute("INSERT INTO peer_mentors VALUES (%s, %s, %s, %s)", [mentor_id, self.org_id, name, active])
+        return mentor_id
+
+    def activity(self, mentor_id: UUID, **said: object) -> UUID:
+        activity_id, starts_at = uuid4(), said.pop("starts_at", self._free_from)
+        assert isinstance(starts_at, datetime)  # noqa: S101 - a builder for tests
+        row = {
+            "id": activity_id,
+            "org_id": self.org_id,
+            "mentor_id": mentor_id,
+            "activity_type": ActivityType.SAMTALEGRUPPE.value,
+            "starts_at": starts_at,
+            "ends_at": starts_at + timedelta(minutes=60),
+            "participants": 5,
+            "new_participants": 1,
+            "place": "Tromsø",
+            "in_person": True,
+            "in_norway": True,
+            "note": None,
+        } | said
+        self._free_from = max(self._free_from, starts_at + timedelta(hours=2))
+        columns, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        with self._cursor() as cursor:
+            cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({marks})".encode(), list(row.values()))  # noqa: S608 - our own names
+        return activity_id
+
+    @contextmanager
+    def _cursor(self) -> Iterator[psycopg.Cursor]:
+        with psycopg.connect(self.owner_url) as connection, connection.cursor() as cursor:
+            yield cursor
+
+
+Seen = TypeVar("Seen")
+
+
+async def eventually(look: Callable[[], Awaitable[Seen]], holds: Callable[[Seen], bool], *, within: float = 30) -> Seen:
+    """Look again and again until what is seen is as wanted; otherwise show what was seen last."""
+    patience = time.monotonic() + within
+    while not holds(seen := await look()):
+        if time.monotonic() > patience:
+            raise AssertionError(f"not within {within} s; last seen: {seen!r}")
+        await asyncio.sleep(_PAUSE)
+    return seen

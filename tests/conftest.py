@@ -1,0 +1,134 @@
+"""One real stack a session; a fresh organisation and a fresh task queue a test."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+import worker
+from api.app import create_app
+from stafett.cli.development import prepare_stores, settings_of
+from stafett.database.session import Database
+from stafett.devstack import RunningServers, StackOptions, servers
+from stafett.devstack.issuer import DevIssuer
+from stafett.export_jobs import ExportJobs
+from stafett.file_storage import FileStorage
+from stafett.settings import AuthSettings, Settings, require
+from stafett.temporal import connect
+from stafett.testing import Diary, Tenant, found_tenant
+
+_TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServers]:
+    folder = tmp_path_factory.mktemp("stack") / "data"
+    options = StackOptions(data_dir=folder, durable=False, temporal_args=_TIME_SKIPPING)
+    async with servers(options, report=lambda _line: None) as running:
+        prepare_stores(running.addresses)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> DevIssuer:
+    issuer = DevIssuer(tmp_path_factory.mktemp("issuer"))
+    issuer.ensure()
+    return issuer
+
+
+@pytest.fixture
+def settings(stack: RunningServers, issuer: DevIssuer) -> Settings:
+    """This test's own task queue on the session's servers."""
+    settings = settings_of(stack.addresses)
+    queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
+    keys = AuthSettings(jwks_file=issuer.jwks)
+    return settings.model_copy(update={"temporal": queue, "auth": keys})
+
+
+@pytest.fixture
+def owner_url(settings: Settings) -> str:
+    return require(settings.database.owner_url, "owner")
+
+
+@pytest.fixture
+def storage(settings: Settings) -> FileStorage:
+    return FileStorage(settings.s3)
+
+
+@pytest.fixture
+def tenant(owner_url: str) -> Tenant:
+    return found_tenant(owner_url)
+
+
+@pytest.fixture
+def org_id(tenant: Tenant) -> str:
+    return tenant.org_id
+
+
+@pytest.fixture
+def diary(owner_url: str, tenant: Tenant) -> Diary:
+    return Diary(owner_url, tenant.org_id)
+
+
+@pytest.fixture
+def api_database(settings: Settings) -> Iterator[Database]:
+    database = Database(require(settings.database.api_url, "api"), pool_size=4)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def worker_database(settings: Settings) -> Iterator[Database]:
+    database = Database(require(settings.database.worker_url, "worker"), pool_size=4)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def jobs(api_database: Database) -> ExportJobs:
+    return ExportJobs(api_database)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def temporal(settings: Settings) -> Client:
+    return await connect(settings.temporal)
+
+
+Working = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def working(temporal: Client, settings: Settings) -> Working:
+    """A worker of this test's own, for the length of a block."""
+    return partial(worker.working, temporal, settings)
+
+
+@pytest.fixture
+def bearer(issuer: DevIssuer, tenant: Tenant) -> Callable[..., dict[str, str]]:
+    def bearer(user_id: UUID, org_id: str | None = tenant.org_id, role: str = "coordinator") -> dict[str, str]:
+        return {"Authorization": f"Bearer {issuer.token(user_id, org_id, role)}"}
+
+    return bearer
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gateway(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The application as a server would run it, asked without a socket."""
+    app = create_app(settings)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def project() -> Path:
+    return Path(__file__).parent.parent

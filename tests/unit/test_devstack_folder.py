@@ -1,0 +1,149 @@
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stafett.devstack import DevStackError, StackOptions, read_stack, servers
+from stafett.devstack.credentials import credentials_of
+from stafett.devstack.diagnosis import diagnose
+from stafett.devstack.errors import folder_faults
+from stafett.devstack.folder import DataFolder, write_whole
+from stafett.devstack.ports import GRPC_OFFSET, choose_ports, is_free
+from stafett.devstack.processes import end_left_over, record
+
+
+async def refusal(data_dir: Path) -> str:
+    with pytest.raises(DevStackError) as refused:
+        async with servers(StackOptions(data_dir)):
+            pytest.fail("it started")
+    return str(refused.value)
+
+
+def test_a_foreign_folder_is_refused_and_left_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    assert "holds files that are not Stafett's" in asyncio.run(refusal(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("mine")
+    assert "is not a folder" in await refusal(tmp_path / "data")
+    assert "is not a folder" in await refusal(tmp_path / "data" / "below")
+
+
+async def test_a_folder_nobody_may_write_to_is_refused() -> None:
+    assert "cannot be" in await refusal(Path("/proc/stafett"))
+
+
+async def test_a_nearly_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=20_000_000))
+    assert "has 20 MB left" in await refusal(tmp_path / "data")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_fills_up_is_one_sentence() -> None:
+    with pytest.raises(DevStackError, match="is full"), folder_faults(Path("/dev/full")):
+        os.write(os.open("/dev/full", os.O_WRONLY), b"x")
+
+
+async def test_the_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".stafett").touch()
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
+    assert "written by PostgreSQL 16" in await refusal(tmp_path)
+
+
+async def test_a_second_stack_on_a_folder_is_told_who_holds_it(tmp_path: Path) -> None:
+    folder = DataFolder.at(tmp_path / "data")
+    with folder.held():
+        assert folder.holder() == os.getpid()
+        assert f"pid {os.getpid()}" in await refusal(folder.path)
+    assert folder.holder() is None
+
+
+async def test_a_taken_api_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(DevStackError, match=f"Port {port} is taken"):
+            async with servers(StackOptions(tmp_path / "data", api_port=port)):
+                pytest.fail("it started")
+
+
+def test_secrets_are_made_once_and_are_for_the_owner_alone(tmp_path: Path) -> None:
+    folder = DataFolder.at(tmp_path)
+    made = credentials_of(folder)
+    assert credentials_of(folder) == made
+    assert folder.secrets.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"postgres": "x"}', None])
+def test_lost_secrets_are_never_made_anew_beside_old_data(tmp_path: Path, damage: str | None) -> None:
+    folder = DataFolder.at(tmp_path)
+    folder.postgres.mkdir()
+    if damage is not None:
+        folder.secrets.write_text(damage)
+    with pytest.raises(DevStackError, match="missing or damaged"):
+        credentials_of(folder)
+
+
+def test_ports_are_those_of_last_time_unless_taken(tmp_path: Path) -> None:
+    folder = DataFolder.at(tmp_path)
+    first = choose_ports(folder, None)
+    assert choose_ports(folder, None) == first
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", first["s3"] + GRPC_OFFSET))
+        stranger.listen()
+        second = choose_ports(folder, None)
+    assert {name for name in first if first[name] != second[name]} == {"s3"}
+
+
+def test_ports_of_a_stack_are_free_and_differ(tmp_path: Path) -> None:
+    ports = choose_ports(DataFolder.at(tmp_path), None)
+    assert len(set(ports.values())) == len(ports)
+    assert all(is_free(port) for port in ports.values())
+
+
+def test_a_folder_without_a_stack_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DevStackError, match="No stack is running"):
+        read_stack(tmp_path)
+
+
+def test_a_stack_file_nobody_holds_is_stale(tmp_path: Path) -> None:
+    (tmp_path / "stack.json").write_text("{}")
+    with pytest.raises(DevStackError, match="no longer running"):
+        read_stack(tmp_path)
+
+
+def test_a_damaged_stack_file_is_one_sentence(tmp_path: Path) -> None:
+    folder = DataFolder.at(tmp_path / "data")
+    with folder.held():
+        write_whole(folder.stack_file, "{")
+        with pytest.raises(DevStackError, match="is damaged"):
+            read_stack(folder.path)
+
+
+def test_a_process_left_over_is_ended_and_a_stranger_with_its_number_is_not(tmp_path: Path) -> None:
+    folder = DataFolder.at(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        folder.pids.write_text(f'{{"{process.pid}": 12.5}}')
+        assert end_left_over(folder) == []
+        assert process.poll() is None
+        record(folder, [process.pid])
+        assert end_left_over(folder) == [process.pid]
+
+
+def test_diagnosis_names_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    wrong = [finding for finding in diagnose(tmp_path) if not finding.ok]
+    assert [finding.subject for finding in wrong] == ["data folder"]
+    assert "choose an empty folder" in wrong[0].sentence

@@ -1,0 +1,107 @@
+"""The worker: every dependency of every activity is put together here, and nowhere else."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.activity_query import ActivityQueryActivities
+from activities.column_mapping import ColumnMappingActivities
+from activities.export_audit import ExportAuditActivities
+from activities.file_generation import FileGenerationActivities
+from activities.file_storage import FileStorageActivities
+from activities.interceptors import EveryActivity, stop_when_cancelled
+from activities.sweeping import SweepingActivities
+from stafett import export_audit
+from stafett.activity_query import ActivityQuery
+from stafett.column_mapper.stage import ColumnMapping
+from stafett.database.session import Database
+from stafett.engine_setup import ensure_search_attributes, ensure_sweeper
+from stafett.export_stages import ExportStages
+from stafett.file_generator import FileGeneration, FileRegistration
+from stafett.file_storage import FileStorage
+from stafett.settings import Settings, require
+from stafett.temporal import connect
+from stafett.unfinished_exports import unfinished_exports
+from workflows.bufdir_export import BufdirExport
+from workflows.sweeping import SweepJobs
+
+WORKFLOWS = (BufdirExport, SweepJobs)
+
+_HEARD_WITHIN = timedelta(milliseconds=500)
+_TIME_TO_FINISH = timedelta(seconds=10)
+_log = structlog.get_logger("stafett.worker")
+
+
+@asynccontextmanager
+async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
+    """A worker at its task queue for the length of a block; PostgreSQL and S3 are asked when an activity needs them."""
+    urls, threads = settings.database, settings.worker.threads
+    with (
+        closing(Database(require(urls.worker_url, "STAFETT_DATABASE__WORKER_URL"), pool_size=threads * 2)) as database,
+        closing(
+            Database(require(urls.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"), pool_size=2)
+        ) as maintenance,
+        ThreadPoolExecutor(threads, "activity") as executor,
+    ):
+        worker = Worker(
+            client,
+            task_queue=settings.temporal.task_queue,
+            workflows=WORKFLOWS,
+            activities=_activities(client, settings, database, maintenance),
+            interceptors=[EveryActivity()],
+            activity_executor=executor,
+            max_concurrent_activities=threads,
+            max_heartbeat_throttle_interval=_HEARD_WITHIN,
+            default_heartbeat_throttle_interval=_HEARD_WITHIN,
+            graceful_shutdown_timeout=_TIME_TO_FINISH,
+        )
+        async with worker:
+            yield
+
+
+def _activities(
+    client: Client, settings: Settings, database: Database, maintenance: Database
+) -> list[Callable[..., Any]]:
+    storage = FileStorage(settings.s3)
+    stages = ExportStages(database, storage, go_on=stop_when_cancelled)
+    ending = ExportAuditActivities(stages)
+    sweeping = SweepingActivities(
+        client,
+        settings.temporal.task_queue,
+        partial(unfinished_exports, maintenance),
+        ExportStages(maintenance, storage, actor=export_audit.SWEEPER, go_on=stop_when_cancelled),
+    )
+    return [
+        ActivityQueryActivities(stages, ActivityQuery(database)).query_activities,
+        ColumnMappingActivities(stages, ColumnMapping(stages, storage)).map_columns,
+        FileGenerationActivities(stages, FileGeneration(stages, storage)).generate_file,
+        FileStorageActivities(stages, FileRegistration(stages, storage)).store_file,
+        ending.record_completion,
+        ending.record_empty,
+        ending.record_failure,
+        sweeping.sweep_jobs,
+    ]
+
+
+async def serve(settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM; what is running then goes on elsewhere, or here after the next start."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    client = await connect(settings.temporal)
+    await ensure_search_attributes(client)
+    async with working(client, settings):
+        await ensure_sweeper(client, settings.temporal.task_queue)
+        _log.info("worker_ready", task_queue=settings.temporal.task_queue)
+        await stopping.wait()
+    _log.info("worker_stopped")

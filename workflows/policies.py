@@ -1,0 +1,28 @@
+"""How long things may take and how often they are tried: the one place for it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+Given = TypeVar("Given")
+Answer = TypeVar("Answer")
+
+_WITH_PATIENCE = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
+)
+
+
+async def patiently(method: Callable[[Any, Given], Answer], given: Given, summary: str) -> Answer:
+    """Run an activity, again and again for up to a day while what it needs is away."""
+    return await workflow.execute_activity_method(
+        method,
+        given,
+        start_to_close_timeout=timedelta(hours=2),
+        schedule_to_close_timeout=timedelta(hours=24),
+        heartbeat_timeout=timedelta(seconds=5),
+        retry_policy=_WITH_PATIENCE,
+        summary=summary,
+    )
