@@ -6,13 +6,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 
 from stafett.domain.activity import ActivityType
+from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
+
+Json = dict[str, Any]
 
 _PAUSE = 0.02
 
@@ -97,3 +101,32 @@ async def eventually(look: Callable[[], Awaitable[Seen]], holds: Callable[[Seen]
             raise AssertionError(f"not within {within} s; last seen: {seen!r}")
         await asyncio.sleep(_PAUSE)
     return seen
+
+
+class Button:
+    """What a coordinator does: press, look, wait for the end."""
+
+    def __init__(self, gateway: httpx.AsyncClient, org_id: str, headers: dict[str, str]) -> None:
+        self.gateway = gateway
+        self.org_id = org_id
+        self.headers = headers
+
+    async def press(self, key: str | None = None, **asked: object) -> httpx.Response:
+        """Ask for the whole of 2026 as csv, unless something else is said."""
+        period = {"start": "2026-01-01", "end": "2026-12-31"}
+        body = {"org_id": self.org_id, "reporting_period": period, "export_format": "csv"} | asked
+        headers = self.headers | ({"Idempotency-Key": key} if key else {})
+        return await self.gateway.post("/api/v1/bufdir-exports", json=body, headers=headers)
+
+    async def pressed(self, **asked: object) -> str:
+        """The id of an export that was accepted."""
+        answer = await self.press(**asked)  # type: ignore[arg-type]  # the caller's words are the body's
+        return str(answer.raise_for_status().json()["id"])
+
+    async def look(self, export_id: str) -> Json:
+        answer = await self.gateway.get(f"/api/v1/bufdir-exports/{export_id}", headers=self.headers)
+        job: Json = answer.raise_for_status().json()
+        return job
+
+    async def end_of(self, export_id: str) -> Json:
+        return await eventually(lambda: self.look(export_id), lambda job: ExportStatus(job["status"]).is_final)

@@ -15,13 +15,14 @@ import worker
 from api.app import create_app
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
-from stafett.devstack import RunningServers, StackOptions, servers
 from stafett.devstack.issuer import DevIssuer
+from stafett.devstack.options import StackOptions
+from stafett.devstack.stack import RunningServers, servers
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
 from stafett.settings import AuthSettings, Settings, require
 from stafett.temporal import connect
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.testing import Button, Diary, Tenant, found_tenant
 
 _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
 
@@ -127,6 +128,12 @@ async def gateway(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         yield client
+
+
+@pytest.fixture
+def button(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Callable[..., dict[str, str]]) -> Button:
+    """In the hand of this test's coordinator."""
+    return Button(gateway, tenant.org_id, bearer(tenant.coordinator))
 
 
 @pytest.fixture

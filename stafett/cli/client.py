@@ -92,7 +92,7 @@ def connect(data_dir: Path | None, user: str | None, org: str | None) -> Api:
                 "Say which API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN."
             )
         return Api(url, token)
-    from stafett.devstack import read_stack
+    from stafett.devstack.stack_file import read_stack
 
     stack = read_stack(data_dir)
     if token := os.environ.get("STAFETT_TOKEN"):

@@ -9,34 +9,41 @@ from rich.progress import Progress
 
 from stafett.cli.options import DataDir, Org
 from stafett.domain.errors import SettingsError
-from stafett.settings import DatabaseSettings, S3Settings, Settings
+from stafett.settings import DatabaseSettings, S3Settings, Settings, require
 
 
 def seed(
     org: Org,
-    activities: Annotated[int, typer.Option(min=1, help="How many activities to add.")],
-    year: Annotated[int, typer.Option(min=1900, max=2198, help="The year they happen in.")],
+    activities: Annotated[int, typer.Option(min=0, max=10_000_000, help="How many activities to add.")],
+    year: Annotated[int, typer.Option(min=1900, max=2199, help="The year they happen in.")],
     attachments: Annotated[int, typer.Option(min=0, help="How many of them carry an attachment.")] = 0,
-    mentors: Annotated[int | None, typer.Option(min=1, help="How many peer mentors to add.")] = None,
+    mentors: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="How many peer mentors to add.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Add believable activities and peer mentors to an organisation."""
     from stafett.file_storage import FileStorage
-    from stafett.seed import Seeding
-    from stafett.seed import seed as sow
+    from stafett.seed.seeding import Seeding
+    from stafett.seed.seeding import seed as sow
 
     settings = _settings(data_dir)
     wanted = Seeding(org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed)
+    owner_url = require(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
     with Progress(console=Console(stderr=True), transient=True) as shown:
         bar = shown.add_task("Seeding", total=activities)
         report = sow(
             wanted,
-            settings.database,
+            owner_url,
             FileStorage(settings.s3),
             lambda done, total: shown.update(bar, completed=done, total=total),
         )
-    typer.echo(report.sentence)
+    if report.already_there:
+        typer.echo(f"{org} has these activities already: the same seed gives the same rows.")
+    else:
+        typer.echo(
+            f"{org} has {report.activities} more activities of {report.mentors} more peer mentors,"
+            f" and {report.attachments} more attachments."
+        )
 
 
 def token(
@@ -61,7 +68,7 @@ def development_token(data_dir: Path | None, user: str, org: str | None, role: s
 def _settings(data_dir: Path | None) -> Settings:
     if data_dir is None:
         return Settings.load()
-    from stafett.devstack import read_stack
+    from stafett.devstack.stack_file import read_stack
 
     stack = read_stack(data_dir)
     s3 = {"endpoint": stack.s3_endpoint, "access_key": stack.s3_access_key, "secret_key": stack.s3_secret_key}

@@ -11,8 +11,9 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from stafett.database.migrate import migrate
-from stafett.devstack import Program, StackAddresses, StackOptions, run_stack
+from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.issuer import DevIssuer
+from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.file_storage import FileStorage
 from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings

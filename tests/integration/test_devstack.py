@@ -15,8 +15,11 @@ import urllib3
 from minio import Minio
 from temporalio.client import Client
 
-from stafett.devstack import DevStackError, StackAddresses, StackOptions, read_stack, servers
 from stafett.devstack.diagnosis import diagnose
+from stafett.devstack.errors import DevStackError
+from stafett.devstack.options import StackAddresses, StackOptions
+from stafett.devstack.stack import servers
+from stafett.devstack.stack_file import read_stack
 
 PATIENCE = 20.0
 LEFT = ("row", "kept", b"object")
@@ -25,7 +28,8 @@ LEFT = ("row", "kept", b"object")
 SERVERS = """
 import asyncio, sys
 from pathlib import Path
-from stafett.devstack import StackOptions, servers
+from stafett.devstack.options import StackOptions
+from stafett.devstack.stack import servers
 async def main():
     async with servers(StackOptions(Path(sys.argv[1]), durable=False)) as running:
         print(*running.pids.values(), flush=True)
@@ -36,7 +40,8 @@ STACK = """
 import asyncio, os, sys
 from functools import partial
 from pathlib import Path
-from stafett.devstack import Program, StackOptions, run_stack
+from stafett.devstack.dev import Program, run_stack
+from stafett.devstack.options import StackOptions
 LOOK = "import os, signal; assert os.environ['GREETING'] == 'hei'; signal.pause()"
 async def prepare(addresses):
     return {"GREETING": "hei"}

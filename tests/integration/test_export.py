@@ -1,55 +1,25 @@
 """The whole pipeline on the real stack, from the button to the file."""
 
 from collections.abc import Callable
-from typing import Any
-from uuid import UUID, uuid4
+from contextlib import AbstractAsyncContextManager
+from uuid import uuid4
 
 import httpx
 import psycopg
-from temporalio.client import Client
 
 from stafett.domain.activity import ActivityType
-from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
-from stafett.testing import Diary, Tenant, eventually
+from stafett.testing import Button, Diary, Tenant, found_tenant
 
-Json = dict[str, Any]
 Bearer = Callable[..., dict[str, str]]
-
-YEAR = {"start": "2026-01-01", "end": "2026-12-31"}
-
-
-class Button:
-    """What a coordinator does: press, look, download."""
-
-    def __init__(self, gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer) -> None:
-        self.gateway = gateway
-        self.tenant = tenant
-        self.headers = bearer(tenant.coordinator)
-
-    async def press(self, key: str | None = None, **asked: object) -> httpx.Response:
-        body = {"org_id": self.tenant.org_id, "reporting_period": YEAR, "export_format": "csv"} | asked
-        headers = self.headers | ({"Idempotency-Key": key} if key else {})
-        return await self.gateway.post("/api/v1/bufdir-exports", json=body, headers=headers)
-
-    async def look(self, export_id: str) -> Json:
-        answer = await self.gateway.get(f"/api/v1/bufdir-exports/{export_id}", headers=self.headers)
-        assert answer.status_code == 200, answer.text
-        job: Json = answer.json()
-        return job
-
-    async def end_of(self, export_id: str) -> Json:
-        return await eventually(lambda: self.look(export_id), lambda job: ExportStatus(job["status"]).is_final)
+Working = Callable[[], AbstractAsyncContextManager[None]]
 
 
-async def test_the_button_makes_a_file_that_its_link_hands_out(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, diary: Diary, working: Callable[[], Any]
-) -> None:
+async def test_the_button_makes_a_file_that_its_link_hands_out(button: Button, diary: Diary, working: Working) -> None:
     mentor = diary.mentor("Åse Ødegård")
     diary.activity(mentor, note='=SUM(A1:A3) "æøå";\r\nlinje to', place="Kárášjohka")
     diary.activity(mentor, participants=2, new_participants=0, activity_type=ActivityType.TELEFONSAMTALE.value)
-    button = Button(gateway, tenant, bearer)
 
     pressed = await button.press()
     assert pressed.status_code == 202
@@ -73,11 +43,10 @@ async def test_the_button_makes_a_file_that_its_link_hands_out(
 
 
 async def test_the_trail_tells_every_step_before_the_next_one_begins(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, diary: Diary, owner_url: str, working: Callable[[], Any]
+    button: Button, tenant: Tenant, diary: Diary, owner_url: str, working: Working
 ) -> None:
     diary.activity(diary.mentor())
-    button = Button(gateway, tenant, bearer)
-    export_id = (await button.press()).json()["id"]
+    export_id = await button.pressed()
     async with working():
         job = await button.end_of(export_id)
 
@@ -100,21 +69,17 @@ async def test_the_trail_tells_every_step_before_the_next_one_begins(
 
 
 async def test_a_period_without_activities_is_a_success_without_a_file(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, working: Callable[[], Any], storage: FileStorage
+    button: Button, tenant: Tenant, working: Working, storage: FileStorage
 ) -> None:
-    button = Button(gateway, tenant, bearer)
-    export_id = (await button.press()).json()["id"]
+    export_id = await button.pressed()
     async with working():
         job = await button.end_of(export_id)
     assert (job["status"], job["row_count"], job["file"], job["download_url"]) == ("completed_empty", 0, None, None)
     assert storage.keys_below(f"exports/{tenant.org_id}/") == []
 
 
-async def test_a_period_without_activities_is_a_failure_if_that_was_asked_for(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, working: Callable[[], Any]
-) -> None:
-    button = Button(gateway, tenant, bearer)
-    export_id = (await button.press(fail_on_empty=True)).json()["id"]
+async def test_a_period_without_activities_is_a_failure_if_that_was_asked_for(button: Button, working: Working) -> None:
+    export_id = await button.pressed(fail_on_empty=True)
     async with working():
         job = await button.end_of(export_id)
     assert job["status"] == "failed"
@@ -123,11 +88,10 @@ async def test_a_period_without_activities_is_a_failure_if_that_was_asked_for(
 
 
 async def test_somebody_who_left_before_the_run_exports_nothing(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, diary: Diary, owner_url: str, working: Callable[[], Any]
+    button: Button, tenant: Tenant, bearer: Bearer, diary: Diary, owner_url: str, working: Working
 ) -> None:
     diary.activity(diary.mentor())
-    button = Button(gateway, tenant, bearer)
-    export_id = (await button.press()).json()["id"]
+    export_id = await button.pressed()
     with psycopg.connect(owner_url) as connection:
         connection.execute("DELETE FROM memberships WHERE user_id = %s", [tenant.coordinator])
     button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
@@ -136,36 +100,29 @@ async def test_somebody_who_left_before_the_run_exports_nothing(
     assert (job["status"], job["error"]["code"], job["counts"]) == ("failed", "permission_denied", None)
 
 
-async def test_a_second_click_with_the_same_key_is_the_same_export(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer
-) -> None:
-    button, key = Button(gateway, tenant, bearer), str(uuid4())
+async def test_a_second_click_with_the_same_key_is_the_same_export(button: Button) -> None:
+    key = str(uuid4())
     first, again = await button.press(key), await button.press(key)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     other = await button.press(key, locale="en")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_the_report_is_the_same_bytes_each_time(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, diary: Diary, working: Callable[[], Any]
-) -> None:
+async def test_the_report_is_the_same_bytes_each_time(button: Button, diary: Diary, working: Working) -> None:
     mentor = diary.mentor()
     for _ in range(5):
         diary.activity(mentor)
-    button = Button(gateway, tenant, bearer)
-    ids = [(await button.press()).json()["id"] for _ in range(2)]
+    ids = [await button.pressed() for _ in range(2)]
     async with working():
         files = [(await button.end_of(export_id))["file"] for export_id in ids]
     assert files[0] == files[1]
 
 
 async def test_nothing_is_handed_out_across_organisations(
-    gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, owner_url: str
+    button: Button, gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
-    from stafett.testing import found_tenant
-
     stranger = found_tenant(owner_url)
-    mine = (await Button(gateway, tenant, bearer).press()).json()["id"]
+    mine = await button.pressed()
     headers = bearer(stranger.coordinator, stranger.org_id)
 
     for export_id in (mine, str(uuid4())):
@@ -173,23 +130,5 @@ async def test_nothing_is_handed_out_across_organisations(
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     listed = await gateway.get("/api/v1/bufdir-exports", params={"org_id": tenant.org_id}, headers=headers)
     assert listed.json()["items"] == []
-    body = {"org_id": tenant.org_id, "reporting_period": YEAR, "export_format": "csv"}
-    started = await gateway.post("/api/v1/bufdir-exports", json=body, headers=headers)
+    started = await Button(gateway, tenant.org_id, headers).press()
     assert (started.status_code, started.json()["code"]) == (403, "permission_denied")
-
-
-async def test_a_job_that_was_never_started_is_started_by_the_sweeper(
-    gateway: httpx.AsyncClient,
-    tenant: Tenant,
-    bearer: Bearer,
-    temporal: Client,
-    working: Callable[[], Any],
-    diary: Diary,
-) -> None:
-    diary.activity(diary.mentor())
-    button = Button(gateway, tenant, bearer)
-    export_id = (await button.press()).json()["id"]
-    await temporal.get_workflow_handle(f"bufdir-export/{export_id}").terminate()
-    assert UUID(export_id)
-    async with working():
-        pass

@@ -9,13 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from stafett.devstack import DevStackError, StackOptions, read_stack, servers
 from stafett.devstack.credentials import credentials_of
 from stafett.devstack.diagnosis import diagnose
-from stafett.devstack.errors import folder_faults
+from stafett.devstack.errors import DevStackError, folder_faults
 from stafett.devstack.folder import DataFolder, write_whole
+from stafett.devstack.options import StackOptions
 from stafett.devstack.ports import GRPC_OFFSET, choose_ports, is_free
 from stafett.devstack.processes import end_left_over, record
+from stafett.devstack.stack import servers
+from stafett.devstack.stack_file import read_stack
 
 
 async def refusal(data_dir: Path) -> str:

@@ -1,0 +1,43 @@
+"""A PDF of one page, made by hand: nothing in it depends on a clock or on a library's version."""
+
+from collections.abc import Sequence
+
+_HEADER = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n"
+_FONT = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+_PAGE = (
+    b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>"
+)
+
+
+def pdf_of(lines: Sequence[str]) -> bytes:
+    """The lines on an A4 page, in letters of Windows-1252."""
+    text = _drawn(lines)
+    return _document(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R /Lang (nb-NO) >>",
+            b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            _PAGE,
+            b"<< /Length %d >>\nstream\n%b\nendstream" % (len(text), text),
+            _FONT,
+        ]
+    )
+
+
+def _drawn(lines: Sequence[str]) -> bytes:
+    shown = b"\n".join(b"(%b) Tj T*" % _escaped(line) for line in lines)
+    return b"BT /F1 12 Tf 16 TL 72 770 Td\n%b\nET" % shown
+
+
+def _escaped(line: str) -> bytes:
+    return line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)").encode("cp1252")
+
+
+def _document(objects: Sequence[bytes]) -> bytes:
+    body, offsets = bytearray(_HEADER), []
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%b\nendobj\n" % (number, content)
+    count = len(objects) + 1
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (count, len(body))
+    return bytes(body) + b"xref\n0 %d\n0000000000 65535 f \n" % count + table + trailer

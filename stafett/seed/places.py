@@ -1,0 +1,14 @@
+"""Where peer support is met: Norwegian municipalities, the larger ones more often, and a few places abroad."""
+
+_LARGE = ("Oslo", "Oslo", "Oslo", "Bergen", "Bergen", "Trondheim", "Trondheim", "Stavanger", "Bærum", "Kristiansand")
+_MUNICIPALITIES = (
+    *("Drammen", "Asker", "Lillestrøm", "Fredrikstad", "Sandnes", "Tromsø", "Ålesund", "Skien", "Tønsberg", "Moss"),
+    *("Bodø", "Haugesund", "Sandefjord", "Arendal", "Hamar", "Lillehammer", "Gjøvik", "Molde", "Kristiansund"),
+    *("Harstad", "Narvik", "Alta", "Rana", "Steinkjer", "Levanger", "Stjørdal", "Røros", "Sør-Varanger", "Hammerfest"),
+    *("Øygarden", "Askøy", "Bømlo", "Tysvær", "Gjøvik", "Våler i Solør", "Ås", "Nøtterøy", "Bø i Telemark", "Årdal"),
+    *("Sunnfjord", "Førde", "Ørsta", "Smøla", "Frøya", "Hitra", "Vågan", "Røst", "Andøy", "Målselv", "Vadsø", "Vardø"),
+    *("Kárášjohka - Karasjok", "Guovdageaidnu - Kautokeino", "Deatnu - Tana", "Unjárga - Nesseby"),
+    *("Porsanger - Porsáŋgu - Porsanki", "Gáivuotna - Kåfjord - Kaivuono", "Hábmer - Hamarøy", "Snåase - Snåsa"),
+)
+IN_NORWAY = _LARGE + _MUNICIPALITIES
+ABROAD = ("Göteborg", "Stockholm", "København", "Aalborg", "Helsinki", "Reykjavík", "Berlin", "Gran Canaria", "Málaga")

@@ -1,0 +1,89 @@
+"""No job is pending for ever."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID
+
+import httpx
+import pytest
+from temporalio.client import Client
+
+from activities.sweeping import SweepingActivities
+from api.app import create_app
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.domain.export_job import ExportJob, SweepReport
+from stafett.export_stages import ExportStages
+from stafett.file_storage import FileStorage
+from stafett.settings import Settings, require
+from stafett.testing import Button, Diary, Tenant
+from stafett.unfinished_exports import unfinished_exports
+
+Bearer = Callable[..., dict[str, str]]
+Working = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class Broom:
+    """The sweeper as the worker has it, for one organisation's jobs alone: other tests have theirs."""
+
+    def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
+        self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
+        self._org_id = org_id
+        stages = ExportStages(self._database, FileStorage(settings.s3), actor=export_audit.SWEEPER, go_on=lambda: None)
+        self._activities = SweepingActivities(client, settings.temporal.task_queue, self._mine, stages)
+
+    def _mine(self) -> list[ExportJob]:
+        return [job for job in unfinished_exports(self._database) if job.org_id == self._org_id]
+
+    async def sweep(self) -> SweepReport:
+        return await self._activities.sweep_jobs()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+@pytest.fixture
+def broom(temporal: Client, settings: Settings, org_id: str) -> Iterator[Broom]:
+    broom = Broom(temporal, settings, org_id)
+    yield broom
+    broom.close()
+
+
+async def test_a_job_accepted_while_temporal_was_away_is_started_by_the_sweeper(
+    settings: Settings, tenant: Tenant, bearer: Bearer, diary: Diary, broom: Broom, working: Working
+) -> None:
+    diary.activity(diary.mentor())
+    nowhere = settings.temporal.model_copy(update={"address": "127.0.0.1:9"})
+    app = create_app(settings.model_copy(update={"temporal": nowhere}))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as gateway,
+    ):
+        button = Button(gateway, tenant.org_id, bearer(tenant.coordinator))
+        pressed = await button.press()
+        assert pressed.status_code == 202
+
+        assert await broom.sweep() == SweepReport(started=1)
+        async with working():
+            assert (await button.end_of(pressed.json()["id"]))["status"] == "completed"
+        assert await broom.sweep() == SweepReport()
+
+
+async def test_a_job_whose_run_was_terminated_becomes_failed_and_can_be_tried_again(
+    button: Button, temporal: Client, broom: Broom
+) -> None:
+    export_id = await button.pressed()
+    await temporal.get_workflow_handle(f"bufdir-export/{export_id}").terminate()
+
+    assert await broom.sweep() == SweepReport(failed=1)
+    job = await button.look(export_id)
+    assert (job["status"], job["error"]["code"], job["error"]["retryable"]) == ("failed", "internal", True)
+    assert job["attempts"][0]["outcome"] == "failed"
+
+
+async def test_a_job_that_runs_is_left_alone(button: Button, broom: Broom) -> None:
+    export_id = await button.pressed()
+    assert await broom.sweep() == SweepReport()
+    assert (await button.look(export_id))["status"] == "initialised"
+    assert UUID(export_id).version == 4

@@ -1,0 +1,158 @@
+import io
+from datetime import UTC, datetime
+from typing import BinaryIO, assert_never
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from stafett.domain.export import (
+    MOST_PARTIAL_FAILURES,
+    DownloadArtifact,
+    ExportFailure,
+    ExportFormat,
+    ExportRequest,
+    ExportResult,
+    ExportSuccess,
+    PartialFailureReport,
+)
+from stafett.domain.export_status import FINAL, STAGES, TRANSITIONS, ExportErrorCode, ExportStatus
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+REQUEST = {
+    "org_id": "nhf",
+    "requesting_user_id": str(uuid4()),
+    "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
+    "export_format": "csv",
+}
+
+
+def failure(count: int = 1) -> PartialFailureReport:
+    return PartialFailureReport(
+        affected_row_indices=(3,), affected_count=count, failure_reason="?", code="x", sub_service_name="y"
+    )
+
+
+def told(result: ExportSuccess | ExportFailure) -> str:
+    match result:
+        case ExportSuccess():
+            return f"{result.row_count} rows"
+        case ExportFailure():
+            return result.error_code
+        case _:
+            assert_never(result)
+
+
+def test_a_request_is_in_norwegian_bokmal_unless_it_says_otherwise() -> None:
+    request = ExportRequest.model_validate(REQUEST)
+    assert (request.locale, request.csv_profile, request.include_attachments) == ("nb", "excel", False)
+
+
+def test_a_request_never_changes() -> None:
+    request = ExportRequest.model_validate(REQUEST)
+    with pytest.raises(ValidationError, match="frozen"):
+        request.locale = "en"  # type: ignore[misc]  # that is what must fail
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("org_id", None),
+        ("org_id", ""),
+        ("org_id", "NHF; drop table"),
+        ("requesting_user_id", None),
+        ("requesting_user_id", "me"),
+        ("reporting_period", {"start": "2026-02-01", "end": "2026-01-01"}),
+        ("export_format", "pdf"),
+        ("locale", "se"),
+        ("csv_profile", "lotus"),
+        ("surprise", 1),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        ExportRequest.model_validate(REQUEST | {field: value})
+
+
+def test_the_parameters_of_a_request_say_nothing_of_whose_rows_they_are() -> None:
+    kept = ExportRequest.model_validate(REQUEST).parameters.model_dump()
+    assert not {"org_id", "requesting_user_id"} & set(kept)
+
+
+@pytest.mark.parametrize("failures", [(), (failure(),)])
+def test_a_success_may_have_partial_failures(failures: tuple[PartialFailureReport, ...]) -> None:
+    success = ExportSuccess(
+        audit_id=uuid4(),
+        row_count=2,
+        download_artifact=None,
+        download_url=None,
+        partial_failures=failures,
+        completed_at=NOW,
+    )
+    assert told(success) == "2 rows"
+    assert TypeAdapter[object](ExportResult).validate_python(success.model_dump()) == success
+
+
+@pytest.mark.parametrize("code", ExportErrorCode)
+@pytest.mark.parametrize("audit_id", [None, uuid4()])
+def test_a_failure_has_one_of_our_codes(code: ExportErrorCode, audit_id: UUID | None) -> None:
+    result = ExportFailure(audit_id=audit_id, error_code=code, message="no", failed_at=NOW)
+    assert told(result) == code.value
+    assert TypeAdapter[object](ExportResult).validate_json(result.model_dump_json()) == result
+
+
+def test_partial_failures_beyond_a_thousand_are_summed_up_in_the_last() -> None:
+    kept = PartialFailureReport.bounded(failure(2) for _ in range(MOST_PARTIAL_FAILURES + 500))
+    assert len(kept) == MOST_PARTIAL_FAILURES
+    assert (kept[-1].code, kept[-1].affected_count) == ("summary", 2 * 501)
+    assert sum(report.affected_count for report in kept) == 2 * (MOST_PARTIAL_FAILURES + 500)
+
+
+def test_a_thousand_partial_failures_are_all_kept() -> None:
+    every = [failure() for _ in range(MOST_PARTIAL_FAILURES)]
+    assert PartialFailureReport.bounded(every) == tuple(every)
+
+
+def test_a_partial_failure_names_at_most_a_thousand_rows() -> None:
+    with pytest.raises(ValidationError):
+        PartialFailureReport(
+            affected_row_indices=tuple(range(1001)),
+            affected_count=1001,
+            failure_reason="?",
+            code="x",
+            sub_service_name="y",
+        )
+
+
+def test_a_file_is_fetched_when_it_is_opened_and_closed_behind_its_reader() -> None:
+    opened: list[BinaryIO] = []
+
+    def fetch() -> BinaryIO:
+        opened.append(io.BytesIO(b"abc"))
+        return opened[-1]
+
+    artifact = DownloadArtifact.fetched_by(fetch, file_name="r.csv", mime_type="text/csv", size=3)
+    assert opened == []
+    with artifact.open() as stream:
+        assert stream.read() == b"abc"
+    assert opened[0].closed
+    with artifact.open() as stream:
+        assert stream.read() == b"abc"
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("export_format", ExportFormat)
+def test_every_format_has_its_mime_type(export_format: ExportFormat) -> None:
+    assert "/" in export_format.mime_type
+
+
+def test_every_stage_but_an_end_can_fail_or_be_cancelled() -> None:
+    for status, following in TRANSITIONS.items():
+        if status in {*STAGES, ExportStatus.INITIALISED}:
+            assert {ExportStatus.FAILED, ExportStatus.CANCELLING} <= following
+    assert set(TRANSITIONS) == set(ExportStatus)
+
+
+def test_only_what_failed_or_was_cancelled_is_tried_again() -> None:
+    again = {status for status in FINAL if TRANSITIONS[status]}
+    assert again == {ExportStatus.FAILED, ExportStatus.CANCELLED}

@@ -1,0 +1,69 @@
+"""The files that seeded activities carry."""
+
+import re
+import struct
+import zlib
+
+import pytest
+
+from stafett.seed.attachment_files import DISTINCT, attachment_file
+from stafett.seed.images import gif_of, png_of
+from stafett.seed.pdf import pdf_of
+
+
+def test_every_entry_of_a_pdfs_table_points_at_its_object() -> None:
+    pdf = pdf_of(["Blåbærsyltetøy (rørt)", "C:\\møte"])
+    start = int(re.findall(rb"startxref\n(\d+)\n%%EOF", pdf)[0])
+    assert pdf[start:].startswith(b"xref\n0 6\n")
+    offsets = re.findall(rb"(\d{10}) 00000 n \n", pdf[start:])
+    assert [pdf[int(at) :].split(b" ", 1)[0] for at in offsets] == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_the_text_of_a_pdf_is_as_long_as_it_says() -> None:
+    pdf = pdf_of(["én", "to"])
+    length, text = re.findall(rb"/Length (\d+) >>\nstream\n(.*)\nendstream", pdf, re.DOTALL)[0]
+    assert len(text) == int(length)
+
+
+def test_brackets_and_backslashes_do_not_end_a_pdfs_text() -> None:
+    assert rb"(\(a\) \\ b) Tj" in pdf_of([r"(a) \ b"])
+
+
+def test_a_png_holds_all_its_pixels_and_right_checksums() -> None:
+    chunks = dict(_chunks_of(png_of(5)))
+    width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
+    assert len(zlib.decompress(chunks[b"IDAT"])) == (width + 1) * height
+    assert len(chunks[b"PLTE"]) == 128 * 3
+    assert list(chunks) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
+
+
+def test_a_gif_is_framed_as_one() -> None:
+    gif = gif_of(5)
+    assert gif.startswith(b"GIF89a" + struct.pack("<HH", 120, 80))
+    assert gif.endswith(b"\0;")
+
+
+def test_the_files_differ_and_say_what_they_are() -> None:
+    files = [attachment_file(variant) for variant in range(DISTINCT)]
+    assert len({file.sha256 for file in files}) == DISTINCT
+    assert {(file.name[-4:], file.mime_type) for file in files} == {
+        (".pdf", "application/pdf"),
+        (".png", "image/png"),
+        (".gif", "image/gif"),
+    }
+
+
+@pytest.mark.parametrize("part", ["ø", " ", "å", "..\\møte?", "Áhkku", ";"])
+def test_file_names_are_what_people_call_their_files(part: str) -> None:
+    assert any(part in attachment_file(variant).name for variant in range(DISTINCT))
+
+
+def _chunks_of(png: bytes) -> list[tuple[bytes, bytes]]:
+    chunks, at = [], 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kind, content = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert png[at + 8 + length : at + 12 + length] == struct.pack(">I", zlib.crc32(kind + content))
+        chunks.append((kind, content))
+        at += 12 + length
+    return chunks

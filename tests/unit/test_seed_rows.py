@@ -1,0 +1,179 @@
+"""What a seeding draws, before any database sees it."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stafett.domain.activity import ActivityType
+from stafett.domain.reporting_period import OSLO, ReportingPeriod
+from stafett.seed.activities import draw_activities
+from stafett.seed.attachments import draw_attachments
+from stafett.seed.chance import Chance
+from stafett.seed.notes import AWKWARD
+from stafett.seed.peer_mentors import draw_peer_mentors, share_out
+from stafett.seed.seeding import Seeding
+from stafett.seed.timetable import Timetable
+
+
+def mentors_of(seeding: Seeding) -> pl.DataFrame:
+    timetable = Timetable(seeding.chance, seeding.org_id, seeding.year)
+    drawn = draw_peer_mentors(seeding.chance, seeding.org_id, seeding.mentor_count)
+    return share_out(drawn, seeding.activities, timetable.most_each)
+
+
+def activities_of(seeding: Seeding, coordinator: UUID | None = None) -> pl.DataFrame:
+    timetable = Timetable(seeding.chance, seeding.org_id, seeding.year)
+    return pl.concat(draw_activities(seeding.chance, timetable, mentors_of(seeding), coordinator))
+
+
+def overlaps_in(activities: pl.DataFrame) -> pl.DataFrame:
+    in_order = activities.sort("mentor_id", "starts_at")
+    return in_order.filter(pl.col("starts_at") < pl.col("ends_at").shift(1).over("mentor_id"))
+
+
+def days_of(activities: pl.DataFrame) -> set[date]:
+    return set(activities["starts_at"].dt.convert_time_zone("Europe/Oslo").dt.date())
+
+
+@pytest.fixture(scope="module")
+def leap_year() -> pl.DataFrame:
+    return activities_of(Seeding(org_id="nhf", year=2024, activities=120_000))
+
+
+def test_the_same_request_draws_the_same_rows_on_every_machine() -> None:
+    rows = activities_of(Seeding(org_id="hlf", year=2025, activities=500)).write_csv()
+    assert hashlib.sha256(rows.encode()).hexdigest() == (
+        "5d99b72b070476fc9fc4aede2cb3b77960ff678538a6aa036c75796a482f0f85"
+    )
+
+
+def test_the_draw_is_splitmix64() -> None:
+    drawn = pl.select(number=pl.int_range(3)).select(Chance("a").draw("b")).to_series().to_list()
+    assert drawn == list(splitmix64("a/b", 3))
+
+
+def splitmix64(key: str, count: int) -> Iterator[int]:
+    state = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    for _ in range(count):
+        bits = state
+        bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        bits = (bits ^ bits >> 27) * 0x94D049BB133111EB % 2**64
+        yield bits ^ bits >> 31
+        state = (state + 0x9E3779B97F4A7C15) % 2**64
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"year": 2026}, {"org_id": "nhf"}, {"activities": 301}, {"attachments": 1}, {"mentors": 61}],
+)
+def test_any_other_request_has_other_mentors_and_other_activities(other: dict[str, int | str]) -> None:
+    one = Seeding(org_id="hlf", year=2025, activities=300)
+    another = Seeding.model_validate(one.model_dump() | other)
+    assert set(mentors_of(one)["id"]).isdisjoint(mentors_of(another)["id"])
+    assert set(activities_of(one)["id"]).isdisjoint(activities_of(another)["id"])
+
+
+@given(
+    activities=st.integers(1, 3_000),
+    mentors=st.integers(3, 200),
+    year=st.integers(1900, 2199),
+    number=st.integers(),
+)
+@settings(max_examples=40, deadline=None)
+def test_for_every_request_no_mentor_does_two_things_at_once_nor_leaves_the_oslo_year(
+    activities: int, mentors: int, year: int, number: int
+) -> None:
+    drawn = activities_of(Seeding(org_id="hlf", year=year, activities=activities, mentors=mentors, seed=number))
+    oslo_year = ReportingPeriod(start=date(year, 1, 1), end=date(year, 12, 31))
+    assert len(drawn) == activities == drawn["id"].n_unique()
+    assert overlaps_in(drawn).is_empty()
+    assert drawn.filter(pl.col("ends_at") <= pl.col("starts_at")).is_empty()
+    assert drawn.filter(pl.col("starts_at") < oslo_year.first_instant).is_empty()
+    assert drawn.filter(pl.col("ends_at") > oslo_year.last_instant + timedelta(microseconds=1)).is_empty()
+
+
+def test_a_year_can_be_filled_to_its_last_slot() -> None:
+    full = Timetable(Chance(""), "hlf", 2025).most_each * 3
+    drawn = activities_of(Seeding(org_id="hlf", year=2025, activities=full, mentors=3))
+    assert len(drawn) == full
+    assert overlaps_in(drawn).is_empty()
+
+
+def test_rows_keep_what_the_table_demands(leap_year: pl.DataFrame) -> None:
+    assert leap_year.filter(~pl.col("new_participants").is_between(0, pl.col("participants"))).is_empty()
+    assert set(leap_year["activity_type"]) == set(ActivityType)
+    assert leap_year.drop("note", "registered_by").null_count().sum_horizontal().item() == 0
+    assert all(UUID(text).version == 4 for text in leap_year["id"].head(100))
+
+
+def test_rows_come_by_mentor_and_time(leap_year: pl.DataFrame) -> None:
+    changes = leap_year["mentor_id"].rle().len()
+    assert changes == leap_year["mentor_id"].n_unique()
+    assert leap_year.filter(pl.col("starts_at") < pl.col("starts_at").shift(1).over("mentor_id")).is_empty()
+
+
+def test_the_days_that_are_easily_got_wrong_occur(leap_year: pl.DataFrame) -> None:
+    days = {date(2024, 2, 29), date(2024, 3, 31), date(2024, 10, 27), date(2024, 12, 31), date(2024, 1, 1)}
+    assert days <= days_of(leap_year)
+
+
+@pytest.mark.parametrize("change", [datetime(2024, 3, 31, 1, tzinfo=UTC), datetime(2024, 10, 27, 1, tzinfo=UTC)])
+def test_some_activities_last_across_the_change_of_the_clocks(leap_year: pl.DataFrame, change: datetime) -> None:
+    assert change.astimezone(OSLO).utcoffset() != (change - timedelta(seconds=1)).astimezone(OSLO).utcoffset()
+    across = leap_year.filter((pl.col("starts_at") < change) & (pl.col("ends_at") > change))
+    assert not across.is_empty()
+
+
+def test_some_rows_will_not_count(leap_year: pl.DataFrame) -> None:
+    minutes = (pl.col("ends_at") - pl.col("starts_at")).dt.total_minutes()
+    groups = pl.col("activity_type").is_in(["samtalegruppe", "aktivitetsgruppe"])
+    courses = pl.col("activity_type") == "likepersonskurs"
+    for uncounted in (groups & (minutes < 45), groups & (pl.col("participants") < 3), courses & (minutes < 90)):
+        share = len(leap_year.filter(uncounted)) / len(leap_year)
+        assert 0 < share < 0.1
+    assert 0 < len(leap_year.filter(~pl.col("in_norway"))) < len(leap_year) / 20
+
+
+def test_some_mentors_are_busy_twice_on_one_day() -> None:
+    drawn = activities_of(Seeding(org_id="nhf", year=2025, activities=3_000))
+    per_day = drawn.group_by("mentor_id", pl.col("starts_at").dt.date()).len()
+    assert not per_day.filter(pl.col("len") > 1).is_empty()
+
+
+def test_notes_hold_every_awkward_word_and_mostly_are_plain_or_missing(leap_year: pl.DataFrame) -> None:
+    assert set(AWKWARD) <= set(leap_year["note"])
+    assert leap_year["note"].str.len_chars().max() > 2_000  # type: ignore[operator] # a number, as notes are text
+    assert 0.4 < leap_year["note"].null_count() / len(leap_year) < 0.6
+
+
+def test_the_coordinator_writes_down_some_of_them() -> None:
+    coordinator = UUID(int=7)
+    drawn = activities_of(Seeding(org_id="nhf", year=2025, activities=400), coordinator)
+    assert set(drawn["registered_by"]) == {None, str(coordinator)}
+
+
+def test_a_few_mentors_are_inactive() -> None:
+    active = draw_peer_mentors(Chance("any"), "nhf", 100)["active"]
+    assert 1 <= (~active).sum() <= 10
+
+
+@given(activities=st.integers(1, 2_000), share=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_for_every_request_exactly_so_many_activities_carry_an_attachment(activities: int, share: float) -> None:
+    seeding = Seeding(org_id="nhf", year=2025, activities=activities, attachments=int(activities * share))
+    drawn = draw_attachments(seeding.chance, "nhf", seeding.attachments, activities)
+    assert drawn["activity_id"].n_unique() == seeding.attachments
+    assert drawn["id"].n_unique() == len(drawn)
+    assert set(drawn["activity_id"]) <= set(activities_of(seeding)["id"])
+
+
+def test_every_fortieth_carries_two_files_of_one_name() -> None:
+    twice = draw_attachments(Chance("any"), "nhf", 40, 1_000).group_by("activity_id").agg("variant")
+    assert [set(row) for row in twice.filter(pl.col("variant").list.len() == 2)["variant"].to_list()] != []
+    assert len(draw_attachments(Chance("any"), "nhf", 39, 1_000)) == 39

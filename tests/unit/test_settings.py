@@ -1,0 +1,33 @@
+import pytest
+
+from stafett.domain.errors import SettingsError
+from stafett.settings import Settings, require
+
+
+def test_every_setting_is_found_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFETT_S3__BUCKET", "rapporter")
+    monkeypatch.setenv("STAFETT_DATABASE__API_URL", "postgresql://stafett_api:hemmelig@db/stafett")
+    settings = Settings.load()
+    assert settings.s3.bucket == "rapporter"
+    assert require(settings.database.api_url, "X") == "postgresql://stafett_api:hemmelig@db/stafett"
+
+
+def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFETT_S3__SECRET_KEY", "hemmelig")
+    monkeypatch.setenv("STAFETT_DATABASE__OWNER_URL", "postgresql://o:hemmelig@db/stafett")
+    assert "hemmelig" not in repr(Settings.load())
+
+
+def test_bad_settings_are_named_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFETT_API__PORT", "hemmelig")
+    monkeypatch.setenv("STAFETT_LOG__LEVEL", "LOUD")
+    with pytest.raises(SettingsError) as told:
+        Settings.load()
+    assert "STAFETT_API__PORT" in str(told.value)
+    assert "STAFETT_LOG__LEVEL" in str(told.value)
+    assert "hemmelig" not in str(told.value)
+
+
+def test_a_url_that_is_missing_is_asked_for_by_its_name() -> None:
+    with pytest.raises(SettingsError, match="STAFETT_DATABASE__API_URL is not set"):
+        require(None, "STAFETT_DATABASE__API_URL")
