@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.auth import TokenVerifier
@@ -49,11 +50,13 @@ def create_app(settings: Settings) -> FastAPI:
             await promises
         database.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Stafett",
         version=__version__,
         summary="Bufdir reporting for Norwegian peer-support organisations.",
         lifespan=lifespan,
+        redoc_url=None,
+        static_url="/docs/static",
         responses={"default": {"model": problems.Problem, "description": "A problem (RFC 9457)"}},
         strict_content_type=False,
     )

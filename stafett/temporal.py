@@ -56,7 +56,7 @@ async def start_export(client: Client, job: ExportJob, task_queue: str) -> Workf
         result_type=ExportEnd,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"Bufdir export for {job.org_id}, {job.period_start:%Y-%m-%d} to {job.period_end:%Y-%m-%d} UTC",
+        static_summary=f"Bufdir export for {job.org_id}, {job.first_day} to {job.last_day}",
         search_attributes=TypedSearchAttributes(
             [
                 SearchAttributePair(ORG_ID, job.org_id),

@@ -1,5 +1,6 @@
 """What travels between the gateway, the workflow and its activities: ids, codes and counts, never rows."""
 
+from datetime import date
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -7,6 +8,7 @@ from pydantic import AwareDatetime
 from stafett.domain.export import OrgId
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
+from stafett.domain.reporting_period import OSLO
 
 
 class ExportJob(Frozen):
@@ -23,6 +25,15 @@ class ExportJob(Frozen):
     @property
     def workflow_id(self) -> str:
         return f"bufdir-export/{self.export_id}"
+
+    @property
+    def first_day(self) -> date:
+        """As people in Norway call it."""
+        return self.period_start.astimezone(OSLO).date()
+
+    @property
+    def last_day(self) -> date:
+        return self.period_end.astimezone(OSLO).date()
 
 
 class StageReceipt(Frozen):

@@ -1,0 +1,236 @@
+"""Wrong data is impossible: for every role, with the filters forgotten."""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from hypothesis import HealthCheck, given
+from hypothesis import settings as example_settings
+from hypothesis import strategies as st
+from psycopg import errors, sql
+from sqlalchemy import create_engine, text
+from sqlmodel import SQLModel, select
+
+from stafett.database import tables
+from stafett.database.migrate import migrate
+from stafett.database.session import Database, sqlalchemy_url
+from stafett.domain.errors import PermissionDeniedError
+from stafett.domain.export import ExportRequest
+from stafett.domain.export_status import TRANSITIONS, ExportStatus
+from stafett.domain.membership import Caller, Role
+from stafett.export_jobs import ExportJobs
+from stafett.settings import DatabaseSettings, Settings, require
+from stafett.testing import Diary, Tenant, found_tenant
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+TENANT_TABLES = (
+    tables.PeerMentor,
+    tables.Activity,
+    tables.Attachment,
+    tables.Export,
+    tables.ExportAttempt,
+    tables.ExportStageOutput,
+    tables.IdempotencyKey,
+    tables.AuditEvent,
+    tables.Organisation,
+    tables.User,
+    tables.Membership,
+)
+
+
+def accepted(jobs: ExportJobs, tenant: Tenant) -> tables.Export:
+    caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+    period = {"start": "2026-01-01", "end": "2026-12-31"}
+    asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "reporting_period": period}
+    return jobs.accept(caller, ExportRequest.model_validate(asked | {"export_format": "csv"})).export
+
+
+def test_the_tables_are_what_the_migrations_made(owner_url: str) -> None:
+    engine = create_engine(sqlalchemy_url(owner_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_the_database_and_the_code_know_the_same_transitions(owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        known = set(connection.execute("SELECT from_status, to_status FROM export_transitions").fetchall())
+    assert known == {(one.value, other.value) for one, others in TRANSITIONS.items() for other in others}
+
+
+def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(settings: Settings) -> None:
+    owner_url, name = require(settings.database.owner_url, "owner"), f"m{uuid4().hex[:12]}"
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    fresh = DatabaseSettings.model_validate({"owner_url": owner_url.rpartition("/")[0] + f"/{name}"})
+    with ThreadPoolExecutor(4) as machines:
+        revisions = set(machines.map(lambda _: migrate(fresh), range(4)))
+    assert len(revisions) == 1
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("table", TENANT_TABLES, ids=lambda table: table.__tablename__)
+def test_whoever_forgets_the_filter_sees_nothing_of_others(
+    table: type[SQLModel], api_database: Database, tenant: Tenant, diary: Diary, jobs: ExportJobs, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    accepted(jobs, tenant)
+    other = found_tenant(owner_url)
+    with api_database.transaction() as session:
+        readable = session.scalar(text(f"SELECT has_table_privilege('{table.__tablename__}', 'SELECT')"))
+        if readable:
+            assert session.exec(select(table)).all() == []
+    if readable:
+        with api_database.transaction(other.org_id, user_id=other.coordinator) as session:
+            for row in session.exec(select(table)).all():
+                assert getattr(row, "org_id", other.org_id) == other.org_id
+                assert getattr(row, "id", None) not in {tenant.org_id, tenant.coordinator}
+
+
+def test_nothing_can_be_written_for_another_organisation(
+    api_database: Database, tenant: Tenant, owner_url: str
+) -> None:
+    other = found_tenant(owner_url)
+    with api_database.transaction(other.org_id) as session, pytest.raises(Exception, match="row-level security"):
+        session.execute(
+            text(
+                "INSERT INTO idempotency_keys (org_id, operation, key, request_sha256, resource_id)"
+                " VALUES (:org, 'x', 'y', 'z', gen_random_uuid())"
+            ),
+            {"org": tenant.org_id},
+        )
+
+
+def test_the_login_roles_cannot_leave_their_organisation(owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        rows = connection.execute(
+            "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname IN"
+            " ('stafett_api', 'stafett_worker', 'stafett_maintenance')"
+        ).fetchall()
+        owner = connection.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'stafett_owner'").fetchone()
+    assert sorted(rows) == [
+        ("stafett_api", False, False),
+        ("stafett_maintenance", False, False),
+        ("stafett_worker", False, False),
+    ]
+    assert owner == (False,)
+
+
+def test_a_mentor_never_does_two_things_at_once(diary: Diary) -> None:
+    mentor = diary.mentor()
+    diary.activity(mentor, starts_at=NOON)
+    with pytest.raises(errors.ExclusionViolation):
+        diary.activity(mentor, starts_at=NOON + timedelta(minutes=59))
+    diary.activity(mentor, starts_at=NOON + timedelta(minutes=60))
+    diary.activity(diary.mentor(), starts_at=NOON)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ends_at": NOON},
+        {"ends_at": NOON - timedelta(minutes=1)},
+        {"ends_at": NOON + timedelta(days=15)},
+        {"participants": -1, "new_participants": -1},
+        {"participants": 1, "new_participants": 2},
+        {"activity_type": "kaffe"},
+    ],
+    ids=str,
+)
+def test_an_activity_that_cannot_be_is_refused(diary: Diary, wrong: dict[str, Any]) -> None:
+    mentor = diary.mentor()
+    with pytest.raises(errors.CheckViolation):
+        diary.activity(mentor, starts_at=NOON, **wrong)
+
+
+def test_an_activity_belongs_to_a_mentor_of_its_own_organisation(diary: Diary, owner_url: str) -> None:
+    stranger = Diary(owner_url, found_tenant(owner_url).org_id)
+    with pytest.raises(errors.ForeignKeyViolation):
+        diary.activity(stranger.mentor())
+
+
+def test_an_export_takes_no_step_that_is_not_in_the_table(jobs: ExportJobs, tenant: Tenant, owner_url: str) -> None:
+    export = accepted(jobs, tenant)
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE exports SET status = 'storing_file' WHERE id = %s", [export.id])
+        with pytest.raises(errors.CheckViolation, match="does not go from storing_file to querying_activities"):
+            connection.execute("UPDATE exports SET status = 'querying_activities' WHERE id = %s", [export.id])
+
+
+def test_what_an_export_was_asked_for_never_changes(jobs: ExportJobs, tenant: Tenant, owner_url: str) -> None:
+    export = accepted(jobs, tenant)
+    with psycopg.connect(owner_url) as connection, pytest.raises(errors.CheckViolation, match="never changes"):
+        connection.execute("UPDATE exports SET parameters = '{}' WHERE id = %s", [export.id])
+
+
+def test_an_export_is_refused_to_somebody_else_even_below_the_gateway(jobs: ExportJobs, tenant: Tenant) -> None:
+    caller = Caller(user_id=tenant.users[Role.AUDITOR], org_id=tenant.org_id, role=Role.AUDITOR)
+    asked = ExportRequest.model_validate(
+        {
+            "org_id": tenant.org_id,
+            "requesting_user_id": caller.user_id,
+            "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
+            "export_format": "csv",
+        }
+    )
+    with pytest.raises(PermissionDeniedError):
+        jobs.accept(caller, asked)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    ["UPDATE audit_events SET actor = 'nobody'", "DELETE FROM audit_events", "TRUNCATE audit_events"],
+)
+def test_the_trail_cannot_be_changed_not_even_by_its_owner(
+    tampering: LiteralString, jobs: ExportJobs, tenant: Tenant, owner_url: str
+) -> None:
+    accepted(jobs, tenant)
+    with psycopg.connect(owner_url) as connection, pytest.raises(errors.InsufficientPrivilege, match="append-only"):
+        connection.execute(tampering)
+
+
+def test_nobody_writes_into_the_trail_but_through_its_function(api_database: Database, tenant: Tenant) -> None:
+    with api_database.transaction(tenant.org_id) as session, pytest.raises(Exception, match="permission denied"):
+        session.execute(text("INSERT INTO audit_events SELECT * FROM audit_events"))
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(codec="utf-8", min_codepoint=1)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcXYZ_09", min_size=1), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("abcXYZ_09", min_size=1), VALUES, max_size=4))
+@example_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_every_detail_has_the_same_canonical_form_in_sql_and_in_python(owner_url: str, detail: dict[str, Any]) -> None:
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute("SELECT canonical_json(%s::jsonb)", [json.dumps(detail)]).fetchone()
+    assert row == (json.dumps(detail, sort_keys=True, separators=(",", ":"), ensure_ascii=False),)
+
+
+def test_each_event_carries_the_hash_of_the_one_before(jobs: ExportJobs, tenant: Tenant, owner_url: str) -> None:
+    for _ in range(3):
+        accepted(jobs, tenant)
+    with psycopg.connect(owner_url) as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        events = cursor.execute("SELECT * FROM audit_events WHERE org_id = %s ORDER BY seq", [tenant.org_id]).fetchall()
+    previous = "0" * 64
+    for event in events:
+        said = {name: value for name, value in event.items() if name != "hash"}
+        said["at"] = event["at"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        text_of = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+        assert event["previous_hash"] == previous
+        assert event["hash"] == (previous := hashlib.sha256(text_of.encode()).hexdigest())
+    assert [event["status"] for event in events] == [ExportStatus.INITIALISED] * 3

@@ -1,0 +1,55 @@
+"""Runs that began under an older release end under this one."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from worker import WORKFLOWS
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+
+
+def test_there_is_a_history_of_every_end() -> None:
+    ends = {path.stem.rpartition("-")[2] for path in HISTORIES}
+    assert {"completed", "empty", "failed"} <= ends
+
+
+def recorded(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_a_recorded_run_replays(path: Path) -> None:
+    history = WorkflowHistory.from_json(path.stem, recorded(path))
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
+    await replayer.replay_workflow(history)
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_history_holds_ids_and_counts_and_nobodys_name(path: Path) -> None:
+    everything = " ".join(_texts(json.loads(recorded(path))))
+    assert "export_id" in everything
+    for private in ("Nordmann", "Åse", "Prøve", "Tromsø", "@"):
+        assert private not in everything
+
+
+def _texts(node: Any, name: str = "") -> Iterator[str]:
+    """Every text of a history, payloads decoded."""
+    match node:
+        case dict():
+            for key, value in node.items():
+                yield from _texts(value, key)
+        case list():
+            for value in node:
+                yield from _texts(value, name)
+        case str() if name == "data":
+            yield base64.b64decode(node).decode("utf-8")
+        case _:
+            yield str(node)

@@ -1,0 +1,190 @@
+"""The order of things, on a real server with the sandbox on; time is skipped, the stages are played."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.testing import TimeSkipper
+from temporalio.worker import Worker
+
+from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.temporal import JOB_STATUS, ORG_ID, start_export
+from workflows.bufdir_export import BufdirExport
+
+STAGE_OF = {
+    "query_activities": ExportStatus.QUERYING_ACTIVITIES,
+    "map_columns": ExportStatus.MAPPING_COLUMNS,
+    "generate_file": ExportStatus.GENERATING_FILE,
+    "store_file": ExportStatus.STORING_FILE,
+}
+
+
+class PlayedStages:
+    """Activities of the same names that write down that they were called, and fail when they are told to."""
+
+    def __init__(self, rows: int = 2) -> None:
+        self.rows = rows
+        self.called: list[str] = []
+        self.faults: dict[str, Iterator[Exception]] = {}
+        self.failing: ExportFailing | None = None
+
+    def registered(self) -> list[Callable[..., Any]]:
+        return [
+            self.query_activities,
+            self.map_columns,
+            self.generate_file,
+            self.store_file,
+            self.record_completion,
+            self.record_empty,
+            self.record_failure,
+        ]
+
+    def play(self, name: str) -> StageReceipt:
+        self.called.append(name)
+        if fault := next(self.faults.get(name, iter(())), None):
+            raise fault
+        return StageReceipt(stage=STAGE_OF.get(name, ExportStatus.RECORDING_AUDIT), rows=self.rows)
+
+    @activity.defn
+    async def query_activities(self, _job: ExportJob) -> StageReceipt:
+        return self.play("query_activities")
+
+    @activity.defn
+    async def map_columns(self, _job: ExportJob) -> StageReceipt:
+        return self.play("map_columns")
+
+    @activity.defn
+    async def generate_file(self, _job: ExportJob) -> StageReceipt:
+        return self.play("generate_file")
+
+    @activity.defn
+    async def store_file(self, _job: ExportJob) -> StageReceipt:
+        return self.play("store_file")
+
+    @activity.defn
+    async def record_completion(self, _job: ExportJob) -> ExportEnd:
+        return ExportEnd(status=ExportStatus.COMPLETED, row_count=self.play("record_completion").rows)
+
+    @activity.defn
+    async def record_empty(self, _job: ExportJob) -> ExportEnd:
+        self.called.append("record_empty")
+        return ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+
+    @activity.defn
+    async def record_failure(self, failing: ExportFailing) -> None:
+        self.called.append("record_failure")
+        self.failing = failing
+
+
+@pytest.fixture
+def job() -> ExportJob:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return ExportJob(
+        export_id=uuid4(), org_id="nhf", attempt=1, period_start=start, period_end=start + timedelta(days=365)
+    )
+
+
+@asynccontextmanager
+async def running(
+    client: Client, job: ExportJob, stages: PlayedStages
+) -> AsyncIterator[WorkflowHandle[object, ExportEnd]]:
+    queue = f"test-{job.export_id}"
+    async with Worker(client, task_queue=queue, workflows=[BufdirExport], activities=stages.registered()):
+        yield await start_export(TimeSkipper(client).client, job, queue)
+
+
+async def failure_of(run: WorkflowHandle[object, ExportEnd]) -> ApplicationError:
+    with pytest.raises(WorkflowFailureError) as failed:
+        await run.result()
+    assert isinstance(failed.value.cause, ActivityError)
+    assert isinstance(failed.value.cause.cause, ApplicationError)
+    return failed.value.cause.cause
+
+
+async def test_the_stages_follow_one_another(temporal: Client, job: ExportJob) -> None:
+    stages = PlayedStages()
+    async with running(temporal, job, stages) as run:
+        assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED, row_count=2)
+    assert stages.called == [*STAGE_OF, "record_completion"]
+
+
+async def test_no_rows_end_it_at_once(temporal: Client, job: ExportJob) -> None:
+    stages = PlayedStages(rows=0)
+    async with running(temporal, job, stages) as run:
+        assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+    assert stages.called == ["query_activities", "record_empty"]
+
+
+async def test_a_foreseen_failure_is_recorded_by_its_code_before_it_is_raised_on(
+    temporal: Client, job: ExportJob
+) -> None:
+    stages = PlayedStages()
+    denied = ApplicationError("no", type=ExportErrorCode.PERMISSION_DENIED, non_retryable=True)
+    stages.faults["query_activities"] = iter([denied])
+    async with running(temporal, job, stages) as run:
+        assert (await failure_of(run)).type == "permission_denied"
+    assert stages.called == ["query_activities", "record_failure"]
+    assert stages.failing == ExportFailing(
+        job=job, code=ExportErrorCode.PERMISSION_DENIED, message="no", retryable=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [
+        ("query_activities", ExportErrorCode.QUERY_FAILED),
+        ("map_columns", ExportErrorCode.INTERNAL),
+        ("generate_file", ExportErrorCode.FILE_GENERATION_FAILED),
+        ("store_file", ExportErrorCode.STORAGE_UNAVAILABLE),
+        ("record_completion", ExportErrorCode.AUDIT_SERVICE_UNAVAILABLE),
+    ],
+)
+async def test_an_unforeseen_failure_is_named_after_its_stage_and_can_be_tried_again(
+    temporal: Client, job: ExportJob, stage: str, code: ExportErrorCode
+) -> None:
+    stages = PlayedStages()
+    stages.faults[stage] = iter([ApplicationError("?", type="KeyError", non_retryable=True)])
+    async with running(temporal, job, stages) as run:
+        await failure_of(run)
+    assert stages.failing is not None
+    assert (stages.failing.code, stages.failing.retryable) == (code, True)
+
+
+async def test_a_store_that_is_away_for_minutes_is_waited_for(temporal: Client, job: ExportJob) -> None:
+    stages = PlayedStages()
+    away = 10  # tries, ever further apart: a minute and a half of the workflow's own time
+    stages.faults["store_file"] = iter([ApplicationError("away", type="ServiceAwayError")] * away)
+    async with running(temporal, job, stages) as run:
+        assert (await run.result()).status is ExportStatus.COMPLETED
+    assert stages.called.count("store_file") == away + 1
+    assert stages.called.count("generate_file") == 1
+
+
+async def test_an_operator_sees_where_it_is(temporal: Client, job: ExportJob) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    class Waiting(PlayedStages):
+        @activity.defn
+        async def generate_file(self, _job: ExportJob) -> StageReceipt:
+            reached.set()
+            await go_on.wait()
+            return self.play("generate_file")
+
+    async with running(temporal, job, Waiting()) as run:
+        await reached.wait()
+        progress = await run.query("progress", result_type=ExportProgress)
+        assert progress == ExportProgress(stage=ExportStatus.GENERATING_FILE, attempt=1)
+        described = await run.describe()
+        assert described.typed_search_attributes[JOB_STATUS] == "generating_file"
+        assert described.typed_search_attributes[ORG_ID] == "nhf"
+        assert await described.static_summary() == "Bufdir export for nhf, 2026-01-01 to 2027-01-01"
+        go_on.set()
+        await run.result()
