@@ -1,7 +1,8 @@
 """An organisation's activities of a period, as they stood at one instant, staged in report order."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, LiteralString
 
 import polars as pl
@@ -13,6 +14,9 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportErrorCode
 from stafett.export_stages import Workbench
+
+Period = tuple[str, datetime, datetime]
+"""Whose rows, from when, to when: both ends included."""
 
 ROWS_A_PART = 50_000
 OSLO_DAY = "oslo_day"
@@ -79,31 +83,33 @@ class ActivityQuery:
                     ExportErrorCode.PERMISSION_DENIED,
                     "Whoever asked for this export may not export for the organisation.",
                 )
-            period: list[object] = [job.org_id, job.period_start, job.period_end]
+            period: Period = (job.org_id, job.period_start, job.period_end)
             total, snapshot_at = _one(connection, _COUNT, period)
             if total == 0 and job.fail_on_empty:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
             parts: list[Part] = []
-            for number, frame in enumerate(self._frames(connection, period)):
+            for number, frame in enumerate(frames_in_report_order(connection, period, self._rows_a_part)):
                 parts.append(bench.put_part(number, arrow(frame), frame.height))
                 bench.progress(sum(part.rows for part in parts), total)
             return QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at)
 
-    def _frames(self, connection: Connection, period: list[object]) -> Iterator[pl.DataFrame]:
-        with connection.cursor() as cursor, cursor.copy(_IN_REPORT_ORDER, period) as records:
-            waiting, rows, last_day = io.BytesIO(), 0, b""
-            for record in records:
-                day = bytes(record[:10])
-                if rows >= self._rows_a_part and day != last_day:
-                    yield _frame(waiting)
-                    waiting, rows = io.BytesIO(), 0
-                waiting.write(record)
-                rows, last_day = rows + 1, day
-            if rows:
+
+def frames_in_report_order(connection: Connection, period: Period, rows_a_part: int) -> Iterator[pl.DataFrame]:
+    """The rows as frames of about so many, each a whole number of Oslo days."""
+    with connection.cursor() as cursor, cursor.copy(_IN_REPORT_ORDER, period) as records:
+        waiting, rows, last_day = io.BytesIO(), 0, b""
+        for record in records:
+            day = bytes(record[:10])
+            if rows >= rows_a_part and day != last_day:
                 yield _frame(waiting)
+                waiting, rows = io.BytesIO(), 0
+            waiting.write(record)
+            rows, last_day = rows + 1, day
+        if rows:
+            yield _frame(waiting)
 
 
-def _one(connection: Connection, query: LiteralString, parameters: list[object]) -> tuple[Any, ...]:
+def _one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:
     row = connection.execute(query, parameters).fetchone()
     assert row is not None  # noqa: S101 - an aggregate always answers
     return row

@@ -33,7 +33,9 @@ async def test_an_operator_finds_an_export_in_the_web_ui(
     await expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=20_000)
     await expect(page.get_by_text("querying activities").first).to_be_visible()
     await page.get_by_text("User Metadata").click()
-    summary = page.frame_locator("iframe").get_by_text(f"Bufdir export for {button.org_id}, 2026-01-01 to 2026-12-31")
+    summary = page.frame_locator("#user-metadata-summary").get_by_text(
+        f"Bufdir export for {button.org_id}, 2026-01-01 to 2026-12-31"
+    )
     await expect(summary).to_be_visible()
     await page.get_by_text("Search Attributes").click()
     await expect(page.get_by_text("JobStatus").first).to_be_visible()

@@ -1,0 +1,38 @@
+"""`make bench`: every benchmark, each beside its peers in one run; the tables go to benchmarks/results/."""
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import csv_rendering, query, sandbox
+from stafett.cli.development import prepare_stores
+from stafett.devstack.options import StackOptions
+from stafett.devstack.stack import servers
+
+RESULTS = Path(__file__).parent / "results"
+
+
+async def main(rows: int) -> None:
+    logging.basicConfig(level=logging.WARNING)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    tables = [f"# Benchmarks\n\nOn {machine}.\n", sandbox.run(), csv_rendering.run(rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        async with servers(StackOptions(data_dir=Path(folder) / "data")) as running:
+            prepare_stores(running.addresses)
+            tables.append(query.run(running.addresses, rows))
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "foundation.md").write_text("\n".join(tables), encoding="utf-8")
+    print("\n".join(tables))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200_000)
+    asyncio.run(main(parser.parse_args().rows))
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,10 @@
+from temporalio import workflow
+
+
+@workflow.defn
+class Bare:
+    """The floor: nothing but the SDK."""
+
+    @workflow.run
+    async def run(self) -> None:
+        return

@@ -1,0 +1,12 @@
+"""A peer of our workflow modules: its sandbox imports the tables anew for every instance."""
+
+from temporalio import workflow
+
+from stafett.database.tables import Export
+
+
+@workflow.defn
+class ImportsTheTables:
+    @workflow.run
+    async def run(self) -> str:
+        return str(Export.__tablename__)
