@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.activity_query import ActivityQueryActivities
@@ -24,6 +25,7 @@ from stafett import export_audit
 from stafett.activity_query import ActivityQuery
 from stafett.column_mapper.stage import ColumnMapping
 from stafett.database.session import Database
+from stafett.domain.errors import SettingsError
 from stafett.engine_setup import ensure_search_attributes, ensure_sweeper
 from stafett.export_stages import ExportStages
 from stafett.file_generator import FileGeneration, FileRegistration
@@ -99,7 +101,12 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     client = await connect(settings.temporal)
-    await ensure_search_attributes(client)
+    try:
+        await ensure_search_attributes(client)
+    except RPCError as error:
+        raise SettingsError(
+            f"Temporal does not let us into {client.namespace}: {error.status.name.lower()}."
+        ) from error
     async with working(client, settings):
         await ensure_sweeper(client, settings.temporal.task_queue)
         _log.info("worker_ready", task_queue=settings.temporal.task_queue)

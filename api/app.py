@@ -1,7 +1,5 @@
 """The gateway: every dependency of every handler is put together here, and nowhere else."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,11 +41,8 @@ def create_app(settings: Settings) -> FastAPI:
             jobs=ExportJobs(database),
             starter=starter,
         )
-        promises = asyncio.create_task(starter.keep_promises())
-        yield
-        promises.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await promises
+        async with starter.at_work():
+            yield
         database.close()
 
     app = FastAPIOffline(

@@ -8,6 +8,7 @@ from uuid import uuid4
 import structlog
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Refusal, answer
@@ -47,11 +48,11 @@ class EveryRequest:
                     headers.setdefault(name, value)
             await send(message)
 
-        if _too_large(given):
+        if _announced(given) > MOST_BYTES:
             refusal = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
             await answer(Request(scope), refusal)(scope, receive, labelled)
         else:
-            await self._app(scope, receive, labelled)
+            await self._app(scope, _limited(receive), labelled)
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
         _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
 
@@ -61,6 +62,21 @@ def _request_id(headers: Headers) -> str:
     return wished if _SAFE_ID.fullmatch(wished) else uuid4().hex
 
 
-def _too_large(headers: Headers) -> bool:
+def _announced(headers: Headers) -> int:
     length = headers.get("content-length", "0")
-    return length.isdecimal() and int(length) > MOST_BYTES
+    return int(length) if length.isdecimal() else 0
+
+
+def _limited(receive: Receive) -> Receive:
+    """A body of no announced length is counted as it comes."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MOST_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return message
+
+    return counted

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 from temporalio.client import Client
@@ -16,23 +18,39 @@ _log = structlog.get_logger("stafett.api")
 
 
 class JobStarter:
-    """Starts runs, and has the sweeper called for as long as a start is owed."""
+    """Starts runs behind the caller's back, and has the sweeper called for as long as a start is owed."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._starting: set[asyncio.Task[None]] = set()
         self._owed = asyncio.Event()
         self._owed.set()  # an earlier gateway may have gone between accepting and starting
 
-    async def start(self, job: ExportJob) -> None:
-        """The job is accepted already: a start that fails is owed, not an error of the caller's."""
+    def start(self, job: ExportJob) -> None:
+        """The job is accepted already, and whoever asked for it need not wait for Temporal."""
+        task = asyncio.create_task(self._start(job))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """For the length of the gateway's life; starts under way are not broken off."""
+        promises = asyncio.create_task(self._keep_promises())
+        try:
+            yield
+        finally:
+            promises.cancel()
+            await asyncio.gather(promises, *self._starting, return_exceptions=True)
+
+    async def _start(self, job: ExportJob) -> None:
         try:
             await start_export(self._client, job, self._task_queue)
         except (RPCError, RuntimeError) as error:
             _log.warning("start_owed", export_id=str(job.export_id), error=type(error).__name__)
             self._owed.set()
 
-    async def keep_promises(self) -> None:
+    async def _keep_promises(self) -> None:
         """Call the sweeper whenever something is owed, until it has been reached."""
         while True:
             await self._owed.wait()

@@ -4,9 +4,9 @@ Any stage may run twice, even at the same time: whoever commits its outputs firs
 are thrown away. Nobody writes for an attempt that is over.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -33,7 +33,7 @@ _SECONDS_BETWEEN_PROGRESS = 0.5
 class Work(Protocol):
     """What a stage does, apart from being a stage."""
 
-    def __call__(self, job: ExportJob, bench: "Workbench") -> StageOutputs: ...
+    def __call__(self, job: ExportJob, bench: "Workbench", /) -> StageOutputs: ...
 
 
 class Workbench:
@@ -101,19 +101,32 @@ class ExportStages:
     def complete(self, job: ExportJob) -> ExportEnd:
         """The last step of a report that is there: from here on it can be downloaded."""
         file = self.outputs(job, ExportStatus.STORING_FILE, ReportFile)
-        self._begin(job, ExportStatus.RECORDING_AUDIT)
-        self._end(job, ExportStatus.COMPLETED, "export_completed", {"rows": file.rows, "sha256": file.sha256})
+        with self._unless_ended_as(job, ExportStatus.COMPLETED):
+            self._begin(job, ExportStatus.RECORDING_AUDIT)
+            self._end(job, ExportStatus.COMPLETED, "export_completed", {"rows": file.rows, "sha256": file.sha256})
         return ExportEnd(status=ExportStatus.COMPLETED, row_count=file.rows)
 
     def complete_empty(self, job: ExportJob) -> ExportEnd:
-        self._end(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
+        with self._unless_ended_as(job, ExportStatus.COMPLETED_EMPTY):
+            self._end(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
         return ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
 
     def fail(self, failing: ExportFailing) -> None:
         """Say why, unless somebody else has ended the attempt already."""
         error = {"code": failing.code, "message": failing.message, "retryable": failing.retryable}
-        with contextlib.suppress(StaleAttemptError):
+        with suppress(StaleAttemptError):
             self._end(failing.job, ExportStatus.FAILED, "export_failed", {"code": failing.code}, error=error)
+
+    @contextmanager
+    def _unless_ended_as(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
+        """An end that was committed, and whose answer got lost on its way, is the end."""
+        try:
+            yield
+        except StaleAttemptError:
+            with self._database.transaction(job.org_id) as session:
+                export = session.get_one(Export, job.export_id)
+            if (export.attempt, export.status) != (job.attempt, status):
+                raise
 
     def _workbench(self, job: ExportJob, stage: ExportStatus) -> Workbench:
         def report(done: int, total: int) -> None:
@@ -129,7 +142,7 @@ class ExportStages:
         return Workbench(self._storage, prefix, report, self._go_on)
 
     def _sweep(self, bench: Workbench) -> None:
-        with contextlib.suppress(ServiceAwayError):  # what is left then, retention finds
+        with suppress(ServiceAwayError):  # what is left then, retention finds
             self._storage.remove_below(bench.prefix)
 
     def _begin(self, job: ExportJob, stage: ExportStatus) -> int | None:

@@ -105,7 +105,8 @@ class FileStorage:
 
     def ping(self) -> None:
         with _translated():
-            self._client.bucket_exists(self._bucket)
+            if not self._client.bucket_exists(self._bucket):
+                raise ServiceAwayError(f"The bucket {self._bucket}")
 
 
 class _HashedStream:

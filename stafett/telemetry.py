@@ -6,17 +6,27 @@ import traceback
 from pathlib import Path
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from stafett.settings import LogSettings
 
 _FRAMES = 6
+
+
+def _without_colours(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Uvicorn says everything twice, the second time for terminals."""
+    event.pop("color_message", None)
+    return event
+
+
 _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _without_colours,
 )
 
 # A traceback's local variables are rows and requests: never in a log.
@@ -47,6 +57,10 @@ def configure_logs(settings: LogSettings) -> None:
             ],
         )
     )
+    # The engine's own core speaks through Python's logging too, instead of straight to the terminal.
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    core = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=core)))
     logging.basicConfig(handlers=[handler], level=settings.level, force=True)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

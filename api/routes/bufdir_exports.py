@@ -36,7 +36,7 @@ async def start(
         raise NotAvailableYetError("This version exports csv without attachments.")
     accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
     if accepted.is_new:
-        await given.starter.start(job_of(accepted.export))
+        given.starter.start(job_of(accepted.export))
     response.headers["Location"] = f"{request.url.path}/{accepted.export.id}"
     return await run_in_threadpool(_answer, given, caller, accepted.export.id, response)
 

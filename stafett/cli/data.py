@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.options import DataDir, Org
+from stafett.cli.screen import bar
 from stafett.domain.errors import SettingsError
 from stafett.settings import DatabaseSettings, S3Settings, Settings, require
 
@@ -29,13 +29,13 @@ def seed(
     settings = _settings(data_dir)
     wanted = Seeding(org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed)
     owner_url = require(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
-    with Progress(console=Console(stderr=True), transient=True) as shown:
-        bar = shown.add_task("Seeding", total=activities)
+    with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
+        task = shown.add_task(f"Seeding {org}", total=activities)
         report = sow(
             wanted,
             owner_url,
             FileStorage(settings.s3),
-            lambda done, total: shown.update(bar, completed=done, total=total),
+            lambda done, total: shown.update(task, completed=done, total=total),
         )
     if report.already_there:
         typer.echo(f"{org} has these activities already: the same seed gives the same rows.")

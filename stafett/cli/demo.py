@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from stafett.cli.client import connect
 from stafett.cli.export import download_to
+from stafett.cli.screen import console_for, table
 from stafett.cli.watching import watch_job
 from stafett.domain.errors import StafettError
 
@@ -27,13 +27,16 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where the downloaded files are saved.")] = Path("demo-output"),
 ) -> None:
     """Bring up the whole stack in a private folder, export for each organisation, and show what came out."""
-    console, table = Console(), Table("organisation", "job", "status", "rows", "bytes", "seconds", "file")
-    output.mkdir(parents=True, exist_ok=True)
+    console, ran = console_for(), table("organisation", "job", "status", "rows", "bytes", "seconds", "file")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StafettError(f"{output} cannot be made: {error.strerror}.") from None
     with tempfile.TemporaryDirectory(prefix="stafett-demo-") as folder, _stack(Path(folder), console):
         for org, activities in ACTIVITIES.items():
             _stafett("seed", "--org", org, "--activities", str(activities), "--year", str(YEAR), data_dir=Path(folder))
-            table.add_row(*_export(Path(folder), org, output))
-    console.print(table)
+            ran.add_row(*_export(Path(folder), org, output))
+    console.print(ran)
     console.print(f"The files are in {output}.")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -37,7 +38,7 @@ async def run_development_stack(data_dir: Path, api_port: int | None) -> None:
         Program("api", (*_STAFETT, "api"), _api_answers, withheld=_NOT_THE_APIS),
         Program("worker", (*_STAFETT, "worker"), _worker_polls, withheld=_NOT_THE_WORKERS),
     )
-    await run_stack(StackOptions(data_dir=data_dir, api_port=api_port), prepare, programs)
+    await run_stack(StackOptions(data_dir=data_dir, api_port=api_port), prepare, programs, partial(print, flush=True))
 
 
 def prepare_stores(addresses: StackAddresses) -> None:

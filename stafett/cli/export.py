@@ -7,12 +7,11 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-from rich.table import Table
+from rich.progress import BarColumn, DownloadColumn
 
 from stafett.cli.client import Api, Json, connect
 from stafett.cli.options import AsJson, DataDir
+from stafett.cli.screen import bar, console_for, table
 from stafett.cli.watching import watch_job
 from stafett.domain.errors import StafettError
 
@@ -78,9 +77,9 @@ def list_exports(
     if as_json:
         typer.echo(json.dumps(page, ensure_ascii=False))
         return
-    table = Table("id", "org", "period", "format", "status", "rows", "created", box=None)
+    shown = table("id", "organisation", "period", "format", "status", "rows", "created")
     for job in page["items"]:
-        table.add_row(
+        shown.add_row(
             job["id"],
             job["org_id"],
             _period(job),
@@ -89,7 +88,7 @@ def list_exports(
             "" if job["row_count"] is None else str(job["row_count"]),
             f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}",
         )
-    Console().print(table)
+    console_for().print(shown)
 
 
 @app.command()
@@ -133,10 +132,9 @@ def download_to(api: Api, job: Json, output: Path | None, *, force: bool, quiet:
     target = target / job["file"]["name"] if target.is_dir() else target
     if target.exists() and not force:
         raise StafettError(f"{target} is there already; --force replaces it.")
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as shown:
-        bar = shown.add_task(target.name, total=job["file"]["size_bytes"])
-        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: shown.advance(bar, size))
+    with bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as shown:
+        task = shown.add_task(target.name, total=job["file"]["size_bytes"])
+        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: shown.advance(task, size))
     return target
 
 

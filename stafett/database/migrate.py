@@ -9,15 +9,19 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from psycopg import sql
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from stafett.database.session import driver_of, sqlalchemy_url
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import StafettError
 from stafett.settings import DatabaseSettings, require
 
 OWNER = "stafett_owner"
 LOGIN_ROLES = ("stafett_api", "stafett_worker", "stafett_maintenance")
 _LOCK = 7_832_384_111  # any number, the same on every machine that migrates
+
+
+class MigrationError(StafettError):
+    """The schema stands where it stood before."""
 
 
 def migrate(settings: DatabaseSettings) -> str:
@@ -32,8 +36,8 @@ def migrate(settings: DatabaseSettings) -> str:
             _upgrade(connection)
             connection.commit()
             return MigrationContext.configure(connection).get_current_revision() or ""
-    except OperationalError as error:
-        raise ServiceAwayError("PostgreSQL") from error
+    except DBAPIError as error:
+        raise MigrationError(f"PostgreSQL refused: {str(error.orig).strip().splitlines()[0]}") from error
     finally:
         engine.dispose()
 
@@ -62,6 +66,7 @@ def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
     for role in LOGIN_ROLES:
         if role not in known:
             say("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", role)
+        driver.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(role)))
         if role in passwords:
             say("ALTER ROLE {role} LOGIN PASSWORD {secret}", role, passwords[role])
 

@@ -27,6 +27,7 @@ async def test_an_operator_finds_an_export_in_the_web_ui(
     diary.activity(diary.mentor())
     export_id = await button.pressed()
     async with working():
+        await button.end_of(export_id)
         await temporal.get_workflow_handle(f"bufdir-export/{export_id}").result()
     workflow = quote(f"bufdir-export/{export_id}", safe="")
     await page.goto(f"{stack.addresses.temporal_ui_url}/namespaces/default/workflows/{workflow}")

@@ -1,5 +1,6 @@
 """No job is pending for ever."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from activities.sweeping import SweepingActivities
 from api.app import create_app
@@ -16,7 +18,7 @@ from stafett.domain.export_job import ExportJob, SweepReport
 from stafett.export_stages import ExportStages
 from stafett.file_storage import FileStorage
 from stafett.settings import Settings, require
-from stafett.testing import Button, Diary, Tenant
+from stafett.testing import Button, Diary, Tenant, eventually
 from stafett.unfinished_exports import unfinished_exports
 
 Bearer = Callable[..., dict[str, str]]
@@ -49,6 +51,17 @@ def broom(temporal: Client, settings: Settings, org_id: str) -> Iterator[Broom]:
     broom.close()
 
 
+async def run_of(temporal: Client, export_id: str) -> None:
+    """Wait until the engine knows of it."""
+
+    async def known() -> bool:
+        with contextlib.suppress(RPCError):
+            return bool((await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()).run_id)
+        return False
+
+    await eventually(known, bool)
+
+
 async def test_a_job_accepted_while_temporal_was_away_is_started_by_the_sweeper(
     settings: Settings, tenant: Tenant, bearer: Bearer, diary: Diary, broom: Broom, working: Working
 ) -> None:
@@ -74,6 +87,7 @@ async def test_a_job_whose_run_was_terminated_becomes_failed_and_can_be_tried_ag
     button: Button, temporal: Client, broom: Broom
 ) -> None:
     export_id = await button.pressed()
+    await run_of(temporal, export_id)
     await temporal.get_workflow_handle(f"bufdir-export/{export_id}").terminate()
 
     assert await broom.sweep() == SweepReport(failed=1)
@@ -82,8 +96,9 @@ async def test_a_job_whose_run_was_terminated_becomes_failed_and_can_be_tried_ag
     assert job["attempts"][0]["outcome"] == "failed"
 
 
-async def test_a_job_that_runs_is_left_alone(button: Button, broom: Broom) -> None:
+async def test_a_job_that_runs_is_left_alone(button: Button, temporal: Client, broom: Broom) -> None:
     export_id = await button.pressed()
+    await run_of(temporal, export_id)
     assert await broom.sweep() == SweepReport()
     assert (await button.look(export_id))["status"] == "initialised"
     assert UUID(export_id).version == 4

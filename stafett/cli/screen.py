@@ -1,0 +1,26 @@
+"""What people see: bars on a terminal, plain lines everywhere else, and tables that cut nothing off."""
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+from rich.table import Table
+
+_WIDE_ENOUGH_FOR_A_FILE = 160
+
+
+def console_for(*, errors: bool = False) -> Console:
+    """Standard output, or standard error for what is not the answer; a pipe has no edge to wrap at."""
+    console = Console(stderr=errors)
+    return console if console.is_terminal else Console(stderr=errors, width=_WIDE_ENOUGH_FOR_A_FILE)
+
+
+def bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
+    """A progress bar that leaves nothing behind, and is not there at all where nobody would see it move."""
+    console = console_for(errors=True)
+    return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+
+
+def table(*headings: str) -> Table:
+    shown = Table(box=None, pad_edge=False)
+    for heading in headings:
+        shown.add_column(heading, no_wrap=True)
+    return shown

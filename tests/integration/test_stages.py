@@ -1,0 +1,138 @@
+"""A stage may run twice, even at once; nobody writes for an attempt that is over."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import psycopg
+import pytest
+
+from stafett.database.session import Database
+from stafett.domain.errors import StaleAttemptError
+from stafett.domain.export import ExportRequest
+from stafett.domain.export_job import ExportFailing, ExportJob
+from stafett.domain.export_outputs import Part, QueriedRows, ReportFile
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.membership import Caller, Role
+from stafett.export_jobs import ExportJobs, job_of
+from stafett.export_stages import ExportStages, Work, Workbench
+from stafett.file_storage import FileStorage
+from stafett.testing import Tenant
+
+QUERYING = ExportStatus.QUERYING_ACTIVITIES
+
+
+@pytest.fixture
+def job(jobs: ExportJobs, tenant: Tenant) -> ExportJob:
+    caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+    asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
+    period = {"start": "2026-01-01", "end": "2026-12-31"}
+    return job_of(jobs.accept(caller, ExportRequest.model_validate(asked | {"reporting_period": period})).export)
+
+
+@pytest.fixture
+def stages(worker_database: Database, storage: FileStorage) -> ExportStages:
+    return ExportStages(worker_database, storage, go_on=lambda: None)
+
+
+def querying(meanwhile: Callable[[], object] = lambda: None) -> Work:
+    """Leaves one part behind, after something else has happened."""
+
+    def work(_job: ExportJob, bench: Workbench) -> QueriedRows:
+        parts: tuple[Part, ...] = (bench.put_part(0, b"rows", 3),)
+        meanwhile()
+        return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z")  # type: ignore[arg-type]  # parsed
+
+    return work
+
+
+def rubbish(_job: ExportJob, bench: Workbench) -> QueriedRows:
+    bench.put_part(0, b"half", 1)
+    raise RuntimeError("out of memory")
+
+
+def events(owner_url: str, job: ExportJob) -> list[str]:
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT status FROM audit_events WHERE subject_id = %s ORDER BY seq"
+        return [status for (status,) in connection.execute(query, [job.export_id]).fetchall()]
+
+
+def test_a_stage_that_is_done_is_not_done_again(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+    first = stages.perform(job, QUERYING, querying())
+    again = stages.perform(job, QUERYING, rubbish)
+    assert (first.reused, again.reused) == (False, True)
+    assert first.rows == again.rows == 3
+    assert events(owner_url, job) == ["initialised", "querying_activities"]
+
+
+def test_of_two_at_once_one_wins_and_the_other_leaves_nothing(
+    stages: ExportStages, job: ExportJob, storage: FileStorage, owner_url: str
+) -> None:
+    together = Barrier(2)
+    with ThreadPoolExecutor(2) as two:
+        receipts = list(two.map(lambda _: stages.perform(job, QUERYING, querying(together.wait)), range(2)))
+    assert [receipt.rows for receipt in receipts] == [3, 3]
+    kept = storage.keys_below(f"exports/{job.org_id}/")
+    assert kept == [part.key for part in stages.outputs(job, QUERYING, QueriedRows).parts]
+    assert events(owner_url, job) == ["initialised", "querying_activities"]
+
+
+def test_work_that_breaks_off_leaves_nothing_and_can_begin_again(
+    stages: ExportStages, job: ExportJob, storage: FileStorage
+) -> None:
+    with pytest.raises(RuntimeError):
+        stages.perform(job, QUERYING, rubbish)
+    assert storage.keys_below(f"exports/{job.org_id}/") == []
+    assert stages.perform(job, QUERYING, querying()).rows == 3
+
+
+def test_an_attempt_that_is_over_writes_nothing_more(
+    stages: ExportStages, job: ExportJob, storage: FileStorage, owner_url: str
+) -> None:
+    def ended_meanwhile() -> None:
+        stages.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+
+    with pytest.raises(StaleAttemptError):
+        stages.perform(job, QUERYING, querying(ended_meanwhile))
+    with pytest.raises(StaleAttemptError):
+        stages.perform(job, ExportStatus.MAPPING_COLUMNS, querying())
+    assert storage.keys_below(f"exports/{job.org_id}/") == []
+    assert events(owner_url, job) == ["initialised", "querying_activities", "failed"]
+
+
+def test_a_failure_that_comes_too_late_changes_nothing(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+    for code in (ExportErrorCode.QUERY_FAILED, ExportErrorCode.INTERNAL):
+        stages.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute("SELECT error->>'code' FROM exports WHERE id = %s", [job.export_id]).fetchone()
+    assert row == ("query_failed",)
+    assert events(owner_url, job).count("failed") == 1
+
+
+def test_an_end_whose_answer_got_lost_is_still_the_end(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+    stages.perform(job, QUERYING, querying())
+    assert stages.complete_empty(job) == stages.complete_empty(job)
+    assert events(owner_url, job).count("completed_empty") == 1
+
+
+def test_a_report_is_completed_once_however_often_it_is_recorded(
+    stages: ExportStages, job: ExportJob, owner_url: str
+) -> None:
+    def stored(_job: ExportJob, bench: Workbench) -> ReportFile:
+        made = bench.put_file("r.csv", [b"a;b"], "text/csv")
+        return ReportFile(
+            name="r.csv",
+            mime_type="text/csv",
+            size_bytes=made.size_bytes,
+            sha256=made.sha256,
+            content_sha256=made.sha256,
+            key=made.key,
+            rows=1,
+        )
+
+    stages.perform(job, ExportStatus.STORING_FILE, stored)
+    with ThreadPoolExecutor(4) as four:
+        ends = list(four.map(lambda _: stages.complete(job), range(4)))
+    assert {end.status for end in ends} == {ExportStatus.COMPLETED}
+    assert events(owner_url, job)[-2:] == ["recording_audit", "completed"]
+    assert events(owner_url, job).count("completed") == 1
