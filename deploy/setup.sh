@@ -24,6 +24,8 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! "$venv/bin/python"
 fi
 echo "setup: installing what the lock files name"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+# Networks with a certificate authority of their own have it in the system's store.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 # `sync` would remove pip and uv themselves; an environment that cannot repair itself is of no use.
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes --reinstall-package stafett -r requirements-dev.lock
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .

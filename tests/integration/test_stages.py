@@ -41,7 +41,7 @@ def querying(meanwhile: Callable[[], object] = lambda: None) -> Work:
     def work(_job: ExportJob, bench: Workbench) -> QueriedRows:
         parts: tuple[Part, ...] = (bench.put_part(0, b"rows", 3),)
         meanwhile()
-        return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z")  # type: ignore[arg-type]  # parsed
+        return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z")
 
     return work
 
