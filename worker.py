@@ -40,6 +40,7 @@ WORKFLOWS = (BufdirExport, SweepJobs)
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
+_TAKEN_FOR_DEAD = timedelta(seconds=2)  # a workflow that waited so long for its last worker goes to any other
 _log = structlog.get_logger("stafett.worker")
 
 
@@ -65,6 +66,7 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
             max_heartbeat_throttle_interval=_HEARD_WITHIN,
             default_heartbeat_throttle_interval=_HEARD_WITHIN,
             graceful_shutdown_timeout=_TIME_TO_FINISH,
+            sticky_queue_schedule_to_start_timeout=_TAKEN_FOR_DEAD,
         )
         async with worker:
             yield
@@ -100,6 +102,8 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    for variable in ("WORKER_URL", "MAINTENANCE_URL"):
+        require(getattr(settings.database, variable.lower()), f"STAFETT_DATABASE__{variable}")
     client = await connect(settings.temporal)
     try:
         await ensure_search_attributes(client)

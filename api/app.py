@@ -11,6 +11,7 @@ from api import problems
 from api.auth import TokenVerifier
 from api.dependencies import Services
 from api.middleware import EveryRequest
+from api.openapi import describe_problems
 from api.routes import bufdir_exports, health
 from api.starting import JobStarter
 from stafett import __version__
@@ -52,10 +53,10 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         static_url="/docs/static",
-        responses={"default": {"model": problems.Problem, "description": "A problem (RFC 9457)"}},
         strict_content_type=False,
     )
     problems.install(app)
+    describe_problems(app)
     app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(bufdir_exports.router)

@@ -49,7 +49,10 @@ class KeyFile:
 
 def keys_of(settings: AuthSettings) -> Keys:
     if settings.jwks_file is not None:
-        return KeyFile(settings.jwks_file)
+        try:
+            return KeyFile(settings.jwks_file)
+        except (OSError, ValueError, jwt.PyJWTError):
+            raise SettingsError("STAFETT_AUTH__JWKS_FILE does not name a readable JSON Web Key Set.") from None
     if settings.jwks_url is not None:
         return jwt.PyJWKClient(str(settings.jwks_url), timeout=5)
     raise SettingsError("Neither STAFETT_AUTH__JWKS_URL nor STAFETT_AUTH__JWKS_FILE is set: no token could be checked.")

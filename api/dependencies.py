@@ -1,10 +1,14 @@
 """What handlers are given."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
@@ -39,17 +43,35 @@ def services_of(request: Request) -> Services:
 Given = Annotated[Services, Depends(services_of)]
 
 
-def caller_of(given: Given, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    if credentials is None:
-        raise UnauthenticatedError("A valid bearer token is needed.")
-    return identify(given.database, given.verifier.verify(credentials.credentials))
+class AuthenticatedRoute(APIRoute):
+    """Who asks is settled before anything of what they ask is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle, takes_json = super().get_route_handler(), self.body_field is not None
+
+        async def authenticated(request: Request) -> Response:
+            credentials = await _bearer(request)
+            if credentials is None:
+                raise UnauthenticatedError("A valid bearer token is needed.")
+            request.state.caller = await run_in_threadpool(_caller, services_of(request), credentials.credentials)
+            if takes_json and not _is_json(request):
+                raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            return await handle(request)
+
+        return authenticated
+
+
+def _caller(given: Services, token: str) -> Caller:
+    return identify(given.database, given.verifier.verify(token))
+
+
+def _is_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def caller_of(request: Request, _documented: Annotated[object, Depends(_bearer)]) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
-
-
-def json_only(request: Request) -> None:
-    """A body of another kind is refused by its name, not by a parser's complaint."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise HTTPException(415)

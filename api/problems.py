@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from stafett.domain.errors import (
     KeyReusedError,
@@ -25,6 +26,7 @@ from stafett.telemetry import whence
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _INVALID, _SURPRISE = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
 _log = structlog.get_logger("stafett.api")
 
@@ -117,8 +119,10 @@ def install(app: FastAPI) -> None:
     async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         code = _CODES.get(status, "bad_request")
-        detail = status.description or status.phrase
-        return answer(request, Refusal(status, code, detail, headers=error.headers or {}))
+        detail, headers = status.description or status.phrase, dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_allowed(request)))
+        return answer(request, Refusal(status, code, detail, headers=headers))
 
     @app.exception_handler(Exception)
     async def surprise(request: Request, error: Exception) -> JSONResponse:
@@ -126,15 +130,25 @@ def install(app: FastAPI) -> None:
         return answer(request, Refusal(_SURPRISE, "internal", "Something went wrong on our side."))
 
 
+def _allowed(request: Request) -> set[str]:
+    """Every method of the path, whichever route it belongs to."""
+    asked = ({**request.scope, "method": method} for method in _METHODS)
+    return {scope["method"] for scope in asked for route in request.app.routes if route.matches(scope)[0] is Match.FULL}
+
+
 def _field_error(fault: dict[str, Any]) -> FieldError:
     """Where and what, never the value itself."""
     return FieldError(
-        pointer=_pointer(fault["loc"]), code=fault["type"], detail=fault["msg"].removeprefix("Value error, ")
+        pointer=_pointer(fault["loc"], fault["type"]),
+        code=fault["type"],
+        detail=fault["msg"].removeprefix("Value error, "),
     )
 
 
-def _pointer(place: Sequence[str | int]) -> str:
+def _pointer(place: Sequence[str | int], kind: str) -> str:
     source, *path = place
+    if kind == "json_invalid":
+        return ""  # the body as a whole
     steps = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path if not _is_union_arm(step))
     return steps if source == "body" else f"{source}:{steps.removeprefix('/')}"
 

@@ -62,7 +62,9 @@ class ExportJobs:
 
     def accept(self, caller: Caller, request: ExportRequest, key: str | None = None) -> AcceptedExport:
         """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
-        if request.requesting_user_id != caller.user_id or not caller.may_start_in(request.org_id):
+        if request.requesting_user_id != caller.user_id:
+            raise PermissionDeniedError("An export is asked for in one's own name.")
+        if not caller.may_start_in(request.org_id):
             raise PermissionDeniedError("You may not start an export for this organisation.")
         new_id = uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:

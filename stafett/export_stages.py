@@ -103,7 +103,9 @@ class ExportStages:
         file = self.outputs(job, ExportStatus.STORING_FILE, ReportFile)
         with self._unless_ended_as(job, ExportStatus.COMPLETED):
             self._begin(job, ExportStatus.RECORDING_AUDIT)
-            self._end(job, ExportStatus.COMPLETED, "export_completed", {"rows": file.rows, "sha256": file.sha256})
+            detail: export_audit.Detail = {"rows": file.rows, "sha256": file.sha256}
+            done = _progress(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
+            self._end(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
         return ExportEnd(status=ExportStatus.COMPLETED, row_count=file.rows)
 
     def complete_empty(self, job: ExportJob) -> ExportEnd:
@@ -183,7 +185,7 @@ class ExportStages:
         status: ExportStatus,
         event: str,
         detail: export_audit.Detail,
-        error: dict[str, Any] | None = None,
+        **values: Any,
     ) -> None:
         now = datetime.now(UTC)
         with self._database.transaction(job.org_id) as session:
@@ -193,7 +195,7 @@ class ExportStages:
                 .where(col(ExportAttempt.export_id) == export.id, col(ExportAttempt.number) == job.attempt)
                 .values(ended_at=now, outcome=status)
             )
-            self._move(session, job, status, event, detail, completed_at=now, error=error)
+            self._move(session, job, status, event, detail, completed_at=now, **values)
 
     def _move(
         self,

@@ -1,14 +1,38 @@
 """Every setting of every process, read once from ``STAFETT_*`` and handed down by constructors."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, FilePath, SecretStr, UrlConstraints, ValidationError
-from pydantic_core import Url
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    PostgresDsn,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingError
 
 from stafett.domain.errors import SettingsError
 
-PostgresUrl = Annotated[Url, UrlConstraints(allowed_schemes=["postgresql"], host_required=False)]
+_POSTGRES = TypeAdapter(PostgresDsn)
+
+
+def _postgres_url(given: SecretStr) -> SecretStr:
+    """Checked, and kept as it was written; what is wrong is said without repeating it."""
+    try:
+        _POSTGRES.validate_python(given.get_secret_value())
+    except ValidationError:
+        raise ValueError("a PostgreSQL URL is expected, such as postgresql://role:password@host:5432/stafett") from None
+    return given
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 
 
 class _Section(BaseModel):
@@ -18,10 +42,10 @@ class _Section(BaseModel):
 class DatabaseSettings(_Section):
     """One URL a role: a process is given those it needs and no others."""
 
-    owner_url: SecretStr | None = Field(None, description="migrates and seeds; bypasses row-level security")
-    api_url: SecretStr | None = None
-    worker_url: SecretStr | None = None
-    maintenance_url: SecretStr | None = Field(None, description="the sweeper and retention")
+    owner_url: PostgresUrl | None = Field(None, description="migrates and seeds; bypasses row-level security")
+    api_url: PostgresUrl | None = None
+    worker_url: PostgresUrl | None = None
+    maintenance_url: PostgresUrl | None = Field(None, description="the sweeper and retention")
     pool_size: int = Field(10, ge=1, le=100)
 
 
@@ -91,6 +115,11 @@ class Settings(BaseSettings):
                 for fault in error.errors(include_url=False, include_input=False)
             )
             raise SettingsError(f"The settings are not valid. {faults}") from None
+        except UnreadableSettingError as error:
+            section = re.sub(r'.*field "(\w+)".*', r"\1", str(error)).upper()
+            raise SettingsError(
+                f"STAFETT_{section} is not a setting but a group of them: STAFETT_{section}__… is one."
+            ) from None
 
 
 def require(url: SecretStr | None, variable: str) -> str:

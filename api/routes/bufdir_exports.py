@@ -5,10 +5,11 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.dependencies import CallerOf, Given, Services, json_only
+from api.conditional import is_unchanged
+from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
 from api.paging import position_of, token_after
 from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
 from stafett.database.tables import Export
@@ -18,11 +19,11 @@ from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
 from stafett.export_jobs import ExportFilter, job_of
 
-router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"])
+router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=AuthenticatedRoute)
 _POLL_SECONDS = "1"
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[Depends(json_only)])
+@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export")
 async def start(
     body: ExportStart,
     caller: CallerOf,
@@ -51,7 +52,7 @@ def get(
 ) -> ExportResource | None:
     """One export, whatever became of it."""
     resource = _answer(given, caller, export_id, response)
-    if if_none_match is not None and response.headers["ETag"] in (tag.strip() for tag in if_none_match.split(",")):
+    if is_unchanged(response.headers["ETag"], if_none_match):
         response.status_code = HTTPStatus.NOT_MODIFIED
         return None
     return resource

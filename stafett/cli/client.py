@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -24,6 +25,8 @@ class Api:
     """Requests on behalf of one user; every refusal becomes one sentence."""
 
     def __init__(self, url: str, token: str) -> None:
+        if not token.isascii() or not token.isprintable():
+            raise SettingsError("The token has characters that no token has.")
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=30)
         self._url = url
@@ -81,6 +84,20 @@ def _sentence(response: httpx.Response) -> str:
         return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
         return f"The API answered {response.status_code} with something that is no problem document."
+
+
+def find_job(data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str) -> tuple[Api, Json]:
+    """A job, and the API as whoever may do most with it: on a development stack, the job's own coordinator."""
+    try:
+        path = f"/{resource}/{UUID(job_id)}"
+    except ValueError:
+        raise ApiError(f"{job_id!r} is no id of a job.") from None
+    api = connect(data_dir, user, org)
+    job = api.get(path)
+    if data_dir is None or user or org or os.environ.get("STAFETT_TOKEN"):
+        return api, job
+    api = connect(data_dir, None, job["org_id"])
+    return api, api.get(path)
 
 
 def connect(data_dir: Path | None, user: str | None, org: str | None) -> Api:

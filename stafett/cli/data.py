@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn
 from stafett.cli.options import DataDir, Org
 from stafett.cli.screen import bar
 from stafett.domain.errors import SettingsError
+from stafett.domain.membership import Role
 from stafett.settings import DatabaseSettings, S3Settings, Settings, require
 
 
@@ -48,7 +49,7 @@ def seed(
 
 def token(
     user: Annotated[str, typer.Option("--user", help="Whose token, by e-mail address.")],
-    role: Annotated[str, typer.Option("--role", help="The role it claims; the database has the last word.")],
+    role: Annotated[Role, typer.Option("--role", help="The role it claims; the database has the last word.")],
     org: Annotated[str | None, typer.Option("--org", help="The organisation they are at work for.")] = None,
     data_dir: DataDir = None,
 ) -> None:

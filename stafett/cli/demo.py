@@ -48,7 +48,7 @@ def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
     seconds = time.monotonic() - started
     if job["status"] != "completed":
         raise StafettError(f"The export for {org} ended {job['status']}: {job['error']}.")
-    file = download_to(api, job, output, force=True, quiet=False)
+    file = download_to(api, job, str(output), force=True, quiet=False)
     return (
         org,
         "export csv",

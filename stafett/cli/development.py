@@ -11,7 +11,6 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
-from stafett.database.migrate import migrate
 from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
@@ -43,6 +42,8 @@ async def run_development_stack(data_dir: Path, api_port: int | None) -> None:
 
 def prepare_stores(addresses: StackAddresses) -> None:
     """The schema, the three organisations with their users, the bucket."""
+    from stafett.database.migrate import migrate  # while the servers start, nobody waits for Alembic's import
+
     settings = settings_of(addresses)
     migrate(settings.database)
     with psycopg.connect(addresses.postgres_url) as connection:

@@ -1,6 +1,7 @@
 """``stafett export``: the single button, from a terminal."""
 
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from uuid import uuid4
 import typer
 from rich.progress import BarColumn, DownloadColumn
 
-from stafett.cli.client import Api, Json, connect
+from stafett.cli.client import Api, Json, connect, find_job
 from stafett.cli.options import AsJson, DataDir
 from stafett.cli.screen import bar, console_for, table
 from stafett.cli.watching import watch_job
@@ -94,21 +95,21 @@ def list_exports(
 @app.command()
 def show(export_id: Id, org: Org = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False) -> None:
     """Show one export."""
-    job = connect(data_dir, user, org).get(f"/bufdir-exports/{export_id}")
+    _, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     _show(job, as_json, *_lines(job))
 
 
 @app.command()
 def watch(export_id: Id, org: Org = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False) -> None:
     """Wait for an export's end, with a progress bar; exit code 3 if it ends without a file."""
-    api = connect(data_dir, user, org)
-    _finish(watch_job(api, f"/bufdir-exports/{export_id}", quiet=as_json), as_json)
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
+    _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
 
 
 @app.command()
 def download(
     export_id: Id,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file or a folder; else here.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="A file or a folder; else here.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     org: Org = None,
     data_dir: DataDir = None,
@@ -116,19 +117,17 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Download a finished export's file and hold it against its SHA-256."""
-    api = connect(data_dir, user, org)
-    job = api.get(f"/bufdir-exports/{export_id}")
-    if not job["download_url"] and user is None and org is None and data_dir is not None:
-        api = connect(data_dir, None, job["org_id"])  # an operator may see the job; its coordinator may have the file
-        job = api.get(f"/bufdir-exports/{export_id}")
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     target = download_to(api, job, output, force=force, quiet=as_json)
     _show({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
 
 
-def download_to(api: Api, job: Json, output: Path | None, *, force: bool, quiet: bool) -> Path:
+def download_to(api: Api, job: Json, output: str, *, force: bool, quiet: bool) -> Path:
     if not job["download_url"]:
         raise StafettError(f"Export {job['id']} has no file for you to download; it is {job['status']}.")
-    target = output or Path()
+    target = Path(output)
+    if output.endswith(os.sep):
+        target.mkdir(parents=True, exist_ok=True)
     target = target / job["file"]["name"] if target.is_dir() else target
     if target.exists() and not force:
         raise StafettError(f"{target} is there already; --force replaces it.")

@@ -4,13 +4,13 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 
-_WIDE_ENOUGH_FOR_A_FILE = 160
+_AS_WIDE_AS_NEEDED = 1000
 
 
 def console_for(*, errors: bool = False) -> Console:
     """Standard output, or standard error for what is not the answer; a pipe has no edge to wrap at."""
     console = Console(stderr=errors)
-    return console if console.is_terminal else Console(stderr=errors, width=_WIDE_ENOUGH_FOR_A_FILE)
+    return console if console.is_terminal else Console(stderr=errors, width=_AS_WIDE_AS_NEEDED)
 
 
 def bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
@@ -22,5 +22,5 @@ def bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
 def table(*headings: str) -> Table:
     shown = Table(box=None, pad_edge=False)
     for heading in headings:
-        shown.add_column(heading, no_wrap=True)
+        shown.add_column(heading, no_wrap=heading == "id", overflow="fold", min_width=36 if heading == "id" else None)
     return shown
