@@ -36,6 +36,9 @@ lint: setup ## Formatting, lint, types, architecture rules
 test: lint ## Everything a contributor must pass
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
+soak: setup ## The long forms: seeded faults for SOAK_MINUTES (5), from SOAK_SEED (0)
+	@$(BIN)/python -m pytest -m soak
+
 bench: setup ## The benchmarks, each beside its peers in one run
 	@$(BIN)/python -m benchmarks
 
@@ -45,4 +48,4 @@ lock: setup ## Resolve the lock files anew
 clean: ## Remove what the targets made
 	@rm -rf $(VENV) $(DATA_DIR) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
-.PHONY: help setup demo dev fmt lint test bench lock clean
+.PHONY: help setup demo dev fmt lint test soak bench lock clean

@@ -10,10 +10,12 @@ import psycopg
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.service import RPCError
 
 from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
+from stafett.domain.errors import ServiceAwayError
 from stafett.file_storage import FileStorage
 from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
@@ -84,12 +86,13 @@ async def _api_answers(addresses: StackAddresses) -> bool:
 
 async def _worker_polls(addresses: StackAddresses) -> bool:
     settings = settings_of(addresses).temporal
-    client = await connect(settings)
-    described = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=settings.namespace,
-            task_queue=TaskQueue(name=settings.task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
+    request = DescribeTaskQueueRequest(
+        namespace=settings.namespace,
+        task_queue=TaskQueue(name=settings.task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
-    return bool(described.pollers)
+    try:
+        client = await connect(settings)
+        return bool((await client.workflow_service.describe_task_queue(request)).pollers)
+    except (ServiceAwayError, RPCError):
+        return False

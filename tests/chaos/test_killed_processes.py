@@ -31,10 +31,9 @@ async def test_an_export_outlives_the_death_of_every_process(dev: DevStack, coor
     await assert_exported_once_and_right(dev, job)
 
 
-_soak = pytest.mark.skipif("SOAK_MINUTES" not in os.environ, reason="a long form, for `make soak`")
-
-
-@pytest.mark.parametrize("name", ["postgres", *(pytest.param(each, marks=_soak) for each in ("temporal", "s3", "api"))])
+@pytest.mark.parametrize(
+    "name", ["postgres", *(pytest.param(each, marks=pytest.mark.soak) for each in ("temporal", "s3", "api"))]
+)
 async def test_an_export_outlives_the_death_of_one_server(dev: DevStack, coordinator: Coordinator, name: str) -> None:
     export_id = await coordinator.press()
     await coordinator.in_the_middle_of(export_id)
@@ -47,7 +46,7 @@ async def test_an_export_outlives_the_death_of_one_server(dev: DevStack, coordin
     assert name in (await dev.said())[said:].lower()
 
 
-@_soak
+@pytest.mark.soak
 async def test_an_export_outlives_the_death_of_its_worker(dev: DevStack, coordinator: Coordinator) -> None:
     export_id = await coordinator.press()
     await coordinator.in_the_middle_of(export_id)
@@ -82,7 +81,7 @@ async def test_a_job_waits_in_its_first_state_while_no_worker_works(dev: DevStac
     assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
 
 
-@_soak
+@pytest.mark.soak
 async def test_a_stack_whose_supervisor_was_killed_starts_again_without_its_orphans(
     dev: DevStack, coordinator: Coordinator
 ) -> None:
