@@ -27,6 +27,7 @@ from stafett.column_mapper.stage import ColumnMapping
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.engine_setup import ensure_search_attributes, ensure_sweeper
+from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.file_storage import FileStorage
@@ -45,7 +46,7 @@ _log = structlog.get_logger("stafett.worker")
 
 
 @asynccontextmanager
-async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
+async def working(client: Client, settings: Settings, queue: str | None = None) -> AsyncIterator[None]:
     """A worker at its task queue for the length of a block; PostgreSQL and S3 are asked when an activity needs them."""
     urls, threads = settings.database, settings.worker.threads
     with (
@@ -57,7 +58,7 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
     ):
         worker = Worker(
             client,
-            task_queue=settings.temporal.task_queue,
+            task_queue=queue or settings.temporal.task_queue,
             workflows=WORKFLOWS,
             activities=_activities(client, settings, database, maintenance),
             interceptors=[EveryActivity()],
@@ -75,28 +76,29 @@ async def working(client: Client, settings: Settings) -> AsyncIterator[None]:
 def _activities(
     client: Client, settings: Settings, database: Database, maintenance: Database
 ) -> list[Callable[..., Any]]:
-    storage = FileStorage(settings.s3)
-    stages = ExportStages(database, storage, go_on=stop_when_cancelled)
-    ending = ExportAuditActivities(stages)
+    storage, record = FileStorage(settings.s3), ExportRecord(database)
+    stages = ExportStages(record, storage, go_on=stop_when_cancelled)
+    ending = ExportAuditActivities(record)
     sweeping = SweepingActivities(
         client,
         settings.temporal.task_queue,
         partial(unfinished_exports, maintenance),
-        ExportStages(maintenance, storage, actor=export_audit.SWEEPER, go_on=stop_when_cancelled),
+        ExportRecord(maintenance, actor=export_audit.SWEEPER),
     )
     return [
         ActivityQueryActivities(stages, ActivityQuery(database)).query_activities,
-        ColumnMappingActivities(stages, ColumnMapping(stages, storage)).map_columns,
-        FileGenerationActivities(stages, FileGeneration(stages, storage)).generate_file,
-        FileStorageActivities(stages, FileRegistration(stages, storage)).store_file,
+        ColumnMappingActivities(stages, ColumnMapping(record, storage)).map_columns,
+        FileGenerationActivities(stages, FileGeneration(record, storage)).generate_file,
+        FileStorageActivities(stages, FileRegistration(record, storage)).store_file,
         ending.record_completion,
         ending.record_empty,
         ending.record_failure,
+        ending.read_end,
         sweeping.sweep_jobs,
     ]
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, queue: str | None = None) -> None:
     """Work until SIGINT or SIGTERM; what is running then goes on elsewhere, or here after the next start."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -111,8 +113,8 @@ async def serve(settings: Settings) -> None:
         raise SettingsError(
             f"Temporal does not let us into {client.namespace}: {error.status.name.lower()}."
         ) from error
-    async with working(client, settings):
+    async with working(client, settings, queue):
         await ensure_sweeper(client, settings.temporal.task_queue)
-        _log.info("worker_ready", task_queue=settings.temporal.task_queue)
+        _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue)
         await stopping.wait()
     _log.info("worker_stopped")

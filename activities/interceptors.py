@@ -13,20 +13,25 @@ from temporalio.worker import (
     ExecuteActivityInput,
     Interceptor,
 )
-from urllib3.exceptions import HTTPError
 
-from stafett.domain.errors import ExportError, StafettError, StaleAttemptError
+from stafett.domain.errors import (
+    ExportError,
+    ServiceAwayError,
+    StafettError,
+    StaleAttemptError,
+    StoppedError,
+)
+from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.telemetry import whence
 
 _BEATS_A_TIMEOUT = 4
-_TRIES_OF_A_SURPRISE = 5  # a server that is away is waited for; our own mistakes do not go away
 _log = structlog.get_logger("stafett.activities")
 
 
 def stop_when_cancelled() -> None:
     """End the running activity if somebody asked for it."""
     if activity.in_activity() and activity.is_cancelled():
-        raise CancelledError("the activity was cancelled")
+        raise StoppedError("The work was asked to stop.")
 
 
 class EveryActivity(Interceptor):
@@ -63,21 +68,24 @@ class _Inbound(ActivityInboundInterceptor):
 
 
 def _translate(error: Exception) -> NoReturn:
-    """Domain errors by their code; of others only the kind: their texts may quote rows."""
+    """Domain errors by their code; of others only the kind: their texts may quote rows.
+
+    Only what is away is waited for. A surprise is tried again too; its stage keeps count of them.
+    """
+    kind = type(error).__name__
     match error:
         case CancelledError() | ApplicationError():
             raise error
+        case StoppedError():
+            raise CancelledError(str(error)) from None
         case ExportError():
-            raise ApplicationError(str(error), type=error.code, non_retryable=True) from None
+            raise ApplicationError(str(error), error.retryable, type=error.code, non_retryable=True) from None
         case StaleAttemptError():
-            raise ApplicationError(str(error), type="stale_attempt", non_retryable=True) from None
-        case StafettError() | OSError() | HTTPError():
-            raise ApplicationError(
-                str(error) if isinstance(error, StafettError) else "A connection failed.", type=type(error).__name__
-            ) from None
+            raise ApplicationError(str(error), type=STALE_ATTEMPT, non_retryable=True) from None
+        case ServiceAwayError():
+            raise ApplicationError(str(error), type=kind) from None
+        case StafettError():
+            raise ApplicationError(str(error), type=kind, non_retryable=True) from None
         case _:
-            _log.warning(
-                "activity_failed", activity=activity.info().activity_type, error=type(error).__name__, at=whence(error)
-            )
-            hopeless = activity.info().attempt >= _TRIES_OF_A_SURPRISE
-            raise ApplicationError("An unexpected error.", type=type(error).__name__, non_retryable=hopeless) from None
+            _log.warning("activity_failed", activity=activity.info().activity_type, error=kind, at=whence(error))
+            raise ApplicationError("An unexpected error.", type=kind) from None

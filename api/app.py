@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -9,25 +11,30 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.auth import TokenVerifier
-from api.dependencies import Services
+from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
+from api.readiness import Probes
 from api.routes import bufdir_exports, health
 from api.starting import JobStarter
 from stafett import __version__
-from stafett.database.session import Database
+from stafett.database.session import Database, Patience
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
 from stafett.settings import Settings, require
 from stafett.temporal import connect
 
+_UTC_NOW = partial(datetime.now, UTC)
 
-def create_app(settings: Settings) -> FastAPI:
+
+def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     """The application; it comes up whatever is away, and says so under ``/readyz``."""
     database = Database(
-        require(settings.database.api_url, "STAFETT_DATABASE__API_URL"), pool_size=settings.database.pool_size
+        require(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
+        pool_size=settings.database.pool_size,
+        patience=Patience.OF_A_PERSON,
     )
-
+    storage = FileStorage(settings.s3)
     verifier = TokenVerifier(settings.auth)
 
     @asynccontextmanager
@@ -36,11 +43,13 @@ def create_app(settings: Settings) -> FastAPI:
         starter = JobStarter(temporal, settings.temporal.task_queue)
         app.state.services = Services(
             database=database,
-            storage=FileStorage(settings.s3),
+            storage=storage,
             temporal=temporal,
             verifier=verifier,
             jobs=ExportJobs(database),
             starter=starter,
+            probes=Probes.of(database, temporal, storage),
+            clock=clock,
         )
         async with starter.at_work():
             yield

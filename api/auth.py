@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import jwt
-from pydantic import TypeAdapter, ValidationError
+import structlog
+from pydantic import TypeAdapter
 
 from stafett.database.session import Database
 from stafett.database.tables import Membership, User
@@ -17,6 +18,9 @@ from stafett.domain.membership import Caller, Role
 from stafett.settings import AuthSettings
 
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
+_log = structlog.get_logger("stafett.api")
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError, jwt.PyJWTError)
+_NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _ORG_ID = TypeAdapter[str | None](OrgId | None)
 
 
@@ -34,24 +38,39 @@ class Keys(Protocol):
 
 
 class KeyFile:
-    """Keys that somebody put beside us; read anew for a key that is not known yet."""
+    """Keys that somebody put beside us.
+
+    The file is read anew for a key that is not known yet: a new key works at once, and one that was taken out ceases
+    to be good with the first token of a key we have not seen. A file that cannot be read changes nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._keys = jwt.PyJWKSet.from_json(path.read_text())
+        self._keys = _read(path)
 
     def get_signing_key_from_jwt(self, token: str) -> jwt.PyJWK:
-        key_id = jwt.get_unverified_header(token).get("kid")
-        if key_id not in {key.key_id for key in self._keys.keys}:
-            self._keys = jwt.PyJWKSet.from_json(self._path.read_text())
-        return self._keys[str(key_id)]
+        key_id: str = jwt.get_unverified_header(token)["kid"]
+        if key_id not in self._keys:
+            self._read_anew()
+        return self._keys[key_id]
+
+    def _read_anew(self) -> None:
+        try:
+            self._keys = _read(self._path)
+        except _UNREADABLE as error:
+            _log.warning("keys_unreadable", error=type(error).__name__)
+
+
+def _read(path: Path) -> Mapping[str, jwt.PyJWK]:
+    keys = jwt.PyJWKSet.from_json(path.read_text()).keys
+    return {key.key_id: key for key in keys if key.key_id and key.public_key_use in {"sig", None}}
 
 
 def keys_of(settings: AuthSettings) -> Keys:
     if settings.jwks_file is not None:
         try:
             return KeyFile(settings.jwks_file)
-        except (OSError, ValueError, jwt.PyJWTError):
+        except _UNREADABLE:
             raise SettingsError("STAFETT_AUTH__JWKS_FILE does not name a readable JSON Web Key Set.") from None
     if settings.jwks_url is not None:
         return jwt.PyJWKClient(str(settings.jwks_url), timeout=5)
@@ -69,9 +88,9 @@ class TokenVerifier:
         try:
             claims = self._claims(token)
             return Identity(user_id=UUID(claims["sub"]), org_id=_ORG_ID.validate_python(claims.get("org")))
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWKClientConnectionError, OSError) as error:
             raise ServiceAwayError("The identity provider") from error
-        except (jwt.PyJWTError, ValidationError, ValueError, TypeError, KeyError, AttributeError):
+        except _NO_TOKEN:
             raise UnauthenticatedError("A valid bearer token is needed.") from None
 
     def _claims(self, token: str) -> Mapping[str, Any]:

@@ -1,5 +1,21 @@
 """Conditional requests, as RFC 9110 compares entity tags."""
 
+from datetime import UTC, datetime
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_DAYS = 100_000  # more than there will be
+
+
+def entity_tag(edits: int, changes: int, link_expires_at: datetime | None) -> str:
+    """``"R-S"``: R counts clients' edits, and ``If-Match`` compares it alone; S tells all other change apart.
+
+    S is the row's count of changes, followed by five digits for the day of the link that is shown, or zeros for
+    none: one answer to whoever may download and another to whoever may not, a new one at each midnight, and
+    never an old one again.
+    """
+    day = 0 if link_expires_at is None else (link_expires_at - _BEGINNING).days
+    return f'"{edits}-{changes * _DAYS + day}"'
+
 
 def is_unchanged(etag: str, if_none_match: str | None) -> bool:
     """Whether the client has it already: weakly compared, for proxies weaken what they compress."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
 from api.auth import TokenVerifier, identify
+from api.readiness import Probes
 from api.starting import JobStarter
 from stafett.database.session import Database
 from stafett.domain.errors import UnauthenticatedError
@@ -20,6 +22,7 @@ from stafett.domain.membership import Caller
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
 
+Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
 
 
@@ -33,6 +36,8 @@ class Services:
     verifier: TokenVerifier
     jobs: ExportJobs
     starter: JobStarter
+    probes: Probes
+    clock: Clock
 
 
 def services_of(request: Request) -> Services:

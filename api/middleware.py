@@ -1,4 +1,4 @@
-"""What holds for every request: an id to follow it by, headers that keep browsers careful, a limit on bodies."""
+"""What holds for every request: an id to follow it by, careful headers, a limit on bodies, a line in the log."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Refusal, answer
+from api.problems import Refusal, answer, surprise
 
 MOST_BYTES = 8 * 1024 * 1024
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -33,28 +33,37 @@ class EveryRequest:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given, started, status = Headers(scope=scope), time.perf_counter(), 0
-        request_id = scope["request_id"] = _request_id(given)
+        started, status = time.perf_counter(), 0
+        request_id = scope["request_id"] = _request_id(Headers(scope=scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
         async def labelled(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        if _announced(given) > MOST_BYTES:
+        try:
+            await self._answered(scope, receive, labelled)
+        except Exception as error:  # noqa: BLE001 - a server that gets hold of it logs what it says
+            response = surprise(Request(scope), error)
+            if not status:
+                await response(scope, receive, labelled)
+        finally:
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _announced(Headers(scope=scope)) > MOST_BYTES:
             refusal = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
-            await answer(Request(scope), refusal)(scope, receive, labelled)
+            await answer(Request(scope), refusal)(scope, receive, send)
         else:
-            await self._app(scope, _limited(receive), labelled)
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+            await self._app(scope, _limited(receive), send)
 
 
 def _request_id(headers: Headers) -> str:

@@ -1,28 +1,38 @@
 """The single button as a function: press it, wait, and hold the result in your hand."""
 
+import asyncio
 import contextlib
 from datetime import UTC, datetime
 from functools import partial
+from typing import assert_never
+from uuid import UUID
 
 from fastapi.concurrency import run_in_threadpool
 from temporalio.client import Client, WorkflowFailureError
+from temporalio.service import RPCError
 
 from api.auth import Identity, identify
+from api.schemas import JobError
 from stafett.database.session import Database
 from stafett.database.tables import Export
+from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export import (
     DownloadArtifact,
     ExportFailure,
     ExportRequest,
     ExportSuccess,
-    PartialFailureReport,
 )
+from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import ReportFile
-from stafett.domain.export_status import ExportErrorCode
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_jobs import ExportJobs, job_of
+from stafett.export_jobs import ExportInFull, ExportJobs, job_of
 from stafett.file_storage import FileStorage
-from stafett.temporal import start_export
+from stafett.temporal import start_job
+
+_LOOK_AGAIN_AFTER_SECONDS = 1.0
+_CANCELLED = "The export was cancelled."
+_BROKEN_OFF = "The export was broken off; it can be tried again."
 
 
 class TemporalExportOrchestrator:
@@ -36,31 +46,76 @@ class TemporalExportOrchestrator:
         self._task_queue = task_queue
 
     async def export(self, request: ExportRequest) -> ExportSuccess | ExportFailure:
+        """How the export ended, however long that takes: once it is accepted, nothing that is away breaks it off."""
         identity = Identity(user_id=request.requesting_user_id, org_id=request.org_id)
         caller = await run_in_threadpool(identify, self._database, identity)
         accepted = await run_in_threadpool(self._jobs.accept, caller, request)
-        run = await start_export(self._client, job_of(accepted.export), self._task_queue)
-        with contextlib.suppress(WorkflowFailureError):  # what went wrong is written down with the rest of the story
-            await run.result()
-        return await run_in_threadpool(self._result, caller, accepted.export)
+        is_over = await self._followed(job_of(accepted.export))
+        return self._result(await self._found(caller, accepted.export.id, is_over=is_over))
 
-    def _result(self, caller: Caller, accepted: Export) -> ExportSuccess | ExportFailure:
-        export, _ = self._jobs.find(caller, accepted.id)
-        ended_at = export.completed_at or datetime.now(UTC)
-        if export.error is not None:
-            code = ExportErrorCode(export.error["code"])
-            message = export.error["message"]
-            return ExportFailure(audit_id=export.audit_id, error_code=code, message=message, failed_at=ended_at)
+    async def _followed(self, job: ExportJob) -> bool:
+        """Whether the run is known to be over; what went wrong in it is written down with the rest of the story."""
+        try:
+            run = await start_job(self._client, job, self._task_queue)
+            await run.result()
+        except WorkflowFailureError:
+            return True
+        except (RPCError, RuntimeError):
+            return False
+        return True
+
+    async def _found(self, caller: Caller, export_id: UUID, *, is_over: bool) -> ExportInFull:
+        """The job once nothing more becomes of it; a run that we could not start or follow, the sweeper sees to."""
+        while True:
+            with contextlib.suppress(ServiceAwayError):
+                found = await run_in_threadpool(self._jobs.find, caller, export_id)
+                if is_over or found.export.status.is_final:
+                    return found
+            await asyncio.sleep(_LOOK_AGAIN_AFTER_SECONDS)
+
+    def _result(self, found: ExportInFull) -> ExportSuccess | ExportFailure:
+        export = found.export
+        match export.status:
+            case ExportStatus.COMPLETED | ExportStatus.COMPLETED_EMPTY:
+                return self._success(found)
+            case ExportStatus.FAILED:
+                error = JobError.model_validate(export.error)
+                return _failure(export, error.code, error.message)
+            case ExportStatus.CANCELLING | ExportStatus.CANCELLED:
+                return _failure(export, ExportErrorCode.CANCELLED, _CANCELLED)
+            case (
+                ExportStatus.INITIALISED
+                | ExportStatus.QUERYING_ACTIVITIES
+                | ExportStatus.MAPPING_COLUMNS
+                | ExportStatus.GENERATING_FILE
+                | ExportStatus.BUNDLING_ATTACHMENTS
+                | ExportStatus.STORING_FILE
+                | ExportStatus.RECORDING_AUDIT
+            ):
+                return _failure(export, ExportErrorCode.INTERNAL, _BROKEN_OFF)
+            case _:
+                assert_never(export.status)
+
+    def _success(self, found: ExportInFull) -> ExportSuccess:
+        export = found.export
         file = ReportFile.model_validate(export.file) if export.file else None
         return ExportSuccess(
             audit_id=export.audit_id,
             row_count=file.rows if file else 0,
             download_artifact=self._artifact(file) if file else None,
             download_url=self._storage.link(file.key, file.name, datetime.now(UTC))[0] if file else None,
-            partial_failures=tuple(PartialFailureReport.model_validate(failure) for failure in export.partial_failures),
-            completed_at=ended_at,
+            partial_failures=tuple(found.partial_failures),
+            completed_at=_ended_at(export),
         )
 
     def _artifact(self, file: ReportFile) -> DownloadArtifact:
         fetch = partial(self._storage.open, file.key)
         return DownloadArtifact.fetched_by(fetch, file_name=file.name, mime_type=file.mime_type, size=file.size_bytes)
+
+
+def _failure(export: Export, code: ExportErrorCode, message: str) -> ExportFailure:
+    return ExportFailure(audit_id=export.audit_id, error_code=code, message=message, failed_at=_ended_at(export))
+
+
+def _ended_at(export: Export) -> datetime:
+    return export.completed_at or datetime.now(UTC)

@@ -1,9 +1,10 @@
 """Errors as RFC 9457 problems: one table, one shape, no personal data, no stack trace, no SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
@@ -87,7 +88,7 @@ def answer(request: Request, refusal: Refusal) -> JSONResponse:
         title=refusal.status.phrase,
         status=refusal.status,
         detail=refusal.detail,
-        instance=request.url.path,
+        instance=quote(request.scope["path"]),
         code=refusal.code,
         retryable=is_away,
         trace_id=request.scope.get("request_id", ""),
@@ -100,19 +101,25 @@ def answer(request: Request, refusal: Refusal) -> JSONResponse:
     return JSONResponse(problem.model_dump(mode="json"), refusal.status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def surprise(request: Request, error: Exception) -> JSONResponse:
+    """What nobody foresaw: the log is told what kind it is and whence it came, and nobody what it says."""
+    _log.error("request_failed", error=type(error).__name__, at=whence(error), path=request.scope["path"])
+    return answer(request, Refusal(_SURPRISE, "internal", "Something went wrong on our side."))
+
+
 def install(app: FastAPI) -> None:
-    """Have every error of this application answered in the same way."""
+    """Have every error of this application answered in the same way; surprises are ``EveryRequest``'s."""
 
     @app.exception_handler(StafettError)
     async def ours(request: Request, error: StafettError) -> JSONResponse:
         status, code = _ANSWERS.get(type(error), (_SURPRISE, "internal"))
         if status is _SURPRISE:
-            return await surprise(request, error)
+            return surprise(request, error)
         return answer(request, Refusal(status, code, str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = tuple(_field_error(fault) for fault in error.errors())
+        faults = tuple(_field_error(fault, error.body) for fault in error.errors())
         return answer(request, Refusal(_INVALID, "invalid_request", "The request is not valid.", errors=faults))
 
     @app.exception_handler(HTTPException)
@@ -124,11 +131,6 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(sorted(_allowed(request)))
         return answer(request, Refusal(status, code, detail, headers=headers))
 
-    @app.exception_handler(Exception)
-    async def surprise(request: Request, error: Exception) -> JSONResponse:
-        _log.error("request_failed", error=type(error).__name__, at=whence(error), path=request.url.path)
-        return answer(request, Refusal(_SURPRISE, "internal", "Something went wrong on our side."))
-
 
 def _allowed(request: Request) -> set[str]:
     """Every method of the path, whichever route it belongs to."""
@@ -136,23 +138,39 @@ def _allowed(request: Request) -> set[str]:
     return {scope["method"] for scope in asked for route in request.app.routes if route.matches(scope)[0] is Match.FULL}
 
 
-def _field_error(fault: dict[str, Any]) -> FieldError:
+def _field_error(fault: dict[str, Any], body: object) -> FieldError:
     """Where and what, never the value itself."""
     return FieldError(
-        pointer=_pointer(fault["loc"], fault["type"]),
+        pointer=_pointer(fault["loc"], fault["type"], body),
         code=fault["type"],
         detail=fault["msg"].removeprefix("Value error, "),
     )
 
 
-def _pointer(place: Sequence[str | int], kind: str) -> str:
+def _pointer(place: Sequence[str | int], kind: str, body: object) -> str:
     source, *path = place
     if kind == "json_invalid":
         return ""  # the body as a whole
-    steps = "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path if not _is_union_arm(step))
-    return steps if source == "body" else f"{source}:{steps.removeprefix('/')}"
+    if source != "body":
+        return f"{source}:{'/'.join(str(step) for step in path[:1])}"
+    return "".join(f"/{_escaped(step)}" for step in _steps(path, kind, body))
 
 
-def _is_union_arm(step: str | int) -> bool:
-    """Pydantic names the tried alternative inside the path, as ``datetime`` or ``function-before[…]``."""
-    return isinstance(step, str) and ("[" in step or step in {"date", "datetime"})
+def _steps(path: Sequence[str | int], kind: str, value: Any) -> Iterator[str | int]:
+    """The steps that lead through the body; the others are alternatives of a union, which Pydantic names as it goes."""
+    for number, step in enumerate(path, start=1):
+        if _leads_into(value, step):
+            value = value[step]
+            yield step
+        elif kind == "missing" and number == len(path):
+            yield step
+
+
+def _leads_into(value: object, step: str | int) -> bool:
+    return step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int)
+
+
+def _escaped(step: str | int) -> str:
+    """As RFC 6901 writes it; JSON can spell half a character, UTF-8 cannot."""
+    written = str(step).replace("~", "~0").replace("/", "~1")
+    return written.encode(errors="replace").decode()

@@ -1,13 +1,13 @@
 """What goes over the wire: the resources of the contract, built from rows."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Self
+from datetime import UTC, datetime
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from stafett.database.tables import Export, ExportAttempt
+from api.paging import LONGEST_TOKEN
+from stafett.database.tables import Export
 from stafett.domain.export import (
     CsvProfile,
     ExportCounts,
@@ -23,6 +23,17 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import ReportingPeriod
+from stafett.export_jobs import ExportInFull
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies beyond the years that there are in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _Resource(BaseModel):
@@ -45,10 +56,10 @@ class ExportQuery(Frozen):
 
     org_id: OrgId | None = None
     status: ExportStatus | None = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = None
+    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
 
 
 class Progress(_Resource):
@@ -129,10 +140,15 @@ class ExportResource(ExportListed):
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, export: Export, attempts: Sequence[ExportAttempt], link: tuple[str, datetime] | None = None) -> Self:
+    def whole(cls, found: ExportInFull, link: tuple[str, datetime] | None = None) -> Self:
         url, expires_at = link or (None, None)
-        tried = [attempt.model_dump() for attempt in attempts]
-        return cls.of(export, attempts=tried, download_url=url, download_url_expires_at=expires_at)
+        return cls.of(
+            found.export,
+            attempts=[attempt.model_dump() for attempt in found.attempts],
+            partial_failures=found.partial_failures,
+            download_url=url,
+            download_url_expires_at=expires_at,
+        )
 
 
 class ExportPage(_Resource):

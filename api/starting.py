@@ -1,7 +1,6 @@
 """From an accepted job to a running one; whatever cannot be started now is started later."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,9 +8,9 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from stafett.domain.export_job import ExportJob
+from stafett.domain.job import Job
 from stafett.engine_setup import sweep_now
-from stafett.temporal import start_export
+from stafett.temporal import start_job
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _log = structlog.get_logger("stafett.api")
@@ -27,7 +26,7 @@ class JobStarter:
         self._owed = asyncio.Event()
         self._owed.set()  # an earlier gateway may have gone between accepting and starting
 
-    def start(self, job: ExportJob) -> None:
+    def start(self, job: Job) -> None:
         """The job is accepted already, and whoever asked for it need not wait for Temporal."""
         task = asyncio.create_task(self._start(job))
         self._starting.add(task)
@@ -43,11 +42,11 @@ class JobStarter:
             promises.cancel()
             await asyncio.gather(promises, *self._starting, return_exceptions=True)
 
-    async def _start(self, job: ExportJob) -> None:
+    async def _start(self, job: Job) -> None:
         try:
-            await start_export(self._client, job, self._task_queue)
+            await start_job(self._client, job, self._task_queue)
         except (RPCError, RuntimeError) as error:
-            _log.warning("start_owed", export_id=str(job.export_id), error=type(error).__name__)
+            _log.warning("start_owed", workflow_id=job.workflow_id, error=type(error).__name__)
             self._owed.set()
 
     async def _keep_promises(self) -> None:
@@ -61,7 +60,9 @@ class JobStarter:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _sweeper_called(self) -> bool:
-        with contextlib.suppress(RPCError, RuntimeError):
-            await sweep_now(self._client, self._task_queue)
-            return True
-        return False
+        try:
+            await sweep_now(self._client)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a promise is kept later and not forgotten
+            _log.info("sweeper_not_reached", error=type(error).__name__)
+            return False
+        return True

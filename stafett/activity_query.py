@@ -1,6 +1,5 @@
 """An organisation's activities of a period, as they stood at one instant, staged in report order."""
 
-import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, LiteralString
@@ -8,6 +7,7 @@ from typing import Any, LiteralString
 import polars as pl
 from psycopg import Connection
 
+from stafett.activity_rows import from_copy, to_arrow
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError
 from stafett.domain.export_job import ExportJob
@@ -19,30 +19,6 @@ Period = tuple[str, datetime, datetime]
 """Whose rows, from when, to when: both ends included."""
 
 ROWS_A_PART = 50_000
-OSLO_DAY = "oslo_day"
-
-SOURCE_SCHEMA = pl.Schema(
-    {
-        OSLO_DAY: pl.Date(),
-        "id": pl.String(),
-        "activity_type": pl.String(),
-        "starts_at": pl.Int64(),
-        "ends_at": pl.Int64(),
-        "participants": pl.Int64(),
-        "new_participants": pl.Int64(),
-        "place": pl.String(),
-        "in_person": pl.String(),
-        "in_norway": pl.String(),
-        "note": pl.String(),
-        "mentor_id": pl.String(),
-        "mentor_name": pl.String(),
-        "is_proxy": pl.String(),
-        "attachments": pl.Int64(),
-    }
-)
-_INSTANTS = ("starts_at", "ends_at")
-_FLAGS = ("in_person", "in_norway", "is_proxy")
-
 # The day comes first and ten characters wide: where to cut is seen without parsing a record. Instants travel as
 # microseconds, which no locale and no time-zone table can read differently.
 _IN_REPORT_ORDER: LiteralString = """
@@ -89,43 +65,30 @@ class ActivityQuery:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
             parts: list[Part] = []
             for number, frame in enumerate(frames_in_report_order(connection, period, self._rows_a_part)):
-                parts.append(bench.put_part(number, arrow(frame), frame.height))
+                parts.append(bench.put_part(number, to_arrow(frame), frame.height))
                 bench.progress(sum(part.rows for part in parts), total)
-            return QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at)
+            queried = QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at)
+            if queried.rows != total:
+                raise RuntimeError("the rows of one snapshot were counted twice, with two results")
+            return queried
 
 
 def frames_in_report_order(connection: Connection, period: Period, rows_a_part: int) -> Iterator[pl.DataFrame]:
     """The rows as frames of about so many, each a whole number of Oslo days."""
     with connection.cursor() as cursor, cursor.copy(_IN_REPORT_ORDER, period) as records:
-        waiting, rows, last_day = io.BytesIO(), 0, b""
+        waiting, rows, last_day = bytearray(), 0, b""
         for record in records:
             day = bytes(record[:10])
             if rows >= rows_a_part and day != last_day:
-                yield _frame(waiting)
-                waiting, rows = io.BytesIO(), 0
-            waiting.write(record)
+                yield from_copy(bytes(waiting), rows)
+                waiting, rows = bytearray(), 0
+            waiting += record
             rows, last_day = rows + 1, day
         if rows:
-            yield _frame(waiting)
+            yield from_copy(bytes(waiting), rows)
 
 
 def _one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:
     row = connection.execute(query, parameters).fetchone()
     assert row is not None  # noqa: S101 - an aggregate always answers
     return row
-
-
-def _frame(records: io.BytesIO) -> pl.DataFrame:
-    records.seek(0)
-    return (
-        pl.read_csv(records, has_header=False, schema=SOURCE_SCHEMA)
-        .with_columns(pl.col(_INSTANTS).cast(pl.Datetime("us", "UTC")), pl.col(_FLAGS) == "t")
-        .rechunk()
-    )
-
-
-def arrow(frame: pl.DataFrame) -> bytes:
-    """A part as it is staged: Arrow IPC, compressed, the same bytes for the same rows."""
-    buffer = io.BytesIO()
-    frame.write_ipc(buffer, compression="zstd")
-    return buffer.getvalue()

@@ -20,12 +20,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from stafett.temporal import SEARCH_ATTRIBUTES, SWEEP_JOBS
 
 _log = structlog.get_logger("stafett.engine")
+SWEEPER = "sweep-jobs"
+"""The schedule's id: one sweeper a namespace, whatever queues there are."""
+
 _SWEEP_EVERY = timedelta(minutes=1)
+_SWEPT_WITHIN = timedelta(minutes=15)
 _NOT_OURS_TO_SAY = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
-
-
-def sweeper_id(task_queue: str) -> str:
-    return f"sweep-jobs/{task_queue}"
 
 
 async def ensure_search_attributes(client: Client) -> None:
@@ -50,18 +50,18 @@ async def ensure_search_attributes(client: Client) -> None:
 
 async def ensure_sweeper(client: Client, task_queue: str) -> None:
     """Have the sweeper run every minute, one at a time."""
-    action = ScheduleActionStartWorkflow(SWEEP_JOBS, id=sweeper_id(task_queue), task_queue=task_queue)
+    action = ScheduleActionStartWorkflow(SWEEP_JOBS, id=SWEEPER, task_queue=task_queue, execution_timeout=_SWEPT_WITHIN)
     schedule = Schedule(
         action=action,
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_SWEEP_EVERY)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_SWEEP_EVERY),
     )
     try:
-        await client.create_schedule(sweeper_id(task_queue), schedule)
+        await client.create_schedule(SWEEPER, schedule)
     except ScheduleAlreadyRunningError:
         return
 
 
-async def sweep_now(client: Client, task_queue: str) -> None:
+async def sweep_now(client: Client) -> None:
     """Do not wait for the next minute; harmless while a sweep is running."""
-    await client.get_schedule_handle(sweeper_id(task_queue)).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
+    await client.get_schedule_handle(SWEEPER).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)

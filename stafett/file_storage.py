@@ -13,13 +13,14 @@ from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 from pydantic import AnyHttpUrl
 
-from stafett.domain.errors import NotFoundError, ServiceAwayError
+from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
 from stafett.domain.export_outputs import Part
 from stafett.domain.frozen import Frozen
 from stafett.settings import S3Settings
 
 LINK_LIFE = timedelta(hours=48)
 _PART_SIZE = 8 * 1024 * 1024
+_BLOCK = 1024 * 1024
 _MISSING = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
 
@@ -55,25 +56,29 @@ class FileStorage:
             )
         return StoredObject(key=key, size_bytes=stream.size, sha256=stream.sha256)
 
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The object, a block at a time."""
+        with _translated(), closing(self.open(key)) as stream:
+            while block := stream.read(_BLOCK):
+                yield block
+
     def read(self, key: str) -> bytes:
-        with closing(self.open(key)) as stream:
-            return stream.read()
+        return b"".join(self.chunks(key))
 
     def read_part(self, part: Part) -> bytes:
         """A staged part, and nothing else under its name."""
-        content = self.read(part.key)
+        try:
+            content = self.read(part.key)
+        except NotFoundError:
+            raise LostInStorageError from None
         if hashlib.sha256(content).hexdigest() != part.sha256:
-            raise ServiceAwayError("S3 (a staged part is not what was written)")
+            raise LostInStorageError
         return content
 
     def open(self, key: str) -> BinaryIO:
         """The object as a stream; close it."""
         with _translated():
             return cast("BinaryIO", self._client.get_object(self._bucket, key))
-
-    def size_of(self, key: str) -> int:
-        with _translated():
-            return self._client.stat_object(self._bucket, key).size or 0
 
     def remove_below(self, prefix: str) -> None:
         """Delete every object whose key begins so."""

@@ -22,7 +22,8 @@ class Key(NamedTuple):
 
 def claim(session: Session, key: Key, body: BaseModel, new_id: UUID) -> UUID:
     """The id that this key stands for: the new one, or the one of the job that it started before."""
-    fingerprint = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    # What was not said is left out, so that a field a later version adds does not make an old body another one.
+    fingerprint = hashlib.sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()
     row = insert(IdempotencyKey).values(**key._asdict(), request_sha256=fingerprint, resource_id=new_id)
     # Somebody who is just now using the same key is waited for here, until they commit or give up.
     if session.scalar(row.on_conflict_do_nothing().returning(col(IdempotencyKey.resource_id))) is not None:

@@ -3,20 +3,31 @@
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.tracebacks import Trace, extract
+from structlog.typing import EventDict, ExcInfo, Processor
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from stafett.settings import LogSettings
 
-_FRAMES = 6
+_ROOT = Path(__file__).parent.parent
+_OURS = ("stafett", "api", "workflows", "activities", "worker.py")
+_MOST_FRAMES = 12
 
 
 def _without_colours(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Uvicorn says everything twice, the second time for terminals."""
     event.pop("color_message", None)
+    return event
+
+
+def _first_line_of_asyncio(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Its further lines show a task with its exception's text."""
+    if event.get("logger") == "asyncio":
+        event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
@@ -27,36 +38,58 @@ _SHARED: tuple[Processor, ...] = (
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _without_colours,
-)
-
-# A traceback's local variables are rows and requests: never in a log.
-_WITHOUT_VALUES = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    _first_line_of_asyncio,
 )
 
 
 def whence(error: BaseException) -> str:
-    """Where an error came from, without what it says: its text may quote somebody's data."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    """Our steps to an error and the last one of all, without what it says: its text may quote somebody's data."""
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    shown = [frame for frame in frames[:-1] if _is_ours(frame[0])][1 - _MOST_FRAMES :] + frames[-1:]
+    return " > ".join(f"{_short(path)}:{line}" for path, line in shown)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(_ROOT) if _is_ours(path) else Path(*path.parts[-2:]))
+
+
+def _without_values(exc_info: ExcInfo) -> str:
+    """Kinds, files and lines: an exception's text and a frame's variables are rows and requests, never in a log."""
+    return "\n".join(_told(extract(*exc_info)))
+
+
+def _told(trace: Trace, indent: str = "") -> Iterator[str]:
+    for stack in trace.stacks:
+        yield f"{indent}{stack.exc_type}{' (the cause)' if stack.is_cause else ''}"
+        for frame in stack.frames:
+            yield f"{indent}  {_short(Path(frame.filename))}:{frame.lineno} in {frame.name}"
+        for member in stack.exceptions:
+            yield from _told(member, f"{indent}  | ")
+
+
+def formatter(settings: LogSettings) -> logging.Formatter:
+    """One line an event, whoever speaks."""
+    render: Processor = (
+        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.ExceptionRenderer(_without_values),
+            render,
+        ],
+    )
 
 
 def configure_logs(settings: LogSettings) -> None:
     """Send our own lines and every library's the same way, to standard error."""
-    render: Processor = (
-        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _WITHOUT_VALUES if settings.format == "json" else structlog.processors.ExceptionRenderer(),
-                render,
-            ],
-        )
-    )
+    handler.setFormatter(formatter(settings))
     # The engine's own core speaks through Python's logging too, instead of straight to the terminal.
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     core = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)

@@ -1,6 +1,7 @@
 """The engine: how to reach it, what our jobs are called there, how one is started."""
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import (
@@ -14,11 +15,9 @@ from temporalio.common import (
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from stafett.domain.errors import ServiceAwayError
-from stafett.domain.export_job import ExportEnd, ExportJob
-from stafett.domain.export_status import ExportStatus
+from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 
-BUFDIR_EXPORT = "BufdirExport"
 SWEEP_JOBS = "SweepJobs"
 ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
@@ -46,27 +45,29 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
         raise ServiceAwayError(f"Temporal ({settings.address})") from error
 
 
-async def start_export(client: Client, job: ExportJob, task_queue: str) -> WorkflowHandle[object, ExportEnd]:
+async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle[Any, Any]:
     """Start the job's run; if it is running already, that is the one."""
     return await client.start_workflow(
-        BUFDIR_EXPORT,
+        job.kind,
         job,
         id=job.workflow_id,
         task_queue=task_queue,
-        result_type=ExportEnd,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"Bufdir export for {job.org_id}, {job.first_day} to {job.last_day}",
-        search_attributes=TypedSearchAttributes(
-            [
-                SearchAttributePair(ORG_ID, job.org_id),
-                SearchAttributePair(JOB_KIND, BUFDIR_EXPORT),
-                SearchAttributePair(JOB_STATUS, ExportStatus.INITIALISED),
-                SearchAttributePair(PERIOD_START, job.period_start),
-                SearchAttributePair(PERIOD_END, job.period_end),
-            ]
-        ),
+        static_summary=job.summary,
+        search_attributes=_search_attributes(job),
         memo={ATTEMPT: job.attempt},
         priority=Priority(fairness_key=job.org_id),
         rpc_timeout=_START_WITHIN,
     )
+
+
+def _search_attributes(job: Job) -> TypedSearchAttributes:
+    about: list[SearchAttributePair[Any]] = [
+        SearchAttributePair(ORG_ID, job.org_id),
+        SearchAttributePair(JOB_KIND, job.kind.value),
+    ]
+    if job.period is not None:
+        first, last = job.period
+        about += [SearchAttributePair(PERIOD_START, first), SearchAttributePair(PERIOD_END, last)]
+    return TypedSearchAttributes(about)

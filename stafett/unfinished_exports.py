@@ -1,7 +1,8 @@
 """The jobs that have not ended, of every organisation, as the maintenance role sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
+from sqlalchemy import tuple_
 from sqlmodel import col, select
 
 from stafett.database.session import Database
@@ -10,11 +11,18 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import FINAL
 from stafett.export_jobs import job_of
 
-_A_SWEEP = 1000
+_A_PAGE = 500
 
 
-def unfinished_exports(maintenance: Database) -> Sequence[ExportJob]:
-    """Oldest first; a sweep that does not reach all of them is followed by another."""
-    unended = select(Export).where(col(Export.status).not_in(FINAL)).order_by(col(Export.created_at)).limit(_A_SWEEP)
-    with maintenance.transaction() as session:
-        return [job_of(export) for export in session.exec(unended)]
+def unfinished_exports(maintenance: Database) -> Iterator[ExportJob]:
+    """All of them, oldest first, a page at a time."""
+    oldest_first = (col(Export.created_at), col(Export.id))
+    unended = select(Export).where(col(Export.status).not_in(FINAL)).order_by(*oldest_first).limit(_A_PAGE)
+    page = unended
+    while True:
+        with maintenance.transaction() as session:
+            found = session.exec(page).all()
+        yield from map(job_of, found)
+        if len(found) < _A_PAGE:
+            return
+        page = unended.where(tuple_(*oldest_first) > (found[-1].created_at, found[-1].id))

@@ -12,15 +12,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.export_audit import ExportAuditActivities
     from activities.file_generation import FileGenerationActivities
     from activities.file_storage import FileStorageActivities
-    from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, ExportProgress
+    from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress
     from stafett.domain.export_status import FAILURE_OF, ExportErrorCode, ExportStatus
-    from stafett.temporal import BUFDIR_EXPORT, JOB_STATUS
+    from stafett.domain.job import JobKind
+    from stafett.temporal import JOB_STATUS
     from workflows.policies import patiently
 
 Answer = TypeVar("Answer")
 
 
-@workflow.defn(name=BUFDIR_EXPORT)
+@workflow.defn(name=JobKind.BUFDIR_EXPORT.value)
 class BufdirExport:
     """One attempt at one export; what it knows is in PostgreSQL and S3, here is only the order of things."""
 
@@ -34,6 +35,10 @@ class BufdirExport:
         try:
             end = await self._export(job)
         except ActivityError as error:
+            if _is_stale(error):
+                end = await patiently(ExportAuditActivities.read_end, job, "somebody else ended it")
+                self._show(end.status)
+                return end
             await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
             self._show(ExportStatus.FAILED)
             raise
@@ -66,9 +71,14 @@ class BufdirExport:
     def _failing(self, error: ActivityError) -> ExportFailing:
         """A foreseen failure by its own code; any other by the stage that it happened in."""
         match error.cause:
-            case ApplicationError(type=code, message=message) if code in set(ExportErrorCode):
-                return ExportFailing(job=self._job, code=ExportErrorCode(code), message=message, retryable=False)
+            case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):
+                retryable = bool(details and details[0])
+                return ExportFailing(job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable)
             case _:
                 code = FAILURE_OF.get(self._stage, ExportErrorCode.INTERNAL)
                 message = f"The export could not go on after {self._stage.replace('_', ' ')}; it can be tried again."
                 return ExportFailing(job=self._job, code=code, message=message, retryable=True)
+
+
+def _is_stale(error: ActivityError) -> bool:
+    return isinstance(error.cause, ApplicationError) and error.cause.type == STALE_ATTEMPT

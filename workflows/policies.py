@@ -16,12 +16,12 @@ _WITH_PATIENCE = RetryPolicy(
 
 
 async def patiently(method: Callable[[Any, Given], Answer], given: Given, summary: str) -> Answer:
-    """Run an activity, again and again for up to a day while what it needs is away."""
+    """Run an activity, again and again over a long weekend while what it needs is away, a worker included."""
     return await workflow.execute_activity_method(
         method,
         given,
         start_to_close_timeout=timedelta(hours=2),
-        schedule_to_close_timeout=timedelta(hours=24),
+        schedule_to_close_timeout=timedelta(days=4),
         heartbeat_timeout=timedelta(seconds=5),
         retry_policy=_WITH_PATIENCE,
         summary=summary,

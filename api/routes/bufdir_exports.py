@@ -1,6 +1,6 @@
 """``/bufdir-exports``: each handler parses, asks one thing, answers."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.conditional import is_unchanged
+from api.conditional import entity_tag, is_unchanged
 from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
 from api.paging import position_of, token_after
 from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
@@ -38,7 +38,7 @@ async def start(
     accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
     if accepted.is_new:
         given.starter.start(job_of(accepted.export))
-    response.headers["Location"] = f"{request.url.path}/{accepted.export.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
     return await run_in_threadpool(_answer, given, caller, accepted.export.id, response)
 
 
@@ -72,14 +72,15 @@ def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, 
 
 
 def _answer(given: Services, caller: Caller, export_id: UUID, response: Response) -> ExportResource:
-    export, attempts = given.jobs.find(caller, export_id)
-    response.headers["ETag"] = f'"{export.edits}-{export.changes}"'
+    found = given.jobs.find(caller, export_id)
+    export = found.export
+    link = _link(given, caller, export)
+    response.headers["ETag"] = entity_tag(export.edits, export.changes, link[1] if link else None)
     if not export.status.is_final:
         response.headers["Retry-After"] = _POLL_SECONDS
-    link = _link(given, caller, export)
     if link:
         response.headers["Cache-Control"] = "no-store"
-    return ExportResource.whole(export, attempts, link)
+    return ExportResource.whole(found, link)
 
 
 def _link(given: Services, caller: Caller, export: Export) -> tuple[str, datetime] | None:
@@ -90,4 +91,4 @@ def _link(given: Services, caller: Caller, export: Export) -> tuple[str, datetim
         or not caller.may_download_from(export.org_id)
     ):
         return None
-    return given.storage.link(export.file["key"], export.file["name"], datetime.now(UTC))
+    return given.storage.link(export.file["key"], export.file["name"], given.clock())

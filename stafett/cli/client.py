@@ -15,10 +15,19 @@ from stafett.domain.errors import SettingsError, StafettError
 
 Json = dict[str, Any]
 _BLOCK = 256 * 1024
+_AWAY = {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}  # a proxy's too
 
 
 class ApiError(StafettError):
     """The API said no, in its own words."""
+
+
+class AwayError(ApiError):
+    """Nobody answers, or somebody answers in the API's stead; later it may be otherwise."""
+
+    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class Api:
@@ -66,6 +75,8 @@ class Api:
         if response.is_success:
             answer: Json = response.json()
             return answer
+        if response.status_code in _AWAY:
+            raise AwayError(_sentence(response), _seconds(response.headers.get("Retry-After", "")))
         raise ApiError(_sentence(response))
 
 
@@ -74,7 +85,12 @@ def _reached(what: str) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError:
-        raise ApiError(f"{what[0].upper()}{what[1:]} cannot be reached; is it running?") from None
+        raise AwayError(f"{what[0].upper()}{what[1:]} cannot be reached; is it running?") from None
+
+
+def _seconds(retry_after: str) -> float | None:
+    """A date, which HTTP allows here too, says no more than that it is not now."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
 
 
 def _sentence(response: httpx.Response) -> str:

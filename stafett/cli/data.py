@@ -73,7 +73,7 @@ def _settings(data_dir: Path | None) -> Settings:
 
     stack = read_stack(data_dir)
     s3 = {"endpoint": stack.s3_endpoint, "access_key": stack.s3_access_key, "secret_key": stack.s3_secret_key}
-    return Settings(
+    return Settings.model_construct(  # from nothing else: what the environment says is of another installation
         database=DatabaseSettings.model_validate({"owner_url": stack.database_url}),
         s3=S3Settings.model_validate({**s3, "bucket": stack.s3_bucket}),
     )

@@ -1,5 +1,6 @@
 """``make demo``: the whole real stack, and one complete run through it."""
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,13 @@ from stafett.cli.client import connect
 from stafett.cli.export import download_to
 from stafett.cli.screen import console_for, table
 from stafett.cli.watching import watch_job
+from stafett.devstack.errors import last_words
+from stafett.devstack.privileges import die_with_us
 from stafett.domain.errors import StafettError
 
 YEAR = 2026
 ACTIVITIES = {"nhf": 5000, "blindeforbundet": 1200, "hlf": 2400}
+_REQUESTS_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
 
 
@@ -32,7 +36,11 @@ def demo(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StafettError(f"{output} cannot be made: {error.strerror}.") from None
-    with tempfile.TemporaryDirectory(prefix="stafett-demo-") as folder, _stack(Path(folder), console):
+    with (
+        _interruptible(),
+        tempfile.TemporaryDirectory(prefix="stafett-demo-") as folder,
+        _stack(Path(folder), console),
+    ):
         for org, activities in ACTIVITIES.items():
             _stafett("seed", "--org", org, "--activities", str(activities), "--year", str(YEAR), data_dir=Path(folder))
             ran.add_row(*_export(Path(folder), org, output))
@@ -61,16 +69,32 @@ def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
 
 
 @contextmanager
+def _interruptible() -> Iterator[None]:
+    """Every request to stop is a Ctrl-C: what was begun is cleaned up."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _REQUESTS_TO_STOP}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _stack(data_dir: Path, console: Console) -> Iterator[None]:
     """`stafett dev` as anybody starts it, ended again whatever happens."""
+    # In a session of its own a Ctrl-C reaches us alone; if we are killed, it ends by itself.
+    command = [*die_with_us(signal.SIGTERM), *_command("dev", data_dir)]
     with subprocess.Popen(
-        _command("dev", data_dir), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as stack:
         try:
             with console.status("Starting PostgreSQL, Temporal, S3, the API and a worker"):
                 _wait_until_ready(stack, data_dir)
             yield
         finally:
+            # Once: a second Ctrl-C would cut the cleaning up short, which ends by itself within seconds.
+            for number in _REQUESTS_TO_STOP:
+                signal.signal(number, signal.SIG_IGN)
             stack.terminate()
             try:
                 stack.communicate(timeout=_SECONDS_TO_STOP)
@@ -90,7 +114,10 @@ def _wait_until_ready(stack: "subprocess.Popen[str]", data_dir: Path) -> None:
 
 
 def _stafett(*arguments: str, data_dir: Path) -> None:
-    subprocess.run([*_command(arguments[0], data_dir), *arguments[1:]], check=True, stdout=subprocess.DEVNULL)
+    command = [*_command(arguments[0], data_dir), *arguments[1:]]
+    finished = subprocess.run(command, check=False, capture_output=True)
+    if finished.returncode:
+        raise StafettError(f"`stafett {arguments[0]}` ended with {finished.returncode}. {last_words(finished.stderr)}")
 
 
 def _command(name: str, data_dir: Path) -> list[str]:

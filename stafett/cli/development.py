@@ -7,19 +7,14 @@ from pathlib import Path
 
 import httpx
 import psycopg
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.service import RPCError
 
 from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
-from stafett.domain.errors import ServiceAwayError
+from stafett.devstack.temporal import polls
 from stafett.file_storage import FileStorage
 from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
-from stafett.temporal import connect
 
 _STAFETT = (sys.executable, "-m", "stafett")
 _NOT_THE_APIS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "WORKER", "MAINTENANCE"))
@@ -55,7 +50,7 @@ def prepare_stores(addresses: StackAddresses) -> None:
 
 def settings_of(addresses: StackAddresses) -> Settings:
     """The settings of a process that may do everything: our tests, and the preparation above."""
-    return Settings(
+    return Settings.model_construct(  # from nothing else: what the environment says is of another installation
         database=DatabaseSettings.model_validate(
             {
                 "owner_url": addresses.postgres_url,
@@ -76,7 +71,7 @@ def settings_of(addresses: StackAddresses) -> Settings:
     )
 
 
-async def _api_answers(addresses: StackAddresses) -> bool:
+async def _api_answers(addresses: StackAddresses, _pid: int) -> bool:
     async with httpx.AsyncClient(timeout=2) as client:
         try:
             return (await client.get(f"{addresses.api_url}/healthz")).is_success
@@ -84,15 +79,5 @@ async def _api_answers(addresses: StackAddresses) -> bool:
             return False
 
 
-async def _worker_polls(addresses: StackAddresses) -> bool:
-    settings = settings_of(addresses).temporal
-    request = DescribeTaskQueueRequest(
-        namespace=settings.namespace,
-        task_queue=TaskQueue(name=settings.task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    try:
-        client = await connect(settings)
-        return bool((await client.workflow_service.describe_task_queue(request)).pollers)
-    except (ServiceAwayError, RPCError):
-        return False
+async def _worker_polls(addresses: StackAddresses, pid: int) -> bool:
+    return await polls(addresses.temporal_address, addresses.temporal_namespace, TemporalSettings().task_queue, pid)

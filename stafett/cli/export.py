@@ -15,11 +15,12 @@ from stafett.cli.options import AsJson, DataDir
 from stafett.cli.screen import bar, console_for, table
 from stafett.cli.watching import watch_job
 from stafett.domain.errors import StafettError
+from stafett.domain.export_status import ExportStatus
 
 app = typer.Typer(name="export", help="Export activities to Bufdir.", no_args_is_help=True)
 
 ENDED_WITHOUT_A_FILE = 3
-_DONE = {"completed", "completed_empty"}
+_DONE = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
 Org = Annotated[str | None, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")]

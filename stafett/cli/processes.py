@@ -34,12 +34,10 @@ def worker(
 ) -> None:
     """Run a worker."""
     settings = Settings.load()
-    if queue is not None:
-        settings = settings.model_copy(update={"temporal": settings.temporal.model_copy(update={"task_queue": queue})})
     configure_logs(settings.log)
     from worker import serve
 
-    asyncio.run(serve(settings))
+    asyncio.run(serve(settings, queue))
 
 
 def migrate() -> None:

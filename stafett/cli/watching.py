@@ -2,13 +2,15 @@
 
 import time
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from stafett.cli.client import Api, Json
+from stafett.cli.client import Api, AwayError, Json
 from stafett.cli.screen import bar
+from stafett.domain.export_status import FINAL
 
-_ENDS = {"completed", "completed_empty", "completed_with_failures", "failed", "cancelled"}
 _SECONDS_BETWEEN_LOOKS = 0.25
+_SECONDS_BETWEEN_TRIES, _PATIENCE_SECONDS = 1.0, 60.0
 
 
 def watch_job(api: Api, path: str, *, quiet: bool) -> Json:
@@ -17,7 +19,7 @@ def watch_job(api: Api, path: str, *, quiet: bool) -> Json:
     with bar(*columns, quiet=quiet) as shown:
         task, stage = shown.add_task("", total=None), ""
         while True:
-            job = api.get(path)
+            job = _patiently(api, path, shown.console)
             if job["status"] != stage:
                 stage = job["status"]
                 if shown.disable and not quiet:
@@ -26,6 +28,22 @@ def watch_job(api: Api, path: str, *, quiet: bool) -> Json:
             shown.update(
                 task, description=stage.replace("_", " "), completed=progress["done"], total=progress["total"] or None
             )
-            if stage in _ENDS:
+            if stage in FINAL:
                 return job
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _patiently(api: Api, path: str, errors: Console) -> Json:
+    """The job goes on without the API: one that is away is waited for, for a while."""
+    patience, told = time.monotonic() + _PATIENCE_SECONDS, False
+    while True:
+        try:
+            return api.get(path)
+        except AwayError as away:
+            pause = away.retry_after or _SECONDS_BETWEEN_TRIES
+            if time.monotonic() + pause > patience:
+                raise
+            if not told:
+                errors.print(f"{away} The job goes on; waiting for up to {_PATIENCE_SECONDS:.0f} seconds.")
+                told = True
+            time.sleep(pause)

@@ -1,11 +1,10 @@
 """The columns every organisation starts with, and the counting rules in force since 2020."""
 
 import hashlib
-from pathlib import Path
 
 import polars as pl
 
-from stafett.activity_query import OSLO_DAY
+from stafett.activity_rows import OSLO_DAY
 from stafett.domain.activity import ActivityType
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappingVersion
@@ -55,6 +54,8 @@ _KIND_COUNTS = (
 # The first countable activity of a mentor's day makes the day; a further one only with somebody new.
 _EARLIER_THAT_DAY = (_KIND_COUNTS.cast(pl.Int64).cum_sum() - _KIND_COUNTS.cast(pl.Int64)).over("mentor_id", OSLO_DAY)
 _IS_COUNTABLE = _KIND_COUNTS & ((_EARLIER_THAT_DAY == 0) | (pl.col("new_participants") > 0))
+# Whatever a report depends on; hashed, so that a changed rule is another mapping.
+_RULES = (_HEADERS, _TYPES, _YES_NO, _SMALLEST_GROUP, _GROUP_MINUTES, _COURSE_MINUTES)
 
 
 class PlainMapping:
@@ -65,7 +66,7 @@ class PlainMapping:
 
     @property
     def version(self) -> MappingVersion:
-        return MappingVersion(version=1, sha256=hashlib.sha256(Path(__file__).read_bytes()).hexdigest())
+        return MappingVersion(version=1, sha256=hashlib.sha256(repr(_RULES).encode()).hexdigest())
 
     def apply(self, part: pl.DataFrame) -> pl.DataFrame:
         """The report's columns under their headers, and whether each row counts."""

@@ -4,9 +4,11 @@ from importlib.resources import as_file, files
 from typing import LiteralString
 from urllib.parse import unquote, urlsplit
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util.exc import CommandError
 from psycopg import sql
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -36,8 +38,11 @@ def migrate(settings: DatabaseSettings) -> str:
             _upgrade(connection)
             connection.commit()
             return MigrationContext.configure(connection).get_current_revision() or ""
-    except DBAPIError as error:
-        raise MigrationError(f"PostgreSQL refused: {str(error.orig).strip().splitlines()[0]}") from error
+    except CommandError as error:
+        raise MigrationError(f"This version does not know the schema that is there: {error}.") from error
+    except (DBAPIError, psycopg.Error) as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise MigrationError(f"PostgreSQL refused: {reason}") from error
     finally:
         engine.dispose()
 
@@ -62,6 +67,8 @@ def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
     say("GRANT ALL ON SCHEMA public TO {role}", OWNER)
     database = sql.Identifier(connection.scalar(text("SELECT current_database()")) or "")
     driver.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)))
+    # A temporary table could stand in for a real one where a function trusts its caller's search path.
+    driver.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
     passwords = _passwords(settings)
     for role in LOGIN_ROLES:
         if role not in known:

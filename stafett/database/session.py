@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from uuid import UUID
 
 import psycopg
@@ -18,6 +19,25 @@ _BIND = text(
     " set_config('app.operator', :operator, true)"
 )
 
+_NOTICES_A_DEAD_PEER: dict[str, str | int] = {
+    "application_name": "stafett",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+_AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class Patience(StrEnum):
+    """How long PostgreSQL lets us have it: a person waits for seconds, a stage for as long as its rows take."""
+
+    OF_A_PERSON = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+    OF_A_WORKER = "-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min"
+
 
 def sqlalchemy_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
@@ -33,14 +53,15 @@ def driver_of(connection: Connection) -> PsycopgConnection:
 class Database:
     """One role's pool; every transaction says whom it is for, and row-level security does the rest."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, patience: Patience = Patience.OF_A_WORKER) -> None:
         self._engine = create_engine(
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5, "application_name": "stafett"},
+            hide_parameters=True,  # an error's text quotes them, and they are people's
+            connect_args=_NOTICES_A_DEAD_PEER | {"options": patience.value},
         )
 
     @contextmanager
@@ -73,5 +94,5 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError) as error:
+    except _AWAY as error:
         raise ServiceAwayError("PostgreSQL") from error

@@ -35,6 +35,10 @@ _OF_ITS_MENTOR = ForeignKeyConstraint(["org_id", "mentor_id"], ["peer_mentors.or
 _OF_ITS_ACTIVITY = ForeignKeyConstraint(["org_id", "activity_id"], ["activities.org_id", "activities.id"])
 
 
+def _of_its_export() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["org_id", "export_id"], ["exports.org_id", "exports.id"])
+
+
 class Organisation(SQLModel, table=True):
     """A tenant."""
 
@@ -144,8 +148,10 @@ class Export(SQLModel, table=True):
 
     __tablename__ = "exports"
     __table_args__ = (
+        Index("exports_of_org", "org_id", "id", unique=True),
+        Index("exports_newest_of_all", text("created_at DESC"), text("id DESC")),
         Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
-        Index("exports_unfinished", "created_at", postgresql_where=_UNFINISHED),
+        Index("exports_unfinished", "created_at", "id", postgresql_where=_UNFINISHED),
     )
 
     id: UUID = Field(primary_key=True)
@@ -159,7 +165,6 @@ class Export(SQLModel, table=True):
     progress: Json | None = Field(default=None, sa_type=_JSON)
     counts: Json | None = Field(default=None, sa_type=_JSON)
     warnings: list[Json] = Field(sa_type=_JSON, sa_column_kwargs={"server_default": text("'[]'")})
-    partial_failures: list[Json] = Field(sa_type=_JSON, sa_column_kwargs={"server_default": text("'[]'")})
     partial_failure_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     mapping: Json | None = Field(default=None, sa_type=_JSON)
     file: Json | None = Field(default=None, sa_type=_JSON)
@@ -176,8 +181,9 @@ class ExportAttempt(SQLModel, table=True):
     """One run at an export; a retry makes another."""
 
     __tablename__ = "export_attempts"
+    __table_args__ = (_of_its_export(),)
 
-    export_id: UUID = Field(primary_key=True, foreign_key="exports.id")
+    export_id: UUID = Field(primary_key=True)
     number: int = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     started_at: datetime = Field(sa_column_kwargs=_NOW)
@@ -191,14 +197,39 @@ class ExportStageOutput(SQLModel, table=True):
     """What a finished stage left for the next one: references, counts and hashes."""
 
     __tablename__ = "export_stage_outputs"
+    __table_args__ = (_of_its_export(),)
 
-    export_id: UUID = Field(primary_key=True, foreign_key="exports.id")
+    export_id: UUID = Field(primary_key=True)
     stage: ExportStatus = Field(primary_key=True, sa_type=Code(ExportStatus))
     org_id: str = Field(foreign_key="organisations.id")
     attempt: int
     rows: int = Field(sa_type=BigInteger)
     outputs: Json = Field(sa_type=_JSON)
     finished_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
+class ExportStageTries(SQLModel, table=True):
+    """How often a stage was begun without an answer."""
+
+    __tablename__ = "export_stage_tries"
+    __table_args__ = (_of_its_export(),)
+
+    export_id: UUID = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    stage: ExportStatus = Field(primary_key=True, sa_type=Code(ExportStatus))
+    org_id: str = Field(foreign_key="organisations.id")
+    unanswered: int
+
+
+class ExportPartialFailures(SQLModel, table=True):
+    """Which rows of an export are not as they should be: at most a thousand entries."""
+
+    __tablename__ = "export_partial_failures"
+    __table_args__ = (_of_its_export(),)
+
+    export_id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    reports: list[Json] = Field(sa_type=_JSON)
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -30,11 +30,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Program:
-    """One of our own processes; ``ready`` is polled until true, ``withheld`` names variables it must not see."""
+    """One of our own processes; ``ready`` is given its pid; ``withheld`` names variables it must not see."""
 
     name: Literal["api", "worker"]
     argv: tuple[str, ...]
-    ready: Callable[[StackAddresses], Awaitable[bool]] | None = None
+    ready: Callable[[StackAddresses, int], Awaitable[bool]] | None = None
     withheld: frozenset[str] = frozenset()
 
     def launch(self, running: RunningServers, environment: Mapping[str, str], log_name: str) -> Launch:
@@ -48,8 +48,8 @@ class Program:
             stop=((signal.SIGTERM, 5.0),),
         )
 
-    async def _answers(self, addresses: StackAddresses, _pid: int) -> bool:
-        return self.ready is None or await self.ready(addresses)
+    async def _answers(self, addresses: StackAddresses, pid: int) -> bool:
+        return self.ready is None or await self.ready(addresses, pid)
 
 
 async def run_stack(

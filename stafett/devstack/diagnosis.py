@@ -7,37 +7,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import psycopg
-import urllib3
 
 from stafett.devstack import privileges
 from stafett.devstack.binaries import find
+from stafett.devstack.checkup import checkup
 from stafett.devstack.errors import DevStackError
+from stafett.devstack.finding import Finding
 from stafett.devstack.folder import LEAST_FREE_BYTES, DataFolder
 from stafett.devstack.loopback import bare_environment
-from stafett.devstack.ports import is_free
-from stafett.devstack.stack_file import StackFile, read_stack
+from stafett.domain.errors import SettingsError
+from stafett.settings import Settings
 
+_OF_THE_CLIENT = {"STAFETT_API_URL", "STAFETT_TOKEN"}
 _VERSION_FLAGS = {"postgres": "--version", "initdb": "--version", "temporal": "--version", "weed": "version"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """``sentence`` says what was found, and the next step when it is not ``ok``."""
-
-    subject: str
-    ok: bool
-    sentence: str
 
 
 def diagnose(data_dir: Path | None = None) -> list[Finding]:
     """Look at this machine, and at a data folder and the stack on it if one is named."""
-    findings = [_python(), *map(_program, _VERSION_FLAGS), _privileges(), _loopback(), _clock()]
+    findings = [_python(), *map(_program, _VERSION_FLAGS), _privileges(), _loopback(), _clock(), _settings()]
     if data_dir is not None:
         findings += _folder(DataFolder.at(data_dir))
     return findings
@@ -92,11 +81,28 @@ def _clock() -> Finding:
     return Finding("clock", ok=True, sentence=time.strftime("It is %Y-%m-%dT%H:%M:%SZ.", time.gmtime()))
 
 
+def _settings() -> Finding:
+    """They matter to the processes of production; `stafett dev` sets its own."""
+    given = sorted(name for name in os.environ if name.startswith("STAFETT_"))
+    sections = tuple(f"STAFETT_{section.upper()}" for section in Settings.model_fields)
+    strange = [name for name in given if not name.startswith(sections) and name not in _OF_THE_CLIENT]
+    try:
+        Settings.load()
+    except SettingsError as fault:
+        return Finding("settings", ok=False, sentence=f"{str(fault).rstrip('.')}; correct or unset it.")
+    if strange:
+        return Finding(
+            "settings", ok=False, sentence=f"No setting is called {', '.join(strange)}; correct or unset it."
+        )
+    sentence = f"{len(given)} STAFETT_* variables are set and understood." if given else "No STAFETT_* variable is set."
+    return Finding("settings", ok=True, sentence=sentence)
+
+
 def _folder(folder: DataFolder) -> Iterator[Finding]:
     yield _state(folder)
     yield _disk(folder)
     if folder.holder() is not None:
-        yield from _running(folder)
+        yield from checkup(folder)
 
 
 def _state(folder: DataFolder) -> Finding:
@@ -124,43 +130,3 @@ def _disk(folder: DataFolder) -> Finding:
 
 def _nearest_existing(path: Path) -> Path:
     return next(candidate for candidate in (path, *path.parents) if candidate.exists())
-
-
-def _running(folder: DataFolder) -> Iterator[Finding]:
-    try:
-        stack = read_stack(folder.path)
-    except DevStackError as fault:
-        yield Finding("stack", ok=False, sentence=f"It is starting, or not what `stafett dev` started. {fault}")
-        return
-    questions: dict[str, Callable[[StackFile], bool]] = {
-        "running postgres": lambda stack: _postgres_answers(stack.database_url),
-        "running temporal": lambda stack: not is_free(int(stack.temporal_address.rpartition(":")[2])),
-        "running temporal-ui": lambda stack: _http_answers(stack.temporal_ui_url),
-        "running s3": lambda stack: _http_answers(stack.s3_endpoint),
-        "running api": lambda stack: _http_answers(f"{stack.api_url}/healthz"),
-    }
-    for subject, answers in questions.items():
-        yield _answer(subject, folder, ok=answers(stack))
-
-
-def _answer(subject: str, folder: DataFolder, *, ok: bool) -> Finding:
-    sentence = "It answers." if ok else f"It does not answer; look into {folder.path / 'logs'}."
-    return Finding(subject, ok=ok, sentence=sentence)
-
-
-def _postgres_answers(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=3).close()
-    except psycopg.Error:
-        return False
-    return True
-
-
-def _http_answers(url: str) -> bool:
-    if urlsplit(url).hostname != "127.0.0.1":
-        return False
-    try:
-        with urllib3.PoolManager(retries=False, timeout=3.0) as pool:
-            return pool.request("GET", url).status < 500  # noqa: PLR2004 - a refusal is an answer
-    except urllib3.exceptions.HTTPError:
-        return False

@@ -38,6 +38,13 @@ def end_orphans(program: Path, cwd: Path) -> None:
     _end([process for process in psutil.process_iter() if _runs(process, program, cwd)], signal.SIGQUIT)
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process now, and not merely its remains."""
+    with suppress(psutil.Error):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
 def listens(pid: int, port: int) -> bool:
     """Whether this process, and not somebody else, listens on the port."""
     with suppress(psutil.Error):

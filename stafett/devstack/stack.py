@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from stafett.devstack import processes
 from stafett.devstack.child import Child, Launch
 from stafett.devstack.credentials import credentials_of
-from stafett.devstack.errors import DevStackError, ProcessEndedError
+from stafett.devstack.errors import ProcessEndedError
 from stafett.devstack.folder import DataFolder
 from stafett.devstack.options import BUCKET, NAMESPACE, StackAddresses, StackOptions
 from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_free
 from stafett.devstack.postgres import PostgresServer
 from stafett.devstack.s3 import S3Server
 from stafett.devstack.temporal import TemporalServer
+from stafett.domain.errors import StafettError
 
 Report = Callable[[str], None]
 
@@ -149,7 +150,7 @@ async def _start_one(launch: Launch, children: list[Child]) -> None:
 
 
 def _first_expected(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    expected = failures.subgroup(DevStackError)
+    expected = failures.subgroup(StafettError)
     return (expected or failures).exceptions[0]
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from stafett.devstack.child import Child
-from stafett.devstack.errors import DevStackError
+from stafett.domain.errors import StafettError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _STABLE_SECONDS = 60.0
@@ -49,7 +49,7 @@ class Supervisor:
             pause = min(pause * 2, _LONGEST_PAUSE)
             try:
                 self._children[place] = await self._start_again(fallen)
-            except DevStackError as fault:
+            except StafettError as fault:
                 self._report(f"{fault} Next try in {pause:.1f} s.")
                 continue
             self._report(f"{story}; restarted as pid {self._children[place].pid}.")
@@ -60,7 +60,7 @@ class Supervisor:
         """A full disk must not take down what runs."""
         try:
             self._replaced(place, self._children[place])
-        except DevStackError as fault:
+        except StafettError as fault:
             self._report(str(fault))
 
     async def _start_again(self, fallen: Child) -> Child:

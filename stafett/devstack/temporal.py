@@ -3,8 +3,12 @@
 import asyncio
 import signal
 from dataclasses import dataclass
+from datetime import timedelta
 
+from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -16,22 +20,22 @@ from stafett.devstack.loopback import HOST, accepts, bare_environment
 from stafett.devstack.options import NAMESPACE
 from stafett.devstack.ports import Ports
 from stafett.devstack.privileges import die_with_us
+from stafett.temporal import SEARCH_ATTRIBUTES
 
-SEARCH_ATTRIBUTES = {
-    "OrgId": "Keyword",
-    "JobKind": "Keyword",
-    "JobStatus": "Keyword",
-    "PeriodStart": "Datetime",
-    "PeriodEnd": "Datetime",
+_SEARCH_ATTRIBUTES = {
+    key.name: key.indexed_value_type.name.title().replace("_", "")  # KEYWORD_LIST is KeywordList to the program
+    for key in SEARCH_ATTRIBUTES
 }
 _PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 # By default twenty tasks a second once a burst is spent, and fairness keys are ignored.
-_DYNAMIC_CONFIG = (
+DYNAMIC_CONFIG = (
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
     "history.visibilityProcessorMaxPollRPS=2000",
     "matching.enableFairness=true",
 )
+
+_PATIENCE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class TemporalServer:
     def _flags(self) -> tuple[str, ...]:
         repeated = (
             ("--sqlite-pragma", _PRAGMAS),
-            ("--dynamic-config-value", _DYNAMIC_CONFIG),
-            ("--search-attribute", (f"{name}={kind}" for name, kind in SEARCH_ATTRIBUTES.items())),
+            ("--dynamic-config-value", DYNAMIC_CONFIG),
+            ("--search-attribute", (f"{name}={kind}" for name, kind in _SEARCH_ATTRIBUTES.items())),
         )
         # The file is named from its own folder: `?` or `#` in a path would end the SQLite address.
         return (
@@ -96,4 +100,19 @@ class TemporalServer:
             )
         except (RPCError, RuntimeError):
             return False
-        return SEARCH_ATTRIBUTES.keys() <= known.custom_attributes.keys()
+        return _SEARCH_ATTRIBUTES.keys() <= known.custom_attributes.keys()
+
+
+async def polls(address: str, namespace: str, task_queue: str, pid: int) -> bool:
+    """Whether this very process asks for work: Temporal remembers one that died for minutes."""
+    asked = DescribeTaskQueueRequest(
+        namespace=namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    try:
+        client = await Client.connect(address, namespace=namespace)
+        described = await client.workflow_service.describe_task_queue(asked, timeout=_PATIENCE)
+    except (RPCError, RuntimeError):
+        return False
+    return any(poller.identity.startswith(f"{pid}@") for poller in described.pollers)

@@ -50,3 +50,15 @@ class ExportError(StafettError):
         super().__init__(message)
         self.code = code
         self.retryable = retryable
+
+
+class LostInStorageError(ExportError):
+    """What an earlier stage left is gone, or is not what it was: only beginning anew helps."""
+
+    def __init__(self) -> None:
+        message = "What was staged for this export is no longer in storage as it was; it can be tried again."
+        super().__init__(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
+
+
+class StoppedError(StafettError):
+    """The work was asked to stop."""

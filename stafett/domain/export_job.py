@@ -1,6 +1,6 @@
 """What travels between the gateway, the workflow and its activities: ids, codes and counts, never rows."""
 
-from datetime import date
+from datetime import datetime
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -8,7 +8,11 @@ from pydantic import AwareDatetime
 from stafett.domain.export import OrgId
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
+from stafett.domain.job import JobKind
 from stafett.domain.reporting_period import OSLO
+
+STALE_ATTEMPT = "stale_attempt"
+"""The failure type of a run that finds its attempt over."""
 
 
 class ExportJob(Frozen):
@@ -23,17 +27,21 @@ class ExportJob(Frozen):
     period_end: AwareDatetime
 
     @property
+    def kind(self) -> JobKind:
+        return JobKind.BUFDIR_EXPORT
+
+    @property
     def workflow_id(self) -> str:
         return f"bufdir-export/{self.export_id}"
 
     @property
-    def first_day(self) -> date:
-        """As people in Norway call it."""
-        return self.period_start.astimezone(OSLO).date()
+    def period(self) -> tuple[datetime, datetime]:
+        return self.period_start, self.period_end
 
     @property
-    def last_day(self) -> date:
-        return self.period_end.astimezone(OSLO).date()
+    def summary(self) -> str:
+        first, last = (instant.astimezone(OSLO).date() for instant in self.period)
+        return f"Bufdir export for {self.org_id}, {first} to {last}"
 
 
 class StageReceipt(Frozen):
@@ -72,3 +80,4 @@ class SweepReport(Frozen):
 
     started: int = 0
     failed: int = 0
+    skipped: int = 0

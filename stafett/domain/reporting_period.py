@@ -21,9 +21,13 @@ def _day_or_instant(given: object) -> date:
         given = date.fromisoformat(given) if _DAY.fullmatch(given) else datetime.fromisoformat(given.upper())
     if not isinstance(given, date) or (isinstance(given, datetime) and given.tzinfo is None):
         raise ValueError("expected a date such as 2026-01-31, or an RFC 3339 time with its offset")
-    if not EARLIEST <= given.year <= LATEST:
+    try:
+        meant = given.astimezone(UTC) if isinstance(given, datetime) else given
+    except OverflowError:
+        meant = date.min
+    if not EARLIEST <= meant.year <= LATEST:
         raise ValueError(f"a period lies between the years {EARLIEST} and {LATEST}")
-    return given.astimezone(UTC) if isinstance(given, datetime) else given
+    return meant
 
 
 DayOrInstant = Annotated[

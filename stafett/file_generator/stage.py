@@ -1,38 +1,36 @@
 """The stages ``generating_file`` and ``storing_file``: mapped parts to one object, and the object made sure of."""
 
 import hashlib
-import io
 from collections.abc import Iterator
-from contextlib import closing
 
 import polars as pl
 
-from stafett.domain.errors import ExportError, NotFoundError
+from stafett.activity_rows import from_arrow
+from stafett.domain.errors import LostInStorageError, NotFoundError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import MappedRows, ReportFile
-from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.export_stages import ExportStages, Workbench
+from stafett.domain.export_status import ExportStatus
+from stafett.export_record import ExportRecord
+from stafett.export_stages import Workbench
+from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import csv_chunks
 from stafett.file_storage import FileStorage
-
-_BLOCK = 1024 * 1024
 
 
 class FileGeneration:
     """Renders the mapped parts, in order, straight into storage."""
 
-    def __init__(self, stages: ExportStages, storage: FileStorage) -> None:
-        self._stages = stages
+    def __init__(self, record: ExportRecord, storage: FileStorage) -> None:
+        self._record = record
         self._storage = storage
 
     def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
-        asked = self._stages.parameters(job)
-        mapped = self._stages.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
-        name, content = report_name(job.org_id, asked), hashlib.sha256()
-        stored = bench.put_file(
-            name, csv_chunks(self._frames(mapped, bench, content), asked.csv_profile), asked.export_format.mime_type
-        )
+        asked = self._record.parameters(job)
+        mapped = self._record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
+        name, content = report_name(job.org_id, asked), ContentHash()
+        frames = content.seen(self._frames(mapped, bench))
+        stored = bench.put_file(name, csv_chunks(frames, asked.csv_profile), asked.export_format.mime_type)
         return ReportFile(
             name=name,
             mime_type=asked.export_format.mime_type,
@@ -43,12 +41,10 @@ class FileGeneration:
             rows=mapped.rows,
         )
 
-    def _frames(self, mapped: MappedRows, bench: Workbench, content: "hashlib._Hash") -> Iterator[pl.DataFrame]:
+    def _frames(self, mapped: MappedRows, bench: Workbench) -> Iterator[pl.DataFrame]:
         done = 0
         for part in mapped.parts:
-            frame = pl.read_ipc(io.BytesIO(self._storage.read_part(part)))
-            content.update(frame.write_ndjson().encode())
-            yield frame
+            yield from_arrow(self._storage.read_part(part))
             done += part.rows
             bench.progress(done, mapped.rows)
 
@@ -56,22 +52,22 @@ class FileGeneration:
 class FileRegistration:
     """Reads the object back and holds it against what was written, before anybody is told of it."""
 
-    def __init__(self, stages: ExportStages, storage: FileStorage) -> None:
-        self._stages = stages
+    def __init__(self, record: ExportRecord, storage: FileStorage) -> None:
+        self._record = record
         self._storage = storage
 
     def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
-        file = self._stages.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
-        found = hashlib.sha256()
+        file = self._record.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+        found, read = hashlib.sha256(), 0
         try:
-            with closing(self._storage.open(file.key)) as stream:
-                while block := stream.read(_BLOCK):
-                    found.update(block)
+            for block in self._storage.chunks(file.key):
+                found.update(block)
+                read += len(block)
+                bench.progress(file.rows * read // file.size_bytes, file.rows)
         except NotFoundError:
-            raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, "The generated file is gone from storage.") from None
+            raise LostInStorageError from None
         if found.hexdigest() != file.sha256:
-            raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, "Storage gave back another file than was written.")
-        bench.progress(file.rows, file.rows)
+            raise LostInStorageError
         return file
 
 

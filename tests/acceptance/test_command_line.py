@@ -4,18 +4,35 @@ import asyncio
 import csv
 import hashlib
 import io
+import json
 import os
 import pty
 import re
+import signal
 import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from stafett.testing import Diary, Json, Tenant
-from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
+from stafett.testing import Diary, Json, Tenant, eventually
+from tests.acceptance.dev_stack import DevStack, Finished, Tokens, kill, run
+
+_UNTIL_IT_WATCHES = 2.0
+_RUNNING: Json = {
+    "id": "00000000-0000-4000-8000-000000000000",
+    "org_id": "nhf",
+    "status": "mapping_columns",
+    "progress": None,
+    "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
+    "export_format": "csv",
+    "counts": None,
+    "file": None,
+    "error": None,
+}
 
 
 class Desk:
@@ -77,6 +94,36 @@ async def test_a_person_reads_ids_that_can_be_used(desk: Desk) -> None:
     shown, listed = await asyncio.gather(desk.run("export", "show", export_id), desk.run("export", "list"))
     assert export_id in shown.done().out
     assert export_id in listed.done().out
+
+
+async def test_watching_goes_on_when_the_api_comes_back(dev: DevStack, desk: Desk) -> None:
+    with _frozen(dev.facts["pids"]["worker"]):
+        started: Json = (await desk.run(*desk.start, "--json")).json
+        watching = asyncio.create_task(desk.run("export", "watch", started["id"], "--json"))
+        await asyncio.sleep(_UNTIL_IT_WATCHES)
+        killed = dev.facts["pids"]["api"]
+        kill(killed)
+        await eventually(dev.said, lambda said: f"api (pid {killed}) ended with signal 9; restarted" in said)
+    watched = (await watching).done()
+    assert watched.json["status"] == "completed_empty"
+    assert watched.err.count("waiting") == 1, watched.err
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(503, "1"), (502, "Wed, 21 Oct 2026 07:28:00 GMT")])
+async def test_watching_waits_as_long_as_it_is_asked_to(status: int, retry_after: str) -> None:
+    async with _gateway(
+        (200, _RUNNING), (status, {}), (200, _RUNNING | {"status": "failed"}), retry_after=retry_after
+    ) as env:
+        watched = await run("export", "watch", _RUNNING["id"], "--json", env=env)
+    assert (watched.code, watched.json["status"]) == (3, "failed")
+    assert watched.err.count("waiting") == 1, watched.err
+
+
+async def test_watching_gives_up_on_an_api_that_asks_for_too_much_patience() -> None:
+    async with _gateway((200, _RUNNING), (503, {}), retry_after="3600") as env:
+        watched = await run("export", "watch", _RUNNING["id"], "--json", env=env)
+    watched.refused_in_a_sentence("503")
+    assert watched.code == 1
 
 
 async def test_nothing_is_coloured_where_no_terminal_is(desk: Desk) -> None:
@@ -204,9 +251,44 @@ async def test_a_refused_request_is_a_sentence_that_says_where(dev: DevStack) ->
     (await dev.run(*asked)).refused_in_a_sentence("/reporting_period/start")
 
 
+async def test_a_development_stack_is_seeded_whatever_the_environment_says(dev: DevStack) -> None:
+    nothing = ("seed", "--org", "hlf", "--activities", "0", "--year", "2025", "--seed", "7")
+    (await dev.run(*nothing, env={"STAFETT_WORKER__THREADS": "many", "STAFETT_S3__REGION": "nowhere"})).done()
+
+
 async def test_an_unknown_organisation_is_a_sentence(dev: DevStack) -> None:
     answer = await dev.run("seed", "--org", "nobody", "--activities", "3", "--year", "2025")
     answer.refused_in_a_sentence("nobody")
+
+
+@asynccontextmanager
+async def _gateway(*answers: tuple[int, Json], retry_after: str) -> AsyncIterator[dict[str, str]]:
+    """An API that gives these answers, one a request, and how a client finds it."""
+    left = iter(answers)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        status, body = next(left)
+        content = json.dumps(body)
+        head = f"HTTP/1.1 {status} -\r\nRetry-After: {retry_after}\r\nContent-Length: {len(content)}\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n{content}".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield {"STAFETT_API_URL": f"http://127.0.0.1:{port}", "STAFETT_TOKEN": "token"}
+
+
+@contextmanager
+def _frozen(pids: Sequence[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """`stafett dev`: what it promises in stack.json, and how it looks after its processes."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -92,6 +93,22 @@ async def test_the_doctor_finds_a_running_stack_well(dev: DevStack) -> None:
     findings = (await dev.run("doctor", "--json")).json
     assert findings
     assert all(finding["ok"] for finding in findings)
+
+
+async def test_the_doctor_names_a_variable_and_a_schema_that_are_wrong(
+    dev: DevStack, owner: psycopg.Connection
+) -> None:
+    (newest,) = owner.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+    owner.execute("UPDATE alembic_version SET version_num = '9999'")
+    try:
+        answer = await dev.run("doctor", "--json", env={"STAFETT_S3__ENDPOINT": "nowhere"})
+    finally:
+        owner.execute("UPDATE alembic_version SET version_num = %s", [newest])
+    assert answer.code == 1
+    wrong = {finding["subject"]: finding["sentence"] for finding in json.loads(answer.out) if not finding["ok"]}
+    assert wrong.keys() == {"settings", "schema"}
+    assert "STAFETT_S3__ENDPOINT" in wrong["settings"]
+    assert "9999" in wrong["schema"]
 
 
 async def test_a_second_stack_stands_beside_the_first_and_leaves_nothing(

@@ -1,16 +1,17 @@
 """A coordinator who keeps asking, whatever is being killed meanwhile."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import httpx
 import psycopg
 
+from stafett.domain.export_status import FINAL
 from stafett.testing import Button, Json, eventually
 from tests.acceptance.dev_stack import EXPORTS, DevStack
 from tests.acceptance.report_file import fetch
 
-_ENDS = {"completed", "completed_empty", "failed", "cancelled"}
 _OUT_OF_REACH: Json = {"status": "out of reach"}
 _IN_ORDER = """
 SELECT id::text FROM activities
@@ -56,9 +57,9 @@ class Coordinator:
         return await self._when(export_id, {"mapping_columns", "generating_file"})
 
     async def end_of(self, export_id: str) -> Json:
-        return await self._when(export_id, _ENDS, within=60)
+        return await self._when(export_id, FINAL, within=60)
 
-    async def _when(self, export_id: str, states: set[str], within: float = 30) -> Json:
+    async def _when(self, export_id: str, states: AbstractSet[str], within: float = 30) -> Json:
         return await eventually(lambda: self.look(export_id), lambda job: job["status"] in states, within=within)
 
 

@@ -1,6 +1,7 @@
 """Whatever dies in the middle of an export, the export ends well, by itself and once."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -79,6 +80,19 @@ async def test_a_job_waits_in_its_first_state_while_no_worker_works(dev: DevStac
         export_id = await coordinator.press(_EMPTY_YEAR)
         assert (await coordinator.look(export_id))["status"] == "initialised"
     assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="only setpriv ties a child's life to ours")
+async def test_whatever_a_stack_started_ends_with_it_when_it_alone_is_killed(
+    dev: DevStack, coordinator: Coordinator
+) -> None:
+    family = dev.family()
+    export_id = await coordinator.press()
+    await coordinator.in_the_middle_of(export_id)
+    await dev.kill_supervisor()
+    await all_gone(family, within=5)
+    await dev.start()
+    assert (await coordinator.end_of(export_id))["status"] == "completed"
 
 
 @pytest.mark.soak

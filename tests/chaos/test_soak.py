@@ -18,6 +18,7 @@ _KILLABLE = ("postgres", "temporal", "s3", "api", "worker")
 async def test_whatever_is_killed_in_whatever_order_every_export_ends_well(
     dev: DevStack, coordinator: Coordinator
 ) -> None:
+    print(f"SOAK_SEED={_SEED} SOAK_MINUTES={_MINUTES:g}")  # noqa: T201 - pytest shows it if the test fails
     chance, until = Random(_SEED), time.monotonic() + 60 * _MINUTES  # noqa: S311 - a soak is repeated by its seed
     while time.monotonic() < until:
         export_id = await coordinator.press()

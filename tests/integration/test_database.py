@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
@@ -37,6 +38,8 @@ TENANT_TABLES = (
     tables.Export,
     tables.ExportAttempt,
     tables.ExportStageOutput,
+    tables.ExportStageTries,
+    tables.ExportPartialFailures,
     tables.IdempotencyKey,
     tables.AuditEvent,
     tables.Organisation,
@@ -78,22 +81,91 @@ def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(setting
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
-@pytest.mark.parametrize("table", TENANT_TABLES, ids=lambda table: table.__tablename__)
+MAY_READ = {
+    "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
+    | {"export_partial_failures", "idempotency_keys", "audit_events"},
+    "worker": {"organisations", "memberships", "peer_mentors", "activities", "attachments", "exports"}
+    | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"},
+    "maintenance": {"exports", "export_attempts", "audit_events"},
+}
+
+
+@pytest.fixture(params=sorted(MAY_READ))
+def role(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def as_role(role: str, settings: Settings) -> Iterator[Database]:
+    database = Database(require(getattr(settings.database, f"{role}_url"), role), pool_size=1)
+    yield database
+    database.close()
+
+
+def test_a_role_reads_what_it_needs_and_nothing_else(role: str, owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        readable = connection.execute(
+            "SELECT table_name FROM information_schema.role_table_grants"
+            " WHERE grantee = %s AND privilege_type = 'SELECT'",
+            [f"stafett_{role}"],
+        ).fetchall()
+    assert {name for (name,) in readable} == MAY_READ[role]
+
+
 def test_whoever_forgets_the_filter_sees_nothing_of_others(
-    table: type[SQLModel], api_database: Database, tenant: Tenant, diary: Diary, jobs: ExportJobs, owner_url: str
+    role: str, as_role: Database, tenant: Tenant, diary: Diary, jobs: ExportJobs, owner_url: str
 ) -> None:
+    """Over one pooled connection, so that what one transaction was bound to must not last into the next."""
     diary.activity(diary.mentor())
     accepted(jobs, tenant)
     other = found_tenant(owner_url)
-    with api_database.transaction() as session:
-        readable = session.scalar(text(f"SELECT has_table_privilege('{table.__tablename__}', 'SELECT')"))
-        if readable:
+    everybodys = {"exports"} if role == "maintenance" else set()
+    readable = [table for table in TENANT_TABLES if table.__tablename__ in MAY_READ[role] - everybodys]
+    for table in readable:
+        with as_role.transaction(tenant.org_id, user_id=tenant.coordinator) as session:
+            own = session.exec(select(table)).all()
+        with as_role.transaction() as session:
             assert session.exec(select(table)).all() == []
-    if readable:
-        with api_database.transaction(other.org_id, user_id=other.coordinator) as session:
-            for row in session.exec(select(table)).all():
-                assert getattr(row, "org_id", other.org_id) == other.org_id
-                assert getattr(row, "id", None) not in {tenant.org_id, tenant.coordinator}
+        with as_role.transaction(other.org_id, user_id=other.coordinator) as session:
+            seen = session.exec(select(table)).all()
+        assert not {repr(row) for row in own} & {repr(row) for row in seen}
+
+
+def test_no_function_that_acts_for_the_owner_is_led_astray_by_a_temporary_table(
+    as_role: Database, owner_url: str
+) -> None:
+    with as_role.transaction() as session, pytest.raises(Exception, match="permission denied"):
+        session.execute(text("CREATE TEMPORARY TABLE export_transitions (from_status varchar, to_status varchar)"))
+    with psycopg.connect(owner_url) as connection:
+        paths = connection.execute(
+            "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+        ).fetchall()
+    assert {name for name, _ in paths} == {"append_audit_event", "guard_export_update"}
+    assert all(config == ["search_path=pg_catalog, public, pg_temp"] for _, config in paths)
+
+
+def test_an_attempt_belongs_to_an_export_of_its_own_organisation(
+    jobs: ExportJobs, tenant: Tenant, api_database: Database, owner_url: str
+) -> None:
+    export, other = accepted(jobs, tenant), found_tenant(owner_url)
+    attempt = text("INSERT INTO export_attempts (export_id, number, org_id) VALUES (:export, 2, :org)")
+    with api_database.transaction(other.org_id) as session, pytest.raises(Exception, match="foreign key"):
+        session.execute(attempt, {"export": export.id, "org": other.org_id})
+
+
+@pytest.mark.parametrize("wrong", [{"status": "completed_empty"}, {"status": "failed"}, {"attempt": 2}], ids=str)
+def test_an_export_begins_at_the_beginning(
+    wrong: dict[str, Any], jobs: ExportJobs, tenant: Tenant, owner_url: str
+) -> None:
+    export = accepted(jobs, tenant)
+    columns = ("org_id", "requested_by", "parameters", "period_start", "period_end", "status", "attempt", "audit_id")
+    values = [wrong.get(name, getattr(export, name)) for name in columns]
+    values[2] = json.dumps(export.parameters)
+    statement = sql.SQL("INSERT INTO exports (id, {}) VALUES (gen_random_uuid(), {})").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join([sql.Placeholder()] * len(columns))
+    )
+    with psycopg.connect(owner_url) as connection, pytest.raises(errors.CheckViolation, match="begins initialised"):
+        connection.execute(statement, values)
 
 
 def test_nothing_can_be_written_for_another_organisation(

@@ -19,7 +19,7 @@ from stafett.devstack.diagnosis import diagnose
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.stack import servers
-from stafett.devstack.stack_file import read_stack
+from stafett.devstack.stack_file import StackFile, read_stack
 
 PATIENCE = 20.0
 LEFT = ("row", "kept", b"object")
@@ -93,6 +93,13 @@ async def bucket_of(addresses: StackAddresses) -> AsyncIterator[Minio]:
             region="us-east-1",
             http_client=pool,
         )
+
+
+def without_bucket(stack: StackFile) -> None:
+    host = stack.s3_endpoint.removeprefix("http://")
+    with urllib3.PoolManager(timeout=5.0) as pool:
+        s3 = Minio(host, stack.s3_access_key, stack.s3_secret_key, secure=False, region="us-east-1", http_client=pool)
+        s3.remove_bucket(stack.s3_bucket)
 
 
 async def leave_something(addresses: StackAddresses) -> None:
@@ -172,7 +179,14 @@ async def test_a_stack_restarts_what_dies_and_ends_whole(tmp_path: Path) -> None
         after = read_stack(data_dir)
         assert after.pids.worker[0] == before.pids.worker[0]
         assert after.database_url == before.database_url
-        assert [finding.subject for finding in diagnose(data_dir) if not finding.ok] == ["running api"]
+        # Nothing has migrated here, and programs that only wait are neither an API nor a worker.
+        await asyncio.to_thread(without_bucket, after)
+        findings = await asyncio.to_thread(diagnose, data_dir)
+        wrong = {finding.subject: finding.sentence for finding in findings if not finding.ok}
+        assert wrong.keys() == {"running api", "schema", "bucket", "worker", "readiness"}
+        assert "which migrates" in wrong["schema"]
+        assert "which makes it" in wrong["bucket"]
+        assert "every job waits" in wrong["worker"]
         everything = [child.pid for child in psutil.Process(stack.pid).children(recursive=True)]
         stack.send_signal(signal.SIGTERM)
         await line(stack, "Stopped")

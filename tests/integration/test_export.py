@@ -108,6 +108,16 @@ async def test_a_second_click_with_the_same_key_is_the_same_export(button: Butto
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+async def test_a_key_stands_for_the_export_whoever_of_the_organisation_sends_it_and_however_it_is_spelled(
+    button: Button, gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer
+) -> None:
+    key = str(uuid4())
+    first = await button.press(key)
+    colleague = Button(gateway, tenant.org_id, bearer(tenant.users[Role.ADMIN], role="admin"))
+    again = await colleague.press(key, locale="nb", include_attachments=False)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
 async def test_the_report_is_the_same_bytes_each_time(button: Button, diary: Diary, working: Working) -> None:
     mentor = diary.mentor()
     for _ in range(5):

@@ -7,14 +7,16 @@ from threading import Barrier
 import psycopg
 import pytest
 
+from stafett.column_mapper.stage import ColumnMapping
 from stafett.database.session import Database
-from stafett.domain.errors import StaleAttemptError
+from stafett.domain.errors import ExportError, LostInStorageError, ServiceAwayError, StaleAttemptError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportFailing, ExportJob
-from stafett.domain.export_outputs import Part, QueriedRows, ReportFile
+from stafett.domain.export_outputs import Part, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.export_jobs import ExportJobs, job_of
+from stafett.export_record import MOST_UNANSWERED, ExportRecord
 from stafett.export_stages import ExportStages, Work, Workbench
 from stafett.file_storage import FileStorage
 from stafett.testing import Tenant
@@ -31,8 +33,13 @@ def job(jobs: ExportJobs, tenant: Tenant) -> ExportJob:
 
 
 @pytest.fixture
-def stages(worker_database: Database, storage: FileStorage) -> ExportStages:
-    return ExportStages(worker_database, storage, go_on=lambda: None)
+def record(worker_database: Database) -> ExportRecord:
+    return ExportRecord(worker_database)
+
+
+@pytest.fixture
+def stages(record: ExportRecord, storage: FileStorage) -> ExportStages:
+    return ExportStages(record, storage, go_on=lambda: None)
 
 
 def querying(meanwhile: Callable[[], object] = lambda: None) -> Work:
@@ -66,14 +73,14 @@ def test_a_stage_that_is_done_is_not_done_again(stages: ExportStages, job: Expor
 
 
 def test_of_two_at_once_one_wins_and_the_other_leaves_nothing(
-    stages: ExportStages, job: ExportJob, storage: FileStorage, owner_url: str
+    stages: ExportStages, record: ExportRecord, job: ExportJob, storage: FileStorage, owner_url: str
 ) -> None:
     together = Barrier(2)
     with ThreadPoolExecutor(2) as two:
         receipts = list(two.map(lambda _: stages.perform(job, QUERYING, querying(together.wait)), range(2)))
     assert [receipt.rows for receipt in receipts] == [3, 3]
     kept = storage.keys_below(f"exports/{job.org_id}/")
-    assert kept == [part.key for part in stages.outputs(job, QUERYING, QueriedRows).parts]
+    assert kept == [part.key for part in record.outputs(job, QUERYING, QueriedRows).parts]
     assert events(owner_url, job) == ["initialised", "querying_activities"]
 
 
@@ -87,10 +94,10 @@ def test_work_that_breaks_off_leaves_nothing_and_can_begin_again(
 
 
 def test_an_attempt_that_is_over_writes_nothing_more(
-    stages: ExportStages, job: ExportJob, storage: FileStorage, owner_url: str
+    stages: ExportStages, record: ExportRecord, job: ExportJob, storage: FileStorage, owner_url: str
 ) -> None:
     def ended_meanwhile() -> None:
-        stages.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+        record.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
 
     with pytest.raises(StaleAttemptError):
         stages.perform(job, QUERYING, querying(ended_meanwhile))
@@ -100,23 +107,25 @@ def test_an_attempt_that_is_over_writes_nothing_more(
     assert events(owner_url, job) == ["initialised", "querying_activities", "failed"]
 
 
-def test_a_failure_that_comes_too_late_changes_nothing(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+def test_a_failure_that_comes_too_late_changes_nothing(record: ExportRecord, job: ExportJob, owner_url: str) -> None:
     for code in (ExportErrorCode.QUERY_FAILED, ExportErrorCode.INTERNAL):
-        stages.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
+        record.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
     with psycopg.connect(owner_url) as connection:
         row = connection.execute("SELECT error->>'code' FROM exports WHERE id = %s", [job.export_id]).fetchone()
     assert row == ("query_failed",)
     assert events(owner_url, job).count("failed") == 1
 
 
-def test_an_end_whose_answer_got_lost_is_still_the_end(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+def test_an_end_whose_answer_got_lost_is_still_the_end(
+    stages: ExportStages, record: ExportRecord, job: ExportJob, owner_url: str
+) -> None:
     stages.perform(job, QUERYING, querying())
-    assert stages.complete_empty(job) == stages.complete_empty(job)
+    assert record.complete_empty(job) == record.complete_empty(job)
     assert events(owner_url, job).count("completed_empty") == 1
 
 
 def test_a_report_is_completed_once_however_often_it_is_recorded(
-    stages: ExportStages, job: ExportJob, owner_url: str
+    stages: ExportStages, record: ExportRecord, job: ExportJob, owner_url: str
 ) -> None:
     def stored(_job: ExportJob, bench: Workbench) -> ReportFile:
         made = bench.put_file("r.csv", [b"a;b"], "text/csv")
@@ -132,7 +141,65 @@ def test_a_report_is_completed_once_however_often_it_is_recorded(
 
     stages.perform(job, ExportStatus.STORING_FILE, stored)
     with ThreadPoolExecutor(4) as four:
-        ends = list(four.map(lambda _: stages.complete(job), range(4)))
+        ends = list(four.map(lambda _: record.complete(job), range(4)))
     assert {end.status for end in ends} == {ExportStatus.COMPLETED}
     assert events(owner_url, job)[-2:] == ["recording_audit", "completed"]
     assert events(owner_url, job).count("completed") == 1
+
+
+def test_a_commit_whose_answer_got_lost_keeps_its_outputs(
+    record: ExportRecord, storage: FileStorage, job: ExportJob
+) -> None:
+    """PostgreSQL went away between the commit and its answer; played, because no server does it on demand."""
+
+    class Forgetful(ExportRecord):
+        def finish(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
+            record.finish(job, stage, outputs)
+            raise ServiceAwayError("PostgreSQL")
+
+    forgetful = ExportStages(Forgetful(record._database), storage, go_on=lambda: None)  # noqa: SLF001 - the same database
+    with pytest.raises(ServiceAwayError):
+        forgetful.perform(job, QUERYING, querying())
+    again = ExportStages(record, storage, go_on=lambda: None).perform(job, QUERYING, rubbish)
+    assert again.reused
+    (part,) = record.outputs(job, QUERYING, QueriedRows).parts
+    assert storage.read_part(part) == b"rows"
+
+
+def test_a_stage_that_never_ends_well_is_given_up(stages: ExportStages, job: ExportJob) -> None:
+    for _ in range(MOST_UNANSWERED):
+        with pytest.raises(RuntimeError):
+            stages.perform(job, QUERYING, rubbish)
+    with pytest.raises(ExportError) as given_up:
+        stages.perform(job, QUERYING, rubbish)
+    assert given_up.value.code is ExportErrorCode.QUERY_FAILED
+
+
+def test_what_is_away_is_waited_for_however_often(stages: ExportStages, job: ExportJob) -> None:
+    def away(_job: ExportJob, _bench: Workbench) -> QueriedRows:
+        raise ServiceAwayError("S3")
+
+    for _ in range(3 * MOST_UNANSWERED):
+        with pytest.raises(ServiceAwayError):
+            stages.perform(job, QUERYING, away)
+    assert stages.perform(job, QUERYING, querying()).rows == 3
+
+
+def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
+    stages: ExportStages, record: ExportRecord, storage: FileStorage, job: ExportJob, owner_url: str
+) -> None:
+    stages.perform(job, QUERYING, querying())
+    storage.remove_below(f"exports/{job.org_id}/")
+    with pytest.raises(LostInStorageError) as lost:
+        stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapping(record, storage))
+    assert (lost.value.code, lost.value.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, True)
+    with psycopg.connect(owner_url) as connection:
+        left = connection.execute("SELECT count(*) FROM export_stage_outputs WHERE export_id = %s", [job.export_id])
+        assert left.fetchone() == (0,)
+
+
+def test_a_job_that_is_being_cancelled_can_still_fail(record: ExportRecord, job: ExportJob, owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE exports SET status = 'cancelling' WHERE id = %s", [job.export_id])
+    assert record.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+    assert events(owner_url, job)[-1] == "failed"

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -15,8 +16,7 @@ from api.app import create_app
 from stafett import export_audit
 from stafett.database.session import Database
 from stafett.domain.export_job import ExportJob, SweepReport
-from stafett.export_stages import ExportStages
-from stafett.file_storage import FileStorage
+from stafett.export_record import ExportRecord
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
 from stafett.unfinished_exports import unfinished_exports
@@ -31,8 +31,8 @@ class Broom:
     def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
-        stages = ExportStages(self._database, FileStorage(settings.s3), actor=export_audit.SWEEPER, go_on=lambda: None)
-        self._activities = SweepingActivities(client, settings.temporal.task_queue, self._mine, stages)
+        record = ExportRecord(self._database, actor=export_audit.SWEEPER)
+        self._activities = SweepingActivities(client, settings.temporal.task_queue, self._mine, record)
 
     def _mine(self) -> list[ExportJob]:
         return [job for job in unfinished_exports(self._database) if job.org_id == self._org_id]
@@ -102,3 +102,39 @@ async def test_a_job_that_runs_is_left_alone(button: Button, temporal: Client, b
     assert await broom.sweep() == SweepReport()
     assert (await button.look(export_id))["status"] == "initialised"
     assert UUID(export_id).version == 4
+
+
+async def test_one_odd_job_does_not_hold_up_the_others(
+    button: Button, temporal: Client, broom: Broom, owner_url: str
+) -> None:
+    odd, lost = await button.pressed(), await button.pressed()
+    for export_id in (odd, lost):
+        await run_of(temporal, export_id)
+        await temporal.get_workflow_handle(f"bufdir-export/{export_id}").terminate()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("ALTER TABLE exports DISABLE TRIGGER exports_are_guarded")
+        connection.execute("UPDATE exports SET parameters = '{}' WHERE id = %s", [odd])
+        connection.execute("ALTER TABLE exports ENABLE TRIGGER exports_are_guarded")
+
+    assert await broom.sweep() == SweepReport(failed=2)
+
+
+def test_a_sweep_sees_every_unfinished_job_however_many_there_are(
+    settings: Settings, tenant: Tenant, owner_url: str
+) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "INSERT INTO exports"
+            " (id, org_id, requested_by, parameters, period_start, period_end, status, attempt, audit_id)"
+            " SELECT gen_random_uuid(), %s, %s, '{}', now(), now(), 'initialised', 1, gen_random_uuid()"
+            " FROM generate_series(1, 1200)",
+            [tenant.org_id, tenant.coordinator],
+        )
+    maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    try:
+        seen = [job for job in unfinished_exports(maintenance) if job.org_id == tenant.org_id]
+    finally:
+        maintenance.close()
+        with psycopg.connect(owner_url) as connection:
+            connection.execute("DELETE FROM exports WHERE org_id = %s", [tenant.org_id])
+    assert len({job.export_id for job in seen}) == len(seen) == 1200

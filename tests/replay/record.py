@@ -1,4 +1,4 @@
-"""Records what the workflows do today: `python tests/replay/record.py`, whenever a shape is released.
+"""Records what the workflows do today: `python tests/replay/record.py RELEASE`, whenever a shape is released.
 
 A history is never recorded over: it stands for runs that are still going on somewhere.
 """
@@ -21,13 +21,15 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.membership import Caller, Role
 from stafett.export_jobs import ExportJobs, job_of
 from stafett.settings import Settings, require
-from stafett.temporal import connect, start_export
+from stafett.temporal import connect, start_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
 
 HISTORIES = Path(__file__).parent / "histories"
 
 
 async def main(release: str) -> None:
+    if recorded := sorted(HISTORIES.glob(f"*-{release}-*.json")):
+        sys.exit(f"{recorded[0].name} is there already; record a new release, not over an old one.")
     with tempfile.TemporaryDirectory() as folder:
         async with servers(StackOptions(data_dir=Path(folder) / "data", durable=False)) as running:
             prepare_stores(running.addresses)
@@ -57,7 +59,7 @@ async def _recorded(client: Client, settings: Settings, tenant: Tenant, *, fail_
         accepted = ExportJobs(database).accept(caller, ExportRequest.model_validate(asked), str(uuid4()))
     finally:
         database.close()
-    run = await start_export(client, job_of(accepted.export), settings.temporal.task_queue)
+    run = await start_job(client, job_of(accepted.export), settings.temporal.task_queue)
     await eventually(run.describe, lambda described: described.close_time is not None)
     return _of_no_machine((await run.fetch_history()).to_json())
 
@@ -70,4 +72,8 @@ def _of_no_machine(history: str) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "0.1"))
+    match sys.argv[1:]:
+        case [release] if re.fullmatch(r"\d+(\.\d+)*", release):
+            asyncio.run(main(release))
+        case _:
+            sys.exit("Say which release this is: python tests/replay/record.py 0.2")

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from stafett import __version__
 from stafett.cli.commands import app
+from stafett.devstack.temporal import DYNAMIC_CONFIG
 from stafett.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
@@ -184,6 +185,12 @@ def test_containers_can_do_no_more_than_they_must(service: dict[str, dict[str, A
         assert definition["security_opt"] == ["no-new-privileges:true"], name
         assert definition["image"].rpartition(":")[2] not in {"", "latest"}, name
         assert {port["host_ip"] for port in definition.get("ports", ())} <= {"127.0.0.1"}, name
+
+
+def test_temporal_is_configured_in_production_as_it_is_where_we_test() -> None:
+    lines = (DEPLOY / "temporal-dynamic-config.yaml").read_text().splitlines()
+    configured = [re.sub(r": \[\{value: (\S+)\}\]$", r"=\1", line) for line in lines if not line.startswith("#")]
+    assert configured == list(DYNAMIC_CONFIG)
 
 
 def test_read_only_containers_are_given_files_not_inline_text() -> None:

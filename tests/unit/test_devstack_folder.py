@@ -144,6 +144,22 @@ def test_a_process_left_over_is_ended_and_a_stranger_with_its_number_is_not(tmp_
         assert end_left_over(folder) == [process.pid]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("STAFETT_WORKER__THREADS", "many", "STAFETT_WORKER__THREADS: Input should be a valid integer"),
+        ("STAFETT_DATABSE__API_URL", "x", "No setting is called STAFETT_DATABSE__API_URL"),
+    ],
+)
+def test_diagnosis_names_a_variable_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    wrong = [finding for finding in diagnose() if not finding.ok]
+    assert [finding.subject for finding in wrong] == ["settings"]
+    assert said in wrong[0].sentence
+
+
 def test_diagnosis_names_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     wrong = [finding for finding in diagnose(tmp_path) if not finding.ok]

@@ -4,7 +4,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stafett.activity_query import OSLO_DAY, SOURCE_SCHEMA
+from stafett.activity_rows import OSLO_DAY, SOURCE_SCHEMA
 from stafett.column_mapper.plain import COUNTS, PlainMapping
 from stafett.domain.activity import ActivityType
 from stafett.domain.export import Locale

@@ -14,9 +14,9 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
-from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
+from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.temporal import JOB_STATUS, ORG_ID, start_export
+from stafett.temporal import JOB_STATUS, ORG_ID, start_job
 from workflows.bufdir_export import BufdirExport
 
 STAGE_OF = {
@@ -45,6 +45,7 @@ class PlayedStages:
             self.record_completion,
             self.record_empty,
             self.record_failure,
+            self.read_end,
         ]
 
     def play(self, name: str) -> StageReceipt:
@@ -83,6 +84,11 @@ class PlayedStages:
         self.called.append("record_failure")
         self.failing = failing
 
+    @activity.defn
+    async def read_end(self, _job: ExportJob) -> ExportEnd:
+        self.called.append("read_end")
+        return ExportEnd(status=ExportStatus.COMPLETED, row_count=7)
+
 
 @pytest.fixture
 def job() -> ExportJob:
@@ -95,13 +101,14 @@ def job() -> ExportJob:
 @asynccontextmanager
 async def running(
     client: Client, job: ExportJob, stages: PlayedStages
-) -> AsyncIterator[WorkflowHandle[object, ExportEnd]]:
+) -> AsyncIterator[WorkflowHandle[Any, ExportEnd]]:
     queue = f"test-{job.export_id}"
     async with Worker(client, task_queue=queue, workflows=[BufdirExport], activities=stages.registered()):
-        yield await start_export(TimeSkipper(client).client, job, queue)
+        started = await start_job(TimeSkipper(client).client, job, queue)
+        yield client.get_workflow_handle(started.id, result_type=ExportEnd)
 
 
-async def failure_of(run: WorkflowHandle[object, ExportEnd]) -> ApplicationError:
+async def failure_of(run: WorkflowHandle[Any, ExportEnd]) -> ApplicationError:
     with pytest.raises(WorkflowFailureError) as failed:
         await run.result()
     assert isinstance(failed.value.cause, ActivityError)
@@ -156,6 +163,30 @@ async def test_an_unforeseen_failure_is_named_after_its_stage_and_can_be_tried_a
         await failure_of(run)
     assert stages.failing is not None
     assert (stages.failing.code, stages.failing.retryable) == (code, True)
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_a_foreseen_failure_says_itself_whether_it_can_be_tried_again(
+    temporal: Client, job: ExportJob, *, retryable: bool
+) -> None:
+    stages = PlayedStages()
+    lost = ApplicationError("gone", retryable, type=ExportErrorCode.STORAGE_UNAVAILABLE, non_retryable=True)
+    stages.faults["map_columns"] = iter([lost])
+    async with running(temporal, job, stages) as run:
+        await failure_of(run)
+    assert stages.failing is not None
+    assert (stages.failing.code, stages.failing.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, retryable)
+
+
+async def test_a_run_that_comes_too_late_answers_with_what_was_reached_without_it(
+    temporal: Client, job: ExportJob
+) -> None:
+    stages = PlayedStages()
+    stages.faults["query_activities"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
+    async with running(temporal, job, stages) as run:
+        assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED, row_count=7)
+        assert (await run.describe()).typed_search_attributes[JOB_STATUS] == "completed"
+    assert stages.called == ["query_activities", "read_end"]
 
 
 async def test_a_store_that_is_away_for_minutes_is_waited_for(temporal: Client, job: ExportJob) -> None:

@@ -102,8 +102,6 @@ CREATE TABLE exports (
     progress jsonb,
     counts jsonb,
     warnings jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array'),
-    partial_failures jsonb NOT NULL DEFAULT '[]'
-        CHECK (jsonb_typeof(partial_failures) = 'array' AND jsonb_array_length(partial_failures) <= 1000),
     partial_failure_count integer NOT NULL DEFAULT 0 CHECK (partial_failure_count >= 0),
     mapping jsonb,
     file jsonb,
@@ -119,11 +117,23 @@ CREATE TABLE exports (
     CHECK ((status IN ('completed', 'completed_empty', 'failed', 'cancelled')) = (completed_at IS NOT NULL)),
     CHECK (status <> 'completed' OR file IS NOT NULL)
 );
+CREATE UNIQUE INDEX exports_of_org ON exports (org_id, id);
 CREATE INDEX exports_newest_first ON exports (org_id, created_at DESC, id DESC);
-CREATE INDEX exports_unfinished ON exports (created_at)
+CREATE INDEX exports_newest_of_all ON exports (created_at DESC, id DESC);
+CREATE INDEX exports_unfinished ON exports (created_at, id)
     WHERE status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled');
 
-CREATE FUNCTION guard_export_update() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION guard_export_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status <> 'initialised' OR NEW.attempt <> 1 THEN
+        RAISE EXCEPTION 'an export begins initialised, with its first attempt' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER exports_begin_at_the_beginning BEFORE INSERT ON exports
+    FOR EACH ROW EXECUTE FUNCTION guard_export_insert();
+
+CREATE FUNCTION guard_export_update() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NEW.status <> OLD.status AND NOT EXISTS (
         SELECT FROM export_transitions t WHERE t.from_status = OLD.status AND t.to_status = NEW.status) THEN
@@ -143,7 +153,7 @@ CREATE TRIGGER exports_are_guarded BEFORE UPDATE ON exports
     FOR EACH ROW EXECUTE FUNCTION guard_export_update();
 
 CREATE TABLE export_attempts (
-    export_id uuid NOT NULL REFERENCES exports,
+    export_id uuid NOT NULL,
     number integer NOT NULL CHECK (number >= 1),
     org_id varchar NOT NULL REFERENCES organisations,
     started_at timestamptz NOT NULL DEFAULT now(),
@@ -152,18 +162,39 @@ CREATE TABLE export_attempts (
     resumed_from varchar,
     stages_reused varchar[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (export_id, number),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id),
     CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );
 
+-- How often a stage was begun without an answer: a worker that died with it, or an error nobody foresaw.
+CREATE TABLE export_stage_tries (
+    export_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    stage varchar NOT NULL,
+    org_id varchar NOT NULL REFERENCES organisations,
+    unanswered integer NOT NULL CHECK (unanswered >= 0),
+    PRIMARY KEY (export_id, attempt, stage),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+
+-- Apart from the job, because there may be a thousand of them of a thousand rows each.
+CREATE TABLE export_partial_failures (
+    export_id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    reports jsonb NOT NULL CHECK (jsonb_typeof(reports) = 'array' AND jsonb_array_length(reports) <= 1000),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+
 CREATE TABLE export_stage_outputs (
-    export_id uuid NOT NULL REFERENCES exports,
+    export_id uuid NOT NULL,
     stage varchar NOT NULL,
     org_id varchar NOT NULL REFERENCES organisations,
     attempt integer NOT NULL,
     rows bigint NOT NULL CHECK (rows >= 0),
     outputs jsonb NOT NULL,
     finished_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (export_id, stage)
+    PRIMARY KEY (export_id, stage),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
 );
 
 CREATE TABLE idempotency_keys (
@@ -194,7 +225,7 @@ CREATE TABLE audit_events (
 CREATE INDEX audit_events_of_subject ON audit_events (org_id, subject_id, seq);
 
 -- RFC 8785 for what audit details are made of: objects with ASCII keys, arrays, text, whole numbers, booleans, null.
-CREATE FUNCTION canonical_json(value jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = public AS $$
+CREATE FUNCTION canonical_json(value jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     CASE jsonb_typeof(value)
         WHEN 'object' THEN
@@ -217,7 +248,7 @@ END $$;
 CREATE FUNCTION append_audit_event(
     p_id uuid, p_org_id varchar, p_actor varchar, p_event varchar, p_subject_kind varchar, p_subject_id uuid,
     p_status varchar, p_detail jsonb
-) RETURNS audit_events LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+) RETURNS audit_events LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     last audit_events;
     link audit_events;
@@ -257,7 +288,8 @@ DECLARE
     tenant_table text;
 BEGIN
     FOREACH tenant_table IN ARRAY ARRAY['peer_mentors', 'activities', 'attachments', 'exports', 'export_attempts',
-                                        'export_stage_outputs', 'idempotency_keys', 'audit_events', 'memberships'] LOOP
+                                        'export_stage_outputs', 'export_stage_tries', 'export_partial_failures',
+                                        'idempotency_keys', 'audit_events', 'memberships'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('CREATE POLICY own_organisation ON %I USING (org_id = current_org()) WITH CHECK (org_id = current_org())',
@@ -277,13 +309,14 @@ CREATE POLICY operators ON export_attempts FOR SELECT TO stafett_api USING (curr
 CREATE POLICY maintenance ON exports FOR SELECT TO stafett_maintenance USING (true);
 
 GRANT USAGE ON SCHEMA public TO stafett_api, stafett_worker, stafett_maintenance;
-GRANT SELECT ON organisations, users, memberships, peer_mentors, activities, export_attempts TO stafett_api;
+GRANT SELECT ON organisations, users, memberships, peer_mentors, activities, export_attempts, export_partial_failures TO stafett_api;
 GRANT SELECT, INSERT, UPDATE ON exports TO stafett_api;
 GRANT INSERT ON export_attempts TO stafett_api;
 GRANT SELECT, INSERT ON idempotency_keys TO stafett_api;
 GRANT SELECT ON organisations, memberships, peer_mentors, activities, attachments TO stafett_worker;
 GRANT SELECT, UPDATE ON exports, export_attempts TO stafett_worker;
-GRANT SELECT, INSERT, UPDATE ON export_stage_outputs TO stafett_worker;
+GRANT SELECT, INSERT, DELETE ON export_stage_outputs, export_partial_failures TO stafett_worker;
+GRANT SELECT, INSERT, UPDATE ON export_stage_tries TO stafett_worker;
 GRANT SELECT, UPDATE ON exports, export_attempts TO stafett_maintenance;
 GRANT SELECT ON audit_events TO stafett_api, stafett_worker, stafett_maintenance;
 REVOKE EXECUTE ON FUNCTION append_audit_event FROM PUBLIC;

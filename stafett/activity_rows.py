@@ -1,0 +1,48 @@
+"""Activities as the stages of an export hand them on: one schema, one form on disk."""
+
+import io
+
+import polars as pl
+
+OSLO_DAY = "oslo_day"
+
+SOURCE_SCHEMA = pl.Schema(
+    {
+        OSLO_DAY: pl.Date(),
+        "id": pl.String(),
+        "activity_type": pl.String(),
+        "starts_at": pl.Int64(),
+        "ends_at": pl.Int64(),
+        "participants": pl.Int64(),
+        "new_participants": pl.Int64(),
+        "place": pl.String(),
+        "in_person": pl.String(),
+        "in_norway": pl.String(),
+        "note": pl.String(),
+        "mentor_id": pl.String(),
+        "mentor_name": pl.String(),
+        "is_proxy": pl.String(),
+        "attachments": pl.Int64(),
+    }
+)
+_INSTANTS = ("starts_at", "ends_at")
+_FLAGS = ("in_person", "in_norway", "is_proxy")
+
+
+def from_copy(records: bytes, rows: int) -> pl.DataFrame:
+    """What ``COPY`` sent, every record of it."""
+    frame = pl.read_csv(io.BytesIO(records), has_header=False, schema=SOURCE_SCHEMA)
+    if frame.height != rows:
+        raise RuntimeError(f"{rows} records were sent and {frame.height} rows were read")
+    return frame.with_columns(pl.col(_INSTANTS).cast(pl.Datetime("us", "UTC")), pl.col(_FLAGS) == "t").rechunk()
+
+
+def to_arrow(frame: pl.DataFrame) -> bytes:
+    """A part as it is staged: Arrow IPC, compressed, the same bytes for the same rows."""
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_arrow(staged: bytes) -> pl.DataFrame:
+    return pl.read_ipc(io.BytesIO(staged))

@@ -1,0 +1,12 @@
+"""What ``stafett doctor`` has to say about one thing."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``sentence`` says what was found, and the next step when it is not ``ok``."""
+
+    subject: str
+    ok: bool
+    sentence: str
