@@ -150,6 +150,10 @@ class DevStack:
         """What it told the person before the terminal."""
         return self._log.read_text()
 
+    async def api_log(self) -> str:
+        """What the API wrote down about requests."""
+        return (self.data_dir / "logs" / "api.log").read_text()
+
     async def run(self, *words: object, env: Mapping[str, str] | None = None) -> Finished:
         return await run(*words, "--data-dir", self.data_dir, env=env)
 

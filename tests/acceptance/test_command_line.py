@@ -21,7 +21,7 @@ import pytest
 from stafett.testing import Diary, Json, Tenant, eventually
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, kill, run
 
-_UNTIL_IT_WATCHES = 2.0
+_LOOKS_OF_OURS = 3  # finding the job takes two; more of them is watching
 _RUNNING: Json = {
     "id": "00000000-0000-4000-8000-000000000000",
     "org_id": "nhf",
@@ -100,7 +100,8 @@ async def test_watching_goes_on_when_the_api_comes_back(dev: DevStack, desk: Des
     with _frozen(dev.facts["pids"]["worker"]):
         started: Json = (await desk.run(*desk.start, "--json")).json
         watching = asyncio.create_task(desk.run("export", "watch", started["id"], "--json"))
-        await asyncio.sleep(_UNTIL_IT_WATCHES)
+        look = f'"path": "/api/v1/bufdir-exports/{started["id"]}"'
+        await eventually(dev.api_log, lambda log: log.count(look) > _LOOKS_OF_OURS)
         killed = dev.facts["pids"]["api"]
         kill(killed)
         await eventually(dev.said, lambda said: f"api (pid {killed}) ended with signal 9; restarted" in said)
