@@ -17,10 +17,10 @@ from api.openapi import describe_problems
 from api.readiness import Probes
 from api.routes import bufdir_exports, health
 from api.starting import JobStarter
-from stafett import __version__
 from stafett.database.session import Database, Patience
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
+from stafett.release import VERSION
 from stafett.settings import Settings, require
 from stafett.temporal import connect
 
@@ -57,7 +57,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
 
     app = FastAPIOffline(
         title="Stafett",
-        version=__version__,
+        version=VERSION,
         summary="Bufdir reporting for Norwegian peer-support organisations.",
         lifespan=lifespan,
         redoc_url=None,

@@ -1,3 +1,1 @@
-from importlib.metadata import version
-
-__version__ = version("stafett")
+"""Carries an organisation's peer-support work to Bufdir without dropping the baton."""

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from stafett import __version__
 from stafett.cli import data, demo, doctor, export, processes
+from stafett.release import VERSION
 
 app = typer.Typer(
     name="stafett",
@@ -28,7 +28,7 @@ app.add_typer(export.app, name="export")
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"stafett {__version__}")
+        typer.echo(f"stafett {VERSION}")
         raise typer.Exit
 
 

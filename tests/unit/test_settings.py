@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from stafett.domain.errors import SettingsError
@@ -31,3 +35,18 @@ def test_bad_settings_are_named_without_their_values(monkeypatch: pytest.MonkeyP
 def test_a_url_that_is_missing_is_asked_for_by_its_name() -> None:
     with pytest.raises(SettingsError, match="STAFETT_DATABASE__API_URL is not set"):
         require(None, "STAFETT_DATABASE__API_URL")
+
+
+def test_a_checkout_that_was_never_set_up_says_so(project: Path, tmp_path: Path) -> None:
+    """A bare interpreter, with none of our packages to be found: as in a fresh clone without `make setup`."""
+    bare = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import sys; sys.path.insert(0, sys.argv[1]); from stafett.cli import run; run()",
+    ]
+    told = subprocess.run([*bare, str(project)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert told.returncode == 1
+    assert told.stderr.strip().endswith("is not installed here; run `make setup`.")
+    assert len(told.stderr.splitlines()) == 1
