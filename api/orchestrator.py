@@ -30,7 +30,6 @@ from stafett.export_jobs import ExportInFull, ExportJobs, job_of
 from stafett.file_storage import FileStorage
 from stafett.temporal import start_job
 
-_LOOK_AGAIN_AFTER_SECONDS = 1.0
 _CANCELLED = "The export was cancelled."
 _BROKEN_OFF = "The export was broken off; it can be tried again."
 
@@ -38,7 +37,16 @@ _BROKEN_OFF = "The export was broken off; it can be tried again."
 class TemporalExportOrchestrator:
     """The domain's ``ExportOrchestrator``: all of its state is in PostgreSQL, none in here."""
 
-    def __init__(self, database: Database, storage: FileStorage, client: Client, task_queue: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        storage: FileStorage,
+        client: Client,
+        task_queue: str,
+        *,
+        look_again_after_seconds: float = 1.0,
+    ) -> None:
+        self._look_again_after_seconds = look_again_after_seconds
         self._database = database
         self._jobs = ExportJobs(database)
         self._storage = storage
@@ -71,7 +79,7 @@ class TemporalExportOrchestrator:
                 found = await run_in_threadpool(self._jobs.find, caller, export_id)
                 if is_over or found.export.status.is_final:
                     return found
-            await asyncio.sleep(_LOOK_AGAIN_AFTER_SECONDS)
+            await asyncio.sleep(self._look_again_after_seconds)
 
     def _result(self, found: ExportInFull) -> ExportSuccess | ExportFailure:
         export = found.export

@@ -47,9 +47,8 @@ SELECT EXISTS (SELECT FROM memberships m JOIN exports e ON e.org_id = m.org_id A
 class ActivityQuery:
     """Reads the source once, in one snapshot; nothing after it asks the source again."""
 
-    def __init__(self, database: Database, *, rows_a_part: int = ROWS_A_PART) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._rows_a_part = rows_a_part
 
     def __call__(self, job: ExportJob, bench: Workbench) -> QueriedRows:
         """Membership first, then the count, then the rows: all of the same instant."""
@@ -64,7 +63,7 @@ class ActivityQuery:
             if total == 0 and job.fail_on_empty:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
             parts: list[Part] = []
-            for number, frame in enumerate(frames_in_report_order(connection, period, self._rows_a_part)):
+            for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART)):
                 parts.append(bench.put_part(number, to_arrow(frame), frame.height))
                 bench.progress(sum(part.rows for part in parts), total)
             queried = QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at)

@@ -1,6 +1,5 @@
 """The audit trail: what happened to a job, who did it and when, in ids and codes alone."""
 
-from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -8,9 +7,8 @@ from pydantic import Field
 from sqlalchemy import bindparam, func
 from sqlalchemy import select as select_call
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from stafett.database.tables import AuditEvent
 from stafett.domain.frozen import Frozen
 
 Detail = dict[str, str | int | bool | None]
@@ -43,9 +41,3 @@ def append(session: Session, entry: AuditEntry) -> None:
     values = [getattr(entry, name) for name in AuditEntry.model_fields if name != "detail"]
     detail = bindparam("detail", dict(entry.detail), type_=JSONB)
     session.execute(select_call(func.append_audit_event(*values, detail)))
-
-
-def trail(session: Session, subject_id: UUID) -> Sequence[AuditEvent]:
-    """Every event of one job, in order."""
-    of_subject = select(AuditEvent).where(AuditEvent.subject_id == subject_id)
-    return session.exec(of_subject.order_by(col(AuditEvent.seq))).all()

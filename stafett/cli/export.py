@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn
 
 from stafett.cli.client import Api, Json, connect, find_job
-from stafett.cli.options import AsJson, DataDir
+from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org
 from stafett.cli.screen import bar, console_for, table
 from stafett.cli.watching import watch_job
 from stafett.domain.errors import StafettError
@@ -23,7 +23,6 @@ ENDED_WITHOUT_A_FILE = 3
 _DONE = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
-Org = Annotated[str | None, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")]
 User = Annotated[
     str | None, typer.Option("--user", help="Who asks, on a development stack; else the organisation's coordinator.")
 ]
@@ -31,7 +30,7 @@ User = Annotated[
 
 @app.command()
 def start(
-    org: Annotated[str, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")],
+    org: Org,
     begin: Annotated[str, typer.Option("--start", "--from", help="First day (2026-01-01), or an RFC 3339 time.")],
     end: Annotated[str, typer.Option("--end", "--to", help="Last day, or an RFC 3339 time; included.")],
     export_format: Annotated[str, typer.Option("--format", help="csv or xlsx.")] = "csv",
@@ -65,7 +64,7 @@ def start(
 
 @app.command(name="list")
 def list_exports(
-    org: Org = None,
+    org: MaybeOrg = None,
     status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     most: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
     data_dir: DataDir = None,
@@ -94,14 +93,18 @@ def list_exports(
 
 
 @app.command()
-def show(export_id: Id, org: Org = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False) -> None:
+def show(
+    export_id: Id, org: MaybeOrg = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False
+) -> None:
     """Show one export."""
     _, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     _show(job, as_json, *_lines(job))
 
 
 @app.command()
-def watch(export_id: Id, org: Org = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False) -> None:
+def watch(
+    export_id: Id, org: MaybeOrg = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False
+) -> None:
     """Wait for an export's end, with a progress bar; exit code 3 if it ends without a file."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
@@ -112,7 +115,7 @@ def download(
     export_id: Id,
     output: Annotated[str, typer.Option("--output", "-o", help="A file or a folder; else here.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    org: Org = None,
+    org: MaybeOrg = None,
     data_dir: DataDir = None,
     user: User = None,
     as_json: AsJson = False,

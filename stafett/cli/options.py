@@ -10,4 +10,6 @@ DataDir = Annotated[
     typer.Option("--data-dir", metavar="D", help="The folder of a running `stafett dev`; else STAFETT_* variables."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Org = Annotated[str, typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")]
+_ORG = typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")
+Org = Annotated[str, _ORG]
+MaybeOrg = Annotated[str | None, _ORG]

@@ -10,22 +10,15 @@ import pytest
 import pytest_asyncio
 
 from stafett.testing import Tenant
-from tests.acceptance.dev_stack import DevStack, Tokens, all_gone, browser
+from tests.acceptance.dev_stack import DevStack, Tokens, a_stack_that_ends_well, browser
 
 Bearer = Callable[..., dict[str, str]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevStack]:
-    stack = DevStack(tmp_path_factory.mktemp("acceptance") / "data")
-    try:
-        await stack.start()
+    async with a_stack_that_ends_well(tmp_path_factory.mktemp("acceptance") / "data") as stack:
         yield stack
-        family = stack.family()
-    finally:
-        code = await stack.end()
-    assert code == 0, await stack.said()
-    await all_gone(family, within=0)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

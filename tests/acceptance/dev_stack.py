@@ -7,8 +7,8 @@ import re
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,6 +179,33 @@ def browser(base_url: str = "") -> httpx.AsyncClient:
 def kill(pid: int) -> None:
     if not is_gone(pid):
         os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Alive and silent, for the length of a block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def a_stack_that_ends_well(data_dir: Path) -> AsyncIterator[DevStack]:
+    """Ended with 0 at the end of the block, and nothing of it left."""
+    stack, family = DevStack(data_dir), list[psutil.Process]()
+    try:
+        await stack.start()
+        yield stack
+        family = stack.family()
+    finally:
+        code = await stack.end()
+    assert code == 0, await stack.said()
+    await all_gone(family, within=0)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ import json
 import os
 import pty
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +18,7 @@ import psycopg
 import pytest
 
 from stafett.testing import Diary, Json, Tenant, eventually
-from tests.acceptance.dev_stack import DevStack, Finished, Tokens, kill, run
+from tests.acceptance.dev_stack import DevStack, Finished, Tokens, frozen, kill, run
 
 _LOOKS_OF_OURS = 3  # finding the job takes two; more of them is watching
 _RUNNING: Json = {
@@ -97,7 +96,7 @@ async def test_a_person_reads_ids_that_can_be_used(desk: Desk) -> None:
 
 
 async def test_watching_goes_on_when_the_api_comes_back(dev: DevStack, desk: Desk) -> None:
-    with _frozen(dev.facts["pids"]["worker"]):
+    with frozen(*dev.facts["pids"]["worker"]):
         started: Json = (await desk.run(*desk.start, "--json")).json
         watching = asyncio.create_task(desk.run("export", "watch", started["id"], "--json"))
         look = f'"path": "/api/v1/bufdir-exports/{started["id"]}"'
@@ -279,17 +278,6 @@ async def _gateway(*answers: tuple[int, Json], retry_after: str) -> AsyncIterato
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         yield {"STAFETT_API_URL": f"http://127.0.0.1:{port}", "STAFETT_TOKEN": "token"}
-
-
-@contextmanager
-def _frozen(pids: Sequence[int]) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def _names(folder: Path) -> list[str]:

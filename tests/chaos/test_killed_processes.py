@@ -1,15 +1,11 @@
 """Whatever dies in the middle of an export, the export ends well, by itself and once."""
 
-import os
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
 
-from tests.acceptance.dev_stack import DevStack, all_gone, kill
+from tests.acceptance.dev_stack import DevStack, all_gone, frozen, kill
 from tests.chaos.endurance import Coordinator, assert_exported_once_and_right
 
 _EMPTY_YEAR = 1999
@@ -61,7 +57,7 @@ async def test_an_export_outlives_the_death_of_its_worker(dev: DevStack, coordin
 async def test_a_job_is_accepted_while_temporal_is_frozen_and_runs_afterwards(
     dev: DevStack, coordinator: Coordinator
 ) -> None:
-    with _frozen(dev.facts["pids"]["temporal"]):
+    with frozen(dev.facts["pids"]["temporal"]):
         export_id = await coordinator.press(_EMPTY_YEAR)
         assert (await coordinator.look(export_id))["status"] == "initialised"
     assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
@@ -76,7 +72,7 @@ async def test_a_job_is_accepted_the_moment_temporal_died_and_runs_afterwards(
 
 
 async def test_a_job_waits_in_its_first_state_while_no_worker_works(dev: DevStack, coordinator: Coordinator) -> None:
-    with _frozen(*dev.facts["pids"]["worker"]):
+    with frozen(*dev.facts["pids"]["worker"]):
         export_id = await coordinator.press(_EMPTY_YEAR)
         assert (await coordinator.look(export_id))["status"] == "initialised"
     assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
@@ -105,15 +101,3 @@ async def test_a_stack_whose_supervisor_was_killed_starts_again_without_its_orph
     await dev.start()
     await all_gone(family, within=0)
     assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
-
-
-@contextmanager
-def _frozen(*pids: int) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)

@@ -10,7 +10,6 @@ import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from api import orchestrator as orchestrating
 from api.orchestrator import TemporalExportOrchestrator
 from stafett.database.session import Database
 from stafett.domain.export import ExportFailure, ExportRequest, ExportSuccess
@@ -35,16 +34,13 @@ _FILE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(orchestrating, "_LOOK_AGAIN_AFTER_SECONDS", 0.02)
-
-
 @pytest.fixture
 def orchestrator(
     api_database: Database, storage: FileStorage, temporal: Client, settings: Settings
 ) -> TemporalExportOrchestrator:
-    return TemporalExportOrchestrator(api_database, storage, temporal, settings.temporal.task_queue)
+    return TemporalExportOrchestrator(
+        api_database, storage, temporal, settings.temporal.task_queue, look_again_after_seconds=0.02
+    )
 
 
 @pytest.fixture
