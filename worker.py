@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 from activities.activity_query import ActivityQueryActivities
 from activities.column_mapping import ColumnMappingActivities
 from activities.export_audit import ExportAuditActivities
+from activities.export_preview import ExportPreviewActivities
 from activities.file_generation import FileGenerationActivities
 from activities.file_storage import FileStorageActivities
 from activities.interceptors import EveryActivity, stop_when_cancelled
@@ -24,9 +25,11 @@ from activities.sweeping import SweepingActivities
 from stafett import export_audit
 from stafett.activity_query import ActivityQuery
 from stafett.column_mapper.stage import ColumnMapping
+from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.engine_setup import ensure_search_attributes, ensure_sweeper
+from stafett.export_preview import ExportPreviewing, forget_old_previews
 from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
 from stafett.file_generator import FileGeneration, FileRegistration
@@ -35,9 +38,10 @@ from stafett.settings import Settings, require
 from stafett.temporal import connect
 from stafett.unfinished_exports import unfinished_exports
 from workflows.bufdir_export import BufdirExport
+from workflows.export_preview import PreviewExport
 from workflows.sweeping import SweepJobs
 
-WORKFLOWS = (BufdirExport, SweepJobs)
+WORKFLOWS = (BufdirExport, PreviewExport, SweepJobs)
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
@@ -76,7 +80,7 @@ async def working(client: Client, settings: Settings, queue: str | None = None) 
 def _activities(
     client: Client, settings: Settings, database: Database, maintenance: Database
 ) -> list[Callable[..., Any]]:
-    storage, record = FileStorage(settings.s3), ExportRecord(database)
+    storage, record, mappings = FileStorage(settings.s3), ExportRecord(database), MappingsInUse(database)
     stages = ExportStages(record, storage, go_on=stop_when_cancelled)
     ending = ExportAuditActivities(record)
     sweeping = SweepingActivities(
@@ -84,12 +88,14 @@ def _activities(
         settings.temporal.task_queue,
         partial(unfinished_exports, maintenance),
         ExportRecord(maintenance, actor=export_audit.SWEEPER),
+        partial(forget_old_previews, maintenance),
     )
     return [
-        ActivityQueryActivities(stages, ActivityQuery(database)).query_activities,
-        ColumnMappingActivities(stages, ColumnMapping(record, storage)).map_columns,
+        ActivityQueryActivities(stages, ActivityQuery(database, mappings)).query_activities,
+        ColumnMappingActivities(stages, ColumnMapping(record, storage, mappings)).map_columns,
         FileGenerationActivities(stages, FileGeneration(record, storage)).generate_file,
         FileStorageActivities(stages, FileRegistration(record, storage)).store_file,
+        ExportPreviewActivities(ExportPreviewing(database, mappings, go_on=stop_when_cancelled)).preview_export,
         ending.record_completion,
         ending.record_empty,
         ending.record_failure,

@@ -22,15 +22,22 @@ class SweepingActivities:
     """Holds the jobs that have not ended against what the engine knows of them."""
 
     def __init__(
-        self, client: Client, task_queue: str, unfinished: Callable[[], Iterable[ExportJob]], record: ExportRecord
+        self,
+        client: Client,
+        task_queue: str,
+        unfinished: Callable[[], Iterable[ExportJob]],
+        record: ExportRecord,
+        forget: Callable[[], None],
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._unfinished = unfinished
         self._record = record
+        self._forget = forget
 
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
+        await asyncio.to_thread(self._forget)
         done = {"started": 0, "failed": 0, "skipped": 0, "left": 0}
         for job in await asyncio.to_thread(lambda: list(self._unfinished())):
             done[await self._swept(job)] += 1

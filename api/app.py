@@ -15,8 +15,9 @@ from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
 from api.readiness import Probes
-from api.routes import bufdir_exports, health
+from api.routes import bufdir_exports, column_mappings, health
 from api.starting import JobStarter
+from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database, Patience
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
@@ -45,8 +46,10 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             database=database,
             storage=storage,
             temporal=temporal,
+            task_queue=settings.temporal.task_queue,
             verifier=verifier,
             jobs=ExportJobs(database),
+            mappings=ColumnMappings(database),
             starter=starter,
             probes=Probes.of(database, temporal, storage),
             clock=clock,
@@ -69,6 +72,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(bufdir_exports.router)
+    v1.include_router(column_mappings.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app

@@ -1,8 +1,12 @@
 """Conditional requests, as RFC 9110 compares entity tags."""
 
+import re
+import sys
+from collections.abc import Container
 from datetime import UTC, datetime
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_TAG = re.compile(r'"(\d{1,18})-\d+"', re.ASCII)
 _DAYS = 100_000  # more than there will be
 
 
@@ -23,3 +27,13 @@ def is_unchanged(etag: str, if_none_match: str | None) -> bool:
         return False
     known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
     return "*" in known or etag in known
+
+
+def edits_seen(if_match: str | None) -> Container[int] | None:
+    """The counts of edits that a client says it has seen; of a strong tag R alone, of ``*`` any that there is."""
+    if if_match is None:
+        return None
+    if if_match.strip() == "*":
+        return range(1, sys.maxsize)
+    tags = (_TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return frozenset(int(tag[1]) for tag in tags if tag)

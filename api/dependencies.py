@@ -16,6 +16,7 @@ from temporalio.client import Client
 from api.auth import TokenVerifier, identify
 from api.readiness import Probes
 from api.starting import JobStarter
+from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database
 from stafett.domain.errors import UnauthenticatedError
 from stafett.domain.membership import Caller
@@ -33,8 +34,10 @@ class Services:
     database: Database
     storage: FileStorage
     temporal: Client
+    task_queue: str
     verifier: TokenVerifier
     jobs: ExportJobs
+    mappings: ColumnMappings
     starter: JobStarter
     probes: Probes
     clock: Clock

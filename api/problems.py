@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problems: one table, one shape, no personal data, no stack trace, no SQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -13,16 +13,21 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
+    ExportError,
     KeyReusedError,
     NotAvailableYetError,
     NotFoundError,
     PermissionDeniedError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
     ServiceAwayError,
     StafettError,
     UnauthenticatedError,
 )
 from stafett.domain.frozen import Frozen
+from stafett.json_pointer import pointer_of_fault
 from stafett.telemetry import whence
 
 MEDIA_TYPE = "application/problem+json"
@@ -35,6 +40,8 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
+    PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
+    PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
     NotAvailableYetError: (_INVALID, "not_available_yet"),
     ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
@@ -117,6 +124,15 @@ def install(app: FastAPI) -> None:
             return surprise(request, error)
         return answer(request, Refusal(status, code, str(error)))
 
+    @app.exception_handler(ExportError)
+    async def of_an_export(request: Request, error: ExportError) -> JSONResponse:
+        return answer(request, Refusal(HTTPStatus.CONFLICT, error.code, str(error)))
+
+    @app.exception_handler(InvalidMappingError)
+    async def unsound(request: Request, error: InvalidMappingError) -> JSONResponse:
+        faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
+        return answer(request, Refusal(_INVALID, "invalid_mapping", "The mapping document is not sound.", faults))
+
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = tuple(_field_error(fault, error.body) for fault in error.errors())
@@ -153,24 +169,4 @@ def _pointer(place: Sequence[str | int], kind: str, body: object) -> str:
         return ""  # the body as a whole
     if source != "body":
         return f"{source}:{'/'.join(str(step) for step in path[:1])}"
-    return "".join(f"/{_escaped(step)}" for step in _steps(path, kind, body))
-
-
-def _steps(path: Sequence[str | int], kind: str, value: Any) -> Iterator[str | int]:
-    """The steps that lead through the body; the others are alternatives of a union, which Pydantic names as it goes."""
-    for number, step in enumerate(path, start=1):
-        if _leads_into(value, step):
-            value = value[step]
-            yield step
-        elif kind == "missing" and number == len(path):
-            yield step
-
-
-def _leads_into(value: object, step: str | int) -> bool:
-    return step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int)
-
-
-def _escaped(step: str | int) -> str:
-    """As RFC 6901 writes it; JSON can spell half a character, UTF-8 cannot."""
-    written = str(step).replace("~", "~0").replace("/", "~1")
-    return written.encode(errors="replace").decode()
+    return pointer_of_fault(path, kind, body)

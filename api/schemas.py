@@ -1,10 +1,10 @@
 """What goes over the wire: the resources of the contract, built from rows."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Self
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.paging import LONGEST_TOKEN
 from stafett.database.tables import Export
@@ -18,7 +18,7 @@ from stafett.domain.export import (
     OrgId,
     PartialFailureReport,
 )
-from stafett.domain.export_outputs import MappingVersion
+from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountable
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
@@ -109,7 +109,8 @@ class ExportListed(_Resource):
     progress: Progress | None
     row_count: int | None
     counts: ExportCounts | None
-    warnings: tuple[dict[str, str], ...]
+    not_countable: tuple[NotCountable, ...] | None
+    warnings: tuple[ExportWarning, ...]
     file: File | None
     audit_id: UUID
     report_id: UUID | None = None
@@ -156,3 +157,28 @@ class ExportPage(_Resource):
 
     items: tuple[ExportListed, ...]
     next_page_token: str | None = None
+
+
+class MappingQuery(Frozen):
+    """Which version of a mapping is wanted; today's, unless something is said."""
+
+    at: date | None = Field(None, description="The one in force on this day.")
+    version: int | None = Field(None, ge=1, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.at is not None and self.version is not None:
+            raise ValueError("either a day or a version")
+        return self
+
+
+class MappingResource(_Resource):
+    """A version of an organisation's column mapping."""
+
+    org_id: str
+    version: int
+    effective_from: date
+    sha256: str
+    created_by: UUID | None
+    created_at: AwareDatetime
+    document: dict[str, Any]

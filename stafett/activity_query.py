@@ -8,6 +8,7 @@ import polars as pl
 from psycopg import Connection
 
 from stafett.activity_rows import from_copy, to_arrow
+from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError
 from stafett.domain.export_job import ExportJob
@@ -47,17 +48,19 @@ SELECT EXISTS (SELECT FROM memberships m JOIN exports e ON e.org_id = m.org_id A
 class ActivityQuery:
     """Reads the source once, in one snapshot; nothing after it asks the source again."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, mappings: MappingsInUse) -> None:
         self._database = database
+        self._mappings = mappings
 
     def __call__(self, job: ExportJob, bench: Workbench) -> QueriedRows:
-        """Membership first, then the count, then the rows: all of the same instant."""
+        """Membership first, then the rules, then the count and the rows of one instant."""
         with self._database.snapshot(job.org_id) as connection:
             if not _one(connection, _MEMBER, [job.export_id])[0]:
                 raise ExportError(
                     ExportErrorCode.PERMISSION_DENIED,
                     "Whoever asked for this export may not export for the organisation.",
                 )
+            mapping = self._mappings.chosen(job.org_id, *job.days)
             period: Period = (job.org_id, job.period_start, job.period_end)
             total, snapshot_at = _one(connection, _COUNT, period)
             if total == 0 and job.fail_on_empty:
@@ -66,7 +69,7 @@ class ActivityQuery:
             for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART)):
                 parts.append(bench.put_part(number, to_arrow(frame), frame.height))
                 bench.progress(sum(part.rows for part in parts), total)
-            queried = QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at)
+            queried = QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at, mapping=mapping)
             if queried.rows != total:
                 raise RuntimeError("the rows of one snapshot were counted twice, with two results")
             return queried

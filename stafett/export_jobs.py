@@ -62,6 +62,13 @@ def job_of(export: Export) -> ExportJob:
     )
 
 
+def require_starter(caller: Caller, request: ExportRequest) -> None:
+    if request.requesting_user_id != caller.user_id:
+        raise PermissionDeniedError("An export is asked for in one's own name.")
+    if not caller.may_start_in(request.org_id):
+        raise PermissionDeniedError("You may not start an export for this organisation.")
+
+
 class ExportJobs:
     """The gateway's side of the ``exports`` table."""
 
@@ -70,10 +77,7 @@ class ExportJobs:
 
     def accept(self, caller: Caller, request: ExportRequest, key: str | None = None) -> AcceptedExport:
         """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
-        if request.requesting_user_id != caller.user_id:
-            raise PermissionDeniedError("An export is asked for in one's own name.")
-        if not caller.may_start_in(request.org_id):
-            raise PermissionDeniedError("You may not start an export for this organisation.")
+        require_starter(caller, request)
         new_id = uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             export_id = claim(session, Key(request.org_id, START, key), request.parameters, new_id) if key else new_id

@@ -233,6 +233,7 @@ def _shown(outputs: StageOutputs) -> dict[str, Any]:
         case QueriedRows():
             return {"counts": ExportCounts(queried=outputs.rows).model_dump()}
         case MappedRows():
-            return outputs.model_dump(mode="json", include={"counts", "mapping", "partial_failure_count"})
+            shown = {"counts", "not_countable", "mapping", "warnings", "partial_failure_count"}
+            return outputs.model_dump(mode="json", include=shown)
         case ReportFile():
             return {"file": outputs.model_dump(mode="json")}

@@ -37,8 +37,8 @@ class Workbench:
         self._reported_at = 0.0
         self.prefix = prefix
 
-    def put_part(self, number: int, content: bytes, rows: int) -> Part:
-        stored = self._storage.write(f"{self.prefix}part-{number:05}.arrow", [content])
+    def put_part(self, number: int, content: bytes, rows: int, name: str = "part") -> Part:
+        stored = self._storage.write(f"{self.prefix}{name}-{number:05}.arrow", [content])
         return Part(key=stored.key, rows=rows, sha256=stored.sha256)
 
     def put_file(self, name: str, chunks: Iterable[bytes], mime_type: str) -> StoredObject:

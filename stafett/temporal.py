@@ -18,7 +18,7 @@ from stafett.domain.errors import ServiceAwayError
 from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 
-SWEEP_JOBS = "SweepJobs"
+SWEEP_JOBS, PREVIEW_EXPORT = "SweepJobs", "PreviewExport"
 ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")

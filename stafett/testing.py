@@ -12,9 +12,11 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
+from stafett.column_mapper.organisations import STANDARD
 from stafett.domain.activity import ActivityType
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
+from stafett.seed.organisations import seed_mappings
 
 Json = dict[str, Any]
 
@@ -33,8 +35,8 @@ class Tenant:
         return self.users[Role.COORDINATOR]
 
 
-def found_tenant(owner_url: str) -> Tenant:
-    """A fresh organisation: tests that each have one never meet."""
+def found_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
+    """A fresh organisation, which reports as this one does: tests that each have one never meet."""
     tenant = Tenant(f"t{uuid4().hex[:12]}", {role: uuid4() for role in Role if role is not Role.OPERATOR})
     with psycopg.connect(owner_url) as connection:
         connection.execute("INSERT INTO organisations (id, name) VALUES (%s, 'Prøveforbundet')", [tenant.org_id])
@@ -44,6 +46,8 @@ def found_tenant(owner_url: str) -> Tenant:
                 [user_id, f"{role}@{tenant.org_id}.example"],
             )
             connection.execute("INSERT INTO memberships VALUES (%s, %s, %s)", [user_id, tenant.org_id, role])
+        if mapping is not None:
+            seed_mappings(connection, tenant.org_id, mapping)
     return tenant
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,13 +11,16 @@ from fastapi.concurrency import run_in_threadpool
 from api.conditional import entity_tag, is_unchanged
 from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
 from api.paging import position_of, token_after
+from api.previewing import await_preview
 from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
 from stafett.database.tables import Export
 from stafett.domain.errors import NotAvailableYetError
 from stafett.domain.export import ExportFormat
+from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_jobs import ExportFilter, job_of
+from stafett.export_jobs import ExportFilter, job_of, require_starter
+from stafett.export_preview import fetched
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=AuthenticatedRoute)
 _POLL_SECONDS = "1"
@@ -40,6 +43,17 @@ async def start(
         given.starter.start(job_of(accepted.export))
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
     return await run_in_threadpool(_answer, given, caller, accepted.export.id, response)
+
+
+@router.post("/preview", operation_id="preview_export")
+async def preview(body: ExportStart, caller: CallerOf, given: Given, response: Response) -> Preview:
+    """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
+    request = body.request(caller)
+    require_starter(caller, request)
+    asked = PreviewAsked(preview_id=uuid4(), request=request)
+    await await_preview(given.temporal, given.task_queue, asked)
+    response.headers["Cache-Control"] = "no-store"
+    return await run_in_threadpool(fetched, given.database, caller, asked)
 
 
 @router.get("/{export_id}", operation_id="get_export")

@@ -1,3 +1,18 @@
-from stafett.column_mapper.plain import PlainMapping
+"""One document says everything about an organisation's report; it is compiled to Polars."""
 
-__all__ = ["PlainMapping"]
+from stafett.column_mapper.compiler import compile_mapping
+from stafett.column_mapper.document import MappingDocument
+from stafett.column_mapper.faults import InvalidMappingError, MappingFault
+from stafett.column_mapper.program import MappedPart, MappingProgram
+from stafett.column_mapper.reading import read_document, read_mapping
+
+__all__ = [
+    "InvalidMappingError",
+    "MappedPart",
+    "MappingDocument",
+    "MappingFault",
+    "MappingProgram",
+    "compile_mapping",
+    "read_document",
+    "read_mapping",
+]

@@ -1,10 +1,16 @@
 """The stage ``mapping_columns``: part by part, from the snapshot to the organisation's columns."""
 
+from collections.abc import Iterator
+
+import polars as pl
+
 from stafett.activity_rows import from_arrow, to_arrow
-from stafett.column_mapper.plain import COUNTS, PlainMapping
-from stafett.domain.export import ExportCounts, Locale
+from stafett.column_mapper.messages import LISTED_APART, MAPPING_CHANGED, day_in
+from stafett.column_mapper.outcome import Outcome
+from stafett.column_mappings import MappingsInUse
+from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import MappedRows, Part, QueriedRows
+from stafett.domain.export_outputs import ChosenMapping, ExportWarning, MappedRows, Part, QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.export_record import ExportRecord
 from stafett.export_stages import Workbench
@@ -14,20 +20,49 @@ from stafett.file_storage import FileStorage
 class ColumnMapping:
     """Applies the organisation's mapping to the staged rows."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage) -> None:
+    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse) -> None:
         self._record = record
         self._storage = storage
+        self._mappings = mappings
 
     def __call__(self, job: ExportJob, bench: Workbench) -> MappedRows:
         queried = self._record.outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
-        locale: Locale = self._record.parameters(job).locale
-        mapping, parts, countable = PlainMapping(locale), list[Part](), 0
-        for number, part in enumerate(queried.parts):
-            mapped = mapping.apply(from_arrow(self._storage.read_part(part)))
-            countable += int(mapped[COUNTS].sum())
-            parts.append(bench.put_part(number, to_arrow(mapped.drop(COUNTS)), mapped.height))
-            bench.progress(sum(part.rows for part in parts), queried.rows)
-        counts = ExportCounts(
-            queried=queried.rows, written=queried.rows, countable=countable, not_countable=queried.rows - countable
+        asked = self._record.parameters(job)
+        document, program = self._mappings.program(job.org_id, queried.mapping.version, asked.locale)
+        outcome, parts, apart = Outcome(document, asked.locale, program), list[Part](), list[Part]()
+        for number, rows in enumerate(self._staged(queried)):
+            part = outcome.add(rows)
+            parts.append(_put(bench, "part", number, part.written))
+            if part.apart.height:
+                apart.append(_put(bench, "apart", number, part.apart))
+            bench.progress(outcome.counts.queried, queried.rows)
+        failures = outcome.partial_failures
+        return MappedRows(
+            parts=tuple(parts),
+            apart=tuple(apart),
+            counts=outcome.counts,
+            not_countable=outcome.not_countable,
+            totals=outcome.totals,
+            warnings=tuple(warnings(queried.mapping, asked, outcome.apart)),
+            mapping=queried.mapping.known_as,
+            partial_failures=PartialFailureReport.bounded(failures),
+            partial_failure_count=len(failures),
         )
-        return MappedRows(parts=tuple(parts), counts=counts, mapping=mapping.version)
+
+    def _staged(self, queried: QueriedRows) -> Iterator[pl.DataFrame]:
+        for part in queried.parts:
+            yield from_arrow(self._storage.read_part(part))
+
+
+def warnings(mapping: ChosenMapping, asked: ExportParameters, apart: int) -> Iterator[ExportWarning]:
+    """What whoever hands the report in should know of it."""
+    locale: Locale = asked.locale
+    for day in mapping.changes:
+        message = MAPPING_CHANGED[locale].format(day=day_in(locale, day))
+        yield ExportWarning(code="mapping_changed_in_period", message=message)
+    if apart and asked.export_format is ExportFormat.CSV:
+        yield ExportWarning(code="rows_listed_apart", message=LISTED_APART[locale].format(rows=apart))
+
+
+def _put(bench: Workbench, name: str, number: int, rows: pl.DataFrame) -> Part:
+    return bench.put_part(number, to_arrow(rows), rows.height, name)

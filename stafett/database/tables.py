@@ -1,11 +1,11 @@
 """The tables as SQLModel sees them. Checks, policies and grants are the migrations'; a test holds both together."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Dialect, ForeignKeyConstraint, Index, TypeDecorator, Uuid, text
+from sqlalchemy import ARRAY, JSON, BigInteger, Dialect, ForeignKeyConstraint, Index, TypeDecorator, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString, Field, SQLModel
 
@@ -166,6 +166,7 @@ class Export(SQLModel, table=True):
     counts: Json | None = Field(default=None, sa_type=_JSON)
     warnings: list[Json] = Field(sa_type=_JSON, sa_column_kwargs={"server_default": text("'[]'")})
     partial_failure_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    not_countable: list[Json] | None = Field(default=None, sa_type=_JSON)
     mapping: Json | None = Field(default=None, sa_type=_JSON)
     file: Json | None = Field(default=None, sa_type=_JSON)
     error: Json | None = Field(default=None, sa_type=_JSON)
@@ -230,6 +231,33 @@ class ExportPartialFailures(SQLModel, table=True):
     export_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     reports: list[Json] = Field(sa_type=_JSON)
+
+
+class ColumnMapping(SQLModel, table=True):
+    """One version of an organisation's mapping document; added, never changed."""
+
+    __tablename__ = "column_mappings"
+    __table_args__ = (Index("column_mappings_by_day", "org_id", text("effective_from DESC"), text("version DESC")),)
+
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    version: int = Field(primary_key=True)
+    id: UUID = Field(unique=True)
+    effective_from: date
+    sha256: str
+    document: Json = Field(sa_type=JSON)
+    created_by: UUID | None = Field(default=None, foreign_key="users.id")
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
+class PreviewResult(SQLModel, table=True):
+    """A preview that waits to be fetched, once."""
+
+    __tablename__ = "preview_results"
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    result: Json = Field(sa_type=JSON)
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -31,6 +31,14 @@ class KeyReusedError(StafettError):
     """An idempotency key came again with another body."""
 
 
+class PreconditionRequiredError(StafettError):
+    """An edit has to say which state it is based on."""
+
+
+class PreconditionFailedError(StafettError):
+    """An edit is based on a state that is not the present one."""
+
+
 class ServiceAwayError(StafettError):
     """Something we stand on cannot be reached."""
 

@@ -1,6 +1,6 @@
 """What travels between the gateway, the workflow and its activities: ids, codes and counts, never rows."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -39,8 +39,13 @@ class ExportJob(Frozen):
         return self.period_start, self.period_end
 
     @property
+    def days(self) -> tuple[date, date]:
+        """The first and the last day, in Europe/Oslo."""
+        return self.period_start.astimezone(OSLO).date(), self.period_end.astimezone(OSLO).date()
+
+    @property
     def summary(self) -> str:
-        first, last = (instant.astimezone(OSLO).date() for instant in self.period)
+        first, last = self.days
         return f"Bufdir export for {self.org_id}, {first} to {last}"
 
 

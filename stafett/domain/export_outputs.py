@@ -1,5 +1,7 @@
 """What each stage of an export leaves behind for the next: where it lies, how much it is, how to know it again."""
 
+from datetime import date
+
 from pydantic import AwareDatetime
 
 from stafett.domain.export import ExportCounts, PartialFailureReport
@@ -14,17 +16,6 @@ class Part(Frozen):
     sha256: str
 
 
-class QueriedRows(Frozen):
-    """The snapshot everything after it works from; the source is not asked again."""
-
-    parts: tuple[Part, ...]
-    snapshot_at: AwareDatetime
-
-    @property
-    def rows(self) -> int:
-        return sum(part.rows for part in self.parts)
-
-
 class MappingVersion(Frozen):
     """Which rules were applied."""
 
@@ -32,11 +23,59 @@ class MappingVersion(Frozen):
     sha256: str
 
 
-class MappedRows(Frozen):
-    """The organisation's columns, and what became of each row."""
+class ChosenMapping(MappingVersion):
+    """The version in force on the period's last day, and the days within the period on which the rules changed."""
+
+    changes: tuple[date, ...] = ()
+
+    @property
+    def known_as(self) -> MappingVersion:
+        return MappingVersion(version=self.version, sha256=self.sha256)
+
+
+class QueriedRows(Frozen):
+    """The snapshot everything after it works from; the source is not asked again."""
 
     parts: tuple[Part, ...]
+    snapshot_at: AwareDatetime
+    mapping: ChosenMapping
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+
+class ExportWarning(Frozen):
+    """Something that whoever hands the report in should know of it."""
+
+    code: str
+    message: str
+
+
+class NotCountable(Frozen):
+    """Why activities do not count, and how many of them."""
+
+    code: str
+    reason: str
+    count: int
+
+
+class Total(Frozen):
+    """A line of the report's summary: what is counted, and the figures under the measures' headers."""
+
+    label: str | None
+    figures: tuple[int, ...]
+
+
+class MappedRows(Frozen):
+    """The organisation's columns, and what became of each row: in the report, listed apart, or rejected."""
+
+    parts: tuple[Part, ...]
+    apart: tuple[Part, ...] = ()
     counts: ExportCounts
+    not_countable: tuple[NotCountable, ...] = ()
+    totals: tuple[Total, ...] = ()
+    warnings: tuple[ExportWarning, ...] = ()
     mapping: MappingVersion
     partial_failures: tuple[PartialFailureReport, ...] = ()
     partial_failure_count: int = 0

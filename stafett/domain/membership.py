@@ -32,3 +32,6 @@ class Caller(Frozen):
 
     def may_download_from(self, org_id: str) -> bool:
         return self.may_start_in(org_id)
+
+    def may_configure(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.role is Role.ADMIN

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
+from stafett.file_generator.spelling import with_iso_durations
+
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NOTHING = "\\N"
 
@@ -29,6 +31,7 @@ class ContentHash:
         return self._hash.hexdigest()
 
     def _take(self, frame: pl.DataFrame) -> None:
+        frame = with_iso_durations(frame)
         cells = (pl.col(name).cast(pl.String).str.replace_many(_ESCAPES).fill_null(_NOTHING) for name in frame.columns)
         if frame.height:
             lines: str = frame.select(pl.concat_str(*cells, separator="\t").str.join("\n")).item()

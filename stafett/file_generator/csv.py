@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from stafett.domain.export import CsvProfile
+from stafett.file_generator.spelling import with_clock_durations, with_iso_durations
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}".encode()
+_TO_THE_MINUTE = "%H:%M"
 _STARTS_A_FORMULA = r"^[=+\-@\t\r\x00]"
 
 
@@ -17,12 +19,23 @@ def csv_chunks(frames: Iterable[pl.DataFrame], profile: CsvProfile) -> Iterator[
             case "excel":
                 yield (_BYTE_ORDER_MARK if number == 0 else b"") + _for_excel(frame, header=number == 0)
             case "machine":
-                yield frame.write_csv(include_header=number == 0, line_terminator="\n").encode()
+                yield _for_programs(frame, header=number == 0)
 
 
 def _for_excel(frame: pl.DataFrame, *, header: bool) -> bytes:
     """Text that Excel would take for a formula gets an apostrophe before it; numbers are numbers and stay so."""
     safe = frame.with_columns(pl.col(pl.String).str.replace(_STARTS_A_FORMULA, "'${0}"))
-    return safe.write_csv(
-        include_header=header, separator=";", line_terminator="\r\n", date_format="%d.%m.%Y", decimal_comma=True
-    ).encode()
+    written = with_clock_durations(safe).write_csv(
+        include_header=header,
+        separator=";",
+        line_terminator="\r\n",
+        date_format="%d.%m.%Y",
+        time_format=_TO_THE_MINUTE,
+        decimal_comma=True,
+    )
+    return written.encode()
+
+
+def _for_programs(frame: pl.DataFrame, *, header: bool) -> bytes:
+    spelled = with_iso_durations(frame)
+    return spelled.write_csv(include_header=header, line_terminator="\n", time_format=_TO_THE_MINUTE).encode()

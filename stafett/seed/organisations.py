@@ -1,10 +1,12 @@
 """The three organisations of the development stack, and the people who have an account there."""
 
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from psycopg import Connection
+from psycopg.types.json import Json
 
+from stafett.column_mapper.organisations import documents_of
 from stafett.domain.membership import Role
 
 ORGANISATIONS = {
@@ -50,6 +52,24 @@ def seed_organisations(connection: Connection) -> None:
         )
         cursor.executemany(
             "INSERT INTO memberships (user_id, org_id, role) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", memberships
+        )
+    for org_id in ORGANISATIONS:
+        seed_mappings(connection, org_id, org_id)
+
+
+def seed_mappings(connection: Connection, org_id: str, like: str) -> None:
+    """Give an organisation that has no column mapping yet the documents that we bring along for one."""
+    if connection.execute("SELECT FROM column_mappings WHERE org_id = %s LIMIT 1", [org_id]).fetchone() is not None:
+        return
+    versions = [
+        (org_id, number, uuid4(), document.effective_from, document.sha256, Json(document.as_json()))
+        for number, document in enumerate(documents_of(like), start=1)
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            versions,
         )
 
 

@@ -83,10 +83,18 @@ def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(setting
 
 MAY_READ = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
-    | {"export_partial_failures", "idempotency_keys", "audit_events"},
-    "worker": {"organisations", "memberships", "peer_mentors", "activities", "attachments", "exports"}
+    | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"},
+    "worker": {
+        "organisations",
+        "memberships",
+        "peer_mentors",
+        "activities",
+        "attachments",
+        "exports",
+        "column_mappings",
+    }
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"},
-    "maintenance": {"exports", "export_attempts", "audit_events"},
+    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results"},
 }
 
 

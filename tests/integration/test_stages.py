@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from stafett.column_mapper.stage import ColumnMapping
+from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError, LostInStorageError, ServiceAwayError, StaleAttemptError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportFailing, ExportJob
-from stafett.domain.export_outputs import Part, QueriedRows, ReportFile, StageOutputs
+from stafett.domain.export_outputs import ChosenMapping, Part, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.export_jobs import ExportJobs, job_of
@@ -22,6 +23,7 @@ from stafett.file_storage import FileStorage
 from stafett.testing import Tenant
 
 QUERYING = ExportStatus.QUERYING_ACTIVITIES
+PRESENT = ChosenMapping(version=1, sha256="0" * 64)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def querying(meanwhile: Callable[[], object] = lambda: None) -> Work:
     def work(_job: ExportJob, bench: Workbench) -> QueriedRows:
         parts: tuple[Part, ...] = (bench.put_part(0, b"rows", 3),)
         meanwhile()
-        return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z")
+        return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z", mapping=PRESENT)
 
     return work
 
@@ -186,12 +188,19 @@ def test_what_is_away_is_waited_for_however_often(stages: ExportStages, job: Exp
 
 
 def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
-    stages: ExportStages, record: ExportRecord, storage: FileStorage, job: ExportJob, owner_url: str
+    stages: ExportStages,
+    record: ExportRecord,
+    storage: FileStorage,
+    job: ExportJob,
+    owner_url: str,
+    worker_database: Database,
 ) -> None:
     stages.perform(job, QUERYING, querying())
     storage.remove_below(f"exports/{job.org_id}/")
     with pytest.raises(LostInStorageError) as lost:
-        stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapping(record, storage))
+        stages.perform(
+            job, ExportStatus.MAPPING_COLUMNS, ColumnMapping(record, storage, MappingsInUse(worker_database))
+        )
     assert (lost.value.code, lost.value.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, True)
     with psycopg.connect(owner_url) as connection:
         left = connection.execute("SELECT count(*) FROM export_stage_outputs WHERE export_id = %s", [job.export_id])

@@ -16,6 +16,7 @@ from api.app import create_app
 from stafett import export_audit
 from stafett.database.session import Database
 from stafett.domain.export_job import ExportJob, SweepReport
+from stafett.export_preview import forget_old_previews
 from stafett.export_record import ExportRecord
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
@@ -32,7 +33,10 @@ class Broom:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
         record = ExportRecord(self._database, actor=export_audit.SWEEPER)
-        self._activities = SweepingActivities(client, settings.temporal.task_queue, self._mine, record)
+        self._activities = SweepingActivities(client, settings.temporal.task_queue, self._mine, record, self._forget)
+
+    def _forget(self) -> None:
+        forget_old_previews(self._database)
 
     def _mine(self) -> list[ExportJob]:
         return [job for job in unfinished_exports(self._database) if job.org_id == self._org_id]

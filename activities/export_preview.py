@@ -1,0 +1,15 @@
+from temporalio import activity
+
+from stafett.domain.export_preview import PreviewAsked
+from stafett.export_preview import ExportPreviewing
+
+
+class ExportPreviewActivities:
+    """Looks before anybody leaps."""
+
+    def __init__(self, previewing: ExportPreviewing) -> None:
+        self._previewing = previewing
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def preview_export(self, asked: PreviewAsked) -> None:
+        self._previewing(asked)

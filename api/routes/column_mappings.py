@@ -1,0 +1,69 @@
+"""``/organisations/{org_id}/column-mapping``: what an organisation's reports are made by."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.conditional import edits_seen, is_unchanged
+from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
+from api.schemas import MappingQuery, MappingResource
+from stafett.column_mapper.reading import read_submission
+from stafett.column_mappings import MappingFound
+from stafett.domain.export import OrgId
+from stafett.domain.membership import Caller
+from stafett.domain.reporting_period import OSLO
+
+router = APIRouter(
+    prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=AuthenticatedRoute
+)
+
+
+@router.get("", operation_id="get_column_mapping")
+def get(
+    org_id: OrgId,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    wanted: Annotated[MappingQuery, Query()],
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> MappingResource | None:
+    """The mapping that is in force today, on a day, or of a version."""
+    resource = _answer(_found(given, caller, org_id, wanted), response)
+    if is_unchanged(response.headers["ETag"], if_none_match):
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        return None
+    return resource
+
+
+@router.put("", operation_id="add_column_mapping")
+async def put(
+    org_id: OrgId,
+    _documented: Annotated[dict[str, Any], Body(description="A mapping document, or what GET answers with one in it.")],
+    caller: CallerOf,
+    given: Given,
+    request: Request,
+    response: Response,
+    if_match: Annotated[str | None, Header()] = None,
+) -> MappingResource:
+    """Add a version; those that are there never change."""
+    written = await request.body()
+    document = await run_in_threadpool(read_submission, written)
+    added = await run_in_threadpool(given.mappings.add, caller, org_id, document, edits_seen(if_match))
+    if added.found.mapping.version == 1 and added.is_new:
+        response.status_code = HTTPStatus.CREATED
+        response.headers["Location"] = f"{request.scope['path']}?version=1"
+    return _answer(added.found, response)
+
+
+def _found(given: Services, caller: Caller, org_id: str, wanted: MappingQuery) -> MappingFound:
+    if wanted.version is not None:
+        return given.mappings.version(caller, org_id, wanted.version)
+    today = given.clock().astimezone(OSLO).date()
+    return given.mappings.in_force(caller, org_id, wanted.at or today)
+
+
+def _answer(found: MappingFound, response: Response) -> MappingResource:
+    response.headers["ETag"] = f'"{found.versions}-{found.mapping.version}"'
+    return MappingResource.model_validate(found.mapping.model_dump())

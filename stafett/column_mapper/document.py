@@ -1,0 +1,224 @@
+"""The mapping document as people write it: what a report's columns, rules and counting are, and nothing about how."""
+
+import hashlib
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+import rfc8785
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
+
+from stafett.domain.export import Locale
+from stafett.domain.frozen import Frozen
+
+MOST_CHARACTERS = 1000
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}\z")]
+Expression = Annotated[
+    JsonValue, Field(description="A literal, or an object with one operation: see the table of operations.")
+]
+Severity = Literal["reject", "warning"]
+
+
+class Localized(Frozen):
+    """The same words in every language a report can be in."""
+
+    nb: Text
+    nn: Text
+    en: Text
+
+    def in_(self, locale: Locale) -> str:
+        words: str = getattr(self, locale)
+        return words
+
+
+class Option(Frozen):
+    """One value of a taxonomy."""
+
+    code: Text
+    label: Localized
+
+
+Taxonomy = Annotated[tuple[Option, ...], Field(min_length=1, max_length=1000)]
+
+
+class _Column(Frozen):
+    id: Name
+    header: Localized
+    value: Expression
+    required: Expression = Field(False, description="Whether a value must be there: true, or a condition.")
+    if_missing: Severity = Field("reject", description="What becomes of a row whose required value is missing.")
+    width: float | None = Field(None, ge=1, le=255, description="In characters, for Excel.")
+    number_format: Text | None = Field(None, description="As Excel writes it, such as #,##0.00.")
+
+
+class TextColumn(_Column):
+    type: Literal["text"]
+
+
+class IntegerColumn(_Column):
+    type: Literal["integer"]
+
+
+class DecimalColumn(_Column):
+    type: Literal["decimal"]
+    decimals: int = Field(2, ge=0, le=6)
+
+
+class DateColumn(_Column):
+    type: Literal["date"]
+
+
+class TimeColumn(_Column):
+    """Written to the minute."""
+
+    type: Literal["time"]
+
+
+class DurationColumn(_Column):
+    """Its value is a number of minutes."""
+
+    type: Literal["duration"]
+
+
+class YesNo(Frozen):
+    yes: Localized = Localized(nb="Ja", nn="Ja", en="Yes")
+    no: Localized = Localized(nb="Nei", nn="Nei", en="No")
+
+
+class YesNoColumn(_Column):
+    type: Literal["yes_no"]
+    labels: YesNo = YesNo()
+
+
+class ChoiceColumn(_Column):
+    """Its value is a code of a taxonomy, written as its label."""
+
+    type: Literal["choice"]
+    options: Name
+    unknown: Literal["fail", "keep", "fallback"] = "fail"
+    fallback: Text | None = None
+
+
+Column = Annotated[
+    TextColumn | IntegerColumn | DecimalColumn | DateColumn | TimeColumn | DurationColumn | YesNoColumn | ChoiceColumn,
+    Field(discriminator="type"),
+]
+
+
+class Rule(Frozen):
+    """A row is faulty when ``when`` is true."""
+
+    code: Name
+    when: Expression
+    severity: Severity
+    message: Localized
+    column: Name | None = None
+
+
+class Reason(Frozen):
+    """A row does not count when ``when`` is true; the first reason that applies is the one given."""
+
+    code: Name
+    when: Expression
+    label: Localized
+
+
+class Counting(Frozen):
+    """Which rows count, and where those stand that do not."""
+
+    rows_that_do_not_count: Literal["in_report", "apart"] = "in_report"
+    reasons: Annotated[tuple[Reason, ...], Field(max_length=100)]
+
+
+class RowMeasure(Frozen):
+    """How many rows of a group there are."""
+
+    header: Localized
+    count: Literal["rows", "countable", "not_countable"]
+
+
+class SumMeasure(Frozen):
+    """What an integer column's values of a group add up to."""
+
+    header: Localized
+    sum: Name
+
+
+class Summary(Frozen):
+    """Totals by the values of one column, with a chart of the first measure."""
+
+    title: Localized
+    by: Name
+    measures: Annotated[tuple[RowMeasure | SumMeasure, ...], Field(min_length=1, max_length=20)]
+    chart: Localized | None = Field(None, description="The chart's title; without it there is no chart.")
+
+
+def _sheet_name(name: Localized) -> Localized:
+    for written in name.model_dump().values():
+        if len(written) > 31 or set(written) & set("[]:*?/\\") or written.strip("'") != written:  # noqa: PLR2004 - Excel's own limit
+            raise ValueError("a sheet's name has at most 31 characters, none of []:*?/\\, no ' at its ends")
+    return name
+
+
+SheetName = Annotated[Localized, AfterValidator(_sheet_name)]
+
+
+class Layout(Frozen):
+    """Where things stand in a workbook."""
+
+    sheet: SheetName = Localized(nb="Rapport", nn="Rapport", en="Report")
+    title_rows: Annotated[tuple[Localized, ...], Field(max_length=20)] = ()
+    start_cell: Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z")] = Field(
+        "A1", description="Where the header's first cell stands."
+    )
+    frozen_header: bool = True
+    summary_sheet: SheetName = Localized(nb="Oppsummering", nn="Oppsummering", en="Summary")
+    apart_sheet: SheetName = Localized(nb="Teller ikke", nn="Tel ikkje", en="Does not count")
+    partial_failures_sheet: SheetName = Localized(nb="Avvik", nn="Avvik", en="Deviations")
+    metadata_sheet: SheetName = Localized(nb="Om rapporten", nn="Om rapporten", en="About the report")
+
+    @property
+    def header_row(self) -> int:
+        return int(self.start_cell.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+
+    @model_validator(mode="after")
+    def _titles_stand_above(self) -> Self:
+        if self.header_row <= len(self.title_rows):
+            raise ValueError('"start_cell" leaves no room for the title rows above the header')
+        sheets = (self.sheet, self.summary_sheet, self.apart_sheet, self.partial_failures_sheet, self.metadata_sheet)
+        for locale in Localized.model_fields:
+            if len({getattr(sheet, locale).casefold() for sheet in sheets}) < len(sheets):
+                raise ValueError(f"two sheets have the same name ({locale})")
+        return self
+
+
+class MappingDocument(Frozen):
+    """Everything about an organisation's report, from a day on."""
+
+    format: Literal[1] = Field(description="The version of this language.")
+    title: Text
+    effective_from: date
+    lookups: Annotated[
+        dict[
+            Name,
+            Annotated[dict[Text, Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]], Field(min_length=1)],
+        ],
+        Field(max_length=100, default_factory=dict),
+    ]
+    taxonomies: Annotated[dict[Name, Taxonomy], Field(max_length=100, default_factory=dict)]
+    values: Annotated[dict[Name, Expression], Field(max_length=200, default_factory=dict)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=200)]
+    rules: Annotated[tuple[Rule, ...], Field(max_length=200)] = ()
+    counting: Counting
+    summary: Summary | None = None
+    layout: Layout = Layout()
+
+    @property
+    def sha256(self) -> str:
+        """Of the canonical form (RFC 8785): the same for every spelling of the same document."""
+        return hashlib.sha256(rfc8785.dumps(self.as_json())).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The document as it was written, without what was left to its default."""
+        return self.model_dump(mode="json", exclude_unset=True)

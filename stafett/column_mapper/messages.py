@@ -1,0 +1,45 @@
+"""What readers of a report are told, in its language."""
+
+from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
+
+from stafett.domain.export import Locale
+
+Words = Mapping[Locale, str]
+
+REQUIRED: Words = MappingProxyType(
+    {"nb": "«{header}» mangler.", "nn": "«{header}» manglar.", "en": "“{header}” is missing."}
+)
+UNKNOWN_CHOICE: Words = MappingProxyType(
+    {
+        "nb": "«{header}» har en verdi som ikke finnes i listen.",
+        "nn": "«{header}» har ein verdi som ikkje finst i lista.",
+        "en": "“{header}” has a value that is not in the list.",
+    }
+)
+CHOICE_REPLACED: Words = MappingProxyType(
+    {
+        "nb": "«{header}» hadde en verdi som ikke finnes i listen, og er skrevet som «{label}».",
+        "nn": "«{header}» hadde ein verdi som ikkje finst i lista, og er skriven som «{label}».",
+        "en": "“{header}” had a value that is not in the list, and is written as “{label}”.",
+    }
+)
+MAPPING_CHANGED: Words = MappingProxyType(
+    {
+        "nb": "Reglene ble endret {day}, i perioden; de som gjelder ved slutten av den, er brukt for hele perioden.",
+        "nn": "Reglane vart endra {day}, i perioden; dei som gjeld ved slutten av han, er brukte for heile perioden.",
+        "en": "The rules changed on {day}, within the period; those at the period's end are used for all of it.",
+    }
+)
+LISTED_APART: Words = MappingProxyType(
+    {
+        "nb": "{rows} aktiviteter teller ikke og står ikke i CSV-filen; et regneark viser dem på et eget ark.",
+        "nn": "{rows} aktivitetar tel ikkje og står ikkje i CSV-fila; eit rekneark viser dei på eit eige ark.",
+        "en": "{rows} activities do not count and are not in the CSV file; a workbook shows them on their own sheet.",
+    }
+)
+
+
+def day_in(locale: Locale, day: date) -> str:
+    return day.isoformat() if locale == "en" else f"{day:%d.%m.%Y}"

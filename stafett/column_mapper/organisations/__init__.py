@@ -1,0 +1,15 @@
+"""The documents we bring along: three organisations', and a plain one to begin with."""
+
+from importlib.resources import files
+
+from stafett.column_mapper.document import MappingDocument
+from stafett.column_mapper.reading import read_mapping
+
+STANDARD = "standard"
+
+
+def documents_of(organisation: str) -> list[MappingDocument]:
+    """Every version of an organisation's document, oldest first."""
+    folder = files(__name__) / organisation
+    versions = sorted(folder.iterdir(), key=lambda file: file.name)
+    return [read_mapping(file.read_bytes()) for file in versions]

@@ -1,0 +1,25 @@
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.export_preview import ExportPreviewActivities
+    from stafett.domain.export_preview import PreviewAsked
+    from stafett.temporal import PREVIEW_EXPORT
+
+
+@workflow.defn(name=PREVIEW_EXPORT)
+class PreviewExport:
+    """Somebody waits for it, so it takes less than a minute or is given up."""
+
+    @workflow.run
+    async def run(self, asked: PreviewAsked) -> None:
+        await workflow.execute_activity_method(
+            ExportPreviewActivities.preview_export,
+            asked,
+            schedule_to_close_timeout=timedelta(seconds=50),
+            heartbeat_timeout=timedelta(seconds=5),
+            retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
+            summary="what the export would be",
+        )
