@@ -24,7 +24,7 @@ from activities.interceptors import EveryActivity, stop_when_cancelled
 from activities.sweeping import SweepingActivities
 from stafett import export_audit
 from stafett.activity_query import ActivityQuery
-from stafett.column_mapper.stage import ColumnMapping
+from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
@@ -92,7 +92,7 @@ def _activities(
     )
     return [
         ActivityQueryActivities(stages, ActivityQuery(database, mappings)).query_activities,
-        ColumnMappingActivities(stages, ColumnMapping(record, storage, mappings)).map_columns,
+        ColumnMappingActivities(stages, ColumnMapper(record, storage, mappings)).map_columns,
         FileGenerationActivities(stages, FileGeneration(record, storage)).generate_file,
         FileStorageActivities(stages, FileRegistration(record, storage)).store_file,
         ExportPreviewActivities(ExportPreviewing(database, mappings, go_on=stop_when_cancelled)).preview_export,

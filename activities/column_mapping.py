@@ -1,6 +1,6 @@
 from temporalio import activity
 
-from stafett.column_mapper.stage import ColumnMapping
+from stafett.column_mapping import ColumnMapper
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.export_stages import ExportStages
@@ -9,7 +9,7 @@ from stafett.export_stages import ExportStages
 class ColumnMappingActivities:
     """The requirements' ``bufdir-column-mapper``."""
 
-    def __init__(self, stages: ExportStages, mapping: ColumnMapping) -> None:
+    def __init__(self, stages: ExportStages, mapping: ColumnMapper) -> None:
         self._stages = stages
         self._mapping = mapping
 

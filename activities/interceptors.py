@@ -83,7 +83,7 @@ def _translate(error: Exception) -> NoReturn:
         case StaleAttemptError():
             raise ApplicationError(str(error), type=STALE_ATTEMPT, non_retryable=True) from None
         case ServiceAwayError():
-            raise ApplicationError(str(error), type=kind) from None
+            raise ApplicationError(str(error), error.service, type=kind) from None
         case StafettError():
             raise ApplicationError(str(error), type=kind, non_retryable=True) from None
         case _:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import Priority
 from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError
 
 from stafett.domain.errors import ExportError, PermissionDeniedError, ServiceAwayError
@@ -15,7 +16,7 @@ from stafett.temporal import PREVIEW_EXPORT
 _WITHIN = timedelta(seconds=55)
 
 
-async def await_preview(client: Client, task_queue: str, asked: PreviewAsked) -> None:
+async def await_preview(client: Client, task_queue: str, asked: PreviewAsked, *, within: timedelta = _WITHIN) -> None:
     """Return when the preview lies ready in PostgreSQL."""
     try:
         await client.execute_workflow(
@@ -23,7 +24,7 @@ async def await_preview(client: Client, task_queue: str, asked: PreviewAsked) ->
             asked,
             id=asked.workflow_id,
             task_queue=task_queue,
-            execution_timeout=_WITHIN,
+            execution_timeout=within,
             static_summary=f"Preview of an export for {asked.request.org_id}",
             priority=Priority(priority_key=1, fairness_key=asked.request.org_id),
         )
@@ -39,5 +40,9 @@ def _as_told(error: WorkflowFailureError) -> Exception:
             return PermissionDeniedError(message)
         case ActivityError(cause=ApplicationError(type=code, message=message)) if code in set(ExportErrorCode):
             return ExportError(ExportErrorCode(code), message)
-        case _:  # nobody took it up in time, or what it needs is away
+        case ActivityError(cause=ApplicationError(type=ServiceAwayError.__name__, details=(str(service),))):
+            return ServiceAwayError(service)
+        case TimedOutError() | ActivityError(cause=TimedOutError()):
             return ServiceAwayError("The worker")
+        case _:
+            return error

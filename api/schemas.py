@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.paging import LONGEST_TOKEN
 from stafett.database.tables import Export
+from stafett.domain.days import Day
 from stafett.domain.export import (
     CsvProfile,
     ExportCounts,
@@ -162,7 +163,7 @@ class ExportPage(_Resource):
 class MappingQuery(Frozen):
     """Which version of a mapping is wanted; today's, unless something is said."""
 
-    at: date | None = Field(None, description="The one in force on this day.")
+    at: Day | None = Field(None, description="The one in force on this day.")
     version: int | None = Field(None, ge=1, le=2**31 - 1)
 
     @model_validator(mode="after")

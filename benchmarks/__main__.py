@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import csv_rendering, query, sandbox
+from benchmarks import csv_rendering, mapping, query, sandbox
 from stafett.cli.development import prepare_stores
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
@@ -17,22 +17,27 @@ from stafett.devstack.stack import servers
 RESULTS = Path(__file__).parent / "results"
 
 
-async def main(rows: int) -> None:
+async def main(rows: int, mapped: int) -> None:
     logging.basicConfig(level=logging.WARNING)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    tables = [f"# Benchmarks\n\nOn {machine}.\n", sandbox.run(), csv_rendering.run(rows)]
+    heading = f"# Benchmarks\n\nOn {machine}.\n"
+    mapping_tables = mapping.run(mapped)
+    tables = [heading, sandbox.run(), csv_rendering.run(rows)]
     with tempfile.TemporaryDirectory() as folder:
         async with servers(StackOptions(data_dir=Path(folder) / "data")) as running:
             prepare_stores(running.addresses)
             tables.append(query.run(running.addresses, rows))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "foundation.md").write_text("\n".join(tables), encoding="utf-8")
-    print("\n".join(tables))
+    (RESULTS / "mapping.md").write_text(f"{heading}\n{mapping_tables}", encoding="utf-8")
+    print("\n".join([*tables, mapping_tables]))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
-    asyncio.run(main(parser.parse_args().rows))
+    parser.add_argument("--mapped", type=int, default=1_000_000)
+    wanted = parser.parse_args()
+    asyncio.run(main(wanted.rows, wanted.mapped))
     sys.stdout.flush()
     os._exit(0)

@@ -5,14 +5,14 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
 from stafett.column_mapper import InvalidMappingError, MappingDocument, MappingProgram, compile_mapping, read_document
 from stafett.database.session import Database
-from stafett.database.tables import ColumnMapping
+from stafett.database.tables import ColumnMappingVersion
 from stafett.domain.errors import (
     ExportError,
     NotFoundError,
@@ -30,7 +30,7 @@ from stafett.export_audit import AuditEntry
 class MappingFound(NamedTuple):
     """A version, and how many there are: the number that an edit has to have seen."""
 
-    mapping: ColumnMapping
+    mapping: ColumnMappingVersion
     versions: int
 
 
@@ -53,45 +53,44 @@ class ColumnMappings:
 
     def version(self, caller: Caller, org_id: str, version: int) -> MappingFound:
         with self._database.transaction(_readable_by(caller, org_id), user_id=caller.user_id) as session:
-            return _found(session, session.get(ColumnMapping, (org_id, version)), org_id)
+            return _found(session, session.get(ColumnMappingVersion, (org_id, version)), org_id)
+
+    def require_administrator(self, caller: Caller, org_id: str) -> None:
+        """Asked before anything of an edit is looked at."""
+        if not caller.may_configure(_readable_by(caller, org_id)):
+            raise PermissionDeniedError("Only an administrator changes the column mapping.")
 
     def add(self, caller: Caller, org_id: str, document: MappingDocument, seen: Container[int] | None) -> AddedMapping:
-        """Add a version on top of those the caller has seen."""
-        _readable_by(caller, org_id)
-        if not caller.may_configure(org_id):
-            raise PermissionDeniedError("Only an administrator changes the column mapping.")
-        try:
-            with self._database.transaction(org_id, user_id=caller.user_id) as session:
-                return self._added(session, caller, document, seen)
-        except IntegrityError:  # of two at once, one was first
-            raise _changed_meanwhile() from None
+        """Add a version on top of those the caller has seen; the newest one again is that one."""
+        self.require_administrator(caller, org_id)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            versions = _versions(session, org_id)
+            newest = session.get(ColumnMappingVersion, (org_id, versions))
+            if newest is not None and newest.sha256 == document.sha256:
+                return AddedMapping(MappingFound(newest, versions), is_new=False)
+            _require_seen(versions, seen)
+            added = _inserted(session, org_id, versions + 1, document, caller.user_id)
+            export_audit.append(session, _event(added, caller))
+            return AddedMapping(MappingFound(added, added.version), is_new=True)
 
-    def _added(
-        self, session: Session, caller: Caller, document: MappingDocument, seen: Container[int] | None
-    ) -> AddedMapping:
-        org_id = caller.org_id or ""
-        versions = _versions(session, org_id)
-        if versions and seen is None:
-            raise PreconditionRequiredError("Say with If-Match which state of the mapping this edit is based on.")
-        if seen is not None and versions not in seen:
-            raise _changed_meanwhile()
-        newest = session.get(ColumnMapping, (org_id, versions))
-        if newest is not None and newest.sha256 == document.sha256:
-            return AddedMapping(MappingFound(newest, versions), is_new=False)
-        added = insert_version(session, org_id, versions + 1, document, caller.user_id)
-        detail: export_audit.Detail = {"version": added.version, "sha256": added.sha256}
-        export_audit.append(
-            session,
-            AuditEntry(
-                org_id=org_id,
-                actor=export_audit.user(caller.user_id),
-                event="column_mapping_added",
-                subject_kind="column_mapping",
-                subject_id=added.id,
-                detail=detail | {"effective_from": added.effective_from.isoformat()},
-            ),
-        )
-        return AddedMapping(MappingFound(added, added.version), is_new=True)
+
+def _require_seen(versions: int, seen: Container[int] | None) -> None:
+    if versions and seen is None:
+        raise PreconditionRequiredError("Say with If-Match which state of the mapping this edit is based on.")
+    if seen is not None and versions not in seen:
+        raise _changed_meanwhile()
+
+
+def _event(added: ColumnMappingVersion, caller: Caller) -> AuditEntry:
+    effective_from = added.effective_from.isoformat()
+    return AuditEntry(
+        org_id=added.org_id,
+        actor=export_audit.user(caller.user_id),
+        event="column_mapping_added",
+        subject_kind="column_mapping",
+        subject_id=added.id,
+        detail={"version": added.version, "sha256": added.sha256, "effective_from": effective_from},
+    )
 
 
 class MappingsInUse:
@@ -110,19 +109,22 @@ class MappingsInUse:
             changes = _changes(session, org_id, first_day, last_day)
             return ChosenMapping(version=mapping.version, sha256=mapping.sha256, changes=tuple(changes))
 
-    def program(self, org_id: str, version: int, locale: Locale) -> tuple[MappingDocument, MappingProgram]:
+    def program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
         with self._database.transaction(org_id) as session:
-            mapping = session.get(ColumnMapping, (org_id, version))
+            mapping = session.get(ColumnMappingVersion, (org_id, version))
         if mapping is None:
             raise _unavailable("The column mapping of this export is not there any more.")
         document = _sound(mapping)
-        return document, compile_mapping(document, locale)
+        try:
+            return compile_mapping(document, locale)
+        except InvalidMappingError as error:
+            raise _unusable() from error
 
 
-def insert_version(
-    session: Session, org_id: str, version: int, document: MappingDocument, created_by: UUID | None
-) -> ColumnMapping:
-    row = insert(ColumnMapping).values(
+def _inserted(
+    session: Session, org_id: str, version: int, document: MappingDocument, created_by: UUID
+) -> ColumnMappingVersion:
+    row = insert(ColumnMappingVersion).values(
         org_id=org_id,
         version=version,
         id=uuid4(),
@@ -131,41 +133,49 @@ def insert_version(
         document=document.as_json(),
         created_by=created_by,
     )
-    return session.scalars(row.returning(ColumnMapping)).one()
+    alone = row.on_conflict_do_nothing(index_elements=["org_id", "version"]).returning(ColumnMappingVersion)
+    added = session.scalars(alone).one_or_none()
+    if added is None:  # of two at once, one was first
+        raise _changed_meanwhile()
+    return added
 
 
-def in_force_on(session: Session, org_id: str, day: date) -> ColumnMapping | None:
+def in_force_on(session: Session, org_id: str, day: date) -> ColumnMappingVersion | None:
     """The newest of the versions with the latest day that has come."""
-    begun = select(ColumnMapping).where(ColumnMapping.org_id == org_id, ColumnMapping.effective_from <= day)
-    latest_first = begun.order_by(col(ColumnMapping.effective_from).desc(), col(ColumnMapping.version).desc())
+    begun = select(ColumnMappingVersion).where(
+        ColumnMappingVersion.org_id == org_id, ColumnMappingVersion.effective_from <= day
+    )
+    latest_first = begun.order_by(
+        col(ColumnMappingVersion.effective_from).desc(), col(ColumnMappingVersion.version).desc()
+    )
     return session.exec(latest_first.limit(1)).first()
 
 
 def _changes(session: Session, org_id: str, first_day: date, last_day: date) -> Sequence[date]:
-    day = col(ColumnMapping.effective_from)
-    within = select(day).where(ColumnMapping.org_id == org_id, day > first_day, day <= last_day)
+    day = col(ColumnMappingVersion.effective_from)
+    within = select(day).where(ColumnMappingVersion.org_id == org_id, day > first_day, day <= last_day)
     return session.exec(within.distinct().order_by(day)).all()
 
 
-def _sound(mapping: ColumnMapping) -> MappingDocument:
+def _sound(mapping: ColumnMappingVersion) -> MappingDocument:
     """The document as it was when it was added, and still one that compiles."""
     try:
         document = read_document(mapping.document)
     except InvalidMappingError as error:
-        raise _unavailable("The column mapping of this organisation cannot be used; it has to be mended.") from error
+        raise _unusable() from error
     if document.sha256 != mapping.sha256:
         raise _unavailable("The column mapping of this organisation is not what it was when it was added.")
     return document
 
 
-def _found(session: Session, mapping: ColumnMapping | None, org_id: str) -> MappingFound:
+def _found(session: Session, mapping: ColumnMappingVersion | None, org_id: str) -> MappingFound:
     if mapping is None:
         raise NotFoundError("There is no such column mapping.")
     return MappingFound(mapping, _versions(session, org_id))
 
 
 def _versions(session: Session, org_id: str) -> int:
-    newest = select(func.max(ColumnMapping.version)).where(ColumnMapping.org_id == org_id)
+    newest = select(func.max(ColumnMappingVersion.version)).where(ColumnMappingVersion.org_id == org_id)
     return session.exec(newest).one() or 0
 
 
@@ -179,6 +189,10 @@ def _readable_by(caller: Caller, org_id: str) -> str:
 
 def _changed_meanwhile() -> PreconditionFailedError:
     return PreconditionFailedError("The mapping has other versions than this edit is based on; read it again.")
+
+
+def _unusable() -> ExportError:
+    return _unavailable("The column mapping of this organisation cannot be used; it has to be mended.")
 
 
 def _unavailable(message: str) -> ExportError:

@@ -5,13 +5,14 @@ from typing import LiteralString
 
 import polars as pl
 import polars.selectors as cs
-from sqlalchemy import delete, func, insert
+from sqlalchemy import delete, func
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from stafett import export_audit
 from stafett.activity_query import ROWS_A_PART, frames_in_report_order
 from stafett.column_mapper.outcome import Outcome
-from stafett.column_mapper.stage import warnings
+from stafett.column_mapping import warnings
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.database.tables import PreviewResult
@@ -43,7 +44,9 @@ class ExportPreviewing:
         preview = self._preview(request)
         with self._database.transaction(request.org_id) as session:
             result = preview.model_dump(mode="json")
-            session.execute(insert(PreviewResult).values(id=asked.preview_id, org_id=request.org_id, result=result))
+            row = insert(PreviewResult).values(id=asked.preview_id, org_id=request.org_id, result=result)
+            if session.scalar(row.on_conflict_do_nothing().returning(col(PreviewResult.id))) is None:
+                return  # an earlier execution of this very preview was not heard
             entry = AuditEntry(
                 org_id=request.org_id,
                 actor=export_audit.user(request.requesting_user_id),
@@ -61,8 +64,8 @@ class ExportPreviewing:
             if member != (True,):
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
             mapping = self._mappings.chosen(org_id, period.first_day, period.last_day)
-            document, program = self._mappings.program(org_id, mapping.version, request.locale)
-            outcome, first_rows = Outcome(document, request.locale, program), list[pl.DataFrame]()
+            program = self._mappings.program(org_id, mapping.version, request.locale)
+            outcome, first_rows = Outcome(program), list[pl.DataFrame]()
             asked = (org_id, period.first_instant, period.last_instant)
             for rows in frames_in_report_order(connection, asked, ROWS_A_PART):
                 part = outcome.add(rows)

@@ -20,7 +20,7 @@ def _steps(place: Sequence[Step], kind: str, value: Any) -> Iterator[Step]:
         if _leads_into(value, step):
             value = value[step]
             yield step
-        elif kind == "missing" and number == len(place):
+        elif kind == "missing" and number == len(place) and isinstance(value, dict):
             yield step
 
 

@@ -1,15 +1,15 @@
 """``/organisations/{org_id}/column-mapping``: what an organisation's reports are made by."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.conditional import edits_seen, is_unchanged
-from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
+from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services, json_of
 from api.schemas import MappingQuery, MappingResource
-from stafett.column_mapper.reading import read_submission
+from stafett.column_mapper.reading import MOST_BYTES, read_submission
 from stafett.column_mappings import MappingFound
 from stafett.domain.export import OrgId
 from stafett.domain.membership import Caller
@@ -18,6 +18,8 @@ from stafett.domain.reporting_period import OSLO
 router = APIRouter(
     prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=AuthenticatedRoute
 )
+
+_SUBMISSION = {"type": "object", "description": "See `stafett mapping schema` and docs/mapping.md."}
 
 
 @router.get("", operation_id="get_column_mapping")
@@ -37,19 +39,23 @@ def get(
     return resource
 
 
-@router.put("", operation_id="add_column_mapping")
+@router.put(
+    "",
+    operation_id="add_column_mapping",
+    responses={HTTPStatus.CREATED: {"model": MappingResource, "description": "The organisation's first version"}},
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}}},
+)
 async def put(
     org_id: OrgId,
-    _documented: Annotated[dict[str, Any], Body(description="A mapping document, or what GET answers with one in it.")],
     caller: CallerOf,
     given: Given,
     request: Request,
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
 ) -> MappingResource:
-    """Add a version; those that are there never change."""
-    written = await request.body()
-    document = await run_in_threadpool(read_submission, written)
+    """Add a version; those that are there never change. The body is a document, or what GET answers with one in it."""
+    given.mappings.require_administrator(caller, org_id)
+    document = await run_in_threadpool(read_submission, await json_of(request, most=MOST_BYTES), org_id)
     added = await run_in_threadpool(given.mappings.add, caller, org_id, document, edits_seen(if_match))
     if added.found.mapping.version == 1 and added.is_new:
         response.status_code = HTTPStatus.CREATED

@@ -15,11 +15,16 @@ from stafett.domain.errors import SettingsError, StafettError
 
 Json = dict[str, Any]
 _BLOCK = 256 * 1024
+_PATIENCE_SECONDS = 30.0
 _AWAY = {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}  # a proxy's too
 
 
 class ApiError(StafettError):
     """The API said no, in its own words."""
+
+    def __init__(self, sentence: str, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class AwayError(ApiError):
@@ -37,14 +42,24 @@ class Api:
         if not token.isascii() or not token.isprintable():
             raise SettingsError("The token has characters that no token has.")
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=30)
+        self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=_PATIENCE_SECONDS)
         self._url = url
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Json:
         return self._ask("GET", path, params=dict(query or {}))
 
-    def post(self, path: str, body: Json, *, key: str | None = None) -> Json:
-        return self._ask("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
+    def post(self, path: str, body: Json, *, key: str | None = None, patience: float = _PATIENCE_SECONDS) -> Json:
+        headers = {"Idempotency-Key": key} if key else {}
+        return self._ask("POST", path, json=body, headers=headers, timeout=patience)
+
+    def put(self, path: str, written: bytes, *, if_match: str | None) -> Json:
+        """Hand in JSON as somebody wrote it."""
+        headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
+        return self._ask("PUT", path, content=written, headers=headers)
+
+    def tag_of(self, path: str, query: Mapping[str, str | int]) -> str:
+        """The entity tag that an edit is based on."""
+        return self._answered("GET", path, params=dict(query)).headers["ETag"]
 
     def download(self, url: str, target: Path, sha256: str, progress: Callable[[int], None]) -> None:
         """To a neighbour first: what bears the name is whole and is the right file, or is not there."""
@@ -70,14 +85,17 @@ class Api:
             unfinished.unlink(missing_ok=True)
 
     def _ask(self, method: str, path: str, **given: Any) -> Json:
+        answer: Json = self._answered(method, path, **given).json()
+        return answer
+
+    def _answered(self, method: str, path: str, **given: Any) -> httpx.Response:
         with _reached(f"the API at {self._url}"):
             response = self._http.request(method, path, **given)
         if response.is_success:
-            answer: Json = response.json()
-            return answer
+            return response
         if response.status_code in _AWAY:
             raise AwayError(_sentence(response), _seconds(response.headers.get("Retry-After", "")))
-        raise ApiError(_sentence(response))
+        raise ApiError(_sentence(response), response.status_code)
 
 
 @contextmanager
@@ -96,10 +114,14 @@ def _seconds(retry_after: str) -> float | None:
 def _sentence(response: httpx.Response) -> str:
     try:
         problem = response.json()
-        fields = "".join(f" {fault['pointer']}: {fault['detail']}." for fault in problem.get("errors", ()))
+        fields = "".join(_field(fault) for fault in problem.get("errors", ()))
         return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
         return f"The API answered {response.status_code} with something that is no problem document."
+
+
+def _field(fault: Json) -> str:
+    return f" {fault['pointer']}: {str(fault['detail']).removesuffix('.')}."
 
 
 def find_job(data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str) -> tuple[Api, Json]:

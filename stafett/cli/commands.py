@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli import data, demo, doctor, export, processes
+from stafett.cli import data, demo, doctor, export, mapping, mapping_in_use, processes
 from stafett.release import VERSION
 
 app = typer.Typer(
@@ -24,6 +24,9 @@ app.command()(data.token)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(export.app, name="export")
+for command in (mapping_in_use.preview, mapping_in_use.show, mapping_in_use.add):
+    mapping.app.command()(command)
+app.add_typer(mapping.app, name="mapping")
 
 
 def _version(asked: bool) -> None:

@@ -159,6 +159,12 @@ def _lines(job: Json) -> list[str]:
     lines = [f"Export {job['id']}", f"  {job['org_id']}, {_period(job)}, {job['export_format']}", f"  {job['status']}"]
     if job["counts"]:
         lines.append("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in job["counts"].items()))
+    lines += [f"  {warning['message']}" for warning in job["warnings"]]
+    lines += [
+        f"  does not count: {one['reason']}: {one['count']}" for one in job["not_countable"] or () if one["count"]
+    ]
+    if job["partial_failure_count"]:
+        lines.append(f"  {job['partial_failure_count']} kinds of deviations in single rows; --json shows them")
     if job["file"]:
         lines.append(f"  {job['file']['name']}, {job['file']['size_bytes']} bytes, SHA-256 {job['file']['sha256']}")
     if job["error"]:

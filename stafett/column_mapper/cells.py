@@ -21,7 +21,7 @@ from stafett.column_mapper.operations.logic import is_empty
 from stafett.column_mapper.operations.numbers import rounded_to
 from stafett.column_mapper.program import Judgement
 from stafett.column_mapper.scope import Scope
-from stafett.column_mapper.values import Kind, Value
+from stafett.column_mapper.values import MOST, Kind, Value
 from stafett.domain.export import Locale
 
 _MINUTE_IN_NANOSECONDS, _MINUTE_IN_MICROSECONDS = 60 * 10**9, 60 * 10**6
@@ -36,7 +36,7 @@ def takes(column: Column) -> Sequence[Kind]:
         case IntegerColumn() | DurationColumn():
             return [Kind.INTEGER]
         case DecimalColumn():
-            return [Kind.DECIMAL]
+            return [Kind.INTEGER, Kind.DECIMAL]
         case DateColumn():
             return [Kind.DATE]
         case TimeColumn():
@@ -54,7 +54,7 @@ def written(column: Column, value: Value, scope: Scope) -> pl.Expr:
         case TextColumn() | IntegerColumn() | DateColumn():
             return plain
         case DecimalColumn(decimals=decimals):
-            return rounded_to(value, decimals).expr.cast(pl.Decimal(38, decimals))
+            return _as_decimal(value, decimals, scope)
         case TimeColumn():
             return (plain.cast(pl.Int64) // _MINUTE_IN_NANOSECONDS * _MINUTE_IN_NANOSECONDS).cast(pl.Time)
         case DurationColumn():
@@ -67,6 +67,19 @@ def written(column: Column, value: Value, scope: Scope) -> pl.Expr:
             return _labelled(column, plain, scope.taxonomies.get(column.options, {}))
         case _:
             assert_never(column)
+
+
+def _as_decimal(value: Value, decimals: int, scope: Scope) -> pl.Expr:
+    """To the digit: a large number goes over in two pieces, for Polars multiplies doubles on the way."""
+    dtype = pl.Decimal(38, decimals)
+    if value.kind is Kind.INTEGER:
+        return value.expr.cast(dtype)
+    rounded = scope.within_bounds(rounded_to(value, decimals))
+    if value.most * 10**decimals <= MOST:
+        return rounded.expr.cast(dtype)
+    plain = scope.settled(rounded).expr
+    whole = plain.cast(pl.Int64)
+    return whole.cast(dtype) + (plain - whole.cast(pl.Float64)).cast(dtype)
 
 
 def _labelled(column: ChoiceColumn, code: pl.Expr, options: Mapping[str, str]) -> pl.Expr:

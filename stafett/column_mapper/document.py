@@ -1,35 +1,26 @@
 """The mapping document as people write it: what a report's columns, rules and counting are, and nothing about how."""
 
 import hashlib
-from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import rfc8785
-from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+)
 
-from stafett.domain.export import Locale
+from stafett.column_mapper.layout import Layout
+from stafett.column_mapper.words import AnyText, Localized, Name, Text
+from stafett.domain.days import Day
 from stafett.domain.frozen import Frozen
 
-MOST_CHARACTERS = 1000
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}\z")]
 Expression = Annotated[
     JsonValue, Field(description="A literal, or an object with one operation: see the table of operations.")
 ]
 Severity = Literal["reject", "warning"]
-
-
-class Localized(Frozen):
-    """The same words in every language a report can be in."""
-
-    nb: Text
-    nn: Text
-    en: Text
-
-    def in_(self, locale: Locale) -> str:
-        words: str = getattr(self, locale)
-        return words
 
 
 class Option(Frozen):
@@ -145,64 +136,34 @@ class SumMeasure(Frozen):
     sum: Name
 
 
+def _measured_by(measure: Any) -> str:
+    return "sum" if (isinstance(measure, dict) and "sum" in measure) or isinstance(measure, SumMeasure) else "count"
+
+
+Measure = Annotated[
+    Annotated[RowMeasure, Tag("count")] | Annotated[SumMeasure, Tag("sum")], Discriminator(_measured_by)
+]
+
+
 class Summary(Frozen):
     """Totals by the values of one column, with a chart of the first measure."""
 
     title: Localized
     by: Name
-    measures: Annotated[tuple[RowMeasure | SumMeasure, ...], Field(min_length=1, max_length=20)]
+    measures: Annotated[tuple[Measure, ...], Field(min_length=1, max_length=20)]
     chart: Localized | None = Field(None, description="The chart's title; without it there is no chart.")
-
-
-def _sheet_name(name: Localized) -> Localized:
-    for written in name.model_dump().values():
-        if len(written) > 31 or set(written) & set("[]:*?/\\") or written.strip("'") != written:  # noqa: PLR2004 - Excel's own limit
-            raise ValueError("a sheet's name has at most 31 characters, none of []:*?/\\, no ' at its ends")
-    return name
-
-
-SheetName = Annotated[Localized, AfterValidator(_sheet_name)]
-
-
-class Layout(Frozen):
-    """Where things stand in a workbook."""
-
-    sheet: SheetName = Localized(nb="Rapport", nn="Rapport", en="Report")
-    title_rows: Annotated[tuple[Localized, ...], Field(max_length=20)] = ()
-    start_cell: Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z")] = Field(
-        "A1", description="Where the header's first cell stands."
-    )
-    frozen_header: bool = True
-    summary_sheet: SheetName = Localized(nb="Oppsummering", nn="Oppsummering", en="Summary")
-    apart_sheet: SheetName = Localized(nb="Teller ikke", nn="Tel ikkje", en="Does not count")
-    partial_failures_sheet: SheetName = Localized(nb="Avvik", nn="Avvik", en="Deviations")
-    metadata_sheet: SheetName = Localized(nb="Om rapporten", nn="Om rapporten", en="About the report")
-
-    @property
-    def header_row(self) -> int:
-        return int(self.start_cell.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-
-    @model_validator(mode="after")
-    def _titles_stand_above(self) -> Self:
-        if self.header_row <= len(self.title_rows):
-            raise ValueError('"start_cell" leaves no room for the title rows above the header')
-        sheets = (self.sheet, self.summary_sheet, self.apart_sheet, self.partial_failures_sheet, self.metadata_sheet)
-        for locale in Localized.model_fields:
-            if len({getattr(sheet, locale).casefold() for sheet in sheets}) < len(sheets):
-                raise ValueError(f"two sheets have the same name ({locale})")
-        return self
 
 
 class MappingDocument(Frozen):
     """Everything about an organisation's report, from a day on."""
 
     format: Literal[1] = Field(description="The version of this language.")
-    title: Text
-    effective_from: date
+    title: Annotated[Text, StringConstraints(max_length=200)]
+    effective_from: Day
     lookups: Annotated[
         dict[
             Name,
-            Annotated[dict[Text, Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]], Field(min_length=1)],
+            Annotated[dict[AnyText, AnyText], Field(min_length=1, max_length=1000)],
         ],
         Field(max_length=100, default_factory=dict),
     ]

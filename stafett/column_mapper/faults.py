@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from stafett.column_mapper.layout import CELL
 from stafett.domain.errors import StafettError
 from stafett.domain.frozen import Frozen
 from stafett.json_pointer import pointer_of_fault
@@ -38,23 +40,89 @@ class Refused(Exception):  # noqa: N818 - a part of an expression is refused, th
         self.below = below
 
 
+def quoted(name: object) -> str:
+    """A name as it can be shown: short, on one line, with nothing in it that a terminal would obey."""
+    shown = "".join(character if character.isprintable() else "�" for character in str(name)[:60])
+    return f"“{shown}…”" if len(str(name)) > len(shown) else f"“{shown}”"
+
+
 def faults_of(error: ValidationError, document: Any) -> list[MappingFault]:
-    """Pydantic's findings in our shape; they quote no value."""
+    """Pydantic's findings in our words; they quote no value."""
     return [
         MappingFault(
-            pointer=pointer_of_fault(found["loc"], found["type"], document),
+            pointer=pointer_of_fault(place_of(found), found["type"], document),
             code=found["type"],
-            detail=_sentence(found["type"], found["loc"], found["msg"]),
+            detail=_sentence(found),
         )
-        for found in error.errors(include_url=False, include_input=False)
+        for found in findings(error)
     ]
 
 
-def _sentence(kind: str, place: tuple[str | int, ...], message: str) -> str:
-    match kind:
-        case "extra_forbidden":
-            return f"“{place[-1]}” is not known here."
-        case "missing":
-            return f"“{place[-1]}” is missing."
-        case _:
-            return message.removeprefix("Value error, ") + ("" if message.endswith(".") else ".")
+def place_of(found: ErrorDetails) -> tuple[str | int, ...]:
+    """Where it stands in the document: the alternatives of unions, which Pydantic names as it goes, are no steps."""
+    match found["loc"]:
+        case ("columns", int(number), str(), *further):
+            return ("columns", number, *further)
+        case ("summary", "measures", int(number), str(), *further):
+            return ("summary", "measures", number, *further)
+        case place:
+            return place
+
+
+def findings(error: ValidationError) -> list[ErrorDetails]:
+    """What Pydantic found, without what only follows from something else that it found."""
+    every = error.errors(include_url=False, include_input=False)
+    return [found for found in every if not _only_follows(found, every)]
+
+
+def _only_follows(found: ErrorDetails, every: list[ErrorDetails]) -> bool:
+    """A list is called too short because what stands in it is faulty, and that is told already."""
+    place = found["loc"]
+    return found["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in every
+    )
+
+
+def _sentence(found: ErrorDetails) -> str:
+    known, facts = found.get("ctx", {}), _Facts(name=quoted(found["loc"][-1] if found["loc"] else ""))
+    words = "Expected a cell such as A4." if known.get("pattern") == CELL else _WORDS.get(found["type"])
+    if words is None:
+        return found["msg"].removeprefix("Value error, ").removesuffix(".") + "."
+    return words.format_map(facts | {name: str(value) for name, value in known.items()})
+
+
+class _Facts(dict[str, object]):
+    """What a sentence may name; what is not known of a fault is left out of it."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+_WORDS = {
+    "extra_forbidden": "{name} is not known here.",
+    "missing": "{name} is missing.",
+    "literal_error": "Expected {expected}.",
+    "union_tag_not_found": "“type” is missing.",
+    "union_tag_invalid": "Expected one of {expected_tags} as the type.",
+    "string_type": "Expected a text.",
+    "int_type": "Expected a whole number.",
+    "int_from_float": "Expected a whole number.",
+    "float_type": "Expected a number.",
+    "bool_type": "Expected true or false.",
+    "dict_type": "Expected an object.",
+    "model_type": "Expected an object.",
+    "model_attributes_type": "Expected an object.",
+    "tuple_type": "Expected a list.",
+    "list_type": "Expected a list.",
+    "date_type": "Expected a date such as 2026-01-31.",
+    "date_parsing": "Expected a date such as 2026-01-31.",
+    "date_from_datetime_parsing": "Expected a date such as 2026-01-31.",
+    "date_from_datetime_inexact": "Expected a date such as 2026-01-31.",
+    "string_pattern_mismatch": "Expected at most 63 small letters a to z, digits and _, with a letter first.",
+    "string_too_short": "Expected at least {min_length} character.",
+    "string_too_long": "Expected at most {max_length} characters.",
+    "too_short": "Expected at least {min_length} of them.",
+    "too_long": "Expected at most {max_length} of them.",
+    "greater_than_equal": "Expected at least {ge}.",
+    "less_than_equal": "Expected at most {le}.",
+}

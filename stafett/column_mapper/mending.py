@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from stafett.column_mapper.document import MappingDocument
+from stafett.column_mapper.faults import findings, place_of
 
 _ROUNDS = 6
+_OF_A_NAME = "[key]"  # how Pydantic says that a name is wrong and not what it stands for
 _WORDS = {"nb": "-", "nn": "-", "en": "-"}
 _SOUND: dict[str, Any] = {
     "format": 1,
@@ -17,6 +19,9 @@ _SOUND: dict[str, Any] = {
     "counting": {"reasons": []},
     "reasons": [],
     "severity": "warning",
+    "count": "rows",
+    "options": "malformed",
+    "columns": [{"id": "malformed", "header": _WORDS, "type": "text", "value": None}],
     "message": _WORDS,
     "label": _WORDS,
     "when": False,
@@ -34,23 +39,25 @@ def mended(given: Any) -> MappingDocument | None:
         try:
             return MappingDocument.model_validate_json(json.dumps(given), strict=True)
         except ValidationError as error:
-            for found in error.errors(include_url=False, include_input=False):
-                _mend(given, found["loc"], found["type"])
+            for found in findings(error):
+                _mend(given, place_of(found), found["type"])
     return None
 
 
 def _mend(given: Any, place: tuple[str | int, ...], kind: str) -> None:
-    """Take out what is wrong, or put in what is missing."""
+    """Take out what is wrong, or put in what is missing; a summary has no expressions, so it goes whole."""
+    if place[:1] == ("summary",):
+        given.pop("summary", None)
+        return
+    place = tuple(step for step in place if step != _OF_A_NAME)
     holder, last = _followed(given, place)
     match holder, last:
+        case list(), int() if kind.startswith("union_tag") and isinstance(holder[last], dict):
+            holder[last] |= {"type": "text"}
         case dict(), str() if kind == "missing":
             holder[last] = _stand_in(last, place)
-            if last == "type":
-                holder["value"] = None
         case dict(), str():
             holder.pop(last, None)
-            if last == "type":
-                holder["value"] = None
         case list(), int() if last < len(holder):
             holder[last] = {}
 
@@ -60,8 +67,6 @@ def _stand_in(name: str, place: tuple[str | int, ...]) -> Any:
     match name:
         case "id" | "code":
             return f"malformed_{number}"
-        case "type":
-            return "text"
         case "header":
             return dict.fromkeys(_WORDS, f"malformed {number}")
         case _:

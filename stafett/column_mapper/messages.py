@@ -32,6 +32,7 @@ MAPPING_CHANGED: Words = MappingProxyType(
         "en": "The rules changed on {day}, within the period; those at the period's end are used for all of it.",
     }
 )
+BECAUSE: Words = MappingProxyType({"nb": "Teller ikke fordi", "nn": "Tel ikkje fordi", "en": "Does not count because"})
 LISTED_APART: Words = MappingProxyType(
     {
         "nb": "{rows} aktiviteter teller ikke og står ikke i CSV-filen; et regneark viser dem på et eget ark.",

@@ -1,14 +1,13 @@
 """What became of the rows, part after part, in memory that does not grow with them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import polars as pl
 
-from stafett.column_mapper.document import ChoiceColumn, MappingDocument, YesNoColumn
 from stafett.column_mapper.program import Fault, MappedPart, MappingProgram
-from stafett.domain.export import MOST_AFFECTED_ROWS, ExportCounts, Locale, PartialFailureReport
+from stafett.domain.export import MOST_AFFECTED_ROWS, ExportCounts, PartialFailureReport
 from stafett.domain.export_outputs import NotCountable, Total
 
 _SERVICE = "bufdir-column-mapper"
@@ -30,26 +29,22 @@ class _Tally:
         self.ids += ids.gather(named).to_list()
 
     def report(self) -> PartialFailureReport:
-        return PartialFailureReport.model_validate(
-            {
-                "affected_row_indices": self.indices,
-                "affected_activity_ids": self.ids,
-                "affected_count": self.count,
-                "failure_reason": self.fault.message,
-                "code": self.fault.code,
-                "column": self.fault.column,
-                "sub_service_name": _SERVICE,
-                "is_fatal": self.fault.rejects,
-            }
+        return PartialFailureReport(
+            affected_row_indices=tuple(self.indices),
+            affected_activity_ids=tuple(UUID(activity_id) for activity_id in self.ids),
+            affected_count=self.count,
+            failure_reason=self.fault.message,
+            code=self.fault.code,
+            column=self.fault.column,
+            sub_service_name=_SERVICE,
+            is_fatal=self.fault.rejects,
         )
 
 
 class Outcome:
     """Add the parts in report order, then ask."""
 
-    def __init__(self, document: MappingDocument, locale: Locale, program: MappingProgram) -> None:
-        self._document = document
-        self._locale: Locale = locale
+    def __init__(self, program: MappingProgram) -> None:
         self._program = program
         self._tallies: dict[int, _Tally] = {}
         self._reasons: dict[str, int] = defaultdict(int)
@@ -99,25 +94,14 @@ class Outcome:
         return tuple(
             NotCountable(code=reason.code, reason=reason.label, count=self._reasons[reason.code])
             for reason in self._program.reasons
-            if self._reasons[reason.code]
         )
 
     @property
     def totals(self) -> tuple[Total, ...]:
         """A line for every value that the column can have, in its order."""
-        if self._document.summary is None:
+        summary = self._program.summary
+        if summary is None:
             return ()
-        none = [0] * len(self._document.summary.measures)
-        labels: list[str | None] = [*self._labels(), *([None] if None in self._totals else [])]
+        none = [0] * len(summary.measures)
+        labels: list[str | None] = [*summary.labels, *([None] if None in self._totals else [])]
         return tuple(Total(label=label, figures=tuple(self._totals.get(label, none))) for label in labels)
-
-    def _labels(self) -> Sequence[str]:
-        by = self._document.columns[self._program.summary.by] if self._program.summary else None
-        match by:
-            case ChoiceColumn():
-                options = self._document.taxonomies[by.options]
-                return [option.label.in_(self._locale) for option in options]
-            case YesNoColumn():
-                return [by.labels.yes.in_(self._locale), by.labels.no.in_(self._locale)]
-            case _:
-                return []

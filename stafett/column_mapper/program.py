@@ -5,10 +5,18 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from stafett.column_mapper.scope import COUNTS
+from stafett.column_mapper.scope import COUNTS, REASON
 
 REASON_NUMBER = "reason number"
 Totals = Mapping[str | None, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Columns that are computed together, and those that nothing after them needs."""
+
+    columns: tuple[pl.Expr, ...]
+    forgotten: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Summary:
     """Totals by what is written in one column."""
 
     by: int
+    labels: tuple[str, ...]
+    """Of everything that can be written in that column, in its order."""
     measures: tuple[pl.Expr, ...]
 
 
@@ -62,6 +72,8 @@ class MappedPart:
 
     written: pl.DataFrame
     apart: pl.DataFrame
+    apart_because: pl.Series
+    """The reason of each row that is listed apart."""
     faults: tuple[Fault, ...]
     rejected: int
     countable: int
@@ -73,7 +85,7 @@ class MappedPart:
 class MappingProgram:
     """One document in one language, ready to be applied to any number of parts."""
 
-    layers: tuple[tuple[pl.Expr, ...], ...]
+    layers: tuple[Layer, ...]
     looks_at_days: bool
     cells: tuple[Cell, ...]
     judgements: tuple[Judgement, ...]
@@ -94,7 +106,7 @@ class MappingProgram:
 
     def _computed(self, rows: pl.DataFrame) -> pl.DataFrame:
         for layer in self.layers:
-            rows = rows.with_columns(layer)
+            rows = rows.with_columns(layer.columns).drop(layer.forgotten)
         return rows
 
     def _judged(self, computed: pl.DataFrame) -> pl.DataFrame:
@@ -130,6 +142,7 @@ class MappingProgram:
         return MappedPart(
             written=report.filter(counts) if self.lists_apart else report,
             apart=report.filter(~counts) if self.lists_apart else report.clear(),
+            apart_because=whole[REASON].filter(~counts) if self.lists_apart else whole[REASON].clear(),
             faults=faults,
             rejected=lost,
             countable=int(counts.sum()),

@@ -1,16 +1,17 @@
 """Reads expressions: from JSON to Polars, every part of known type, every fault found."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stafett.column_mapper.faults import MappingFault, Refused
+from stafett.column_mapper.faults import MappingFault, Refused, quoted
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import UNKNOWN, Kind, Value, literal, meeting
+from stafett.column_mapper.words import MOST_CHARACTERS
 from stafett.json_pointer import Step, pointer
 
 MOST_ARGUMENTS = 50
-LARGEST_TEXT = 50.0
+LARGEST_TEXT, _MOST_WORK = 50.0, 3000.0
 
 Operation = Callable[["Call"], Value]
 
@@ -22,6 +23,7 @@ class Reader:
         self.scope = scope
         self._operations = operations
         self._faults = faults
+        self._work = 0.0
 
     def read(self, given: Any, *place: Step) -> Value:
         try:
@@ -39,8 +41,7 @@ class Reader:
             return value
         meant = next((kind for kind in kinds if meeting(value.kind, kind) is kind), None)
         if meant is None:
-            wanted = " or ".join(kinds)
-            detail = f"Expected {_a(wanted)}, found {_a(value.kind)}.{_hint(value.kind, kinds)}"
+            detail = f"Expected {_any_of(kinds)}, found {a(value.kind)}.{_hint(value.kind, kinds)}"
             self._faults.append(MappingFault(pointer=pointer(*place), code="wrong_type", detail=detail))
             return UNKNOWN
         return value.to(meant)
@@ -51,6 +52,8 @@ class Reader:
                 return self._operation(given, place)
             case list():
                 raise Refused("unexpected_list", "A list stands only as the arguments of an operation.")
+            case str() if len(given) > MOST_CHARACTERS:
+                raise Refused("too_long", f"A text has at most {MOST_CHARACTERS} characters.")
             case _:
                 return literal(given)
 
@@ -60,15 +63,24 @@ class Reader:
         ((name, arguments),) = given.items()
         operation = self._operations.get(name)
         if operation is None:
-            raise Refused("unknown_operation", f"There is no operation “{name[:40]}”.{_instead_of(name)}")
+            raise Refused("unknown_operation", f"There is no operation {quoted(name)}.{_instead_of(name)}")
         is_list = isinstance(arguments, list)
         call = Call(self, arguments if is_list else [arguments], (*place, name), is_list=is_list)
         made = operation(call)
+        if call.is_faulty:
+            return UNKNOWN
         if made.size > LARGEST_TEXT:
             raise Refused("too_long", "This text could become more than 50 times as long as the longest field.")
-        if call.is_faulty and made.kind not in {Kind.BOOLEAN, Kind.TEXT}:
-            return UNKNOWN
-        return replace(made, height=made.height + 1)
+        self.account_for(len(call.given) + made.size)
+        return replace(made, height=made.height + 1).folded()
+
+    def account_for(self, work: float) -> None:
+        """A document that asks for too much is refused once, and not in every operation from there on."""
+        was_enough, self._work = self._work <= _MOST_WORK, self._work + work
+        if was_enough and self._work > _MOST_WORK:
+            raise Refused(
+                "too_much", "From here on the document asks for too much: use fewer operations or shorter texts."
+            )
 
 
 class Call:
@@ -85,7 +97,8 @@ class Call:
     def takes(self, least: int, most: int = MOST_ARGUMENTS) -> None:
         if not least <= len(self.given) <= most:
             wanted = f"{least}" if least == most else f"{least} to {most}"
-            raise self.refused("wrong_arguments", f"Expected {wanted} argument(s), found {len(self.given)}.")
+            arguments = "argument" if most == 1 else "arguments"
+            raise self.refused("wrong_arguments", f"Expected {wanted} {arguments}, found {len(self.given)}.")
 
     def value(self, number: int, *kinds: Kind) -> Value:
         """One argument, of one of these types if any are named."""
@@ -100,18 +113,19 @@ class Call:
     def values(self, *kinds: Kind, start: int = 0) -> list[Value]:
         return [self.value(number, *kinds) for number in range(start, len(self.given))]
 
-    def alike(self, values: Sequence[Value], kinds: frozenset[Kind] | None = None, *, least: int = 0) -> list[Value]:
-        """The values as one type that all of them can be taken for; ``least`` is the first one's number."""
+    def alike(
+        self, values: Sequence[Value], kinds: frozenset[Kind] | None = None, *, numbers: Sequence[int] | None = None
+    ) -> list[Value]:
+        """The values as one type that all of them can be taken for; ``numbers`` tell which arguments they are."""
         common = Kind.NOTHING
-        for number, value in enumerate(values, start=least):
+        for number, value in zip(numbers or range(len(values)), values, strict=True):
             met = meeting(common, value.kind)
             if met is None:
                 raise self.refused(
-                    "types_differ", f"{_a(value.kind).capitalize()} does not go with {_a(common)}.", number
+                    "types_differ", f"{a(value.kind).capitalize()} does not go with {a(common)}.", number
                 )
             if kinds and met not in kinds | {Kind.NOTHING, Kind.UNKNOWN}:
-                wanted = ", ".join(sorted(kinds))
-                raise self.refused("wrong_type", f"Expected one of {wanted}; found {_a(met)}.", number)
+                raise self.refused("wrong_type", f"Expected {_any_of(kinds)}, found {a(met)}.", number)
             common = met
         return [value.to(common) for value in values]
 
@@ -122,8 +136,9 @@ class Call:
             raise self.refused("literal_expected", f"Expected {wanted}, written out.", number)
         return given
 
-    def refused(self, code: str, detail: str, number: int | None = None) -> Refused:
-        return Refused(code, detail, self._place[-1], *([] if number is None else self._below(number)))
+    def refused(self, code: str, detail: str, number: int | None = None, *further: Step) -> Refused:
+        below = [] if number is None else [*self._below(number), *further]
+        return Refused(code, detail, self._place[-1], *below)
 
     def _below(self, number: int) -> Iterator[Step]:
         if self._is_list:
@@ -133,13 +148,18 @@ class Call:
 _ARTICLES: dict[str, str] = {Kind.INTEGER: "an integer", Kind.INSTANT: "an instant", Kind.NOTHING: "null"}
 
 
-def _a(kind: str) -> str:
+def _any_of(kinds: Iterable[Kind]) -> str:
+    *others, last = (a(kind) for kind in Kind if kind in set(kinds))
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def a(kind: str) -> str:
     return _ARTICLES.get(kind, f"a {kind}")
 
 
 def _hint(found: Kind, wanted: Sequence[Kind]) -> str:
     match found, wanted[0]:
-        case Kind.INSTANT, Kind.DATE | Kind.TEXT:
+        case Kind.INSTANT, Kind.DATE:
             return " “date_of” gives its date."
         case Kind.INSTANT, Kind.TIME:
             return " “time_of” gives its time of day."

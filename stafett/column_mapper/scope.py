@@ -9,7 +9,7 @@ import polars as pl
 
 from stafett.activity_rows import OSLO_DAY
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.faults import Refused
+from stafett.column_mapper.faults import quoted
 from stafett.column_mapper.values import MOST, UNKNOWN, Kind, Value, column
 from stafett.domain.export import Locale
 
@@ -39,7 +39,11 @@ COUNTS, REASON, REASON_CODE = "counts", "reason", "reason_code"
 BUILT_IN = (COUNTS, REASON, REASON_CODE)
 """What the counting rules say of a row."""
 
-_HIGHEST = 20
+_HIGHEST, _MOST_HINTS = 20, 20
+
+
+class UnknownNameError(LookupError):
+    """Nothing has this name."""
 
 
 class Scope:
@@ -52,10 +56,14 @@ class Scope:
             name: {option.code: option.label.in_(locale) for option in taxonomy}
             for name, taxonomy in document.taxonomies.items()
         }
+        self.label_sizes = {
+            name: max(option.label.size for option in taxonomy) for name, taxonomy in document.taxonomies.items()
+        }
         self.layers: list[list[pl.Expr]] = []
         self.looks_at_days = False
         self._names = dict(FIELDS)
         self._kept: dict[str, Value] = {}
+        self._hints: dict[str, str] = {}
 
     def define(self, name: str, value: Value) -> None:
         """Give a name to a value that was read."""
@@ -67,10 +75,15 @@ class Scope:
     def find(self, name: str) -> Value:
         known = self._names.get(name)
         if known is None:
-            near = get_close_matches(name, self._names, n=1)
-            hint = f" Did you mean “{near[0]}”?" if near else ""
-            raise Refused("unknown_name", f"There is no field or value “{_shortened(name)}”.{hint}")
+            raise UnknownNameError(f"There is no field or value {quoted(name)}.{self._hint(name)}")
         return known
+
+    def _hint(self, name: str) -> str:
+        """For the first few names, once each: looking for what was meant takes its time."""
+        if name not in self._hints and len(self._hints) < _MOST_HINTS:
+            near = get_close_matches(name, self._names, n=1)
+            self._hints[name] = f" Did you mean “{near[0]}”?" if near else ""
+        return self._hints.get(name, "")
 
     def kept(self, name: str, value: Value) -> Value:
         """The value as a column of its own, computed once; the same name is the same column."""
@@ -100,7 +113,3 @@ class Scope:
     def poison(self, name: str) -> None:
         """Have uses of a name whose own fault is told already pass in silence."""
         self._names[name] = UNKNOWN
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 60 else f"{name[:60]}…"  # noqa: PLR2004 - for people's eyes

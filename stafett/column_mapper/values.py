@@ -10,6 +10,8 @@ from typing import Any
 import polars as pl
 from polars.datatypes import DataTypeClass
 
+from stafett.column_mapper.words import size_of
+
 MOST = 9_007_199_254_740_991
 """Numbers beyond it are not exact everywhere: they count as missing."""
 
@@ -59,10 +61,12 @@ class Value:
     """How many operations stand on top of one another; Polars takes ages over high ones."""
     is_plain: bool = False
     """A column or a literal, which costs nothing to name twice."""
+    is_constant: bool = False
+    """The same for every row."""
     most: float = MOST
     """No number of it lies further from zero."""
     size: float = 0
-    """How long a text may become, in multiples of the longest field or a thousand characters."""
+    """How long a text may become, in multiples of the longest field or a hundred characters."""
 
     def to(self, kind: Kind) -> "Value":
         """The same as another type that it goes with."""
@@ -70,7 +74,14 @@ class Value:
             return self
         if self.kind in _OPEN:
             return replace(self, kind=kind, expr=pl.lit(None, dtype=DTYPES[kind]))
-        return replace(self, kind=kind, expr=self.expr.cast(DTYPES[kind]))
+        return replace(self, kind=kind, expr=self.expr.cast(DTYPES[kind])).folded()
+
+    def folded(self) -> "Value":
+        """What is the same for every row is worked out now; Polars would take a column of one row for it."""
+        if not self.is_constant or self.kind in _OPEN:
+            return self
+        known = pl.select(self.expr.cast(DTYPES[self.kind])).item()
+        return replace(self, expr=constant(self.kind, known).expr, height=0, is_plain=True)
 
     @property
     def truth(self) -> pl.Expr:
@@ -88,17 +99,22 @@ def column(kind: Kind, name: str, layer: int, *, most: float = MOST, size: float
 def literal(given: Any) -> Value:
     match given:
         case None:
-            return Value(Kind.NOTHING, pl.lit(None), is_plain=True)
+            return Value(Kind.NOTHING, pl.lit(None), is_plain=True, is_constant=True)
         case bool():
-            return Value(Kind.BOOLEAN, pl.lit(given, dtype=pl.Boolean), is_plain=True)
+            return constant(Kind.BOOLEAN, given)
         case int():
-            return Value(Kind.INTEGER, pl.lit(given, dtype=pl.Int64), is_plain=True, most=abs(given))
+            return constant(Kind.INTEGER, given, most=abs(given))
         case float():
-            return Value(Kind.DECIMAL, pl.lit(given, dtype=pl.Float64), is_plain=True, most=abs(given))
+            return constant(Kind.DECIMAL, given, most=abs(given))
         case str():
-            return Value(Kind.TEXT, pl.lit(given, dtype=pl.String), is_plain=True, size=len(given) / 1000)
+            return constant(Kind.TEXT, given, size=size_of(given))
         case _:
             raise TypeError("a literal is null, a boolean, a number or a text")
+
+
+def constant(kind: Kind, given: object, *, most: float = MOST, size: float = 0) -> Value:
+    lit = pl.lit(given, dtype=DTYPES[kind])
+    return Value(kind, lit, is_plain=True, is_constant=True, most=most, size=size)
 
 
 def meeting(one: Kind, other: Kind) -> Kind | None:

@@ -233,7 +233,7 @@ class ExportPartialFailures(SQLModel, table=True):
     reports: list[Json] = Field(sa_type=_JSON)
 
 
-class ColumnMapping(SQLModel, table=True):
+class ColumnMappingVersion(SQLModel, table=True):
     """One version of an organisation's mapping document; added, never changed."""
 
     __tablename__ = "column_mappings"

@@ -32,7 +32,7 @@ class ReportFile:
 
     @property
     def ids(self) -> list[str]:
-        """The activities' ids: the last column of the built-in mapping."""
+        """The activities' ids: the last column of the standard mapping."""
         return [row[-1] for row in self.rows]
 
 

@@ -29,6 +29,9 @@ _RUNNING: Json = {
     "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
     "export_format": "csv",
     "counts": None,
+    "not_countable": None,
+    "warnings": [],
+    "partial_failure_count": 0,
     "file": None,
     "error": None,
 }

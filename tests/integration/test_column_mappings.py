@@ -13,8 +13,21 @@ import pytest
 from psycopg import errors
 from psycopg.types.json import Json
 
+from stafett.activity_query import ActivityQuery
+from stafett.activity_rows import from_arrow
+from stafett.column_mapper import read_document
 from stafett.column_mapper.organisations import STANDARD, documents_of
-from stafett.domain.membership import Role
+from stafett.column_mapping import ColumnMapper
+from stafett.column_mappings import MappingsInUse
+from stafett.database.session import Database
+from stafett.domain.export import ExportRequest
+from stafett.domain.export_outputs import MappedRows
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.membership import Caller, Role
+from stafett.export_jobs import ExportJobs, job_of
+from stafett.export_record import ExportRecord
+from stafett.export_stages import ExportStages
+from stafett.file_storage import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
 Bearer = Callable[..., dict[str, str]]
@@ -108,9 +121,12 @@ async def test_of_many_edits_at_once_one_is_made(admin: Mapping) -> None:
     assert (await admin.get(version=3)).status_code == 404
 
 
-async def test_the_same_document_again_is_the_same_version(admin: Mapping) -> None:
-    answer = await admin.put(written(), if_match='"1-1"')
-    assert (answer.status_code, answer.json()["version"]) == (200, 1)
+async def test_the_same_edit_pressed_twice_is_one_version(admin: Mapping) -> None:
+    answers = await asyncio.gather(*(admin.put(written(title="x"), if_match='"1-1"') for _ in range(4)))
+    again = await admin.put(written(title="x"), if_match='"1-1"')
+    assert {answer.json().get("version") for answer in answers if answer.is_success} == {2}
+    assert (again.status_code, again.json()["version"]) == (200, 2)
+    assert (await admin.get(version=3)).status_code == 404
 
 
 async def test_what_was_read_can_be_edited_and_put_back(admin: Mapping) -> None:
@@ -120,6 +136,9 @@ async def test_what_was_read_can_be_edited_and_put_back(admin: Mapping) -> None:
     mapping["effective_from"] = "2031-01-01"
     answer = await admin.put(mapping, if_match='"2-1"')
     assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/effective_from"]
+    mapping |= {"effective_from": "2020-01-01", "org_id": "another", "rubbish": 1}
+    answer = await admin.put(mapping, if_match='"2-1"')
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/org_id", "/rubbish"]
 
 
 async def test_a_faulty_document_is_refused_with_every_fault_where_it_stands(admin: Mapping) -> None:
@@ -128,7 +147,7 @@ async def test_a_faulty_document_is_refused_with_every_fault_where_it_stands(adm
         answer = await admin.put(body, if_match='"1-1"')
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_mapping")
         pointers = {fault["pointer"].removeprefix(above) for fault in answer.json()["errors"]}
-        assert {"/title", "/values/a", "/values/b/+/1"} <= pointers
+        assert {"/title", "/values/a/var", "/values/b/+/1"} <= pointers
     assert (await admin.get(version=2)).status_code == 404
 
 
@@ -136,9 +155,21 @@ async def test_a_faulty_document_is_refused_with_every_fault_where_it_stands(adm
 async def test_rubbish_is_refused(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, body: bytes) -> None:
     path = f"/api/v1/organisations/{tenant.org_id}/column-mapping"
     headers = bearer(tenant.users[Role.ADMIN]) | {"If-Match": '"1-1"', "Content-Type": "application/json"}
-    assert (await gateway.put(path, content=body, headers=headers)).status_code in {400, 422}
+    answer = await gateway.put(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_mapping")
+    assert all(fault["detail"].endswith(".") for fault in answer.json()["errors"])
     answer = await gateway.put(path, content=body, headers=headers | {"Content-Type": "text/plain"})
     assert answer.status_code == 415
+
+
+async def test_a_body_that_is_too_large_is_told_so(admin: Mapping) -> None:
+    answer = await admin.put(written(title="x" * 300_000), if_match='"1-1"')
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("at", ["1767225600", "2026-1-1", "today"])
+async def test_a_day_is_written_as_a_day(admin: Mapping, at: str) -> None:
+    assert (await admin.get(at=at)).status_code == 422
 
 
 async def test_members_read_and_admins_write(
@@ -149,10 +180,17 @@ async def test_members_read_and_admins_write(
         assert (await mapping.get()).status_code == 200
         answer = await mapping.put(written(title="x"), if_match='"1-1"')
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+        assert (await mapping.put({"rubbish": 1}, if_match='"1-1"')).status_code == 403
     stranger = found_tenant(owner_url)
     mapping = Mapping(gateway, tenant.org_id, bearer(stranger.users[Role.ADMIN], stranger.org_id))
     assert (await mapping.get()).status_code == 404
     assert (await mapping.put(written(title="x"), if_match='"1-1"')).status_code == 404
+    assert (await mapping.put({"rubbish": 1}, if_match='"1-1"')).status_code == 404
+    with psycopg.connect(owner_url) as connection:
+        (operator,) = connection.execute("SELECT id FROM users WHERE is_operator").fetchone() or (None,)
+    mapping = Mapping(gateway, tenant.org_id, bearer(operator, None, "operator"))
+    assert (await mapping.get()).status_code == 403
+    assert (await mapping.put({"rubbish": 1}, if_match='"1-1"')).status_code == 403
 
 
 async def test_the_first_version_needs_no_condition(gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str) -> None:
@@ -270,4 +308,44 @@ async def test_what_is_listed_apart_is_counted_and_told(
         job = await button.end_of(await button.pressed())
     assert job["counts"] == {"queried": 2, "written": 1, "countable": 1, "not_countable": 1, "rejected": 0}
     assert [warning["code"] for warning in job["warnings"]] == ["rows_listed_apart"]
-    assert job["not_countable"] == [{"code": "kind_never_counts", "reason": "Aktivitetstypen teller ikke", "count": 1}]
+    told = {reason["code"]: reason["count"] for reason in job["not_countable"]}
+    assert told == {reason["code"]: 0 for reason in written()["counting"]["reasons"]} | {"kind_never_counts": 1}
+
+
+async def test_what_is_listed_apart_is_kept_with_its_reason(
+    admin: Mapping, button: Button, diary: Diary, working: Working, owner_url: str, storage: FileStorage
+) -> None:
+    await admin.added(counting=written()["counting"] | {"rows_that_do_not_count": "apart"})
+    mentor = diary.mentor()
+    diary.activity(mentor)
+    away = diary.activity(mentor, in_norway=False)
+    async with working():
+        job = await button.end_of(await button.pressed())
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT outputs FROM export_stage_outputs WHERE export_id = %s AND stage = 'mapping_columns'"
+        (outputs,) = connection.execute(query, [job["id"]]).fetchone() or ({},)
+    (part,) = MappedRows.model_validate(outputs).apart
+    (row,) = from_arrow(storage.read_part(part)).to_dicts()
+    assert (row["Aktivitets-ID"], row["Teller ikke fordi"]) == (str(away), "Holdt utenfor Norge")
+
+
+def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
+    jobs: ExportJobs, tenant: Tenant, diary: Diary, worker_database: Database, storage: FileStorage, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+    asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
+    period = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}
+    job = job_of(jobs.accept(caller, ExportRequest.model_validate(asked | period)).export)
+    record, mappings = ExportRecord(worker_database), MappingsInUse(worker_database)
+    stages = ExportStages(record, storage, go_on=lambda: None)
+    stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQuery(worker_database, mappings))
+    newer = read_document(written(title="newer"))
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"
+            " VALUES (%s, 2, %s, %s, %s, %s)",
+            [tenant.org_id, uuid4(), newer.effective_from, newer.sha256, Json(newer.as_json())],
+        )
+    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings))
+    assert record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows).mapping.version == 1

@@ -7,7 +7,7 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from stafett.column_mapper.stage import ColumnMapping
+from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError, LostInStorageError, ServiceAwayError, StaleAttemptError
@@ -198,9 +198,7 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
     stages.perform(job, QUERYING, querying())
     storage.remove_below(f"exports/{job.org_id}/")
     with pytest.raises(LostInStorageError) as lost:
-        stages.perform(
-            job, ExportStatus.MAPPING_COLUMNS, ColumnMapping(record, storage, MappingsInUse(worker_database))
-        )
+        stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, MappingsInUse(worker_database)))
     assert (lost.value.code, lost.value.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, True)
     with psycopg.connect(owner_url) as connection:
         left = connection.execute("SELECT count(*) FROM export_stage_outputs WHERE export_id = %s", [job.export_id])

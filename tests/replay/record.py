@@ -13,11 +13,13 @@ from uuid import uuid4
 from temporalio.client import Client
 
 import worker
+from api.previewing import await_preview
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
 from stafett.domain.export import ExportRequest
+from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
 from stafett.export_jobs import ExportJobs, job_of
 from stafett.settings import Settings, require
@@ -28,8 +30,6 @@ HISTORIES = Path(__file__).parent / "histories"
 
 
 async def main(release: str) -> None:
-    if recorded := sorted(HISTORIES.glob(f"*-{release}-*.json")):
-        sys.exit(f"{recorded[0].name} is there already; record a new release, not over an old one.")
     with tempfile.TemporaryDirectory() as folder:
         async with servers(StackOptions(data_dir=Path(folder) / "data", durable=False)) as running:
             prepare_stores(running.addresses)
@@ -41,22 +41,41 @@ async def main(release: str) -> None:
                 diary = Diary(owner_url, full.org_id)
                 diary.activity(diary.mentor(), note="Kari Nordmann var med")
                 for name, tenant, fail in (("completed", full, False), ("empty", empty, False), ("failed", left, True)):
-                    history = await _recorded(client, settings, tenant, fail_on_empty=fail)
-                    (HISTORIES / f"BufdirExport-{release}-{name}.json").write_text(history, encoding="utf-8")
+                    history = await _exported(client, settings, tenant, fail_on_empty=fail)
+                    _keep(f"BufdirExport-{release}-{name}.json", history)
+                _keep(f"PreviewExport-{release}-previewed.json", await _previewed(client, settings, full))
 
 
-async def _recorded(client: Client, settings: Settings, tenant: Tenant, *, fail_on_empty: bool) -> str:
+def _keep(name: str, history: str) -> None:
+    if (HISTORIES / name).exists():
+        print(f"{name} is there already, and is kept as it is.")  # noqa: T201 - a script speaks to whoever runs it
+    else:
+        (HISTORIES / name).write_text(history, encoding="utf-8")
+
+
+async def _previewed(client: Client, settings: Settings, tenant: Tenant) -> str:
+    asked = PreviewAsked(preview_id=uuid4(), request=_request(tenant, fail_on_empty=False))
+    await await_preview(client, settings.temporal.task_queue, asked)
+    return _of_no_machine((await client.get_workflow_handle(asked.workflow_id).fetch_history()).to_json())
+
+
+def _request(tenant: Tenant, *, fail_on_empty: bool) -> ExportRequest:
+    asked = {
+        "org_id": tenant.org_id,
+        "requesting_user_id": tenant.coordinator,
+        "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
+        "export_format": "csv",
+        "fail_on_empty": fail_on_empty,
+    }
+    return ExportRequest.model_validate(asked)
+
+
+async def _exported(client: Client, settings: Settings, tenant: Tenant, *, fail_on_empty: bool) -> str:
     database = Database(require(settings.database.api_url, "api"))
     try:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        asked = {
-            "org_id": tenant.org_id,
-            "requesting_user_id": tenant.coordinator,
-            "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
-            "export_format": "csv",
-            "fail_on_empty": fail_on_empty,
-        }
-        accepted = ExportJobs(database).accept(caller, ExportRequest.model_validate(asked), str(uuid4()))
+        request = _request(tenant, fail_on_empty=fail_on_empty)
+        accepted = ExportJobs(database).accept(caller, request, str(uuid4()))
     finally:
         database.close()
     run = await start_job(client, job_of(accepted.export), settings.temporal.task_queue)

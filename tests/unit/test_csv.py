@@ -1,6 +1,6 @@
 import csv
 import io
-from datetime import date
+from datetime import date, time, timedelta
 
 import polars as pl
 import pytest
@@ -57,3 +57,23 @@ def test_the_header_and_the_mark_stand_once_however_many_parts_there_are(profile
     frame = pl.DataFrame({"n": [1, 2, 3]})
     parts = [frame[:1], frame[1:2], frame[2:]]
     assert written(parts, profile) == written([frame], profile)
+
+
+def test_a_header_that_looks_like_a_formula_is_disarmed_for_excel_only() -> None:
+    frame = pl.DataFrame({"=1+1": ["a"], "Sted": ["b"]})
+    assert b"".join(csv_chunks([frame], "excel")).decode("utf-8-sig").startswith("'=1+1;Sted")
+    assert b"".join(csv_chunks([frame], "machine")).startswith(b"=1+1,Sted")
+
+
+def test_many_rows_are_the_same_bytes_in_pieces() -> None:
+    frame = pl.DataFrame({"n": range(12_000)})
+    for profile in ("excel", "machine"):
+        whole, pieces = csv_chunks([frame], profile), csv_chunks(frame.iter_slices(1_000), profile)
+        assert b"".join(whole) == b"".join(pieces)
+
+
+def test_durations_and_times_are_spelled_for_people_and_for_programs() -> None:
+    frame = pl.DataFrame({"d": [timedelta(minutes=90), timedelta(hours=30), None], "t": [time(9, 5)] * 3})
+    assert b"".join(csv_chunks([frame], "excel")).splitlines()[1:] == [b"1:30;09:05", b"30:00;09:05", b";09:05"]
+    machine = b"".join(csv_chunks([frame], "machine")).splitlines()[1:]
+    assert machine == [b"PT1H30M,09:05", b"P1DT6H,09:05", b",09:05"]

@@ -15,6 +15,7 @@ def made_of(values: Iterable[Value], kind: Kind, expr: pl.Expr, *, most: float =
         expr,
         layer=max((part.layer for part in parts), default=0),
         height=max((part.height for part in parts), default=0),
+        is_constant=all(part.is_constant for part in parts),
         most=most,
         size=size,
     )

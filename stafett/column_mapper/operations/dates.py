@@ -1,43 +1,32 @@
 """Dates, times of day and instants; a day is a day in Europe/Oslo."""
 
+import json
 import re
 from collections.abc import Callable
-from datetime import date as Date  # noqa: N812 - beside the operation of that name
-from datetime import time as Time  # noqa: N812 - the same
+from contextlib import suppress
+from datetime import date, time
 
 import polars as pl
 
 from stafett.column_mapper.operations.building import made_of
 from stafett.column_mapper.reader import Call, Operation
-from stafett.column_mapper.values import Kind, Value
+from stafett.column_mapper.values import Kind, Value, constant
 
 _TIME = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MINUTES_OF_300_YEARS, _DAYS_OF_10_000_YEARS = 160_000_000, 3_660_000
 
 
-def date(call: Call) -> Value:
-    call.takes(1, 1)
-    written: str = call.literal(0, str, 'a date such as "2026-01-31"')
-    try:
-        day = Date.fromisoformat(written) if _DATE.fullmatch(written) else None
-    except ValueError:
-        day = None
-    if day is None:
-        raise call.refused("literal_expected", 'Expected a date such as "2026-01-31".', 0)
-    return Value(Kind.DATE, pl.lit(day), is_plain=True)
+def _written_out(kind: Kind, pattern: re.Pattern[str], parse: Callable[[str], object], wanted: str) -> Operation:
+    def written_out(call: Call) -> Value:
+        call.takes(1, 1)
+        written: str = call.literal(0, str, wanted)
+        with suppress(ValueError):
+            if pattern.fullmatch(written):
+                return constant(kind, parse(written))
+        raise call.refused("literal_expected", f"Expected {wanted}.", 0)
 
-
-def time(call: Call) -> Value:
-    call.takes(1, 1)
-    written: str = call.literal(0, str, 'a time such as "09:30"')
-    try:
-        moment = Time.fromisoformat(written) if _TIME.fullmatch(written) else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise call.refused("literal_expected", 'Expected a time such as "09:30" or "09:30:15".', 0)
-    return Value(Kind.TIME, pl.lit(moment), is_plain=True)
+    return written_out
 
 
 def _part(of: Kind, gives: Kind, how: Callable[[pl.Expr], pl.Expr], most: int = 0) -> Operation:
@@ -49,8 +38,16 @@ def _part(of: Kind, gives: Kind, how: Callable[[pl.Expr], pl.Expr], most: int = 
     return part
 
 
-def _in_oslo(instant: pl.Expr) -> pl.Expr:
-    return instant.dt.convert_time_zone("Europe/Oslo")
+def _of_oslo(gives: Kind, how: Callable[[pl.Expr], pl.Expr]) -> Operation:
+    """Kept, for many columns ask for the same, and time zones are slow."""
+
+    def of_oslo(call: Call) -> Value:
+        call.takes(1, 1)
+        instant = call.value(0, Kind.INSTANT)
+        made = made_of([instant], gives, how(instant.expr.dt.convert_time_zone("Europe/Oslo")))
+        return made if call.is_faulty else call.scope.kept(f"{gives} of {json.dumps(call.given)}", made)
+
+    return of_oslo
 
 
 def minutes_between(call: Call) -> Value:
@@ -72,10 +69,10 @@ def _integer(part: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr], pl.Expr]
 
 
 OPERATIONS: dict[str, Operation] = {
-    "date": date,
-    "time": time,
-    "date_of": _part(Kind.INSTANT, Kind.DATE, lambda instant: _in_oslo(instant).dt.date()),
-    "time_of": _part(Kind.INSTANT, Kind.TIME, lambda instant: _in_oslo(instant).dt.time()),
+    "date": _written_out(Kind.DATE, _DATE, date.fromisoformat, 'a date such as "2026-01-31"'),
+    "time": _written_out(Kind.TIME, _TIME, time.fromisoformat, 'a time such as "09:30" or "09:30:15"'),
+    "date_of": _of_oslo(Kind.DATE, lambda local: local.dt.date()),
+    "time_of": _of_oslo(Kind.TIME, lambda local: local.dt.time()),
     "year": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.year()), 10_000),
     "month": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.month()), 12),
     "day": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.day()), 31),

@@ -6,15 +6,20 @@ from typing import Any
 import polars as pl
 
 from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation
+from stafett.column_mapper.reader import Call, Operation, a
+from stafett.column_mapper.scope import UnknownNameError
 from stafett.column_mapper.values import DTYPES, ORDERED, UNKNOWN, Kind, Value, literal, meeting
 
 _MOST_IN_A_LIST = 1000
+_MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq_missing": "eq_missing", "ne_missing": "ne_missing"}
 
 
 def var(call: Call) -> Value:
     call.takes(1, 2)
-    found = call.scope.find(call.literal(0, str, "a name"))
+    try:
+        found = call.scope.find(call.literal(0, str, "a name"))
+    except UnknownNameError as unknown:
+        raise call.refused("unknown_name", str(unknown), 0) from None
     if len(call.given) == 1:
         return found
     first, default = call.alike([found, call.value(1)])
@@ -29,7 +34,8 @@ def if_(call: Call) -> Value:
     conditions = [call.value(2 * number, Kind.BOOLEAN) for number in range(pairs)]
     outcomes = [call.value(2 * number + 1) for number in range(pairs)]
     outcomes.append(call.value(len(call.given) - 1) if odd else literal(None))
-    *outcomes, otherwise = call.alike(outcomes)
+    numbers = [*range(1, 2 * pairs, 2), len(call.given) - 1]
+    *outcomes, otherwise = call.alike(outcomes, numbers=numbers)
     if otherwise.kind is Kind.UNKNOWN:
         return UNKNOWN
     expr = otherwise.expr
@@ -48,19 +54,28 @@ def _equal(call: Call) -> tuple[Value, Value]:
 
 def equal(call: Call) -> Value:
     one, other = _equal(call)
-    return made_of((one, other), Kind.BOOLEAN, one.expr.eq_missing(other.expr))
+    return made_of((one, other), Kind.BOOLEAN, _compared("eq_missing", one, other))
 
 
 def unequal(call: Call) -> Value:
     one, other = _equal(call)
-    return made_of((one, other), Kind.BOOLEAN, one.expr.ne_missing(other.expr))
+    return made_of((one, other), Kind.BOOLEAN, _compared("ne_missing", one, other))
+
+
+def _compared(how: str, one: Value, other: Value) -> pl.Expr:
+    """A constant stands on the right: on the left, Polars takes what is the same in every row for one row."""
+    if one.is_constant and not other.is_constant:
+        one, other, how = other, one, _MIRRORED[how]
+    compared: pl.Expr = getattr(one.expr, how)(other.expr)
+    return compared
 
 
 def _ordered(name: str, most: int) -> Operation:
     def compare(call: Call) -> Value:
         call.takes(2, most)
         values = call.alike(call.values(), ORDERED)
-        steps = [getattr(low.expr, name)(high.expr) for low, high in pairwise(values)]
+        values[1:-1] = [call.scope.settled(value) for value in values[1:-1]]  # held against both its neighbours
+        steps = [_compared(name, low, high) for low, high in pairwise(values)]
         expr = steps[0] if len(steps) == 1 else pl.all_horizontal(*steps)
         return made_of(values, Kind.BOOLEAN, expr.fill_null(False))
 
@@ -86,8 +101,10 @@ def in_(call: Call) -> Value:
     call.takes(2, 2)
     if isinstance(call.given[1], list):
         return _one_of(call, call.given[1])
-    needle, hay = call.values(Kind.TEXT)
-    return made_of((needle, hay), Kind.BOOLEAN, hay.expr.str.contains(needle.expr, literal=True).fill_null(False))
+    needle, hay = call.scope.settled(call.value(0, Kind.TEXT)), call.value(1, Kind.TEXT)
+    # A constant becomes a column: searched for a column, Polars gives it one row even where there are none.
+    searched = pl.when(needle.expr.is_not_null()).then(hay.expr) if hay.is_constant else hay.expr
+    return made_of((needle, hay), Kind.BOOLEAN, searched.str.contains(needle.expr, literal=True).fill_null(False))
 
 
 def _one_of(call: Call, listed: list[Any]) -> Value:
@@ -95,10 +112,11 @@ def _one_of(call: Call, listed: list[Any]) -> Value:
     if not 1 <= len(listed) <= _MOST_IN_A_LIST or any(one is None or isinstance(one, dict | list) for one in listed):
         raise call.refused("literal_expected", "Expected a list of 1 to 1000 literals, none of them null.", 1)
     kind = wanted.kind
-    for one in listed:
+    for place, one in enumerate(listed):
         met = meeting(kind, literal(one).kind)
         if met is None:
-            raise call.refused("types_differ", f"The list holds {literal(one).kind}, what is looked for is {kind}.", 1)
+            detail = f"{a(literal(one).kind).capitalize()} is never {a(kind)}."
+            raise call.refused("types_differ", detail, 1, place)
         kind = met
     if kind is Kind.UNKNOWN:
         return UNKNOWN

@@ -64,9 +64,15 @@ def divide(call: Call) -> Value:
     call.takes(2, 2)
     one, by = (call.scope.settled(value.to(Kind.DECIMAL)) for value in _numbers(call))
     least = _written_out(call.given[1])
-    expr = one.expr / by.expr if least else pl.when(by.expr != 0).then(one.expr / by.expr)
+    divided = one.expr / (_as_column(by.expr, one.expr) if by.is_constant else by.expr)
+    expr = divided if least else pl.when(by.expr != 0).then(divided)
     most = one.most / least if least else float("inf")
     return call.scope.within_bounds(made_of((one, by), Kind.DECIMAL, expr, most=most))
+
+
+def _as_column(constant: pl.Expr, beside: pl.Expr) -> pl.Expr:
+    """Divided by one and the same number, Polars multiplies by its reciprocal, which is another result."""
+    return beside * 0.0 + constant
 
 
 def _written_out(given: Any) -> float:
@@ -106,7 +112,8 @@ def round_(call: Call) -> Value:
 def rounded_to(plain: Value, places: int) -> Value:
     """Half a step goes away from zero."""
     scale = 10.0**places
-    expr = plain.expr.sign() * (plain.expr.abs() * scale + 0.5).floor() / scale
+    steps = (plain.expr.abs() * scale + 0.5).floor()
+    expr = plain.expr.sign() * steps / _as_column(pl.lit(scale), plain.expr)
     return made_of([plain], Kind.DECIMAL, expr, most=plain.most + 1)
 
 

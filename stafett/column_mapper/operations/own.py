@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from stafett.column_mapper.faults import quoted
 from stafett.column_mapper.operations.building import made_of
 from stafett.column_mapper.reader import Call, Operation
 from stafett.column_mapper.transformations import TRANSFORMATIONS
@@ -17,7 +18,7 @@ def transformation(call: Call) -> Value:
     known = TRANSFORMATIONS.get(name)
     if known is None:
         names = ", ".join(sorted(TRANSFORMATIONS))
-        raise call.refused("unknown_name", f"There is no transformation “{name[:60]}”; there are: {names}.", 0)
+        raise call.refused("unknown_name", f"There is no transformation {quoted(name)}; there are: {names}.", 0)
     call.takes(1 + len(known.takes), 1 + len(known.takes))
     values = [call.scope.settled(call.value(number, kind)) for number, kind in enumerate(known.takes, start=1)]
     expr: pl.Expr = known.function(*(value.expr for value in values)).cast(DTYPES[known.gives])

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from stafett.column_mapper.faults import quoted
 from stafett.column_mapper.operations.building import made_of
 from stafett.column_mapper.reader import Call, Operation
 from stafett.column_mapper.values import Kind, Value
+from stafett.column_mapper.words import size_of
 
-_LONGEST = 100_000
+_LONGEST, _MOST_PIECES = 100_000, 20
 _CASE_MAY_TRIPLE = 3  # some letters have three others for a capital
 
 
@@ -16,7 +18,7 @@ def cat(call: Call) -> Value:
     call.takes(1)
     parts = [value.to(Kind.TEXT) for value in call.values(Kind.TEXT, Kind.INTEGER)]
     expr = pl.concat_str(*(part.expr for part in parts), ignore_nulls=True)
-    return made_of(parts, Kind.TEXT, expr, size=sum(part.size for part in parts) + len(parts) * 0.02)
+    return made_of(parts, Kind.TEXT, expr, size=sum(part.size for part in parts) + len(parts) * 0.2)
 
 
 def substr(call: Call) -> Value:
@@ -66,7 +68,7 @@ def join(call: Call) -> Value:
     texts = [call.scope.settled(value) for value in call.values(Kind.TEXT, start=1)]
     seen = [pl.when(text.expr != "").then(text.expr) for text in texts]
     expr = pl.concat_str(*seen, separator=separator, ignore_nulls=True)
-    size = sum(text.size for text in texts) + len(texts) * len(separator) / 1000
+    size = sum(text.size for text in texts) + len(texts) * size_of(separator)
     return made_of(texts, Kind.TEXT, expr, size=size)
 
 
@@ -74,9 +76,9 @@ def split(call: Call) -> Value:
     call.takes(3, 3)
     text, separator = call.value(0, Kind.TEXT), _visible(call, 1, "a separator")
     piece = call.literal(2, int, "which piece, from 1")
-    if not 1 <= piece <= _LONGEST:
-        raise call.refused("out_of_range", "Expected which piece, from 1.", 2)
-    expr = text.expr.str.split(separator).list.get(piece - 1, null_on_oob=True)
+    if not 1 <= piece <= _MOST_PIECES:
+        raise call.refused("out_of_range", f"Expected which piece, from 1 to {_MOST_PIECES}.", 2)
+    expr = text.expr.str.splitn(separator, piece + 1).struct.field(f"field_{piece - 1}")
     return made_of([text], Kind.TEXT, expr, size=text.size)
 
 
@@ -98,26 +100,27 @@ def lookup(call: Call) -> Value:
     call.takes(2, 3)
     text, table = call.value(0, Kind.TEXT), _table(call, call.scope.lookups, "lookup")
     default = call.literal(2, str, "a text") if len(call.given) > 2 else None  # noqa: PLR2004 - if it is said
-    return looked_up(text, table, default)
+    size = max(size_of(written) for written in (*table.values(), default or ""))
+    return _looked_up(text, table, default, size)
 
 
 def label(call: Call) -> Value:
     call.takes(2, 2)
-    return looked_up(call.value(0, Kind.TEXT), _table(call, call.scope.taxonomies, "taxonomy"), None)
+    table = _table(call, call.scope.taxonomies, "taxonomy")
+    return _looked_up(call.value(0, Kind.TEXT), table, None, call.scope.label_sizes[call.given[1]])
 
 
-def looked_up(text: Value, table: Mapping[str, str], default: str | None) -> Value:
+def _looked_up(text: Value, table: Mapping[str, str], default: str | None, size: float) -> Value:
     expr = text.expr.replace_strict(
         list(table), list(table.values()), default=pl.lit(default, dtype=pl.String), return_dtype=pl.String
     )
-    longest = max(len(written) for written in (*table.values(), default or ""))
-    return made_of([text], Kind.TEXT, expr, size=longest / 1000)
+    return made_of([text], Kind.TEXT, expr, size=size)
 
 
 def _table(call: Call, tables: Mapping[str, Mapping[str, str]], what: str) -> Mapping[str, str]:
     name = call.literal(1, str, f"the name of a {what}")
     if name not in tables:
-        raise call.refused("unknown_name", f"There is no {what} “{name[:60]}”.", 1)
+        raise call.refused("unknown_table", f"There is no {what} {quoted(name)}.", 1)
     return tables[name]
 
 

@@ -21,7 +21,7 @@ CREATE TRIGGER column_mappings_never_change BEFORE UPDATE OR DELETE OR TRUNCATE 
 ALTER TABLE column_mappings ENABLE ALWAYS TRIGGER column_mappings_never_change;
 
 -- A preview on its way from the worker to whoever waits for it, and gone with its first reading: rows of people that
--- no log, no backup and no history of the engine's is to keep.
+-- no log and no history of the engine's is to keep, nor a backup (pg_dump --no-unlogged-table-data).
 CREATE UNLOGGED TABLE preview_results (
     id uuid PRIMARY KEY,
     org_id varchar NOT NULL REFERENCES organisations,
@@ -46,6 +46,6 @@ ALTER TABLE exports ADD COLUMN not_countable jsonb;
 GRANT SELECT, INSERT ON column_mappings TO stafett_api;
 GRANT SELECT ON column_mappings TO stafett_worker;
 GRANT SELECT, DELETE ON preview_results TO stafett_api;
-GRANT INSERT ON preview_results TO stafett_worker;
+GRANT INSERT, SELECT (id, org_id) ON preview_results TO stafett_worker;
 GRANT SELECT, DELETE ON preview_results TO stafett_maintenance;
 CREATE POLICY maintenance ON preview_results TO stafett_maintenance USING (true);

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import polars as pl
 
 from stafett.activity_rows import from_arrow, to_arrow
-from stafett.column_mapper.messages import LISTED_APART, MAPPING_CHANGED, day_in
+from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGED, day_in
 from stafett.column_mapper.outcome import Outcome
+from stafett.column_mapper.program import MappedPart
 from stafett.column_mappings import MappingsInUse
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
@@ -17,7 +18,7 @@ from stafett.export_stages import Workbench
 from stafett.file_storage import FileStorage
 
 
-class ColumnMapping:
+class ColumnMapper:
     """Applies the organisation's mapping to the staged rows."""
 
     def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse) -> None:
@@ -28,13 +29,13 @@ class ColumnMapping:
     def __call__(self, job: ExportJob, bench: Workbench) -> MappedRows:
         queried = self._record.outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
         asked = self._record.parameters(job)
-        document, program = self._mappings.program(job.org_id, queried.mapping.version, asked.locale)
-        outcome, parts, apart = Outcome(document, asked.locale, program), list[Part](), list[Part]()
+        outcome = Outcome(self._mappings.program(job.org_id, queried.mapping.version, asked.locale))
+        parts, apart = list[Part](), list[Part]()
         for number, rows in enumerate(self._staged(queried)):
             part = outcome.add(rows)
             parts.append(_put(bench, "part", number, part.written))
             if part.apart.height:
-                apart.append(_put(bench, "apart", number, part.apart))
+                apart.append(_put(bench, "apart", number, _with_reasons(part, asked.locale)))
             bench.progress(outcome.counts.queried, queried.rows)
         failures = outcome.partial_failures
         return MappedRows(
@@ -62,6 +63,14 @@ def warnings(mapping: ChosenMapping, asked: ExportParameters, apart: int) -> Ite
         yield ExportWarning(code="mapping_changed_in_period", message=message)
     if apart and asked.export_format is ExportFormat.CSV:
         yield ExportWarning(code="rows_listed_apart", message=LISTED_APART[locale].format(rows=apart))
+
+
+def _with_reasons(part: MappedPart, locale: Locale) -> pl.DataFrame:
+    """What is listed apart says why, in a column of its own behind the others."""
+    header = BECAUSE[locale]
+    while header in part.apart.columns:
+        header += "\N{NO-BREAK SPACE}"
+    return part.apart.with_columns(part.apart_because.alias(header))
 
 
 def _put(bench: Workbench, name: str, number: int, rows: pl.DataFrame) -> Part:

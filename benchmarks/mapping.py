@@ -1,0 +1,129 @@
+"""NHF's document over a year of activities: compiled, written by hand for Polars, and row by row in Python."""
+
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import polars as pl
+
+from benchmarks import nhf_by_hand
+from benchmarks.mapping_by_rows import RowInterpreter
+from benchmarks.measuring import Measured, side_by_side, table
+from stafett.activity_rows import OSLO_DAY
+from stafett.column_mapper import MappedPart, compile_mapping
+from stafett.column_mapper.organisations import documents_of
+from stafett.column_mapper.outcome import Outcome
+from stafett.seed.activity_kinds import KINDS
+
+_PART, _MENTORS, _FOR_PYTHON = 50_000, 20_000, 20_000
+_DAYS = 365
+_FIRST = int(datetime(2026, 1, 1, 7, tzinfo=UTC).timestamp())
+
+
+def run(rows: int) -> str:
+    document = documents_of("nhf")[-1]
+    program = compile_mapping(document, "nb")
+    parts = _parts(rows)
+    few = parts[0].head(_FOR_PYTHON)
+    _agree(program.apply(parts[0]), nhf_by_hand.apply(parts[0]))
+    by_rows = RowInterpreter(document.as_json())
+    _agree_in_rows(program.apply(few), *by_rows.apply(few))
+    contenders = {
+        "compiled document": lambda: [program.apply(part).written.height for part in parts],
+        "hand-written Polars": lambda: [nhf_by_hand.apply(part).written.height for part in parts],
+    }
+    columnar = side_by_side(contenders, rounds=5)
+    (python,) = side_by_side({"": lambda: by_rows.apply(few)}, rounds=1)
+    scale = rows / few.height
+    name = f"row by row in Python ({few.height:,} rows, scaled up)"
+    scaled = Measured(name, python.cpu_seconds * scale, python.wall_seconds * scale)
+    peaks = ", ".join(f"{many} parts: {_peak_over(many)} MiB" for many in (5, 20, 80))
+    return (
+        table(f"Mapping {rows:,} activities by NHF's document ({len(program.cells)} columns)", [*columnar, scaled])
+        + f"\nPeak memory of a process that maps parts of {_PART:,} rows: {peaks}.\n"
+    )
+
+
+def _peak_over(parts: int) -> int:
+    """In a process of its own, for a peak never goes down again."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.mapping", str(parts)], check=True, capture_output=True, text=True
+    )
+    return int(run.stdout)
+
+
+def _map_again_and_again(parts: int) -> int:
+    """MiB at the most, the part itself and Python included."""
+    document, part = documents_of("nhf")[-1], _parts(_PART * 8)[0]
+    outcome = Outcome(compile_mapping(document, "nb"))
+    for _ in range(parts):
+        outcome.add(part)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _agree(ours: MappedPart, peer: MappedPart) -> None:
+    assert ours.written.equals(peer.written, null_equal=True)  # noqa: S101 - a peer that does less is no peer
+    assert (ours.rejected, ours.countable, ours.not_countable) == (peer.rejected, peer.countable, peer.not_countable)  # noqa: S101 - the same
+    assert [(f.code, list(f.rows)) for f in ours.faults] == [(f.code, list(f.rows)) for f in peer.faults]  # noqa: S101 - the same
+
+
+def _agree_in_rows(ours: MappedPart, written: list[tuple[object, ...]], countable: int) -> None:
+    decimals = pl.selectors.decimal().cast(pl.Float64)
+    assert ours.written.with_columns(decimals).rows() == written  # noqa: S101 - the same
+    assert ours.countable == countable  # noqa: S101 - the same
+
+
+def _parts(rows: int) -> list[pl.DataFrame]:
+    """Believable rows in report order, cut between days."""
+    whole = _activities(rows)
+    a_day = rows / _DAYS
+    days = max(1, round(_PART / a_day))
+    return [part for _, part in whole.group_by(pl.col(OSLO_DAY).dt.ordinal_day() // days, maintain_order=True)]
+
+
+def _activities(rows: int) -> pl.DataFrame:
+    number = pl.int_range(rows)
+    kind = _drawn("kind", len(KINDS))
+    participants = _of_kind([list(k.participants) for k in KINDS], kind, "participants")
+    minutes = _of_kind([list(k.minutes) for k in KINDS], kind, "minutes")
+    start = _FIRST + (number * _DAYS // rows) * 86_400 + (number * _DAYS % rows) * 43_200 // rows
+    return (
+        pl.select(number.alias("n"))
+        .with_columns(
+            activity_type=pl.lit(pl.Series([k.activity_type.value for k in KINDS])).gather(kind),
+            starts_at=pl.from_epoch(start, "s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"),
+            participants=participants,
+            minutes=minutes,
+        )
+        .select(
+            pl.col("starts_at").dt.convert_time_zone("Europe/Oslo").dt.date().alias(OSLO_DAY),
+            pl.format("{}-0000-4000-8000-000000000000", pl.col("n").cast(pl.String).str.zfill(8)).alias("id"),
+            "activity_type",
+            "starts_at",
+            (pl.col("starts_at") + pl.duration(minutes=pl.col("minutes"))).alias("ends_at"),
+            "participants",
+            pl.min_horizontal(_drawn("new", 3), "participants").alias("new_participants"),
+            pl.lit(pl.Series(["Tromsø", "Bodø", "Oslo", "Kárášjohka "])).gather(_drawn("place", 4)).alias("place"),
+            (_drawn("apart", 10) > 0).alias("in_person"),
+            (_drawn("abroad", 60) > 0).alias("in_norway"),
+            pl.when(_drawn("noted", 2) == 0).then(pl.lit("Fin kveld på Grønland, æøå")).alias("note"),
+            pl.format("mentor-{}", _drawn("mentor", _MENTORS)).alias("mentor_id"),
+            pl.format("Åse Ødegård {}", _drawn("mentor", _MENTORS)).alias("mentor_name"),
+            (_drawn("proxy", 4) == 0).alias("is_proxy"),
+            _drawn("files", 2).alias("attachments"),
+        )
+    )
+
+
+def _drawn(what: str, below: int) -> pl.Expr:
+    return (pl.int_range(pl.len()).hash(sum(map(ord, what))) % below).cast(pl.Int64)
+
+
+def _of_kind(choices: list[list[int]], kind: pl.Expr, what: str) -> pl.Expr:
+    every = pl.lit(pl.Series(choices, dtype=pl.List(pl.Int64))).gather(kind)
+    return every.list.get((_drawn(what, 1_000_000) % every.list.len()).cast(pl.Int64))
+
+
+if __name__ == "__main__":
+    print(_map_again_and_again(int(sys.argv[1])))

@@ -1,0 +1,135 @@
+"""A mapping document interpreted row by row, as one would in Python without a compiler: what NHF's document needs."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+Json = Any
+Row = dict[str, Any]
+_OSLO = ZoneInfo("Europe/Oslo")
+_MINUTE = timedelta(minutes=1)
+_YES, _NO = "Ja", "Nei"
+
+_EAGER: dict[str, Callable[..., Any]] = {
+    "==": lambda one, other: one == other,
+    ">": lambda one, other: one is not None and other is not None and one > other,
+    ">=": lambda one, other: one is not None and other is not None and one >= other,
+    "<": lambda one, other: one is not None and other is not None and one < other,
+    "<=": lambda one, other: one is not None and other is not None and one <= other,
+    "!": lambda one: not one,
+    "/": lambda one, other: one / other,
+    "trim": lambda text: None if text is None else text.strip(),
+    "empty": lambda one: one is None or (isinstance(one, str) and not one.strip()),
+    "time_of": lambda instant: instant.astimezone(_OSLO).time(),
+    "minutes_between": lambda begin, end: (end - begin) // _MINUTE,
+}
+
+
+class RowInterpreter:
+    """Maps dicts one after another; mentors' days are counted beforehand."""
+
+    def __init__(self, document: Json) -> None:
+        self._document = document
+        self._values: dict[str, Json] = document["values"]
+        self._labels = {
+            name: {option["code"]: option["label"]["nb"] for option in options}
+            for name, options in document["taxonomies"].items()
+        }
+
+    def apply(self, frame: pl.DataFrame) -> tuple[list[tuple[Any, ...]], int]:
+        """The written rows, and how many of them count."""
+        rows: list[Row] = list(frame.iter_rows(named=True))
+        self._count_days(rows)
+        kept = [row for row in rows if not self._is_rejected(row)]
+        if len(kept) < len(rows):
+            rows = [{name: row[name] for name in frame.columns} for row in kept]
+            self._count_days(rows)
+        written = [self._written(row) for row in rows]
+        return written, sum(bool(row["counts"]) for row in rows)
+
+    def _count_days(self, rows: list[Row]) -> None:
+        """Ranks and counts within mentor and day, of the two conditions that NHF's document has."""
+        counts: dict[tuple[str, Any], int] = defaultdict(int)
+        seen: dict[tuple[str, Any], int] = defaultdict(int)
+        for row in rows:
+            day = (row["mentor_id"], row["oslo_day"])
+            counts[day] += 1
+            counting = bool(self._named("kind_counts", row))
+            seen[day] += counting
+            row["rank"] = seen[day] if counting else None
+        for row in rows:
+            row["count"] = counts[row["mentor_id"], row["oslo_day"]]
+
+    def _is_rejected(self, row: Row) -> bool:
+        lost = False
+        row["values"] = [self._read(column["value"], row) for column in self._document["columns"]]
+        for column, value in zip(self._document["columns"], row["values"], strict=True):
+            if self._read(column.get("required", False), row) and _EAGER["empty"](value):
+                lost |= column.get("if_missing", "reject") == "reject"
+            if column["type"] == "choice" and value is not None and value not in self._labels[column["options"]]:
+                lost |= column.get("unknown", "fail") == "fail"
+        for rule in self._document["rules"]:
+            if rule["severity"] == "reject":
+                lost |= bool(self._read(rule["when"], row))
+        return lost
+
+    def _written(self, row: Row) -> tuple[Any, ...]:
+        columns = self._document["columns"]
+        values = row.get("values") or [self._read(column["value"], row) for column in columns]
+        return tuple(self._cell(column, value) for column, value in zip(columns, values, strict=True))
+
+    def _count(self, row: Row) -> None:
+        reason = next((r for r in self._document["counting"]["reasons"] if self._read(r["when"], row)), None)
+        row["counts"], row["reason"] = reason is None, reason and reason["label"]["nb"]
+
+    def _cell(self, column: Json, value: Any) -> Any:
+        match column["type"]:
+            case "yes_no":
+                return _YES if value else _NO
+            case "choice":
+                return self._labels[column["options"]].get(value)
+            case "time":
+                return value.replace(second=0, microsecond=0)
+            case "decimal":
+                return math.floor(value * 10 ** column["decimals"] + 0.5) / 10 ** column["decimals"]
+            case _:
+                return value
+
+    def _read(self, expression: Json, row: Row) -> Any:  # noqa: PLR0911 - an interpreter has a case for each operation
+        if not isinstance(expression, dict):
+            return expression
+        ((name, given),) = expression.items()
+        arguments = given if isinstance(given, list) else [given]
+        match name:
+            case "var":
+                return self._named(arguments[0], row)
+            case "and":
+                return all(self._read(one, row) for one in arguments)
+            case "or":
+                return any(self._read(one, row) for one in arguments)
+            case "if":
+                pairs = zip(arguments[::2], arguments[1::2], strict=False)
+                otherwise = arguments[-1] if len(arguments) % 2 else None
+                return self._read(next((then for when, then in pairs if self._read(when, row)), otherwise), row)
+            case "in":
+                return self._read(arguments[0], row) in arguments[1]
+            case "lookup":
+                return self._document["lookups"][arguments[1]].get(self._read(arguments[0], row))
+            case "day_rank":
+                return row["rank"]
+            case "day_count":
+                return row["count"]
+            case _:
+                return _EAGER[name](*[self._read(one, row) for one in arguments])
+
+    def _named(self, name: str, row: Row) -> Any:
+        if name in {"counts", "reason"} and name not in row:
+            self._count(row)
+        if name not in row:
+            row[name] = self._read(self._values[name], row)
+        return row[name]

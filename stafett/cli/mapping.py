@@ -1,0 +1,171 @@
+"""``stafett mapping``: mapping documents, before anybody depends on them."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stafett.cli.options import AsJson
+from stafett.cli.screen import console_for, table
+from stafett.domain.errors import StafettError
+from stafett.domain.export import Locale
+
+if TYPE_CHECKING:
+    from stafett.column_mapper import MappingDocument, MappingFault
+    from stafett.column_mapper.template import Difference
+
+app = typer.Typer(
+    name="mapping", help="Check a column mapping, and hold it against an Excel template.", no_args_is_help=True
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="A mapping document; - is standard input.")]
+In = Annotated[Locale, typer.Option("--locale", help="The language of headers and labels.")]
+
+
+@app.command()
+def check(
+    file: File,
+    template: Annotated[
+        Path | None, typer.Option("--template", metavar="BOOK.xlsx", help="The organisation's own Excel template.")
+    ] = None,
+    locale: In = "nb",
+    as_json: AsJson = False,
+) -> None:
+    """Say everything that is wrong with a mapping document; exit code 1 if anything is."""
+    from stafett.column_mapper.template import differences
+
+    document, faults = _read(file)
+    found = differences(document, template, locale) if document and template else []
+    if as_json:
+        typer.echo(json.dumps(_findings(document, faults, found), ensure_ascii=False))
+    else:
+        typer.echo("\n".join(_said(document, faults, found, template)))
+    if faults or found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of mapping documents, for editors."""
+    from stafett.column_mapper.schema import mapping_schema
+
+    typer.echo(json.dumps(mapping_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def standard() -> None:
+    """Print a plain document that any organisation can begin with."""
+    from stafett.column_mapper.organisations import STANDARD, documents_of
+
+    typer.echo(json.dumps(documents_of(STANDARD)[-1].as_json(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def transformations(as_json: AsJson = False) -> None:
+    """List the named transformations that a document can use."""
+    from stafett.column_mapper.transformations import TRANSFORMATIONS
+
+    known = [one for _, one in sorted(TRANSFORMATIONS.items())]
+    if as_json:
+        said = [{"name": one.name, "takes": one.takes, "gives": one.gives, "description": one.words} for one in known]
+        typer.echo(json.dumps(said, ensure_ascii=False))
+        return
+    shown = table("name", "takes", "gives", "what it does")
+    for one in known:
+        shown.add_row(one.name, ", ".join(one.takes), one.gives, one.words)
+    console_for().print(shown)
+
+
+@app.command()
+def template(
+    file: File,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="BOOK.xlsx", help="Where to write it.")],
+    locale: In = "nb",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write an empty Excel template with the document's headers and lists."""
+    from stafett.column_mapper.template import blank_template
+
+    document, faults = _read(file)
+    if document is None:
+        typer.echo("\n".join(_of_faults(faults)), err=True)
+        raise typer.Exit(1)
+    content = blank_template(document, locale)
+    try:
+        with output.open("wb" if force else "xb") as target:
+            target.write(content)
+    except FileExistsError:
+        raise StafettError(f"{output} is there already; --force replaces it.") from None
+    except OSError as error:
+        raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
+    typer.echo(f"{output} ({len(content)} bytes)")
+
+
+def _read(file: str) -> "tuple[MappingDocument | None, tuple[MappingFault, ...]]":
+    from stafett.column_mapper import InvalidMappingError, read_mapping
+
+    try:
+        return read_mapping(_content(file)), ()
+    except InvalidMappingError as error:
+        return None, error.faults
+
+
+def _content(file: str) -> bytes:
+    """As much as tells that it is too much; what is larger is the reader's to refuse."""
+    from stafett.column_mapper.reading import MOST_BYTES
+
+    if file == "-":
+        return sys.stdin.buffer.read(MOST_BYTES + 1)
+    try:
+        with Path(file).open("rb") as source:
+            return source.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _findings(
+    document: "MappingDocument | None", faults: "tuple[MappingFault, ...]", found: "list[Difference]"
+) -> dict[str, Any]:
+    return {
+        "valid": document is not None,
+        "sha256": document and document.sha256,
+        "faults": [fault.model_dump() for fault in faults],
+        "differences": [difference.model_dump() for difference in found],
+    }
+
+
+def _said(
+    document: "MappingDocument | None",
+    faults: "tuple[MappingFault, ...]",
+    found: "list[Difference]",
+    template: Path | None,
+) -> list[str]:
+    if document is None:
+        return _of_faults(faults)
+    lines = [_summary(document), *(f"{difference.place}: {difference.detail}" for difference in found)]
+    if template is not None:
+        lines.append(f"{_count(len(found), 'difference')} from {template}.")
+    return lines
+
+
+def _of_faults(faults: "tuple[MappingFault, ...]") -> list[str]:
+    lines = [f"{fault.pointer or 'The document'}: {fault.detail}" for fault in faults]
+    return [*lines, f"{_count(len(faults), 'fault')}."]
+
+
+def _summary(document: "MappingDocument") -> str:
+    parts = (
+        _count(len(document.columns), "column"),
+        _count(len(document.rules), "rule"),
+        _count(len(document.counting.reasons), "reason"),
+    )
+    return (
+        f"{document.title}: format {document.format}, from {document.effective_from},"
+        f" {', '.join(parts)}, SHA-256 {document.sha256}"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'No'} {what}{'' if number == 1 else 's'}"

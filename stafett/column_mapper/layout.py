@@ -1,0 +1,56 @@
+"""Where the report stands in a workbook."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from stafett.column_mapper.words import Localized
+from stafett.domain.frozen import Frozen
+
+CELL = r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z"
+_LONGEST_SHEET_NAME, _NOT_IN_SHEET_NAMES = 31, frozenset("[]:*?/\\\t\n")
+
+
+def _sheet_name(name: Localized) -> Localized:
+    for written in name.model_dump().values():
+        if (
+            len(written.encode("utf-16-le")) > 2 * _LONGEST_SHEET_NAME
+            or set(written) & _NOT_IN_SHEET_NAMES
+            or written.strip("'") != written
+        ):
+            raise ValueError("A sheet's name has at most 31 characters, none of []:*?/\\, no tab, no ' at its ends")
+        if written.casefold() == "history":
+            raise ValueError("Excel keeps the name History for itself")
+    return name
+
+
+SheetName = Annotated[Localized, AfterValidator(_sheet_name)]
+
+
+class Layout(Frozen):
+    """Where things stand in a workbook."""
+
+    sheet: SheetName = Localized(nb="Rapport", nn="Rapport", en="Report")
+    title_rows: Annotated[tuple[Localized, ...], Field(max_length=20)] = ()
+    start_cell: Annotated[str, StringConstraints(pattern=CELL)] = Field(
+        "A1", description="Where the header's first cell stands."
+    )
+    frozen_header: bool = True
+    summary_sheet: SheetName = Localized(nb="Oppsummering", nn="Oppsummering", en="Summary")
+    apart_sheet: SheetName = Localized(nb="Teller ikke", nn="Tel ikkje", en="Does not count")
+    partial_failures_sheet: SheetName = Localized(nb="Avvik", nn="Avvik", en="Deviations")
+    metadata_sheet: SheetName = Localized(nb="Om rapporten", nn="Om rapporten", en="About the report")
+
+    @property
+    def header_row(self) -> int:
+        return int(self.start_cell.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+
+    @model_validator(mode="after")
+    def _titles_stand_above(self) -> Self:
+        if self.header_row <= len(self.title_rows):
+            raise ValueError("“start_cell” leaves no room for the title rows above the header")
+        sheets = (self.sheet, self.summary_sheet, self.apart_sheet, self.partial_failures_sheet, self.metadata_sheet)
+        for locale in Localized.model_fields:
+            if len({getattr(sheet, locale).casefold() for sheet in sheets}) < len(sheets):
+                raise ValueError(f"Two sheets have the same name ({locale})")
+        return self
