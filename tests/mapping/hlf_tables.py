@@ -15,7 +15,7 @@ from tests.mapping.activities import (
     likepersoner,
 )
 
-HLF, BEFORE_2026 = document("hlf", since="2026-01-01"), document("hlf", since="2020-01-01")
+HLF, BEFORE_2026 = document("hlf", since="2026-01-01"), document("hlf", since="1900-01-01")
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 TALK, GROUP, COURSE = "1 Samtale ansikt til ansikt", "2 Gruppe", "3 Kursdag"
 TEXT_AND_VIDEO, OTHER = "4 Tekst- og videosamtale", "9 Annet"

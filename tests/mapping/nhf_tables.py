@@ -14,7 +14,7 @@ from tests.mapping.activities import (
     likepersoner,
 )
 
-NHF, BEFORE_2020 = document("nhf", since="2020-01-01"), document("nhf", since="2000-01-01")
+NHF, BEFORE_2020 = document("nhf", since="2020-01-01"), document("nhf", since="1900-01-01")
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 ALONE, GROUP, TRAINING, OTHER = (
     "Individuelt likepersonsarbeid",

@@ -23,7 +23,7 @@ from tests.mapping.activities import (
     totals,
 )
 
-BLINDEFORBUNDET = document("blindeforbundet", since="2020-01-01")
+BLINDEFORBUNDET = document("blindeforbundet", since="1900-01-01")
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 
 NEVER, ABROAD, APART = "Aktivitetstypen teller ikke", "Holdt utenfor Norge", "Ikke et fysisk møte"

@@ -34,13 +34,13 @@ UNKNOWN_KIND = "«Aktivitetstype» har en verdi som ikke finnes i listen."
 SINCE_2020 = {
     "standard": STANDARD,
     "nhf": document("nhf", since="2020-01-01"),
-    "blindeforbundet": document("blindeforbundet", since="2020-01-01"),
+    "blindeforbundet": document("blindeforbundet", since="1900-01-01"),
     "hlf": document("hlf", since="2026-01-01"),
-    "hlf before 2026": document("hlf", since="2020-01-01"),
+    "hlf before 2026": document("hlf", since="1900-01-01"),
 }
 
 
-DOCUMENTS = SINCE_2020 | {"nhf before 2020": document("nhf", since="2000-01-01")}
+DOCUMENTS = SINCE_2020 | {"nhf before 2020": document("nhf", since="1900-01-01")}
 
 
 def counted(*rows: Row) -> list[bool]:

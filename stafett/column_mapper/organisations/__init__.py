@@ -1,4 +1,7 @@
-"""The documents we bring along: three organisations', and a plain one to begin with."""
+"""The documents we bring along: three organisations', and a plain one to begin with.
+
+An organisation's first version holds for every day before the next one: a report of long ago is made by it too.
+"""
 
 from importlib.resources import files
 
