@@ -93,7 +93,7 @@ def _activities(
     return [
         ActivityQueryActivities(stages, ActivityQuery(database, mappings)).query_activities,
         ColumnMappingActivities(stages, ColumnMapper(record, storage, mappings)).map_columns,
-        FileGenerationActivities(stages, FileGeneration(record, storage)).generate_file,
+        FileGenerationActivities(stages, FileGeneration(record, storage, mappings)).generate_file,
         FileStorageActivities(stages, FileRegistration(record, storage)).store_file,
         ExportPreviewActivities(ExportPreviewing(database, mappings, go_on=stop_when_cancelled)).preview_export,
         ending.record_completion,

@@ -1,6 +1,5 @@
 """NHF's document over a year of activities: compiled, written by hand for Polars, and row by row in Python."""
 
-import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ import polars as pl
 
 from benchmarks import nhf_by_hand
 from benchmarks.mapping_by_rows import RowInterpreter
-from benchmarks.measuring import Measured, side_by_side, table
+from benchmarks.measuring import Measured, peak_memory, side_by_side, table
 from stafett.activity_rows import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import documents_of
@@ -59,7 +58,7 @@ def _map_again_and_again(parts: int) -> int:
     outcome = Outcome(compile_mapping(document, "nb"))
     for _ in range(parts):
         outcome.add(part)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return peak_memory()
 
 
 def _agree(ours: MappedPart, peer: MappedPart) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from stafett.activity_rows import from_arrow, to_arrow
+from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGED, day_in
 from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapper.program import MappedPart
@@ -29,7 +30,8 @@ class ColumnMapper:
     def __call__(self, job: ExportJob, bench: Workbench) -> MappedRows:
         queried = self._record.outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
         asked = self._record.parameters(job)
-        outcome = Outcome(self._mappings.program(job.org_id, queried.mapping.version, asked.locale))
+        program = self._mappings.program(job.org_id, queried.mapping.version, asked.locale)
+        outcome = Outcome(program, ignored=no_faults_in(asked.export_format))
         parts, apart = list[Part](), list[Part]()
         for number, rows in enumerate(self._staged(queried)):
             part = outcome.add(rows)
@@ -53,6 +55,10 @@ class ColumnMapper:
     def _staged(self, queried: QueriedRows) -> Iterator[pl.DataFrame]:
         for part in queried.parts:
             yield from_arrow(self._storage.read_part(part))
+
+
+def no_faults_in(export_format: ExportFormat) -> frozenset[str]:
+    return frozenset() if export_format is ExportFormat.XLSX else frozenset({CUT_IN_A_WORKBOOK})
 
 
 def warnings(mapping: ChosenMapping, asked: ExportParameters, apart: int) -> Iterator[ExportWarning]:

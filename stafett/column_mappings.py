@@ -109,14 +109,17 @@ class MappingsInUse:
             changes = _changes(session, org_id, first_day, last_day)
             return ChosenMapping(version=mapping.version, sha256=mapping.sha256, changes=tuple(changes))
 
-    def program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
+    def document(self, org_id: str, version: int) -> MappingDocument:
+        """A version that was chosen once."""
         with self._database.transaction(org_id) as session:
             mapping = session.get(ColumnMappingVersion, (org_id, version))
         if mapping is None:
             raise _unavailable("The column mapping of this export is not there any more.")
-        document = _sound(mapping)
+        return _sound(mapping)
+
+    def program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
         try:
-            return compile_mapping(document, locale)
+            return compile_mapping(self.document(org_id, version), locale)
         except InvalidMappingError as error:
             raise _unusable() from error
 

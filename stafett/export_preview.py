@@ -12,7 +12,7 @@ from sqlmodel import col
 from stafett import export_audit
 from stafett.activity_query import ROWS_A_PART, frames_in_report_order
 from stafett.column_mapper.outcome import Outcome
-from stafett.column_mapping import warnings
+from stafett.column_mapping import no_faults_in, warnings
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.database.tables import PreviewResult
@@ -65,7 +65,7 @@ class ExportPreviewing:
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
             mapping = self._mappings.chosen(org_id, period.first_day, period.last_day)
             program = self._mappings.program(org_id, mapping.version, request.locale)
-            outcome, first_rows = Outcome(program), list[pl.DataFrame]()
+            outcome, first_rows = Outcome(program, ignored=no_faults_in(request.export_format)), list[pl.DataFrame]()
             asked = (org_id, period.first_instant, period.last_instant)
             for rows in frames_in_report_order(connection, asked, ROWS_A_PART):
                 part = outcome.add(rows)

@@ -20,9 +20,10 @@ from stafett.database.tables import (
     ExportPartialFailures,
     ExportStageOutput,
     ExportStageTries,
+    Organisation,
 )
 from stafett.domain.errors import ExportError, StaleAttemptError
-from stafett.domain.export import ExportCounts, ExportParameters
+from stafett.domain.export import ExportCounts, ExportParameters, PartialFailureReport
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import FAILURE_OF, ExportStatus
@@ -46,9 +47,23 @@ class ExportRecord:
         with self._database.transaction(job.org_id) as session:
             return ExportParameters.model_validate(session.get_one(Export, job.export_id).parameters)
 
+    def organisation(self, job: ExportJob) -> str:
+        """What the organisation calls itself."""
+        with self._database.transaction(job.org_id) as session:
+            return session.get_one(Organisation, job.org_id).name
+
     def outputs(self, job: ExportJob, stage: ExportStatus, kind: type[Outputs]) -> Outputs:
         with self._database.transaction(job.org_id) as session:
             return kind.model_validate(session.get_one(ExportStageOutput, (job.export_id, stage)).outputs)
+
+    def mapped_rows(self, job: ExportJob) -> MappedRows:
+        """With the partial failures, which are kept apart from the rest."""
+        mapped = self.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
+        with self._database.transaction(job.org_id) as session:
+            kept = session.get(ExportPartialFailures, job.export_id)
+        reports = kept.reports if kept else ()
+        failures = tuple(PartialFailureReport.model_validate(report) for report in reports)
+        return mapped.model_copy(update={"partial_failures": failures})
 
     def begin(self, job: ExportJob, stage: ExportStatus) -> int | None:
         """Enter the stage; or how many rows it had, if its outputs stand already."""

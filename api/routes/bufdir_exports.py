@@ -15,7 +15,6 @@ from api.previewing import await_preview
 from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
 from stafett.database.tables import Export
 from stafett.domain.errors import NotAvailableYetError
-from stafett.domain.export import ExportFormat
 from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
@@ -36,8 +35,8 @@ async def start(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> ExportResource:
     """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
-    if body.export_format is ExportFormat.XLSX or body.include_attachments:
-        raise NotAvailableYetError("This version exports csv without attachments.")
+    if body.include_attachments:
+        raise NotAvailableYetError("This version exports without attachments.")
     accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
     if accepted.is_new:
         given.starter.start(job_of(accepted.export))

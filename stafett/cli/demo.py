@@ -23,6 +23,7 @@ from stafett.domain.errors import StafettError
 
 YEAR = 2026
 ACTIVITIES = {"nhf": 5000, "blindeforbundet": 1200, "hlf": 2400}
+FORMATS = {"nhf": "xlsx", "blindeforbundet": "csv", "hlf": "xlsx"}
 _REQUESTS_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
 
@@ -51,7 +52,7 @@ def demo(
 def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
     api, started = connect(data_dir, None, org), time.monotonic()
     period = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31"}
-    accepted = api.post("/bufdir-exports", {"org_id": org, "reporting_period": period, "export_format": "csv"})
+    accepted = api.post("/bufdir-exports", {"org_id": org, "reporting_period": period, "export_format": FORMATS[org]})
     job = watch_job(api, f"/bufdir-exports/{accepted['id']}", quiet=False)
     seconds = time.monotonic() - started
     if job["status"] != "completed":
@@ -59,7 +60,7 @@ def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
     file = download_to(api, job, str(output), force=True, quiet=False)
     return (
         org,
-        "export csv",
+        f"export {FORMATS[org]}",
         job["status"],
         str(job["row_count"]),
         str(file.stat().st_size),

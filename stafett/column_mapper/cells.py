@@ -16,7 +16,7 @@ from stafett.column_mapper.document import (
     TimeColumn,
     YesNoColumn,
 )
-from stafett.column_mapper.messages import CHOICE_REPLACED, REQUIRED, UNKNOWN_CHOICE
+from stafett.column_mapper.messages import CHOICE_REPLACED, REQUIRED, TEXT_CUT, UNKNOWN_CHOICE
 from stafett.column_mapper.operations.logic import is_empty
 from stafett.column_mapper.operations.numbers import rounded_to
 from stafett.column_mapper.program import Judgement
@@ -26,6 +26,10 @@ from stafett.domain.export import Locale
 
 _MINUTE_IN_NANOSECONDS, _MINUTE_IN_MICROSECONDS = 60 * 10**9, 60 * 10**6
 _MOST_MINUTES = 10**9
+_TWO_UNITS = "[\U00010000-\U0010ffff]"
+LONGEST_CELL = 32_767
+CUT_IN_A_WORKBOOK = "text_cut"
+"""The code of what only a workbook does; in other formats it is no fault."""
 
 
 def takes(column: Column) -> Sequence[Kind]:
@@ -100,6 +104,15 @@ def missing(column: Column, value: Value, required: Value, locale: Locale) -> li
         return []
     message = REQUIRED[locale].format(header=column.header.in_(locale))
     return [Judgement("required", column.id, column.if_missing == "reject", message, required.truth & is_empty(value))]
+
+
+def too_long_for_a_cell(column: TextColumn, value: Value, locale: Locale) -> Judgement:
+    """In the UTF-16 units that Excel counts; bytes are looked at first, for they are known already."""
+    text = value.expr
+    units = text.str.len_chars() + text.str.count_matches(_TWO_UNITS)
+    is_too_long = pl.when(text.str.len_bytes() > LONGEST_CELL).then(units > LONGEST_CELL).fill_null(False)
+    message = TEXT_CUT[locale].format(header=column.header.in_(locale))
+    return Judgement(CUT_IN_A_WORKBOOK, column.id, False, message, is_too_long)
 
 
 def unknown(column: ChoiceColumn, value: Value, options: Mapping[str, str], locale: Locale) -> list[Judgement]:

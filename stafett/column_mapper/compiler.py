@@ -14,6 +14,7 @@ from stafett.column_mapper.document import (
     MappingDocument,
     RowMeasure,
     SumMeasure,
+    TextColumn,
     YesNoColumn,
 )
 from stafett.column_mapper.faults import InvalidMappingError, MappingFault
@@ -147,6 +148,8 @@ class _Compiler:
         value = self._scope.kept(f"column {column.id}", value)
         required = self._reader.read_as([Kind.BOOLEAN], column.required, *place, "required")
         judgements = cells.missing(column, value, required, self._locale)
+        if isinstance(column, TextColumn):
+            judgements.append(cells.too_long_for_a_cell(column, value, self._locale))
         if isinstance(column, ChoiceColumn):
             self._check_choice(column, *place)
             judgements += cells.unknown(column, value, self._scope.taxonomies.get(column.options, {}), self._locale)

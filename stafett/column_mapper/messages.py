@@ -18,6 +18,13 @@ UNKNOWN_CHOICE: Words = MappingProxyType(
         "en": "“{header}” has a value that is not in the list.",
     }
 )
+TEXT_CUT: Words = MappingProxyType(
+    {
+        "nb": "«{header}» er lengre enn de 32 767 tegnene en celle i Excel rommer, og er kuttet.",
+        "nn": "«{header}» er lengre enn dei 32 767 teikna ei celle i Excel rommar, og er kutta.",
+        "en": "“{header}” is longer than the 32,767 characters that a cell in Excel holds, and is cut.",
+    }
+)
 CHOICE_REPLACED: Words = MappingProxyType(
     {
         "nb": "«{header}» hadde en verdi som ikke finnes i listen, og er skrevet som «{label}».",

@@ -1,6 +1,7 @@
 """What became of the rows, part after part, in memory that does not grow with them."""
 
 from collections import defaultdict
+from collections.abc import Container
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -44,8 +45,9 @@ class _Tally:
 class Outcome:
     """Add the parts in report order, then ask."""
 
-    def __init__(self, program: MappingProgram) -> None:
+    def __init__(self, program: MappingProgram, *, ignored: Container[str] = ()) -> None:
         self._program = program
+        self._ignored = ignored
         self._tallies: dict[int, _Tally] = {}
         self._reasons: dict[str, int] = defaultdict(int)
         self._totals: dict[str | None, list[int]] = {}
@@ -56,7 +58,7 @@ class Outcome:
         part = self._program.apply(rows)
         if rows.height != part.written.height + part.apart.height + part.rejected:
             raise RuntimeError("a row was lost or doubled in mapping")
-        for fault in part.faults:
+        for fault in (fault for fault in part.faults if fault.code not in self._ignored):
             self._tallies.setdefault(fault.judgement, _Tally(fault)).add(fault, rows["id"], self._queried)
         for code, count in part.not_countable.items():
             self._reasons[code] += count

@@ -1,36 +1,41 @@
 """The stages ``generating_file`` and ``storing_file``: mapped parts to one object, and the object made sure of."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 
 from stafett.activity_rows import from_arrow
+from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
+from stafett.column_mappings import MappingsInUse
 from stafett.domain.errors import LostInStorageError, NotFoundError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import MappedRows, ReportFile
+from stafett.domain.export_outputs import MappedRows, Part, ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.export_record import ExportRecord
 from stafett.export_stages import Workbench
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import csv_chunks
+from stafett.file_generator.xlsx import Workbook, workbook_chunks
 from stafett.file_storage import FileStorage
 
 
 class FileGeneration:
     """Renders the mapped parts, in order, straight into storage."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage) -> None:
+    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse) -> None:
         self._record = record
         self._storage = storage
+        self._mappings = mappings
 
     def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
         asked = self._record.parameters(job)
-        mapped = self._record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
+        mapped = self._record.mapped_rows(job)
         name, content = report_name(job.org_id, asked), ContentHash()
-        frames = content.seen(self._frames(mapped, bench))
-        stored = bench.put_file(name, csv_chunks(frames, asked.csv_profile), asked.export_format.mime_type)
+        report = content.seen(self._frames(mapped.parts, mapped.rows, bench))
+        chunks = self._rendered(job, asked, mapped, report)
+        stored = bench.put_file(name, chunks, asked.export_format.mime_type)
         return ReportFile(
             name=name,
             mime_type=asked.export_format.mime_type,
@@ -41,12 +46,38 @@ class FileGeneration:
             rows=mapped.rows,
         )
 
-    def _frames(self, mapped: MappedRows, bench: Workbench) -> Iterator[pl.DataFrame]:
+    def _rendered(
+        self, job: ExportJob, asked: ExportParameters, mapped: MappedRows, report: Iterable[pl.DataFrame]
+    ) -> Iterator[bytes]:
+        match asked.export_format:
+            case ExportFormat.CSV:
+                return csv_chunks(report, asked.csv_profile)
+            case ExportFormat.XLSX:
+                workbook = Workbook(
+                    document=self._mappings.document(job.org_id, mapped.mapping.version),
+                    locale=asked.locale,
+                    organisation=self._record.organisation(job),
+                    period=job.days,
+                    mapped=_without_what_the_writer_tells(mapped),
+                )
+                return workbook_chunks(workbook, report=report, apart=self._staged(mapped.apart))
+
+    def _frames(self, parts: Iterable[Part], rows: int, bench: Workbench) -> Iterator[pl.DataFrame]:
         done = 0
-        for part in mapped.parts:
+        for frame in self._staged(parts):
+            yield frame
+            done += frame.height
+            bench.progress(done, rows)
+
+    def _staged(self, parts: Iterable[Part]) -> Iterator[pl.DataFrame]:
+        for part in parts:
             yield from_arrow(self._storage.read_part(part))
-            done += part.rows
-            bench.progress(done, mapped.rows)
+
+
+def _without_what_the_writer_tells(mapped: MappedRows) -> MappedRows:
+    """The workbook names the very cells that it cut."""
+    failures = tuple(failure for failure in mapped.partial_failures if failure.code != CUT_IN_A_WORKBOOK)
+    return mapped.model_copy(update={"partial_failures": failures})
 
 
 class FileRegistration:

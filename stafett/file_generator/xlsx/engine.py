@@ -1,0 +1,123 @@
+"""XlsxWriter, with rows that it never sees: every private name of it that we build on is in this file.
+
+XlsxWriter writes a sheet in one go. Here a sheet with rows is written in two halves, what stands before them and what
+stands after; the rows are put between them by whoever makes them.
+"""
+
+from io import BytesIO, StringIO
+from string import digits
+
+from xlsxwriter import Workbook  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
+from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
+from xlsxwriter.packager import Packager  # type: ignore[import-untyped]  # the same
+from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
+
+from stafett.file_generator.xlsx.archive import Archive
+
+BUILT_FOR = "3.3.1"
+__all__ = ["BUILT_FOR", "Book", "Format", "Sheet", "style_of"]
+_OPTIONS = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+
+
+class Sheet(Worksheet):  # type: ignore[misc]  # the same
+    """A worksheet; one with rows is written before the workbook is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows_begin: int | None = None
+        self._is_written = False
+        self._split = 0
+
+    def halves(self, rows_begin: int, rows_end: int, columns_end: int) -> tuple[str, str]:
+        """What stands before the rows and after them; the rows are counted from 0, ``rows_end`` is the last."""
+        xml, self._rows_begin = StringIO(), rows_begin
+        self._check_dimensions(rows_end, columns_end)
+        self._set_xml_writer(xml)
+        self._assemble_xml_file()
+        self._is_written = True
+        whole = xml.getvalue()
+        return whole[: self._split], whole[self._split :]
+
+    def stretch_table(self, last_row: int) -> None:
+        """Let the newest table end in this row, counted from 0; ``add_table`` would remember every cell of it."""
+        table = self.tables[-1]
+        first, last = table["range"].split(":")
+        whole = f"{first}:{last.rstrip(digits)}{last_row + 1}"
+        table["range"] = table["a_range"] = table["autofilter"] = whole
+
+    def spell_table_headers(self, headers: list[str]) -> None:
+        """The newest table's, as attributes; XlsxWriter escapes what looks like an escape in cells alone."""
+        for column, header in zip(self.tables[-1]["columns"], headers, strict=True):
+            column["name"] = header
+
+    def _assemble_xml_file(self) -> None:
+        if not self._is_written:
+            super()._assemble_xml_file()
+
+    def _write_sheet_data(self) -> None:
+        if self._rows_begin is None:
+            super()._write_sheet_data()
+            return
+        self.dim_rowmax: int = self._rows_begin - 1
+        self._xml_start_tag("sheetData")
+        self._write_rows()
+        self._split = self.fh.tell()
+        self._xml_end_tag("sheetData")
+
+
+class Book(Workbook):  # type: ignore[misc]  # the same
+    """A workbook that is written into an archive."""
+
+    worksheet_class = Sheet
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__(BytesIO(), _OPTIONS)
+        self._archive = archive
+
+    def begin(self) -> None:
+        """Write what tells programs that this is no mere ZIP: they look at the first three members, and not far."""
+        packager = self._get_packager()
+        packager._add_workbook(self)  # noqa: SLF001 - XlsxWriter's own parts, a little earlier than it writes them
+        packager._write_root_rels_file()  # noqa: SLF001 - the same
+        packager._write_core_file()  # noqa: SLF001 - the same
+        packager._write_theme_file()  # noqa: SLF001 - the same
+
+    def _get_packager(self) -> Packager:
+        return _Package(self._archive)
+
+
+class _Package(Packager):  # type: ignore[misc]  # the same
+    """Every part goes into the archive as it is written."""
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__()
+        self._archive = archive
+
+    def _filename(self, xml_filename: str) -> StringIO:
+        if xml_filename in self._archive:
+            return StringIO()
+        self._archive.begin(xml_filename)
+        return _Part(self._archive)
+
+    def _create_package(self) -> list[tuple[object, str, bool]]:
+        """XlsxWriter zips what it is given here: nothing."""
+        super()._create_package()
+        return []
+
+
+class _Part(StringIO):
+    """XlsxWriter asks for a ``StringIO``, and only ever writes to it."""
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__()
+        self._archive = archive
+
+    def write(self, text: str) -> int:
+        self._archive.write(text.encode())
+        return len(text)
+
+
+def style_of(format_: Format) -> int:
+    """The number that cells know this format by."""
+    number: int = format_._get_xf_index()  # noqa: SLF001 - styles are written after the rows that use them
+    return number

@@ -1,0 +1,94 @@
+"""The whole workbook, as blocks of a finished file: whoever pulls them sets the pace, and may stop at any time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, time
+from itertools import chain
+
+import polars as pl
+
+from stafett.domain.export_outputs import Part
+from stafett.file_generator.xlsx import words
+from stafett.file_generator.xlsx.about import add_about
+from stafett.file_generator.xlsx.archive import Archive
+from stafett.file_generator.xlsx.choices import Choices
+from stafett.file_generator.xlsx.columns import sheet_columns
+from stafett.file_generator.xlsx.deviations import add_deviations
+from stafett.file_generator.xlsx.edition import EXCEL, Edition, Limits, Workbook
+from stafett.file_generator.xlsx.engine import Book
+from stafett.file_generator.xlsx.listing import Listing, ListingSheets
+from stafett.file_generator.xlsx.overlong import CutTexts
+from stafett.file_generator.xlsx.summary import add_summary
+from stafett.file_generator.xlsx.texts import visible
+
+
+def workbook_chunks(
+    workbook: Workbook,
+    *,
+    report: Iterable[pl.DataFrame],
+    apart: Iterable[pl.DataFrame] = (),
+    cut: CutTexts | None = None,
+    limits: Limits = EXCEL,
+) -> Iterator[bytes]:
+    """The file; when it has all been taken, ``cut`` knows the texts that no cell could hold."""
+    archive = Archive()
+    edition = Edition(workbook, Book(archive), archive, CutTexts() if cut is None else cut, limits)
+    _describe(edition)
+    edition.book.begin()
+    choices = Choices(edition)
+    yield from ListingSheets(edition, choices, _reported(workbook)).chunks(report)
+    add_summary(edition)
+    if _rows(workbook.mapped.apart):
+        first, frames = _peeked(apart)
+        yield from ListingSheets(edition, choices, _apart(workbook, first)).chunks(frames)
+    add_deviations(edition)
+    add_about(edition)
+    choices.finish()
+    edition.book.close()
+    yield from archive.finish()
+
+
+def _describe(edition: Edition) -> None:
+    """The file's properties; its clock stands at the end of the period."""
+    workbook, layout = edition.workbook, edition.workbook.document.layout
+    sheets = (layout.sheet, layout.summary_sheet, layout.apart_sheet)
+    edition.reserve([workbook.say(name) for name in (*sheets, layout.partial_failures_sheet, layout.metadata_sheet)])
+    titles = [workbook.say(title) for title in layout.title_rows]
+    edition.book.set_properties(
+        {
+            "title": visible(": ".join(titles or [workbook.say(layout.sheet)])),
+            "subject": f"{workbook.say(words.REPORT_TO_BUFDIR)}, {workbook.period_in_words}",
+            "author": visible(workbook.organisation),
+            "created": datetime.combine(workbook.period[1], time.min),
+        }
+    )
+
+
+def _reported(workbook: Workbook) -> Listing:
+    document, locale = workbook.document, workbook.locale
+    return Listing(
+        sheet=workbook.say(document.layout.sheet),
+        table=words.REPORT_TABLE,
+        columns=sheet_columns(document, locale),
+        rows=_rows(workbook.mapped.parts),
+    )
+
+
+def _apart(workbook: Workbook, first: pl.DataFrame) -> Listing:
+    document = workbook.document
+    return Listing(
+        sheet=workbook.say(document.layout.apart_sheet),
+        table=words.APART_TABLE,
+        columns=sheet_columns(document, workbook.locale, first.columns[len(document.columns) :]),
+        rows=_rows(workbook.mapped.apart),
+    )
+
+
+def _rows(parts: Sequence[Part]) -> int:
+    return sum(part.rows for part in parts)
+
+
+def _peeked(frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
+    """The first frame, and all of them."""
+    rest = iter(frames)
+    first = next(rest, pl.DataFrame())
+    return first, chain([first], rest)

@@ -1,0 +1,96 @@
+"""The three organisations' reports, from activities to what independent programs read."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stafett.column_mapper import MappedPart
+from stafett.column_mapper.organisations import documents_of
+from stafett.column_mapper.template import differences
+from stafett.domain.export import Locale
+from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.file_generator.xlsx import Workbook, workbook_chunks
+from tests.mapping.activities import activity, mapped, outcome
+from tests.mapping.rows import Row
+from tests.xlsx.books import YEAR, by_calamine, joined, opened, part_of
+
+KINDS = ("samtalegruppe", "oppsokende_samtale", "telefonsamtale", "likepersonskurs", "annet")
+ORGANISATIONS = pytest.mark.parametrize("organisation", ["nhf", "hlf", "blindeforbundet"])
+
+
+def activities(number: int = 60) -> list[Row]:
+    return [
+        activity(one, KINDS[one % 5], f"2026-{1 + one % 12:02}-{1 + one % 28:02}T17:00+01:00", minutes=30 + one)
+        | {"participants": one % 9, "place": ("Tromsø", "", "Kárášjohka")[one % 3], "note": (None, "=1+1")[one % 2]}
+        for one in range(number)
+    ]
+
+
+def report(organisation: str, locale: Locale = "nb") -> tuple[Workbook, MappedPart]:
+    by, rows = documents_of(organisation)[-1], activities()
+    part = mapped(by, *rows, locale=locale)
+    result = outcome(by, rows, locale=locale)
+    outputs = MappedRows(
+        parts=(_part(part.written),),
+        apart=(_part(part.apart),),
+        counts=result.counts,
+        not_countable=result.not_countable,
+        totals=result.totals,
+        mapping=MappingVersion(version=1, sha256=by.sha256),
+        partial_failures=result.partial_failures,
+    )
+    return Workbook(document=by, locale=locale, organisation=organisation, period=YEAR, mapped=outputs), part
+
+
+def _part(rows: pl.DataFrame) -> Part:
+    return Part(key="part", rows=rows.height, sha256="")
+
+
+def written(book: Workbook, part: MappedPart) -> bytes:
+    apart = part.apart.with_columns(part.apart_because.alias("Teller ikke fordi"))
+    return joined(workbook_chunks(book, report=[part.written], apart=[apart]))
+
+
+@ORGANISATIONS
+@pytest.mark.parametrize("locale", ["nb", "nn", "en"])
+def test_every_row_is_there_under_its_header(organisation: str, locale: Locale) -> None:
+    book, part = report(organisation, locale)
+    file = written(book, part)
+    header = book.document.layout.header_row
+    sheet = opened(file).worksheets[0]
+    assert [cell.value for cell in sheet[header]] == part.written.columns
+    assert sheet.max_row - header == part.written.height
+    (table,) = sheet.tables.values()
+    assert table.ref.startswith(book.document.layout.start_cell)
+    assert len(by_calamine(file)) == part.written.height + header - 1
+
+
+@ORGANISATIONS
+def test_the_report_agrees_with_its_own_document_as_a_template_does(organisation: str, tmp_path: Any) -> None:
+    book, part = report(organisation)
+    file = tmp_path / "rapport.xlsx"
+    file.write_bytes(written(book, part))
+    assert differences(book.document, file, "nb") == []
+
+
+def test_hlf_lists_apart_what_does_not_count() -> None:
+    book, part = report("hlf")
+    sheet = opened(written(book, part))["Teller ikke"]
+    assert sheet.max_row - 1 == part.apart.height > 0
+    reasons = [row[-1] for row in sheet.iter_rows(min_row=2, values_only=True)]
+    assert reasons == part.apart_because.to_list()
+
+
+def test_nhf_has_its_totals_and_their_chart() -> None:
+    book, part = report("nhf")
+    file = written(book, part)
+    summary = opened(file)["Oppsummering"]
+    lines = [row[:6] for row in summary.iter_rows(values_only=True)]
+    for total in book.mapped.totals:
+        assert (total.label, *total.figures) in lines
+    assert "Tellende aktiviteter etter kategori" in part_of(file, "xl/charts/chart1.xml")
+
+
+def test_the_same_activities_are_the_same_file() -> None:
+    assert written(*report("hlf")) == written(*report("hlf"))
