@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.activity_query import ActivityQueryActivities
+from activities.attachment_bundling import AttachmentBundlingActivities
 from activities.column_mapping import ColumnMappingActivities
 from activities.export_audit import ExportAuditActivities
 from activities.export_preview import ExportPreviewActivities
@@ -24,6 +25,7 @@ from activities.interceptors import EveryActivity, stop_when_cancelled
 from activities.sweeping import SweepingActivities
 from stafett import export_audit
 from stafett.activity_query import ActivityQuery
+from stafett.attachment_bundler import AttachmentBundler
 from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
@@ -94,6 +96,7 @@ def _activities(
         ActivityQueryActivities(stages, ActivityQuery(database, mappings)).query_activities,
         ColumnMappingActivities(stages, ColumnMapper(record, storage, mappings)).map_columns,
         FileGenerationActivities(stages, FileGeneration(record, storage, mappings)).generate_file,
+        AttachmentBundlingActivities(stages, AttachmentBundler(record, storage, mappings)).bundle_attachments,
         FileStorageActivities(stages, FileRegistration(record, storage)).store_file,
         ExportPreviewActivities(ExportPreviewing(database, mappings, go_on=stop_when_cancelled)).preview_export,
         ending.record_completion,

@@ -17,7 +17,6 @@ from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
     KeyReusedError,
-    NotAvailableYetError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
@@ -43,7 +42,6 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
-    NotAvailableYetError: (_INVALID, "not_available_yet"),
     ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }
 _CODES = {

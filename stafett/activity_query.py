@@ -7,7 +7,7 @@ from typing import Any, LiteralString
 import polars as pl
 from psycopg import Connection
 
-from stafett.activity_rows import from_copy, to_arrow
+from stafett.activity_rows import attachments_from_copy, from_copy, to_arrow
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError
@@ -33,6 +33,16 @@ COPY (
     FROM activities a JOIN peer_mentors m ON m.org_id = a.org_id AND m.id = a.mentor_id
     WHERE a.org_id = %s AND a.deleted_at IS NULL AND a.starts_at BETWEEN %s AND %s
     ORDER BY a.starts_at, a.id
+) TO STDOUT (FORMAT csv)
+"""
+_ATTACHMENTS: LiteralString = """
+COPY (
+    SELECT a.row, a.id, to_char(a.starts_at AT TIME ZONE 'Europe/Oslo', 'YYYY-MM-DD'),
+           f.id, f.file_name, f.mime_type, f.size_bytes, f.sha256, f.object_key
+    FROM (SELECT id, starts_at, row_number() OVER (ORDER BY starts_at, id) - 1 AS row FROM activities
+          WHERE org_id = %s AND deleted_at IS NULL AND starts_at BETWEEN %s AND %s) a
+    JOIN attachments f ON f.org_id = %s AND f.activity_id = a.id
+    ORDER BY a.row, f.id
 ) TO STDOUT (FORMAT csv)
 """
 _COUNT = """
@@ -69,7 +79,8 @@ class ActivityQuery:
             for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART)):
                 parts.append(bench.put_part(number, to_arrow(frame), frame.height))
                 bench.progress(sum(part.rows for part in parts), total)
-            queried = QueriedRows(parts=tuple(parts), snapshot_at=snapshot_at, mapping=mapping)
+            attached = _staged_attachments(connection, period, bench) if job.include_attachments else None
+            queried = QueriedRows(parts=tuple(parts), attachments=attached, snapshot_at=snapshot_at, mapping=mapping)
             if queried.rows != total:
                 raise RuntimeError("the rows of one snapshot were counted twice, with two results")
             return queried
@@ -88,6 +99,14 @@ def frames_in_report_order(connection: Connection, period: Period, rows_a_part: 
             rows, last_day = rows + 1, day
         if rows:
             yield from_copy(bytes(waiting), rows)
+
+
+def _staged_attachments(connection: Connection, period: Period, bench: Workbench) -> Part:
+    """What the rows of this snapshot have with them, in their order; nothing is a part too."""
+    with connection.cursor() as cursor, cursor.copy(_ATTACHMENTS, (*period, period[0])) as copied:
+        records = [bytes(record) for record in copied]
+    frame = attachments_from_copy(b"".join(records), len(records))
+    return bench.put_part(0, to_arrow(frame), frame.height, "attachments")
 
 
 def _one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:

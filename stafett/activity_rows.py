@@ -25,16 +25,41 @@ SOURCE_SCHEMA = pl.Schema(
         "attachments": pl.Int64(),
     }
 )
+ATTACHMENT_SCHEMA = pl.Schema(
+    {
+        "row": pl.Int64(),
+        "activity_id": pl.String(),
+        OSLO_DAY: pl.Date(),
+        "attachment_id": pl.String(),
+        "file_name": pl.String(),
+        "mime_type": pl.String(),
+        "size_bytes": pl.Int64(),
+        "sha256": pl.String(),
+        "object_key": pl.String(),
+    }
+)
+"""The attachments of staged activities; ``row`` is the activity's own, in query order."""
+
 _INSTANTS = ("starts_at", "ends_at")
 _FLAGS = ("in_person", "in_norway", "is_proxy")
 
 
 def from_copy(records: bytes, rows: int) -> pl.DataFrame:
     """What ``COPY`` sent, every record of it."""
-    frame = pl.read_csv(io.BytesIO(records), has_header=False, schema=SOURCE_SCHEMA)
+    frame = _read(records, rows, SOURCE_SCHEMA)
+    return frame.with_columns(pl.col(_INSTANTS).cast(pl.Datetime("us", "UTC")), pl.col(_FLAGS) == "t").rechunk()
+
+
+def attachments_from_copy(records: bytes, rows: int) -> pl.DataFrame:
+    """The same for attachments."""
+    return _read(records, rows, ATTACHMENT_SCHEMA) if rows else ATTACHMENT_SCHEMA.to_frame()
+
+
+def _read(records: bytes, rows: int, schema: pl.Schema) -> pl.DataFrame:
+    frame = pl.read_csv(io.BytesIO(records), has_header=False, schema=schema)
     if frame.height != rows:
         raise RuntimeError(f"{rows} records were sent and {frame.height} rows were read")
-    return frame.with_columns(pl.col(_INSTANTS).cast(pl.Datetime("us", "UTC")), pl.col(_FLAGS) == "t").rechunk()
+    return frame
 
 
 def to_arrow(frame: pl.DataFrame) -> bytes:

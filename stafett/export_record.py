@@ -25,11 +25,11 @@ from stafett.database.tables import (
 from stafett.domain.errors import ExportError, StaleAttemptError
 from stafett.domain.export import ExportCounts, ExportParameters, PartialFailureReport
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
-from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile, StageOutputs
+from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import FAILURE_OF, ExportStatus
 from stafett.export_audit import AuditEntry
 
-Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile)
+Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MOST_UNANSWERED = 5
 """So often a stage may take its worker down, or meet an error nobody foresaw, before the attempt is given up."""
 
@@ -230,11 +230,16 @@ def _one_more_try(session: Session, job: ExportJob, stage: ExportStatus) -> int:
 
 
 def _keep_partial_failures(session: Session, job: ExportJob, outputs: StageOutputs) -> None:
-    if isinstance(outputs, MappedRows) and outputs.partial_failures:
-        reports = [failure.model_dump(mode="json") for failure in outputs.partial_failures]
-        session.execute(
-            insert(ExportPartialFailures).values(export_id=job.export_id, org_id=job.org_id, reports=reports)
-        )
+    """A later stage's come after those that are kept already."""
+    if not isinstance(outputs, (MappedRows, BundledFile)) or not outputs.partial_failures:
+        return
+    of_this_export = col(ExportPartialFailures.export_id) == job.export_id
+    taken = delete(ExportPartialFailures).where(of_this_export).returning(col(ExportPartialFailures.reports))
+    kept = (PartialFailureReport.model_validate(report) for report in session.scalar(taken) or ())
+    reports = [
+        failure.model_dump(mode="json") for failure in PartialFailureReport.bounded((*kept, *outputs.partial_failures))
+    ]
+    session.execute(insert(ExportPartialFailures).values(export_id=job.export_id, org_id=job.org_id, reports=reports))
 
 
 def _progress(stage: ExportStatus, done: int, total: int) -> dict[str, Any]:
@@ -250,5 +255,8 @@ def _shown(outputs: StageOutputs) -> dict[str, Any]:
         case MappedRows():
             shown = {"counts", "not_countable", "mapping", "warnings", "partial_failure_count"}
             return outputs.model_dump(mode="json", include=shown)
+        case BundledFile(file=file, partial_failures=more):
+            count = col(Export.partial_failure_count) + len(more)
+            return {"file": file.model_dump(mode="json"), "partial_failure_count": count}
         case ReportFile():
             return {"file": outputs.model_dump(mode="json")}

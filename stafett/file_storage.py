@@ -1,7 +1,7 @@
 """Objects in S3: written as they are made, read as they are needed, handed out by signed links."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, cast
@@ -56,7 +56,7 @@ class FileStorage:
             )
         return StoredObject(key=key, size_bytes=stream.size, sha256=stream.sha256)
 
-    def chunks(self, key: str) -> Iterator[bytes]:
+    def chunks(self, key: str) -> Generator[bytes, None, None]:
         """The object, a block at a time."""
         with _translated(), closing(self.open(key)) as stream:
             while block := stream.read(_BLOCK):

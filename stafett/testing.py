@@ -1,6 +1,7 @@
 """What tests of this service need, and tests of what is built on it: real organisations, real tokens, real rows."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from stafett.column_mapper.organisations import STANDARD
 from stafett.domain.activity import ActivityType
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
+from stafett.file_storage import FileStorage
 from stafett.seed.organisations import seed_mappings
 
 Json = dict[str, Any]
@@ -87,6 +89,24 @@ class Diary:
         with self._cursor() as cursor:
             cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({marks})".encode(), list(row.values()))  # noqa: S608 - our own names
         return activity_id
+
+    def attachment(
+        self,
+        storage: FileStorage,
+        activity_id: UUID,
+        content: bytes = b"%PDF-1.7 referat",
+        file_name: str = "Møtereferat.pdf",
+        mime_type: str = "application/pdf",
+    ) -> str:
+        """Where its object lies."""
+        attachment_id = uuid4()
+        key = f"attachments/{self.org_id}/{attachment_id}"
+        storage.write(key, [content], mime_type)
+        row = [attachment_id, self.org_id, activity_id, file_name, mime_type]
+        row += [len(content), hashlib.sha256(content).hexdigest(), key]
+        with self._cursor() as cursor:
+            cursor.execute("INSERT INTO attachments VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", row)
+        return key
 
     @contextmanager
     def _cursor(self) -> Iterator[psycopg.Cursor]:

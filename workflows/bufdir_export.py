@@ -1,4 +1,4 @@
-"""The single button: query, map, generate, store, record."""
+"""The single button: query, map, generate, bundle if asked for, store, record."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,6 +8,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.activity_query import ActivityQueryActivities
+    from activities.attachment_bundling import AttachmentBundlingActivities
     from activities.column_mapping import ColumnMappingActivities
     from activities.export_audit import ExportAuditActivities
     from activities.file_generation import FileGenerationActivities
@@ -51,6 +52,8 @@ class BufdirExport:
             return await patiently(ExportAuditActivities.record_empty, job, "nothing to report")
         await self._at(ExportStatus.MAPPING_COLUMNS, ColumnMappingActivities.map_columns)
         await self._at(ExportStatus.GENERATING_FILE, FileGenerationActivities.generate_file)
+        if job.include_attachments:
+            await self._at(ExportStatus.BUNDLING_ATTACHMENTS, AttachmentBundlingActivities.bundle_attachments)
         await self._at(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
         return await self._at(ExportStatus.RECORDING_AUDIT, ExportAuditActivities.record_completion)
 

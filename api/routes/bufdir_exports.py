@@ -14,7 +14,6 @@ from api.paging import position_of, token_after
 from api.previewing import await_preview
 from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
 from stafett.database.tables import Export
-from stafett.domain.errors import NotAvailableYetError
 from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
@@ -35,8 +34,6 @@ async def start(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> ExportResource:
     """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
-    if body.include_attachments:
-        raise NotAvailableYetError("This version exports without attachments.")
     accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
     if accepted.is_new:
         given.starter.start(job_of(accepted.export))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli import data, demo, doctor, export, mapping, mapping_in_use, processes
+from stafett.cli import data, demo, doctor, export, mapping, mapping_in_use, processes, verify
 from stafett.release import VERSION
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command()(data.seed)
 app.command()(data.token)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
+export.app.command()(verify.verify)
 app.add_typer(export.app, name="export")
 for command in (mapping_in_use.preview, mapping_in_use.show, mapping_in_use.add):
     mapping.app.command()(command)

@@ -16,6 +16,7 @@ from rich.console import Console
 from stafett.cli.client import connect
 from stafett.cli.export import download_to
 from stafett.cli.screen import console_for, table
+from stafett.cli.verify import examine
 from stafett.cli.watching import watch_job
 from stafett.devstack.errors import last_words
 from stafett.devstack.privileges import die_with_us
@@ -24,6 +25,7 @@ from stafett.domain.errors import StafettError
 YEAR = 2026
 ACTIVITIES = {"nhf": 5000, "blindeforbundet": 1200, "hlf": 2400}
 FORMATS = {"nhf": "xlsx", "blindeforbundet": "csv", "hlf": "xlsx"}
+ATTACHMENTS = {"nhf": 60}
 _REQUESTS_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
 
@@ -43,7 +45,8 @@ def demo(
         _stack(Path(folder), console),
     ):
         for org, activities in ACTIVITIES.items():
-            _stafett("seed", "--org", org, "--activities", str(activities), "--year", str(YEAR), data_dir=Path(folder))
+            counts = ("--activities", str(activities), "--attachments", str(ATTACHMENTS.get(org, 0)))
+            _stafett("seed", "--org", org, *counts, "--year", str(YEAR), data_dir=Path(folder))
             ran.add_row(*_export(Path(folder), org, output))
     console.print(ran)
     console.print(f"The files are in {output}.")
@@ -52,15 +55,19 @@ def demo(
 def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
     api, started = connect(data_dir, None, org), time.monotonic()
     period = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31"}
-    accepted = api.post("/bufdir-exports", {"org_id": org, "reporting_period": period, "export_format": FORMATS[org]})
+    asked = {"org_id": org, "reporting_period": period, "export_format": FORMATS[org]}
+    accepted = api.post("/bufdir-exports", asked | {"include_attachments": org in ATTACHMENTS})
     job = watch_job(api, f"/bufdir-exports/{accepted['id']}", quiet=False)
     seconds = time.monotonic() - started
     if job["status"] != "completed":
         raise StafettError(f"The export for {org} ended {job['status']}: {job['error']}.")
     file = download_to(api, job, str(output), force=True, quiet=False)
+    examined = examine(file, job["id"], lambda export_id: api.get(f"/bufdir-exports/{export_id}"))
+    if examined.findings:
+        raise StafettError(f"{file} is not what was exported: {' '.join(examined.findings)}")
     return (
         org,
-        f"export {FORMATS[org]}",
+        f"export {FORMATS[org]}" + (" with attachments" if org in ATTACHMENTS else ""),
         job["status"],
         str(job["row_count"]),
         str(file.stat().st_size),

@@ -33,6 +33,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "SumMeasure": "What an integer column adds up to in a group.",
         "Summary": "Totals by the values of one column.",
         "Layout": "Where things stand in a workbook; a CSV file has no layout.",
+        "Attachments": "What holds for an export that takes the activities' attachments along.",
     }
 )
 
@@ -50,6 +51,7 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "MappingDocument.counting": "Which rows count.",
         "MappingDocument.summary": "Totals on a sheet of their own.",
         "MappingDocument.layout": "Where things stand in a workbook.",
+        "MappingDocument.attachments": "What holds for exports with attachments.",
         "Localized.nb": "Norwegian Bokmål.",
         "Localized.nn": "Norwegian Nynorsk.",
         "Localized.en": "English.",
@@ -93,5 +95,9 @@ FIELDS: Mapping[str, str] = MappingProxyType(
         "Layout.apart_sheet": "The sheet of rows that do not count, if they are listed apart.",
         "Layout.partial_failures_sheet": "The sheet of faulty rows.",
         "Layout.metadata_sheet": "The sheet about the report itself.",
+        "Attachments.unavailable": (
+            "What becomes of an export when an attachment is gone, or is not what it was: the export fails (fail), or"
+            " the attachment is left out, listed in the manifest and reported (report)."
+        ),
     }
 )

@@ -154,6 +154,12 @@ class Summary(Frozen):
     chart: Localized | None = Field(None, description="The chart's title; without it there is no chart.")
 
 
+class Attachments(Frozen):
+    """What becomes of an export whose attachments are not all there as they were."""
+
+    unavailable: Literal["fail", "report"] = "fail"
+
+
 class MappingDocument(Frozen):
     """Everything about an organisation's report, from a day on."""
 
@@ -174,6 +180,7 @@ class MappingDocument(Frozen):
     counting: Counting
     summary: Summary | None = None
     layout: Layout = Layout()
+    attachments: Attachments = Attachments()
 
     @property
     def sha256(self) -> str:

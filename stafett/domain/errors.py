@@ -15,10 +15,6 @@ class UnauthenticatedError(StafettError):
     """Nobody we know is asking."""
 
 
-class NotAvailableYetError(StafettError):
-    """What is asked for is in the contract, and this version cannot do it."""
-
-
 class PermissionDeniedError(StafettError):
     """The caller is known, and may not do this."""
 

@@ -37,6 +37,7 @@ class QueriedRows(Frozen):
     """The snapshot everything after it works from; the source is not asked again."""
 
     parts: tuple[Part, ...]
+    attachments: Part | None = None
     snapshot_at: AwareDatetime
     mapping: ChosenMapping
 
@@ -97,4 +98,15 @@ class ReportFile(Frozen):
     rows: int
 
 
-StageOutputs = QueriedRows | MappedRows | ReportFile
+class BundledFile(Frozen):
+    """The report and what belongs to it as one file, and which attachments are not in it."""
+
+    file: ReportFile
+    partial_failures: tuple[PartialFailureReport, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return self.file.rows
+
+
+StageOutputs = QueriedRows | MappedRows | ReportFile | BundledFile

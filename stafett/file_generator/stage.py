@@ -11,7 +11,7 @@ from stafett.column_mappings import MappingsInUse
 from stafett.domain.errors import LostInStorageError, NotFoundError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import MappedRows, Part, ReportFile
+from stafett.domain.export_outputs import BundledFile, MappedRows, Part, ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.export_record import ExportRecord
 from stafett.export_stages import Workbench
@@ -88,7 +88,7 @@ class FileRegistration:
         self._storage = storage
 
     def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
-        file = self._record.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+        file = self._finished(job)
         found, read = hashlib.sha256(), 0
         try:
             for block in self._storage.chunks(file.key):
@@ -100,6 +100,11 @@ class FileRegistration:
         if found.hexdigest() != file.sha256:
             raise LostInStorageError
         return file
+
+    def _finished(self, job: ExportJob) -> ReportFile:
+        if job.include_attachments:
+            return self._record.outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
+        return self._record.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
 
 
 def report_name(org_id: str, asked: ExportParameters) -> str:

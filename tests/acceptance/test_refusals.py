@@ -68,10 +68,6 @@ async def test_a_missing_field_is_pointed_at(button: Button, gateway: httpx.Asyn
     assert [error["pointer"] for error in problem["errors"]] == [f"/{field}"]
 
 
-async def test_what_is_not_there_yet_is_refused_as_such(button: Button) -> None:
-    assert_problem(await button.press(include_attachments=True), 422, "not_available_yet")
-
-
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"csv"', b"\xff\xfe"], ids=repr)
 async def test_a_body_that_is_no_json_object_is_pointed_at_as_a_whole(
     button: Button, gateway: httpx.AsyncClient, body: bytes

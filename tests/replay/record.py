@@ -22,6 +22,7 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
 from stafett.export_jobs import ExportJobs, job_of
+from stafett.file_storage import FileStorage
 from stafett.settings import Settings, require
 from stafett.temporal import connect, start_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
@@ -39,9 +40,15 @@ async def main(release: str) -> None:
                 owner_url = require(settings.database.owner_url, "owner")
                 full, empty, left = (found_tenant(owner_url) for _ in range(3))
                 diary = Diary(owner_url, full.org_id)
-                diary.activity(diary.mentor(), note="Kari Nordmann var med")
-                for name, tenant, fail in (("completed", full, False), ("empty", empty, False), ("failed", left, True)):
-                    history = await _exported(client, settings, tenant, fail_on_empty=fail)
+                activity = diary.activity(diary.mentor(), note="Kari Nordmann var med")
+                diary.attachment(FileStorage(settings.s3), activity)
+                for name, tenant, asked in (
+                    ("completed", full, {}),
+                    ("bundled", full, {"include_attachments": True}),
+                    ("empty", empty, {}),
+                    ("failed", left, {"fail_on_empty": True}),
+                ):
+                    history = await _exported(client, settings, tenant, **asked)
                     _keep(f"BufdirExport-{release}-{name}.json", history)
                 _keep(f"PreviewExport-{release}-previewed.json", await _previewed(client, settings, full))
 
@@ -54,27 +61,26 @@ def _keep(name: str, history: str) -> None:
 
 
 async def _previewed(client: Client, settings: Settings, tenant: Tenant) -> str:
-    asked = PreviewAsked(preview_id=uuid4(), request=_request(tenant, fail_on_empty=False))
+    asked = PreviewAsked(preview_id=uuid4(), request=_request(tenant))
     await await_preview(client, settings.temporal.task_queue, asked)
     return _of_no_machine((await client.get_workflow_handle(asked.workflow_id).fetch_history()).to_json())
 
 
-def _request(tenant: Tenant, *, fail_on_empty: bool) -> ExportRequest:
+def _request(tenant: Tenant, **more: bool) -> ExportRequest:
     asked = {
         "org_id": tenant.org_id,
         "requesting_user_id": tenant.coordinator,
         "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
         "export_format": "csv",
-        "fail_on_empty": fail_on_empty,
     }
-    return ExportRequest.model_validate(asked)
+    return ExportRequest.model_validate(asked | more)
 
 
-async def _exported(client: Client, settings: Settings, tenant: Tenant, *, fail_on_empty: bool) -> str:
+async def _exported(client: Client, settings: Settings, tenant: Tenant, **more: bool) -> str:
     database = Database(require(settings.database.api_url, "api"))
     try:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        request = _request(tenant, fail_on_empty=fail_on_empty)
+        request = _request(tenant, **more)
         accepted = ExportJobs(database).accept(caller, request, str(uuid4()))
     finally:
         database.close()

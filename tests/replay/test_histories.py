@@ -20,7 +20,7 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
 def test_there_is_a_history_of_every_end() -> None:
     ends = {path.stem.rpartition("-")[2] for path in HISTORIES}
-    assert {"completed", "empty", "failed"} <= ends
+    assert {"completed", "bundled", "empty", "failed"} <= ends
 
 
 def test_there_is_a_history_of_every_workflow_that_somebody_waits_for() -> None:

@@ -16,6 +16,7 @@ from stafett.domain.export import (
     ExportSuccess,
     PartialFailureReport,
 )
+from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import FINAL, STAGES, TRANSITIONS, ExportErrorCode, ExportStatus
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -144,6 +145,11 @@ def test_a_file_is_fetched_when_it_is_opened_and_closed_behind_its_reader() -> N
 @pytest.mark.parametrize("export_format", ExportFormat)
 def test_every_format_has_its_mime_type(export_format: ExportFormat) -> None:
     assert "/" in export_format.mime_type
+
+
+def test_what_a_query_left_before_there_were_attachments_is_still_read() -> None:
+    left = {"parts": [], "snapshot_at": "2026-01-01T00:00:00Z", "mapping": {"version": 1, "sha256": "0" * 64}}
+    assert QueriedRows.model_validate(left).attachments is None
 
 
 def test_every_stage_but_an_end_can_fail_or_be_cancelled() -> None:

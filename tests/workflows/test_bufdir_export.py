@@ -23,8 +23,10 @@ STAGE_OF = {
     "query_activities": ExportStatus.QUERYING_ACTIVITIES,
     "map_columns": ExportStatus.MAPPING_COLUMNS,
     "generate_file": ExportStatus.GENERATING_FILE,
+    "bundle_attachments": ExportStatus.BUNDLING_ATTACHMENTS,
     "store_file": ExportStatus.STORING_FILE,
 }
+WITHOUT_ATTACHMENTS = [name for name in STAGE_OF if name != "bundle_attachments"]
 
 
 class PlayedStages:
@@ -41,6 +43,7 @@ class PlayedStages:
             self.query_activities,
             self.map_columns,
             self.generate_file,
+            self.bundle_attachments,
             self.store_file,
             self.record_completion,
             self.record_empty,
@@ -65,6 +68,10 @@ class PlayedStages:
     @activity.defn
     async def generate_file(self, _job: ExportJob) -> StageReceipt:
         return self.play("generate_file")
+
+    @activity.defn
+    async def bundle_attachments(self, _job: ExportJob) -> StageReceipt:
+        return self.play("bundle_attachments")
 
     @activity.defn
     async def store_file(self, _job: ExportJob) -> StageReceipt:
@@ -120,6 +127,15 @@ async def test_the_stages_follow_one_another(temporal: Client, job: ExportJob) -
     stages = PlayedStages()
     async with running(temporal, job, stages) as run:
         assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED, row_count=2)
+    assert stages.called == [*WITHOUT_ATTACHMENTS, "record_completion"]
+
+
+async def test_attachments_are_bundled_before_the_file_is_stored_if_they_are_asked_for(
+    temporal: Client, job: ExportJob
+) -> None:
+    stages = PlayedStages()
+    async with running(temporal, job.model_copy(update={"include_attachments": True}), stages) as run:
+        assert (await run.result()).status is ExportStatus.COMPLETED
     assert stages.called == [*STAGE_OF, "record_completion"]
 
 
@@ -150,6 +166,7 @@ async def test_a_foreseen_failure_is_recorded_by_its_code_before_it_is_raised_on
         ("query_activities", ExportErrorCode.QUERY_FAILED),
         ("map_columns", ExportErrorCode.INTERNAL),
         ("generate_file", ExportErrorCode.FILE_GENERATION_FAILED),
+        ("bundle_attachments", ExportErrorCode.ATTACHMENT_UNAVAILABLE),
         ("store_file", ExportErrorCode.STORAGE_UNAVAILABLE),
         ("record_completion", ExportErrorCode.AUDIT_SERVICE_UNAVAILABLE),
     ],
@@ -159,7 +176,8 @@ async def test_an_unforeseen_failure_is_named_after_its_stage_and_can_be_tried_a
 ) -> None:
     stages = PlayedStages()
     stages.faults[stage] = iter([ApplicationError("?", type="KeyError", non_retryable=True)])
-    async with running(temporal, job, stages) as run:
+    asked = job.model_copy(update={"include_attachments": stage == "bundle_attachments"})
+    async with running(temporal, asked, stages) as run:
         await failure_of(run)
     assert stages.failing is not None
     assert (stages.failing.code, stages.failing.retryable) == (code, True)

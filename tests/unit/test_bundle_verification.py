@@ -1,0 +1,143 @@
+"""A bundle that somebody has, held against its own manifest."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zipfile import ZipFile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stafett.attachment_bundler.manifest import AttachmentSource, Manifest, Member, Period, Rendering, ReportSource
+from stafett.attachment_bundler.unavailable import Unavailability
+from stafett.attachment_bundler.verification import verify_bundle
+from stafett.domain.export import ExportCounts, ExportFormat
+from stafett.domain.export_outputs import MappingVersion
+
+ID = UUID("7f0c2a1e-0000-4000-8000-000000000001")
+ATTACHED, GONE = "attachments/møte.pdf", "attachments/borte.pdf"
+FILES = {"rapport.csv": b"Dato;Sted\r\n" * 100, ATTACHED: b"%PDF referat"}
+Files = dict[str, bytes]
+
+
+def member(name: str, content: bytes, **more: Any) -> Member:
+    source = ReportSource() if name == "rapport.csv" else AttachmentSource(activity_id=ID, attachment_id=ID)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Member(name=name, size_bytes=len(content), sha256=sha256, source=source, **more)
+
+
+MANIFEST = Manifest(
+    export_id=ID,
+    org_id="nhf",
+    organisation="Norges Handikapforbund",
+    reporting_period=Period.model_validate({"start": "2026-01-01", "end": "2026-12-31"}),
+    snapshot_at="2027-01-02T10:00:00Z",
+    mapping=MappingVersion(version=2, sha256="0" * 64),
+    counts=ExportCounts(queried=1, written=1),
+    report=Rendering(
+        export_format=ExportFormat.CSV,
+        locale="nb",
+        csv_profile="excel",
+        formulas_disarmed=True,
+        content_sha256="1" * 64,
+    ),
+    members=(
+        *(member(name, content) for name, content in FILES.items()),
+        member(GONE, b"borte", missing=True, reason=Unavailability.NOT_IN_STORAGE),
+    ),
+)
+
+
+def written(files: Files) -> bytes:
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in files.items():
+            bundle.writestr(name, content)
+    return buffer.getvalue()
+
+
+WHOLE = FILES | {"manifest.json": MANIFEST.as_bytes()}
+
+
+def found(tmp_path: Path, content: bytes) -> list[str]:
+    (tmp_path / "b.zip").write_bytes(content)
+    return verify_bundle(tmp_path / "b.zip")[1]
+
+
+def test_a_manifest_is_utf_8_with_its_keys_in_order() -> None:
+    raw = MANIFEST.as_bytes()
+    assert "møte".encode() in raw
+    assert raw.endswith(b"}\n")
+    assert b"\r" not in raw
+    assert list(json.loads(raw)) == sorted(json.loads(raw))
+    assert Manifest.model_validate_json(raw) == MANIFEST
+
+
+def test_a_manifest_of_a_workbook_names_no_csv_profile() -> None:
+    report = MANIFEST.report.model_copy(update={"export_format": ExportFormat.XLSX, "csv_profile": None})
+    manifest = MANIFEST.model_copy(update={"report": report})
+    assert "csv_profile" not in json.loads(manifest.as_bytes())["report"]
+    assert Manifest.model_validate_json(manifest.as_bytes()) == manifest
+
+
+def test_a_whole_bundle_has_no_findings(tmp_path: Path) -> None:
+    assert found(tmp_path, written(WHOLE)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda files: files | {ATTACHED: b"%PDF REFERAT"}, f"{ATTACHED} has another SHA-256 than in the manifest."),
+        (lambda files: files | {ATTACHED: b"%PDF"}, f"{ATTACHED} has 4 bytes, and 12 in the manifest."),
+        (
+            lambda files: files | {ATTACHED: bytes(10_000_000)},
+            f"{ATTACHED} is larger than the 12 bytes of the manifest.",
+        ),
+        (lambda files: _without(files, "rapport.csv"), "rapport.csv is missing."),
+        (lambda files: files | {"mer.exe": b"MZ"}, "mer.exe is not in the manifest."),
+        (lambda files: files | {"mer\x1b[2J": b""}, "mer\N{REPLACEMENT CHARACTER}[2J is not in the manifest."),
+        (lambda files: files | {GONE: b"borte"}, f"{GONE} is there, and the manifest says it is missing."),
+        (lambda files: _without(files, "manifest.json"), "It has no manifest.json."),
+        (lambda files: files | {"manifest.json": b"{}"}, "Its manifest.json is not one that this version knows."),
+    ],
+)
+def test_whatever_differs_is_found(tmp_path: Path, change: Callable[[Files], Files], finding: str) -> None:
+    assert found(tmp_path, written(change(WHOLE))) == [finding]
+
+
+def test_a_member_that_is_there_twice_is_found(tmp_path: Path) -> None:
+    (tmp_path / "b.zip").write_bytes(written(WHOLE))
+    with ZipFile(tmp_path / "b.zip", "a") as bundle, pytest.warns(UserWarning, match="Duplicate name"):
+        bundle.writestr("rapport.csv", FILES["rapport.csv"])
+    assert verify_bundle(tmp_path / "b.zip")[1] == ["rapport.csv is there 2 times."]
+
+
+@pytest.mark.parametrize("content", [b"", b"Dato;Sted", b"PK\x03\x04", written(WHOLE)[:-30]], ids=len)
+def test_what_is_no_zip_file_is_said_in_a_sentence(tmp_path: Path, content: bytes) -> None:
+    assert found(tmp_path, content) == ["It is no ZIP file, or a damaged one."]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_for_every_byte_that_is_changed_it_answers_and_never_calls_another_content_whole(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray(written(WHOLE))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("bundle") / "b.zip"
+    path.write_bytes(content)
+    manifest, findings = verify_bundle(path)
+    if not findings:
+        with ZipFile(path) as bundle:
+            assert manifest == Manifest.model_validate_json(bundle.read("manifest.json"))
+            assert {name: bundle.read(name) for name in FILES} == FILES
+
+
+def _without(files: Files, name: str) -> Files:
+    return {other: content for other, content in files.items() if other != name}
