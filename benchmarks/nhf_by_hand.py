@@ -77,8 +77,8 @@ def _computed(rows: pl.DataFrame) -> pl.DataFrame:
         & (_people >= 1)
         & (
             (_sought & pl.col("in_person"))
-            | (_group & (_people >= 3) & (_minutes >= 45))  # noqa: PLR2004 - the rules' own figures, here and below
-            | (_course & (_minutes >= 90))  # noqa: PLR2004
+            | (_group & (_people >= 3) & (_minutes >= 45))
+            | (_course & (_minutes >= 90))
         )
     )
     words = {code: pl.lit(reason) for code, reason in _REASONS.items()}
@@ -91,11 +91,11 @@ def _computed(rows: pl.DataFrame) -> pl.DataFrame:
         .then(words["not_in_person"])
         .when(_people < 1)
         .then(words["nobody_came"])
-        .when(_group & (_people < 3))  # noqa: PLR2004
+        .when(_group & (_people < 3))
         .then(words["too_few_participants"])
-        .when(_group & (_minutes < 45))  # noqa: PLR2004
+        .when(_group & (_minutes < 45))
         .then(words["group_too_short"])
-        .when(_course & (_minutes < 90))  # noqa: PLR2004
+        .when(_course & (_minutes < 90))
         .then(words["course_too_short"])
         .when((pl.col("nth") > 1) & (pl.col("new_participants") == 0))
         .then(words["nobody_new_that_day"])
@@ -140,9 +140,9 @@ def _cells() -> dict[str, pl.Expr]:
         .then(pl.lit("Ingen deltakere"))
         .when(_people == 1)
         .then(pl.lit("En til en"))
-        .when(_people == 2)  # noqa: PLR2004
+        .when(_people == 2)
         .then(pl.lit("2 deltakere"))
-        .when(_people <= 12)  # noqa: PLR2004
+        .when(_people <= 12)
         .then(pl.lit("3–12 deltakere"))  # noqa: RUF001 - as the document spells it
         .otherwise(pl.lit("Mer enn 12 deltakere")),
         "Fysisk møte": _yes_no(pl.col("in_person")),
@@ -169,9 +169,9 @@ def _faults(computed: pl.DataFrame) -> tuple[Fault, ...]:
         required_place=pl.col("in_person") & (place == ""),
         required_id=pl.col("id").str.strip_chars() == "",
         course_without_participants=_course & (_people < 1),
-        longer_than_a_day=_minutes > 1440,  # noqa: PLR2004
-        more_than_one_to_one=_sought & (_people > 2),  # noqa: PLR2004
-        many_in_one_day=pl.col("that_day") > 6,  # noqa: PLR2004
+        longer_than_a_day=_minutes > 1440,
+        more_than_one_to_one=_sought & (_people > 2),
+        many_in_one_day=pl.col("that_day") > 6,
         other_without_a_note=(_kind == "annet") & (note.fill_null("") == ""),
     )
     rejecting = {"required_date", "unknown_choice_type", "required_mentor", "required_id"}
