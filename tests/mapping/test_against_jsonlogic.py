@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from json_logic import jsonLogic  # type: ignore[import-untyped] # it has no types
@@ -53,9 +54,25 @@ def agree(kind: str, cell: Any, result: Any) -> bool:
             return type(cell) is type(result) and bool(cell == result)
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.fixed_dictionaries({kind: expressions(kind) for kind in KINDS}), row_lists(most=5).map(with_small_numbers))
+CORE = st.fixed_dictionaries({kind: expressions(kind) for kind in KINDS})
+ROWS = row_lists(most=5).map(with_small_numbers)
+BROAD = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@settings(BROAD, max_examples=1000)
+@given(CORE, ROWS)
 def test_every_expression_of_the_core_has_the_value_that_jsonlogic_gives_it(values: Document, rows: list[Row]) -> None:
+    assert_as_jsonlogic_has_it(values, rows)
+
+
+@pytest.mark.soak
+@settings(BROAD, max_examples=10_000)
+@given(CORE, ROWS)
+def test_ten_thousand_expressions_have_the_values_that_jsonlogic_gives_them(values: Document, rows: list[Row]) -> None:
+    assert_as_jsonlogic_has_it(values, rows)
+
+
+def assert_as_jsonlogic_has_it(values: Document, rows: list[Row]) -> None:
     written = compile_mapping(read(document_of(values)), "nn").apply(frame_of(rows)).written
     assert written.height == len(rows)
     for kind, value in values.items():

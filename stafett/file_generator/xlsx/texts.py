@@ -4,10 +4,11 @@ import re
 
 import polars as pl
 
+from stafett.column_mapper.cells import LONGEST_CELL
 from stafett.column_mapper.words import Localized
 from stafett.domain.export import Locale
 
-LONGEST, LONGEST_HEADER = 32_767, 255
+LONGEST, LONGEST_HEADER = LONGEST_CELL, 255
 _INVISIBLE = re.compile("[\x00-\x1f\x7f\ufffe\uffff]+")
 _MARK = Localized(nb=" … [kuttet]", nn=" … [kutta]", en=" … [cut]")
 _BYTES_A_UNIT = 2

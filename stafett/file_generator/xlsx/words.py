@@ -2,7 +2,6 @@
 
 from stafett.column_mapper.words import Localized
 
-PERIOD = Localized(nb="Periode", nn="Periode", en="Period")
 REPORT_TO_BUFDIR = Localized(nb="Rapport til Bufdir", nn="Rapport til Bufdir", en="Report to Bufdir")
 LISTS = Localized(nb="Lister", nn="Lister", en="Lists")
 NOT_IN_LIST = Localized(nb="Ikke i listen", nn="Ikkje i lista", en="Not in the list")
