@@ -24,7 +24,15 @@ from stafett.settings import AuthSettings, Settings, require
 from stafett.temporal import connect
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
+_ONE_STACK_FOR_ALL = ("acceptance", "browser", "chaos")
 _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has a stack of processes of its own stays together, in the one run that has made it."""
+    for item in items:
+        if (folder := item.path.parent.name) in _ONE_STACK_FOR_ALL:
+            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,25 +1,30 @@
-"""A bundle as it is made: the report, the attachments, and last the manifest that names them."""
+"""A bundle as it is made: the report, the attachments, and last the manifest that names them.
+
+Every member is read before it goes in, for what it is has to be known by then; a small one is held meanwhile.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import polars as pl
+from isal import isal_zlib
 
 from stafett.activity_rows import OSLO_DAY
 from stafett.attachment_bundler.manifest import MANIFEST, AttachmentSource, Manifest, Member, ReportSource
 from stafett.attachment_bundler.names import is_compressed, member_name
 from stafett.attachment_bundler.unavailable import Unavailability, Unavailable
-from stafett.attachment_bundler.zip_stream import ZipStream
 from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
 from stafett.domain.export_outputs import ReportFile
 from stafett.file_storage import FileStorage
+from stafett.zip_archive import Known, ZipArchive
 
 _SMALL = 8 * 1024 * 1024
-_FICKLE = "An attachment that changes while it is read"
+_FICKLE = "A file that changes while it is bundled"
 
 
 class Attachment(NamedTuple):
@@ -35,10 +40,6 @@ class Attachment(NamedTuple):
     sha256: str
     object_key: str
     number: int
-
-    @property
-    def is_small(self) -> bool:
-        return self.size_bytes <= _SMALL
 
     @property
     def member(self) -> Member:
@@ -59,8 +60,31 @@ def attachments_of(staged: pl.DataFrame) -> Iterator[Attachment]:
         yield Attachment(**(row | ids))
 
 
+@dataclass
+class _Content:
+    """An object that has been read once."""
+
+    key: str
+    size: int = 0
+    crc: int = 0
+    hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    held: list[bytes] | None = field(default_factory=list)
+
+    def take(self, block: bytes) -> None:
+        self.size += len(block)
+        self.crc = isal_zlib.crc32(block, self.crc)
+        self.hash.update(block)
+        if self.held is not None:
+            self.held.append(block)
+            if self.size > _SMALL:
+                self.held = None
+
+    def is_what(self, size: int, sha256: str) -> bool:
+        return (self.size, self.hash.hexdigest()) == (size, sha256)
+
+
 class Bundle:
-    """Chunks of a ZIP file; what is wrong with an attachment is known before its first byte is in it."""
+    """Chunks of a ZIP file; what is wrong with a member is known before its first byte is in it."""
 
     def __init__(
         self,
@@ -71,7 +95,7 @@ class Bundle:
         refuse: Callable[[Unavailable], None],
     ) -> None:
         self._storage = storage
-        self._zip = ZipStream(at)
+        self._zip = ZipArchive(at)
         self._progress = progress
         self._refuse = refuse
         self.members: list[Member] = []
@@ -83,71 +107,68 @@ class Bundle:
         yield from self._report(report)
         for attachment in attachments:
             yield from self._attachment(attachment)
-        content = manifest(tuple(self.members)).as_bytes()
-        yield from self._zip.member(MANIFEST, len(content), [content], stored=False)
-        yield self._zip.end()
+        self._zip.begin(MANIFEST)
+        self._zip.write(manifest(tuple(self.members)).as_bytes())
+        yield from self._zip.finish()
 
     def _report(self, report: ReportFile) -> Iterator[bytes]:
-        stored = is_compressed(report.name, report.mime_type)
-        yield from self._zip.member(report.name, report.size_bytes, self._unchanged(report), stored=stored)
-        member = Member(name=report.name, size_bytes=report.size_bytes, sha256=report.sha256, source=ReportSource())
-        self.members.append(member)
-
-    def _unchanged(self, report: ReportFile) -> Iterator[bytes]:
-        found = hashlib.sha256()
         try:
-            for block in self._storage.chunks(report.key):
-                found.update(block)
-                yield block
-                self._progress(len(block))
+            content = self._read(report.key, report.size_bytes)
         except NotFoundError:
             raise LostInStorageError from None
-        if found.hexdigest() != report.sha256:
+        if not content.is_what(report.size_bytes, report.sha256):
             raise LostInStorageError
+        member = Member(name=report.name, size_bytes=report.size_bytes, sha256=report.sha256, source=ReportSource())
+        yield from self._put(member, report.mime_type, content)
 
     def _attachment(self, attachment: Attachment) -> Iterator[bytes]:
-        member, held = attachment.member, list[bytes]()
-        if reason := self._examined(attachment, held):
-            self._missing(attachment, member, reason)
-            return
-        blocks = held if attachment.is_small else self._again(attachment)
-        stored = is_compressed(member.name, attachment.mime_type)
-        yield from self._zip.member(member.name, member.size_bytes, blocks, stored=stored)
-        self.members.append(member)
+        size, sha256 = attachment.size_bytes, attachment.sha256
+        try:
+            content = self._read(attachment.object_key, size)
+        except NotFoundError:
+            self._missing(attachment, Unavailability.NOT_IN_STORAGE)
+        else:
+            if content.is_what(size, sha256):
+                yield from self._put(attachment.member, attachment.mime_type, content)
+            else:
+                self._missing(attachment, Unavailability.NOT_AS_IT_WAS)
 
-    def _missing(self, attachment: Attachment, member: Member, reason: Unavailability) -> None:
+    def _missing(self, attachment: Attachment, reason: Unavailability) -> None:
         found = Unavailable(attachment.row, attachment.activity_id, reason)
         self._refuse(found)
         self.unavailable.append(found)
-        self.members.append(member.model_copy(update={"missing": True, "reason": reason}))
+        self.members.append(attachment.member.model_copy(update={"missing": True, "reason": reason}))
 
-    def _examined(self, attachment: Attachment, held: list[bytes]) -> Unavailability | None:
-        """Why it is not to be had, if so; a small one is read but once, and held."""
-        found, size = hashlib.sha256(), 0
-        try:
-            with closing(self._storage.chunks(attachment.object_key)) as blocks:
-                for block in blocks:
-                    found.update(block)
-                    size += len(block)
-                    if size > attachment.size_bytes:
-                        return Unavailability.NOT_AS_IT_WAS
-                    if attachment.is_small:
-                        held.append(block)
-                    self._progress(len(block))
-        except NotFoundError:
-            return Unavailability.NOT_IN_STORAGE
-        is_as_it_was = (size, found.hexdigest()) == (attachment.size_bytes, attachment.sha256)
-        return None if is_as_it_was else Unavailability.NOT_AS_IT_WAS
+    def _read(self, key: str, size: int) -> _Content:
+        """No further than it should be long, and a byte more."""
+        content = _Content(key)
+        with closing(self._storage.chunks(key)) as blocks:
+            for block in blocks:
+                content.take(block)
+                self._progress(len(block))
+                if content.size > size:
+                    break
+        return content
 
-    def _again(self, attachment: Attachment) -> Iterator[bytes]:
+    def _put(self, member: Member, mime_type: str, content: _Content) -> Iterator[bytes]:
+        if is_compressed(member.name, mime_type):
+            self._zip.store(member.name, Known(content.size, content.crc))
+        else:
+            self._zip.begin(member.name, content.size)
+        for block in self._again(content) if content.held is None else content.held:
+            self._zip.write(block)
+            yield from self._zip.ready()
+        self.members.append(member)
+
+    def _again(self, content: _Content) -> Iterator[bytes]:
         """One that changes between two readings ends this bundle; the next try finds out what became of it."""
-        found = hashlib.sha256()
+        found = _Content(content.key, held=None)
         try:
-            for block in self._storage.chunks(attachment.object_key):
-                found.update(block)
+            for block in self._storage.chunks(content.key):
+                found.take(block)
                 yield block
                 self._progress(0)
         except NotFoundError:
             raise ServiceAwayError(_FICKLE) from None
-        if found.hexdigest() != attachment.sha256:
+        if not found.is_what(content.size, content.hash.hexdigest()):
             raise ServiceAwayError(_FICKLE)

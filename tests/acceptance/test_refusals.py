@@ -1,7 +1,7 @@
 """What is refused: always a problem, always saying where, never repeating what was sent or what is inside."""
 
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -92,7 +92,7 @@ async def test_a_body_of_another_type_is_unsupported(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("PATCH", EXPORTS, {"GET", "POST"}), ("POST", f"{EXPORTS}/{uuid4()}", {"GET"})]
+    ("method", "path", "allowed"), [("PATCH", EXPORTS, {"GET", "POST"}), ("POST", f"{EXPORTS}/{UUID(int=1)}", {"GET"})]
 )
 async def test_a_wrong_method_is_told_the_right_ones(
     button: Button, gateway: httpx.AsyncClient, method: str, path: str, allowed: set[str]

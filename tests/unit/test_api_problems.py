@@ -135,28 +135,28 @@ async def test_a_body_that_is_announced_as_too_large_is_not_waited_for(client: h
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
-        ({"name": "a", "date": 1, "datetime": 2}, {"/date", "/datetime"}),
-        ({"name": "a", "born": "soon"}, {"/born"}),
-        ({"name": "a", "born": "2026-01-01T10:00:00"}, {"/born"}),
-        ({"name": "a", "friends": [{"name": "b"}, {"date": 1}]}, {"/friends/1/name", "/friends/1/date"}),
-        ({"name": "a", "friends": [{"name": "b", "born": {"day": 1}}]}, {"/friends/0/born"}),
-        ({"name": "a", "choice": {"x": "y"}}, {"/choice/x", "/choice"}),
-        ({"name": "a", "choice": [1, "x"]}, {"/choice/1", "/choice"}),
-        ({"name": "a", "a/b~c": 1}, {"/a~1b~0c"}),
-        ({"name": "a", "function-before[x]": 1}, {"/function-before[x]"}),
-        ({"name": "a", "": 1}, {"/"}),
-        ({}, {"/name"}),
-        ([], {""}),
-        (None, {""}),
+        ({"name": "a", "date": 1, "datetime": 2}, ["/date", "/datetime"]),
+        ({"name": "a", "born": "soon"}, ["/born"]),
+        ({"name": "a", "born": "2026-01-01T10:00:00"}, ["/born"]),
+        ({"name": "a", "friends": [{"name": "b"}, {"date": 1}]}, ["/friends/1/name", "/friends/1/date"]),
+        ({"name": "a", "friends": [{"name": "b", "born": {"day": 1}}]}, ["/friends/0/born"]),
+        ({"name": "a", "choice": {"x": "y"}}, ["/choice/x", "/choice"]),
+        ({"name": "a", "choice": [1, "x"]}, ["/choice/1", "/choice"]),
+        ({"name": "a", "a/b~c": 1}, ["/a~1b~0c"]),
+        ({"name": "a", "function-before[x]": 1}, ["/function-before[x]"]),
+        ({"name": "a", "": 1}, ["/"]),
+        ({}, ["/name"]),
+        ([], [""]),
+        (None, [""]),
     ],
     ids=str,
 )
 async def test_a_fault_is_pointed_at_where_it_stands_in_the_body(
-    client: httpx.AsyncClient, body: object, pointers: set[str]
+    client: httpx.AsyncClient, body: object, pointers: list[str]
 ) -> None:
     answer = await client.post("/members", json=body)
     assert answer.status_code == 422
-    assert {error["pointer"] for error in answer.json()["errors"]} == pointers
+    assert {error["pointer"] for error in answer.json()["errors"]} == set(pointers)
 
 
 @pytest.mark.parametrize("content", [b'{"name": "a", "\\ud800": 1}', b"{", b"", b"\xff"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stafett.file_generator.xlsx import archive, workbook_chunks
+from stafett.file_generator.xlsx import workbook_chunks
 from stafett.file_generator.xlsx.pieces import pieces
 from tests.xlsx.books import ONLY_TEXT, SCHEMA, document, frame, joined, mapped, rendered, texts, workbook
 
@@ -62,17 +62,6 @@ def test_long_texts_are_worked_on_a_few_at_a_time() -> None:
     sizes = [piece.height for piece in pieces([long])]
     assert sum(sizes) == 2000
     assert max(sizes) * 32_000 <= 8 * 1024 * 1024
-
-
-@pytest.mark.parametrize("rows", [0, 1, 25_000])
-def test_the_file_comes_in_blocks_of_a_mebibyte(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "BLOCK", 64 * 1024)
-    whole = archive.Archive()
-    whole.begin("a")
-    whole.write(hashlib.shake_256(b"something that does not get smaller").digest(rows * 40))
-    blocks = [*whole.ready(), *whole.finish()]
-    assert {len(block) for block in blocks[:-1]} <= {64 * 1024}
-    assert len(joined(blocks)) > rows * 40
 
 
 def test_a_row_more_or_less_than_was_announced_is_no_file() -> None:

@@ -6,8 +6,8 @@ import zipfile
 import polars as pl
 import pytest
 
+from stafett import zip_archive
 from stafett.domain.errors import ExportError
-from stafett.file_generator.xlsx import archive
 from stafett.file_generator.xlsx.edition import EXCEL, Limits
 from tests.xlsx.books import ONLY_TEXT, by_openpyxl, column, document, localized, opened, rendered, tables_of, texts
 
@@ -61,7 +61,7 @@ def test_a_further_sheets_name_gives_way_and_is_never_too_long() -> None:
 
 
 def test_more_than_a_zip_can_hold_without_zip64_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(zip_archive, "MOST_BYTES", 10_000)
     with pytest.raises(ExportError, match="too large for one Excel file"):
         rendered([numbered(10_000)], ONLY_TEXT)
 

@@ -8,10 +8,10 @@ from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.words import Localized
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows
-from stafett.file_generator.xlsx.archive import MOST_BYTES, Archive
 from stafett.file_generator.xlsx.engine import Book, Format, Sheet
 from stafett.file_generator.xlsx.overlong import CutTexts
 from stafett.file_generator.xlsx.texts import beginning, units, visible
+from stafett.zip_archive import MOST_BYTES, ZipArchive
 
 TEXT_FORMAT = "@"
 _LONGEST_NAME, _A4 = 31, 9
@@ -91,7 +91,7 @@ class Edition:
 
     workbook: Workbook
     book: Book
-    archive: Archive
+    archive: ZipArchive
     cut: CutTexts
     limits: Limits
     formats: Formats = field(init=False)

@@ -12,7 +12,7 @@ from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.packager import Packager  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
-from stafett.file_generator.xlsx.archive import Archive
+from stafett.zip_archive import ZipArchive
 
 BUILT_FOR = "3.3.1"
 __all__ = ["BUILT_FOR", "Book", "Format", "Sheet", "style_of"]
@@ -70,7 +70,7 @@ class Book(Workbook):  # type: ignore[misc]  # the same
 
     worksheet_class = Sheet
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ZipArchive) -> None:
         super().__init__(BytesIO(), _OPTIONS)
         self._archive = archive
 
@@ -89,7 +89,7 @@ class Book(Workbook):  # type: ignore[misc]  # the same
 class _Package(Packager):  # type: ignore[misc]  # the same
     """Every part goes into the archive as it is written."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ZipArchive) -> None:
         super().__init__()
         self._archive = archive
 
@@ -108,7 +108,7 @@ class _Package(Packager):  # type: ignore[misc]  # the same
 class _Part(StringIO):
     """XlsxWriter asks for a ``StringIO``, and only ever writes to it."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ZipArchive) -> None:
         super().__init__()
         self._archive = archive
 

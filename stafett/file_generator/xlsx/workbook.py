@@ -6,10 +6,11 @@ from itertools import chain
 
 import polars as pl
 
+from stafett.domain.errors import ExportError
 from stafett.domain.export_outputs import Part
+from stafett.domain.export_status import ExportErrorCode
 from stafett.file_generator.xlsx import words
 from stafett.file_generator.xlsx.about import add_about
-from stafett.file_generator.xlsx.archive import Archive
 from stafett.file_generator.xlsx.choices import Choices
 from stafett.file_generator.xlsx.columns import sheet_columns
 from stafett.file_generator.xlsx.deviations import add_deviations
@@ -19,6 +20,9 @@ from stafett.file_generator.xlsx.listing import Listing, ListingSheets
 from stafett.file_generator.xlsx.overlong import CutTexts
 from stafett.file_generator.xlsx.summary import add_summary
 from stafett.file_generator.xlsx.texts import visible
+from stafett.zip_archive import TooLargeForZipError, ZipArchive
+
+_TOO_LARGE = "The report is too large for one Excel file; ask for a shorter period, or for CSV."
 
 
 def workbook_chunks(
@@ -30,8 +34,17 @@ def workbook_chunks(
     limits: Limits = EXCEL,
 ) -> Iterator[bytes]:
     """The file; when it has all been taken, ``cut`` knows the texts that no cell could hold."""
-    archive = Archive()
+    archive = ZipArchive(with_zip64=False)  # Excel offers to repair a workbook that uses it
     edition = Edition(workbook, Book(archive), archive, CutTexts() if cut is None else cut, limits)
+    try:
+        yield from _sheets(edition, report, apart)
+        yield from archive.finish()
+    except TooLargeForZipError:
+        raise ExportError(ExportErrorCode.FILE_GENERATION_FAILED, _TOO_LARGE) from None
+
+
+def _sheets(edition: Edition, report: Iterable[pl.DataFrame], apart: Iterable[pl.DataFrame]) -> Iterator[bytes]:
+    workbook = edition.workbook
     _describe(edition)
     edition.book.begin()
     choices = Choices(edition)
@@ -44,7 +57,6 @@ def workbook_chunks(
     add_about(edition)
     choices.finish()
     edition.book.close()
-    yield from archive.finish()
 
 
 def _describe(edition: Edition) -> None:
