@@ -1,45 +1,80 @@
-"""`make bench`: every benchmark, each beside its peers in one run; the tables go to benchmarks/results/."""
+"""`make bench`: every benchmark, each beside its peers in one run; tables and plots go to benchmarks/results/."""
 
 import argparse
 import asyncio
 import logging
 import os
 import platform
+import re
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import csv_rendering, mapping, query, sandbox, xlsx
-from stafett.cli.development import prepare_stores
+from benchmarks import bundling, csv_rendering, mapping, query, sandbox, xlsx
+from benchmarks.measuring import Table
+from stafett.cli.development import prepare_stores, settings_of
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
+from stafett.file_storage import FileStorage
 
 RESULTS = Path(__file__).parent / "results"
+_EVERYBODY = 0o777
 
 
-async def main(rows: int, mapped: int, cells: int) -> None:
+@dataclass(frozen=True)
+class Sizes:
+    rows: int
+    mapped: int
+    cells: Sequence[int]
+
+
+async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    heading = f"# Benchmarks\n\nOn {machine}.\n"
-    mapping_tables, xlsx_tables = mapping.run(mapped), xlsx.run(cells)
-    tables = [heading, sandbox.run(), csv_rendering.run(rows)]
-    with tempfile.TemporaryDirectory() as folder:
-        async with servers(StackOptions(data_dir=Path(folder) / "data")) as running:
-            prepare_stores(running.addresses)
-            tables.append(query.run(running.addresses, rows))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "foundation.md").write_text("\n".join(tables), encoding="utf-8")
-    (RESULTS / "mapping.md").write_text(f"{heading}\n{mapping_tables}", encoding="utf-8")
-    (RESULTS / "xlsx.md").write_text(f"{heading}\n{xlsx_tables}", encoding="utf-8")
-    print("\n".join([*tables, mapping_tables, xlsx_tables]))
+    if "mapping" in wanted:
+        _publish("mapping", mapping.run(sizes.mapped))
+    if wanted == {"mapping"}:
+        return
+    async with servers(StackOptions(data_dir=folder / "data")) as running:
+        prepare_stores(running.addresses)
+        if "foundation" in wanted:
+            _publish("foundation", [*sandbox.run(), *query.run(running.addresses, sizes.rows)])
+        if "files" in wanted:
+            workbooks = [entry for cells in sizes.cells for entry in xlsx.run(cells)]
+            texts = csv_rendering.run(sizes.rows, running.addresses.postgres_url, folder)
+            bundles = bundling.run(FileStorage(settings_of(running.addresses).s3))
+            _publish("files", [*workbooks, *texts, *bundles])
 
+
+def _publish(name: str, entries: Sequence[Table | str]) -> None:
+    """The page and its plots; told here as well."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    lines = [f"# Benchmarks\n\nOn {machine}.\n"]
+    RESULTS.mkdir(exist_ok=True)
+    for entry in entries:
+        if isinstance(entry, Table):
+            plot = f"{name}-{re.sub(r'[^a-z0-9]+', '-', entry.title.lower()).strip('-')}.svg"
+            (RESULTS / plot).write_text(entry.as_plot(), encoding="utf-8")
+            lines.append(f"{entry.as_markdown()}\n![{entry.title}]({plot})\n")
+        else:
+            lines.append(entry)
+    page = "\n".join(lines)
+    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+    print(page)
+
+
+PAGES = ("foundation", "mapping", "files")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="*", choices=PAGES, default=PAGES)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--mapped", type=int, default=1_000_000)
-    parser.add_argument("--cells", type=int, default=1_000_000)
-    wanted = parser.parse_args()
-    asyncio.run(main(wanted.rows, wanted.mapped, wanted.cells))
+    parser.add_argument("--cells", type=int, nargs="+", default=[1_000_000, 20_000_000])
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(_EVERYBODY)  # PostgreSQL writes there as a user of its own
+        asyncio.run(main(set(asked.pages), Sizes(asked.rows, asked.mapped, asked.cells), Path(folder)))
     sys.stdout.flush()
     os._exit(0)

@@ -8,7 +8,7 @@ import polars as pl
 
 from benchmarks import nhf_by_hand
 from benchmarks.mapping_by_rows import RowInterpreter
-from benchmarks.measuring import Measured, peak_memory, side_by_side, table
+from benchmarks.measuring import Measured, Table, peak_memory, side_by_side
 from stafett.activity_rows import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import documents_of
@@ -20,7 +20,7 @@ _DAYS = 365
 _FIRST = int(datetime(2026, 1, 1, 7, tzinfo=UTC).timestamp())
 
 
-def run(rows: int) -> str:
+def run(rows: int) -> list[Table | str]:
     document = documents_of("nhf")[-1]
     program = compile_mapping(document, "nb")
     parts = _parts(rows)
@@ -38,10 +38,11 @@ def run(rows: int) -> str:
     name = f"row by row in Python ({few.height:,} rows, scaled up)"
     scaled = Measured(name, python.cpu_seconds * scale, python.wall_seconds * scale)
     peaks = ", ".join(f"{many} parts: {_peak_over(many)} MiB" for many in (5, 20, 80))
-    return (
-        table(f"Mapping {rows:,} activities by NHF's document ({len(program.cells)} columns)", [*columnar, scaled])
-        + f"\nPeak memory of a process that maps parts of {_PART:,} rows: {peaks}.\n"
-    )
+    title = f"Mapping {rows:,} activities by NHF's document ({len(program.cells)} columns)"
+    return [
+        Table(title, [*columnar, scaled]),
+        f"Peak memory of a process that maps parts of {_PART:,} rows: {peaks}.\n",
+    ]
 
 
 def _peak_over(parts: int) -> int:

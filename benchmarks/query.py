@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 from sqlmodel import col, select
 
-from benchmarks.measuring import side_by_side, table
+from benchmarks.measuring import Table, side_by_side
 from stafett.activity_query import ROWS_A_PART, Period, frames_in_report_order
 from stafett.cli.development import settings_of
 from stafett.database.session import Database
@@ -21,7 +21,7 @@ _BY_CURSOR = (
 )
 
 
-def run(addresses: StackAddresses, rows: int) -> str:
+def run(addresses: StackAddresses, rows: int) -> list[Table]:
     seed(
         Seeding(org_id="nhf", year=2026, activities=rows),
         addresses.postgres_url,
@@ -35,7 +35,7 @@ def run(addresses: StackAddresses, rows: int) -> str:
     }
     measured = side_by_side(contenders, rounds=3)
     database.close()
-    return table(f"Reading {rows:,} activities", measured)
+    return [Table(f"Reading {rows:,} activities", measured)]
 
 
 def _by_copy(database: Database) -> int:

@@ -7,19 +7,19 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from benchmarks.bare_workflow import Bare
 from benchmarks.careless_workflow import ImportsTheTables
-from benchmarks.measuring import side_by_side, table
+from benchmarks.measuring import Table, side_by_side
 from workflows.bufdir_export import BufdirExport
 
 INSTANCES = 10
 
 
-def run() -> str:
+def run() -> list[Table]:
     contenders = {
         "BufdirExport": _instances_of(BufdirExport),
         "a workflow that imports nothing (the floor)": _instances_of(Bare),
         "a workflow that imports SQLModel tables in the sandbox": _instances_of(ImportsTheTables),
     }
-    return table(f"{INSTANCES} sandboxed workflow instances", side_by_side(contenders, rounds=5))
+    return [Table(f"{INSTANCES} sandboxed workflow instances", side_by_side(contenders, rounds=5))]
 
 
 def _instances_of(workflow_class: type) -> Callable[[], None]:

@@ -14,7 +14,7 @@ import pyexcelerate  # type: ignore[import-untyped]  # it says nothing of its ty
 import rustpy_xlsxwriter
 import xlsxwriter  # type: ignore[import-untyped]  # the same
 
-from benchmarks.measuring import peak_memory, side_by_side, table
+from benchmarks.measuring import Table, peak_memory, side_by_side
 from stafett.activity_rows import from_arrow, to_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts
@@ -28,7 +28,7 @@ _PART = 10_000
 _YEAR = (date(2026, 1, 1), date(2026, 12, 31))
 
 
-def run(cells: int) -> str:
+def run(cells: int) -> list[Table | str]:
     """Those that take minutes for millions of cells are asked for up to two million only."""
     rows = cells // len(_KINDS)
     frame = _frame(0, rows)
@@ -36,18 +36,16 @@ def run(cells: int) -> str:
     contenders: dict[str, Callable[[], object]] = {
         "Stafett (whole workbook)": lambda: _ours(rows, iter([frame])),
         "rustpy-xlsxwriter, from the frame": lambda: rustpy_xlsxwriter.write_worksheet(plain, io.BytesIO()),
-        "rustpy-xlsxwriter, from dicts": lambda: rustpy_xlsxwriter.write_worksheet(
-            plain.iter_rows(named=True), io.BytesIO()
-        ),
+        "rustpy-xlsxwriter, from dicts": lambda: _by_rust_from_dicts(plain),
     }
     if cells <= _FEW_FOR_THE_SLOW:
         contenders |= _slow(plain)
     peaks = ", ".join(f"{share:,} rows: {_peak_over(share)} MiB" for share in (rows // 10, rows // 2, rows))
     title = f"XLSX of {cells:,} cells ({rows:,} rows of {len(_KINDS)} columns)"
-    return (
-        table(title, side_by_side(contenders, rounds=1 if cells > _FEW_FOR_THE_SLOW else 3))
-        + f"\nPeak memory of a process that writes staged parts of {_PART:,} rows, above its beginning: {peaks}.\n"
-    )
+    return [
+        Table(title, side_by_side(contenders, rounds=1 if cells > _FEW_FOR_THE_SLOW else 3)),
+        f"Peak memory of a process that writes staged parts of {_PART:,} rows, above its beginning: {peaks}.\n",
+    ]
 
 
 def _slow(frame: pl.DataFrame) -> dict[str, Callable[[], object]]:

@@ -4,10 +4,13 @@ Every member is read before it goes in, for what it is has to be known by then; 
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -23,6 +26,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.file_storage import FileStorage
 from stafett.zip_archive import Known, ZipArchive
 
+_AHEAD = 4
 _SMALL = 8 * 1024 * 1024
 _FICKLE = "A file that changes while it is bundled"
 
@@ -60,6 +64,10 @@ def attachments_of(staged: pl.DataFrame) -> Iterator[Attachment]:
         yield Attachment(**(row | ids))
 
 
+def _untold(_size: int) -> None:
+    """Threads tell nobody how far they have come."""
+
+
 @dataclass
 class _Content:
     """An object that has been read once."""
@@ -81,6 +89,9 @@ class _Content:
 
     def is_what(self, size: int, sha256: str) -> bool:
         return (self.size, self.hash.hexdigest()) == (size, sha256)
+
+
+_Reading = tuple[Attachment, Callable[[], _Content | None]]
 
 
 class Bundle:
@@ -105,33 +116,41 @@ class Bundle:
         self, report: ReportFile, attachments: Iterable[Attachment], manifest: Callable[[tuple[Member, ...]], Manifest]
     ) -> Iterator[bytes]:
         yield from self._report(report)
-        for attachment in attachments:
-            yield from self._attachment(attachment)
+        for attachment, content in self._read_ahead(attachments):
+            yield from self._attachment(attachment, content)
         self._zip.begin(MANIFEST)
         self._zip.write(manifest(tuple(self.members)).as_bytes())
         yield from self._zip.finish()
 
     def _report(self, report: ReportFile) -> Iterator[bytes]:
-        try:
-            content = self._read(report.key, report.size_bytes)
-        except NotFoundError:
-            raise LostInStorageError from None
-        if not content.is_what(report.size_bytes, report.sha256):
+        content = self._read(report.key, report.size_bytes, self._progress)
+        if content is None or not content.is_what(report.size_bytes, report.sha256):
             raise LostInStorageError
         member = Member(name=report.name, size_bytes=report.size_bytes, sha256=report.sha256, source=ReportSource())
         yield from self._put(member, report.mime_type, content)
 
-    def _attachment(self, attachment: Attachment) -> Iterator[bytes]:
-        size, sha256 = attachment.size_bytes, attachment.sha256
+    def _read_ahead(self, attachments: Iterable[Attachment]) -> Iterator[tuple[Attachment, _Content | None]]:
+        """Small ones come from storage while those before them are written; what is large waits for its turn."""
+        threads, waiting = ThreadPoolExecutor(_AHEAD), deque[_Reading]()
         try:
-            content = self._read(attachment.object_key, size)
-        except NotFoundError:
+            for attachment in attachments:
+                read = partial(self._read, attachment.object_key, attachment.size_bytes)
+                is_small = attachment.size_bytes <= _SMALL
+                waiting.append((attachment, threads.submit(read).result if is_small else partial(read, self._progress)))
+                if len(waiting) > _AHEAD:
+                    yield _first_of(waiting)
+            while waiting:
+                yield _first_of(waiting)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _attachment(self, attachment: Attachment, content: _Content | None) -> Iterator[bytes]:
+        if content is None:
             self._missing(attachment, Unavailability.NOT_IN_STORAGE)
+        elif content.is_what(attachment.size_bytes, attachment.sha256):
+            yield from self._put(attachment.member, attachment.mime_type, content)
         else:
-            if content.is_what(size, sha256):
-                yield from self._put(attachment.member, attachment.mime_type, content)
-            else:
-                self._missing(attachment, Unavailability.NOT_AS_IT_WAS)
+            self._missing(attachment, Unavailability.NOT_AS_IT_WAS)
 
     def _missing(self, attachment: Attachment, reason: Unavailability) -> None:
         found = Unavailable(attachment.row, attachment.activity_id, reason)
@@ -139,16 +158,17 @@ class Bundle:
         self.unavailable.append(found)
         self.members.append(attachment.member.model_copy(update={"missing": True, "reason": reason}))
 
-    def _read(self, key: str, size: int) -> _Content:
-        """No further than it should be long, and a byte more."""
+    def _read(self, key: str, size: int, progress: Callable[[int], None] = _untold) -> _Content | None:
+        """The object, if there is one, and little further than it should be long."""
         content = _Content(key)
-        with closing(self._storage.chunks(key)) as blocks:
+        with suppress(NotFoundError), closing(self._storage.chunks(key)) as blocks:
             for block in blocks:
                 content.take(block)
-                self._progress(len(block))
+                progress(0)
                 if content.size > size:
                     break
-        return content
+            return content
+        return None
 
     def _put(self, member: Member, mime_type: str, content: _Content) -> Iterator[bytes]:
         if is_compressed(member.name, mime_type):
@@ -158,6 +178,7 @@ class Bundle:
         for block in self._again(content) if content.held is None else content.held:
             self._zip.write(block)
             yield from self._zip.ready()
+            self._progress(len(block))
         self.members.append(member)
 
     def _again(self, content: _Content) -> Iterator[bytes]:
@@ -167,8 +188,12 @@ class Bundle:
             for block in self._storage.chunks(content.key):
                 found.take(block)
                 yield block
-                self._progress(0)
         except NotFoundError:
             raise ServiceAwayError(_FICKLE) from None
         if not found.is_what(content.size, content.hash.hexdigest()):
             raise ServiceAwayError(_FICKLE)
+
+
+def _first_of(waiting: deque[_Reading]) -> tuple[Attachment, _Content | None]:
+    attachment, read = waiting.popleft()
+    return attachment, read()

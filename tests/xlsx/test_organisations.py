@@ -11,6 +11,7 @@ from stafett.column_mapper.template import differences
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
+from stafett.file_generator.xlsx.columns import sheet_columns
 from tests.mapping.activities import activity, mapped, outcome
 from tests.mapping.rows import Row
 from tests.xlsx.books import YEAR, by_calamine, joined, opened, part_of
@@ -94,3 +95,11 @@ def test_nhf_has_its_totals_and_their_chart() -> None:
 
 def test_the_same_activities_are_the_same_file() -> None:
     assert written(*report("hlf")) == written(*report("hlf"))
+
+
+@ORGANISATIONS
+@pytest.mark.parametrize("locale", ["nb", "nn", "en"])
+def test_no_word_of_a_header_is_broken(organisation: str, locale: Locale) -> None:
+    workbook, _ = report(organisation, locale)
+    for column in sheet_columns(workbook.document, locale):
+        assert column.width >= max(map(len, column.header.split())) + 3

@@ -72,7 +72,7 @@ def _sheet_column(document: MappingDocument, column: Column, header: str, locale
     values = written_in(document, column, locale)
     return SheetColumn(
         header=header,
-        width=column.width or _width(column, header, values or ()),
+        width=_width(column, header, values or ()),
         number_format=visible(column.number_format or number_format(column, locale)),
         wraps=isinstance(column, TextColumn),
         id=column.id,
@@ -96,6 +96,10 @@ def day_format(locale: Locale) -> str:
 
 
 def _width(column: Column, header: str, values: Sequence[str]) -> float:
+    """What the document says, as long as no word of the header is broken for it."""
+    if column.width:
+        longest_word = max(map(len, header.split()), default=0)
+        return max(column.width, min(longest_word + _ROOM_FOR_THE_FILTER, _WIDEST))
     longest = max((len(value) + 2 for value in values), default=0)
     return min(max(_WIDTHS.get(column.type, 0), longest, len(header) + _ROOM_FOR_THE_FILTER), _WIDEST)
 

@@ -1,0 +1,96 @@
+"""A bundle of attachments that are compressed already, beside the same bytes copied as they are: storage to storage."""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from benchmarks.measuring import Table, side_by_side
+from stafett.attachment_bundler.bundle import Attachment, Bundle
+from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
+from stafett.attachment_bundler.unavailable import Unavailable
+from stafett.domain.export import ExportCounts, ExportFormat
+from stafett.domain.export_outputs import MappingVersion, ReportFile
+from stafett.file_storage import FileStorage
+
+_NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
+_MIB = 1024 * 1024
+
+
+def run(storage: FileStorage) -> list[Table]:
+    return [
+        _beside_a_copy(storage, "photographs, held while they are looked at", 200, 2 * _MIB),
+        _beside_a_copy(storage, "films, read twice", 4, 100 * _MIB),
+    ]
+
+
+def _beside_a_copy(storage: FileStorage, kind: str, count: int, size: int) -> Table:
+    noise = random.Random(size)  # noqa: S311 - bytes that do not get smaller
+    contents = [noise.randbytes(size) for _ in range(min(count, 4))]
+    attachments = [
+        _stored(storage, f"benchmarks/{size}-{number}", contents[number % len(contents)], number)
+        for number in range(count)
+    ]
+    report = _report(storage)
+    contenders = {
+        "a bundle, every member verified": lambda: _bundled(storage, report, attachments),
+        "the same objects copied into one": lambda: _copied(storage, report, attachments),
+    }
+    title = f"A ZIP file of {count} {kind}, {size // _MIB} MiB each, through S3"
+    return Table(title, side_by_side(contenders, rounds=5), base=1)
+
+
+def _bundled(storage: FileStorage, report: ReportFile, attachments: list[Attachment]) -> int:
+    bundle = Bundle(storage, at=_NOON, progress=lambda _size: None, refuse=_refuse)
+    chunks = bundle.chunks(report, attachments, lambda members: _manifest(report, members))
+    return storage.write("benchmarks/bundle", chunks).size_bytes
+
+
+def _copied(storage: FileStorage, report: ReportFile, attachments: list[Attachment]) -> int:
+    def chunks() -> Iterator[bytes]:
+        yield from storage.chunks(report.key)
+        for attachment in attachments:
+            yield from storage.chunks(attachment.object_key)
+
+    return storage.write("benchmarks/copy", chunks()).size_bytes
+
+
+def _stored(storage: FileStorage, key: str, content: bytes, number: int) -> Attachment:
+    stored = storage.write(key, [content])
+    about = (f"bilde {number}.jpg", "image/jpeg", stored.size_bytes, stored.sha256, key)
+    return Attachment(number, UUID(int=number), date(2026, 1, 5), UUID(int=number), *about, number=1)
+
+
+def _report(storage: FileStorage) -> ReportFile:
+    stored = storage.write("benchmarks/report.xlsx", [hashlib.shake_256(b"report").digest(_MIB)])
+    return ReportFile(
+        name="rapport.xlsx",
+        mime_type=ExportFormat.XLSX.mime_type,
+        content_sha256="",
+        rows=1,
+        **stored.model_dump(include={"key", "size_bytes", "sha256"}),
+    )
+
+
+def _manifest(report: ReportFile, members: tuple[Member, ...]) -> Manifest:
+    return Manifest(
+        export_id=UUID(int=1),
+        org_id="nhf",
+        organisation="Prøveforbundet",
+        reporting_period=Period(start=date(2026, 1, 1), end=date(2026, 12, 31)),
+        snapshot_at=_NOON,
+        mapping=MappingVersion(version=1, sha256=""),
+        counts=ExportCounts(queried=1, written=1, countable=1),
+        report=Rendering(
+            export_format=ExportFormat.XLSX,
+            locale="nb",
+            formulas_disarmed=False,
+            content_sha256=report.content_sha256,
+        ),
+        members=members,
+    )
+
+
+def _refuse(found: Unavailable) -> None:
+    raise AssertionError(found)
