@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from stafett.devstack import processes
 from stafett.devstack.child import Child, Launch
@@ -115,7 +116,8 @@ async def _start(folder: DataFolder, options: StackOptions) -> RunningServers:
     for attempt in range(1, _PORT_ATTEMPTS + 1):
         blueprint = Blueprint.draw(folder, options)
         try:
-            return RunningServers(folder, blueprint, await start_together(blueprint.launches()))
+            children = await start_together(blueprint.launches(), partial(processes.record, folder))
+            return RunningServers(folder, blueprint, children)
         except ProcessEndedError:
             if attempt == _PORT_ATTEMPTS or _all_free(blueprint.s3.ports):
                 raise
@@ -127,13 +129,15 @@ def _all_free(ports: Ports) -> bool:
     return all(is_free(port) for port in (*ports.values(), *paired))
 
 
-async def start_together(launches: Iterable[Launch]) -> list[Child]:
-    """Start in parallel; if one fails the others are stopped again."""
+async def start_together(
+    launches: Iterable[Launch], record: Callable[[Iterable[int]], None] = lambda _pids: None
+) -> list[Child]:
+    """Start in parallel, each written down at once; if one fails the others are stopped again."""
     children: list[Child] = []
     try:
         async with asyncio.TaskGroup() as starting:
             for launch in launches:
-                starting.create_task(_start_one(launch, children))
+                starting.create_task(_start_one(launch, children, record))
     except BaseException as failure:
         await stop_together(children)
         if isinstance(failure, BaseExceptionGroup):
@@ -143,9 +147,10 @@ async def start_together(launches: Iterable[Launch]) -> list[Child]:
     return sorted(children, key=lambda child: order.index(child.name))
 
 
-async def _start_one(launch: Launch, children: list[Child]) -> None:
+async def _start_one(launch: Launch, children: list[Child], record: Callable[[Iterable[int]], None]) -> None:
     child = await Child.spawn(launch)
     children.append(child)
+    record(one.pid for one in children)
     await child.wait_ready()
 
 
