@@ -84,7 +84,7 @@ def _activities(
 ) -> list[Callable[..., Any]]:
     storage, record, mappings = FileStorage(settings.s3), ExportRecord(database), MappingsInUse(database)
     stages = ExportStages(record, storage, go_on=stop_when_cancelled)
-    ending = ExportAuditActivities(record)
+    ending = ExportAuditActivities(stages, record, storage)
     sweeping = SweepingActivities(
         client,
         settings.temporal.task_queue,
@@ -102,6 +102,7 @@ def _activities(
         ending.record_completion,
         ending.record_empty,
         ending.record_failure,
+        ending.record_cancellation,
         ending.read_end,
         sweeping.sweep_jobs,
     ]

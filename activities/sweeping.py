@@ -11,7 +11,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from stafett.domain.export_job import ExportFailing, ExportJob, SweepReport
 from stafett.domain.export_status import ExportErrorCode
 from stafett.export_record import ExportRecord
-from stafett.temporal import ATTEMPT, start_job
+from stafett.temporal import ATTEMPT, start_job, stop_job
+from stafett.unfinished_exports import Unfinished
 
 _GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 _PASSING = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
@@ -25,7 +26,7 @@ class SweepingActivities:
         self,
         client: Client,
         task_queue: str,
-        unfinished: Callable[[], Iterable[ExportJob]],
+        unfinished: Callable[[], Iterable[Unfinished]],
         record: ExportRecord,
         forget: Callable[[], None],
     ) -> None:
@@ -39,17 +40,19 @@ class SweepingActivities:
     async def sweep_jobs(self) -> SweepReport:
         await asyncio.to_thread(self._forget)
         done = {"started": 0, "failed": 0, "skipped": 0, "left": 0}
-        for job in await asyncio.to_thread(lambda: list(self._unfinished())):
-            done[await self._swept(job)] += 1
+        for one in await asyncio.to_thread(lambda: list(self._unfinished())):
+            done[await self._swept(*one)] += 1
         return SweepReport(started=done["started"], failed=done["failed"], skipped=done["skipped"])
 
-    async def _swept(self, job: ExportJob) -> str:
+    async def _swept(self, job: ExportJob, is_cancelling: bool) -> str:  # noqa: FBT001 - a field of what is unfinished
         """What became of one job; an engine that is away ends the sweep, one odd job does not."""
         try:
             run = await self._last_run(job)
             if run is None or await run.memo_value(ATTEMPT, job.attempt) != job.attempt:
                 await start_job(self._client, job, self._task_queue)
                 return "started"
+            if is_cancelling:
+                return await self._stopped(job, run)
         except RPCError as error:
             if error.status in _PASSING:
                 raise
@@ -59,6 +62,14 @@ class SweepingActivities:
             return "left"
         has_ended_it = await asyncio.to_thread(self._record.fail, _ended_from_outside(job, run))
         return "failed" if has_ended_it else "left"
+
+    async def _stopped(self, job: ExportJob, run: WorkflowExecutionDescription) -> str:
+        """A run that has not heard of the cancel hears of it again; one that is gone is made up for by another."""
+        if run.status in _GOING_ON:
+            await stop_job(self._client, job)
+            return "left"
+        await start_job(self._client, job, self._task_queue)
+        return "started"
 
     async def _last_run(self, job: ExportJob) -> WorkflowExecutionDescription | None:
         try:

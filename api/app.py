@@ -17,9 +17,12 @@ from api.openapi import describe_problems
 from api.readiness import Probes
 from api.routes import bufdir_exports, column_mappings, health
 from api.starting import JobStarter
+from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database, Patience
+from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs
+from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.release import VERSION
 from stafett.settings import Settings, require
@@ -49,6 +52,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             task_queue=settings.temporal.task_queue,
             verifier=verifier,
             jobs=ExportJobs(database),
+            control=ExportControl(database),
+            removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
             mappings=ColumnMappings(database),
             starter=starter,
             probes=Probes.of(database, temporal, storage),

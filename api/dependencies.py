@@ -20,7 +20,9 @@ from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database
 from stafett.domain.errors import UnauthenticatedError
 from stafett.domain.membership import Caller
+from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs
+from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 
 Clock = Callable[[], datetime]
@@ -37,6 +39,8 @@ class Services:
     task_queue: str
     verifier: TokenVerifier
     jobs: ExportJobs
+    control: ExportControl
+    removal: FileRemoval
     mappings: ColumnMappings
     starter: JobStarter
     probes: Probes

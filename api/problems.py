@@ -24,6 +24,7 @@ from stafett.domain.errors import (
     ServiceAwayError,
     StafettError,
     UnauthenticatedError,
+    WrongStateError,
 )
 from stafett.domain.frozen import Frozen
 from stafett.json_pointer import pointer_of_fault
@@ -41,6 +42,7 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
+    WrongStateError: (HTTPStatus.CONFLICT, "wrong_state"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
     ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }

@@ -1,7 +1,7 @@
 """From an accepted job to a running one; whatever cannot be started now is started later."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 
 from stafett.domain.job import Job
 from stafett.engine_setup import sweep_now
-from stafett.temporal import start_job
+from stafett.temporal import start_attempt, stop_job
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _log = structlog.get_logger("stafett.api")
@@ -28,7 +28,14 @@ class JobStarter:
 
     def start(self, job: Job) -> None:
         """The job is accepted already, and whoever asked for it need not wait for Temporal."""
-        task = asyncio.create_task(self._start(job))
+        self._behind_the_callers_back(job, start_attempt(self._client, job, self._task_queue))
+
+    def stop(self, job: Job) -> None:
+        """It is written down that the job is to stop; its run hears of it from here, or from the sweeper."""
+        self._behind_the_callers_back(job, stop_job(self._client, job))
+
+    def _behind_the_callers_back(self, job: Job, call: Awaitable[object]) -> None:
+        task = asyncio.create_task(self._made(job, call))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
@@ -42,11 +49,11 @@ class JobStarter:
             promises.cancel()
             await asyncio.gather(promises, *self._starting, return_exceptions=True)
 
-    async def _start(self, job: Job) -> None:
+    async def _made(self, job: Job, call: Awaitable[object]) -> None:
         try:
-            await start_job(self._client, job, self._task_queue)
-        except (RPCError, RuntimeError) as error:
-            _log.warning("start_owed", workflow_id=job.workflow_id, error=type(error).__name__)
+            await call
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            _log.warning("call_owed", workflow_id=job.workflow_id, error=type(error).__name__)
             self._owed.set()
 
     async def _keep_promises(self) -> None:

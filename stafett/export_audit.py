@@ -15,6 +15,8 @@ Detail = dict[str, str | int | bool | None]
 
 WORKER = "system:worker"
 SWEEPER = "system:sweeper"
+GATEWAY = "system:gateway"
+RETENTION = "system:retention"
 
 
 def user(user_id: UUID) -> str:

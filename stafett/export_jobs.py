@@ -88,7 +88,7 @@ class ExportJobs:
     def find(self, caller: Caller, export_id: UUID) -> ExportInFull:
         with self._transaction(caller) as session:
             export = session.get(Export, export_id)
-            if export is None:
+            if export is None or export.deleted_at is not None:
                 raise NotFoundError("There is no such export.")
             attempts = select(ExportAttempt).where(ExportAttempt.export_id == export_id)
             kept = session.get(ExportPartialFailures, export_id)
@@ -101,7 +101,8 @@ class ExportJobs:
     def list(self, caller: Caller, wanted: ExportFilter) -> Sequence[Export]:
         """Newest first, one more than a page: whoever sees it knows that there is a next one."""
         newest_first = (col(Export.created_at), col(Export.id))
-        query = select(Export).order_by(*(column.desc() for column in newest_first)).limit(wanted.page_size + 1)
+        query = select(Export).where(col(Export.deleted_at).is_(None))
+        query = query.order_by(*(column.desc() for column in newest_first)).limit(wanted.page_size + 1)
         for org_id in (wanted.org_id, caller.org_id):  # the policy filters too, but an index is found by us
             query = query if org_id is None else query.where(col(Export.org_id) == org_id)
         if wanted.status is not None:

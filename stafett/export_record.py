@@ -34,6 +34,8 @@ MOST_UNANSWERED = 5
 """So often a stage may take its worker down, or meet an error nobody foresaw, before the attempt is given up."""
 
 _NOW = func.clock_timestamp()
+_OF_STAGES = ("file", "counts", "not_countable", "mapping")
+_NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **dict.fromkeys(_OF_STAGES)}
 
 
 class ExportRecord:
@@ -68,16 +70,12 @@ class ExportRecord:
     def begin(self, job: ExportJob, stage: ExportStatus) -> int | None:
         """Enter the stage; or how many rows it had, if its outputs stand already."""
         with self._database.transaction(job.org_id) as session:
-            export = _held(session, job)
+            _held(session, job)
             done = session.get(ExportStageOutput, (job.export_id, stage))
-            if done is not None:
-                return done.rows
-            if _one_more_try(session, job, stage) > MOST_UNANSWERED:
-                message = "The stage did not end, however often it was begun; it can be tried again."
-                raise ExportError(FAILURE_OF[stage], message, retryable=True)
-            if export.status != stage:
-                self._move(session, job, stage, "stage_started", progress=_progress(stage, 0, 0))
-            return None
+        if done is not None:
+            return done.rows
+        self._enter(job, stage, _progress(stage, 0, 0))
+        return None
 
     def answered(self, job: ExportJob, stage: ExportStatus) -> None:
         """A try that failed for a reason which is not the stage's own does not count."""
@@ -120,8 +118,7 @@ class ExportRecord:
         """Something of theirs is lost in storage: the next attempt begins anew."""
         with self._database.transaction(job.org_id) as session:
             _held(session, job)
-            for table in (ExportStageOutput, ExportPartialFailures):
-                session.execute(delete(table).where(col(table.export_id) == job.export_id))
+            _forget_outputs(session, job)
 
     def complete(self, job: ExportJob) -> ExportEnd:
         """The last step of a report that is there: from here on it can be downloaded."""
@@ -129,10 +126,8 @@ class ExportRecord:
         file = self.outputs(job, ExportStatus.STORING_FILE, ReportFile)
         detail: export_audit.Detail = {"rows": file.rows, "sha256": file.sha256}
         with self._unless_ended_as(job, ExportStatus.COMPLETED):
-            with self._database.transaction(job.org_id) as session:
-                if _held(session, job).status != stage:
-                    self._move(session, job, stage, "stage_started")
             done = _progress(stage, file.rows, file.rows)
+            self._enter(job, stage, done)
             self._end(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
         return ExportEnd(status=ExportStatus.COMPLETED, row_count=file.rows)
 
@@ -140,6 +135,23 @@ class ExportRecord:
         with self._unless_ended_as(job, ExportStatus.COMPLETED_EMPTY):
             self._end(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
         return ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+
+    def cancel(self, job: ExportJob) -> bool:
+        """Have nobody write for it any more; false if the attempt has ended otherwise."""
+        with self._database.transaction(job.org_id) as session:
+            try:
+                export = _held(session, job, cancelling_too=True)
+            except StaleAttemptError:
+                return False
+            if export.status is not ExportStatus.CANCELLING:
+                self._move(session, job, ExportStatus.CANCELLING, "cancel_requested")
+            return True
+
+    def cancelled(self, job: ExportJob) -> ExportEnd:
+        """It has stopped, and nothing of it is left in storage: another attempt begins anew."""
+        with self._unless_ended_as(job, ExportStatus.CANCELLED):
+            self._end(job, ExportStatus.CANCELLED, "export_cancelled", **_NOTHING_YET)
+        return ExportEnd(status=ExportStatus.CANCELLED)
 
     def fail(self, failing: ExportFailing) -> bool:
         """Say why; false if somebody else has ended the attempt already."""
@@ -156,6 +168,19 @@ class ExportRecord:
             export = session.get_one(Export, job.export_id)
             return ExportEnd(status=export.status, row_count=(export.counts or {}).get("written", 0))
 
+    def _enter(self, job: ExportJob, stage: ExportStatus, progress: dict[str, Any]) -> None:
+        """Begin the stage once more; the try is counted whatever becomes of the transition."""
+        with self._database.transaction(job.org_id) as session:
+            is_there = _held(session, job).status is stage
+            tries = _one_more_try(session, job, stage)
+        if tries > MOST_UNANSWERED:
+            message = "The stage did not end, however often it was begun; it can be tried again."
+            raise ExportError(FAILURE_OF[stage], message, retryable=True)
+        if not is_there:
+            with self._database.transaction(job.org_id) as session:
+                if _held(session, job).status is not stage:  # another execution of it may have been first
+                    self._move(session, job, stage, "stage_started", progress=progress)
+
     @contextmanager
     def _unless_ended_as(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
         """An end that was committed, and whose answer got lost on its way, is the end."""
@@ -168,10 +193,17 @@ class ExportRecord:
                 raise
 
     def _end(
-        self, job: ExportJob, status: ExportStatus, event: str, detail: export_audit.Detail, **values: Any
+        self,
+        job: ExportJob,
+        status: ExportStatus,
+        event: str,
+        detail: export_audit.Detail | None = None,
+        **values: Any,
     ) -> None:
         with self._database.transaction(job.org_id) as session:
-            _held(session, job, cancelling_too=status is ExportStatus.FAILED)
+            _held(session, job, cancelling_too=status in {ExportStatus.FAILED, ExportStatus.CANCELLED})
+            if status is ExportStatus.CANCELLED:
+                _forget_outputs(session, job)
             session.execute(
                 update(ExportAttempt)
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
@@ -208,6 +240,11 @@ def _held(session: Session, job: ExportJob, *, cancelling_too: bool = False) -> 
     if export.attempt != job.attempt or is_over:
         raise StaleAttemptError("This attempt at the export is over.")
     return export
+
+
+def _forget_outputs(session: Session, job: ExportJob) -> None:
+    for table in (ExportStageOutput, ExportPartialFailures):
+        session.execute(delete(table).where(col(table.export_id) == job.export_id))
 
 
 def _of(job: ExportJob, stage: ExportStatus) -> tuple[Any, ...]:

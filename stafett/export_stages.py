@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from stafett.domain.errors import LostInStorageError, ServiceAwayError, StaleAttemptError, StoppedError
-from stafett.domain.export_job import ExportJob, StageReceipt
+from stafett.domain.export_job import ExportEnd, ExportJob, StageReceipt
 from stafett.domain.export_outputs import Part, StageOutputs
 from stafett.domain.export_status import ExportStatus
 from stafett.export_record import ExportRecord
@@ -74,6 +74,14 @@ class ExportStages:
         self._commit(job, stage, outputs, bench)
         return StageReceipt(stage=stage, rows=outputs.rows)
 
+    def conclude(self, job: ExportJob) -> ExportEnd:
+        """The stage that leaves nothing but the end."""
+        try:
+            return self._record.complete(job)
+        except BaseException as error:
+            self._account_for(job, ExportStatus.RECORDING_AUDIT, error)
+            raise
+
     def _commit(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs, bench: Workbench) -> None:
         """After an error whose outcome nobody knows the objects stay: the commit may stand, and they be its own."""
         try:
@@ -100,7 +108,7 @@ class ExportStages:
             with suppress(ServiceAwayError):  # progress is told again in a moment, work is not done again for it
                 self._record.progress(job, stage, done, total)
 
-        prefix = f"exports/{job.org_id}/{job.export_id}/{job.attempt}-{stage}-{uuid4().hex[:8]}/"
+        prefix = f"{job.place}{job.attempt}-{stage}-{uuid4().hex[:8]}/"
         return Workbench(self._storage, prefix, report)
 
     def _sweep(self, bench: Workbench) -> None:

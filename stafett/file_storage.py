@@ -81,11 +81,18 @@ class FileStorage:
             return cast("BinaryIO", self._client.get_object(self._bucket, key))
 
     def remove_below(self, prefix: str) -> None:
-        """Delete every object whose key begins so."""
+        """Delete every object whose key begins so, and break off every upload of one."""
         with _translated():
+            for upload_id, key in self._open_uploads(prefix):
+                self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public way
             errors = self._client.remove_objects(self._bucket, [DeleteObject(key) for key in self.keys_below(prefix)])
             for error in errors:
                 raise ServiceAwayError(f"S3 ({error.code})")
+
+    def _open_uploads(self, prefix: str) -> list[tuple[str, str]]:
+        """What somebody who was killed began to upload: storage keeps it for ever, and no list of objects shows it."""
+        found = self._client._list_multipart_uploads(self._bucket, prefix=prefix)  # noqa: SLF001 - minio has no public way
+        return [(upload.upload_id or "", upload.object_name) for upload in found.uploads]
 
     def keys_below(self, prefix: str) -> list[str]:
         with _translated():

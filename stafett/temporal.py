@@ -1,9 +1,11 @@
 """The engine: how to reach it, what our jobs are called there, how one is started."""
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import (
     Priority,
     SearchAttributeKey,
@@ -19,6 +21,7 @@ from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 
 SWEEP_JOBS, PREVIEW_EXPORT = "SweepJobs", "PreviewExport"
+CANCEL = "cancel"
 ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")
@@ -60,6 +63,27 @@ async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle
         priority=Priority(fairness_key=job.org_id),
         rpc_timeout=_START_WITHIN,
     )
+
+
+async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
+    """Start the run of this attempt; the run of the one before has a moment to close."""
+    if job.attempt == 1:
+        await start_job(client, job, task_queue)
+        return
+    async with asyncio.timeout(_START_WITHIN.total_seconds()):
+        while True:
+            run = await start_job(client, job, task_queue)
+            if await (await run.describe()).memo_value(ATTEMPT, job.attempt) == job.attempt:
+                return
+            with suppress(WorkflowFailureError):
+                await run.result()
+
+
+async def stop_job(client: Client, job: Job) -> None:
+    """Ask the job's run to stop: by our signal, which it hears at once, and then by the engine's own request."""
+    run = client.get_workflow_handle(job.workflow_id)
+    await run.signal(CANCEL, rpc_timeout=_START_WITHIN)
+    await run.cancel(rpc_timeout=_START_WITHIN)
 
 
 def _search_attributes(job: Job) -> TypedSearchAttributes:

@@ -1,5 +1,6 @@
 """The single button: query, map, generate, bundle if asked for, store, record."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.export_status import FAILURE_OF, ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.temporal import JOB_STATUS
-    from workflows.policies import patiently
+    from workflows.policies import patiently, to_its_end
 
 Answer = TypeVar("Answer")
 
@@ -30,21 +31,32 @@ class BufdirExport:
     def __init__(self, job: ExportJob) -> None:
         self._job = job
         self._stage = ExportStatus.INITIALISED
+        self._work: asyncio.Task[ExportEnd] | None = None
+        self._is_asked_to_stop = False
 
     @workflow.run
     async def run(self, job: ExportJob) -> ExportEnd:
+        self._work = asyncio.create_task(self._export(job))
         try:
-            end = await self._export(job)
-        except ActivityError as error:
-            if _is_stale(error):
-                end = await patiently(ExportAuditActivities.read_end, job, "somebody else ended it")
-                self._show(end.status)
-                return end
-            await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
-            self._show(ExportStatus.FAILED)
-            raise
+            end = await self._work
+        except (ActivityError, asyncio.CancelledError) as error:
+            end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
+        if end.status is ExportStatus.CANCELLED and workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
         return end
+
+    @workflow.signal
+    def cancel(self) -> None:
+        """Stop, and leave nothing behind: from the gateway, the Web UI or Temporal's own command line."""
+        self._is_asked_to_stop = True
+        if self._work:
+            self._work.cancel()
+
+    @workflow.query
+    def progress(self) -> ExportProgress:
+        """The stage now running; rows are counted in PostgreSQL."""
+        return ExportProgress(stage=self._stage, attempt=self._job.attempt)
 
     async def _export(self, job: ExportJob) -> ExportEnd:
         queried = await self._at(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
@@ -57,12 +69,26 @@ class BufdirExport:
         await self._at(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
         return await self._at(ExportStatus.RECORDING_AUDIT, ExportAuditActivities.record_completion)
 
-    @workflow.query
-    def progress(self) -> ExportProgress:
-        """The stage now running; rows are counted in PostgreSQL."""
-        return ExportProgress(stage=self._stage, attempt=self._job.attempt)
+    async def _ended_early(self, job: ExportJob, error: BaseException) -> ExportEnd:
+        """Cancelled, by us or behind our back; ended by somebody else; or failed, and then raised on."""
+        if not self._stops:
+            if not _is_stale(error):
+                await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
+                self._show(ExportStatus.FAILED)
+                raise error
+            end = await patiently(ExportAuditActivities.read_end, job, "somebody else ended it")
+            if end.status is not ExportStatus.CANCELLING:
+                return end
+        self._show(ExportStatus.CANCELLING)
+        return await patiently(ExportAuditActivities.record_cancellation, job, "stop, and leave nothing behind")
+
+    @property
+    def _stops(self) -> bool:
+        return self._is_asked_to_stop or workflow.cancellation_reason() is not None
 
     async def _at(self, stage: ExportStatus, method: Callable[[Any, ExportJob], Answer]) -> Answer:
+        if self._stops:  # an activity that came to its end all the same has swallowed the cancel
+            raise asyncio.CancelledError
         self._show(stage)
         return await patiently(method, self._job, stage.replace("_", " "))
 
@@ -71,9 +97,9 @@ class BufdirExport:
         workflow.upsert_search_attributes([JOB_STATUS.value_set(stage)])
         workflow.set_current_details(f"{stage.replace('_', ' ')} (attempt {self._job.attempt})")
 
-    def _failing(self, error: ActivityError) -> ExportFailing:
+    def _failing(self, error: BaseException) -> ExportFailing:
         """A foreseen failure by its own code; any other by the stage that it happened in."""
-        match error.cause:
+        match error.__cause__:
             case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):
                 retryable = bool(details and details[0])
                 return ExportFailing(job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable)
@@ -83,5 +109,6 @@ class BufdirExport:
                 return ExportFailing(job=self._job, code=code, message=message, retryable=True)
 
 
-def _is_stale(error: ActivityError) -> bool:
-    return isinstance(error.cause, ApplicationError) and error.cause.type == STALE_ATTEMPT
+def _is_stale(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, ApplicationError) and cause.type == STALE_ATTEMPT

@@ -1,6 +1,8 @@
 """How long things may take and how often they are tried: the one place for it."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -24,5 +26,15 @@ async def patiently(method: Callable[[Any, Given], Answer], given: Given, summar
         schedule_to_close_timeout=timedelta(days=4),
         heartbeat_timeout=timedelta(seconds=5),
         retry_policy=_WITH_PATIENCE,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
     )
+
+
+async def to_its_end(work: Awaitable[Answer]) -> Answer:
+    """Do it whatever is cancelled meanwhile, and however often."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    return task.result()

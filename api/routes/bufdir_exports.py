@@ -1,5 +1,6 @@
 """``/bufdir-exports``: each handler parses, asks one thing, answers."""
 
+from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -14,6 +15,7 @@ from api.paging import position_of, token_after
 from api.previewing import await_preview
 from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
 from stafett.database.tables import Export
+from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
@@ -22,6 +24,7 @@ from stafett.export_preview import fetched
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=AuthenticatedRoute)
 _POLL_SECONDS = "1"
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export")
@@ -31,7 +34,7 @@ async def start(
     given: Given,
     response: Response,
     request: Request,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> ExportResource:
     """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
     accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
@@ -66,6 +69,33 @@ def get(
         response.status_code = HTTPStatus.NOT_MODIFIED
         return None
     return resource
+
+
+@router.put("/{export_id}/cancel", status_code=HTTPStatus.ACCEPTED, operation_id="cancel_export")
+async def cancel(export_id: UUID, caller: CallerOf, given: Given, response: Response) -> ExportResource:
+    """Stop an export, and leave nothing of it in storage."""
+    export = await run_in_threadpool(given.control.cancel, caller, export_id)
+    given.starter.stop(job_of(export))
+    return await run_in_threadpool(_answer, given, caller, export_id, response)
+
+
+@router.post("/{export_id}/retry", status_code=HTTPStatus.ACCEPTED, operation_id="retry_export")
+async def retry(
+    export_id: UUID, caller: CallerOf, given: Given, response: Response, idempotency_key: IdempotencyKey = None
+) -> ExportResource:
+    """Try a failed or cancelled export again: finished stages of a failed one stand, a cancelled one starts anew."""
+    export, is_new = await run_in_threadpool(given.control.retry, caller, export_id, idempotency_key)
+    if is_new:
+        given.starter.start(job_of(export))
+    return await run_in_threadpool(_answer, given, caller, export_id, response)
+
+
+@router.delete("/{export_id}", status_code=HTTPStatus.NO_CONTENT, operation_id="delete_export")
+def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
+    """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
+    export = given.control.delete(caller, export_id)
+    with suppress(ServiceAwayError):  # deleted it is; what is left in storage the sweeper removes
+        given.removal.remove(job_of(export))
 
 
 @router.get("", operation_id="list_exports")

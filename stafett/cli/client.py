@@ -57,6 +57,13 @@ class Api:
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
         return self._ask("PUT", path, content=written, headers=headers)
 
+    def change(self, path: str) -> Json:
+        """Ask for a change that has no body."""
+        return self._ask("PUT", path)
+
+    def delete(self, path: str) -> None:
+        self._answered("DELETE", path)
+
     def tag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """The entity tag that an edit is based on."""
         return self._answered("GET", path, params=dict(query)).headers["ETag"]
@@ -124,8 +131,10 @@ def _field(fault: Json) -> str:
     return f" {fault['pointer']}: {str(fault['detail']).removesuffix('.')}."
 
 
-def find_job(data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str) -> tuple[Api, Json]:
-    """A job, and the API as whoever may do most with it: on a development stack, the job's own coordinator."""
+def find_job(
+    data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
+) -> tuple[Api, Json]:
+    """A job, and the API as whoever may do most with it: on a development stack, its organisation's coordinator."""
     try:
         path = f"/{resource}/{UUID(job_id)}"
     except ValueError:
@@ -134,7 +143,7 @@ def find_job(data_dir: Path | None, user: str | None, org: str | None, resource:
     job = api.get(path)
     if data_dir is None or user or org or os.environ.get("STAFETT_TOKEN"):
         return api, job
-    api = connect(data_dir, None, job["org_id"])
+    api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
     return api, api.get(path)
 
 

@@ -111,6 +111,50 @@ def watch(
 
 
 @app.command()
+def cancel(
+    export_id: Id, org: MaybeOrg = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False
+) -> None:
+    """Stop an export; nothing of it is left in storage."""
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
+    job = api.change(f"/bufdir-exports/{job['id']}/cancel")
+    _show(job, as_json, f"Export {job['id']} is {job['status']}; it has stopped when it is cancelled.")
+
+
+@app.command()
+def retry(
+    export_id: Id,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")] = False,
+    org: MaybeOrg = None,
+    data_dir: DataDir = None,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try a failed or cancelled export again: of a failed one, finished stages are not done again."""
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
+    job = api.post(f"/bufdir-exports/{job['id']}/retry", {}, key=str(uuid4()))
+    if watch:
+        _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
+    else:
+        _show(job, as_json, f"Export {job['id']} is tried again, for the {_ordinal(len(job['attempts']))} time.")
+
+
+@app.command()
+def delete(
+    export_id: Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    org: MaybeOrg = None,
+    data_dir: DataDir = None,
+    user: User = None,
+) -> None:
+    """Delete an ended export and its files, as an administrator; its audit trail stays."""
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id, role="admin")
+    if not yes:
+        typer.confirm(f"Delete the export of {_period(job)} for {job['org_id']}, and its files?", abort=True)
+    api.delete(f"/bufdir-exports/{job['id']}")
+    typer.echo(f"Export {job['id']} is deleted; its audit trail stays.")
+
+
+@app.command()
 def download(
     export_id: Id,
     output: Annotated[str, typer.Option("--output", "-o", help="A file or a folder; else here.")] = "",
@@ -149,6 +193,10 @@ def _finish(job: Json, as_json: bool) -> None:
 
 def _show(answer: Json, as_json: bool, *lines: str) -> None:
     typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def _ordinal(number: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
 
 
 def _period(job: Json) -> str:

@@ -152,6 +152,7 @@ class Export(SQLModel, table=True):
         Index("exports_newest_of_all", text("created_at DESC"), text("id DESC")),
         Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
         Index("exports_unfinished", "created_at", "id", postgresql_where=_UNFINISHED),
+        Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -176,6 +177,8 @@ class Export(SQLModel, table=True):
     created_at: datetime = Field(sa_column_kwargs=_NOW)
     updated_at: datetime = Field(sa_column_kwargs=_NOW)
     completed_at: datetime | None = None
+    deleted_at: datetime | None = None
+    files_removed_at: datetime | None = None
 
 
 class ExportAttempt(SQLModel, table=True):
@@ -231,6 +234,49 @@ class ExportPartialFailures(SQLModel, table=True):
     export_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     reports: list[Json] = Field(sa_type=_JSON)
+
+
+class Report(SQLModel, table=True):
+    """An entry of an organisation's history: what was made once, and whether it was handed in."""
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        _of_its_export(),
+        Index("reports_of_org", "org_id", "id", unique=True),
+        Index("reports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    export_id: UUID = Field(unique=True)
+    period_start: datetime
+    period_end: datetime
+    parameters: Json = Field(sa_type=_JSON)
+    submitted_at: datetime | None = None
+    submitted_reference: str | None = None
+    edits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
+class ReportFileVersion(SQLModel, table=True):
+    """One file that a report was made as; added, never changed."""
+
+    __tablename__ = "report_files"
+    __table_args__ = (
+        _of_its_export(),
+        ForeignKeyConstraint(["org_id", "report_id"], ["reports.org_id", "reports.id"]),
+    )
+
+    report_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    export_id: UUID
+    kind: str
+    file: Json = Field(sa_type=_JSON)
+    mapping: Json = Field(sa_type=_JSON)
+    created_by: UUID = Field(foreign_key="users.id")
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
 
 
 class ColumnMappingVersion(SQLModel, table=True):

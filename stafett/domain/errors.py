@@ -35,6 +35,10 @@ class PreconditionFailedError(StafettError):
     """An edit is based on a state that is not the present one."""
 
 
+class WrongStateError(StafettError):
+    """What is asked for is not possible in the state that the job is in."""
+
+
 class ServiceAwayError(StafettError):
     """Something we stand on cannot be reached."""
 

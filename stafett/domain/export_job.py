@@ -35,6 +35,11 @@ class ExportJob(Frozen):
         return f"bufdir-export/{self.export_id}"
 
     @property
+    def place(self) -> str:
+        """What the key of every object of this export begins with."""
+        return f"exports/{self.org_id}/{self.export_id}/"
+
+    @property
     def period(self) -> tuple[datetime, datetime]:
         return self.period_start, self.period_end
 

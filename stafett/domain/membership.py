@@ -33,5 +33,12 @@ class Caller(Frozen):
     def may_download_from(self, org_id: str) -> bool:
         return self.may_start_in(org_id)
 
+    def may_steer(self, org_id: str, requested_by: UUID) -> bool:
+        """Cancel it and try it again."""
+        if self.is_operator:
+            return True
+        is_own = self.role is Role.COORDINATOR and requested_by == self.user_id
+        return org_id == self.org_id and (is_own or self.role is Role.ADMIN)
+
     def may_configure(self, org_id: str) -> bool:
         return org_id == self.org_id and self.role is Role.ADMIN

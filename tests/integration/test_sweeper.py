@@ -15,12 +15,12 @@ from activities.sweeping import SweepingActivities
 from api.app import create_app
 from stafett import export_audit
 from stafett.database.session import Database
-from stafett.domain.export_job import ExportJob, SweepReport
+from stafett.domain.export_job import SweepReport
 from stafett.export_preview import forget_old_previews
 from stafett.export_record import ExportRecord
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
-from stafett.unfinished_exports import unfinished_exports
+from stafett.unfinished_exports import Unfinished, unfinished_exports
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -38,8 +38,8 @@ class Broom:
     def _forget(self) -> None:
         forget_old_previews(self._database)
 
-    def _mine(self) -> list[ExportJob]:
-        return [job for job in unfinished_exports(self._database) if job.org_id == self._org_id]
+    def _mine(self) -> list[Unfinished]:
+        return [one for one in unfinished_exports(self._database) if one.job.org_id == self._org_id]
 
     async def sweep(self) -> SweepReport:
         return await self._activities.sweep_jobs()
@@ -136,7 +136,7 @@ def test_a_sweep_sees_every_unfinished_job_however_many_there_are(
         )
     maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
     try:
-        seen = [job for job in unfinished_exports(maintenance) if job.org_id == tenant.org_id]
+        seen = [one.job for one in unfinished_exports(maintenance) if one.job.org_id == tenant.org_id]
     finally:
         maintenance.close()
         with psycopg.connect(owner_url) as connection:

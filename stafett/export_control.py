@@ -1,0 +1,132 @@
+"""What people do to a job that is there: cancel it, try it again, delete it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, WrongStateError
+from stafett.domain.export_status import STAGES, ExportStatus
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.export_audit import AuditEntry
+from stafett.idempotency import Key, claim
+
+_RETRY = "bufdir-exports.retry"
+_TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
+
+
+class _Retry(Frozen):
+    """What an idempotency key for another try stands for."""
+
+    export_id: UUID
+
+
+class ExportControl:
+    """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def cancel(self, caller: Caller, export_id: UUID) -> Export:
+        """Have it stop; once more while it stops is no mistake."""
+        with self._steered(caller, export_id) as (session, export):
+            if export.status is ExportStatus.CANCELLING:
+                return export
+            if export.status.is_final:
+                raise WrongStateError(f"The export has ended ({export.status}); there is nothing to cancel.")
+            return _moved(session, caller, export, ExportStatus.CANCELLING, "cancel_requested")
+
+    def retry(self, caller: Caller, export_id: UUID, key: str | None = None) -> tuple[Export, bool]:
+        """A new attempt under the same id, and whether it was this very call that made it."""
+        with self._steered(caller, export_id) as (session, export):
+            if key and _seen_before(session, export, key):
+                return export, False
+            if export.status not in _TO_BE_RETRIED:
+                raise WrongStateError(
+                    f"Only what failed or was cancelled is tried again; this export is {export.status}."
+                )
+            reused = _stages_that_stand(session, export)
+            attempt = insert(ExportAttempt).values(
+                export_id=export.id,
+                number=export.attempt + 1,
+                org_id=export.org_id,
+                resumed_from=_first_missing(export, reused),
+                stages_reused=reused,
+            )
+            session.execute(attempt)
+            anew = {"attempt": export.attempt + 1, "error": None, "completed_at": None, "progress": None}
+            return _moved(session, caller, export, ExportStatus.INITIALISED, "retry_requested", **anew), True
+
+    def delete(self, caller: Caller, export_id: UUID) -> Export:
+        """Take an ended one out of sight; what it leaves in storage is removed by whoever can reach it."""
+        with self._found(caller, export_id) as (session, export):
+            if not caller.may_configure(export.org_id):
+                raise PermissionDeniedError("Only an administrator of the organisation deletes an export.")
+            if not export.status.is_final:
+                raise WrongStateError(f"The export is {export.status}; cancel it first.")
+            return _moved(session, caller, export, export.status, "export_deleted", deleted_at=func.clock_timestamp())
+
+    @contextmanager
+    def _steered(self, caller: Caller, export_id: UUID) -> Iterator[tuple[Session, Export]]:
+        with self._found(caller, export_id) as (session, export):
+            if not caller.may_steer(export.org_id, export.requested_by):
+                raise PermissionDeniedError("You may not cancel this export or try it again.")
+            yield session, export
+
+    @contextmanager
+    def _found(self, caller: Caller, export_id: UUID) -> Iterator[tuple[Session, Export]]:
+        """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
+        org_id = self._organisation_of(caller, export_id)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            yield session, session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
+
+    def _organisation_of(self, caller: Caller, export_id: UUID) -> str:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+            found = session.get(Export, export_id)
+        if found is None or found.deleted_at is not None:
+            raise NotFoundError("There is no such export.")
+        return found.org_id
+
+
+def _seen_before(session: Session, export: Export, key: str) -> bool:
+    """A key stands for one retry of one export."""
+    receipt = uuid4()
+    return claim(session, Key(export.org_id, _RETRY, key), _Retry(export_id=export.id), receipt) != receipt
+
+
+def _stages_that_stand(session: Session, export: Export) -> Sequence[ExportStatus]:
+    """In their order; of a cancelled export none."""
+    finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
+    return [stage for stage in STAGES if stage in set(finished)]
+
+
+def _first_missing(export: Export, reused: Sequence[ExportStatus]) -> ExportStatus | None:
+    """Where the work goes on, if anything of it stands."""
+    if not reused:
+        return None
+    has_bundle = export.parameters.get("include_attachments", False)
+    needed = (stage for stage in STAGES if has_bundle or stage is not ExportStatus.BUNDLING_ATTACHMENTS)
+    return next(stage for stage in needed if stage not in reused)
+
+
+def _moved(session: Session, caller: Caller, export: Export, status: ExportStatus, event: str, **values: Any) -> Export:
+    row = update(Export).where(col(Export.id) == export.id).values(status=status, **values)
+    session.execute(row)
+    session.refresh(export)
+    entry = AuditEntry(
+        org_id=export.org_id,
+        actor=export_audit.user(caller.user_id),
+        event=event,
+        subject_id=export.id,
+        status=status,
+        detail={"attempt": export.attempt},
+    )
+    export_audit.append(session, entry)
+    return export

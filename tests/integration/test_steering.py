@@ -1,0 +1,269 @@
+"""Cancelling, trying again and deleting, on the real stack."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.membership import Role
+from stafett.file_storage import FileStorage
+from stafett.testing import Button, Diary, Tenant, eventually
+
+Bearer = Callable[..., dict[str, str]]
+Working = Callable[[], AbstractAsyncContextManager[None]]
+EXPORTS = "/api/v1/bufdir-exports"
+RUN_ENDS = {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.COMPLETED}
+
+
+def place(org_id: str, export_id: str) -> str:
+    return f"exports/{org_id}/{export_id}/"
+
+
+def events_of(owner_url: str, export_id: str) -> list[str]:
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq"
+        return [event for (event,) in connection.execute(query, [export_id]).fetchall()]
+
+
+async def cancelled(button: Button, export_id: str) -> httpx.Response:
+    return await button.gateway.put(f"{EXPORTS}/{export_id}/cancel", headers=button.headers)
+
+
+async def retried(button: Button, export_id: str, key: str | None = None) -> httpx.Response:
+    headers = button.headers | ({"Idempotency-Key": key} if key else {})
+    return await button.gateway.post(f"{EXPORTS}/{export_id}/retry", headers=headers)
+
+
+async def run_closed(temporal: Client, export_id: str) -> WorkflowExecutionStatus | None:
+    async def status() -> WorkflowExecutionStatus | None:
+        return (await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()).status
+
+    return await eventually(status, RUN_ENDS.__contains__)
+
+
+async def test_a_cancelled_export_leaves_its_trail_and_nothing_else(
+    button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str, temporal: Client
+) -> None:
+    diary.activity(diary.mentor())
+    export_id = await button.pressed()
+    answer = await cancelled(button, export_id)
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    assert (await cancelled(button, export_id)).status_code == 202
+    async with working():
+        job = await button.end_of(export_id)
+        assert await run_closed(temporal, export_id) is WorkflowExecutionStatus.CANCELED
+    assert (job["status"], job["file"], job["download_url"]) == ("cancelled", None, None)
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["cancelled"]
+    assert storage.keys_below(place(button.org_id, export_id)) == []
+    assert events_of(owner_url, export_id) == ["export_requested", "cancel_requested", "export_cancelled"]
+    assert (await cancelled(button, export_id)).status_code == 409
+
+
+async def test_a_stage_at_work_stops_within_seconds_and_takes_its_objects_along(
+    button: Button, owner_url: str, working: Working, storage: FileStorage
+) -> None:
+    many(owner_url, button.org_id, 150_000)
+    async with working():
+        export_id = await button.pressed(export_format="xlsx")
+
+        async def has_staged() -> bool:
+            return bool(await asyncio.to_thread(storage.keys_below, place(button.org_id, export_id)))
+
+        await eventually(has_staged, bool)
+        assert (await cancelled(button, export_id)).status_code == 202
+        job = await button.end_of(export_id)
+    assert job["status"] == "cancelled"
+    assert storage.keys_below(place(button.org_id, export_id)) == []
+
+
+@pytest.mark.parametrize("by", ["signal", "engine"])
+async def test_an_operator_cancels_without_our_api(
+    by: str, button: Button, diary: Diary, working: Working, temporal: Client, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    export_id = await button.pressed()
+    run = temporal.get_workflow_handle(f"bufdir-export/{export_id}")
+
+    async def is_known() -> bool:
+        return [one async for one in temporal.list_workflows(f"WorkflowId = 'bufdir-export/{export_id}'")] != []
+
+    await eventually(is_known, bool)
+    await (run.signal("cancel", "because") if by == "signal" else run.cancel())
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "cancelled"
+        end = await run_closed(temporal, export_id)
+    assert end is (WorkflowExecutionStatus.COMPLETED if by == "signal" else WorkflowExecutionStatus.CANCELED)
+    assert events_of(owner_url, export_id)[-2:] == ["cancel_requested", "export_cancelled"]
+
+
+async def test_a_cancelled_export_starts_anew_when_it_is_tried_again(
+    button: Button, diary: Diary, working: Working
+) -> None:
+    diary.activity(diary.mentor())
+    export_id = await button.pressed()
+    await cancelled(button, export_id)
+    async with working():
+        await button.end_of(export_id)
+        answer = await retried(button, export_id)
+        assert (answer.status_code, answer.json()["status"]) == (202, "initialised")
+        job = await button.end_of(export_id)
+    assert (job["status"], job["row_count"]) == ("completed", 1)
+    second = job["attempts"][1]
+    assert (second["number"], second["resumed_from"], second["stages_reused"]) == (2, None, [])
+
+
+async def test_finished_stages_of_a_failed_export_are_not_done_again(
+    button: Button, diary: Diary, working: Working, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        before = await button.end_of(await button.pressed())
+        export_id = await failed_while(button, owner_url, "export_completed")
+        undo(owner_url)
+        diary.activity(diary.mentor())  # a snapshot is not taken anew
+        assert (await retried(button, export_id)).status_code == 202
+        job = await button.end_of(export_id)
+    assert (job["status"], job["row_count"]) == ("completed", 1)
+    assert job["attempts"][1]["stages_reused"] == [
+        "querying_activities",
+        "mapping_columns",
+        "generating_file",
+        "storing_file",
+    ]
+    assert job["attempts"][1]["resumed_from"] == "recording_audit"
+    assert job["file"] == before["file"]
+
+
+async def test_two_retries_at_once_are_one(button: Button, diary: Diary, working: Working, owner_url: str) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        export_id = await failed_while(button, owner_url, "export_completed")
+        undo(owner_url)
+        answers = await asyncio.gather(*(retried(button, export_id) for _ in range(8)))
+        job = await button.end_of(export_id)
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7
+    assert (job["status"], len(job["attempts"])) == ("completed", 2)
+
+
+async def test_a_key_stands_for_one_retry(button: Button, diary: Diary, working: Working, owner_url: str) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        export_id = await failed_while(button, owner_url, "export_completed")
+        undo(owner_url)
+        answers = await asyncio.gather(*(retried(button, export_id, "again") for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {202}
+        job = await button.end_of(export_id)
+        assert (await retried(button, export_id, "again")).status_code == 202
+        assert (await retried(button, export_id, "once more")).status_code == 409
+    assert (job["status"], len(job["attempts"])) == ("completed", 2)
+
+
+async def test_deleting_takes_the_files_and_leaves_the_trail(
+    button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str, tenant: Tenant, bearer: Bearer
+) -> None:
+    diary.activity(diary.mentor())
+    admin = bearer(tenant.users[Role.ADMIN], role="admin")
+    export_id = await button.pressed()
+    delete = f"{EXPORTS}/{export_id}"
+    assert (await button.gateway.delete(delete, headers=admin)).status_code == 409
+    async with working():
+        job = await button.end_of(export_id)
+    assert (await button.gateway.delete(delete, headers=button.headers)).status_code == 403
+    assert (await button.gateway.delete(delete, headers=admin)).status_code == 204
+    assert (await button.gateway.delete(delete, headers=admin)).status_code == 404
+    assert (await button.gateway.get(delete, headers=button.headers)).status_code == 404
+    assert (await button.gateway.get(EXPORTS, headers=button.headers)).json()["items"] == []
+    assert storage.keys_below(place(button.org_id, export_id)) == []
+    async with httpx.AsyncClient() as stranger:
+        assert (await stranger.get(job["download_url"])).status_code == 404
+    assert events_of(owner_url, export_id)[-2:] == ["export_deleted", "files_removed"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
+async def test_only_who_may_steer_a_job_steers_it(
+    verb: str, button: Button, tenant: Tenant, bearer: Bearer, owner_url: str
+) -> None:
+    export_id = await button.pressed()
+    method, path = {"cancel": ("PUT", "/cancel"), "retry": ("POST", "/retry"), "delete": ("DELETE", "")}[verb]
+
+    async def status_for(headers: dict[str, str]) -> int:
+        return (await button.gateway.request(method, f"{EXPORTS}/{export_id}{path}", headers=headers)).status_code
+
+    other = colleague(owner_url, tenant)
+    assert await status_for(bearer(other)) == 403
+    assert await status_for(bearer(tenant.users[Role.AUDITOR], role="auditor")) == 403
+    expected = {"cancel": 202, "retry": 409, "delete": 409}[verb]
+    assert await status_for(bearer(tenant.users[Role.ADMIN], role="admin")) == expected
+    operator = operators_id(owner_url)
+    assert await status_for(bearer(operator, None, "operator")) == (403 if verb == "delete" else expected)
+    unknown = await button.gateway.request(method, f"{EXPORTS}/{uuid4()}{path}", headers=button.headers)
+    assert unknown.status_code == 404
+
+
+def colleague(owner_url: str, tenant: Tenant) -> UUID:
+    """A coordinator of the same organisation, whose export it is not."""
+    user_id = uuid4()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("INSERT INTO users VALUES (%s, %s, 'Kollega', false)", [user_id, f"{user_id}@example.org"])
+        connection.execute("INSERT INTO memberships VALUES (%s, %s, 'coordinator')", [user_id, tenant.org_id])
+    return user_id
+
+
+def operators_id(owner_url: str) -> UUID:
+    user_id = uuid4()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("INSERT INTO users VALUES (%s, %s, 'Drift', true)", [user_id, f"{user_id}@example.org"])
+    return user_id
+
+
+def many(owner_url: str, org_id: str, rows: int) -> None:
+    """A mentor a row: nobody does two things at once."""
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "INSERT INTO peer_mentors SELECT gen_random_uuid(), %s, 'Åse Ødegård' FROM generate_series(1, 10)", [org_id]
+        )
+        connection.execute(
+            "INSERT INTO activities (id, org_id, mentor_id, activity_type, starts_at, ends_at, participants,"
+            " new_participants, place, in_person, in_norway)"
+            " SELECT gen_random_uuid(), %s, m.id, 'samtalegruppe', s.at, s.at + interval '1 minute', 5, 1, 'Tromsø',"
+            " true, true FROM (SELECT id FROM peer_mentors WHERE org_id = %s) m,"
+            " (SELECT '2026-01-01Z'::timestamptz + n * interval '30 minutes' AS at FROM generate_series(1, %s) n) s",
+            [org_id, org_id, rows // 10],
+        )
+
+
+REFUSE = """
+CREATE OR REPLACE FUNCTION refuse_an_event() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.event = TG_ARGV[0] AND NEW.org_id = TG_ARGV[1] THEN
+        RAISE EXCEPTION 'played' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+
+async def failed_while(button: Button, owner_url: str, event: str) -> str:
+    """An export whose audit cannot be written, until somebody mends it."""
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(REFUSE)
+        connection.execute(
+            "CREATE OR REPLACE TRIGGER played BEFORE INSERT ON audit_events FOR EACH ROW"
+            f" EXECUTE FUNCTION refuse_an_event('{event}', '{button.org_id}')".encode()
+        )
+    export_id = await button.pressed()
+    job = await button.end_of(export_id)
+    assert (job["status"], job["error"]["code"]) == (ExportStatus.FAILED, "audit_service_unavailable")
+    assert (job["download_url"], job["error"]["retryable"]) == (None, True)
+    return export_id
+
+
+def undo(owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("DROP TRIGGER played ON audit_events")
