@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.folder import DataFolder, write_whole
@@ -35,9 +36,10 @@ def choose_ports(folder: DataFolder, api_port: int | None) -> Ports:
     if api_port is not None and not is_free(api_port):
         raise DevStackError(f"Port {api_port} is taken; choose another --api-port or leave it out.")
     before = _ports_of_last_time(folder) | ({"api": api_port} if api_port is not None else {})
-    chosen: dict[str, int] = {}
+    chosen, taken = dict[str, int](), set[int]()
     for name in _SINGLE + _PAIRED:
-        chosen[name] = _choose(before.get(name), frozenset(chosen.values()), paired=name in _PAIRED)
+        chosen[name], *second = _choose(before.get(name), taken, paired=name in _PAIRED)
+        taken |= {chosen[name], *second}
     if chosen != before:
         write_whole(folder.ports, json.dumps(chosen, indent=2))
     return chosen
@@ -51,14 +53,11 @@ def _ports_of_last_time(folder: DataFolder) -> dict[str, int]:
     return {}
 
 
-def _choose(before: int | None, taken: frozenset[int], *, paired: bool) -> int:
-    def fits(port: int) -> bool:
-        return port not in taken and is_free(port) and (not paired or is_free(port + GRPC_OFFSET))
-
-    if before and fits(before):
-        return before
-    for _ in range(1000):
-        port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311 - a port is no secret
-        if fits(port):
-            return port
+def _choose(before: int | None, taken: set[int], *, paired: bool) -> list[int]:
+    """The port, and its second one if it has one: neither is another server's first or second."""
+    drawn = (random.randint(_LOWEST, _HIGHEST) for _ in range(1000))  # noqa: S311 - a port is no secret
+    for port in chain([before] if before else [], drawn):
+        both = [port, port + GRPC_OFFSET] if paired else [port]
+        if not taken.intersection(both) and all(map(is_free, both)):
+            return both
     raise DevStackError("No free port was found on 127.0.0.1; stop some of the programs that listen there.")

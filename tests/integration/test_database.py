@@ -40,6 +40,8 @@ TENANT_TABLES = (
     tables.ExportStageOutput,
     tables.ExportStageTries,
     tables.ExportPartialFailures,
+    tables.Report,
+    tables.ReportFileVersion,
     tables.IdempotencyKey,
     tables.AuditEvent,
     tables.Organisation,
@@ -83,7 +85,8 @@ def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(setting
 
 MAY_READ = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
-    | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"},
+    | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
+    | {"reports", "report_files"},
     "worker": {
         "organisations",
         "memberships",
@@ -93,8 +96,10 @@ MAY_READ = {
         "exports",
         "column_mappings",
     }
-    | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"},
-    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results"},
+    | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
+    | {"reports", "report_files"},
+    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results"}
+    | {"export_stage_outputs", "export_partial_failures"},
 }
 
 

@@ -1,0 +1,31 @@
+"""Which ports a stack takes."""
+
+from pathlib import Path
+
+import pytest
+
+from stafett.devstack import ports
+from stafett.devstack.folder import DataFolder
+from stafett.devstack.ports import choose_ports
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    return DataFolder.at(tmp_path)
+
+
+@pytest.mark.parametrize("_time", range(50))
+def test_no_second_port_is_another_servers_port(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch, _time: int
+) -> None:
+    """In a range so narrow that by chance they would be."""
+    monkeypatch.setattr(ports, "_LOWEST", 11_000)
+    monkeypatch.setattr(ports, "_HIGHEST", 11_060)
+    monkeypatch.setattr(ports, "GRPC_OFFSET", 20)
+    chosen = choose_ports(folder, None)
+    every = [*chosen.values(), *(port + 20 for name, port in chosen.items() if name.startswith("s3"))]
+    assert len(set(every)) == len(every)
+
+
+def test_the_ports_of_last_time_are_taken_again(folder: DataFolder) -> None:
+    assert choose_ports(folder, None) == choose_ports(folder, None)
