@@ -15,7 +15,7 @@ from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
 from api.readiness import Probes
-from api.routes import bufdir_exports, column_mappings, health
+from api.routes import bufdir_exports, column_mappings, health, reports
 from api.starting import JobStarter
 from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
@@ -25,6 +25,7 @@ from stafett.export_jobs import ExportJobs
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.release import VERSION
+from stafett.report_history import ReportHistory
 from stafett.settings import Settings, require
 from stafett.temporal import connect
 
@@ -53,6 +54,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             verifier=verifier,
             jobs=ExportJobs(database),
             control=ExportControl(database),
+            reports=ReportHistory(database),
             removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
             mappings=ColumnMappings(database),
             starter=starter,
@@ -78,6 +80,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(bufdir_exports.router)
     v1.include_router(column_mappings.router)
+    v1.include_router(reports.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app

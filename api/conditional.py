@@ -34,6 +34,6 @@ def edits_seen(if_match: str | None) -> Container[int] | None:
     if if_match is None:
         return None
     if if_match.strip() == "*":
-        return range(1, sys.maxsize)
+        return range(sys.maxsize)
     tags = (_TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
     return frozenset(int(tag[1]) for tag in tags if tag)

@@ -24,6 +24,7 @@ from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
+from stafett.report_history import ReportHistory
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
@@ -40,6 +41,7 @@ class Services:
     verifier: TokenVerifier
     jobs: ExportJobs
     control: ExportControl
+    reports: ReportHistory
     removal: FileRemoval
     mappings: ColumnMappings
     starter: JobStarter

@@ -1,10 +1,10 @@
 """What goes over the wire: the resources of the contract, built from rows."""
 
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Self
+from datetime import date, datetime
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.paging import LONGEST_TOKEN
 from stafett.database.tables import Export
@@ -23,21 +23,14 @@ from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCoun
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
+from stafett.domain.moment import Moment
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.export_jobs import ExportInFull
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("lies beyond the years that there are in UTC") from None
+class Resource(BaseModel):
+    """What is answered; built from rows that know more."""
 
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-
-
-class _Resource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -63,7 +56,7 @@ class ExportQuery(Frozen):
     page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
 
 
-class Progress(_Resource):
+class Progress(Resource):
     stage: ExportStatus
     done: int
     total: int
@@ -71,7 +64,7 @@ class Progress(_Resource):
     updated_at: AwareDatetime
 
 
-class File(_Resource):
+class File(Resource):
     name: str
     mime_type: str
     size_bytes: int
@@ -79,13 +72,13 @@ class File(_Resource):
     content_sha256: str
 
 
-class JobError(_Resource):
+class JobError(Resource):
     code: ExportErrorCode
     message: str
     retryable: bool
 
 
-class Attempt(_Resource):
+class Attempt(Resource):
     number: int
     started_at: AwareDatetime
     ended_at: AwareDatetime | None
@@ -94,7 +87,7 @@ class Attempt(_Resource):
     stages_reused: tuple[ExportStatus, ...]
 
 
-class ExportListed(_Resource):
+class ExportListed(Resource):
     """An export as lists show it: everything but its link, its attempts and its partial failures."""
 
     id: UUID
@@ -114,7 +107,7 @@ class ExportListed(_Resource):
     warnings: tuple[ExportWarning, ...]
     file: File | None
     audit_id: UUID
-    report_id: UUID | None = None
+    report_id: UUID | None
     mapping: MappingVersion | None
     partial_failure_count: int
     error: JobError | None
@@ -153,7 +146,7 @@ class ExportResource(ExportListed):
         )
 
 
-class ExportPage(_Resource):
+class ExportPage(Resource):
     """One page of a list, newest first."""
 
     items: tuple[ExportListed, ...]
@@ -173,7 +166,7 @@ class MappingQuery(Frozen):
         return self
 
 
-class MappingResource(_Resource):
+class MappingResource(Resource):
     """A version of an organisation's column mapping."""
 
     org_id: str

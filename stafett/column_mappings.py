@@ -77,7 +77,7 @@ class ColumnMappings:
 def _require_seen(versions: int, seen: Container[int] | None) -> None:
     if versions and seen is None:
         raise PreconditionRequiredError("Say with If-Match which state of the mapping this edit is based on.")
-    if seen is not None and versions not in seen:
+    if seen is not None and (not versions or versions not in seen):
         raise _changed_meanwhile()
 
 

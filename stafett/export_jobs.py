@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, tuple_
+from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
@@ -16,10 +15,10 @@ from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportRequest, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.export_audit import AuditEntry
 from stafett.idempotency import Key, claim
+from stafett.newest_first import PageWanted, newest_first
 
 START = "bufdir-exports.start"
 
@@ -39,15 +38,10 @@ class ExportInFull(NamedTuple):
     partial_failures: Sequence[PartialFailureReport]
 
 
-class ExportFilter(Frozen):
-    """Which jobs a list shows, and after which one it goes on."""
+class ExportsWanted(PageWanted):
+    """Which jobs a list shows."""
 
-    org_id: str | None = None
     status: ExportStatus | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    after: tuple[datetime, UUID] | None = None
-    page_size: int = 50
 
 
 def job_of(export: Export) -> ExportJob:
@@ -98,21 +92,10 @@ class ExportJobs:
                 [PartialFailureReport.model_validate(report) for report in kept.reports] if kept else [],
             )
 
-    def list(self, caller: Caller, wanted: ExportFilter) -> Sequence[Export]:
-        """Newest first, one more than a page: whoever sees it knows that there is a next one."""
-        newest_first = (col(Export.created_at), col(Export.id))
-        query = select(Export).where(col(Export.deleted_at).is_(None))
-        query = query.order_by(*(column.desc() for column in newest_first)).limit(wanted.page_size + 1)
-        for org_id in (wanted.org_id, caller.org_id):  # the policy filters too, but an index is found by us
-            query = query if org_id is None else query.where(col(Export.org_id) == org_id)
+    def list(self, caller: Caller, wanted: ExportsWanted) -> Sequence[Export]:
+        query = newest_first(Export, caller, wanted).where(col(Export.deleted_at).is_(None))
         if wanted.status is not None:
             query = query.where(col(Export.status) == wanted.status)
-        if wanted.created_after is not None:
-            query = query.where(col(Export.created_at) > wanted.created_after)
-        if wanted.created_before is not None:
-            query = query.where(col(Export.created_at) < wanted.created_before)
-        if wanted.after is not None:
-            query = query.where(tuple_(*newest_first) < wanted.after)
         with self._transaction(caller) as session:
             return session.exec(query).all()
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett import export_audit, report_history
 from stafett.database.session import Database
 from stafett.database.tables import (
     Export,
@@ -202,7 +202,9 @@ class ExportRecord:
     ) -> None:
         with self._database.transaction(job.org_id) as session:
             _held(session, job, cancelling_too=status in {ExportStatus.FAILED, ExportStatus.CANCELLED})
-            if status is ExportStatus.CANCELLED:
+            if status is ExportStatus.COMPLETED:
+                values["report_id"] = report_history.enter(session, job)
+            elif status is ExportStatus.CANCELLED:
                 _forget_outputs(session, job)
             session.execute(
                 update(ExportAttempt)

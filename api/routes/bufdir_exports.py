@@ -19,7 +19,7 @@ from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_jobs import ExportFilter, job_of, require_starter
+from stafett.export_jobs import ExportsWanted, job_of, require_starter
 from stafett.export_preview import fetched
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=AuthenticatedRoute)
@@ -102,7 +102,7 @@ def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
 def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
     """The exports the caller may see, newest first."""
     after = position_of(wanted.page_token) if wanted.page_token else None
-    filters = ExportFilter(after=after, **wanted.model_dump(exclude={"page_token"}))
+    filters = ExportsWanted(after=after, **wanted.model_dump(exclude={"page_token"}))
     found = given.jobs.list(caller, filters)
     shown, more = found[: wanted.page_size], len(found) > wanted.page_size
     return ExportPage(

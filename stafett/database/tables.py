@@ -177,6 +177,7 @@ class Export(SQLModel, table=True):
     created_at: datetime = Field(sa_column_kwargs=_NOW)
     updated_at: datetime = Field(sa_column_kwargs=_NOW)
     completed_at: datetime | None = None
+    report_id: UUID | None = Field(default=None, unique=True)
     deleted_at: datetime | None = None
     files_removed_at: datetime | None = None
 

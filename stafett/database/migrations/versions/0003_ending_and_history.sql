@@ -1,5 +1,6 @@
 -- What became of an export after its end: taken out of sight by somebody, its files removed.
 ALTER TABLE exports
+    ADD COLUMN report_id uuid UNIQUE,
     ADD COLUMN deleted_at timestamptz,
     ADD COLUMN files_removed_at timestamptz,
     ADD CHECK (deleted_at IS NULL OR status IN ('completed', 'completed_empty', 'failed', 'cancelled'));

@@ -1,0 +1,73 @@
+"""The history as it goes over the wire."""
+
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from api.paging import LONGEST_TOKEN
+from api.schemas import File, Resource
+from stafett.domain.export import ExportParameters, OrgId
+from stafett.domain.export_outputs import MappingVersion
+from stafett.domain.frozen import Frozen
+from stafett.domain.moment import Moment
+from stafett.domain.reporting_period import ReportingPeriod
+from stafett.report_history import ReportInFull, VersionInHistory
+
+
+class ReportQuery(Frozen):
+    """Which reports a list shows."""
+
+    org_id: OrgId | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    page_size: int = Field(50, ge=1, le=200)
+    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+
+
+class FileVersion(Resource):
+    """A file that the report was made as; null once it has left storage."""
+
+    version: int
+    kind: Literal["original", "reexport"]
+    reexport_id: UUID | None = None
+    export_id: UUID
+    file: File | None
+    mapping: MappingVersion
+    source: Literal["current_data", "same_snapshot"] | None = None
+    reason: str | None = None
+    created_by: UUID
+    created_at: AwareDatetime
+    change: None = None
+
+    @classmethod
+    def of(cls, found: VersionInHistory) -> Self:
+        shown = found.version.model_dump()
+        return cls.model_validate(shown if found.removed_at is None else shown | {"file": None})
+
+
+class ReportResource(Resource):
+    """An entry of the history."""
+
+    id: UUID
+    org_id: str
+    export_id: UUID
+    reporting_period: ReportingPeriod
+    parameters: ExportParameters
+    submitted_at: AwareDatetime | None
+    submitted_reference: str | None
+    files: tuple[FileVersion, ...]
+    created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, found: ReportInFull) -> Self:
+        shown = found.report.model_dump()
+        shown["reporting_period"] = found.report.parameters["reporting_period"]
+        return cls.model_validate(shown | {"files": [FileVersion.of(file) for file in found.files]})
+
+
+class ReportPage(Resource):
+    """One page of the history, newest first."""
+
+    items: tuple[ReportResource, ...]
+    next_page_token: str | None = None

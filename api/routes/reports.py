@@ -1,0 +1,63 @@
+"""``/reports``: the history of an organisation's reports."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.conditional import edits_seen, entity_tag, is_unchanged
+from api.dependencies import AuthenticatedRoute, CallerOf, Given
+from api.paging import position_of, token_after
+from api.report_schemas import ReportPage, ReportQuery, ReportResource
+from stafett.newest_first import PageWanted
+from stafett.report_history import ReportInFull, Submission
+
+router = APIRouter(prefix="/reports", tags=["Reports"], route_class=AuthenticatedRoute)
+
+
+@router.get("", operation_id="list_reports")
+def list_reports(caller: CallerOf, given: Given, wanted: Annotated[ReportQuery, Query()]) -> ReportPage:
+    """The reports of the caller's organisation, newest first."""
+    after = position_of(wanted.page_token) if wanted.page_token else None
+    found = given.reports.list(caller, PageWanted(after=after, **wanted.model_dump(exclude={"page_token"})))
+    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
+    return ReportPage(
+        items=tuple(map(ReportResource.of, shown)),
+        next_page_token=token_after((shown[-1].report.created_at, shown[-1].report.id)) if more else None,
+    )
+
+
+@router.get("/{report_id}", operation_id="get_report")
+def get(
+    report_id: UUID,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> ReportResource | None:
+    """One report with every file that it was made as."""
+    resource = _answer(given.reports.find(caller, report_id), response)
+    if is_unchanged(response.headers["ETag"], if_none_match):
+        response.status_code = HTTPStatus.NOT_MODIFIED
+        return None
+    return resource
+
+
+@router.put("/{report_id}", operation_id="submit_report")
+def submit(
+    report_id: UUID,
+    body: Submission,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    if_match: Annotated[str | None, Header()] = None,
+) -> ReportResource:
+    """Write down what was handed in to Bufdir, and when."""
+    found = given.reports.submit(caller, report_id, body, edits_seen(if_match))
+    return _answer(found, response)
+
+
+def _answer(found: ReportInFull, response: Response) -> ReportResource:
+    response.headers["ETag"] = entity_tag(found.report.edits, found.changes, None)
+    return ReportResource.of(found)

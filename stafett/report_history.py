@@ -1,0 +1,155 @@
+"""The history: an entry for each completed export, the files it was made as, and whether one was handed in."""
+
+from collections.abc import Container, Sequence
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID, uuid4
+
+from pydantic import Field, StringConstraints
+from sqlalchemy import func, insert, literal, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import Export, Report, ReportFileVersion
+from stafett.domain.errors import (
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+)
+from stafett.domain.export_job import ExportJob
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.domain.moment import Moment
+from stafett.export_audit import AuditEntry
+from stafett.newest_first import PageWanted, newest_first
+
+_ORIGINAL = 1
+
+
+class Submission(Frozen):
+    """What was handed in to Bufdir, and when; null takes it back."""
+
+    submitted_at: Moment | None
+    submitted_reference: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None
+    ) = Field(None, description="Bufdir's own number or the like; no personal data.")
+
+
+class VersionInHistory(NamedTuple):
+    """One file of a report, and when it left storage, if it did."""
+
+    version: ReportFileVersion
+    removed_at: datetime | None
+
+
+class ReportInFull(NamedTuple):
+    """An entry with all of its files, the first one first."""
+
+    report: Report
+    files: Sequence[VersionInHistory]
+
+    @property
+    def changes(self) -> int:
+        """All that changed but clients' edits; it only ever grows."""
+        return len(self.files) + sum(file.removed_at is not None for file in self.files)
+
+
+def enter(session: Session, job: ExportJob) -> UUID:
+    """Write the entry of an export, in the very transaction that completes it."""
+    report_id = uuid4()
+    of_the_export = col(Export.id) == job.export_id
+    entry: dict[Any, Any] = {
+        Report.id: literal(report_id),
+        Report.org_id: Export.org_id,
+        Report.export_id: Export.id,
+        Report.period_start: Export.period_start,
+        Report.period_end: Export.period_end,
+        Report.parameters: Export.parameters,
+    }
+    file: dict[Any, Any] = {
+        ReportFileVersion.report_id: literal(report_id),
+        ReportFileVersion.version: literal(_ORIGINAL),
+        ReportFileVersion.org_id: Export.org_id,
+        ReportFileVersion.export_id: Export.id,
+        ReportFileVersion.kind: literal("original"),
+        ReportFileVersion.file: Export.file,
+        ReportFileVersion.mapping: Export.mapping,
+        ReportFileVersion.created_by: Export.requested_by,
+    }
+    for table, values in ((Report, entry), (ReportFileVersion, file)):
+        source = select(*values.values()).where(of_the_export)
+        session.execute(insert(table).from_select(list(values), source))
+    return report_id
+
+
+class ReportHistory:
+    """The gateway's side of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, caller: Caller, report_id: UUID) -> ReportInFull:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            return _found(session, report_id)
+
+    def list(self, caller: Caller, wanted: PageWanted) -> Sequence[ReportInFull]:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            return _in_full(session, session.exec(newest_first(Report, caller, wanted)).all())
+
+    def submit(
+        self, caller: Caller, report_id: UUID, submission: Submission, seen: Container[int] | None
+    ) -> ReportInFull:
+        """Write down that it was handed in, and as what; said on the basis of what the client has seen."""
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            report = _found(session, report_id, held=True).report
+            if not caller.may_start_in(report.org_id):
+                raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
+            _require_seen(seen, report.edits)
+            edited = update(Report).where(col(Report.id) == report_id)
+            session.execute(edited.values(**submission.model_dump(), edits=col(Report.edits) + 1))
+            session.expire(report)
+            found = _found(session, report_id)
+            export_audit.append(session, _submitted(caller, found.report))
+            return found
+
+
+def _require_seen(seen: Container[int] | None, edits: int) -> None:
+    if seen is None:
+        raise PreconditionRequiredError("Say with If-Match which state of the report this is based on.")
+    if edits not in seen:
+        raise PreconditionFailedError("The report was edited meanwhile; look at it again.")
+
+
+def _submitted(caller: Caller, report: Report) -> AuditEntry:
+    return AuditEntry(
+        org_id=report.org_id,
+        actor=export_audit.user(caller.user_id),
+        event="report_submitted" if report.submitted_at else "report_not_submitted",
+        subject_kind="report",
+        subject_id=report.id,
+        detail={"submitted_at": report.submitted_at.isoformat() if report.submitted_at else None},
+    )
+
+
+def _found(session: Session, report_id: UUID, *, held: bool = False) -> ReportInFull:
+    query = select(Report).where(Report.id == report_id)
+    report = session.exec(query.with_for_update() if held else query).one_or_none()
+    if report is None:
+        raise NotFoundError("There is no such report.")
+    return _in_full(session, [report])[0]
+
+
+def _in_full(session: Session, reports: Sequence[Report]) -> Sequence[ReportInFull]:
+    """With their files, in one question for all of them."""
+    query = (
+        select(ReportFileVersion, func.coalesce(Export.files_removed_at, Export.deleted_at))
+        .join(Export, col(Export.id) == col(ReportFileVersion.export_id))
+        .where(col(ReportFileVersion.report_id).in_([report.id for report in reports]))
+        .order_by(col(ReportFileVersion.version))
+    )
+    files: dict[UUID, list[VersionInHistory]] = {report.id: [] for report in reports}
+    for version, removed_at in session.exec(query):
+        files[version.report_id].append(VersionInHistory(version, removed_at))
+    return [ReportInFull(report, files[report.id]) for report in reports]
