@@ -22,6 +22,7 @@ from activities.export_preview import ExportPreviewActivities
 from activities.file_generation import FileGenerationActivities
 from activities.file_storage import FileStorageActivities
 from activities.interceptors import EveryActivity, stop_when_cancelled
+from activities.retention import RetentionActivities
 from activities.sweeping import SweepingActivities
 from stafett import export_audit
 from stafett.activity_query import ActivityQuery
@@ -30,20 +31,23 @@ from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
-from stafett.engine_setup import ensure_search_attributes, ensure_sweeper
+from stafett.engine_setup import ensure_schedules, ensure_search_attributes
 from stafett.export_preview import ExportPreviewing, forget_old_previews
 from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
 from stafett.file_generator import FileGeneration, FileRegistration
+from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
+from stafett.retention import Periods, Retention
 from stafett.settings import Settings, require
 from stafett.temporal import connect
 from stafett.unfinished_exports import unfinished_exports
 from workflows.bufdir_export import BufdirExport
 from workflows.export_preview import PreviewExport
+from workflows.retention import ApplyRetention
 from workflows.sweeping import SweepJobs
 
-WORKFLOWS = (BufdirExport, PreviewExport, SweepJobs)
+WORKFLOWS = (ApplyRetention, BufdirExport, PreviewExport, SweepJobs)
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
@@ -92,6 +96,9 @@ def _activities(
         ExportRecord(maintenance, actor=export_audit.SWEEPER),
         partial(forget_old_previews, maintenance),
     )
+    kept = Periods(timedelta(days=settings.retention.files_days), timedelta(days=settings.retention.staging_days))
+    removal = FileRemoval(maintenance, storage, actor=export_audit.RETENTION)
+    retention = Retention(maintenance, storage, removal, kept, go_on=stop_when_cancelled)
     return [
         ActivityQueryActivities(stages, ActivityQuery(database, mappings)).query_activities,
         ColumnMappingActivities(stages, ColumnMapper(record, storage, mappings)).map_columns,
@@ -105,6 +112,7 @@ def _activities(
         ending.record_cancellation,
         ending.read_end,
         sweeping.sweep_jobs,
+        RetentionActivities(retention).apply_retention,
     ]
 
 
@@ -124,7 +132,7 @@ async def serve(settings: Settings, queue: str | None = None) -> None:
             f"Temporal does not let us into {client.namespace}: {error.status.name.lower()}."
         ) from error
     async with working(client, settings, queue):
-        await ensure_sweeper(client, settings.temporal.task_queue)
+        await ensure_schedules(client, settings.temporal.task_queue)
         _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue)
         await stopping.wait()
     _log.info("worker_stopped")

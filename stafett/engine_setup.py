@@ -1,5 +1,6 @@
 """What a Temporal namespace needs before our jobs run in it: made if it is missing, left alone if it is there."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -17,14 +18,16 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.temporal import SEARCH_ATTRIBUTES, SWEEP_JOBS
+from stafett.temporal import APPLY_RETENTION, SEARCH_ATTRIBUTES, SWEEP_JOBS
 
 _log = structlog.get_logger("stafett.engine")
 SWEEPER = "sweep-jobs"
 """The schedule's id: one sweeper a namespace, whatever queues there are."""
 
-_SWEEP_EVERY = timedelta(minutes=1)
-_SWEPT_WITHIN = timedelta(minutes=15)
+_SCHEDULES = {
+    SWEEPER: (SWEEP_JOBS, timedelta(minutes=1), timedelta(minutes=15)),
+    "apply-retention": (APPLY_RETENTION, timedelta(hours=1), timedelta(hours=12)),
+}
 _NOT_OURS_TO_SAY = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
 
 
@@ -48,18 +51,17 @@ async def ensure_search_attributes(client: Client) -> None:
         _log.warning("search_attributes_not_checked", names=[key.name for key in SEARCH_ATTRIBUTES])
 
 
-async def ensure_sweeper(client: Client, task_queue: str) -> None:
-    """Have the sweeper run every minute, one at a time."""
-    action = ScheduleActionStartWorkflow(SWEEP_JOBS, id=SWEEPER, task_queue=task_queue, execution_timeout=_SWEPT_WITHIN)
-    schedule = Schedule(
-        action=action,
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_SWEEP_EVERY)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_SWEEP_EVERY),
-    )
-    try:
-        await client.create_schedule(SWEEPER, schedule)
-    except ScheduleAlreadyRunningError:
-        return
+async def ensure_schedules(client: Client, task_queue: str) -> None:
+    """Have what comes again and again come, one at a time; who changed a schedule is not overruled."""
+    for schedule_id, (name, every, within) in _SCHEDULES.items():
+        action = ScheduleActionStartWorkflow(name, id=schedule_id, task_queue=task_queue, execution_timeout=within)
+        schedule = Schedule(
+            action=action,
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+        )
+        with suppress(ScheduleAlreadyRunningError):
+            await client.create_schedule(schedule_id, schedule)
 
 
 async def sweep_now(client: Client) -> None:

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import delete, func, insert, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
+from stafett.database.tables import Export, ExportAttempt, ExportPartialFailures, ExportStageOutput
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, WrongStateError
 from stafett.domain.export_status import STAGES, ExportStatus
 from stafett.domain.frozen import Frozen
@@ -20,6 +20,9 @@ from stafett.idempotency import Key, claim
 
 _RETRY = "bufdir-exports.retry"
 _TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
+
+
+_OF_AN_END = ("error", "completed_at", "progress", "tidied_at", "files_removed_at")
 
 
 class _Retry(Frozen):
@@ -61,7 +64,7 @@ class ExportControl:
                 stages_reused=reused,
             )
             session.execute(attempt)
-            anew = {"attempt": export.attempt + 1, "error": None, "completed_at": None, "progress": None}
+            anew = {"attempt": export.attempt + 1, **dict.fromkeys(_OF_AN_END)}
             return _moved(session, caller, export, ExportStatus.INITIALISED, "retry_requested", **anew), True
 
     def delete(self, caller: Caller, export_id: UUID) -> Export:
@@ -102,7 +105,10 @@ def _seen_before(session: Session, export: Export, key: str) -> bool:
 
 
 def _stages_that_stand(session: Session, export: Export) -> Sequence[ExportStatus]:
-    """In their order; of a cancelled export none."""
+    """In their order: of a cancelled export none, nor of one whose snapshot was kept no longer."""
+    if export.files_removed_at is not None:
+        for table in (ExportStageOutput, ExportPartialFailures):
+            session.execute(delete(table).where(col(table.export_id) == export.id))
     finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
     return [stage for stage in STAGES if stage in set(finished)]
 

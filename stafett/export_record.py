@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import Text, Update, cast, delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -107,12 +107,13 @@ class ExportRecord:
 
     def progress(self, job: ExportJob, stage: ExportStatus, done: int, total: int) -> None:
         with self._database.transaction(job.org_id) as session:
-            session.execute(
-                update(Export)
-                .where(col(Export.id) == job.export_id, col(Export.attempt) == job.attempt)
-                .where(col(Export.status) == stage)
-                .values(progress=_progress(stage, done, total))
-            )
+            session.execute(_at_work(job, stage).values(progress=_progress(stage, done, total)))
+
+    def waits_for(self, job: ExportJob, stage: ExportStatus, service: str) -> None:
+        """Say what is away; the engine tries again, and what is told then tells that it is back."""
+        told = func.jsonb_set(col(Export.progress), ["waiting_for"], func.to_jsonb(cast(service, Text)))
+        with self._database.transaction(job.org_id) as session:
+            session.execute(_at_work(job, stage).values(progress=told))
 
     def void_outputs(self, job: ExportJob) -> None:
         """Something of theirs is lost in storage: the next attempt begins anew."""
@@ -173,6 +174,7 @@ class ExportRecord:
         with self._database.transaction(job.org_id) as session:
             is_there = _held(session, job).status is stage
             tries = _one_more_try(session, job, stage)
+            session.execute(_at_work(job, stage).values(progress=progress))
         if tries > MOST_UNANSWERED:
             message = "The stage did not end, however often it was begun; it can be tried again."
             raise ExportError(FAILURE_OF[stage], message, retryable=True)
@@ -242,6 +244,12 @@ def _held(session: Session, job: ExportJob, *, cancelling_too: bool = False) -> 
     if export.attempt != job.attempt or is_over:
         raise StaleAttemptError("This attempt at the export is over.")
     return export
+
+
+def _at_work(job: ExportJob, stage: ExportStatus) -> Update:
+    return update(Export).where(
+        col(Export.id) == job.export_id, col(Export.attempt) == job.attempt, col(Export.status) == stage
+    )
 
 
 def _forget_outputs(session: Session, job: ExportJob) -> None:

@@ -99,6 +99,8 @@ class ExportStages:
         with suppress(*AWAY, StaleAttemptError):
             if isinstance(error, LostInStorageError):
                 self._record.void_outputs(job)
+            if isinstance(error, ServiceAwayError):
+                self._record.waits_for(job, stage, error.service)
             if isinstance(error, (*AWAY, StoppedError)):
                 self._record.answered(job, stage)
 

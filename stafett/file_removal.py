@@ -1,7 +1,7 @@
 """Taking an export's files out of storage, and writing down that they are gone."""
 
 from sqlalchemy import func, update
-from sqlmodel import col
+from sqlmodel import Session, col, select
 
 from stafett import export_audit
 from stafett.database.session import Database
@@ -22,15 +22,26 @@ class FileRemoval:
         self._actor = actor
 
     def remove(self, job: ExportJob) -> bool:
-        """Whether it was this call that removed them; storage first, for what is written down has to be true."""
-        self._storage.remove_below(job.place)
+        """Whether it was this call that removed them; the row is held meanwhile, so that nobody tries it again."""
         with self._database.transaction(job.org_id) as session:
-            gone = update(Export).where(col(Export.id) == job.export_id, col(Export.files_removed_at).is_(None))
-            status = session.scalar(gone.values(files_removed_at=_NOW).returning(col(Export.status)))
-            if status is None:
+            export = ended(session, job)
+            if export is None or export.files_removed_at is not None:
                 return False
+            self._storage.remove_below(job.place)
+            session.execute(update(Export).where(col(Export.id) == job.export_id).values(files_removed_at=_NOW))
             entry = AuditEntry(
-                org_id=job.org_id, actor=self._actor, event="files_removed", subject_id=job.export_id, status=status
+                org_id=job.org_id,
+                actor=self._actor,
+                event="files_removed",
+                subject_id=job.export_id,
+                status=export.status,
+                detail={"attempt": job.attempt},
             )
             export_audit.append(session, entry)
             return True
+
+
+def ended(session: Session, job: ExportJob) -> Export | None:
+    """The job's row, held, if this attempt has ended and none has followed it."""
+    export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
+    return export if export.status.is_final and export.attempt == job.attempt else None

@@ -85,8 +85,11 @@ class FileStorage:
         with _translated():
             for upload_id, key in self._open_uploads(prefix):
                 self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public way
-            errors = self._client.remove_objects(self._bucket, [DeleteObject(key) for key in self.keys_below(prefix)])
-            for error in errors:
+            self.remove(self.keys_below(prefix))
+
+    def remove(self, keys: Iterable[str]) -> None:
+        with _translated():
+            for error in self._client.remove_objects(self._bucket, [DeleteObject(key) for key in keys]):
                 raise ServiceAwayError(f"S3 ({error.code})")
 
     def _open_uploads(self, prefix: str) -> list[tuple[str, str]]:

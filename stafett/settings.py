@@ -84,6 +84,11 @@ class WorkerSettings(_Section):
     threads: int = Field(8, ge=1, le=256, description="activities at once")
 
 
+class RetentionSettings(_Section):
+    files_days: int = Field(1826, ge=1, le=36_500, description="how long finished files and their snapshots are kept")
+    staging_days: int = Field(14, ge=1, le=3_650, description="how long what was staged for a failed export is kept")
+
+
 class LogSettings(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["json", "console"] = "json"
@@ -102,6 +107,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -128,6 +128,7 @@ def _link(given: Services, caller: Caller, export: Export) -> tuple[str, datetim
     if (
         export.status is not ExportStatus.COMPLETED
         or export.file is None
+        or export.files_removed_at is not None
         or not caller.may_download_from(export.org_id)
     ):
         return None

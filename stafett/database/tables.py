@@ -152,6 +152,7 @@ class Export(SQLModel, table=True):
         Index("exports_newest_of_all", text("created_at DESC"), text("id DESC")),
         Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
         Index("exports_unfinished", "created_at", "id", postgresql_where=_UNFINISHED),
+        Index("exports_to_tidy", "completed_at", "id", postgresql_where=text("tidied_at IS NULL")),
         Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
     )
 
@@ -179,6 +180,7 @@ class Export(SQLModel, table=True):
     completed_at: datetime | None = None
     report_id: UUID | None = Field(default=None, unique=True)
     deleted_at: datetime | None = None
+    tidied_at: datetime | None = None
     files_removed_at: datetime | None = None
 
 

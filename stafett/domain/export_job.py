@@ -85,6 +85,13 @@ class ExportEnd(Frozen):
     row_count: int = 0
 
 
+class RetentionReport(Frozen):
+    """From how many exports something was removed: what is not needed any more, and all that there was."""
+
+    tidied: int = 0
+    removed: int = 0
+
+
 class SweepReport(Frozen):
     """What a sweep found to do."""
 

@@ -98,8 +98,7 @@ MAY_READ = {
     }
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
     | {"reports", "report_files"},
-    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results"}
-    | {"export_stage_outputs", "export_partial_failures"},
+    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results"} | {"export_stage_outputs"},
 }
 
 

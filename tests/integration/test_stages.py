@@ -95,6 +95,23 @@ def test_work_that_breaks_off_leaves_nothing_and_can_begin_again(
     assert stages.perform(job, QUERYING, querying()).rows == 3
 
 
+def test_what_is_waited_for_is_said_until_it_is_back(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+    def waiting_for() -> object:
+        with psycopg.connect(owner_url) as connection:
+            query = "SELECT status, progress->>'stage', progress->>'waiting_for' FROM exports WHERE id = %s"
+            return connection.execute(query, [job.export_id]).fetchone()
+
+    def away(_job: ExportJob, _bench: Workbench) -> QueriedRows:
+        raise ServiceAwayError("S3")
+
+    with pytest.raises(ServiceAwayError):
+        stages.perform(job, QUERYING, away)
+    assert waiting_for() == (QUERYING, QUERYING, "S3")
+    seen: list[object] = []
+    stages.perform(job, QUERYING, querying(lambda: seen.append(waiting_for())))
+    assert seen == [(QUERYING, QUERYING, None)]
+
+
 def test_an_attempt_that_is_over_writes_nothing_more(
     stages: ExportStages, record: ExportRecord, job: ExportJob, storage: FileStorage, owner_url: str
 ) -> None:

@@ -2,8 +2,10 @@
 ALTER TABLE exports
     ADD COLUMN report_id uuid UNIQUE,
     ADD COLUMN deleted_at timestamptz,
+    ADD COLUMN tidied_at timestamptz,
     ADD COLUMN files_removed_at timestamptz,
     ADD CHECK (deleted_at IS NULL OR status IN ('completed', 'completed_empty', 'failed', 'cancelled'));
+CREATE INDEX exports_to_tidy ON exports (completed_at, id) WHERE tidied_at IS NULL;
 CREATE INDEX exports_with_files_to_remove ON exports (completed_at, id) WHERE files_removed_at IS NULL;
 
 -- The history: an entry for each completed export, and every file that it was ever made as.
@@ -72,6 +74,7 @@ END $$;
 
 GRANT SELECT, UPDATE (submitted_at, submitted_reference, edits) ON reports TO stafett_api;
 GRANT SELECT ON report_files TO stafett_api;
-GRANT SELECT (export_id, stage, org_id) ON export_stage_outputs TO stafett_api;
+GRANT SELECT (export_id, stage, org_id), DELETE ON export_stage_outputs TO stafett_api;
+GRANT DELETE ON export_partial_failures TO stafett_api;
 GRANT SELECT, INSERT ON reports, report_files TO stafett_worker;
-GRANT SELECT, DELETE ON export_stage_outputs, export_partial_failures TO stafett_maintenance;
+GRANT SELECT ON export_stage_outputs TO stafett_maintenance;

@@ -1,0 +1,120 @@
+"""How long what an export left in storage is kept: what is not needed goes soon, what is too old for ever."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, func, or_, update
+from sqlmodel import Session, and_, col, select
+
+from stafett.database.session import Database
+from stafett.database.tables import Export, ExportStageOutput
+from stafett.domain.export_job import RetentionReport
+from stafett.domain.export_status import FINAL, ExportStatus
+from stafett.export_jobs import job_of
+from stafett.file_removal import FileRemoval, ended
+from stafett.file_storage import FileStorage
+
+_NOW = func.now()
+_GRACE = timedelta(minutes=10)
+"""An execution that was thought dead may still be at work for so long after the end, and cleans up after itself."""
+
+_A_PAGE = 100
+
+
+class Periods(NamedTuple):
+    """For how long: finished files with their snapshots, and what was staged for an export that has no file."""
+
+    files: timedelta
+    staging: timedelta
+
+
+class Retention:
+    """Works as the maintenance role, export by export; whatever is interrupted is found again next time."""
+
+    def __init__(
+        self,
+        maintenance: Database,
+        storage: FileStorage,
+        removal: FileRemoval,
+        periods: Periods,
+        *,
+        go_on: Callable[[], None],
+    ) -> None:
+        self._database = maintenance
+        self._storage = storage
+        self._removal = removal
+        self._periods = periods
+        self._go_on = go_on
+
+    def apply(self) -> RetentionReport:
+        tidied = sum(self._tidied(export) for export in self._exports(_to_be_tidied()))
+        removed = sum(self._removal.remove(job_of(export)) for export in self._exports(self._too_old()))
+        return RetentionReport(tidied=tidied, removed=removed)
+
+    def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
+        """Page by page, oldest first; what was done leaves the list, what was not is passed over."""
+        after: ColumnElement[bool] | None = None
+        while True:
+            query = select(Export).where(which).order_by(col(Export.completed_at), col(Export.id)).limit(_A_PAGE)
+            with self._database.transaction() as session:
+                found = session.exec(query if after is None else query.where(after)).all()
+            for export in found:
+                self._go_on()
+                yield export
+            if len(found) < _A_PAGE:
+                return
+            last = found[-1]
+            after = or_(
+                col(Export.completed_at) > last.completed_at,
+                and_(col(Export.completed_at) == last.completed_at, col(Export.id) > last.id),
+            )
+
+    def _too_old(self) -> ColumnElement[bool]:
+        """Or deleted; and not removed yet."""
+        age = _NOW - col(Export.completed_at)
+        is_past = or_(
+            col(Export.deleted_at).is_not(None),
+            and_(col(Export.status) == ExportStatus.COMPLETED, age > self._periods.files),
+            and_(col(Export.status) == ExportStatus.FAILED, age > self._periods.staging),
+        )
+        return and_(col(Export.files_removed_at).is_(None), is_past)
+
+    def _tidied(self, export: Export) -> bool:
+        """Keep what somebody may still ask for, and nothing else; the row is held, so that nobody tries it again."""
+        job = job_of(export)
+        with self._database.transaction(job.org_id) as session:
+            if ended(session, job) is None:
+                return False
+            needed = _needed(session, export)
+            self._storage.remove(key for key in self._storage.keys_below(job.place) if key not in needed)
+            session.execute(update(Export).where(col(Export.id) == job.export_id).values(tidied_at=_NOW))
+            return True
+
+
+def _to_be_tidied() -> ColumnElement[bool]:
+    return and_(
+        col(Export.status).in_(FINAL),
+        col(Export.tidied_at).is_(None),
+        col(Export.files_removed_at).is_(None),
+        col(Export.completed_at) < _NOW - _GRACE,
+    )
+
+
+def _needed(session: Session, export: Export) -> set[str]:
+    """Of a finished export its file and the snapshot it was made from; of a failed one whatever a retry reuses."""
+    outputs = session.exec(select(ExportStageOutput).where(ExportStageOutput.export_id == export.id)).all()
+    if export.status is ExportStatus.COMPLETED:
+        outputs = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES]
+    return set(_keys([one.outputs for one in outputs])) | set(_keys(export.file))
+
+
+def _keys(node: object) -> Iterator[str]:
+    """Every object that outputs refer to, whatever they are."""
+    if isinstance(node, dict):
+        if isinstance(node.get("key"), str):
+            yield node["key"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for one in node:
+            yield from _keys(one)

@@ -1,0 +1,124 @@
+"""What is kept, for how long, and what goes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import ColumnElement, and_
+from sqlmodel import col
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import Export
+from stafett.domain.export_job import RetentionReport
+from stafett.file_removal import FileRemoval
+from stafett.file_storage import FileStorage
+from stafett.retention import Periods, Retention
+from stafett.settings import Settings, require
+from stafett.testing import Button, Diary, Json
+from tests.integration.test_steering import events_of, failed_while, place, retried, undo
+
+Working = Callable[[], AbstractAsyncContextManager[None]]
+PERIODS = Periods(files=timedelta(days=1826), staging=timedelta(days=14))
+
+
+class OfOneOrganisation(Retention):
+    """Other tests have their own exports."""
+
+    org_id = ""
+
+    def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
+        return super()._exports(and_(which, col(Export.org_id) == self.org_id))
+
+
+@pytest.fixture
+def retention(settings: Settings, storage: FileStorage, org_id: str) -> Iterator[Retention]:
+    database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    removal = FileRemoval(database, storage, actor=export_audit.RETENTION)
+    retention = OfOneOrganisation(database, storage, removal, PERIODS, go_on=lambda: None)
+    retention.org_id = org_id
+    yield retention
+    database.close()
+
+
+def ended_ago(owner_url: str, export_id: str, ago: timedelta) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE exports SET completed_at = now() - %s WHERE id = %s", [ago, export_id])
+
+
+async def completed(button: Button, diary: Diary, storage: FileStorage, working: Working, **asked: object) -> Json:
+    diary.attachment(storage, diary.activity(diary.mentor()))
+    async with working():
+        return await button.end_of(await button.pressed(**asked))
+
+
+async def test_of_a_finished_export_its_file_and_its_snapshot_are_kept(
+    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+) -> None:
+    job = await completed(button, diary, storage, working, include_attachments=True, export_format="xlsx")
+    before = storage.keys_below(place(button.org_id, job["id"]))
+    assert retention.apply() == RetentionReport()  # an execution that was thought dead may still be at work
+    ended_ago(owner_url, job["id"], timedelta(minutes=11))
+    assert retention.apply() == RetentionReport(tidied=1)
+    kept = storage.keys_below(place(button.org_id, job["id"]))
+    assert {key.rpartition("/")[2] for key in kept} == {
+        "part-00000.arrow",
+        "attachments-00000.arrow",
+        f"{button.org_id}-bufdir-2026-01-01-2026-12-31.zip",
+    }
+    assert len(before) > len(kept) == 3
+    assert retention.apply() == RetentionReport()
+    assert (await button.look(job["id"]))["download_url"] is not None
+
+
+async def test_files_go_when_their_time_has_come(
+    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+) -> None:
+    job = await completed(button, diary, storage, working)
+    ended_ago(owner_url, job["id"], timedelta(days=1827))
+    assert retention.apply().removed == 1
+    assert storage.keys_below(place(button.org_id, job["id"])) == []
+    assert events_of(owner_url, job["id"])[-1] == "files_removed"
+    after = await button.look(job["id"])
+    assert (after["status"], after["download_url"], after["file"]) == ("completed", None, job["file"])
+    assert retention.apply() == RetentionReport()
+
+
+async def test_what_a_failed_export_left_goes_after_a_fortnight_and_it_then_begins_anew(
+    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        export_id = await failed_while(button, owner_url, "export_completed")
+        undo(owner_url)
+        ended_ago(owner_url, export_id, timedelta(days=13))
+        assert retention.apply() == RetentionReport(tidied=1)
+        assert storage.keys_below(place(button.org_id, export_id))
+        ended_ago(owner_url, export_id, timedelta(days=15))
+        assert retention.apply() == RetentionReport(removed=1)
+        assert storage.keys_below(place(button.org_id, export_id)) == []
+        diary.activity(diary.mentor())
+        assert (await retried(button, export_id)).status_code == 202
+        job = await button.end_of(export_id)
+    assert (job["status"], job["row_count"], job["attempts"][1]["stages_reused"]) == ("completed", 2, [])
+    assert job["download_url"] is not None
+
+
+async def test_what_lost_attempts_left_goes_and_what_a_retry_needs_stays(
+    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        export_id = await failed_while(button, owner_url, "export_completed")
+        undo(owner_url)
+        needed = storage.keys_below(place(button.org_id, export_id))
+        stray = f"{place(button.org_id, export_id)}1-mapping_columns-{UUID(int=7).hex[:8]}/part-00000.arrow"
+        storage.write(stray, [b"half"])
+        ended_ago(owner_url, export_id, timedelta(hours=1))
+        assert retention.apply() == RetentionReport(tidied=1)
+        assert storage.keys_below(place(button.org_id, export_id)) == needed
+        assert (await retried(button, export_id)).status_code == 202
+        assert (await button.end_of(export_id))["status"] == "completed"
