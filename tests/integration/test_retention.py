@@ -5,48 +5,23 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import UUID
 
-import psycopg
 import pytest
-from sqlalchemy import ColumnElement, and_
-from sqlmodel import col
 
-from stafett import export_audit
-from stafett.database.session import Database
-from stafett.database.tables import Export
 from stafett.domain.export_job import RetentionReport
-from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
-from stafett.retention import Periods, Retention
-from stafett.settings import Settings, require
+from stafett.retention import Retention
+from stafett.settings import Settings
 from stafett.testing import Button, Diary, Json
 from tests.integration.test_steering import events_of, failed_while, place, retried, undo
+from tests.retention import ended_ago, retention_of
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
-PERIODS = Periods(files=timedelta(days=1826), staging=timedelta(days=14))
-
-
-class OfOneOrganisation(Retention):
-    """Other tests have their own exports."""
-
-    org_id = ""
-
-    def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
-        return super()._exports(and_(which, col(Export.org_id) == self.org_id))
 
 
 @pytest.fixture
-def retention(settings: Settings, storage: FileStorage, org_id: str) -> Iterator[Retention]:
-    database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
-    removal = FileRemoval(database, storage, actor=export_audit.RETENTION)
-    retention = OfOneOrganisation(database, storage, removal, PERIODS, go_on=lambda: None)
-    retention.org_id = org_id
-    yield retention
-    database.close()
-
-
-def ended_ago(owner_url: str, export_id: str, ago: timedelta) -> None:
-    with psycopg.connect(owner_url) as connection:
-        connection.execute("UPDATE exports SET completed_at = now() - %s WHERE id = %s", [ago, export_id])
+def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
+    with retention_of(settings, org_id) as retention:
+        yield retention
 
 
 async def completed(button: Button, diary: Diary, storage: FileStorage, working: Working, **asked: object) -> Json:

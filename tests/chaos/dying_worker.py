@@ -1,0 +1,47 @@
+"""A worker that kills itself at one point of one stage: `python -m tests.chaos.dying_worker QUEUE STAGE POINT`.
+
+What dies is the product's own worker, its calls merely watched; the environment says which stack it works for.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import Any
+
+import worker
+from stafett.domain.export_status import ExportStatus
+from stafett.export_record import ExportRecord
+from stafett.settings import Settings
+from stafett.temporal import connect
+
+POINTS = ("begun", "done", "committed")
+"""The stage was entered; its objects are there, and their commit is not; it is committed, and nobody knows of it."""
+
+
+def prepare(stage: ExportStatus, point: str) -> None:
+    commit = "complete" if stage is ExportStatus.RECORDING_AUDIT else "finish"
+    name = "_enter" if point == "begun" else commit
+    method: Any = getattr(ExportRecord, name)
+
+    def watched(record: ExportRecord, *given: Any) -> Any:
+        is_watched = stage in given or name == "complete"
+        if is_watched and point == "done":
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer = method(record, *given)
+        if is_watched:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    setattr(ExportRecord, name, watched)
+
+
+async def main(queue: str) -> None:
+    settings = Settings.load()
+    async with worker.working(await connect(settings.temporal), settings, queue):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    prepare(ExportStatus(sys.argv[2]), sys.argv[3])
+    asyncio.run(main(sys.argv[1]))

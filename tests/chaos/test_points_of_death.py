@@ -1,0 +1,99 @@
+"""A worker is killed with SIGKILL at every point where it could matter; another one goes on as if nothing had been."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from stafett.devstack.stack import RunningServers
+from stafett.domain.export_status import STAGES, ExportStatus
+from stafett.file_storage import FileStorage
+from stafett.retention import Retention
+from stafett.settings import Settings
+from stafett.testing import Button, Diary, Json
+from tests.chaos.dying_worker import POINTS
+from tests.retention import ended_ago, retention_of
+
+Working = Callable[[], AbstractAsyncContextManager[None]]
+KILLED = -9
+ASKED = {"export_format": "xlsx", "include_attachments": True}
+QUICK = {
+    (ExportStatus.QUERYING_ACTIVITIES, "done"),
+    (ExportStatus.MAPPING_COLUMNS, "committed"),
+    (ExportStatus.BUNDLING_ATTACHMENTS, "done"),
+    (ExportStatus.RECORDING_AUDIT, "done"),
+}
+EVERY = [
+    pytest.param(stage, point, marks=[] if (stage, point) in QUICK else pytest.mark.soak)
+    for stage in STAGES
+    for point in POINTS
+]
+
+
+@pytest.fixture
+def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
+    with retention_of(settings, org_id) as retention:
+        yield retention
+
+
+async def dies(stack: RunningServers, settings: Settings, stage: ExportStatus, point: str, project: Path) -> int:
+    command = ("-m", "tests.chaos.dying_worker", settings.temporal.task_queue, stage, point)
+    environment = os.environ | stack.addresses.environment()
+    child = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment, cwd=project)
+    async with asyncio.timeout(60):
+        return await child.wait()
+
+
+@pytest.mark.parametrize(("stage", "point"), EVERY)
+async def test_an_export_outlives_its_worker(
+    stage: ExportStatus,
+    point: str,
+    *,
+    stack: RunningServers,
+    settings: Settings,
+    project: Path,
+    button: Button,
+    diary: Diary,
+    storage: FileStorage,
+    working: Working,
+    retention: Retention,
+    owner_url: str,
+) -> None:
+    diary.attachment(storage, diary.activity(diary.mentor()))
+    undisturbed = await button.pressed(**ASKED)
+    async with working():
+        expected = await button.end_of(undisturbed)
+    export_id = await button.pressed(**ASKED)
+    assert await dies(stack, settings, stage, point, project) == KILLED
+    async with working():
+        job = await button.end_of(export_id)
+    assert job["status"] == "completed", job["error"]
+    assert content_of(job) == content_of(expected)
+    transitions = transitions_of(owner_url, export_id)
+    assert transitions == transitions_of(owner_url, undisturbed) == ["initialised", *STAGES, "completed"]
+    for one in (undisturbed, export_id):
+        ended_ago(owner_url, one, timedelta(hours=1))
+    assert retention.apply().tidied == 2
+    kept = [kept_below(storage, button.org_id, one) for one in (undisturbed, export_id)]
+    assert kept[0] == kept[1]
+
+
+def content_of(job: Json) -> tuple[str, int, int]:
+    """The bundle's manifest names its export: the report in it is the same."""
+    return job["file"]["content_sha256"], job["row_count"], job["partial_failure_count"]
+
+
+def transitions_of(owner_url: str, export_id: str) -> list[str]:
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT status FROM audit_events WHERE subject_id = %s ORDER BY seq"
+        return [status for (status,) in connection.execute(query, [export_id]).fetchall()]
+
+
+def kept_below(storage: FileStorage, org_id: str, export_id: str) -> list[str]:
+    return sorted(key.rpartition("/")[2] for key in storage.keys_below(f"exports/{org_id}/{export_id}/"))

@@ -1,0 +1,44 @@
+"""Retention as the worker has it, for one organisation alone: other tests have their own exports."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+from sqlalchemy import ColumnElement, and_
+from sqlmodel import col
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import Export
+from stafett.file_removal import FileRemoval
+from stafett.file_storage import FileStorage
+from stafett.retention import Periods, Retention
+from stafett.settings import Settings, require
+
+PERIODS = Periods(files=timedelta(days=1826), staging=timedelta(days=14))
+
+
+class _OfOneOrganisation(Retention):
+    org_id = ""
+
+    def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
+        return super()._exports(and_(which, col(Export.org_id) == self.org_id))
+
+
+@contextmanager
+def retention_of(settings: Settings, org_id: str) -> Iterator[Retention]:
+    database, storage = (
+        Database(require(settings.database.maintenance_url, "it"), pool_size=2),
+        FileStorage(settings.s3),
+    )
+    removal = FileRemoval(database, storage, actor=export_audit.RETENTION)
+    retention = _OfOneOrganisation(database, storage, removal, PERIODS, go_on=lambda: None)
+    retention.org_id = org_id
+    yield retention
+    database.close()
+
+
+def ended_ago(owner_url: str, export_id: str, ago: timedelta) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE exports SET completed_at = now() - %s WHERE id = %s", [ago, export_id])
