@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import bundling, csv_rendering, mapping, query, sandbox, xlsx
+from benchmarks import bundling, csv_rendering, mapping, query, sandbox, whole_export, xlsx
 from benchmarks.measuring import Table
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.devstack.options import StackOptions
@@ -34,7 +34,9 @@ async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING)
     if "mapping" in wanted:
         _publish("mapping", mapping.run(sizes.mapped))
-    if wanted == {"mapping"}:
+    if "exports" in wanted:
+        _publish("exports", whole_export.run())
+    if not wanted & {"foundation", "files"}:
         return
     async with servers(StackOptions(data_dir=folder / "data")) as running:
         prepare_stores(running.addresses)
@@ -47,7 +49,7 @@ async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
             _publish("files", [*workbooks, *texts, *bundles])
 
 
-def _publish(name: str, entries: Sequence[Table | str]) -> None:
+def _publish(name: str, entries: Sequence[Table] | Sequence[str] | Sequence[Table | str]) -> None:
     """The page and its plots; told here as well."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     lines = [f"# Benchmarks\n\nOn {machine}.\n"]
@@ -64,7 +66,7 @@ def _publish(name: str, entries: Sequence[Table | str]) -> None:
     print(page)
 
 
-PAGES = ("foundation", "mapping", "files")
+PAGES = ("foundation", "mapping", "files", "exports")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

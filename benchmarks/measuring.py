@@ -99,8 +99,8 @@ def _cpu_of(process: int) -> float:
     return sum(map(int, after_the_name[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_memory() -> int:
-    """MiB of this process: what ``getrusage`` says is at least what its parent had when it began this one."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+def peak_memory(process: int | str = "self") -> int:
+    """MiB of a process: what ``getrusage`` says is at least what its parent had when it began this one."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(peak) // 1024

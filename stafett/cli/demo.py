@@ -42,11 +42,11 @@ def demo(
     with (
         _interruptible(),
         tempfile.TemporaryDirectory(prefix="stafett-demo-") as folder,
-        _stack(Path(folder), console),
+        running_stack(Path(folder), console),
     ):
         for org, activities in ACTIVITIES.items():
             counts = ("--activities", str(activities), "--attachments", str(ATTACHMENTS.get(org, 0)))
-            _stafett("seed", "--org", org, *counts, "--year", str(YEAR), data_dir=Path(folder))
+            run_stafett("seed", "--org", org, *counts, "--year", str(YEAR), data_dir=Path(folder))
             ran.add_row(*_export(Path(folder), org, output))
     console.print(ran)
     console.print(f"The files are in {output}.")
@@ -88,7 +88,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _stack(data_dir: Path, console: Console) -> Iterator[None]:
+def running_stack(data_dir: Path, console: Console) -> Iterator[None]:
     """`stafett dev` as anybody starts it, ended again whatever happens."""
     # In a session of its own a Ctrl-C reaches us alone; if we are killed, it ends by itself.
     command = [*die_with_us(signal.SIGTERM), *_command("dev", data_dir)]
@@ -121,7 +121,7 @@ def _wait_until_ready(stack: "subprocess.Popen[str]", data_dir: Path) -> None:
         time.sleep(0.1)
 
 
-def _stafett(*arguments: str, data_dir: Path) -> None:
+def run_stafett(*arguments: str, data_dir: Path) -> None:
     command = [*_command(arguments[0], data_dir), *arguments[1:]]
     finished = subprocess.run(command, check=False, capture_output=True)
     if finished.returncode:

@@ -1,0 +1,73 @@
+"""What an export costs without anything around it: the same functions, one after the other, in one process."""
+
+import sys
+import time
+from datetime import UTC, date, datetime
+
+import polars as pl
+
+from stafett.activity_query import ROWS_A_PART, frames_in_report_order
+from stafett.activity_rows import from_arrow, to_arrow
+from stafett.column_mapper import compile_mapping
+from stafett.column_mapper.organisations import documents_of
+from stafett.column_mapper.outcome import Outcome
+from stafett.database.session import Database
+from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.file_generator.content_hash import ContentHash
+from stafett.file_generator.xlsx import Workbook, workbook_chunks
+from stafett.file_storage import FileStorage
+from stafett.settings import Settings, require
+
+PLACE = "benchmarks/bare/"
+
+
+def export(database: Database, storage: FileStorage, year: int) -> int:
+    """Staged in storage on the way, as the stages do: rows are not asked for twice."""
+    document = documents_of("nhf")[-1]
+    period = ("nhf", datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
+    with database.snapshot("nhf") as connection:
+        queried = [
+            _staged(storage, "rows", number, frame)
+            for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART))
+        ]
+    outcome, written, apart = Outcome(compile_mapping(document, "nb")), list[Part](), list[Part]()
+    for number, part in enumerate(queried):
+        mapped = outcome.add(from_arrow(storage.read_part(part)))
+        written.append(_staged(storage, "written", number, mapped.written))
+        if mapped.apart.height:
+            apart.append(_staged(storage, "apart", number, mapped.apart))
+    rows = MappedRows(
+        parts=tuple(written),
+        apart=tuple(apart),
+        counts=outcome.counts,
+        not_countable=outcome.not_countable,
+        totals=outcome.totals,
+        mapping=MappingVersion(version=1, sha256=document.sha256),
+    )
+    days = (date(year, 1, 1), date(year, 12, 31))
+    book = Workbook(document=document, locale="nb", organisation="NHF", period=days, mapped=rows)
+    frames = (from_arrow(storage.read_part(part)) for part in written)
+    report = ContentHash().seen(frames)
+    chunks = workbook_chunks(book, report=report, apart=(from_arrow(storage.read_part(part)) for part in apart))
+    return storage.write(f"{PLACE}report.xlsx", chunks).size_bytes
+
+
+def _staged(storage: FileStorage, name: str, number: int, frame: pl.DataFrame) -> Part:
+    stored = storage.write(f"{PLACE}{name}-{number:05}.arrow", [to_arrow(frame)])
+    return Part(key=stored.key, rows=frame.height, sha256=stored.sha256)
+
+
+def main(year: int, times: int) -> None:
+    """The seconds of each but the first; the process is begun and warm by then, as a worker is."""
+    settings = Settings.load()
+    database, storage = Database(require(settings.database.worker_url, "it")), FileStorage(settings.s3)
+    for number in range(times + 1):
+        began = time.perf_counter()
+        export(database, storage, year)
+        if number:
+            print(time.perf_counter() - began)
+    database.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
