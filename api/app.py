@@ -15,15 +15,18 @@ from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
 from api.readiness import Probes
-from api.routes import bufdir_exports, column_mappings, health
+from api.routes import bufdir_exports, column_mappings, health, notifications, webhooks
 from api.starting import JobStarter
 from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database, Patience
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
+from stafett.notifications.inbox import Inbox
 from stafett.release import VERSION
 from stafett.settings import Settings, require
 from stafett.temporal import connect
+from stafett.webhooks.destinations import Destinations
+from stafett.webhooks.registry import Webhooks
 
 _UTC_NOW = partial(datetime.now, UTC)
 
@@ -50,6 +53,9 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             verifier=verifier,
             jobs=ExportJobs(database),
             mappings=ColumnMappings(database),
+            inbox=Inbox(database),
+            webhooks=Webhooks(database),
+            destinations=Destinations(allow_private=settings.webhooks.allow_private),
             starter=starter,
             probes=Probes.of(database, temporal, storage),
             clock=clock,
@@ -73,6 +79,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(bufdir_exports.router)
     v1.include_router(column_mappings.router)
+    v1.include_router(notifications.router)
+    v1.include_router(webhooks.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app

@@ -22,6 +22,9 @@ from stafett.domain.errors import UnauthenticatedError
 from stafett.domain.membership import Caller
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
+from stafett.notifications.inbox import Inbox
+from stafett.webhooks.destinations import Destinations
+from stafett.webhooks.registry import Webhooks
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
@@ -38,6 +41,9 @@ class Services:
     verifier: TokenVerifier
     jobs: ExportJobs
     mappings: ColumnMappings
+    inbox: Inbox
+    webhooks: Webhooks
+    destinations: Destinations
     starter: JobStarter
     probes: Probes
     clock: Clock

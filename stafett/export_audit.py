@@ -29,7 +29,7 @@ class AuditEntry(Frozen):
     org_id: str
     actor: str
     event: str
-    subject_kind: Literal["export", "column_mapping", "export_preview"] = "export"
+    subject_kind: Literal["export", "column_mapping", "export_preview", "webhook"] = "export"
     subject_id: UUID
     status: str | None = None
     detail: Detail = Field(default_factory=dict)

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.job import JobKind
     from stafett.temporal import JOB_STATUS
     from workflows.policies import patiently
+    from workflows.tell_of_end import tell_of_end
 
 Answer = TypeVar("Answer")
 
@@ -42,8 +43,10 @@ class BufdirExport:
                 return end
             await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
             self._show(ExportStatus.FAILED)
+            await tell_of_end(job)
             raise
         self._show(end.status)
+        await tell_of_end(job)
         return end
 
     async def _export(self, job: ExportJob) -> ExportEnd:
