@@ -42,8 +42,8 @@ class Letter(Frozen):
         message["Date"] = format_datetime(self.written_at)
         message["Message-ID"] = f"<{self.id}@{domain_of(sender)}>"
         message["Auto-Submitted"] = "auto-generated"
-        message["Content-Language"] = self.locale
         message.set_content(f"{opening}\n\n{link}\n\n{words.closing}\n")
+        message["Content-Language"] = self.locale
         return message
 
 

@@ -53,7 +53,7 @@ def _by_code() -> Iterator[None]:
         raise NotDeliveredError("smtp_not_supported") from None
     except ssl.SSLError:
         raise NotDeliveredError("tls_failed") from None
-    except TimeoutError:
-        raise NotDeliveredError("timed_out") from None
-    except (smtplib.SMTPException, OSError):
-        raise NotDeliveredError("unreachable") from None
+    except (smtplib.SMTPException, OSError) as error:
+        # The library tells of a timeout as of a connection that was closed.
+        is_slow = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+        raise NotDeliveredError("timed_out" if is_slow else "unreachable") from None

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import httpcore
 import httpx
+from pydantic import Field
 
 from stafett.domain.errors import ForbiddenDestinationError, NotDeliveredError
 from stafett.domain.frozen import Frozen
@@ -24,12 +25,9 @@ class WebhookMessage(Frozen):
     """What goes out; the id and the body are the same at every try."""
 
     id: str
-    url: str
-    secret: str
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"WebhookMessage({self.id})"
+    url: str = Field(repr=False)
+    secret: str = Field(repr=False)
+    body: bytes = Field(repr=False)
 
 
 class WebhookPoster:
@@ -54,8 +52,7 @@ class WebhookPoster:
         except (TimeoutError, httpcore.TimeoutException):
             raise NotDeliveredError("timed_out") from None
         except httpcore.NetworkError as error:
-            is_tls = isinstance(error.__cause__, ssl.SSLError)
-            raise NotDeliveredError("tls_failed" if is_tls else "unreachable") from None
+            raise NotDeliveredError("tls_failed" if _is_of_tls(error) else "unreachable") from None
         except httpcore.ProtocolError:
             raise NotDeliveredError("not_http") from None
 
@@ -91,6 +88,13 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    """The libraries between wrap it once or twice."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _headers(to: Destination, message: WebhookMessage) -> list[tuple[str, str]]:

@@ -16,8 +16,10 @@ from temporalio.worker import Worker
 
 from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.notification import Delivery, Telling
 from stafett.temporal import JOB_STATUS, ORG_ID, start_job
 from workflows.bufdir_export import BufdirExport
+from workflows.tell_of_end import TellOfEnd
 
 STAGE_OF = {
     "query_activities": ExportStatus.QUERYING_ACTIVITIES,
@@ -35,6 +37,7 @@ class PlayedStages:
     def __init__(self, rows: int = 2) -> None:
         self.rows = rows
         self.called: list[str] = []
+        self.told: list[Telling] = []
         self.faults: dict[str, Iterator[Exception]] = {}
         self.failing: ExportFailing | None = None
 
@@ -49,6 +52,7 @@ class PlayedStages:
             self.record_empty,
             self.record_failure,
             self.read_end,
+            self.find_deliveries,
         ]
 
     def play(self, name: str) -> StageReceipt:
@@ -96,6 +100,11 @@ class PlayedStages:
         self.called.append("read_end")
         return ExportEnd(status=ExportStatus.COMPLETED, row_count=7)
 
+    @activity.defn
+    async def find_deliveries(self, telling: Telling) -> tuple[Delivery, ...]:
+        self.told.append(telling)
+        return ()
+
 
 @pytest.fixture
 def job() -> ExportJob:
@@ -110,7 +119,7 @@ async def running(
     client: Client, job: ExportJob, stages: PlayedStages
 ) -> AsyncIterator[WorkflowHandle[Any, ExportEnd]]:
     queue = f"test-{job.export_id}"
-    async with Worker(client, task_queue=queue, workflows=[BufdirExport], activities=stages.registered()):
+    async with Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=stages.registered()):
         started = await start_job(TimeSkipper(client).client, job, queue)
         yield client.get_workflow_handle(started.id, result_type=ExportEnd)
 
