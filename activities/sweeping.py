@@ -1,7 +1,7 @@
 """No job is pending for ever: what was accepted is started, what was ended from outside is closed."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 from temporalio import activity
@@ -14,27 +14,29 @@ from stafett.export_record import ExportRecord
 from stafett.temporal import ATTEMPT, start_job, stop_job
 from stafett.unfinished_exports import Unfinished
 
-_GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
-_PASSING = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
+GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
+PASSING = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
 _log = structlog.get_logger("stafett.sweeper")
 
 
 class SweepingActivities:
     """Holds the jobs that have not ended against what the engine knows of them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - whatever a sweep looks after is put together in one place
         self,
         client: Client,
         task_queue: str,
         unfinished: Callable[[], Iterable[Unfinished]],
         record: ExportRecord,
         forget: Callable[[], None],
+        tell: Callable[[], Awaitable[int]],
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._unfinished = unfinished
         self._record = record
         self._forget = forget
+        self._tell = tell
 
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
@@ -42,42 +44,44 @@ class SweepingActivities:
         done = {"started": 0, "failed": 0, "skipped": 0, "left": 0}
         for one in await asyncio.to_thread(lambda: list(self._unfinished())):
             done[await self._swept(*one)] += 1
-        return SweepReport(started=done["started"], failed=done["failed"], skipped=done["skipped"])
+        told = await self._tell()
+        return SweepReport(started=done["started"], failed=done["failed"], skipped=done["skipped"], told=told)
 
     async def _swept(self, job: ExportJob, is_cancelling: bool) -> str:  # noqa: FBT001 - a field of what is unfinished
         """What became of one job; an engine that is away ends the sweep, one odd job does not."""
         try:
-            run = await self._last_run(job)
+            run = await last_run(self._client, job.workflow_id)
             if run is None or await run.memo_value(ATTEMPT, job.attempt) != job.attempt:
                 await start_job(self._client, job, self._task_queue)
                 return "started"
             if is_cancelling:
                 return await self._stopped(job, run)
         except RPCError as error:
-            if error.status in _PASSING:
+            if error.status in PASSING:
                 raise
             _log.warning("job_skipped", workflow_id=job.workflow_id, error=error.status.name)
             return "skipped"
-        if run.status in _GOING_ON:
+        if run.status in GOING_ON:
             return "left"
         has_ended_it = await asyncio.to_thread(self._record.fail, _ended_from_outside(job, run))
         return "failed" if has_ended_it else "left"
 
     async def _stopped(self, job: ExportJob, run: WorkflowExecutionDescription) -> str:
         """A run that has not heard of the cancel hears of it again; one that is gone is made up for by another."""
-        if run.status in _GOING_ON:
+        if run.status in GOING_ON:
             await stop_job(self._client, job)
             return "left"
         await start_job(self._client, job, self._task_queue)
         return "started"
 
-    async def _last_run(self, job: ExportJob) -> WorkflowExecutionDescription | None:
-        try:
-            return await self._client.get_workflow_handle(job.workflow_id).describe()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+
+async def last_run(client: Client, workflow_id: str) -> WorkflowExecutionDescription | None:
+    try:
+        return await client.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
 
 
 def _ended_from_outside(job: ExportJob, run: WorkflowExecutionDescription) -> ExportFailing:

@@ -15,7 +15,7 @@ from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
 from api.readiness import Probes
-from api.routes import bufdir_exports, column_mappings, health, reports
+from api.routes import bufdir_exports, column_mappings, health, notifications, reports, webhooks
 from api.starting import JobStarter
 from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
@@ -24,10 +24,13 @@ from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
+from stafett.notifications.inbox import Inbox
 from stafett.release import VERSION
 from stafett.report_history import ReportHistory
 from stafett.settings import Settings, require
 from stafett.temporal import connect
+from stafett.webhooks.destinations import Destinations
+from stafett.webhooks.registry import Webhooks
 
 _UTC_NOW = partial(datetime.now, UTC)
 
@@ -57,6 +60,9 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             reports=ReportHistory(database),
             removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
             mappings=ColumnMappings(database),
+            inbox=Inbox(database),
+            webhooks=Webhooks(database),
+            destinations=Destinations(allow_private=settings.webhooks.allow_private),
             starter=starter,
             probes=Probes.of(database, temporal, storage),
             clock=clock,
@@ -81,6 +87,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     v1.include_router(bufdir_exports.router)
     v1.include_router(column_mappings.router)
     v1.include_router(reports.router)
+    v1.include_router(notifications.router)
+    v1.include_router(webhooks.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app

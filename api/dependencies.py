@@ -24,7 +24,10 @@ from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
+from stafett.notifications.inbox import Inbox
 from stafett.report_history import ReportHistory
+from stafett.webhooks.destinations import Destinations
+from stafett.webhooks.registry import Webhooks
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
@@ -44,6 +47,9 @@ class Services:
     reports: ReportHistory
     removal: FileRemoval
     mappings: ColumnMappings
+    inbox: Inbox
+    webhooks: Webhooks
+    destinations: Destinations
     starter: JobStarter
     probes: Probes
     clock: Clock

@@ -16,6 +16,7 @@ from starlette.routing import Match
 from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
+    ForbiddenDestinationError,
     KeyReusedError,
     NotFoundError,
     PermissionDeniedError,
@@ -23,6 +24,7 @@ from stafett.domain.errors import (
     PreconditionRequiredError,
     ServiceAwayError,
     StafettError,
+    TooManyWebhooksError,
     UnauthenticatedError,
     WrongStateError,
 )
@@ -44,6 +46,7 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     WrongStateError: (HTTPStatus.CONFLICT, "wrong_state"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
+    TooManyWebhooksError: (HTTPStatus.CONFLICT, "too_many_webhooks"),
     ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }
 _CODES = {
@@ -132,6 +135,11 @@ def install(app: FastAPI) -> None:
     async def unsound(request: Request, error: InvalidMappingError) -> JSONResponse:
         faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
         return answer(request, Refusal(_INVALID, "invalid_mapping", "The mapping document is not sound.", faults))
+
+    @app.exception_handler(ForbiddenDestinationError)
+    async def forbidden_destination(request: Request, error: ForbiddenDestinationError) -> JSONResponse:
+        fault = FieldError(pointer="/url", code=error.code, detail=str(error))
+        return answer(request, Refusal(_INVALID, "invalid_request", "The request is not valid.", errors=(fault,)))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -31,7 +31,7 @@ class AuditEntry(Frozen):
     org_id: str
     actor: str
     event: str
-    subject_kind: Literal["export", "column_mapping", "export_preview", "report"] = "export"
+    subject_kind: Literal["export", "column_mapping", "export_preview", "report", "webhook"] = "export"
     subject_id: UUID
     status: str | None = None
     detail: Detail = Field(default_factory=dict)

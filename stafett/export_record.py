@@ -28,6 +28,7 @@ from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import FAILURE_OF, ExportStatus
 from stafett.export_audit import AuditEntry
+from stafett.notifications.announcing import announce
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MOST_UNANSWERED = 5
@@ -41,9 +42,10 @@ _NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **di
 class ExportRecord:
     """The worker's and the sweeper's side of the ``exports`` table."""
 
-    def __init__(self, database: Database, *, actor: str = export_audit.WORKER) -> None:
+    def __init__(self, database: Database, *, actor: str = export_audit.WORKER, by_mail: bool = False) -> None:
         self._database = database
         self._actor = actor
+        self._by_mail = by_mail
 
     def parameters(self, job: ExportJob) -> ExportParameters:
         with self._database.transaction(job.org_id) as session:
@@ -213,6 +215,7 @@ class ExportRecord:
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
                 .values(ended_at=_NOW, outcome=status)
             )
+            announce(session, job, status, by_mail=self._by_mail)
             self._move(session, job, status, event, detail, completed_at=_NOW, **values)
 
     def _move(

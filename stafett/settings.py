@@ -1,7 +1,7 @@
 """Every setting of every process, read once from ``STAFETT_*`` and handed down by constructors."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
@@ -89,6 +90,30 @@ class RetentionSettings(_Section):
     staging_days: int = Field(14, ge=1, le=3_650, description="how long what was staged for a failed export is kept")
 
 
+class MailSettings(_Section):
+    """Without a host no letters are written, and people find their notifications at the API alone."""
+
+    host: str | None = None
+    port: int = Field(587, ge=1, le=65535)
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    user: str | None = None
+    password: SecretStr | None = None
+    sender: str = Field("", description="the address that letters come from")
+    public_url: AnyHttpUrl | None = Field(None, description="where people reach the service; letters link there")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.host is not None and (not re.fullmatch(r"[^@\s]+@[^@\s]+", self.sender) or self.public_url is None):
+            raise ValueError("with HOST, SENDER (an address) and PUBLIC_URL are needed")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("USER and PASSWORD go together")
+        return self
+
+
+class WebhookSettings(_Section):
+    allow_private: bool = Field(default=False, description="http, and private addresses: for development alone")
+
+
 class LogSettings(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["json", "console"] = "json"
@@ -108,6 +133,8 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
+    mail: MailSettings = MailSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -58,7 +58,7 @@ async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=job.summary,
-        search_attributes=_search_attributes(job),
+        search_attributes=search_attributes_of(job),
         memo={ATTEMPT: job.attempt},
         priority=Priority(fairness_key=job.org_id),
         rpc_timeout=_START_WITHIN,
@@ -86,7 +86,7 @@ async def stop_job(client: Client, job: Job) -> None:
     await run.cancel(rpc_timeout=_START_WITHIN)
 
 
-def _search_attributes(job: Job) -> TypedSearchAttributes:
+def search_attributes_of(job: Job) -> TypedSearchAttributes:
     about: list[SearchAttributePair[Any]] = [
         SearchAttributePair(ORG_ID, job.org_id),
         SearchAttributePair(JOB_KIND, job.kind.value),
@@ -95,3 +95,8 @@ def _search_attributes(job: Job) -> TypedSearchAttributes:
         first, last = job.period
         about += [SearchAttributePair(PERIOD_START, first), SearchAttributePair(PERIOD_END, last)]
     return TypedSearchAttributes(about)
+
+
+def telling_queue(task_queue: str) -> str:
+    """Where messages leave the house: apart from the jobs, whose places no slow receiver is to take."""
+    return f"{task_queue}-telling"

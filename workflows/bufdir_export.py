@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.job import JobKind
     from stafett.temporal import JOB_STATUS
     from workflows.policies import patiently, to_its_end
+    from workflows.tell_of_end import tell_of_end
 
 Answer = TypeVar("Answer")
 
@@ -42,6 +43,7 @@ class BufdirExport:
         except (ActivityError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
+        await to_its_end(tell_of_end(job))
         if end.status is ExportStatus.CANCELLED and workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
         return end
@@ -75,6 +77,7 @@ class BufdirExport:
             if not _is_stale(error):
                 await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
                 self._show(ExportStatus.FAILED)
+                await tell_of_end(job)
                 raise error
             end = await patiently(ExportAuditActivities.read_end, job, "somebody else ended it")
             if end.status is not ExportStatus.CANCELLING:

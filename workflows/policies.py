@@ -15,6 +15,13 @@ Answer = TypeVar("Answer")
 _WITH_PATIENCE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
+UNTIL_TAKEN = RetryPolicy(
+    initial_interval=timedelta(seconds=5),
+    backoff_coefficient=4,
+    maximum_interval=timedelta(hours=12),
+    maximum_attempts=13,
+)
+"""Of a receiver nobody can mend but its owner: within seconds, minutes, hours, and for almost three days in all."""
 
 
 async def patiently(method: Callable[[Any, Given], Answer], given: Given, summary: str) -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from stafett.devstack.child import Child, Launch
+from stafett.devstack.mail import MailFolder, catching_mail
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.privileges import die_with_us
 from stafett.devstack.stack import (
@@ -83,7 +84,8 @@ async def _run(options: StackOptions, prepare: Prepare, programs: tuple[Program,
     async with servers(options, report) as running:
         extra = await prepare(running.addresses)
         environment = environment_without_stafett() | running.addresses.environment() | dict(extra)
-        async with _started(programs, running, environment) as children:
+        mail = catching_mail(MailFolder(running.folder.mail), running.addresses.mail_port)
+        async with mail, _started(programs, running, environment) as children:
             await _supervise(running, children, report)
 
 
@@ -135,5 +137,6 @@ def _announce(addresses: StackAddresses, data_dir: Path, report: Report) -> None
     report(f"API docs     {addresses.api_url}/docs")
     report(f"Temporal UI  {addresses.temporal_ui_url}")
     report(f"S3           {addresses.s3_endpoint} (bucket {addresses.s3_bucket})")
+    report(f"Mail         {data_dir / 'mail'}")
     report(f"Data         {data_dir}")
     report("Ready. Ctrl-C stops everything.")

@@ -40,6 +40,10 @@ class DataFolder:
         return self.path / "s3"
 
     @property
+    def mail(self) -> Path:
+        return self.path / "mail"
+
+    @property
     def secrets(self) -> Path:
         return self.path / "secrets.json"
 

@@ -34,6 +34,7 @@ class StackAddresses:
     s3_secret_key: str
     s3_bucket: str
     api_port: int
+    mail_port: int
 
     @property
     def api_url(self) -> str:
@@ -54,4 +55,10 @@ class StackAddresses:
             "STAFETT_S3__BUCKET": self.s3_bucket,
             "STAFETT_API__HOST": "127.0.0.1",
             "STAFETT_API__PORT": str(self.api_port),
+            "STAFETT_MAIL__HOST": "127.0.0.1",
+            "STAFETT_MAIL__PORT": str(self.mail_port),
+            "STAFETT_MAIL__TLS": "none",
+            "STAFETT_MAIL__SENDER": "stafett@stafett.example",
+            "STAFETT_MAIL__PUBLIC_URL": self.api_url,
+            "STAFETT_WEBHOOKS__ALLOW_PRIVATE": "true",
         }

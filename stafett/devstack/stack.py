@@ -32,6 +32,7 @@ class Blueprint:
     temporal: TemporalServer
     s3: S3Server
     api_port: int
+    mail_port: int
 
     @classmethod
     def draw(cls, folder: DataFolder, options: StackOptions) -> "Blueprint":
@@ -41,6 +42,7 @@ class Blueprint:
             TemporalServer(folder, ports, options.temporal_args, options.durable),
             S3Server(folder, credentials, ports, options.durable),
             ports["api"],
+            ports["mail"],
         )
 
     def launches(self) -> tuple[Launch, ...]:
@@ -60,6 +62,7 @@ class Blueprint:
             s3_secret_key=self.s3.credentials.s3_secret_key,
             s3_bucket=BUCKET,
             api_port=self.api_port,
+            mail_port=self.mail_port,
         )
 
 

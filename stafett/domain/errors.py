@@ -1,5 +1,7 @@
 """What can go wrong, in the words of the domain: no HTTP and no Temporal here."""
 
+from datetime import timedelta
+
 from stafett.domain.export_status import ExportErrorCode
 
 
@@ -70,3 +72,25 @@ class LostInStorageError(ExportError):
 
 class StoppedError(StafettError):
     """The work was asked to stop."""
+
+
+class ForbiddenDestinationError(StafettError):
+    """A webhook may not lead there."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TooManyWebhooksError(StafettError):
+    """An organisation has as many webhooks as it may have."""
+
+
+class NotDeliveredError(StafettError):
+    """A receiver did not take a message; for good, or for now."""
+
+    def __init__(self, code: str, *, for_good: bool = False, wait: timedelta | None = None) -> None:
+        super().__init__(f"The message was not taken: {code}.")
+        self.code = code
+        self.for_good = for_good
+        self.wait = wait

@@ -98,3 +98,4 @@ class SweepReport(Frozen):
     started: int = 0
     failed: int = 0
     skipped: int = 0
+    told: int = 0

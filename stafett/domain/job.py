@@ -9,6 +9,7 @@ class JobKind(StrEnum):
     """The workflow types people and search attributes know."""
 
     BUFDIR_EXPORT = "BufdirExport"
+    TELL_OF_END = "TellOfEnd"
 
 
 class Job(Protocol):

@@ -19,7 +19,7 @@ from psycopg import errors, sql
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
-from stafett.database import tables
+from stafett.database import tables, telling_tables
 from stafett.database.migrate import migrate
 from stafett.database.session import Database, sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError
@@ -47,6 +47,10 @@ TENANT_TABLES = (
     tables.Organisation,
     tables.User,
     tables.Membership,
+    telling_tables.Notification,
+    telling_tables.Webhook,
+    telling_tables.WebhookSecret,
+    telling_tables.DeliveryRow,
 )
 
 
@@ -86,7 +90,7 @@ def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(setting
 MAY_READ = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
-    | {"reports", "report_files"},
+    | {"reports", "report_files", "notifications", "webhooks", "deliveries"},
     "worker": {
         "organisations",
         "memberships",
@@ -97,8 +101,9 @@ MAY_READ = {
         "column_mappings",
     }
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
-    | {"reports", "report_files"},
-    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results"} | {"export_stage_outputs"},
+    | {"reports", "report_files", "notifications", "webhooks", "webhook_secrets", "deliveries"},
+    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
+    | {"export_stage_outputs"},
 }
 
 
@@ -131,7 +136,7 @@ def test_whoever_forgets_the_filter_sees_nothing_of_others(
     diary.activity(diary.mentor())
     accepted(jobs, tenant)
     other = found_tenant(owner_url)
-    everybodys = {"exports"} if role == "maintenance" else set()
+    everybodys = {"exports", "notifications", "deliveries"} if role == "maintenance" else set()
     readable = [table for table in TENANT_TABLES if table.__tablename__ in MAY_READ[role] - everybodys]
     for table in readable:
         with as_role.transaction(tenant.org_id, user_id=tenant.coordinator) as session:
@@ -152,7 +157,7 @@ def test_no_function_that_acts_for_the_owner_is_led_astray_by_a_temporary_table(
         paths = connection.execute(
             "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert {name for name, _ in paths} == {"append_audit_event", "guard_export_update"}
+    assert {name for name, _ in paths} == {"append_audit_event", "guard_export_update", "recipient_of"}
     assert all(config == ["search_path=pg_catalog, public, pg_temp"] for _, config in paths)
 
 

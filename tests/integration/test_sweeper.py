@@ -12,12 +12,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.sweeping import SweepingActivities
+from activities.untold import UntoldSweep
 from api.app import create_app
 from stafett import export_audit
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
+from stafett.domain.notification import Telling
 from stafett.export_preview import forget_old_previews
 from stafett.export_record import ExportRecord
+from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
 from stafett.unfinished_exports import Unfinished, unfinished_exports
@@ -33,13 +36,18 @@ class Broom:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
         record = ExportRecord(self._database, actor=export_audit.SWEEPER)
-        self._activities = SweepingActivities(client, settings.temporal.task_queue, self._mine, record, self._forget)
+        queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
+        tell = UntoldSweep(client, queue, self._told, outbox)
+        self._activities = SweepingActivities(client, queue, self._mine, record, self._forget, tell)
 
     def _forget(self) -> None:
         forget_old_previews(self._database)
 
     def _mine(self) -> list[Unfinished]:
         return [one for one in unfinished_exports(self._database) if one.job.org_id == self._org_id]
+
+    def _told(self) -> list[Telling]:
+        return [telling for telling in untold(self._database) if telling.org_id == self._org_id]
 
     async def sweep(self) -> SweepReport:
         return await self._activities.sweep_jobs()

@@ -16,14 +16,15 @@ import worker
 from api.previewing import await_preview
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
+from stafett.devstack.mail import MailFolder, catching_mail
 from stafett.devstack.options import StackOptions
-from stafett.devstack.stack import servers
+from stafett.devstack.stack import RunningServers, servers
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
 from stafett.export_jobs import ExportJobs, job_of
 from stafett.file_storage import FileStorage
-from stafett.settings import Settings, require
+from stafett.settings import MailSettings, Settings, require
 from stafett.temporal import connect, start_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
 
@@ -34,23 +35,46 @@ async def main(release: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with servers(StackOptions(data_dir=Path(folder) / "data", durable=False)) as running:
             prepare_stores(running.addresses)
-            settings = settings_of(running.addresses)
-            client = await connect(settings.temporal)
-            async with worker.working(client, settings):
-                owner_url = require(settings.database.owner_url, "owner")
-                full, empty, left = (found_tenant(owner_url) for _ in range(3))
-                diary = Diary(owner_url, full.org_id)
-                activity = diary.activity(diary.mentor(), note="Kari Nordmann var med")
-                diary.attachment(FileStorage(settings.s3), activity)
-                for name, tenant, asked in (
-                    ("completed", full, {}),
-                    ("bundled", full, {"include_attachments": True}),
-                    ("empty", empty, {}),
-                    ("failed", left, {"fail_on_empty": True}),
-                ):
-                    history = await _exported(client, settings, tenant, **asked)
-                    _keep(f"BufdirExport-{release}-{name}.json", history)
-                _keep(f"PreviewExport-{release}-previewed.json", await _previewed(client, settings, full))
+            mail = MailFolder(Path(folder) / "mail")
+            async with catching_mail(mail, 0) as port:
+                await _record(_with_mail(running, port), release)
+
+
+async def _record(settings: Settings, release: str) -> None:
+    client = await connect(settings.temporal)
+    async with worker.working(client, settings):
+        owner_url = require(settings.database.owner_url, "owner")
+        full, empty, left = (found_tenant(owner_url) for _ in range(3))
+        diary = Diary(owner_url, full.org_id)
+        activity = diary.activity(diary.mentor(), note="Kari Nordmann var med")
+        diary.attachment(FileStorage(settings.s3), activity)
+        for name, tenant, asked in (
+            ("completed", full, {}),
+            ("bundled", full, {"include_attachments": True}),
+            ("empty", empty, {}),
+            ("failed", left, {"fail_on_empty": True}),
+        ):
+            history = await _exported(client, settings, tenant, **asked)
+            _keep(f"BufdirExport-{release}-{name}.json", history)
+        _keep(f"TellOfEnd-{release}-told.json", await _told(client, full))
+        _keep(f"PreviewExport-{release}-previewed.json", await _previewed(client, settings, full))
+
+
+def _with_mail(running: RunningServers, port: int) -> Settings:
+    usual = {"host": "127.0.0.1", "tls": "none", "sender": "s@stafett.example", "public_url": "https://s.example"}
+    mail = MailSettings.model_validate(usual | {"port": port})
+    return settings_of(running.addresses).model_copy(update={"mail": mail})
+
+
+async def _told(client: Client, tenant: Tenant) -> str:
+    """The newest of the organisation's tellings, once it has ended."""
+    query = f"WorkflowType = 'TellOfEnd' AND OrgId = '{tenant.org_id}' AND ExecutionStatus = 'Completed'"
+
+    async def ended() -> list[str]:
+        return [run.id async for run in client.list_workflows(query)]
+
+    newest, *_ = await eventually(ended, bool)
+    return _of_no_machine((await client.get_workflow_handle(newest).fetch_history()).to_json())
 
 
 def _keep(name: str, history: str) -> None:

@@ -37,6 +37,30 @@ def test_a_url_that_is_missing_is_asked_for_by_its_name() -> None:
         require(None, "STAFETT_DATABASE__API_URL")
 
 
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"HOST": "mail.example"}, "SENDER"),
+        ({"HOST": "mail.example", "SENDER": "nobody", "PUBLIC_URL": "https://s.example"}, "SENDER"),
+        ({"HOST": "mail.example", "SENDER": "s@s.example"}, "PUBLIC_URL"),
+        ({"USER": "stafett"}, "PASSWORD"),
+    ],
+    ids=str,
+)
+def test_mail_is_configured_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], missing: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"STAFETT_MAIL__{name}", value)
+    with pytest.raises(SettingsError, match=missing):
+        Settings.load()
+
+
+def test_nobody_is_written_to_unless_a_mail_server_is_named() -> None:
+    assert Settings().mail.host is None
+    assert Settings().webhooks.allow_private is False
+
+
 def test_a_checkout_that_was_never_set_up_says_so(project: Path, tmp_path: Path) -> None:
     """A bare interpreter, with none of our packages to be found: as in a fresh clone without `make setup`."""
     bare = [

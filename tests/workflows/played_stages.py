@@ -13,8 +13,10 @@ from temporalio.worker import Worker
 from activities.interceptors import EveryActivity
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.notification import Delivery, Telling
 from stafett.temporal import start_job
 from workflows.bufdir_export import BufdirExport
+from workflows.tell_of_end import TellOfEnd
 
 STAGE_OF = {
     "query_activities": ExportStatus.QUERYING_ACTIVITIES,
@@ -32,6 +34,7 @@ class PlayedStages:
     def __init__(self, rows: int = 2) -> None:
         self.rows = rows
         self.called: list[str] = []
+        self.told: list[Telling] = []
         self.faults: dict[str, Iterator[Exception]] = {}
         self.failing: ExportFailing | None = None
         self.end_of_cancel = ExportEnd(status=ExportStatus.CANCELLED)
@@ -49,6 +52,7 @@ class PlayedStages:
             self.record_failure,
             self.record_cancellation,
             self.read_end,
+            self.find_deliveries,
         ]
 
     def play(self, name: str) -> StageReceipt:
@@ -101,6 +105,11 @@ class PlayedStages:
         self.called.append("read_end")
         return self.end_elsewhere
 
+    @activity.defn
+    async def find_deliveries(self, telling: Telling) -> tuple[Delivery, ...]:
+        self.told.append(telling)
+        return ()
+
 
 @asynccontextmanager
 async def running(
@@ -110,7 +119,7 @@ async def running(
     async with Worker(
         client,
         task_queue=queue,
-        workflows=[BufdirExport],
+        workflows=[BufdirExport, TellOfEnd],
         activities=stages.registered(),
         interceptors=[EveryActivity()],
         max_heartbeat_throttle_interval=timedelta(milliseconds=50),

@@ -1,0 +1,36 @@
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from stafett.domain.errors import NotDeliveredError
+from stafett.domain.notification import Delivery, Telling
+from stafett.notifications.deliveries import Deliveries
+from stafett.notifications.telling import Teller
+
+
+class NotificationActivities:
+    """Who is to be told, and what is not told after all."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def find_deliveries(self, telling: Telling) -> tuple[Delivery, ...]:
+        return self._deliveries.unsettled(telling)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def give_up_delivery(self, delivery: Delivery) -> None:
+        self._deliveries.give_up(delivery)
+
+
+class DeliveryActivities:
+    """The way to the receiver: at a task queue of its own, for there is no saying how long a receiver takes."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+
+    @activity.defn
+    async def deliver(self, delivery: Delivery) -> None:
+        try:
+            await self._teller.deliver(delivery)
+        except NotDeliveredError as error:
+            raise ApplicationError(str(error), type=error.code, next_retry_delay=error.wait) from None

@@ -1,0 +1,33 @@
+"""``/notifications``: what the caller was told."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.dependencies import AuthenticatedRoute, CallerOf, Given
+from api.paging import position_of, token_after
+from api.telling_schemas import NotificationPage, NotificationQuery, NotificationResource
+from stafett.notifications.inbox import NotificationsWanted
+
+router = APIRouter(prefix="/notifications", tags=["Notifications"], route_class=AuthenticatedRoute)
+
+
+@router.get("", operation_id="list_notifications")
+def list_notifications(
+    caller: CallerOf, given: Given, wanted: Annotated[NotificationQuery, Query()]
+) -> NotificationPage:
+    """The caller's own, newest first, with what became of letters and webhooks."""
+    after = position_of(wanted.page_token) if wanted.page_token else None
+    found = given.inbox.list(caller, NotificationsWanted(after=after, **wanted.model_dump(exclude={"page_token"})))
+    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
+    return NotificationPage(
+        items=tuple(map(NotificationResource.of, shown)),
+        next_page_token=token_after((shown[-1].notification.created_at, shown[-1].notification.id)) if more else None,
+    )
+
+
+@router.post("/{notification_id}/read", operation_id="read_notification")
+def read(notification_id: UUID, caller: CallerOf, given: Given) -> NotificationResource:
+    """Mark one as read; a second time changes nothing."""
+    return NotificationResource.of(given.inbox.read(caller, notification_id))

@@ -1,0 +1,79 @@
+"""``/webhooks``: where an organisation's own systems are told, looked after by its admins."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.dependencies import AuthenticatedRoute, CallerOf, Given
+from api.paging import position_of, token_after
+from api.telling_schemas import (
+    DeliveryResource,
+    NewWebhook,
+    WebhookPage,
+    WebhookQuery,
+    WebhookResource,
+    WebhookStart,
+    WebhookWithDeliveries,
+)
+from stafett.domain.notification import Telling
+from stafett.webhooks.registry import WebhookAsked, WebhooksWanted, require_administrator
+
+router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=AuthenticatedRoute)
+_POLL_SECONDS = "1"
+
+
+@router.post("", status_code=HTTPStatus.CREATED, operation_id="add_webhook")
+async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Request, response: Response) -> NewWebhook:
+    """Add a webhook. Its secret is in this answer and in no other one."""
+    org_id = require_administrator(caller, body.org_id)
+    await given.destinations.vet(body.url)
+    asked = WebhookAsked(org_id=org_id, url=body.url, description=body.description)
+    added = await run_in_threadpool(given.webhooks.add, caller, asked)
+    response.headers["Location"] = f"{request.scope['path']}/{added.webhook.id}"
+    response.headers["Cache-Control"] = "no-store"
+    return NewWebhook.added(added)
+
+
+@router.get("", operation_id="list_webhooks")
+def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery, Query()]) -> WebhookPage:
+    """The organisation's webhooks, newest first."""
+    after = position_of(wanted.page_token) if wanted.page_token else None
+    found = given.webhooks.list(caller, WebhooksWanted(after=after, **wanted.model_dump(exclude={"page_token"})))
+    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
+    return WebhookPage(
+        items=tuple(map(WebhookResource.of, shown)),
+        next_page_token=token_after((shown[-1].created_at, shown[-1].id)) if more else None,
+    )
+
+
+@router.get("/{webhook_id}", operation_id="get_webhook")
+def get(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookWithDeliveries:
+    """One webhook, and what became of its latest deliveries."""
+    return WebhookWithDeliveries.whole(given.webhooks.find(caller, webhook_id))
+
+
+@router.delete("/{webhook_id}", status_code=HTTPStatus.NO_CONTENT, operation_id="remove_webhook")
+def remove(webhook_id: UUID, caller: CallerOf, given: Given) -> None:
+    """Tell it nothing any more; what was waiting for it is given up."""
+    given.webhooks.remove(caller, webhook_id)
+
+
+@router.post("/{webhook_id}/test", status_code=HTTPStatus.ACCEPTED, operation_id="test_webhook")
+async def send_test(
+    webhook_id: UUID,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> DeliveryResource:
+    """Send a message of type `webhook.test`; the webhook shows what became of it."""
+    accepted = await run_in_threadpool(given.webhooks.test, caller, webhook_id, idempotency_key)
+    if accepted.is_new:
+        given.starter.start(Telling(org_id=accepted.delivery.org_id, subject_id=accepted.delivery.id))
+    response.headers["Location"] = request.scope["path"].removesuffix("/test")
+    response.headers["Retry-After"] = _POLL_SECONDS
+    return DeliveryResource.model_validate(accepted.delivery)

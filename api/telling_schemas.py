@@ -1,0 +1,150 @@
+"""What goes over the wire about telling people: notifications, webhooks, deliveries."""
+
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from api.paging import LONGEST_TOKEN
+from stafett.database.telling_tables import Webhook
+from stafett.domain.export import OrgId
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.frozen import Frozen
+from stafett.domain.moment import Moment
+from stafett.domain.notification import Channel, DeliveryState
+from stafett.notifications.inbox import NotificationFound
+from stafett.webhooks.destinations import LONGEST_URL
+from stafett.webhooks.registry import AddedWebhook, WebhookInFull
+
+WebhookStatus = Literal["active", "disabled"]
+
+
+class _Page(Frozen):
+    org_id: OrgId | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    page_size: int = Field(50, ge=1, le=200)
+    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+
+
+class NotificationQuery(_Page):
+    """Which notifications a list shows."""
+
+    status: ExportStatus | None = None
+    unread: bool | None = None
+
+
+class WebhookQuery(_Page):
+    """Which webhooks a list shows."""
+
+    status: WebhookStatus | None = None
+
+
+class WebhookStart(Frozen):
+    """The body that adds a webhook."""
+
+    org_id: OrgId | None = Field(None, description="The caller's own, unless it is said.")
+    url: str = Field(min_length=1, max_length=LONGEST_URL)
+    description: str | None = Field(None, max_length=200)
+
+
+class _Resource(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+
+class Told(_Resource):
+    """What became of one way of telling."""
+
+    channel: Channel
+    state: DeliveryState
+    attempts: int
+    last_error: str | None
+
+
+class Subject(_Resource):
+    """What a notification is about."""
+
+    kind: str
+    id: UUID
+
+
+class NotificationResource(_Resource):
+    """That something has ended."""
+
+    id: UUID
+    org_id: str
+    kind: str
+    subject: Subject
+    attempt: int
+    status: ExportStatus
+    created_at: AwareDatetime
+    read_at: AwareDatetime | None
+    deliveries: tuple[Told, ...]
+
+    @classmethod
+    def of(cls, found: NotificationFound) -> Self:
+        notification = found.notification
+        subject = {"kind": notification.subject_kind, "id": notification.subject_id}
+        return cls.model_validate(notification.model_dump() | {"subject": subject, "deliveries": found.deliveries})
+
+
+class NotificationPage(_Resource):
+    """One page of a list, newest first."""
+
+    items: tuple[NotificationResource, ...]
+    next_page_token: str | None = None
+
+
+class DeliveryResource(Told):
+    """One message to a webhook; without a notification it is a test."""
+
+    id: UUID
+    notification_id: UUID | None
+    created_at: AwareDatetime
+    last_tried_at: AwareDatetime | None
+    settled_at: AwareDatetime | None
+
+
+class WebhookResource(_Resource):
+    """A webhook; its secret is shown once, when it is added."""
+
+    id: UUID
+    org_id: str
+    url: str
+    description: str | None
+    status: WebhookStatus
+    created_by: UUID
+    created_at: AwareDatetime
+    disabled_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, webhook: Webhook, **more: object) -> Self:
+        status = "active" if webhook.disabled_at is None else "disabled"
+        return cls.model_validate(webhook.model_dump() | {"status": status} | more)
+
+
+class NewWebhook(WebhookResource):
+    """With the secret that its messages are signed with."""
+
+    secret: str
+
+    @classmethod
+    def added(cls, added: AddedWebhook) -> Self:
+        return cls.of(added.webhook, secret=added.secret)
+
+
+class WebhookWithDeliveries(WebhookResource):
+    """With its latest deliveries, newest first."""
+
+    deliveries: tuple[DeliveryResource, ...]
+
+    @classmethod
+    def whole(cls, found: WebhookInFull) -> Self:
+        return cls.of(found.webhook, deliveries=found.deliveries)
+
+
+class WebhookPage(_Resource):
+    """One page of a list, newest first."""
+
+    items: tuple[WebhookResource, ...]
+    next_page_token: str | None = None

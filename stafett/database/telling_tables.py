@@ -1,0 +1,99 @@
+"""The tables of telling people, apart from those of what is told; the migrations hold for them as for the others."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from stafett.database.tables import Code
+from stafett.domain.notification import Channel, DeliveryState
+
+_NOW = {"server_default": text("now()")}
+
+
+def _of_its_webhook() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["org_id", "webhook_id"], ["webhooks.org_id", "webhooks.id"])
+
+
+class Notification(SQLModel, table=True):
+    """That a job has ended, for whoever asked for it."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        Index("notifications_of_org", "org_id", "id", unique=True),
+        Index("notifications_tell_an_end_once", "org_id", "subject_id", "attempt", unique=True),
+        Index("notifications_newest_first", "org_id", "user_id", text("created_at DESC"), text("id DESC")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    user_id: UUID = Field(foreign_key="users.id")
+    kind: str
+    subject_kind: str
+    subject_id: UUID
+    attempt: int
+    status: str
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    read_at: datetime | None = None
+
+
+class Webhook(SQLModel, table=True):
+    """An address of an organisation's own, which is told when its exports end."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        Index("webhooks_of_org", "org_id", "id", unique=True),
+        Index(
+            "webhooks_newest_first",
+            "org_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    url: str
+    description: str | None = None
+    created_by: UUID = Field(foreign_key="users.id")
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    disabled_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+class WebhookSecret(SQLModel, table=True):
+    """What a webhook's messages are signed with: written by the API, read by workers alone."""
+
+    __tablename__ = "webhook_secrets"
+    __table_args__ = (_of_its_webhook(),)
+
+    webhook_id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    secret: str
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One message to one receiver; the row is the outbox's only memory."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "notification_id"], ["notifications.org_id", "notifications.id"]),
+        _of_its_webhook(),
+        Index("deliveries_of_notification", "org_id", "notification_id"),
+        Index("deliveries_of_webhook", "org_id", "webhook_id", text("created_at DESC"), text("id DESC")),
+        Index("deliveries_unsettled", "created_at", "id", postgresql_where=text("state IN ('pending', 'failed')")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    notification_id: UUID | None = None
+    webhook_id: UUID | None = None
+    channel: Channel = Field(sa_type=Code(Channel))
+    state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=Code(DeliveryState))
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    last_error: str | None = None
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    last_tried_at: datetime | None = None
+    settled_at: datetime | None = None

@@ -1,0 +1,60 @@
+"""Telling people that something has ended: to whom, by which way, and how far each message has come."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from stafett.domain.export import OrgId
+from stafett.domain.frozen import Frozen
+from stafett.domain.job import JobKind
+
+
+class Channel(StrEnum):
+    """The ways out of the house; the notification itself is read at the API."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+class DeliveryState(StrEnum):
+    """``failed`` is tried again; ``delivered`` and ``given_up`` are for good."""
+
+    PENDING = "pending"
+    FAILED = "failed"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+UNSETTLED = (DeliveryState.PENDING, DeliveryState.FAILED)
+
+
+class Telling(Frozen):
+    """What a run of ``TellOfEnd`` is given: an attempt that ended, or the id of a webhook's test."""
+
+    org_id: OrgId
+    subject_id: UUID
+    attempt: int = 1
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.TELL_OF_END
+
+    @property
+    def workflow_id(self) -> str:
+        return f"tell/{self.subject_id}/{self.attempt}"
+
+    @property
+    def period(self) -> tuple[datetime, datetime] | None:
+        return None
+
+    @property
+    def summary(self) -> str:
+        return f"Telling people of {self.org_id}"
+
+
+class Delivery(Frozen):
+    """One message on its way: by its id alone, for who receives it is nobody's business on the way."""
+
+    id: UUID
+    org_id: OrgId
+    channel: Channel

@@ -1,0 +1,159 @@
+"""Deliveries as the worker knows them: what they carry, and how far they have come."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date
+from typing import Any, LiteralString
+from uuid import UUID
+
+from sqlalchemy import and_, func, or_, text, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import Export, Organisation
+from stafett.database.telling_tables import DeliveryRow, Notification, Webhook, WebhookSecret
+from stafett.domain.errors import NotDeliveredError
+from stafett.domain.notification import UNSETTLED, Delivery, DeliveryState, Telling
+from stafett.export_jobs import job_of
+from stafett.notifications.letters import Letter
+from stafett.webhooks.posting import WebhookMessage
+from stafett.webhooks.registry import event_of
+
+_RECIPIENT: LiteralString = "SELECT recipient_of(:delivery)"
+_NOW = func.clock_timestamp()
+
+
+class Deliveries:
+    """The ``deliveries`` table under the role of whoever sends: a worker, or the sweeper for what nobody sends."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def unsettled(self, telling: Telling) -> tuple[Delivery, ...]:
+        """What of it has neither arrived nor been given up."""
+        of_an_end = and_(
+            col(Notification.subject_id) == telling.subject_id, col(Notification.attempt) == telling.attempt
+        )
+        a_test = and_(col(DeliveryRow.notification_id).is_(None), col(DeliveryRow.id) == telling.subject_id)
+        told = select(DeliveryRow).join(
+            Notification, col(Notification.id) == col(DeliveryRow.notification_id), isouter=True
+        )
+        query = told.where(or_(of_an_end, a_test), col(DeliveryRow.state).in_(UNSETTLED))
+        with self._database.transaction(telling.org_id) as session:
+            found = session.exec(query.order_by(col(DeliveryRow.id))).all()
+        return tuple(Delivery(id=row.id, org_id=row.org_id, channel=row.channel) for row in found)
+
+    def begin(self, delivery: Delivery) -> bool:
+        """Count one more try; false if it is settled."""
+        values = {"attempts": col(DeliveryRow.attempts) + 1, "last_tried_at": _NOW}
+        return self._changed(delivery, values)
+
+    def failed(self, delivery: Delivery, code: str) -> None:
+        """This try was in vain, and there will be another one."""
+        self._changed(delivery, {"state": DeliveryState.FAILED, "last_error": code})
+
+    def delivered(self, delivery: Delivery) -> None:
+        self._changed(delivery, {"state": DeliveryState.DELIVERED, "last_error": None, "settled_at": _NOW})
+
+    def give_up(self, delivery: Delivery, code: str | None = None) -> None:
+        """Nothing more is tried; without a code the last try's stays."""
+        values: dict[str, Any] = {"state": DeliveryState.GIVEN_UP, "settled_at": _NOW}
+        self._changed(delivery, values | ({"last_error": code} if code else {}))
+
+    def disable_webhook(self, delivery: Delivery) -> None:
+        """Its receiver has said that it will not be there any more."""
+        with self._database.transaction(delivery.org_id) as session:
+            webhook = _webhook(session, session.get_one(DeliveryRow, delivery.id).webhook_id)
+            if webhook.disabled_at is None:
+                session.execute(update(Webhook).where(col(Webhook.id) == webhook.id).values(disabled_at=_NOW))
+                export_audit.append(session, event_of(webhook, "webhook_disabled", export_audit.WORKER))
+
+    def letter(self, delivery: Delivery) -> Letter:
+        """The letter, with the address that no other step of its way learns."""
+        with self._database.transaction(delivery.org_id) as session:
+            notification = _notification(session, delivery)
+            address = session.scalar(text(_RECIPIENT), {"delivery": delivery.id})
+            if address is None:
+                raise NotDeliveredError("recipient_left", for_good=True)
+            export = session.get_one(Export, notification.subject_id)
+            organisation = session.get_one(Organisation, delivery.org_id).name
+        first_day, last_day = _days(export)
+        return Letter(
+            id=delivery.id,
+            address=address,
+            locale=export.parameters["locale"],
+            organisation=organisation,
+            first_day=first_day,
+            last_day=last_day,
+            status=notification.status,
+            export_id=export.id,
+            written_at=notification.created_at,
+        )
+
+    def message(self, delivery: Delivery) -> WebhookMessage:
+        """The webhook's message: made of rows that do not change, so that every try sends the same bytes."""
+        with self._database.transaction(delivery.org_id) as session:
+            row = session.get_one(DeliveryRow, delivery.id)
+            webhook = _webhook(session, row.webhook_id)
+            is_test = row.notification_id is None
+            if webhook.deleted_at is not None:
+                raise NotDeliveredError("webhook_removed", for_good=True)
+            if webhook.disabled_at is not None and not is_test:
+                raise NotDeliveredError("webhook_disabled", for_good=True)
+            secret = session.get_one(WebhookSecret, webhook.id).secret
+            said = _test(row) if is_test else _end(_notification(session, delivery))
+        body = json.dumps(said, separators=(",", ":")).encode()
+        return WebhookMessage(id=str(delivery.id), url=webhook.url, secret=secret, body=body)
+
+    def _changed(self, delivery: Delivery, values: dict[str, Any]) -> bool:
+        row = update(DeliveryRow).where(col(DeliveryRow.id) == delivery.id, col(DeliveryRow.state).in_(UNSETTLED))
+        with self._database.transaction(delivery.org_id) as session:
+            return session.scalar(row.values(values).returning(col(DeliveryRow.id))) is not None
+
+
+def untold(maintenance: Database) -> Sequence[Telling]:
+    """Everything that somebody is still to be told, of every organisation, oldest first."""
+    its_subject = func.coalesce(col(Notification.subject_id), col(DeliveryRow.id))
+    its_attempt = func.coalesce(col(Notification.attempt), 1)
+    outbox = select(DeliveryRow.org_id, its_subject, its_attempt).join(
+        Notification, col(Notification.id) == col(DeliveryRow.notification_id), isouter=True
+    )
+    waiting = outbox.where(col(DeliveryRow.state).in_(UNSETTLED)).group_by(
+        col(DeliveryRow.org_id), its_subject, its_attempt
+    )
+    with maintenance.transaction() as session:
+        found = session.exec(waiting.order_by(func.min(DeliveryRow.created_at))).all()
+    return [Telling(org_id=org_id, subject_id=subject, attempt=attempt) for org_id, subject, attempt in found]
+
+
+def _notification(session: Session, delivery: Delivery) -> Notification:
+    row = session.get_one(DeliveryRow, delivery.id)
+    return session.get_one(Notification, row.notification_id)
+
+
+def _webhook(session: Session, webhook_id: UUID | None) -> Webhook:
+    return session.get_one(Webhook, webhook_id)
+
+
+def _days(export: Export) -> tuple[date, date]:
+    return job_of(export).days
+
+
+def _end(notification: Notification) -> dict[str, Any]:
+    data = {
+        "export_id": str(notification.subject_id),
+        "org_id": notification.org_id,
+        "attempt": notification.attempt,
+        "status": notification.status,
+    }
+    return {"type": f"export.{notification.status}", "timestamp": _instant(notification), "data": data}
+
+
+def _test(row: DeliveryRow) -> dict[str, Any]:
+    data = {"webhook_id": str(row.webhook_id), "org_id": row.org_id}
+    return {"type": "webhook.test", "timestamp": _instant(row), "data": data}
+
+
+def _instant(row: Notification | DeliveryRow) -> str:
+    return row.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,73 @@
+"""Notifications as their receiver reads them."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from stafett.database.session import Database
+from stafett.database.telling_tables import DeliveryRow, Notification
+from stafett.domain.errors import NotFoundError
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.membership import Caller
+from stafett.newest_first import PageWanted, newest_first
+
+
+class NotificationsWanted(PageWanted):
+    """Which notifications a list shows."""
+
+    status: ExportStatus | None = None
+    unread: bool | None = None
+
+
+class NotificationFound(NamedTuple):
+    """With what became of its deliveries."""
+
+    notification: Notification
+    deliveries: Sequence[DeliveryRow]
+
+
+class Inbox:
+    """The gateway's side of the ``notifications`` table; the policy shows everybody their own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self, caller: Caller, wanted: NotificationsWanted) -> Sequence[NotificationFound]:
+        query = newest_first(Notification, caller, wanted).where(col(Notification.user_id) == caller.user_id)
+        if wanted.status is not None:
+            query = query.where(col(Notification.status) == wanted.status)
+        if wanted.unread is not None:
+            is_unread = col(Notification.read_at).is_(None)
+            query = query.where(is_unread if wanted.unread else ~is_unread)
+        with self._transaction(caller) as session:
+            return _with_deliveries(session, session.exec(query).all())
+
+    def read(self, caller: Caller, notification_id: UUID) -> NotificationFound:
+        """Read now, unless it was read before."""
+        unread = update(Notification).where(
+            col(Notification.id) == notification_id, col(Notification.read_at).is_(None)
+        )
+        with self._transaction(caller) as session:
+            session.execute(unread.values(read_at=func.clock_timestamp()))
+            notification = session.get(Notification, notification_id, populate_existing=True)
+            if notification is None:
+                raise NotFoundError("There is no such notification.")
+            (found,) = _with_deliveries(session, [notification])
+            return found
+
+    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
+        return self._database.transaction(caller.org_id, user_id=caller.user_id)
+
+
+def _with_deliveries(session: Session, notifications: Sequence[Notification]) -> list[NotificationFound]:
+    ids = [notification.id for notification in notifications]
+    made = select(DeliveryRow).where(col(DeliveryRow.notification_id).in_(ids))
+    rows = session.exec(made.order_by(col(DeliveryRow.channel), col(DeliveryRow.id))).all()
+    return [
+        NotificationFound(notification, [row for row in rows if row.notification_id == notification.id])
+        for notification in notifications
+    ]

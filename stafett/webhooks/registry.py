@@ -1,0 +1,145 @@
+"""An organisation's webhooks, as its admins know them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, insert, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.telling_tables import DeliveryRow, Webhook, WebhookSecret
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, TooManyWebhooksError
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.domain.notification import Channel
+from stafett.export_audit import AuditEntry
+from stafett.idempotency import Key, claim
+from stafett.newest_first import PageWanted, newest_first
+from stafett.webhooks.signing import new_secret
+
+MOST_WEBHOOKS = 20
+TEST = "webhooks.test"
+_SHOWN_DELIVERIES = 20
+
+
+class WebhooksWanted(PageWanted):
+    """Which webhooks a list shows."""
+
+    status: str | None = None
+
+
+class WebhookAsked(Frozen):
+    """A webhook that somebody would like to have, its URL vetted already."""
+
+    org_id: str
+    url: str
+    description: str | None = None
+
+
+class _TestAsked(Frozen):
+    webhook_id: UUID
+
+
+class AddedWebhook(NamedTuple):
+    """The one moment at which a secret is shown."""
+
+    webhook: Webhook
+    secret: str
+
+
+class WebhookInFull(NamedTuple):
+    webhook: Webhook
+    deliveries: Sequence[DeliveryRow]
+
+
+class TestAccepted(NamedTuple):
+    """A test that will be sent; ``is_new`` unless its key was seen before."""
+
+    delivery: DeliveryRow
+    is_new: bool
+
+
+def require_administrator(caller: Caller, org_id: str | None = None) -> str:
+    """The organisation whose webhooks the caller looks after."""
+    wanted = org_id or caller.org_id or ""
+    if not caller.may_configure(wanted):
+        raise PermissionDeniedError("Only an administrator looks after an organisation's webhooks.")
+    return wanted
+
+
+class Webhooks:
+    """The gateway's side of the ``webhooks`` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, caller: Caller, asked: WebhookAsked) -> AddedWebhook:
+        org_id, secret, new_id = require_administrator(caller, asked.org_id), new_secret(), uuid4()
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            _require_room(session, org_id)
+            row = insert(Webhook).values(id=new_id, created_by=caller.user_id, **asked.model_dump())
+            webhook = session.scalars(row.returning(Webhook)).one()
+            session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
+            export_audit.append(session, event_of(webhook, "webhook_added", export_audit.user(caller.user_id)))
+        return AddedWebhook(webhook, secret)
+
+    def find(self, caller: Caller, webhook_id: UUID) -> WebhookInFull:
+        """With its latest deliveries."""
+        org_id = require_administrator(caller)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            webhook = _found(session, webhook_id)
+            newest_first = (col(DeliveryRow.created_at).desc(), col(DeliveryRow.id).desc())
+            its_own = select(DeliveryRow).where(DeliveryRow.org_id == org_id, DeliveryRow.webhook_id == webhook_id)
+            return WebhookInFull(webhook, session.exec(its_own.order_by(*newest_first).limit(_SHOWN_DELIVERIES)).all())
+
+    def list(self, caller: Caller, wanted: WebhooksWanted) -> Sequence[Webhook]:
+        org_id = require_administrator(caller)
+        query = newest_first(Webhook, caller, wanted).where(col(Webhook.deleted_at).is_(None))
+        if wanted.status is not None:
+            disabled = col(Webhook.disabled_at).is_not(None)
+            query = query.where(disabled if wanted.status == "disabled" else ~disabled)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            return session.exec(query).all()
+
+    def remove(self, caller: Caller, webhook_id: UUID) -> None:
+        """Nothing more is sent, its secret is gone; what was sent stays known."""
+        org_id = require_administrator(caller)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            webhook = _found(session, webhook_id)
+            session.execute(
+                update(Webhook).where(col(Webhook.id) == webhook_id).values(deleted_at=func.clock_timestamp())
+            )
+            session.execute(delete(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id))
+            export_audit.append(session, event_of(webhook, "webhook_removed", export_audit.user(caller.user_id)))
+
+    def test(self, caller: Caller, webhook_id: UUID, key: str | None) -> TestAccepted:
+        """A delivery of its own, about nothing; a disabled webhook can be tested too, and is not enabled by it."""
+        org_id, new_id = require_administrator(caller), uuid4()
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            _found(session, webhook_id)
+            asked = _TestAsked(webhook_id=webhook_id)
+            delivery_id = claim(session, Key(org_id, TEST, key), asked, new_id) if key else new_id
+            if delivery_id != new_id:
+                return TestAccepted(session.get_one(DeliveryRow, delivery_id), is_new=False)
+            row = insert(DeliveryRow).values(id=new_id, org_id=org_id, webhook_id=webhook_id, channel=Channel.WEBHOOK)
+            return TestAccepted(session.scalars(row.returning(DeliveryRow)).one(), is_new=True)
+
+
+def event_of(webhook: Webhook, event: str, actor: str) -> AuditEntry:
+    """Where it leads is told nowhere but at the API: an address may be a secret of its own."""
+    return AuditEntry(org_id=webhook.org_id, actor=actor, event=event, subject_kind="webhook", subject_id=webhook.id)
+
+
+def _found(session: Session, webhook_id: UUID) -> Webhook:
+    webhook = session.get(Webhook, webhook_id)
+    if webhook is None or webhook.deleted_at is not None:
+        raise NotFoundError("There is no such webhook.")
+    return webhook
+
+
+def _require_room(session: Session, org_id: str) -> None:
+    count = select(func.count()).select_from(Webhook)
+    if session.exec(count.where(Webhook.org_id == org_id, col(Webhook.deleted_at).is_(None))).one() >= MOST_WEBHOOKS:
+        raise TooManyWebhooksError(f"An organisation has at most {MOST_WEBHOOKS} webhooks; remove one first.")

@@ -1,0 +1,356 @@
+"""From an export's end to whoever is told of it: a real mail server, a real receiver, the real pipeline."""
+
+import base64
+import email
+import email.policy
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from email.message import EmailMessage
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+import worker
+from stafett.database.session import Database
+from stafett.database.tables import Export
+from stafett.devstack.mail import MailFolder, catching_mail
+from stafett.domain.export_job import ExportFailing
+from stafett.domain.export_status import ExportErrorCode
+from stafett.domain.membership import Role
+from stafett.domain.notification import Telling
+from stafett.export_jobs import job_of
+from stafett.export_record import ExportRecord
+from stafett.settings import MailSettings, Settings, WebhookSettings
+from stafett.temporal import start_job
+from stafett.testing import Button, Diary, Json, Tenant, eventually
+from tests.receiver import Receiver, receiving
+
+Bearer = Callable[..., dict[str, str]]
+Working = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> MailFolder:
+    return MailFolder(tmp_path / "mail")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def settings(settings: Settings, mail: MailFolder) -> AsyncIterator[Settings]:
+    """As the development stack has them."""
+    usual = {"host": "127.0.0.1", "tls": "none", "sender": "s@stafett.example", "public_url": "https://s.example"}
+    async with catching_mail(mail, 0) as port:
+        letters = MailSettings.model_validate(usual | {"port": port})
+        webhooks = WebhookSettings(allow_private=True)
+        yield settings.model_copy(update={"mail": letters, "webhooks": webhooks})
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving(Receiver()) as receiver:
+        yield receiver
+
+
+class Admin:
+    """Looks after the organisation's webhooks."""
+
+    def __init__(self, gateway: httpx.AsyncClient, headers: dict[str, str]) -> None:
+        self._gateway = gateway
+        self._headers = headers
+
+    async def add(self, url: str) -> Json:
+        answer = await self._gateway.post("/api/v1/webhooks", json={"url": url}, headers=self._headers)
+        added: Json = answer.raise_for_status().json()
+        return added
+
+    async def look(self, webhook_id: str) -> Json:
+        answer = await self._gateway.get(f"/api/v1/webhooks/{webhook_id}", headers=self._headers)
+        webhook: Json = answer.raise_for_status().json()
+        return webhook
+
+    async def remove(self, webhook_id: str) -> None:
+        (await self._gateway.delete(f"/api/v1/webhooks/{webhook_id}", headers=self._headers)).raise_for_status()
+
+    async def test(self, webhook_id: str) -> Json:
+        answer = await self._gateway.post(f"/api/v1/webhooks/{webhook_id}/test", headers=self._headers)
+        assert answer.status_code == 202
+        delivery: Json = answer.json()
+        return delivery
+
+
+@pytest.fixture
+def admin(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer) -> Admin:
+    return Admin(gateway, bearer(tenant.users[Role.ADMIN], role="admin"))
+
+
+async def notifications(button: Button) -> list[Json]:
+    answer = await button.gateway.get("/api/v1/notifications", headers=button.headers)
+    found: list[Json] = answer.raise_for_status().json()["items"]
+    return found
+
+
+async def told(button: Button, **states: str) -> Json:
+    """The newest notification once its deliveries stand so."""
+
+    async def deliveries() -> dict[str, str]:
+        return {made["channel"]: made["state"] for made in (await notifications(button))[0]["deliveries"]}
+
+    await eventually(deliveries, lambda seen: seen == states)
+    return (await notifications(button))[0]
+
+
+def read(letter: Path) -> EmailMessage:
+    return email.message_from_bytes(letter.read_bytes(), policy=email.policy.default)
+
+
+async def ended(button: Button, working: Working, **asked: Any) -> Json:
+    export_id = await button.pressed(**asked)
+    async with working():
+        return await button.end_of(export_id)
+
+
+async def test_the_end_of_an_export_is_recorded_written_and_called_out(
+    button: Button, admin: Admin, receiver: Receiver, mail: MailFolder, tenant: Tenant, diary: Diary, working: Working
+) -> None:
+    diary.activity(diary.mentor("Kari Nordmann"), note="hemmelig")
+    webhook = await admin.add(receiver.url)
+    export_id = await button.pressed(locale="nn")
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "completed"
+        notification = await told(button, email="delivered", webhook="delivered")
+
+    assert notification["kind"] == "export_ended"
+    assert notification["subject"] == {"kind": "export", "id": export_id}
+    assert (notification["status"], notification["attempt"], notification["read_at"]) == ("completed", 1, None)
+    assert [(made["attempts"], made["last_error"]) for made in notification["deliveries"]] == [(1, None), (1, None)]
+    (letter,) = mail.letters()
+    assert read(letter)["To"] == f"coordinator@{tenant.org_id}.example"
+    assert f"https://s.example/api/v1/bufdir-exports/{export_id}" in read(letter).get_content()
+    assert "er klar til å lastast ned" in read(letter).get_content()
+    assert not [word for word in ("Nordmann", "hemmelig", "Tromsø") if word in letter.read_text()]
+    (taken,) = receiver.taken
+    data = {"export_id": export_id, "org_id": tenant.org_id, "attempt": 1, "status": "completed"}
+    assert json.loads(taken.body) == {
+        "type": "export.completed",
+        "timestamp": notification["created_at"],
+        "data": data,
+    }
+    signed = b".".join([taken.headers["webhook-id"].encode(), taken.headers["webhook-timestamp"].encode(), taken.body])
+    key = base64.b64decode(webhook["secret"].removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert taken.headers["webhook-signature"] == f"v1,{expected}"
+
+
+async def test_neither_address_nor_secret_passes_through_the_engine_or_a_log(
+    button: Button,
+    admin: Admin,
+    receiver: Receiver,
+    tenant: Tenant,
+    diary: Diary,
+    temporal: Client,
+    working: Working,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Also when a receiver refuses, and says why."""
+    diary.activity(diary.mentor())
+    receiver.answers = [500]
+    webhook = await admin.add(receiver.url)
+    export_id = await button.pressed()
+    async with working():
+        await button.end_of(export_id)
+        await told(button, email="delivered", webhook="failed")
+    histories = [
+        (await temporal.get_workflow_handle(workflow_id).fetch_history()).to_json()
+        for workflow_id in (f"bufdir-export/{export_id}", f"tell/{export_id}/1")
+    ]
+    written = " ".join([*map(_decoded, histories), caplog.text, *capfd.readouterr()])
+    assert "find_deliveries" in written
+    private = (f"@{tenant.org_id}", webhook["secret"], webhook["secret"][6:20], "/hook?of=stafett", "Prøve")
+    assert [word for word in private if word in written] == []
+
+
+async def test_a_message_that_was_refused_comes_again_as_the_same_message(
+    button: Button, admin: Admin, receiver: Receiver, diary: Diary, working: Working
+) -> None:
+    diary.activity(diary.mentor())
+    receiver.answers, receiver.headers = [503, 200], {"Retry-After": "1"}
+    webhook = await admin.add(receiver.url)
+    export_id = await button.pressed()
+    async with working():
+        await button.end_of(export_id)
+        await told(button, email="delivered", webhook="delivered")
+    first, second = receiver.taken
+    assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
+    (delivery,) = (await admin.look(webhook["id"]))["deliveries"]
+    assert (delivery["id"], delivery["attempts"]) == (first.headers["webhook-id"], 2)
+    assert (delivery["state"], delivery["last_error"]) == ("delivered", None)
+
+
+async def test_a_dead_receiver_holds_up_neither_the_export_nor_the_letter_and_shows(
+    button: Button, admin: Admin, receiver: Receiver, diary: Diary, working: Working
+) -> None:
+    diary.activity(diary.mentor())
+    await admin.add("http://127.0.0.1:9/nobody")
+    await admin.add(receiver.url)
+    export_id = await button.pressed()
+
+    async def states() -> list[tuple[str, str, int, str | None]]:
+        made = (await notifications(button))[0]["deliveries"]
+        return sorted((one["channel"], one["state"], one["attempts"], one["last_error"]) for one in made)
+
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "completed"
+        settled = [("email", "delivered", 1, None), ("webhook", "delivered", 1, None)]
+        await eventually(states, lambda seen: seen == [*settled, ("webhook", "failed", 1, "unreachable")])
+
+
+async def test_a_receiver_that_is_gone_for_good_is_told_nothing_more(
+    button: Button, admin: Admin, receiver: Receiver, working: Working, owner_url: str
+) -> None:
+    receiver.answers = [410]
+    webhook = await admin.add(receiver.url)
+    first = await button.pressed()
+    async with working():
+        await button.end_of(first)
+        await told(button, email="delivered", webhook="given_up")
+        shown = await admin.look(webhook["id"])
+        await button.end_of(await button.pressed())
+        newest = await told(button, email="delivered")
+    assert shown["status"] == "disabled"
+    assert shown["deliveries"][0]["last_error"] == "http_410"
+    assert newest["subject"]["id"] != first
+    assert len(receiver.taken) == 1
+    with psycopg.connect(owner_url) as connection:
+        asked = "SELECT actor FROM audit_events WHERE subject_id = %s AND event = 'webhook_disabled'"
+        assert connection.execute(asked, [webhook["id"]]).fetchall() == [("system:worker",)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [({"fail_on_empty": True}, "failed"), ({"fail_on_empty": False}, "completed_empty")]
+)
+async def test_an_export_without_a_file_is_told_of_too(
+    button: Button, admin: Admin, receiver: Receiver, mail: MailFolder, working: Working, asked: Json, status: str
+) -> None:
+    await admin.add(receiver.url)
+    export_id = await button.pressed(**asked)
+    async with working():
+        await button.end_of(export_id)
+        assert (await told(button, email="delivered", webhook="delivered"))["status"] == status
+    assert json.loads(receiver.taken[0].body)["type"] == f"export.{status}"
+    assert len(mail.letters()) == 1
+
+
+async def test_without_a_mail_server_there_is_the_record_alone(
+    button: Button, temporal: Client, settings: Settings
+) -> None:
+    without = partial(worker.working, temporal, settings.model_copy(update={"mail": MailSettings()}))
+    await ended(button, without)
+    (notification,) = await notifications(button)
+    assert (notification["status"], notification["deliveries"]) == ("completed_empty", [])
+
+
+async def test_what_a_development_stack_let_in_a_production_worker_does_not_call(
+    admin: Admin, receiver: Receiver, temporal: Client, settings: Settings
+) -> None:
+    webhook = await admin.add(f"https://127.0.0.1:{receiver.port}/")
+    production = settings.model_copy(update={"webhooks": WebhookSettings()})
+    async with worker.working(temporal, production):
+        await admin.test(webhook["id"])
+
+        async def error() -> str | None:
+            found: str | None = (await admin.look(webhook["id"]))["deliveries"][0]["last_error"]
+            return found
+
+        await eventually(error, lambda code: code == "address_not_public")
+    assert receiver.taken == []
+
+
+async def test_a_test_is_a_message_of_its_own(
+    admin: Admin, receiver: Receiver, tenant: Tenant, working: Working
+) -> None:
+    webhook = await admin.add(receiver.url)
+    delivery = await admin.test(webhook["id"])
+    assert (delivery["state"], delivery["notification_id"]) == ("pending", None)
+
+    async def state() -> str:
+        return str((await admin.look(webhook["id"]))["deliveries"][0]["state"])
+
+    async with working():
+        await eventually(state, lambda seen: seen == "delivered")
+    (taken,) = receiver.taken
+    said = json.loads(taken.body)
+    assert (said["type"], taken.headers["webhook-id"]) == ("webhook.test", delivery["id"])
+    assert said["data"] == {"webhook_id": webhook["id"], "org_id": tenant.org_id}
+
+
+async def test_a_webhook_that_was_removed_is_told_nothing_that_was_waiting(
+    button: Button,
+    admin: Admin,
+    receiver: Receiver,
+    working: Working,
+    worker_database: Database,
+    temporal: Client,
+    settings: Settings,
+) -> None:
+    webhook = await admin.add(receiver.url)
+    export_id = await _fail(button, worker_database)
+    await admin.remove(webhook["id"])
+    assert [made["state"] for made in (await notifications(button))[0]["deliveries"]] == ["pending"]
+    async with working():
+        telling = Telling(org_id=button.org_id, subject_id=UUID(export_id))
+        await (await start_job(temporal, telling, settings.temporal.task_queue)).result()
+        notification = await told(button, webhook="given_up")
+    assert notification["deliveries"][0]["last_error"] == "webhook_removed"
+    assert receiver.taken == []
+
+
+async def test_somebody_who_has_left_is_not_written_to(
+    button: Button, tenant: Tenant, mail: MailFolder, owner_url: str, working: Working, bearer: Bearer
+) -> None:
+    export_id = await button.pressed()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("DELETE FROM memberships WHERE user_id = %s", [tenant.coordinator])
+    button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
+
+    async def state() -> Any:
+        with psycopg.connect(owner_url) as connection:
+            asked = "SELECT state, last_error FROM deliveries WHERE org_id = %s"
+            return connection.execute(asked, [tenant.org_id]).fetchone()
+
+    async with working():
+        assert (await button.end_of(export_id))["error"]["code"] == "permission_denied"
+        await eventually(state, lambda row: row == ("given_up", "recipient_left"))
+    assert mail.letters() == []
+
+
+async def test_an_end_is_announced_once_and_only_with_the_end_itself(button: Button, worker_database: Database) -> None:
+    export_id = await _fail(button, worker_database)
+    assert [one["subject"]["id"] for one in await notifications(button)] == [export_id]
+    await _fail(button, worker_database, export_id)
+    assert len(await notifications(button)) == 1
+
+
+async def _fail(button: Button, database: Database, export_id: str | None = None) -> str:
+    """An export that a worker ends, and dies before it has told anybody."""
+    export_id = export_id or await button.pressed()
+    with database.transaction(button.org_id) as session:
+        job = job_of(session.get_one(Export, UUID(export_id)))
+    failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
+    ExportRecord(database).fail(failing)
+    return export_id
+
+
+def _decoded(history: str) -> str:
+    """A history with its payloads in the clear."""
+    return re.sub(r'"data": "([^"]*)"', lambda found: base64.b64decode(found[1]).decode(), history)

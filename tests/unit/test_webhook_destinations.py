@@ -1,0 +1,101 @@
+"""Where a webhook may lead, and where it may not."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from stafett.domain.errors import ForbiddenDestinationError
+from stafett.webhooks.addresses import is_public, resolved
+from stafett.webhooks.destinations import Destination, Destinations
+
+PUBLIC = ["93.184.216.34", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:2800:220:1:248:1893:25c8:1946", "2a02:c0::1"]
+NOT_PUBLIC = [
+    *("0.0.0.1", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254", "172.16.0.1"),
+    *("172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1"),
+    *("203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255"),
+    *("::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:93.184.216.34", "64:ff9b::7f00:1", "64:ff9b:1::1"),
+    *("100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "fc00::1", "fd12::1", "fe80::1", "fec0::1"),
+    *("ff02::1", "5f00::1", "4000::1"),
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_an_address_of_the_internet_is_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_an_address_of_anybodys_own_network_is_not(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "destination"),
+    [
+        ("https://hooks.example", Destination("https", "hooks.example", 443, "/")),
+        ("https://Hooks.Example:8443/a/b?c=d", Destination("https", "hooks.example", 8443, "/a/b?c=d")),
+        ("https://[2A02:C0::1]/x", Destination("https", "2a02:c0::1", 443, "/x")),
+        ("https://xn--rsmat-wuae.example/", Destination("https", "xn--rsmat-wuae.example", 443, "/")),
+    ],
+)
+def test_a_url_is_taken_apart_once(url: str, destination: Destination) -> None:
+    assert Destinations().of(url) == destination
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("", "url_invalid"),
+        ("hooks.example", "url_not_https"),
+        ("https://", "url_invalid"),
+        ("https:///path", "url_invalid"),
+        ("https://hooks.example/#part", "url_invalid"),
+        ("https://hooks.example/\r\nHost: inside", "url_invalid"),
+        ("https://hooks.example\\@127.0.0.1/", "url_invalid"),
+        ("https://rømmegrøt.example/", "url_invalid"),
+        ("https://[fe80::1%25eth0]/", "url_invalid"),
+        ("https://hooks.example:99999/", "url_invalid"),
+        ("https://kari@hooks.example/", "url_with_credentials"),
+        ("https://kari:hemmelig@hooks.example/", "url_with_credentials"),
+        ("http://hooks.example/", "url_not_https"),
+        ("ftp://hooks.example/", "url_not_https"),
+        ("file:///etc/passwd", "url_invalid"),
+        ("https://hooks.example:25/", "url_port"),
+        ("https://hooks.example:22/", "url_port"),
+    ],
+)
+def test_a_url_that_leads_astray_is_refused(url: str, code: str) -> None:
+    with pytest.raises(ForbiddenDestinationError) as refused:
+        Destinations().of(url)
+    assert refused.value.code == code
+
+
+def test_in_development_a_receiver_may_stand_on_the_same_machine() -> None:
+    assert Destinations(allow_private=True).of("http://127.0.0.1:81/x") == Destination("http", "127.0.0.1", 81, "/x")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"],
+)
+async def test_every_spelling_of_this_machine_is_refused(host: str) -> None:
+    with pytest.raises(ForbiddenDestinationError) as refused:
+        await Destinations().vet(f"https://{host}/")
+    assert refused.value.code == "address_not_public"
+
+
+async def test_one_private_address_among_public_ones_is_one_too_many() -> None:
+    async def both(_host: str, _port: int) -> Sequence[str]:
+        return ["93.184.216.34", "10.0.0.1"]
+
+    with pytest.raises(ForbiddenDestinationError) as refused:
+        await Destinations(resolve=both).vet("https://hooks.example/")
+    assert refused.value.code == "address_not_public"
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "a" * 64 + ".invalid"])
+async def test_a_host_that_nobody_knows_has_no_address(host: str) -> None:
+    assert list(await resolved(host, 443)) == []
+    with pytest.raises(ForbiddenDestinationError) as refused:
+        await Destinations().vet(f"https://{host}/")
+    assert refused.value.code == "host_unknown"

@@ -1,0 +1,64 @@
+"""Telling people: a workflow of its own, so that a receiver who is not there holds nothing up."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.notification import DeliveryActivities, NotificationActivities
+    from stafett.domain.export_job import ExportJob
+    from stafett.domain.job import JobKind
+    from stafett.domain.notification import Delivery, Telling
+    from stafett.temporal import ATTEMPT, search_attributes_of, telling_queue
+    from workflows.policies import UNTIL_TAKEN, patiently
+
+_TELLS = "tell-of-end"  # exports that began before there was anybody to tell
+
+
+@workflow.defn(name=JobKind.TELL_OF_END.value)
+class TellOfEnd:
+    """Every receiver on its own, each until it has taken its message or is given up."""
+
+    @workflow.run
+    async def run(self, telling: Telling) -> None:
+        deliveries = await patiently(NotificationActivities.find_deliveries, telling, "who is to be told")
+        await asyncio.gather(*(self._deliver(delivery) for delivery in deliveries))
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            await workflow.execute_activity_method(
+                DeliveryActivities.deliver,
+                delivery,
+                task_queue=telling_queue(workflow.info().task_queue),
+                start_to_close_timeout=timedelta(minutes=10),
+                schedule_to_close_timeout=timedelta(days=14),
+                heartbeat_timeout=timedelta(seconds=5),
+                retry_policy=UNTIL_TAKEN,
+                summary=delivery.channel,
+            )
+        except ActivityError:
+            await patiently(NotificationActivities.give_up_delivery, delivery, "nobody took it")
+
+
+async def tell_of_end(job: ExportJob) -> None:
+    """Start telling people how a job ended, and do not wait for it."""
+    if not workflow.patched(_TELLS):
+        return
+    telling = Telling(org_id=job.org_id, subject_id=job.export_id, attempt=job.attempt)
+    try:
+        _running = await workflow.start_child_workflow(
+            TellOfEnd.run,
+            telling,
+            id=telling.workflow_id,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+            static_summary=telling.summary,
+            search_attributes=search_attributes_of(telling),
+            memo={ATTEMPT: telling.attempt},
+            priority=Priority(fairness_key=telling.org_id),
+        )
+    except WorkflowAlreadyStartedError:
+        return  # the sweeper was here first
