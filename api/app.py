@@ -19,7 +19,9 @@ from api.routes import bufdir_exports, column_mappings, health
 from api.starting import JobStarter
 from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database, Patience
+from stafett.export_downloads import ExportDownloads
 from stafett.export_jobs import ExportJobs
+from stafett.export_trail import ExportTrail
 from stafett.file_storage import FileStorage
 from stafett.release import VERSION
 from stafett.settings import Settings, require
@@ -44,11 +46,12 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         starter = JobStarter(temporal, settings.temporal.task_queue)
         app.state.services = Services(
             database=database,
-            storage=storage,
             temporal=temporal,
             task_queue=settings.temporal.task_queue,
             verifier=verifier,
             jobs=ExportJobs(database),
+            downloads=ExportDownloads(database, storage),
+            trail=ExportTrail(database),
             mappings=ColumnMappings(database),
             starter=starter,
             probes=Probes.of(database, temporal, storage),

@@ -20,8 +20,9 @@ from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database
 from stafett.domain.errors import UnauthenticatedError
 from stafett.domain.membership import Caller
+from stafett.export_downloads import ExportDownloads
 from stafett.export_jobs import ExportJobs
-from stafett.file_storage import FileStorage
+from stafett.export_trail import ExportTrail
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
@@ -32,11 +33,12 @@ class Services:
     """Everything a request may need, put together in the application's lifespan."""
 
     database: Database
-    storage: FileStorage
     temporal: Client
     task_queue: str
     verifier: TokenVerifier
     jobs: ExportJobs
+    downloads: ExportDownloads
+    trail: ExportTrail
     mappings: ColumnMappings
     starter: JobStarter
     probes: Probes

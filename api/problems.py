@@ -17,6 +17,8 @@ from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
     KeyReusedError,
+    NoFileError,
+    NotFinishedError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
@@ -39,6 +41,8 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
+    NotFinishedError: (HTTPStatus.CONFLICT, "not_finished"),
+    NoFileError: (HTTPStatus.CONFLICT, "no_file"),
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),

@@ -14,17 +14,23 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.temporal import SEARCH_ATTRIBUTES, SWEEP_JOBS
+from stafett.temporal import CHECKPOINT_AUDIT_CHAINS, SEARCH_ATTRIBUTES, SWEEP_JOBS
 
 _log = structlog.get_logger("stafett.engine")
 SWEEPER = "sweep-jobs"
 """The schedule's id: one sweeper a namespace, whatever queues there are."""
 
+CHECKPOINTS = "checkpoint-audit-chains"
+"""The schedule's id: one for all workers that have the key."""
+
 _SWEEP_EVERY = timedelta(minutes=1)
 _SWEPT_WITHIN = timedelta(minutes=15)
+_SIGNED_WITHIN = timedelta(hours=2)
 _NOT_OURS_TO_SAY = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
 
 
@@ -51,15 +57,41 @@ async def ensure_search_attributes(client: Client) -> None:
 async def ensure_sweeper(client: Client, task_queue: str) -> None:
     """Have the sweeper run every minute, one at a time."""
     action = ScheduleActionStartWorkflow(SWEEP_JOBS, id=SWEEPER, task_queue=task_queue, execution_timeout=_SWEPT_WITHIN)
+    await _ensure_schedule(client, SWEEPER, action, _SWEEP_EVERY)
+
+
+async def ensure_checkpoints(client: Client, task_queue: str, every: timedelta) -> None:
+    """Have the audit chains signed so often; a schedule with another interval is given this one."""
+    action = ScheduleActionStartWorkflow(
+        CHECKPOINT_AUDIT_CHAINS, id=CHECKPOINTS, task_queue=task_queue, execution_timeout=_SIGNED_WITHIN
+    )
+    if await _ensure_schedule(client, CHECKPOINTS, action, every):
+        return
+
+    async def so_often(known: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        schedule, wanted = known.description.schedule, [ScheduleIntervalSpec(every=every)]
+        if schedule.spec.intervals == wanted:
+            return None
+        schedule.spec.intervals = wanted
+        return ScheduleUpdate(schedule)
+
+    await client.get_schedule_handle(CHECKPOINTS).update(so_often)
+
+
+async def _ensure_schedule(
+    client: Client, schedule_id: str, action: ScheduleActionStartWorkflow, every: timedelta
+) -> bool:
+    """One run at a time; false if the schedule is there already, and then it is left alone."""
     schedule = Schedule(
         action=action,
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=_SWEEP_EVERY)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=_SWEEP_EVERY),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
     )
     try:
-        await client.create_schedule(SWEEPER, schedule)
+        await client.create_schedule(schedule_id, schedule)
     except ScheduleAlreadyRunningError:
-        return
+        return False
+    return True
 
 
 async def sweep_now(client: Client) -> None:

@@ -18,7 +18,7 @@ from stafett.domain.errors import ServiceAwayError
 from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 
-SWEEP_JOBS, PREVIEW_EXPORT = "SweepJobs", "PreviewExport"
+SWEEP_JOBS, PREVIEW_EXPORT, CHECKPOINT_AUDIT_CHAINS = "SweepJobs", "PreviewExport", "CheckpointAuditChains"
 ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")
