@@ -96,13 +96,17 @@ def _verdict(found: "list[ChainFound]") -> int:
 def _line(chain: "ChainFound") -> str:
     how = f"BROKEN. {chain.broken.sentence}" if chain.broken else "whole in itself." if chain.unchecked else "whole."
     events = f"{chain.events} events, the last is {chain.last_seq}" if chain.events else "no events"
+    return f"{chain.org_id}: {how} {events}; {_held(chain)}"
+
+
+def _held(chain: "ChainFound") -> str:
     if chain.unchecked:
-        held = f"not held against checkpoints: {chain.unchecked}"
-    elif chain.newest_checkpoint_at:
-        held = f"{chain.checkpoints} checkpoints, the newest of {chain.newest_checkpoint_at:%Y-%m-%dT%H:%M:%SZ}"
-    else:
-        held = f"{chain.checkpoints or 'no'} checkpoints" + ("" if chain.checkpoints else " yet")
-    return f"{chain.org_id}: {how} {events}; {held}"
+        return f"not held against checkpoints: {chain.unchecked}"
+    if not chain.checkpoints:
+        return "no checkpoints yet"
+    count = f"{chain.checkpoints} checkpoint{'' if chain.checkpoints == 1 else 's'}"
+    newest = chain.newest_checkpoint_at
+    return f"{count}, the newest of {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else f"{count}, none of them ours"
 
 
 def _maintenance(settings: Settings) -> "Database":
