@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from activities.activity_query import ActivityQueryActivities
 from activities.attachment_bundling import AttachmentBundlingActivities
+from activities.audit_checkpointing import AuditCheckpointingActivities
 from activities.column_mapping import ColumnMappingActivities
 from activities.export_audit import ExportAuditActivities
 from activities.export_preview import ExportPreviewActivities
@@ -30,11 +31,13 @@ from activities.untold import UntoldSweep
 from stafett import export_audit
 from stafett.activity_query import ActivityQuery
 from stafett.attachment_bundler import AttachmentBundler
+from stafett.audit_trail.checkpointing import checkpointing
+from stafett.audit_trail.keys import signing_key
 from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
-from stafett.engine_setup import ensure_schedules, ensure_search_attributes
+from stafett.engine_setup import ensure_checkpoints, ensure_schedules, ensure_search_attributes
 from stafett.export_preview import ExportPreviewing, forget_old_previews
 from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
@@ -51,12 +54,13 @@ from stafett.unfinished_exports import unfinished_exports
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
 from workflows.bufdir_export import BufdirExport
+from workflows.checkpointing import CheckpointAuditChains
 from workflows.export_preview import PreviewExport
 from workflows.retention import ApplyRetention
 from workflows.sweeping import SweepJobs
 from workflows.tell_of_end import TellOfEnd
 
-WORKFLOWS = (ApplyRetention, BufdirExport, PreviewExport, SweepJobs, TellOfEnd)
+WORKFLOWS = (ApplyRetention, BufdirExport, CheckpointAuditChains, PreviewExport, SweepJobs, TellOfEnd)
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
@@ -150,7 +154,17 @@ def _activities(
         notifying.give_up_delivery,
         sweeping.sweep_jobs,
         RetentionActivities(retention).apply_retention,
+        AuditCheckpointingActivities(checkpointing(settings, maintenance)).checkpoint_chains,
     ]
+
+
+async def see_to_checkpoints(client: Client, settings: Settings) -> None:
+    """Have the audit chains signed at intervals, or say that nobody does."""
+    if signing_key(settings.audit) is None:
+        _log.warning("audit_chains_not_signed", missing="STAFETT_AUDIT__SIGNING_KEY")
+        return
+    every = timedelta(minutes=settings.audit.checkpoint_minutes)
+    await ensure_checkpoints(client, settings.temporal.task_queue, every)
 
 
 async def serve(settings: Settings, queue: str | None = None) -> None:
@@ -170,6 +184,7 @@ async def serve(settings: Settings, queue: str | None = None) -> None:
         ) from error
     async with working(client, settings, queue):
         await ensure_schedules(client, settings.temporal.task_queue)
+        await see_to_checkpoints(client, settings)
         _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue)
         await stopping.wait()
     _log.info("worker_stopped")

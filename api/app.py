@@ -21,7 +21,9 @@ from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database, Patience
 from stafett.export_control import ExportControl
+from stafett.export_downloads import ExportDownloads
 from stafett.export_jobs import ExportJobs
+from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.notifications.inbox import Inbox
@@ -51,7 +53,6 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         starter = JobStarter(temporal, settings.temporal.task_queue)
         app.state.services = Services(
             database=database,
-            storage=storage,
             temporal=temporal,
             task_queue=settings.temporal.task_queue,
             verifier=verifier,
@@ -59,6 +60,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             control=ExportControl(database),
             reports=ReportHistory(database),
             removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
+            downloads=ExportDownloads(database, storage),
+            trail=ExportTrail(database),
             mappings=ColumnMappings(database),
             inbox=Inbox(database),
             webhooks=Webhooks(database),

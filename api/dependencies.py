@@ -21,9 +21,10 @@ from stafett.database.session import Database
 from stafett.domain.errors import UnauthenticatedError
 from stafett.domain.membership import Caller
 from stafett.export_control import ExportControl
+from stafett.export_downloads import ExportDownloads
 from stafett.export_jobs import ExportJobs
+from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
-from stafett.file_storage import FileStorage
 from stafett.notifications.inbox import Inbox
 from stafett.report_history import ReportHistory
 from stafett.webhooks.destinations import Destinations
@@ -38,7 +39,6 @@ class Services:
     """Everything a request may need, put together in the application's lifespan."""
 
     database: Database
-    storage: FileStorage
     temporal: Client
     task_queue: str
     verifier: TokenVerifier
@@ -46,6 +46,8 @@ class Services:
     control: ExportControl
     reports: ReportHistory
     removal: FileRemoval
+    downloads: ExportDownloads
+    trail: ExportTrail
     mappings: ColumnMappings
     inbox: Inbox
     webhooks: Webhooks

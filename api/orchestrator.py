@@ -26,6 +26,7 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
+from stafett.export_downloads import ExportDownloads
 from stafett.export_jobs import ExportInFull, ExportJobs, job_of
 from stafett.file_storage import FileStorage
 from stafett.temporal import start_job
@@ -49,7 +50,7 @@ class TemporalExportOrchestrator:
         self._look_again_after_seconds = look_again_after_seconds
         self._database = database
         self._jobs = ExportJobs(database)
-        self._storage = storage
+        self._downloads = ExportDownloads(database, storage)
         self._client = client
         self._task_queue = task_queue
 
@@ -59,7 +60,8 @@ class TemporalExportOrchestrator:
         caller = await run_in_threadpool(identify, self._database, identity)
         accepted = await run_in_threadpool(self._jobs.accept, caller, request)
         is_over = await self._followed(job_of(accepted.export))
-        return self._result(await self._found(caller, accepted.export.id, is_over=is_over))
+        found = await self._found(caller, accepted.export.id, is_over=is_over)
+        return await run_in_threadpool(self._result, caller, found)
 
     async def _followed(self, job: ExportJob) -> bool:
         """Whether the run is known to be over; what went wrong in it is written down with the rest of the story."""
@@ -81,11 +83,11 @@ class TemporalExportOrchestrator:
                     return found
             await asyncio.sleep(self._look_again_after_seconds)
 
-    def _result(self, found: ExportInFull) -> ExportSuccess | ExportFailure:
+    def _result(self, caller: Caller, found: ExportInFull) -> ExportSuccess | ExportFailure:
         export = found.export
         match export.status:
             case ExportStatus.COMPLETED | ExportStatus.COMPLETED_EMPTY:
-                return self._success(found)
+                return self._success(caller, found)
             case ExportStatus.FAILED:
                 error = JobError.model_validate(export.error)
                 return _failure(export, error.code, error.message)
@@ -104,20 +106,22 @@ class TemporalExportOrchestrator:
             case _:
                 assert_never(export.status)
 
-    def _success(self, found: ExportInFull) -> ExportSuccess:
+    def _success(self, caller: Caller, found: ExportInFull) -> ExportSuccess:
         export = found.export
         file = ReportFile.model_validate(export.file) if export.file else None
+        if link := self._downloads.link(caller, export, datetime.now(UTC)):
+            self._downloads.issue(caller, export, link)
         return ExportSuccess(
             audit_id=export.audit_id,
             row_count=file.rows if file else 0,
-            download_artifact=self._artifact(file) if file else None,
-            download_url=self._storage.link(file.key, file.name, datetime.now(UTC))[0] if file else None,
+            download_artifact=self._artifact(caller, export, file) if file else None,
+            download_url=link.url if link else None,
             partial_failures=tuple(found.partial_failures),
             completed_at=_ended_at(export),
         )
 
-    def _artifact(self, file: ReportFile) -> DownloadArtifact:
-        fetch = partial(self._storage.open, file.key)
+    def _artifact(self, caller: Caller, export: Export, file: ReportFile) -> DownloadArtifact:
+        fetch = partial(self._downloads.open, caller, export)
         return DownloadArtifact.fetched_by(fetch, file_name=file.name, mime_type=file.mime_type, size=file.size_bytes)
 
 

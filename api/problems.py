@@ -16,8 +16,11 @@ from starlette.routing import Match
 from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
+    FileRemovedError,
     ForbiddenDestinationError,
     KeyReusedError,
+    NoFileError,
+    NotFinishedError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
@@ -42,6 +45,9 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
+    NotFinishedError: (HTTPStatus.CONFLICT, "not_finished"),
+    NoFileError: (HTTPStatus.CONFLICT, "no_file"),
+    FileRemovedError: (HTTPStatus.GONE, "file_removed"),
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     WrongStateError: (HTTPStatus.CONFLICT, "wrong_state"),

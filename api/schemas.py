@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.paging import LONGEST_TOKEN
-from stafett.database.tables import Export
+from stafett.database.tables import AuditEvent, Export
 from stafett.domain.days import Day
 from stafett.domain.export import (
     CsvProfile,
@@ -150,6 +150,37 @@ class ExportPage(Resource):
     """One page of a list, newest first."""
 
     items: tuple[ExportListed, ...]
+    next_page_token: str | None = None
+
+
+class TrailQuery(Frozen):
+    """Which of an export's events are wanted."""
+
+    page_size: int = Field(50, ge=1, le=200)
+    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+
+
+class AuditEventResource(Resource):
+    """One event of the organisation's chain."""
+
+    seq: int
+    at: Moment
+    actor: str
+    event: str
+    status: str | None
+    detail: dict[str, Any]
+    hash: str
+    previous_hash: str
+
+    @classmethod
+    def of(cls, event: AuditEvent) -> Self:
+        return cls.model_validate(event.model_dump())
+
+
+class TrailPage(Resource):
+    """One page of an export's events, oldest first."""
+
+    items: tuple[AuditEventResource, ...]
     next_page_token: str | None = None
 
 

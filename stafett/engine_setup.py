@@ -1,6 +1,5 @@
 """What a Temporal namespace needs before our jobs run in it: made if it is missing, left alone if it is there."""
 
-from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -15,10 +14,12 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.temporal import APPLY_RETENTION, SEARCH_ATTRIBUTES, SWEEP_JOBS
+from stafett.temporal import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SEARCH_ATTRIBUTES, SWEEP_JOBS
 
 _log = structlog.get_logger("stafett.engine")
 SWEEPER = "sweep-jobs"
@@ -28,6 +29,10 @@ _SCHEDULES = {
     SWEEPER: (SWEEP_JOBS, timedelta(minutes=1), timedelta(minutes=15)),
     "apply-retention": (APPLY_RETENTION, timedelta(hours=1), timedelta(hours=12)),
 }
+CHECKPOINTS = "checkpoint-audit-chains"
+"""The schedule's id: one for all workers that have the key."""
+
+_SIGNED_WITHIN = timedelta(hours=2)
 _NOT_OURS_TO_SAY = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
 
 
@@ -52,16 +57,44 @@ async def ensure_search_attributes(client: Client) -> None:
 
 
 async def ensure_schedules(client: Client, task_queue: str) -> None:
-    """Have what comes again and again come, one at a time; who changed a schedule is not overruled."""
+    """Have what comes again and again come; who changed a schedule is not overruled."""
     for schedule_id, (name, every, within) in _SCHEDULES.items():
         action = ScheduleActionStartWorkflow(name, id=schedule_id, task_queue=task_queue, execution_timeout=within)
-        schedule = Schedule(
-            action=action,
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
-        )
-        with suppress(ScheduleAlreadyRunningError):
-            await client.create_schedule(schedule_id, schedule)
+        await _ensure_schedule(client, schedule_id, action, every)
+
+
+async def ensure_checkpoints(client: Client, task_queue: str, every: timedelta) -> None:
+    """Have the audit chains signed so often; a schedule with another interval is given this one."""
+    action = ScheduleActionStartWorkflow(
+        CHECKPOINT_AUDIT_CHAINS, id=CHECKPOINTS, task_queue=task_queue, execution_timeout=_SIGNED_WITHIN
+    )
+    if await _ensure_schedule(client, CHECKPOINTS, action, every):
+        return
+
+    async def so_often(known: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        schedule, wanted = known.description.schedule, [ScheduleIntervalSpec(every=every)]
+        if schedule.spec.intervals == wanted:
+            return None
+        schedule.spec.intervals = wanted
+        return ScheduleUpdate(schedule)
+
+    await client.get_schedule_handle(CHECKPOINTS).update(so_often)
+
+
+async def _ensure_schedule(
+    client: Client, schedule_id: str, action: ScheduleActionStartWorkflow, every: timedelta
+) -> bool:
+    """One run at a time; false if the schedule is there already, and then it is left alone."""
+    schedule = Schedule(
+        action=action,
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
+    )
+    try:
+        await client.create_schedule(schedule_id, schedule)
+    except ScheduleAlreadyRunningError:
+        return False
+    return True
 
 
 async def sweep_now(client: Client) -> None:

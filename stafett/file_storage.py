@@ -1,27 +1,23 @@
 """Objects in S3: written as they are made, read as they are needed, handed out by signed links."""
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import urllib3
-from minio import Minio
 from minio.deleteobjects import DeleteObject
-from minio.error import InvalidResponseError, S3Error, ServerError
-from pydantic import AnyHttpUrl
 
 from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
 from stafett.domain.export_outputs import Part
 from stafett.domain.frozen import Frozen
+from stafett.s3 import client_of, translated
 from stafett.settings import S3Settings
 
 LINK_LIFE = timedelta(hours=48)
 _PART_SIZE = 8 * 1024 * 1024
 _BLOCK = 1024 * 1024
-_MISSING = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
 
 class StoredObject(Frozen):
@@ -37,14 +33,14 @@ class FileStorage:
 
     def __init__(self, settings: S3Settings) -> None:
         self._bucket = settings.bucket
-        self._client = _client(settings, settings.endpoint)
+        self._client = client_of(settings, settings.endpoint)
         # A link is signed for the host that browsers reach; signing asks no server anything.
-        self._signer = _client(settings, settings.public_endpoint or settings.endpoint)
+        self._signer = client_of(settings, settings.public_endpoint or settings.endpoint)
 
     def write(self, key: str, chunks: Iterable[bytes], mime_type: str = "application/octet-stream") -> StoredObject:
         """Upload as the chunks come, in memory that does not grow; an upload that breaks off leaves nothing."""
         stream = _HashedStream(chunks)
-        with _translated():
+        with translated():
             self._client.put_object(
                 self._bucket,
                 key,
@@ -58,7 +54,7 @@ class FileStorage:
 
     def chunks(self, key: str) -> Generator[bytes, None, None]:
         """The object, a block at a time."""
-        with _translated(), closing(self.open(key)) as stream:
+        with translated(), closing(self.open(key)) as stream:
             while block := stream.read(_BLOCK):
                 yield block
 
@@ -77,18 +73,18 @@ class FileStorage:
 
     def open(self, key: str) -> BinaryIO:
         """The object as a stream; close it."""
-        with _translated():
+        with translated():
             return cast("BinaryIO", self._client.get_object(self._bucket, key))
 
     def remove_below(self, prefix: str) -> None:
         """Delete every object whose key begins so, and break off every upload of one."""
-        with _translated():
+        with translated():
             for upload_id, key in self._open_uploads(prefix):
                 self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public way
             self.remove(self.keys_below(prefix))
 
     def remove(self, keys: Iterable[str]) -> None:
-        with _translated():
+        with translated():
             for error in self._client.remove_objects(self._bucket, [DeleteObject(key) for key in keys]):
                 raise ServiceAwayError(f"S3 ({error.code})")
 
@@ -98,7 +94,7 @@ class FileStorage:
         return [(upload.upload_id or "", upload.object_name) for upload in found.uploads]
 
     def keys_below(self, prefix: str) -> list[str]:
-        with _translated():
+        with translated():
             return [o.object_name or "" for o in self._client.list_objects(self._bucket, prefix, recursive=True)]
 
     def link(self, key: str, file_name: str, now: datetime) -> tuple[str, datetime]:
@@ -114,12 +110,12 @@ class FileStorage:
         return url, day + LINK_LIFE
 
     def ensure_bucket(self) -> None:
-        with _translated():
+        with translated():
             if not self._client.bucket_exists(self._bucket):
                 self._client.make_bucket(self._bucket)
 
     def ping(self) -> None:
-        with _translated():
+        with translated():
             if not self._client.bucket_exists(self._bucket):
                 raise ServiceAwayError(f"The bucket {self._bucket}")
 
@@ -148,29 +144,3 @@ class _HashedStream:
         taken = bytes(self._waiting if size < 0 else self._waiting[:size])
         del self._waiting[: len(taken)]
         return taken
-
-
-def _client(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
-    url = urlsplit(str(endpoint))
-    return Minio(
-        url.netloc,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key.get_secret_value(),
-        secure=url.scheme == "https",
-        region=settings.region,
-        http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=5, read=60), maxsize=16, retries=urllib3.Retry(2, backoff_factor=0.2)
-        ),
-    )
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except S3Error as error:
-        if error.code in _MISSING:
-            raise NotFoundError("The object is not in storage any more.") from error
-        raise ServiceAwayError(f"S3 ({error.code})") from error
-    except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:
-        raise ServiceAwayError("S3") from error

@@ -67,6 +67,18 @@ class S3Settings(_Section):
     region: str = "us-east-1"
 
 
+class AuditSettings(_Section):
+    """Checkpoints of the audit trail lie at the same S3 server, in a bucket of their own that has object lock."""
+
+    bucket: str = "stafett-audit"
+    signing_key: SecretStr | None = Field(None, description="Ed25519, in PEM or its base64; for workers alone")
+    signing_key_file: FilePath | None = Field(None, description="the same in a file, instead")
+    verification_keys: str | None = Field(None, description="public keys, old ones too; the signing key's is known")
+    verification_keys_file: FilePath | None = Field(None, description="the same in a file, instead")
+    checkpoint_minutes: int = Field(60, ge=1, le=1440, description="how often a chain that has grown is signed")
+    retention_days: int = Field(3653, ge=1, le=36525, description="how long nobody at all can remove a checkpoint")
+
+
 class AuthSettings(_Section):
     issuer: str = "https://issuer.stafett.example"
     audience: str = "stafett"
@@ -129,6 +141,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     temporal: TemporalSettings = TemporalSettings()
     s3: S3Settings = S3Settings()
+    audit: AuditSettings = AuditSettings()
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()

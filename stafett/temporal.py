@@ -21,6 +21,7 @@ from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
+CHECKPOINT_AUDIT_CHAINS = "CheckpointAuditChains"
 CANCEL = "cancel"
 ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")

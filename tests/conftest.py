@@ -15,6 +15,7 @@ import worker
 from api.app import create_app
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
+from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
@@ -51,13 +52,21 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> DevIssuer:
     return issuer
 
 
+@pytest.fixture(scope="session")
+def audit_key(tmp_path_factory: pytest.TempPathFactory) -> DevAuditKey:
+    key = DevAuditKey(tmp_path_factory.mktemp("audit-key"))
+    key.ensure()
+    return key
+
+
 @pytest.fixture
-def settings(stack: RunningServers, issuer: DevIssuer) -> Settings:
+def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -> Settings:
     """This test's own task queue on the session's servers."""
     settings = settings_of(stack.addresses)
     queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
     keys = AuthSettings(jwks_file=issuer.jwks)
-    return settings.model_copy(update={"temporal": queue, "auth": keys})
+    audit = settings.audit.model_copy(update={"signing_key_file": audit_key.file})
+    return settings.model_copy(update={"temporal": queue, "auth": keys, "audit": audit})
 
 
 @pytest.fixture

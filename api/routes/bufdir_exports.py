@@ -1,25 +1,34 @@
 """``/bufdir-exports``: each handler parses, asks one thing, answers."""
 
 from contextlib import suppress
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
 
 from api.conditional import entity_tag, is_unchanged
 from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
-from api.paging import position_of, token_after
+from api.paging import position_of, seq_of, token_after, token_after_seq
 from api.previewing import await_preview
-from api.schemas import ExportListed, ExportPage, ExportQuery, ExportResource, ExportStart
+from api.schemas import (
+    AuditEventResource,
+    ExportListed,
+    ExportPage,
+    ExportQuery,
+    ExportResource,
+    ExportStart,
+    TrailPage,
+    TrailQuery,
+)
 from stafett.database.tables import Export
 from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export_preview import Preview, PreviewAsked
-from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_jobs import ExportsWanted, job_of, require_starter
+from stafett.export_downloads import Link
+from stafett.export_jobs import ExportInFull, ExportsWanted, job_of, require_starter
 from stafett.export_preview import fetched
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=AuthenticatedRoute)
@@ -64,11 +73,37 @@ def get(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> ExportResource | None:
     """One export, whatever became of it."""
-    resource = _answer(given, caller, export_id, response)
+    found = given.jobs.find(caller, export_id)
+    link = given.downloads.link(caller, found.export, given.clock())
+    _head(response, found.export, link)
     if is_unchanged(response.headers["ETag"], if_none_match):
         response.status_code = HTTPStatus.NOT_MODIFIED
         return None
-    return resource
+    return _handed_out(given, caller, found, link)
+
+
+@router.get(
+    "/{export_id}/file",
+    operation_id="download_export",
+    status_code=HTTPStatus.SEE_OTHER,
+    response_class=RedirectResponse,
+)
+def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectResponse:
+    """Go to the file of a finished export; each time is an event of its audit trail."""
+    url = given.downloads.fetch(caller, export_id, given.clock())
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{export_id}/audit", operation_id="get_export_audit")
+def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[TrailQuery, Query()]) -> TrailPage:
+    """What happened to an export, oldest first: each event with its place in the organisation's chain."""
+    after = seq_of(wanted.page_token) if wanted.page_token else 0
+    found = given.trail.events(caller, export_id, after=after, page_size=wanted.page_size)
+    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
+    return TrailPage(
+        items=tuple(AuditEventResource.of(event) for event in shown),
+        next_page_token=token_after_seq(shown[-1].seq) if more else None,
+    )
 
 
 @router.put("/{export_id}/cancel", status_code=HTTPStatus.ACCEPTED, operation_id="cancel_export")
@@ -113,23 +148,21 @@ def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, 
 
 def _answer(given: Services, caller: Caller, export_id: UUID, response: Response) -> ExportResource:
     found = given.jobs.find(caller, export_id)
-    export = found.export
-    link = _link(given, caller, export)
-    response.headers["ETag"] = entity_tag(export.edits, export.changes, link[1] if link else None)
+    link = given.downloads.link(caller, found.export, given.clock())
+    _head(response, found.export, link)
+    return _handed_out(given, caller, found, link)
+
+
+def _head(response: Response, export: Export, link: Link | None) -> None:
+    response.headers["ETag"] = entity_tag(export.edits, export.changes, link.expires_at if link else None)
     if not export.status.is_final:
         response.headers["Retry-After"] = _POLL_SECONDS
     if link:
         response.headers["Cache-Control"] = "no-store"
+
+
+def _handed_out(given: Services, caller: Caller, found: ExportInFull, link: Link | None) -> ExportResource:
+    """A link that nobody could write down is not handed out."""
+    if link:
+        given.downloads.issue(caller, found.export, link)
     return ExportResource.whole(found, link)
-
-
-def _link(given: Services, caller: Caller, export: Export) -> tuple[str, datetime] | None:
-    """Only for a report whose audit stands, and only to somebody who may download it now."""
-    if (
-        export.status is not ExportStatus.COMPLETED
-        or export.file is None
-        or export.files_removed_at is not None
-        or not caller.may_download_from(export.org_id)
-    ):
-        return None
-    return given.storage.link(export.file["key"], export.file["name"], given.clock())

@@ -1,4 +1,4 @@
-"""The one program, ``stafett``: 0 done, 1 could not, 2 asked wrongly, 3 the job ended without a file."""
+"""The one program, ``stafett``: 0 done, 1 could not, 2 asked wrongly, 3 ended without a file, 4 not checked."""
 
 import os
 import sys

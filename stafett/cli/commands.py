@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli import data, demo, doctor, export, mapping, mapping_in_use, processes, verify
+from stafett.cli import audit, data, demo, doctor, export, mapping, mapping_in_use, processes, verify
 from stafett.release import VERSION
 
 app = typer.Typer(
     name="stafett",
     help="Carries an organisation's peer-support work to Bufdir without dropping the baton.",
-    epilog="Exit codes: 0 done, 1 could not, 2 asked wrongly, 3 the job ended without a file.",
+    epilog="Exit codes: 0 done, 1 could not, 2 asked wrongly, 3 the job ended without a file, 4 could not be checked.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -25,6 +25,7 @@ app.command()(doctor.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)
 app.add_typer(export.app, name="export")
+app.add_typer(audit.app, name="audit")
 for command in (mapping_in_use.preview, mapping_in_use.show, mapping_in_use.add):
     mapping.app.command()(command)
 app.add_typer(mapping.app, name="mapping")

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
+from stafett.cli.installation import settings_for
 from stafett.cli.options import DataDir, Org
 from stafett.cli.screen import bar
 from stafett.domain.errors import SettingsError
 from stafett.domain.membership import Role
-from stafett.settings import DatabaseSettings, S3Settings, Settings, require
+from stafett.settings import require
 
 
 def seed(
@@ -27,7 +28,7 @@ def seed(
     from stafett.seed.seeding import Seeding
     from stafett.seed.seeding import seed as sow
 
-    settings = _settings(data_dir)
+    settings = settings_for(data_dir)
     wanted = Seeding(org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed)
     owner_url = require(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
     with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
@@ -64,16 +65,3 @@ def development_token(data_dir: Path | None, user: str, org: str | None, role: s
     if data_dir is None:
         raise SettingsError("A development token is made from a development stack's folder: say which with --data-dir.")
     return DevIssuer(data_dir).token(dev_user_id(user), org, role)
-
-
-def _settings(data_dir: Path | None) -> Settings:
-    if data_dir is None:
-        return Settings.load()
-    from stafett.devstack.stack_file import read_stack
-
-    stack = read_stack(data_dir)
-    s3 = {"endpoint": stack.s3_endpoint, "access_key": stack.s3_access_key, "secret_key": stack.s3_secret_key}
-    return Settings.model_construct(  # from nothing else: what the environment says is of another installation
-        database=DatabaseSettings.model_validate({"owner_url": stack.database_url}),
-        s3=S3Settings.model_validate({**s3, "bucket": stack.s3_bucket}),
-    )

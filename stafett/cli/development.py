@@ -8,6 +8,9 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from stafett.audit_trail.keys import verification_keys
+from stafett.audit_trail.vault import CheckpointVault
+from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
@@ -17,18 +20,24 @@ from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
 
 _STAFETT = (sys.executable, "-m", "stafett")
-_NOT_THE_APIS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "WORKER", "MAINTENANCE"))
+_NOT_THE_APIS = frozenset(
+    (
+        *(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "WORKER", "MAINTENANCE")),
+        "STAFETT_AUDIT__SIGNING_KEY_FILE",
+    )
+)
 _NOT_THE_WORKERS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API"))
 
 
 async def run_development_stack(data_dir: Path, api_port: int | None) -> None:
     """Everything on one machine, until Ctrl-C."""
-    issuer = DevIssuer(data_dir)
+    issuer, audit_key = DevIssuer(data_dir), DevAuditKey(data_dir)
 
     async def prepare(addresses: StackAddresses) -> dict[str, str]:
         await asyncio.to_thread(prepare_stores, addresses)
         issuer.ensure()
-        return issuer.environment()
+        audit_key.ensure()
+        return issuer.environment() | audit_key.environment()
 
     programs = (
         Program("api", (*_STAFETT, "api"), _api_answers, withheld=_NOT_THE_APIS),
@@ -38,7 +47,7 @@ async def run_development_stack(data_dir: Path, api_port: int | None) -> None:
 
 
 def prepare_stores(addresses: StackAddresses) -> None:
-    """The schema, the three organisations with their users, the bucket."""
+    """The schema, the three organisations with their users, the buckets."""
     from stafett.database.migrate import migrate  # while the servers start, nobody waits for Alembic's import
 
     settings = settings_of(addresses)
@@ -46,6 +55,7 @@ def prepare_stores(addresses: StackAddresses) -> None:
     with psycopg.connect(addresses.postgres_url) as connection:
         seed_organisations(connection)
     FileStorage(settings.s3).ensure_bucket()
+    CheckpointVault(settings.s3, settings.audit, verification_keys(settings.audit)).ensure()
 
 
 def settings_of(addresses: StackAddresses) -> Settings:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import psycopg
 from psycopg import Connection as PsycopgConnection
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import URL, Connection, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, create_engine
 
@@ -96,3 +97,7 @@ def _translated() -> Iterator[None]:
         yield
     except _AWAY as error:
         raise ServiceAwayError("PostgreSQL") from error
+    except InternalError as error:
+        if isinstance(error.orig, ReadOnlySqlTransaction):  # a standby, or a disk that is full
+            raise ServiceAwayError("A PostgreSQL that can be written to") from error
+        raise

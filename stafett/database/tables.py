@@ -326,7 +326,15 @@ class AuditEvent(SQLModel, table=True):
     """One link of an organisation's chain of events; written by ``append_audit_event`` alone, never changed."""
 
     __tablename__ = "audit_events"
-    __table_args__ = (Index("audit_events_of_subject", "org_id", "subject_id", "seq"),)
+    __table_args__ = (
+        Index("audit_events_of_subject", "org_id", "subject_id", "seq"),
+        Index(
+            "audit_events_one_link_a_day",
+            *("org_id", "subject_id", "actor", text("(detail ->> 'day')"), text("(detail ->> 'sha256')")),
+            unique=True,
+            postgresql_where=text("event = 'link_issued'"),
+        ),
+    )
 
     org_id: str = Field(primary_key=True, foreign_key="organisations.id")
     seq: int = Field(primary_key=True, sa_type=BigInteger)

@@ -25,6 +25,18 @@ class NotFoundError(StafettError):
     """There is no such thing, or none that the caller may know of."""
 
 
+class NotFinishedError(StafettError):
+    """What is asked for is still being made."""
+
+
+class FileRemovedError(StafettError):
+    """There was one, and it has left storage."""
+
+
+class NoFileError(StafettError):
+    """The job has ended, and left no file."""
+
+
 class KeyReusedError(StafettError):
     """An idempotency key came again with another body."""
 

@@ -40,5 +40,12 @@ class Caller(Frozen):
         is_own = self.role is Role.COORDINATOR and requested_by == self.user_id
         return org_id == self.org_id and (is_own or self.role is Role.ADMIN)
 
+    def may_read_audit_of(self, org_id: str, requested_by: UUID) -> bool:
+        """Of a job: who answers for the organisation, who audits it, and a coordinator of what they asked for."""
+        if org_id != self.org_id:
+            return False
+        is_own_job = self.role is Role.COORDINATOR and requested_by == self.user_id
+        return is_own_job or self.role in {Role.ADMIN, Role.AUDITOR}
+
     def may_configure(self, org_id: str) -> bool:
         return org_id == self.org_id and self.role is Role.ADMIN

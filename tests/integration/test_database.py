@@ -103,7 +103,7 @@ MAY_READ = {
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
     | {"reports", "report_files", "notifications", "webhooks", "webhook_secrets", "deliveries"},
     "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
-    | {"export_stage_outputs"},
+    | {"export_stage_outputs"},  # and organisations' ids
 }
 
 
@@ -136,7 +136,7 @@ def test_whoever_forgets_the_filter_sees_nothing_of_others(
     diary.activity(diary.mentor())
     accepted(jobs, tenant)
     other = found_tenant(owner_url)
-    everybodys = {"exports", "notifications", "deliveries"} if role == "maintenance" else set()
+    everybodys = {"exports", "audit_events", "notifications", "deliveries"} if role == "maintenance" else set()
     readable = [table for table in TENANT_TABLES if table.__tablename__ in MAY_READ[role] - everybodys]
     for table in readable:
         with as_role.transaction(tenant.org_id, user_id=tenant.coordinator) as session:
@@ -287,9 +287,34 @@ def test_the_trail_cannot_be_changed_not_even_by_its_owner(
         connection.execute(tampering)
 
 
-def test_nobody_writes_into_the_trail_but_through_its_function(api_database: Database, tenant: Tenant) -> None:
-    with api_database.transaction(tenant.org_id) as session, pytest.raises(Exception, match="permission denied"):
-        session.execute(text("INSERT INTO audit_events SELECT * FROM audit_events"))
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "INSERT INTO audit_events SELECT * FROM audit_events",
+        "UPDATE audit_events SET actor = 'nobody'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "ALTER TABLE audit_events DISABLE TRIGGER audit_events_never_change",
+        "SET session_replication_role = replica",
+    ],
+)
+def test_nobody_writes_into_the_trail_but_through_its_function(
+    tampering: str, as_role: Database, tenant: Tenant
+) -> None:
+    with (
+        as_role.transaction(tenant.org_id) as session,
+        pytest.raises(Exception, match=r"permission denied|must be owner"),
+    ):
+        session.execute(text(tampering))
+
+
+def test_maintenance_knows_of_an_organisation_that_it_is_there_and_no_more(settings: Settings, tenant: Tenant) -> None:
+    maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    with maintenance.transaction() as session:
+        assert tenant.org_id in session.scalars(text("SELECT id FROM organisations")).all()
+        with pytest.raises(Exception, match="permission denied"):
+            session.execute(text("SELECT name FROM organisations"))
+    maintenance.close()
 
 
 VALUES = st.recursive(

@@ -54,6 +54,8 @@ async def test_the_trail_tells_every_step_before_the_next_one_begins(
         trail = connection.execute(
             "SELECT id::text, status, actor, seq FROM audit_events WHERE subject_id = %s ORDER BY seq", [export_id]
         ).fetchall()
+    *trail, link_issued = trail  # to whoever has just waited for the end
+    assert link_issued[1:3] == (None, f"user:{tenant.coordinator}")
     assert [status for _, status, _, _ in trail] == [
         "initialised",
         "querying_activities",

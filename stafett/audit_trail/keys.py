@@ -1,0 +1,62 @@
+"""The keys that the settings name: PEM, or the base64 inside of it on one line, as an environment file has it."""
+
+import base64
+import binascii
+import re
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+
+from stafett.audit_trail.checkpoint import SigningKey, VerificationKeys
+from stafett.domain.errors import SettingsError
+from stafett.settings import AuditSettings
+
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----(.+?)-----END [A-Z ]+-----", re.DOTALL)
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, binascii.Error)
+
+
+def signing_key(settings: AuditSettings) -> SigningKey | None:
+    """The key that checkpoints are signed with; none if none is configured."""
+    secret = None if settings.signing_key is None else settings.signing_key.get_secret_value()
+    text, variable = _written(secret, settings.signing_key_file, "SIGNING_KEY")
+    if text is None:
+        return None
+    try:
+        (document,) = _documents(text)
+        key = load_der_private_key(document, password=None)
+    except _UNREADABLE:
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(f"{variable} is not one Ed25519 private key without a password, in PEM or base64.")
+    return SigningKey(key)
+
+
+def verification_keys(settings: AuditSettings) -> VerificationKeys:
+    """Those that are named, and the one that belongs to the signing key."""
+    signing = signing_key(settings)
+    text, variable = _written(settings.verification_keys, settings.verification_keys_file, "VERIFICATION_KEYS")
+    try:
+        keys = [load_der_public_key(document) for document in _documents(text or "")]
+    except _UNREADABLE:
+        keys = []
+    named = [key for key in keys if isinstance(key, Ed25519PublicKey)]
+    if text is not None and (not named or len(named) != len(keys)):
+        raise SettingsError(f"{variable} is not a row of Ed25519 public keys, in PEM or base64.")
+    return VerificationKeys([*named, *([signing.public] if signing else [])])
+
+
+def _written(value: str | None, file: Path | None, name: str) -> tuple[str | None, str]:
+    variable = f"STAFETT_AUDIT__{name}"
+    if value is not None or file is None:
+        return value, variable
+    try:
+        return file.read_text(encoding="ascii"), f"{variable}_FILE"
+    except (OSError, ValueError):
+        raise SettingsError(f"{variable}_FILE names a file that cannot be read.") from None
+
+
+def _documents(text: str) -> list[bytes]:
+    bodies = _PEM.findall(text) or re.split(r"[\s,]+", text.strip())
+    return [base64.b64decode("".join(body.split()), validate=True) for body in bodies if body]

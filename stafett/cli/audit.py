@@ -1,0 +1,140 @@
+"""``stafett audit``: whether the audit trail is what was written."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn
+
+from stafett.cli.installation import settings_for
+from stafett.cli.options import AsJson, DataDir
+from stafett.cli.screen import bar
+from stafett.domain.errors import SettingsError, StafettError
+from stafett.domain.export import OrgId
+from stafett.settings import Settings, require
+
+if TYPE_CHECKING:
+    from stafett.audit_trail.verification import AuditVerification, ChainFound
+    from stafett.database.session import Database
+
+app = typer.Typer(name="audit", help="Verify and sign the audit trail.", no_args_is_help=True)
+
+TAMPERED, NOT_CHECKED = 1, 4
+_VERDICTS = {0: "whole", TAMPERED: "tampered", NOT_CHECKED: "not_checked"}
+Org = Annotated[str | None, typer.Option("--org", help="This organisation alone; else every one.")]
+
+
+@app.command()
+def verify(org: Org = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Hold the audit trail against itself and against its checkpoints.
+
+    Exit codes: 0 it is whole, 1 it was tampered with, 2 asked wrongly, 4 not everything could be checked.
+    """
+    _require_org_id(org)
+    with _only_findings_are_1():
+        from stafett.audit_trail.verification import verification
+
+        settings = settings_for(data_dir)
+        with closing(_maintenance(settings)) as database:
+            found = _found(verification(settings, database), org)
+    code = _verdict(found)
+    if as_json:
+        chains = [chain.model_dump(mode="json") for chain in found]
+        typer.echo(json.dumps({"verdict": _VERDICTS[code], "organisations": chains}, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(map(_line, found)))
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def checkpoint(org: Org = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Sign now what has grown since its last checkpoint, such as before a restore; no worker is needed for it.
+
+    Exit codes: 0 done, 1 a chain is broken and was not signed, 2 asked wrongly, 4 it could not be done.
+    """
+    _require_org_id(org)
+    with _only_findings_are_1():
+        from stafett.audit_trail.checkpointing import checkpointing
+
+        settings = settings_for(data_dir)
+        with closing(_maintenance(settings)) as database:
+            sign = checkpointing(settings, database)
+            if sign is None:
+                raise SettingsError("There is no key to sign with: STAFETT_AUDIT__SIGNING_KEY is not set.")
+            report = sign(None if org is None else [org])
+    said = [f"{record.org_id}: BROKEN. {record.sentence}" for record in report.broken]
+    said.append(f"Signed: {report.written}. Not grown since the last time: {report.unchanged}.")
+    typer.echo(report.model_dump_json() if as_json else "\n".join(said))
+    if report.broken:
+        raise typer.Exit(TAMPERED)
+
+
+def _found(verifying: "AuditVerification", org: str | None) -> "list[ChainFound]":
+    known = verifying.organisations()
+    found = [_watched(verifying, org_id) for org_id in (known if org is None else [org])]
+    if org is not None and org not in known and found[0].unchecked is None:
+        raise typer.BadParameter(f"there is no organisation {org}, and no checkpoint of one")
+    return found
+
+
+def _watched(verifying: "AuditVerification", org_id: str) -> "ChainFound":
+    with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
+        task = shown.add_task(f"Verifying {org_id}")
+        return verifying.verify(org_id, lambda done, total: shown.update(task, completed=done, total=total))
+
+
+def _verdict(found: "list[ChainFound]") -> int:
+    if any(chain.broken for chain in found):
+        return TAMPERED
+    return NOT_CHECKED if any(chain.unchecked for chain in found) else 0
+
+
+def _line(chain: "ChainFound") -> str:
+    how = f"BROKEN. {chain.broken.sentence}" if chain.broken else "whole in itself." if chain.unchecked else "whole."
+    events = f"{chain.events} events, the last is {chain.last_seq}" if chain.events else "no events"
+    return f"{chain.org_id}: {how} {events}; {_held(chain)}"
+
+
+def _held(chain: "ChainFound") -> str:
+    if chain.unchecked:
+        return f"not held against checkpoints: {chain.unchecked}"
+    if not chain.checkpoints:
+        return "no checkpoints yet"
+    count = f"{chain.checkpoints} checkpoint{'' if chain.checkpoints == 1 else 's'}"
+    newest = chain.newest_checkpoint_at
+    return f"{count}, the newest of {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else f"{count}, none of them ours"
+
+
+def _maintenance(settings: Settings) -> "Database":
+    from stafett.database.session import Database
+
+    return Database(require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"), pool_size=1)
+
+
+def _require_org_id(org: str | None) -> None:
+    try:
+        TypeAdapter[str | None](OrgId | None).validate_python(org)
+    except ValidationError:
+        raise typer.BadParameter("an organisation's id is expected, such as nhf") from None
+
+
+@contextmanager
+def _only_findings_are_1() -> Iterator[None]:
+    """Whoever reads the exit code must not take a server that is away for somebody who tampers."""
+    import psycopg
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except StafettError as error:
+        sentence = str(error)
+    except (psycopg.Error, SQLAlchemyError) as error:
+        sentence = f"PostgreSQL does not show the audit trail ({type(error).__name__})."
+    else:
+        return
+    typer.echo(f"stafett: {sentence}", err=True)
+    raise typer.Exit(NOT_CHECKED)

@@ -1,0 +1,33 @@
+"""The development stack's key for audit checkpoints: made once, and kept beside what it has signed."""
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from stafett.settings import AuditSettings
+
+
+class DevAuditKey:
+    """Whoever can read its folder can sign: for development alone."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "audit"
+        self.file = self._folder / "signing.pem"
+
+    def ensure(self) -> None:
+        """Make the key at the first start."""
+        if self.file.exists():
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(pem)
+
+    def environment(self) -> dict[str, str]:
+        return {"STAFETT_AUDIT__SIGNING_KEY_FILE": str(self.file.resolve())}
+
+    def settings(self) -> AuditSettings:
+        """A stack that has not made its key yet has signed nothing either."""
+        return AuditSettings(signing_key_file=self.file if self.file.exists() else None)

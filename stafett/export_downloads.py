@@ -1,0 +1,126 @@
+"""Who is given a report, and the trail of it: no link leaves us of which nothing is written down."""
+
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from typing import BinaryIO, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import literal_column
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.session import Database
+from stafett.database.tables import AuditEvent, Export
+from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedError, NotFoundError, PermissionDeniedError
+from stafett.domain.export_outputs import ReportFile
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.membership import Caller
+from stafett.export_audit import AuditEntry, Detail
+from stafett.file_storage import LINK_LIFE, FileStorage
+
+LINK_ISSUED, FILE_DOWNLOADED = "link_issued", "file_downloaded"
+
+
+class Link(NamedTuple):
+    """A signed address of one object: the same for a whole day."""
+
+    url: str
+    expires_at: datetime
+
+    @property
+    def day(self) -> date:
+        return (self.expires_at - LINK_LIFE).date()
+
+
+def file_of(export: Export) -> ReportFile:
+    """The file that people may have of an export now, or why there is none."""
+    match export.status:
+        case ExportStatus.COMPLETED if export.files_removed_at is not None:
+            raise FileRemovedError("The file was kept for as long as files are kept, and is gone.")
+        case ExportStatus.COMPLETED:
+            return ReportFile.model_validate(export.file)
+        case ExportStatus.COMPLETED_EMPTY:
+            raise NoFileError("There was nothing to report in this period, so the export has no file.")
+        case ExportStatus.FAILED | ExportStatus.CANCELLED as ended:
+            raise NoFileError(f"The export is {ended}, and has no file.")
+        case _:
+            raise NotFinishedError("The export is not finished, and has no file yet.")
+
+
+class ExportDownloads:
+    """Links and files of exports, with their audit events."""
+
+    def __init__(self, database: Database, storage: FileStorage) -> None:
+        self._database = database
+        self._storage = storage
+
+    def link(self, caller: Caller, export: Export, now: datetime) -> Link | None:
+        """What this caller may be handed now; it is not issued yet."""
+        if not caller.may_download_from(export.org_id):
+            return None
+        try:
+            return self._link(file_of(export), now)
+        except (NoFileError, NotFinishedError, FileRemovedError):
+            return None
+
+    def issue(self, caller: Caller, export: Export, link: Link) -> None:
+        """Have it in the trail that the caller was given this day's link: written once, looked up ever after."""
+        entry = _entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
+        try:
+            with self._transaction(caller) as session:
+                if not _is_written(session, entry):
+                    export_audit.append(session, entry)
+        except IntegrityError as error:
+            if not _is_a_second_one(error):
+                raise
+
+    def fetch(self, caller: Caller, export_id: UUID, now: datetime) -> str:
+        """The address of the file, for somebody who goes there now."""
+        with self._transaction(caller) as session:
+            export = session.get(Export, export_id)
+            if export is None or export.deleted_at is not None:
+                raise NotFoundError("There is no such export.")
+            if not caller.may_download_from(export.org_id):
+                raise PermissionDeniedError("You may not download the files of this organisation.")
+            file = file_of(export)
+            export_audit.append(session, _entry(caller, export, FILE_DOWNLOADED))
+        return self._link(file, now).url
+
+    def open(self, caller: Caller, export: Export) -> BinaryIO:
+        """The file itself; close it."""
+        file = file_of(export)
+        with self._transaction(caller) as session:
+            export_audit.append(session, _entry(caller, export, FILE_DOWNLOADED))
+        return self._storage.open(file.key)
+
+    def _link(self, file: ReportFile, now: datetime) -> Link:
+        return Link(*self._storage.link(file.key, file.name, now))
+
+    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+
+
+def _entry(caller: Caller, export: Export, event: str, **more: str) -> AuditEntry:
+    detail: Detail = {"attempt": export.attempt, "sha256": file_of(export).sha256, **more}
+    actor = export_audit.user(caller.user_id)
+    return AuditEntry(org_id=export.org_id, actor=actor, event=event, subject_id=export.id, detail=detail)
+
+
+def _is_written(session: Session, entry: AuditEntry) -> bool:
+    """Found in the index that also keeps it from being written twice."""
+    same = (
+        col(AuditEvent.org_id) == entry.org_id,
+        col(AuditEvent.subject_id) == entry.subject_id,
+        col(AuditEvent.event) == literal_column(f"'{LINK_ISSUED}'"),  # not a parameter: the index is of these alone
+        col(AuditEvent.actor) == entry.actor,
+        col(AuditEvent.detail)["day"].astext == entry.detail["day"],
+        col(AuditEvent.detail)["sha256"].astext == entry.detail["sha256"],
+    )
+    return session.exec(select(AuditEvent.seq).where(*same)).first() is not None
+
+
+def _is_a_second_one(error: IntegrityError) -> bool:
+    """Somebody polls from two places, and the other one was first."""
+    diagnosis = getattr(error.orig, "diag", None)
+    return getattr(diagnosis, "constraint_name", None) == "audit_events_one_link_a_day"

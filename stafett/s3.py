@@ -1,0 +1,43 @@
+"""How S3 is reached, and what its errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, S3Error, ServerError
+from pydantic import AnyHttpUrl
+
+from stafett.domain.errors import NotFoundError, ServiceAwayError
+from stafett.settings import S3Settings
+
+_MISSING = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
+
+
+def client_of(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
+    """A client of one S3 server that neither waits nor tries for ever."""
+    url = urlsplit(str(endpoint))
+    return Minio(
+        url.netloc,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key.get_secret_value(),
+        secure=url.scheme == "https",
+        region=settings.region,
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=5, read=60), maxsize=16, retries=urllib3.Retry(2, backoff_factor=0.2)
+        ),
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What S3 or the network says, in the words of the domain."""
+    try:
+        yield
+    except S3Error as error:
+        if error.code in _MISSING:
+            raise NotFoundError("The object is not in storage any more.") from error
+        raise ServiceAwayError(f"S3 ({error.code})") from error
+    except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:
+        raise ServiceAwayError("S3") from error
