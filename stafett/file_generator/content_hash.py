@@ -9,6 +9,7 @@ from stafett.file_generator.spelling import with_iso_durations
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NOTHING = "\\N"
+_ROWS_AT_ONCE = 5_000
 
 
 class ContentHash:
@@ -24,7 +25,8 @@ class ContentHash:
             if not self._has_header:
                 self._has_header = True
                 self._take(pl.DataFrame([frame.columns], orient="row"))
-            self._take(frame)
+            for few in frame.iter_slices(_ROWS_AT_ONCE):
+                self._take(few)
             yield frame
 
     def hexdigest(self) -> str:
