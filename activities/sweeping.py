@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from stafett.domain.export_job import ExportFailing, ExportJob, SweepReport
 from stafett.domain.export_status import ExportErrorCode
 from stafett.export_record import ExportRecord
+from stafett.payload_codec import UnreadablePayloadError
 from stafett.temporal import ATTEMPT, start_job
 
 _GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
@@ -53,8 +54,9 @@ class SweepingActivities:
         except RPCError as error:
             if error.status in _PASSING:
                 raise
-            _log.warning("job_skipped", workflow_id=job.workflow_id, error=error.status.name)
-            return "skipped"
+            return _skipped(job, error.status.name)
+        except UnreadablePayloadError as error:
+            return _skipped(job, type(error).__name__)
         if run.status in _GOING_ON:
             return "left"
         has_ended_it = await asyncio.to_thread(self._record.fail, _ended_from_outside(job, run))
@@ -67,6 +69,11 @@ class SweepingActivities:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
+
+
+def _skipped(job: ExportJob, why: str) -> str:
+    _log.warning("job_skipped", workflow_id=job.workflow_id, error=why)
+    return "skipped"
 
 
 def _ended_from_outside(job: ExportJob, run: WorkflowExecutionDescription) -> ExportFailing:

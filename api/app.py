@@ -11,16 +11,18 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.auth import TokenVerifier
+from api.cross_origin import CodecForTheWebUi
 from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
 from api.readiness import Probes
-from api.routes import bufdir_exports, column_mappings, health
+from api.routes import bufdir_exports, codec, column_mappings, health
 from api.starting import JobStarter
 from stafett.column_mappings import ColumnMappings
 from stafett.database.session import Database, Patience
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
+from stafett.payload_codec import codec_of
 from stafett.release import VERSION
 from stafett.settings import Settings, require
 from stafett.temporal import connect
@@ -53,6 +55,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             starter=starter,
             probes=Probes.of(database, temporal, storage),
             clock=clock,
+            codec=codec_of(settings.temporal),
         )
         async with starter.at_work():
             yield
@@ -69,10 +72,13 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     )
     problems.install(app)
     describe_problems(app)
+    if settings.api.web_ui_origin is not None:
+        app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
     app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(bufdir_exports.router)
     v1.include_router(column_mappings.router)
+    v1.include_router(codec.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app

@@ -22,6 +22,7 @@ from stafett.domain.errors import UnauthenticatedError
 from stafett.domain.membership import Caller
 from stafett.export_jobs import ExportJobs
 from stafett.file_storage import FileStorage
+from stafett.payload_codec import SealingCodec
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
@@ -41,6 +42,7 @@ class Services:
     starter: JobStarter
     probes: Probes
     clock: Clock
+    codec: SealingCodec
 
 
 def services_of(request: Request) -> Services:

@@ -16,6 +16,7 @@ from starlette.routing import Match
 from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
+    InvalidPayloadsError,
     KeyReusedError,
     NotFoundError,
     PermissionDeniedError,
@@ -41,6 +42,7 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
+    InvalidPayloadsError: (_INVALID, "invalid_payloads"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
     ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }

@@ -5,7 +5,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from stafett.temporal import cpu_queue
 
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
@@ -13,10 +16,18 @@ Answer = TypeVar("Answer")
 _WITH_PATIENCE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
+# A month or a quarter, the years of most organisations, and what is larger.
+_MOST_ROWS = ((10_000, 2), (100_000, 3))
+_LAST = 4
 
 
-async def patiently(method: Callable[[Any, Given], Answer], given: Given, summary: str) -> Answer:
-    """Run an activity, again and again over a long weekend while what it needs is away, a worker included."""
+async def patiently(
+    method: Callable[[Any, Given], Answer], given: Given, summary: str, *, rows: int | None = None
+) -> Answer:
+    """Run an activity, again and again over a long weekend while what it needs is away, a worker included.
+
+    One that computes over so many ``rows`` waits for a core, the small before the large.
+    """
     return await workflow.execute_activity_method(
         method,
         given,
@@ -25,4 +36,11 @@ async def patiently(method: Callable[[Any, Given], Answer], given: Given, summar
         heartbeat_timeout=timedelta(seconds=5),
         retry_policy=_WITH_PATIENCE,
         summary=summary,
+        task_queue=None if rows is None else cpu_queue(workflow.info().task_queue),
+        priority=Priority.default if rows is None else Priority(priority_key=_turn(rows)),
     )
+
+
+def _turn(rows: int) -> int:
+    """A priority; who of several organisations comes first within one is fairness's business, by the run's own key."""
+    return next((turn for most, turn in _MOST_ROWS if rows <= most), _LAST)

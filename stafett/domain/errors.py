@@ -23,6 +23,10 @@ class NotFoundError(StafettError):
     """There is no such thing, or none that the caller may know of."""
 
 
+class InvalidPayloadsError(StafettError):
+    """What was handed in as the engine's payloads is none, or none that can be opened here."""
+
+
 class KeyReusedError(StafettError):
     """An idempotency key came again with another body."""
 

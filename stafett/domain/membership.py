@@ -33,5 +33,10 @@ class Caller(Frozen):
     def may_download_from(self, org_id: str) -> bool:
         return self.may_start_in(org_id)
 
+    @property
+    def may_read_payloads(self) -> bool:
+        """Of any organisation's runs: they hold ids, codes and counts."""
+        return self.is_operator
+
     def may_configure(self, org_id: str) -> bool:
         return org_id == self.org_id and self.role is Role.ADMIN

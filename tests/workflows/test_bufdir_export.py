@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 
 from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.temporal import JOB_STATUS, ORG_ID, start_job
+from stafett.temporal import JOB_STATUS, ORG_ID, cpu_queue, start_job
 from workflows.bufdir_export import BufdirExport
 
 STAGE_OF = {
@@ -110,7 +110,11 @@ async def running(
     client: Client, job: ExportJob, stages: PlayedStages
 ) -> AsyncIterator[WorkflowHandle[Any, ExportEnd]]:
     queue = f"test-{job.export_id}"
-    async with Worker(client, task_queue=queue, workflows=[BufdirExport], activities=stages.registered()):
+    played = stages.registered()
+    async with (
+        Worker(client, task_queue=queue, workflows=[BufdirExport], activities=played),
+        Worker(client, task_queue=cpu_queue(queue), activities=played),
+    ):
         started = await start_job(TimeSkipper(client).client, job, queue)
         yield client.get_workflow_handle(started.id, result_type=ExportEnd)
 
