@@ -2,9 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.engine_setup import ensure_checkpoints, ensure_schedules, ensure_search_attributes
+from stafett.export_endings import ExportEndings
 from stafett.export_preview import ExportPreviewing, forget_old_previews
 from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
@@ -48,8 +49,8 @@ from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
 from stafett.retention import Periods, Retention
-from stafett.settings import Settings, require
-from stafett.temporal import connect, telling_queue
+from stafett.settings import Settings, WorkerShare, require
+from stafett.temporal import connect, cpu_queue, telling_queue
 from stafett.unfinished_exports import unfinished_exports
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
@@ -60,6 +61,7 @@ from workflows.retention import ApplyRetention
 from workflows.sweeping import SweepJobs
 from workflows.tell_of_end import TellOfEnd
 
+Activity = Callable[..., Any]
 WORKFLOWS = (ApplyRetention, BufdirExport, CheckpointAuditChains, PreviewExport, SweepJobs, TellOfEnd)
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
@@ -70,92 +72,136 @@ _log = structlog.get_logger("stafett.worker")
 
 
 @asynccontextmanager
-async def working(client: Client, settings: Settings, queue: str | None = None) -> AsyncIterator[None]:
-    """A worker at its task queue for the length of a block; PostgreSQL and S3 are asked when an activity needs them."""
-    urls, threads = settings.database, settings.worker.threads
-    connections = threads * 2 + _TELLING_CONNECTIONS
-    with (
-        closing(Database(require(urls.worker_url, "STAFETT_DATABASE__WORKER_URL"), pool_size=connections)) as database,
-        closing(
-            Database(require(urls.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"), pool_size=2)
-        ) as maintenance,
-        ThreadPoolExecutor(threads, "activity") as executor,
-        ThreadPoolExecutor(_LETTERS_AT_ONCE, "letter") as letters,
-    ):
-        task_queue = queue or settings.temporal.task_queue
-        worker = Worker(
+async def working(
+    client: Client, settings: Settings, queue: str | None = None, only: WorkerShare | None = None
+) -> AsyncIterator[None]:
+    """A worker for the length of a block; PostgreSQL and S3 are asked when an activity needs them."""
+    queue, slots = queue or settings.temporal.task_queue, settings.worker
+    with ExitStack() as kept:
+        bench = _Bench(settings, kept)
+        computing, workers = bench.computing(), list[Worker]()
+        if only != "light":
+            workers.append(kept.enter_context(_staffed(client, cpu_queue(queue), slots.cpu_threads, computing)))
+        if only != "cpu":
+            # What computes is known here too: a run of an earlier release still waits for it at this queue.
+            activities = [*bench.light(), *bench.keeping(client), *computing]
+            workers.append(kept.enter_context(_staffed(client, queue, slots.threads, activities, WORKFLOWS)))
+            workers.append(_telling(client, queue, bench.telling()))
+        async with AsyncExitStack() as shift:
+            for worker in workers:
+                await shift.enter_async_context(worker)
+            try:
+                yield
+            finally:
+                await asyncio.gather(*(worker.shutdown() for worker in workers))
+
+
+@contextmanager
+def _staffed(
+    client: Client, queue: str, places: int, activities: Sequence[Activity], workflows: Sequence[type] = ()
+) -> Iterator[Worker]:
+    """A worker at one queue, with threads of its own."""
+    with ThreadPoolExecutor(places, queue) as threads:
+        yield Worker(
             client,
-            task_queue=task_queue,
-            workflows=WORKFLOWS,
-            activities=_activities(client, settings, database, maintenance),
+            task_queue=queue,
+            workflows=workflows,
+            activities=activities,
             interceptors=[EveryActivity()],
-            activity_executor=executor,
-            max_concurrent_activities=threads,
+            activity_executor=threads,
+            max_concurrent_activities=places,
             max_heartbeat_throttle_interval=_HEARD_WITHIN,
             default_heartbeat_throttle_interval=_HEARD_WITHIN,
             graceful_shutdown_timeout=_TIME_TO_FINISH,
             sticky_queue_schedule_to_start_timeout=_TAKEN_FOR_DEAD,
         )
-        teller = Worker(
-            client,
-            task_queue=telling_queue(task_queue),
-            activities=[DeliveryActivities(_teller(settings, database, letters)).deliver],
-            interceptors=[EveryActivity()],
-            max_concurrent_activities=_MESSAGES_AT_ONCE,
-            graceful_shutdown_timeout=_TIME_TO_FINISH,
-        )
-        async with teller, worker:
-            yield
 
 
-def _teller(settings: Settings, database: Database, letters: ThreadPoolExecutor) -> Teller:
-    tls = create_ssl_context()
-    destinations = Destinations(allow_private=settings.webhooks.allow_private)
-    mailer = Mailer(settings.mail, tls) if settings.mail.host else None
-    return Teller(Deliveries(database), WebhookPoster(destinations, tls), mailer, letters)
-
-
-def _activities(
-    client: Client, settings: Settings, database: Database, maintenance: Database
-) -> list[Callable[..., Any]]:
-    by_mail = settings.mail.host is not None
-    storage, record, mappings = (
-        FileStorage(settings.s3),
-        ExportRecord(database, by_mail=by_mail),
-        MappingsInUse(database),
-    )
-    stages = ExportStages(record, storage, go_on=stop_when_cancelled)
-    ending = ExportAuditActivities(stages, record, storage)
-    notifying, outbox = NotificationActivities(Deliveries(database)), Deliveries(maintenance)
-    sweeping = SweepingActivities(
+def _telling(client: Client, queue: str, activities: Sequence[Activity]) -> Worker:
+    """At a queue of its own: receivers that hang hold nothing up but one another."""
+    return Worker(
         client,
-        settings.temporal.task_queue,
-        partial(unfinished_exports, maintenance),
-        ExportRecord(maintenance, actor=export_audit.SWEEPER, by_mail=by_mail),
-        partial(forget_old_previews, maintenance),
-        UntoldSweep(client, settings.temporal.task_queue, partial(untold, maintenance), outbox),
+        task_queue=telling_queue(queue),
+        activities=activities,
+        interceptors=[EveryActivity()],
+        max_concurrent_activities=_MESSAGES_AT_ONCE,
+        graceful_shutdown_timeout=_TIME_TO_FINISH,
     )
-    kept = Periods(timedelta(days=settings.retention.files_days), timedelta(days=settings.retention.staging_days))
-    removal = FileRemoval(maintenance, storage, actor=export_audit.RETENTION)
-    retention = Retention(maintenance, storage, removal, kept, go_on=stop_when_cancelled)
-    return [
-        ActivityQueryActivities(stages, ActivityQuery(database, mappings)).query_activities,
-        ColumnMappingActivities(stages, ColumnMapper(record, storage, mappings)).map_columns,
-        FileGenerationActivities(stages, FileGeneration(record, storage, mappings)).generate_file,
-        AttachmentBundlingActivities(stages, AttachmentBundler(record, storage, mappings)).bundle_attachments,
-        FileStorageActivities(stages, FileRegistration(record, storage)).store_file,
-        ExportPreviewActivities(ExportPreviewing(database, mappings, go_on=stop_when_cancelled)).preview_export,
-        ending.record_completion,
-        ending.record_empty,
-        ending.record_failure,
-        ending.record_cancellation,
-        ending.read_end,
-        notifying.find_deliveries,
-        notifying.give_up_delivery,
-        sweeping.sweep_jobs,
-        RetentionActivities(retention).apply_retention,
-        AuditCheckpointingActivities(checkpointing(settings, maintenance)).checkpoint_chains,
-    ]
+
+
+class _Bench:
+    """What activities share, and the activities themselves."""
+
+    def __init__(self, settings: Settings, kept: ExitStack) -> None:
+        url, slots = require(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
+        connections = 2 * (slots.threads + slots.cpu_threads) + _TELLING_CONNECTIONS
+        self._settings, self._kept = settings, kept
+        self._by_mail = settings.mail.host is not None
+        self._database = kept.enter_context(closing(Database(url, pool_size=connections)))
+        self._storage, self._mappings = FileStorage(settings.s3), MappingsInUse(self._database)
+        self._record = ExportRecord(self._database)
+        self._endings = ExportEndings(self._database, by_mail=self._by_mail)
+        self._stages = ExportStages(self._record, self._storage, go_on=stop_when_cancelled)
+
+    def computing(self) -> list[Activity]:
+        """Those that keep a core busy, each for as long as there are rows."""
+        given, stages = (self._record, self._storage, self._mappings), self._stages
+        return [
+            ColumnMappingActivities(stages, ColumnMapper(*given)).map_columns,
+            FileGenerationActivities(stages, FileGeneration(*given)).generate_file,
+            AttachmentBundlingActivities(stages, AttachmentBundler(*given)).bundle_attachments,
+        ]
+
+    def light(self) -> list[Activity]:
+        """Those that are short, or wait for PostgreSQL and S3 most of the time, or for which somebody waits."""
+        query = ActivityQuery(self._database, self._mappings)
+        previewing = ExportPreviewing(self._database, self._mappings, go_on=stop_when_cancelled)
+        ending = ExportAuditActivities(self._stages, self._endings, self._storage)
+        notifying = NotificationActivities(Deliveries(self._database))
+        return [
+            ActivityQueryActivities(self._stages, query).query_activities,
+            FileStorageActivities(self._stages, FileRegistration(self._record, self._storage)).store_file,
+            ExportPreviewActivities(previewing).preview_export,
+            ending.record_completion,
+            ending.record_empty,
+            ending.record_failure,
+            ending.record_cancellation,
+            ending.read_end,
+            notifying.find_deliveries,
+            notifying.give_up_delivery,
+        ]
+
+    def keeping(self, client: Client) -> list[Activity]:
+        """What schedules start, for every organisation: the maintenance role's."""
+        settings = self._settings
+        url = require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
+        maintenance = self._kept.enter_context(closing(Database(url, pool_size=2)))
+        queue, outbox = settings.temporal.task_queue, Deliveries(maintenance)
+        sweeping = SweepingActivities(
+            client,
+            queue,
+            partial(unfinished_exports, maintenance),
+            ExportEndings(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail),
+            partial(forget_old_previews, maintenance),
+            UntoldSweep(client, queue, partial(untold, maintenance), outbox),
+        )
+        days = settings.retention
+        periods = Periods(timedelta(days=days.files_days), timedelta(days=days.staging_days))
+        removal = FileRemoval(maintenance, self._storage, actor=export_audit.RETENTION)
+        retention = Retention(maintenance, self._storage, removal, periods, go_on=stop_when_cancelled)
+        return [
+            sweeping.sweep_jobs,
+            RetentionActivities(retention).apply_retention,
+            AuditCheckpointingActivities(checkpointing(settings, maintenance)).checkpoint_chains,
+        ]
+
+    def telling(self) -> list[Activity]:
+        """One message each; letters have threads of their own."""
+        tls, settings = create_ssl_context(), self._settings
+        letters = self._kept.enter_context(ThreadPoolExecutor(_LETTERS_AT_ONCE, "letter"))
+        mailer = Mailer(settings.mail, tls) if settings.mail.host else None
+        poster = WebhookPoster(Destinations(allow_private=settings.webhooks.allow_private), tls)
+        return [DeliveryActivities(Teller(Deliveries(self._database), poster, mailer, letters)).deliver]
 
 
 async def see_to_checkpoints(client: Client, settings: Settings) -> None:
@@ -167,13 +213,13 @@ async def see_to_checkpoints(client: Client, settings: Settings) -> None:
     await ensure_checkpoints(client, settings.temporal.task_queue, every)
 
 
-async def serve(settings: Settings, queue: str | None = None) -> None:
+async def serve(settings: Settings, queue: str | None = None, only: WorkerShare | None = None) -> None:
     """Work until SIGINT or SIGTERM; what is running then goes on elsewhere, or here after the next start."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    for variable in ("WORKER_URL", "MAINTENANCE_URL"):
+    for variable in ("WORKER_URL",) if only == "cpu" else ("WORKER_URL", "MAINTENANCE_URL"):
         require(getattr(settings.database, variable.lower()), f"STAFETT_DATABASE__{variable}")
     client = await connect(settings.temporal)
     try:
@@ -182,9 +228,10 @@ async def serve(settings: Settings, queue: str | None = None) -> None:
         raise SettingsError(
             f"Temporal does not let us into {client.namespace}: {error.status.name.lower()}."
         ) from error
-    async with working(client, settings, queue):
-        await ensure_schedules(client, settings.temporal.task_queue)
-        await see_to_checkpoints(client, settings)
-        _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue)
+    async with working(client, settings, queue, only):
+        if only != "cpu":
+            await ensure_schedules(client, settings.temporal.task_queue)
+            await see_to_checkpoints(client, settings)
+        _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, only=only)
         await stopping.wait()
     _log.info("worker_stopped")

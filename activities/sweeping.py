@@ -10,7 +10,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stafett.domain.export_job import ExportFailing, ExportJob, SweepReport
 from stafett.domain.export_status import ExportErrorCode
-from stafett.export_record import ExportRecord
+from stafett.export_endings import ExportEndings
+from stafett.payload_codec import UnreadablePayloadError
 from stafett.temporal import ATTEMPT, start_job, stop_job
 from stafett.unfinished_exports import Unfinished
 
@@ -27,14 +28,14 @@ class SweepingActivities:
         client: Client,
         task_queue: str,
         unfinished: Callable[[], Iterable[Unfinished]],
-        record: ExportRecord,
+        endings: ExportEndings,
         forget: Callable[[], None],
         tell: Callable[[], Awaitable[int]],
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._unfinished = unfinished
-        self._record = record
+        self._endings = endings
         self._forget = forget
         self._tell = tell
 
@@ -59,11 +60,12 @@ class SweepingActivities:
         except RPCError as error:
             if error.status in PASSING:
                 raise
-            _log.warning("job_skipped", workflow_id=job.workflow_id, error=error.status.name)
-            return "skipped"
+            return _skipped(job, error.status.name)
+        except UnreadablePayloadError as error:
+            return _skipped(job, type(error).__name__)
         if run.status in GOING_ON:
             return "left"
-        has_ended_it = await asyncio.to_thread(self._record.fail, _ended_from_outside(job, run))
+        has_ended_it = await asyncio.to_thread(self._endings.fail, _ended_from_outside(job, run))
         return "failed" if has_ended_it else "left"
 
     async def _stopped(self, job: ExportJob, run: WorkflowExecutionDescription) -> str:
@@ -82,6 +84,11 @@ async def last_run(client: Client, workflow_id: str) -> WorkflowExecutionDescrip
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
+
+
+def _skipped(job: ExportJob, why: str) -> str:
+    _log.warning("job_skipped", workflow_id=job.workflow_id, error=why)
+    return "skipped"
 
 
 def _ended_from_outside(job: ExportJob, run: WorkflowExecutionDescription) -> ExportFailing:

@@ -11,11 +11,12 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.auth import TokenVerifier
+from api.cross_origin import CodecForTheWebUi
 from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
 from api.readiness import Probes
-from api.routes import bufdir_exports, column_mappings, health, notifications, reports, webhooks
+from api.routes import bufdir_exports, codec, column_mappings, health, notifications, reports, webhooks
 from api.starting import JobStarter
 from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
@@ -27,6 +28,7 @@ from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.notifications.inbox import Inbox
+from stafett.payload_codec import codec_of
 from stafett.release import VERSION
 from stafett.report_history import ReportHistory
 from stafett.settings import Settings, require
@@ -69,6 +71,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             starter=starter,
             probes=Probes.of(database, temporal, storage),
             clock=clock,
+            codec=codec_of(settings.temporal),
         )
         async with starter.at_work():
             yield
@@ -85,6 +88,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     )
     problems.install(app)
     describe_problems(app)
+    if settings.api.web_ui_origin is not None:
+        app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
     app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(bufdir_exports.router)
@@ -92,6 +97,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     v1.include_router(reports.router)
     v1.include_router(notifications.router)
     v1.include_router(webhooks.router)
+    v1.include_router(codec.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app

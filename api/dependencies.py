@@ -26,6 +26,7 @@ from stafett.export_jobs import ExportJobs
 from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.notifications.inbox import Inbox
+from stafett.payload_codec import SealingCodec
 from stafett.report_history import ReportHistory
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
@@ -55,6 +56,7 @@ class Services:
     starter: JobStarter
     probes: Probes
     clock: Clock
+    codec: SealingCodec
 
 
 def services_of(request: Request) -> Services:

@@ -74,10 +74,12 @@ class ExportStages:
         self._commit(job, stage, outputs, bench)
         return StageReceipt(stage=stage, rows=outputs.rows)
 
-    def conclude(self, job: ExportJob) -> ExportEnd:
-        """The stage that leaves nothing but the end."""
+    def conclude(self, job: ExportJob, complete: Callable[[ExportJob], ExportEnd]) -> ExportEnd:
+        """The stage that leaves nothing but the end, and whose end may stand already."""
         try:
-            return self._record.complete(job)
+            with suppress(StaleAttemptError):
+                self._record.enter(job, ExportStatus.RECORDING_AUDIT)
+            return complete(job)
         except BaseException as error:
             self._account_for(job, ExportStatus.RECORDING_AUDIT, error)
             raise

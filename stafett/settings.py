@@ -1,5 +1,6 @@
 """Every setting of every process, read once from ``STAFETT_*`` and handed down by constructors."""
 
+import os
 import re
 from typing import Annotated, Literal, Self
 
@@ -19,7 +20,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
+from stafett.codec_keys import codec_keys
 from stafett.domain.errors import SettingsError
+
+WorkerShare = Literal["light", "cpu"]
+"""Half of a worker's work: runs and short activities, or the activities that compute."""
 
 _POSTGRES = TypeAdapter(PostgresDsn)
 
@@ -33,7 +38,24 @@ def _postgres_url(given: SecretStr) -> SecretStr:
     return given
 
 
+def _codec_keys(given: SecretStr) -> SecretStr:
+    codec_keys(given.get_secret_value())
+    return given
+
+
+def _origin(given: AnyHttpUrl) -> AnyHttpUrl:
+    if given.path not in {None, "/"} or given.query or given.fragment or given.username or given.password:
+        raise ValueError("an origin is expected, without a path, such as https://temporal.example.org")
+    return given
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+CodecKeys = Annotated[SecretStr, AfterValidator(_codec_keys)]
+WebOrigin = Annotated[AnyHttpUrl, AfterValidator(_origin)]
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 class _Section(BaseModel):
@@ -56,6 +78,7 @@ class TemporalSettings(_Section):
     task_queue: str = "stafett"
     tls: bool = False
     api_key: SecretStr | None = None
+    codec_keys: CodecKeys | None = Field(None, description="ID:KEY,ID:KEY: the first seals payloads, all open them")
 
 
 class S3Settings(_Section):
@@ -91,10 +114,12 @@ class AuthSettings(_Section):
 class ApiSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    web_ui_origin: WebOrigin | None = Field(None, description="the Temporal Web UI's, which may ask for payloads")
 
 
 class WorkerSettings(_Section):
-    threads: int = Field(8, ge=1, le=256, description="activities at once")
+    threads: int = Field(8, ge=1, le=256, description="activities at once, but for those that compute")
+    cpu_threads: int = Field(default_factory=_cores, ge=1, le=256, description="activities that compute, at once")
 
 
 class RetentionSettings(_Section):

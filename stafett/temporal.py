@@ -14,10 +14,10 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from stafett.domain.errors import ServiceAwayError
 from stafett.domain.job import Job
+from stafett.payload_codec import converter_of
 from stafett.settings import TemporalSettings
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
@@ -34,6 +34,11 @@ SEARCH_ATTRIBUTES = (ORG_ID, JOB_KIND, JOB_STATUS, PERIOD_START, PERIOD_END)
 _START_WITHIN = timedelta(seconds=5)
 
 
+def cpu_queue(task_queue: str) -> str:
+    """Where the activities of this queue's runs wait for a core, if they compute."""
+    return f"{task_queue}-cpu"
+
+
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
     """A client of the configured namespace; a lazy one connects when it is first used."""
     try:
@@ -42,7 +47,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
             namespace=settings.namespace,
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
             tls=settings.tls,
-            data_converter=pydantic_data_converter,
+            data_converter=converter_of(settings),
             lazy=lazy,
         )
     except RuntimeError as error:

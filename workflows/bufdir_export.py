@@ -64,10 +64,11 @@ class BufdirExport:
         queried = await self._at(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
         if queried.rows == 0:
             return await patiently(ExportAuditActivities.record_empty, job, "nothing to report")
-        await self._at(ExportStatus.MAPPING_COLUMNS, ColumnMappingActivities.map_columns)
-        await self._at(ExportStatus.GENERATING_FILE, FileGenerationActivities.generate_file)
+        rows = queried.rows
+        await self._at(ExportStatus.MAPPING_COLUMNS, ColumnMappingActivities.map_columns, rows)
+        await self._at(ExportStatus.GENERATING_FILE, FileGenerationActivities.generate_file, rows)
         if job.include_attachments:
-            await self._at(ExportStatus.BUNDLING_ATTACHMENTS, AttachmentBundlingActivities.bundle_attachments)
+            await self._at(ExportStatus.BUNDLING_ATTACHMENTS, AttachmentBundlingActivities.bundle_attachments, rows)
         await self._at(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
         return await self._at(ExportStatus.RECORDING_AUDIT, ExportAuditActivities.record_completion)
 
@@ -89,11 +90,13 @@ class BufdirExport:
     def _stops(self) -> bool:
         return self._is_asked_to_stop or workflow.cancellation_reason() is not None
 
-    async def _at(self, stage: ExportStatus, method: Callable[[Any, ExportJob], Answer]) -> Answer:
+    async def _at(
+        self, stage: ExportStatus, method: Callable[[Any, ExportJob], Answer], rows: int | None = None
+    ) -> Answer:
         if self._stops:  # an activity that came to its end all the same has swallowed the cancel
             raise asyncio.CancelledError
         self._show(stage)
-        return await patiently(method, self._job, stage.replace("_", " "))
+        return await patiently(method, self._job, stage.replace("_", " "), rows=rows)
 
     def _show(self, stage: ExportStatus) -> None:
         self._stage = stage

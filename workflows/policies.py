@@ -7,7 +7,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from stafett.temporal import cpu_queue
 
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
@@ -23,9 +26,18 @@ UNTIL_TAKEN = RetryPolicy(
 )
 """Of a receiver nobody can mend but its owner: within seconds, minutes, hours, and for almost three days in all."""
 
+# A month or a quarter, the years of most organisations, and what is larger.
+_MOST_ROWS = ((10_000, 2), (100_000, 3))
+_LAST = 4
 
-async def patiently(method: Callable[[Any, Given], Answer], given: Given, summary: str) -> Answer:
-    """Run an activity, again and again over a long weekend while what it needs is away, a worker included."""
+
+async def patiently(
+    method: Callable[[Any, Given], Answer], given: Given, summary: str, *, rows: int | None = None
+) -> Answer:
+    """Run an activity, again and again over a long weekend while what it needs is away, a worker included.
+
+    One that computes over so many ``rows`` waits for a core, the small before the large.
+    """
     return await workflow.execute_activity_method(
         method,
         given,
@@ -35,6 +47,8 @@ async def patiently(method: Callable[[Any, Given], Answer], given: Given, summar
         retry_policy=_WITH_PATIENCE,
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
+        task_queue=None if rows is None else cpu_queue(workflow.info().task_queue),
+        priority=Priority.default if rows is None else Priority(priority_key=_turn(rows)),
     )
 
 
@@ -45,3 +59,8 @@ async def to_its_end(work: Awaitable[Answer]) -> Answer:
         with suppress(asyncio.CancelledError):
             await asyncio.shield(task)
     return task.result()
+
+
+def _turn(rows: int) -> int:
+    """A priority; who of several organisations comes first within one is fairness's business, by the run's own key."""
+    return next((turn for most, turn in _MOST_ROWS if rows <= most), _LAST)

@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx
 import psycopg
 
+from api.cross_origin import CODEC_PATH
 from stafett.audit_trail.keys import verification_keys
 from stafett.audit_trail.vault import CheckpointVault
 from stafett.devstack.audit_key import DevAuditKey
+from stafett.devstack.codec import DevCodec
 from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
@@ -29,21 +31,22 @@ _NOT_THE_APIS = frozenset(
 _NOT_THE_WORKERS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API"))
 
 
-async def run_development_stack(data_dir: Path, api_port: int | None) -> None:
+async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt: bool = False) -> None:
     """Everything on one machine, until Ctrl-C."""
-    issuer, audit_key = DevIssuer(data_dir), DevAuditKey(data_dir)
+    issuer, audit_key, codec = DevIssuer(data_dir), DevAuditKey(data_dir), DevCodec(data_dir, wanted=encrypt)
 
     async def prepare(addresses: StackAddresses) -> dict[str, str]:
         await asyncio.to_thread(prepare_stores, addresses)
         issuer.ensure()
         audit_key.ensure()
-        return issuer.environment() | audit_key.environment()
+        return issuer.environment() | audit_key.environment() | codec.environment(addresses.temporal_ui_url)
 
     programs = (
         Program("api", (*_STAFETT, "api"), _api_answers, withheld=_NOT_THE_APIS),
         Program("worker", (*_STAFETT, "worker"), _worker_polls, withheld=_NOT_THE_WORKERS),
     )
-    await run_stack(StackOptions(data_dir=data_dir, api_port=api_port), prepare, programs, partial(print, flush=True))
+    options = StackOptions(data_dir=data_dir, api_port=api_port, codec_path=CODEC_PATH if codec.is_on else None)
+    await run_stack(options, prepare, programs, partial(print, flush=True))
 
 
 def prepare_stores(addresses: StackAddresses) -> None:

@@ -6,18 +6,21 @@ from typing import Annotated
 
 import typer
 
-from stafett.settings import Settings
+from stafett.settings import Settings, WorkerShare
 from stafett.telemetry import configure_logs
 
 
 def dev(
     data_dir: Annotated[Path, typer.Option("--data-dir", metavar="D", help="Where everything it keeps is kept.")],
     api_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The API's port; else a free one.")] = None,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt", help="Seal what Temporal is told, from now on, with keys kept in D.")
+    ] = False,
 ) -> None:
     """Run the whole stack: PostgreSQL, Temporal with its Web UI, S3, the API and a worker, until Ctrl-C."""
     from stafett.cli.development import run_development_stack
 
-    asyncio.run(run_development_stack(data_dir, api_port))
+    asyncio.run(run_development_stack(data_dir, api_port, encrypt=encrypt))
 
 
 def api() -> None:
@@ -31,13 +34,16 @@ def api() -> None:
 
 def worker(
     queue: Annotated[str | None, typer.Option(help="The task queue, instead of STAFETT_TEMPORAL__TASK_QUEUE.")] = None,
+    only: Annotated[
+        WorkerShare | None, typer.Option(help="Not the whole work: `cpu` what keeps a core busy, `light` all else.")
+    ] = None,
 ) -> None:
     """Run a worker."""
     settings = Settings.load()
     configure_logs(settings.log)
     from worker import serve
 
-    asyncio.run(serve(settings, queue))
+    asyncio.run(serve(settings, queue, only))
 
 
 def migrate() -> None:

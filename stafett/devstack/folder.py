@@ -48,6 +48,10 @@ class DataFolder:
         return self.path / "secrets.json"
 
     @property
+    def codec_keys(self) -> Path:
+        return self.path / "codec-keys"
+
+    @property
     def ports(self) -> Path:
         return self.path / "ports.json"
 

@@ -16,6 +16,8 @@ class StackOptions:
     api_port: int | None = None
     durable: bool = True
     temporal_args: tuple[str, ...] = ()
+    codec_path: str | None = None
+    """Where at the API the Web UI is to have payloads opened."""
 
 
 @dataclass(frozen=True)

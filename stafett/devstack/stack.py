@@ -12,6 +12,7 @@ from stafett.devstack.child import Child, Launch
 from stafett.devstack.credentials import credentials_of
 from stafett.devstack.errors import ProcessEndedError
 from stafett.devstack.folder import DataFolder
+from stafett.devstack.loopback import HOST
 from stafett.devstack.options import BUCKET, NAMESPACE, StackAddresses, StackOptions
 from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_free
 from stafett.devstack.postgres import PostgresServer
@@ -39,7 +40,7 @@ class Blueprint:
         credentials, ports = credentials_of(folder), choose_ports(folder, options.api_port)
         return cls(
             PostgresServer(folder, credentials, ports["postgres"], options.durable),
-            TemporalServer(folder, ports, options.temporal_args, options.durable),
+            TemporalServer(folder, ports, _temporal_args(options, ports), options.durable),
             S3Server(folder, credentials, ports, options.durable),
             ports["api"],
             ports["mail"],
@@ -64,6 +65,12 @@ class Blueprint:
             api_port=self.api_port,
             mail_port=self.mail_port,
         )
+
+
+def _temporal_args(options: StackOptions, ports: Ports) -> tuple[str, ...]:
+    if options.codec_path is None:
+        return options.temporal_args
+    return (*options.temporal_args, "--ui-codec-endpoint", f"http://{HOST}:{ports['api']}{options.codec_path}")
 
 
 class RunningServers:

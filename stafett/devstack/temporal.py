@@ -27,12 +27,15 @@ _SEARCH_ATTRIBUTES = {
     for key in SEARCH_ATTRIBUTES
 }
 _PRAGMAS = ("journal_mode=wal", "synchronous=normal")
-# By default twenty tasks a second once a burst is spent, and fairness keys are ignored.
+# By default twenty tasks a second once a burst is spent, fairness keys are ignored, and a queue is four queues of
+# which each keeps an order of its own: of few cores every one would ask a queue at random.
 DYNAMIC_CONFIG = (
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
     "history.visibilityProcessorMaxPollRPS=2000",
     "matching.enableFairness=true",
+    "matching.numTaskqueueWritePartitions=1",
+    "matching.numTaskqueueReadPartitions=1",
 )
 
 _PATIENCE = timedelta(seconds=5)

@@ -37,6 +37,10 @@ class NoFileError(StafettError):
     """The job has ended, and left no file."""
 
 
+class InvalidPayloadsError(StafettError):
+    """What was handed in as the engine's payloads is none, or none that can be opened here."""
+
+
 class KeyReusedError(StafettError):
     """An idempotency key came again with another body."""
 

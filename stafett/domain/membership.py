@@ -47,5 +47,10 @@ class Caller(Frozen):
         is_own_job = self.role is Role.COORDINATOR and requested_by == self.user_id
         return is_own_job or self.role in {Role.ADMIN, Role.AUDITOR}
 
+    @property
+    def may_read_payloads(self) -> bool:
+        """Of any organisation's runs: they hold ids, codes and counts."""
+        return self.is_operator
+
     def may_configure(self, org_id: str) -> bool:
         return org_id == self.org_id and self.role is Role.ADMIN

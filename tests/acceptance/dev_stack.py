@@ -92,8 +92,8 @@ async def all_gone(processes: Sequence[psutil.Process], *, within: float = 10) -
 class DevStack:
     """One `stafett dev` on one folder; started, ended, killed and started again."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.data_dir, self.options = data_dir, options
         self._log = data_dir.with_name(f"{data_dir.name}.log")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -101,7 +101,7 @@ class DevStack:
         before = self._stack_json()
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *_STAFETT, "dev", "--data-dir", str(self.data_dir), stdout=log, stderr=log
+                *_STAFETT, "dev", "--data-dir", str(self.data_dir), *self.options, stdout=log, stderr=log
             )
         await eventually(self._written, lambda text: text not in {"", before}, within=60)
 
@@ -195,9 +195,9 @@ def frozen(*pids: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def a_stack_that_ends_well(data_dir: Path) -> AsyncIterator[DevStack]:
+async def a_stack_that_ends_well(data_dir: Path, *options: str) -> AsyncIterator[DevStack]:
     """Ended with 0 at the end of the block, and nothing of it left."""
-    stack, family = DevStack(data_dir), list[psutil.Process]()
+    stack, family = DevStack(data_dir, *options), list[psutil.Process]()
     try:
         await stack.start()
         yield stack

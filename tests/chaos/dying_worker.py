@@ -11,6 +11,7 @@ from typing import Any
 
 import worker
 from stafett.domain.export_status import ExportStatus
+from stafett.export_endings import ExportEndings
 from stafett.export_record import ExportRecord
 from stafett.settings import Settings
 from stafett.temporal import connect
@@ -20,11 +21,12 @@ POINTS = ("begun", "done", "committed")
 
 
 def prepare(stage: ExportStatus, point: str) -> None:
-    commit = "complete" if stage is ExportStatus.RECORDING_AUDIT else "finish"
-    name = "_enter" if point == "begun" else commit
-    method: Any = getattr(ExportRecord, name)
+    is_last = stage is ExportStatus.RECORDING_AUDIT
+    owner: Any = ExportEndings if is_last and point != "begun" else ExportRecord
+    name = "enter" if point == "begun" else "complete" if is_last else "finish"
+    method = getattr(owner, name)
 
-    def watched(record: ExportRecord, *given: Any) -> Any:
+    def watched(record: Any, *given: Any) -> Any:
         is_watched = stage in given or name == "complete"
         if is_watched and point == "done":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -33,7 +35,7 @@ def prepare(stage: ExportStatus, point: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    setattr(ExportRecord, name, watched)
+    setattr(owner, name, watched)
 
 
 async def main(queue: str) -> None:

@@ -16,6 +16,7 @@ from stafett.domain.export_job import ExportFailing, ExportJob
 from stafett.domain.export_outputs import ChosenMapping, MappedRows, Part, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
+from stafett.export_endings import ExportEndings
 from stafett.export_jobs import ExportJobs, job_of
 from stafett.export_record import MOST_UNANSWERED, ExportRecord
 from stafett.export_stages import ExportStages, Work, Workbench
@@ -37,6 +38,11 @@ def job(jobs: ExportJobs, tenant: Tenant) -> ExportJob:
 @pytest.fixture
 def record(worker_database: Database) -> ExportRecord:
     return ExportRecord(worker_database)
+
+
+@pytest.fixture
+def endings(worker_database: Database) -> ExportEndings:
+    return ExportEndings(worker_database)
 
 
 @pytest.fixture
@@ -113,10 +119,10 @@ def test_what_is_waited_for_is_said_until_it_is_back(stages: ExportStages, job: 
 
 
 def test_an_attempt_that_is_over_writes_nothing_more(
-    stages: ExportStages, record: ExportRecord, job: ExportJob, storage: FileStorage, owner_url: str
+    stages: ExportStages, endings: ExportEndings, job: ExportJob, storage: FileStorage, owner_url: str
 ) -> None:
     def ended_meanwhile() -> None:
-        record.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+        endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
 
     with pytest.raises(StaleAttemptError):
         stages.perform(job, QUERYING, querying(ended_meanwhile))
@@ -126,9 +132,9 @@ def test_an_attempt_that_is_over_writes_nothing_more(
     assert events(owner_url, job) == ["initialised", "querying_activities", "failed"]
 
 
-def test_a_failure_that_comes_too_late_changes_nothing(record: ExportRecord, job: ExportJob, owner_url: str) -> None:
+def test_a_failure_that_comes_too_late_changes_nothing(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
     for code in (ExportErrorCode.QUERY_FAILED, ExportErrorCode.INTERNAL):
-        record.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
+        endings.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
     with psycopg.connect(owner_url) as connection:
         row = connection.execute("SELECT error->>'code' FROM exports WHERE id = %s", [job.export_id]).fetchone()
     assert row == ("query_failed",)
@@ -136,15 +142,15 @@ def test_a_failure_that_comes_too_late_changes_nothing(record: ExportRecord, job
 
 
 def test_an_end_whose_answer_got_lost_is_still_the_end(
-    stages: ExportStages, record: ExportRecord, job: ExportJob, owner_url: str
+    stages: ExportStages, endings: ExportEndings, job: ExportJob, owner_url: str
 ) -> None:
     stages.perform(job, QUERYING, querying())
-    assert record.complete_empty(job) == record.complete_empty(job)
+    assert endings.complete_empty(job) == endings.complete_empty(job)
     assert events(owner_url, job).count("completed_empty") == 1
 
 
 def test_a_report_is_completed_once_however_often_it_is_recorded(
-    stages: ExportStages, record: ExportRecord, job: ExportJob, owner_url: str
+    stages: ExportStages, endings: ExportEndings, job: ExportJob, owner_url: str
 ) -> None:
     def stored(_job: ExportJob, bench: Workbench) -> ReportFile:
         made = bench.put_file("r.csv", [b"a;b"], "text/csv")
@@ -165,7 +171,7 @@ def test_a_report_is_completed_once_however_often_it_is_recorded(
     stages.perform(job, ExportStatus.GENERATING_FILE, stored)
     stages.perform(job, ExportStatus.STORING_FILE, stored)
     with ThreadPoolExecutor(4) as four:
-        ends = list(four.map(lambda _: record.complete(job), range(4)))
+        ends = list(four.map(lambda _: stages.conclude(job, endings.complete), range(4)))
     assert {end.status for end in ends} == {ExportStatus.COMPLETED}
     assert events(owner_url, job)[-2:] == ["recording_audit", "completed"]
     assert events(owner_url, job).count("completed") == 1
@@ -227,8 +233,8 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
         assert left.fetchone() == (0,)
 
 
-def test_a_job_that_is_being_cancelled_can_still_fail(record: ExportRecord, job: ExportJob, owner_url: str) -> None:
+def test_a_job_that_is_being_cancelled_can_still_fail(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE exports SET status = 'cancelling' WHERE id = %s", [job.export_id])
-    assert record.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+    assert endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
     assert events(owner_url, job)[-1] == "failed"

@@ -1,5 +1,6 @@
 """No job is pending for ever."""
 
+import base64
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -8,6 +9,7 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
+from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -18,8 +20,8 @@ from stafett import export_audit
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.notification import Telling
+from stafett.export_endings import ExportEndings
 from stafett.export_preview import forget_old_previews
-from stafett.export_record import ExportRecord
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
@@ -35,10 +37,10 @@ class Broom:
     def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
-        record = ExportRecord(self._database, actor=export_audit.SWEEPER)
+        endings = ExportEndings(self._database, actor=export_audit.SWEEPER)
         queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
         tell = UntoldSweep(client, queue, self._told, outbox)
-        self._activities = SweepingActivities(client, queue, self._mine, record, self._forget, tell)
+        self._activities = SweepingActivities(client, queue, self._mine, endings, self._forget, tell)
 
     def _forget(self) -> None:
         forget_old_previews(self._database)
@@ -129,6 +131,25 @@ async def test_one_odd_job_does_not_hold_up_the_others(
         connection.execute("ALTER TABLE exports ENABLE TRIGGER exports_are_guarded")
 
     assert await broom.sweep() == SweepReport(failed=2)
+
+
+async def test_a_run_that_was_sealed_with_a_key_we_do_not_have_is_left_alone(
+    settings: Settings, tenant: Tenant, bearer: Bearer, temporal: Client, broom: Broom
+) -> None:
+    keys = SecretStr(f"2027:{base64.b64encode(bytes(32)).decode()}")
+    app = create_app(
+        settings.model_copy(update={"temporal": settings.temporal.model_copy(update={"codec_keys": keys})})
+    )
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as gateway,
+    ):
+        button = Button(gateway, tenant.org_id, bearer(tenant.coordinator))
+        export_id = await button.pressed()
+        await run_of(temporal, export_id)
+        assert await broom.sweep() == SweepReport(skipped=1)
+        assert (await button.look(export_id))["status"] == "initialised"
 
 
 def test_a_sweep_sees_every_unfinished_job_however_many_there_are(

@@ -29,8 +29,8 @@ from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import Telling
+from stafett.export_endings import ExportEndings
 from stafett.export_jobs import job_of
-from stafett.export_record import ExportRecord
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal import start_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually
@@ -347,7 +347,7 @@ async def _fail(button: Button, database: Database, export_id: str | None = None
     with database.transaction(button.org_id) as session:
         job = job_of(session.get_one(Export, UUID(export_id)))
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
-    ExportRecord(database).fail(failing)
+    ExportEndings(database).fail(failing)
     return export_id
 
 

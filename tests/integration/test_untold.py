@@ -17,8 +17,8 @@ from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import Telling
+from stafett.export_endings import ExportEndings
 from stafett.export_jobs import job_of
-from stafett.export_record import ExportRecord
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, WebhookSettings, require
 from stafett.temporal import start_job
@@ -71,7 +71,7 @@ async def ended(button: Button, worker_database: Database, listened: None) -> st
     with worker_database.transaction(button.org_id) as session:
         job = job_of(session.get_one(Export, UUID(export_id)))
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
-    assert ExportRecord(worker_database).fail(failing)
+    assert ExportEndings(worker_database).fail(failing)
     return export_id
 
 
@@ -168,7 +168,7 @@ async def test_an_end_of_the_sweepers_own_is_told_in_the_same_sweep(
     with maintenance.transaction(button.org_id) as session:
         job = job_of(session.get_one(Export, UUID(export_id)))
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It was ended.", retryable=True)
-    assert ExportRecord(maintenance, actor="system:sweeper").fail(failing)
+    assert ExportEndings(maintenance, actor="system:sweeper").fail(failing)
     assert await sweep() == 1
     described = await temporal.get_workflow_handle(f"tell/{export_id}/1").describe()
     assert described.workflow_type == "TellOfEnd"

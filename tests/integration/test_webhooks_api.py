@@ -15,8 +15,8 @@ from stafett.database.tables import Export
 from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
+from stafett.export_endings import ExportEndings
 from stafett.export_jobs import job_of
-from stafett.export_record import ExportRecord
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Button, Json, Tenant, found_tenant
 from stafett.webhooks.registry import MOST_WEBHOOKS
@@ -226,7 +226,7 @@ async def notified(button: Button, worker_database: Database) -> str:
     with worker_database.transaction(button.org_id) as session:
         job = job_of(session.get_one(Export, UUID(export_id)))
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
-    ExportRecord(worker_database).fail(failing)
+    ExportEndings(worker_database).fail(failing)
     return export_id
 
 

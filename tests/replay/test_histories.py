@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from stafett.domain.job import JobKind
+from stafett.payload_codec import converter_of
+from stafett.settings import TemporalSettings
 from stafett.temporal import PREVIEW_EXPORT
 from worker import WORKFLOWS
 
+KEYS = SecretStr(f"2027:{base64.b64encode(bytes(32)).decode()}")
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
 
@@ -32,11 +35,12 @@ def recorded(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["without keys", "with keys"])
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
-async def test_a_recorded_run_replays(path: Path) -> None:
+async def test_a_recorded_run_replays(path: Path, keys: SecretStr | None) -> None:
     history = WorkflowHistory.from_json(path.stem, recorded(path))
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
-    await replayer.replay_workflow(history)
+    converter = converter_of(TemporalSettings(codec_keys=keys))
+    await Replayer(workflows=WORKFLOWS, data_converter=converter).replay_workflow(history)
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

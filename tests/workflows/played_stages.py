@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio import activity
@@ -14,7 +15,7 @@ from activities.interceptors import EveryActivity
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Delivery, Telling
-from stafett.temporal import start_job
+from stafett.temporal import cpu_queue, start_job
 from workflows.bufdir_export import BufdirExport
 from workflows.tell_of_end import TellOfEnd
 
@@ -116,14 +117,17 @@ async def running(
     client: Client, job: ExportJob, stages: PlayedStages
 ) -> AsyncIterator[WorkflowHandle[Any, ExportEnd]]:
     queue = f"test-{job.export_id}"
-    async with Worker(
+    working = partial(
+        Worker,
         client,
-        task_queue=queue,
-        workflows=[BufdirExport, TellOfEnd],
         activities=stages.registered(),
         interceptors=[EveryActivity()],
         max_heartbeat_throttle_interval=timedelta(milliseconds=50),
         default_heartbeat_throttle_interval=timedelta(milliseconds=50),
+    )
+    async with (
+        working(task_queue=queue, workflows=[BufdirExport, TellOfEnd]),
+        working(task_queue=cpu_queue(queue)),
     ):
         started = await start_job(TimeSkipper(client).client, job, queue)
         yield client.get_workflow_handle(started.id, result_type=ExportEnd)

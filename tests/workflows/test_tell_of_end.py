@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, Delivery, Telling
-from stafett.temporal import JOB_KIND, ORG_ID, start_job, telling_queue
+from stafett.temporal import JOB_KIND, ORG_ID, cpu_queue, start_job, telling_queue
 from stafett.testing import eventually
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
@@ -66,6 +66,7 @@ async def working(
     async with AsyncExitStack() as workers:
         for worker in (
             Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=ours),
+            Worker(client, task_queue=cpu_queue(queue), activities=ours),
             Worker(client, task_queue=telling_queue(queue), activities=[receivers.deliver]),
         ):
             await workers.enter_async_context(worker)
@@ -139,7 +140,11 @@ async def test_an_end_that_the_sweeper_tells_already_is_not_told_twice(temporal:
     before = await start_job(temporal, telling, "nobody")
     stages = PlayedStages()
     queue = f"test-{job.export_id}"
-    async with Worker(temporal, task_queue=queue, workflows=[BufdirExport], activities=stages.registered()):
+    played = stages.registered()
+    async with (
+        Worker(temporal, task_queue=queue, workflows=[BufdirExport], activities=played),
+        Worker(temporal, task_queue=cpu_queue(queue), activities=played),
+    ):
         run = await start_job(temporal, job, queue)
         ended = await eventually(run.describe, lambda described: described.close_time is not None)
     assert ended.status is WorkflowExecutionStatus.COMPLETED

@@ -1,0 +1,116 @@
+"""How an export ends, for good: its last transition, its entry in the history and what people are told, all at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import func, update
+from sqlmodel import col
+
+from stafett import export_audit, report_history
+from stafett.database.session import Database
+from stafett.database.tables import Export, ExportAttempt
+from stafett.domain.errors import StaleAttemptError
+from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
+from stafett.domain.export_outputs import ReportFile
+from stafett.domain.export_status import ExportStatus
+from stafett.export_audit import Detail
+from stafett.export_row import Step, forget_outputs, held, move, progress_of
+from stafett.notifications.announcing import announce
+
+_NOW = func.clock_timestamp()
+_OF_STAGES = ("file", "counts", "not_countable", "mapping")
+_NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **dict.fromkeys(_OF_STAGES)}
+_BY_CANCEL = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
+
+
+class ExportEndings:
+    """Whoever ends an attempt first has ended it."""
+
+    def __init__(self, database: Database, *, actor: str = export_audit.WORKER, by_mail: bool = False) -> None:
+        self._database = database
+        self._actor = actor
+        self._by_mail = by_mail
+
+    def complete(self, job: ExportJob) -> ExportEnd:
+        """The last step of a report that is there: from here on it can be downloaded."""
+        with self._database.transaction(job.org_id) as session:
+            file = ReportFile.model_validate(session.get_one(Export, job.export_id).file)
+        detail: Detail = {"rows": file.rows, "sha256": file.sha256}
+        done = progress_of(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
+        with self._unless_ended_as(job, ExportStatus.COMPLETED):
+            self._end(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
+        return ExportEnd(status=ExportStatus.COMPLETED, row_count=file.rows)
+
+    def complete_empty(self, job: ExportJob) -> ExportEnd:
+        with self._unless_ended_as(job, ExportStatus.COMPLETED_EMPTY):
+            self._end(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
+        return ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+
+    def cancel(self, job: ExportJob) -> bool:
+        """Have nobody write for it any more; false if the attempt has ended otherwise."""
+        with self._database.transaction(job.org_id) as session:
+            try:
+                export = held(session, job, cancelling_too=True)
+            except StaleAttemptError:
+                return False
+            if export.status is not ExportStatus.CANCELLING:
+                move(session, job, self._step(ExportStatus.CANCELLING, "cancel_requested"))
+            return True
+
+    def cancelled(self, job: ExportJob) -> ExportEnd:
+        """It has stopped, and nothing of it is left in storage: another attempt begins anew."""
+        with self._unless_ended_as(job, ExportStatus.CANCELLED):
+            self._end(job, ExportStatus.CANCELLED, "export_cancelled", **_NOTHING_YET)
+        return ExportEnd(status=ExportStatus.CANCELLED)
+
+    def fail(self, failing: ExportFailing) -> bool:
+        """Say why; false if somebody else has ended the attempt already."""
+        error = {"code": failing.code, "message": failing.message, "retryable": failing.retryable}
+        try:
+            self._end(failing.job, ExportStatus.FAILED, "export_failed", {"code": failing.code}, error=error)
+        except StaleAttemptError:
+            return False
+        return True
+
+    def end_of(self, job: ExportJob) -> ExportEnd:
+        """How it stands, for a run that finds itself too late."""
+        with self._database.transaction(job.org_id) as session:
+            export = session.get_one(Export, job.export_id)
+            return ExportEnd(status=export.status, row_count=(export.counts or {}).get("written", 0))
+
+    @contextmanager
+    def _unless_ended_as(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
+        """An end that was committed, and whose answer got lost on its way, is the end."""
+        try:
+            yield
+        except StaleAttemptError:
+            with self._database.transaction(job.org_id) as session:
+                export = session.get_one(Export, job.export_id)
+            if (export.attempt, export.status) != (job.attempt, status):
+                raise
+
+    def _end(
+        self,
+        job: ExportJob,
+        status: ExportStatus,
+        event: str,
+        detail: Detail | None = None,
+        **values: Any,
+    ) -> None:
+        with self._database.transaction(job.org_id) as session:
+            held(session, job, cancelling_too=status in _BY_CANCEL)
+            if status is ExportStatus.COMPLETED:
+                values["report_id"] = report_history.enter(session, job)
+            elif status is ExportStatus.CANCELLED:
+                forget_outputs(session, job)
+            session.execute(
+                update(ExportAttempt)
+                .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
+                .values(ended_at=_NOW, outcome=status)
+            )
+            announce(session, job, status, by_mail=self._by_mail)
+            move(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
+
+    def _step(self, status: ExportStatus, event: str, detail: Detail | None = None) -> Step:
+        return Step(status=status, event=event, actor=self._actor, detail=detail or {})

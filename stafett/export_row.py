@@ -1,0 +1,70 @@
+"""An export's row and its trail: each change in the transaction that holds the row, with its audit event.
+
+Nobody writes for an attempt that is over: every write holds the row and looks first.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy import Update, delete, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.tables import Export, ExportPartialFailures, ExportStageOutput
+from stafett.domain.errors import StaleAttemptError
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.frozen import Frozen
+from stafett.export_audit import AuditEntry, Detail
+
+
+class Step(Frozen):
+    """A transition as its audit event tells it."""
+
+    status: ExportStatus
+    event: str
+    actor: str
+    detail: Detail = Field(default_factory=dict)
+
+
+def held(session: Session, job: ExportJob, *, cancelling_too: bool = False) -> Export:
+    """The job's row, locked until the transaction ends, if this attempt still has the right to write to it."""
+    export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
+    is_over = export.status.is_final or (export.status is ExportStatus.CANCELLING and not cancelling_too)
+    if export.attempt != job.attempt or is_over:
+        raise StaleAttemptError("This attempt at the export is over.")
+    return export
+
+
+def at_work(job: ExportJob, stage: ExportStatus) -> Update:
+    """For as long as the stage is the one now running."""
+    return update(Export).where(
+        col(Export.id) == job.export_id, col(Export.attempt) == job.attempt, col(Export.status) == stage
+    )
+
+
+def move(session: Session, job: ExportJob, step: Step, **values: Any) -> None:
+    """The transition and its event: the last thing in the transaction that holds the row."""
+    session.execute(update(Export).where(col(Export.id) == job.export_id).values(status=step.status, **values))
+    entry = AuditEntry(
+        org_id=job.org_id,
+        actor=step.actor,
+        event=step.event,
+        subject_id=job.export_id,
+        status=step.status,
+        detail={"attempt": job.attempt, **step.detail},
+    )
+    export_audit.append(session, entry)
+
+
+def forget_outputs(session: Session, job: ExportJob) -> None:
+    """Whatever is done next begins anew."""
+    for table in (ExportStageOutput, ExportPartialFailures):
+        session.execute(delete(table).where(col(table.export_id) == job.export_id))
+
+
+def progress_of(stage: ExportStatus, done: int, total: int) -> dict[str, Any]:
+    """Rows done of rows to do, as the job shows them; nothing is waited for."""
+    at = datetime.now(UTC).isoformat()
+    return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": at}
