@@ -91,7 +91,7 @@ def content_of(job: Json) -> tuple[str, int, int]:
 
 def transitions_of(owner_url: str, export_id: str) -> list[str]:
     with psycopg.connect(owner_url) as connection:
-        query = "SELECT status FROM audit_events WHERE subject_id = %s ORDER BY seq"
+        query = "SELECT status FROM audit_events WHERE subject_id = %s AND status IS NOT NULL ORDER BY seq"
         return [status for (status,) in connection.execute(query, [export_id]).fetchall()]
 
 

@@ -46,13 +46,13 @@ async def history_of(settings: Settings, export_id: str) -> WorkflowHistory:
 
 
 def payloads(node: Any) -> Iterator[dict[str, Any]]:
-    """Every payload of a history but the search attributes, which Temporal must be able to read."""
+    """Every payload of a history but the search attributes, which Temporal must be able to read, and a patch's name."""
     match node:
         case {"metadata": dict()}:
             yield node
         case dict():
             for name, value in node.items():
-                if name != "searchAttributes":
+                if name not in {"searchAttributes", "patch-data"}:
                     yield from payloads(value)
         case list():
             for value in node:
