@@ -14,10 +14,18 @@ with workflow.unsafe.imports_passed_through():
     from activities.export_audit import ExportAuditActivities
     from activities.file_generation import FileGenerationActivities
     from activities.file_storage import FileStorageActivities
-    from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress
+    from stafett.domain.export_job import (
+        STALE_ATTEMPT,
+        ExportEnd,
+        ExportFailing,
+        ExportJob,
+        ExportProgress,
+        StageReceipt,
+    )
     from stafett.domain.export_status import FAILURE_OF, ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.temporal import JOB_STATUS
+    from workflows.current_details import details_of
     from workflows.policies import patiently, to_its_end
     from workflows.tell_of_end import tell_of_end
 
@@ -32,6 +40,7 @@ class BufdirExport:
     def __init__(self, job: ExportJob) -> None:
         self._job = job
         self._stage = ExportStatus.INITIALISED
+        self._done: list[StageReceipt] = []
         self._work: asyncio.Task[ExportEnd] | None = None
         self._is_asked_to_stop = False
 
@@ -96,12 +105,15 @@ class BufdirExport:
         if self._stops:  # an activity that came to its end all the same has swallowed the cancel
             raise asyncio.CancelledError
         self._show(stage)
-        return await patiently(method, self._job, stage.replace("_", " "), rows=rows)
+        answer = await patiently(method, self._job, stage.replace("_", " "), rows=rows)
+        if isinstance(answer, StageReceipt):
+            self._done.append(answer)
+        return answer
 
     def _show(self, stage: ExportStatus) -> None:
         self._stage = stage
         workflow.upsert_search_attributes([JOB_STATUS.value_set(stage)])
-        workflow.set_current_details(f"{stage.replace('_', ' ')} (attempt {self._job.attempt})")
+        workflow.set_current_details(details_of(self._job, stage, self._done, workflow.info().namespace))
 
     def _failing(self, error: BaseException) -> ExportFailing:
         """A foreseen failure by its own code; any other by the stage that it happened in."""

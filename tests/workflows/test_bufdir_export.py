@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ActivityError, ApplicationError
 
@@ -130,6 +131,17 @@ async def test_an_operator_sees_where_it_is(temporal: Client, job: ExportJob) ->
         await reached.wait()
         progress = await run.query("progress", result_type=ExportProgress)
         assert progress == ExportProgress(stage=ExportStatus.GENERATING_FILE, attempt=1)
+        metadata = await run.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+        assert metadata.current_details.splitlines()[:7] == [
+            "**generating file**, attempt 1",
+            "",
+            "nhf, 2026-01-01 to 2027-01-01",
+            "",
+            "| done | rows | |",
+            "| --- | ---: | --- |",
+            "| querying activities | 2 |  |",
+        ]
+        assert f"(/namespaces/default/workflows/tell%2F{job.export_id}%2F1)" in metadata.current_details
         described = await run.describe()
         assert described.typed_search_attributes[JOB_STATUS] == "generating_file"
         assert described.typed_search_attributes[ORG_ID] == "nhf"
