@@ -7,10 +7,12 @@ import asyncio
 import re
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 
 import worker
 from api.previewing import await_preview
@@ -22,10 +24,11 @@ from stafett.devstack.stack import RunningServers, servers
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
+from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs, job_of
 from stafett.file_storage import FileStorage
 from stafett.settings import MailSettings, Settings, require
-from stafett.temporal import connect, start_job
+from stafett.temporal import CANCEL, connect, start_job, stop_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -37,7 +40,9 @@ async def main(release: str) -> None:
             prepare_stores(running.addresses)
             mail = MailFolder(Path(folder) / "mail")
             async with catching_mail(mail, 0) as port:
-                await _record(_with_mail(running, port), release)
+                settings = _with_mail(running, port)
+                await _record_cancelled(settings, release)
+                await _record(settings, release)
 
 
 async def _record(settings: Settings, release: str) -> None:
@@ -58,6 +63,32 @@ async def _record(settings: Settings, release: str) -> None:
             _keep(f"BufdirExport-{release}-{name}.json", history)
         _keep(f"TellOfEnd-{release}-told.json", await _told(client, full))
         _keep(f"PreviewExport-{release}-previewed.json", await _previewed(client, settings, full))
+
+
+async def _record_cancelled(settings: Settings, release: str) -> None:
+    """Asked to stop before a worker comes: by the gateway, by a signal from elsewhere, and in the database alone."""
+    client, tenant = await connect(settings.temporal), found_tenant(require(settings.database.owner_url, "owner"))
+    runs = {by: await _to_be_cancelled(client, settings, tenant, by) for by in ("gateway", "signal", "database")}
+    async with worker.working(client, settings):
+        for by, run in runs.items():
+            await eventually(run.describe, lambda described: described.close_time is not None)
+            _keep(
+                f"BufdirExport-{release}-cancelled-by-{by}.json", _of_no_machine((await run.fetch_history()).to_json())
+            )
+
+
+async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, by: str) -> WorkflowHandle[Any, Any]:
+    with closing(Database(require(settings.database.api_url, "api"))) as database:
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        job = job_of(ExportJobs(database).accept(caller, _request(tenant)).export)
+        run = await start_job(client, job, settings.temporal.task_queue)
+        if by == "signal":
+            await run.signal(CANCEL)
+        else:
+            ExportControl(database).cancel(caller, job.export_id)
+        if by == "gateway":
+            await stop_job(client, job)
+    return run
 
 
 def _with_mail(running: RunningServers, port: int) -> Settings:
