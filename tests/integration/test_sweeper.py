@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 from pydantic import SecretStr
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from activities.sweeping import SweepingActivities
@@ -19,7 +19,9 @@ from api.app import create_app
 from stafett import export_audit
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
+from stafett.domain.membership import Caller, Role
 from stafett.domain.notification import Telling
+from stafett.export_control import ExportControl
 from stafett.export_endings import ExportEndings
 from stafett.export_preview import forget_old_previews
 from stafett.notifications.deliveries import Deliveries, untold
@@ -171,3 +173,52 @@ def test_a_sweep_sees_every_unfinished_job_however_many_there_are(
         with psycopg.connect(owner_url) as connection:
             connection.execute("DELETE FROM exports WHERE org_id = %s", [tenant.org_id])
     assert len({job.export_id for job in seen}) == len(seen) == 1200
+
+
+async def cancelled_in_the_database(settings: Settings, tenant: Tenant, export_id: str) -> None:
+    """The gateway wrote it down, and died before it could tell the engine."""
+    with contextlib.closing(Database(require(settings.database.api_url, "api"), pool_size=1)) as database:
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        ExportControl(database).cancel(caller, UUID(export_id))
+
+
+async def test_a_run_that_has_not_heard_of_its_cancel_hears_of_it_from_the_sweeper(
+    button: Button, temporal: Client, broom: Broom, working: Working, settings: Settings, tenant: Tenant
+) -> None:
+    export_id = await button.pressed()
+    await run_of(temporal, export_id)
+    await cancelled_in_the_database(settings, tenant, export_id)
+    assert await broom.sweep() == SweepReport()
+    run = temporal.get_workflow_handle(f"bufdir-export/{export_id}")
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "cancelled"
+        ended = await eventually(run.describe, lambda described: described.close_time is not None)
+    assert ended.status is WorkflowExecutionStatus.CANCELED
+
+
+async def test_a_cancelling_job_whose_run_was_terminated_is_cancelled_by_another(
+    button: Button, temporal: Client, broom: Broom, working: Working, settings: Settings, tenant: Tenant
+) -> None:
+    export_id = await button.pressed()
+    await run_of(temporal, export_id)
+    await cancelled_in_the_database(settings, tenant, export_id)
+    await temporal.get_workflow_handle(f"bufdir-export/{export_id}").terminate()
+    assert await broom.sweep() == SweepReport(started=1)
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "cancelled"
+        assert await broom.sweep() == SweepReport()
+
+
+async def test_a_retry_that_the_engine_never_heard_of_is_started_by_the_sweeper(
+    button: Button, temporal: Client, broom: Broom, working: Working, settings: Settings, tenant: Tenant
+) -> None:
+    export_id = await button.pressed()
+    await run_of(temporal, export_id)
+    await temporal.get_workflow_handle(f"bufdir-export/{export_id}").terminate()
+    assert await broom.sweep() == SweepReport(failed=1)
+    with contextlib.closing(Database(require(settings.database.api_url, "api"), pool_size=1)) as database:
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        ExportControl(database).retry(caller, UUID(export_id))
+    assert await broom.sweep() == SweepReport(started=1)
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "completed_empty"
