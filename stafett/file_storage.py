@@ -78,18 +78,22 @@ class FileStorage:
 
     def remove_below(self, prefix: str) -> None:
         """Delete every object whose key begins so, and break off every upload of one."""
+        self.break_off_uploads(prefix)
+        self.remove(self.keys_below(prefix))
+
+    def break_off_uploads(self, prefix: str) -> None:
+        """What somebody who was killed began to upload: storage keeps it for ever, and no list of objects shows it."""
         with translated():
-            for upload_id, key in self._open_uploads(prefix):
+            for upload_id, key in self.open_uploads(prefix):
                 self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public way
-            self.remove(self.keys_below(prefix))
 
     def remove(self, keys: Iterable[str]) -> None:
         with translated():
             for error in self._client.remove_objects(self._bucket, [DeleteObject(key) for key in keys]):
                 raise ServiceAwayError(f"S3 ({error.code})")
 
-    def _open_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        """What somebody who was killed began to upload: storage keeps it for ever, and no list of objects shows it."""
+    def open_uploads(self, prefix: str) -> list[tuple[str, str]]:
+        """Each by its id and the key it is for."""
         found = self._client._list_multipart_uploads(self._bucket, prefix=prefix)  # noqa: SLF001 - minio has no public way
         return [(upload.upload_id or "", upload.object_name) for upload in found.uploads]
 

@@ -87,6 +87,7 @@ class Retention:
             if ended(session, job) is None:
                 return False
             needed = _needed(session, export)
+            self._storage.break_off_uploads(job.place)
             self._storage.remove(key for key in self._storage.keys_below(job.place) if key not in needed)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(tidied_at=_NOW))
             return True

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from uuid import UUID, uuid4
 
 import httpx
 import psycopg
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
@@ -267,3 +270,25 @@ async def failed_while(button: Button, owner_url: str, event: str) -> str:
 def undo(owner_url: str) -> None:
     with psycopg.connect(owner_url) as connection:
         connection.execute("DROP TRIGGER played ON audit_events")
+
+
+async def test_a_failed_export_that_temporal_has_forgotten_is_tried_again_from_what_stands(
+    button: Button, diary: Diary, working: Working, owner_url: str, temporal: Client
+) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        export_id = await failed_while(button, owner_url, "export_completed")
+        undo(owner_url)
+        run = WorkflowExecution(workflow_id=f"bufdir-export/{export_id}")
+        forgotten = DeleteWorkflowExecutionRequest(namespace=temporal.namespace, workflow_execution=run)
+        await temporal.workflow_service.delete_workflow_execution(forgotten)
+
+        async def is_forgotten() -> bool:
+            with suppress(RPCError):
+                return not (await temporal.get_workflow_handle(run.workflow_id).describe()).run_id
+            return True
+
+        await eventually(is_forgotten, bool)
+        assert (await retried(button, export_id)).status_code == 202
+        job = await button.end_of(export_id)
+    assert (job["status"], job["attempts"][1]["resumed_from"]) == ("completed", "recording_audit")
