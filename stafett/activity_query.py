@@ -64,7 +64,7 @@ class ActivityQuery:
 
     def __call__(self, job: ExportJob, bench: Workbench) -> QueriedRows:
         """Membership first, then the rules, then the count and the rows of one instant."""
-        with self._database.snapshot(job.org_id) as connection:
+        with self._database.snapshot(job.org_id) as connection, bench.interrupting(connection.cancel_safe):
             if not _one(connection, _MEMBER, [job.export_id])[0]:
                 raise ExportError(
                     ExportErrorCode.PERMISSION_DENIED,

@@ -4,8 +4,10 @@ Whoever commits its outputs first has done it, the other one's are thrown away.
 """
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from threading import Event, Thread
 from typing import Protocol
 from uuid import uuid4
 
@@ -31,9 +33,12 @@ class Work(Protocol):
 class Workbench:
     """One execution of one stage: a place in storage of its own, and a way to say how far it has come."""
 
-    def __init__(self, storage: FileStorage, prefix: str, report: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, storage: FileStorage, prefix: str, report: Callable[[int, int], None], go_on: Callable[[], None]
+    ) -> None:
         self._storage = storage
         self._report = report
+        self._go_on = go_on
         self._reported_at = 0.0
         self.prefix = prefix
 
@@ -43,6 +48,30 @@ class Workbench:
 
     def put_file(self, name: str, chunks: Iterable[bytes], mime_type: str) -> StoredObject:
         return self._storage.write(self.prefix + name, chunks, mime_type)
+
+    @contextmanager
+    def interrupting(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Whoever may be silent for long in this block is interrupted when the work is to stop."""
+        is_over = Event()
+
+        def watch() -> None:
+            while not is_over.wait(_SECONDS_BETWEEN_PROGRESS):
+                try:
+                    self._go_on()
+                except StoppedError:
+                    interrupt()
+                    return
+
+        watcher = Thread(target=copy_context().run, args=(watch,), name="interrupter")
+        watcher.start()
+        try:
+            yield
+        except Exception:
+            self._go_on()  # whoever was interrupted calls it an error
+            raise
+        finally:
+            is_over.set()
+            watcher.join()
 
     def progress(self, done: int, total: int) -> None:
         """Rows done of rows to do, written down at most twice a second; and the place where a cancel is heard."""
@@ -113,7 +142,7 @@ class ExportStages:
                 self._record.progress(job, stage, done, total)
 
         prefix = f"{job.place}{job.attempt}-{stage}-{uuid4().hex[:8]}/"
-        return Workbench(self._storage, prefix, report)
+        return Workbench(self._storage, prefix, report, self._go_on)
 
     def _sweep(self, bench: Workbench) -> None:
         with suppress(*AWAY):  # what is left then, retention finds

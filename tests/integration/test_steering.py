@@ -85,6 +85,20 @@ async def test_a_stage_at_work_stops_within_seconds_and_takes_its_objects_along(
     assert storage.keys_below(place(button.org_id, export_id)) == []
 
 
+async def test_a_query_that_waits_is_not_waited_for(
+    button: Button, diary: Diary, working: Working, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    export_id = await button.pressed()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("LOCK TABLE activities IN ACCESS EXCLUSIVE MODE")
+        async with working():
+            is_at_work = await eventually(lambda: button.look(export_id), lambda job: job["status"] != "initialised")
+            assert is_at_work["status"] == "querying_activities"
+            await cancelled(button, export_id)
+            assert (await button.end_of(export_id))["status"] == "cancelled"
+
+
 @pytest.mark.parametrize("by", ["signal", "engine"])
 async def test_an_operator_cancels_without_our_api(
     by: str, button: Button, diary: Diary, working: Working, temporal: Client, owner_url: str
