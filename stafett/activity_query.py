@@ -1,6 +1,7 @@
 """An organisation's activities of a period, as they stood at one instant, staged in report order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -76,9 +77,10 @@ class ActivityQuery:
             if total == 0 and job.fail_on_empty:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
             parts: list[Part] = []
-            for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART)):
-                parts.append(bench.put_part(number, to_arrow(frame), frame.height))
-                bench.progress(sum(part.rows for part in parts), total)
+            with closing(frames_in_report_order(connection, period, ROWS_A_PART)) as frames:
+                for number, frame in enumerate(frames):
+                    parts.append(bench.put_part(number, to_arrow(frame), frame.height))
+                    bench.progress(sum(part.rows for part in parts), total)
             attached = _staged_attachments(connection, period, bench) if job.include_attachments else None
             queried = QueriedRows(parts=tuple(parts), attachments=attached, snapshot_at=snapshot_at, mapping=mapping)
             if queried.rows != total:
@@ -86,8 +88,13 @@ class ActivityQuery:
             return queried
 
 
-def frames_in_report_order(connection: Connection, period: Period, rows_a_part: int) -> Iterator[pl.DataFrame]:
-    """The rows as frames of about so many, each a whole number of Oslo days."""
+def frames_in_report_order(
+    connection: Connection, period: Period, rows_a_part: int
+) -> Generator[pl.DataFrame, None, None]:
+    """The rows as frames of about so many, each a whole number of Oslo days.
+
+    Close it: a ``COPY`` that was left in the middle keeps the connection, and whoever rolls back waits for ever.
+    """
     with connection.cursor() as cursor, cursor.copy(_IN_REPORT_ORDER, period) as records:
         waiting, rows, last_day = bytearray(), 0, b""
         for record in records:

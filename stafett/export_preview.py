@@ -1,6 +1,7 @@
 """Previews: the whole period is read and mapped, the counts and the first rows are kept until they are fetched."""
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import LiteralString
 
 import polars as pl
@@ -67,10 +68,11 @@ class ExportPreviewing:
             program = self._mappings.program(org_id, mapping.version, request.locale)
             outcome, first_rows = Outcome(program, ignored=no_faults_in(request.export_format)), list[pl.DataFrame]()
             asked = (org_id, period.first_instant, period.last_instant)
-            for rows in frames_in_report_order(connection, asked, ROWS_A_PART):
-                part = outcome.add(rows)
-                first_rows.append(part.written.head(PREVIEW_ROWS - sum(frame.height for frame in first_rows)))
-                self._go_on()
+            with closing(frames_in_report_order(connection, asked, ROWS_A_PART)) as frames:
+                for rows in frames:
+                    part = outcome.add(rows)
+                    first_rows.append(part.written.head(PREVIEW_ROWS - sum(frame.height for frame in first_rows)))
+                    self._go_on()
         headers = tuple(cell.header for cell in program.cells)
         return _told(request, mapping, outcome, headers, pl.concat(first_rows) if first_rows else pl.DataFrame())
 
