@@ -17,6 +17,7 @@ WORKER = "system:worker"
 SWEEPER = "system:sweeper"
 GATEWAY = "system:gateway"
 RETENTION = "system:retention"
+ERASURE = "system:erasure"
 
 
 def user(user_id: UUID) -> str:
@@ -31,7 +32,7 @@ class AuditEntry(Frozen):
     org_id: str
     actor: str
     event: str
-    subject_kind: Literal["export", "column_mapping", "export_preview", "report", "webhook"] = "export"
+    subject_kind: Literal["export", "column_mapping", "export_preview", "report", "webhook", "person"] = "export"
     subject_id: UUID
     status: str | None = None
     detail: Detail = Field(default_factory=dict)

@@ -37,7 +37,7 @@ def file_of(export: Export) -> ReportFile:
     """The file that people may have of an export now, or why there is none."""
     match export.status:
         case ExportStatus.COMPLETED if export.files_removed_at is not None:
-            raise FileRemovedError("The file was kept for as long as files are kept, and is gone.")
+            raise FileRemovedError("The file was removed from storage, and is gone; the export can be asked for anew.")
         case ExportStatus.COMPLETED:
             return ReportFile.model_validate(export.file)
         case ExportStatus.COMPLETED_EMPTY:

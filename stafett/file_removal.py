@@ -7,7 +7,7 @@ from stafett import export_audit
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
-from stafett.export_audit import AuditEntry
+from stafett.export_audit import AuditEntry, Detail
 from stafett.file_storage import FileStorage
 
 _NOW = func.clock_timestamp()
@@ -16,10 +16,11 @@ _NOW = func.clock_timestamp()
 class FileRemoval:
     """Twice is once: whoever comes second finds nothing to remove and nothing to write."""
 
-    def __init__(self, database: Database, storage: FileStorage, *, actor: str) -> None:
+    def __init__(self, database: Database, storage: FileStorage, *, actor: str, reason: str | None = None) -> None:
         self._database = database
         self._storage = storage
         self._actor = actor
+        self._reason: Detail = {} if reason is None else {"reason": reason}
 
     def remove(self, job: ExportJob) -> bool:
         """Whether it was this call that removed them; the row is held meanwhile, so that nobody tries it again."""
@@ -35,7 +36,7 @@ class FileRemoval:
                 event="files_removed",
                 subject_id=job.export_id,
                 status=export.status,
-                detail={"attempt": job.attempt},
+                detail={"attempt": job.attempt, **self._reason},
             )
             export_audit.append(session, entry)
             return True

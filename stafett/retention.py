@@ -107,10 +107,10 @@ def _needed(session: Session, export: Export) -> set[str]:
     outputs = session.exec(select(ExportStageOutput).where(ExportStageOutput.export_id == export.id)).all()
     if export.status is ExportStatus.COMPLETED:
         outputs = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES]
-    return set(_keys([one.outputs for one in outputs])) | set(_keys(export.file))
+    return set(object_keys([one.outputs for one in outputs])) | set(object_keys(export.file))
 
 
-def _keys(node: object) -> Iterator[str]:
+def object_keys(node: object) -> Iterator[str]:
     """Every object that outputs refer to, whatever they are."""
     if isinstance(node, dict):
         if isinstance(node.get("key"), str):
@@ -118,4 +118,4 @@ def _keys(node: object) -> Iterator[str]:
         node = list(node.values())
     if isinstance(node, list):
         for one in node:
-            yield from _keys(one)
+            yield from object_keys(one)

@@ -6,14 +6,12 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.installation import settings_for
-from stafett.cli.options import AsJson, DataDir
+from stafett.cli.options import AsJson, DataDir, require_org_id
 from stafett.cli.screen import bar
 from stafett.domain.errors import SettingsError, StafettError
-from stafett.domain.export import OrgId
 from stafett.settings import Settings, require
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ def verify(org: Org = None, data_dir: DataDir = None, as_json: AsJson = False) -
 
     Exit codes: 0 it is whole, 1 it was tampered with, 2 asked wrongly, 4 not everything could be checked.
     """
-    _require_org_id(org)
+    require_org_id(org)
     with _only_findings_are_1():
         from stafett.audit_trail.verification import verification
 
@@ -56,7 +54,7 @@ def checkpoint(org: Org = None, data_dir: DataDir = None, as_json: AsJson = Fals
 
     Exit codes: 0 done, 1 a chain is broken and was not signed, 2 asked wrongly, 4 it could not be done.
     """
-    _require_org_id(org)
+    require_org_id(org)
     with _only_findings_are_1():
         from stafett.audit_trail.checkpointing import checkpointing
 
@@ -113,13 +111,6 @@ def _maintenance(settings: Settings) -> "Database":
     from stafett.database.session import Database
 
     return Database(require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"), pool_size=1)
-
-
-def _require_org_id(org: str | None) -> None:
-    try:
-        TypeAdapter[str | None](OrgId | None).validate_python(org)
-    except ValidationError:
-        raise typer.BadParameter("an organisation's id is expected, such as nhf") from None
 
 
 @contextmanager

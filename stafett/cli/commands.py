@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli import audit, data, demo, doctor, export, mapping, mapping_in_use, processes, verify
+from stafett.cli import audit, data, demo, doctor, erase, export, mapping, mapping_in_use, processes, verify
 from stafett.release import VERSION
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command()(processes.worker)
 app.command()(processes.migrate)
 app.command()(data.seed)
 app.command()(data.token)
+app.command()(erase.erase_person)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)

@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+
+from stafett.domain.export import OrgId
 
 DataDir = Annotated[
     Path | None,
@@ -13,3 +16,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 _ORG = typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")
 Org = Annotated[str, _ORG]
 MaybeOrg = Annotated[str | None, _ORG]
+
+
+def require_org_id(org: str | None) -> None:
+    try:
+        TypeAdapter[str | None](OrgId | None).validate_python(org)
+    except ValidationError:
+        raise typer.BadParameter("an organisation's id is expected, such as nhf") from None

@@ -19,6 +19,8 @@ from stafett.settings import DatabaseSettings, require
 
 OWNER = "stafett_owner"
 LOGIN_ROLES = ("stafett_api", "stafett_worker", "stafett_maintenance")
+ERASURE = "stafett_erasure"
+"""Nobody logs in as it: the migrating login takes it on, and can then do no more than forgetting people needs."""
 _LOCK = 7_832_384_111  # any number, the same on every machine that migrates
 
 
@@ -64,6 +66,9 @@ def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
     if OWNER not in known:
         say("CREATE ROLE {role} NOLOGIN BYPASSRLS", OWNER)
         say("GRANT {role} TO CURRENT_USER", OWNER)
+    if ERASURE not in known:
+        say("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", ERASURE)
+        say("GRANT {role} TO CURRENT_USER", ERASURE)
     say("GRANT ALL ON SCHEMA public TO {role}", OWNER)
     database = sql.Identifier(connection.scalar(text("SELECT current_database()")) or "")
     driver.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)))

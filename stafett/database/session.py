@@ -54,7 +54,10 @@ def driver_of(connection: Connection) -> PsycopgConnection:
 class Database:
     """One role's pool; every transaction says whom it is for, and row-level security does the rest."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, patience: Patience = Patience.OF_A_WORKER) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, patience: Patience = Patience.OF_A_WORKER, role: str | None = None
+    ) -> None:
+        options = patience.value if role is None else f"{patience.value} -c role={role}"
         self._engine = create_engine(
             sqlalchemy_url(url),
             pool_size=pool_size,
@@ -62,7 +65,7 @@ class Database:
             pool_timeout=10,
             pool_pre_ping=True,
             hide_parameters=True,  # an error's text quotes them, and they are people's
-            connect_args=_NOTICES_A_DEAD_PEER | {"options": patience.value},
+            connect_args=_NOTICES_A_DEAD_PEER | {"options": options},
         )
 
     @contextmanager

@@ -1,0 +1,148 @@
+"""``stafett erase-person``: what the law gives a person the right to, and an organisation has to be able to do."""
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn
+
+from stafett.cli.installation import settings_for
+from stafett.cli.options import AsJson, DataDir, Org, require_org_id
+from stafett.cli.screen import bar, console_for, table
+from stafett.domain.errors import StafettError
+from stafett.settings import Settings, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from stafett.domain.erasure import ErasureReport, Person
+    from stafett.erasure.copies import Told
+    from stafett.erasure.erasing import Erasing
+
+_COUNTS = {
+    "notes_cleared": "notes cleared",
+    "attachments_removed": "attachments removed",
+    "exports_emptied": "exports whose files and snapshots were removed",
+    "memberships_removed": "memberships removed",
+    "letters_given_up": "waiting letters given up",
+    "activities_to_look_at": "activities in which others wrote the name",
+    "exports_to_look_at": "exports made of activities in which others wrote the name",
+}
+
+
+def erase_person(
+    org: Org,
+    mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="A peer mentor.")] = None,
+    user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Somebody with an account.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be touched, and change nothing.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a person from activities, snapshots and files, for good, and say what was touched.
+
+    It works as whoever migrates the database. Interrupted, it goes on when it is run again; done, it is done once.
+    """
+    person = _person(org, mentor, user)
+    settings = settings_for(data_dir)
+    if dry_run or not yes:
+        with _erasing(settings) as erasing, _progress() as told:
+            found = erasing.survey(person, told)
+        if dry_run:
+            _show(found, as_json)
+            return
+        _tell(console_for(errors=True), found)
+        if not typer.confirm(f"Erase {_whom(person)} for good?", err=True):
+            raise StafettError("Nothing was changed.")
+    with _erasing(settings) as erasing, _progress() as told:
+        report = erasing.erase(person, told)
+        told("Clearing what PostgreSQL keeps", 0, 1)
+        _clear_leftovers(settings)
+    _show(report, as_json)
+
+
+def _person(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
+    from stafett.domain.erasure import Person, PersonKind
+
+    require_org_id(org)
+    match mentor, user:
+        case UUID() as person_id, None:
+            return Person(kind=PersonKind.MENTOR, id=person_id, org_id=org)
+        case None, UUID() as person_id:
+            return Person(kind=PersonKind.USER, id=person_id, org_id=org)
+        case _:
+            raise typer.BadParameter("say whom: either --mentor or --user")
+
+
+@contextmanager
+def _erasing(settings: Settings) -> "Iterator[Erasing]":
+    from stafett.database.migrate import ERASURE
+    from stafett.database.session import Database
+    from stafett.erasure.erasing import Erasing
+    from stafett.file_storage import FileStorage
+
+    with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE)) as database:
+        yield Erasing(database, FileStorage(settings.s3))
+
+
+def _clear_leftovers(settings: Settings) -> None:
+    from stafett.erasure.leftovers import clear_leftovers
+
+    if not clear_leftovers(_owner_url(settings)):
+        typer.echo("stafett: PostgreSQL was not vacuumed; do it by hand (docs/operations.md).", err=True)
+
+
+def _owner_url(settings: Settings) -> str:
+    return require(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
+
+
+@contextmanager
+def _progress() -> "Iterator[Told]":
+    with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda what, done, total: shown.update(task, description=what, completed=done, total=total or None)
+
+
+def _show(report: "ErasureReport", as_json: bool) -> None:
+    if as_json:
+        typer.echo(report.model_dump_json())
+    else:
+        _tell(console_for(), report)
+
+
+def _tell(console: "Console", report: "ErasureReport") -> None:
+    console.print(_headline(report))
+    shown = table("", "")
+    for name, count in report.touched.counts.items():
+        shown.add_row(_COUNTS[name], str(count))
+    console.print(shown)
+    for export in report.touched.exports_emptied:
+        console.print(
+            f"without its files: export {export.id}" + (f", report {export.report_id}" * bool(export.report_id))
+        )
+    for kind, ids in (
+        ("activity", report.touched.activities_to_look_at),
+        ("export", report.touched.exports_to_look_at),
+    ):
+        for one in ids:
+            console.print(f"to be looked at: {kind} {one}")
+    for running in report.exports_running:
+        console.print(f"to be waited for: export {running} has not ended")
+    if report.account_kept_for:
+        console.print(f"The account stays, for it is a member of {', '.join(report.account_kept_for)} too.")
+
+
+def _headline(report: "ErasureReport") -> str:
+    whom = _whom(report.person)
+    if report.dry_run:
+        return f"{whom} is not erased; this is what an erasure touches, and what earlier ones have."
+    if report.already_erased:
+        return f"{whom} was erased already, {report.finished_at:%Y-%m-%dT%H:%M:%SZ}; there was nothing more to do."
+    return f"{whom} is erased."
+
+
+def _whom(person: "Person") -> str:
+    return f"{person.kind.capitalize()} {person.id} of {person.org_id}"

@@ -1,0 +1,1 @@
+"""Forgetting a person: first where they are kept, then wherever a copy of it went."""

@@ -1,0 +1,54 @@
+"""``stafett erase-person``: begun, gone on with after whatever stopped it, done once."""
+
+from sqlmodel import col, select
+
+from stafett.database.session import Database
+from stafett.database.tables import Organisation
+from stafett.domain.erasure import ErasureReport, Person, PersonKind
+from stafett.domain.errors import NotFoundError
+from stafett.erasure.copies import Told
+from stafett.erasure.journal import Journal
+from stafett.erasure.mentors import MentorErasure
+from stafett.erasure.users import UserErasure
+from stafett.file_storage import FileStorage
+
+
+class Erasing:
+    """Two at once do it together: every step holds what it changes, and finds nothing to change the second time."""
+
+    def __init__(self, database: Database, storage: FileStorage) -> None:
+        self._database = database
+        self._journal = Journal(database)
+        self._mentors = MentorErasure(database, storage, self._journal)
+        self._users = UserErasure(database, self._journal)
+
+    def survey(self, person: Person, told: Told) -> ErasureReport:
+        """What an erasure would touch now, and what earlier ones have."""
+        self._require_organisation(person.org_id)
+        match person.kind:
+            case PersonKind.MENTOR:
+                found = self._mentors.survey(person, told)
+            case PersonKind.USER:
+                found = self._users.survey(person)
+        before = self._journal.report(person)
+        dates = {"begun_at": before.begun_at, "finished_at": before.finished_at}
+        return found.model_copy(update={"touched": before.touched.plus(found.touched), **dates})
+
+    def erase(self, person: Person, told: Told) -> ErasureReport:
+        """Everything that this run and any before it have touched."""
+        self._require_organisation(person.org_id)
+        kept_for: tuple[str, ...] = ()
+        match person.kind:
+            case PersonKind.MENTOR:
+                to_look_at = self._mentors.erase(person, told)
+            case PersonKind.USER:
+                to_look_at = self._users.erase(person)
+                kept_for = self._users.kept_for(person)
+        is_news = self._journal.finish(person, to_look_at)
+        report = self._journal.report(person)
+        return report.model_copy(update={"already_erased": not is_news, "account_kept_for": kept_for})
+
+    def _require_organisation(self, org_id: str) -> None:
+        with self._database.transaction(org_id) as session:
+            if session.scalar(select(Organisation.id).where(col(Organisation.id) == org_id)) is None:
+                raise NotFoundError(f"There is no organisation {org_id}.")

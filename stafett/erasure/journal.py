@@ -1,0 +1,109 @@
+"""How far an erasure has come, by opaque ids; and the name, for as long as copies of it are looked for."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.erasure_table import ErasureRow
+from stafett.database.session import Database
+from stafett.domain.erasure import ErasureReport, Person, Touched
+from stafett.export_audit import AuditEntry, Detail
+
+BEGUN, ERASED = "person_erasure_begun", "person_erased"
+
+
+class AtTheSource(NamedTuple):
+    """What was found where a person is kept: the name, if it is still there, and whether anything had to be changed."""
+
+    name: str | None
+    changed: bool
+    touched: Touched = Touched()
+
+
+class Journal:
+    """Each entry in the transaction that carries the erasure further, with its audit event where one is due."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, session: Session, person: Person, found: AtTheSource) -> None:
+        """The last thing in the transaction that takes the name away; nothing is written if nothing was."""
+        row = _held(session, person)
+        if row is not None and row.finished_at is not None and not found.changed:
+            return
+        touched = _touched(row).plus(found.touched)
+        _write(session, person, touched, sought=(row.sought if row else None) or found.name)
+        if row is None or row.finished_at is not None:
+            export_audit.append(session, _entry(person, BEGUN, {"kind": person.kind}))
+
+    def add(self, session: Session, person: Person, touched: Touched) -> None:
+        """Something more; an erasure that was finished before is to be finished again."""
+        _write(session, person, _touched(_held(session, person)).plus(touched))
+
+    def knows(self, session: Session, person: Person) -> bool:
+        """Whether an erasure of theirs was begun."""
+        return session.get(ErasureRow, _key(person)) is not None
+
+    def sought(self, person: Person) -> str | None:
+        """The name that copies are looked through for."""
+        with self._database.transaction(person.org_id) as session:
+            row = session.get(ErasureRow, _key(person))
+        return None if row is None else row.sought
+
+    def finish(self, person: Person, to_look_at: Touched) -> bool:
+        """Forget the name here too; false if there was nothing to finish."""
+        with self._database.transaction(person.org_id) as session:
+            row = _held(session, person)
+            if row is None or row.finished_at is not None:
+                return False
+            touched = _touched(row).plus(to_look_at)
+            _write(session, person, touched, sought=None, finished_at=func.clock_timestamp())
+            export_audit.append(session, _entry(person, ERASED, {"kind": person.kind, **touched.counts}))
+            return True
+
+    def report(self, person: Person) -> ErasureReport:
+        """What was written down so far, of every run together."""
+        with self._database.transaction(person.org_id) as session:
+            row = session.get(ErasureRow, _key(person))
+        if row is None:
+            return ErasureReport(person=person)
+        return ErasureReport(person=person, begun_at=row.begun_at, finished_at=row.finished_at, touched=_touched(row))
+
+
+def _key(person: Person) -> tuple[object, ...]:
+    return person.org_id, person.kind, person.id
+
+
+def _held(session: Session, person: Person) -> ErasureRow | None:
+    query = select(ErasureRow).where(
+        col(ErasureRow.org_id) == person.org_id,
+        col(ErasureRow.kind) == person.kind,
+        col(ErasureRow.person_id) == person.id,
+    )
+    return session.exec(query.with_for_update()).one_or_none()
+
+
+def _touched(row: ErasureRow | None) -> Touched:
+    return Touched() if row is None else Touched.model_validate(row.touched)
+
+
+def _write(session: Session, person: Person, touched: Touched, **values: Any) -> None:
+    """Unfinished, unless the values say otherwise."""
+    values = {"touched": touched.model_dump(mode="json"), "finished_at": None} | values
+    key = {"org_id": person.org_id, "kind": person.kind, "person_id": person.id}
+    row = insert(ErasureRow).values(**key, **values)
+    session.execute(row.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def _entry(person: Person, event: str, detail: Detail) -> AuditEntry:
+    return AuditEntry(
+        org_id=person.org_id,
+        actor=export_audit.ERASURE,
+        event=event,
+        subject_kind="person",
+        subject_id=person.id,
+        detail=detail,
+    )

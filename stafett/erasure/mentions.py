@@ -1,0 +1,70 @@
+"""A name in what other people wrote: found whatever its case, its composition and its blanks."""
+
+import io
+from collections.abc import Iterator
+from itertools import islice
+from typing import LiteralString
+from uuid import UUID
+
+import polars as pl
+
+from stafett.database.session import Database
+from stafett.domain.erasure import Person
+
+_ROWS_AT_ONCE = 50_000
+_FREE_TEXT = ("note", "place", "file_name", "text")
+_SCHEMA = pl.Schema({"id": pl.String(), "text": pl.String()})
+# A mentor's own notes and attachments go anyway. Fields are kept apart by a character that nobody types.
+_WRITTEN: LiteralString = """
+COPY (
+    SELECT a.id, concat_ws(chr(31), a.place, CASE WHEN NOT a.own THEN a.note END, CASE WHEN NOT a.own THEN (
+        SELECT string_agg(f.file_name, chr(31)) FROM attachments f
+        WHERE f.org_id = a.org_id AND f.activity_id = a.id) END)
+    FROM (SELECT id, org_id, place, note, mentor_id = %s AS own FROM activities WHERE org_id = %s) a
+) TO STDOUT (FORMAT csv)
+"""
+
+
+class Name:
+    """A full name as it may be written down somewhere."""
+
+    def __init__(self, name: str) -> None:
+        self._folded = pl.select(_folded(pl.lit(name))).item().strip()
+
+    def rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Those in whose free text it stands."""
+        texts = [column for column in _FREE_TEXT if column in frame.columns]
+        if not texts or not self._folded:
+            return frame.clear()
+        return frame.filter(
+            pl.any_horizontal(_folded(pl.col(text)).str.contains(self._folded, literal=True) for text in texts)
+        )
+
+
+class Mentions:
+    """An organisation's activities, gone through in memory that does not grow."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, person: Person, name: str | None) -> tuple[UUID, ...]:
+        """The activities in which others wrote the name, deleted ones too."""
+        if name is None:
+            return ()
+        sought = Name(name)
+        found = pl.concat([_SCHEMA.to_frame(), *(sought.rows(frame) for frame in self._written(person))])
+        return tuple(UUID(activity_id) for activity_id in found["id"].sort())
+
+    def _written(self, person: Person) -> Iterator[pl.DataFrame]:
+        with (
+            self._database.snapshot(person.org_id) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(_WRITTEN, [person.id, person.org_id]) as copied,
+        ):
+            records = iter(copied)
+            while batch := b"".join(bytes(record) for record in islice(records, _ROWS_AT_ONCE)):
+                yield pl.read_csv(io.BytesIO(batch), has_header=False, schema=_SCHEMA)
+
+
+def _folded(text: pl.Expr) -> pl.Expr:
+    return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ")

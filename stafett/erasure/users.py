@@ -1,0 +1,99 @@
+"""Users: their opaque id stays in events and jobs, and belongs to nobody any more."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, delete, func, update
+from sqlmodel import Session, col, select
+
+from stafett.database.session import Database
+from stafett.database.tables import Membership, User
+from stafett.database.telling_tables import DeliveryRow, Notification
+from stafett.domain.erasure import ERASED_NAME, ErasureReport, Person, Touched
+from stafett.domain.errors import NotFoundError
+from stafett.domain.notification import UNSETTLED, Channel, DeliveryState
+from stafett.erasure.journal import AtTheSource, Journal
+from stafett.erasure.mentions import Mentions
+
+
+class UserErasure:
+    """An account is given up with its last membership: as long as another organisation has it, it is that one's too."""
+
+    def __init__(self, database: Database, journal: Journal) -> None:
+        self._database = database
+        self._journal = journal
+        self._mentions = Mentions(database)
+
+    def survey(self, person: Person) -> ErasureReport:
+        """What there is to be erased, and nothing changed."""
+        with self._database.transaction(person.org_id, user_id=person.id) as session:
+            user, memberships = self._user(session, person), _memberships(session, person)
+            letters = session.scalar(select(func.count()).select_from(DeliveryRow).where(*_waiting_letters(person)))
+        name = _name(user) or self._journal.sought(person)
+        touched = Touched(
+            memberships_removed=len(memberships) - len(_elsewhere(memberships, person)),
+            letters_given_up=letters or 0,
+            activities_to_look_at=self._mentions.of(person, name),
+        )
+        kept_for = _elsewhere(memberships, person)
+        return ErasureReport(person=person, dry_run=True, touched=touched, account_kept_for=kept_for)
+
+    def erase(self, person: Person) -> Touched:
+        """What is left for somebody to look at."""
+        with self._database.transaction(person.org_id, user_id=person.id) as session:
+            user = self._user(session, person, held=True)
+            self._journal.begin(session, person, _taken_away(session, person, user))
+        return Touched(activities_to_look_at=self._mentions.of(person, self._journal.sought(person)))
+
+    def kept_for(self, person: Person) -> tuple[str, ...]:
+        """The other organisations that still have the account."""
+        with self._database.transaction(person.org_id, user_id=person.id) as session:
+            return _elsewhere(_memberships(session, person), person)
+
+    def _user(self, session: Session, person: Person, *, held: bool = False) -> User:
+        """Of this organisation, or of none: an operator, somebody who has left, and whoever is being erased already."""
+        query = select(User).where(col(User.id) == person.id)
+        user = session.exec(query.with_for_update() if held else query).one_or_none()
+        memberships = {membership.org_id for membership in _memberships(session, person)}
+        is_theirs = not memberships or person.org_id in memberships or self._journal.knows(session, person)
+        if user is None or not is_theirs:
+            raise NotFoundError(f"{person.org_id} has no user {person.id}.")
+        return user
+
+
+def _taken_away(session: Session, person: Person, user: User) -> AtTheSource:
+    name, memberships = _name(user), _memberships(session, person)
+    elsewhere = _elsewhere(memberships, person)
+    if not elsewhere and name is not None:
+        user.display_name, user.email, user.is_operator = ERASED_NAME, f"erased-{user.id}@invalid", False
+        session.add(user)
+    left = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
+    here = len(session.scalars(left.returning(col(Membership.org_id))).all())
+    given_up = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}
+    letters = update(DeliveryRow).where(*_waiting_letters(person)).values(given_up)
+    count = len(session.scalars(letters.returning(col(DeliveryRow.id))).all())
+    is_news = bool(here or count) or (not elsewhere and name is not None)
+    return AtTheSource(name, is_news, Touched(memberships_removed=here, letters_given_up=count))
+
+
+def _memberships(session: Session, person: Person) -> Sequence[Membership]:
+    return session.exec(select(Membership).where(col(Membership.user_id) == person.id)).all()
+
+
+def _elsewhere(memberships: Sequence[Membership], person: Person) -> tuple[str, ...]:
+    return tuple(sorted(one.org_id for one in memberships if one.org_id != person.org_id))
+
+
+def _waiting_letters(person: Person) -> tuple[ColumnElement[bool], ...]:
+    theirs = select(Notification.id).where(
+        col(Notification.org_id) == person.org_id, col(Notification.user_id) == person.id
+    )
+    return (
+        col(DeliveryRow.org_id) == person.org_id,
+        col(DeliveryRow.channel) == Channel.EMAIL,
+        col(DeliveryRow.state).in_(UNSETTLED),
+        col(DeliveryRow.notification_id).in_(theirs),
+    )
+
+
+def _name(user: User) -> str | None:
+    return None if user.display_name == ERASED_NAME else user.display_name

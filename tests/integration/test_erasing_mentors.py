@@ -1,0 +1,470 @@
+"""A peer mentor is forgotten: everything there is, is searched for the name and for what was written about them."""
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
+from zipfile import BadZipFile, ZipFile
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+from temporalio.client import Client
+
+from stafett.activity_rows import from_arrow
+from stafett.database.migrate import ERASURE
+from stafett.database.session import Database
+from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, PersonKind
+from stafett.domain.errors import NotFoundError, WrongStateError
+from stafett.domain.membership import Role
+from stafett.erasure.erasing import Erasing
+from stafett.erasure.leftovers import clear_leftovers
+from stafett.file_storage import FileStorage
+from stafett.settings import Settings
+from stafett.testing import Button, Diary, Json, Tenant
+from tests.integration.test_audit_trail import found_by
+from tests.integration.test_steering import events_of, failed_while, place, retried, undo
+
+Bearer = Callable[..., dict[str, str]]
+Working = Callable[[], AbstractAsyncContextManager[None]]
+EXPORTS = "/api/v1/bufdir-exports"
+SPRING = {"start": "2026-01-01", "end": "2026-06-30"}
+AUTUMN = {"start": "2026-07-01", "end": "2026-12-31"}
+IN_SPRING, IN_AUTUMN = datetime(2026, 3, 2, 10, tzinfo=UTC), datetime(2026, 9, 7, 10, tzinfo=UTC)
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+@dataclass
+class Scene:
+    """Two mentors, of whom one is to be forgotten; her name and her note are nobody else's anywhere."""
+
+    org_id: str
+    mentor: UUID
+    other: UUID
+    name: str
+    note: str
+    activities: list[UUID]
+    mentioning: UUID
+
+    @property
+    def person(self) -> Person:
+        return Person(kind=PersonKind.MENTOR, id=self.mentor, org_id=self.org_id)
+
+    @property
+    def traces(self) -> tuple[str, ...]:
+        return self.name.casefold(), self.note.casefold()
+
+
+@pytest.fixture
+def scene(diary: Diary, storage: FileStorage) -> Scene:
+    """In the spring both are at work, in the autumn the other one alone, who writes down the name once."""
+    mark = uuid4().hex[:10]
+    name, note = f"Ågot Ærlig{mark}", f"Hun har fortalt om {mark}-sykdommen sin"
+    mentor, other = diary.mentor(name), diary.mentor("Per Hansen")
+    theirs = [diary.activity(mentor, note=note, starts_at=IN_SPRING), diary.activity(mentor)]
+    diary.activity(other, note="Kaffe og vafler")
+    diary.attachment(storage, theirs[0], f"%PDF {note}".encode(), f"Referat {name}.pdf")
+    mentioning = diary.activity(other, note=f"Sammen med  {name.upper()}, takk!", starts_at=IN_AUTUMN)
+    return Scene(diary.org_id, mentor, other, name, note, theirs, mentioning)
+
+
+@pytest.fixture
+def database(owner_url: str) -> Iterator[Database]:
+    with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
+        yield database
+
+
+@pytest.fixture
+def erasing(database: Database, storage: FileStorage) -> Erasing:
+    return Erasing(database, storage)
+
+
+def rows_that_tell(owner_url: str, traces: tuple[str, ...]) -> set[tuple[str, str]]:
+    """Every row of every table, PostgreSQL's own statistics among them, as text: which table, which row."""
+    found = set[tuple[str, str]]()
+    with psycopg.connect(owner_url) as connection:
+        tables = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname = 'public' OR tablename = 'pg_statistic'"
+        ).fetchall()
+        for schema, table in tables:
+            rows = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(schema, table))
+            for (row,) in connection.execute(rows):
+                if any(trace in row.casefold() for trace in traces):
+                    found.add((table, row))
+    return found
+
+
+def objects_that_tell(storage: FileStorage, org_id: str, traces: tuple[str, ...]) -> set[str]:
+    """Every object of the organisation, opened as far as it can be opened."""
+    keys = [key for top in ("exports", "attachments") for key in storage.keys_below(f"{top}/{org_id}/")]
+    return {key for key in keys if any(trace in text_of(key, storage.read(key)) for trace in traces)}
+
+
+def text_of(key: str, content: bytes) -> str:
+    if key.endswith(".arrow"):
+        return str(from_arrow(content).rows()).casefold()
+    try:
+        with ZipFile(io.BytesIO(content)) as opened:
+            members = [text_of(name, opened.read(name)) for name in opened.namelist()]
+            return "\n".join([*map(str.casefold, opened.namelist()), *members])
+    except BadZipFile:
+        return content.decode("utf-8-sig", "replace").casefold()
+
+
+async def told_to_temporal(temporal: Client, export_ids: list[str]) -> str:
+    histories = [
+        (await temporal.get_workflow_handle(f"bufdir-export/{export_id}").fetch_history()).to_json()
+        for export_id in export_ids
+    ]
+    return "\n".join(histories).casefold()
+
+
+class Made(NamedTuple):
+    """Exports of every kind: those that hold the mentor's rows, by what became of them, and one that does not."""
+
+    csv: Json
+    bundle: Json
+    failed: str
+    deleted: str
+    autumn: Json
+
+
+async def made(button: Button, owner_url: str, admin: dict[str, str]) -> Made:
+    failed = await failed_while(button, owner_url, "export_completed")
+    undo(owner_url)
+    csv = await button.end_of(await button.pressed(reporting_period=SPRING))
+    bundle = await button.end_of(await button.pressed(export_format="xlsx", include_attachments=True))
+    autumn = await button.end_of(await button.pressed(reporting_period=AUTUMN))
+    deleted = (await button.end_of(await button.pressed()))["id"]
+    (await button.gateway.delete(f"{EXPORTS}/{deleted}", headers=admin)).raise_for_status()
+    return Made(csv, bundle, failed, deleted, autumn)
+
+
+@pytest.fixture
+def admin(bearer: Bearer, tenant: Tenant) -> dict[str, str]:
+    return bearer(tenant.users[Role.ADMIN], role="admin")
+
+
+async def test_nothing_of_an_erased_mentor_is_found_anywhere_but_in_what_the_report_lists(
+    scene: Scene,
+    button: Button,
+    working: Working,
+    admin: dict[str, str],
+    owner_url: str,
+    storage: FileStorage,
+    erasing: Erasing,
+    temporal: Client,
+    settings: Settings,
+) -> None:
+    async with working():
+        exports = await made(button, owner_url, admin)
+        with psycopg.connect(owner_url, autocommit=True) as connection:
+            connection.execute("ANALYZE peer_mentors, activities, attachments")
+        assert {"peer_mentors", "activities", "attachments"} <= {t for t, _ in rows_that_tell(owner_url, scene.traces)}
+        assert len(objects_that_tell(storage, scene.org_id, scene.traces)) > 4
+        report = await asyncio.to_thread(erasing.erase, scene.person, silent)
+        assert clear_leftovers(owner_url)
+
+        touched = report.touched
+        assert (touched.notes_cleared, touched.attachments_removed) == (1, 1)
+        assert set(touched.exports_emptied) == {
+            *(EmptiedExport(id=job["id"], report_id=job["report_id"]) for job in (exports.csv, exports.bundle)),
+            EmptiedExport(id=UUID(exports.failed)),
+        }
+        assert touched.activities_to_look_at == (scene.mentioning,)
+        assert touched.exports_to_look_at == (UUID(exports.autumn["id"]),)
+
+        left = rows_that_tell(owner_url, scene.traces)
+        assert {row.count(str(scene.mentioning)) for table, row in left if table == "activities"} == {1}
+        assert {table for table, _ in left} <= {"activities", "pg_statistic"}
+        assert all(scene.name.upper() in row for _, row in left)  # as the other one wrote it, and only so
+        found = objects_that_tell(storage, scene.org_id, scene.traces)
+        assert {key for key in found if not key.startswith(place(scene.org_id, exports.autumn["id"]))} == set()
+        ids = [exports.csv["id"], exports.bundle["id"], exports.failed, exports.deleted, exports.autumn["id"]]
+        histories = await told_to_temporal(temporal, ids)
+        assert not any(trace in histories for trace in scene.traces)
+        assert found_by(settings, scene.org_id).broken is None
+
+
+async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_was(
+    scene: Scene,
+    button: Button,
+    working: Working,
+    admin: dict[str, str],
+    owner_url: str,
+    storage: FileStorage,
+    erasing: Erasing,
+) -> None:
+    async with working():
+        exports = await made(button, owner_url, admin)
+        kept = storage.keys_below(place(scene.org_id, exports.autumn["id"]))
+        await asyncio.to_thread(erasing.erase, scene.person, silent)
+        for job in (exports.csv, exports.bundle):
+            gone = await button.gateway.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers)
+            assert (gone.status_code, gone.json()["code"]) == (410, "file_removed")
+            history = await button.gateway.get(f"/api/v1/reports/{job['report_id']}", headers=button.headers)
+            assert [version["file"] for version in history.raise_for_status().json()["files"]] == [None]
+            assert events_of(owner_url, job["id"])[-1] == "files_removed"
+            assert storage.keys_below(place(scene.org_id, job["id"])) == []
+        autumn = await button.look(exports.autumn["id"])
+        assert storage.keys_below(place(scene.org_id, autumn["id"])) == kept
+        async with httpx.AsyncClient() as anybody:
+            assert "Per Hansen" in (await anybody.get(autumn["download_url"])).text
+
+        anew = await button.end_of(await button.pressed(reporting_period=SPRING))
+        assert (anew["status"], anew["counts"]) == ("completed", exports.csv["counts"])
+        async with httpx.AsyncClient() as anybody:
+            text = (await anybody.get(anew["download_url"])).text
+        assert ERASED_NAME in text
+        assert scene.name not in text
+
+        assert (await retried(button, exports.failed)).status_code == 202
+        again = await button.end_of(exports.failed)
+        assert (again["status"], again["attempts"][1]["stages_reused"]) == ("completed", [])
+        told = {text_of(key, storage.read(key)) for key in storage.keys_below(place(scene.org_id, exports.failed))}
+        assert not any(scene.note.casefold() in text for text in told)
+
+
+async def test_the_trail_tells_of_an_erasure_in_ids_and_counts(
+    scene: Scene, button: Button, working: Working, erasing: Erasing, owner_url: str
+) -> None:
+    async with working():
+        await button.end_of(await button.pressed(reporting_period=SPRING))
+    report = erasing.erase(scene.person, silent)
+    with psycopg.connect(owner_url) as connection:
+        events = connection.execute(
+            "SELECT event, actor, subject_kind, subject_id, detail FROM audit_events WHERE org_id = %s ORDER BY seq",
+            [scene.org_id],
+        ).fetchall()
+    (begun, removed, erased) = events[-3:]
+    assert begun == ("person_erasure_begun", "system:erasure", "person", scene.mentor, {"kind": "mentor"})
+    assert (removed[0], removed[1], removed[4]) == (
+        *("files_removed", "system:erasure"),
+        {"attempt": 1, "reason": "person_erased"},
+    )
+    assert erased[:4] == ("person_erased", "system:erasure", "person", scene.mentor)
+    assert erased[4] == {"kind": "mentor", **report.touched.counts}
+
+
+async def test_activities_stay_as_countable_facts_and_the_mentor_does_nothing_any_more(
+    scene: Scene, erasing: Erasing, owner_url: str
+) -> None:
+    erasing.erase(scene.person, silent)
+    with psycopg.connect(owner_url) as connection:
+        mentors = connection.execute(
+            "SELECT id, display_name, active FROM peer_mentors WHERE org_id = %s", [scene.org_id]
+        ).fetchall()
+        activities = connection.execute(
+            "SELECT id, participants, place, note FROM activities WHERE mentor_id = %s", [scene.mentor]
+        ).fetchall()
+    assert set(mentors) == {(scene.mentor, ERASED_NAME, False), (scene.other, "Per Hansen", True)}
+    assert set(activities) == {(activity, 5, "Tromsø", None) for activity in scene.activities}
+
+
+async def test_twice_is_once_also_at_once(
+    scene: Scene, button: Button, working: Working, owner_url: str, storage: FileStorage
+) -> None:
+    async with working():
+        job = await button.end_of(await button.pressed(reporting_period=SPRING))
+
+    def erase(_number: int) -> ErasureReport:
+        with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
+            return Erasing(database, storage).erase(scene.person, silent)
+
+    with ThreadPoolExecutor(4) as operators:
+        reports = [*operators.map(erase, range(4)), erase(5)]
+    assert {report.touched for report in reports} == {reports[0].touched}
+    assert {report.finished_at for report in reports} == {reports[0].finished_at}
+    assert [report.already_erased for report in reports].count(False) == 1
+    assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
+    assert events_of(owner_url, job["id"]).count("files_removed") == 1
+
+
+class KilledError(BaseException):
+    """No error that anybody would catch."""
+
+
+class Fuse:
+    """Burns at every effect, and goes off after so many."""
+
+    def __init__(self, length: int) -> None:
+        self.left = length
+
+    def burn(self) -> None:
+        if self.left == 0:
+            raise KilledError
+        self.left -= 1
+
+    def told(self, _what: str, _done: int, _total: int) -> None:
+        self.burn()
+
+
+class DeadlyStorage(FileStorage):
+    """Somebody may be killed before it removes anything, and after it has."""
+
+    def __init__(self, settings: Settings, fuse: Fuse) -> None:
+        super().__init__(settings.s3)
+        self._fuse = fuse
+
+    def keys_below(self, prefix: str) -> list[str]:
+        self._fuse.burn()
+        return super().keys_below(prefix)
+
+    def remove_below(self, prefix: str) -> None:
+        super().remove_below(prefix)
+        self._fuse.burn()
+
+
+async def test_killed_at_any_point_it_completes_when_it_is_run_again(
+    scene: Scene,
+    button: Button,
+    working: Working,
+    admin: dict[str, str],
+    owner_url: str,
+    storage: FileStorage,
+    settings: Settings,
+) -> None:
+    async with working():
+        exports = await made(button, owner_url, admin)
+    deaths = 0
+    while True:
+        fuse = Fuse(deaths)
+        with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
+            try:
+                report = Erasing(database, DeadlyStorage(settings, fuse)).erase(scene.person, fuse.told)
+            except KilledError:
+                deaths += 1
+            else:
+                break
+    assert deaths > 10
+    assert (report.touched.notes_cleared, report.touched.attachments_removed) == (1, 1)
+    assert {export.id for export in report.touched.exports_emptied} == {
+        *(UUID(export_id) for export_id in (exports.csv["id"], exports.bundle["id"], exports.failed)),
+    }
+    assert report.touched.activities_to_look_at == (scene.mentioning,)
+    assert report.touched.exports_to_look_at == (UUID(exports.autumn["id"]),)
+    assert {table for table, _ in rows_that_tell(owner_url, scene.traces)} - {"pg_statistic"} == {"activities"}
+    assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
+    found = objects_that_tell(storage, scene.org_id, scene.traces)
+    assert {key.split("/")[2] for key in found} == {exports.autumn["id"]}
+    assert found_by(settings, scene.org_id).broken is None
+
+
+async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
+    scene: Scene, button: Button, owner_url: str, erasing: Erasing
+) -> None:
+    spring = await button.pressed(reporting_period=SPRING)
+    await button.pressed(reporting_period=AUTUMN)
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE exports SET status = 'querying_activities' WHERE org_id = %s", [scene.org_id])
+    before = rows_that_tell(owner_url, scene.traces)
+    with pytest.raises(WrongStateError, match=f"Export {spring} has not ended"):
+        erasing.erase(scene.person, silent)
+    assert rows_that_tell(owner_url, scene.traces) == before
+    assert erasing.survey(scene.person, silent).exports_running == (UUID(spring),)
+    for status in ("cancelling", "failed"):
+        with psycopg.connect(owner_url) as connection:
+            connection.execute(
+                "UPDATE exports SET status = %s, completed_at = CASE WHEN %s = 'failed' THEN now() END,"
+                " error = CASE WHEN %s = 'failed' THEN '{}'::jsonb END WHERE id = %s",
+                [status, status, status, spring],
+            )
+        if status == "cancelling":
+            with pytest.raises(WrongStateError, match=spring):
+                erasing.erase(scene.person, silent)
+    assert erasing.erase(scene.person, silent).finished_at is not None
+
+
+async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_later(
+    scene: Scene, button: Button, owner_url: str, erasing: Erasing
+) -> None:
+    export_id = await button.pressed(reporting_period=SPRING)
+
+    def begins_now(what: str, _done: int, _total: int) -> None:
+        if what == "Removing attachments":
+            with psycopg.connect(owner_url) as connection:
+                connection.execute("UPDATE exports SET status = 'querying_activities' WHERE id = %s", [export_id])
+
+    with pytest.raises(WrongStateError, match=f"gone from where it was kept, but export {export_id} has not ended"):
+        erasing.erase(scene.person, begins_now)
+    assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun"]
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "UPDATE exports SET status = 'failed', completed_at = now(), error = '{}' WHERE id = %s", [export_id]
+        )
+    report = erasing.erase(scene.person, silent)
+    assert report.touched.activities_to_look_at == (scene.mentioning,)
+    assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
+
+
+@pytest.mark.parametrize("lost", ["outputs", "part", "damaged"])
+async def test_an_export_that_cannot_be_looked_into_loses_its_file(
+    lost: str, scene: Scene, button: Button, working: Working, erasing: Erasing, storage: FileStorage, owner_url: str
+) -> None:
+    async with working():
+        job = await button.end_of(await button.pressed(reporting_period=AUTUMN))
+    (part,) = (key for key in storage.keys_below(place(scene.org_id, job["id"])) if "querying_activities" in key)
+    match lost:
+        case "outputs":
+            with psycopg.connect(owner_url) as connection:
+                connection.execute("DELETE FROM export_stage_outputs WHERE export_id = %s", [job["id"]])
+        case "part":
+            storage.remove([part])
+        case _:
+            storage.write(part, [b"no arrow at all"])
+    report = erasing.erase(scene.person, silent)
+    assert [str(export.id) for export in report.touched.exports_emptied] == [job["id"]]
+    assert storage.keys_below(place(scene.org_id, job["id"])) == []
+
+
+def test_looking_changes_nothing(scene: Scene, erasing: Erasing, owner_url: str) -> None:
+    before = rows_that_tell(owner_url, scene.traces)
+    found = erasing.survey(scene.person, silent)
+    assert (found.dry_run, found.begun_at, found.touched.notes_cleared, found.touched.attachments_removed) == (
+        *(True, None, 1, 1),
+    )
+    assert found.touched.activities_to_look_at == (scene.mentioning,)
+    assert rows_that_tell(owner_url, scene.traces) == before
+    assert events_of(owner_url, str(scene.mentor)) == []
+
+
+def test_what_was_written_after_an_erasure_is_erased_by_the_next_one(
+    scene: Scene, diary: Diary, erasing: Erasing, owner_url: str
+) -> None:
+    erasing.erase(scene.person, silent)
+    diary.activity(scene.mentor, note="Skrevet etterpå")
+    report = erasing.erase(scene.person, silent)
+    assert (report.already_erased, report.touched.notes_cleared) == (False, 2)
+    assert report.touched.activities_to_look_at == (scene.mentioning,)
+    assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"] * 2
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["med {} i dag", "A\u030agot  Ærlig{mark}", "ÅGOT\nÆRLIG{mark}s gruppe"],
+    ids=["as it is", "nfd", "upper"],
+)
+def test_a_name_is_found_however_it_is_written(written: str, scene: Scene, diary: Diary, erasing: Erasing) -> None:
+    text = written.format(scene.name, mark=scene.name.removeprefix("Ågot Ærlig"))
+    one = diary.activity(scene.other, note=text)
+    other = diary.activity(scene.other, place=text)
+    found = erasing.survey(scene.person, silent).touched.activities_to_look_at
+    assert set(found) == {scene.mentioning, one, other}
+
+
+def test_a_mentor_of_another_organisation_is_nobody(scene: Scene, erasing: Erasing, tenant: Tenant) -> None:
+    unknown = Person(kind=PersonKind.MENTOR, id=uuid4(), org_id=tenant.org_id)
+    elsewhere = Person(kind=PersonKind.MENTOR, id=scene.mentor, org_id="nhf")
+    nowhere = Person(kind=PersonKind.MENTOR, id=scene.mentor, org_id="finnes-ikke")
+    for person in (unknown, elsewhere, nowhere):
+        with pytest.raises(NotFoundError):
+            erasing.erase(person, silent)
