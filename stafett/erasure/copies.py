@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from stafett.activity_rows import from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput
-from stafett.domain.erasure import Person
+from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.erasure.mentions import Name
@@ -131,4 +131,8 @@ def _is_of_a_snapshot(key: str) -> bool:
 
 
 def _holds(rows: pl.DataFrame, person: Person) -> bool:
-    return "mentor_id" in rows.columns and bool((rows["mentor_id"] == str(person.id)).any())
+    """Rows from before the erasure: those of a later snapshot are the same activities, and tell of nobody."""
+    if "mentor_id" not in rows.columns:
+        return False
+    tells = (pl.col("mentor_name") != ERASED_NAME) | pl.col("note").is_not_null() | (pl.col("attachments") > 0)
+    return not rows.filter(pl.col("mentor_id") == str(person.id), tells).is_empty()

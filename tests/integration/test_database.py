@@ -19,8 +19,8 @@ from psycopg import errors, sql
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
-from stafett.database import tables, telling_tables
-from stafett.database.migrate import migrate
+from stafett.database import erasure_table, tables, telling_tables
+from stafett.database.migrate import ERASURE, migrate
 from stafett.database.session import Database, sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import ExportRequest
@@ -51,6 +51,7 @@ TENANT_TABLES = (
     telling_tables.Webhook,
     telling_tables.WebhookSecret,
     telling_tables.DeliveryRow,
+    erasure_table.ErasureRow,
 )
 
 
@@ -104,6 +105,8 @@ MAY_READ = {
     | {"reports", "report_files", "notifications", "webhooks", "webhook_secrets", "deliveries"},
     "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
     | {"export_stage_outputs"},  # and organisations' ids
+    "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
+    | {"deliveries"},  # and of activities what somebody wrote, of notifications whose they are
 }
 
 
@@ -114,7 +117,9 @@ def role(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def as_role(role: str, settings: Settings) -> Iterator[Database]:
-    database = Database(require(getattr(settings.database, f"{role}_url"), role), pool_size=1)
+    is_taken_on = f"stafett_{role}" == ERASURE
+    url = settings.database.owner_url if is_taken_on else getattr(settings.database, f"{role}_url")
+    database = Database(require(url, role), pool_size=1, role=ERASURE if is_taken_on else None)
     yield database
     database.close()
 
@@ -203,15 +208,18 @@ def test_the_login_roles_cannot_leave_their_organisation(owner_url: str) -> None
     with psycopg.connect(owner_url) as connection:
         rows = connection.execute(
             "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname IN"
-            " ('stafett_api', 'stafett_worker', 'stafett_maintenance')"
+            " ('stafett_api', 'stafett_worker', 'stafett_maintenance', 'stafett_erasure')"
         ).fetchall()
-        owner = connection.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'stafett_owner'").fetchone()
+        nobody = connection.execute(
+            "SELECT rolcanlogin FROM pg_roles WHERE rolname IN ('stafett_owner', 'stafett_erasure')"
+        ).fetchall()
     assert sorted(rows) == [
         ("stafett_api", False, False),
+        ("stafett_erasure", False, False),
         ("stafett_maintenance", False, False),
         ("stafett_worker", False, False),
     ]
-    assert owner == (False,)
+    assert nobody == [(False,), (False,)]
 
 
 def test_a_mentor_never_does_two_things_at_once(diary: Diary) -> None:
@@ -306,6 +314,24 @@ def test_nobody_writes_into_the_trail_but_through_its_function(
         pytest.raises(Exception, match=r"permission denied|must be owner"),
     ):
         session.execute(text(tampering))
+
+
+def test_erasing_changes_no_more_than_what_tells_who_somebody_was(owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        columns = connection.execute(
+            "SELECT table_name, column_name FROM information_schema.role_column_grants"
+            " WHERE grantee = 'stafett_erasure' AND privilege_type = 'UPDATE' AND table_name <> 'erasures'"
+        ).fetchall()
+        rows = connection.execute(
+            "SELECT table_name FROM information_schema.role_table_grants"
+            " WHERE grantee = 'stafett_erasure' AND privilege_type IN ('INSERT', 'DELETE', 'TRUNCATE')"
+        ).fetchall()
+    assert set(columns) == {
+        *(("peer_mentors", "display_name"), ("peer_mentors", "active"), ("activities", "note")),
+        *(("users", "email"), ("users", "display_name"), ("users", "is_operator"), ("exports", "files_removed_at")),
+        *(("deliveries", "state"), ("deliveries", "last_error"), ("deliveries", "settled_at")),
+    }
+    assert sorted(rows) == [("attachments",), ("erasures",), ("memberships",), ("preview_results",)]
 
 
 def test_maintenance_knows_of_an_organisation_that_it_is_there_and_no_more(settings: Settings, tenant: Tenant) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
@@ -229,6 +229,8 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
 
         assert (await retried(button, exports.failed)).status_code == 202
         again = await button.end_of(exports.failed)
+        assert (await asyncio.to_thread(erasing.erase, scene.person, silent)).already_erased
+        assert (await button.look(anew["id"]))["download_url"] is not None
         assert (again["status"], again["attempts"][1]["stages_reused"]) == ("completed", [])
         told = {text_of(key, storage.read(key)) for key in storage.keys_below(place(scene.org_id, exports.failed))}
         assert not any(scene.note.casefold() in text for text in told)
@@ -319,8 +321,8 @@ class DeadlyStorage(FileStorage):
         self._fuse.burn()
         return super().keys_below(prefix)
 
-    def remove_below(self, prefix: str) -> None:
-        super().remove_below(prefix)
+    def remove(self, keys: Iterable[str]) -> None:
+        super().remove(keys)
         self._fuse.burn()
 
 
