@@ -65,7 +65,9 @@ class _Section(BaseModel):
 class DatabaseSettings(_Section):
     """One URL a role: a process is given those it needs and no others."""
 
-    owner_url: PostgresUrl | None = Field(None, description="migrates and seeds; bypasses row-level security")
+    owner_url: PostgresUrl | None = Field(
+        None, description="migrates, seeds, erases people; bypasses row-level security"
+    )
     api_url: PostgresUrl | None = None
     worker_url: PostgresUrl | None = None
     maintenance_url: PostgresUrl | None = Field(None, description="the sweeper and retention")

@@ -113,30 +113,30 @@ def _show(report: "ErasureReport", as_json: bool) -> None:
 
 def _tell(console: "Console", report: "ErasureReport") -> None:
     console.print(_headline(report))
-    shown = table("", "")
+    shown = table("what", "how many")
     for name, count in report.touched.counts.items():
         shown.add_row(_COUNTS[name], str(count))
     console.print(shown)
-    for export in report.touched.exports_emptied:
-        console.print(
-            f"without its files: export {export.id}" + (f", report {export.report_id}" * bool(export.report_id))
-        )
-    for kind, ids in (
-        ("activity", report.touched.activities_to_look_at),
-        ("export", report.touched.exports_to_look_at),
-    ):
-        for one in ids:
-            console.print(f"to be looked at: {kind} {one}")
-    for running in report.exports_running:
-        console.print(f"to be waited for: export {running} has not ended")
+    for line in _lines(report):
+        console.print(line)
+
+
+def _lines(report: "ErasureReport") -> "Iterator[str]":
+    touched = report.touched
+    for export in touched.exports_emptied:
+        made = f", report {export.report_id}" if export.report_id else ""
+        yield f"files removed: export {export.id}{made}"
+    yield from (f"to be looked at: activity {one}" for one in touched.activities_to_look_at)
+    yield from (f"to be looked at: export {one}" for one in touched.exports_to_look_at)
+    yield from (f"to be waited for: export {one} has not ended" for one in report.exports_running)
     if report.account_kept_for:
-        console.print(f"The account stays, for it is a member of {', '.join(report.account_kept_for)} too.")
+        yield f"The account stays, for it is a member of {', '.join(report.account_kept_for)} too."
 
 
 def _headline(report: "ErasureReport") -> str:
     whom = _whom(report.person)
     if report.dry_run:
-        return f"{whom} is not erased; this is what an erasure touches, and what earlier ones have."
+        return f"{whom}: nothing is changed. An erasure touches this, earlier ones included:"
     if report.already_erased:
         return f"{whom} was erased already, {report.finished_at:%Y-%m-%dT%H:%M:%SZ}; there was nothing more to do."
     return f"{whom} is erased."

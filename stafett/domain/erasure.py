@@ -1,11 +1,11 @@
 """Forgetting a person: who is meant, and what of them was found, by opaque ids and counts alone."""
 
-from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
+from stafett.domain.moment import Moment
 
 ERASED_NAME = "Slettet person"
 """What everybody is called who was erased, in every language of a report."""
@@ -61,8 +61,8 @@ class ErasureReport(Frozen):
     person: Person
     dry_run: bool = False
     already_erased: bool = False
-    begun_at: datetime | None = None
-    finished_at: datetime | None = None
+    begun_at: Moment | None = None
+    finished_at: Moment | None = None
     touched: Touched = Touched()
     exports_running: tuple[UUID, ...] = ()
     account_kept_for: tuple[str, ...] = ()

@@ -32,12 +32,12 @@ SELECT EXISTS (SELECT FROM activities
 
 
 class Found(Enum):
-    """What an export keeps of somebody."""
+    """What an export keeps of somebody; in flight is what may hold their rows and has not ended."""
 
     NOTHING = auto()
     ROWS = auto()
     MENTIONS = auto()
-    PERHAPS_ROWS_AND_IT_RUNS = auto()
+    IN_FLIGHT = auto()
 
 
 class Copy(NamedTuple):
@@ -62,7 +62,7 @@ class Copies:
         """The exports that have not ended and may hand out the mentor's rows when they do."""
         unended = self._exports(person.org_id, unended=True)
         copies = self._looked_into(unended, person, None, told)
-        return tuple(copy.export.id for copy in copies if copy.found is Found.PERHAPS_ROWS_AND_IT_RUNS)
+        return tuple(copy.export.id for copy in copies if copy.found is Found.IN_FLIGHT)
 
     def refreshed(self, export: Export) -> Export:
         with self._database.transaction(export.org_id) as session:
@@ -85,18 +85,15 @@ class Copies:
 
     def _found(self, export: Export, person: Person, name: str | None) -> Found:
         if export.status in _UNREADABLE:
-            return Found.PERHAPS_ROWS_AND_IT_RUNS if self._touches(export, person) else Found.NOTHING
+            return Found.IN_FLIGHT if self._touches(export, person) else Found.NOTHING
         found = self._in_storage(export, person, Name(name) if name else None)
         is_at_work = found is Found.ROWS and not export.status.is_final
-        return Found.PERHAPS_ROWS_AND_IT_RUNS if is_at_work else found
+        return Found.IN_FLIGHT if is_at_work else found
 
     def _in_storage(self, export: Export, person: Person, name: Name | None) -> Found:
-        lying = self._storage.keys_below(job_of(export).place)
-        if not lying:
-            return Found.NOTHING
-        named = self._snapshot_of(export)
+        lying, named = self._storage.keys_below(job_of(export).place), self._snapshot_of(export)
         if named is None:
-            return Found.ROWS
+            return Found.ROWS if lying or export.status is ExportStatus.COMPLETED else Found.NOTHING
         found = Found.NOTHING
         for key in sorted(named.union(key for key in lying if _is_of_a_snapshot(key))):
             try:

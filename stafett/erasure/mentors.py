@@ -49,7 +49,7 @@ class MentorErasure:
             activities_to_look_at=self._mentions.of(person, name),
             exports_to_look_at=_ids(copies, Found.MENTIONS),
         )
-        running = _ids(copies, Found.PERHAPS_ROWS_AND_IT_RUNS)
+        running = _ids(copies, Found.IN_FLIGHT)
         return ErasureReport(person=person, dry_run=True, touched=touched, exports_running=running)
 
     def erase(self, person: Person, told: Told) -> Touched:
@@ -105,9 +105,7 @@ class MentorErasure:
         copies, running = list[Copy](), list[UUID]()
         for copy in self._copies.of(person, self._journal.sought(person), told):
             copies.append(copy)
-            if copy.found is Found.PERHAPS_ROWS_AND_IT_RUNS or (
-                copy.found is Found.ROWS and not self._emptied(person, copy)
-            ):
+            if copy.found is Found.IN_FLIGHT or (copy.found is Found.ROWS and not self._emptied(person, copy)):
                 running.append(copy.export.id)
         if running:
             raise WrongStateError(

@@ -86,7 +86,7 @@ async def test_people_are_told_the_same_and_that_there_is_nothing_more_to_do(
     first, second = await desk.erase("--mentor", mentor, "--yes"), await desk.erase("--mentor", mentor, "--yes")
     assert (first.code, second.code) == (0, 0)
     assert first.out.startswith(f"Mentor {mentor} of {desk.org_id} is erased.\n")
-    assert re.search(r"notes cleared +1\n", first.out)
+    assert re.search(r"notes cleared +1 *\n", first.out)
     assert f"to be looked at: activity {mentioning}" in first.out
     assert re.match(rf"Mentor {mentor} of {desk.org_id} was erased already, \d{{4}}-.*Z; ", second.out)
     assert first.out.splitlines()[1:] == second.out.splitlines()[1:]
@@ -95,7 +95,7 @@ async def test_people_are_told_the_same_and_that_there_is_nothing_more_to_do(
 async def test_a_dry_run_changes_nothing(desk: Desk, mentor: UUID, name: str, owner_url: str) -> None:
     looked = await desk.erase("--mentor", mentor, "--dry-run", "--json")
     assert (looked.code, looked.json["dry_run"], looked.json["touched"]["notes_cleared"]) == (0, True, 1)
-    assert "is not erased" in (await desk.erase("--mentor", mentor, "--dry-run")).done().out
+    assert "nothing is changed" in (await desk.erase("--mentor", mentor, "--dry-run")).done().out
     assert display_name(owner_url, mentor) == name
     assert events_of(owner_url, str(mentor)) == []
 

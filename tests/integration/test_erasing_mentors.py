@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -295,35 +295,36 @@ class KilledError(BaseException):
     """No error that anybody would catch."""
 
 
-class Fuse:
-    """Burns at every effect, and goes off after so many."""
+class Deaths:
+    """One at every point of the way, each the first time that somebody comes by."""
 
-    def __init__(self, length: int) -> None:
-        self.left = length
+    def __init__(self) -> None:
+        self.died_at = set[tuple[object, ...]]()
 
-    def burn(self) -> None:
-        if self.left == 0:
+    def lurk(self, *point: object) -> None:
+        if point not in self.died_at:
+            self.died_at.add(point)
             raise KilledError
-        self.left -= 1
 
-    def told(self, _what: str, _done: int, _total: int) -> None:
-        self.burn()
+    def told(self, what: str, done: int, _total: int) -> None:
+        self.lurk(what, done)
 
 
 class DeadlyStorage(FileStorage):
-    """Somebody may be killed before it removes anything, and after it has."""
+    """Somebody may be killed before it looks for anything, and after it has removed it."""
 
-    def __init__(self, settings: Settings, fuse: Fuse) -> None:
+    def __init__(self, settings: Settings, deaths: Deaths) -> None:
         super().__init__(settings.s3)
-        self._fuse = fuse
+        self._deaths = deaths
 
     def keys_below(self, prefix: str) -> list[str]:
-        self._fuse.burn()
+        self._deaths.lurk("before", prefix)
         return super().keys_below(prefix)
 
     def remove(self, keys: Iterable[str]) -> None:
+        keys = list(keys)
         super().remove(keys)
-        self._fuse.burn()
+        self._deaths.lurk("after", *keys)
 
 
 async def test_killed_at_any_point_it_completes_when_it_is_run_again(
@@ -337,23 +338,21 @@ async def test_killed_at_any_point_it_completes_when_it_is_run_again(
 ) -> None:
     async with working():
         exports = await made(button, owner_url, admin)
-    deaths = 0
-    while True:
-        fuse = Fuse(deaths)
-        with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
-            try:
-                report = Erasing(database, DeadlyStorage(settings, fuse)).erase(scene.person, fuse.told)
-            except KilledError:
-                deaths += 1
-            else:
-                break
-    assert deaths > 10
+    deaths, report = Deaths(), None
+    while report is None:
+        with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database, suppress(KilledError):
+            report = Erasing(database, DeadlyStorage(settings, deaths)).erase(scene.person, deaths.told)
+    assert len([point for point in deaths.died_at if point[0] == "after"]) >= 4
     assert (report.touched.notes_cleared, report.touched.attachments_removed) == (1, 1)
     assert {export.id for export in report.touched.exports_emptied} == {
         *(UUID(export_id) for export_id in (exports.csv["id"], exports.bundle["id"], exports.failed)),
     }
     assert report.touched.activities_to_look_at == (scene.mentioning,)
     assert report.touched.exports_to_look_at == (UUID(exports.autumn["id"]),)
+    for emptied in report.touched.exports_emptied:
+        assert events_of(owner_url, str(emptied.id)).count("files_removed") == 1
+    gone = await button.gateway.get(f"{EXPORTS}/{exports.csv['id']}/file", headers=button.headers)
+    assert gone.status_code == 410
     assert {table for table, _ in rows_that_tell(owner_url, scene.traces)} - {"pg_statistic"} == {"activities"}
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
     found = objects_that_tell(storage, scene.org_id, scene.traces)
