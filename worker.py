@@ -37,6 +37,7 @@ from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
+from stafett.edition import edition
 from stafett.engine_setup import ensure_checkpoints, ensure_schedules, ensure_search_attributes
 from stafett.export_endings import ExportEndings
 from stafett.export_preview import ExportPreviewing, forget_old_previews
@@ -45,6 +46,7 @@ from stafett.export_stages import ExportStages
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
+from stafett.mapped_parts import MappedParts
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
@@ -140,6 +142,7 @@ class _Bench:
         self._database = kept.enter_context(closing(Database(url, pool_size=connections)))
         self._storage, self._mappings = FileStorage(settings.s3), MappingsInUse(self._database)
         self._record = ExportRecord(self._database)
+        self._parts = MappedParts(self._database, edition=edition())
         self._endings = ExportEndings(self._database, by_mail=self._by_mail)
         self._stages = ExportStages(self._record, self._storage, go_on=stop_when_cancelled)
 
@@ -147,7 +150,7 @@ class _Bench:
         """Those that keep a core busy, each for as long as there are rows."""
         given, stages = (self._record, self._storage, self._mappings), self._stages
         return [
-            ColumnMappingActivities(stages, ColumnMapper(*given)).map_columns,
+            ColumnMappingActivities(stages, ColumnMapper(*given, self._parts)).map_columns,
             FileGenerationActivities(stages, FileGeneration(*given)).generate_file,
             AttachmentBundlingActivities(stages, AttachmentBundler(*given)).bundle_attachments,
         ]

@@ -1,6 +1,6 @@
 """The stage ``mapping_columns``: part by part, from the snapshot to the organisation's columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -10,6 +10,7 @@ from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGE
 from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapper.program import MappedPart
 from stafett.column_mappings import MappingsInUse
+from stafett.domain.errors import LostInStorageError, StaleAttemptError
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import ChosenMapping, ExportWarning, MappedRows, Part, QueriedRows
@@ -17,32 +18,28 @@ from stafett.domain.export_status import ExportStatus
 from stafett.export_record import ExportRecord
 from stafett.export_stages import Workbench
 from stafett.file_storage import FileStorage
+from stafett.mapped_parts import KeptPart, MappedParts, Origins
 
 
 class ColumnMapper:
-    """Applies the organisation's mapping to the staged rows."""
+    """Applies the organisation's mapping to the staged rows, and goes on from the parts that are mapped already."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse) -> None:
+    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse, done: MappedParts) -> None:
         self._record = record
         self._storage = storage
         self._mappings = mappings
+        self._done = done
 
     def __call__(self, job: ExportJob, bench: Workbench) -> MappedRows:
         queried = self._record.outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
         asked = self._record.parameters(job)
         program = self._mappings.program(job.org_id, queried.mapping.version, asked.locale)
         outcome = Outcome(program, ignored=no_faults_in(asked.export_format))
-        parts, apart = list[Part](), list[Part]()
-        for number, rows in enumerate(self._staged(queried)):
-            part = outcome.add(rows)
-            parts.append(_put(bench, "part", number, part.written))
-            if part.apart.height:
-                apart.append(_put(bench, "apart", number, _with_reasons(part, asked.locale)))
-            bench.progress(outcome.counts.queried, queried.rows)
+        parts = list(self._parts(job, bench, queried, asked, outcome))
         failures = outcome.partial_failures
         return MappedRows(
-            parts=tuple(parts),
-            apart=tuple(apart),
+            parts=tuple(part.written for part in parts),
+            apart=tuple(part.apart for part in parts if part.apart),
             counts=outcome.counts,
             not_countable=outcome.not_countable,
             totals=outcome.totals,
@@ -52,9 +49,67 @@ class ColumnMapper:
             partial_failure_count=len(failures),
         )
 
-    def _staged(self, queried: QueriedRows) -> Iterator[pl.DataFrame]:
-        for part in queried.parts:
-            yield from_arrow(self._storage.read_part(part))
+    def _parts(
+        self, job: ExportJob, bench: Workbench, queried: QueriedRows, asked: ExportParameters, outcome: Outcome
+    ) -> Iterator[KeptPart]:
+        """In report order, each kept when it is there; but the last, which the stage's own commit follows."""
+        origins, last = self._done.origins(queried, asked), len(queried.parts) - 1
+        standing = self._standing(job, bench, origins) if last > 0 else {}
+        done = sum(queried.parts[number].rows for number in standing)
+        bench.progress(done, queried.rows, at_once=bool(standing))
+        for number, staged in enumerate(queried.parts):
+            part = standing.get(number)
+            if part is None:
+                part = self._mapped(bench, number, staged, asked.locale, outcome)
+                if number < last:
+                    part = self._kept(job, bench, number, origins, part)
+                done += staged.rows
+            outcome.take(part.outcome)
+            bench.progress(done, queried.rows)
+            yield part
+
+    def _standing(self, job: ExportJob, bench: Workbench, origins: Origins) -> Mapping[int, KeptPart]:
+        """What an earlier execution mapped, if it is in storage as it was; what is not is forgotten."""
+        standing = {}
+        for number, part in self._done.kept(job, origins).items():
+            if self._is_in_storage(part):
+                standing[number] = part
+            else:
+                self._done.forget(job, number, part)
+                bench.discard(part.keys)
+        return standing
+
+    def _is_in_storage(self, part: KeptPart) -> bool:
+        try:
+            for written in part.objects:
+                self._storage.read_part(written)
+        except LostInStorageError:
+            return False
+        return True
+
+    def _mapped(self, bench: Workbench, number: int, staged: Part, locale: Locale, outcome: Outcome) -> KeptPart:
+        part, adds = outcome.mapped(from_arrow(self._storage.read_part(staged)))
+        written = _put(bench, "part", number, part.written)
+        apart = _put(bench, "apart", number, _with_reasons(part, locale)) if part.apart.height else None
+        return KeptPart(written=written, apart=apart, outcome=adds)
+
+    def _kept(self, job: ExportJob, bench: Workbench, number: int, origins: Origins, part: KeptPart) -> KeptPart:
+        """The one that counts: ours, or another execution's that was first.
+
+        After an error whose outcome nobody knows the objects stay: the commit may stand, and they be its own.
+        """
+        bench.kept |= part.keys
+        try:
+            first = self._done.keep(job, number, origins[number], part)
+        except StaleAttemptError:
+            bench.kept -= part.keys
+            raise
+        if first is None:
+            bench.kept -= part.keys
+            return part
+        if first.keys != part.keys:
+            bench.discard(part.keys)
+        return first
 
 
 def no_faults_in(export_format: ExportFormat) -> frozenset[str]:

@@ -1,7 +1,9 @@
 """Mapping documents in PostgreSQL: versions are added by admins, chosen by day, and never changed."""
 
+import json
 from collections.abc import Container, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -25,6 +27,8 @@ from stafett.domain.export_outputs import ChosenMapping
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
 from stafett.export_audit import AuditEntry
+
+_MOST_REMEMBERED = 16
 
 
 class MappingFound(NamedTuple):
@@ -98,6 +102,8 @@ class MappingsInUse:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._read = lru_cache(_MOST_REMEMBERED)(_read)
+        self._compiled = lru_cache(_MOST_REMEMBERED)(self._compile)
 
     def chosen(self, org_id: str, first_day: date, last_day: date) -> ChosenMapping:
         """The version of the period's last day, sound and whole; this is asked before any row is read."""
@@ -105,21 +111,37 @@ class MappingsInUse:
             mapping = in_force_on(session, org_id, last_day)
             if mapping is None:
                 raise _unavailable("This organisation has no column mapping that is in force at the period's end.")
-            _sound(mapping)
+            self._sound(mapping)
             changes = _changes(session, org_id, first_day, last_day)
             return ChosenMapping(version=mapping.version, sha256=mapping.sha256, changes=tuple(changes))
 
     def document(self, org_id: str, version: int) -> MappingDocument:
         """A version that was chosen once."""
+        return self._sound(self._version(org_id, version))
+
+    def program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
+        mapping = self._version(org_id, version)
+        self._sound(mapping)
+        return self._compiled(_text_of(mapping), locale)
+
+    def _version(self, org_id: str, version: int) -> ColumnMappingVersion:
         with self._database.transaction(org_id) as session:
             mapping = session.get(ColumnMappingVersion, (org_id, version))
         if mapping is None:
             raise _unavailable("The column mapping of this export is not there any more.")
-        return _sound(mapping)
+        return mapping
 
-    def program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
+    def _sound(self, mapping: ColumnMappingVersion) -> MappingDocument:
+        """The document as it was when it was added, and still one that compiles."""
+        document, sha256 = self._read(_text_of(mapping))
+        if sha256 != mapping.sha256:
+            raise _unavailable("The column mapping of this organisation is not what it was when it was added.")
+        return document
+
+    def _compile(self, written: str, locale: Locale) -> MappingProgram:
+        document, _ = self._read(written)
         try:
-            return compile_mapping(self.document(org_id, version), locale)
+            return compile_mapping(document, locale)
         except InvalidMappingError as error:
             raise _unusable() from error
 
@@ -160,15 +182,17 @@ def _changes(session: Session, org_id: str, first_day: date, last_day: date) -> 
     return session.exec(within.distinct().order_by(day)).all()
 
 
-def _sound(mapping: ColumnMappingVersion) -> MappingDocument:
-    """The document as it was when it was added, and still one that compiles."""
+def _read(written: str) -> tuple[MappingDocument, str]:
+    """With its hash. It is remembered by every letter of it: whoever changes one, is read anew."""
     try:
-        document = read_document(mapping.document)
+        document = read_document(json.loads(written))
     except InvalidMappingError as error:
         raise _unusable() from error
-    if document.sha256 != mapping.sha256:
-        raise _unavailable("The column mapping of this organisation is not what it was when it was added.")
-    return document
+    return document, document.sha256
+
+
+def _text_of(mapping: ColumnMappingVersion) -> str:
+    return json.dumps(mapping.document)
 
 
 def _found(session: Session, mapping: ColumnMappingVersion | None, org_id: str) -> MappingFound:

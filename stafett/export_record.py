@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Text, cast, delete, func, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from stafett import export_audit
@@ -13,6 +14,7 @@ from stafett.database.tables import (
     ExportPartialFailures,
     ExportStageOutput,
     ExportStageTries,
+    Json,
     Organisation,
 )
 from stafett.domain.errors import ExportError
@@ -20,7 +22,7 @@ from stafett.domain.export import ExportCounts, ExportParameters, PartialFailure
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import FAILURE_OF, ExportStatus
-from stafett.export_row import Step, at_work, forget_outputs, held, move, progress_of
+from stafett.export_row import Step, at_work, forget_mapped_parts, forget_outputs, held, move, progress_of
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MOST_UNANSWERED = 5
@@ -44,25 +46,24 @@ class ExportRecord:
 
     def outputs(self, job: ExportJob, stage: ExportStatus, kind: type[Outputs]) -> Outputs:
         with self._database.transaction(job.org_id) as session:
-            return kind.model_validate(session.get_one(ExportStageOutput, (job.export_id, stage)).outputs)
+            return kind.model_validate(_outputs(session, job, stage))
 
     def mapped_rows(self, job: ExportJob) -> MappedRows:
         """With the partial failures, which are kept apart from the rest."""
-        mapped = self.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
         with self._database.transaction(job.org_id) as session:
+            outputs = _outputs(session, job, ExportStatus.MAPPING_COLUMNS)
             kept = session.get(ExportPartialFailures, job.export_id)
-        reports = kept.reports if kept else ()
-        failures = tuple(PartialFailureReport.model_validate(report) for report in reports)
-        return mapped.model_copy(update={"partial_failures": failures})
+        return MappedRows.model_validate({**outputs, "partial_failures": kept.reports if kept else ()})
 
     def begin(self, job: ExportJob, stage: ExportStatus) -> int | None:
         """Enter the stage; or how many rows it had, if its outputs stand already."""
         with self._database.transaction(job.org_id) as session:
-            held(session, job)
+            export = held(session, job)
             done = session.get(ExportStageOutput, (job.export_id, stage))
-        if done is not None:
-            return done.rows
-        self.enter(job, stage)
+            if done is not None:
+                return done.rows
+            tries = _entered(session, job, stage, export)
+        _require_hope(tries, stage)
         return None
 
     def answered(self, job: ExportJob, stage: ExportStatus) -> None:
@@ -89,6 +90,8 @@ class ExportRecord:
             if session.scalar(row.on_conflict_do_nothing().returning(col(ExportStageOutput.stage))) is None:
                 return False
             _keep_partial_failures(session, job, outputs)
+            if stage is ExportStatus.MAPPING_COLUMNS:
+                forget_mapped_parts(session, job)
             values = {"progress": progress_of(stage, outputs.rows, outputs.rows), **_shown(outputs)}
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(values))
             return True
@@ -111,19 +114,36 @@ class ExportRecord:
 
     def enter(self, job: ExportJob, stage: ExportStatus) -> None:
         """Begin the stage once more; the try is counted whatever becomes of the transition."""
-        progress = progress_of(stage, 0, 0)
         with self._database.transaction(job.org_id) as session:
-            is_there = held(session, job).status is stage
-            tries = _one_more_try(session, job, stage)
-            session.execute(at_work(job, stage).values(progress=progress))
-        if tries > MOST_UNANSWERED:
-            message = "The stage did not end, however often it was begun; it can be tried again."
-            raise ExportError(FAILURE_OF[stage], message, retryable=True)
-        if not is_there:
-            with self._database.transaction(job.org_id) as session:
-                if held(session, job).status is not stage:  # another execution of it may have been first
-                    step = Step(status=stage, event="stage_started", actor=export_audit.WORKER)
-                    move(session, job, step, progress=progress)
+            tries = _entered(session, job, stage, held(session, job))
+        _require_hope(tries, stage)
+
+
+def _entered(session: Session, job: ExportJob, stage: ExportStatus, export: Export) -> int:
+    """How often it was begun without an answer, this time included."""
+    progress, tries = progress_of(stage, 0, 0), _one_more_try(session, job, stage)
+    if export.status is stage:
+        session.execute(at_work(job, stage).values(progress=progress))
+    elif tries <= MOST_UNANSWERED:
+        try:
+            with session.begin_nested():
+                step = Step(status=stage, event="stage_started", actor=export_audit.WORKER)
+                move(session, job, step, progress=progress)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                session.commit()  # the transition is refused, the try is counted
+            raise
+    return tries
+
+
+def _require_hope(tries: int, stage: ExportStatus) -> None:
+    if tries > MOST_UNANSWERED:
+        message = "The stage did not end, however often it was begun; it can be tried again."
+        raise ExportError(FAILURE_OF[stage], message, retryable=True)
+
+
+def _outputs(session: Session, job: ExportJob, stage: ExportStatus) -> Json:
+    return session.get_one(ExportStageOutput, (job.export_id, stage)).outputs
 
 
 def _of(job: ExportJob, stage: ExportStatus) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from sqlalchemy import Update, delete, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.tables import Export, ExportPartialFailures, ExportStageOutput
+from stafett.database.tables import Export, ExportMappedPart, ExportPartialFailures, ExportStageOutput
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
@@ -62,6 +62,12 @@ def forget_outputs(session: Session, job: ExportJob) -> None:
     """Whatever is done next begins anew."""
     for table in (ExportStageOutput, ExportPartialFailures):
         session.execute(delete(table).where(col(table.export_id) == job.export_id))
+    forget_mapped_parts(session, job)
+
+
+def forget_mapped_parts(session: Session, job: ExportJob) -> None:
+    """Nobody goes on from them any more."""
+    session.execute(delete(ExportMappedPart).where(col(ExportMappedPart.export_id) == job.export_id))
 
 
 def progress_of(stage: ExportStatus, done: int, total: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Whoever commits its outputs first has done it, the other one's are thrown away.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from threading import Event, Thread
@@ -39,8 +39,10 @@ class Workbench:
         self._storage = storage
         self._report = report
         self._go_on = go_on
-        self._reported_at = 0.0
+        self._reported_at = time.monotonic()  # that a stage has begun is told already
         self.prefix = prefix
+        self.kept: set[str] = set()
+        """Objects that outlive an execution which ends without an answer, or as the second."""
 
     def put_part(self, number: int, content: bytes, rows: int, name: str = "part") -> Part:
         stored = self._storage.write(f"{self.prefix}{name}-{number:05}.arrow", [content])
@@ -73,10 +75,17 @@ class Workbench:
             is_over.set()
             watcher.join()
 
-    def progress(self, done: int, total: int) -> None:
+    def discard(self, keys: Collection[str]) -> None:
+        """What turned out not to be needed goes with the rest, or at once."""
+        self.kept.difference_update(keys)
+        with suppress(*AWAY):
+            self._storage.remove(keys)
+
+    def progress(self, done: int, total: int, *, at_once: bool = False) -> None:
         """Rows done of rows to do, written down at most twice a second; and the place where a cancel is heard."""
+        self._go_on()
         now = time.monotonic()
-        if now - self._reported_at >= _SECONDS_BETWEEN_PROGRESS:
+        if at_once or now - self._reported_at >= _SECONDS_BETWEEN_PROGRESS:
             self._reported_at = now
             self._report(done, total)
 
@@ -137,7 +146,6 @@ class ExportStages:
 
     def _workbench(self, job: ExportJob, stage: ExportStatus) -> Workbench:
         def report(done: int, total: int) -> None:
-            self._go_on()
             with suppress(ServiceAwayError):  # progress is told again in a moment, work is not done again for it
                 self._record.progress(job, stage, done, total)
 
@@ -146,4 +154,4 @@ class ExportStages:
 
     def _sweep(self, bench: Workbench) -> None:
         with suppress(*AWAY):  # what is left then, retention finds
-            self._storage.remove_below(bench.prefix)
+            self._storage.remove_below(bench.prefix, spared=bench.kept)

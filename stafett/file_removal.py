@@ -8,6 +8,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
 from stafett.export_audit import AuditEntry, Detail
+from stafett.export_row import forget_mapped_parts
 from stafett.file_storage import FileStorage
 
 _NOW = func.clock_timestamp()
@@ -29,6 +30,7 @@ class FileRemoval:
             if export is None or export.files_removed_at is not None:
                 return False
             self._storage.remove_below(job.place)
+            forget_mapped_parts(session, job)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(files_removed_at=_NOW))
             entry = AuditEntry(
                 org_id=job.org_id,

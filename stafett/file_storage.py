@@ -1,7 +1,7 @@
 """Objects in S3: written as they are made, read as they are needed, handed out by signed links."""
 
 import hashlib
-from collections.abc import Generator, Iterable
+from collections.abc import Container, Generator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, cast
@@ -76,10 +76,10 @@ class FileStorage:
         with translated():
             return cast("BinaryIO", self._client.get_object(self._bucket, key))
 
-    def remove_below(self, prefix: str) -> None:
-        """Delete every object whose key begins so, and break off every upload of one."""
+    def remove_below(self, prefix: str, *, spared: Container[str] = ()) -> None:
+        """Delete every object whose key begins so, but those, and break off every upload of one."""
         self.break_off_uploads(prefix)
-        self.remove(self.keys_below(prefix))
+        self.remove(key for key in self.keys_below(prefix) if key not in spared)
 
     def break_off_uploads(self, prefix: str) -> None:
         """What somebody who was killed began to upload: storage keeps it for ever, and no list of objects shows it."""

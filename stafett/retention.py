@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, or_, update
 from sqlmodel import Session, and_, col, select
 
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportStageOutput
+from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.export_jobs import job_of
@@ -105,9 +105,10 @@ def _to_be_tidied() -> ColumnElement[bool]:
 def _needed(session: Session, export: Export) -> set[str]:
     """Of a finished export its file and the snapshot it was made from; of a failed one whatever a retry reuses."""
     outputs = session.exec(select(ExportStageOutput).where(ExportStageOutput.export_id == export.id)).all()
+    parts = session.exec(select(ExportMappedPart.objects).where(ExportMappedPart.export_id == export.id)).all()
     if export.status is ExportStatus.COMPLETED:
-        outputs = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES]
-    return set(object_keys([one.outputs for one in outputs])) | set(object_keys(export.file))
+        outputs, parts = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES], []
+    return set(object_keys([*(one.outputs for one in outputs), *parts, export.file]))
 
 
 def object_keys(node: object) -> Iterator[str]:

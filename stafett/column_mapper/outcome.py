@@ -1,44 +1,66 @@
 """What became of the rows, part after part, in memory that does not grow with them."""
 
-from collections import defaultdict
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import polars as pl
 
-from stafett.column_mapper.program import Fault, MappedPart, MappingProgram
+from stafett.column_mapper.program import Judgement, MappedPart, MappingProgram
 from stafett.domain.export import MOST_AFFECTED_ROWS, ExportCounts, PartialFailureReport
 from stafett.domain.export_outputs import NotCountable, Total
+from stafett.domain.frozen import Frozen
 
 _SERVICE = "bufdir-column-mapper"
+
+
+class FaultyRows(Frozen):
+    """A part's rows that did not pass one judgement: all of them counted, those named that the whole still names."""
+
+    judgement: int
+    count: int
+    rows: tuple[int, ...]
+    ids: tuple[str, ...]
+
+
+class PartOutcome(Frozen):
+    """What one part adds to the outcome: small, and fit to be kept as JSON."""
+
+    counts: ExportCounts
+    apart: int
+    not_countable: dict[str, int]
+    totals: tuple[Total, ...]
+    faults: tuple[FaultyRows, ...]
 
 
 @dataclass
 class _Tally:
     """One judgement's rows: all of them counted, the first thousand named."""
 
-    fault: Fault
     count: int = 0
     indices: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
-    def add(self, fault: Fault, ids: pl.Series, first: int) -> None:
-        self.count += len(fault.rows)
-        named = fault.rows[: MOST_AFFECTED_ROWS - len(self.indices)]
-        self.indices += [first + row for row in named]
-        self.ids += ids.gather(named).to_list()
+    @property
+    def still_named(self) -> int:
+        return MOST_AFFECTED_ROWS - len(self.indices)
 
-    def report(self) -> PartialFailureReport:
+    def add(self, faulty: FaultyRows, first: int) -> None:
+        self.count += faulty.count
+        self.indices += [first + row for row in faulty.rows]
+        self.ids += faulty.ids
+
+    def report(self, judgement: Judgement) -> PartialFailureReport:
         return PartialFailureReport(
             affected_row_indices=tuple(self.indices),
             affected_activity_ids=tuple(UUID(activity_id) for activity_id in self.ids),
             affected_count=self.count,
-            failure_reason=self.fault.message,
-            code=self.fault.code,
-            column=self.fault.column,
+            failure_reason=judgement.message,
+            code=judgement.code,
+            column=judgement.column,
             sub_service_name=_SERVICE,
-            is_fatal=self.fault.rejects,
+            is_fatal=judgement.rejects,
         )
 
 
@@ -49,38 +71,59 @@ class Outcome:
         self._program = program
         self._ignored = ignored
         self._tallies: dict[int, _Tally] = {}
-        self._reasons: dict[str, int] = defaultdict(int)
-        self._totals: dict[str | None, list[int]] = {}
-        self._queried = self._written = self._apart = self._countable = self._rejected = 0
+        self._reasons = Counter[str]()
+        self._totals: dict[str | None, tuple[int, ...]] = {}
+        self._counts = ExportCounts()
+        self._apart = 0
 
     def add(self, rows: pl.DataFrame) -> MappedPart:
         """Map the next part and take note of what came out."""
+        part, outcome = self.mapped(rows)
+        self.take(outcome)
+        return part
+
+    def mapped(self, rows: pl.DataFrame) -> tuple[MappedPart, PartOutcome]:
+        """The next part and what it adds, of which no note is taken yet."""
         part = self._program.apply(rows)
         if rows.height != part.written.height + part.apart.height + part.rejected:
             raise RuntimeError("a row was lost or doubled in mapping")
-        for fault in (fault for fault in part.faults if fault.code not in self._ignored):
-            self._tallies.setdefault(fault.judgement, _Tally(fault)).add(fault, rows["id"], self._queried)
-        for code, count in part.not_countable.items():
-            self._reasons[code] += count
-        for label, figures in part.totals.items():
-            before = self._totals.get(label, [0] * len(figures))
-            self._totals[label] = [one + other for one, other in zip(before, figures, strict=True)]
-        self._queried += rows.height
-        self._written += part.written.height
-        self._apart += part.apart.height
-        self._countable += part.countable
-        self._rejected += part.rejected
-        return part
+        return part, PartOutcome(
+            counts=ExportCounts(
+                queried=rows.height,
+                written=part.written.height,
+                countable=part.countable,
+                not_countable=rows.height - part.rejected - part.countable,
+                rejected=part.rejected,
+            ),
+            apart=part.apart.height,
+            not_countable=dict(part.not_countable),
+            totals=tuple(Total(label=label, figures=tuple(figures)) for label, figures in part.totals.items()),
+            faults=tuple(self._faulty(part, rows["id"])),
+        )
+
+    def take(self, part: PartOutcome) -> None:
+        """Take note of the next part, whenever it was mapped."""
+        for faulty in part.faults:
+            self._tallies.setdefault(faulty.judgement, _Tally()).add(faulty, self._counts.queried)
+        self._reasons.update(part.not_countable)
+        for total in part.totals:
+            before = self._totals.get(total.label, (0,) * len(total.figures))
+            self._totals[total.label] = tuple(map(sum, zip(before, total.figures, strict=True)))
+        self._counts = _added(self._counts, part.counts)
+        self._apart += part.apart
+
+    def _faulty(self, part: MappedPart, ids: pl.Series) -> Iterator[FaultyRows]:
+        for fault in part.faults:
+            if fault.code in self._ignored:
+                continue
+            named = tuple(fault.rows[: self._tallies.get(fault.judgement, _Tally()).still_named])
+            yield FaultyRows(
+                judgement=fault.judgement, count=len(fault.rows), rows=named, ids=tuple(ids.gather(named).to_list())
+            )
 
     @property
     def counts(self) -> ExportCounts:
-        return ExportCounts(
-            queried=self._queried,
-            written=self._written,
-            countable=self._countable,
-            not_countable=self._queried - self._rejected - self._countable,
-            rejected=self._rejected,
-        )
+        return self._counts
 
     @property
     def apart(self) -> int:
@@ -89,7 +132,8 @@ class Outcome:
     @property
     def partial_failures(self) -> tuple[PartialFailureReport, ...]:
         """In the order of the document."""
-        return tuple(tally.report() for _, tally in sorted(self._tallies.items()))
+        judgements = self._program.judgements
+        return tuple(tally.report(judgements[number]) for number, tally in sorted(self._tallies.items()))
 
     @property
     def not_countable(self) -> tuple[NotCountable, ...]:
@@ -104,6 +148,11 @@ class Outcome:
         summary = self._program.summary
         if summary is None:
             return ()
-        none = [0] * len(summary.measures)
+        none = (0,) * len(summary.measures)
         labels: list[str | None] = [*summary.labels, *([None] if None in self._totals else [])]
-        return tuple(Total(label=label, figures=tuple(self._totals.get(label, none))) for label in labels)
+        return tuple(Total(label=label, figures=self._totals.get(label, none)) for label in labels)
+
+
+def _added(one: ExportCounts, other: ExportCounts) -> ExportCounts:
+    more = other.model_dump()
+    return ExportCounts(**{name: count + more[name] for name, count in one.model_dump().items()})

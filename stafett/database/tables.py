@@ -215,6 +215,21 @@ class ExportStageOutput(SQLModel, table=True):
     finished_at: datetime = Field(sa_column_kwargs=_NOW)
 
 
+class ExportMappedPart(SQLModel, table=True):
+    """What is mapped of an export whose mapping is not finished."""
+
+    __tablename__ = "export_mapped_parts"
+    __table_args__ = (_of_its_export(),)
+
+    export_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    made_from: str
+    objects: Json = Field(sa_type=_JSON)
+    outcome: Json = Field(sa_type=_JSON)
+    kept_at: datetime = Field(sa_column_kwargs=_NOW)
+
+
 class ExportStageTries(SQLModel, table=True):
     """How often a stage was begun without an answer."""
 

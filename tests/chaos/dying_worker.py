@@ -10,20 +10,28 @@ import sys
 from typing import Any
 
 import worker
+from stafett import activity_query
 from stafett.domain.export_status import ExportStatus
 from stafett.export_endings import ExportEndings
 from stafett.export_record import ExportRecord
+from stafett.mapped_parts import MappedParts
 from stafett.settings import Settings
 from stafett.temporal import connect
 
 POINTS = ("begun", "done", "committed")
 """The stage was entered; its objects are there, and their commit is not; it is committed, and nobody knows of it."""
+BETWEEN_PARTS = "kept"
+"""Of mapping: its first part is kept, and there are others."""
 
 
 def prepare(stage: ExportStatus, point: str) -> None:
+    if point == BETWEEN_PARTS:
+        prepare_between_parts()
+        return
     is_last = stage is ExportStatus.RECORDING_AUDIT
     owner: Any = ExportEndings if is_last and point != "begun" else ExportRecord
-    name = "enter" if point == "begun" else "complete" if is_last else "finish"
+    ends, begins = ("complete", "enter") if is_last else ("finish", "begin")
+    name = begins if point == "begun" else ends
     method = getattr(owner, name)
 
     def watched(record: Any, *given: Any) -> Any:
@@ -36,6 +44,18 @@ def prepare(stage: ExportStatus, point: str) -> None:
         return answer
 
     setattr(owner, name, watched)
+
+
+def prepare_between_parts() -> None:
+    """With a part for every day."""
+    keep = MappedParts.keep
+
+    def watched(parts: MappedParts, *given: Any) -> None:
+        keep(parts, *given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    activity_query.ROWS_A_PART = 1
+    setattr(MappedParts, "keep", watched)  # noqa: B010 - a type checker rightly refuses the assignment
 
 
 async def main(queue: str) -> None:

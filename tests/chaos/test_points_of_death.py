@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from stafett.file_storage import FileStorage
 from stafett.retention import Retention
 from stafett.settings import Settings
 from stafett.testing import Button, Diary, Json
-from tests.chaos.dying_worker import POINTS
+from tests.chaos.dying_worker import BETWEEN_PARTS, POINTS
 from tests.retention import ended_ago, retention_of
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -82,6 +83,39 @@ async def test_an_export_outlives_its_worker(
     assert retention.apply().tidied == 2
     kept = [kept_below(storage, button.org_id, one) for one in (undisturbed, export_id)]
     assert kept[0] == kept[1]
+
+
+async def test_a_worker_that_dies_between_two_parts_is_followed_by_one_that_maps_the_others(
+    stack: RunningServers,
+    settings: Settings,
+    project: Path,
+    button: Button,
+    diary: Diary,
+    working: Working,
+    owner_url: str,
+) -> None:
+    for day in range(5, 8):
+        diary.activity(diary.mentor(), starts_at=datetime(2026, 1, day, 9, tzinfo=UTC))
+    undisturbed = await button.pressed()
+    async with working():
+        expected = await button.end_of(undisturbed)
+    export_id = await button.pressed()
+    assert await dies(stack, settings, ExportStatus.MAPPING_COLUMNS, BETWEEN_PARTS, project) == KILLED
+    ((kept,),) = rows_of(
+        owner_url, "SELECT objects->'written' FROM export_mapped_parts WHERE export_id = %s", export_id
+    )
+    async with working():
+        job = await button.end_of(export_id)
+    assert (job["status"], job["file"]) == ("completed", expected["file"])
+    query = "SELECT outputs->'parts' FROM export_stage_outputs WHERE stage = 'mapping_columns' AND export_id = %s"
+    ((mapped,),) = rows_of(owner_url, query, export_id)
+    assert len(mapped) == 3
+    assert mapped[0] == kept
+
+
+def rows_of(owner_url: str, query: LiteralString, export_id: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(owner_url) as connection:
+        return connection.execute(query, [export_id]).fetchall()
 
 
 def content_of(job: Json) -> tuple[str, int, int]:

@@ -32,6 +32,7 @@ from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
 from stafett.file_generator import FileGeneration
 from stafett.file_storage import FileStorage
+from stafett.mapped_parts import MappedParts
 from stafett.testing import Button, Diary, Json, Tenant
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -247,8 +248,9 @@ def unbundled(
     who = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator}
     job = job_of(jobs.accept(caller, ExportRequest.model_validate(asked | who)).export)
     mappings, stages = MappingsInUse(worker_database), ExportStages(record, storage, go_on=lambda: None)
+    parts = MappedParts(worker_database, edition="1")
     stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQuery(worker_database, mappings))
-    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings))
+    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
     stages.perform(job, ExportStatus.GENERATING_FILE, FileGeneration(record, storage, mappings))
     return job
 

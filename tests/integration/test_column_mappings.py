@@ -28,6 +28,7 @@ from stafett.export_jobs import ExportJobs, job_of
 from stafett.export_record import ExportRecord
 from stafett.export_stages import ExportStages
 from stafett.file_storage import FileStorage
+from stafett.mapped_parts import MappedParts
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
 Bearer = Callable[..., dict[str, str]]
@@ -338,6 +339,7 @@ def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
     period = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}
     job = job_of(jobs.accept(caller, ExportRequest.model_validate(asked | period)).export)
     record, mappings = ExportRecord(worker_database), MappingsInUse(worker_database)
+    parts = MappedParts(worker_database, edition="1")
     stages = ExportStages(record, storage, go_on=lambda: None)
     stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQuery(worker_database, mappings))
     newer = read_document(written(title="newer"))
@@ -347,5 +349,5 @@ def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
             " VALUES (%s, 2, %s, %s, %s, %s)",
             [tenant.org_id, uuid4(), newer.effective_from, newer.sha256, Json(newer.as_json())],
         )
-    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings))
+    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
     assert record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows).mapping.version == 1

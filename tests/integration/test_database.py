@@ -38,6 +38,7 @@ TENANT_TABLES = (
     tables.Export,
     tables.ExportAttempt,
     tables.ExportStageOutput,
+    tables.ExportMappedPart,
     tables.ExportStageTries,
     tables.ExportPartialFailures,
     tables.Report,
@@ -102,6 +103,7 @@ MAY_READ = {
         "column_mappings",
     }
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
+    | {"export_mapped_parts"}
     | {"reports", "report_files", "notifications", "webhooks", "webhook_secrets", "deliveries"},
     "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
     | {"export_stage_outputs"},  # and organisations' ids

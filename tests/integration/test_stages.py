@@ -6,6 +6,7 @@ from threading import Barrier
 
 import psycopg
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
@@ -21,7 +22,9 @@ from stafett.export_jobs import ExportJobs, job_of
 from stafett.export_record import MOST_UNANSWERED, ExportRecord
 from stafett.export_stages import ExportStages, Work, Workbench
 from stafett.file_storage import FileStorage
+from stafett.mapped_parts import MappedParts
 from stafett.testing import Tenant
+from tests.integration.test_steering import REFUSE, undo
 
 QUERYING = ExportStatus.QUERYING_ACTIVITIES
 PRESENT = ChosenMapping(version=1, sha256="0" * 64)
@@ -196,6 +199,38 @@ def test_a_commit_whose_answer_got_lost_keeps_its_outputs(
     assert storage.read_part(part) == b"rows"
 
 
+def test_a_transition_that_is_refused_counts_as_a_try(stages: ExportStages, job: ExportJob, owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(REFUSE)
+        connection.execute(
+            "CREATE OR REPLACE TRIGGER played BEFORE INSERT ON audit_events FOR EACH ROW"
+            f" EXECUTE FUNCTION refuse_an_event('stage_started', '{job.org_id}')".encode()
+        )
+    for _ in range(MOST_UNANSWERED):
+        with pytest.raises(IntegrityError, match="played"):
+            stages.perform(job, QUERYING, querying())
+    with pytest.raises(ExportError):
+        stages.perform(job, QUERYING, querying())
+    undo(owner_url)
+    assert events(owner_url, job) == ["initialised"]
+
+
+def test_a_connection_that_breaks_in_a_transition_is_waited_for(
+    stages: ExportStages, job: ExportJob, owner_url: str
+) -> None:
+    waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    with psycopg.connect(owner_url) as blocking, ThreadPoolExecutor(1) as worker:
+        blocking.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit:' || %s, 0))", [job.org_id])
+        tried = worker.submit(stages.perform, job, QUERYING, querying())
+        while (found := blocking.execute(waiting).fetchone()) is None:
+            assert not tried.done()
+        blocking.execute("SELECT pg_terminate_backend(%s)", found)
+        with pytest.raises(ServiceAwayError):
+            tried.result()
+    assert stages.perform(job, QUERYING, querying()).rows == 3
+    assert events(owner_url, job) == ["initialised", "querying_activities"]
+
+
 def test_a_stage_that_never_ends_well_is_given_up(stages: ExportStages, job: ExportJob) -> None:
     for _ in range(MOST_UNANSWERED):
         with pytest.raises(RuntimeError):
@@ -223,10 +258,11 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
     owner_url: str,
     worker_database: Database,
 ) -> None:
+    mapper = ColumnMapper(record, storage, MappingsInUse(worker_database), MappedParts(worker_database, edition="1"))
     stages.perform(job, QUERYING, querying())
     storage.remove_below(f"exports/{job.org_id}/")
     with pytest.raises(LostInStorageError) as lost:
-        stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, MappingsInUse(worker_database)))
+        stages.perform(job, ExportStatus.MAPPING_COLUMNS, mapper)
     assert (lost.value.code, lost.value.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, True)
     with psycopg.connect(owner_url) as connection:
         left = connection.execute("SELECT count(*) FROM export_stage_outputs WHERE export_id = %s", [job.export_id])

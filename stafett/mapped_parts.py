@@ -1,0 +1,103 @@
+"""What mapping has done of an export that it has not finished: parts that whoever maps it next takes as they are.
+
+They are kept until the stage is committed, or begun anew.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, select
+
+from stafett.column_mapper.outcome import PartOutcome
+from stafett.database.session import Database
+from stafett.database.tables import ExportMappedPart, ExportStageOutput
+from stafett.domain.export import ExportParameters
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_outputs import Part, QueriedRows
+from stafett.domain.export_status import ExportStatus
+from stafett.domain.frozen import Frozen
+from stafett.export_row import held
+
+Origins = Sequence[str]
+"""What each part is made from, as a hash."""
+
+
+class KeptPart(Frozen):
+    """A part as it was written, and what it adds to the outcome."""
+
+    written: Part
+    apart: Part | None
+    outcome: PartOutcome
+
+    @property
+    def objects(self) -> tuple[Part, ...]:
+        return (self.written, self.apart) if self.apart else (self.written,)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(part.key for part in self.objects)
+
+
+class MappedParts:
+    """Parts that another edition of the program made, or that were made from anything else, are none."""
+
+    def __init__(self, database: Database, *, edition: str) -> None:
+        self._database = database
+        self._edition = edition
+
+    def origins(self, queried: QueriedRows, asked: ExportParameters) -> Origins:
+        """All that a mapped part depends on: rows, rules, language, kind of file, program."""
+        shared = [queried.mapping.sha256, asked.locale, asked.export_format, self._edition]
+        told = ("\n".join([part.sha256, *shared]) for part in queried.parts)
+        return [hashlib.sha256(one.encode()).hexdigest() for one in told]
+
+    def kept(self, job: ExportJob, origins: Origins) -> dict[int, KeptPart]:
+        """By their number."""
+        query = select(ExportMappedPart).where(ExportMappedPart.export_id == job.export_id)
+        with self._database.transaction(job.org_id) as session:
+            rows = session.exec(query.order_by(col(ExportMappedPart.number))).all()
+        known = dict(enumerate(origins))
+        return {row.number: _read(row) for row in rows if row.made_from == known.get(row.number)}
+
+    def keep(self, job: ExportJob, number: int, made_from: str, part: KeptPart) -> KeptPart | None:
+        """Write down that a part is done. Of two executions the first one's stands; none, once the stage is done."""
+        with self._database.transaction(job.org_id) as session:
+            held(session, job)
+            if session.get(ExportStageOutput, (job.export_id, ExportStatus.MAPPING_COLUMNS)) is not None:
+                return None
+            found = session.get(ExportMappedPart, (job.export_id, number))
+            if found is not None and found.made_from == made_from:
+                return _read(found)
+            if found is not None:
+                _forget(session, job, number)
+            row = {"export_id": job.export_id, "number": number, "org_id": job.org_id, "made_from": made_from}
+            session.execute(insert(ExportMappedPart).values(**row, **_written(part)))
+            return part
+
+    def forget(self, job: ExportJob, number: int, part: KeptPart) -> None:
+        """What is not in storage as it was is mapped anew, unless somebody has done so meanwhile."""
+        with self._database.transaction(job.org_id) as session:
+            held(session, job)
+            found = session.get(ExportMappedPart, (job.export_id, number))
+            if found is not None and _read(found) == part:
+                _forget(session, job, number)
+
+
+def _written(part: KeptPart) -> dict[str, Any]:
+    """Where it lies is told apart from what was in it, which is nobody's business but the worker's."""
+    return {
+        "objects": part.model_dump(mode="json", include={"written", "apart"}),
+        "outcome": part.outcome.model_dump(mode="json"),
+    }
+
+
+def _read(row: ExportMappedPart) -> KeptPart:
+    return KeptPart.model_validate({**row.objects, "outcome": row.outcome})
+
+
+def _forget(session: Session, job: ExportJob, number: int) -> None:
+    of_this_export = col(ExportMappedPart.export_id) == job.export_id
+    session.execute(delete(ExportMappedPart).where(of_this_export, col(ExportMappedPart.number) == number))
