@@ -18,7 +18,7 @@ from stafett.domain.export_status import ExportStatus
 from stafett.export_record import ExportRecord
 from stafett.export_stages import Workbench
 from stafett.file_storage import FileStorage
-from stafett.mapped_parts import KeptPart, MappedParts, Origins
+from stafett.mapped_parts import KeptPart, MappedParts
 
 
 class ColumnMapper:
@@ -53,8 +53,8 @@ class ColumnMapper:
         self, job: ExportJob, bench: Workbench, queried: QueriedRows, asked: ExportParameters, outcome: Outcome
     ) -> Iterator[KeptPart]:
         """In report order, each kept when it is there; but the last, which the stage's own commit follows."""
-        origins, last = self._done.origins(queried, asked), len(queried.parts) - 1
-        standing = self._standing(job, bench, origins) if last > 0 else {}
+        made_from, last = self._done.origin(queried, asked), len(queried.parts) - 1
+        standing = self._standing(job, bench, made_from) if last > 0 else {}
         done = sum(queried.parts[number].rows for number in standing)
         bench.progress(done, queried.rows, at_once=bool(standing))
         for number, staged in enumerate(queried.parts):
@@ -62,16 +62,16 @@ class ColumnMapper:
             if part is None:
                 part = self._mapped(bench, number, staged, asked.locale, outcome)
                 if number < last:
-                    part = self._kept(job, bench, number, origins, part)
+                    part = self._kept(job, bench, number, made_from, part)
                 done += staged.rows
             outcome.take(part.outcome)
             bench.progress(done, queried.rows)
             yield part
 
-    def _standing(self, job: ExportJob, bench: Workbench, origins: Origins) -> Mapping[int, KeptPart]:
+    def _standing(self, job: ExportJob, bench: Workbench, made_from: str) -> Mapping[int, KeptPart]:
         """What an earlier execution mapped, if it is in storage as it was; what is not is forgotten."""
         standing = {}
-        for number, part in self._done.kept(job, origins).items():
+        for number, part in self._done.kept(job, made_from).items():
             if self._is_in_storage(part):
                 standing[number] = part
             else:
@@ -93,19 +93,19 @@ class ColumnMapper:
         apart = _put(bench, "apart", number, _with_reasons(part, locale)) if part.apart.height else None
         return KeptPart(written=written, apart=apart, outcome=adds)
 
-    def _kept(self, job: ExportJob, bench: Workbench, number: int, origins: Origins, part: KeptPart) -> KeptPart:
+    def _kept(self, job: ExportJob, bench: Workbench, number: int, made_from: str, part: KeptPart) -> KeptPart:
         """The one that counts: ours, or another execution's that was first.
 
         After an error whose outcome nobody knows the objects stay: the commit may stand, and they be its own.
         """
-        bench.kept |= part.keys
+        bench.keep(part.keys)
         try:
-            first = self._done.keep(job, number, origins[number], part)
+            first = self._done.keep(job, number, made_from, part)
         except StaleAttemptError:
-            bench.kept -= part.keys
+            bench.release(part.keys)
             raise
         if first is None:
-            bench.kept -= part.keys
+            bench.release(part.keys)
             return part
         if first.keys != part.keys:
             bench.discard(part.keys)

@@ -75,10 +75,16 @@ class Workbench:
             is_over.set()
             watcher.join()
 
-    def discard(self, keys: Collection[str]) -> None:
-        """What turned out not to be needed goes with the rest, or at once."""
+    def keep(self, keys: Collection[str]) -> None:
+        self.kept.update(keys)
+
+    def release(self, keys: Collection[str]) -> None:
         self.kept.difference_update(keys)
-        with suppress(*AWAY):
+
+    def discard(self, keys: Collection[str]) -> None:
+        """Nobody needs them, whatever becomes of this execution."""
+        self.release(keys)
+        with suppress(*AWAY):  # what is left then, retention finds
             self._storage.remove(keys)
 
     def progress(self, done: int, total: int, *, at_once: bool = False) -> None:

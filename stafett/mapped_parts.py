@@ -4,7 +4,6 @@ They are kept until the stage is committed, or begun anew.
 """
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete
@@ -20,9 +19,6 @@ from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.export_row import held
-
-Origins = Sequence[str]
-"""What each part is made from, as a hash."""
 
 
 class KeptPart(Frozen):
@@ -48,19 +44,22 @@ class MappedParts:
         self._database = database
         self._edition = edition
 
-    def origins(self, queried: QueriedRows, asked: ExportParameters) -> Origins:
-        """All that a mapped part depends on: rows, rules, language, kind of file, program."""
-        shared = [queried.mapping.sha256, asked.locale, asked.export_format, self._edition]
-        told = ("\n".join([part.sha256, *shared]) for part in queried.parts)
-        return [hashlib.sha256(one.encode()).hexdigest() for one in told]
+    def origin(self, queried: QueriedRows, asked: ExportParameters) -> str:
+        """All that mapped parts depend on: rules, language, kind of file, program and rows, those of every part.
 
-    def kept(self, job: ExportJob, origins: Origins) -> dict[int, KeptPart]:
+        Which faulty rows a part still names depends on the parts before it.
+        """
+        made_from = [queried.mapping.sha256, asked.locale, asked.export_format, self._edition]
+        told = "\n".join([*made_from, *(part.sha256 for part in queried.parts)])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def kept(self, job: ExportJob, made_from: str) -> dict[int, KeptPart]:
         """By their number."""
-        query = select(ExportMappedPart).where(ExportMappedPart.export_id == job.export_id)
+        query = select(ExportMappedPart).where(
+            ExportMappedPart.export_id == job.export_id, ExportMappedPart.made_from == made_from
+        )
         with self._database.transaction(job.org_id) as session:
-            rows = session.exec(query.order_by(col(ExportMappedPart.number))).all()
-        known = dict(enumerate(origins))
-        return {row.number: _read(row) for row in rows if row.made_from == known.get(row.number)}
+            return {row.number: _read(row) for row in session.exec(query).all()}
 
     def keep(self, job: ExportJob, number: int, made_from: str, part: KeptPart) -> KeptPart | None:
         """Write down that a part is done. Of two executions the first one's stands; none, once the stage is done."""
