@@ -20,3 +20,4 @@ GRANT SELECT, INSERT, DELETE ON export_mapped_parts TO stafett_worker;
 -- Whoever removes an export's files forgets them; whoever tidies keeps their objects. What was in them neither reads.
 GRANT SELECT (export_id, org_id), DELETE ON export_mapped_parts TO stafett_api;
 GRANT SELECT (export_id, org_id, objects), DELETE ON export_mapped_parts TO stafett_maintenance;
+GRANT SELECT (export_id, org_id), DELETE ON export_mapped_parts TO stafett_erasure;
