@@ -4,8 +4,6 @@ import os
 import sys
 from typing import NoReturn
 
-import typer
-
 from stafett.domain.errors import StafettError
 
 
@@ -17,8 +15,6 @@ def run() -> NoReturn:
         code = app(standalone_mode=False) or 0
     except StafettError as error:
         code = _say(str(error), 1)
-    except typer.Abort:
-        code = _say("Not confirmed; nothing was changed.", 1)
     except KeyboardInterrupt:
         code = _say("Interrupted.", 130)
     except ModuleNotFoundError as error:

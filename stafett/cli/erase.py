@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.installation import settings_for
 from stafett.cli.options import AsJson, DataDir, Org, require_org_id
-from stafett.cli.screen import bar, console_for, table
+from stafett.cli.screen import bar, console_for, require_yes, table
 from stafett.settings import Settings, require
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def erase_person(
             _show(found, as_json)
             return
         _tell(console_for(errors=True), found)
-        typer.confirm(f"Erase {_whom(person)} for good?", abort=True, err=True)
+        require_yes(f"Erase {_whom(person)} for good?")
     with _erasing(settings) as erasing, _progress() as told:
         report = erasing.erase(person, told)
         told("Clearing what PostgreSQL keeps", 0, 1)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn
 
 from stafett.cli.client import Api, Json, connect, find_job
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org
-from stafett.cli.screen import bar, console_for, table
+from stafett.cli.screen import bar, console_for, require_yes, table
 from stafett.cli.watching import watch_job
 from stafett.domain.errors import StafettError
 from stafett.domain.export_status import ExportStatus
@@ -149,7 +149,7 @@ def delete(
     """Delete an ended export and its files, as an administrator; its audit trail stays."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id, role="admin")
     if not yes:
-        typer.confirm(f"Delete the export of {_period(job)} for {job['org_id']}, and its files?", abort=True)
+        require_yes(f"Delete the export of {_period(job)} for {job['org_id']}, and its files?")
     api.delete(f"/bufdir-exports/{job['id']}")
     typer.echo(f"Export {job['id']} is deleted; its audit trail stays.")
 

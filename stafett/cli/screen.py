@@ -1,8 +1,11 @@
 """What people see: bars on a terminal, plain lines everywhere else, and tables that cut nothing off."""
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
+
+from stafett.domain.errors import StafettError
 
 _AS_WIDE_AS_NEEDED = 1000
 
@@ -17,6 +20,14 @@ def bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
     """A progress bar that leaves nothing behind, and is not there at all where nobody would see it move."""
     console = console_for(errors=True)
     return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+
+
+def require_yes(question: str) -> None:
+    """Ask, on standard error; whoever does not answer has not said yes."""
+    try:
+        typer.confirm(question, abort=True, err=True)
+    except typer.Abort:
+        raise StafettError("Not confirmed; nothing was changed.") from None
 
 
 def table(*headings: str) -> Table:

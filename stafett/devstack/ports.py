@@ -1,11 +1,13 @@
 """Loopback ports: the ones of last time if they are free, because presigned links carry them."""
 
 import json
+import os
 import random
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.folder import DataFolder, write_whole
@@ -53,11 +55,17 @@ def _ports_of_last_time(folder: DataFolder) -> dict[str, int]:
     return {}
 
 
+def _is_somebodys(port: int) -> bool:
+    """Weed names a socket in a folder of everybody's by this port, and leaves it there: another user's shuts us out."""
+    left = Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")  # noqa: S108 - weed's choice, not ours
+    return any(socket_file.stat().st_uid != os.geteuid() for socket_file in left)
+
+
 def _choose(before: int | None, taken: set[int], *, paired: bool) -> list[int]:
     """The port, and its second one if it has one: neither is another server's first or second."""
     drawn = (random.randint(_LOWEST, _HIGHEST) for _ in range(1000))  # noqa: S311 - a port is no secret
     for port in chain([before] if before else [], drawn):
         both = [port, port + GRPC_OFFSET] if paired else [port]
-        if not taken.intersection(both) and all(map(is_free, both)):
+        if not taken.intersection(both) and all(map(is_free, both)) and not (paired and _is_somebodys(both[1])):
             return both
     raise DevStackError("No free port was found on 127.0.0.1; stop some of the programs that listen there.")

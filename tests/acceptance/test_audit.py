@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import psycopg
-from temporalio.client import Client
+from temporalio.client import Client, Schedule
+from temporalio.service import RPCError
 
-from stafett.testing import Button, Diary
+from stafett.testing import Button, Diary, eventually
 from tests.acceptance.dev_stack import EXPORTS, DevStack, assert_problem
 
 
@@ -48,7 +49,14 @@ async def test_the_trail_of_a_whole_stack_is_verified_and_a_forged_event_is_name
 
 async def test_a_worker_sees_to_it_that_chains_are_signed_at_intervals(dev: DevStack) -> None:
     client = await Client.connect(dev.facts["temporal_address"], namespace=dev.facts["temporal_namespace"])
-    schedule = (await client.get_schedule_handle("checkpoint-audit-chains").describe()).schedule
+
+    async def described() -> Schedule | None:
+        with suppress(RPCError):
+            return (await client.get_schedule_handle("checkpoint-audit-chains").describe()).schedule
+        return None
+
+    schedule = await eventually(described, bool)
+    assert schedule is not None
     assert [interval.every.total_seconds() for interval in schedule.spec.intervals] == [3600]
 
 

@@ -29,3 +29,16 @@ def test_no_second_port_is_another_servers_port(
 
 def test_the_ports_of_last_time_are_taken_again(folder: DataFolder) -> None:
     assert choose_ports(folder, None) == choose_ports(folder, None)
+
+
+def test_a_port_whose_socket_another_user_left_in_everybodys_folder_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = Path(f"/tmp/seaweedfs-volume-grpc-{11_500 + ports.GRPC_OFFSET}.sock")  # noqa: S108 - weed's choice
+    left.touch()
+    try:
+        assert ports._choose(11_500, set(), paired=True)[0] == 11_500  # noqa: SLF001 - the one place that decides
+        monkeypatch.setattr("os.geteuid", lambda: left.stat().st_uid + 1)
+        assert ports._choose(11_500, set(), paired=True)[0] != 11_500  # noqa: SLF001 - the same
+    finally:
+        left.unlink()
