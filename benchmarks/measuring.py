@@ -48,7 +48,7 @@ class Table:
     def as_plot(self) -> str:
         """Bars of CPU time, as SVG."""
         longest = max(one.cpu_seconds for one in self.measured) or 1
-        width, height = _LABELS + _BARS + 80, _HEAD + _LINE * len(self.measured) + 10
+        width, height = _LABELS + _BARS + 120, _HEAD + _LINE * len(self.measured) + 10
         lines = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {_LOOK}>',
             f"<title>{escape(self.title)}: CPU seconds</title>",
