@@ -8,6 +8,7 @@ from functools import partial
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
+from temporalio.client import Client
 
 from api import problems
 from api.auth import TokenVerifier
@@ -46,34 +47,13 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         pool_size=settings.database.pool_size,
         patience=Patience.OF_A_PERSON,
     )
-    storage = FileStorage(settings.s3)
     verifier = TokenVerifier(settings.auth)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         temporal = await connect(settings.temporal, lazy=True)
-        starter = JobStarter(temporal, settings.temporal.task_queue)
-        app.state.services = Services(
-            database=database,
-            temporal=temporal,
-            task_queue=settings.temporal.task_queue,
-            verifier=verifier,
-            jobs=ExportJobs(database),
-            control=ExportControl(database),
-            reports=ReportHistory(database),
-            removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
-            downloads=ExportDownloads(database, storage),
-            trail=ExportTrail(database),
-            mappings=ColumnMappings(database),
-            inbox=Inbox(database),
-            webhooks=Webhooks(database),
-            destinations=Destinations(allow_private=settings.webhooks.allow_private),
-            starter=starter,
-            probes=Probes.of(database, temporal, storage),
-            clock=clock,
-            codec=codec_of(settings.temporal),
-        )
-        async with starter.at_work():
+        services = app.state.services = _services(settings, database, temporal, verifier, clock)
+        async with services.starter.at_work():
             yield
         database.close()
 
@@ -92,15 +72,37 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
     app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
-    v1.include_router(bufdir_exports.router)
-    v1.include_router(column_mappings.router)
-    v1.include_router(reports.router)
-    v1.include_router(notifications.router)
-    v1.include_router(webhooks.router)
-    v1.include_router(codec.router)
+    for resource in (bufdir_exports, column_mappings, reports, notifications, webhooks, codec):
+        v1.include_router(resource.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app
+
+
+def _services(
+    settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: Clock
+) -> Services:
+    storage = FileStorage(settings.s3)
+    return Services(
+        database=database,
+        temporal=temporal,
+        task_queue=settings.temporal.task_queue,
+        verifier=verifier,
+        jobs=ExportJobs(database),
+        control=ExportControl(database),
+        reports=ReportHistory(database),
+        removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
+        downloads=ExportDownloads(database, storage),
+        trail=ExportTrail(database),
+        mappings=ColumnMappings(database),
+        inbox=Inbox(database),
+        webhooks=Webhooks(database),
+        destinations=Destinations(allow_private=settings.webhooks.allow_private),
+        starter=JobStarter(temporal, settings.temporal.task_queue),
+        probes=Probes.of(database, temporal, storage),
+        clock=clock,
+        codec=codec_of(settings.temporal),
+    )
 
 
 def serve(settings: Settings) -> None:

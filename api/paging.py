@@ -1,20 +1,50 @@
-"""Page tokens: where a list goes on, opaque to clients."""
+"""Lists, as every resource has them: what is asked for, and where a list goes on, opaque to clients."""
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+
+from stafett.domain.export import OrgId
+from stafett.domain.frozen import Frozen
+from stafett.domain.moment import Moment
 
 Position = tuple[datetime, UUID]
+Row = TypeVar("Row")
 LONGEST_TOKEN = 200
 """Ours are about half as long; what is longer need not be looked into."""
 
 _LARGEST_SEQ = 2**63 - 1
+
+
+class PageQuery(Frozen):
+    """What every list can be asked for."""
+
+    org_id: OrgId | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    page_size: int = Field(50, ge=1, le=200)
+    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The same in the words of the core, the token read."""
+        after = position_of(self.page_token) if self.page_token else None
+        return {"after": after, **self.model_dump(exclude={"page_token"})}
+
+
+def page_of(
+    found: Sequence[Row], page_size: int, position: Callable[[Row], Position]
+) -> tuple[Sequence[Row], str | None]:
+    """The rows that are shown, of one more than a page, and where the next page begins."""
+    shown = found[:page_size]
+    return shown, token_after(position(shown[-1])) if len(found) > page_size else None
 
 
 def token_after(position: Position) -> str:

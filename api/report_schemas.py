@@ -3,26 +3,13 @@
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime
 
-from api.paging import LONGEST_TOKEN
 from api.schemas import File, Resource
-from stafett.domain.export import ExportParameters, OrgId
+from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
-from stafett.domain.frozen import Frozen
-from stafett.domain.moment import Moment
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.report_history import ReportInFull, VersionInHistory
-
-
-class ReportQuery(Frozen):
-    """Which reports a list shows."""
-
-    org_id: OrgId | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
 
 
 class FileVersion(Resource):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.paging import LONGEST_TOKEN
+from api.paging import LONGEST_TOKEN, PageQuery
 from stafett.database.tables import AuditEvent, Export
 from stafett.domain.days import Day
 from stafett.domain.export import (
@@ -31,7 +31,7 @@ from stafett.export_jobs import ExportInFull
 class Resource(BaseModel):
     """What is answered; built from rows that know more."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
 
 class ExportStart(ExportParameters):
@@ -45,15 +45,10 @@ class ExportStart(ExportParameters):
         return ExportRequest.model_validate(fields)
 
 
-class ExportQuery(Frozen):
+class ExportQuery(PageQuery):
     """Which exports a list shows."""
 
-    org_id: OrgId | None = None
     status: ExportStatus | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
 
 
 class Progress(Resource):

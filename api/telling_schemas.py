@@ -3,14 +3,14 @@
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
-from api.paging import LONGEST_TOKEN
+from api.paging import PageQuery
+from api.schemas import Resource
 from stafett.database.telling_tables import Webhook
 from stafett.domain.export import OrgId
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import Frozen
-from stafett.domain.moment import Moment
 from stafett.domain.notification import Channel, DeliveryState
 from stafett.notifications.inbox import NotificationFound
 from stafett.webhooks.destinations import LONGEST_URL
@@ -19,22 +19,14 @@ from stafett.webhooks.registry import AddedWebhook, WebhookInFull
 WebhookStatus = Literal["active", "disabled"]
 
 
-class _Page(Frozen):
-    org_id: OrgId | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
-
-
-class NotificationQuery(_Page):
+class NotificationQuery(PageQuery):
     """Which notifications a list shows."""
 
     status: ExportStatus | None = None
     unread: bool | None = None
 
 
-class WebhookQuery(_Page):
+class WebhookQuery(PageQuery):
     """Which webhooks a list shows."""
 
     status: WebhookStatus | None = None
@@ -48,11 +40,7 @@ class WebhookStart(Frozen):
     description: str | None = Field(None, max_length=200)
 
 
-class _Resource(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
-
-
-class Told(_Resource):
+class Told(Resource):
     """What became of one way of telling."""
 
     channel: Channel
@@ -61,14 +49,14 @@ class Told(_Resource):
     last_error: str | None
 
 
-class Subject(_Resource):
+class Subject(Resource):
     """What a notification is about."""
 
     kind: str
     id: UUID
 
 
-class NotificationResource(_Resource):
+class NotificationResource(Resource):
     """That something has ended."""
 
     id: UUID
@@ -88,7 +76,7 @@ class NotificationResource(_Resource):
         return cls.model_validate(notification.model_dump() | {"subject": subject, "deliveries": found.deliveries})
 
 
-class NotificationPage(_Resource):
+class NotificationPage(Resource):
     """One page of a list, newest first."""
 
     items: tuple[NotificationResource, ...]
@@ -105,7 +93,7 @@ class DeliveryResource(Told):
     settled_at: AwareDatetime | None
 
 
-class WebhookResource(_Resource):
+class WebhookResource(Resource):
     """A webhook; its secret is shown once, when it is added."""
 
     id: UUID
@@ -143,7 +131,7 @@ class WebhookWithDeliveries(WebhookResource):
         return cls.of(found.webhook, deliveries=found.deliveries)
 
 
-class WebhookPage(_Resource):
+class WebhookPage(Resource):
     """One page of a list, newest first."""
 
     items: tuple[WebhookResource, ...]

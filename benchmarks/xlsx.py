@@ -43,7 +43,7 @@ def run(cells: int) -> list[Table | str]:
     peaks = ", ".join(f"{share:,} rows: {_peak_over(share)} MiB" for share in (rows // 10, rows // 2, rows))
     title = f"XLSX of {cells:,} cells ({rows:,} rows of {len(_KINDS)} columns)"
     return [
-        Table(title, side_by_side(contenders, rounds=1 if cells > _FEW_FOR_THE_SLOW else 3)),
+        Table(title, side_by_side(contenders, rounds=3)),
         f"Peak memory of a process that writes staged parts of {_PART:,} rows, above its beginning: {peaks}.\n",
     ]
 

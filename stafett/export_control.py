@@ -5,23 +5,22 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, insert, update
-from sqlmodel import Session, col, select
+from sqlalchemy import func, insert
+from sqlmodel import Session, select
 
 from stafett import export_audit
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportAttempt, ExportPartialFailures, ExportStageOutput
+from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, WrongStateError
 from stafett.domain.export_status import STAGES, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.export_audit import AuditEntry
+from stafett.export_jobs import job_of
+from stafett.export_row import Step, forget_outputs, move
 from stafett.idempotency import Key, claim
 
 _RETRY = "bufdir-exports.retry"
 _TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
-
-
 _OF_AN_END = ("error", "completed_at", "progress", "tidied_at", "files_removed_at")
 
 
@@ -107,8 +106,7 @@ def _seen_before(session: Session, export: Export, key: str) -> bool:
 def _stages_that_stand(session: Session, export: Export) -> Sequence[ExportStatus]:
     """In their order: of a cancelled export none, nor of one whose snapshot was kept no longer."""
     if export.files_removed_at is not None:
-        for table in (ExportStageOutput, ExportPartialFailures):
-            session.execute(delete(table).where(col(table.export_id) == export.id))
+        forget_outputs(session, job_of(export))
     finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
     return [stage for stage in STAGES if stage in set(finished)]
 
@@ -123,16 +121,8 @@ def _first_missing(export: Export, reused: Sequence[ExportStatus]) -> ExportStat
 
 
 def _moved(session: Session, caller: Caller, export: Export, status: ExportStatus, event: str, **values: Any) -> Export:
-    row = update(Export).where(col(Export.id) == export.id).values(status=status, **values)
-    session.execute(row)
+    """The step is told of the attempt that it leads to."""
+    job = job_of(export).model_copy(update={"attempt": values.get("attempt", export.attempt)})
+    move(session, job, Step(status=status, event=event, actor=export_audit.user(caller.user_id)), **values)
     session.refresh(export)
-    entry = AuditEntry(
-        org_id=export.org_id,
-        actor=export_audit.user(caller.user_id),
-        event=event,
-        subject_id=export.id,
-        status=status,
-        detail={"attempt": export.attempt},
-    )
-    export_audit.append(session, entry)
     return export

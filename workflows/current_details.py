@@ -5,12 +5,13 @@ from urllib.parse import quote
 
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.notification import Telling
 
 
 def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageReceipt], namespace: str) -> str:
     """Where it is, what is done, and where to look further."""
     first, last = job.days
-    telling = f"tell/{job.export_id}/{job.attempt}"
+    telling = Telling.of(job).workflow_id
     lines = [
         f"**{_words(stage)}**, attempt {job.attempt}",
         "",

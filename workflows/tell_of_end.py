@@ -48,7 +48,7 @@ async def tell_of_end(job: ExportJob) -> None:
     """Start telling people how a job ended, and do not wait for it."""
     if not workflow.patched(_TELLS):
         return
-    telling = Telling(org_id=job.org_id, subject_id=job.export_id, attempt=job.attempt)
+    telling = Telling.of(job)
     try:
         _running = await workflow.start_child_workflow(
             TellOfEnd.run,

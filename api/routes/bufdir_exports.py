@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from api.conditional import entity_tag, is_unchanged
 from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
-from api.paging import position_of, seq_of, token_after, token_after_seq
+from api.paging import page_of, seq_of, token_after_seq
 from api.previewing import await_preview
 from api.schemas import (
     AuditEventResource,
@@ -129,21 +129,16 @@ async def retry(
 def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
     """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
     export = given.control.delete(caller, export_id)
-    with suppress(ServiceAwayError):  # deleted it is; what is left in storage the sweeper removes
+    with suppress(ServiceAwayError):  # deleted it is; what is left in storage retention removes
         given.removal.remove(job_of(export))
 
 
 @router.get("", operation_id="list_exports")
 def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
     """The exports the caller may see, newest first."""
-    after = position_of(wanted.page_token) if wanted.page_token else None
-    filters = ExportsWanted(after=after, **wanted.model_dump(exclude={"page_token"}))
-    found = given.jobs.list(caller, filters)
-    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
-    return ExportPage(
-        items=tuple(ExportListed.of(export) for export in shown),
-        next_page_token=token_after((shown[-1].created_at, shown[-1].id)) if more else None,
-    )
+    found = given.jobs.list(caller, ExportsWanted(**wanted.wanted))
+    shown, token = page_of(found, wanted.page_size, lambda export: (export.created_at, export.id))
+    return ExportPage(items=tuple(map(ExportListed.of, shown)), next_page_token=token)
 
 
 def _answer(given: Services, caller: Caller, export_id: UUID, response: Response) -> ExportResource:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.dependencies import AuthenticatedRoute, CallerOf, Given
-from api.paging import position_of, token_after
+from api.paging import page_of
 from api.telling_schemas import NotificationPage, NotificationQuery, NotificationResource
 from stafett.notifications.inbox import NotificationsWanted
 
@@ -18,13 +18,9 @@ def list_notifications(
     caller: CallerOf, given: Given, wanted: Annotated[NotificationQuery, Query()]
 ) -> NotificationPage:
     """The caller's own, newest first, with what became of letters and webhooks."""
-    after = position_of(wanted.page_token) if wanted.page_token else None
-    found = given.inbox.list(caller, NotificationsWanted(after=after, **wanted.model_dump(exclude={"page_token"})))
-    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
-    return NotificationPage(
-        items=tuple(map(NotificationResource.of, shown)),
-        next_page_token=token_after((shown[-1].notification.created_at, shown[-1].notification.id)) if more else None,
-    )
+    found = given.inbox.list(caller, NotificationsWanted(**wanted.wanted))
+    shown, token = page_of(found, wanted.page_size, lambda one: (one.notification.created_at, one.notification.id))
+    return NotificationPage(items=tuple(map(NotificationResource.of, shown)), next_page_token=token)
 
 
 @router.post("/{notification_id}/read", operation_id="read_notification")

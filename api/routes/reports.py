@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header, Query, Response
 
 from api.conditional import edits_seen, entity_tag, is_unchanged
 from api.dependencies import AuthenticatedRoute, CallerOf, Given
-from api.paging import position_of, token_after
-from api.report_schemas import ReportPage, ReportQuery, ReportResource
+from api.paging import PageQuery, page_of
+from api.report_schemas import ReportPage, ReportResource
 from stafett.newest_first import PageWanted
 from stafett.report_history import ReportInFull, Submission
 
@@ -17,15 +17,11 @@ router = APIRouter(prefix="/reports", tags=["Reports"], route_class=Authenticate
 
 
 @router.get("", operation_id="list_reports")
-def list_reports(caller: CallerOf, given: Given, wanted: Annotated[ReportQuery, Query()]) -> ReportPage:
+def list_reports(caller: CallerOf, given: Given, wanted: Annotated[PageQuery, Query()]) -> ReportPage:
     """The reports of the caller's organisation, newest first."""
-    after = position_of(wanted.page_token) if wanted.page_token else None
-    found = given.reports.list(caller, PageWanted(after=after, **wanted.model_dump(exclude={"page_token"})))
-    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
-    return ReportPage(
-        items=tuple(map(ReportResource.of, shown)),
-        next_page_token=token_after((shown[-1].report.created_at, shown[-1].report.id)) if more else None,
-    )
+    found = given.reports.list(caller, PageWanted(**wanted.wanted))
+    shown, token = page_of(found, wanted.page_size, lambda one: (one.report.created_at, one.report.id))
+    return ReportPage(items=tuple(map(ReportResource.of, shown)), next_page_token=token)
 
 
 @router.get("/{report_id}", operation_id="get_report")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.dependencies import AuthenticatedRoute, CallerOf, Given
-from api.paging import position_of, token_after
+from api.paging import page_of
 from api.telling_schemas import (
     DeliveryResource,
     NewWebhook,
@@ -40,13 +40,9 @@ async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Reque
 @router.get("", operation_id="list_webhooks")
 def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery, Query()]) -> WebhookPage:
     """The organisation's webhooks, newest first."""
-    after = position_of(wanted.page_token) if wanted.page_token else None
-    found = given.webhooks.list(caller, WebhooksWanted(after=after, **wanted.model_dump(exclude={"page_token"})))
-    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
-    return WebhookPage(
-        items=tuple(map(WebhookResource.of, shown)),
-        next_page_token=token_after((shown[-1].created_at, shown[-1].id)) if more else None,
-    )
+    found = given.webhooks.list(caller, WebhooksWanted(**wanted.wanted))
+    shown, token = page_of(found, wanted.page_size, lambda webhook: (webhook.created_at, webhook.id))
+    return WebhookPage(items=tuple(map(WebhookResource.of, shown)), next_page_token=token)
 
 
 @router.get("/{webhook_id}", operation_id="get_webhook")

@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 from stafett.domain.export import OrgId
+from stafett.domain.export_job import ExportJob
 from stafett.domain.frozen import Frozen
 from stafett.domain.job import JobKind
 
@@ -34,6 +36,11 @@ class Telling(Frozen):
     org_id: OrgId
     subject_id: UUID
     attempt: int = 1
+
+    @classmethod
+    def of(cls, job: ExportJob) -> Self:
+        """Of how this attempt ended."""
+        return cls(org_id=job.org_id, subject_id=job.export_id, attempt=job.attempt)
 
     @property
     def kind(self) -> JobKind:

@@ -136,7 +136,7 @@ async def test_an_export_ends_whoever_cannot_be_told(temporal: Client, job: Expo
 
 
 async def test_an_end_that_the_sweeper_tells_already_is_not_told_twice(temporal: Client, job: ExportJob) -> None:
-    telling = Telling(org_id=job.org_id, subject_id=job.export_id, attempt=job.attempt)
+    telling = Telling.of(job)
     before = await start_job(temporal, telling, "nobody")
     stages = PlayedStages()
     queue = f"test-{job.export_id}"
