@@ -53,7 +53,7 @@ from stafett.notifications.telling import Teller
 from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
 from stafett.temporal import connect, cpu_queue, telling_queue
-from stafett.unfinished_exports import unfinished_exports
+from stafett.unfinished import UnfinishedExports
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
 from workflows.bufdir_export import BufdirExport
@@ -180,11 +180,11 @@ class _Bench:
         url = require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._kept.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, Deliveries(maintenance)
+        endings = ExportEndings(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail)
         sweeping = SweepingActivities(
             client,
             queue,
-            partial(unfinished_exports, maintenance),
-            ExportEndings(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail),
+            [UnfinishedExports(maintenance, endings)],
             partial(forget_old_previews, maintenance),
             UntoldSweep(client, queue, partial(untold, maintenance), outbox),
         )

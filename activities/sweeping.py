@@ -1,19 +1,18 @@
 """No job is pending for ever: what was accepted is started, what was ended from outside is closed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.domain.export_job import ExportFailing, ExportJob, SweepReport
-from stafett.domain.export_status import ExportErrorCode
-from stafett.export_endings import ExportEndings
+from stafett.domain.export_job import SweepReport
+from stafett.domain.job import Job
 from stafett.payload_codec import UnreadablePayloadError
 from stafett.temporal import ATTEMPT, start_job, stop_job
-from stafett.unfinished_exports import Unfinished
+from stafett.unfinished import Unfinished, UnfinishedJobs
 
 GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 PASSING = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
@@ -23,19 +22,17 @@ _log = structlog.get_logger("stafett.sweeper")
 class SweepingActivities:
     """Holds the jobs that have not ended against what the engine knows of them."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - whatever a sweep looks after is put together in one place
+    def __init__(
         self,
         client: Client,
         task_queue: str,
-        unfinished: Callable[[], Iterable[Unfinished]],
-        endings: ExportEndings,
+        unfinished: Sequence[UnfinishedJobs],
         forget: Callable[[], None],
         tell: Callable[[], Awaitable[int]],
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._unfinished = unfinished
-        self._endings = endings
         self._forget = forget
         self._tell = tell
 
@@ -43,19 +40,21 @@ class SweepingActivities:
     async def sweep_jobs(self) -> SweepReport:
         await asyncio.to_thread(self._forget)
         done = {"started": 0, "failed": 0, "skipped": 0, "left": 0}
-        for one in await asyncio.to_thread(lambda: list(self._unfinished())):
-            done[await self._swept(*one)] += 1
+        for kind in self._unfinished:
+            for one in await asyncio.to_thread(list, kind()):
+                done[await self._swept(one)] += 1
         told = await self._tell()
         return SweepReport(started=done["started"], failed=done["failed"], skipped=done["skipped"], told=told)
 
-    async def _swept(self, job: ExportJob, is_cancelling: bool) -> str:  # noqa: FBT001 - a field of what is unfinished
+    async def _swept(self, one: Unfinished) -> str:
         """What became of one job; an engine that is away ends the sweep, one odd job does not."""
+        job = one.job
         try:
             run = await last_run(self._client, job.workflow_id)
             if run is None or await run.memo_value(ATTEMPT, job.attempt) != job.attempt:
                 await start_job(self._client, job, self._task_queue)
                 return "started"
-            if is_cancelling:
+            if one.is_cancelling:
                 return await self._stopped(job, run)
         except RPCError as error:
             if error.status in PASSING:
@@ -65,10 +64,10 @@ class SweepingActivities:
             return _skipped(job, type(error).__name__)
         if run.status in GOING_ON:
             return "left"
-        has_ended_it = await asyncio.to_thread(self._endings.fail, _ended_from_outside(job, run))
-        return "failed" if has_ended_it else "left"
+        how = run.status.name.lower() if run.status else "closed"
+        return "failed" if await asyncio.to_thread(one.close, how) else "left"
 
-    async def _stopped(self, job: ExportJob, run: WorkflowExecutionDescription) -> str:
+    async def _stopped(self, job: Job, run: WorkflowExecutionDescription) -> str:
         """A run that has not heard of the cancel hears of it again; one that is gone is made up for by another."""
         if run.status in GOING_ON:
             await stop_job(self._client, job)
@@ -86,16 +85,6 @@ async def last_run(client: Client, workflow_id: str) -> WorkflowExecutionDescrip
         raise
 
 
-def _skipped(job: ExportJob, why: str) -> str:
+def _skipped(job: Job, why: str) -> str:
     _log.warning("job_skipped", workflow_id=job.workflow_id, error=why)
     return "skipped"
-
-
-def _ended_from_outside(job: ExportJob, run: WorkflowExecutionDescription) -> ExportFailing:
-    how = run.status.name.lower() if run.status else "closed"
-    return ExportFailing(
-        job=job,
-        code=ExportErrorCode.INTERNAL,
-        message=f"The export was ended from outside ({how}) before it was done; it can be tried again.",
-        retryable=True,
-    )

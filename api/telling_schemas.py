@@ -9,9 +9,9 @@ from api.paging import PageQuery
 from api.schemas import Resource
 from stafett.database.telling_tables import Webhook
 from stafett.domain.export import OrgId
-from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import Frozen
-from stafett.domain.notification import Channel, DeliveryState
+from stafett.domain.notification import Channel, DeliveryState, Ending
+from stafett.domain.notification import Subject as SubjectKind
 from stafett.notifications.inbox import NotificationFound
 from stafett.webhooks.destinations import LONGEST_URL
 from stafett.webhooks.registry import AddedWebhook, WebhookInFull
@@ -22,7 +22,7 @@ WebhookStatus = Literal["active", "disabled"]
 class NotificationQuery(PageQuery):
     """Which notifications a list shows."""
 
-    status: ExportStatus | None = None
+    status: Ending | None = None
     unread: bool | None = None
 
 
@@ -52,7 +52,7 @@ class Told(Resource):
 class Subject(Resource):
     """What a notification is about."""
 
-    kind: str
+    kind: SubjectKind
     id: UUID
 
 
@@ -64,7 +64,7 @@ class NotificationResource(Resource):
     kind: str
     subject: Subject
     attempt: int
-    status: ExportStatus
+    status: Ending
     created_at: AwareDatetime
     read_at: AwareDatetime | None
     deliveries: tuple[Told, ...]

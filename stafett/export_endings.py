@@ -14,9 +14,10 @@ from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.notification import Ending, Subject
 from stafett.export_audit import Detail
 from stafett.export_row import Step, forget_outputs, held, move, progress_of
-from stafett.notifications.announcing import announce
+from stafett.notifications.announcing import End, announce
 
 _NOW = func.clock_timestamp()
 _OF_STAGES = ("file", "counts", "not_countable", "mapping")
@@ -99,7 +100,7 @@ class ExportEndings:
         **values: Any,
     ) -> None:
         with self._database.transaction(job.org_id) as session:
-            held(session, job, cancelling_too=status in _BY_CANCEL)
+            export = held(session, job, cancelling_too=status in _BY_CANCEL)
             if status is ExportStatus.COMPLETED:
                 values["report_id"] = report_history.enter(session, job)
             elif status is ExportStatus.CANCELLED:
@@ -109,7 +110,8 @@ class ExportEndings:
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
                 .values(ended_at=_NOW, outcome=status)
             )
-            announce(session, job, status, by_mail=self._by_mail)
+            end = End(Subject.EXPORT, job, Ending(status), asked_by=export.requested_by)
+            announce(session, end, by_mail=self._by_mail)
             move(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
 
     def _step(self, status: ExportStatus, event: str, detail: Detail | None = None) -> Step:

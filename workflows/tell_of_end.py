@@ -10,8 +10,7 @@ from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.notification import DeliveryActivities, NotificationActivities
-    from stafett.domain.export_job import ExportJob
-    from stafett.domain.job import JobKind
+    from stafett.domain.job import Job, JobKind
     from stafett.domain.notification import Delivery, Telling
     from stafett.temporal import ATTEMPT, search_attributes_of, telling_queue
     from workflows.policies import UNTIL_TAKEN, patiently
@@ -44,7 +43,7 @@ class TellOfEnd:
             await patiently(NotificationActivities.give_up_delivery, delivery, "nobody took it")
 
 
-async def tell_of_end(job: ExportJob) -> None:
+async def tell_of_end(job: Job) -> None:
     """Start telling people how a job ended, and do not wait for it."""
     if not workflow.patched(_TELLS):
         return

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from stafett.database.tables import Code
-from stafett.domain.notification import Channel, DeliveryState
+from stafett.domain.notification import Channel, DeliveryState, Ending, Subject
 
 _NOW = {"server_default": text("now()")}
 
@@ -30,10 +30,10 @@ class Notification(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     user_id: UUID = Field(foreign_key="users.id")
     kind: str
-    subject_kind: str
+    subject_kind: Subject = Field(sa_type=Code(Subject))
     subject_id: UUID
     attempt: int
-    status: str
+    status: Ending = Field(sa_type=Code(Ending))
     created_at: datetime = Field(sa_column_kwargs=_NOW)
     read_at: datetime | None = None
 

@@ -31,6 +31,10 @@ class ExportJob(Frozen):
         return JobKind.BUFDIR_EXPORT
 
     @property
+    def job_id(self) -> UUID:
+        return self.export_id
+
+    @property
     def workflow_id(self) -> str:
         return f"bufdir-export/{self.export_id}"
 

@@ -3,12 +3,15 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 
 class JobKind(StrEnum):
     """The workflow types people and search attributes know."""
 
     BUFDIR_EXPORT = "BufdirExport"
+    REPORT_REEXPORT = "ReportReexport"
+    BULK_REGISTRATION = "BulkRegistration"
     TELL_OF_END = "TellOfEnd"
 
 
@@ -23,6 +26,9 @@ class Job(Protocol):
 
     @property
     def org_id(self) -> str: ...
+
+    @property
+    def job_id(self) -> UUID: ...
 
     @property
     def attempt(self) -> int: ...

@@ -6,9 +6,8 @@ from typing import Self
 from uuid import UUID
 
 from stafett.domain.export import OrgId
-from stafett.domain.export_job import ExportJob
 from stafett.domain.frozen import Frozen
-from stafett.domain.job import JobKind
+from stafett.domain.job import Job, JobKind
 
 
 class Channel(StrEnum):
@@ -16,6 +15,24 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     WEBHOOK = "webhook"
+
+
+class Subject(StrEnum):
+    """What somebody is told of: a kind of job, by the name it has in messages."""
+
+    EXPORT = "export"
+    REEXPORT = "reexport"
+    BULK_REGISTRATION = "bulk_registration"
+
+
+class Ending(StrEnum):
+    """How a job can end, of whatever kind it is."""
+
+    COMPLETED = "completed"
+    COMPLETED_EMPTY = "completed_empty"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class DeliveryState(StrEnum):
@@ -38,13 +55,17 @@ class Telling(Frozen):
     attempt: int = 1
 
     @classmethod
-    def of(cls, job: ExportJob) -> Self:
+    def of(cls, job: Job) -> Self:
         """Of how this attempt ended."""
-        return cls(org_id=job.org_id, subject_id=job.export_id, attempt=job.attempt)
+        return cls(org_id=job.org_id, subject_id=job.job_id, attempt=job.attempt)
 
     @property
     def kind(self) -> JobKind:
         return JobKind.TELL_OF_END
+
+    @property
+    def job_id(self) -> UUID:
+        return self.subject_id
 
     @property
     def workflow_id(self) -> str:

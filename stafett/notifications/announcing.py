@@ -1,15 +1,14 @@
 """The outbox: what is to be told is committed together with what has happened."""
 
-from uuid import uuid4
+from typing import NamedTuple
+from uuid import UUID, uuid4
 
 from sqlalchemy import insert, text
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from stafett.database.tables import Export
 from stafett.database.telling_tables import DeliveryRow, Notification
-from stafett.domain.export_job import ExportJob
-from stafett.domain.export_status import ExportStatus
-from stafett.domain.notification import Channel
+from stafett.domain.job import Job
+from stafett.domain.notification import Channel, Ending, Subject
 
 _TO_EVERY_WEBHOOK = text("""
 INSERT INTO deliveries (id, org_id, notification_id, webhook_id, channel)
@@ -18,23 +17,31 @@ FROM webhooks WHERE org_id = :org_id AND disabled_at IS NULL AND deleted_at IS N
 """)
 
 
-def announce(session: Session, job: ExportJob, status: ExportStatus, *, by_mail: bool) -> None:
+class End(NamedTuple):
+    """How an attempt at a job ended, and who asked for it."""
+
+    subject: Subject
+    job: Job
+    ending: Ending
+    asked_by: UUID
+
+
+def announce(session: Session, end: End, *, by_mail: bool) -> None:
     """Write down, in the transaction that ends the job, who is to be told of it and how."""
-    notification_id = uuid4()
-    asker = select(Export.requested_by).where(Export.id == job.export_id).scalar_subquery()
+    notification_id, org_id = uuid4(), end.job.org_id
     session.execute(
         insert(Notification).values(
             id=notification_id,
-            org_id=job.org_id,
-            user_id=asker,
-            kind="export_ended",
-            subject_kind="export",
-            subject_id=job.export_id,
-            attempt=job.attempt,
-            status=status,
+            org_id=org_id,
+            user_id=end.asked_by,
+            kind=f"{end.subject}_ended",
+            subject_kind=end.subject,
+            subject_id=end.job.job_id,
+            attempt=end.job.attempt,
+            status=end.ending,
         )
     )
     if by_mail:
-        letter = {"id": uuid4(), "org_id": job.org_id, "notification_id": notification_id, "channel": Channel.EMAIL}
+        letter = {"id": uuid4(), "org_id": org_id, "notification_id": notification_id, "channel": Channel.EMAIL}
         session.execute(insert(DeliveryRow).values(letter))
-    session.execute(_TO_EVERY_WEBHOOK, {"notification": notification_id, "org_id": job.org_id})
+    session.execute(_TO_EVERY_WEBHOOK, {"notification": notification_id, "org_id": org_id})

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import UTC
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -11,12 +11,12 @@ from sqlmodel import Session, col, select
 
 from stafett import export_audit
 from stafett.database.session import Database
-from stafett.database.tables import Export, Organisation
+from stafett.database.tables import Organisation
 from stafett.database.telling_tables import DeliveryRow, Notification, Webhook, WebhookSecret
 from stafett.domain.errors import NotDeliveredError
 from stafett.domain.notification import UNSETTLED, Delivery, DeliveryState, Telling
-from stafett.export_jobs import job_of
 from stafett.notifications.letters import Letter
+from stafett.notifications.subjects import ABOUT
 from stafett.webhooks.posting import WebhookMessage
 from stafett.webhooks.registry import event_of
 
@@ -76,18 +76,17 @@ class Deliveries:
             address = session.scalar(text(_RECIPIENT), {"delivery": delivery.id})
             if address is None:
                 raise NotDeliveredError("recipient_left", for_good=True)
-            export = session.get_one(Export, notification.subject_id)
+            about = ABOUT[notification.subject_kind](session, notification.subject_id)
             organisation = session.get_one(Organisation, delivery.org_id).name
-        first_day, last_day = _days(export)
         return Letter(
             id=delivery.id,
             address=address,
-            locale=export.parameters["locale"],
+            locale=about.locale,
             organisation=organisation,
-            first_day=first_day,
-            last_day=last_day,
-            status=notification.status,
-            export_id=export.id,
+            period=about.period,
+            subject=notification.subject_kind,
+            subject_id=notification.subject_id,
+            ending=notification.status,
             written_at=notification.created_at,
         )
 
@@ -136,18 +135,18 @@ def _webhook(session: Session, webhook_id: UUID | None) -> Webhook:
     return session.get_one(Webhook, webhook_id)
 
 
-def _days(export: Export) -> tuple[date, date]:
-    return job_of(export).days
-
-
 def _end(notification: Notification) -> dict[str, Any]:
     data = {
-        "export_id": str(notification.subject_id),
+        f"{notification.subject_kind}_id": str(notification.subject_id),
         "org_id": notification.org_id,
         "attempt": notification.attempt,
         "status": notification.status,
     }
-    return {"type": f"export.{notification.status}", "timestamp": _instant(notification), "data": data}
+    return {
+        "type": f"{notification.subject_kind}.{notification.status}",
+        "timestamp": _instant(notification),
+        "data": data,
+    }
 
 
 def _test(row: DeliveryRow) -> dict[str, Any]:

@@ -11,15 +11,15 @@ from sqlmodel import Session, col, select
 from stafett.database.session import Database
 from stafett.database.telling_tables import DeliveryRow, Notification
 from stafett.domain.errors import NotFoundError
-from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
+from stafett.domain.notification import Ending
 from stafett.newest_first import PageWanted, newest_first
 
 
 class NotificationsWanted(PageWanted):
     """Which notifications a list shows."""
 
-    status: ExportStatus | None = None
+    status: Ending | None = None
     unread: bool | None = None
 
 

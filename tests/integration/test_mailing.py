@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from stafett.devstack.mail import MailFolder, catching_mail
 from stafett.domain.errors import NotDeliveredError
+from stafett.domain.notification import Ending, Subject
 from stafett.notifications.letters import Letter
 from stafett.notifications.mailing import Mailer
 from stafett.settings import MailSettings
@@ -32,10 +33,10 @@ def letter() -> Letter:
         address=ADDRESS,
         locale="nn",
         organisation="Prøveforbundet",
-        first_day=date(2026, 1, 1),
-        last_day=date(2026, 12, 31),
-        status="completed",
-        export_id=uuid4(),
+        period=(date(2026, 1, 1), date(2026, 12, 31)),
+        subject=Subject.EXPORT,
+        subject_id=uuid4(),
+        ending=Ending.COMPLETED,
         written_at=datetime.now(UTC),
     )
 

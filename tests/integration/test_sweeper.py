@@ -27,7 +27,7 @@ from stafett.export_preview import forget_old_previews
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
-from stafett.unfinished_exports import Unfinished, unfinished_exports
+from stafett.unfinished import Unfinished, UnfinishedExports
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -42,13 +42,14 @@ class Broom:
         endings = ExportEndings(self._database, actor=export_audit.SWEEPER)
         queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
         tell = UntoldSweep(client, queue, self._told, outbox)
-        self._activities = SweepingActivities(client, queue, self._mine, endings, self._forget, tell)
+        self._unfinished = UnfinishedExports(self._database, endings)
+        self._activities = SweepingActivities(client, queue, [self._mine], self._forget, tell)
 
     def _forget(self) -> None:
         forget_old_previews(self._database)
 
-    def _mine(self) -> list[Unfinished]:
-        return [one for one in unfinished_exports(self._database) if one.job.org_id == self._org_id]
+    def _mine(self) -> Iterator[Unfinished]:
+        return (one for one in self._unfinished() if one.job.org_id == self._org_id)
 
     def _told(self) -> list[Telling]:
         return [telling for telling in untold(self._database) if telling.org_id == self._org_id]
@@ -167,12 +168,13 @@ def test_a_sweep_sees_every_unfinished_job_however_many_there_are(
         )
     maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
     try:
-        seen = [one.job for one in unfinished_exports(maintenance) if one.job.org_id == tenant.org_id]
+        unfinished = UnfinishedExports(maintenance, ExportEndings(maintenance))
+        seen = [one.job for one in unfinished() if one.job.org_id == tenant.org_id]
     finally:
         maintenance.close()
         with psycopg.connect(owner_url) as connection:
             connection.execute("DELETE FROM exports WHERE org_id = %s", [tenant.org_id])
-    assert len({job.export_id for job in seen}) == len(seen) == 1200
+    assert len({job.job_id for job in seen}) == len(seen) == 1200
 
 
 async def cancelled_in_the_database(settings: Settings, tenant: Tenant, export_id: str) -> None:

@@ -10,8 +10,10 @@ from uuid import UUID
 import pytest
 
 from stafett.domain.export import Locale
-from stafett.domain.export_status import FINAL, ExportStatus
+from stafett.domain.export_status import FINAL
+from stafett.domain.notification import Ending, Subject
 from stafett.notifications.letters import Letter
+from stafett.notifications.words import WORDS
 
 ID, EXPORT_ID = UUID("11111111-1111-4111-8111-111111111111"), UUID("22222222-2222-4222-8222-222222222222")
 PERIOD = "01.01.2026\N{EN DASH}31.12.2026"
@@ -20,10 +22,10 @@ LETTER = Letter(
     address="kari@prøve.example",
     locale="nb",
     organisation="Prøveforbundet Ærlig & Åpen",
-    first_day=date(2026, 1, 1),
-    last_day=date(2026, 12, 31),
-    status="completed",
-    export_id=EXPORT_ID,
+    period=(date(2026, 1, 1), date(2026, 12, 31)),
+    subject=Subject.EXPORT,
+    subject_id=EXPORT_ID,
+    ending=Ending.COMPLETED,
     written_at=datetime(2026, 9, 14, 8, 30, tzinfo=UTC),
 )
 
@@ -56,11 +58,16 @@ def test_a_second_copy_is_known_by_its_id_and_is_the_same_to_the_byte() -> None:
 
 
 @pytest.mark.parametrize("locale", get_args(Locale))
-@pytest.mark.parametrize("status", sorted(FINAL))
-def test_every_end_has_words_in_every_language(locale: Locale, status: ExportStatus) -> None:
-    message = received(LETTER.model_copy(update={"locale": locale, "status": status.value}))
-    assert "2026" in message["Subject"]
+@pytest.mark.parametrize(("subject", "ending"), sorted(WORDS["nb"].ends))
+def test_every_end_has_words_in_every_language(locale: Locale, subject: Subject, ending: Ending) -> None:
+    message = received(LETTER.model_copy(update={"locale": locale, "subject": subject, "ending": ending}))
+    assert ("2026" in message["Subject"]) is (subject is not Subject.BULK_REGISTRATION)
     assert "{" not in message["Subject"] + message.get_content()
+
+
+def test_every_end_of_an_export_can_be_told() -> None:
+    told = {ending.value for subject, ending in WORDS["nb"].ends if subject is Subject.EXPORT}
+    assert told == {status.value for status in FINAL}
 
 
 def test_a_letter_is_not_bytes_that_some_server_would_refuse() -> None:

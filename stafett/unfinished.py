@@ -1,0 +1,70 @@
+"""The jobs that have not ended, of every organisation, as the maintenance role sees them: one class a kind of job."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import tuple_
+from sqlmodel import SQLModel, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from stafett.database.session import Database
+from stafett.database.tables import Export
+from stafett.domain.export_job import ExportFailing, ExportJob
+from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
+from stafett.domain.job import Job
+from stafett.export_endings import ExportEndings
+from stafett.export_jobs import job_of
+
+Row = TypeVar("Row", bound=SQLModel)
+_A_PAGE = 500
+
+
+class Unfinished(NamedTuple):
+    """A job that has not ended, whether it is to stop, and how it is closed when its run has ended from outside."""
+
+    job: Job
+    is_cancelling: bool
+    close: Callable[[str], bool]
+
+
+class UnfinishedJobs(Protocol):
+    """One kind of job, as the sweeper looks after it."""
+
+    def __call__(self) -> Iterator[Unfinished]:
+        """All that have not ended, oldest first."""
+
+
+class UnfinishedExports:
+    """Exports; one whose run was ended from outside has failed, and can be tried again."""
+
+    def __init__(self, maintenance: Database, endings: ExportEndings) -> None:
+        self._maintenance = maintenance
+        self._endings = endings
+
+    def __call__(self) -> Iterator[Unfinished]:
+        unended = select(Export).where(col(Export.status).not_in(FINAL))
+        for export in oldest_first(self._maintenance, Export, unended):
+            job = job_of(export)
+            yield Unfinished(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
+
+    def _close(self, job: ExportJob, how: str) -> bool:
+        message = f"The export was ended from outside ({how}) before it was done; it can be tried again."
+        failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        return self._endings.fail(failing)
+
+
+def oldest_first(maintenance: Database, table: type[Row], unended: SelectOfScalar[Row]) -> Iterator[Row]:
+    """A page at a time, each in a transaction of its own."""
+    columns: Any = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
+    place = tuple_(columns.created_at, columns.id)
+    query = unended.order_by(columns.created_at, columns.id).limit(_A_PAGE)
+    page = query
+    while True:
+        with maintenance.transaction() as session:
+            found = session.exec(page).all()
+        yield from found
+        if len(found) < _A_PAGE:
+            return
+        last: Any = found[-1]
+        page = query.where(place > (last.created_at, last.id))
