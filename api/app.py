@@ -1,9 +1,12 @@
 """The gateway: every dependency of every handler is put together here, and nowhere else."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from types import FrameType
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -16,11 +19,13 @@ from api.cross_origin import CodecForTheWebUi
 from api.dependencies import Clock, Services
 from api.middleware import EveryRequest
 from api.openapi import describe_problems
+from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.routes import bufdir_exports, codec, column_mappings, health, notifications, reports, webhooks
 from api.starting import JobStarter
 from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
+from stafett.database.changes import JobChanges
 from stafett.database.session import Database, Patience
 from stafett.export_control import ExportControl
 from stafett.export_downloads import ExportDownloads
@@ -28,6 +33,7 @@ from stafett.export_jobs import ExportJobs
 from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
+from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
 from stafett.payload_codec import codec_of
 from stafett.release import VERSION
@@ -37,6 +43,8 @@ from stafett.temporal import connect
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
 
+_STARTUP_FAILURE = 3  # as uvicorn's own program ends then
+RESOURCES = (bufdir_exports, column_mappings, reports, notifications, webhooks, codec)
 _UTC_NOW = partial(datetime.now, UTC)
 
 
@@ -53,7 +61,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         temporal = await connect(settings.temporal, lazy=True)
         services = app.state.services = _services(settings, database, temporal, verifier, clock)
-        async with services.starter.at_work():
+        app.state.loop = asyncio.get_running_loop()
+        async with services.starter.at_work(), services.changes.at_work():
             yield
         database.close()
 
@@ -72,7 +81,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
     app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
-    for resource in (bufdir_exports, column_mappings, reports, notifications, webhooks, codec):
+    for resource in RESOURCES:
         v1.include_router(resource.router)
     app.include_router(v1)
     app.include_router(health.router)
@@ -99,16 +108,33 @@ def _services(
         webhooks=Webhooks(database),
         destinations=Destinations(allow_private=settings.webhooks.allow_private),
         starter=JobStarter(temporal, settings.temporal.task_queue),
+        changes=JobChanges(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
+        story=JobStory(database),
+        rate_limit=RateLimit(settings.api.rate_limit),
         probes=Probes.of(database, temporal, storage),
         clock=clock,
         codec=codec_of(settings.temporal),
     )
 
 
+class _Server(uvicorn.Server):
+    """Whoever waits for a job, or watches one, is let go when the server is told to stop."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        with suppress(AttributeError, RuntimeError):  # before the lifespan has begun, or after it
+            self._app.state.loop.call_soon_threadsafe(self._app.state.services.changes.close)
+        super().handle_exit(sig, frame)
+
+
 def serve(settings: Settings) -> None:
     """Answer until SIGINT or SIGTERM."""
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.api.host,
         port=settings.api.port,
         log_config=None,
@@ -116,3 +142,7 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    server = _Server(app, config)
+    server.run()
+    if not server.started:
+        sys.exit(_STARTUP_FAILURE)

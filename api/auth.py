@@ -25,10 +25,16 @@ _ORG_ID = TypeAdapter[str | None](OrgId | None)
 
 
 class Identity(Frozen):
-    """What a valid token says: who, and for which organisation they are at work."""
+    """Who is asking, and for which organisation they are at work."""
 
     user_id: UUID
     org_id: OrgId | None
+
+
+class Bearer(Identity):
+    """What a valid token says, and until when, in seconds since 1970."""
+
+    expires_at: float
 
 
 class Keys(Protocol):
@@ -84,10 +90,11 @@ class TokenVerifier:
         self._settings = settings
         self._keys = keys_of(settings)
 
-    def verify(self, token: str) -> Identity:
+    def verify(self, token: str) -> Bearer:
         try:
             claims = self._claims(token)
-            return Identity(user_id=UUID(claims["sub"]), org_id=_ORG_ID.validate_python(claims.get("org")))
+            org_id = _ORG_ID.validate_python(claims.get("org"))
+            return Bearer(user_id=UUID(claims["sub"]), org_id=org_id, expires_at=claims["exp"])
         except (jwt.PyJWKClientConnectionError, OSError) as error:
             raise ServiceAwayError("The identity provider") from error
         except _NO_TOKEN:

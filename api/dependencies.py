@@ -6,7 +6,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request, Response, params
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -14,17 +14,20 @@ from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
 from api.auth import TokenVerifier, identify
+from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.starting import JobStarter
 from stafett.column_mappings import ColumnMappings
+from stafett.database.changes import JobChanges
 from stafett.database.session import Database
-from stafett.domain.errors import UnauthenticatedError
-from stafett.domain.membership import Caller
+from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
+from stafett.domain.membership import ALLOWED, Caller, May, Role
 from stafett.export_control import ExportControl
 from stafett.export_downloads import ExportDownloads
 from stafett.export_jobs import ExportJobs
 from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
+from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
 from stafett.payload_codec import SealingCodec
 from stafett.report_history import ReportHistory
@@ -54,6 +57,9 @@ class Services:
     webhooks: Webhooks
     destinations: Destinations
     starter: JobStarter
+    changes: JobChanges
+    story: JobStory
+    rate_limit: RateLimit
     probes: Probes
     clock: Clock
     codec: SealingCodec
@@ -67,26 +73,53 @@ def services_of(request: Request) -> Services:
 Given = Annotated[Services, Depends(services_of)]
 
 
-class AuthenticatedRoute(APIRoute):
-    """Who asks is settled before anything of what they ask is read."""
+class Allowed:
+    """A route's rule: what the caller's role must allow. A route without one is a mistake, and no application."""
+
+    def __init__(self, what: May) -> None:
+        self.what = what
+        self.roles = tuple(role for role in Role if what in ALLOWED[role])
+
+    def __call__(self) -> None:
+        """It is asked for by ``GuardedRoute``, before anything is read; here it is a declaration."""
+
+
+def allowed(what: May) -> params.Depends:
+    """For a route's ``dependencies``."""
+    dependency: params.Depends = Depends(Allowed(what))
+    return dependency
+
+
+class GuardedRoute(APIRoute):
+    """Who asks, whether they ask too often and whether their role allows it is settled before the body is read."""
+
+    @property
+    def rule(self) -> Allowed:
+        rules = [each.dependency for each in self.dependencies if isinstance(each.dependency, Allowed)]
+        if len(rules) != 1:
+            raise SettingsError(f"{self.name} says who may ask for it {len(rules)} times instead of once.")
+        return rules[0]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle, takes_json = super().get_route_handler(), self.body_field is not None
+        handle, takes_json, rule = super().get_route_handler(), self.body_field is not None, self.rule
+        # Of a thing that is named, its resource says first whether it is there for the caller at all: 404, then 403.
+        names_a_thing = bool(self.param_convertors)
 
-        async def authenticated(request: Request) -> Response:
-            credentials = await _bearer(request)
+        async def guarded(request: Request) -> Response:
+            given, credentials = services_of(request), await _bearer(request)
             if credentials is None:
                 raise UnauthenticatedError("A valid bearer token is needed.")
-            request.state.caller = await run_in_threadpool(_caller, services_of(request), credentials.credentials)
+            bearer = await run_in_threadpool(given.verifier.verify, credentials.credentials)
+            given.rate_limit.take(bearer.user_id)
+            caller = await run_in_threadpool(identify, given.database, bearer)
+            if not names_a_thing and not caller.may(rule.what):
+                raise PermissionDeniedError(f"The role {caller.role} does not allow to {rule.what}.")
+            request.state.bearer, request.state.caller = bearer, caller
             if takes_json:
                 _require_json(request)
             return await handle(request)
 
-        return authenticated
-
-
-def _caller(given: Services, token: str) -> Caller:
-    return identify(given.database, given.verifier.verify(token))
+        return guarded
 
 
 async def json_of(request: Request, *, most: int) -> bytes:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.rate_limit import TooManyRequestsError
 from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
@@ -40,6 +41,7 @@ MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _INVALID, _SURPRISE = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
+_TOO_MANY = HTTPStatus.TOO_MANY_REQUESTS
 _log = structlog.get_logger("stafett.api")
 
 _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
@@ -101,6 +103,7 @@ class Refusal:
 def answer(request: Request, refusal: Refusal) -> JSONResponse:
     """The one way in which this gateway says no."""
     is_away, headers = refusal.status is HTTPStatus.SERVICE_UNAVAILABLE, dict(refusal.headers)
+    is_passing = is_away or refusal.status is _TOO_MANY
     problem = Problem(
         type=f"urn:stafett:problem:{refusal.code}",
         title=refusal.status.phrase,
@@ -108,7 +111,7 @@ def answer(request: Request, refusal: Refusal) -> JSONResponse:
         detail=refusal.detail,
         instance=quote(request.scope["path"]),
         code=refusal.code,
-        retryable=is_away,
+        retryable=is_passing,
         trace_id=request.scope.get("request_id", ""),
         errors=refusal.errors,
     )
@@ -134,6 +137,11 @@ def install(app: FastAPI) -> None:
         if status is _SURPRISE:
             return surprise(request, error)
         return answer(request, Refusal(status, code, str(error)))
+
+    @app.exception_handler(TooManyRequestsError)
+    async def too_often(request: Request, error: TooManyRequestsError) -> JSONResponse:
+        headers = {"Retry-After": str(error.seconds)}
+        return answer(request, Refusal(_TOO_MANY, "too_many_requests", str(error), headers=headers))
 
     @app.exception_handler(ExportError)
     async def of_an_export(request: Request, error: ExportError) -> JSONResponse:

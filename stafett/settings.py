@@ -113,9 +113,17 @@ class AuthSettings(_Section):
     leeway_seconds: int = Field(30, ge=0, le=300)
 
 
+class RateLimitSettings(_Section):
+    """Of one user at one gateway process."""
+
+    per_second: float = Field(100, gt=0, le=100_000, description="requests that a user may make, in the long run")
+    burst: int = Field(1000, ge=1, le=1_000_000, description="and at once, after a while of silence")
+
+
 class ApiSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    rate_limit: RateLimitSettings = RateLimitSettings()
     web_ui_origin: WebOrigin | None = Field(None, description="the Temporal Web UI's, which may ask for payloads")
 
 

@@ -53,6 +53,14 @@ def found_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
     return tenant
 
 
+def found_operator(owner_url: str) -> UUID:
+    """Somebody who looks after the service."""
+    user_id = uuid4()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("INSERT INTO users VALUES (%s, %s, 'Drift', true)", [user_id, f"{user_id}@example.org"])
+    return user_id
+
+
 @dataclass
 class Diary:
     """Activities of one organisation, written down one by one; whatever is not said is plausible."""

@@ -1,16 +1,21 @@
 """``/bufdir-exports``: each handler parses, asks one thing, answers."""
 
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
-from api.conditional import entity_tag, is_unchanged
-from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services
+from api.conditional import entity_tag
+from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
+from api.headers import IdempotencyKey, IfNoneMatch, LastSeen, PreferredWait
+from api.job_answers import JobView, answered_unless_known, answered_when_over
+from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
+from api.job_events import job_events
 from api.paging import page_of, seq_of, token_after_seq
 from api.previewing import await_preview
 from api.schemas import (
@@ -23,26 +28,24 @@ from api.schemas import (
     TrailPage,
     TrailQuery,
 )
-from stafett.database.tables import Export
 from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export_preview import Preview, PreviewAsked
-from stafett.domain.membership import Caller
+from stafett.domain.membership import Caller, May
 from stafett.export_downloads import Link
 from stafett.export_jobs import ExportInFull, ExportsWanted, job_of, require_starter
 from stafett.export_preview import fetched
 
-router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=AuthenticatedRoute)
-_POLL_SECONDS = "1"
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export")
+@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[allowed(May.START)])
 async def start(
     body: ExportStart,
     caller: CallerOf,
     given: Given,
     response: Response,
     request: Request,
+    wait: PreferredWait,
     idempotency_key: IdempotencyKey = None,
 ) -> ExportResource:
     """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
@@ -50,10 +53,10 @@ async def start(
     if accepted.is_new:
         given.starter.start(job_of(accepted.export))
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
-    return await run_in_threadpool(_answer, given, caller, accepted.export.id, response)
+    return await answered_when_over(partial(_seen, given, caller, accepted.export.id), given, response, wait)
 
 
-@router.post("/preview", operation_id="preview_export")
+@router.post("/preview", operation_id="preview_export", dependencies=[allowed(May.START)])
 async def preview(body: ExportStart, caller: CallerOf, given: Given, response: Response) -> Preview:
     """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
     request = body.request(caller)
@@ -64,27 +67,40 @@ async def preview(body: ExportStart, caller: CallerOf, given: Given, response: R
     return await run_in_threadpool(fetched, given.database, caller, asked)
 
 
-@router.get("/{export_id}", operation_id="get_export")
-def get(
+@router.get("/{export_id}", operation_id="get_export", dependencies=[allowed(May.SEE_JOBS)])
+async def get(
     export_id: UUID,
     caller: CallerOf,
     given: Given,
     response: Response,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> ExportResource | None:
     """One export, whatever became of it."""
-    found = given.jobs.find(caller, export_id)
-    link = given.downloads.link(caller, found.export, given.clock())
-    _head(response, found.export, link)
-    if is_unchanged(response.headers["ETag"], if_none_match):
-        response.status_code = HTTPStatus.NOT_MODIFIED
-        return None
-    return _handed_out(given, caller, found, link)
+    return await answered_unless_known(partial(_seen, given, caller, export_id), response, if_none_match)
+
+
+@router.get(
+    "/{export_id}/events",
+    operation_id="watch_export",
+    dependencies=[allowed(May.SEE_JOBS)],
+    response_class=StreamingResponse,
+    responses=EVENTS_DOCUMENTED,
+)
+async def events(
+    export_id: UUID,
+    caller: CallerOf,
+    given: Given,
+    request: Request,
+    last: LastSeen,
+) -> Response:
+    """Every step of an export as it happens, and how far it has come."""
+    return await job_events(partial(_seen, given, caller, export_id), given, request.state.bearer, last)
 
 
 @router.get(
     "/{export_id}/file",
     operation_id="download_export",
+    dependencies=[allowed(May.DOWNLOAD)],
     status_code=HTTPStatus.SEE_OTHER,
     response_class=RedirectResponse,
 )
@@ -94,7 +110,7 @@ def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectRespons
     return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/{export_id}/audit", operation_id="get_export_audit")
+@router.get("/{export_id}/audit", operation_id="get_export_audit", dependencies=[allowed(May.READ_TRAIL)])
 def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[TrailQuery, Query()]) -> TrailPage:
     """What happened to an export, oldest first: each event with its place in the organisation's chain."""
     after = seq_of(wanted.page_token) if wanted.page_token else 0
@@ -106,26 +122,48 @@ def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Tra
     )
 
 
-@router.put("/{export_id}/cancel", status_code=HTTPStatus.ACCEPTED, operation_id="cancel_export")
-async def cancel(export_id: UUID, caller: CallerOf, given: Given, response: Response) -> ExportResource:
+@router.put(
+    "/{export_id}/cancel",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="cancel_export",
+    dependencies=[allowed(May.STEER)],
+)
+async def cancel(
+    export_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
+) -> ExportResource:
     """Stop an export, and leave nothing of it in storage."""
     export = await run_in_threadpool(given.control.cancel, caller, export_id)
     given.starter.stop(job_of(export))
-    return await run_in_threadpool(_answer, given, caller, export_id, response)
+    return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)
 
 
-@router.post("/{export_id}/retry", status_code=HTTPStatus.ACCEPTED, operation_id="retry_export")
+@router.post(
+    "/{export_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="retry_export",
+    dependencies=[allowed(May.STEER)],
+)
 async def retry(
-    export_id: UUID, caller: CallerOf, given: Given, response: Response, idempotency_key: IdempotencyKey = None
+    export_id: UUID,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    wait: PreferredWait,
+    idempotency_key: IdempotencyKey = None,
 ) -> ExportResource:
     """Try a failed or cancelled export again: finished stages of a failed one stand, a cancelled one starts anew."""
     export, is_new = await run_in_threadpool(given.control.retry, caller, export_id, idempotency_key)
     if is_new:
         given.starter.start(job_of(export))
-    return await run_in_threadpool(_answer, given, caller, export_id, response)
+    return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)
 
 
-@router.delete("/{export_id}", status_code=HTTPStatus.NO_CONTENT, operation_id="delete_export")
+@router.delete(
+    "/{export_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    operation_id="delete_export",
+    dependencies=[allowed(May.CONFIGURE)],
+)
 def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
     """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
     export = given.control.delete(caller, export_id)
@@ -133,7 +171,7 @@ def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
         given.removal.remove(job_of(export))
 
 
-@router.get("", operation_id="list_exports")
+@router.get("", operation_id="list_exports", dependencies=[allowed(May.SEE_JOBS)])
 def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
     """The exports the caller may see, newest first."""
     found = given.jobs.list(caller, ExportsWanted(**wanted.wanted))
@@ -141,19 +179,18 @@ def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, 
     return ExportPage(items=tuple(map(ExportListed.of, shown)), next_page_token=token)
 
 
-def _answer(given: Services, caller: Caller, export_id: UUID, response: Response) -> ExportResource:
+def _seen(given: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
     found = given.jobs.find(caller, export_id)
-    link = given.downloads.link(caller, found.export, given.clock())
-    _head(response, found.export, link)
-    return _handed_out(given, caller, found, link)
-
-
-def _head(response: Response, export: Export, link: Link | None) -> None:
-    response.headers["ETag"] = entity_tag(export.edits, export.changes, link.expires_at if link else None)
-    if not export.status.is_final:
-        response.headers["Retry-After"] = _POLL_SECONDS
-    if link:
-        response.headers["Cache-Control"] = "no-store"
+    export, link = found.export, given.downloads.link(caller, found.export, given.clock())
+    return JobView(
+        job_id=export.id,
+        org_id=export.org_id,
+        is_over=export.status.is_final,
+        etag=entity_tag(export.edits, export.changes, link.expires_at if link else None),
+        make_body=partial(_handed_out, given, caller, found, link),
+        holds_link=link is not None,
+        progress=export.progress,
+    )
 
 
 def _handed_out(given: Services, caller: Caller, found: ExportInFull, link: Link | None) -> ExportResource:

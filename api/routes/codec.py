@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
-from api.dependencies import AuthenticatedRoute, CallerOf, Given, json_of
-from stafett.domain.errors import InvalidPayloadsError, PermissionDeniedError
-from stafett.domain.membership import Caller
+from api.dependencies import CallerOf, Given, GuardedRoute, allowed, json_of
+from stafett.domain.errors import InvalidPayloadsError
+from stafett.domain.membership import Caller, May
 from stafett.payload_codec import UnreadablePayloadError
 
-router = APIRouter(prefix="/codec", tags=["Codec"], route_class=AuthenticatedRoute)
+router = APIRouter(prefix="/codec", tags=["Codec"], route_class=GuardedRoute)
 
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_PAYLOADS = 1000
@@ -42,21 +42,23 @@ _DESCRIBED = {
 Step = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
 
 
-@router.post("/decode", operation_id="decode_payloads", openapi_extra=_DESCRIBED)
+@router.post(
+    "/decode", operation_id="decode_payloads", dependencies=[allowed(May.READ_PAYLOADS)], openapi_extra=_DESCRIBED
+)
 async def decode(caller: CallerOf, given: Given, request: Request) -> JSONResponse:
     """Open payloads that are sealed; give back the others as they are."""
     return await _answer(caller, request, given.codec.decode)
 
 
-@router.post("/encode", operation_id="encode_payloads", openapi_extra=_DESCRIBED)
+@router.post(
+    "/encode", operation_id="encode_payloads", dependencies=[allowed(May.READ_PAYLOADS)], openapi_extra=_DESCRIBED
+)
 async def encode(caller: CallerOf, given: Given, request: Request) -> JSONResponse:
     """Seal payloads, for a signal that an operator sends; without keys they stay as they are."""
     return await _answer(caller, request, given.codec.encode)
 
 
 async def _answer(caller: Caller, request: Request, step: Step) -> JSONResponse:
-    if not caller.may_read_payloads:
-        raise PermissionDeniedError("Only an operator may read what runs tell the engine.")
     payloads = _read(await json_of(request, most=_MOST_BYTES))
     try:
         done = await step(payloads)

@@ -3,33 +3,32 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.conditional import edits_seen, is_unchanged
-from api.dependencies import AuthenticatedRoute, CallerOf, Given, Services, json_of
+from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed, json_of
+from api.headers import IfMatch, IfNoneMatch
 from api.schemas import MappingQuery, MappingResource
 from stafett.column_mapper.reading import MOST_BYTES, read_submission
 from stafett.column_mappings import MappingFound
 from stafett.domain.export import OrgId
-from stafett.domain.membership import Caller
+from stafett.domain.membership import Caller, May
 from stafett.domain.reporting_period import OSLO
 
-router = APIRouter(
-    prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=AuthenticatedRoute
-)
+router = APIRouter(prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=GuardedRoute)
 
 _SUBMISSION = {"type": "object", "description": "See `stafett mapping schema` and docs/mapping.md."}
 
 
-@router.get("", operation_id="get_column_mapping")
+@router.get("", operation_id="get_column_mapping", dependencies=[allowed(May.READ)])
 def get(
     org_id: OrgId,
     caller: CallerOf,
     given: Given,
     response: Response,
     wanted: Annotated[MappingQuery, Query()],
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> MappingResource | None:
     """The mapping that is in force today, on a day, or of a version."""
     resource = _answer(_found(given, caller, org_id, wanted), response)
@@ -42,6 +41,7 @@ def get(
 @router.put(
     "",
     operation_id="add_column_mapping",
+    dependencies=[allowed(May.CONFIGURE)],
     responses={HTTPStatus.CREATED: {"model": MappingResource, "description": "The organisation's first version"}},
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}}},
 )
@@ -51,7 +51,7 @@ async def put(
     given: Given,
     request: Request,
     response: Response,
-    if_match: Annotated[str | None, Header()] = None,
+    if_match: IfMatch = None,
 ) -> MappingResource:
     """Add a version; those that are there never change. The body is a document, or what GET answers with one in it."""
     given.mappings.require_administrator(caller, org_id)

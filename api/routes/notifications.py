@@ -5,15 +5,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from api.dependencies import AuthenticatedRoute, CallerOf, Given
+from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.paging import page_of
 from api.telling_schemas import NotificationPage, NotificationQuery, NotificationResource
+from stafett.domain.membership import May
 from stafett.notifications.inbox import NotificationsWanted
 
-router = APIRouter(prefix="/notifications", tags=["Notifications"], route_class=AuthenticatedRoute)
+router = APIRouter(prefix="/notifications", tags=["Notifications"], route_class=GuardedRoute)
 
 
-@router.get("", operation_id="list_notifications")
+@router.get("", operation_id="list_notifications", dependencies=[allowed(May.BE_TOLD)])
 def list_notifications(
     caller: CallerOf, given: Given, wanted: Annotated[NotificationQuery, Query()]
 ) -> NotificationPage:
@@ -23,7 +24,7 @@ def list_notifications(
     return NotificationPage(items=tuple(map(NotificationResource.of, shown)), next_page_token=token)
 
 
-@router.post("/{notification_id}/read", operation_id="read_notification")
+@router.post("/{notification_id}/read", operation_id="read_notification", dependencies=[allowed(May.BE_TOLD)])
 def read(notification_id: UUID, caller: CallerOf, given: Given) -> NotificationResource:
     """Mark one as read; a second time changes nothing."""
     return NotificationResource.of(given.inbox.read(caller, notification_id))

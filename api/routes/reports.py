@@ -4,19 +4,21 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from api.conditional import edits_seen, entity_tag, is_unchanged
-from api.dependencies import AuthenticatedRoute, CallerOf, Given
+from api.dependencies import CallerOf, Given, GuardedRoute, allowed
+from api.headers import IfMatch, IfNoneMatch
 from api.paging import PageQuery, page_of
 from api.report_schemas import ReportPage, ReportResource
+from stafett.domain.membership import May
 from stafett.newest_first import PageWanted
 from stafett.report_history import ReportInFull, Submission
 
-router = APIRouter(prefix="/reports", tags=["Reports"], route_class=AuthenticatedRoute)
+router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
 
 
-@router.get("", operation_id="list_reports")
+@router.get("", operation_id="list_reports", dependencies=[allowed(May.READ)])
 def list_reports(caller: CallerOf, given: Given, wanted: Annotated[PageQuery, Query()]) -> ReportPage:
     """The reports of the caller's organisation, newest first."""
     found = given.reports.list(caller, PageWanted(**wanted.wanted))
@@ -24,13 +26,13 @@ def list_reports(caller: CallerOf, given: Given, wanted: Annotated[PageQuery, Qu
     return ReportPage(items=tuple(map(ReportResource.of, shown)), next_page_token=token)
 
 
-@router.get("/{report_id}", operation_id="get_report")
+@router.get("/{report_id}", operation_id="get_report", dependencies=[allowed(May.READ)])
 def get(
     report_id: UUID,
     caller: CallerOf,
     given: Given,
     response: Response,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> ReportResource | None:
     """One report with every file that it was made as."""
     resource = _answer(given.reports.find(caller, report_id), response)
@@ -40,14 +42,14 @@ def get(
     return resource
 
 
-@router.put("/{report_id}", operation_id="submit_report")
+@router.put("/{report_id}", operation_id="submit_report", dependencies=[allowed(May.START)])
 def submit(
     report_id: UUID,
     body: Submission,
     caller: CallerOf,
     given: Given,
     response: Response,
-    if_match: Annotated[str | None, Header()] = None,
+    if_match: IfMatch = None,
 ) -> ReportResource:
     """Write down what was handed in to Bufdir, and when."""
     found = given.reports.submit(caller, report_id, body, edits_seen(if_match))

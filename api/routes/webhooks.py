@@ -4,10 +4,11 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.dependencies import AuthenticatedRoute, CallerOf, Given
+from api.dependencies import CallerOf, Given, GuardedRoute, allowed
+from api.headers import IdempotencyKey
 from api.paging import page_of
 from api.telling_schemas import (
     DeliveryResource,
@@ -18,14 +19,15 @@ from api.telling_schemas import (
     WebhookStart,
     WebhookWithDeliveries,
 )
+from stafett.domain.membership import May
 from stafett.domain.notification import Telling
 from stafett.webhooks.registry import WebhookAsked, WebhooksWanted, require_administrator
 
-router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=AuthenticatedRoute)
+router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=GuardedRoute)
 _POLL_SECONDS = "1"
 
 
-@router.post("", status_code=HTTPStatus.CREATED, operation_id="add_webhook")
+@router.post("", status_code=HTTPStatus.CREATED, operation_id="add_webhook", dependencies=[allowed(May.CONFIGURE)])
 async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Request, response: Response) -> NewWebhook:
     """Add a webhook. Its secret is in this answer and in no other one."""
     org_id = require_administrator(caller, body.org_id)
@@ -37,7 +39,7 @@ async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Reque
     return NewWebhook.added(added)
 
 
-@router.get("", operation_id="list_webhooks")
+@router.get("", operation_id="list_webhooks", dependencies=[allowed(May.CONFIGURE)])
 def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery, Query()]) -> WebhookPage:
     """The organisation's webhooks, newest first."""
     found = given.webhooks.list(caller, WebhooksWanted(**wanted.wanted))
@@ -45,26 +47,36 @@ def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery
     return WebhookPage(items=tuple(map(WebhookResource.of, shown)), next_page_token=token)
 
 
-@router.get("/{webhook_id}", operation_id="get_webhook")
+@router.get("/{webhook_id}", operation_id="get_webhook", dependencies=[allowed(May.CONFIGURE)])
 def get(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookWithDeliveries:
     """One webhook, and what became of its latest deliveries."""
     return WebhookWithDeliveries.whole(given.webhooks.find(caller, webhook_id))
 
 
-@router.delete("/{webhook_id}", status_code=HTTPStatus.NO_CONTENT, operation_id="remove_webhook")
+@router.delete(
+    "/{webhook_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    operation_id="remove_webhook",
+    dependencies=[allowed(May.CONFIGURE)],
+)
 def remove(webhook_id: UUID, caller: CallerOf, given: Given) -> None:
     """Tell it nothing any more; what was waiting for it is given up."""
     given.webhooks.remove(caller, webhook_id)
 
 
-@router.post("/{webhook_id}/test", status_code=HTTPStatus.ACCEPTED, operation_id="test_webhook")
+@router.post(
+    "/{webhook_id}/test",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="test_webhook",
+    dependencies=[allowed(May.CONFIGURE)],
+)
 async def send_test(
     webhook_id: UUID,
     caller: CallerOf,
     given: Given,
     response: Response,
     request: Request,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> DeliveryResource:
     """Send a message of type `webhook.test`; the webhook shows what became of it."""
     accepted = await run_in_threadpool(given.webhooks.test, caller, webhook_id, idempotency_key)

@@ -20,7 +20,7 @@ _BIND = text(
     " set_config('app.operator', :operator, true)"
 )
 
-_NOTICES_A_DEAD_PEER: dict[str, str | int] = {
+NOTICES_A_DEAD_PEER: dict[str, str | int] = {
     "application_name": "stafett",
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -65,7 +65,7 @@ class Database:
             pool_timeout=10,
             pool_pre_ping=True,
             hide_parameters=True,  # an error's text quotes them, and they are people's
-            connect_args=_NOTICES_A_DEAD_PEER | {"options": options},
+            connect_args=NOTICES_A_DEAD_PEER | {"options": options},
         )
 
     @contextmanager

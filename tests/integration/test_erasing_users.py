@@ -18,10 +18,10 @@ from stafett.erasure.erasing import Erasing
 from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries
 from stafett.settings import Settings
-from stafett.testing import Button, Diary, Tenant, found_tenant
+from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
 from tests.integration.test_audit_trail import found_by
 from tests.integration.test_erasing_mentors import rows_that_tell, silent
-from tests.integration.test_steering import events_of, operators_id
+from tests.integration.test_steering import events_of
 
 Bearer = Callable[..., dict[str, str]]
 
@@ -167,7 +167,7 @@ def test_an_account_that_another_organisation_has_too_is_erased_with_its_last_me
 def test_an_operator_is_none_any_more(
     tenant: Tenant, erasing: Erasing, owner: psycopg.Connection, owner_url: str
 ) -> None:
-    operator = Person(kind=PersonKind.USER, id=operators_id(owner_url), org_id=tenant.org_id)
+    operator = Person(kind=PersonKind.USER, id=found_operator(owner_url), org_id=tenant.org_id)
     erasing.erase(operator, silent)
     assert account(owner, operator.id) == (f"erased-{operator.id}@invalid", ERASED_NAME, False)
 

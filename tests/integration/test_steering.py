@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
-from stafett.testing import Button, Diary, Tenant, eventually
+from stafett.testing import Button, Diary, Tenant, eventually, found_operator
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -217,7 +217,7 @@ async def test_only_who_may_steer_a_job_steers_it(
     assert await status_for(bearer(tenant.users[Role.AUDITOR], role="auditor")) == 403
     expected = {"cancel": 202, "retry": 409, "delete": 409}[verb]
     assert await status_for(bearer(tenant.users[Role.ADMIN], role="admin")) == expected
-    operator = operators_id(owner_url)
+    operator = found_operator(owner_url)
     assert await status_for(bearer(operator, None, "operator")) == (403 if verb == "delete" else expected)
     unknown = await button.gateway.request(method, f"{EXPORTS}/{uuid4()}{path}", headers=button.headers)
     assert unknown.status_code == 404
@@ -229,13 +229,6 @@ def colleague(owner_url: str, tenant: Tenant) -> UUID:
     with psycopg.connect(owner_url) as connection:
         connection.execute("INSERT INTO users VALUES (%s, %s, 'Kollega', false)", [user_id, f"{user_id}@example.org"])
         connection.execute("INSERT INTO memberships VALUES (%s, %s, 'coordinator')", [user_id, tenant.org_id])
-    return user_id
-
-
-def operators_id(owner_url: str) -> UUID:
-    user_id = uuid4()
-    with psycopg.connect(owner_url) as connection:
-        connection.execute("INSERT INTO users VALUES (%s, %s, 'Drift', true)", [user_id, f"{user_id}@example.org"])
     return user_id
 
 
