@@ -16,9 +16,9 @@ from temporalio.client import Client
 from api import problems
 from api.auth import TokenVerifier
 from api.cross_origin import CodecForTheWebUi
-from api.dependencies import Clock, Services
+from api.dependencies import Clock, GuardedRoute, Services
 from api.middleware import EveryRequest
-from api.openapi import describe_problems
+from api.openapi import describe
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.routes import bufdir_exports, codec, column_mappings, health, notifications, reports, webhooks
@@ -74,9 +74,12 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         redoc_url=None,
         static_url="/docs/static",
         strict_content_type=False,
+        separate_input_output_schemas=False,
     )
     problems.install(app)
-    describe_problems(app)
+    describe(
+        app, [route for resource in RESOURCES for route in resource.router.routes if isinstance(route, GuardedRoute)]
+    )
     if settings.api.web_ui_origin is not None:
         app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
     app.add_middleware(EveryRequest)

@@ -1,41 +1,151 @@
-"""The published description of the gateway, with errors as they really are."""
+"""The published description of the gateway: every operation with who may ask for it, and every way it refuses."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
-from api.problems import MEDIA_TYPE, Problem
+from api.dependencies import GuardedRoute
+from api.problems import ANSWERS, INVALID_REQUEST, MEDIA_TYPE, Problem, Refusal, refusal_of
+from stafett.domain.errors import (
+    KeyReusedError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    ServiceAwayError,
+    StafettError,
+    UnauthenticatedError,
+)
+from stafett.domain.export_status import ExportErrorCode
 
 Json = dict[str, Any]
 _REPLACED = ("HTTPValidationError", "ValidationError")
+_RAISES = "x-raises"
+_SURPRISE = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
+_TOO_OFTEN = Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Too many requests; ask again in a while.")
+_TOO_LARGE = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
+_NO_JSON = Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is to be JSON.")
+_OF_A_GUARDED_ROUTE = (UnauthenticatedError, PermissionDeniedError, ServiceAwayError)
+_OF_AN_EDIT = (PreconditionFailedError, PreconditionRequiredError)
+_HEADERS = {
+    "ETag": 'Of the form `"R-S"`: R counts clients\' edits, S all other change.',
+    "Location": "Where the job is.",
+    "Retry-After": "Ask again after so many seconds; of a job, as long as it runs.",
+    "Preference-Applied": "How long was waited for, if that was preferred.",
+    "X-Request-ID": "What the request is called in our logs.",
+}
 
 
-def describe_problems(app: FastAPI) -> None:
-    """Every error of every operation is a problem document, and nothing else is promised."""
-    made = app.openapi
+def raises(*errors: type[StafettError] | ExportErrorCode) -> dict[str, Any]:
+    """For a route's ``openapi_extra``: what it refuses beyond what every route of its shape does."""
+    return {_RAISES: [error.value if isinstance(error, ExportErrorCode) else error.__name__ for error in errors]}
+
+
+def describe(app: FastAPI, routes: Sequence[GuardedRoute]) -> None:
+    """Have the document say it; nothing else is promised."""
+    made, rules = app.openapi, {str(route.operation_id): route for route in routes}
 
     def openapi() -> Json:
         if app.openapi_schema is None:
             document = made()
-            _describe(document)
+            _describe(document, rules)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _describe(document: Json) -> None:
-    schemas: Json = document["components"]["schemas"]
+def _describe(document: Json, rules: dict[str, GuardedRoute]) -> None:
+    components: Json = document["components"]
     for name in _REPLACED:
-        schemas.pop(name, None)
+        components["schemas"].pop(name, None)
     shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(shape.pop("$defs", {}))
-    schemas["Problem"] = shape
-    problem = {
-        "description": "A problem (RFC 9457)",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    components["schemas"].update(shape.pop("$defs", {}))
+    components["schemas"]["Problem"] = shape
+    components["headers"] = {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
     }
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = problem
+            rule = rules.get(operation["operationId"])
+            if rule is not None:
+                roles = ", ".join(rule.rule.roles)
+                operation["description"] = f"{operation.get('description', '')}\n\nFor: {roles}.".strip()
+                operation["x-roles"] = list(rule.rule.roles)
+            _describe_answers(operation)
+            _describe_refusals(path, operation, is_guarded=rule is not None)
+
+
+def _describe_answers(operation: Json) -> None:
+    """What follows from the request headers that an operation understands."""
+    answers, understood = operation["responses"], _headers(operation)
+    if "if-none-match" in understood:
+        answers["304"] = {"description": "You have it already"}
+    if "prefer" in understood:
+        answers["200"] = {"description": "It has ended", "content": answers["202"]["content"]}
+    for status, answer in answers.items():
+        if status.startswith(("2", "3")):
+            names = list(_headers_of_answer(status, operation, understood))
+            answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _headers_of_answer(status: str, operation: Json, understood: set[str]) -> Iterator[str]:
+    yield "X-Request-ID"
+    if "prefer" in understood:
+        yield from ("ETag", "Preference-Applied")
+        if "idempotency-key" in understood and not operation["operationId"].startswith("retry"):
+            yield "Location"
+    if understood & {"if-none-match", "if-match"}:
+        yield "ETag"
+    if status == "202" or "if-none-match" in understood:
+        yield "Retry-After"
+
+
+def _describe_refusals(path: str, operation: Json, *, is_guarded: bool) -> None:
+    answers = operation["responses"]
+    answers.pop("422", None)
+    for refusal in _refusals(path, operation, is_guarded=is_guarded):
+        described = answers.setdefault(str(int(refusal.status)), {"description": refusal.status.phrase})
+        schema = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        content = described.setdefault("content", {}).setdefault(MEDIA_TYPE, schema)
+        example = refusal.problem(path, trace_id="9f86d081884c7d659a2feaa0c55ad015").model_dump(mode="json")
+        content["examples"][refusal.code] = {"summary": refusal.detail, "value": example}
+        headers = {"X-Request-ID", *(["Retry-After"] if refusal.is_passing else [])}
+        described["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)}
+
+
+def _refusals(path: str, operation: Json, *, is_guarded: bool) -> Iterator[Refusal]:
+    understood = _headers(operation)
+    yield from map(_declared, operation.pop(_RAISES, ()))
+    if is_guarded:
+        yield from _of(_OF_A_GUARDED_ROUTE)
+        yield _TOO_OFTEN
+    if operation.get("parameters") or "requestBody" in operation:
+        yield INVALID_REQUEST
+    if "requestBody" in operation:
+        yield from (_TOO_LARGE, _NO_JSON)
+    if "{" in path:
+        yield from _of((NotFoundError,))
+    if "if-match" in understood:
+        yield from _of(_OF_AN_EDIT)
+    if "idempotency-key" in understood:
+        yield from _of((KeyReusedError,))
+    yield _SURPRISE
+
+
+def _of(errors: Iterable[type[StafettError]]) -> Iterator[Refusal]:
+    return (refusal_of(error, (error.__doc__ or "").partition("\n")[0].strip()) for error in errors)
+
+
+def _declared(name: str) -> Refusal:
+    known = {error.__name__: error for error in ANSWERS}
+    if name in known:
+        (refusal,) = _of((known[name],))
+        return refusal
+    return Refusal(HTTPStatus.CONFLICT, name, "The job cannot go on for this reason.")
+
+
+def _headers(operation: Json) -> set[str]:
+    return {each["name"].lower() for each in operation.get("parameters", ()) if each["in"] == "header"}

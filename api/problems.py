@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problems: one table, one shape, no personal data, no stack trace, no SQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -41,10 +41,9 @@ MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _INVALID, _SURPRISE = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
-_TOO_MANY = HTTPStatus.TOO_MANY_REQUESTS
 _log = structlog.get_logger("stafett.api")
 
-_ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
+ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
@@ -54,6 +53,7 @@ _ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     WrongStateError: (HTTPStatus.CONFLICT, "wrong_state"),
+    InvalidMappingError: (_INVALID, "invalid_mapping"),
     InvalidPayloadsError: (_INVALID, "invalid_payloads"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
     TooManyWebhooksError: (HTTPStatus.CONFLICT, "too_many_webhooks"),
@@ -89,6 +89,9 @@ class Problem(Frozen):
     errors: tuple[FieldError, ...] = ()
 
 
+_NO_JSON = FieldError(pointer="", code="json_invalid", detail="The body is no JSON in UTF-8.")
+
+
 @dataclass(frozen=True)
 class Refusal:
     """What is to be said no to, and why."""
@@ -99,26 +102,42 @@ class Refusal:
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_passing(self) -> bool:
+        """The same request may be answered otherwise before long."""
+        return self.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+
+    def problem(self, path: str, trace_id: str) -> Problem:
+        return Problem(
+            type=f"urn:stafett:problem:{self.code}",
+            title=self.status.phrase,
+            status=self.status,
+            detail=self.detail,
+            instance=quote(path),
+            code=self.code,
+            retryable=self.is_passing,
+            trace_id=trace_id,
+            errors=self.errors,
+        )
+
+
+INVALID_REQUEST = Refusal(_INVALID, "invalid_request", "The request is not valid.")
+
+
+def refusal_of(error: type[StafettError], detail: str) -> Refusal:
+    """What is answered to an error that we expected."""
+    status, code = ANSWERS.get(error, (_SURPRISE, "internal"))
+    return Refusal(status, code, detail)
+
 
 def answer(request: Request, refusal: Refusal) -> JSONResponse:
     """The one way in which this gateway says no."""
-    is_away, headers = refusal.status is HTTPStatus.SERVICE_UNAVAILABLE, dict(refusal.headers)
-    is_passing = is_away or refusal.status is _TOO_MANY
-    problem = Problem(
-        type=f"urn:stafett:problem:{refusal.code}",
-        title=refusal.status.phrase,
-        status=refusal.status,
-        detail=refusal.detail,
-        instance=quote(request.scope["path"]),
-        code=refusal.code,
-        retryable=is_passing,
-        trace_id=request.scope.get("request_id", ""),
-        errors=refusal.errors,
-    )
+    headers = dict(refusal.headers)
+    problem = refusal.problem(request.scope["path"], trace_id=request.scope.get("request_id", ""))
     if refusal.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if is_away:
-        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    if refusal.is_passing:
+        headers.setdefault("Retry-After", str(_RETRY_AFTER_SECONDS))
     return JSONResponse(problem.model_dump(mode="json"), refusal.status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -130,46 +149,55 @@ def surprise(request: Request, error: Exception) -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Have every error of this application answered in the same way; surprises are ``EveryRequest``'s."""
+    app.add_exception_handler(StafettError, _ours)
+    app.add_exception_handler(ExportError, _of_an_export)
+    app.add_exception_handler(InvalidMappingError, _unsound)
+    app.add_exception_handler(ForbiddenDestinationError, _forbidden_destination)
+    app.add_exception_handler(TooManyRequestsError, _too_often)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _of_the_framework)
 
-    @app.exception_handler(StafettError)
-    async def ours(request: Request, error: StafettError) -> JSONResponse:
-        status, code = _ANSWERS.get(type(error), (_SURPRISE, "internal"))
-        if status is _SURPRISE:
-            return surprise(request, error)
-        return answer(request, Refusal(status, code, str(error)))
 
-    @app.exception_handler(TooManyRequestsError)
-    async def too_often(request: Request, error: TooManyRequestsError) -> JSONResponse:
-        headers = {"Retry-After": str(error.seconds)}
-        return answer(request, Refusal(_TOO_MANY, "too_many_requests", str(error), headers=headers))
+async def _ours(request: Request, error: Any) -> JSONResponse:
+    if type(error) not in ANSWERS:
+        return surprise(request, error)
+    return answer(request, refusal_of(type(error), str(error)))
 
-    @app.exception_handler(ExportError)
-    async def of_an_export(request: Request, error: ExportError) -> JSONResponse:
-        return answer(request, Refusal(HTTPStatus.CONFLICT, error.code, str(error)))
 
-    @app.exception_handler(InvalidMappingError)
-    async def unsound(request: Request, error: InvalidMappingError) -> JSONResponse:
-        faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
-        return answer(request, Refusal(_INVALID, "invalid_mapping", "The mapping document is not sound.", faults))
+async def _of_an_export(request: Request, error: Any) -> JSONResponse:
+    return answer(request, Refusal(HTTPStatus.CONFLICT, error.code, str(error)))
 
-    @app.exception_handler(ForbiddenDestinationError)
-    async def forbidden_destination(request: Request, error: ForbiddenDestinationError) -> JSONResponse:
-        fault = FieldError(pointer="/url", code=error.code, detail=str(error))
-        return answer(request, Refusal(_INVALID, "invalid_request", "The request is not valid.", errors=(fault,)))
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        faults = tuple(_field_error(fault, error.body) for fault in error.errors())
-        return answer(request, Refusal(_INVALID, "invalid_request", "The request is not valid.", errors=faults))
+async def _unsound(request: Request, error: Any) -> JSONResponse:
+    faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
+    refusal = refusal_of(InvalidMappingError, "The mapping document is not sound.")
+    return answer(request, replace(refusal, errors=faults))
 
-    @app.exception_handler(HTTPException)
-    async def of_the_framework(request: Request, error: HTTPException) -> JSONResponse:
-        status = HTTPStatus(error.status_code)
-        code = _CODES.get(status, "bad_request")
-        detail, headers = status.description or status.phrase, dict(error.headers or {})
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(sorted(_allowed(request)))
-        return answer(request, Refusal(status, code, detail, headers=headers))
+
+async def _forbidden_destination(request: Request, error: Any) -> JSONResponse:
+    fault = FieldError(pointer="/url", code=error.code, detail=str(error))
+    return answer(request, replace(INVALID_REQUEST, errors=(fault,)))
+
+
+async def _too_often(request: Request, error: Any) -> JSONResponse:
+    headers = {"Retry-After": str(error.seconds)}
+    return answer(request, Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", str(error), headers=headers))
+
+
+async def _invalid(request: Request, error: Any) -> JSONResponse:
+    faults = tuple(_field_error(fault, error.body) for fault in error.errors())
+    return answer(request, replace(INVALID_REQUEST, errors=faults))
+
+
+async def _of_the_framework(request: Request, error: Any) -> JSONResponse:
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.BAD_REQUEST:  # a body that FastAPI could not even decode
+        return answer(request, replace(INVALID_REQUEST, errors=(_NO_JSON,)))
+    code = _CODES.get(status, "bad_request")
+    detail, headers = status.description or status.phrase, dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    return answer(request, Refusal(status, code, detail, headers=headers))
 
 
 def _allowed(request: Request) -> set[str]:

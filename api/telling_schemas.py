@@ -10,8 +10,7 @@ from api.schemas import Resource
 from stafett.database.telling_tables import Webhook
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
-from stafett.domain.notification import Channel, DeliveryState, Ending
-from stafett.domain.notification import Subject as SubjectKind
+from stafett.domain.notification import Channel, DeliveryState, Ending, Subject
 from stafett.notifications.inbox import NotificationFound
 from stafett.webhooks.destinations import LONGEST_URL
 from stafett.webhooks.registry import AddedWebhook, WebhookInFull
@@ -49,10 +48,10 @@ class Told(Resource):
     last_error: str | None
 
 
-class Subject(Resource):
+class NotificationSubject(Resource):
     """What a notification is about."""
 
-    kind: SubjectKind
+    kind: Subject
     id: UUID
 
 
@@ -62,7 +61,7 @@ class NotificationResource(Resource):
     id: UUID
     org_id: str
     kind: str
-    subject: Subject
+    subject: NotificationSubject
     attempt: int
     status: Ending
     created_at: AwareDatetime

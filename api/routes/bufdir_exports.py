@@ -16,6 +16,7 @@ from api.headers import IdempotencyKey, IfNoneMatch, LastSeen, PreferredWait
 from api.job_answers import JobView, answered_unless_known, answered_when_over
 from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
 from api.job_events import job_events
+from api.openapi import raises
 from api.paging import page_of, seq_of, token_after_seq
 from api.previewing import await_preview
 from api.schemas import (
@@ -28,8 +29,9 @@ from api.schemas import (
     TrailPage,
     TrailQuery,
 )
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedError, ServiceAwayError, WrongStateError
 from stafett.domain.export_preview import Preview, PreviewAsked
+from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, May
 from stafett.export_downloads import Link
 from stafett.export_jobs import ExportInFull, ExportsWanted, job_of, require_starter
@@ -56,7 +58,12 @@ async def start(
     return await answered_when_over(partial(_seen, given, caller, accepted.export.id), given, response, wait)
 
 
-@router.post("/preview", operation_id="preview_export", dependencies=[allowed(May.START)])
+@router.post(
+    "/preview",
+    operation_id="preview_export",
+    dependencies=[allowed(May.START)],
+    openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED),
+)
 async def preview(body: ExportStart, caller: CallerOf, given: Given, response: Response) -> Preview:
     """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
     request = body.request(caller)
@@ -101,6 +108,7 @@ async def events(
     "/{export_id}/file",
     operation_id="download_export",
     dependencies=[allowed(May.DOWNLOAD)],
+    openapi_extra=raises(NotFinishedError, NoFileError, FileRemovedError),
     status_code=HTTPStatus.SEE_OTHER,
     response_class=RedirectResponse,
 )
@@ -127,6 +135,7 @@ def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Tra
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_export",
     dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
 )
 async def cancel(
     export_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
@@ -142,6 +151,7 @@ async def cancel(
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_export",
     dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
 )
 async def retry(
     export_id: UUID,
@@ -163,6 +173,7 @@ async def retry(
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_export",
     dependencies=[allowed(May.CONFIGURE)],
+    openapi_extra=raises(WrongStateError),
 )
 def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
     """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""

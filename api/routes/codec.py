@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed, json_of
+from api.openapi import raises
 from stafett.domain.errors import InvalidPayloadsError
 from stafett.domain.membership import Caller, May
 from stafett.payload_codec import UnreadablePayloadError
@@ -36,6 +37,7 @@ _BODY = {
 }
 _DESCRIBED = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+    **raises(InvalidPayloadsError),
     "responses": {"200": {"description": "As many", "content": {"application/json": {"schema": _BODY}}}},
 }
 

@@ -9,7 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 from api.conditional import edits_seen, is_unchanged
 from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed, json_of
 from api.headers import IfMatch, IfNoneMatch
+from api.openapi import raises
 from api.schemas import MappingQuery, MappingResource
+from stafett.column_mapper.faults import InvalidMappingError
 from stafett.column_mapper.reading import MOST_BYTES, read_submission
 from stafett.column_mappings import MappingFound
 from stafett.domain.export import OrgId
@@ -43,7 +45,10 @@ def get(
     operation_id="add_column_mapping",
     dependencies=[allowed(May.CONFIGURE)],
     responses={HTTPStatus.CREATED: {"model": MappingResource, "description": "The organisation's first version"}},
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}},
+        **raises(InvalidMappingError),
+    },
 )
 async def put(
     org_id: OrgId,

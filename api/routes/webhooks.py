@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.headers import IdempotencyKey
+from api.openapi import raises
 from api.paging import page_of
 from api.telling_schemas import (
     DeliveryResource,
@@ -19,6 +20,7 @@ from api.telling_schemas import (
     WebhookStart,
     WebhookWithDeliveries,
 )
+from stafett.domain.errors import TooManyWebhooksError
 from stafett.domain.membership import May
 from stafett.domain.notification import Telling
 from stafett.webhooks.registry import WebhookAsked, WebhooksWanted, require_administrator
@@ -27,7 +29,13 @@ router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=GuardedRou
 _POLL_SECONDS = "1"
 
 
-@router.post("", status_code=HTTPStatus.CREATED, operation_id="add_webhook", dependencies=[allowed(May.CONFIGURE)])
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    operation_id="add_webhook",
+    dependencies=[allowed(May.CONFIGURE)],
+    openapi_extra=raises(TooManyWebhooksError),
+)
 async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Request, response: Response) -> NewWebhook:
     """Add a webhook. Its secret is in this answer and in no other one."""
     org_id = require_administrator(caller, body.org_id)
