@@ -14,6 +14,7 @@ from stafett.audit_trail.vault import CheckpointVault
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.codec import DevCodec
 from stafett.devstack.dev import Program, run_stack
+from stafett.devstack.identity_provider import publishing
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.temporal import polls
@@ -38,6 +39,7 @@ async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt
     async def prepare(addresses: StackAddresses) -> dict[str, str]:
         await asyncio.to_thread(prepare_stores, addresses)
         issuer.ensure()
+        issuer.live_at(addresses.issuer_url)
         audit_key.ensure()
         return issuer.environment() | audit_key.environment() | codec.environment(addresses.temporal_ui_url)
 
@@ -46,7 +48,7 @@ async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt
         Program("worker", (*_STAFETT, "worker"), _worker_polls, withheld=_NOT_THE_WORKERS),
     )
     options = StackOptions(data_dir=data_dir, api_port=api_port, codec_path=CODEC_PATH if codec.is_on else None)
-    await run_stack(options, prepare, programs, partial(print, flush=True))
+    await run_stack(options, prepare, programs, partial(publishing, issuer), partial(print, flush=True))
 
 
 def prepare_stores(addresses: StackAddresses) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from stafett.devstack.stack_file import StackFile, StackPids
 from stafett.devstack.supervisor import Supervisor
 
 Prepare = Callable[[StackAddresses], Awaitable[Mapping[str, str]]]
+Publishing = Callable[[int], AbstractContextManager[None]]
+"""The issuer at a port, for as long as the programs run."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,10 +56,14 @@ class Program:
 
 
 async def run_stack(
-    options: StackOptions, prepare: Prepare, programs: tuple[Program, ...], report: Report = print
+    options: StackOptions,
+    prepare: Prepare,
+    programs: tuple[Program, ...],
+    publishing: Publishing,
+    report: Report = print,
 ) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP; returns when nothing is left running."""
-    stack = asyncio.ensure_future(_run(options, prepare, programs, report))
+    stack = asyncio.ensure_future(_run(options, prepare, programs, publishing, report))
     loop = asyncio.get_running_loop()
     interrupted: list[signal.Signals] = []
     for number in _SIGNALS:
@@ -80,13 +86,16 @@ def _interrupt(stack: asyncio.Future[None], number: signal.Signals, interrupted:
         stack.cancel()
 
 
-async def _run(options: StackOptions, prepare: Prepare, programs: tuple[Program, ...], report: Report) -> None:
+async def _run(
+    options: StackOptions, prepare: Prepare, programs: tuple[Program, ...], publishing: Publishing, report: Report
+) -> None:
     async with servers(options, report) as running:
         extra = await prepare(running.addresses)
         environment = environment_without_stafett() | running.addresses.environment() | dict(extra)
         mail = catching_mail(MailFolder(running.folder.mail), running.addresses.mail_port)
-        async with mail, _started(programs, running, environment) as children:
-            await _supervise(running, children, report)
+        with publishing(running.addresses.issuer_port):
+            async with mail, _started(programs, running, environment) as children:
+                await _supervise(running, children, report)
 
 
 @asynccontextmanager
@@ -137,6 +146,7 @@ def _announce(addresses: StackAddresses, data_dir: Path, report: Report) -> None
     report(f"API docs     {addresses.api_url}/docs")
     report(f"Temporal UI  {addresses.temporal_ui_url}")
     report(f"S3           {addresses.s3_endpoint} (bucket {addresses.s3_bucket})")
+    report(f"Issuer       {addresses.issuer_url}/.well-known/openid-configuration")
     report(f"Mail         {data_dir / 'mail'}")
     report(f"Data         {data_dir}")
     report("Ready. Ctrl-C stops everything.")

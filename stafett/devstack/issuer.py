@@ -25,6 +25,7 @@ class DevIssuer:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "issuer"
         self._private = self._folder / "private.pem"
+        self._address = self._folder / "address"
         self.jwks = self._folder / "jwks.json"
 
     def ensure(self) -> None:
@@ -41,16 +42,39 @@ class DevIssuer:
         public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
         self.jwks.write_text(json.dumps({"keys": [public | {"kid": _KEY_ID, "use": "sig", "alg": "ES256"}]}))
 
+    def live_at(self, url: str) -> None:
+        """Be the issuer at this address from now on; its tokens say so."""
+        self._address.write_text(url)
+
+    @property
+    def url(self) -> str:
+        """What its tokens name as their issuer."""
+        return self._address.read_text() if self._address.exists() else AuthSettings().issuer
+
+    def published(self) -> dict[str, Any]:
+        keys: dict[str, Any] = json.loads(self.jwks.read_text())
+        return keys
+
+    def discovery(self) -> dict[str, Any]:
+        """As OpenID Connect has it; nobody logs in here, so there is no more to discover than the keys."""
+        return {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/jwks.json",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
+
     def environment(self) -> dict[str, str]:
-        return {"STAFETT_AUTH__JWKS_FILE": str(self.jwks.resolve())}
+        return {"STAFETT_AUTH__ISSUER": self.url, "STAFETT_AUTH__JWKS_URL": f"{self.url}/jwks.json"}
 
     def token(self, user_id: UUID, org_id: str | None, role: str, **claims: Any) -> str:
         if not self._private.exists():
             raise DevStackError(f"{self._folder.parent} has no development issuer; start `stafett dev` on it first.")
-        now, settings = datetime.now(UTC), AuthSettings()
+        now = datetime.now(UTC)
         said = {
-            "iss": settings.issuer,
-            "aud": settings.audience,
+            "iss": self.url,
+            "aud": AuthSettings().audience,
             "sub": str(user_id),
             "org": org_id,
             "role": role,

@@ -37,6 +37,11 @@ class StackAddresses:
     s3_bucket: str
     api_port: int
     mail_port: int
+    issuer_port: int
+
+    @property
+    def issuer_url(self) -> str:
+        return f"http://127.0.0.1:{self.issuer_port}"
 
     @property
     def api_url(self) -> str:

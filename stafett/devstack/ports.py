@@ -17,7 +17,7 @@ from stafett.devstack.folder import DataFolder, write_whole
 GRPC_OFFSET = 10_000
 _LOWEST, _HIGHEST = 11_000, 22_700
 _PAIRED = ("s3", "s3_master", "s3_filer", "s3_volume", "s3_admin")
-_SINGLE = ("postgres", "temporal", "temporal_ui", "temporal_metrics", "temporal_http", "api", "mail")
+_SINGLE = ("postgres", "temporal", "temporal_ui", "temporal_metrics", "temporal_http", "api", "mail", "issuer")
 
 Ports = Mapping[str, int]
 

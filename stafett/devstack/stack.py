@@ -34,6 +34,7 @@ class Blueprint:
     s3: S3Server
     api_port: int
     mail_port: int
+    issuer_port: int
 
     @classmethod
     def draw(cls, folder: DataFolder, options: StackOptions) -> "Blueprint":
@@ -44,6 +45,7 @@ class Blueprint:
             S3Server(folder, credentials, ports, options.durable),
             ports["api"],
             ports["mail"],
+            ports["issuer"],
         )
 
     def launches(self) -> tuple[Launch, ...]:
@@ -64,6 +66,7 @@ class Blueprint:
             s3_bucket=BUCKET,
             api_port=self.api_port,
             mail_port=self.mail_port,
+            issuer_port=self.issuer_port,
         )
 
 

@@ -138,3 +138,14 @@ async def test_who_has_left_the_organisation_starts_nothing(
 ) -> None:
     owner.execute("DELETE FROM memberships WHERE user_id = %s", [tenant.coordinator])
     assert_problem(await button.press(), 403, "permission_denied")
+
+
+async def test_the_development_issuer_is_discovered_as_any_provider_is(tokens: Tokens) -> None:
+    issuer = tokens.claims["iss"]
+    async with httpx.AsyncClient() as client:
+        discovered = (await client.get(f"{issuer}/.well-known/openid-configuration")).raise_for_status().json()
+        published = (await client.get(discovered["jwks_uri"])).raise_for_status().json()
+        assert (await client.get(f"{issuer}/elsewhere")).status_code == 404
+    assert discovered["issuer"] == issuer
+    assert [key["kid"] for key in published["keys"]] == ["development"]
+    assert "d" not in published["keys"][0]

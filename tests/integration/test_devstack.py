@@ -38,6 +38,7 @@ asyncio.run(main())
 """
 STACK = """
 import asyncio, os, sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from stafett.devstack.dev import Program, run_stack
@@ -46,7 +47,8 @@ LOOK = "import os, signal; assert os.environ['GREETING'] == 'hei'; signal.pause(
 async def prepare(addresses):
     return {"GREETING": "hei"}
 programs = tuple(Program(name, (sys.executable, "-c", LOOK)) for name in ("api", "worker", "worker"))
-asyncio.run(run_stack(StackOptions(Path(sys.argv[1]), durable=False), prepare, programs, partial(print, flush=True)))
+options = StackOptions(Path(sys.argv[1]), durable=False)
+asyncio.run(run_stack(options, prepare, programs, lambda _port: nullcontext(), partial(print, flush=True)))
 """
 
 

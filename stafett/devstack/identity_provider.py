@@ -1,0 +1,54 @@
+"""The development issuer at an address: discovery and keys, as any OpenID provider publishes them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from stafett.devstack.errors import DevStackError
+from stafett.devstack.issuer import DevIssuer
+from stafett.devstack.loopback import HOST
+
+DISCOVERY, JWKS = "/.well-known/openid-configuration", "/jwks.json"
+
+
+@contextmanager
+def publishing(issuer: DevIssuer, port: int) -> Iterator[None]:
+    """Publish the issuer's keys at this port for the length of a block."""
+    try:
+        server = ThreadingHTTPServer((HOST, port), _handler(issuer))
+    except OSError as fault:
+        raise DevStackError(f"Port {port} cannot be had for the issuer: {fault.strerror}.") from fault
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, name="issuer", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _handler(issuer: DevIssuer) -> type[BaseHTTPRequestHandler]:
+    class Publisher(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers = {DISCOVERY: issuer.discovery, JWKS: issuer.published}
+            answer = answers.get(self.path.partition("?")[0])
+            self._say(HTTPStatus.OK, answer()) if answer else self._say(HTTPStatus.NOT_FOUND, {"error": "not_found"})
+
+        def _say(self, status: HTTPStatus, said: dict[str, Any]) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_said: object) -> None:
+            """Nothing: it is asked by ourselves."""
+
+    return Publisher
