@@ -21,7 +21,7 @@ from api.middleware import EveryRequest
 from api.openapi import describe
 from api.rate_limit import RateLimit
 from api.readiness import Probes
-from api.routes import bufdir_exports, codec, column_mappings, health, notifications, reports, webhooks
+from api.routes import bufdir_exports, codec, column_mappings, directory, health, notifications, reports, webhooks
 from api.starting import JobStarter
 from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
@@ -35,7 +35,9 @@ from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
+from stafett.organisations import Organisations
 from stafett.payload_codec import codec_of
+from stafett.peer_mentors import PeerMentors
 from stafett.release import VERSION
 from stafett.report_history import ReportHistory
 from stafett.settings import Settings, require
@@ -44,7 +46,7 @@ from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
 
 _STARTUP_FAILURE = 3  # as uvicorn's own program ends then
-RESOURCES = (bufdir_exports, column_mappings, reports, notifications, webhooks, codec)
+RESOURCES = (bufdir_exports, directory, column_mappings, reports, notifications, webhooks, codec)
 _UTC_NOW = partial(datetime.now, UTC)
 
 
@@ -107,6 +109,8 @@ def _services(
         downloads=ExportDownloads(database, storage),
         trail=ExportTrail(database),
         mappings=ColumnMappings(database),
+        organisations=Organisations(database),
+        mentors=PeerMentors(database),
         inbox=Inbox(database),
         webhooks=Webhooks(database),
         destinations=Destinations(allow_private=settings.webhooks.allow_private),

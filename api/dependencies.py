@@ -29,7 +29,9 @@ from stafett.export_trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
+from stafett.organisations import Organisations
 from stafett.payload_codec import SealingCodec
+from stafett.peer_mentors import PeerMentors
 from stafett.report_history import ReportHistory
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
@@ -53,6 +55,8 @@ class Services:
     downloads: ExportDownloads
     trail: ExportTrail
     mappings: ColumnMappings
+    organisations: Organisations
+    mentors: PeerMentors
     inbox: Inbox
     webhooks: Webhooks
     destinations: Destinations

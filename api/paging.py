@@ -74,6 +74,17 @@ def seq_of(token: str) -> int:
         return seq
 
 
+def token_after_id(row_id: UUID) -> str:
+    return _written([str(row_id)])
+
+
+def id_of(token: str) -> UUID:
+    """Where a list goes on whose order is nobody else's business, such as that of names."""
+    with _refused():
+        (row_id,) = _read(token)
+        return UUID(row_id)
+
+
 def _written(parts: list[str] | list[int]) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
@@ -85,15 +96,14 @@ def _read(token: str) -> list[Any]:
     return parts
 
 
+def token_refused() -> RequestValidationError:
+    fault = {"type": "page_token", "loc": ("query", "page_token"), "msg": "not a token that a list gave", "input": None}
+    return RequestValidationError([fault])
+
+
 @contextmanager
 def _refused() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, AttributeError, OverflowError):
-        fault = {
-            "type": "page_token",
-            "loc": ("query", "page_token"),
-            "msg": "not a token that a list gave",
-            "input": None,
-        }
-        raise RequestValidationError([fault]) from None
+        raise token_refused() from None

@@ -15,3 +15,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TRIGGER exports_tell_of_change ON exports")
     op.execute("DROP FUNCTION tell_of_change")
+    op.execute("DROP POLICY operators ON organisations")
