@@ -13,13 +13,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Refusal, answer, surprise
 
+_DATA = "/api/"
 MOST_BYTES = 8 * 1024 * 1024
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRACE = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _log = structlog.get_logger("stafett.api")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_OF_DATA = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "private, no-cache",
 }
 
 
@@ -44,7 +52,7 @@ class EveryRequest:
                 status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                for name, value in _HEADERS.items():
+                for name, value in (_HEADERS | _OF_DATA if scope["path"].startswith(_DATA) else _HEADERS).items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -67,8 +75,12 @@ class EveryRequest:
 
 
 def _request_id(headers: Headers) -> str:
+    """The caller's own, or that of the trace it is in (W3C's ``traceparent``), or a new one."""
     wished = headers.get("x-request-id", "")
-    return wished if _SAFE_ID.fullmatch(wished) else uuid4().hex
+    if _SAFE_ID.fullmatch(wished):
+        return wished
+    traced = _TRACE.fullmatch(headers.get("traceparent", ""))
+    return traced[1] if traced else uuid4().hex
 
 
 def _announced(headers: Headers) -> int:

@@ -18,6 +18,7 @@ from temporalio.common import (
 from stafett.domain.errors import ServiceAwayError
 from stafett.domain.job import Job
 from stafett.payload_codec import converter_of
+from stafett.request_ids import RequestIds
 from stafett.settings import TemporalSettings
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
@@ -48,6 +49,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
             tls=settings.tls,
             data_converter=converter_of(settings),
+            interceptors=[RequestIds()],
             lazy=lazy,
         )
     except RuntimeError as error:

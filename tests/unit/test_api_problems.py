@@ -175,3 +175,20 @@ async def test_a_body_nested_beyond_measure_is_the_senders_fault(client: httpx.A
 async def test_an_unreadable_host_breaks_no_refusal(client: httpx.AsyncClient, host: str) -> None:
     answer = await client.get("/nowhere%20at%20all", headers={"Host": host})
     assert (answer.status_code, answer.json()["instance"]) == (404, "/nowhere%20at%20all")
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        ("00-4bf92f3577b34da6a3ce929d0e0e4736", None),
+        ("rubbish", None),
+    ],
+)
+async def test_a_request_within_a_trace_is_called_by_the_trace(
+    client: httpx.AsyncClient, traceparent: str, trace_id: str | None
+) -> None:
+    answer = await client.get("/nowhere", headers={"traceparent": traceparent})
+    assert (answer.json()["trace_id"] == trace_id) is (trace_id is not None)
+    assert len(answer.json()["trace_id"]) == 32

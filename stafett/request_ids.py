@@ -1,0 +1,82 @@
+"""The id of the request that began it all, carried through the engine: one search finds every line of a job's log."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from temporalio import activity, workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Interceptor as ClientInterceptor
+from temporalio.client import OutboundInterceptor, StartWorkflowInput, WorkflowHandle
+from temporalio.converter import PayloadConverter
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    StartActivityInput,
+    StartChildWorkflowInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+from temporalio.worker import Interceptor as WorkerInterceptor
+
+REQUEST_ID = "request_id"
+"""In logs, and as the header of runs and activities; it is ours or a proxy's, and says nothing about anybody."""
+
+Headers = Mapping[str, Payload]
+
+
+class RequestIds(ClientInterceptor, WorkerInterceptor):
+    """Put into headers what the log is told, by clients; and back into the log, by workers."""
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
+        return _Starting(next)
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
+        return _InActivity(next)
+
+    def workflow_interceptor_class(
+        self,
+        input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002 - the SDK's name
+    ) -> type[WorkflowInboundInterceptor]:
+        return _InWorkflow
+
+
+class _Starting(OutboundInterceptor):
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
+        request_id = structlog.contextvars.get_contextvars().get(REQUEST_ID)
+        if request_id is not None:
+            input.headers = {**input.headers, REQUEST_ID: PayloadConverter.default.to_payload(request_id)}
+        return await super().start_workflow(input)
+
+
+class _InWorkflow(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_FromWorkflow(outbound))
+
+
+class _FromWorkflow(WorkflowOutboundInterceptor):
+    """A run's own header goes on to all that it starts."""
+
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
+        input.headers = {**input.headers, **_carried(workflow.info().headers)}
+        return super().start_activity(input)
+
+    async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
+        input.headers = {**input.headers, **_carried(workflow.info().headers)}
+        return await super().start_child_workflow(input)
+
+
+class _InActivity(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        info, known = activity.info(), {}
+        if REQUEST_ID in input.headers:
+            known[REQUEST_ID] = PayloadConverter.default.from_payload(input.headers[REQUEST_ID])
+        with structlog.contextvars.bound_contextvars(
+            workflow_id=info.workflow_id, activity=info.activity_type, try_number=info.attempt, **known
+        ):
+            return await super().execute_activity(input)
+
+
+def _carried(headers: Headers) -> dict[str, Payload]:
+    return {REQUEST_ID: headers[REQUEST_ID]} if REQUEST_ID in headers else {}
