@@ -141,7 +141,7 @@ def find_job(
         raise ApiError(f"{job_id!r} is no id of a job.") from None
     api = connect(data_dir, user, org)
     job = api.get(path)
-    if data_dir is None or user or org or os.environ.get("STAFETT_TOKEN"):
+    if data_dir is None or user or org or _token():
         return api, job
     api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
     return api, api.get(path)
@@ -150,20 +150,33 @@ def find_job(
 def connect(data_dir: Path | None, user: str | None, org: str | None) -> Api:
     """The API of a development stack, as one of its users; or the one that the environment names."""
     if data_dir is None:
-        url, token = os.environ.get("STAFETT_API_URL"), os.environ.get("STAFETT_TOKEN")
+        url, token = os.environ.get("STAFETT_API_URL"), _token()
         if not url or not token:
             raise SettingsError(
-                "Say which API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN."
+                "Say which API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN"
+                " (or STAFETT_TOKEN_FILE), or a --profile that has them."
             )
         return Api(url, token)
     from stafett.devstack.stack_file import read_stack
 
     stack = read_stack(data_dir)
-    if token := os.environ.get("STAFETT_TOKEN"):
+    if token := _token():
         return Api(stack.api_url, token)
     user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")
     role = user.partition("@")[0]
     return Api(stack.api_url, development_token(data_dir, user, org or _org_of(user), role))
+
+
+def _token() -> str | None:
+    """Out of the environment, or of a file that something else keeps fresh."""
+    if token := os.environ.get("STAFETT_TOKEN"):
+        return token
+    if not (named := os.environ.get("STAFETT_TOKEN_FILE")):
+        return None
+    try:
+        return Path(named).expanduser().read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        raise SettingsError("STAFETT_TOKEN_FILE does not name a file with a token.") from None
 
 
 def _org_of(user: str) -> str | None:

@@ -4,7 +4,21 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli import audit, data, demo, doctor, erase, export, mapping, mapping_in_use, processes, verify
+from stafett.cli import (
+    audit,
+    data,
+    demo,
+    doctor,
+    erase,
+    export,
+    mapping,
+    mapping_in_use,
+    mentor,
+    processes,
+    report,
+    verify,
+)
+from stafett.cli.profiles import take_up
 from stafett.release import VERSION
 
 app = typer.Typer(
@@ -26,6 +40,8 @@ app.command()(doctor.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)
 app.add_typer(export.app, name="export")
+app.add_typer(report.app, name="report")
+app.add_typer(mentor.app, name="mentor")
 app.add_typer(audit.app, name="audit")
 for command in (mapping_in_use.preview, mapping_in_use.show, mapping_in_use.add):
     mapping.app.command()(command)
@@ -40,8 +56,13 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def stafett(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has said it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", envvar="STAFETT_PROFILE", help="A section of profiles.toml: a set of variables."),
+    ] = None,
 ) -> None:
-    pass
+    if profile is not None:
+        take_up(profile)

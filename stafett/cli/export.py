@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn
 
 from stafett.cli.client import Api, Json, connect, find_job
-from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org
+from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org, User
 from stafett.cli.screen import bar, console_for, require_yes, table
 from stafett.cli.watching import watch_job
 from stafett.domain.errors import StafettError
@@ -23,9 +23,6 @@ ENDED_WITHOUT_A_FILE = 3
 _DONE = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
-User = Annotated[
-    str | None, typer.Option("--user", help="Who asks, on a development stack; else the organisation's coordinator.")
-]
 
 
 @app.command()

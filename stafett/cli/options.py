@@ -15,6 +15,9 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 _ORG = typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")
 Org = Annotated[str, _ORG]
+User = Annotated[
+    str | None, typer.Option("--user", help="Who asks, on a development stack; else the organisation's coordinator.")
+]
 MaybeOrg = Annotated[str | None, _ORG]
 
 
