@@ -54,6 +54,7 @@ from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
 from stafett.temporal import connect, cpu_queue, telling_queue
 from stafett.unfinished import UnfinishedExports
+from stafett.webhooks.addresses import resolved
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
 from workflows.bufdir_export import BufdirExport
@@ -68,7 +69,7 @@ WORKFLOWS = (ApplyRetention, BufdirExport, CheckpointAuditChains, PreviewExport,
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
-_LETTERS_AT_ONCE, _MESSAGES_AT_ONCE, _TELLING_CONNECTIONS = 4, 32, 2
+_LETTERS_AT_ONCE, _LOOKUPS_AT_ONCE, _MESSAGES_AT_ONCE, _TELLING_CONNECTIONS = 4, 16, 32, 2
 _TAKEN_FOR_DEAD = timedelta(seconds=2)  # a workflow that waited so long for its last worker goes to any other
 _log = structlog.get_logger("stafett.worker")
 
@@ -199,11 +200,13 @@ class _Bench:
         ]
 
     def telling(self) -> list[Activity]:
-        """One message each; letters have threads of their own."""
+        """One message each; letters and the names of hosts have threads of their own."""
         tls, settings = create_ssl_context(), self._settings
         letters = self._kept.enter_context(ThreadPoolExecutor(_LETTERS_AT_ONCE, "letter"))
         mailer = Mailer(settings.mail, tls) if settings.mail.host else None
-        poster = WebhookPoster(Destinations(allow_private=settings.webhooks.allow_private), tls)
+        lookups = self._kept.enter_context(ThreadPoolExecutor(_LOOKUPS_AT_ONCE, "lookup"))
+        resolve = partial(resolved, threads=lookups)
+        poster = WebhookPoster(Destinations(settings.webhooks.allow_private, resolve), tls)
         return [DeliveryActivities(Teller(Deliveries(self._database), poster, mailer, letters)).deliver]
 
 

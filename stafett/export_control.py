@@ -87,14 +87,18 @@ class ExportControl:
         """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
         org_id = self._organisation_of(caller, export_id)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            yield session, session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
+            yield session, _there(session.exec(select(Export).where(Export.id == export_id).with_for_update()).one())
 
     def _organisation_of(self, caller: Caller, export_id: UUID) -> str:
         with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
-            found = session.get(Export, export_id)
-        if found is None or found.deleted_at is not None:
-            raise NotFoundError("There is no such export.")
-        return found.org_id
+            return _there(session.get(Export, export_id)).org_id
+
+
+def _there(export: Export | None) -> Export:
+    """Asked twice, before the row is held and after it: somebody may delete it in between."""
+    if export is None or export.deleted_at is not None:
+        raise NotFoundError("There is no such export.")
+    return export
 
 
 def _seen_before(session: Session, export: Export, key: str) -> bool:

@@ -16,7 +16,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Ending, Subject
 from stafett.export_audit import Detail
-from stafett.export_row import Step, forget_outputs, held, move, progress_of
+from stafett.export_row import Step, forget_outputs, forget_tries, held, move, progress_of
 from stafett.notifications.announcing import End, announce
 
 _NOW = func.clock_timestamp()
@@ -105,6 +105,7 @@ class ExportEndings:
                 values["report_id"] = report_history.enter(session, job)
             elif status is ExportStatus.CANCELLED:
                 forget_outputs(session, job)
+            forget_tries(session, job)
             session.execute(
                 update(ExportAttempt)
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)

@@ -78,7 +78,8 @@ class ExportRecord:
     def finish(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
         """Commit what a stage leaves; false if another execution of it was first."""
         with self._database.transaction(job.org_id) as session:
-            held(session, job)
+            if held(session, job).status is not stage:
+                return False  # the export has gone on; and what it went on from may be void by now
             row = insert(ExportStageOutput).values(
                 export_id=job.export_id,
                 stage=stage,

@@ -11,7 +11,13 @@ from sqlalchemy import Update, delete, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.tables import Export, ExportMappedPart, ExportPartialFailures, ExportStageOutput
+from stafett.database.tables import (
+    Export,
+    ExportMappedPart,
+    ExportPartialFailures,
+    ExportStageOutput,
+    ExportStageTries,
+)
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
@@ -68,6 +74,11 @@ def forget_outputs(session: Session, job: ExportJob) -> None:
 def forget_mapped_parts(session: Session, job: ExportJob) -> None:
     """Nobody goes on from them any more."""
     session.execute(delete(ExportMappedPart).where(col(ExportMappedPart.export_id) == job.export_id))
+
+
+def forget_tries(session: Session, job: ExportJob) -> None:
+    """They keep count for an attempt that is at work."""
+    session.execute(delete(ExportStageTries).where(col(ExportStageTries.export_id) == job.export_id))
 
 
 def progress_of(stage: ExportStatus, done: int, total: int) -> dict[str, Any]:

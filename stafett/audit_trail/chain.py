@@ -79,6 +79,8 @@ class Chain:
         return None
 
     def _wrong_with(self, event: ChainEvent) -> str | None:
+        if event.seq < 1:
+            return "there is no event before the first"
         if event.seq <= self.seq:
             return "it is there more than once"
         if self.hash is not None and event.previous_hash != self.hash:

@@ -23,6 +23,8 @@ COPY (SELECT org_id, seq, id, at, actor, event, subject_kind, subject_id, status
       FROM audit_events WHERE org_id = %s AND seq >= %s ORDER BY seq) TO STDOUT
 """
 
+_BEFORE_THE_FIRST = -(2**63)
+
 
 class _Enough(Exception):  # noqa: N818 - no error of anybody's, but psycopg breaks a COPY off for nothing less
     """Whoever went along a chain has seen what there is to see."""
@@ -47,10 +49,11 @@ class ChainReader:
 
     @contextmanager
     def events(self, org_id: str, *, begin: int = 1) -> Iterator[Iterator[ChainEvent]]:
-        """The chain of one instant, as text."""
+        """The chain of one instant, as text; from its beginning with whatever was put before the first event."""
+        least = begin if begin > 1 else _BEFORE_THE_FIRST
         with self._database.snapshot(org_id) as connection:
             connection.execute("SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)")
-            with suppress(_Enough), connection.cursor() as cursor, cursor.copy(_IN_ORDER, [org_id, begin]) as copied:
+            with suppress(_Enough), connection.cursor() as cursor, cursor.copy(_IN_ORDER, [org_id, least]) as copied:
                 rows = copied.rows()
                 yield (ChainEvent(row[0], int(row[1]), *row[2:]) for row in rows)
                 if next(rows, None) is not None:

@@ -72,6 +72,8 @@ class WebhookSecret(SQLModel, table=True):
     webhook_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     secret: str
+    former_secret: str | None = None
+    former_until: datetime | None = None
 
 
 class DeliveryRow(SQLModel, table=True):

@@ -12,6 +12,7 @@ from minio import Minio
 from minio.error import MinioException
 
 from stafett.devstack import processes
+from stafett.devstack.audit_checkup import audit_bucket
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.finding import Finding
 from stafett.devstack.folder import DataFolder
@@ -19,7 +20,8 @@ from stafett.devstack.loopback import HOST
 from stafett.devstack.ports import is_free
 from stafett.devstack.stack_file import StackFile, read_stack
 from stafett.devstack.temporal import polls
-from stafett.settings import TemporalSettings
+from stafett.settings import AuditSettings, TemporalSettings
+from stafett.temporal import cpu_queue, telling_queue
 
 _PATIENCE_SECONDS = 5.0
 _RESTART = "stop `stafett dev` and start it again"
@@ -44,8 +46,11 @@ def checkup(folder: DataFolder) -> Iterator[Finding]:
         ok = answers(stack)
         yield Finding(subject, ok=ok, sentence="It answers." if ok else f"It does not answer; {logs}.")
     yield _schema(stack, logs)
-    yield _bucket(stack, logs)
-    yield _worker(stack, logs)
+    with urllib3.PoolManager(retries=False, timeout=_PATIENCE_SECONDS) as pool:
+        s3 = _s3(stack, pool)
+        yield _bucket(s3, stack, logs)
+        yield audit_bucket(s3, stack.database_url, AuditSettings(), logs)
+    yield from _workers(stack, logs)
     yield _readiness(stack, logs)
 
 
@@ -74,17 +79,20 @@ def _schema(stack: StackFile, logs: str) -> Finding:
     return Finding("schema", ok=False, sentence=sentence)
 
 
-def _bucket(stack: StackFile, logs: str) -> Finding:
+def _s3(stack: StackFile, pool: urllib3.PoolManager) -> Minio:
+    return Minio(
+        stack.s3_endpoint.removeprefix("http://"),
+        access_key=stack.s3_access_key,
+        secret_key=stack.s3_secret_key,
+        secure=False,
+        region="us-east-1",
+        http_client=pool,
+    )
+
+
+def _bucket(s3: Minio, stack: StackFile, logs: str) -> Finding:
     try:
-        with urllib3.PoolManager(retries=False, timeout=_PATIENCE_SECONDS) as pool:
-            there = Minio(
-                stack.s3_endpoint.removeprefix("http://"),
-                access_key=stack.s3_access_key,
-                secret_key=stack.s3_secret_key,
-                secure=False,
-                region="us-east-1",
-                http_client=pool,
-            ).bucket_exists(stack.s3_bucket)
+        there = s3.bucket_exists(stack.s3_bucket)
     except (MinioException, urllib3.exceptions.HTTPError, ValueError):
         return Finding("bucket", ok=False, sentence=f"S3 does not say whether {stack.s3_bucket} is there; {logs}.")
     if there:
@@ -92,16 +100,23 @@ def _bucket(stack: StackFile, logs: str) -> Finding:
     return Finding("bucket", ok=False, sentence=f"{stack.s3_bucket} is missing; {_RESTART}, which makes it.")
 
 
-def _worker(stack: StackFile, logs: str) -> Finding:
+def _workers(stack: StackFile, logs: str) -> Iterator[Finding]:
+    """At each of the task queues: what waits at one is done by nobody at another."""
     queue = TemporalSettings().task_queue
-    if asyncio.run(_any_polls(stack, queue)):
-        return Finding("worker", ok=True, sentence=f"It works at the task queue {queue}.")
-    return Finding("worker", ok=False, sentence=f"None works at the task queue {queue}, so every job waits; {logs}.")
+    waiting = {queue: "every job waits", cpu_queue(queue): "every report waits", telling_queue(queue): "nobody is told"}
+    for name, harm in waiting.items():
+        ok = asyncio.run(_any_polls(stack, name))
+        yield Finding(
+            "worker",
+            ok=ok,
+            sentence=f"It works at the task queue {name}." if ok else f"None works at {name}, so {harm}; {logs}.",
+        )
 
 
 async def _any_polls(stack: StackFile, queue: str) -> bool:
     alive = filter(processes.lives, stack.pids.worker)
-    asked = (polls(stack.temporal_address, stack.temporal_namespace, queue, pid) for pid in alive)
+    where = (stack.temporal_address, stack.temporal_namespace, queue)
+    asked = (polls(*where, pid, for_activities=True) for pid in alive)
     return any(await asyncio.gather(*asked))
 
 

@@ -106,12 +106,13 @@ class TemporalServer:
         return _SEARCH_ATTRIBUTES.keys() <= known.custom_attributes.keys()
 
 
-async def polls(address: str, namespace: str, task_queue: str, pid: int) -> bool:
+async def polls(address: str, namespace: str, task_queue: str, pid: int, *, for_activities: bool = False) -> bool:
     """Whether this very process asks for work: Temporal remembers one that died for minutes."""
+    activities, workflows = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
     asked = DescribeTaskQueueRequest(
         namespace=namespace,
         task_queue=TaskQueue(name=task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        task_queue_type=activities if for_activities else workflows,
     )
     try:
         client = await Client.connect(address, namespace=namespace)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -100,10 +100,10 @@ class Deliveries:
                 raise NotDeliveredError("webhook_removed", for_good=True)
             if webhook.disabled_at is not None and not is_test:
                 raise NotDeliveredError("webhook_disabled", for_good=True)
-            secret = session.get_one(WebhookSecret, webhook.id).secret
+            secrets = _in_use(session.get_one(WebhookSecret, webhook.id))
             said = _test(row) if is_test else _end(_notification(session, delivery))
         body = json.dumps(said, separators=(",", ":")).encode()
-        return WebhookMessage(id=str(delivery.id), url=webhook.url, secret=secret, body=body)
+        return WebhookMessage(id=str(delivery.id), url=webhook.url, secrets=secrets, body=body)
 
     def _changed(self, delivery: Delivery, values: dict[str, Any]) -> bool:
         row = update(DeliveryRow).where(col(DeliveryRow.id) == delivery.id, col(DeliveryRow.state).in_(UNSETTLED))
@@ -133,6 +133,13 @@ def _notification(session: Session, delivery: Delivery) -> Notification:
 
 def _webhook(session: Session, webhook_id: UUID | None) -> Webhook:
     return session.get_one(Webhook, webhook_id)
+
+
+def _in_use(kept: WebhookSecret) -> tuple[str, ...]:
+    """The secret, and the one before it for as long as a receiver may know no other."""
+    if kept.former_secret is None or kept.former_until is None or kept.former_until <= datetime.now(UTC):
+        return (kept.secret,)
+    return kept.secret, kept.former_secret
 
 
 def _end(notification: Notification) -> dict[str, Any]:

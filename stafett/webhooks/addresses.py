@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from ipaddress import IPv4Address, ip_address, ip_network
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -32,10 +34,14 @@ def is_public(address: str) -> bool:
     return given in _GLOBAL_UNICAST and not any(given in block for block in _NOT_PUBLIC_V6)
 
 
-async def resolved(host: str, port: int) -> Sequence[str]:
-    """Every address of a host, those that are reached best first; none if it has none."""
+async def resolved(host: str, port: int, threads: Executor | None = None) -> Sequence[str]:
+    """Every address of a host, those that are reached best first; none if it has none.
+
+    A name server that is silent holds a thread long after whoever asked has gone: so give it threads of its own.
+    """
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
     except (OSError, UnicodeError):
         return ()
     return [str(place[4][0]) for place in found]

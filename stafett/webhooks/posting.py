@@ -14,7 +14,7 @@ from stafett.domain.errors import ForbiddenDestinationError, NotDeliveredError
 from stafett.domain.frozen import Frozen
 from stafett.release import VERSION
 from stafett.webhooks.destinations import Destination, Destinations
-from stafett.webhooks.signing import signature
+from stafett.webhooks.signing import signatures
 
 _CONNECT_SECONDS, _SECONDS = 5.0, 20.0
 _LONGEST_WAIT = timedelta(hours=12)
@@ -26,7 +26,7 @@ class WebhookMessage(Frozen):
 
     id: str
     url: str = Field(repr=False)
-    secret: str = Field(repr=False)
+    secrets: tuple[str, ...] = Field(repr=False)
     body: bytes = Field(repr=False)
 
 
@@ -105,7 +105,7 @@ def _headers(to: Destination, message: WebhookMessage) -> list[tuple[str, str]]:
         ("User-Agent", f"Stafett/{VERSION}"),
         ("webhook-id", message.id),
         ("webhook-timestamp", str(now)),
-        ("webhook-signature", signature(message.secret, message.id, now, message.body)),
+        ("webhook-signature", signatures(message.secrets, message.id, now, message.body)),
     ]
 
 

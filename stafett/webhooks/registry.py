@@ -1,6 +1,7 @@
 """An organisation's webhooks, as its admins know them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -43,7 +44,7 @@ class _TestAsked(Frozen):
 
 
 class AddedWebhook(NamedTuple):
-    """The one moment at which a secret is shown."""
+    """The one moment at which a secret is shown, a webhook's first one or another."""
 
     webhook: Webhook
     secret: str
@@ -78,11 +79,11 @@ class Webhooks:
     def add(self, caller: Caller, asked: WebhookAsked) -> AddedWebhook:
         org_id, secret, new_id = require_administrator(caller, asked.org_id), new_secret(), uuid4()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            _require_room(session, org_id)
             row = insert(Webhook).values(id=new_id, created_by=caller.user_id, **asked.model_dump())
             webhook = session.scalars(row.returning(Webhook)).one()
             session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
             export_audit.append(session, event_of(webhook, "webhook_added", export_audit.user(caller.user_id)))
+            _require_room(session, org_id)  # here the chain is held: of two at once one sees the other's
         return AddedWebhook(webhook, secret)
 
     def find(self, caller: Caller, webhook_id: UUID) -> WebhookInFull:
@@ -103,11 +104,28 @@ class Webhooks:
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             return session.exec(query).all()
 
+    def enable(self, caller: Caller, webhook_id: UUID) -> Webhook:
+        """Have it told again, if it was disabled; what it missed meanwhile is given up."""
+        with self._held(caller, webhook_id) as (session, webhook):
+            if webhook.disabled_at is not None:
+                session.execute(update(Webhook).where(col(Webhook.id) == webhook_id).values(disabled_at=None))
+                session.refresh(webhook)
+                export_audit.append(session, event_of(webhook, "webhook_enabled", export_audit.user(caller.user_id)))
+            return webhook
+
+    def rotate_secret(self, caller: Caller, webhook_id: UUID) -> AddedWebhook:
+        """Another secret, from now on; the table keeps the one before it, which signs along for a day."""
+        secret = new_secret()
+        with self._held(caller, webhook_id) as (session, webhook):
+            its_own = col(WebhookSecret.webhook_id) == webhook_id
+            session.execute(update(WebhookSecret).where(its_own).values(secret=secret))
+            by = export_audit.user(caller.user_id)
+            export_audit.append(session, event_of(webhook, "webhook_secret_rotated", by))
+            return AddedWebhook(webhook, secret)
+
     def remove(self, caller: Caller, webhook_id: UUID) -> None:
         """Nothing more is sent, its secret is gone; what was sent stays known."""
-        org_id = require_administrator(caller)
-        with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            webhook = _found(session, webhook_id)
+        with self._held(caller, webhook_id) as (session, webhook):
             session.execute(
                 update(Webhook).where(col(Webhook.id) == webhook_id).values(deleted_at=func.clock_timestamp())
             )
@@ -126,14 +144,21 @@ class Webhooks:
             row = insert(DeliveryRow).values(id=new_id, org_id=org_id, webhook_id=webhook_id, channel=Channel.WEBHOOK)
             return TestAccepted(session.scalars(row.returning(DeliveryRow)).one(), is_new=True)
 
+    @contextmanager
+    def _held(self, caller: Caller, webhook_id: UUID) -> Iterator[tuple[Session, Webhook]]:
+        """Nobody else changes it meanwhile."""
+        org_id = require_administrator(caller)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            yield session, _found(session, webhook_id, held=True)
+
 
 def event_of(webhook: Webhook, event: str, actor: str) -> AuditEntry:
     """Where it leads is told nowhere but at the API: an address may be a secret of its own."""
     return AuditEntry(org_id=webhook.org_id, actor=actor, event=event, subject_kind="webhook", subject_id=webhook.id)
 
 
-def _found(session: Session, webhook_id: UUID) -> Webhook:
-    webhook = session.get(Webhook, webhook_id)
+def _found(session: Session, webhook_id: UUID, *, held: bool = False) -> Webhook:
+    webhook = session.get(Webhook, webhook_id, with_for_update=held)
     if webhook is None or webhook.deleted_at is not None:
         raise NotFoundError("There is no such webhook.")
     return webhook
@@ -141,5 +166,5 @@ def _found(session: Session, webhook_id: UUID) -> Webhook:
 
 def _require_room(session: Session, org_id: str) -> None:
     count = select(func.count()).select_from(Webhook)
-    if session.exec(count.where(Webhook.org_id == org_id, col(Webhook.deleted_at).is_(None))).one() >= MOST_WEBHOOKS:
+    if session.exec(count.where(Webhook.org_id == org_id, col(Webhook.deleted_at).is_(None))).one() > MOST_WEBHOOKS:
         raise TooManyWebhooksError(f"An organisation has at most {MOST_WEBHOOKS} webhooks; remove one first.")

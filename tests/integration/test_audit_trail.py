@@ -130,6 +130,25 @@ async def audit(settings: Settings, *words: str, **instead: str) -> Finished:
     return await run("audit", *words, env=environment(settings, **instead))
 
 
+def test_an_event_put_before_the_first_is_found(
+    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection
+) -> None:
+    happen(2)
+    with unguarded(owner):
+        owner.execute("ALTER TABLE audit_events DROP CONSTRAINT audit_events_seq_check")
+        owner.execute(
+            "INSERT INTO audit_events SELECT org_id, 0, gen_random_uuid(), at, actor, event, subject_kind, subject_id,"
+            " status, detail, hash, previous_hash FROM audit_events WHERE org_id = %s AND seq = 1",
+            [org_id],
+        )
+    found = found_by(settings, org_id)
+    with unguarded(owner):
+        owner.execute("DELETE FROM audit_events WHERE org_id = %s AND seq = 0", [org_id])
+        owner.execute("ALTER TABLE audit_events ADD CONSTRAINT audit_events_seq_check CHECK (seq >= 1)")
+    assert found.broken == BrokenRecord(org_id=org_id, seq=0, what="there is no event before the first")
+    assert found_by(settings, org_id).broken is None
+
+
 async def test_a_trail_that_nobody_touched_is_whole(
     settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing
 ) -> None:

@@ -6,7 +6,7 @@ from threading import Barrier
 
 import psycopg
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
@@ -197,6 +197,53 @@ def test_a_commit_whose_answer_got_lost_keeps_its_outputs(
     assert again.reused
     (part,) = record.outputs(job, QUERYING, QueriedRows).parts
     assert storage.read_part(part) == b"rows"
+
+
+def mapped(_job: ExportJob, bench: Workbench) -> MappedRows:
+    return MappedRows(parts=(bench.put_part(0, b"mapped", 3),), counts=ExportCounts(), mapping=PRESENT.known_as)
+
+
+def test_whoever_was_thought_dead_brings_nothing_back_that_is_void(
+    stages: ExportStages, record: ExportRecord, job: ExportJob, storage: FileStorage
+) -> None:
+    """Two map; one is done, the next stage finds its part lost, and then the other one comes."""
+
+    def meanwhile(job: ExportJob, bench: Workbench) -> MappedRows:
+        outputs = mapped(job, bench)
+        stages.perform(job, ExportStatus.MAPPING_COLUMNS, mapped)
+        with pytest.raises(LostInStorageError):
+            stages.perform(job, ExportStatus.GENERATING_FILE, lost)
+        return outputs
+
+    def lost(_job: ExportJob, _bench: Workbench) -> ReportFile:
+        raise LostInStorageError
+
+    stages.perform(job, QUERYING, querying())
+    before = set(storage.keys_below(job.place))
+    stages.perform(job, ExportStatus.MAPPING_COLUMNS, meanwhile)
+    with pytest.raises(NoResultFound):
+        record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
+    left = set(storage.keys_below(job.place)) - before
+    assert len(left) == 1  # the one that was committed; the late one is swept
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_tries_are_counted_no_longer_than_their_attempt(
+    end: str, stages: ExportStages, endings: ExportEndings, job: ExportJob, owner_url: str
+) -> None:
+    def counted() -> int:
+        with psycopg.connect(owner_url) as connection:
+            query = "SELECT count(*) FROM export_stage_tries WHERE export_id = %s"
+            return int((connection.execute(query, [job.export_id]).fetchone() or (0,))[0])
+
+    stages.perform(job, QUERYING, querying())
+    assert counted() == 1
+    if end == "failed":
+        endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It broke.", retryable=True))
+    else:
+        endings.cancel(job)
+        endings.cancelled(job)
+    assert counted() == 0
 
 
 def test_a_transition_that_is_refused_counts_as_a_try(stages: ExportStages, job: ExportJob, owner_url: str) -> None:

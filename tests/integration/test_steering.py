@@ -202,6 +202,32 @@ async def test_deleting_takes_the_files_and_leaves_the_trail(
     assert events_of(owner_url, export_id)[-2:] == ["export_deleted", "files_removed"]
 
 
+@pytest.mark.parametrize("verb", ["DELETE", "POST"])
+async def test_what_was_deleted_in_the_very_moment_is_neither_deleted_nor_tried_again(
+    verb: str, button: Button, working: Working, owner_url: str, tenant: Tenant, bearer: Bearer
+) -> None:
+    admin = bearer(tenant.users[Role.ADMIN], role="admin")
+    export_id = await button.pressed(fail_on_empty=True)
+    async with working():
+        assert (await button.end_of(export_id))["status"] == "failed"
+    with psycopg.connect(owner_url) as holder, psycopg.connect(owner_url, autocommit=True) as watcher:
+        holder.execute("SELECT FROM exports WHERE id = %s FOR UPDATE", [export_id])
+
+        async def waiting() -> int:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'stafett_api'"
+            return int((watcher.execute(query).fetchone() or (0,))[0])
+
+        first = asyncio.create_task(button.gateway.delete(f"{EXPORTS}/{export_id}", headers=admin))
+        await eventually(waiting, lambda count: count == 1)
+        path = f"{EXPORTS}/{export_id}" + ("/retry" if verb == "POST" else "")
+        second = asyncio.create_task(button.gateway.request(verb, path, headers=admin))
+        await eventually(waiting, lambda count: count == 2)
+        holder.rollback()
+        assert [(await answer).status_code for answer in (first, second)] == [204, 404]
+    assert events_of(owner_url, export_id)[-2:] == ["export_deleted", "files_removed"]
+    assert events_of(owner_url, export_id).count("export_deleted") == 1
+
+
 @pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
 async def test_only_who_may_steer_a_job_steers_it(
     verb: str, button: Button, tenant: Tenant, bearer: Bearer, owner_url: str

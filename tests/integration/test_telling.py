@@ -34,7 +34,7 @@ from stafett.export_jobs import job_of
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal import start_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver, Taken, receiving
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -80,6 +80,21 @@ class Admin:
 
     async def remove(self, webhook_id: str) -> None:
         (await self._gateway.delete(f"/api/v1/webhooks/{webhook_id}", headers=self._headers)).raise_for_status()
+
+    async def call(self, webhook_id: str, verb: str) -> Json:
+        answer = await self._gateway.post(f"/api/v1/webhooks/{webhook_id}/{verb}", headers=self._headers)
+        webhook: Json = answer.raise_for_status().json()
+        return webhook
+
+    async def tested(self, webhook_id: str) -> None:
+        """Once the test has arrived."""
+        delivery = await self.test(webhook_id)
+
+        async def arrived() -> set[str]:
+            made = (await self.look(webhook_id))["deliveries"]
+            return {one["id"] for one in made if one["state"] == "delivered"}
+
+        await eventually(arrived, lambda seen: delivery["id"] in seen)
 
     async def test(self, webhook_id: str) -> Json:
         answer = await self._gateway.post(f"/api/v1/webhooks/{webhook_id}/test", headers=self._headers)
@@ -145,10 +160,47 @@ async def test_the_end_of_an_export_is_recorded_written_and_called_out(
         "timestamp": notification["created_at"],
         "data": data,
     }
+    assert taken.headers["webhook-signature"] == signature_of(taken, webhook["secret"])
+
+
+def signature_of(taken: Taken, secret: str) -> str:
+    """As a receiver makes it."""
     signed = b".".join([taken.headers["webhook-id"].encode(), taken.headers["webhook-timestamp"].encode(), taken.body])
-    key = base64.b64decode(webhook["secret"].removeprefix("whsec_"))
-    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    assert taken.headers["webhook-signature"] == f"v1,{expected}"
+    made = hmac.new(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(made).decode()}"
+
+
+async def test_for_a_day_after_it_was_changed_the_former_secret_signs_along(
+    admin: Admin, receiver: Receiver, working: Working, owner_url: str
+) -> None:
+    webhook = await admin.add(receiver.url)
+    changed = await admin.call(webhook["id"], "rotate-secret")
+    async with working():
+        await admin.tested(webhook["id"])
+        with psycopg.connect(owner_url) as connection:
+            its_day_is_over = "UPDATE webhook_secrets SET former_until = now() WHERE webhook_id = %s"
+            connection.execute(its_day_is_over, [webhook["id"]])
+        await admin.tested(webhook["id"])
+    first, second = receiver.taken
+    both = [signature_of(first, secret) for secret in (changed["secret"], webhook["secret"])]
+    assert first.headers["webhook-signature"] == " ".join(both)
+    assert second.headers["webhook-signature"] == signature_of(second, changed["secret"])
+
+
+async def test_a_receiver_that_is_back_is_told_again_once_its_webhook_is_enabled(
+    button: Button, admin: Admin, receiver: Receiver, working: Working
+) -> None:
+    receiver.answers = [410, 204]
+    webhook = await admin.add(receiver.url)
+    first = await button.pressed()
+    async with working():
+        await button.end_of(first)
+        await told(button, email="delivered", webhook="given_up")
+        assert (await admin.call(webhook["id"], "enable"))["status"] == "active"
+        second = await button.pressed()
+        await button.end_of(second)
+        await told(button, email="delivered", webhook="delivered")
+    assert [json.loads(taken.body)["data"]["export_id"] for taken in receiver.taken] == [first, second]
 
 
 async def test_neither_address_nor_secret_passes_through_the_engine_or_a_log(

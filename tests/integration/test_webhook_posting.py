@@ -48,7 +48,7 @@ def receiver(certificate: Certificate) -> Iterator[Receiver]:
 
 def message_to(port: int, scheme: str = "https") -> WebhookMessage:
     url = f"{scheme}://{HOST}:{port}/hook?of=stafett"
-    return WebhookMessage(id="m-1", url=url, secret=new_secret(), body='{"ø":1}'.encode())
+    return WebhookMessage(id="m-1", url=url, secrets=(new_secret(),), body='{"ø":1}'.encode())
 
 
 def poster(tls: ssl.SSLContext, names: Names | None = None, *, within: float = 10) -> WebhookPoster:
@@ -74,7 +74,7 @@ async def test_a_message_arrives_signed_at_the_checked_address_under_the_hosts_o
     assert taken.headers["webhook-id"] == "m-1"
     assert abs(int(taken.headers["webhook-timestamp"]) - time.time()) < 60
     signed = b".".join([b"m-1", taken.headers["webhook-timestamp"].encode(), taken.body])
-    key = base64.b64decode(message.secret.removeprefix("whsec_"))
+    key = base64.b64decode(message.secrets[0].removeprefix("whsec_"))
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert taken.headers["webhook-signature"] == f"v1,{expected}"
     assert names.asked == 1

@@ -23,6 +23,7 @@ from stafett.webhooks.registry import MOST_WEBHOOKS
 
 Bearer = Callable[..., dict[str, str]]
 HOOKS, NOTES = "/api/v1/webhooks", "/api/v1/notifications"
+VERBS = ("test", "enable", "rotate-secret")
 
 
 @pytest.fixture
@@ -123,9 +124,9 @@ async def test_only_an_admin_looks_after_webhooks(
         gateway.get(HOOKS, headers=headers),
         gateway.get(f"{HOOKS}/{webhook['id']}", headers=headers),
         gateway.delete(f"{HOOKS}/{webhook['id']}", headers=headers),
-        gateway.post(f"{HOOKS}/{webhook['id']}/test", headers=headers),
+        *(gateway.post(f"{HOOKS}/{webhook['id']}/{verb}", headers=headers) for verb in VERBS),
     )
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "permission_denied")] * 5
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "permission_denied")] * 7
 
 
 async def test_another_organisations_webhook_is_not_there(
@@ -133,7 +134,7 @@ async def test_another_organisations_webhook_is_not_there(
 ) -> None:
     webhook, neighbour = await added(gateway, admin), found_tenant(owner_url)
     theirs = bearer(neighbour.users[Role.ADMIN], neighbour.org_id, "admin")
-    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/test")):
+    for method, path in (("GET", ""), ("DELETE", ""), *(("POST", f"/{verb}") for verb in VERBS)):
         answer = await gateway.request(method, f"{HOOKS}/{webhook['id']}{path}", headers=theirs)
         assert answer.status_code == 404
     assert (await gateway.get(HOOKS, headers=theirs)).json()["items"] == []
@@ -147,7 +148,7 @@ async def test_a_webhook_that_was_removed_is_gone_and_its_secret_with_it(
     webhook = await added(gateway, admin)
     path = f"{HOOKS}/{webhook['id']}"
     assert (await gateway.delete(path, headers=admin)).status_code == 204
-    for method, where in (("GET", path), ("DELETE", path), ("POST", f"{path}/test")):
+    for method, where in (("GET", path), ("DELETE", path), *(("POST", f"{path}/{verb}") for verb in VERBS)):
         assert (await gateway.request(method, where, headers=admin)).status_code == 404
     assert (await gateway.get(HOOKS, headers=admin)).json()["items"] == []
     with psycopg.connect(owner_url) as connection:
@@ -183,6 +184,52 @@ async def test_there_is_an_end_to_how_many_webhooks_an_organisation_has(
         await added(gateway, admin)
     answer = await gateway.post(HOOKS, json={"url": "http://127.0.0.1:9/"}, headers=admin)
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhooks")
+
+
+async def test_two_at_once_are_not_both_the_last_one(gateway: httpx.AsyncClient, admin: dict[str, str]) -> None:
+    for _ in range(MOST_WEBHOOKS - 1):
+        await added(gateway, admin)
+    body = {"url": "http://127.0.0.1:9/"}
+    answers = await asyncio.gather(*(gateway.post(HOOKS, json=body, headers=admin) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+
+
+async def test_a_disabled_webhook_is_enabled_once(
+    gateway: httpx.AsyncClient, admin: dict[str, str], owner_url: str
+) -> None:
+    webhook = await added(gateway, admin)
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE webhooks SET disabled_at = now() WHERE id = %s", [webhook["id"]])
+    assert (await gateway.get(f"{HOOKS}/{webhook['id']}", headers=admin)).json()["status"] == "disabled"
+    enable = f"{HOOKS}/{webhook['id']}/enable"
+    answers = await asyncio.gather(*(gateway.post(enable, headers=admin) for _ in range(4)))
+    assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(200, "active")}
+    assert events_of(owner_url, webhook["id"]) == ["webhook_added", "webhook_enabled"]
+
+
+async def test_another_secret_is_shown_once_and_the_one_before_it_is_kept_for_a_day(
+    gateway: httpx.AsyncClient, admin: dict[str, str], owner_url: str
+) -> None:
+    webhook = await added(gateway, admin)
+    answer = await gateway.post(f"{HOOKS}/{webhook['id']}/rotate-secret", headers=admin)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert answer.json().keys() == webhook.keys()
+    assert answer.json()["secret"].startswith("whsec_")
+    assert "whsec_" not in (await gateway.get(f"{HOOKS}/{webhook['id']}", headers=admin)).text
+    with psycopg.connect(owner_url) as connection:
+        query = (
+            "SELECT secret, former_secret, former_until - now() BETWEEN '23 hours' AND '1 day'"
+            " FROM webhook_secrets WHERE webhook_id = %s"
+        )
+        kept = connection.execute(query, [webhook["id"]]).fetchall()
+    assert kept == [(answer.json()["secret"], webhook["secret"], True)]
+    assert events_of(owner_url, webhook["id"]) == ["webhook_added", "webhook_secret_rotated"]
+
+
+def events_of(owner_url: str, webhook_id: str) -> list[str]:
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq"
+        return [event for (event,) in connection.execute(query, [webhook_id]).fetchall()]
 
 
 class TestInProduction:

@@ -1,6 +1,10 @@
 """Where a webhook may lead, and where it may not."""
 
+import asyncio
+import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -99,3 +103,23 @@ async def test_a_host_that_nobody_knows_has_no_address(host: str) -> None:
     with pytest.raises(ForbiddenDestinationError) as refused:
         await Destinations().vet(f"https://{host}/")
     assert refused.value.code == "host_unknown"
+
+
+async def test_a_silent_name_server_takes_no_thread_but_those_for_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over, asked = Event(), []
+
+    def silent(host: str, *_args: object, **_more: object) -> list[object]:
+        asked.append(host)
+        is_over.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    with ThreadPoolExecutor(1) as names:
+        lookup = asyncio.create_task(resolved("hooks.example", 443, names))
+        async with asyncio.timeout(20):
+            while not asked:
+                await asyncio.to_thread(lambda: None)
+            assert await asyncio.to_thread(lambda: "at work") == "at work"
+        is_over.set()
+        assert await lookup == []

@@ -25,5 +25,5 @@ def test_a_secret_is_random_and_as_long_as_it_should_be() -> None:
 
 
 def test_a_message_that_is_shown_shows_neither_its_secret_nor_where_it_goes() -> None:
-    message = WebhookMessage(id="m", url="https://hooks.example/private", secret=new_secret(), body=b"{}")
+    message = WebhookMessage(id="m", url="https://hooks.example/private", secrets=(new_secret(),), body=b"{}")
     assert f"{message!r} {message}" == "WebhookMessage(id='m') id='m'"

@@ -1,0 +1,59 @@
+"""What the doctor says of a running stack's workers, and of the audit trail's bucket."""
+
+import os
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from minio import Minio
+from temporalio.client import Client
+
+import worker
+from stafett.devstack.audit_checkup import audit_bucket
+from stafett.devstack.temporal import polls
+from stafett.s3 import client_of
+from stafett.settings import AuditSettings, Settings
+from stafett.temporal import cpu_queue, telling_queue
+from stafett.testing import Button, eventually
+
+
+@pytest.fixture
+def s3(settings: Settings) -> Minio:
+    return client_of(settings.s3, settings.s3.endpoint)
+
+
+@pytest.mark.parametrize("only", ["light", "cpu"])
+async def test_a_worker_is_looked_for_at_each_queue_by_itself(only: str, temporal: Client, settings: Settings) -> None:
+    queue, address = settings.temporal.task_queue, settings.temporal.address
+    light, computing = {queue, telling_queue(queue)}, {cpu_queue(queue)}
+
+    async def staffed() -> set[str]:
+        asked = partial(polls, address, temporal.namespace, pid=os.getpid(), for_activities=True)
+        return {name for name in light | computing if await asked(name)}
+
+    assert await staffed() == set()
+    async with worker.working(temporal, settings, only="light" if only == "light" else "cpu"):
+        await eventually(staffed, (light if only == "light" else computing).__eq__)
+
+
+def test_checkpoints_without_a_place_or_a_lock_are_named(s3: Minio, owner_url: str) -> None:
+    bucket = f"audit-{uuid4().hex[:12]}"
+    missing = audit_bucket(s3, owner_url, AuditSettings(bucket=bucket), "look")
+    s3.make_bucket(bucket)
+    unlocked = audit_bucket(s3, owner_url, AuditSettings(bucket=bucket), "look")
+    assert [(finding.ok, finding.subject) for finding in (missing, unlocked)] == [(False, "audit bucket")] * 2
+    assert "is missing" in missing.sentence
+    assert "no object lock" in unlocked.sentence
+
+
+async def test_what_grows_and_is_not_signed_is_told_once_it_is_old(
+    s3: Minio, button: Button, owner_url: str, settings: Settings
+) -> None:
+    await button.pressed()
+    bucket = f"audit-{uuid4().hex[:12]}"
+    s3.make_bucket(bucket, object_lock=True)
+    young = audit_bucket(s3, owner_url, settings.audit.model_copy(update={"bucket": bucket}), "look")
+    overdue = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 0})
+    old = audit_bucket(s3, owner_url, overdue, "look")
+    assert (young.ok, old.ok) == (True, False)
+    assert "is not signed" in old.sentence
