@@ -48,7 +48,7 @@ class BufdirExport:
     async def run(self, job: ExportJob) -> ExportEnd:
         self._work = asyncio.create_task(self._export(job))
         try:
-            end = await self._work
+            end = await self._worked(self._work)
         except (ActivityError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
@@ -61,13 +61,22 @@ class BufdirExport:
     def cancel(self) -> None:
         """Stop, and leave nothing behind: from the gateway, the Web UI or Temporal's own command line."""
         self._is_asked_to_stop = True
-        if self._work:
+        if self._work and not self._work.cancelling():
             self._work.cancel()
 
     @workflow.query
     def progress(self) -> ExportProgress:
         """The stage now running; rows are counted in PostgreSQL."""
         return ExportProgress(stage=self._stage, attempt=self._job.attempt)
+
+    async def _worked(self, work: asyncio.Task[ExportEnd]) -> ExportEnd:
+        """Cancelled once, however often it is asked for: a second time, what the activity answered would be lost."""
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not work.cancelling():
+                work.cancel()
+            return await to_its_end(work)
 
     async def _export(self, job: ExportJob) -> ExportEnd:
         queried = await self._at(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)

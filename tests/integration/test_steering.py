@@ -1,6 +1,7 @@
 """Cancelling, trying again and deleting, on the real stack."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from uuid import UUID, uuid4
@@ -97,6 +98,20 @@ async def test_a_query_that_waits_is_not_waited_for(
             assert is_at_work["status"] == "querying_activities"
             await cancelled(button, export_id)
             assert (await button.end_of(export_id))["status"] == "cancelled"
+
+
+async def test_nobody_is_alarmed_by_a_cancel(
+    button: Button, diary: Diary, working: Working, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Our signal and the engine's request come together, and meet the activity's end in every way they can."""
+    diary.activity(diary.mentor())
+    async with working():
+        for _ in range(6):
+            exports = [await button.pressed() for _ in range(4)]
+            await asyncio.gather(*(cancelled(button, export_id) for export_id in exports))
+            await asyncio.gather(*map(button.end_of, exports))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.parametrize("by", ["signal", "engine"])
