@@ -97,14 +97,13 @@ class Copies:
         found = Found.NOTHING
         for key in sorted(named.union(key for key in lying if _is_of_a_snapshot(key))):
             try:
-                rows = from_arrow(self._storage.read(key))
+                content = self._storage.read(key)
             except NotFoundError:
                 if key in named:
                     return Found.ROWS
                 continue  # what a lost execution of the query had left, tidied away just now
-            except pl.exceptions.PolarsError:
-                return Found.ROWS
-            if _holds(rows, person):
+            rows = _rows_in(content)
+            if rows is None or _holds(rows, person):
                 return Found.ROWS
             if name and name.rows(rows).height:
                 found = Found.MENTIONS
@@ -125,6 +124,14 @@ class Copies:
 
 def _is_of_a_snapshot(key: str) -> bool:
     return f"-{ExportStatus.QUERYING_ACTIVITIES}-" in key and key.endswith(".arrow")
+
+
+def _rows_in(content: bytes) -> pl.DataFrame | None:
+    """None if it is not what we wrote; Polars says so as an error of its own, or as one of reading a file."""
+    try:
+        return from_arrow(content)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
 
 
 def _holds(rows: pl.DataFrame, person: Person) -> bool:

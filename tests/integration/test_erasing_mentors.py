@@ -407,7 +407,7 @@ async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
 
 
-@pytest.mark.parametrize("lost", ["outputs", "part", "damaged"])
+@pytest.mark.parametrize("lost", ["outputs", "part", "damaged", "cut", "emptied"])
 async def test_an_export_that_cannot_be_looked_into_loses_its_file(
     lost: str, scene: Scene, button: Button, working: Working, erasing: Erasing, storage: FileStorage, owner_url: str
 ) -> None:
@@ -421,7 +421,8 @@ async def test_an_export_that_cannot_be_looked_into_loses_its_file(
         case "part":
             storage.remove([part])
         case _:
-            storage.write(part, [b"no arrow at all"])
+            left = {"damaged": b"no arrow at all", "cut": b"ARROW1", "emptied": b""}
+            storage.write(part, [left[lost]])
     report = erasing.erase(scene.person, silent)
     assert [str(export.id) for export in report.touched.exports_emptied] == [job["id"]]
     assert storage.keys_below(place(scene.org_id, job["id"])) == []
