@@ -22,7 +22,6 @@ from stafett.notifications.announcing import End, announce
 _NOW = func.clock_timestamp()
 _OF_STAGES = ("file", "counts", "not_countable", "mapping")
 _NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **dict.fromkeys(_OF_STAGES)}
-_BY_CANCEL = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
 
 
 class ExportEndings:
@@ -65,14 +64,11 @@ class ExportEndings:
             self._end(job, ExportStatus.CANCELLED, "export_cancelled", **_NOTHING_YET)
         return ExportEnd(status=ExportStatus.CANCELLED)
 
-    def fail(self, failing: ExportFailing) -> bool:
-        """Say why; false if somebody else has ended the attempt already."""
+    def fail(self, failing: ExportFailing) -> None:
+        """Say why; one that is to stop does not fail any more, and is stopped by whoever finds it so."""
         error = {"code": failing.code, "message": failing.message, "retryable": failing.retryable}
-        try:
+        with self._unless_ended_as(failing.job, ExportStatus.FAILED):
             self._end(failing.job, ExportStatus.FAILED, "export_failed", {"code": failing.code}, error=error)
-        except StaleAttemptError:
-            return False
-        return True
 
     def end_of(self, job: ExportJob) -> ExportEnd:
         """How it stands, for a run that finds itself too late."""
@@ -100,7 +96,7 @@ class ExportEndings:
         **values: Any,
     ) -> None:
         with self._database.transaction(job.org_id) as session:
-            export = held(session, job, cancelling_too=status in _BY_CANCEL)
+            export = held(session, job, cancelling_too=status is ExportStatus.CANCELLED)
             if status is ExportStatus.COMPLETED:
                 values["report_id"] = report_history.enter(session, job)
             elif status is ExportStatus.CANCELLED:

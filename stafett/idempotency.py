@@ -1,15 +1,19 @@
 """A client's key stands for one job: however often, and from however many places at once, it is sent."""
 
 import hashlib
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel
+from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col
 
 from stafett.database.tables import IdempotencyKey
 from stafett.domain.errors import KeyReusedError
+
+KEPT_FOR = timedelta(days=30)
 
 
 class Key(NamedTuple):
@@ -18,6 +22,13 @@ class Key(NamedTuple):
     org_id: str
     operation: str
     key: str
+
+
+def forget_old_keys(session: Session) -> None:
+    """Those of requests that nobody repeats any more; as the maintenance role, of every organisation."""
+    age = func.now() - col(IdempotencyKey.created_at)
+    old = delete(IdempotencyKey).where(age > KEPT_FOR)
+    session.execute(old, execution_options={"synchronize_session": False})  # the role reads no keys
 
 
 def claim(session: Session, key: Key, body: BaseModel, new_id: UUID) -> UUID:

@@ -14,6 +14,7 @@ from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.export_jobs import job_of
 from stafett.file_removal import FileRemoval, ended
 from stafett.file_storage import FileStorage
+from stafett.idempotency import forget_old_keys
 
 _NOW = func.now()
 _GRACE = timedelta(minutes=10)
@@ -49,6 +50,8 @@ class Retention:
 
     def apply(self) -> RetentionReport:
         tidied = sum(self._tidied(export) for export in self._exports(_to_be_tidied()))
+        with self._database.transaction() as session:
+            forget_old_keys(session)
         removed = sum(self._removal.remove(job_of(export)) for export in self._exports(self._too_old()))
         return RetentionReport(tidied=tidied, removed=removed)
 

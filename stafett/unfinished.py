@@ -10,6 +10,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.database.session import Database
 from stafett.database.tables import Export
+from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportFailing, ExportJob
 from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
 from stafett.domain.job import Job
@@ -51,7 +52,11 @@ class UnfinishedExports:
     def _close(self, job: ExportJob, how: str) -> bool:
         message = f"The export was ended from outside ({how}) before it was done; it can be tried again."
         failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
-        return self._endings.fail(failing)
+        try:
+            self._endings.fail(failing)
+        except StaleAttemptError:
+            return False
+        return True
 
 
 def oldest_first(maintenance: Database, table: type[Row], unended: SelectOfScalar[Row]) -> Iterator[Row]:

@@ -93,8 +93,7 @@ class BufdirExport:
     async def _ended_early(self, job: ExportJob, error: BaseException) -> ExportEnd:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, and then raised on."""
         if not self._stops:
-            if not _is_stale(error):
-                await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
+            if not _is_stale(error) and await self._failed(error):
                 self._show(ExportStatus.FAILED)
                 await tell_of_end(job)
                 raise error
@@ -103,6 +102,16 @@ class BufdirExport:
                 return end
         self._show(ExportStatus.CANCELLING)
         return await patiently(ExportAuditActivities.record_cancellation, job, "stop, and leave nothing behind")
+
+    async def _failed(self, error: BaseException) -> bool:
+        """Say why; false if it is not for us to say, because somebody else has ended it or wants it stopped."""
+        try:
+            await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
+        except ActivityError as late:
+            if not _is_stale(late):
+                raise
+            return False
+        return True
 
     @property
     def _stops(self) -> bool:

@@ -328,6 +328,7 @@ class IdempotencyKey(SQLModel, table=True):
     """A key a client chose, and the one job that it stands for."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
 
     org_id: str = Field(primary_key=True, foreign_key="organisations.id")
     operation: str = Field(primary_key=True)

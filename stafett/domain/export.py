@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, BinaryIO, Literal, Protocol, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, PrivateAttr
+from pydantic import AwareDatetime, Field, PrivateAttr, StrictBool
 
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.frozen import Frozen
@@ -41,8 +41,8 @@ class ExportParameters(Frozen):
     reporting_period: ReportingPeriod
     export_format: ExportFormat
     locale: Locale = "nb"
-    include_attachments: bool = False
-    fail_on_empty: bool = False
+    include_attachments: StrictBool = False
+    fail_on_empty: StrictBool = False
     csv_profile: CsvProfile = "excel"
 
 

@@ -54,7 +54,7 @@ TRANSITIONS: Mapping[ExportStatus, frozenset[ExportStatus]] = MappingProxyType(
         ExportStatus.BUNDLING_ATTACHMENTS: frozenset({ExportStatus.STORING_FILE}) | _ALWAYS_POSSIBLE,
         ExportStatus.STORING_FILE: frozenset({ExportStatus.RECORDING_AUDIT}) | _ALWAYS_POSSIBLE,
         ExportStatus.RECORDING_AUDIT: frozenset({ExportStatus.COMPLETED}) | _ALWAYS_POSSIBLE,
-        ExportStatus.CANCELLING: frozenset({ExportStatus.CANCELLED, ExportStatus.FAILED}),
+        ExportStatus.CANCELLING: frozenset({ExportStatus.CANCELLED}),
         ExportStatus.FAILED: frozenset({ExportStatus.INITIALISED}),
         ExportStatus.CANCELLED: frozenset({ExportStatus.INITIALISED}),
         ExportStatus.COMPLETED: frozenset(),

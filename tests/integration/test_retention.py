@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from stafett.domain.export_job import RetentionReport
@@ -97,3 +98,17 @@ async def test_what_lost_attempts_left_goes_and_what_a_retry_needs_stays(
         assert storage.keys_below(place(button.org_id, export_id)) == needed
         assert (await retried(button, export_id)).status_code == 202
         assert (await button.end_of(export_id))["status"] == "completed"
+
+
+def test_keys_that_nobody_repeats_any_more_are_forgotten(retention: Retention, org_id: str, owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        for key, days in (("old", 31), ("young", 29)):
+            connection.execute(
+                "INSERT INTO idempotency_keys (org_id, operation, key, request_sha256, resource_id, created_at)"
+                " VALUES (%s, 'some', %s, 'x', gen_random_uuid(), now() - %s * interval '1 day')",
+                [org_id, key, days],
+            )
+    retention.apply()
+    with psycopg.connect(owner_url) as connection:
+        kept = connection.execute("SELECT key FROM idempotency_keys WHERE org_id = %s", [org_id]).fetchall()
+    assert kept == [("young",)]

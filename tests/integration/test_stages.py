@@ -135,6 +135,14 @@ def test_an_attempt_that_is_over_writes_nothing_more(
     assert events(owner_url, job) == ["initialised", "querying_activities", "failed"]
 
 
+def test_what_is_to_be_cancelled_does_not_fail(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
+    assert endings.cancel(job)
+    with pytest.raises(StaleAttemptError):
+        endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+    endings.cancelled(job)
+    assert events(owner_url, job) == ["initialised", "cancelling", "cancelled"]
+
+
 def test_a_failure_that_comes_too_late_changes_nothing(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
     for code in (ExportErrorCode.QUERY_FAILED, ExportErrorCode.INTERNAL):
         endings.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
@@ -314,10 +322,3 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
     with psycopg.connect(owner_url) as connection:
         left = connection.execute("SELECT count(*) FROM export_stage_outputs WHERE export_id = %s", [job.export_id])
         assert left.fetchone() == (0,)
-
-
-def test_a_job_that_is_being_cancelled_can_still_fail(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
-    with psycopg.connect(owner_url) as connection:
-        connection.execute("UPDATE exports SET status = 'cancelling' WHERE id = %s", [job.export_id])
-    assert endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
-    assert events(owner_url, job)[-1] == "failed"

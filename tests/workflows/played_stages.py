@@ -93,7 +93,7 @@ class PlayedStages:
 
     @activity.defn
     async def record_failure(self, failing: ExportFailing) -> None:
-        self.called.append("record_failure")
+        self.play("record_failure")
         self.failing = failing
 
     @activity.defn

@@ -158,6 +158,16 @@ async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(temporal:
     assert stages.called[-2:] == ["read_end", "record_cancellation"]
 
 
+async def test_a_failure_that_meets_such_a_cancel_is_a_cancel(temporal: Client, job: ExportJob) -> None:
+    stages = PlayedStages()
+    stages.faults["generate_file"] = iter([ApplicationError("?", type="KeyError", non_retryable=True)])
+    stages.faults["record_failure"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
+    stages.end_elsewhere = ExportEnd(status=ExportStatus.CANCELLING)
+    async with running(temporal, job, stages) as run:
+        assert await run.result() == CANCELLED
+    assert stages.called[-3:] == ["record_failure", "read_end", "record_cancellation"]
+
+
 async def test_a_cancel_that_comes_too_late_finds_the_report_done(temporal: Client, job: ExportJob) -> None:
     stages = Held("store_file")
     stages.end_of_cancel = ExportEnd(status=ExportStatus.COMPLETED, row_count=2)
