@@ -63,8 +63,8 @@ class _Inbound(ActivityInboundInterceptor):
         """Heartbeat from the loop: a thread deep in a library cannot, and need not."""
         timeout = activity.info().heartbeat_timeout
         while timeout:
-            self._outbound.heartbeat()
             await asyncio.sleep(timeout.total_seconds() / _BEATS_A_TIMEOUT)
+            self._outbound.heartbeat()
 
 
 def _translate(error: Exception) -> NoReturn:
