@@ -15,7 +15,7 @@ from stafett.column_mapper.document import (
     DecimalColumn,
     MappingDocument,
 )
-from stafett.column_mapper.template.values import written_in
+from stafett.column_mapper.written_values import written_in
 from stafett.domain.export import Locale
 
 _ROWS = 1000

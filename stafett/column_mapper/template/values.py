@@ -2,27 +2,17 @@
 
 from collections.abc import Iterator
 
-from stafett.column_mapper.document import ChoiceColumn, Column, MappingDocument, YesNoColumn
+from stafett.column_mapper.document import Column, MappingDocument
 from stafett.column_mapper.template.columns import Heading
 from stafett.column_mapper.template.difference import Difference
 from stafett.column_mapper.template.likeness import paired
 from stafett.column_mapper.template.lists import allowed, holding_below
 from stafett.column_mapper.template.sweeping import AllowedList
 from stafett.column_mapper.template.workbook import TemplateBook
+from stafett.column_mapper.written_values import written_in
 from stafett.domain.export import Locale
 
 _LONGEST_SHOWN = 80
-
-
-def written_in(document: MappingDocument, column: Column, locale: Locale) -> list[str] | None:
-    """Everything the document can write in a column, if that can be listed."""
-    match column:
-        case ChoiceColumn():
-            return [option.label.in_(locale) for option in document.taxonomies[column.options]]
-        case YesNoColumn(labels=labels):
-            return [labels.yes.in_(locale), labels.no.in_(locale)]
-        case _:
-            return None
 
 
 def differences_of_values(  # noqa: PLR0913, PLR0917 - both sides, and what to look at in each

@@ -1,6 +1,6 @@
 """What may be chosen in a cell: a list in the validation itself where Excel takes it, else on a hidden sheet."""
 
-from openpyxl.utils.cell import get_column_letter, quote_sheetname
+from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
 from stafett.file_generator.xlsx import words
 from stafett.file_generator.xlsx.columns import AllowedValues
@@ -53,8 +53,8 @@ class Choices:
     def _place(self, rows: int) -> str:
         if self._name is None:
             self._name = self._edition.free_name(self._edition.workbook.say(words.LISTS), 1)
-        letters = get_column_letter(len(self._known) + 1)
-        return f"={quote_sheetname(self._name)}!${letters}$1:${letters}${rows}"
+        letters, quoted = xl_col_to_name(len(self._known)), self._name.replace("'", "''")
+        return f"='{quoted}'!${letters}$1:${letters}${rows}"
 
 
 def _fits_inline(value: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
-from openpyxl.utils.cell import coordinate_to_tuple, get_column_letter
+from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
 from stafett.column_mapper.words import Localized
 from stafett.file_generator.xlsx.cells import CellStyle, rows_as_xml
@@ -63,8 +63,7 @@ class ListingSheets:
 
     def chunks(self, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
         """All rows, in order; fewer or more than were announced is an error."""
-        row, column = coordinate_to_tuple(self.edition.workbook.document.layout.start_cell)
-        self._header_row, self._left = row - 1, column - 1
+        self._header_row, self._left = xl_cell_to_rowcol(self.edition.workbook.document.layout.start_cell)
         self._styles = [self._style(number, column) for number, column in enumerate(self.listing.columns, self._left)]
         current = self._begin()
         for piece in pieces(frames):
@@ -98,7 +97,7 @@ class ListingSheets:
         plain = formats.of(column.number_format, wraps=column.wraps)
         as_text = formats.of(TEXT_FORMAT, wraps=column.wraps)
         wraps_at = max(1, int(column.width) - _INDENT) if column.wraps else None
-        return CellStyle(get_column_letter(number + 1), style_of(plain), style_of(as_text), wraps_at)
+        return CellStyle(xl_col_to_name(number), style_of(plain), style_of(as_text), wraps_at)
 
     def _next(self, current: _OpenSheet) -> _OpenSheet:
         self._end(current)
@@ -136,7 +135,7 @@ class ListingSheets:
     def _lay_out_columns(self, sheet: Sheet, last_row: int) -> None:
         """How they look and what may stand in them, also where somebody writes later."""
         columns = self.listing.columns
-        first, last = get_column_letter(self._left + 1), get_column_letter(self._left + len(columns))
+        first, last = xl_col_to_name(self._left), xl_col_to_name(self._left + len(columns) - 1)
         sheet.ignore_errors({"number_stored_as_text": f"{first}{self._header_row + 2}:{last}{last_row + 1}"})
         for number, column in enumerate(columns, start=self._left):
             look = self.edition.formats.of(column.number_format, wraps=column.wraps)
