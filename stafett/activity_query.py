@@ -3,6 +3,9 @@
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from datetime import datetime
+from functools import partial
+from io import BytesIO
+from itertools import count
 from typing import Any, LiteralString
 
 import polars as pl
@@ -78,8 +81,8 @@ class ActivityQuery:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
             parts: list[Part] = []
             with closing(frames_in_report_order(connection, period, ROWS_A_PART)) as frames:
-                for number, frame in enumerate(frames):
-                    parts.append(bench.put_part(number, to_arrow(frame), frame.height))
+                for part in map(partial(_staged, bench), count(), frames):
+                    parts.append(part)
                     bench.progress(sum(part.rows for part in parts), total)
             attached = _staged_attachments(connection, period, bench) if job.include_attachments else None
             queried = QueriedRows(parts=tuple(parts), attachments=attached, snapshot_at=snapshot_at, mapping=mapping)
@@ -96,16 +99,28 @@ def frames_in_report_order(
     Close it: a ``COPY`` that was left in the middle keeps the connection, and whoever rolls back waits for ever.
     """
     with connection.cursor() as cursor, cursor.copy(_IN_REPORT_ORDER, period) as records:
-        waiting, rows, last_day = bytearray(), 0, b""
+        waiting, rows, last_day = BytesIO(), 0, b""
         for record in records:
             day = bytes(record[:10])
             if rows >= rows_a_part and day != last_day:
-                yield from_copy(bytes(waiting), rows)
-                waiting, rows = bytearray(), 0
-            waiting += record
+                yield from_copy(_taken(waiting), rows)
+                rows = 0
+            waiting.write(record)
             rows, last_day = rows + 1, day
         if rows:
-            yield from_copy(bytes(waiting), rows)
+            yield from_copy(_taken(waiting), rows)
+
+
+def _taken(waiting: BytesIO) -> bytes:
+    content = waiting.getvalue()
+    waiting.seek(0)
+    waiting.truncate()
+    return content
+
+
+def _staged(bench: Workbench, number: int, frame: pl.DataFrame) -> Part:
+    """Of two parts never more than one is in memory: a loop over the frames would hold the last one."""
+    return bench.put_part(number, to_arrow(frame), frame.height)
 
 
 def _staged_attachments(connection: Connection, period: Period, bench: Workbench) -> Part:

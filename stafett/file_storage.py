@@ -145,6 +145,7 @@ class _HashedStream:
             self._hash.update(chunk)
             self.size += len(chunk)
             self._waiting += chunk
-        taken = bytes(self._waiting if size < 0 else self._waiting[:size])
+        with memoryview(self._waiting) as waiting:  # a slice of the bytearray would be one copy more
+            taken = bytes(waiting if size < 0 else waiting[:size])
         del self._waiting[: len(taken)]
         return taken

@@ -21,16 +21,18 @@ class ContentHash:
 
     def seen(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """The same frames, taken note of as they pass."""
-        for frame in frames:
-            if not self._has_header:
-                self._has_header = True
-                self._take(pl.DataFrame([frame.columns], orient="row"))
-            for few in frame.iter_slices(_ROWS_AT_ONCE):
-                self._take(few)
-            yield frame
+        return map(self._noted, frames)
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
+
+    def _noted(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if not self._has_header:
+            self._has_header = True
+            self._take(pl.DataFrame([frame.columns], orient="row"))
+        for few in frame.iter_slices(_ROWS_AT_ONCE):
+            self._take(few)
+        return frame
 
     def _take(self, frame: pl.DataFrame) -> None:
         frame = with_iso_durations(frame)
