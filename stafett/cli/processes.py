@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stafett.memory import give_memory_back
 from stafett.settings import Settings, WorkerShare
 from stafett.telemetry import configure_logs
 
@@ -41,6 +42,7 @@ def worker(
     """Run a worker."""
     settings = Settings.load()
     configure_logs(settings.log)
+    give_memory_back(settings.worker.cpu_threads)
     from worker import serve
 
     asyncio.run(serve(settings, queue, only))

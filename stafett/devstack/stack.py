@@ -19,6 +19,7 @@ from stafett.devstack.postgres import PostgresServer
 from stafett.devstack.s3 import S3Server
 from stafett.devstack.temporal import TemporalServer
 from stafett.domain.errors import StafettError
+from stafett.memory import ALLOCATOR
 
 Report = Callable[[str], None]
 
@@ -177,5 +178,5 @@ async def stop_together(children: Iterable[Child]) -> None:
 
 
 def environment_without_stafett() -> dict[str, str]:
-    """Our environment, less what would configure a program for another installation."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("STAFETT_")}
+    """Our environment, less what would configure a program for another installation, and what Polars told itself."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("STAFETT_") and name != ALLOCATOR}

@@ -1,0 +1,31 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stafett.memory import ALLOCATOR
+
+_BEGIN_AS_THE_WORKER_DOES = """
+import os, sys
+import stafett.cli.processes
+from stafett.memory import ALLOCATOR, give_memory_back
+assert "polars" not in sys.modules
+give_memory_back(3)
+import polars
+print(os.environ[ALLOCATOR])
+"""
+
+
+@pytest.mark.parametrize(
+    ("set_by_an_operator", "last_words"),
+    [(None, "narenas:3,dirty_decay_ms:100,muzzy_decay_ms:0"), ("dirty_decay_ms:9", "dirty_decay_ms:9")],
+)
+def test_polars_is_told_before_it_is_imported_and_an_operator_has_the_last_word(
+    set_by_an_operator: str | None, last_words: str
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != ALLOCATOR}
+    environment |= {ALLOCATOR: set_by_an_operator} if set_by_an_operator else {}
+    command = [sys.executable, "-c", _BEGIN_AS_THE_WORKER_DOES]
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert said.strip().endswith(f",{last_words}")
