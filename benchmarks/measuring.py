@@ -104,3 +104,8 @@ def peak_memory(process: int | str = "self") -> int:
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(peak) // 1024
+
+
+def forget_peak_memory(process: int) -> None:
+    """From now on the peak is that of what comes."""
+    Path(f"/proc/{process}/clear_refs").write_text("5", encoding="ascii")
