@@ -25,6 +25,7 @@ from activities.file_generation import FileGenerationActivities
 from activities.file_storage import FileStorageActivities
 from activities.interceptors import EveryActivity, stop_when_cancelled
 from activities.notification import DeliveryActivities, NotificationActivities
+from activities.report_reexport import ReportReexportActivities
 from activities.retention import RetentionActivities
 from activities.sweeping import SweepingActivities
 from activities.untold import UntoldSweep
@@ -50,22 +51,35 @@ from stafett.mapped_parts import MappedParts
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
+from stafett.reexport_endings import ReexportEndings
+from stafett.reexport_stages import ReexportStages
 from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
+from stafett.snapshot_repetition import SnapshotRepetition
 from stafett.temporal import connect, cpu_queue, telling_queue
-from stafett.unfinished import UnfinishedExports
+from stafett.unfinished import UnfinishedExports, UnfinishedReexports
+from stafett.version_comparison import VersionComparison
 from stafett.webhooks.addresses import resolved
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
 from workflows.bufdir_export import BufdirExport
 from workflows.checkpointing import CheckpointAuditChains
 from workflows.export_preview import PreviewExport
+from workflows.report_reexport import ReportReexport
 from workflows.retention import ApplyRetention
 from workflows.sweeping import SweepJobs
 from workflows.tell_of_end import TellOfEnd
 
 Activity = Callable[..., Any]
-WORKFLOWS = (ApplyRetention, BufdirExport, CheckpointAuditChains, PreviewExport, SweepJobs, TellOfEnd)
+WORKFLOWS = (
+    ApplyRetention,
+    BufdirExport,
+    CheckpointAuditChains,
+    PreviewExport,
+    ReportReexport,
+    SweepJobs,
+    TellOfEnd,
+)
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
@@ -154,14 +168,15 @@ class _Bench:
             ColumnMappingActivities(stages, ColumnMapper(*given, self._parts)).map_columns,
             FileGenerationActivities(stages, FileGeneration(*given)).generate_file,
             AttachmentBundlingActivities(stages, AttachmentBundler(*given)).bundle_attachments,
+            self._reexporting().store_reexport_result,
         ]
 
     def light(self) -> list[Activity]:
         """Those that are short, or wait for PostgreSQL and S3 most of the time, or for which somebody waits."""
-        query = ActivityQuery(self._database, self._mappings)
+        query = SnapshotRepetition(self._database, ActivityQuery(self._database, self._mappings))
         previewing = ExportPreviewing(self._database, self._mappings, go_on=stop_when_cancelled)
         ending = ExportAuditActivities(self._stages, self._endings, self._storage)
-        notifying = NotificationActivities(Deliveries(self._database))
+        notifying, reexporting = NotificationActivities(Deliveries(self._database)), self._reexporting()
         return [
             ActivityQueryActivities(self._stages, query).query_activities,
             FileStorageActivities(self._stages, FileRegistration(self._record, self._storage)).store_file,
@@ -173,7 +188,22 @@ class _Bench:
             ending.read_end,
             notifying.find_deliveries,
             notifying.give_up_delivery,
+            reexporting.load_history,
+            reexporting.build_export_params,
+            reexporting.notify_reexport_complete,
+            reexporting.record_reexport_completion,
+            reexporting.record_reexport_failure,
+            reexporting.record_reexport_cancellation,
+            reexporting.read_reexport_end,
         ]
+
+    def _reexporting(self) -> ReportReexportActivities:
+        compare = VersionComparison(self._database, self._storage, go_on=stop_when_cancelled)
+        removal = FileRemoval(self._database, self._storage, actor=export_audit.WORKER)
+        return ReportReexportActivities(
+            ReexportStages(self._database, compare, by_mail=self._by_mail),
+            ReexportEndings(self._database, removal.remove, by_mail=self._by_mail),
+        )
 
     def keeping(self, client: Client) -> list[Activity]:
         """What schedules start, for every organisation: the maintenance role's."""
@@ -182,10 +212,12 @@ class _Bench:
         maintenance = self._kept.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, Deliveries(maintenance)
         endings = ExportEndings(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail)
+        stray = FileRemoval(maintenance, self._storage, actor=export_audit.SWEEPER)
+        reexports = ReexportEndings(maintenance, stray.remove, actor=export_audit.SWEEPER, by_mail=self._by_mail)
         sweeping = SweepingActivities(
             client,
             queue,
-            [UnfinishedExports(maintenance, endings)],
+            [UnfinishedExports(maintenance, endings), UnfinishedReexports(maintenance, reexports)],
             partial(forget_old_previews, maintenance),
             UntoldSweep(client, queue, partial(untold, maintenance), outbox),
         )

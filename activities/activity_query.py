@@ -1,15 +1,15 @@
 from temporalio import activity
 
-from stafett.activity_query import ActivityQuery
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.export_stages import ExportStages
+from stafett.snapshot_repetition import SnapshotRepetition
 
 
 class ActivityQueryActivities:
     """The requirements' ``bufdir-activity-query-service``."""
 
-    def __init__(self, stages: ExportStages, query: ActivityQuery) -> None:
+    def __init__(self, stages: ExportStages, query: SnapshotRepetition) -> None:
         self._stages = stages
         self._query = query
 

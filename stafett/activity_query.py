@@ -7,6 +7,7 @@ from functools import partial
 from io import BytesIO
 from itertools import count
 from typing import Any, LiteralString
+from uuid import UUID
 
 import polars as pl
 from psycopg import Connection
@@ -69,11 +70,7 @@ class ActivityQuery:
     def __call__(self, job: ExportJob, bench: Workbench) -> QueriedRows:
         """Membership first, then the rules, then the count and the rows of one instant."""
         with self._database.snapshot(job.org_id) as connection, bench.interrupting(connection.cancel_safe):
-            if not _one(connection, _MEMBER, [job.export_id])[0]:
-                raise ExportError(
-                    ExportErrorCode.PERMISSION_DENIED,
-                    "Whoever asked for this export may not export for the organisation.",
-                )
+            require_member(connection, job.export_id)
             mapping = self._mappings.chosen(job.org_id, *job.days)
             period: Period = (job.org_id, job.period_start, job.period_end)
             total, snapshot_at = _one(connection, _COUNT, period)
@@ -89,6 +86,15 @@ class ActivityQuery:
             if queried.rows != total:
                 raise RuntimeError("the rows of one snapshot were counted twice, with two results")
             return queried
+
+
+def require_member(connection: Connection, export_id: UUID) -> None:
+    """Whoever asked for the export is to be one of the organisation's now, not when they asked."""
+    if not _one(connection, _MEMBER, [export_id])[0]:
+        raise ExportError(
+            ExportErrorCode.PERMISSION_DENIED,
+            "Whoever asked for this export may not export for the organisation.",
+        )
 
 
 def frames_in_report_order(

@@ -12,12 +12,14 @@ from stafett import export_audit
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, WrongStateError
+from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import STAGES, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.export_jobs import job_of
 from stafett.export_row import Step, forget_outputs, move
 from stafett.idempotency import Key, claim
+from stafett.reexport_row import has_unfinished_reexport
 
 _RETRY = "bufdir-exports.retry"
 _TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
@@ -48,6 +50,8 @@ class ExportControl:
     def retry(self, caller: Caller, export_id: UUID, key: str | None = None) -> tuple[Export, bool]:
         """A new attempt under the same id, and whether it was this very call that made it."""
         with self._steered(caller, export_id) as (session, export):
+            if export.origin is ExportOrigin.REEXPORT:
+                raise WrongStateError("This export is part of a re-export; a new re-export tries it again.")
             if key and _seen_before(session, export, key):
                 return export, False
             if export.status not in _TO_BE_RETRIED:
@@ -73,6 +77,8 @@ class ExportControl:
                 raise PermissionDeniedError("Only an administrator of the organisation deletes an export.")
             if not export.status.is_final:
                 raise WrongStateError(f"The export is {export.status}; cancel it first.")
+            if has_unfinished_reexport(session, export):
+                raise WrongStateError("This export is part of a re-export that has not ended; cancel that first.")
             return _moved(session, caller, export, export.status, "export_deleted", deleted_at=func.clock_timestamp())
 
     @contextmanager

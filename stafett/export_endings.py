@@ -11,6 +11,7 @@ from stafett import export_audit, report_history
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt
 from stafett.domain.errors import StaleAttemptError
+from stafett.domain.export import ExportOrigin
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
@@ -97,7 +98,8 @@ class ExportEndings:
     ) -> None:
         with self._database.transaction(job.org_id) as session:
             export = held(session, job, cancelling_too=status is ExportStatus.CANCELLED)
-            if status is ExportStatus.COMPLETED:
+            is_a_report = export.origin is ExportOrigin.REPORT
+            if status is ExportStatus.COMPLETED and is_a_report:
                 values["report_id"] = report_history.enter(session, job)
             elif status is ExportStatus.CANCELLED:
                 forget_outputs(session, job)
@@ -107,8 +109,9 @@ class ExportEndings:
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
                 .values(ended_at=_NOW, outcome=status)
             )
-            end = End(Subject.EXPORT, job, Ending(status), asked_by=export.requested_by)
-            announce(session, end, by_mail=self._by_mail)
+            if is_a_report:  # of a re-export's, the re-export itself is told of
+                end = End(Subject.EXPORT, job, Ending(status), asked_by=export.requested_by)
+                announce(session, end, by_mail=self._by_mail)
             move(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
 
     def _step(self, status: ExportStatus, event: str, detail: Detail | None = None) -> Step:

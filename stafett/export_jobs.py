@@ -12,7 +12,7 @@ from stafett import export_audit
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
-from stafett.domain.export import ExportRequest, PartialFailureReport
+from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
@@ -28,6 +28,14 @@ class AcceptedExport(NamedTuple):
 
     export: Export
     is_new: bool
+
+
+class Lineage(NamedTuple):
+    """The re-export that an export is made for, and the export whose snapshot it takes over."""
+
+    reexport_id: UUID
+    repeats: UUID | None
+    origin: ExportOrigin = ExportOrigin.REEXPORT
 
 
 class ExportInFull(NamedTuple):
@@ -53,6 +61,7 @@ def job_of(export: Export) -> ExportJob:
         fail_on_empty=export.parameters.get("fail_on_empty", False),
         period_start=export.period_start,
         period_end=export.period_end,
+        origin=export.origin,
     )
 
 
@@ -77,7 +86,8 @@ class ExportJobs:
             export_id = claim(session, Key(request.org_id, START, key), request.parameters, new_id) if key else new_id
             if export_id != new_id:
                 return AcceptedExport(session.get_one(Export, export_id), is_new=False)
-            return AcceptedExport(_insert(session, new_id, request), is_new=True)
+            asked_by = export_audit.user(caller.user_id)
+            return AcceptedExport(enter_export(session, new_id, request, asked_by), is_new=True)
 
     def find(self, caller: Caller, export_id: UUID) -> ExportInFull:
         with self._transaction(caller) as session:
@@ -103,7 +113,10 @@ class ExportJobs:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
 
 
-def _insert(session: Session, export_id: UUID, request: ExportRequest) -> Export:
+def enter_export(
+    session: Session, export_id: UUID, request: ExportRequest, actor: str, lineage: Lineage | None = None
+) -> Export:
+    """The job, its first attempt and its first audit event, for whoever commits them."""
     period, audit_id = request.reporting_period, uuid4()
     row = insert(Export).values(
         id=export_id,
@@ -115,13 +128,14 @@ def _insert(session: Session, export_id: UUID, request: ExportRequest) -> Export
         status=ExportStatus.INITIALISED,
         attempt=1,
         audit_id=audit_id,
+        **(lineage._asdict() if lineage else {}),
     )
     export = session.scalars(row.returning(Export)).one()
     session.execute(insert(ExportAttempt).values(export_id=export_id, number=1, org_id=request.org_id))
     entry = AuditEntry(
         id=audit_id,
         org_id=request.org_id,
-        actor=export_audit.user(request.requesting_user_id),
+        actor=actor,
         event="export_requested",
         subject_id=export_id,
         status=ExportStatus.INITIALISED,

@@ -48,6 +48,13 @@ class Workbench:
         stored = self._storage.write(f"{self.prefix}{name}-{number:05}.arrow", [content])
         return Part(key=stored.key, rows=rows, sha256=stored.sha256)
 
+    def copy_part(self, number: int, part: Part, name: str = "part") -> Part:
+        """Another export's part, made one's own without its bytes leaving storage, and held against its hash."""
+        copied = part.model_copy(update={"key": f"{self.prefix}{name}-{number:05}.arrow"})
+        self._storage.copy(part.key, copied.key)
+        self._storage.read_part(copied)
+        return copied
+
     def put_file(self, name: str, chunks: Iterable[bytes], mime_type: str) -> StoredObject:
         return self._storage.write(self.prefix + name, chunks, mime_type)
 

@@ -33,13 +33,26 @@ def forget_old_keys(session: Session) -> None:
 
 def claim(session: Session, key: Key, body: BaseModel, new_id: UUID) -> UUID:
     """The id that this key stands for: the new one, or the one of the job that it started before."""
-    # What was not said is left out, so that a field a later version adds does not make an old body another one.
-    fingerprint = hashlib.sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+    fingerprint = _fingerprint(body)
     row = insert(IdempotencyKey).values(**key._asdict(), request_sha256=fingerprint, resource_id=new_id)
     # Somebody who is just now using the same key is waited for here, until they commit or give up.
     if session.scalar(row.on_conflict_do_nothing().returning(col(IdempotencyKey.resource_id))) is not None:
         return new_id
-    known = session.get_one(IdempotencyKey, key)
+    return _resource(session.get_one(IdempotencyKey, key), fingerprint)
+
+
+def claimed(session: Session, key: Key, body: BaseModel) -> UUID | None:
+    """The id that this key stands for already, for whoever has something to settle before a claim."""
+    known = session.get(IdempotencyKey, key)
+    return _resource(known, _fingerprint(body)) if known else None
+
+
+def _resource(known: IdempotencyKey, fingerprint: str) -> UUID:
     if known.request_sha256 != fingerprint:
         raise KeyReusedError("This idempotency key was used for another request.")
     return known.resource_id
+
+
+def _fingerprint(body: BaseModel) -> str:
+    """What was not said is left out, so that a field a later version adds does not make an old body another one."""
+    return hashlib.sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()

@@ -37,6 +37,15 @@ class Submission(Frozen):
     ) = Field(None, description="Bufdir's own number or the like; no personal data.")
 
 
+class VersionOrigin(NamedTuple):
+    """What a version that is not the original says of itself besides."""
+
+    reexport_id: UUID
+    source: str
+    reason: str | None
+    change: dict[str, Any]
+
+
 class VersionInHistory(NamedTuple):
     """One file of a report, and when it left storage, if it did."""
 
@@ -82,6 +91,30 @@ def enter(session: Session, job: ExportJob) -> UUID:
         source = select(*values.values()).where(of_the_export)
         session.execute(insert(table).from_select(list(values), source))
     return report_id
+
+
+def latest_version(session: Session, report_id: UUID) -> ReportFileVersion:
+    """The one that a further version is compared with."""
+    of_the_report = select(ReportFileVersion).where(ReportFileVersion.report_id == report_id)
+    return session.exec(of_the_report.order_by(col(ReportFileVersion.version).desc()).limit(1)).one()
+
+
+def add_version(session: Session, export: Export, origin: VersionOrigin, after: ReportFileVersion) -> int:
+    """A further version of a report, next to those that are there: the number is the lock, for there is one of each."""
+    version = after.version + 1
+    row = insert(ReportFileVersion).values(
+        report_id=after.report_id,
+        version=version,
+        org_id=export.org_id,
+        export_id=export.id,
+        kind="reexport",
+        file=export.file,
+        mapping=export.mapping,
+        created_by=export.requested_by,
+        **origin._asdict(),
+    )
+    session.execute(row)
+    return version
 
 
 class ReportHistory:

@@ -88,8 +88,14 @@ async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
 
 
 async def stop_job(client: Client, job: Job) -> None:
-    """Ask the job's run to stop: by our signal, which it hears at once, and then by the engine's own request."""
-    run = client.get_workflow_handle(job.workflow_id)
+    """Ask the job's run to stop: by our signal, which it hears at once, and then by the engine's own request.
+
+    This very attempt's: what runs under the same id may by now be a later one, which nobody has asked to stop.
+    """
+    found = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=_START_WITHIN)
+    if await found.memo_value(ATTEMPT, job.attempt) != job.attempt:
+        return
+    run = client.get_workflow_handle(job.workflow_id, run_id=found.run_id)
     await run.signal(CANCEL, rpc_timeout=_START_WITHIN)
     await run.cancel(rpc_timeout=_START_WITHIN)
 

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.export_audit import ExportAuditActivities
     from activities.file_generation import FileGenerationActivities
     from activities.file_storage import FileStorageActivities
+    from stafett.domain.export import ExportOrigin
     from stafett.domain.export_job import (
         STALE_ATTEMPT,
         ExportEnd,
@@ -52,7 +53,7 @@ class BufdirExport:
         except (ActivityError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
-        await to_its_end(tell_of_end(job))
+        await to_its_end(self._tell(job))
         if end.status is ExportStatus.CANCELLED and workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
         return end
@@ -95,7 +96,7 @@ class BufdirExport:
         if not self._stops:
             if not _is_stale(error) and await self._failed(error):
                 self._show(ExportStatus.FAILED)
-                await tell_of_end(job)
+                await self._tell(job)
                 raise error
             end = await patiently(ExportAuditActivities.read_end, job, "somebody else ended it")
             if end.status is not ExportStatus.CANCELLING:
@@ -112,6 +113,11 @@ class BufdirExport:
                 raise
             return False
         return True
+
+    async def _tell(self, job: ExportJob) -> None:
+        """Of what is made for a re-export, that tells."""
+        if job.origin is ExportOrigin.REPORT:
+            await tell_of_end(job)
 
     @property
     def _stops(self) -> bool:

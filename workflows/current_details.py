@@ -6,6 +6,8 @@ from urllib.parse import quote
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Telling
+from stafett.domain.reexport_job import ReexportJob
+from stafett.domain.reexport_status import ReexportStatus
 
 
 def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageReceipt], namespace: str) -> str:
@@ -29,5 +31,22 @@ def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageReceipt]
     return "\n".join(lines)
 
 
-def _words(stage: ExportStatus) -> str:
+def reexport_details(
+    job: ReexportJob, stage: ReexportStatus, export: ExportJob | None, edits: int, namespace: str
+) -> str:
+    """The same of a re-export; what its export is at stands at that one's run."""
+    telling = Telling.of(job).workflow_id
+    lines = [f"**{_words(stage)}**, the report's re-export number {job.attempt}", "", job.summary, ""]
+    if export is not None:
+        lines.append(f"- [its export](/namespaces/{namespace}/workflows/{quote(export.workflow_id, safe='')})")
+    if edits:
+        lines.append(f"- edited by people: {edits}")
+    lines += [
+        f"- its state: `GET /api/v1/report-reexports/{job.reexport_id}`",
+        f"- [who is told of its end](/namespaces/{namespace}/workflows/{quote(telling, safe='')})",
+    ]
+    return "\n".join(lines)
+
+
+def _words(stage: ExportStatus | ReexportStatus) -> str:
     return stage.replace("_", " ")

@@ -77,7 +77,7 @@ class AttachmentBundler:
         mapped = self._record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
         first_day, last_day = job.days
         return Manifest(
-            export_id=job.export_id,
+            export_id=queried.repeated or job.export_id,
             org_id=job.org_id,
             organisation=self._record.organisation(job),
             reporting_period=Period(start=first_day, end=last_day),

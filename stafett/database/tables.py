@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, JSON, BigInteger, Dialect, ForeignKeyConstraint, I
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString, Field, SQLModel
 
+from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
 
@@ -148,6 +149,11 @@ class Export(SQLModel, table=True):
 
     __tablename__ = "exports"
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["org_id", "reexport_id"], ["report_reexports.org_id", "report_reexports.id"], use_alter=True
+        ),
+        ForeignKeyConstraint(["org_id", "repeats"], ["exports.org_id", "exports.id"]),
+        Index("exports_of_reexport", "reexport_id", unique=True),
         Index("exports_of_org", "org_id", "id", unique=True),
         Index("exports_newest_of_all", text("created_at DESC"), text("id DESC")),
         Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
@@ -179,6 +185,11 @@ class Export(SQLModel, table=True):
     updated_at: datetime = Field(sa_column_kwargs=_NOW)
     completed_at: datetime | None = None
     report_id: UUID | None = Field(default=None, unique=True)
+    origin: ExportOrigin = Field(
+        default=ExportOrigin.REPORT, sa_type=Code(ExportOrigin), sa_column_kwargs={"server_default": text("'report'")}
+    )
+    reexport_id: UUID | None = None
+    repeats: UUID | None = None
     deleted_at: datetime | None = None
     tidied_at: datetime | None = None
     files_removed_at: datetime | None = None
@@ -284,6 +295,8 @@ class ReportFileVersion(SQLModel, table=True):
     __table_args__ = (
         _of_its_export(),
         ForeignKeyConstraint(["org_id", "report_id"], ["reports.org_id", "reports.id"]),
+        ForeignKeyConstraint(["org_id", "reexport_id"], ["report_reexports.org_id", "report_reexports.id"]),
+        Index("report_files_of_export", "org_id", "export_id"),
     )
 
     report_id: UUID = Field(primary_key=True)
@@ -295,6 +308,10 @@ class ReportFileVersion(SQLModel, table=True):
     mapping: Json = Field(sa_type=_JSON)
     created_by: UUID = Field(foreign_key="users.id")
     created_at: datetime = Field(sa_column_kwargs=_NOW)
+    reexport_id: UUID | None = Field(default=None, unique=True)
+    source: str | None = None
+    reason: str | None = None
+    change: Json | None = Field(default=None, sa_type=_JSON)
 
 
 class ColumnMappingVersion(SQLModel, table=True):

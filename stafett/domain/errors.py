@@ -1,6 +1,7 @@
 """What can go wrong, in the words of the domain: no HTTP and no Temporal here."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from stafett.domain.export_status import ExportErrorCode
 
@@ -55,6 +56,27 @@ class PreconditionFailedError(StafettError):
 
 class WrongStateError(StafettError):
     """What is asked for is not possible in the state that the job is in."""
+
+
+class SnapshotGoneError(StafettError):
+    """The rows that a version was made from are kept no longer."""
+
+
+class ReexportInProgressError(StafettError):
+    """One at a time: the report is just being made again, in another way."""
+
+    def __init__(self, running: UUID) -> None:
+        super().__init__(f"Re-export {running} of this report is running, and was asked for otherwise.")
+        self.running = running
+
+
+class UnfitRequestError(StafettError):
+    """A field is sound in itself, and cannot be meant of this."""
+
+    def __init__(self, field: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
 
 
 class ServiceAwayError(StafettError):

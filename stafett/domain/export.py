@@ -20,6 +20,13 @@ Locale = Literal["nb", "nn", "en"]
 CsvProfile = Literal["excel", "machine"]
 
 
+class ExportOrigin(StrEnum):
+    """For what an export is made: a report of its own, or a further version of one that is there."""
+
+    REPORT = "report"
+    REEXPORT = "reexport"
+
+
 class ExportFormat(StrEnum):
     """The kinds of file an organisation can hand in."""
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from stafett.domain.export import OrgId
+from stafett.domain.export import ExportOrigin, OrgId
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.job import JobKind
@@ -25,6 +25,7 @@ class ExportJob(Frozen):
     fail_on_empty: bool = False
     period_start: AwareDatetime
     period_end: AwareDatetime
+    origin: ExportOrigin = ExportOrigin.REPORT
 
     @property
     def kind(self) -> JobKind:

@@ -1,6 +1,7 @@
 """What each stage of an export leaves behind for the next: where it lies, how much it is, how to know it again."""
 
 from datetime import date
+from uuid import UUID
 
 from pydantic import AwareDatetime
 
@@ -40,6 +41,8 @@ class QueriedRows(Frozen):
     attachments: Part | None = None
     snapshot_at: AwareDatetime
     mapping: ChosenMapping
+    repeated: UUID | None = None
+    """The export that this one repeats in everything, and whose file it makes again byte for byte."""
 
     @property
     def rows(self) -> int:

@@ -74,6 +74,7 @@ class ExportErrorCode(StrEnum):
     STORAGE_UNAVAILABLE = "storage_unavailable"
     QUERY_FAILED = "query_failed"
     ATTACHMENT_UNAVAILABLE = "attachment_unavailable"
+    SNAPSHOT_GONE = "snapshot_gone"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 

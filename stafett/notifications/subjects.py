@@ -7,10 +7,13 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from stafett.database.tables import Export
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.tables import Export, Report
 from stafett.domain.export import Locale
 from stafett.domain.notification import Subject
+from stafett.domain.reporting_period import OSLO
 from stafett.export_jobs import job_of
+from stafett.reexport_row import job_of_reexport
 
 
 class About(NamedTuple):
@@ -25,4 +28,12 @@ def _export(session: Session, export_id: UUID) -> About:
     return About(export.parameters["locale"], job_of(export).days)
 
 
-ABOUT: Mapping[Subject, Callable[[Session, UUID], About]] = {Subject.EXPORT: _export}
+def _reexport(session: Session, reexport_id: UUID) -> About:
+    """In the language of the report that was there before."""
+    row = session.get_one(ReportReexport, reexport_id)
+    report = session.get_one(Report, row.report_id)
+    first, last = (moment.astimezone(OSLO).date() for moment in job_of_reexport(row).period)
+    return About(report.parameters["locale"], (first, last))
+
+
+ABOUT: Mapping[Subject, Callable[[Session, UUID], About]] = {Subject.EXPORT: _export, Subject.REEXPORT: _reexport}

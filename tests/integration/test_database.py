@@ -19,7 +19,7 @@ from psycopg import errors, sql
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
-from stafett.database import erasure_table, tables, telling_tables
+from stafett.database import erasure_table, reexport_tables, tables, telling_tables
 from stafett.database.migrate import ERASURE, migrate
 from stafett.database.session import Database, sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError
@@ -43,6 +43,7 @@ TENANT_TABLES = (
     tables.ExportPartialFailures,
     tables.Report,
     tables.ReportFileVersion,
+    reexport_tables.ReportReexport,
     tables.IdempotencyKey,
     tables.AuditEvent,
     tables.Organisation,
@@ -92,7 +93,7 @@ def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(setting
 MAY_READ = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
-    | {"reports", "report_files", "notifications", "webhooks", "deliveries"},
+    | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"},
     "worker": {
         "organisations",
         "memberships",
@@ -104,9 +105,9 @@ MAY_READ = {
     }
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
     | {"export_mapped_parts"}
-    | {"reports", "report_files", "notifications", "webhooks", "webhook_secrets", "deliveries"},
+    | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "webhook_secrets", "deliveries"},
     "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
-    | {"export_stage_outputs"},  # and organisations' ids
+    | {"export_stage_outputs", "report_reexports"},  # and organisations' ids
     "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
     | {"deliveries"},  # and of activities what somebody wrote, of notifications whose they are
 }
@@ -143,7 +144,11 @@ def test_whoever_forgets_the_filter_sees_nothing_of_others(
     diary.activity(diary.mentor())
     accepted(jobs, tenant)
     other = found_tenant(owner_url)
-    everybodys = {"exports", "audit_events", "notifications", "deliveries"} if role == "maintenance" else set()
+    everybodys = (
+        {"exports", "audit_events", "notifications", "deliveries", "report_reexports"}
+        if role == "maintenance"
+        else set()
+    )
     readable = [table for table in TENANT_TABLES if table.__tablename__ in MAY_READ[role] - everybodys]
     for table in readable:
         with as_role.transaction(tenant.org_id, user_id=tenant.coordinator) as session:
@@ -164,7 +169,9 @@ def test_no_function_that_acts_for_the_owner_is_led_astray_by_a_temporary_table(
         paths = connection.execute(
             "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert {name for name, _ in paths} == {"append_audit_event", "guard_export_update", "recipient_of"}
+    assert {name for name, _ in paths} == {
+        *("append_audit_event", "guard_export_update", "guard_reexport_update", "recipient_of")
+    }
     assert all(config == ["search_path=pg_catalog, public, pg_temp"] for _, config in paths)
 
 

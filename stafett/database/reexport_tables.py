@@ -1,0 +1,74 @@
+"""The tables of making reports again; the migrations hold for them as for the others."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from stafett.database.tables import Code, Json
+from stafett.domain.reexport_status import ReexportStatus
+
+_JSON = JSONB(none_as_null=True)
+_NOW = {"server_default": text("now()")}
+_NONE_YET = {"server_default": text("0")}
+_UNFINISHED = text("status NOT IN ('completed', 'failed', 'cancelled')")
+
+
+def _of_an_export(column: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["org_id", column], ["exports.org_id", "exports.id"])
+
+
+class ReexportTransition(SQLModel, table=True):
+    """A step the database lets a re-export take."""
+
+    __tablename__ = "reexport_transitions"
+
+    from_status: str = Field(primary_key=True)
+    to_status: str = Field(primary_key=True)
+
+
+class ReportReexport(SQLModel, table=True):
+    """A re-export job, from its request to the version it became."""
+
+    __tablename__ = "report_reexports"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "report_id"], ["reports.org_id", "reports.id"]),
+        _of_an_export("repeats"),
+        _of_an_export("export_id"),
+        _of_an_export("result_export_id"),
+        Index("report_reexports_of_org", "org_id", "id", unique=True),
+        Index("report_reexports_in_turn", "report_id", "attempt", unique=True),
+        Index("report_reexports_one_at_a_time", "report_id", unique=True, postgresql_where=_UNFINISHED),
+        Index("report_reexports_newest_of_all", text("created_at DESC"), text("id DESC")),
+        Index("report_reexports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("report_reexports_unfinished", "created_at", "id", postgresql_where=_UNFINISHED),
+        Index("report_reexports_by_result", "org_id", "result_export_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    report_id: UUID
+    attempt: int
+    requested_by: UUID = Field(foreign_key="users.id")
+    request: Json = Field(sa_type=_JSON)
+    repeats: UUID | None = None
+    period_start: datetime
+    period_end: datetime
+    status: ReexportStatus = Field(default=ReexportStatus.PENDING, sa_type=Code(ReexportStatus))
+    tries: int = Field(default=0, sa_column_kwargs=_NONE_YET)
+    run_id: str | None = None
+    export_id: UUID | None = Field(default=None, unique=True)
+    file_version: int | None = None
+    file: Json | None = Field(default=None, sa_type=_JSON)
+    result_export_id: UUID | None = None
+    notified_at: datetime | None = None
+    label: str | None = None
+    error: Json | None = Field(default=None, sa_type=_JSON)
+    audit_id: UUID
+    edits: int = Field(default=0, sa_column_kwargs=_NONE_YET)
+    changes: int = Field(default=0, sa_column_kwargs=_NONE_YET)
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    completed_at: datetime | None = None

@@ -1,0 +1,88 @@
+"""A re-export, told whole: a past report made again, from what is kept of it or from what there is today."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import Field, StringConstraints, model_validator
+
+from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Locale
+from stafett.domain.frozen import Frozen
+
+_LATEST_VERSION = 2**31 - 1
+
+
+class ReexportSource(StrEnum):
+    """What the report is made from."""
+
+    CURRENT_DATA = "current_data"
+    """Today's rows of the period, by the mapping in force for it."""
+    SAME_SNAPSHOT = "same_snapshot"
+    """The rows that a version was made from, by the mapping of that time: the same bytes, if nothing is overridden."""
+
+
+class Overrides(Frozen):
+    """What of the original's parameters is to be otherwise; the period is the report's own."""
+
+    export_format: ExportFormat | None = None
+    locale: Locale | None = None
+    include_attachments: bool | None = None
+    csv_profile: CsvProfile | None = None
+
+
+class ReexportRequest(Frozen):
+    """One wish to have one report again."""
+
+    report_id: UUID
+    source: ReexportSource = ReexportSource.CURRENT_DATA
+    version: int = Field(1, ge=1, le=_LATEST_VERSION, description="Which version `same_snapshot` repeats.")
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = Field(
+        None, description="Kept in the history; no personal data."
+    )
+    overrides: Overrides = Overrides()
+
+
+def export_parameters(original: ExportParameters, overrides: Overrides) -> ExportParameters:
+    """The requirements' ``buildExportParams``. A report always has rows: that there are none any more is a failure."""
+    said = original.model_dump() | overrides.model_dump(exclude_none=True)
+    return ExportParameters.model_validate(said | {"fail_on_empty": True})
+
+
+def make_the_same_file(one: ExportParameters, other: ExportParameters) -> bool:
+    """Whether the same rows become the same bytes by both: what happens if there are no rows is no part of a file."""
+    whatever = {"fail_on_empty": False}
+    return one.model_copy(update=whatever) == other.model_copy(update=whatever)
+
+
+class Change(Frozen):
+    """How a version of a report differs from the one before; rows are null if either's are kept no longer."""
+
+    rows_added: int | None = Field(ge=0)
+    rows_removed: int | None = Field(ge=0)
+    rows_changed: int | None = Field(ge=0)
+    mapping_changed: bool
+    same_bytes: bool
+
+
+class ReexportEdit(Frozen):
+    """What people may write down on a job; what is not said stays as it is."""
+
+    label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
+        None, description="A name for people to know it by; null takes it away. No personal data."
+    )
+    notification_sent: bool | None = Field(None, description="That people were told, or were not, by whatever way.")
+    result_file_ref: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
+        None, description="For an administrator: the object, of this report's own, that the result is fetched from."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("nothing is said")
+        for name in ("notification_sent", "result_file_ref"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null")
+        return self
+
+    def says(self, name: str) -> bool:
+        return name in self.model_fields_set

@@ -1,0 +1,106 @@
+"""What people do to a re-export that is there: stop it, and write something down on it."""
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.session import Database
+from stafett.domain.errors import (
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    WrongStateError,
+)
+from stafett.domain.membership import Caller
+from stafett.domain.reexport import ReexportEdit
+from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
+from stafett.reexport_row import ReexportStep, entry_of, job_of_reexport, move_reexport
+from stafett.result_reference import ResultReference
+
+
+class ReexportControl:
+    """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
+
+    def __init__(self, database: Database, references: ResultReference) -> None:
+        self._database = database
+        self._references = references
+
+    def cancel(self, caller: Caller, reexport_id: UUID) -> ReportReexport:
+        """Have it stop; once more while it stops is no mistake."""
+        with self._steered(caller, reexport_id) as (session, row):
+            if row.status is ReexportStatus.CANCELLING:
+                return row
+            if row.status.is_final:
+                raise WrongStateError(f"The re-export has ended ({row.status}); there is nothing to cancel.")
+            if row.status in RESULT_STORED:
+                raise WrongStateError("The new version is in the history already; there is nothing left to cancel.")
+            actor = export_audit.user(caller.user_id)
+            step = ReexportStep(status=ReexportStatus.CANCELLING, event="cancel_requested", actor=actor)
+            move_reexport(session, job_of_reexport(row), step)
+            session.refresh(row)
+            return row
+
+    def edit(
+        self, caller: Caller, reexport_id: UUID, edit: ReexportEdit, seen: Container[int] | None
+    ) -> ReportReexport:
+        """Write down what people say of it; said on the basis of what the client has seen."""
+        with self._steered(caller, reexport_id) as (session, row):
+            if edit.says("result_file_ref") and not caller.may_configure(row.org_id):
+                raise PermissionDeniedError("Only an administrator says where the result lies.")
+            _require_seen(seen, row.edits)
+            values = _written(edit) | self._result(session, row, edit)
+            edited = update(ReportReexport).where(col(ReportReexport.id) == row.id)
+            session.execute(edited.values(**values, edits=col(ReportReexport.edits) + 1))
+            session.refresh(row)
+            export_audit.append(session, entry_of(job_of_reexport(row), _edited(caller, row, edit)))
+            return row
+
+    def _result(self, session: Session, row: ReportReexport, edit: ReexportEdit) -> dict[str, Any]:
+        return self._references.checked(session, row, edit.result_file_ref) if edit.result_file_ref else {}
+
+    @contextmanager
+    def _steered(self, caller: Caller, reexport_id: UUID) -> Iterator[tuple[Session, ReportReexport]]:
+        """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
+        org_id = self._organisation_of(caller, reexport_id)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            query = select(ReportReexport).where(ReportReexport.id == reexport_id).with_for_update()
+            row = session.exec(query).one()
+            if not caller.may_steer(row.org_id, row.requested_by):
+                raise PermissionDeniedError("You may not cancel or edit this re-export.")
+            yield session, row
+
+    def _organisation_of(self, caller: Caller, reexport_id: UUID) -> str:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+            found = session.get(ReportReexport, reexport_id)
+        if found is None:
+            raise NotFoundError("There is no such re-export.")
+        return found.org_id
+
+
+def _require_seen(seen: Container[int] | None, edits: int) -> None:
+    if seen is None:
+        raise PreconditionRequiredError("Say with If-Match which state of the re-export this is based on.")
+    if edits not in seen:
+        raise PreconditionFailedError("The re-export was edited meanwhile; look at it again.")
+
+
+def _written(edit: ReexportEdit) -> dict[str, Any]:
+    values: dict[str, Any] = {"label": edit.label} if edit.says("label") else {}
+    if edit.notification_sent is not None:
+        is_told = func.coalesce(col(ReportReexport.notified_at), func.clock_timestamp())
+        values["notified_at"] = is_told if edit.notification_sent else None
+    return values
+
+
+def _edited(caller: Caller, row: ReportReexport, edit: ReexportEdit) -> ReexportStep:
+    """Which things were written, and never what: a label is people's own words."""
+    said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.says(name)}
+    actor = export_audit.user(caller.user_id)
+    return ReexportStep(status=row.status, event="reexport_edited", actor=actor, detail={**said, "edits": row.edits})

@@ -1,0 +1,142 @@
+"""How a re-export ends, for good: its last transition, what people are told, and nothing left of what is not to be."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import Session, select
+
+from stafett import export_audit
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.session import Database
+from stafett.database.tables import Export
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.notification import Ending, Subject
+from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
+from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
+from stafett.export_audit import Detail
+from stafett.export_jobs import job_of
+from stafett.export_row import Step, move
+from stafett.notifications.announcing import End, announce
+from stafett.reexport_row import ReexportStep, move_reexport
+
+_NOW = func.clock_timestamp()
+_LEAVES_SOMETHING = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})
+
+
+class ReexportEndings:
+    """Whoever ends a job first has ended it; a stored result is never undone."""
+
+    def __init__(
+        self,
+        database: Database,
+        remove: Callable[[ExportJob], bool],
+        *,
+        actor: str = export_audit.WORKER,
+        by_mail: bool = False,
+    ) -> None:
+        self._database = database
+        self._remove = remove
+        self._actor = actor
+        self._by_mail = by_mail
+
+    def complete(self, job: ReexportJob) -> ReexportEnd:
+        """The version is in the history, and whoever could be told is told."""
+        with self._database.transaction(job.org_id) as session:
+            row = _held(session, job)
+            if row.status is ReexportStatus.NOTIFYING:
+                self._complete(session, job, row)
+        return ReexportEnd(status=ReexportStatus.COMPLETED)
+
+    def fail(self, failing: ReexportFailing) -> bool:
+        """Say why; false if it has ended already, or its result is stored."""
+        job = failing.job
+        with self._database.transaction(job.org_id) as session:
+            row = _held(session, job)
+            if row.status.is_final or row.status in RESULT_STORED:
+                return False
+            export = self._nothing_left(session, row)
+            error = (export and export.error) or failing.model_dump(include={"code", "message", "retryable"})
+            self._tell(session, job, row, Ending.FAILED)
+            self._end(session, job, ReexportStatus.FAILED, "reexport_failed", {"code": error["code"]}, error=error)
+            return True
+
+    def cancel(self, job: ReexportJob) -> ReexportEnd:
+        """Have it stopped, with nothing left of it; or how it has ended, or is to end, otherwise."""
+        with self._database.transaction(job.org_id) as session:
+            row = _held(session, job)
+            if not row.status.is_final and row.status not in RESULT_STORED | {ReexportStatus.CANCELLING}:
+                step = self._step(ReexportStatus.CANCELLING, "cancel_requested")
+                move_reexport(session, job, step)
+        with self._database.transaction(job.org_id) as session:
+            row = _held(session, job)
+            if row.status is ReexportStatus.CANCELLING:
+                self._nothing_left(session, row)
+                self._tell(session, job, row, Ending.CANCELLED)
+                self._end(session, job, ReexportStatus.CANCELLED, "reexport_cancelled")
+        return self.end_of(job)
+
+    def close(self, job: ReexportJob, how: str) -> bool:
+        """Its run was ended from outside: it has failed, or, if its result is stored, is completed."""
+        message = f"The re-export was ended from outside ({how}) before it was done; it can be asked for again."
+        failing = ReexportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        if self.fail(failing):
+            return True
+        with self._database.transaction(job.org_id) as session:
+            row = _held(session, job)
+            if row.status is not ReexportStatus.NOTIFYING:
+                return False
+            if row.notified_at is None:
+                self._tell(session, job, row, Ending.COMPLETED)
+            self._complete(session, job, row)
+            return True
+
+    def end_of(self, job: ReexportJob) -> ReexportEnd:
+        """How it stands, for a run that finds itself too late."""
+        with self._database.transaction(job.org_id) as session:
+            return ReexportEnd(status=session.get_one(ReportReexport, job.reexport_id).status)
+
+    def _nothing_left(self, session: Session, row: ReportReexport) -> Export | None:
+        """What was made for it is removed, or is to stop; the job is held meanwhile, so that nobody stores it."""
+        if row.export_id is None:
+            return None
+        export = session.get_one(Export, row.export_id)
+        if export.status in _LEAVES_SOMETHING:
+            self._remove(job_of(export))
+        elif not export.status.is_final:
+            self._stop(session, row.export_id)
+        return export
+
+    def _stop(self, session: Session, export_id: UUID) -> None:
+        """Its run hears of it from ours, or from the sweeper."""
+        export = session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
+        if not export.status.is_final and export.status is not ExportStatus.CANCELLING:
+            step = Step(status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor)
+            move(session, job_of(export), step)
+
+    def _complete(self, session: Session, job: ReexportJob, row: ReportReexport) -> None:
+        self._end(session, job, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})
+
+    def _tell(self, session: Session, job: ReexportJob, row: ReportReexport, ending: Ending) -> None:
+        announce(session, End(Subject.REEXPORT, job, ending, asked_by=row.requested_by), by_mail=self._by_mail)
+
+    def _end(
+        self,
+        session: Session,
+        job: ReexportJob,
+        status: ReexportStatus,
+        event: str,
+        detail: Detail | None = None,
+        **values: Any,
+    ) -> None:
+        move_reexport(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
+
+    def _step(self, status: ReexportStatus, event: str, detail: Detail | None = None) -> ReexportStep:
+        return ReexportStep(status=status, event=event, actor=self._actor, detail=detail or {})
+
+
+def _held(session: Session, job: ReexportJob) -> ReportReexport:
+    """The row, whatever has become of the job, locked until the transaction ends."""
+    return session.exec(select(ReportReexport).where(ReportReexport.id == job.reexport_id).with_for_update()).one()

@@ -1,0 +1,192 @@
+"""Re-exports as the gateway knows them: accepted in one transaction, one at a time for each report, found, listed."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.session import Database
+from stafett.database.tables import Export, Report
+from stafett.domain.errors import NotFinishedError, NotFoundError, PermissionDeniedError, ReexportInProgressError
+from stafett.domain.export_outputs import ReportFile
+from stafett.domain.membership import Caller
+from stafett.domain.reexport import ReexportRequest, ReexportSource
+from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.idempotency import Key, claim, claimed
+from stafett.newest_first import PageWanted, newest_first
+from stafett.reexport_row import ReexportStep, entry_of, job_of_reexport
+from stafett.snapshots import require_snapshot
+
+START = "report-reexports.start"
+
+
+class AcceptedReexport(NamedTuple):
+    """A job that will run whatever happens now; ``is_new`` unless it was running, or its key seen, before."""
+
+    reexport: ReportReexport
+    is_new: bool
+
+
+class ReexportFound(NamedTuple):
+    """A job, the export that is made for it, and the one in whose place its result lies."""
+
+    reexport: ReportReexport
+    export: Export | None
+    result: Export | None
+
+    @property
+    def changes(self) -> int:
+        """All that changed but clients' edits; it only ever grows."""
+        return self.reexport.changes + sum(one.changes for one in (self.export, self.result) if one)
+
+    @property
+    def file(self) -> ReportFile | None:
+        return ReportFile.model_validate(self.reexport.file) if self.is_completed else None
+
+    @property
+    def is_completed(self) -> bool:
+        return self.reexport.status is ReexportStatus.COMPLETED
+
+    @property
+    def removed_at(self) -> datetime | None:
+        """When its file left storage, if it did."""
+        return (self.result.files_removed_at or self.result.deleted_at) if self.result else None
+
+
+class ReexportsWanted(PageWanted):
+    """Which jobs a list shows."""
+
+    status: ReexportStatus | None = None
+    report_id: UUID | None = None
+
+
+class ReexportJobs:
+    """The gateway's side of the ``report_reexports`` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept(self, caller: Caller, request: ReexportRequest, key: str | None = None) -> AcceptedReexport:
+        """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
+        if caller.org_id is None:
+            raise PermissionDeniedError("An operator makes no reports.")
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            report = _report(session, caller, request)
+            if key and (known := claimed(session, Key(report.org_id, START, key), request)):
+                return AcceptedReexport(session.get_one(ReportReexport, known), is_new=False)
+            return _accepted(session, caller, request, report, key)
+
+    def find(self, caller: Caller, reexport_id: UUID) -> ReexportFound:
+        with self._transaction(caller) as session:
+            row = session.get(ReportReexport, reexport_id)
+            if row is None:
+                raise NotFoundError("There is no such re-export.")
+            return found_in(session, [row])[0]
+
+    def list(self, caller: Caller, wanted: ReexportsWanted) -> Sequence[ReexportFound]:
+        query = newest_first(ReportReexport, caller, wanted)
+        if wanted.status is not None:
+            query = query.where(col(ReportReexport.status) == wanted.status)
+        if wanted.report_id is not None:
+            query = query.where(col(ReportReexport.report_id) == wanted.report_id)
+        with self._transaction(caller) as session:
+            return found_in(session, session.exec(query).all())
+
+    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+
+
+def found_in(session: Session, rows: Sequence[ReportReexport]) -> Sequence[ReexportFound]:
+    """With their exports, in one question for all of them."""
+    ids = {one for row in rows for one in (row.export_id, row.result_export_id) if one}
+    exports = {one.id: one for one in session.exec(select(Export).where(col(Export.id).in_(ids)))}
+    return [
+        ReexportFound(row, exports.get(row.export_id or row.id), exports.get(row.result_export_id or row.id))
+        for row in rows
+    ]
+
+
+def _report(session: Session, caller: Caller, request: ReexportRequest) -> Report:
+    report = session.get(Report, request.report_id)
+    if report is None:
+        export = session.get(Export, request.report_id)
+        if export is not None and not export.status.is_final:
+            raise NotFinishedError("This is an export that has not ended; it has no report yet.")
+        raise NotFoundError("There is no such report.")
+    if not caller.may_start_in(report.org_id):
+        raise PermissionDeniedError("You may not have a report of this organisation made again.")
+    return report
+
+
+def _accepted(
+    session: Session, caller: Caller, request: ReexportRequest, report: Report, key: str | None
+) -> AcceptedReexport:
+    """Of two who ask at once the second waits for the first to commit, and then finds that one's job."""
+    with session.begin_nested() as attempt:
+        accepted = _inserted_or_running(session, caller, request, report)
+        job_id = accepted.reexport.id
+        known = claim(session, Key(report.org_id, START, key), request, job_id) if key else job_id
+        if known != job_id:
+            attempt.rollback()
+    if known != job_id:
+        return AcceptedReexport(session.get_one(ReportReexport, known), is_new=False)
+    if accepted.is_new:
+        export_audit.append(
+            session, entry_of(job_of_reexport(accepted.reexport), _requested(caller, request, accepted))
+        )
+    return accepted
+
+
+def _inserted_or_running(
+    session: Session, caller: Caller, request: ReexportRequest, report: Report
+) -> AcceptedReexport:
+    while True:
+        if running := _running(session, report.id):
+            if ReexportRequest.model_validate(running.request) != request:
+                raise ReexportInProgressError(running.id)
+            return AcceptedReexport(running, is_new=False)
+        repeats = require_snapshot(session, report, request) if request.source is ReexportSource.SAME_SNAPSHOT else None
+        if inserted := _inserted(session, caller, request, report, repeats):
+            return AcceptedReexport(inserted, is_new=True)
+
+
+def _running(session: Session, report_id: UUID) -> ReportReexport | None:
+    unended = col(ReportReexport.status).not_in(REEXPORT_FINAL)
+    return session.exec(select(ReportReexport).where(ReportReexport.report_id == report_id, unended)).first()
+
+
+def _inserted(
+    session: Session, caller: Caller, request: ReexportRequest, report: Report, repeats: UUID | None
+) -> ReportReexport | None:
+    """None if another one of this report is running by now."""
+    earlier = select(func.coalesce(func.max(ReportReexport.attempt), 0)).where(ReportReexport.report_id == report.id)
+    row = insert(ReportReexport).values(
+        id=uuid4(),
+        org_id=report.org_id,
+        report_id=report.id,
+        attempt=earlier.scalar_subquery() + 1,
+        requested_by=caller.user_id,
+        request=request.model_dump(mode="json"),
+        repeats=repeats,
+        period_start=report.period_start,
+        period_end=report.period_end,
+        status=ReexportStatus.PENDING,
+        audit_id=uuid4(),
+    )
+    return session.scalars(row.on_conflict_do_nothing().returning(ReportReexport)).one_or_none()
+
+
+def _requested(caller: Caller, request: ReexportRequest, accepted: AcceptedReexport) -> ReexportStep:
+    return ReexportStep(
+        status=ReexportStatus.PENDING,
+        event="reexport_requested",
+        actor=export_audit.user(caller.user_id),
+        detail={"attempt": accepted.reexport.attempt, "source": request.source, "version": request.version},
+    )

@@ -1,0 +1,79 @@
+"""A re-export's row and its trail: each change in the transaction that holds the row, with its audit event."""
+
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy import ColumnElement, Update, exists, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.tables import Export
+from stafett.domain.errors import StaleAttemptError
+from stafett.domain.frozen import Frozen
+from stafett.domain.reexport_job import ReexportJob
+from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.export_audit import AuditEntry, Detail
+
+
+class ReexportStep(Frozen):
+    """A transition as its audit event tells it."""
+
+    status: ReexportStatus
+    event: str
+    actor: str
+    detail: Detail = Field(default_factory=dict)
+
+
+def job_of_reexport(row: ReportReexport) -> ReexportJob:
+    return ReexportJob(
+        reexport_id=row.id,
+        report_id=row.report_id,
+        org_id=row.org_id,
+        attempt=row.attempt,
+        period_start=row.period_start,
+        period_end=row.period_end,
+    )
+
+
+def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = False) -> ReportReexport:
+    """The job's row, locked until the transaction ends, if the job is still to be worked for."""
+    row = session.exec(select(ReportReexport).where(ReportReexport.id == job.reexport_id).with_for_update()).one()
+    if row.status.is_final or (row.status is ReexportStatus.CANCELLING and not cancelling_too):
+        raise StaleAttemptError("This re-export is over.")
+    return row
+
+
+def move_reexport(session: Session, job: ReexportJob, step: ReexportStep, **values: Any) -> None:
+    """The transition and its event: the last thing in the transaction that holds the row."""
+    session.execute(of_reexport(job).values(status=step.status, **values))
+    export_audit.append(session, entry_of(job, step))
+
+
+def of_reexport(job: ReexportJob) -> Update:
+    return update(ReportReexport).where(col(ReportReexport.id) == job.reexport_id)
+
+
+def entry_of(job: ReexportJob, step: ReexportStep) -> AuditEntry:
+    return AuditEntry(
+        org_id=job.org_id,
+        actor=step.actor,
+        event=step.event,
+        subject_kind="reexport",
+        subject_id=job.reexport_id,
+        status=step.status,
+        detail={"report_id": str(job.report_id), **step.detail},
+    )
+
+
+def is_of_an_unfinished_reexport() -> ColumnElement[bool]:
+    """Of an export: its job is still that re-export's to look after."""
+    unfinished = col(ReportReexport.status).not_in(REEXPORT_FINAL)
+    return exists().where(col(ReportReexport.id) == col(Export.reexport_id), unfinished)
+
+
+def has_unfinished_reexport(session: Session, export: Export) -> bool:
+    return (
+        session.exec(select(Export.id).where(Export.id == export.id, is_of_an_unfinished_reexport())).first()
+        is not None
+    )

@@ -1,0 +1,129 @@
+"""What a re-export does beside its export: each step commits once, however often and by how many it is begun."""
+
+from uuid import uuid4
+
+from sqlalchemy import func
+from sqlmodel import Session
+
+from stafett import export_audit
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.session import Database
+from stafett.database.tables import Export, Report
+from stafett.domain.errors import ExportError
+from stafett.domain.export import ExportParameters, ExportRequest
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.notification import Ending, Subject
+from stafett.domain.reexport import ReexportRequest, export_parameters
+from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
+from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
+from stafett.export_audit import Detail
+from stafett.export_jobs import Lineage, enter_export, job_of
+from stafett.notifications.announcing import End, announce
+from stafett.reexport_row import ReexportStep, held_reexport, move_reexport, of_reexport
+from stafett.reexport_tries import ReexportTries
+from stafett.report_history import VersionOrigin, add_version, latest_version
+from stafett.snapshots import is_gone
+from stafett.version_comparison import VersionComparison
+
+_NOW = func.clock_timestamp()
+
+
+class ReexportStages:
+    """The worker's side of a re-export that is at work."""
+
+    def __init__(self, database: Database, compare: VersionComparison, *, by_mail: bool = False) -> None:
+        self._database = database
+        self._compare = compare
+        self._by_mail = by_mail
+        self._tries = ReexportTries(database)
+
+    def load_history(self, job: ReexportJob, run_id: str) -> HistoricalRecord:
+        """What the report was made with; from PostgreSQL, for it outlives everything else."""
+        with self._tries.counted(job), self._database.transaction(job.org_id) as session:
+            row = held_reexport(session, job)
+            session.execute(of_reexport(job).values(run_id=run_id))
+            report = session.get_one(Report, job.report_id)
+            request = ReexportRequest.model_validate(row.request)
+            parameters = ExportParameters.model_validate(report.parameters)
+            return HistoricalRecord(job=job, parameters=parameters, overrides=request.overrides, repeats=row.repeats)
+
+    def build_export_params(self, record: HistoricalRecord) -> ExportJob:
+        """The export that makes the file, accepted: the one that is there, if an earlier execution has done it."""
+        job = record.job
+        with self._tries.counted(job), self._database.transaction(job.org_id) as session:
+            row = held_reexport(session, job)
+            if row.export_id is not None:
+                return job_of(session.get_one(Export, row.export_id))
+            request = ExportRequest(
+                **export_parameters(record.parameters, record.overrides).model_dump(),
+                org_id=job.org_id,
+                requesting_user_id=row.requested_by,
+            )
+            lineage = Lineage(job.reexport_id, record.repeats)
+            export = enter_export(session, uuid4(), request, export_audit.WORKER, lineage)
+            step = _step(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
+            move_reexport(session, job, step, export_id=export.id)
+            return job_of(export)
+
+    def store_result(self, job: ReexportJob) -> None:
+        """Add the file to the history; what is compared beforehand is still the latest version when it is added."""
+        if self._enter_storing(job):
+            return
+        with self._tries.counted(job):
+            while not self._stored(job):
+                pass  # a version has come between; compare with that one
+
+    def notify_complete(self, job: ReexportJob) -> None:
+        """Write down who is to be told, once; unless people have said that it is told already."""
+        with self._tries.counted(job), self._database.transaction(job.org_id) as session:
+            row = held_reexport(session, job)
+            if row.notified_at is None:
+                end = End(Subject.REEXPORT, job, Ending.COMPLETED, asked_by=row.requested_by)
+                announce(session, end, by_mail=self._by_mail)
+                session.execute(of_reexport(job).values(notified_at=_NOW))
+
+    def _enter_storing(self, job: ReexportJob) -> bool:
+        """Whether an earlier execution has stored it."""
+        with self._database.transaction(job.org_id) as session:
+            row = held_reexport(session, job)
+            if row.status is ReexportStatus.EXPORTING:
+                _require_file(session.get_one(Export, row.export_id))
+                move_reexport(session, job, _step(ReexportStatus.STORING_RESULT, "stage_started"))
+            return row.status in RESULT_STORED
+
+    def _stored(self, job: ReexportJob) -> bool:
+        with self._database.transaction(job.org_id) as session:
+            row = session.get_one(ReportReexport, job.reexport_id)
+            export = session.get_one(Export, row.export_id)
+            before = latest_version(session, job.report_id)
+        change = self._compare(before, export)
+        with self._database.transaction(job.org_id) as session:
+            row = held_reexport(session, job)
+            if row.status in RESULT_STORED:
+                return True
+            if latest_version(session, job.report_id).version != before.version:
+                return False
+            request = ReexportRequest.model_validate(row.request)
+            origin = VersionOrigin(row.id, request.source, request.reason, change.model_dump())
+            version = add_version(session, export, origin, before)
+            _move_stored(session, job, export, version)
+            return True
+
+
+def _step(status: ReexportStatus, event: str, detail: Detail | None = None) -> ReexportStep:
+    return ReexportStep(status=status, event=event, actor=export_audit.WORKER, detail=detail or {})
+
+
+def _require_file(export: Export) -> None:
+    if export.status is not ExportStatus.COMPLETED or is_gone(export):
+        message = "The file that was made for this re-export is not there any more; it can be tried again."
+        raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
+
+
+def _move_stored(session: Session, job: ReexportJob, export: Export, version: int) -> None:
+    step = _step(
+        ReexportStatus.NOTIFYING, "result_stored", {"version": version, "sha256": (export.file or {})["sha256"]}
+    )
+    values = {"file": export.file, "file_version": version, "result_export_id": export.id}
+    move_reexport(session, job, step, **values)

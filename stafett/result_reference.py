@@ -1,0 +1,54 @@
+"""Where a re-export's result lies, when an administrator says so: only what is the report's own, and the same file."""
+
+import hashlib
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.tables import Export, ReportFileVersion
+from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateError
+from stafett.domain.reexport_status import RESULT_STORED
+from stafett.export_jobs import job_of
+from stafett.file_storage import FileStorage
+from stafett.snapshots import is_gone
+
+_FIELD = "result_file_ref"
+
+
+class ResultReference:
+    """A reference is taken only to the very bytes that the result has: nobody brings another file in by it."""
+
+    def __init__(self, storage: FileStorage) -> None:
+        self._storage = storage
+
+    def checked(self, session: Session, row: ReportReexport, key: str) -> dict[str, Any]:
+        """What the row is to say then."""
+        if row.status not in RESULT_STORED or row.file is None:
+            raise WrongStateError(f"The re-export is {row.status}, and has no result yet.")
+        owner = _owner(session, row, key)
+        if owner is None:
+            raise UnfitRequestError(_FIELD, "not_this_reports", "That is no object of this report's own.")
+        if self._sha256(key) != row.file["sha256"]:
+            raise UnfitRequestError(_FIELD, "another_file", "That object is not there, or is another file.")
+        return {"file": row.file | {"key": key}, "result_export_id": owner.id}
+
+    def _sha256(self, key: str) -> str | None:
+        found = hashlib.sha256()
+        try:
+            for block in self._storage.chunks(key):
+                found.update(block)
+        except NotFoundError:
+            return None
+        return found.hexdigest()
+
+
+def _owner(session: Session, row: ReportReexport, key: str) -> Export | None:
+    """The export in whose place it lies, if that is one of this report's versions and is kept."""
+    query = (
+        select(Export)
+        .join(ReportFileVersion, col(ReportFileVersion.export_id) == col(Export.id))
+        .where(col(ReportFileVersion.report_id) == row.report_id)
+    )
+    owners = (export for export in session.exec(query) if not is_gone(export))
+    return next((export for export in owners if key.startswith(job_of(export).place)), None)

@@ -1,0 +1,67 @@
+"""The stage ``querying_activities`` of an export that repeats another one: that one's snapshot, taken over as it is."""
+
+from collections.abc import Callable, Iterable, Iterator
+from uuid import UUID
+
+from stafett.activity_query import ActivityQuery, require_member
+from stafett.database.session import Database
+from stafett.database.tables import Export, ExportStageOutput
+from stafett.domain.errors import ExportError, LostInStorageError, NotFoundError
+from stafett.domain.export import ExportParameters
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_outputs import Part, QueriedRows
+from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.reexport import make_the_same_file
+from stafett.export_stages import Workbench
+from stafett.snapshots import SNAPSHOT_GONE, is_gone
+
+
+class SnapshotRepetition:
+    """Copies the parts into the export's own place: each export owns its snapshot, and loses it with its own file."""
+
+    def __init__(self, database: Database, query: ActivityQuery) -> None:
+        self._database = database
+        self._query = query
+
+    def __call__(self, job: ExportJob, bench: Workbench) -> QueriedRows:
+        with self._database.transaction(job.org_id) as session:
+            export = session.get_one(Export, job.export_id)
+            repeated = session.get(Export, export.repeats) if export.repeats else None
+            staged = session.get(ExportStageOutput, (export.repeats, ExportStatus.QUERYING_ACTIVITIES))
+        if repeated is None:
+            return self._query(job, bench)
+        with self._database.snapshot(job.org_id) as connection:
+            require_member(connection, job.export_id)
+        if is_gone(repeated) or staged is None:
+            raise _gone()
+        taken = _taken_over(QueriedRows.model_validate(staged.outputs), bench)
+        return taken.model_copy(update={"repeated": _repeated_in_everything(export, repeated, taken)})
+
+
+def _taken_over(queried: QueriedRows, bench: Workbench) -> QueriedRows:
+    """The same parts, the same rules, the same instant."""
+    total, attachments = queried.rows, queried.attachments
+    try:
+        parts = tuple(_copied(queried.parts, bench, lambda done: bench.progress(done, total)))
+        copied = bench.copy_part(0, attachments, "attachments") if attachments else None
+    except (NotFoundError, LostInStorageError):
+        raise _gone() from None
+    return queried.model_copy(update={"parts": parts, "attachments": copied})
+
+
+def _copied(parts: Iterable[Part], bench: Workbench, told: Callable[[int], None]) -> Iterator[Part]:
+    done = 0
+    for number, part in enumerate(parts):
+        yield bench.copy_part(number, part)
+        done += part.rows
+        told(done)
+
+
+def _repeated_in_everything(export: Export, repeated: Export, taken: QueriedRows) -> UUID | None:
+    """What was repeated so itself stands for what it repeated: the manifests of all of them name the first."""
+    one, other = (ExportParameters.model_validate(each.parameters) for each in (export, repeated))
+    return (taken.repeated or repeated.id) if make_the_same_file(one, other) else None
+
+
+def _gone() -> ExportError:
+    return ExportError(ExportErrorCode.SNAPSHOT_GONE, SNAPSHOT_GONE)
