@@ -21,7 +21,17 @@ from api.middleware import EveryRequest
 from api.openapi import describe
 from api.rate_limit import RateLimit
 from api.readiness import Probes
-from api.routes import bufdir_exports, codec, column_mappings, directory, health, notifications, reports, webhooks
+from api.routes import (
+    bufdir_exports,
+    codec,
+    column_mappings,
+    directory,
+    health,
+    notifications,
+    report_reexports,
+    reports,
+    webhooks,
+)
 from api.starting import JobStarter
 from stafett import export_audit
 from stafett.column_mappings import ColumnMappings
@@ -38,15 +48,18 @@ from stafett.notifications.inbox import Inbox
 from stafett.organisations import Organisations
 from stafett.payload_codec import codec_of
 from stafett.peer_mentors import PeerMentors
+from stafett.reexport_control import ReexportControl
+from stafett.reexport_jobs import ReexportJobs
 from stafett.release import VERSION
 from stafett.report_history import ReportHistory
+from stafett.result_reference import ResultReference
 from stafett.settings import Settings, require
 from stafett.temporal import connect
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
 
 _STARTUP_FAILURE = 3  # as uvicorn's own program ends then
-RESOURCES = (bufdir_exports, directory, column_mappings, reports, notifications, webhooks, codec)
+RESOURCES = (bufdir_exports, directory, column_mappings, reports, report_reexports, notifications, webhooks, codec)
 _UTC_NOW = partial(datetime.now, UTC)
 
 
@@ -108,6 +121,8 @@ def _services(
         removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
         downloads=ExportDownloads(database, storage),
         trail=ExportTrail(database),
+        reexports=ReexportJobs(database),
+        reexport_control=ReexportControl(database, ResultReference(storage)),
         mappings=ColumnMappings(database),
         organisations=Organisations(database),
         mentors=PeerMentors(database),

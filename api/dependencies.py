@@ -32,6 +32,8 @@ from stafett.notifications.inbox import Inbox
 from stafett.organisations import Organisations
 from stafett.payload_codec import SealingCodec
 from stafett.peer_mentors import PeerMentors
+from stafett.reexport_control import ReexportControl
+from stafett.reexport_jobs import ReexportJobs
 from stafett.report_history import ReportHistory
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
@@ -54,6 +56,8 @@ class Services:
     removal: FileRemoval
     downloads: ExportDownloads
     trail: ExportTrail
+    reexports: ReexportJobs
+    reexport_control: ReexportControl
     mappings: ColumnMappings
     organisations: Organisations
     mentors: PeerMentors

@@ -18,7 +18,6 @@ from stafett.column_mapper.faults import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
     FileRemovedError,
-    ForbiddenDestinationError,
     InvalidPayloadsError,
     KeyReusedError,
     NoFileError,
@@ -27,10 +26,13 @@ from stafett.domain.errors import (
     PermissionDeniedError,
     PreconditionFailedError,
     PreconditionRequiredError,
+    ReexportInProgressError,
     ServiceAwayError,
+    SnapshotGoneError,
     StafettError,
     TooManyWebhooksError,
     UnauthenticatedError,
+    UnfitRequestError,
     WrongStateError,
 )
 from stafett.domain.frozen import Frozen
@@ -50,9 +52,11 @@ ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     NotFinishedError: (HTTPStatus.CONFLICT, "not_finished"),
     NoFileError: (HTTPStatus.CONFLICT, "no_file"),
     FileRemovedError: (HTTPStatus.GONE, "file_removed"),
+    SnapshotGoneError: (HTTPStatus.GONE, "snapshot_gone"),
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     WrongStateError: (HTTPStatus.CONFLICT, "wrong_state"),
+    ReexportInProgressError: (HTTPStatus.CONFLICT, "reexport_in_progress"),
     InvalidMappingError: (_INVALID, "invalid_mapping"),
     InvalidPayloadsError: (_INVALID, "invalid_payloads"),
     KeyReusedError: (_INVALID, "idempotency_key_reused"),
@@ -101,6 +105,8 @@ class Refusal:
     detail: str
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Members that this kind of problem has besides."""
 
     @property
     def is_passing(self) -> bool:
@@ -138,7 +144,8 @@ def answer(request: Request, refusal: Refusal) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if refusal.is_passing:
         headers.setdefault("Retry-After", str(_RETRY_AFTER_SECONDS))
-    return JSONResponse(problem.model_dump(mode="json"), refusal.status, headers=headers, media_type=MEDIA_TYPE)
+    said = problem.model_dump(mode="json") | dict(refusal.more)
+    return JSONResponse(said, refusal.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def surprise(request: Request, error: Exception) -> JSONResponse:
@@ -152,7 +159,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StafettError, _ours)
     app.add_exception_handler(ExportError, _of_an_export)
     app.add_exception_handler(InvalidMappingError, _unsound)
-    app.add_exception_handler(ForbiddenDestinationError, _forbidden_destination)
+    app.add_exception_handler(UnfitRequestError, _unfit)
+    app.add_exception_handler(ReexportInProgressError, _one_at_a_time)
     app.add_exception_handler(TooManyRequestsError, _too_often)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_the_framework)
@@ -174,9 +182,14 @@ async def _unsound(request: Request, error: Any) -> JSONResponse:
     return answer(request, replace(refusal, errors=faults))
 
 
-async def _forbidden_destination(request: Request, error: Any) -> JSONResponse:
-    fault = FieldError(pointer="/url", code=error.code, detail=str(error))
+async def _unfit(request: Request, error: Any) -> JSONResponse:
+    fault = FieldError(pointer=f"/{error.field}", code=error.code, detail=str(error))
     return answer(request, replace(INVALID_REQUEST, errors=(fault,)))
+
+
+async def _one_at_a_time(request: Request, error: Any) -> JSONResponse:
+    refusal = refusal_of(ReexportInProgressError, str(error))
+    return answer(request, replace(refusal, more={"reexport_id": str(error.running)}))
 
 
 async def _too_often(request: Request, error: Any) -> JSONResponse:

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime
 from api.schemas import File, Resource
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
+from stafett.domain.reexport import Change, ReexportSource
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.report_history import ReportInFull, VersionInHistory
 
@@ -21,11 +22,11 @@ class FileVersion(Resource):
     export_id: UUID
     file: File | None
     mapping: MappingVersion
-    source: Literal["current_data", "same_snapshot"] | None = None
+    source: ReexportSource | None = None
     reason: str | None = None
     created_by: UUID
     created_at: AwareDatetime
-    change: None = None
+    change: Change | None = None
 
     @classmethod
     def of(cls, found: VersionInHistory) -> Self:

@@ -13,6 +13,7 @@ from stafett.domain.export import (
     CsvProfile,
     ExportCounts,
     ExportFormat,
+    ExportOrigin,
     ExportParameters,
     ExportRequest,
     Locale,
@@ -103,6 +104,8 @@ class ExportListed(Resource):
     file: File | None
     audit_id: UUID
     report_id: UUID | None
+    origin: ExportOrigin
+    reexport_id: UUID | None
     mapping: MappingVersion | None
     partial_failure_count: int
     error: JobError | None

@@ -1,16 +1,18 @@
 """From an accepted job to a running one; whatever cannot be started now is started later."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
-from temporalio.client import Client
+from pydantic import BaseModel
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
 from stafett.domain.job import Job
 from stafett.engine_setup import sweep_now
-from stafett.temporal import start_attempt, stop_job
+from stafett.temporal import RunOfJob, start_attempt, stop_job, tell_of_edit
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _log = structlog.get_logger("stafett.api")
@@ -28,14 +30,18 @@ class JobStarter:
 
     def start(self, job: Job) -> None:
         """The job is accepted already, and whoever asked for it need not wait for Temporal."""
-        self._behind_the_callers_back(job, start_attempt(self._client, job, self._task_queue))
+        self._behind_the_callers_back(self._made(job, start_attempt(self._client, job, self._task_queue)))
 
     def stop(self, job: Job) -> None:
         """It is written down that the job is to stop; its run hears of it from here, or from the sweeper."""
-        self._behind_the_callers_back(job, stop_job(self._client, job))
+        self._behind_the_callers_back(self._made(job, stop_job(self._client, job)))
 
-    def _behind_the_callers_back(self, job: Job, call: Awaitable[object]) -> None:
-        task = asyncio.create_task(self._made(job, call))
+    def tell(self, run: RunOfJob, edited: BaseModel) -> None:
+        """What people have written down on a job is told to its run, which may as well not hear of it."""
+        self._behind_the_callers_back(self._told(run, edited))
+
+    def _behind_the_callers_back(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(call)
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
@@ -55,6 +61,12 @@ class JobStarter:
         except (RPCError, RuntimeError, TimeoutError) as error:
             _log.warning("call_owed", workflow_id=job.workflow_id, error=type(error).__name__)
             self._owed.set()
+
+    async def _told(self, run: RunOfJob, edited: BaseModel) -> None:
+        try:
+            await tell_of_edit(self._client, run, edited)
+        except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            _log.info("run_not_told", workflow_id=run.workflow_id, error=type(error).__name__)
 
     async def _keep_promises(self) -> None:
         """Call the sweeper whenever something is owed, until it has been reached."""

@@ -21,6 +21,7 @@ from stafett.domain.errors import (
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportEdit
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
+from stafett.export_audit import AuditEntry
 from stafett.reexport_row import ReexportStep, entry_of, job_of_reexport, move_reexport
 from stafett.result_reference import ResultReference
 
@@ -59,7 +60,7 @@ class ReexportControl:
             edited = update(ReportReexport).where(col(ReportReexport.id) == row.id)
             session.execute(edited.values(**values, edits=col(ReportReexport.edits) + 1))
             session.refresh(row)
-            export_audit.append(session, entry_of(job_of_reexport(row), _edited(caller, row, edit)))
+            export_audit.append(session, _edited(caller, row, edit))
             return row
 
     def _result(self, session: Session, row: ReportReexport, edit: ReexportEdit) -> dict[str, Any]:
@@ -99,8 +100,8 @@ def _written(edit: ReexportEdit) -> dict[str, Any]:
     return values
 
 
-def _edited(caller: Caller, row: ReportReexport, edit: ReexportEdit) -> ReexportStep:
+def _edited(caller: Caller, row: ReportReexport, edit: ReexportEdit) -> AuditEntry:
     """Which things were written, and never what: a label is people's own words."""
     said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.says(name)}
     actor = export_audit.user(caller.user_id)
-    return ReexportStep(status=row.status, event="reexport_edited", actor=actor, detail={**said, "edits": row.edits})
+    return entry_of(job_of_reexport(row), actor, "reexport_edited", detail={**said, "edits": row.edits})

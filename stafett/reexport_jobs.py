@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -13,15 +12,16 @@ from sqlmodel import Session, col, select
 from stafett import export_audit
 from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
-from stafett.database.tables import Export, Report
+from stafett.database.tables import Export, Json, Report
 from stafett.domain.errors import NotFinishedError, NotFoundError, PermissionDeniedError, ReexportInProgressError
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.export_audit import AuditEntry, Detail
 from stafett.idempotency import Key, claim, claimed
 from stafett.newest_first import PageWanted, newest_first
-from stafett.reexport_row import ReexportStep, entry_of, job_of_reexport
+from stafett.reexport_row import entry_of, job_of_reexport
 from stafett.snapshots import require_snapshot
 
 START = "report-reexports.start"
@@ -51,13 +51,20 @@ class ReexportFound(NamedTuple):
         return ReportFile.model_validate(self.reexport.file) if self.is_completed else None
 
     @property
+    def progress(self) -> Json | None:
+        """That of the export, for as long as it is at work."""
+        return self.export.progress if self.export and self.reexport.status is ReexportStatus.EXPORTING else None
+
+    @property
     def is_completed(self) -> bool:
         return self.reexport.status is ReexportStatus.COMPLETED
 
     @property
-    def removed_at(self) -> datetime | None:
-        """When its file left storage, if it did."""
-        return (self.result.files_removed_at or self.result.deleted_at) if self.result else None
+    def downloadable(self) -> Export | None:
+        """The export in whose place the result lies, with the very file that the result is."""
+        if self.result is None or not self.is_completed:
+            return None
+        return Export(**self.result.model_dump() | {"file": self.reexport.file})
 
 
 class ReexportsWanted(PageWanted):
@@ -138,9 +145,7 @@ def _accepted(
     if known != job_id:
         return AcceptedReexport(session.get_one(ReportReexport, known), is_new=False)
     if accepted.is_new:
-        export_audit.append(
-            session, entry_of(job_of_reexport(accepted.reexport), _requested(caller, request, accepted))
-        )
+        export_audit.append(session, _requested(caller, request, accepted.reexport))
     return accepted
 
 
@@ -183,10 +188,8 @@ def _inserted(
     return session.scalars(row.on_conflict_do_nothing().returning(ReportReexport)).one_or_none()
 
 
-def _requested(caller: Caller, request: ReexportRequest, accepted: AcceptedReexport) -> ReexportStep:
-    return ReexportStep(
-        status=ReexportStatus.PENDING,
-        event="reexport_requested",
-        actor=export_audit.user(caller.user_id),
-        detail={"attempt": accepted.reexport.attempt, "source": request.source, "version": request.version},
-    )
+def _requested(caller: Caller, request: ReexportRequest, row: ReportReexport) -> AuditEntry:
+    actor = export_audit.user(caller.user_id)
+    detail: Detail = {"source": request.source, "version": request.version}
+    entry = entry_of(job_of_reexport(row), actor, "reexport_requested", ReexportStatus.PENDING, detail)
+    return entry.model_copy(update={"id": row.audit_id})

@@ -47,22 +47,25 @@ def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = 
 def move_reexport(session: Session, job: ReexportJob, step: ReexportStep, **values: Any) -> None:
     """The transition and its event: the last thing in the transaction that holds the row."""
     session.execute(of_reexport(job).values(status=step.status, **values))
-    export_audit.append(session, entry_of(job, step))
+    export_audit.append(session, entry_of(job, step.actor, step.event, step.status, step.detail))
 
 
 def of_reexport(job: ReexportJob) -> Update:
     return update(ReportReexport).where(col(ReportReexport.id) == job.reexport_id)
 
 
-def entry_of(job: ReexportJob, step: ReexportStep) -> AuditEntry:
+def entry_of(
+    job: ReexportJob, actor: str, event: str, status: ReexportStatus | None = None, detail: Detail | None = None
+) -> AuditEntry:
+    """Without a status it is no step of the job."""
     return AuditEntry(
         org_id=job.org_id,
-        actor=step.actor,
-        event=step.event,
+        actor=actor,
+        event=event,
         subject_kind="reexport",
         subject_id=job.reexport_id,
-        status=step.status,
-        detail={"report_id": str(job.report_id), **step.detail},
+        status=status,
+        detail={"attempt": job.attempt, "report_id": str(job.report_id), **(detail or {})},
     )
 
 

@@ -3,8 +3,9 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from pydantic import BaseModel
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import (
     Priority,
@@ -23,7 +24,7 @@ from stafett.settings import TemporalSettings
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
 CHECKPOINT_AUDIT_CHAINS = "CheckpointAuditChains"
-CANCEL = "cancel"
+CANCEL, EDITED = "cancel", "edited"
 ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")
@@ -98,6 +99,18 @@ async def stop_job(client: Client, job: Job) -> None:
     run = client.get_workflow_handle(job.workflow_id, run_id=found.run_id)
     await run.signal(CANCEL, rpc_timeout=_START_WITHIN)
     await run.cancel(rpc_timeout=_START_WITHIN)
+
+
+class RunOfJob(NamedTuple):
+    """One run, and none that follows it under the same id."""
+
+    workflow_id: str
+    run_id: str
+
+
+async def tell_of_edit(client: Client, run: RunOfJob, edited: BaseModel) -> None:
+    handle = client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
+    await handle.execute_update(EDITED, edited, rpc_timeout=_START_WITHIN)
 
 
 def search_attributes_of(job: Job) -> TypedSearchAttributes:

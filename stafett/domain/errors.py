@@ -112,12 +112,11 @@ class StoppedError(StafettError):
     """The work was asked to stop."""
 
 
-class ForbiddenDestinationError(StafettError):
+class ForbiddenDestinationError(UnfitRequestError):
     """A webhook may not lead there."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__("url", code, message)
 
 
 class TooManyWebhooksError(StafettError):
