@@ -54,6 +54,7 @@ _COUNT = """
 SELECT count(*), now() FROM activities
 WHERE org_id = %s AND deleted_at IS NULL AND starts_at BETWEEN %s AND %s
 """
+_NAME = "SELECT name FROM organisations WHERE id = %s"
 _MEMBER = """
 SELECT EXISTS (SELECT FROM memberships m JOIN exports e ON e.org_id = m.org_id AND e.requested_by = m.user_id
                WHERE e.id = %s AND m.role IN ('coordinator', 'admin'))
@@ -82,7 +83,13 @@ class ActivityQuery:
                     parts.append(part)
                     bench.progress(sum(part.rows for part in parts), total)
             attached = _staged_attachments(connection, period, bench) if job.include_attachments else None
-            queried = QueriedRows(parts=tuple(parts), attachments=attached, snapshot_at=snapshot_at, mapping=mapping)
+            queried = QueriedRows(
+                parts=tuple(parts),
+                attachments=attached,
+                snapshot_at=snapshot_at,
+                mapping=mapping,
+                organisation=_one(connection, _NAME, [job.org_id])[0],
+            )
             if queried.rows != total:
                 raise RuntimeError("the rows of one snapshot were counted twice, with two results")
             return queried

@@ -40,9 +40,11 @@ class ExportRecord:
             return ExportParameters.model_validate(session.get_one(Export, job.export_id).parameters)
 
     def organisation(self, job: ExportJob) -> str:
-        """What the organisation calls itself."""
+        """What the organisation called itself when the rows were taken; they and their document stay together."""
         with self._database.transaction(job.org_id) as session:
-            return session.get_one(Organisation, job.org_id).name
+            staged = session.get(ExportStageOutput, (job.export_id, ExportStatus.QUERYING_ACTIVITIES))
+            name: str | None = staged.outputs.get("organisation") if staged else None
+            return name or session.get_one(Organisation, job.org_id).name
 
     def outputs(self, job: ExportJob, stage: ExportStatus, kind: type[Outputs]) -> Outputs:
         with self._database.transaction(job.org_id) as session:

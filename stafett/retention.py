@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, func, or_, update
 from sqlmodel import Session, and_, col, select
 
+from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput
 from stafett.domain.export_job import RetentionReport
@@ -111,7 +112,9 @@ def _needed(session: Session, export: Export) -> set[str]:
     parts = session.exec(select(ExportMappedPart.objects).where(ExportMappedPart.export_id == export.id)).all()
     if export.status is ExportStatus.COMPLETED:
         outputs, parts = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES], []
-    return set(object_keys([*(one.outputs for one in outputs), *parts, export.file]))
+    of_this_one = col(ReportReexport.result_export_id) == export.id
+    results = session.exec(select(ReportReexport.file).where(ReportReexport.org_id == export.org_id, of_this_one)).all()
+    return set(object_keys([*(one.outputs for one in outputs), *parts, export.file, *results]))
 
 
 def object_keys(node: object) -> Iterator[str]:

@@ -41,6 +41,8 @@ class QueriedRows(Frozen):
     attachments: Part | None = None
     snapshot_at: AwareDatetime
     mapping: ChosenMapping
+    organisation: str | None = None
+    """What it called itself then: a workbook says so."""
     repeated: UUID | None = None
     """The export that this one repeats in everything, and whose file it makes again byte for byte."""
 

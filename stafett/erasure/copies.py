@@ -55,8 +55,14 @@ class Copies:
         self._storage = storage
 
     def of(self, person: Person, name: str | None, told: Told) -> Iterator[Copy]:
-        """Every export that keeps something, as it is at the moment it is looked into."""
-        return self._looked_into(self._exports(person.org_id), person, name, told)
+        """Every export that keeps something, as it is at the moment it is looked into.
+
+        Those too that have come meanwhile: one may have taken over an older one's rows before that was emptied.
+        """
+        seen = set[UUID]()
+        while exports := [one for one in self._exports(person.org_id) if one.id not in seen]:
+            seen.update(one.id for one in exports)
+            yield from self._looked_into(exports, person, name, told)
 
     def running(self, person: Person, told: Told) -> tuple[UUID, ...]:
         """The exports that have not ended and may hand out the mentor's rows when they do."""
@@ -85,7 +91,8 @@ class Copies:
 
     def _found(self, export: Export, person: Person, name: str | None) -> Found:
         if export.status in _UNREADABLE:
-            return Found.IN_FLIGHT if self._touches(export, person) else Found.NOTHING
+            is_touched = export.repeats is not None or self._touches(export, person)
+            return Found.IN_FLIGHT if is_touched else Found.NOTHING
         found = self._in_storage(export, person, Name(name) if name else None)
         is_at_work = found is Found.ROWS and not export.status.is_final
         return Found.IN_FLIGHT if is_at_work else found
