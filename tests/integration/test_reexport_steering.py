@@ -1,17 +1,19 @@
 """Stopping a re-export, editing one, and what becomes of it when things go wrong."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from stafett.database.reexport_tables import ReportReexport
+from stafett.database.session import Database
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
-from stafett.settings import Settings
+from stafett.reexport_row import job_of_reexport
+from stafett.temporal import stop_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator
 from tests.integration.test_steering import REFUSE, colleague, undo
 from tests.reexports import REEXPORTS, AgainButton, Bearer, Working, content_of, steps_of, told_of
@@ -288,13 +290,19 @@ async def test_the_export_of_a_job_that_has_not_ended_is_not_deleted_under_it(
 
 
 async def test_a_cancel_that_is_late_does_not_reach_the_job_that_follows(
-    again: AgainButton, report_id: str, working: Working, temporal: Client, settings: Settings
+    again: AgainButton, report_id: str, working: Working, temporal: Client, owner_url: str, api_database: Database
 ) -> None:
     first = await again.pressed(report_id)
     await again.cancel(first)
+    with api_database.transaction(again.button.org_id) as session:
+        late = job_of_reexport(session.get_one(ReportReexport, UUID(first)))
     async with working():
         await again.end_of(first)
-        second = await again.pressed(report_id)
-        late = await asyncio.gather(*(again.cancel(first) for _ in range(3)))
-        assert {answer.status_code for answer in late} == {409}
+        assert await run_closed(temporal, report_id) is not None
+    second = await again.pressed(report_id)
+    run = temporal.get_workflow_handle(f"report-reexport/{report_id}")
+    await eventually(run.describe, lambda seen: seen.close_time is None)
+    await stop_job(temporal, late)
+    async with working():
         assert (await again.end_of(second))["status"] == "completed"
+    assert steps_of(owner_url, first) == ["pending", "cancelling", "cancelled"]

@@ -165,7 +165,9 @@ async def test_a_snapshot_that_is_gone_is_said_to_be_gone(
         job = await again.done(report_id)
     (_, second) = await again.versions(report_id)
     assert second["file"] == job["file"]
-    assert second["change"]["rows_added"] is second["change"]["rows_removed"] is second["change"]["rows_changed"] is None
+    assert (
+        second["change"]["rows_added"] is second["change"]["rows_removed"] is second["change"]["rows_changed"] is None
+    )
     assert (second["change"]["same_bytes"], second["change"]["mapping_changed"]) == (True, False)
 
 
@@ -199,7 +201,7 @@ async def test_what_cannot_be_made_again_is_refused_with_the_right_problem(
     without = await again.press(report_id, source="same_snapshot", overrides={"include_attachments": True})
     assert (without.status_code, without.json()["errors"][0]["pointer"]) == (422, "/overrides/include_attachments")
     for body in ({"source": "yesterday"}, {"version": 0}, {"reason": " "}, {"overrides": {"org_id": "nhf"}}, {"x": 1}):
-        assert (await again.press(report_id, **body)).status_code == 422, body  # type: ignore[arg-type]  # they are wrong
+        assert (await again.press(report_id, **body)).status_code == 422, body
 
     async def status(headers: dict[str, str]) -> int:
         return (await again.gateway.post(REEXPORTS, json={"report_id": report_id}, headers=headers)).status_code
