@@ -15,8 +15,16 @@ from api.headers import IdempotencyKey, IfMatch, IfNoneMatch, LastSeen, Preferre
 from api.job_answers import JobView, answered, answered_unless_known, answered_when_over
 from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
 from api.job_events import job_events
+from api.openapi import raises
 from api.paging import page_of
 from api.reexport_schemas import ReexportListed, ReexportPage, ReexportQuery, ReexportResource
+from stafett.domain.errors import (
+    NotFinishedError,
+    NotFoundError,
+    ReexportInProgressError,
+    SnapshotGoneError,
+    WrongStateError,
+)
 from stafett.domain.membership import Caller, May
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
 from stafett.domain.reexport_job import ReexportEdited
@@ -28,7 +36,13 @@ from stafett.temporal import RunOfJob
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_reexport", dependencies=[allowed(May.START)])
+@router.post(
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="start_reexport",
+    dependencies=[allowed(May.START)],
+    openapi_extra=raises(NotFoundError, NotFinishedError, ReexportInProgressError, SnapshotGoneError),
+)
 async def start(
     body: ReexportRequest,
     caller: CallerOf,
@@ -66,7 +80,12 @@ async def events(reexport_id: UUID, caller: CallerOf, given: Given, request: Req
     return await job_events(partial(_seen, given, caller, reexport_id), given, request.state.bearer, last)
 
 
-@router.put("/{reexport_id}", operation_id="edit_reexport", dependencies=[allowed(May.STEER)])
+@router.put(
+    "/{reexport_id}",
+    operation_id="edit_reexport",
+    dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
+)
 async def edit(
     reexport_id: UUID,
     body: ReexportEdit,
@@ -88,6 +107,7 @@ async def edit(
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_reexport",
     dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
 )
 async def cancel(
     reexport_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
