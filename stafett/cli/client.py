@@ -64,6 +64,10 @@ class Api:
     def delete(self, path: str) -> None:
         self._answered("DELETE", path)
 
+    def withdraw(self, path: str) -> Json:
+        """Ask for something to be stopped; it answers what it is now."""
+        return self._ask("DELETE", path)
+
     def tag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """The entity tag that an edit is based on."""
         return self._answered("GET", path, params=dict(query)).headers["ETag"]

@@ -15,6 +15,7 @@ from stafett.cli import (
     mapping_in_use,
     mentor,
     processes,
+    reexport,
     report,
     verify,
 )
@@ -40,6 +41,7 @@ app.command()(doctor.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)
 app.add_typer(export.app, name="export")
+app.add_typer(reexport.app, name="reexport")
 app.add_typer(report.app, name="report")
 app.add_typer(mentor.app, name="mentor")
 app.add_typer(audit.app, name="audit")

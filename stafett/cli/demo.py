@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stafett.cli.client import connect
-from stafett.cli.export import download_to
+from stafett.cli.client import Json, connect
+from stafett.cli.jobs import download_to
 from stafett.cli.screen import console_for, table
 from stafett.cli.verify import examine
 from stafett.cli.watching import watch_job
@@ -26,6 +26,7 @@ YEAR = 2026
 ACTIVITIES = {"nhf": 5000, "blindeforbundet": 1200, "hlf": 2400}
 FORMATS = {"nhf": "xlsx", "blindeforbundet": "csv", "hlf": "xlsx"}
 ATTACHMENTS = {"nhf": 60}
+MADE_AGAIN = "nhf"
 _REQUESTS_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
 
@@ -33,7 +34,8 @@ _SECONDS_TO_START, _SECONDS_TO_STOP = 90, 20
 def demo(
     output: Annotated[Path, typer.Option(help="Where the downloaded files are saved.")] = Path("demo-output"),
 ) -> None:
-    """Bring up the whole stack in a private folder, export for each organisation, and show what came out."""
+    """Bring up the whole stack in a private folder, export, make a report again, and show what came out."""
+    reports = dict[str, str]()
     console, ran = console_for(), table("organisation", "job", "status", "rows", "bytes", "seconds", "file")
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -47,12 +49,15 @@ def demo(
         for org, activities in ACTIVITIES.items():
             counts = ("--activities", str(activities), "--attachments", str(ATTACHMENTS.get(org, 0)))
             run_stafett("seed", "--org", org, *counts, "--year", str(YEAR), data_dir=Path(folder))
-            ran.add_row(*_export(Path(folder), org, output))
+            row, reports[org] = _export(Path(folder), org, output)
+            ran.add_row(*row)
+        ran.add_row(*_reexport(Path(folder), MADE_AGAIN, reports[MADE_AGAIN], output))
     console.print(ran)
     console.print(f"The files are in {output}.")
 
 
-def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
+def _export(data_dir: Path, org: str, output: Path) -> tuple[tuple[str, ...], str]:
+    """What there is to show of it, and the report that it became."""
     api, started = connect(data_dir, None, org), time.monotonic()
     period = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31"}
     asked = {"org_id": org, "reporting_period": period, "export_format": FORMATS[org]}
@@ -65,15 +70,31 @@ def _export(data_dir: Path, org: str, output: Path) -> tuple[str, ...]:
     examined = examine(file, job["id"], lambda export_id: api.get(f"/bufdir-exports/{export_id}"))
     if examined.findings:
         raise StafettError(f"{file} is not what was exported: {' '.join(examined.findings)}")
-    return (
-        org,
-        f"export {FORMATS[org]}" + (" with attachments" if org in ATTACHMENTS else ""),
-        job["status"],
-        str(job["row_count"]),
-        str(file.stat().st_size),
-        f"{seconds:.1f}",
-        file.name,
+    what = f"export {FORMATS[org]}" + (" with attachments" if org in ATTACHMENTS else "")
+    return _row(job, what, job["row_count"], seconds, file), job["report_id"]
+
+
+def _reexport(data_dir: Path, org: str, report_id: str, output: Path) -> tuple[str, ...]:
+    """The report that was just made, as if its file had been lost: it is the same file."""
+    api, started = connect(data_dir, None, org), time.monotonic()
+    asked = {"report_id": report_id, "source": "same_snapshot", "reason": "Demonstration."}
+    job = watch_job(api, f"/report-reexports/{api.post('/report-reexports', asked)['id']}", quiet=False)
+    seconds = time.monotonic() - started
+    if job["status"] != "completed":
+        raise StafettError(f"The re-export for {org} ended {job['status']}: {job['error']}.")
+    name = Path(job["file"]["name"])
+    file = download_to(
+        api, job, str(output / f"{name.stem}-version-{job['file_version']}{name.suffix}"), force=True, quiet=False
     )
+    if file.read_bytes() != (output / name).read_bytes():
+        raise StafettError(f"{file} is not what {name} is.")
+    return _row(
+        job, "re-export, same snapshot", api.get(f"/bufdir-exports/{job['export_id']}")["row_count"], seconds, file
+    )
+
+
+def _row(job: Json, what: str, rows: int, seconds: float, file: Path) -> tuple[str, ...]:
+    return (job["org_id"], what, job["status"], str(rows), str(file.stat().st_size), f"{seconds:.1f}", file.name)
 
 
 @contextmanager

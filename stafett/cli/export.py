@@ -1,25 +1,20 @@
 """``stafett export``: the single button, from a terminal."""
 
 import json
-import os
-from datetime import datetime
-from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
 import typer
-from rich.progress import BarColumn, DownloadColumn
 
-from stafett.cli.client import Api, Json, connect, find_job
+from stafett.cli.client import Json, connect, find_job
+from stafett.cli.jobs import ENDED_WITHOUT_A_FILE, Watched, created, download_to, show_answer
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org, User
-from stafett.cli.screen import bar, console_for, require_yes, table
+from stafett.cli.screen import console_for, require_yes, table
 from stafett.cli.watching import watch_job
-from stafett.domain.errors import StafettError
 from stafett.domain.export_status import ExportStatus
 
 app = typer.Typer(name="export", help="Export activities to Bufdir.", no_args_is_help=True)
 
-ENDED_WITHOUT_A_FILE = 3
 _DONE = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
@@ -36,7 +31,7 @@ def start(
     attachments: Annotated[bool, typer.Option("--attachments", help="Bundle the attachments.")] = False,
     fail_on_empty: Annotated[bool, typer.Option("--fail-on-empty", help="No activities is a failure.")] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same export.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")] = False,
+    watch: Watched = False,
     data_dir: DataDir = None,
     user: User = None,
     as_json: AsJson = False,
@@ -56,7 +51,7 @@ def start(
     if watch:
         _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
     else:
-        _show(job, as_json, f"Export {job['id']} is accepted; follow it with `stafett export watch {job['id']}`.")
+        show_answer(job, as_json, f"Export {job['id']} is accepted; follow it with `stafett export watch {job['id']}`.")
 
 
 @app.command(name="list")
@@ -84,7 +79,7 @@ def list_exports(
             job["export_format"],
             job["status"],
             "" if job["row_count"] is None else str(job["row_count"]),
-            f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}",
+            created(job),
         )
     console_for().print(shown)
 
@@ -95,7 +90,7 @@ def show(
 ) -> None:
     """Show one export."""
     _, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    _show(job, as_json, *_lines(job))
+    show_answer(job, as_json, *_lines(job))
 
 
 @app.command()
@@ -114,13 +109,13 @@ def cancel(
     """Stop an export; nothing of it is left in storage."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     job = api.change(f"/bufdir-exports/{job['id']}/cancel")
-    _show(job, as_json, f"Export {job['id']} is {job['status']}; it has stopped when it is cancelled.")
+    show_answer(job, as_json, f"Export {job['id']} is {job['status']}; it has stopped when it is cancelled.")
 
 
 @app.command()
 def retry(
     export_id: Id,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")] = False,
+    watch: Watched = False,
     org: MaybeOrg = None,
     data_dir: DataDir = None,
     user: User = None,
@@ -132,7 +127,7 @@ def retry(
     if watch:
         _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
     else:
-        _show(job, as_json, f"Export {job['id']} is tried again, for the {_ordinal(len(job['attempts']))} time.")
+        show_answer(job, as_json, f"Export {job['id']} is tried again, for the {_ordinal(len(job['attempts']))} time.")
 
 
 @app.command()
@@ -164,32 +159,13 @@ def download(
     """Download a finished export's file and hold it against its SHA-256."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     target = download_to(api, job, output, force=force, quiet=as_json)
-    _show({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
-
-
-def download_to(api: Api, job: Json, output: str, *, force: bool, quiet: bool) -> Path:
-    if not job["download_url"]:
-        raise StafettError(f"Export {job['id']} has no file for you to download; it is {job['status']}.")
-    target = Path(output)
-    if output.endswith(os.sep):
-        target.mkdir(parents=True, exist_ok=True)
-    target = target / job["file"]["name"] if target.is_dir() else target
-    if target.exists() and not force:
-        raise StafettError(f"{target} is there already; --force replaces it.")
-    with bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as shown:
-        task = shown.add_task(target.name, total=job["file"]["size_bytes"])
-        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: shown.advance(task, size))
-    return target
+    show_answer({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
 
 
 def _finish(job: Json, as_json: bool) -> None:
-    _show(job, as_json, *_lines(job))
+    show_answer(job, as_json, *_lines(job))
     if job["status"] not in _DONE:
         raise typer.Exit(ENDED_WITHOUT_A_FILE)
-
-
-def _show(answer: Json, as_json: bool, *lines: str) -> None:
-    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
 def _ordinal(number: int) -> str:

@@ -1,0 +1,43 @@
+"""What the commands about jobs have in common, of whatever kind the job is."""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn
+
+from stafett.cli.client import Api, Json
+from stafett.cli.screen import bar
+from stafett.domain.errors import StafettError
+
+ENDED_WITHOUT_A_FILE = 3
+
+Watched = Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")]
+
+
+def show_answer(answer: Json, as_json: bool, *lines: str) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(lines))
+
+
+def created(job: Json) -> str:
+    """When, on the clock of whoever looks."""
+    return f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def download_to(api: Api, job: Json, output: str, *, force: bool, quiet: bool) -> Path:
+    """Save a finished job's file, under its own name unless another one is said."""
+    if not job["download_url"]:
+        raise StafettError(f"{job['id']} has no file for you to download; it is {job['status']}.")
+    target = Path(output)
+    if output.endswith(os.sep):
+        target.mkdir(parents=True, exist_ok=True)
+    target = target / job["file"]["name"] if target.is_dir() else target
+    if target.exists() and not force:
+        raise StafettError(f"{target} is there already; --force replaces it.")
+    with bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as shown:
+        task = shown.add_task(target.name, total=job["file"]["size_bytes"])
+        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: shown.advance(task, size))
+    return target
