@@ -24,10 +24,13 @@ from stafett.domain.notification import Telling
 from stafett.export_control import ExportControl
 from stafett.export_endings import ExportEndings
 from stafett.export_preview import forget_old_previews
+from stafett.file_removal import FileRemoval
+from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries, untold
+from stafett.reexport_endings import ReexportEndings
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
-from stafett.unfinished import Unfinished, UnfinishedExports
+from stafett.unfinished import Unfinished, UnfinishedExports, UnfinishedReexports
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -42,14 +45,16 @@ class Broom:
         endings = ExportEndings(self._database, actor=export_audit.SWEEPER)
         queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
         tell = UntoldSweep(client, queue, self._told, outbox)
-        self._unfinished = UnfinishedExports(self._database, endings)
+        removal = FileRemoval(self._database, FileStorage(settings.s3), actor=export_audit.SWEEPER)
+        reexports = ReexportEndings(self._database, removal.remove, actor=export_audit.SWEEPER)
+        self._kinds = UnfinishedExports(self._database, endings), UnfinishedReexports(self._database, reexports)
         self._activities = SweepingActivities(client, queue, [self._mine], self._forget, tell)
 
     def _forget(self) -> None:
         forget_old_previews(self._database)
 
     def _mine(self) -> Iterator[Unfinished]:
-        return (one for one in self._unfinished() if one.job.org_id == self._org_id)
+        return (one for kind in self._kinds for one in kind() if one.job.org_id == self._org_id)
 
     def _told(self) -> list[Telling]:
         return [telling for telling in untold(self._database) if telling.org_id == self._org_id]

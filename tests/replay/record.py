@@ -10,8 +10,9 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import psycopg
 from temporalio.client import Client, WorkflowHandle
 
 import worker
@@ -24,9 +25,13 @@ from stafett.devstack.stack import RunningServers, servers
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
+from stafett.domain.reexport import ReexportRequest
+from stafett.domain.reexport_job import ReexportJob
 from stafett.export_control import ExportControl
 from stafett.export_jobs import ExportJobs, job_of
 from stafett.file_storage import FileStorage
+from stafett.reexport_jobs import ReexportJobs
+from stafett.reexport_row import job_of_reexport
 from stafett.settings import MailSettings, Settings, require
 from stafett.temporal import CANCEL, connect, start_job, stop_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
@@ -43,6 +48,67 @@ async def main(release: str) -> None:
                 settings = _with_mail(running, port)
                 await _record_cancelled(settings, release)
                 await _record(settings, release)
+                await _record_reexports(settings, release)
+
+
+async def _record_reexports(settings: Settings, release: str) -> None:
+    """A report made again, with its export; one of which no rows are left; and those that are stopped."""
+    client, owner_url = await connect(settings.temporal), require(settings.database.owner_url, "owner")
+    tenants = {
+        end: found_tenant(owner_url) for end in ("completed", "failed", "cancelled-by-gateway", "cancelled-by-signal")
+    }
+    reports = {}
+    async with worker.working(client, settings):
+        for end, tenant in tenants.items():
+            diary = Diary(owner_url, tenant.org_id)
+            diary.activity(diary.mentor(), note="Kari Nordmann var med")
+            await _exported(client, settings, tenant)
+            reports[end] = _report_of(owner_url, tenant)
+        _forget_rows(owner_url, tenants["failed"])
+        for end in ("completed", "failed"):
+            run = await start_job(client, _again(settings, tenants[end], reports[end]), settings.temporal.task_queue)
+            _keep(f"ReportReexport-{release}-{end}.json", await _whole(run))
+            if end == "completed":
+                child = client.get_workflow_handle(f"bufdir-export/{_export_of(owner_url, run.id)}")
+                _keep(f"BufdirExport-{release}-made-again.json", await _whole(child))
+    runs = {}
+    for end in ("cancelled-by-gateway", "cancelled-by-signal"):
+        job = _again(settings, tenants[end], reports[end])
+        runs[end] = await start_job(client, job, settings.temporal.task_queue)
+        await (runs[end].signal(CANCEL) if end.endswith("signal") else stop_job(client, job))
+    async with worker.working(client, settings):
+        for end, run in runs.items():
+            _keep(f"ReportReexport-{release}-{end}.json", await _whole(run))
+
+
+def _again(settings: Settings, tenant: Tenant, report_id: UUID) -> ReexportJob:
+    with closing(Database(require(settings.database.api_url, "api"))) as database:
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        return job_of_reexport(ReexportJobs(database).accept(caller, ReexportRequest(report_id=report_id)).reexport)
+
+
+def _report_of(owner_url: str, tenant: Tenant) -> UUID:
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute("SELECT id FROM reports WHERE org_id = %s", [tenant.org_id]).fetchone()
+    return UUID(str(row[0])) if row else UUID(int=0)
+
+
+def _export_of(owner_url: str, workflow_id: str) -> str:
+    with psycopg.connect(owner_url) as connection:
+        report_id = workflow_id.partition("/")[2]
+        row = connection.execute("SELECT export_id FROM report_reexports WHERE report_id = %s", [report_id]).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _forget_rows(owner_url: str, tenant: Tenant) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE activities SET deleted_at = now() WHERE org_id = %s", [tenant.org_id])
+
+
+async def _whole(run: WorkflowHandle[Any, Any]) -> str:
+    """The history of a run that has come to its end."""
+    await eventually(run.describe, lambda described: described.close_time is not None)
+    return _of_no_machine((await run.fetch_history()).to_json())
 
 
 async def _record(settings: Settings, release: str) -> None:

@@ -23,7 +23,7 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
 def test_there_is_a_history_of_every_end() -> None:
     ends = {path.stem.rpartition("-")[2] for path in HISTORIES}
-    assert {"completed", "bundled", "empty", "failed", "gateway", "signal", "database", "told"} <= ends
+    assert {"completed", "bundled", "empty", "failed", "gateway", "signal", "database", "told", "again"} <= ends
 
 
 def test_there_is_a_history_of_every_workflow_that_lasts() -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, Worker
 
 from activities.interceptors import EveryActivity
 from stafett.domain.export import ExportOrigin, ExportParameters
@@ -125,4 +125,7 @@ async def reexporting(
         working(task_queue=cpu_queue(queue)),
     ):
         started = await start_job(TimeSkipper(client).client, job, queue)
-        yield client.get_workflow_handle(started.id, result_type=ReexportEnd)
+        run = client.get_workflow_handle(started.id, result_type=ReexportEnd)
+        yield run
+        replayer = Replayer(workflows=[ReportReexport], data_converter=client.data_converter)
+        await replayer.replay_workflow(await run.fetch_history())
