@@ -39,13 +39,13 @@ class ReexportStages:
         self._tries = ReexportTries(database)
 
     def load_history(self, job: ReexportJob, run_id: str) -> HistoricalRecord:
-        """What the report was made with; from PostgreSQL, for it outlives everything else."""
+        """What the report, or the version that is repeated, was made with; from PostgreSQL, which outlives the rest."""
         with self._tries.counted(job), self._database.transaction(job.org_id) as session:
             row = held_reexport(session, job)
             session.execute(of_reexport(job).values(run_id=run_id))
-            report = session.get_one(Report, job.report_id)
             request = ReexportRequest.model_validate(row.request)
-            parameters = ExportParameters.model_validate(report.parameters)
+            before = session.get_one(Export, row.repeats) if row.repeats else session.get_one(Report, job.report_id)
+            parameters = ExportParameters.model_validate(before.parameters)
             return HistoricalRecord(job=job, parameters=parameters, overrides=request.overrides, repeats=row.repeats)
 
     def build_export_params(self, record: HistoricalRecord) -> ExportJob:

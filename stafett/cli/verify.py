@@ -62,13 +62,13 @@ def examine(file: Path, export_id: str | None, record: Callable[[str], Json] | N
         raise StafettError("A report on its own does not know its export: say which one with --id.")
     manifest, findings = (None, []) if is_single else verify_bundle(file)
     own_id = str(manifest.export_id) if manifest else None
-    if export_id and own_id and export_id.lower() != own_id:
-        findings.append(f"It is a bundle of export {own_id}.")
     wanted, is_as_recorded = export_id or own_id, None
     if wanted and record:
         differences = _differences(wanted, size, sha256, record, is_asked_for=export_id is not None)
         is_as_recorded = None if differences is None else not differences
         findings += differences or []
+    if own_id and wanted and wanted.lower() != own_id and not is_as_recorded:  # one that repeats another is that one's
+        findings.insert(0, f"It is a bundle of export {own_id}.")
     return Examination(
         path=str(file),
         size_bytes=size,

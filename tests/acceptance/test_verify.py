@@ -12,6 +12,7 @@ from stafett.settings import S3Settings
 from stafett.testing import Button, Diary, Json, Tenant
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
 from tests.acceptance.report_file import exported
+from tests.reexports import AgainButton
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,10 @@ async def test_a_bundle_of_another_export_is_told_from_the_one_that_is_named(
 
 async def test_a_file_that_is_not_there_is_said_in_a_sentence(folder: Path) -> None:
     (await run("export", "verify", folder / "none.zip")).refused_in_a_sentence("none.zip")
+
+
+async def test_a_bundle_that_was_made_again_is_the_one_it_repeats(bundle: Downloaded, button: Button) -> None:
+    job = await AgainButton(button).done(bundle.job["report_id"], source="same_snapshot")
+    assert job["file"] == bundle.job["file"]
+    (await bundle.verify("--id", job["export_id"])).done()
+    (await bundle.verify("--id", bundle.job["id"])).done()

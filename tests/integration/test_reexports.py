@@ -90,8 +90,11 @@ async def test_what_is_overridden_is_otherwise_and_the_rest_as_it_was(
         child = await again.button.look(job["export_id"])
         assert (child["export_format"], child["locale"], child["csv_profile"]) == ("xlsx", "nn", "excel")
         repeated = await again.done(report_id, source="same_snapshot", version=2)
-    assert (await again.button.look(repeated["export_id"]))["export_format"] == "csv"
-    assert [version["change"]["same_bytes"] for version in (await again.versions(report_id))[1:]] == [False, False]
+        anew = await again.done(report_id)
+    assert repeated["file"] == job["file"]
+    assert (await again.button.look(anew["export_id"]))["export_format"] == "csv"  # as the report was, at first
+    changes = [version["change"]["same_bytes"] for version in (await again.versions(report_id))[1:]]
+    assert changes == [False, True, False]
 
 
 async def test_fifty_who_ask_at_once_for_the_same_are_given_one_job(
