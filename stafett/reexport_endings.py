@@ -51,11 +51,11 @@ class ReexportEndings:
         return ReexportEnd(status=ReexportStatus.COMPLETED)
 
     def fail(self, failing: ReexportFailing) -> bool:
-        """Say why; false if it has ended already, or its result is stored."""
+        """Say why; false if it has ended already, is to be cancelled, or its result is stored."""
         job = failing.job
         with self._database.transaction(job.org_id) as session:
             row = _held(session, job)
-            if row.status.is_final or row.status in RESULT_STORED:
+            if row.status.is_final or row.status in RESULT_STORED | {ReexportStatus.CANCELLING}:
                 return False
             export = self._nothing_left(session, row)
             error = (export and export.error) or failing.model_dump(include={"code", "message", "retryable"})

@@ -56,7 +56,7 @@ class ReportReexport:
     async def run(self, job: ReexportJob) -> ReexportEnd:
         self._work = asyncio.create_task(self._reexport(job))
         try:
-            end = await self._work
+            end = await self._worked(self._work)
         except (FailureError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
@@ -69,7 +69,7 @@ class ReportReexport:
     def cancel(self) -> None:
         """Stop, and leave nothing behind: from the gateway, the Web UI or Temporal's own command line."""
         self._is_asked_to_stop = True
-        if self._work:
+        if self._work and not self._work.cancelling():
             self._work.cancel()
 
     @workflow.update
@@ -83,6 +83,15 @@ class ReportReexport:
     def progress(self) -> ReexportProgress:
         """What is now being done, and the export whose own progress tells the rest."""
         return ReexportProgress(stage=self._stage, export_id=self._export and self._export.export_id)
+
+    async def _worked(self, work: asyncio.Task[ReexportEnd]) -> ReexportEnd:
+        """Cancelled once, however often it is asked for: a second time, what the export answered would be lost."""
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not work.cancelling():
+                work.cancel()
+            return await to_its_end(work)
 
     async def _reexport(self, job: ReexportJob) -> ReexportEnd:
         record: HistoricalRecord = await self._do(ReportReexportActivities.load_history, job)

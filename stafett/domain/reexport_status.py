@@ -39,7 +39,7 @@ REEXPORT_TRANSITIONS: Mapping[ReexportStatus, frozenset[ReexportStatus]] = Mappi
         ReexportStatus.EXPORTING: frozenset({ReexportStatus.STORING_RESULT}) | _ALWAYS_POSSIBLE,
         ReexportStatus.STORING_RESULT: frozenset({ReexportStatus.NOTIFYING}) | _ALWAYS_POSSIBLE,
         ReexportStatus.NOTIFYING: frozenset({ReexportStatus.COMPLETED}),
-        ReexportStatus.CANCELLING: frozenset({ReexportStatus.CANCELLED, ReexportStatus.FAILED}),
+        ReexportStatus.CANCELLING: frozenset({ReexportStatus.CANCELLED}),
         ReexportStatus.COMPLETED: frozenset(),
         ReexportStatus.FAILED: frozenset(),
         ReexportStatus.CANCELLED: frozenset(),

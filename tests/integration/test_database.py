@@ -26,6 +26,7 @@ from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_status import TRANSITIONS, ExportStatus
 from stafett.domain.membership import Caller, Role
+from stafett.domain.reexport_status import REEXPORT_TRANSITIONS
 from stafett.export_jobs import ExportJobs
 from stafett.settings import DatabaseSettings, Settings, require
 from stafett.testing import Diary, Tenant, found_tenant
@@ -76,6 +77,12 @@ def test_the_database_and_the_code_know_the_same_transitions(owner_url: str) -> 
     with psycopg.connect(owner_url) as connection:
         known = set(connection.execute("SELECT from_status, to_status FROM export_transitions").fetchall())
     assert known == {(one.value, other.value) for one, others in TRANSITIONS.items() for other in others}
+
+
+def test_the_database_and_the_code_know_the_same_transitions_of_re_exports(owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        known = set(connection.execute("SELECT from_status, to_status FROM reexport_transitions").fetchall())
+    assert known == {(one.value, other.value) for one, others in REEXPORT_TRANSITIONS.items() for other in others}
 
 
 def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(settings: Settings) -> None:

@@ -271,6 +271,16 @@ async def test_a_failure_that_finds_the_version_stored_goes_on_from_there(
     assert steps.called[-3:] == ["record_reexport_failure", STEPS[3], DONE]
 
 
+async def test_a_failure_that_finds_the_job_to_be_cancelled_is_a_cancelled_one(
+    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+) -> None:
+    steps.faults[STORE] = surprises()
+    steps.end_of_failure = ReexportEnd(status=ReexportStatus.CANCELLING)
+    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+        assert await run.result() == CANCELLED
+    assert steps.called[-2:] == ["record_reexport_failure", "record_reexport_cancellation"]
+
+
 async def test_nobody_being_told_undoes_nothing(temporal: Client, reexport: ReexportJob, steps: PlayedReexport) -> None:
     steps.faults[STEPS[3]] = surprises()
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:

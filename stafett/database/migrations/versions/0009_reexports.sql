@@ -6,7 +6,7 @@ CREATE TABLE reexport_transitions (
 INSERT INTO reexport_transitions
 SELECT at, unnest(ARRAY['failed', 'cancelling']) FROM unnest(ARRAY['pending', 'exporting', 'storing_result']) AS at
 UNION ALL VALUES ('pending', 'exporting'), ('exporting', 'storing_result'), ('storing_result', 'notifying'),
-                 ('notifying', 'completed'), ('cancelling', 'cancelled'), ('cancelling', 'failed');
+                 ('notifying', 'completed'), ('cancelling', 'cancelled');
 
 -- A wish to have a report again, and what became of it. They follow one another: one of a report's at a time.
 CREATE TABLE report_reexports (
