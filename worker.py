@@ -25,6 +25,7 @@ from activities.file_generation import FileGenerationActivities
 from activities.file_storage import FileStorageActivities
 from activities.interceptors import EveryActivity, stop_when_cancelled
 from activities.notification import DeliveryActivities, NotificationActivities
+from activities.proxy_registration import ProxyRegistrationActivities
 from activities.report_reexport import ReportReexportActivities
 from activities.retention import RetentionActivities
 from activities.sweeping import SweepingActivities
@@ -51,6 +52,7 @@ from stafett.mapped_parts import MappedParts
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
+from stafett.proxy_registration import ProxyRegistration
 from stafett.reexport_endings import ReexportEndings
 from stafett.reexport_stages import ReexportStages
 from stafett.retention import Periods, Retention
@@ -58,11 +60,13 @@ from stafett.settings import Settings, WorkerShare, require
 from stafett.snapshot_repetition import SnapshotRepetition
 from stafett.temporal import connect, cpu_queue, telling_queue
 from stafett.unfinished import UnfinishedExports, UnfinishedReexports
+from stafett.unfinished_batches import UnfinishedBatches
 from stafett.version_comparison import VersionComparison
 from stafett.webhooks.addresses import resolved
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
 from workflows.bufdir_export import BufdirExport
+from workflows.bulk_registration import BulkRegistration
 from workflows.checkpointing import CheckpointAuditChains
 from workflows.export_preview import PreviewExport
 from workflows.report_reexport import ReportReexport
@@ -74,6 +78,7 @@ Activity = Callable[..., Any]
 WORKFLOWS = (
     ApplyRetention,
     BufdirExport,
+    BulkRegistration,
     CheckpointAuditChains,
     PreviewExport,
     ReportReexport,
@@ -177,6 +182,7 @@ class _Bench:
         previewing = ExportPreviewing(self._database, self._mappings, go_on=stop_when_cancelled)
         ending = ExportAuditActivities(self._stages, self._endings, self._storage)
         notifying, reexporting = NotificationActivities(Deliveries(self._database)), self._reexporting()
+        bulk = ProxyRegistrationActivities(ProxyRegistration(self._database, by_mail=self._by_mail))
         return [
             ActivityQueryActivities(self._stages, query).query_activities,
             FileStorageActivities(self._stages, FileRegistration(self._record, self._storage)).store_file,
@@ -186,6 +192,12 @@ class _Bench:
             ending.record_failure,
             ending.record_cancellation,
             ending.read_end,
+            bulk.begin_batch,
+            bulk.register_chunk,
+            bulk.give_up_chunk,
+            bulk.finish_batch,
+            bulk.cancel_batch,
+            bulk.read_batch,
             notifying.find_deliveries,
             notifying.give_up_delivery,
             reexporting.load_history,
@@ -214,10 +226,15 @@ class _Bench:
         endings = ExportEndings(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail)
         stray = FileRemoval(maintenance, self._storage, actor=export_audit.SWEEPER)
         reexports = ReexportEndings(maintenance, stray.remove, actor=export_audit.SWEEPER, by_mail=self._by_mail)
+        batches = ProxyRegistration(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail)
         sweeping = SweepingActivities(
             client,
             queue,
-            [UnfinishedExports(maintenance, endings), UnfinishedReexports(maintenance, reexports)],
+            [
+                UnfinishedExports(maintenance, endings),
+                UnfinishedReexports(maintenance, reexports),
+                UnfinishedBatches(maintenance, batches),
+            ],
             partial(forget_old_previews, maintenance),
             UntoldSweep(client, queue, partial(untold, maintenance), outbox),
         )

@@ -22,7 +22,9 @@ from api.openapi import describe
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.routes import (
+    activities,
     bufdir_exports,
+    bulk_registrations,
     codec,
     column_mappings,
     directory,
@@ -34,6 +36,8 @@ from api.routes import (
 )
 from api.starting import JobStarter
 from stafett import export_audit
+from stafett.bulk_control import BulkControl
+from stafett.bulk_registrations import BulkRegistrations
 from stafett.column_mappings import ColumnMappings
 from stafett.database.changes import JobChanges
 from stafett.database.session import Database, Patience
@@ -50,6 +54,7 @@ from stafett.payload_codec import codec_of
 from stafett.peer_mentors import PeerMentors
 from stafett.reexport_control import ReexportControl
 from stafett.reexport_jobs import ReexportJobs
+from stafett.registered_activities import RegisteredActivities
 from stafett.release import VERSION
 from stafett.report_history import ReportHistory
 from stafett.result_reference import ResultReference
@@ -59,7 +64,18 @@ from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
 
 _STARTUP_FAILURE = 3  # as uvicorn's own program ends then
-RESOURCES = (bufdir_exports, directory, column_mappings, reports, report_reexports, notifications, webhooks, codec)
+RESOURCES = (
+    bufdir_exports,
+    bulk_registrations,
+    activities,
+    directory,
+    column_mappings,
+    reports,
+    report_reexports,
+    notifications,
+    webhooks,
+    codec,
+)
 _UTC_NOW = partial(datetime.now, UTC)
 
 
@@ -126,6 +142,9 @@ def _services(
         mappings=ColumnMappings(database),
         organisations=Organisations(database),
         mentors=PeerMentors(database),
+        batches=BulkRegistrations(database),
+        batch_control=BulkControl(database),
+        activities=RegisteredActivities(database),
         inbox=Inbox(database),
         webhooks=Webhooks(database),
         destinations=Destinations(allow_private=settings.webhooks.allow_private),

@@ -17,6 +17,8 @@ from api.auth import TokenVerifier, identify
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.starting import JobStarter
+from stafett.bulk_control import BulkControl
+from stafett.bulk_registrations import BulkRegistrations
 from stafett.column_mappings import ColumnMappings
 from stafett.database.changes import JobChanges
 from stafett.database.session import Database
@@ -34,6 +36,7 @@ from stafett.payload_codec import SealingCodec
 from stafett.peer_mentors import PeerMentors
 from stafett.reexport_control import ReexportControl
 from stafett.reexport_jobs import ReexportJobs
+from stafett.registered_activities import RegisteredActivities
 from stafett.report_history import ReportHistory
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
@@ -61,6 +64,9 @@ class Services:
     mappings: ColumnMappings
     organisations: Organisations
     mentors: PeerMentors
+    batches: BulkRegistrations
+    batch_control: BulkControl
+    activities: RegisteredActivities
     inbox: Inbox
     webhooks: Webhooks
     destinations: Destinations

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.bulk_schemas import BulkStart
 from api.dependencies import GuardedRoute
 from api.problems import ANSWERS, INVALID_REQUEST, MEDIA_TYPE, Problem, Refusal, refusal_of
 from stafett.domain.errors import (
@@ -21,6 +22,7 @@ from stafett.domain.errors import (
 from stafett.domain.export_status import ExportErrorCode
 
 Json = dict[str, Any]
+_READ_BY_HAND = (BulkStart,)  # bodies that come in more than one form
 _REPLACED = ("HTTPValidationError", "ValidationError")
 _RAISES = "x-raises"
 _SURPRISE = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
@@ -61,9 +63,10 @@ def _describe(document: Json, rules: dict[str, GuardedRoute]) -> None:
     components: Json = document["components"]
     for name in _REPLACED:
         components["schemas"].pop(name, None)
-    shape = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    components["schemas"].update(shape.pop("$defs", {}))
-    components["schemas"]["Problem"] = shape
+    for model in (Problem, *_READ_BY_HAND):
+        shape = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        components["schemas"].update(shape.pop("$defs", {}))
+        components["schemas"][model.__name__] = shape
     components["headers"] = {
         name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
     }

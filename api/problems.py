@@ -19,6 +19,7 @@ from stafett.domain.errors import (
     ExportError,
     FileRemovedError,
     InvalidPayloadsError,
+    InvalidRequestError,
     KeyReusedError,
     NoFileError,
     NotFinishedError,
@@ -161,6 +162,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidMappingError, _unsound)
     app.add_exception_handler(UnfitRequestError, _unfit)
     app.add_exception_handler(ReexportInProgressError, _one_at_a_time)
+    app.add_exception_handler(InvalidRequestError, _senseless)
     app.add_exception_handler(TooManyRequestsError, _too_often)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_the_framework)
@@ -180,6 +182,11 @@ async def _unsound(request: Request, error: Any) -> JSONResponse:
     faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
     refusal = refusal_of(InvalidMappingError, "The mapping document is not sound.")
     return answer(request, replace(refusal, errors=faults))
+
+
+async def _senseless(request: Request, error: Any) -> JSONResponse:
+    faults = tuple(FieldError(**fault._asdict()) for fault in error.faults)
+    return answer(request, replace(INVALID_REQUEST, errors=faults))
 
 
 async def _unfit(request: Request, error: Any) -> JSONResponse:

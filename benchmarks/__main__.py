@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import bundling, csv_rendering, mapping, query, sandbox, whole_export, xlsx
+from benchmarks import bulk, bundling, csv_rendering, mapping, query, sandbox, whole_export, xlsx
 from benchmarks.measuring import Table
 from stafett.cli.development import prepare_stores, settings_of
+from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
 from stafett.file_storage import FileStorage
@@ -36,12 +37,16 @@ async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
         _publish("mapping", mapping.run(sizes.mapped))
     if "exports" in wanted:
         _publish("exports", whole_export.run())
-    if not wanted & {"foundation", "files"}:
+    if not wanted & {"foundation", "files", "bulk"}:
         return
     async with servers(StackOptions(data_dir=folder / "data")) as running:
         prepare_stores(running.addresses)
         if "foundation" in wanted:
             _publish("foundation", [*sandbox.run(), *query.run(running.addresses, sizes.rows)])
+        if "bulk" in wanted:
+            issuer = DevIssuer(folder / "issuer")
+            issuer.ensure()
+            _publish("bulk", await bulk.run(settings_of(running.addresses), issuer))
         if "files" in wanted:
             workbooks = [entry for cells in sizes.cells for entry in xlsx.run(cells)]
             texts = csv_rendering.run(sizes.rows, running.addresses.postgres_url, folder)
@@ -66,7 +71,7 @@ def _publish(name: str, entries: Sequence[Table] | Sequence[str] | Sequence[Tabl
     print(page)
 
 
-PAGES = ("foundation", "mapping", "files", "exports")
+PAGES = ("foundation", "mapping", "files", "exports", "bulk")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

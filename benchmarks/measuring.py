@@ -30,13 +30,22 @@ class Table:
     title: str
     measured: Sequence[Measured]
     base: int = 0
+    by_the_wall: bool = False
+    """What is compared, where commits are waited for and several processes work."""
+
+    @property
+    def clock(self) -> str:
+        return "wall" if self.by_the_wall else "CPU"
+
+    def seconds_of(self, one: Measured) -> float:
+        return one.wall_seconds if self.by_the_wall else one.cpu_seconds
 
     def as_markdown(self) -> str:
         base = "ours" if self.base == 0 else self.measured[self.base].name
         lines = [
             f"### {self.title}",
             "",
-            f"| contender | CPU s | wall s | CPU, {base} = 1 |",
+            f"| contender | CPU s | wall s | {self.clock}, {base} = 1 |",
             "| --- | --- | --- | --- |",
         ]
         lines += [
@@ -47,26 +56,26 @@ class Table:
 
     def as_plot(self) -> str:
         """Bars of CPU time, as SVG."""
-        longest = max(one.cpu_seconds for one in self.measured) or 1
+        longest = max(map(self.seconds_of, self.measured)) or 1
         width, height = _LABELS + _BARS + 120, _HEAD + _LINE * len(self.measured) + 10
         lines = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {_LOOK}>',
-            f"<title>{escape(self.title)}: CPU seconds</title>",
+            f"<title>{escape(self.title)}: {self.clock} seconds</title>",
             f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>',
-            f'<text x="10" y="22" font-weight="bold">{escape(self.title)}: CPU seconds</text>',
+            f'<text x="10" y="22" font-weight="bold">{escape(self.title)}: {self.clock} seconds</text>',
         ]
         for number, (one, ratio) in enumerate(self._ratios()):
-            top, bar = _HEAD + _LINE * number, max(1, round(_BARS * one.cpu_seconds / longest))
+            top, bar = _HEAD + _LINE * number, max(1, round(_BARS * self.seconds_of(one) / longest))
             lines += [
                 f'<text x="{_LABELS - 10}" y="{top + 14}" text-anchor="end">{escape(one.name)}</text>',
                 f'<rect x="{_LABELS}" y="{top}" width="{bar}" height="18" fill="{_OURS if number == 0 else _THEIRS}"/>',
-                f'<text x="{_LABELS + bar + 6}" y="{top + 14}">{one.cpu_seconds:.2f} (x {ratio:.1f})</text>',
+                f'<text x="{_LABELS + bar + 6}" y="{top + 14}">{self.seconds_of(one):.2f} (x {ratio:.1f})</text>',
             ]
         return "\n".join([*lines, "</svg>", ""])
 
     def _ratios(self) -> list[tuple[Measured, float]]:
-        base = self.measured[self.base].cpu_seconds
-        return [(one, one.cpu_seconds / base if base else float("nan")) for one in self.measured]
+        base = self.seconds_of(self.measured[self.base])
+        return [(one, self.seconds_of(one) / base if base else float("nan")) for one in self.measured]
 
 
 def side_by_side(

@@ -22,6 +22,7 @@ SOURCE_SCHEMA = pl.Schema(
         "mentor_id": pl.String(),
         "mentor_name": pl.String(),
         "is_proxy": pl.String(),
+        "registered_by": pl.String(),
         "attachments": pl.Int64(),
     }
 )
@@ -67,6 +68,13 @@ def to_arrow(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.write_ipc(buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def activities_from_arrow(staged: bytes) -> pl.DataFrame:
+    """A part of a snapshot; one that was taken before we kept who had registered an activity does not know it."""
+    frame = from_arrow(staged)
+    known = pl.col("registered_by") if "registered_by" in frame.columns else pl.lit(None, pl.String)
+    return frame.with_columns(known.alias("registered_by"))
 
 
 def from_arrow(staged: bytes) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from stafett.activity_rows import from_arrow, to_arrow
+from stafett.activity_rows import activities_from_arrow, to_arrow
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGED, day_in
 from stafett.column_mapper.outcome import Outcome
@@ -88,7 +88,7 @@ class ColumnMapper:
         return True
 
     def _mapped(self, bench: Workbench, number: int, staged: Part, locale: Locale, outcome: Outcome) -> KeptPart:
-        part, adds = outcome.mapped(from_arrow(self._storage.read_part(staged)))
+        part, adds = outcome.mapped(activities_from_arrow(self._storage.read_part(staged)))
         written = _put(bench, "part", number, part.written)
         apart = _put(bench, "apart", number, _with_reasons(part, locale)) if part.apart.height else None
         return KeptPart(written=written, apart=apart, outcome=adds)

@@ -32,9 +32,9 @@ class AuditEntry(Frozen):
     org_id: str
     actor: str
     event: str
-    subject_kind: Literal["export", "column_mapping", "export_preview", "report", "reexport", "webhook", "person"] = (
-        "export"
-    )
+    subject_kind: Literal[
+        "export", "column_mapping", "export_preview", "report", "reexport", "webhook", "person", "bulk_registration"
+    ] = "export"
     subject_id: UUID
     status: str | None = None
     detail: Detail = Field(default_factory=dict)

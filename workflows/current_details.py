@@ -1,10 +1,15 @@
 """What operators see of a run while it runs: Markdown for the Temporal Web UI, ids and counts alone."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from urllib.parse import quote
 
+from stafett.domain.bulk import BulkCounts
+from stafett.domain.bulk_job import BulkJob
+from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.job import Job
 from stafett.domain.notification import Telling
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
@@ -13,7 +18,6 @@ from stafett.domain.reexport_status import ReexportStatus
 def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageReceipt], namespace: str) -> str:
     """Where it is, what is done, and where to look further."""
     first, last = job.days
-    telling = Telling.of(job).workflow_id
     lines = [
         f"**{_words(stage)}**, attempt {job.attempt}",
         "",
@@ -26,7 +30,7 @@ def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageReceipt]
         lines.append("")
     lines += [
         f"- its state and trail: `GET /api/v1/bufdir-exports/{job.export_id}`, `…/audit`",
-        f"- [who is told of its end](/namespaces/{namespace}/workflows/{quote(telling, safe='')})",
+        _who_is_told(job, namespace),
     ]
     return "\n".join(lines)
 
@@ -35,7 +39,6 @@ def reexport_details(
     job: ReexportJob, stage: ReexportStatus, export: ExportJob | None, edits: int, namespace: str
 ) -> str:
     """The same of a re-export; what its export is at stands at that one's run."""
-    telling = Telling.of(job).workflow_id
     lines = [f"**{_words(stage)}**, the report's re-export number {job.attempt}", "", job.summary, ""]
     if export is not None:
         lines.append(f"- [its export](/namespaces/{namespace}/workflows/{quote(export.workflow_id, safe='')})")
@@ -43,10 +46,33 @@ def reexport_details(
         lines.append(f"- edited by people: {edits}")
     lines += [
         f"- its state: `GET /api/v1/report-reexports/{job.reexport_id}`",
-        f"- [who is told of its end](/namespaces/{namespace}/workflows/{quote(telling, safe='')})",
+        _who_is_told(job, namespace),
     ]
     return "\n".join(lines)
 
 
-def _words(stage: ExportStatus | ReexportStatus) -> str:
+def details_of_batch(job: BulkJob, status: BulkStatus, counts: BulkCounts, namespace: str) -> str:
+    """How many items have come to which outcome, and where to look further."""
+    told = counts.model_dump()
+    lines = [
+        f"**{_words(status)}**, attempt {job.attempt}",
+        "",
+        f"{job.org_id}, {job.total:,} items",
+        "",
+        "| " + " | ".join(told) + " |",
+        "| " + " | ".join("---:" for _ in told) + " |",
+        "| " + " | ".join(f"{count:,}" for count in told.values()) + " |",
+        "",
+        f"- its state and items: `GET /api/v1/bulk-registrations/{job.batch_id}`, `…/items`",
+        _who_is_told(job, namespace),
+    ]
+    return "\n".join(lines)
+
+
+def _who_is_told(job: Job, namespace: str) -> str:
+    telling = quote(Telling.of(job).workflow_id, safe="")
+    return f"- [who is told of its end](/namespaces/{namespace}/workflows/{telling})"
+
+
+def _words(stage: StrEnum) -> str:
     return stage.replace("_", " ")

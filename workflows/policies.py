@@ -18,6 +18,13 @@ Answer = TypeVar("Answer")
 _WITH_PATIENCE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
+_FOR_A_WHILE = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=24,
+)
+"""For about eight minutes of trying; a worker that is not there tries nothing."""
 UNTIL_TAKEN = RetryPolicy(
     initial_interval=timedelta(seconds=5),
     backoff_coefficient=4,
@@ -49,6 +56,21 @@ async def patiently(
         summary=summary,
         task_queue=None if rows is None else cpu_queue(workflow.info().task_queue),
         priority=Priority.default if rows is None else Priority(priority_key=_turn(rows)),
+    )
+
+
+async def for_a_while(method: Callable[[Any, Given], Answer], given: Given, summary: str, *, rows: int) -> Answer:
+    """Run an activity again and again, but not for ever: there is something else to do if it never succeeds."""
+    return await workflow.execute_activity_method(
+        method,
+        given,
+        start_to_close_timeout=timedelta(minutes=10),
+        schedule_to_close_timeout=timedelta(days=4),
+        heartbeat_timeout=timedelta(seconds=5),
+        retry_policy=_FOR_A_WHILE,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+        priority=Priority(priority_key=_turn(rows)),
     )
 
 

@@ -52,6 +52,15 @@ class Api:
         headers = {"Idempotency-Key": key} if key else {}
         return self._ask("POST", path, json=body, headers=headers, timeout=patience)
 
+    def send(self, path: str, written: bytes, media_type: str, query: Mapping[str, str], *, key: str) -> Json:
+        """Hand in a body as somebody wrote it, in whichever form."""
+        headers = {"Content-Type": media_type, "Idempotency-Key": key}
+        return self._ask("POST", path, params=dict(query), content=written, headers=headers)
+
+    def content(self, path: str) -> bytes:
+        """What is no JSON."""
+        return self._answered("GET", path).content
+
     def put(self, path: str, written: bytes, *, if_match: str | None) -> Json:
         """Hand in JSON as somebody wrote it."""
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})

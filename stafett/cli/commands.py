@@ -6,6 +6,7 @@ import typer
 
 from stafett.cli import (
     audit,
+    bulk,
     data,
     demo,
     doctor,
@@ -42,6 +43,7 @@ app.command()(demo.demo)
 export.app.command()(verify.verify)
 app.add_typer(export.app, name="export")
 app.add_typer(reexport.app, name="reexport")
+app.add_typer(bulk.app, name="bulk")
 app.add_typer(report.app, name="report")
 app.add_typer(mentor.app, name="mentor")
 app.add_typer(audit.app, name="audit")

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from stafett.cli.client import Json, connect
+from stafett.cli.demo_bulk import bulk
 from stafett.cli.jobs import download_to
 from stafett.cli.screen import console_for, table
 from stafett.cli.verify import examine
@@ -24,6 +25,7 @@ from stafett.domain.errors import StafettError
 
 YEAR = 2026
 ACTIVITIES = {"nhf": 5000, "blindeforbundet": 1200, "hlf": 2400}
+BULK_ORG = "nhf"
 FORMATS = {"nhf": "xlsx", "blindeforbundet": "csv", "hlf": "xlsx"}
 ATTACHMENTS = {"nhf": 60}
 MADE_AGAIN = "nhf"
@@ -52,6 +54,9 @@ def demo(
             row, reports[org] = _export(Path(folder), org, output)
             ran.add_row(*row)
         ran.add_row(*_reexport(Path(folder), MADE_AGAIN, reports[MADE_AGAIN], output))
+        for one in bulk(Path(folder), BULK_ORG, YEAR, output):
+            size = str(one.size) if one.size else ""
+            ran.add_row(BULK_ORG, one.job, one.status, str(one.rows), size, f"{one.seconds:.1f}", one.file)
     console.print(ran)
     console.print(f"The files are in {output}.")
 

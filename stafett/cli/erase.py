@@ -29,6 +29,7 @@ _COUNTS = {
     "letters_given_up": "waiting letters given up",
     "activities_to_look_at": "activities in which others wrote the name",
     "exports_to_look_at": "exports made of activities in which others wrote the name",
+    "batches_to_look_at": "batches in which others wrote the name",
 }
 
 
@@ -128,6 +129,7 @@ def _lines(report: "ErasureReport") -> "Iterator[str]":
         yield f"files removed: export {export.id}{made}"
     yield from (f"to be looked at: activity {one}" for one in touched.activities_to_look_at)
     yield from (f"to be looked at: export {one}" for one in touched.exports_to_look_at)
+    yield from (f"to be looked at: batch {one}" for one in touched.batches_to_look_at)
     yield from (f"to be waited for: export {one} has not ended" for one in report.exports_running)
     if report.account_kept_for:
         yield f"The account stays, for it is a member of {', '.join(report.account_kept_for)} too."

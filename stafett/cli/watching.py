@@ -7,8 +7,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from stafett.cli.client import Api, AwayError, Json
 from stafett.cli.screen import bar
-from stafett.domain.export_status import FINAL
+from stafett.domain import bulk_status, export_status
 
+_ENDS = export_status.FINAL | bulk_status.FINAL
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_TRIES, _PATIENCE_SECONDS = 1.0, 60.0
 
@@ -24,13 +25,20 @@ def watch_job(api: Api, path: str, *, quiet: bool) -> Json:
                 stage = job["status"]
                 if shown.disable and not quiet:
                     shown.console.print(f"{job['org_id']}: {stage.replace('_', ' ')}")
-            progress = job["progress"] or {"done": 0, "total": 0}
-            shown.update(
-                task, description=stage.replace("_", " "), completed=progress["done"], total=progress["total"] or None
-            )
-            if stage in FINAL:
+            done, total = _progress(job)
+            shown.update(task, description=stage.replace("_", " "), completed=done, total=total or None)
+            if stage in _ENDS:
                 return job
             time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _progress(job: Json) -> tuple[int, int]:
+    """Of a stage its rows, of a batch its items."""
+    if "progress" not in job:
+        total: int = job["counts"]["total"]
+        return total - job["counts"]["pending"], total
+    progress = job["progress"] or {"done": 0, "total": 0}
+    return progress["done"], progress["total"]
 
 
 def _patiently(api: Api, path: str, errors: Console) -> Json:

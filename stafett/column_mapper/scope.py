@@ -30,6 +30,7 @@ FIELDS: Mapping[str, Value] = MappingProxyType(
         "mentor_id": column(Kind.TEXT, "mentor_id", 0, size=1),
         "mentor_name": column(Kind.TEXT, "mentor_name", 0, size=1),
         "is_proxy": column(Kind.BOOLEAN, "is_proxy", 0),
+        "registered_by": column(Kind.TEXT, "registered_by", 0, size=1),
         "attachments": column(Kind.INTEGER, "attachments", 0, most=_ATTACHMENTS),
     }
 )

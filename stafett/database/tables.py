@@ -89,6 +89,12 @@ class Activity(SQLModel, table=True):
     __tablename__ = "activities"
     __table_args__ = (
         _OF_ITS_MENTOR,
+        ForeignKeyConstraint(["org_id", "batch_id"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
+        Index(
+            "activities_of_batch",
+            *("org_id", "batch_id", "starts_at", "id"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
         Index("activities_of_org", "org_id", "id", unique=True),
         Index(
             "activities_in_report_order",
@@ -112,6 +118,7 @@ class Activity(SQLModel, table=True):
     in_norway: bool
     note: str | None = None
     registered_by: UUID | None = Field(default=None, foreign_key="users.id")
+    batch_id: UUID | None = None
     created_at: datetime = Field(sa_column_kwargs=_NOW)
     deleted_at: datetime | None = None
 

@@ -43,6 +43,7 @@ class Touched(Frozen):
     letters_given_up: int = 0
     activities_to_look_at: tuple[UUID, ...] = ()
     exports_to_look_at: tuple[UUID, ...] = ()
+    batches_to_look_at: tuple[UUID, ...] = ()
 
     def plus(self, more: "Touched") -> "Touched":
         """Counts are added up, and nothing is listed twice."""

@@ -1,6 +1,8 @@
 """What can go wrong, in the words of the domain: no HTTP and no Temporal here."""
 
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from stafett.domain.export_status import ExportErrorCode
@@ -12,6 +14,22 @@ class StafettError(Exception):
 
 class SettingsError(StafettError):
     """The configuration is missing something or contradicts itself."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with what was asked, and where it stands."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class InvalidRequestError(StafettError):
+    """What is asked for makes no sense, for reasons that no schema tells."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        super().__init__("The request is not valid.")
+        self.faults = tuple(faults)
 
 
 class UnauthenticatedError(StafettError):

@@ -25,6 +25,18 @@ COPY (
 """
 
 
+# A batch with everything that is written in it; of the mentor's own items the notes go anyway.
+_IN_BATCHES: LiteralString = """
+COPY (
+    SELECT b.id, concat_ws(chr(31), b.label, b.activity->>'note', b.activity->>'place', (
+        SELECT string_agg(concat_ws(chr(31), i.client_ref, i.mentor_ref, i.overrides->>'place',
+                                    CASE WHEN i.mentor_id IS DISTINCT FROM %s THEN i.overrides->>'note' END), chr(31))
+        FROM bulk_items i WHERE i.org_id = b.org_id AND i.batch_id = b.id))
+    FROM bulk_registrations b WHERE b.org_id = %s
+) TO STDOUT (FORMAT csv)
+"""
+
+
 class Name:
     """A full name as it may be written down somewhere."""
 
@@ -49,17 +61,24 @@ class Mentions:
 
     def of(self, person: Person, name: str | None) -> tuple[UUID, ...]:
         """The activities in which others wrote the name, deleted ones too."""
+        return self._found(person, name, _WRITTEN)
+
+    def batches_of(self, person: Person, name: str | None) -> tuple[UUID, ...]:
+        """The batches in which others wrote the name."""
+        return self._found(person, name, _IN_BATCHES)
+
+    def _found(self, person: Person, name: str | None, query: LiteralString) -> tuple[UUID, ...]:
         if name is None:
             return ()
         sought = Name(name)
-        found = pl.concat([_SCHEMA.to_frame(), *(sought.rows(frame) for frame in self._written(person))])
-        return tuple(UUID(activity_id) for activity_id in found["id"].sort())
+        found = pl.concat([_SCHEMA.to_frame(), *(sought.rows(frame) for frame in self._written(person, query))])
+        return tuple(UUID(found_id) for found_id in found["id"].sort())
 
-    def _written(self, person: Person) -> Iterator[pl.DataFrame]:
+    def _written(self, person: Person, query: LiteralString) -> Iterator[pl.DataFrame]:
         with (
             self._database.snapshot(person.org_id) as connection,
             connection.cursor() as cursor,
-            cursor.copy(_WRITTEN, [person.id, person.org_id]) as copied,
+            cursor.copy(query, [person.id, person.org_id]) as copied,
         ):
             records = iter(copied)
             while batch := b"".join(bytes(record) for record in islice(records, _ROWS_AT_ONCE)):

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, update
+from sqlalchemy import ColumnElement, delete, func, text, update
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
+from stafett.database.bulk_tables import BulkItem
 from stafett.database.session import Database
 from stafett.database.tables import Activity, Attachment, PeerMentor, PreviewResult
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, Touched
@@ -39,15 +41,17 @@ class MentorErasure:
         with self._database.transaction(person.org_id) as session:
             present_name = _name(_mentor(session, person))
             notes = session.scalar(select(func.count()).select_from(Activity).where(*_with_note(person)))
+            asked = session.scalar(select(func.count(col(BulkItem.batch_id))).where(*_asked_with_note(person)))
             files = session.scalar(select(func.count()).select_from(Attachment).where(_with_file(person)))
         name = present_name or self._journal.sought(person)
         copies = list(self._copies.of(person, name, told))
         touched = Touched(
-            notes_cleared=notes or 0,
+            notes_cleared=(notes or 0) + (asked or 0),
             attachments_removed=files or 0,
             exports_emptied=tuple(_of(copy) for copy in copies if copy.found is Found.ROWS),
             activities_to_look_at=self._mentions.of(person, name),
             exports_to_look_at=_ids(copies, Found.MENTIONS),
+            batches_to_look_at=self._mentions.batches_of(person, name),
         )
         running = _ids(copies, Found.IN_FLIGHT)
         return ErasureReport(person=person, dry_run=True, touched=touched, exports_running=running)
@@ -59,10 +63,11 @@ class MentorErasure:
         self._remove_attachments(person, told)
         to_look_at = self._empty_exports(person, told)
         told("Looking through notes", 0, 1)
-        mentioning = self._mentions.of(person, self._journal.sought(person))
+        sought = self._journal.sought(person)
+        mentioning, batches = self._mentions.of(person, sought), self._mentions.batches_of(person, sought)
         self._at_the_source(person)  # once more: what was being registered or previewed meanwhile
         told("Looking through notes", 1, 1)
-        return to_look_at.plus(Touched(activities_to_look_at=mentioning))
+        return to_look_at.plus(Touched(activities_to_look_at=mentioning, batches_to_look_at=batches))
 
     def _refuse_while_running(self, person: Person, told: Told) -> None:
         with self._database.transaction(person.org_id) as session:
@@ -78,7 +83,7 @@ class MentorErasure:
                 mentor.display_name, mentor.active = ERASED_NAME, False
                 session.add(mentor)
             cleared = update(Activity).where(*_with_note(person)).values(note=None).returning(col(Activity.id))
-            notes = len(session.scalars(cleared).all())
+            notes = len(session.scalars(cleared).all()) + len(session.scalars(_without_notes(person)).all())
             session.execute(delete(PreviewResult).where(col(PreviewResult.org_id) == person.org_id))
             found = AtTheSource(name, changed or notes > 0, Touched(notes_cleared=notes))
             self._journal.begin(session, person, found)
@@ -141,6 +146,18 @@ def _name(mentor: PeerMentor) -> str | None:
 def _with_note(person: Person) -> tuple[ColumnElement[bool], ...]:
     of_theirs = (col(Activity.org_id) == person.org_id, col(Activity.mentor_id) == person.id)
     return (*of_theirs, col(Activity.note).is_not(None))
+
+
+def _asked_with_note(person: Person) -> tuple[ColumnElement[bool], ...]:
+    """What a batch was asked to register for them."""
+    of_theirs = (col(BulkItem.org_id) == person.org_id, col(BulkItem.mentor_id) == person.id)
+    return (*of_theirs, col(BulkItem.overrides)["note"].as_string().is_not(None))
+
+
+def _without_notes(person: Person) -> ReturningUpdate[tuple[UUID]]:
+    emptied = func.jsonb_set(col(BulkItem.overrides), ["note"], text("'null'::jsonb"))
+    asked = update(BulkItem).where(*_asked_with_note(person))
+    return asked.values(overrides=emptied).returning(col(BulkItem.batch_id))
 
 
 def _with_file(person: Person) -> ColumnElement[bool]:

@@ -33,6 +33,7 @@ class UserErasure:
             memberships_removed=len(memberships) - len(_elsewhere(memberships, person)),
             letters_given_up=letters or 0,
             activities_to_look_at=self._mentions.of(person, name),
+            batches_to_look_at=self._mentions.batches_of(person, name),
         )
         kept_for = _elsewhere(memberships, person)
         return ErasureReport(person=person, dry_run=True, touched=touched, account_kept_for=kept_for)
@@ -42,7 +43,9 @@ class UserErasure:
         with self._database.transaction(person.org_id, user_id=person.id) as session:
             user = self._user(session, person, held=True)
             self._journal.begin(session, person, _taken_away(session, person, user))
-        return Touched(activities_to_look_at=self._mentions.of(person, self._journal.sought(person)))
+        sought = self._journal.sought(person)
+        batches = self._mentions.batches_of(person, sought)
+        return Touched(activities_to_look_at=self._mentions.of(person, sought), batches_to_look_at=batches)
 
     def kept_for(self, person: Person) -> tuple[str, ...]:
         """The other organisations that still have the account."""

@@ -36,4 +36,12 @@ def _reexport(session: Session, reexport_id: UUID) -> About:
     return About(report.parameters["locale"], (first, last))
 
 
-ABOUT: Mapping[Subject, Callable[[Session, UUID], About]] = {Subject.EXPORT: _export, Subject.REEXPORT: _reexport}
+def _bulk_registration(_session: Session, _batch_id: UUID) -> About:
+    return About("nb", None)
+
+
+ABOUT: Mapping[Subject, Callable[[Session, UUID], About]] = {
+    Subject.EXPORT: _export,
+    Subject.REEXPORT: _reexport,
+    Subject.BULK_REGISTRATION: _bulk_registration,
+}

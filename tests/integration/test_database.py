@@ -19,7 +19,7 @@ from psycopg import errors, sql
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
-from stafett.database import erasure_table, reexport_tables, tables, telling_tables
+from stafett.database import bulk_tables, erasure_table, reexport_tables, tables, telling_tables
 from stafett.database.migrate import ERASURE, migrate
 from stafett.database.session import Database, sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError
@@ -55,6 +55,8 @@ TENANT_TABLES = (
     telling_tables.WebhookSecret,
     telling_tables.DeliveryRow,
     erasure_table.ErasureRow,
+    bulk_tables.BulkRegistration,
+    bulk_tables.BulkItem,
 )
 
 
@@ -100,7 +102,8 @@ def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(setting
 MAY_READ = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
-    | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"},
+    | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"}
+    | {"bulk_registrations", "bulk_items"},
     "worker": {
         "organisations",
         "memberships",
@@ -112,9 +115,14 @@ MAY_READ = {
     }
     | {"export_attempts", "export_stage_outputs", "export_stage_tries", "export_partial_failures", "audit_events"}
     | {"export_mapped_parts"}
-    | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "webhook_secrets", "deliveries"},
+    | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "webhook_secrets", "deliveries"}
+    | {"bulk_registrations", "bulk_items"},
     "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
-    | {"export_stage_outputs", "report_reexports"},  # and organisations' ids
+    | {
+        "export_stage_outputs",
+        "report_reexports",
+        "bulk_registrations",
+    },  # and organisations' ids, and of items how they stand
     "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
     | {"deliveries"},  # and of activities what somebody wrote, of notifications whose they are
 }
@@ -152,7 +160,7 @@ def test_whoever_forgets_the_filter_sees_nothing_of_others(
     accepted(jobs, tenant)
     other = found_tenant(owner_url)
     everybodys = (
-        {"exports", "audit_events", "notifications", "deliveries", "report_reexports"}
+        {"exports", "bulk_registrations", "audit_events", "notifications", "deliveries", "report_reexports"}
         if role == "maintenance"
         else set()
     )
@@ -177,7 +185,7 @@ def test_no_function_that_acts_for_the_owner_is_led_astray_by_a_temporary_table(
             "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
     assert {name for name, _ in paths} == {
-        *("append_audit_event", "guard_export_update", "guard_reexport_update", "recipient_of")
+        *("append_audit_event", "guard_bulk_update", "guard_export_update", "guard_reexport_update", "recipient_of")
     }
     assert all(config == ["search_path=pg_catalog, public, pg_temp"] for _, config in paths)
 
@@ -345,6 +353,7 @@ def test_erasing_changes_no_more_than_what_tells_who_somebody_was(owner_url: str
     assert set(columns) == {
         *(("peer_mentors", "display_name"), ("peer_mentors", "active"), ("activities", "note")),
         *(("users", "email"), ("users", "display_name"), ("users", "is_operator"), ("exports", "files_removed_at")),
+        ("bulk_items", "overrides"),
         *(("deliveries", "state"), ("deliveries", "last_error"), ("deliveries", "settled_at")),
     }
     forgotten = ("attachments", "erasures", "export_mapped_parts", "memberships", "preview_results")

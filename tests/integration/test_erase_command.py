@@ -73,6 +73,7 @@ async def test_programs_are_told_what_was_touched_in_ids_and_counts(
         "letters_given_up": 0,
         "activities_to_look_at": [str(mentioning)],
         "exports_to_look_at": [],
+        "batches_to_look_at": [],
     }
     assert (report["exports_running"], report["account_kept_for"]) == ([], [])
     assert name not in erased.out + erased.err

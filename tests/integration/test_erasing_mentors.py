@@ -28,6 +28,7 @@ from stafett.erasure.leftovers import clear_leftovers
 from stafett.file_storage import FileStorage
 from stafett.settings import Settings
 from stafett.testing import Button, Diary, Json, Tenant
+from tests.bulk import Core, item
 from tests.integration.test_audit_trail import found_by
 from tests.integration.test_steering import events_of, failed_while, place, retried, undo
 
@@ -470,3 +471,20 @@ def test_a_mentor_of_another_organisation_is_nobody(scene: Scene, erasing: Erasi
     for person in (unknown, elsewhere, nowhere):
         with pytest.raises(NotFoundError):
             erasing.erase(person, silent)
+
+
+def test_what_a_batch_was_to_register_for_them_tells_nothing_of_them_any_more(
+    scene: Scene, erasing: Erasing, tenant: Tenant, api_database: Database, worker_database: Database, owner_url: str
+) -> None:
+    core = Core(tenant, api_database, worker_database)
+    theirs = item(scene.mentor, overrides={"note": scene.note, "starts_at": "2026-08-03T10:00:00Z"})
+    others = item(scene.other, overrides={"note": f"Med {scene.name}", "starts_at": "2026-08-03T10:00:00Z"})
+    telling, silent_one = core.accepted([theirs, others]), core.accepted([theirs])
+    core.run(telling)
+    surveyed = erasing.survey(scene.person, silent)
+    assert surveyed.touched.batches_to_look_at == (telling.batch_id,)
+    report = erasing.erase(scene.person, silent)
+    assert report.touched.batches_to_look_at == (telling.batch_id,)
+    assert report.touched.notes_cleared == surveyed.touched.notes_cleared == 4
+    assert core.run(silent_one).status == "failed"
+    assert not [row for table, row in rows_that_tell(owner_url, (scene.note.casefold(),)) if table == "bulk_items"]

@@ -95,6 +95,7 @@ async def test_nothing_but_the_opaque_id_is_left_of_a_user(
         "letters_given_up": 0,
         "activities_to_look_at": 1,
         "exports_to_look_at": 0,
+        "batches_to_look_at": 0,
     }
     assert report.touched.activities_to_look_at == (mentioning,)
     assert account(owner, person.id) == (f"erased-{person.id}@invalid", ERASED_NAME, False)

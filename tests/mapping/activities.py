@@ -43,6 +43,7 @@ def activity(
         "mentor_id": mentor or f"Likeperson {number}",
         "mentor_name": mentor or f"Likeperson {number}",
         "is_proxy": False,
+        "registered_by": None,
         "attachments": 0,
     } | said
 

@@ -17,11 +17,16 @@ from temporalio.client import Client, WorkflowHandle
 
 import worker
 from api.previewing import await_preview
+from stafett import bulk_row
+from stafett.bulk_control import BulkControl
+from stafett.bulk_registrations import BulkRegistrations
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
 from stafett.devstack.mail import MailFolder, catching_mail
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
+from stafett.domain import bulk
+from stafett.domain.bulk import BulkRequest
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
@@ -35,6 +40,7 @@ from stafett.reexport_row import job_of_reexport
 from stafett.settings import MailSettings, Settings, require
 from stafett.temporal import CANCEL, connect, start_job, stop_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
+from tests.bulk import body
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -127,6 +133,7 @@ async def _record(settings: Settings, release: str) -> None:
         ):
             history = await _exported(client, settings, tenant, **asked)
             _keep(f"BufdirExport-{release}-{name}.json", history)
+        _keep(f"BulkRegistration-{release}-registered.json", await _registered(client, settings, full, release))
         _keep(f"TellOfEnd-{release}-told.json", await _told(client, full))
         _keep(f"PreviewExport-{release}-previewed.json", await _previewed(client, settings, full))
 
@@ -135,7 +142,10 @@ async def _record_cancelled(settings: Settings, release: str) -> None:
     """Asked to stop before a worker comes: by the gateway, by a signal from elsewhere, and in the database alone."""
     client, tenant = await connect(settings.temporal), found_tenant(require(settings.database.owner_url, "owner"))
     runs = {by: await _to_be_cancelled(client, settings, tenant, by) for by in ("gateway", "signal", "database")}
+    batch = await _bulk_to_be_cancelled(client, settings, tenant)
     async with worker.working(client, settings):
+        await eventually(batch.describe, lambda described: described.close_time is not None)
+        _keep(f"BulkRegistration-{release}-cancelled.json", _of_no_machine((await batch.fetch_history()).to_json()))
         for by, run in runs.items():
             await eventually(run.describe, lambda described: described.close_time is not None)
             _keep(
@@ -154,6 +164,34 @@ async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, b
             ExportControl(database).cancel(caller, job.export_id)
         if by == "gateway":
             await stop_job(client, job)
+    return run
+
+
+async def _registered(client: Client, settings: Settings, tenant: Tenant, release: str) -> str:
+    """A batch of more chunks than one run takes, one of whose mentors nobody knows."""
+    owner_url, most = require(settings.database.owner_url, "owner"), bulk.ITEMS_A_CHUNK
+    bulk.ITEMS_A_CHUNK = 2
+    mentors = [Diary(owner_url, tenant.org_id).mentor() for _ in range(40)]
+    request = BulkRequest.model_validate(body(tenant.org_id, [*mentors, uuid4()]))
+    with closing(Database(require(settings.database.api_url, "api"))) as database:
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        job = bulk_row.job_of(BulkRegistrations(database).accept(caller, request).batch)
+    bulk.ITEMS_A_CHUNK = most
+    run = await start_job(client, job, settings.temporal.task_queue)
+    await run.result()
+    first = client.get_workflow_handle(run.id, run_id=run.first_execution_run_id)
+    _keep(f"BulkRegistration-{release}-continued.json", _of_no_machine((await first.fetch_history()).to_json()))
+    return _of_no_machine((await client.get_workflow_handle(run.id).fetch_history()).to_json())
+
+
+async def _bulk_to_be_cancelled(client: Client, settings: Settings, tenant: Tenant) -> WorkflowHandle[Any, Any]:
+    request = BulkRequest.model_validate(body(tenant.org_id, [uuid4()]))
+    with closing(Database(require(settings.database.api_url, "api"))) as database:
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        batch = BulkRegistrations(database).accept(caller, request).batch
+        run = await start_job(client, bulk_row.job_of(batch), settings.temporal.task_queue)
+        BulkControl(database).cancel(caller, batch.id)
+    await stop_job(client, bulk_row.job_of(batch))
     return run
 
 

@@ -46,7 +46,7 @@ async def test_a_recorded_run_replays(path: Path, keys: SecretStr | None) -> Non
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 def test_a_history_holds_ids_and_counts_and_nobodys_name(path: Path) -> None:
     everything = " ".join(_texts(json.loads(recorded(path))))
-    assert any(name in everything for name in ("export_id", "preview_id", "subject_id"))
+    assert any(name in everything for name in ("export_id", "preview_id", "subject_id", "batch_id"))
     for private in ("Nordmann", "Åse", "Prøve", "Tromsø", "@"):
         assert private not in everything
 

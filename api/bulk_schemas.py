@@ -1,0 +1,162 @@
+"""What goes over the wire about batches and the activities that they register."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from api.paging import LONGEST_TOKEN, PageQuery
+from api.schemas import Resource
+from stafett.bulk_registrations import BatchInFull, Verdicts
+from stafett.bulk_row import counts_of
+from stafett.database.bulk_tables import BulkRegistration
+from stafett.database.tables import Activity
+from stafett.domain.activity import ActivityType
+from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
+from stafett.domain.bulk_status import BulkStatus, ItemStatus
+from stafett.domain.export import OrgId
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.domain.moment import Moment
+
+
+class BulkStart(BulkRequest):
+    """The body that starts a batch."""
+
+    validate_only: bool = Field(default=False, description="Answer with every item's verdict, and write nothing.")
+
+    @property
+    def request(self) -> BulkRequest:
+        return BulkRequest.model_construct(**{name: getattr(self, name) for name in BulkRequest.model_fields})
+
+
+class CsvQuery(Frozen):
+    """What a CSV file cannot say itself."""
+
+    org_id: OrgId | None = Field(None, description="Of a body in CSV; the caller's own, unless it is said.")
+    label: Label | None = Field(None, description="Of a body in CSV.")
+    validate_only: bool = False
+
+
+class BatchQuery(PageQuery):
+    """Which batches a list shows."""
+
+    status: BulkStatus | None = None
+
+
+class ItemQuery(Frozen):
+    """Which items of a batch are wanted."""
+
+    status: ItemStatus | None = None
+    page_size: int = Field(50, ge=1, le=200)
+    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+
+
+class BatchError(Resource):
+    code: str
+    message: str
+    retryable: bool
+
+
+class BatchListed(Resource):
+    """A batch as lists show it: everything but its items."""
+
+    id: UUID
+    org_id: str
+    requested_by: UUID
+    label: str | None
+    activity: dict[str, Any] | None
+    status: BulkStatus
+    attempt: int
+    counts: BulkCounts
+    error: BatchError | None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    completed_at: AwareDatetime | None
+
+    @classmethod
+    def of(cls, batch: BulkRegistration, caller: Caller, **more: object) -> Self:
+        """An operator sees how a batch stands, and nothing that somebody wrote in it."""
+        shown = batch.model_dump() | {"counts": counts_of(batch)} | more
+        hidden = {"label": None, "activity": None} if caller.is_operator else {}
+        return cls.model_validate(shown | hidden)
+
+
+class BatchResource(BatchListed):
+    """A batch with its first 200 items."""
+
+    items: tuple[ItemOutcome, ...]
+
+    @classmethod
+    def whole(cls, found: BatchInFull, caller: Caller) -> Self:
+        return cls.of(found.batch, caller, items=found.items)
+
+
+class BatchPage(Resource):
+    """One page of a list, newest first."""
+
+    items: tuple[BatchListed, ...]
+    next_page_token: str | None = None
+
+
+class ItemPage(Resource):
+    """One page of a batch's items, in the order of the submission."""
+
+    items: tuple[ItemOutcome, ...]
+    next_page_token: str | None = None
+
+
+class VerdictsResource(Resource):
+    """What would become of every item of a batch; nothing was written."""
+
+    org_id: str
+    validate_only: bool = True
+    counts: BulkCounts
+    items: tuple[ItemOutcome, ...]
+
+    @classmethod
+    def of(cls, org_id: str, verdicts: Verdicts) -> Self:
+        return cls(org_id=org_id, counts=verdicts.counts, items=tuple(verdicts.items))
+
+
+class ActivityQuery(PageQuery):
+    """Which activities a list shows; a period has both its ends in it."""
+
+    batch_id: UUID | None = None
+    mentor_id: UUID | None = None
+    period_start: Moment | None = Field(None, description="Those that begin then or later.")
+    period_end: Moment | None = Field(None, description="Those that begin then or earlier.")
+
+
+class ActivityResource(Resource):
+    """An activity; notes stay where they are."""
+
+    id: UUID
+    org_id: str
+    mentor_id: UUID
+    activity_type: ActivityType
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    duration_minutes: int
+    participants: int
+    new_participants: int
+    place: str
+    in_person: bool
+    in_norway: bool
+    is_proxy: bool
+    registered_by: UUID | None
+    batch_id: UUID | None
+    created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, activity: Activity) -> Self:
+        minutes = (activity.ends_at - activity.starts_at).total_seconds() // 60
+        more = {"duration_minutes": minutes, "is_proxy": activity.registered_by is not None}
+        return cls.model_validate(activity.model_dump() | more)
+
+
+class ActivityPage(Resource):
+    """One page of a list, the latest first."""
+
+    items: tuple[ActivityResource, ...]
+    next_page_token: str | None = None

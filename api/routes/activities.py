@@ -1,0 +1,21 @@
+"""``/activities``: what is registered, so that a client can check."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.bulk_schemas import ActivityPage, ActivityQuery, ActivityResource
+from api.dependencies import CallerOf, Given, GuardedRoute, allowed
+from api.paging import page_of
+from stafett.domain.membership import May
+from stafett.registered_activities import ActivitiesWanted
+
+router = APIRouter(prefix="/activities", tags=["Activities"], route_class=GuardedRoute)
+
+
+@router.get("", operation_id="list_activities", dependencies=[allowed(May.READ)])
+def list_activities(caller: CallerOf, given: Given, wanted: Annotated[ActivityQuery, Query()]) -> ActivityPage:
+    """The organisation's activities, the latest first."""
+    found = given.activities.list(caller, ActivitiesWanted(**wanted.wanted))
+    shown, token = page_of(found, wanted.page_size, lambda activity: (activity.starts_at, activity.id))
+    return ActivityPage(items=tuple(map(ActivityResource.of, shown)), next_page_token=token)

@@ -1,0 +1,202 @@
+"""``/bulk-registrations``: each handler parses, asks one thing, answers."""
+
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from api.bulk_body import CSV, DOCUMENTED, submission
+from api.bulk_schemas import (
+    BatchListed,
+    BatchPage,
+    BatchQuery,
+    BatchResource,
+    CsvQuery,
+    ItemPage,
+    ItemQuery,
+    VerdictsResource,
+)
+from api.conditional import edits_seen, entity_tag
+from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
+from api.headers import IdempotencyKey, IfMatch, IfNoneMatch, LastSeen, PreferredWait
+from api.job_answers import JobView, answered, answered_unless_known, answered_when_over
+from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
+from api.job_events import job_events
+from api.openapi import raises
+from api.paging import page_of, seq_of, token_after_seq
+from stafett.bulk_control import BulkEdit
+from stafett.bulk_registrations import BatchesWanted, ItemsWanted, outcome_of
+from stafett.bulk_row import counts_of, job_of
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.errors import WrongStateError
+from stafett.domain.membership import Caller, May
+
+router = APIRouter(prefix="/bulk-registrations", tags=["Bulk registrations"], route_class=GuardedRoute)
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="start_bulk_registration",
+    dependencies=[allowed(May.START)],
+    responses={HTTPStatus.OK: {"model": VerdictsResource, "description": "With `validate_only`: every verdict"}},
+    openapi_extra=DOCUMENTED,
+)
+async def start(
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    request: Request,
+    query: Annotated[CsvQuery, Query()],
+    wait: PreferredWait,
+    idempotency_key: IdempotencyKey = None,
+) -> BatchResource | VerdictsResource:
+    """Register one activity for many mentors. It is accepted once PostgreSQL has it, whatever else is away."""
+    media_type, body = request.headers.get("content-type", ""), await request.body()
+    asked = await run_in_threadpool(submission, media_type, body, query, caller.org_id)
+    if asked.validate_only:
+        verdicts = await run_in_threadpool(given.batches.validate, caller, asked.request)
+        response.status_code = HTTPStatus.OK
+        return VerdictsResource.of(asked.request.org_id, verdicts)
+    accepted = await run_in_threadpool(given.batches.accept, caller, asked.request, idempotency_key)
+    if accepted.is_new:
+        given.starter.start(job_of(accepted.batch))
+    response.headers["Location"] = f"{request.scope['path']}/{accepted.batch.id}"
+    return await answered_when_over(partial(_seen, given, caller, accepted.batch.id), given, response, wait)
+
+
+@router.get("", operation_id="list_bulk_registrations", dependencies=[allowed(May.SEE_JOBS)])
+def list_batches(caller: CallerOf, given: Given, wanted: Annotated[BatchQuery, Query()]) -> BatchPage:
+    """The batches the caller may see, newest first."""
+    found = given.batches.list(caller, BatchesWanted(**wanted.wanted))
+    shown, token = page_of(found, wanted.page_size, lambda batch: (batch.created_at, batch.id))
+    return BatchPage(items=tuple(BatchListed.of(batch, caller) for batch in shown), next_page_token=token)
+
+
+@router.get("/{batch_id}", operation_id="get_bulk_registration", dependencies=[allowed(May.SEE_JOBS)])
+async def get(
+    batch_id: UUID, caller: CallerOf, given: Given, response: Response, if_none_match: IfNoneMatch = None
+) -> BatchResource | None:
+    """One batch with its first items, whatever became of it."""
+    return await answered_unless_known(partial(_seen, given, caller, batch_id), response, if_none_match)
+
+
+@router.get("/{batch_id}/items", operation_id="list_bulk_items", dependencies=[allowed(May.READ)])
+def items(batch_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[ItemQuery, Query()]) -> ItemPage:
+    """What became of each item, in the order of the submission."""
+    after = seq_of(wanted.page_token) - 1 if wanted.page_token else -1
+    found = given.batches.items(caller, batch_id, ItemsWanted(wanted.status, after, wanted.page_size))
+    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
+    return ItemPage(
+        items=tuple(outcome_of(item) for item in shown),
+        next_page_token=token_after_seq(shown[-1].position + 1) if more else None,
+    )
+
+
+@router.get(
+    "/{batch_id}/events",
+    operation_id="watch_bulk_registration",
+    dependencies=[allowed(May.SEE_JOBS)],
+    response_class=StreamingResponse,
+    responses=EVENTS_DOCUMENTED,
+)
+async def events(batch_id: UUID, caller: CallerOf, given: Given, request: Request, last: LastSeen) -> Response:
+    """Every step of a batch as it happens, and how many items have come to which outcome."""
+    return await job_events(partial(_seen, given, caller, batch_id), given, request.state.bearer, last)
+
+
+@router.get(
+    "/{batch_id}/failed.csv",
+    operation_id="download_failed_items",
+    dependencies=[allowed(May.DOWNLOAD)],
+    response_class=Response,
+    responses={HTTPStatus.OK: {"content": {CSV: {"schema": {"type": "string"}}}, "description": "The failed items"}},
+)
+def failed(batch_id: UUID, caller: CallerOf, given: Given) -> Response:
+    """What failed, to be corrected in a spreadsheet and sent again."""
+    name = f"failed-{batch_id}.csv"
+    headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(given.batches.failed_csv(caller, batch_id), media_type=CSV, headers=headers)
+
+
+@router.put(
+    "/{batch_id}",
+    operation_id="edit_bulk_registration",
+    dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
+)
+async def edit(
+    batch_id: UUID, body: BulkEdit, caller: CallerOf, given: Given, response: Response, if_match: IfMatch = None
+) -> BatchResource:
+    """Call a batch otherwise, or cancel it."""
+    batch = await run_in_threadpool(given.batch_control.edit, caller, batch_id, body, edits_seen(if_match))
+    if batch.status is BulkStatus.CANCELLING:
+        given.starter.stop(job_of(batch))
+    return await answered(partial(_seen, given, caller, batch_id), response)
+
+
+@router.post(
+    "/{batch_id}/cancel",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="cancel_bulk_registration",
+    dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
+)
+async def cancel(
+    batch_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
+) -> BatchResource:
+    """Begin no further items; what is registered stays."""
+    batch = await run_in_threadpool(given.batch_control.cancel, caller, batch_id)
+    given.starter.stop(job_of(batch))
+    return await answered_when_over(partial(_seen, given, caller, batch_id), given, response, wait)
+
+
+@router.post(
+    "/{batch_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="retry_bulk_registration",
+    dependencies=[allowed(May.STEER)],
+    openapi_extra=raises(WrongStateError),
+)
+async def retry(
+    batch_id: UUID,
+    caller: CallerOf,
+    given: Given,
+    response: Response,
+    wait: PreferredWait,
+    idempotency_key: IdempotencyKey = None,
+) -> BatchResource:
+    """Try what failed or was cancelled again, and nothing else."""
+    batch, is_new = await run_in_threadpool(given.batch_control.retry, caller, batch_id, idempotency_key)
+    if is_new:
+        given.starter.start(job_of(batch))
+    return await answered_when_over(partial(_seen, given, caller, batch_id), given, response, wait)
+
+
+@router.delete(
+    "/{batch_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    operation_id="delete_bulk_registration",
+    dependencies=[allowed(May.CONFIGURE)],
+    openapi_extra=raises(WrongStateError),
+)
+def delete(batch_id: UUID, caller: CallerOf, given: Given) -> None:
+    """Delete an ended batch and its items; the registered activities stay, and the trail."""
+    given.batch_control.delete(caller, batch_id)
+
+
+def _seen(given: Services, caller: Caller, batch_id: UUID) -> JobView[BatchResource]:
+    found = given.batches.find(caller, batch_id)
+    batch = found.batch
+    return JobView(
+        job_id=batch.id,
+        org_id=batch.org_id,
+        is_over=batch.status.is_final,
+        etag=entity_tag(batch.edits, batch.changes, None),
+        make_body=partial(BatchResource.whole, found, caller),
+        progress=counts_of(batch).model_dump(),
+    )

@@ -1,0 +1,201 @@
+"""Bulk registration beside a loop without an engine and two other engines, on one PostgreSQL with durable commits.
+
+Everybody writes the same: one activity and one outcome an item, five in a hundred of unknown mentors. What is timed
+begins when the items are in PostgreSQL and ends when the batch has its end there.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+from psycopg import sql
+
+import worker
+from api.app import create_app
+from benchmarks.bulk_peers import ByDbos, ByProcrastinate
+from benchmarks.measuring import Measured, Table
+from stafett import bulk_row
+from stafett.bulk_registrations import BulkRegistrations
+from stafett.database.session import Database
+from stafett.devstack.issuer import DevIssuer
+from stafett.domain.bulk import BulkRequest
+from stafett.domain.bulk_job import BulkJob, Chunk
+from stafett.domain.membership import Caller, Role
+from stafett.proxy_registration import ProxyRegistration
+from stafett.settings import AuthSettings, Settings, require
+from stafett.temporal import connect, start_job
+from stafett.testing import Tenant, eventually, found_tenant
+
+MANY, FEW, ALONE = 10_000, 50, 1_000
+_ROUNDS, _TIMES = 3, 21
+_ACTIVITY = {
+    "activity_type": "samtalegruppe",
+    "starts_at": "2026-03-02T10:00:00+01:00",
+    "duration_minutes": 60,
+    "participants": 5,
+    "new_participants": 1,
+    "place": "Oslo",
+    "in_person": True,
+    "in_norway": True,
+}
+Way = Callable[[BulkJob], Awaitable[None]]
+
+
+class Bench:
+    """Fresh batches of an organisation of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.owner_url = require(settings.database.owner_url, "owner")
+        self.tenant: Tenant = found_tenant(self.owner_url)
+        self.database = Database(require(settings.database.worker_url, "worker"), pool_size=16)
+        self.gateway = Database(require(settings.database.api_url, "api"), pool_size=4)
+        self.registration = ProxyRegistration(self.database)
+
+    def body(self, items: int) -> dict[str, Any]:
+        mentors = [uuid4() for _ in range(items)]
+        known = mentors[: items - items // 20]
+        with psycopg.connect(self.owner_url) as connection:
+            connection.execute(
+                "INSERT INTO peer_mentors SELECT unnest(%s::uuid[]), %s, 'Likeperson', true",
+                [known, self.tenant.org_id],
+            )
+        asked = [{"mentor_id": str(mentor)} for mentor in mentors]
+        return {"org_id": self.tenant.org_id, "activity": _ACTIVITY, "items": asked}
+
+    def accepted(self, items: int) -> BulkJob:
+        caller = Caller(user_id=self.tenant.coordinator, org_id=self.tenant.org_id, role=Role.COORDINATOR)
+        request = BulkRequest.model_validate(self.body(items))
+        return bulk_row.job_of(BulkRegistrations(self.gateway).accept(caller, request).batch)
+
+    async def seconds(self, way: Way, items: int) -> float:
+        job = await asyncio.to_thread(self.accepted, items)
+        began = time.perf_counter()
+        await way(job)
+        taken = time.perf_counter() - began
+        counts = self.registration.end_of(job).counts
+        assert counts.registered == items - items // 20, counts  # noqa: S101 - a figure of something else is no figure
+        return taken
+
+    def close(self) -> None:
+        self.database.close()
+        self.gateway.close()
+
+
+async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
+    client = await connect(settings.temporal)
+    settings = settings.model_copy(update={"auth": AuthSettings(jwks_file=issuer.jwks)})
+    with closing(Bench(settings)) as bench, _database(bench, "procrastinate") as one, _database(bench, "dbos") as other:
+
+        async def ours(job: BulkJob) -> None:
+            await (await start_job(client, job, settings.temporal.task_queue)).result()
+
+        async def no_engine(job: BulkJob) -> None:
+            await asyncio.to_thread(_loop, bench.registration, job)
+
+        async with worker.working(client, settings), ByProcrastinate(one, bench.registration) as procrastinate:
+            async with ByDbos(other, bench.registration) as dbos:
+                chunks = {
+                    "Stafett on Temporal, chunks of 500": ours,
+                    "no engine, chunks of 500, one after another": no_engine,
+                    "Procrastinate, the same chunks": procrastinate.by_chunks,
+                    "DBOS Transact, the same chunks": dbos.by_chunks,
+                }
+                alone: dict[str, Way] = {
+                    "Stafett on Temporal, chunks of 500": ours,
+                    "Procrastinate, a job an item": procrastinate.by_items,
+                    "DBOS Transact, a workflow an item": dbos.by_items,
+                }
+                many = await _in_turn(bench, chunks, MANY, _ROUNDS)
+                one_by_one = await _in_turn(bench, alone, ALONE, 1)
+                few = await _in_turn(bench, chunks, FEW, _TIMES)
+            return [
+                Table(f"{MANY:,} items", many, by_the_wall=True),
+                Table(f"{ALONE:,} items, one by one", one_by_one, by_the_wall=True),
+                Table(f"{FEW} items", few, by_the_wall=True),
+                await _through_the_gateway(bench, settings, issuer),
+                await _flat(bench, ours),
+            ]
+
+
+async def _in_turn(bench: Bench, ways: Mapping[str, Way], items: int, rounds: int) -> list[Measured]:
+    """A B C, A B C, …; the first round is not counted. What counts is the wall: commits are waited for."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    used: dict[str, list[float]] = {name: [] for name in ways}
+    for counted in range(-1, rounds):
+        for name, way in ways.items():
+            cpu, seconds = time.process_time(), await bench.seconds(way, items)
+            if counted >= 0:
+                taken[name].append(seconds)
+                used[name].append(time.process_time() - cpu)
+    return [Measured(name, statistics.median(used[name]), statistics.median(taken[name])) for name in ways]
+
+
+async def _through_the_gateway(bench: Bench, settings: Settings, issuer: DevIssuer) -> str:
+    app, headers = create_app(settings), {"Authorization": f"Bearer {_token(bench, issuer)}"}
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://b") as client:
+        answers, ends = list[float](), list[float]()
+        for _ in range(_TIMES):
+            for prefer, taken in (({}, answers), ({"Prefer": "wait=30"}, ends)):
+                body = bench.body(FEW)
+                began = time.perf_counter()
+                answer = await client.post("/api/v1/bulk-registrations", json=body, headers=headers | prefer)
+                taken.append(time.perf_counter() - began)
+                assert answer.status_code == (200 if prefer else 202), answer.text  # noqa: S101 - as above
+                await _over(client, answer.json()["id"], headers)
+    lines = [f"### {FEW} items through the gateway, milliseconds", "", "| | median | slowest |", "| --- | --- | --- |"]
+    for name, taken in (("the `POST` until its answer", answers), ("the `POST` until the batch's end", ends)):
+        lines.append(f"| {name} | {1000 * statistics.median(taken):.0f} | {1000 * max(taken):.0f} |")
+    return "\n".join([*lines, ""])
+
+
+async def _over(client: httpx.AsyncClient, batch_id: str, headers: dict[str, str]) -> None:
+    """Nothing of it is left to run while the next one is timed."""
+
+    async def look() -> object:
+        answer = await client.get(f"/api/v1/bulk-registrations/{batch_id}", headers=headers)
+        return answer.json()["completed_at"]
+
+    await eventually(look, lambda at: at is not None)
+
+
+async def _flat(bench: Bench, ours: Way) -> str:
+    lines = [
+        "### However many there are",
+        "",
+        "| items | batches | items/s | of the rate at 10,000 |",
+        "| --- | --- | --- | --- |",
+    ]
+    rates = {}
+    for items, batches in ((1_000, 1), (MANY, 1), (5 * MANY, 5)):
+        taken = [await bench.seconds(ours, items // batches) for _ in range(batches * (3 if batches == 1 else 1))]
+        rates[items, batches] = (items // batches) / statistics.median(taken)
+    base = rates[MANY, 1]
+    for (items, batches), rate in rates.items():
+        lines.append(f"| {items:,} | {batches} | {rate:,.0f} | {rate / base:.2f} |")
+    return "\n".join([*lines, ""])
+
+
+def _loop(registration: ProxyRegistration, job: BulkJob) -> None:
+    for number in registration.begin(job).chunks:
+        registration.register(Chunk(job=job, number=number))
+    registration.finish(job)
+
+
+def _token(bench: Bench, issuer: DevIssuer) -> str:
+    return issuer.token(bench.tenant.coordinator, bench.tenant.org_id, "coordinator")
+
+
+@contextmanager
+def _database(bench: Bench, name: str) -> Iterator[str]:
+    """The peer's own, on the same server."""
+    fresh = f"{name}_{UUID(int=0).hex[:4]}"
+    with psycopg.connect(bench.owner_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(fresh)))
+    yield bench.owner_url.rpartition("/")[0] + f"/{fresh}"

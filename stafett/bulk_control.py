@@ -1,0 +1,142 @@
+"""What people do to a batch that is there: call it otherwise, cancel it, try it again, delete it."""
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from pydantic import model_validator
+from sqlalchemy import delete, func, update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit, proxy_activities
+from stafett.bulk_registrations import found
+from stafett.bulk_row import move, tell
+from stafett.database.bulk_tables import BulkItem, BulkRegistration
+from stafett.database.session import Database
+from stafett.domain.bulk import Label
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.errors import (
+    PermissionDeniedError,
+    PreconditionFailedError,
+    PreconditionRequiredError,
+    WrongStateError,
+)
+from stafett.domain.frozen import Frozen
+from stafett.domain.membership import Caller
+from stafett.idempotency import Key, claim
+
+_RETRY = "bulk-registrations.retry"
+_TO_BE_RETRIED = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
+
+
+class BulkEdit(Frozen):
+    """What a client changes of a batch: what it is called, or that it is to stop."""
+
+    label: Label | None = None
+    status: Literal[BulkStatus.CANCELLED] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "BulkEdit":
+        if not self.model_fields_set or ("status" in self.model_fields_set and self.status is None):
+            raise ValueError('say a label, or {"status": "cancelled"}')
+        return self
+
+
+class _Retry(Frozen):
+    """What an idempotency key for another try stands for."""
+
+    batch_id: UUID
+
+
+class BulkControl:
+    """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def edit(self, caller: Caller, batch_id: UUID, edit: BulkEdit, seen: Container[int] | None) -> BulkRegistration:
+        """Said on the basis of what the client has seen."""
+        with self._steered(caller, batch_id) as (session, batch):
+            _require_seen(seen, batch.edits)
+            values: dict[str, Any] = {"edits": col(BulkRegistration.edits) + 1}
+            if "label" in edit.model_fields_set:
+                values["label"] = edit.label
+            if edit.status is not None and _is_to_be_stopped(batch):
+                move(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor(caller), **values)
+                return batch
+            session.execute(update(BulkRegistration).where(col(BulkRegistration.id) == batch_id).values(values))
+            session.refresh(batch)
+            tell(session, batch, "bulk_edited", _actor(caller), is_step=False)
+            return batch
+
+    def cancel(self, caller: Caller, batch_id: UUID) -> BulkRegistration:
+        """Have it stop; once more while it stops is no mistake."""
+        with self._steered(caller, batch_id) as (session, batch):
+            if _is_to_be_stopped(batch):
+                move(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor(caller))
+            return batch
+
+    def retry(self, caller: Caller, batch_id: UUID, key: str | None = None) -> tuple[BulkRegistration, bool]:
+        """A new attempt at what failed or was cancelled, and whether it was this very call that made it."""
+        with self._steered(caller, batch_id) as (session, batch):
+            if key and _seen_before(session, batch, key):
+                return batch, False
+            if batch.status not in _TO_BE_RETRIED or not batch.failed + batch.cancelled:
+                raise WrongStateError(f"There is nothing to try again in this batch; it is {batch.status}.")
+            # Nobody else has hold of its items: each attempt that could is over.
+            proxy_activities.try_again(session, batch_id)
+            anew = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
+            move(session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor(caller), **anew)
+            return batch, True
+
+    def delete(self, caller: Caller, batch_id: UUID) -> None:
+        """Take an ended one out of sight, its items and its texts for good; what it registered stays."""
+        with self._found(caller, batch_id) as (session, batch):
+            if not caller.may_configure(batch.org_id):
+                raise PermissionDeniedError("Only an administrator of the organisation deletes a batch.")
+            if not batch.status.is_final:
+                raise WrongStateError(f"The batch is {batch.status}; cancel it first.")
+            session.execute(delete(BulkItem).where(col(BulkItem.batch_id) == batch_id))
+            said = {name: value for name, value in batch.activity.items() if name not in {"note", "place"}}
+            gone = {"deleted_at": func.clock_timestamp(), "label": None, "activity": said}
+            move(session, batch, batch.status, "bulk_deleted", _actor(caller), **gone)
+
+    @contextmanager
+    def _steered(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkRegistration]]:
+        with self._found(caller, batch_id) as (session, batch):
+            if not caller.may_steer(batch.org_id, batch.requested_by):
+                raise PermissionDeniedError("You may not change this batch, cancel it or try it again.")
+            yield session, batch
+
+    @contextmanager
+    def _found(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkRegistration]]:
+        """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+            org_id = found(session, batch_id).org_id
+        held = select(BulkRegistration).where(BulkRegistration.id == batch_id).with_for_update()
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            yield session, session.exec(held).one()
+
+
+def _actor(caller: Caller) -> str:
+    return export_audit.user(caller.user_id)
+
+
+def _is_to_be_stopped(batch: BulkRegistration) -> bool:
+    if batch.status.is_final:
+        raise WrongStateError(f"The batch has ended ({batch.status}); there is nothing to cancel.")
+    return batch.status is not BulkStatus.CANCELLING
+
+
+def _require_seen(seen: Container[int] | None, edits: int) -> None:
+    if seen is None:
+        raise PreconditionRequiredError("Say with If-Match which state of the batch this is based on.")
+    if edits not in seen:
+        raise PreconditionFailedError("The batch was edited meanwhile; look at it again.")
+
+
+def _seen_before(session: Session, batch: BulkRegistration, key: str) -> bool:
+    """A key stands for one retry of one batch."""
+    receipt = uuid4()
+    return claim(session, Key(batch.org_id, _RETRY, key), _Retry(batch_id=batch.id), receipt) != receipt

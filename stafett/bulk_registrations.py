@@ -1,0 +1,203 @@
+"""Batches as the gateway knows them: accepted in one transaction, validated, found, listed."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from stafett import export_audit, proxy_activities
+from stafett.bulk_csv import FailedItem, failed_csv
+from stafett.bulk_row import job_of, tell
+from stafett.database.bulk_tables import BulkItem, BulkRegistration
+from stafett.database.session import Database
+from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome, PlannedItem, planned
+from stafett.domain.bulk_status import MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
+from stafett.domain.errors import NotFoundError, PermissionDeniedError
+from stafett.domain.membership import Caller
+from stafett.idempotency import Key, claim
+from stafett.newest_first import PageWanted, newest_first
+from stafett.proxy_activities import Scope
+from stafett.proxy_registration import registered
+
+START = "bulk-registrations.start"
+MOST_SHOWN = 200
+"""So many items a batch shows itself; the others are listed."""
+
+
+class AcceptedBatch(NamedTuple):
+    """A batch that will run whatever happens now; ``is_new`` unless its key was seen before."""
+
+    batch: BulkRegistration
+    is_new: bool
+
+
+class BatchInFull(NamedTuple):
+    """A batch with its first items."""
+
+    batch: BulkRegistration
+    items: Sequence[ItemOutcome]
+
+
+class Verdicts(NamedTuple):
+    """What would become of a batch and of every item of it."""
+
+    counts: BulkCounts
+    items: Sequence[ItemOutcome]
+
+
+class BatchesWanted(PageWanted):
+    """Which batches a list shows."""
+
+    status: BulkStatus | None = None
+
+
+class ItemsWanted(NamedTuple):
+    """Which items a list shows, in the order of the submission."""
+
+    status: ItemStatus | None = None
+    after: int = -1
+    page_size: int = 50
+
+
+def require_registrar(caller: Caller, org_id: str) -> None:
+    if not caller.may_start_in(org_id):
+        raise PermissionDeniedError("You may not register activities for this organisation.")
+
+
+class BulkRegistrations:
+    """The gateway's side of the ``bulk_registrations`` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept(self, caller: Caller, request: BulkRequest, key: str | None = None) -> AcceptedBatch:
+        """Commit batch, items, key and audit event together; PostgreSQL alone is needed for it."""
+        require_registrar(caller, request.org_id)
+        request.require_sense()
+        items, new_id = planned(request), uuid4()
+        with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
+            batch_id = claim(session, Key(request.org_id, START, key), request, new_id) if key else new_id
+            if batch_id != new_id:
+                return AcceptedBatch(session.get_one(BulkRegistration, batch_id), is_new=False)
+            batch = _inserted(session, new_id, caller, request, items)
+            tell(session, batch, "bulk_requested", export_audit.user(caller.user_id))
+            return AcceptedBatch(batch, is_new=True)
+
+    def validate(self, caller: Caller, request: BulkRequest) -> Verdicts:
+        """The real thing, in a transaction that is rolled back: there are no other rules."""
+        require_registrar(caller, request.org_id)
+        request.require_sense()
+        items = planned(request)
+        with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
+            batch = _inserted(session, uuid4(), caller, request, items)
+            for chunk in sorted({item.chunk for item in items}):
+                registered(session, Scope(job_of(batch), chunk))
+            rows = session.exec(_in_order(batch.id)).all()
+            verdicts = Verdicts(_counted(rows), [_verdict(row) for row in rows])
+            session.rollback()
+        return verdicts
+
+    def find(self, caller: Caller, batch_id: UUID) -> BatchInFull:
+        with self._transaction(caller) as session:
+            batch = found(session, batch_id)
+            rows = () if caller.is_operator else session.exec(_in_order(batch_id).limit(MOST_SHOWN)).all()
+        return BatchInFull(batch, [outcome_of(row) for row in rows])
+
+    def items(self, caller: Caller, batch_id: UUID, wanted: ItemsWanted) -> Sequence[BulkItem]:
+        """One more than a page: whoever sees it knows that there is a next one."""
+        query = _in_order(batch_id).where(col(BulkItem.position) > wanted.after).limit(wanted.page_size + 1)
+        if wanted.status is not None:
+            query = query.where(col(BulkItem.status) == wanted.status)
+        with self._transaction(caller) as session:
+            _require_insight(caller, found(session, batch_id))
+            return session.exec(query).all()
+
+    def failed_csv(self, caller: Caller, batch_id: UUID) -> str:
+        """What can be corrected and sent again."""
+        query = _in_order(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
+        with self._transaction(caller) as session:
+            batch = found(session, batch_id)
+            if not caller.may_download_from(batch.org_id):
+                raise PermissionDeniedError("You may not download what this batch holds.")
+            failed = [FailedItem(outcome_of(item), batch.activity | item.overrides) for item in session.exec(query)]
+            tell(session, batch, "failed_items_downloaded", export_audit.user(caller.user_id), is_step=False)
+        return failed_csv(failed)
+
+    def list(self, caller: Caller, wanted: BatchesWanted) -> Sequence[BulkRegistration]:
+        query = newest_first(BulkRegistration, caller, wanted).where(col(BulkRegistration.deleted_at).is_(None))
+        if wanted.status is not None:
+            query = query.where(col(BulkRegistration.status) == wanted.status)
+        with self._transaction(caller) as session:
+            return session.exec(query).all()
+
+    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+
+
+def found(session: Session, batch_id: UUID) -> BulkRegistration:
+    batch = session.get(BulkRegistration, batch_id)
+    if batch is None or batch.deleted_at is not None:
+        raise NotFoundError("There is no such batch.")
+    return batch
+
+
+def outcome_of(item: BulkItem) -> ItemOutcome:
+    is_written = item.status is ItemStatus.REGISTERED
+    return ItemOutcome(
+        client_ref=item.client_ref,
+        mentor_id=item.mentor_ref,
+        status=item.status,
+        activity_id=item.activity_id if is_written else None,
+        error=_error_of(item.error_code, item.fault) if item.error_code else None,
+        attempts=item.attempts,
+    )
+
+
+def _error_of(code: ItemErrorCode, fault: str | None) -> ItemError:
+    said = fault if fault and code is ItemErrorCode.INVALID_ACTIVITY else MESSAGES[code]
+    return ItemError(code=code, message=said, retryable=code.is_retryable)
+
+
+def _verdict(item: BulkItem) -> ItemOutcome:
+    return outcome_of(item).model_copy(update={"activity_id": None, "attempts": 0})
+
+
+def _counted(items: Sequence[BulkItem]) -> BulkCounts:
+    statuses = [item.status for item in items]
+    settled = {status.value: statuses.count(status) for status in ItemStatus}
+    return BulkCounts(total=len(items), **settled)
+
+
+def _require_insight(caller: Caller, batch: BulkRegistration) -> None:
+    if caller.org_id != batch.org_id:
+        raise PermissionDeniedError("You may see how this batch stands, and nothing that is in it.")
+
+
+def _in_order(batch_id: UUID) -> SelectOfScalar[BulkItem]:
+    return select(BulkItem).where(col(BulkItem.batch_id) == batch_id).order_by(col(BulkItem.position))
+
+
+def _inserted(
+    session: Session, batch_id: UUID, caller: Caller, request: BulkRequest, items: Sequence[PlannedItem]
+) -> BulkRegistration:
+    starts = [datetime.fromisoformat(item.starts_at) for item in items if item.starts_at]
+    row = insert(BulkRegistration).values(
+        id=batch_id,
+        org_id=request.org_id,
+        requested_by=caller.user_id,
+        label=request.label,
+        activity=request.activity.said,
+        status=BulkStatus.ACCEPTED,
+        attempt=1,
+        total=len(items),
+        period_start=min(starts, default=None),
+        period_end=max(starts, default=None),
+    )
+    batch = session.scalars(row.returning(BulkRegistration)).one()
+    proxy_activities.add_items(session, batch_id, request.org_id, items)
+    return batch

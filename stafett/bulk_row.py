@@ -1,0 +1,94 @@
+"""A batch's row and its trail: each change in the transaction that holds the row, with its audit event."""
+
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from stafett import export_audit
+from stafett.database.bulk_tables import BulkRegistration
+from stafett.domain.bulk import BulkCounts
+from stafett.domain.bulk_job import BulkJob
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.errors import StaleAttemptError
+from stafett.export_audit import AuditEntry, Detail
+from stafett.proxy_activities import Settled
+
+_COUNTED = ("registered", "failed", "cancelled")
+
+
+def job_of(batch: BulkRegistration) -> BulkJob:
+    return BulkJob(
+        batch_id=batch.id,
+        org_id=batch.org_id,
+        attempt=batch.attempt,
+        total=batch.total,
+        period_start=batch.period_start,
+        period_end=batch.period_end,
+    )
+
+
+def counts_of(batch: BulkRegistration) -> BulkCounts:
+    settled = {name: getattr(batch, name) for name in _COUNTED}
+    return BulkCounts(total=batch.total, pending=batch.total - sum(settled.values()), **settled)
+
+
+def held(session: Session, job: BulkJob, *, cancelling_too: bool = False) -> BulkRegistration:
+    """The batch, locked until the transaction ends, if this attempt still has the right to write to it."""
+    query = select(BulkRegistration).where(BulkRegistration.id == job.batch_id).with_for_update()
+    return _at_work(session.exec(query).one(), job, cancelling_too=cancelling_too)
+
+
+def seen(session: Session, job: BulkJob) -> BulkRegistration:
+    """The same without holding it: whoever goes on from here counts at the end, and is refused there if need be."""
+    return _at_work(session.get_one(BulkRegistration, job.batch_id), job, cancelling_too=False)
+
+
+def count(session: Session, job: BulkJob, settled: Settled) -> BulkCounts:
+    """Add what items have come to, in the transaction that brought them there, and as the last thing it does."""
+    more = {name: getattr(BulkRegistration, name) + number for name, number in settled._asdict().items() if number}
+    row = update(BulkRegistration).where(
+        col(BulkRegistration.id) == job.batch_id,
+        col(BulkRegistration.attempt) == job.attempt,
+        col(BulkRegistration.status).in_((BulkStatus.RUNNING, BulkStatus.CANCELLING)),
+    )
+    if not more:
+        return counts_of(session.get_one(BulkRegistration, job.batch_id, populate_existing=True))
+    batch = session.scalars(row.values(more).returning(BulkRegistration), execution_options=_FRESH).one_or_none()
+    if batch is None:
+        raise StaleAttemptError("This attempt at the batch is over.")
+    return counts_of(batch)
+
+
+_FRESH = {"populate_existing": True}
+
+
+def move(session: Session, batch: BulkRegistration, status: BulkStatus, event: str, actor: str, **values: Any) -> None:
+    """The transition and its event, which tells counts and nobody: the last thing in a transaction."""
+    row = update(BulkRegistration).where(col(BulkRegistration.id) == batch.id).values(status=status, **values)
+    session.execute(row.execution_options(synchronize_session=False))
+    is_step = batch.status is not status
+    session.refresh(batch)
+    tell(session, batch, event, actor, is_step=is_step)
+
+
+def tell(session: Session, batch: BulkRegistration, event: str, actor: str, *, is_step: bool = True) -> None:
+    """An event of the trail, as the batch stands; only a step into a state names the state."""
+    detail: Detail = {"attempt": batch.attempt, **counts_of(batch).model_dump()}
+    entry = AuditEntry(
+        org_id=batch.org_id,
+        actor=actor,
+        event=event,
+        subject_kind="bulk_registration",
+        subject_id=batch.id,
+        status=batch.status if is_step else None,
+        detail=detail,
+    )
+    export_audit.append(session, entry)
+
+
+def _at_work(batch: BulkRegistration, job: BulkJob, *, cancelling_too: bool) -> BulkRegistration:
+    is_over = batch.status.is_final or (batch.status is BulkStatus.CANCELLING and not cancelling_too)
+    if batch.attempt != job.attempt or is_over:
+        raise StaleAttemptError("This attempt at the batch is over.")
+    return batch

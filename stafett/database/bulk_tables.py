@@ -1,0 +1,84 @@
+"""The tables of bulk registration; the migrations hold for them as for the others."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from stafett.database.tables import Code, Json
+from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
+
+_JSON = JSONB(none_as_null=True)
+_NOW = {"server_default": text("now()")}
+_ZERO: dict[str, Any] = {"server_default": text("0")}
+
+
+class BulkTransition(SQLModel, table=True):
+    """A step the database lets a batch take."""
+
+    __tablename__ = "bulk_transitions"
+
+    from_status: str = Field(primary_key=True)
+    to_status: str = Field(primary_key=True)
+
+
+class BulkRegistration(SQLModel, table=True):
+    """One activity for many mentors; what its items have come to is counted here."""
+
+    __tablename__ = "bulk_registrations"
+    __table_args__ = (
+        Index("bulk_registrations_of_org", "org_id", "id", unique=True),
+        Index("bulk_registrations_newest_of_all", text("created_at DESC"), text("id DESC")),
+        Index("bulk_registrations_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("bulk_registrations_unfinished", "created_at", "id", postgresql_where=text("completed_at IS NULL")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    requested_by: UUID = Field(foreign_key="users.id")
+    label: str | None = None
+    activity: Json = Field(sa_type=_JSON)
+    status: BulkStatus = Field(default=BulkStatus.ACCEPTED, sa_type=Code(BulkStatus))
+    attempt: int = 1
+    total: int
+    registered: int = Field(default=0, sa_column_kwargs=_ZERO)
+    failed: int = Field(default=0, sa_column_kwargs=_ZERO)
+    cancelled: int = Field(default=0, sa_column_kwargs=_ZERO)
+    period_start: datetime | None = None
+    period_end: datetime | None = None
+    error: Json | None = Field(default=None, sa_type=_JSON)
+    edits: int = Field(default=0, sa_column_kwargs=_ZERO)
+    changes: int = Field(default=0, sa_column_kwargs=_ZERO)
+    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    completed_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+class BulkItem(SQLModel, table=True):
+    """One mentor of a batch, and what became of the registration."""
+
+    __tablename__ = "bulk_items"
+    __table_args__ = (
+        ForeignKeyConstraint(["org_id", "batch_id"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
+        Index("bulk_items_once_a_batch", "batch_id", "client_ref", unique=True),
+        Index("bulk_items_in_chunks", "batch_id", "chunk", "position"),
+        Index("bulk_items_of_mentor", "org_id", "mentor_id"),
+    )
+
+    batch_id: UUID = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    chunk: int
+    client_ref: str
+    mentor_ref: str
+    mentor_id: UUID | None = None
+    overrides: Json = Field(sa_type=_JSON)
+    fault: str | None = None
+    activity_id: UUID
+    status: ItemStatus = Field(default=ItemStatus.PENDING, sa_type=Code(ItemStatus))
+    error_code: ItemErrorCode | None = Field(default=None, sa_type=Code(ItemErrorCode))
+    attempts: int = Field(default=0, sa_column_kwargs=_ZERO)

@@ -1,0 +1,202 @@
+"""A bulk registration, told whole: one activity, many peer mentors, and what is said of some of them otherwise."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID, uuid5
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+
+from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
+from stafett.domain.errors import Fault, InvalidRequestError
+from stafett.domain.export import OrgId
+from stafett.domain.frozen import Frozen
+from stafett.domain.proxy_activity import REQUIRED, ProxyActivity, SharedFields, fault_of, without_nul
+
+MOST_ITEMS = 10_000
+ITEMS_A_CHUNK = 500
+_LARGEST = 2**53
+
+
+def _as_ids_are_written(given: str) -> str:
+    """What is no id of ours is kept as it is: no mentor has it."""
+    try:
+        return str(UUID(given))
+    except ValueError:
+        return given
+
+
+def _text(most: int, least: int = 0) -> Any:
+    return StringConstraints(strict=True, min_length=least, max_length=most)
+
+
+ActivityField = Literal[
+    "activity_type",
+    "starts_at",
+    "duration_minutes",
+    "participants",
+    "new_participants",
+    "place",
+    "in_person",
+    "in_norway",
+    "note",
+]
+_NoNul = BeforeValidator(without_nul, json_schema_input_type=str)
+Label = Annotated[str, _NoNul, _text(200, 1)]
+ClientRef = Annotated[str, _NoNul, _text(200, 1)]
+MentorRef = Annotated[str, _NoNul, _text(200, 1), AfterValidator(_as_ids_are_written)]
+Given = (
+    StrictBool
+    | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST)]
+    | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    | Annotated[str, _NoNul, _text(10_000)]
+    | None
+)
+"""What somebody says of a field, sound or not: that is for the item's verdict."""
+
+
+class ItemAsked(Frozen):
+    """One mentor, and what is otherwise for this one."""
+
+    mentor_id: MentorRef
+    client_ref: ClientRef | None = None
+    overrides: dict[ActivityField, Given] = Field(default_factory=dict)
+
+    @property
+    def ref(self) -> str:
+        """The item's own key in everything that is answered of it."""
+        return self.client_ref or self.mentor_id
+
+
+def _some(items: tuple[ItemAsked, ...]) -> tuple[ItemAsked, ...]:
+    if not items:
+        raise ValueError("a batch has at least one item")
+    return items
+
+
+class BulkRequest(Frozen):
+    """One submission, for one organisation."""
+
+    org_id: OrgId
+    label: Label | None = None
+    activity: SharedFields
+    items: Annotated[
+        tuple[ItemAsked, ...],
+        AfterValidator(_some),  # the bound of a field would count items that are unsound as not there
+        Field(max_length=MOST_ITEMS, json_schema_extra={"minItems": 1}),
+    ]
+
+    def require_sense(self) -> None:
+        """Nothing that every item needs is missing, and every item can be told from the others."""
+        faults = [*self._missing(), *self._not_unique()]
+        if faults:
+            raise InvalidRequestError(faults)
+
+    def _missing(self) -> Iterator[Fault]:
+        for name in REQUIRED:
+            if name not in self.activity.model_fields_set and any(name not in item.overrides for item in self.items):
+                yield Fault(f"/activity/{name}", "missing", "Field required, unless every item says it")
+
+    def _not_unique(self) -> Iterator[Fault]:
+        first: dict[str, int] = {}
+        for position, item in enumerate(self.items):
+            if first.setdefault(item.ref, position) != position:
+                detail = f"Item {first[item.ref]} has the same; without a client_ref it is the mentor's id"
+                yield Fault(f"/items/{position}/client_ref", "not_unique", detail)
+
+
+class PlannedItem(NamedTuple):
+    """An item as it is kept: what is said of it in its proper form, or what is wrong with it."""
+
+    position: int
+    chunk: int
+    client_ref: str
+    mentor_id: str
+    mentor: UUID | None
+    overrides: dict[str, Any]
+    starts_at: str | None
+    fault: str | None
+
+    def activity_id(self, batch_id: UUID) -> UUID:
+        """The same for ever: what is written again is known."""
+        return uuid5(batch_id, self.client_ref)
+
+
+def planned(request: BulkRequest) -> list[PlannedItem]:
+    """Every item held against the rules that need no database, and given its place in a chunk."""
+    shared, chunks = request.activity.said, _chunks(request.items)
+
+    @cache
+    def unchanged() -> tuple[dict[str, Any] | None, str | None]:
+        return _judged(shared)
+
+    items = []
+    for position, item in enumerate(request.items):
+        sound, fault = _judged(shared | item.overrides) if item.overrides else unchanged()
+        overrides: dict[str, Any] = {name: sound[name] if sound else said for name, said in item.overrides.items()}
+        starts_at = sound["starts_at"] if sound else None
+        mentor = _id_of(item.mentor_id)
+        items.append(
+            PlannedItem(position, chunks[position], item.ref, item.mentor_id, mentor, overrides, starts_at, fault)
+        )
+    return items
+
+
+def _judged(said: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+    try:
+        return ProxyActivity.model_validate(said).model_dump(mode="json"), None
+    except ValidationError as error:
+        return None, fault_of(error)
+
+
+def _chunks(items: Sequence[ItemAsked]) -> list[int]:
+    """Each item's chunk; all of a mentor's are in one, so that chunks at work together never meet."""
+    of_mentors, chunks = defaultdict[str, list[int]](list), [0] * len(items)
+    for position, item in enumerate(items):
+        of_mentors[item.mentor_id].append(position)
+    chunk = filled = 0
+    for positions in of_mentors.values():
+        if filled and filled + len(positions) > ITEMS_A_CHUNK:
+            chunk, filled = chunk + 1, 0
+        for position in positions:
+            if filled == ITEMS_A_CHUNK:
+                chunk, filled = chunk + 1, 0
+            chunks[position], filled = chunk, filled + 1
+    return chunks
+
+
+def _id_of(mentor_id: str) -> UUID | None:
+    try:
+        return UUID(mentor_id)
+    except ValueError:
+        return None
+
+
+class ItemError(Frozen):
+    """Why an item was not registered."""
+
+    code: ItemErrorCode
+    message: str
+    retryable: bool
+
+
+class ItemOutcome(Frozen):
+    """What became of an item."""
+
+    client_ref: str
+    mentor_id: str
+    status: ItemStatus
+    activity_id: UUID | None
+    error: ItemError | None
+    attempts: int
+
+
+class BulkCounts(Frozen):
+    """What became of a batch's items; none is ever lost silently."""
+
+    total: int
+    pending: int
+    registered: int
+    failed: int
+    cancelled: int

@@ -1,0 +1,83 @@
+"""What travels between the gateway, the workflow and its activities: ids, codes and counts, never items."""
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from stafett.domain.bulk import BulkCounts
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.export import OrgId
+from stafett.domain.frozen import Frozen
+from stafett.domain.job import JobKind
+
+
+class BulkPlan(Frozen):
+    """What is to be done: the chunks in which something is pending."""
+
+    chunks: tuple[int, ...]
+    counts: BulkCounts
+
+
+class BulkJob(Frozen):
+    """One attempt at one batch."""
+
+    batch_id: UUID
+    org_id: OrgId
+    attempt: int
+    total: int
+    left: BulkPlan | None = None
+    """What an earlier run of the attempt has left to do."""
+    period_start: AwareDatetime | None = None
+    period_end: AwareDatetime | None = None
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind.BULK_REGISTRATION
+
+    @property
+    def job_id(self) -> UUID:
+        return self.batch_id
+
+    @property
+    def workflow_id(self) -> str:
+        return f"bulk-registration/{self.batch_id}"
+
+    @property
+    def period(self) -> tuple[datetime, datetime] | None:
+        """When the first and the last of its activities begin."""
+        return (self.period_start, self.period_end) if self.period_start and self.period_end else None
+
+    def without_plan(self) -> Self:
+        """As activities are given it."""
+        return self.model_copy(update={"left": None})
+
+    def going_on_with(self, plan: BulkPlan) -> Self:
+        return self.model_copy(update={"left": plan})
+
+    @property
+    def summary(self) -> str:
+        return f"Bulk registration for {self.org_id}, {self.total:,} items"
+
+
+class Chunk(Frozen):
+    """Items of a batch that are registered together."""
+
+    job: BulkJob
+    number: int
+
+
+class BulkProgress(Frozen):
+    """What the query ``progress`` answers."""
+
+    status: BulkStatus
+    attempt: int
+    counts: BulkCounts
+
+
+class BulkEnd(Frozen):
+    """How a run ended; what the workflow answers with."""
+
+    status: BulkStatus
+    counts: BulkCounts

@@ -1,0 +1,78 @@
+"""A batch's failed items as a file, and back again."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stafett.bulk_csv import FailedItem, failed_csv, request_from
+from stafett.domain.bulk import ItemAsked, ItemOutcome
+from stafett.domain.bulk_status import ItemStatus
+from stafett.domain.errors import InvalidRequestError
+
+# What a line of a file cannot be told from: half a character, and blanks that a spreadsheet trims.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=30)
+WORDS = TEXTS.filter(lambda text: text == text.strip())
+NUMBERS = st.integers(-(10**14), 10**14)
+SAID = st.fixed_dictionaries(
+    {
+        "activity_type": TEXTS,
+        "starts_at": st.just("2026-03-02T09:00:00Z"),
+        **dict.fromkeys(("duration_minutes", "participants", "new_participants"), NUMBERS),
+        "place": TEXTS,
+        **dict.fromkeys(("in_person", "in_norway"), st.booleans()),
+        "note": TEXTS | st.none(),
+    }
+)
+
+
+def failed(client_ref: str, mentor_id: str, said: dict[str, Any]) -> FailedItem:
+    outcome = ItemOutcome(
+        client_ref=client_ref, mentor_id=mentor_id, status=ItemStatus.FAILED, activity_id=None, error=None, attempts=1
+    )
+    return FailedItem(outcome, said)
+
+
+@given(st.lists(st.tuples(TEXTS, WORDS, SAID), min_size=1, max_size=4, unique_by=lambda one: one[0]))
+def test_what_failed_comes_back_as_it_was(items: list[tuple[str, str, dict[str, Any]]]) -> None:
+    file = failed_csv(failed(*one) for one in items)
+    expected = [ItemAsked(client_ref=ref, mentor_id=mentor, overrides=said) for ref, mentor, said in items]
+    assert list(request_from(file.encode(), "nhf", None).items) == expected
+
+
+@given(TEXTS)
+def test_no_cell_of_the_file_is_a_formula(text: str) -> None:
+    file = failed_csv([failed(text, "a", {"note": text, "place": text})])
+    for cell in file.replace('"', "").split(";"):
+        assert not cell.startswith(("=", "+", "-", "@", "\t"))
+
+
+NAMES = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
+
+
+@pytest.mark.parametrize(
+    ("cells", "field", "read"),
+    [
+        ("annet;02.03.2026 10:00;60;5;1;Oslo;ja;nei", "starts_at", "2026-03-02T10:00:00+01:00"),
+        ("annet;2026-07-01 10:00;60;5;1;Oslo;ja;nei", "starts_at", "2026-07-01T10:00:00+02:00"),
+        ("annet;x;60;5;1;Oslo;SANN;USANN", "in_person", True),
+        ("annet;x;60;5;1;Oslo;SANN;USANN", "in_norway", False),
+        ("annet;x;seksti;5;1;Oslo;ja;ja", "duration_minutes", "seksti"),
+        ("annet;x;;5;1;Oslo;ja;ja", "duration_minutes", None),
+        ("annet;x;60;5;1;;ja;ja", "place", ""),
+    ],
+)
+def test_cells_are_read_as_people_and_spreadsheets_write_them(cells: str, field: str, read: object) -> None:
+    for delimiter in ";,\t":
+        file = f"{NAMES}\n{uuid4()};{cells}\n".replace(";", delimiter)
+        (item,) = request_from(file.encode("utf-8-sig"), "nhf", None).items
+        assert item.overrides[field] == read  # type: ignore[index]  # a field's name
+
+
+def test_a_file_of_too_many_lines_is_refused() -> None:
+    lines = "\n".join(f"{number};annet;x;60;5;1;Oslo;ja;ja" for number in range(10_001))
+    with pytest.raises(InvalidRequestError) as refused:
+        request_from(f"{NAMES}\n{lines}".encode(), "nhf", None)
+    assert refused.value.faults[0].code == "too_long"

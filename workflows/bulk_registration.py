@@ -1,0 +1,130 @@
+"""One activity for many mentors: a window of chunks over the items, whose outcomes are in PostgreSQL."""
+
+import asyncio
+from collections.abc import Iterator
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.proxy_registration import ProxyRegistrationActivities
+    from stafett.domain.bulk import BulkCounts
+    from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Chunk
+    from stafett.domain.bulk_status import BulkStatus
+    from stafett.domain.export_job import STALE_ATTEMPT
+    from stafett.domain.job import JobKind
+    from stafett.temporal import JOB_STATUS
+    from workflows.current_details import details_of_batch
+    from workflows.policies import for_a_while, patiently, to_its_end
+    from workflows.tell_of_end import tell_of_end
+
+_AT_ONCE = 4
+_CHUNKS_A_RUN = 16  # so few that every large batch goes on in another run, and that no history grows long
+
+
+@workflow.defn(name=JobKind.BULK_REGISTRATION.value)
+class BulkRegistration:
+    """One attempt at one batch; an item's problem is its outcome, and nothing that the run could fail of."""
+
+    @workflow.init
+    def __init__(self, job: BulkJob) -> None:
+        pending = BulkCounts(total=job.total, pending=job.total, registered=0, failed=0, cancelled=0)
+        self._job = job.without_plan()
+        self._status = BulkStatus.RUNNING if job.left else BulkStatus.ACCEPTED
+        self._counts = job.left.counts if job.left else pending
+        self._work: asyncio.Task[BulkEnd | BulkPlan] | None = None
+        self._is_asked_to_stop = False
+
+    @workflow.run
+    async def run(self, job: BulkJob) -> BulkEnd:
+        self._work = asyncio.create_task(self._register(self._job, job.left))
+        try:
+            end = await self._work
+        except (ActivityError, asyncio.CancelledError) as error:
+            end = await to_its_end(self._ended_early(self._job, error))
+        if isinstance(end, BulkPlan):
+            workflow.continue_as_new(self._job.going_on_with(end))
+        self._show(end.status, end.counts)
+        await to_its_end(tell_of_end(self._job))
+        if end.status is BulkStatus.CANCELLED and workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
+        return end
+
+    @workflow.signal
+    def cancel(self) -> None:
+        """Begin no further items: from the gateway, the Web UI or Temporal's own command line."""
+        self._is_asked_to_stop = True
+        if self._work:
+            self._work.cancel()
+
+    @workflow.query
+    def progress(self) -> BulkProgress:
+        """How the batch stands, as of the last chunk that is done."""
+        return BulkProgress(status=self._status, attempt=self._job.attempt, counts=self._counts)
+
+    async def _register(self, job: BulkJob, plan: BulkPlan | None) -> BulkEnd | BulkPlan:
+        """The end, or what is left for the next run."""
+        if plan is None:
+            plan = await patiently(ProxyRegistrationActivities.begin_batch, job, "what there is to do")
+        self._show(BulkStatus.RUNNING, plan.counts)
+        await self._all_of(plan.chunks[:_CHUNKS_A_RUN])
+        self._go_on()
+        if left := plan.chunks[_CHUNKS_A_RUN:]:
+            return BulkPlan(chunks=left, counts=self._counts)
+        return await patiently(ProxyRegistrationActivities.finish_batch, job, "say how it ended")
+
+    async def _all_of(self, chunks: tuple[int, ...]) -> None:
+        """A few at a time; whoever is done takes the next."""
+        waiting = iter(chunks)
+        walkers = [asyncio.create_task(self._walk(waiting)) for _ in range(_AT_ONCE)]
+        try:
+            await asyncio.gather(*walkers)
+        finally:
+            for walker in walkers:
+                walker.cancel()
+
+    async def _walk(self, waiting: Iterator[int]) -> None:
+        for number in waiting:
+            self._go_on()
+            counts = await self._chunk(Chunk(job=self._job, number=number))
+            if counts.pending < self._counts.pending:  # answers may overtake one another
+                self._show(BulkStatus.RUNNING, counts)
+
+    async def _chunk(self, chunk: Chunk) -> BulkCounts:
+        summary = f"chunk {chunk.number + 1}"
+        try:
+            return await for_a_while(ProxyRegistrationActivities.register_chunk, chunk, summary, rows=self._job.total)
+        except ActivityError as error:
+            if self._stops or not isinstance(error.__cause__, ApplicationError) or _is_stale(error):
+                raise
+        return await patiently(ProxyRegistrationActivities.give_up_chunk, chunk, f"{summary} could not be reached")
+
+    async def _ended_early(self, job: BulkJob, error: BaseException) -> BulkEnd:
+        """Cancelled, by us or behind our back; ended by somebody else; or failed, which the sweeper writes down."""
+        if not self._stops:
+            if not _is_stale(error):
+                raise error
+            end = await patiently(ProxyRegistrationActivities.read_batch, job, "somebody else ended it")
+            if end.status is not BulkStatus.CANCELLING:
+                return end
+        self._show(BulkStatus.CANCELLING, self._counts)
+        return await patiently(ProxyRegistrationActivities.cancel_batch, job, "begin no further items")
+
+    @property
+    def _stops(self) -> bool:
+        return self._is_asked_to_stop or workflow.cancellation_reason() is not None
+
+    def _go_on(self) -> None:
+        if self._stops:  # an activity that came to its end all the same has swallowed the cancel
+            raise asyncio.CancelledError
+
+    def _show(self, status: BulkStatus, counts: BulkCounts) -> None:
+        if status is not self._status:
+            workflow.upsert_search_attributes([JOB_STATUS.value_set(status)])
+        self._status, self._counts = status, counts
+        workflow.set_current_details(details_of_batch(self._job, status, counts, workflow.info().namespace))
+
+
+def _is_stale(error: BaseException) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, ApplicationError) and cause.type == STALE_ATTEMPT
