@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0012"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
