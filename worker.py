@@ -41,27 +41,27 @@ from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.edition import edition
 from stafett.engine_setup import ensure_checkpoints, ensure_schedules, ensure_search_attributes
-from stafett.export_endings import ExportEndings
-from stafett.export_preview import ExportPreviewing, forget_old_previews
-from stafett.export_record import ExportRecord
-from stafett.export_stages import ExportStages
+from stafett.exports.endings import ExportEndings
+from stafett.exports.mapped_parts import MappedParts
+from stafett.exports.previewing import ExportPreviewing, forget_old_previews
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import ExportStages
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
-from stafett.mapped_parts import MappedParts
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
 from stafett.proxy_registration import ProxyRegistration
-from stafett.reexport_endings import ReexportEndings
-from stafett.reexport_stages import ReexportStages
+from stafett.reexports.endings import ReexportEndings
+from stafett.reexports.snapshot_repetition import SnapshotRepetition
+from stafett.reexports.stages import ReexportStages
+from stafett.reexports.version_comparison import VersionComparison
 from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
-from stafett.snapshot_repetition import SnapshotRepetition
 from stafett.temporal import connect, cpu_queue, telling_queue
 from stafett.unfinished import UnfinishedExports, UnfinishedReexports
 from stafett.unfinished_batches import UnfinishedBatches
-from stafett.version_comparison import VersionComparison
 from stafett.webhooks.addresses import resolved
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster

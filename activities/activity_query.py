@@ -2,8 +2,8 @@ from temporalio import activity
 
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
-from stafett.export_stages import ExportStages
-from stafett.snapshot_repetition import SnapshotRepetition
+from stafett.exports.stages import ExportStages
+from stafett.reexports.snapshot_repetition import SnapshotRepetition
 
 
 class ActivityQueryActivities:

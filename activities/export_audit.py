@@ -1,8 +1,8 @@
 from temporalio import activity
 
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
-from stafett.export_endings import ExportEndings
-from stafett.export_stages import ExportStages
+from stafett.exports.endings import ExportEndings
+from stafett.exports.stages import ExportStages
 from stafett.file_storage import FileStorage
 
 

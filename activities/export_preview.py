@@ -1,7 +1,7 @@
 from temporalio import activity
 
 from stafett.domain.export_preview import PreviewAsked
-from stafett.export_preview import ExportPreviewing
+from stafett.exports.previewing import ExportPreviewing
 
 
 class ExportPreviewActivities:

@@ -36,15 +36,15 @@ from api.routes import (
 )
 from api.starting import JobStarter
 from stafett import export_audit
-from stafett.bulk_control import BulkControl
-from stafett.bulk_registrations import BulkRegistrations
+from stafett.bulk.batches import BulkRegistrations
+from stafett.bulk.control import BulkControl
 from stafett.column_mappings import ColumnMappings
 from stafett.database.changes import JobChanges
 from stafett.database.session import Database, Patience
-from stafett.export_control import ExportControl
-from stafett.export_downloads import ExportDownloads
-from stafett.export_jobs import ExportJobs
-from stafett.export_trail import ExportTrail
+from stafett.exports.control import ExportControl
+from stafett.exports.downloads import ExportDownloads
+from stafett.exports.jobs import ExportJobs
+from stafett.exports.trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.job_story import JobStory
@@ -52,12 +52,12 @@ from stafett.notifications.inbox import Inbox
 from stafett.organisations import Organisations
 from stafett.payload_codec import codec_of
 from stafett.peer_mentors import PeerMentors
-from stafett.reexport_control import ReexportControl
-from stafett.reexport_jobs import ReexportJobs
+from stafett.reexports.control import ReexportControl
+from stafett.reexports.jobs import ReexportJobs
+from stafett.reexports.result_reference import ResultReference
 from stafett.registered_activities import RegisteredActivities
 from stafett.release import VERSION
 from stafett.report_history import ReportHistory
-from stafett.result_reference import ResultReference
 from stafett.settings import Settings, require
 from stafett.temporal import connect
 from stafett.webhooks.destinations import Destinations

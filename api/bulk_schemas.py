@@ -7,8 +7,8 @@ from pydantic import AwareDatetime, Field
 
 from api.paging import LONGEST_TOKEN, PageQuery
 from api.schemas import Resource
-from stafett.bulk_registrations import BatchInFull, Verdicts
-from stafett.bulk_row import counts_of
+from stafett.bulk.batches import BatchInFull, Verdicts
+from stafett.bulk.row import counts_of
 from stafett.database.bulk_tables import BulkRegistration
 from stafett.database.tables import Activity
 from stafett.domain.activity import ActivityType

@@ -17,25 +17,25 @@ from api.auth import TokenVerifier, identify
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.starting import JobStarter
-from stafett.bulk_control import BulkControl
-from stafett.bulk_registrations import BulkRegistrations
+from stafett.bulk.batches import BulkRegistrations
+from stafett.bulk.control import BulkControl
 from stafett.column_mappings import ColumnMappings
 from stafett.database.changes import JobChanges
 from stafett.database.session import Database
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import ALLOWED, Caller, May, Role
-from stafett.export_control import ExportControl
-from stafett.export_downloads import ExportDownloads
-from stafett.export_jobs import ExportJobs
-from stafett.export_trail import ExportTrail
+from stafett.exports.control import ExportControl
+from stafett.exports.downloads import ExportDownloads
+from stafett.exports.jobs import ExportJobs
+from stafett.exports.trail import ExportTrail
 from stafett.file_removal import FileRemoval
 from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
 from stafett.organisations import Organisations
 from stafett.payload_codec import SealingCodec
 from stafett.peer_mentors import PeerMentors
-from stafett.reexport_control import ReexportControl
-from stafett.reexport_jobs import ReexportJobs
+from stafett.reexports.control import ReexportControl
+from stafett.reexports.jobs import ReexportJobs
 from stafett.registered_activities import RegisteredActivities
 from stafett.report_history import ReportHistory
 from stafett.webhooks.destinations import Destinations

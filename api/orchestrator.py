@@ -26,8 +26,8 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_downloads import ExportDownloads
-from stafett.export_jobs import ExportInFull, ExportJobs, job_of
+from stafett.exports.downloads import ExportDownloads
+from stafett.exports.jobs import ExportInFull, ExportJobs, job_of
 from stafett.file_storage import FileStorage
 from stafett.temporal import start_job
 

@@ -9,8 +9,8 @@ from api.paging import PageQuery
 from api.schemas import File, JobError, Progress, Resource
 from stafett.domain.reexport import Overrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
-from stafett.export_downloads import Link
-from stafett.reexport_jobs import ReexportFound
+from stafett.exports.downloads import Link
+from stafett.reexports.jobs import ReexportFound
 
 
 class ReexportQuery(PageQuery):

@@ -26,7 +26,7 @@ from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.moment import Moment
 from stafett.domain.reporting_period import ReportingPeriod
-from stafett.export_jobs import ExportInFull
+from stafett.exports.jobs import ExportInFull
 
 
 class Resource(BaseModel):

@@ -20,8 +20,8 @@ import worker
 from api.app import create_app
 from benchmarks.bulk_peers import ByDbos, ByProcrastinate
 from benchmarks.measuring import Measured, Table
-from stafett import bulk_row
-from stafett.bulk_registrations import BulkRegistrations
+from stafett.bulk import row as bulk_row
+from stafett.bulk.batches import BulkRegistrations
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.bulk import BulkRequest

@@ -7,7 +7,7 @@ from dbos import DBOS
 from procrastinate import App, PsycopgConnector
 
 from stafett import proxy_activities
-from stafett.bulk_row import count
+from stafett.bulk.row import count
 from stafett.domain.bulk_job import BulkJob, Chunk
 from stafett.proxy_activities import Scope
 from stafett.proxy_registration import ProxyRegistration, registered

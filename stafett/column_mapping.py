@@ -15,10 +15,10 @@ from stafett.domain.export import ExportFormat, ExportParameters, Locale, Partia
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import ChosenMapping, ExportWarning, MappedRows, Part, QueriedRows
 from stafett.domain.export_status import ExportStatus
-from stafett.export_record import ExportRecord
-from stafett.export_stages import Workbench
+from stafett.exports.mapped_parts import KeptPart, MappedParts
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import Workbench
 from stafett.file_storage import FileStorage
-from stafett.mapped_parts import KeptPart, MappedParts
 
 
 class ColumnMapper:

@@ -8,7 +8,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
 from stafett.export_audit import AuditEntry, Detail
-from stafett.export_row import forget_mapped_parts
+from stafett.exports.row import forget_mapped_parts
 from stafett.file_storage import FileStorage
 
 _NOW = func.clock_timestamp()

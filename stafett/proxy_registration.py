@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
 from stafett import export_audit, proxy_activities
-from stafett.bulk_row import count, counts_of, held, job_of, move, seen
+from stafett.bulk.row import count, counts_of, held, job_of, move, seen
 from stafett.database.bulk_tables import BulkRegistration
 from stafett.database.session import Database
 from stafett.domain.bulk import BulkCounts

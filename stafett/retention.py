@@ -12,7 +12,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import FINAL, ExportStatus
-from stafett.export_jobs import job_of
+from stafett.exports.jobs import job_of
 from stafett.file_removal import FileRemoval, ended
 from stafett.file_storage import FileStorage
 from stafett.idempotency import forget_old_keys

@@ -16,10 +16,10 @@ from stafett.domain.export_job import ExportFailing, ExportJob
 from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
 from stafett.domain.job import Job
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
-from stafett.export_endings import ExportEndings
-from stafett.export_jobs import job_of
-from stafett.reexport_endings import ReexportEndings
-from stafett.reexport_row import is_of_an_unfinished_reexport, job_of_reexport
+from stafett.exports.endings import ExportEndings
+from stafett.exports.jobs import job_of
+from stafett.reexports.endings import ReexportEndings
+from stafett.reexports.row import is_of_an_unfinished_reexport, job_of_reexport
 
 Row = TypeVar("Row", bound=SQLModel)
 _A_PAGE = 500

@@ -5,7 +5,7 @@ from functools import partial
 
 from sqlmodel import col, select
 
-from stafett.bulk_row import job_of
+from stafett.bulk.row import job_of
 from stafett.database.bulk_tables import BulkRegistration
 from stafett.database.session import Database
 from stafett.domain.bulk_status import BulkStatus

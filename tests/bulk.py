@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
-from stafett.bulk_control import BulkControl
-from stafett.bulk_registrations import BulkRegistrations
-from stafett.bulk_row import job_of
+from stafett.bulk.batches import BulkRegistrations
+from stafett.bulk.control import BulkControl
+from stafett.bulk.row import job_of
 from stafett.database.session import Database
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome
 from stafett.domain.bulk_job import BulkEnd, BulkJob, Chunk

@@ -19,7 +19,7 @@ from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
-from stafett.export_jobs import ExportJobs
+from stafett.exports.jobs import ExportJobs
 from stafett.file_storage import FileStorage
 from stafett.settings import AuthSettings, Settings, require
 from stafett.temporal import connect

@@ -33,9 +33,9 @@ from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedErro
 from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, May
-from stafett.export_downloads import Link
-from stafett.export_jobs import ExportInFull, ExportsWanted, job_of, require_starter
-from stafett.export_preview import fetched
+from stafett.exports.downloads import Link
+from stafett.exports.jobs import ExportInFull, ExportsWanted, job_of, require_starter
+from stafett.exports.previewing import fetched
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 

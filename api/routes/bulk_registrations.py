@@ -28,9 +28,9 @@ from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
 from api.job_events import job_events
 from api.openapi import raises
 from api.paging import page_of, seq_of, token_after_seq
-from stafett.bulk_control import BulkEdit
-from stafett.bulk_registrations import BatchesWanted, ItemsWanted, outcome_of
-from stafett.bulk_row import counts_of, job_of
+from stafett.bulk.batches import BatchesWanted, ItemsWanted, outcome_of
+from stafett.bulk.control import BulkEdit
+from stafett.bulk.row import counts_of, job_of
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import WrongStateError
 from stafett.domain.membership import Caller, May

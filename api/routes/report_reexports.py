@@ -28,9 +28,9 @@ from stafett.domain.errors import (
 from stafett.domain.membership import Caller, May
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
 from stafett.domain.reexport_job import ReexportEdited
-from stafett.export_downloads import Link
-from stafett.reexport_jobs import ReexportFound, ReexportsWanted
-from stafett.reexport_row import job_of_reexport
+from stafett.exports.downloads import Link
+from stafett.reexports.jobs import ReexportFound, ReexportsWanted
+from stafett.reexports.row import job_of_reexport
 from stafett.temporal import RunOfJob
 
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)

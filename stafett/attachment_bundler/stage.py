@@ -17,8 +17,8 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reporting_period import OSLO
-from stafett.export_record import ExportRecord
-from stafett.export_stages import Workbench
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import Workbench
 from stafett.file_storage import FileStorage
 
 _MIME_TYPE = "application/zip"

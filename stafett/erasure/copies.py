@@ -16,7 +16,7 @@ from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.erasure.mentions import Name
-from stafett.export_jobs import job_of
+from stafett.exports.jobs import job_of
 from stafett.file_storage import FileStorage
 from stafett.retention import object_keys
 

@@ -16,7 +16,7 @@ from stafett.domain.errors import NotFoundError, WrongStateError
 from stafett.erasure.copies import Copies, Copy, Found, Told
 from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.mentions import Mentions
-from stafett.export_jobs import job_of
+from stafett.exports.jobs import job_of
 from stafett.file_removal import FileRemoval, ended
 from stafett.file_storage import FileStorage
 

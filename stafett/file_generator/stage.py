@@ -13,8 +13,8 @@ from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, Part, ReportFile
 from stafett.domain.export_status import ExportStatus
-from stafett.export_record import ExportRecord
-from stafett.export_stages import Workbench
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import Workbench
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import csv_chunks
 from stafett.file_generator.xlsx import Workbook, workbook_chunks

@@ -12,8 +12,8 @@ from stafett.database.tables import Export, Report
 from stafett.domain.export import Locale
 from stafett.domain.notification import Subject
 from stafett.domain.reporting_period import OSLO
-from stafett.export_jobs import job_of
-from stafett.reexport_row import job_of_reexport
+from stafett.exports.jobs import job_of
+from stafett.reexports.row import job_of_reexport
 
 
 class About(NamedTuple):

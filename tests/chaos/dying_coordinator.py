@@ -6,9 +6,9 @@ import signal
 import sys
 from typing import Any
 
-from stafett import reexport_stages
-from stafett.reexport_endings import ReexportEndings
-from stafett.reexport_stages import ReexportStages
+from stafett.reexports import stages as reexport_stages
+from stafett.reexports.endings import ReexportEndings
+from stafett.reexports.stages import ReexportStages
 from tests.chaos.dying_worker import main
 
 STEPS = ("load_history", "build_export_params", "store_result", "notify_complete", "complete")

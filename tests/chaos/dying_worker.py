@@ -12,9 +12,9 @@ from typing import Any
 import worker
 from stafett import activity_query
 from stafett.domain.export_status import ExportStatus
-from stafett.export_endings import ExportEndings
-from stafett.export_record import ExportRecord
-from stafett.mapped_parts import MappedParts
+from stafett.exports.endings import ExportEndings
+from stafett.exports.mapped_parts import MappedParts
+from stafett.exports.record import ExportRecord
 from stafett.settings import Settings
 from stafett.temporal import connect
 

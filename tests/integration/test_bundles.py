@@ -27,12 +27,12 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.export_jobs import ExportJobs, job_of
-from stafett.export_record import ExportRecord
-from stafett.export_stages import ExportStages
+from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.mapped_parts import MappedParts
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import ExportStages
 from stafett.file_generator import FileGeneration
 from stafett.file_storage import FileStorage
-from stafett.mapped_parts import MappedParts
 from stafett.testing import Button, Diary, Json, Tenant
 
 Working = Callable[[], AbstractAsyncContextManager[None]]

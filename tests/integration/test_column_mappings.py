@@ -24,11 +24,11 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_outputs import MappedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.export_jobs import ExportJobs, job_of
-from stafett.export_record import ExportRecord
-from stafett.export_stages import ExportStages
+from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.mapped_parts import MappedParts
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import ExportStages
 from stafett.file_storage import FileStorage
-from stafett.mapped_parts import MappedParts
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
 Bearer = Callable[..., dict[str, str]]

@@ -18,7 +18,7 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportProgress
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.export_jobs import ExportJobs, job_of
+from stafett.exports.jobs import ExportJobs, job_of
 from stafett.payload_codec import converter_of
 from stafett.settings import Settings
 from stafett.temporal import connect, start_job

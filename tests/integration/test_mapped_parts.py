@@ -25,14 +25,14 @@ from stafett.domain.export_job import ExportFailing, ExportJob, RetentionReport,
 from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.export_control import ExportControl
-from stafett.export_endings import ExportEndings
-from stafett.export_jobs import ExportJobs, job_of
-from stafett.export_record import ExportRecord
-from stafett.export_stages import ExportStages
+from stafett.exports.control import ExportControl
+from stafett.exports.endings import ExportEndings
+from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.mapped_parts import KeptPart, MappedParts
+from stafett.exports.record import ExportRecord
+from stafett.exports.stages import ExportStages
 from stafett.file_generator import FileGeneration
 from stafett.file_storage import FileStorage, StoredObject
-from stafett.mapped_parts import KeptPart, MappedParts
 from stafett.retention import Retention
 from stafett.settings import Settings, require
 from stafett.testing import Diary, Tenant, found_tenant

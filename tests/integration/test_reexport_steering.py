@@ -12,7 +12,7 @@ from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
-from stafett.reexport_row import job_of_reexport
+from stafett.reexports.row import job_of_reexport
 from stafett.temporal import stop_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator
 from tests.integration.test_steering import REFUSE, colleague, undo

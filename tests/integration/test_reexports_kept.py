@@ -14,8 +14,8 @@ from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
 from stafett.erasure.erasing import Erasing
 from stafett.file_storage import FileStorage
-from stafett.reexport_control import ReexportControl
-from stafett.result_reference import ResultReference
+from stafett.reexports.control import ReexportControl
+from stafett.reexports.result_reference import ResultReference
 from stafett.retention import Retention
 from stafett.settings import Settings
 from stafett.testing import Button, Diary, Tenant, eventually

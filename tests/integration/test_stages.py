@@ -17,12 +17,12 @@ from stafett.domain.export_job import ExportFailing, ExportJob
 from stafett.domain.export_outputs import ChosenMapping, MappedRows, Part, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.export_endings import ExportEndings
-from stafett.export_jobs import ExportJobs, job_of
-from stafett.export_record import MOST_UNANSWERED, ExportRecord
-from stafett.export_stages import ExportStages, Work, Workbench
+from stafett.exports.endings import ExportEndings
+from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.mapped_parts import MappedParts
+from stafett.exports.record import MOST_UNANSWERED, ExportRecord
+from stafett.exports.stages import ExportStages, Work, Workbench
 from stafett.file_storage import FileStorage
-from stafett.mapped_parts import MappedParts
 from stafett.testing import Tenant
 from tests.integration.test_steering import REFUSE, undo
 

@@ -21,13 +21,13 @@ from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
 from stafett.domain.notification import Telling
-from stafett.export_control import ExportControl
-from stafett.export_endings import ExportEndings
-from stafett.export_preview import forget_old_previews
+from stafett.exports.control import ExportControl
+from stafett.exports.endings import ExportEndings
+from stafett.exports.previewing import forget_old_previews
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries, untold
-from stafett.reexport_endings import ReexportEndings
+from stafett.reexports.endings import ReexportEndings
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
 from stafett.unfinished import Unfinished, UnfinishedExports, UnfinishedReexports

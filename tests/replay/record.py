@@ -17,9 +17,9 @@ from temporalio.client import Client, WorkflowHandle
 
 import worker
 from api.previewing import await_preview
-from stafett import bulk_row
-from stafett.bulk_control import BulkControl
-from stafett.bulk_registrations import BulkRegistrations
+from stafett.bulk import row as bulk_row
+from stafett.bulk.batches import BulkRegistrations
+from stafett.bulk.control import BulkControl
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
 from stafett.devstack.mail import MailFolder, catching_mail
@@ -32,11 +32,11 @@ from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
-from stafett.export_control import ExportControl
-from stafett.export_jobs import ExportJobs, job_of
+from stafett.exports.control import ExportControl
+from stafett.exports.jobs import ExportJobs, job_of
 from stafett.file_storage import FileStorage
-from stafett.reexport_jobs import ReexportJobs
-from stafett.reexport_row import job_of_reexport
+from stafett.reexports.jobs import ReexportJobs
+from stafett.reexports.row import job_of_reexport
 from stafett.settings import MailSettings, Settings, require
 from stafett.temporal import CANCEL, connect, start_job, stop_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant

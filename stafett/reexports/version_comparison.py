@@ -13,8 +13,8 @@ from stafett.domain.errors import LostInStorageError
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reexport import Change
+from stafett.exports.snapshots import is_gone
 from stafett.file_storage import FileStorage
-from stafett.snapshots import is_gone
 
 _ID, _CONTENT = "id", "content"
 

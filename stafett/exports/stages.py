@@ -15,7 +15,7 @@ from stafett.domain.errors import LostInStorageError, ServiceAwayError, StaleAtt
 from stafett.domain.export_job import ExportEnd, ExportJob, StageReceipt
 from stafett.domain.export_outputs import Part, StageOutputs
 from stafett.domain.export_status import ExportStatus
-from stafett.export_record import ExportRecord
+from stafett.exports.record import ExportRecord
 from stafett.file_storage import FileStorage, StoredObject
 
 AWAY = (ServiceAwayError, OSError)

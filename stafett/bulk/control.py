@@ -10,8 +10,8 @@ from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit, proxy_activities
-from stafett.bulk_registrations import found
-from stafett.bulk_row import move, tell
+from stafett.bulk.batches import found
+from stafett.bulk.row import move, tell
 from stafett.database.bulk_tables import BulkItem, BulkRegistration
 from stafett.database.session import Database
 from stafett.domain.bulk import Label

@@ -16,10 +16,10 @@ from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import STAGES, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.export_jobs import job_of
-from stafett.export_row import Step, forget_outputs, move
+from stafett.exports.jobs import job_of
+from stafett.exports.row import Step, forget_outputs, move
 from stafett.idempotency import Key, claim
-from stafett.reexport_row import has_unfinished_reexport
+from stafett.reexports.row import has_unfinished_reexport
 
 _RETRY = "bufdir-exports.retry"
 _TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})

@@ -19,10 +19,10 @@ from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
 from stafett.export_audit import AuditEntry, Detail
+from stafett.exports.snapshots import require_snapshot
 from stafett.idempotency import Key, claim, claimed
 from stafett.newest_first import PageWanted, newest_first
-from stafett.reexport_row import entry_of, job_of_reexport
-from stafett.snapshots import require_snapshot
+from stafett.reexports.row import entry_of, job_of_reexport
 
 START = "report-reexports.start"
 

@@ -11,8 +11,8 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett import export_audit, proxy_activities
-from stafett.bulk_csv import FailedItem, failed_csv
-from stafett.bulk_row import job_of, tell
+from stafett.bulk.csv_files import FailedItem, failed_csv
+from stafett.bulk.row import job_of, tell
 from stafett.database.bulk_tables import BulkItem, BulkRegistration
 from stafett.database.session import Database
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome, PlannedItem, planned

@@ -18,13 +18,13 @@ from stafett.domain.reexport import ReexportRequest, export_parameters
 from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
 from stafett.export_audit import Detail
-from stafett.export_jobs import Lineage, enter_export, job_of
+from stafett.exports.jobs import Lineage, enter_export, job_of
+from stafett.exports.snapshots import is_gone
 from stafett.notifications.announcing import End, announce
-from stafett.reexport_row import ReexportStep, held_reexport, move_reexport, of_reexport
-from stafett.reexport_tries import ReexportTries
+from stafett.reexports.row import ReexportStep, held_reexport, move_reexport, of_reexport
+from stafett.reexports.tries import ReexportTries
+from stafett.reexports.version_comparison import VersionComparison
 from stafett.report_history import VersionOrigin, add_version, latest_version
-from stafett.snapshots import is_gone
-from stafett.version_comparison import VersionComparison
 
 _NOW = func.clock_timestamp()
 

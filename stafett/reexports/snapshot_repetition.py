@@ -12,8 +12,8 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport import make_the_same_file
-from stafett.export_stages import Workbench
-from stafett.snapshots import SNAPSHOT_GONE, is_gone
+from stafett.exports.snapshots import SNAPSHOT_GONE, is_gone
+from stafett.exports.stages import Workbench
 
 
 class SnapshotRepetition:

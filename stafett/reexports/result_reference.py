@@ -9,9 +9,9 @@ from stafett.database.reexport_tables import ReportReexport
 from stafett.database.tables import Export, ReportFileVersion
 from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateError
 from stafett.domain.reexport_status import RESULT_STORED
-from stafett.export_jobs import job_of
+from stafett.exports.jobs import job_of
+from stafett.exports.snapshots import is_gone
 from stafett.file_storage import FileStorage
-from stafett.snapshots import is_gone
 
 _FIELD = "result_file_ref"
 

@@ -17,10 +17,10 @@ from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
 from stafett.export_audit import Detail
-from stafett.export_jobs import job_of
-from stafett.export_row import Step, move
+from stafett.exports.jobs import job_of
+from stafett.exports.row import Step, move
 from stafett.notifications.announcing import End, announce
-from stafett.reexport_row import ReexportStep, move_reexport
+from stafett.reexports.row import ReexportStep, move_reexport
 
 _NOW = func.clock_timestamp()
 _LEAVES_SOMETHING = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})

@@ -22,8 +22,8 @@ from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportEdit
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
 from stafett.export_audit import AuditEntry
-from stafett.reexport_row import ReexportStep, entry_of, job_of_reexport, move_reexport
-from stafett.result_reference import ResultReference
+from stafett.reexports.result_reference import ResultReference
+from stafett.reexports.row import ReexportStep, entry_of, job_of_reexport, move_reexport
 
 
 class ReexportControl:

@@ -1,0 +1,1 @@
+"""Batches: one activity for many mentors, accepted, steered, shown."""

@@ -1,0 +1,1 @@
+"""Exports: accepted, worked on stage by stage, ended, steered, handed out."""

@@ -1,0 +1,1 @@
+"""Re-exports: a report made again, and what it became."""
