@@ -1,12 +1,14 @@
 from temporalio import activity
 
+from activities.interceptors import stop_when_cancelled
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Chunk
+from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
+from stafett.domain.errors import ServiceAwayError, StaleAttemptError
 from stafett.proxy_registration import ProxyRegistration
 
 
 class ProxyRegistrationActivities:
-    """The requirements' ``proxy-registration-service``, a chunk of a batch at a time."""
+    """The requirements' ``proxy-registration-service``, a stretch of a batch at a time."""
 
     def __init__(self, registration: ProxyRegistration) -> None:
         self._registration = registration
@@ -16,12 +18,22 @@ class ProxyRegistrationActivities:
         return self._registration.begin(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def register_chunk(self, chunk: Chunk) -> BulkCounts:
-        return self._registration.register(chunk)
+    def register_stretch(self, stretch: Stretch) -> BulkCounts:
+        """Chunk by chunk; one that cannot be reached holds up no other, and has the stretch tried again."""
+        counts, away = None, None
+        for chunk in stretch.chunks:
+            stop_when_cancelled()
+            try:
+                counts = self._registration.register(chunk)
+            except ServiceAwayError as error:
+                away = error
+        if away is not None or counts is None:
+            raise away or StaleAttemptError("There is nothing to do in this stretch.")
+        return counts
 
     @activity.defn(no_thread_cancel_exception=True)
-    def give_up_chunk(self, chunk: Chunk) -> BulkCounts:
-        return self._registration.give_up(chunk)
+    def give_up_stretch(self, stretch: Stretch) -> BulkCounts:
+        return [self._registration.give_up(chunk) for chunk in stretch.chunks][-1]
 
     @activity.defn(no_thread_cancel_exception=True)
     def finish_batch(self, job: BulkJob) -> BulkEnd:

@@ -1,4 +1,4 @@
-"""One activity for many mentors: a window of chunks over the items, whose outcomes are in PostgreSQL."""
+"""One activity for many mentors: a window of stretches of chunks over the items, whose outcomes are in PostgreSQL."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.proxy_registration import ProxyRegistrationActivities
     from stafett.domain.bulk import BulkCounts
-    from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Chunk
+    from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Stretch
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.export_job import STALE_ATTEMPT
     from stafett.domain.job import JobKind
@@ -19,7 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.tell_of_end import tell_of_end
 
 _AT_ONCE = 4
-_CHUNKS_A_RUN = 16  # so few that every large batch goes on in another run, and that no history grows long
+_CHUNKS_A_STRETCH = 2  # a cancel that only the engine knows of waits for the stretches that are begun
+_CHUNKS_A_RUN = 20  # so few that no history grows long, whatever becomes of each of them
 
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
@@ -59,7 +60,7 @@ class BulkRegistration:
 
     @workflow.query
     def progress(self) -> BulkProgress:
-        """How the batch stands, as of the last chunk that is done."""
+        """How the batch stands, as of the last stretch that is done."""
         return BulkProgress(status=self._status, attempt=self._job.attempt, counts=self._counts)
 
     async def _register(self, job: BulkJob, plan: BulkPlan | None) -> BulkEnd | BulkPlan:
@@ -74,8 +75,8 @@ class BulkRegistration:
         return await patiently(ProxyRegistrationActivities.finish_batch, job, "say how it ended")
 
     async def _all_of(self, chunks: tuple[int, ...]) -> None:
-        """A few at a time; whoever is done takes the next."""
-        waiting = iter(chunks)
+        """A few stretches at a time; whoever is done takes the next."""
+        waiting = iter(_stretches(chunks))
         walkers = [asyncio.create_task(self._walk(waiting)) for _ in range(_AT_ONCE)]
         try:
             await asyncio.gather(*walkers)
@@ -83,21 +84,23 @@ class BulkRegistration:
             for walker in walkers:
                 walker.cancel()
 
-    async def _walk(self, waiting: Iterator[int]) -> None:
-        for number in waiting:
+    async def _walk(self, waiting: Iterator[tuple[int, ...]]) -> None:
+        for numbers in waiting:
             self._go_on()
-            counts = await self._chunk(Chunk(job=self._job, number=number))
+            counts = await self._stretch(Stretch(job=self._job, numbers=numbers))
             if counts.pending < self._counts.pending:  # answers may overtake one another
                 self._show(BulkStatus.RUNNING, counts)
 
-    async def _chunk(self, chunk: Chunk) -> BulkCounts:
-        summary = f"chunk {chunk.number + 1}"
+    async def _stretch(self, stretch: Stretch) -> BulkCounts:
+        summary = f"chunks from {stretch.numbers[0] + 1} to {stretch.numbers[-1] + 1}"
+        register = ProxyRegistrationActivities.register_stretch
         try:
-            return await for_a_while(ProxyRegistrationActivities.register_chunk, chunk, summary, rows=self._job.total)
+            return await for_a_while(register, stretch, summary, rows=self._job.total)
         except ActivityError as error:
             if self._stops or not isinstance(error.__cause__, ApplicationError) or _is_stale(error):
                 raise
-        return await patiently(ProxyRegistrationActivities.give_up_chunk, chunk, f"{summary} could not be reached")
+        give_up = ProxyRegistrationActivities.give_up_stretch
+        return await patiently(give_up, stretch, f"{summary} could not be reached")
 
     async def _ended_early(self, job: BulkJob, error: BaseException) -> BulkEnd:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, which the sweeper writes down."""
@@ -123,6 +126,12 @@ class BulkRegistration:
             workflow.upsert_search_attributes([JOB_STATUS.value_set(status)])
         self._status, self._counts = status, counts
         workflow.set_current_details(details_of_batch(self._job, status, counts, workflow.info().namespace))
+
+
+def _stretches(chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Shared out evenly, in their order."""
+    length = min(_CHUNKS_A_STRETCH, -(-len(chunks) // _AT_ONCE))
+    return (chunks[first : first + length] for first in range(0, len(chunks), length or 1))
 
 
 def _is_stale(error: BaseException) -> bool:

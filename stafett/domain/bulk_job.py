@@ -68,6 +68,17 @@ class Chunk(Frozen):
     number: int
 
 
+class Stretch(Frozen):
+    """Chunks that one activity takes, one after another, each committed by itself."""
+
+    job: BulkJob
+    numbers: tuple[int, ...]
+
+    @property
+    def chunks(self) -> tuple[Chunk, ...]:
+        return tuple(Chunk(job=self.job, number=number) for number in self.numbers)
+
+
 class BulkProgress(Frozen):
     """What the query ``progress`` answers."""
 

@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Chunk
+from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import Delivery, Telling
@@ -48,20 +48,21 @@ class PlayedRegistration:
         return BulkPlan(chunks=tuple(range(self.total)), counts=self.counts)
 
     @activity.defn
-    async def register_chunk(self, chunk: Chunk) -> BulkCounts:
-        self.tried.append(chunk.number)
+    async def register_stretch(self, stretch: Stretch) -> BulkCounts:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
         self.at_once -= 1
-        if refusal := self.refuses(chunk.number):
-            raise refusal
-        self.registered.add(chunk.number)
+        for number in stretch.numbers:
+            self.tried.append(number)
+            if refusal := self.refuses(number):
+                raise refusal
+            self.registered.add(number)
         return self.counts
 
     @activity.defn
-    async def give_up_chunk(self, chunk: Chunk) -> BulkCounts:
-        self.given_up.add(chunk.number)
+    async def give_up_stretch(self, stretch: Stretch) -> BulkCounts:
+        self.given_up |= {*stretch.numbers} - self.registered
         return self.counts
 
     @activity.defn
@@ -82,7 +83,7 @@ class PlayedRegistration:
 
     def activities(self) -> list[Callable[..., Any]]:
         batch = [self.begin_batch, self.finish_batch, self.cancel_batch, self.read_batch]
-        return [*batch, self.register_chunk, self.give_up_chunk, self.find_deliveries]
+        return [*batch, self.register_stretch, self.give_up_stretch, self.find_deliveries]
 
 
 @asynccontextmanager

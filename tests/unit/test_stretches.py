@@ -1,0 +1,52 @@
+"""A stretch of chunks: each by itself, whatever becomes of the one before."""
+
+from uuid import uuid4
+
+import pytest
+
+from activities.proxy_registration import ProxyRegistrationActivities
+from stafett.domain.bulk import BulkCounts
+from stafett.domain.bulk_job import BulkJob, Chunk, Stretch
+from stafett.domain.errors import ServiceAwayError, StaleAttemptError
+from stafett.proxy_registration import ProxyRegistration
+
+JOB = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=4)
+STRETCH = Stretch(job=JOB, numbers=(3, 4, 5, 6))
+
+
+class PlayedRegistration(ProxyRegistration):
+    """Registers what it can reach."""
+
+    def __init__(self, *, away: int | None = None, over_at: int | None = None) -> None:
+        self.registered: list[int] = []
+        self.away = away
+        self.over_at = over_at
+
+    def register(self, chunk: Chunk) -> BulkCounts:
+        if chunk.number == self.away:
+            raise ServiceAwayError("PostgreSQL")
+        if chunk.number == self.over_at:
+            raise StaleAttemptError("This attempt at the batch is over.")
+        self.registered.append(chunk.number)
+        done = len(self.registered)
+        return BulkCounts(total=4, pending=4 - done, registered=done, failed=0, cancelled=0)
+
+
+def test_a_stretch_is_registered_chunk_by_chunk() -> None:
+    played = PlayedRegistration()
+    assert ProxyRegistrationActivities(played).register_stretch(STRETCH).registered == 4
+    assert played.registered == [3, 4, 5, 6]
+
+
+def test_a_chunk_that_cannot_be_reached_holds_up_no_other_and_is_tried_again() -> None:
+    played = PlayedRegistration(away=4)
+    with pytest.raises(ServiceAwayError):
+        ProxyRegistrationActivities(played).register_stretch(STRETCH)
+    assert played.registered == [3, 5, 6]
+
+
+def test_an_attempt_that_is_over_registers_nothing_more() -> None:
+    played = PlayedRegistration(over_at=4)
+    with pytest.raises(StaleAttemptError):
+        ProxyRegistrationActivities(played).register_stretch(STRETCH)
+    assert played.registered == [3]
