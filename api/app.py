@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import Lifespan
 from temporalio.client import Client
 
 from api import problems
@@ -97,6 +98,15 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
             yield
         database.close()
 
+    app = described_routes(lifespan)
+    if settings.api.web_ui_origin is not None:
+        app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
+    app.add_middleware(EveryRequest)
+    return app
+
+
+def described_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Every operation and its description, with nothing behind them yet."""
     app = FastAPIOffline(
         title="Stafett",
         version=VERSION,
@@ -111,9 +121,6 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     describe(
         app, [route for resource in RESOURCES for route in resource.router.routes if isinstance(route, GuardedRoute)]
     )
-    if settings.api.web_ui_origin is not None:
-        app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
-    app.add_middleware(EveryRequest)
     v1 = APIRouter(prefix="/api/v1")
     for resource in RESOURCES:
         v1.include_router(resource.router)

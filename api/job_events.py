@@ -28,10 +28,20 @@ _RETRY_MILLISECONDS = 2000
 _AWAY_SECONDS = 1.0
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
+_EVENT = {
+    "type": "object",
+    "description": "Each event. What its data says is a JSON object that begins with the job's `id`.",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["status", "progress"]},
+        "id": {"type": "string", "description": "Of a `status`: for `Last-Event-ID`."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "`status` events, each with an id; `progress` events in between. Ends after the last state.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+        "content": {MEDIA_TYPE: {"schema": _EVENT}},
     },
     204: {"description": "The job has ended, and you have seen all of it: do not come back."},
 }

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api.bulk_schemas import BulkStart
 from api.dependencies import GuardedRoute
+from api.openapi_links import link
 from api.problems import ANSWERS, INVALID_REQUEST, MEDIA_TYPE, Problem, Refusal, refusal_of
 from stafett.domain.errors import (
     KeyReusedError,
@@ -25,6 +26,9 @@ Json = dict[str, Any]
 _READ_BY_HAND = (BulkStart,)  # bodies that come in more than one form
 _REPLACED = ("HTTPValidationError", "ValidationError")
 _RAISES = "x-raises"
+_SPOKEN = frozenset({"example", "examples", "default", "const", "enum"})
+"""What stands there is said over the wire, and no description."""
+
 _SURPRISE = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
 _TOO_OFTEN = Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Too many requests; ask again in a while.")
 _TOO_LARGE = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
@@ -70,15 +74,49 @@ def _describe(document: Json, rules: dict[str, GuardedRoute]) -> None:
     components["headers"] = {
         name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
     }
+    components["examples"] = {}
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
             rule = rules.get(operation["operationId"])
             if rule is not None:
                 roles = ", ".join(rule.rule.roles)
                 operation["description"] = f"{operation.get('description', '')}\n\nFor: {roles}.".strip()
                 operation["x-roles"] = list(rule.rule.roles)
             _describe_answers(operation)
-            _describe_refusals(path, operation, is_guarded=rule is not None)
+            _describe_refusals(path, operation, components["examples"], is_guarded=rule is not None)
+    _share_refusals(document)
+    link(document)
+    _forget_titles([document["paths"], components])
+
+
+def _share_refusals(document: Json) -> None:
+    """A refusal for one reason alone is described once."""
+    shared: Json = document["components"].setdefault("responses", {})
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                match answer.get("content", {}):
+                    case {"application/problem+json": {"examples": examples}} if (
+                        len(answer["content"]) == len(examples) == 1
+                    ):
+                        (code,) = examples
+                        shared[code] = answer
+                        operation["responses"][status] = {"$ref": f"#/components/responses/{code}"}
+
+
+def _forget_titles(described: object) -> None:
+    """Pydantic calls every field what it is called already."""
+    match described:
+        case dict():
+            if isinstance(described.get("title"), str):
+                del described["title"]
+            for name, inner in described.items():
+                if name not in _SPOKEN:
+                    _forget_titles(inner)
+        case list():
+            for inner in described:
+                _forget_titles(inner)
 
 
 def _describe_answers(operation: Json) -> None:
@@ -106,17 +144,22 @@ def _headers_of_answer(status: str, operation: Json, understood: set[str]) -> It
         yield "Retry-After"
 
 
-def _describe_refusals(path: str, operation: Json, *, is_guarded: bool) -> None:
+def _describe_refusals(path: str, operation: Json, examples: Json, *, is_guarded: bool) -> None:
     answers = operation["responses"]
     answers.pop("422", None)
     for refusal in _refusals(path, operation, is_guarded=is_guarded):
         described = answers.setdefault(str(int(refusal.status)), {"description": refusal.status.phrase})
         schema = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
         content = described.setdefault("content", {}).setdefault(MEDIA_TYPE, schema)
-        example = refusal.problem(path, trace_id="9f86d081884c7d659a2feaa0c55ad015").model_dump(mode="json")
-        content["examples"][refusal.code] = {"summary": refusal.detail, "value": example}
+        content["examples"][refusal.code] = {"$ref": f"#/components/examples/{refusal.code}"}
+        examples.setdefault(refusal.code, _example(path, refusal))
         headers = {"X-Request-ID", *(["Retry-After"] if refusal.is_passing else [])}
         described["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)}
+
+
+def _example(path: str, refusal: Refusal) -> Json:
+    problem = refusal.problem(path, trace_id="9f86d081884c7d659a2feaa0c55ad015")
+    return {"summary": refusal.detail, "value": problem.model_dump(mode="json")}
 
 
 def _refusals(path: str, operation: Json, *, is_guarded: bool) -> Iterator[Refusal]:

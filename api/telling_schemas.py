@@ -35,7 +35,7 @@ class WebhookStart(Frozen):
     """The body that adds a webhook."""
 
     org_id: OrgId | None = Field(None, description="The caller's own, unless it is said.")
-    url: str = Field(min_length=1, max_length=LONGEST_URL)
+    url: str = Field(min_length=1, max_length=LONGEST_URL, json_schema_extra={"format": "uri"})
     description: str | None = Field(None, max_length=200)
 
 

@@ -74,7 +74,7 @@ async def preview(body: ExportStart, caller: CallerOf, given: Given, response: R
     return await run_in_threadpool(fetched, given.database, caller, asked)
 
 
-@router.get("/{export_id}", operation_id="get_export", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[allowed(May.SEE_JOBS)])
 async def get(
     export_id: UUID,
     caller: CallerOf,
@@ -87,7 +87,7 @@ async def get(
 
 
 @router.get(
-    "/{export_id}/events",
+    "/{export_id:uuid}/events",
     operation_id="watch_export",
     dependencies=[allowed(May.SEE_JOBS)],
     response_class=StreamingResponse,
@@ -105,7 +105,7 @@ async def events(
 
 
 @router.get(
-    "/{export_id}/file",
+    "/{export_id:uuid}/file",
     operation_id="download_export",
     dependencies=[allowed(May.DOWNLOAD)],
     openapi_extra=raises(NotFinishedError, NoFileError, FileRemovedError),
@@ -118,7 +118,7 @@ def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectRespons
     return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/{export_id}/audit", operation_id="get_export_audit", dependencies=[allowed(May.READ_TRAIL)])
+@router.get("/{export_id:uuid}/audit", operation_id="get_export_audit", dependencies=[allowed(May.READ_TRAIL)])
 def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[TrailQuery, Query()]) -> TrailPage:
     """What happened to an export, oldest first: each event with its place in the organisation's chain."""
     after = seq_of(wanted.page_token) if wanted.page_token else 0
@@ -131,7 +131,7 @@ def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Tra
 
 
 @router.put(
-    "/{export_id}/cancel",
+    "/{export_id:uuid}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_export",
     dependencies=[allowed(May.STEER)],
@@ -147,7 +147,7 @@ async def cancel(
 
 
 @router.post(
-    "/{export_id}/retry",
+    "/{export_id:uuid}/retry",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_export",
     dependencies=[allowed(May.STEER)],
@@ -169,7 +169,7 @@ async def retry(
 
 
 @router.delete(
-    "/{export_id}",
+    "/{export_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_export",
     dependencies=[allowed(May.CONFIGURE)],

@@ -26,8 +26,8 @@ _log = structlog.get_logger("stafett.api")
 _PAYLOAD = {
     "type": "object",
     "properties": {
-        "metadata": {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}},
-        "data": {"type": "string", "format": "byte"},
+        "metadata": {"type": ["object", "null"], "additionalProperties": {"type": "string", "format": "byte"}},
+        "data": {"type": ["string", "null"], "format": "byte"},
     },
 }
 _BODY = {

@@ -24,7 +24,7 @@ def list_notifications(
     return NotificationPage(items=tuple(map(NotificationResource.of, shown)), next_page_token=token)
 
 
-@router.post("/{notification_id}/read", operation_id="read_notification", dependencies=[allowed(May.BE_TOLD)])
+@router.post("/{notification_id:uuid}/read", operation_id="read_notification", dependencies=[allowed(May.BE_TOLD)])
 def read(notification_id: UUID, caller: CallerOf, given: Given) -> NotificationResource:
     """Mark one as read; a second time changes nothing."""
     return NotificationResource.of(given.inbox.read(caller, notification_id))

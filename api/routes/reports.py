@@ -26,7 +26,7 @@ def list_reports(caller: CallerOf, given: Given, wanted: Annotated[PageQuery, Qu
     return ReportPage(items=tuple(map(ReportResource.of, shown)), next_page_token=token)
 
 
-@router.get("/{report_id}", operation_id="get_report", dependencies=[allowed(May.READ)])
+@router.get("/{report_id:uuid}", operation_id="get_report", dependencies=[allowed(May.READ)])
 def get(
     report_id: UUID,
     caller: CallerOf,
@@ -42,7 +42,7 @@ def get(
     return resource
 
 
-@router.put("/{report_id}", operation_id="submit_report", dependencies=[allowed(May.START)])
+@router.put("/{report_id:uuid}", operation_id="submit_report", dependencies=[allowed(May.START)])
 def submit(
     report_id: UUID,
     body: Submission,

@@ -55,7 +55,7 @@ def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery
     return WebhookPage(items=tuple(map(WebhookResource.of, shown)), next_page_token=token)
 
 
-@router.get("/{webhook_id}", operation_id="get_webhook", dependencies=[allowed(May.CONFIGURE)])
+@router.get("/{webhook_id:uuid}", operation_id="get_webhook", dependencies=[allowed(May.CONFIGURE)])
 def get(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookWithDeliveries:
     """One webhook, and what became of its latest deliveries."""
     return WebhookWithDeliveries.whole(given.webhooks.find(caller, webhook_id))
@@ -76,7 +76,7 @@ def rotate_secret(webhook_id: UUID, caller: CallerOf, given: Given, response: Re
 
 
 @router.delete(
-    "/{webhook_id}",
+    "/{webhook_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="remove_webhook",
     dependencies=[allowed(May.CONFIGURE)],
@@ -87,7 +87,7 @@ def remove(webhook_id: UUID, caller: CallerOf, given: Given) -> None:
 
 
 @router.post(
-    "/{webhook_id}/test",
+    "/{webhook_id:uuid}/test",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="test_webhook",
     dependencies=[allowed(May.CONFIGURE)],

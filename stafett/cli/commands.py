@@ -9,6 +9,7 @@ from stafett.cli import (
     bulk,
     data,
     demo,
+    description,
     doctor,
     erase,
     export,
@@ -38,6 +39,7 @@ app.command()(processes.migrate)
 app.command()(data.seed)
 app.command()(data.token)
 app.command()(erase.erase_person)
+app.command()(description.openapi)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)

@@ -1,9 +1,19 @@
 """An instant that somebody says."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+
+
+def _written_as_a_moment(given: object) -> object:
+    """Pydantic would take a number of seconds for a moment too."""
+    if given is None or isinstance(given, datetime) or (isinstance(given, str) and _RFC_3339.fullmatch(given)):
+        return given
+    raise ValueError("Expected an RFC 3339 time with its offset, such as 2026-01-31T12:00:00Z")
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -13,4 +23,4 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("lies beyond the years that there are in UTC") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_written_as_a_moment)]

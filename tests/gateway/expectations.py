@@ -1,0 +1,69 @@
+"""What each operation says to whom, written from the contract's table of roles and from nothing in the gateway.
+
+Whoever adds an operation adds its line; the test fails until then. The thing that a path names belongs to the first
+coordinator; a colleague is another one. A stranger is another organisation's admin. Exports have failed already,
+reports are edited without ``If-Match``, the mapping is none: what is refused for such a reason was let in.
+"""
+
+from collections.abc import Mapping
+
+WHO = ("coordinator", "colleague", "admin", "auditor", "stranger", "operator")
+_TABLE = """
+                        coordinator colleague admin auditor stranger operator
+    start_export             202       202     202    403     403      403
+    preview_export           200       200     200    403     403      403
+    list_exports             200       200     200    200     200      200
+    get_export               200       200     200    200     404      200
+    watch_export             200       200     200    200     404      200
+    download_export          409       409     409    403     404      403
+    get_export_audit         200       403     200    200     404      403
+    cancel_export            409       403     409    403     404      409
+    retry_export             202       403     202    403     404      202
+    delete_export            403       403     204    403     404      403
+
+    list_reports             200       200     200    200     200      403
+    get_report               200       200     200    200     404      403
+    submit_report            428       428     428    403     404      403
+
+    get_me                   200       200     200    200     200      200
+    list_organisations       200       200     200    200     200      200
+    list_activity_types      200       200     200    200     200      200
+    list_peer_mentors        200       200     200    200     200      403
+    get_column_mapping       200       200     200    200     404      403
+    add_column_mapping       403       403     422    403     404      403
+
+    list_notifications       200       200     200    200     200      200
+    read_notification        200       404     404    404     404      404
+    list_webhooks            403       403     200    403     200      403
+    add_webhook              403       403     201    403     403      403
+    get_webhook              403       403     200    403     404      403
+    remove_webhook           403       403     204    403     404      403
+    test_webhook             403       403     202    403     404      403
+
+    decode_payloads          403       403     403    403     403      200
+    encode_payloads          403       403     403    403     403      200
+"""
+EXPECTED: Mapping[str, Mapping[str, int]] = {
+    line.split()[0]: dict(zip(WHO, map(int, line.split()[1:]), strict=True))
+    for line in _TABLE.splitlines()[2:]
+    if line.strip()
+}
+
+OPEN_TO_ALL = frozenset({"get_liveness", "get_readiness"})
+OF_ONES_OWN = frozenset({"read_notification"})
+"""Every role may, and whose thing it is decides."""
+
+COMPUTED_ON_A_WORKER = frozenset({"preview_export"})
+
+_PERIOD = {"start": "2026-01-01", "end": "2026-12-31"}
+_EXPORT = {"org_id": "{org_id}", "reporting_period": _PERIOD, "export_format": "csv"}
+BODIES: Mapping[str, object] = {
+    "start_export": _EXPORT,
+    "preview_export": _EXPORT,
+    "submit_report": {"submitted_at": None},
+    "add_column_mapping": {"language": "stafett-mapping/1"},
+    "add_webhook": {"org_id": "{org_id}", "url": "https://127.0.0.1/hook"},
+    "decode_payloads": {"payloads": []},
+    "encode_payloads": {"payloads": []},
+}
+"""Of the organisation whose things are asked for, whoever asks."""
