@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api.bulk_schemas import BulkStart
 from api.dependencies import GuardedRoute
 from api.openapi_links import link
+from api.openapi_tidying import tidy
 from api.problems import ANSWERS, INVALID_REQUEST, MEDIA_TYPE, Problem, Refusal, refusal_of
 from stafett.domain.errors import (
     KeyReusedError,
@@ -26,11 +27,9 @@ Json = dict[str, Any]
 _READ_BY_HAND = (BulkStart,)  # bodies that come in more than one form
 _REPLACED = ("HTTPValidationError", "ValidationError")
 _RAISES = "x-raises"
-_SPOKEN = frozenset({"example", "examples", "default", "const", "enum"})
-"""What stands there is said over the wire, and no description."""
-
 _SURPRISE = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side.")
 _TOO_OFTEN = Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Too many requests; ask again in a while.")
+_NO_METHOD = Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "There is something there, but not for this.")
 _TOO_LARGE = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
 _NO_JSON = Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is to be JSON.")
 _OF_A_GUARDED_ROUTE = (UnauthenticatedError, PermissionDeniedError, ServiceAwayError)
@@ -74,7 +73,7 @@ def _describe(document: Json, rules: dict[str, GuardedRoute]) -> None:
     components["headers"] = {
         name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
     }
-    components["examples"] = {}
+    components["examples"] = {_NO_METHOD.code: _example("/api/v1/me", _NO_METHOD)}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
@@ -85,38 +84,8 @@ def _describe(document: Json, rules: dict[str, GuardedRoute]) -> None:
                 operation["x-roles"] = list(rule.rule.roles)
             _describe_answers(operation)
             _describe_refusals(path, operation, components["examples"], is_guarded=rule is not None)
-    _share_refusals(document)
     link(document)
-    _forget_titles([document["paths"], components])
-
-
-def _share_refusals(document: Json) -> None:
-    """A refusal for one reason alone is described once."""
-    shared: Json = document["components"].setdefault("responses", {})
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for status, answer in operation["responses"].items():
-                match answer.get("content", {}):
-                    case {"application/problem+json": {"examples": examples}} if (
-                        len(answer["content"]) == len(examples) == 1
-                    ):
-                        (code,) = examples
-                        shared[code] = answer
-                        operation["responses"][status] = {"$ref": f"#/components/responses/{code}"}
-
-
-def _forget_titles(described: object) -> None:
-    """Pydantic calls every field what it is called already."""
-    match described:
-        case dict():
-            if isinstance(described.get("title"), str):
-                del described["title"]
-            for name, inner in described.items():
-                if name not in _SPOKEN:
-                    _forget_titles(inner)
-        case list():
-            for inner in described:
-                _forget_titles(inner)
+    tidy(document)
 
 
 def _describe_answers(operation: Json) -> None:

@@ -64,7 +64,7 @@ ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     TooManyWebhooksError: (HTTPStatus.CONFLICT, "too_many_webhooks"),
     ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }
-_CODES = {
+OF_THE_FRAMEWORK = {
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
@@ -213,7 +213,7 @@ async def _of_the_framework(request: Request, error: Any) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.BAD_REQUEST:  # a body that FastAPI could not even decode
         return answer(request, replace(INVALID_REQUEST, errors=(_NO_JSON,)))
-    code = _CODES.get(status, "bad_request")
+    code = OF_THE_FRAMEWORK.get(status, "bad_request")
     detail, headers = status.description or status.phrase, dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(sorted(_allowed(request)))

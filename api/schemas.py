@@ -28,6 +28,13 @@ from stafett.domain.moment import Moment
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.exports.jobs import ExportInFull
 
+_YEAR_AS_A_WORKBOOK: dict[str, Any] = {
+    "org_id": "nhf",
+    "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
+    "export_format": "xlsx",
+    "include_attachments": True,
+}
+
 
 class Resource(BaseModel):
     """What is answered; built from rows that know more."""
@@ -37,6 +44,8 @@ class Resource(BaseModel):
 
 class ExportStart(ExportParameters):
     """The body that starts an export."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_YEAR_AS_A_WORKBOOK]})
 
     org_id: OrgId
     requesting_user_id: UUID | None = Field(None, description="The token's user; any other is refused.")

@@ -3,7 +3,7 @@
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import PageQuery
 from api.schemas import Resource
@@ -33,6 +33,8 @@ class WebhookQuery(PageQuery):
 
 class WebhookStart(Frozen):
     """The body that adds a webhook."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://nhf.example/stafett"}]})
 
     org_id: OrgId | None = Field(None, description="The caller's own, unless it is said.")
     url: str = Field(min_length=1, max_length=LONGEST_URL, json_schema_extra={"format": "uri"})

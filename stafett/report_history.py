@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID, uuid4
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy import func, insert, literal, update
 from sqlmodel import Session, col, select
 
@@ -28,8 +28,13 @@ from stafett.newest_first import PageWanted, newest_first
 _ORIGINAL = 1
 
 
+_HANDED_IN: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted_reference": "Bufdir 27/1234"}
+
+
 class Submission(Frozen):
     """What was handed in to Bufdir, and when; null takes it back."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_HANDED_IN]})
 
     submitted_at: Moment | None
     submitted_reference: (

@@ -30,8 +30,10 @@ _PAYLOAD = {
         "data": {"type": ["string", "null"], "format": "byte"},
     },
 }
+_READABLE = {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "Im5oZiI="}
 _BODY = {
     "type": "object",
+    "examples": [{"payloads": [_READABLE]}],
     "required": ["payloads"],
     "properties": {"payloads": {"type": "array", "items": _PAYLOAD, "maxItems": _MOST_PAYLOADS}},
 }

@@ -20,7 +20,26 @@ from stafett.domain.reporting_period import OSLO
 
 router = APIRouter(prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=GuardedRoute)
 
-_SUBMISSION = {"type": "object", "description": "See `stafett mapping schema` and docs/mapping.md."}
+_SUBMISSION = {
+    "type": "object",
+    "description": "See `stafett mapping schema` and docs/mapping.md.",
+    "examples": [
+        {
+            "format": 1,
+            "title": "Days and places, from 2026",
+            "effective_from": "2026-01-01",
+            "columns": [
+                {
+                    "id": "date",
+                    "header": {"nb": "Dato", "nn": "Dato", "en": "Date"},
+                    "type": "date",
+                    "value": {"var": "oslo_day"},
+                }
+            ],
+            "counting": {"reasons": []},
+        }
+    ],
+}
 
 
 @router.get("", operation_id="get_column_mapping", dependencies=[allowed(May.READ)])

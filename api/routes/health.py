@@ -27,11 +27,13 @@ class Readiness(Frozen):
 
 @router.get("/healthz", operation_id="get_liveness")
 async def healthz() -> Alive:
+    """Whether the process lives."""
     return Alive()
 
 
 @router.get("/readyz", operation_id="get_readiness", responses={503: {"model": Readiness}})
 async def readyz(given: Given, response: Response) -> Readiness:
+    """Whether what it stands on answers, each part by its name."""
     probes = given.probes
     database, temporal, s3 = await asyncio.gather(probes.database.state(), probes.temporal.state(), probes.s3.state())
     ready = Readiness(database=database, temporal=temporal, s3=s3)

@@ -1,5 +1,7 @@
 """What schemathesis cannot read in a description: sound requests that are refused for what no schema says."""
 
+from typing import Any
+
 import schemathesis
 from schemathesis import Case, CheckContext, Response
 
@@ -15,7 +17,7 @@ BEYOND_A_SCHEMA = frozenset(
 
 
 @schemathesis.check
-def is_refused_for_what_no_schema_says(_context: CheckContext, response: Response, case: Case) -> None:
+def is_refused_for_what_no_schema_says(_context: CheckContext, response: Response, case: Case[Any]) -> None:
     """Whatever a schema can say is said in the description."""
     if response.status_code != 422 or case.meta is None or not case.meta.generation.mode.is_positive:
         return

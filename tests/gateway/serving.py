@@ -1,8 +1,8 @@
 """The application behind a real socket, in this very process."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -11,8 +11,10 @@ from stafett.testing import eventually
 
 
 class _Server(uvicorn.Server):
-    def capture_signals(self) -> nullcontext[None]:  # signals are the test run's business
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the test run's business."""
+        yield
 
 
 @asynccontextmanager
