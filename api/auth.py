@@ -17,6 +17,7 @@ from stafett.domain.membership import Caller, Role
 from stafett.settings import AuthSettings
 
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
+_TIMES = frozenset({"exp", "nbf", "iat"})
 _NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _ORG_ID = TypeAdapter[str | None](OrgId | None)
 
@@ -44,6 +45,8 @@ class TokenVerifier:
     def verify(self, token: str) -> Bearer:
         try:
             claims = self._claims(token)
+            if not all(type(claims[name]) in {int, float} for name in _TIMES & claims.keys()):
+                raise ValueError("a time is a number, whatever else could be read as one")
             org_id = _ORG_ID.validate_python(claims.get("org"))
             return Bearer(user_id=UUID(claims["sub"]), org_id=org_id, expires_at=claims["exp"])
         except _NO_TOKEN:

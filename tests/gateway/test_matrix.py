@@ -20,10 +20,10 @@ from stafett.devstack.issuer import DevIssuer
 from stafett.domain.membership import Role
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Tenant, found_operator, found_tenant
-from tests.forgeries import signed_with_the_public_key_as_secret, unsigned
 from tests.gateway.document import Operation, operations
 from tests.gateway.expectations import BODIES, COMPUTED_ON_A_WORKER, EXPECTED, OF_ONES_OWN, OPEN_TO_ALL, WHO
 from tests.gateway.things import Things
+from tests.tokens import signed_with_the_public_key_as_secret, unsigned
 
 Headers = Mapping[str, str]
 Working = Callable[[], AbstractAsyncContextManager[None]]

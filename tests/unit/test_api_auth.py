@@ -5,14 +5,11 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import jwt
 import pytest
 import structlog
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from jwt.algorithms import ECAlgorithm
@@ -20,41 +17,18 @@ from jwt.algorithms import ECAlgorithm
 from api.auth import TokenVerifier
 from stafett.domain.errors import SettingsError, UnauthenticatedError
 from stafett.settings import AuthSettings
+from tests.tokens import (
+    KEY,
+    OTHER_KEY,
+    USER,
+    claims,
+    encoded,
+    publish,
+    signed_with_the_public_key_as_secret,
+    token,
+)
 
-USER = UUID("3f2f9b5e-4f6b-4a55-9c39-3f6f0a2f5a10")
-Key = ec.EllipticCurvePrivateKey
-KEY, OTHER_KEY = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 RSA_KEY = rsa.generate_private_key(65537, 2048)
-
-
-def publish(path: Path, **keys: Key) -> None:
-    published = [ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": kid} for kid, key in keys.items()]
-    path.write_text(json.dumps({"keys": published}))
-
-
-def claims(**said: object) -> dict[str, Any]:
-    ours, now = AuthSettings(), datetime.now(UTC)
-    made = {"iss": ours.issuer, "aud": ours.audience, "sub": str(USER), "org": "nhf", "iat": now}
-    return {
-        name: value for name, value in (made | {"exp": now + timedelta(hours=1)} | said).items() if value is not ...
-    }
-
-
-def token(kid: str | None = "one", key: Key = KEY, **said: object) -> str:
-    return jwt.encode(claims(**said), key, "ES256", headers={"kid": kid} if kid else {})
-
-
-def encoded(*parts: object) -> str:
-    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
-
-
-def signed_with_the_public_key_as_secret() -> str:
-    """By hand: a library refuses to commit this one."""
-    said = claims(exp=4102444800, iat=1)
-    signed = encoded({"alg": "HS256", "typ": "JWT", "kid": "one"}, said)
-    public = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    mac = jwt.get_algorithm_by_name("HS256").sign(signed.encode(), public)
-    return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
 @pytest.fixture
@@ -88,7 +62,9 @@ _BAD: dict[str, Callable[[], str]] = {
     "an unknown key id": lambda: token("two"),
     "signed by another key": lambda: token(key=OTHER_KEY),
     "alg none": lambda: jwt.encode(claims(), "", "none", headers={"kid": "one"}),
-    "the public key as secret": signed_with_the_public_key_as_secret,
+    "the public key as secret": lambda: signed_with_the_public_key_as_secret(
+        claims(exp=4102444800, iat=1), "one", KEY.public_key()
+    ),
     "another algorithm than the key's": lambda: jwt.encode(claims(), RSA_KEY, "RS256", headers={"kid": "one"}),
     "another issuer": lambda: token(iss="https://elsewhere.example"),
     "another audience": lambda: token(aud="elsewhere"),
