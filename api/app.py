@@ -9,6 +9,7 @@ from functools import partial
 from types import FrameType
 
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import Lifespan
@@ -94,6 +95,8 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         temporal = await connect(settings.temporal, lazy=True)
         services = app.state.services = _services(settings, database, temporal, verifier, clock)
         app.state.loop = asyncio.get_running_loop()
+        # Who has a thread has a connection: nobody waits for one by chance, as threads would.
+        current_default_thread_limiter().total_tokens = settings.database.pool_size
         async with services.starter.at_work(), services.changes.at_work():
             yield
         database.close()

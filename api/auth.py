@@ -6,6 +6,9 @@ from uuid import UUID
 
 import jwt
 from pydantic import TypeAdapter
+from sqlalchemy import bindparam
+from sqlalchemy.orm import outerjoin
+from sqlmodel import col, select
 
 from api.keys import keys_of
 from stafett.database.session import Database
@@ -19,6 +22,12 @@ from stafett.settings import AuthSettings
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
 _TIMES = frozenset({"exp", "nbf", "iat"})
 _NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+_IS_A_MEMBER = (col(Membership.user_id) == User.id) & (col(Membership.org_id) == bindparam("org_id"))
+_ROLE = (
+    select(col(Membership.role), col(User.is_operator))
+    .select_from(outerjoin(User, Membership, _IS_A_MEMBER))
+    .where(col(User.id) == bindparam("user_id"))
+)
 _ORG_ID = TypeAdapter[str | None](OrgId | None)
 
 
@@ -68,10 +77,9 @@ class TokenVerifier:
 def identify(database: Database, identity: Identity) -> Caller:
     """The caller with the role they have now; somebody who has none may do nothing."""
     with database.transaction(identity.org_id, user_id=identity.user_id) as session:
-        known = session.get(User, identity.user_id)
-        member = session.get(Membership, (identity.user_id, identity.org_id)) if identity.org_id else None
-    if member is not None:
-        return Caller(user_id=identity.user_id, org_id=identity.org_id, role=member.role)
-    if known is not None and known.is_operator:
+        role, is_operator = session.execute(_ROLE, identity.model_dump()).one_or_none() or (None, False)
+    if role is not None:
+        return Caller(user_id=identity.user_id, org_id=identity.org_id, role=role)
+    if is_operator:
         return Caller(user_id=identity.user_id, org_id=None, role=Role.OPERATOR)
     raise PermissionDeniedError("You are not a member of this organisation.")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import bulk, bundling, csv_rendering, mapping, query, sandbox, whole_export, xlsx
+from benchmarks import bulk, bundling, csv_rendering, gateway, mapping, query, sandbox, whole_export, xlsx
 from benchmarks.measuring import Table
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.devstack.issuer import DevIssuer
@@ -37,6 +37,8 @@ async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
         _publish("mapping", mapping.run(sizes.mapped))
     if "exports" in wanted:
         _publish("exports", whole_export.run())
+    if "gateway" in wanted:
+        _publish("gateway", await gateway.run())
     if not wanted & {"foundation", "files", "bulk"}:
         return
     async with servers(StackOptions(data_dir=folder / "data")) as running:
@@ -71,7 +73,7 @@ def _publish(name: str, entries: Sequence[Table] | Sequence[str] | Sequence[Tabl
     print(page)
 
 
-PAGES = ("foundation", "mapping", "files", "exports", "bulk")
+PAGES = ("foundation", "mapping", "files", "exports", "bulk", "gateway")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
