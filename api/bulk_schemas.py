@@ -3,7 +3,7 @@
 from typing import Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import LONGEST_TOKEN, PageQuery
 from api.schemas import Resource
@@ -19,9 +19,27 @@ from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.moment import Moment
 
+_A_GROUP: dict[str, Any] = {
+    "org_id": "nhf",
+    "label": "Training day",
+    "activity": {
+        "activity_type": "samtalegruppe",
+        "starts_at": "2026-03-02T10:00:00+01:00",
+        "duration_minutes": 60,
+        "participants": 5,
+        "new_participants": 1,
+        "place": "Tromsø",
+        "in_person": True,
+        "in_norway": True,
+    },
+    "items": [{"mentor_id": "5e4d7a34-95a4-4a3c-9f55-6f4a4b8f3a10", "overrides": {"participants": 7}}],
+}
+
 
 class BulkStart(BulkRequest):
     """The body that starts a batch."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_A_GROUP]})
 
     validate_only: bool = Field(default=False, description="Answer with every item's verdict, and write nothing.")
 

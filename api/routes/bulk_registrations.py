@@ -77,7 +77,7 @@ def list_batches(caller: CallerOf, given: Given, wanted: Annotated[BatchQuery, Q
     return BatchPage(items=tuple(BatchListed.of(batch, caller) for batch in shown), next_page_token=token)
 
 
-@router.get("/{batch_id}", operation_id="get_bulk_registration", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("/{batch_id:uuid}", operation_id="get_bulk_registration", dependencies=[allowed(May.SEE_JOBS)])
 async def get(
     batch_id: UUID, caller: CallerOf, given: Given, response: Response, if_none_match: IfNoneMatch = None
 ) -> BatchResource | None:
@@ -85,7 +85,7 @@ async def get(
     return await answered_unless_known(partial(_seen, given, caller, batch_id), response, if_none_match)
 
 
-@router.get("/{batch_id}/items", operation_id="list_bulk_items", dependencies=[allowed(May.READ)])
+@router.get("/{batch_id:uuid}/items", operation_id="list_bulk_items", dependencies=[allowed(May.READ)])
 def items(batch_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[ItemQuery, Query()]) -> ItemPage:
     """What became of each item, in the order of the submission."""
     after = seq_of(wanted.page_token) - 1 if wanted.page_token else -1
@@ -98,7 +98,7 @@ def items(batch_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Item
 
 
 @router.get(
-    "/{batch_id}/events",
+    "/{batch_id:uuid}/events",
     operation_id="watch_bulk_registration",
     dependencies=[allowed(May.SEE_JOBS)],
     response_class=StreamingResponse,
@@ -110,7 +110,7 @@ async def events(batch_id: UUID, caller: CallerOf, given: Given, request: Reques
 
 
 @router.get(
-    "/{batch_id}/failed.csv",
+    "/{batch_id:uuid}/failed.csv",
     operation_id="download_failed_items",
     dependencies=[allowed(May.DOWNLOAD)],
     response_class=Response,
@@ -124,7 +124,7 @@ def failed(batch_id: UUID, caller: CallerOf, given: Given) -> Response:
 
 
 @router.put(
-    "/{batch_id}",
+    "/{batch_id:uuid}",
     operation_id="edit_bulk_registration",
     dependencies=[allowed(May.STEER)],
     openapi_extra=raises(WrongStateError),
@@ -140,7 +140,7 @@ async def edit(
 
 
 @router.post(
-    "/{batch_id}/cancel",
+    "/{batch_id:uuid}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_bulk_registration",
     dependencies=[allowed(May.STEER)],
@@ -156,7 +156,7 @@ async def cancel(
 
 
 @router.post(
-    "/{batch_id}/retry",
+    "/{batch_id:uuid}/retry",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_bulk_registration",
     dependencies=[allowed(May.STEER)],
@@ -178,7 +178,7 @@ async def retry(
 
 
 @router.delete(
-    "/{batch_id}",
+    "/{batch_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_bulk_registration",
     dependencies=[allowed(May.CONFIGURE)],

@@ -60,7 +60,7 @@ async def start(
     return await answered_when_over(partial(_seen, given, caller, accepted.reexport.id), given, response, wait)
 
 
-@router.get("/{reexport_id}", operation_id="get_reexport", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("/{reexport_id:uuid}", operation_id="get_reexport", dependencies=[allowed(May.SEE_JOBS)])
 async def get(
     reexport_id: UUID, caller: CallerOf, given: Given, response: Response, if_none_match: IfNoneMatch = None
 ) -> ReexportResource | None:
@@ -69,7 +69,7 @@ async def get(
 
 
 @router.get(
-    "/{reexport_id}/events",
+    "/{reexport_id:uuid}/events",
     operation_id="watch_reexport",
     dependencies=[allowed(May.SEE_JOBS)],
     response_class=StreamingResponse,
@@ -81,7 +81,7 @@ async def events(reexport_id: UUID, caller: CallerOf, given: Given, request: Req
 
 
 @router.put(
-    "/{reexport_id}",
+    "/{reexport_id:uuid}",
     operation_id="edit_reexport",
     dependencies=[allowed(May.STEER)],
     openapi_extra=raises(WrongStateError),
@@ -103,7 +103,7 @@ async def edit(
 
 
 @router.delete(
-    "/{reexport_id}",
+    "/{reexport_id:uuid}",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_reexport",
     dependencies=[allowed(May.STEER)],

@@ -61,13 +61,15 @@ def get(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookWithDeliveri
     return WebhookWithDeliveries.whole(given.webhooks.find(caller, webhook_id))
 
 
-@router.post("/{webhook_id}/enable", operation_id="enable_webhook", dependencies=[allowed(May.CONFIGURE)])
+@router.post("/{webhook_id:uuid}/enable", operation_id="enable_webhook", dependencies=[allowed(May.CONFIGURE)])
 def enable(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookResource:
     """Tell it again: from the next end on, once its receiver is back. Enabled already, it stays so."""
     return WebhookResource.of(given.webhooks.enable(caller, webhook_id))
 
 
-@router.post("/{webhook_id}/rotate-secret", operation_id="rotate_webhook_secret", dependencies=[allowed(May.CONFIGURE)])
+@router.post(
+    "/{webhook_id:uuid}/rotate-secret", operation_id="rotate_webhook_secret", dependencies=[allowed(May.CONFIGURE)]
+)
 def rotate_secret(webhook_id: UUID, caller: CallerOf, given: Given, response: Response) -> NewWebhook:
     """Sign with another secret, which is in this answer and in no other one; for a day the former one signs along."""
     rotated = given.webhooks.rotate_secret(caller, webhook_id)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
@@ -32,6 +32,8 @@ _TO_BE_RETRIED = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILE
 
 class BulkEdit(Frozen):
     """What a client changes of a batch: what it is called, or that it is to stop."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"label": "Training day"}, {"status": "cancelled"}]})
 
     label: Label | None = None
     status: Literal[BulkStatus.CANCELLED] | None = None

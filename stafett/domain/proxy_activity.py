@@ -7,8 +7,8 @@ from pydantic import (
     AwareDatetime,
     BeforeValidator,
     Field,
+    Strict,
     StrictBool,
-    StrictInt,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -44,9 +44,16 @@ def without_nul(given: object) -> object:
     return given
 
 
+def _whole(given: object) -> object:
+    """In JSON 60.0 is a whole number too; nothing else becomes one here."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
 StartsAt = Annotated[AwareDatetime, BeforeValidator(_written_as_an_instant, json_schema_input_type=AwareDatetime)]
-Minutes = Annotated[StrictInt, Field(ge=1, le=MOST_MINUTES)]
-People = Annotated[StrictInt, Field(ge=0, le=MOST_PEOPLE)]
+_Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
+_People = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
+Minutes = Annotated[_Minutes, Strict(), BeforeValidator(_whole, json_schema_input_type=_Minutes)]
+People = Annotated[_People, Strict(), BeforeValidator(_whole, json_schema_input_type=_People)]
 Place = Annotated[
     str, BeforeValidator(without_nul, json_schema_input_type=str), StringConstraints(strict=True, max_length=200)
 ]

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Locale
 from stafett.domain.frozen import Frozen
@@ -30,8 +30,17 @@ class Overrides(Frozen):
     csv_profile: CsvProfile | None = None
 
 
+_CORRECTED: dict[str, JsonValue] = {
+    "report_id": "5e4d7a34-95a4-4a3c-9f55-6f4a4b8f3a10",
+    "source": "current_data",
+    "reason": "Two activities were registered late.",
+}
+
+
 class ReexportRequest(Frozen):
     """One wish to have one report again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CORRECTED]})
 
     report_id: UUID
     source: ReexportSource = ReexportSource.CURRENT_DATA
@@ -66,6 +75,8 @@ class Change(Frozen):
 
 class ReexportEdit(Frozen):
     """What people may write down on a job; what is not said stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"label": "For the auditors"}]})
 
     label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
         None, description="A name for people to know it by; null takes it away. No personal data."

@@ -1,8 +1,8 @@
 """What each operation says to whom, written from the contract's table of roles and from nothing in the gateway.
 
 Whoever adds an operation adds its line; the test fails until then. The thing that a path names belongs to the first
-coordinator; a colleague is another one. A stranger is another organisation's admin. Exports have failed already,
-reports are edited without ``If-Match``, the mapping is none: what is refused for such a reason was let in.
+coordinator; a colleague is another one. A stranger is another organisation's admin. Jobs have failed already, edits
+come without ``If-Match``, the mapping is none: what is refused for such a reason was let in.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,25 @@ _TABLE = """
     cancel_export            409       403     409    403     404      409
     retry_export             202       403     202    403     404      202
     delete_export            403       403     204    403     404      403
+
+    start_reexport           202       202     202    403     404      403
+    list_reexports           200       200     200    200     200      200
+    get_reexport             200       200     200    200     404      200
+    watch_reexport           200       200     200    200     404      200
+    edit_reexport            428       403     428    403     404      428
+    cancel_reexport          409       403     409    403     404      409
+
+    start_bulk_registration  202       202     202    403     403      403
+    list_bulk_registrations  200       200     200    200     200      200
+    get_bulk_registration    200       200     200    200     404      200
+    list_bulk_items          200       200     200    200     404      403
+    watch_bulk_registration  200       200     200    200     404      200
+    download_failed_items    200       200     200    403     404      403
+    edit_bulk_registration   428       403     428    403     404      428
+    cancel_bulk_registration 409       403     409    403     404      409
+    retry_bulk_registration  202       403     202    403     404      202
+    delete_bulk_registration 403       403     204    403     404      403
+    list_activities          200       200     200    200     200      403
 
     list_reports             200       200     200    200     200      403
     get_report               200       200     200    200     404      403
@@ -39,6 +58,8 @@ _TABLE = """
     get_webhook              403       403     200    403     404      403
     remove_webhook           403       403     204    403     404      403
     test_webhook             403       403     202    403     404      403
+    enable_webhook           403       403     200    403     404      403
+    rotate_webhook_secret    403       403     200    403     404      403
 
     decode_payloads          403       403     403    403     403      200
     encode_payloads          403       403     403    403     403      200
@@ -57,9 +78,23 @@ COMPUTED_ON_A_WORKER = frozenset({"preview_export"})
 
 _PERIOD = {"start": "2026-01-01", "end": "2026-12-31"}
 _EXPORT = {"org_id": "{org_id}", "reporting_period": _PERIOD, "export_format": "csv"}
+_ACTIVITY = {
+    "activity_type": "samtalegruppe",
+    "starts_at": "2026-03-02T10:00:00+01:00",
+    "duration_minutes": 60,
+    "participants": 5,
+    "new_participants": 1,
+    "place": "Tromsø",
+    "in_person": True,
+    "in_norway": True,
+}
 BODIES: Mapping[str, object] = {
     "start_export": _EXPORT,
     "preview_export": _EXPORT,
+    "start_reexport": {"report_id": "{report_id}"},
+    "edit_reexport": {"label": "Til revisjonen"},
+    "start_bulk_registration": {"org_id": "{org_id}", "activity": _ACTIVITY, "items": [{"mentor_id": "Nobody"}]},
+    "edit_bulk_registration": {"label": "Til revisjonen"},
     "submit_report": {"submitted_at": None},
     "add_column_mapping": {"language": "stafett-mapping/1"},
     "add_webhook": {"org_id": "{org_id}", "url": "https://127.0.0.1/hook"},

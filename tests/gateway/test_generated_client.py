@@ -22,6 +22,7 @@ from tests.gateway.document import document
 from tests.gateway.serving import served
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
+_CONFIG = {"post_hooks": [], "content_type_overrides": {"text/csv": "application/octet-stream"}}
 _NAME = "generated_stafett_client"
 
 
@@ -30,7 +31,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
     """The client's modules, by name; a warning of the generator is an error."""
     folder = tmp_path_factory.mktemp("client")
     (folder / "openapi.json").write_text(json.dumps(document()))
-    (folder / "config.json").write_text(json.dumps({"post_hooks": []}))
+    (folder / "config.json").write_text(json.dumps(_CONFIG))
     generate = (sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta", "none")
     where = ("--path", "openapi.json", "--config", "config.json", "--output-path", _NAME)
     done = subprocess.run((*generate, *where), cwd=folder, capture_output=True, text=True, check=False)

@@ -97,17 +97,24 @@ class Asking:
 
     gateway: httpx.AsyncClient
     tenant: Tenant
+    things: Things
 
     async def ask(self, operation: Operation, names: Mapping[str, object], headers: Headers) -> httpx.Response:
         path, body = operation.path.format(**names), BODIES.get(operation.id)
-        sent = None if body is None else json.dumps(body).replace("{org_id}", self.tenant.org_id)
+        sent = None if body is None else self._filled(json.dumps(body))
         typed = {"Content-Type": "application/json"} if sent is not None else {}
         return await self.gateway.request(operation.method, path, content=sent, headers={**typed, **headers})
 
+    def _filled(self, body: str) -> str:
+        for name, maker in self.things.makers.items():
+            if (place := f"{{{name}}}") in body:
+                body = body.replace(place, str(maker()))
+        return body
+
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def asking(gateway: httpx.AsyncClient, tenant: Tenant) -> AsyncIterator[Asking]:
-    yield Asking(gateway, tenant)
+async def asking(gateway: httpx.AsyncClient, tenant: Tenant, things: Things) -> AsyncIterator[Asking]:
+    yield Asking(gateway, tenant, things)
 
 
 def made(things: Things, operation: Operation) -> dict[str, object]:

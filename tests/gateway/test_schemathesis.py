@@ -51,7 +51,11 @@ def known(
         "token": issuer.token(tenant.users[Role.ADMIN], tenant.org_id, "admin"),
         "operator": issuer.token(found_operator(owner_url), None, "operator"),
         "dictionaries": "\n".join(f"[dictionaries.{name}]\nvalues = {ids}" for name, ids in values.items()),
-        "bindings": "\n".join(f'"path.{name}" = {{ dictionary = "{name}", probability = 0.5 }}' for name in values),
+        "bindings": "\n".join(
+            f'"{place}.{name}" = {{ dictionary = "{name}", probability = {probability} }}'
+            for name in values
+            for place, probability in (("path", 0.5), ("query", 0.5), ("body", 0.8))
+        ),
     }
 
 

@@ -12,9 +12,15 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Role
-from stafett.export_endings import ExportEndings
-from stafett.export_jobs import ExportJobs, job_of
+from stafett.domain.reexport import ReexportRequest
+from stafett.domain.reexport_job import ReexportFailing
+from stafett.exports.endings import ExportEndings
+from stafett.exports.jobs import ExportJobs, job_of
+from stafett.reexports.endings import ReexportEndings
+from stafett.reexports.jobs import ReexportJobs
+from stafett.reexports.row import job_of_reexport
 from stafett.testing import Tenant
+from tests.bulk import Core
 
 
 class Things:
@@ -25,6 +31,9 @@ class Things:
         self._tenant = tenant
         self._jobs = ExportJobs(api)
         self._endings = ExportEndings(worker)
+        self._batches = Core(tenant, api, worker)
+        self._reexports = ReexportJobs(api)
+        self._reexport_endings = ReexportEndings(worker, remove=lambda _job: True)
 
     @property
     def makers(self) -> Mapping[str, Callable[[], object]]:
@@ -33,6 +42,8 @@ class Things:
             "org_id": lambda: self._tenant.org_id,
             "export_id": lambda: self.failed_export().id,
             "report_id": self.report,
+            "reexport_id": self.failed_reexport,
+            "batch_id": self.failed_batch,
             "notification_id": self.notification,
             "webhook_id": self.webhook,
         }
@@ -64,6 +75,20 @@ class Things:
                 [report_id, export.org_id, export.id, Jsonb(file), Jsonb(mapping), export.requested_by],
             )
         return report_id
+
+    def failed_reexport(self) -> UUID:
+        tenant = self._tenant
+        caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+        reexport = self._reexports.accept(caller, ReexportRequest(report_id=self.report())).reexport
+        job, code, message = job_of_reexport(reexport), ExportErrorCode.INTERNAL, "It could not go on."
+        self._reexport_endings.fail(ReexportFailing(job=job, code=code, message=message, retryable=True))
+        return reexport.id
+
+    def failed_batch(self) -> UUID:
+        """Of a mentor who is not there."""
+        job = self._batches.accepted([uuid4()])
+        self._batches.run(job)
+        return job.batch_id
 
     def notification(self) -> UUID:
         return self._only(
