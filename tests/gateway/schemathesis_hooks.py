@@ -12,6 +12,7 @@ BEYOND_A_SCHEMA = frozenset(
         "page_token",  # one that no list gave
         "not_unique",  # two items of a batch with the same reference
         "invalid_mapping",  # docs/mapping.md is its schema
+        "no_attachments_in_snapshot",  # to be had of `current_data` alone
         "idempotency_key_reused",
         *("url_invalid", "url_with_credentials", "url_not_https", "url_port", "host_unknown"),
     }
