@@ -17,7 +17,7 @@ from stafett.domain.bulk_status import BulkStatus, ItemStatus
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.domain.moment import Moment
+from stafett.domain.reporting_period import DayOrInstant, first_instant, last_instant
 
 _A_GROUP: dict[str, Any] = {
     "org_id": "nhf",
@@ -142,8 +142,14 @@ class ActivityQuery(PageQuery):
 
     batch_id: UUID | None = None
     mentor_id: UUID | None = None
-    period_start: Moment | None = Field(None, description="Those that begin then or later.")
-    period_end: Moment | None = Field(None, description="Those that begin then or earlier.")
+    period_start: DayOrInstant | None = Field(None, description="Those that begin then, on that day in Oslo, or later.")
+    period_end: DayOrInstant | None = Field(None, description="Those that begin then, on that day in Oslo, or earlier.")
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        start, end = self.period_start, self.period_end
+        instants = {"period_start": start and first_instant(start), "period_end": end and last_instant(end)}
+        return super().wanted | instants
 
 
 class ActivityResource(Resource):

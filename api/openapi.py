@@ -97,15 +97,15 @@ def _describe_answers(operation: Json) -> None:
         answers["200"] = {"description": "It has ended", "content": answers["202"]["content"]}
     for status, answer in answers.items():
         if status.startswith(("2", "3")):
-            names = list(_headers_of_answer(status, operation, understood))
+            names = list(_headers_of_answer(status, understood))
             answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _headers_of_answer(status: str, operation: Json, understood: set[str]) -> Iterator[str]:
+def _headers_of_answer(status: str, understood: set[str]) -> Iterator[str]:
     yield "X-Request-ID"
     if "prefer" in understood:
         yield from ("ETag", "Preference-Applied")
-        if "idempotency-key" in understood and not operation["operationId"].startswith("retry"):
+        if "idempotency-key" in understood:
             yield "Location"
     if understood & {"if-none-match", "if-match"}:
         yield "ETag"

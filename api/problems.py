@@ -205,6 +205,8 @@ async def _too_often(request: Request, error: Any) -> JSONResponse:
 
 
 async def _invalid(request: Request, error: Any) -> JSONResponse:
+    if any(fault["loc"][0] == "path" for fault in error.errors()):  # ids are opaque: what is none of ours is nothing
+        return answer(request, refusal_of(NotFoundError, "There is no such thing."))
     faults = tuple(_field_error(fault, error.body) for fault in error.errors())
     return answer(request, replace(INVALID_REQUEST, errors=faults))
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from api.paging import LONGEST_TOKEN, PageQuery
 from stafett.database.tables import AuditEvent, Export
-from stafett.domain.days import Day
+from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import (
     CsvProfile,
     ExportCounts,
@@ -25,8 +25,9 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.moment import Moment
-from stafett.domain.reporting_period import ReportingPeriod
+from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
 from stafett.exports.jobs import ExportInFull
+from stafett.exports.row import progress_of
 
 _YEAR_AS_A_WORKBOOK: dict[str, Any] = {
     "org_id": "nhf",
@@ -48,11 +49,15 @@ class ExportStart(ExportParameters):
     model_config = ConfigDict(json_schema_extra={"examples": [_YEAR_AS_A_WORKBOOK]})
 
     org_id: OrgId
-    requesting_user_id: UUID | None = Field(None, description="The token's user; any other is refused.")
+    requesting_user_id: str | None = Field(None, description="The token's user; any other is refused.")
 
     def request(self, caller: Caller) -> ExportRequest:
-        fields = self.model_dump() | {"requesting_user_id": self.requesting_user_id or caller.user_id}
-        return ExportRequest.model_validate(fields)
+        if self.requesting_user_id is not None and self.requesting_user_id.lower() != str(caller.user_id):
+            raise PermissionDeniedError("An export is asked for in one's own name.")
+        return ExportRequest.model_validate(self.model_dump() | {"requesting_user_id": caller.user_id})
+
+
+_NOBODY_YET = {"waiting_for": "A worker"}
 
 
 class ExportQuery(PageQuery):
@@ -130,6 +135,8 @@ class ExportListed(Resource):
         shown["row_count"] = (counts.written if counts else 0) if finished else None
         # The file is there for people once its audit stands, and not before.
         shown["file"] = export.file if export.status is ExportStatus.COMPLETED else None
+        if export.status is ExportStatus.INITIALISED:
+            shown["progress"] = progress_of(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _NOBODY_YET
         return cls.model_validate(shown)
 
 
@@ -194,8 +201,12 @@ class TrailPage(Resource):
 class MappingQuery(Frozen):
     """Which version of a mapping is wanted; today's, unless something is said."""
 
-    at: Day | None = Field(None, description="The one in force on this day.")
+    at: DayOrInstant | None = Field(None, description="The one in force on this day, or at this time.")
     version: int | None = Field(None, ge=1, le=2**31 - 1)
+
+    @property
+    def day(self) -> date | None:
+        return self.at.astimezone(OSLO).date() if isinstance(self.at, datetime) else self.at
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:

@@ -70,18 +70,23 @@ class ColumnMappings:
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             versions = _versions(session, org_id)
             newest = session.get(ColumnMappingVersion, (org_id, versions))
-            if newest is not None and newest.sha256 == document.sha256:
+            is_there = newest is not None and newest.sha256 == document.sha256
+            _require_seen(versions, seen, is_there=is_there)
+            if newest is not None and is_there:
                 return AddedMapping(MappingFound(newest, versions), is_new=False)
-            _require_seen(versions, seen)
             added = _inserted(session, org_id, versions + 1, document, caller.user_id)
             export_audit.append(session, _event(added, caller))
             return AddedMapping(MappingFound(added, added.version), is_new=True)
 
 
-def _require_seen(versions: int, seen: Container[int] | None) -> None:
+def _require_seen(versions: int, seen: Container[int] | None, *, is_there: bool) -> None:
+    """Who sends the newest one again, because the answer got lost, has seen the one before it."""
     if versions and seen is None:
         raise PreconditionRequiredError("Say with If-Match which state of the mapping this edit is based on.")
-    if seen is not None and (not versions or versions not in seen):
+    if seen is None:
+        return
+    is_known = versions in seen or (is_there and versions - 1 in seen)
+    if not versions or not is_known:
         raise _changed_meanwhile()
 
 

@@ -26,7 +26,7 @@ SWEEPER = "sweep-jobs"
 """The schedule's id: one sweeper a namespace, whatever queues there are."""
 
 _SCHEDULES = {
-    SWEEPER: (SWEEP_JOBS, timedelta(minutes=1), timedelta(minutes=15)),
+    SWEEPER: (SWEEP_JOBS, timedelta(seconds=20), timedelta(minutes=15)),
     "apply-retention": (APPLY_RETENTION, timedelta(hours=1), timedelta(hours=12)),
 }
 CHECKPOINTS = "checkpoint-audit-chains"

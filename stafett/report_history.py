@@ -2,10 +2,10 @@
 
 from collections.abc import Container, Sequence
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 from uuid import UUID, uuid4
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import func, insert, literal, update
 from sqlmodel import Session, col, select
 
@@ -32,14 +32,20 @@ _HANDED_IN: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted
 
 
 class Submission(Frozen):
-    """What was handed in to Bufdir, and when; null takes it back."""
+    """What was handed in to Bufdir, and when; null takes it back, and what is not said stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_HANDED_IN]})
 
-    submitted_at: Moment | None
+    submitted_at: Moment | None = None
     submitted_reference: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None
     ) = Field(None, description="Bufdir's own number or the like; no personal data.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("nothing is said")
+        return self
 
 
 class VersionOrigin(NamedTuple):
@@ -146,7 +152,7 @@ class ReportHistory:
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
             _require_seen(seen, report.edits)
             edited = update(Report).where(col(Report.id) == report_id)
-            session.execute(edited.values(**submission.model_dump(), edits=col(Report.edits) + 1))
+            session.execute(edited.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
             session.expire(report)
             found = _found(session, report_id)
             export_audit.append(session, _submitted(caller, found.report))

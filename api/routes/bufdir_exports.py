@@ -157,12 +157,14 @@ async def retry(
     export_id: UUID,
     caller: CallerOf,
     given: Given,
+    request: Request,
     response: Response,
     wait: PreferredWait,
     idempotency_key: IdempotencyKey = None,
 ) -> ExportResource:
     """Try a failed or cancelled export again: finished stages of a failed one stand, a cancelled one starts anew."""
     export, is_new = await run_in_threadpool(given.control.retry, caller, export_id, idempotency_key)
+    response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
         given.starter.start(job_of(export))
     return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)

@@ -166,12 +166,14 @@ async def retry(
     batch_id: UUID,
     caller: CallerOf,
     given: Given,
+    request: Request,
     response: Response,
     wait: PreferredWait,
     idempotency_key: IdempotencyKey = None,
 ) -> BatchResource:
     """Try what failed or was cancelled again, and nothing else."""
     batch, is_new = await run_in_threadpool(given.batch_control.retry, caller, batch_id, idempotency_key)
+    response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
         given.starter.start(job_of(batch))
     return await answered_when_over(partial(_seen, given, caller, batch_id), given, response, wait)

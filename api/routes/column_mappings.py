@@ -91,7 +91,7 @@ def _found(given: Services, caller: Caller, org_id: str, wanted: MappingQuery) -
     if wanted.version is not None:
         return given.mappings.version(caller, org_id, wanted.version)
     today = given.clock().astimezone(OSLO).date()
-    return given.mappings.in_force(caller, org_id, wanted.at or today)
+    return given.mappings.in_force(caller, org_id, wanted.day or today)
 
 
 def _answer(found: MappingFound, response: Response) -> MappingResource:

@@ -37,6 +37,21 @@ DayOrInstant = Annotated[
 ]
 
 
+def first_instant(start: datetime | date) -> datetime:
+    """Of a day, its beginning in Europe/Oslo."""
+    if isinstance(start, datetime):
+        return start.astimezone(UTC)
+    return datetime.combine(start, time.min, OSLO).astimezone(UTC)
+
+
+def last_instant(end: datetime | date) -> datetime:
+    """Of a day, the last instant before the next one begins in Europe/Oslo."""
+    if isinstance(end, datetime):
+        return end.astimezone(UTC)
+    midnight_after = datetime.combine(end + timedelta(days=1), time.min, OSLO)
+    return midnight_after.astimezone(UTC) - _SMALLEST_STEP
+
+
 class ReportingPeriod(Frozen):
     """Both ends included. A day means all of it, as it passes in Europe/Oslo, 23 to 25 hours long."""
 
@@ -51,17 +66,12 @@ class ReportingPeriod(Frozen):
 
     @property
     def first_instant(self) -> datetime:
-        if isinstance(self.start, datetime):
-            return self.start.astimezone(UTC)
-        return datetime.combine(self.start, time.min, OSLO).astimezone(UTC)
+        return first_instant(self.start)
 
     @property
     def last_instant(self) -> datetime:
         """The last instant that still belongs to the period."""
-        if isinstance(self.end, datetime):
-            return self.end.astimezone(UTC)
-        midnight_after = datetime.combine(self.end + timedelta(days=1), time.min, OSLO)
-        return midnight_after.astimezone(UTC) - _SMALLEST_STEP
+        return last_instant(self.end)
 
     @property
     def last_day(self) -> date:

@@ -79,10 +79,12 @@ class ExportDownloads:
         """The address of the file, for somebody who goes there now."""
         with self._transaction(caller) as session:
             export = session.get(Export, export_id)
-            if export is None or export.deleted_at is not None:
+            if export is None:
                 raise NotFoundError("There is no such export.")
             if not caller.may_download_from(export.org_id):
                 raise PermissionDeniedError("You may not download the files of this organisation.")
+            if export.deleted_at is not None:
+                raise FileRemovedError("The export was deleted, and its file with it.")
             file = file_of(export)
             export_audit.append(session, _entry(caller, export, FILE_DOWNLOADED))
         return self._link(file, now).url

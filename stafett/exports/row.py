@@ -81,7 +81,7 @@ def forget_tries(session: Session, job: ExportJob) -> None:
     session.execute(delete(ExportStageTries).where(col(ExportStageTries.export_id) == job.export_id))
 
 
-def progress_of(stage: ExportStatus, done: int, total: int) -> dict[str, Any]:
+def progress_of(stage: ExportStatus, done: int, total: int, at: datetime | None = None) -> dict[str, Any]:
     """Rows done of rows to do, as the job shows them; nothing is waited for."""
-    at = datetime.now(UTC).isoformat()
-    return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": at}
+    written_at = (at or datetime.now(UTC)).isoformat()
+    return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": written_at}
