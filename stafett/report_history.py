@@ -19,6 +19,7 @@ from stafett.domain.errors import (
     PreconditionRequiredError,
 )
 from stafett.domain.export_job import ExportJob
+from stafett.domain.free_text import NO_NUL
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.moment import Moment
@@ -38,7 +39,7 @@ class Submission(Frozen):
 
     submitted_at: Moment | None = None
     submitted_reference: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None
     ) = Field(None, description="Bufdir's own number or the like; no personal data.")
 
     @model_validator(mode="after")

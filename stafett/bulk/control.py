@@ -118,7 +118,8 @@ class BulkControl:
             org_id = found(session, batch_id).org_id
         held = select(BulkRegistration).where(BulkRegistration.id == batch_id).with_for_update()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            yield session, session.exec(held).one()
+            session.exec(held).one()
+            yield session, found(session, batch_id)  # it may have been deleted while it was waited for
 
 
 def _actor(caller: Caller) -> str:

@@ -68,7 +68,7 @@ def request_from(content: bytes, org_id: str, label: str | None) -> BulkRequest:
         try:
             item = _item(row)
         except ValidationError as error:
-            faults += [Fault(f"line:{number}/{one['loc'][0]}", one["type"], one["msg"]) for one in error.errors()]
+            faults += [Fault(_pointer(number, one["loc"]), one["type"], one["msg"]) for one in error.errors()]
         else:
             lines.append(item)
             if seen.setdefault(item.ref, number) != number:
@@ -83,6 +83,11 @@ def request_from(content: bytes, org_id: str, label: str | None) -> BulkRequest:
     if faults:
         raise InvalidRequestError(faults)
     return BulkRequest(org_id=org_id, label=label, activity=SharedFields(), items=tuple(lines))
+
+
+def _pointer(number: int, place: tuple[int | str, ...]) -> str:
+    """The line and the name of the column; what is said of the activity is below the item's overrides."""
+    return f"line:{number}/{place[1] if place[0] == 'overrides' else place[0]}"
 
 
 def _rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:

@@ -6,13 +6,14 @@ from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstraints, ValidationError
 
 from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 from stafett.domain.errors import Fault, InvalidRequestError
 from stafett.domain.export import OrgId
+from stafett.domain.free_text import NO_NUL
 from stafett.domain.frozen import Frozen
-from stafett.domain.proxy_activity import REQUIRED, ProxyActivity, SharedFields, fault_of, without_nul
+from stafett.domain.proxy_activity import REQUIRED, ProxyActivity, SharedFields, fault_of
 
 MOST_ITEMS = 10_000
 ITEMS_A_CHUNK = 500
@@ -42,15 +43,14 @@ ActivityField = Literal[
     "in_norway",
     "note",
 ]
-_NoNul = BeforeValidator(without_nul, json_schema_input_type=str)
-Label = Annotated[str, _NoNul, _text(200, 1)]
-ClientRef = Annotated[str, _NoNul, _text(200, 1)]
-MentorRef = Annotated[str, _NoNul, _text(200, 1), AfterValidator(_as_ids_are_written)]
+Label = Annotated[str, _text(200, 1), NO_NUL]
+ClientRef = Annotated[str, _text(200, 1), NO_NUL]
+MentorRef = Annotated[str, _text(200, 1), NO_NUL, AfterValidator(_as_ids_are_written)]
 Given = (
     StrictBool
     | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST)]
     | Annotated[float, Field(strict=True, allow_inf_nan=False)]
-    | Annotated[str, _NoNul, _text(10_000)]
+    | Annotated[str, _text(10_000), NO_NUL]
     | None
 )
 """What somebody says of a field, sound or not: that is for the item's verdict."""

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from stafett.domain.activity import ActivityType
+from stafett.domain.free_text import NO_NUL
 from stafett.domain.frozen import Frozen
 from stafett.domain.reporting_period import EARLIEST, LATEST
 
@@ -22,10 +23,18 @@ MOST_MINUTES = 14 * 24 * 60
 MOST_PEOPLE = 100_000
 
 
+def _read(given: str) -> datetime | None:
+    """Python's own complaint would repeat what was said."""
+    try:
+        return datetime.fromisoformat(given.upper())
+    except ValueError:
+        return None
+
+
 def _written_as_an_instant(given: object) -> datetime:
     """Pydantic would take a number of seconds for an instant too."""
     if isinstance(given, str):
-        given = datetime.fromisoformat(given.upper())
+        given = _read(given)
     if not isinstance(given, datetime) or given.tzinfo is None:
         raise ValueError("expected an RFC 3339 time with its offset, such as 2026-01-31T10:00:00+01:00")
     try:
@@ -35,13 +44,6 @@ def _written_as_an_instant(given: object) -> datetime:
     if not EARLIEST <= instant.year <= LATEST:
         raise ValueError(f"an activity lies between the years {EARLIEST} and {LATEST}")
     return instant
-
-
-def without_nul(given: object) -> object:
-    """PostgreSQL keeps no text that has one."""
-    if isinstance(given, str) and "\0" in given:
-        raise ValueError("text holds no NUL character")
-    return given
 
 
 def _whole(given: object) -> object:
@@ -54,12 +56,8 @@ _Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
 _People = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
 Minutes = Annotated[_Minutes, Strict(), BeforeValidator(_whole, json_schema_input_type=_Minutes)]
 People = Annotated[_People, Strict(), BeforeValidator(_whole, json_schema_input_type=_People)]
-Place = Annotated[
-    str, BeforeValidator(without_nul, json_schema_input_type=str), StringConstraints(strict=True, max_length=200)
-]
-Note = Annotated[
-    str, BeforeValidator(without_nul, json_schema_input_type=str), StringConstraints(strict=True, max_length=4000)
-]
+Place = Annotated[str, StringConstraints(strict=True, max_length=200), NO_NUL]
+Note = Annotated[str, StringConstraints(strict=True, max_length=4000), NO_NUL]
 
 
 class ProxyActivity(Frozen):

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Locale
+from stafett.domain.free_text import NO_NUL
 from stafett.domain.frozen import Frozen
 
 _LATEST_VERSION = 2**31 - 1
@@ -45,8 +46,8 @@ class ReexportRequest(Frozen):
     report_id: UUID
     source: ReexportSource = ReexportSource.CURRENT_DATA
     version: int = Field(1, ge=1, le=_LATEST_VERSION, description="Which version `same_snapshot` repeats.")
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = Field(
-        None, description="Kept in the history; no personal data."
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), NO_NUL] | None = (
+        Field(None, description="Kept in the history; no personal data.")
     )
     overrides: Overrides = Overrides()
 
@@ -78,8 +79,8 @@ class ReexportEdit(Frozen):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"label": "For the auditors"}]})
 
-    label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
-        None, description="A name for people to know it by; null takes it away. No personal data."
+    label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None = (
+        Field(None, description="A name for people to know it by; null takes it away. No personal data.")
     )
     notification_sent: bool | None = Field(None, description="That people were told, or were not, by whatever way.")
     result_file_ref: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(

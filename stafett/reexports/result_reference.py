@@ -26,7 +26,7 @@ class ResultReference:
         """What the row is to say then."""
         if row.status not in RESULT_STORED or row.file is None:
             raise WrongStateError(f"The re-export is {row.status}, and has no result yet.")
-        owner = _owner(session, row, key)
+        owner = _owner(session, row, key) if _is_plain(key) else None
         if owner is None:
             raise UnfitRequestError(_FIELD, "not_this_reports", "That is no object of this report's own.")
         if self._sha256(key) != row.file["sha256"]:
@@ -41,6 +41,11 @@ class ResultReference:
         except NotFoundError:
             return None
         return found.hexdigest()
+
+
+def _is_plain(key: str) -> bool:
+    """Only what says where it lies itself; storage, or what is before it, would read the rest as another place."""
+    return key.isprintable() and {"", ".", ".."}.isdisjoint(key.split("/"))
 
 
 def _owner(session: Session, row: ReportReexport, key: str) -> Export | None:

@@ -1,19 +1,22 @@
 """``/bulk-registrations`` from outside, with a worker at work."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from stafett.activity_rows import activities_from_arrow
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
-from stafett.testing import Button, Diary, Json, Tenant, found_operator, found_tenant
+from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator, found_tenant
 from tests.bulk import ACTIVITY, BATCHES, Coordinator, activities_of, item, many_mentors, rows
 from tests.integration.test_job_events import events_of
 
+Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -147,7 +150,7 @@ async def test_a_file_that_makes_no_sense_is_told_by_its_lines(coordinator: Coor
     assert await sent(f"{names}\n{uuid4()},{line},x\n") == {"line:2": "cells"}
     one = uuid4()
     assert await sent(f"{names}\n{one},{line}\n\n{one},{line}\n") == {"line:4/client_ref": "not_unique"}
-    assert await sent(f"{names}\n,{line}\n") == {"line:2/mentor_id": "too_short"}
+    assert await sent(f"{names}\n,{line}\n") == {"line:2/mentor_id": "string_too_short"}
     assert await sent("mentor_id;fødselsnummer\n") | {"line:1": ""} == {"line:1": ""}
     assert await sent(f"{names}\n".encode() + b"\xe5") == {"line:2": "encoding"}
 
@@ -309,3 +312,34 @@ async def test_the_next_export_of_the_period_marks_what_was_registered_and_by_wh
     told = activities_from_arrow(storage.read_part(part)).select("id", "is_proxy", "registered_by").rows()
     registered = (batch["items"][0]["activity_id"], True, batch["requested_by"])
     assert set(told) == {(str(alone), False, None), registered}
+
+
+@pytest.mark.parametrize("verb", ["PUT", "POST", "DELETE"])
+async def test_of_two_at_once_nobody_does_anything_to_a_batch_that_the_first_has_deleted(
+    verb: str, coordinator: Coordinator, working: Working, owner_url: str, tenant: Tenant, bearer: Bearer
+) -> None:
+    job = await coordinator.submitted([uuid4()], label="Mars")
+    async with working():
+        assert (await coordinator.end_of(job["id"]))["status"] == "failed"
+    admin = bearer(tenant.users[Role.ADMIN], role="admin")
+    with psycopg.connect(owner_url) as holder, psycopg.connect(owner_url, autocommit=True) as watcher:
+        holder.execute("SELECT FROM bulk_registrations WHERE id = %s FOR UPDATE", [job["id"]])
+
+        async def waiting() -> int:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'stafett_api'"
+            return int((watcher.execute(query).fetchone() or (0,))[0])
+
+        path = f"{BATCHES}/{job['id']}"
+        first = asyncio.create_task(coordinator.gateway.delete(path, headers=admin))
+        await eventually(waiting, lambda count: count == 1)
+        said = {"label": "April"} if verb == "PUT" else None
+        path += "/retry" if verb == "POST" else ""
+        headers = admin | {"If-Match": "*"}
+        second = asyncio.create_task(coordinator.gateway.request(verb, path, headers=headers, json=said))
+        await eventually(waiting, lambda count: count == 2)
+        holder.rollback()
+        assert [(await answer).status_code for answer in (first, second)] == [204, 404]
+    assert rows(owner_url, "SELECT label FROM bulk_registrations WHERE id = %s", job["id"]) == [(None,)]
+    told = rows(owner_url, "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq DESC", job["id"])
+    assert told[0] == ("bulk_deleted",)
+    assert told.count(("bulk_deleted",)) == 1

@@ -213,7 +213,14 @@ async def test_what_is_said_of_a_job_is_written_down_by_whoever_has_seen_it(
         assert (job["status"], job["label"]) == ("completed", "For Bufdir")
         assert (await again.edit(waiting, {"label": None})).json()["label"] is None
     assert steps_of(owner_url, waiting)[-1] == "completed"
-    for rubbish in ({}, {"label": ""}, {"label": 7}, {"status": "completed"}, {"notification_sent": None}):
+    for rubbish in (
+        {},
+        {"label": ""},
+        {"label": "a\0"},
+        {"label": 7},
+        {"status": "completed"},
+        {"notification_sent": None},
+    ):
         assert (await again.edit(waiting, rubbish)).status_code == 422
 
 
@@ -235,6 +242,11 @@ async def test_an_administrator_says_where_the_result_lies_if_it_is_the_same_fil
         f"{place(again, job['export_id'])}nothing.csv",
         f"exports/{tenant.org_id}/{uuid4()}/report.csv",
         "attachments/anything",
+        f"{place(again, original['export_id'])}../{original['export_id']}/kept/report.csv",
+        f"{place(again, original['export_id'])}../../../attachments/anything",
+        f"{place(again, original['export_id'])}./kept/report.csv",
+        f"{place(again, original['export_id'])}/kept/report.csv",
+        f"{place(again, original['export_id'])}kept/\0",
     ):
         refusal = await again.edit(job["id"], {"result_file_ref": wrong})
         assert (refusal.status_code, refusal.json()["errors"][0]["pointer"]) == (422, "/result_file_ref"), wrong

@@ -203,7 +203,14 @@ async def test_what_cannot_be_made_again_is_refused_with_the_right_problem(
     assert (unknown.status_code, unknown.json()["errors"][0]["pointer"]) == (422, "/version")
     without = await again.press(report_id, source="same_snapshot", overrides={"include_attachments": True})
     assert (without.status_code, without.json()["errors"][0]["pointer"]) == (422, "/overrides/include_attachments")
-    for body in ({"source": "yesterday"}, {"version": 0}, {"reason": " "}, {"overrides": {"org_id": "nhf"}}, {"x": 1}):
+    for body in (
+        {"source": "yesterday"},
+        {"version": 0},
+        {"reason": " "},
+        {"reason": "a\0"},
+        {"overrides": {"org_id": "nhf"}},
+        {"x": 1},
+    ):
         assert (await again.press(report_id, **body)).status_code == 422, body
 
     async def status(headers: dict[str, str]) -> int:

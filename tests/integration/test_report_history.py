@@ -89,7 +89,14 @@ async def test_what_was_handed_in_is_written_down_by_whoever_has_seen_the_entry(
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"submitted_at": "yesterday"}, {"submitted_at": None, "submitted_reference": " "}, {"submitted": 1}]
+    "body",
+    [
+        {},
+        {"submitted_at": "yesterday"},
+        {"submitted_at": None, "submitted_reference": " "},
+        {"submitted_at": None, "submitted_reference": "a\0"},
+        {"submitted": 1},
+    ],
 )
 async def test_rubbish_is_not_written_down(button: Button, report: Json, body: Json) -> None:
     assert (await submitted(button, report["id"], body, **{"If-Match": "*"})).status_code == 422

@@ -76,3 +76,10 @@ def test_a_file_of_too_many_lines_is_refused() -> None:
     with pytest.raises(InvalidRequestError) as refused:
         request_from(f"{NAMES}\n{lines}".encode(), "nhf", None)
     assert refused.value.faults[0].code == "too_long"
+
+
+def test_a_text_that_cannot_be_kept_is_told_by_its_column() -> None:
+    file = f"{NAMES};note\n{uuid4()};annet;x;60;5;1;Oslo;ja;ja;a\0b"
+    with pytest.raises(InvalidRequestError) as refused:
+        request_from(file.encode(), "nhf", None)
+    assert {fault.pointer for fault in refused.value.faults} == {"line:2/note"}
