@@ -7,6 +7,7 @@ from pydantic import AwareDatetime
 
 from api.paging import PageQuery
 from api.schemas import File, JobError, Progress, Resource
+from stafett.domain.membership import Caller
 from stafett.domain.reexport import Overrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.exports.downloads import Link
@@ -18,6 +19,9 @@ class ReexportQuery(PageQuery):
 
     status: ReexportStatus | None = None
     report_id: UUID | None = None
+
+
+_OWN_WORDS = ("label", "reason", "result_file_ref")
 
 
 class ReexportListed(Resource):
@@ -46,14 +50,15 @@ class ReexportListed(Resource):
     completed_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, found: ReexportFound, **more: object) -> Self:
-        row = found.reexport
+    def of(cls, found: ReexportFound, caller: Caller, **more: object) -> Self:
+        """What people wrote in their own words is their organisation's, and no operator's."""
+        row, hidden = found.reexport, dict.fromkeys(_OWN_WORDS) if caller.is_operator else {}
         # The file is there for people once the job is done, and not before.
         file = found.file.model_dump() if found.file else None
         asked = {name: row.request[name] for name in ("source", "version", "reason", "overrides")}
         shown = row.model_dump() | asked | {"file": file, "result_file_ref": file["key"] if file else None}
         shown["progress"] = found.progress
-        return cls.model_validate(shown | more)
+        return cls.model_validate(shown | hidden | more)
 
 
 class ReexportResource(ReexportListed):
@@ -63,9 +68,9 @@ class ReexportResource(ReexportListed):
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, found: ReexportFound, link: Link | None) -> Self:
+    def whole(cls, found: ReexportFound, caller: Caller, link: Link | None) -> Self:
         url, expires_at = link or (None, None)
-        return cls.of(found, download_url=url, download_url_expires_at=expires_at)
+        return cls.of(found, caller, download_url=url, download_url_expires_at=expires_at)
 
 
 class ReexportPage(Resource):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import (
+    HeaderCodecBehavior,
     Priority,
     SearchAttributeKey,
     SearchAttributePair,
@@ -51,6 +52,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
             tls=settings.tls,
             data_converter=converter_of(settings),
             interceptors=[RequestIds()],
+            header_codec_behavior=HeaderCodecBehavior.CODEC,
             lazy=lazy,
         )
     except RuntimeError as error:

@@ -123,7 +123,7 @@ def list_reexports(caller: CallerOf, given: Given, wanted: Annotated[ReexportQue
     """The re-exports the caller may see, newest first."""
     found = given.reexports.list(caller, ReexportsWanted(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda one: (one.reexport.created_at, one.reexport.id))
-    return ReexportPage(items=tuple(map(ReexportListed.of, shown)), next_page_token=token)
+    return ReexportPage(items=tuple(ReexportListed.of(one, caller) for one in shown), next_page_token=token)
 
 
 def _seen(given: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
@@ -145,4 +145,4 @@ def _handed_out(given: Services, caller: Caller, found: ReexportFound, link: Lin
     """A link that nobody could write down is not handed out."""
     if link and found.downloadable:
         given.downloads.issue(caller, found.downloadable, link)
-    return ReexportResource.whole(found, link)
+    return ReexportResource.whole(found, caller, link)

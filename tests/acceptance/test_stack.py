@@ -70,7 +70,12 @@ async def test_the_description_says_that_errors_are_problems(gateway: httpx.Asyn
     described = (await gateway.get("/openapi.json")).raise_for_status().json()
     operations = [each for path in described["paths"].values() for each in path.values()]
     answers = [(status, answer) for operation in operations for status, answer in operation["responses"].items()]
-    refusals = [answer["content"] for status, answer in answers if status >= "400"]
+    shared = described["components"]["responses"]
+    whole = [
+        (status, shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer)
+        for status, answer in answers
+    ]
+    refusals = [answer["content"] for status, answer in whole if status >= "400"]
     kinds = {kind for content in refusals for kind in content}
     assert kinds == {"application/problem+json", "application/json"}  # the latter is what /readyz says
     assert len(refusals) > 5 * len(operations) - 20

@@ -52,7 +52,8 @@ async def test_what_grows_and_is_not_signed_is_told_once_it_is_old(
     await button.pressed()
     bucket = f"audit-{uuid4().hex[:12]}"
     s3.make_bucket(bucket, object_lock=True)
-    young = audit_bucket(s3, owner_url, settings.audit.model_copy(update={"bucket": bucket}), "look")
+    patient = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 1440})
+    young = audit_bucket(s3, owner_url, patient, "look")
     overdue = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 0})
     old = audit_bucket(s3, owner_url, overdue, "look")
     assert (young.ok, old.ok) == (True, False)

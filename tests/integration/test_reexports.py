@@ -278,6 +278,20 @@ async def test_the_list_is_newest_first_and_filtered(
     assert strangers.status_code == 404
 
 
+async def test_an_operator_reads_the_states_and_nobodys_own_words(
+    again: AgainButton, diary: Diary, working: Working, bearer: Bearer, owner_url: str
+) -> None:
+    diary.activity(diary.mentor())
+    async with working():
+        job = await again.done(await again.report(), reason="The file was lost in the move.")
+    await again.edit(job["id"], {"label": "For the auditors"})
+    operator = bearer(found_operator(owner_url), None, "operator")
+    seen = (await again.gateway.get(f"{REEXPORTS}/{job['id']}", headers=operator)).raise_for_status().json()
+    assert (seen["status"], seen["file"]["name"]) == ("completed", job["file"]["name"])
+    assert (seen["label"], seen["reason"], seen["result_file_ref"]) == (None, None, None)
+    assert (await again.look(job["id"]))["label"] == "For the auditors"
+
+
 async def test_a_job_is_watched_and_waited_for_as_every_job_is(
     again: AgainButton, diary: Diary, working: Working
 ) -> None:

@@ -78,14 +78,16 @@ async def test_what_was_handed_in_is_written_down_by_whoever_has_seen_the_entry(
     said = (answer.json()["submitted_at"], answer.json()["submitted_reference"])
     assert said == ("2026-09-15T10:00:00Z", "Bufdir 26/1234")
     assert (await submitted(button, report["id"], body, **{"If-Match": tag})).status_code == 412
-    taken_back = {"submitted_at": None}
-    again = await submitted(button, report["id"], taken_back, **{"If-Match": answer.headers["ETag"]})
+    only_when = await submitted(button, report["id"], {"submitted_at": None}, **{"If-Match": answer.headers["ETag"]})
+    assert (only_when.json()["submitted_at"], only_when.json()["submitted_reference"]) == (None, "Bufdir 26/1234")
+    taken_back = {"submitted_at": None, "submitted_reference": None}
+    again = await submitted(button, report["id"], taken_back, **{"If-Match": only_when.headers["ETag"]})
     assert (await submitted(button, report["id"], taken_back, **{"If-Match": "*"})).status_code == 200
     assert (again.json()["submitted_at"], again.json()["submitted_reference"]) == (None, None)
     with psycopg.connect(owner_url) as connection:
         query = "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq"
         events = [event for (event,) in connection.execute(query, [report["id"]]).fetchall()]
-    assert events == ["report_submitted", *["report_not_submitted"] * 2]
+    assert events == ["report_submitted", *["report_not_submitted"] * 3]
 
 
 @pytest.mark.parametrize(

@@ -328,15 +328,17 @@ async def test_a_failed_export_that_temporal_has_forgotten_is_tried_again_from_w
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
         run = WorkflowExecution(workflow_id=f"bufdir-export/{export_id}")
+        handle = temporal.get_workflow_handle(run.workflow_id)
+        await eventually(handle.describe, lambda described: described.close_time is not None)
         forgotten = DeleteWorkflowExecutionRequest(namespace=temporal.namespace, workflow_execution=run)
         await temporal.workflow_service.delete_workflow_execution(forgotten)
 
         async def is_forgotten() -> bool:
             with suppress(RPCError):
-                return not (await temporal.get_workflow_handle(run.workflow_id).describe()).run_id
+                return not (await handle.describe()).run_id
             return True
 
-        await eventually(is_forgotten, bool)
+        await eventually(is_forgotten, bool, within=120)  # the engine takes its time to forget
         assert (await retried(button, export_id)).status_code == 202
         job = await button.end_of(export_id)
     assert (job["status"], job["attempts"][1]["resumed_from"]) == ("completed", "recording_audit")

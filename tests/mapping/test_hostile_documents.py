@@ -60,7 +60,7 @@ def _row(number: int, text: str, note: str | None, count: int, begin: datetime, 
     names = ("m", text, number % 2 == 1)
     day = date(begin.year, begin.month, begin.day)
     kind = "samtalegruppe" if number % 2 else text
-    return day, f"{text}{number}", kind, begin, end, *counts, text, *flags, note, *names, count
+    return day, f"{text}{number}", kind, begin, end, *counts, text, *flags, note, *names, text or None, count
 
 
 ROWS = pl.DataFrame(
