@@ -34,7 +34,7 @@ lint: setup ## Formatting, lint, types, architecture rules
 	@$(BIN)/lint-imports --no-cache
 
 test: lint ## Everything a contributor must pass
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup --cov --cov-report=term
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --cov --cov-report=term
 
 soak: setup ## The long forms: seeded faults for SOAK_MINUTES (5), from SOAK_SEED (0)
 	@$(BIN)/python -m pytest -m soak

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -88,6 +88,7 @@ WORKFLOWS = (
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
+_PATIENCE_WITH_THE_SDK = timedelta(seconds=20)
 _LETTERS_AT_ONCE, _LOOKUPS_AT_ONCE, _MESSAGES_AT_ONCE, _TELLING_CONNECTIONS = 4, 16, 32, 2
 _TAKEN_FOR_DEAD = timedelta(seconds=2)  # a workflow that waited so long for its last worker goes to any other
 _log = structlog.get_logger("stafett.worker")
@@ -109,13 +110,22 @@ async def working(
             activities = [*bench.light(), *bench.keeping(client), *computing]
             workers.append(kept.enter_context(_staffed(client, queue, slots.threads, activities, WORKFLOWS)))
             workers.append(_telling(client, queue, bench.telling()))
-        async with AsyncExitStack() as shift:
-            for worker in workers:
-                await shift.enter_async_context(worker)
-            try:
-                yield
-            finally:
-                await asyncio.gather(*(worker.shutdown() for worker in workers))
+        for worker in workers:
+            await worker.__aenter__()
+        try:
+            yield
+        finally:
+            await stopped(*workers)
+
+
+async def stopped(*workers: Worker) -> None:
+    """All at once; now and then the SDK waits for ever for a run that it has just been given, and then we do not."""
+    stopping = [asyncio.create_task(worker.__aexit__(None, None, None)) for worker in workers]
+    _, hanging = await asyncio.wait(stopping, timeout=_PATIENCE_WITH_THE_SDK.total_seconds())
+    if hanging:
+        _log.warning("worker_not_stopped", hanging=len(hanging))
+        for one in hanging:
+            one.cancel()
 
 
 @contextmanager
