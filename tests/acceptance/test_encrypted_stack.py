@@ -39,7 +39,8 @@ def user(dev: DevStack, email: str) -> str:
 
 
 async def export(dev: DevStack, tokens: Tokens) -> str:
-    """The id of one that was exported."""
+    """The id of one that was exported; the rows are there from whichever test comes first."""
+    (await dev.run("seed", "--org", "nhf", "--activities", 5, "--year", 2026)).done()
     coordinator = tokens.bearer(user(dev, "coordinator@nhf.example"), "nhf", "coordinator")
     async with dev.gateway() as gateway:
         started = await gateway.post(EXPORTS, json=ASKED, headers=coordinator)
@@ -75,7 +76,6 @@ def given_to(shown: Finished) -> tuple[str, bytes]:
 
 async def test_an_operator_reads_what_temporal_keeps_sealed_and_nobody_else_does(dev: DevStack) -> None:
     tokens = await Tokens.of(dev)
-    (await dev.run("seed", "--org", "nhf", "--activities", 5, "--year", 2026)).done()
     export_id = await export(dev, tokens)
 
     sealed = (await temporal_show(dev, export_id)).done()
