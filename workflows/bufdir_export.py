@@ -16,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.file_storage import FileStorageActivities
     from stafett.domain.export import ExportOrigin
     from stafett.domain.export_job import (
-        STALE_ATTEMPT,
         ExportEnd,
         ExportFailing,
         ExportJob,
@@ -28,13 +27,14 @@ with workflow.unsafe.imports_passed_through():
     from stafett.temporal import JOB_STATUS
     from workflows.current_details import details_of
     from workflows.policies import patiently, to_its_end
+    from workflows.stopping import Stoppable, is_stale
     from workflows.tell_of_end import tell_of_end
 
 Answer = TypeVar("Answer")
 
 
 @workflow.defn(name=JobKind.BUFDIR_EXPORT.value)
-class BufdirExport:
+class BufdirExport(Stoppable[ExportEnd]):
     """One attempt at one export; what it knows is in PostgreSQL and S3, here is only the order of things."""
 
     @workflow.init
@@ -42,42 +42,23 @@ class BufdirExport:
         self._job = job
         self._stage = ExportStatus.INITIALISED
         self._done: list[StageReceipt] = []
-        self._work: asyncio.Task[ExportEnd] | None = None
-        self._is_asked_to_stop = False
 
     @workflow.run
     async def run(self, job: ExportJob) -> ExportEnd:
-        self._work = asyncio.create_task(self._export(job))
         try:
-            end = await self._worked(self._work)
+            end = await self._worked(self._export(job))
         except (ActivityError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
         await to_its_end(self._tell(job))
-        if end.status is ExportStatus.CANCELLED and workflow.cancellation_reason() is not None:
-            raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
+        if end.status is ExportStatus.CANCELLED:
+            self._close_as_asked()
         return end
-
-    @workflow.signal
-    def cancel(self) -> None:
-        """Stop, and leave nothing behind: from the gateway, the Web UI or Temporal's own command line."""
-        self._is_asked_to_stop = True
-        if self._work and not self._work.cancelling():
-            self._work.cancel()
 
     @workflow.query
     def progress(self) -> ExportProgress:
         """The stage now running; rows are counted in PostgreSQL."""
         return ExportProgress(stage=self._stage, attempt=self._job.attempt)
-
-    async def _worked(self, work: asyncio.Task[ExportEnd]) -> ExportEnd:
-        """Cancelled once, however often it is asked for: a second time, what the activity answered would be lost."""
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if not work.cancelling():
-                work.cancel()
-            return await to_its_end(work)
 
     async def _export(self, job: ExportJob) -> ExportEnd:
         queried = await self._at(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
@@ -94,7 +75,7 @@ class BufdirExport:
     async def _ended_early(self, job: ExportJob, error: BaseException) -> ExportEnd:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, and then raised on."""
         if not self._stops:
-            if not _is_stale(error) and await self._failed(error):
+            if not is_stale(error) and await self._failed(error):
                 self._show(ExportStatus.FAILED)
                 await self._tell(job)
                 raise error
@@ -109,7 +90,7 @@ class BufdirExport:
         try:
             await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
         except ActivityError as late:
-            if not _is_stale(late):
+            if not is_stale(late):
                 raise
             return False
         return True
@@ -119,15 +100,10 @@ class BufdirExport:
         if job.origin is ExportOrigin.REPORT:
             await tell_of_end(job)
 
-    @property
-    def _stops(self) -> bool:
-        return self._is_asked_to_stop or workflow.cancellation_reason() is not None
-
     async def _at(
         self, stage: ExportStatus, method: Callable[[Any, ExportJob], Answer], rows: int | None = None
     ) -> Answer:
-        if self._stops:  # an activity that came to its end all the same has swallowed the cancel
-            raise asyncio.CancelledError
+        self._go_on()
         self._show(stage)
         answer = await patiently(method, self._job, stage.replace("_", " "), rows=rows)
         if isinstance(answer, StageReceipt):
@@ -149,8 +125,3 @@ class BufdirExport:
                 code = FAILURE_OF.get(self._stage, ExportErrorCode.INTERNAL)
                 message = f"The export could not go on after {self._stage.replace('_', ' ')}; it can be tried again."
                 return ExportFailing(job=self._job, code=code, message=message, retryable=True)
-
-
-def _is_stale(error: BaseException) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, ApplicationError) and cause.type == STALE_ATTEMPT

@@ -11,11 +11,11 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.bulk import BulkCounts
     from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Stretch
     from stafett.domain.bulk_status import BulkStatus
-    from stafett.domain.export_job import STALE_ATTEMPT
     from stafett.domain.job import JobKind
     from stafett.temporal import JOB_STATUS
     from workflows.current_details import details_of_batch
     from workflows.policies import for_a_while, patiently, to_its_end
+    from workflows.stopping import Stoppable, is_stale
     from workflows.tell_of_end import tell_of_end
 
 _AT_ONCE = 4
@@ -24,7 +24,7 @@ _CHUNKS_A_RUN = 20  # so few that no history grows long, whatever becomes of eac
 
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
-class BulkRegistration:
+class BulkRegistration(Stoppable[BulkEnd | BulkPlan]):
     """One attempt at one batch; an item's problem is its outcome, and nothing that the run could fail of."""
 
     @workflow.init
@@ -33,30 +33,20 @@ class BulkRegistration:
         self._job = job.without_plan()
         self._status = BulkStatus.RUNNING if job.left else BulkStatus.ACCEPTED
         self._counts = job.left.counts if job.left else pending
-        self._work: asyncio.Task[BulkEnd | BulkPlan] | None = None
-        self._is_asked_to_stop = False
 
     @workflow.run
     async def run(self, job: BulkJob) -> BulkEnd:
-        self._work = asyncio.create_task(self._register(self._job, job.left))
         try:
-            end = await self._work
+            end = await self._worked(self._register(self._job, job.left))
         except (ActivityError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(self._job, error))
         if isinstance(end, BulkPlan):
             workflow.continue_as_new(self._job.going_on_with(end))
         self._show(end.status, end.counts)
         await to_its_end(tell_of_end(self._job))
-        if end.status is BulkStatus.CANCELLED and workflow.cancellation_reason() is not None:
-            raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
+        if end.status is BulkStatus.CANCELLED:
+            self._close_as_asked()
         return end
-
-    @workflow.signal
-    def cancel(self) -> None:
-        """Begin no further items: from the gateway, the Web UI or Temporal's own command line."""
-        self._is_asked_to_stop = True
-        if self._work:
-            self._work.cancel()
 
     @workflow.query
     def progress(self) -> BulkProgress:
@@ -65,6 +55,7 @@ class BulkRegistration:
 
     async def _register(self, job: BulkJob, plan: BulkPlan | None) -> BulkEnd | BulkPlan:
         """The end, or what is left for the next run."""
+        self._go_on()
         if plan is None:
             plan = await patiently(ProxyRegistrationActivities.begin_batch, job, "what there is to do")
         self._show(BulkStatus.RUNNING, plan.counts)
@@ -97,7 +88,7 @@ class BulkRegistration:
         try:
             return await for_a_while(register, stretch, summary, rows=self._job.total)
         except ActivityError as error:
-            if self._stops or not isinstance(error.__cause__, ApplicationError) or _is_stale(error):
+            if self._stops or not isinstance(error.__cause__, ApplicationError) or is_stale(error):
                 raise
         give_up = ProxyRegistrationActivities.give_up_stretch
         return await patiently(give_up, stretch, f"{summary} could not be reached")
@@ -105,21 +96,13 @@ class BulkRegistration:
     async def _ended_early(self, job: BulkJob, error: BaseException) -> BulkEnd:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, which the sweeper writes down."""
         if not self._stops:
-            if not _is_stale(error):
+            if not is_stale(error):
                 raise error
             end = await patiently(ProxyRegistrationActivities.read_batch, job, "somebody else ended it")
             if end.status is not BulkStatus.CANCELLING:
                 return end
         self._show(BulkStatus.CANCELLING, self._counts)
         return await patiently(ProxyRegistrationActivities.cancel_batch, job, "begin no further items")
-
-    @property
-    def _stops(self) -> bool:
-        return self._is_asked_to_stop or workflow.cancellation_reason() is not None
-
-    def _go_on(self) -> None:
-        if self._stops:  # an activity that came to its end all the same has swallowed the cancel
-            raise asyncio.CancelledError
 
     def _show(self, status: BulkStatus, counts: BulkCounts) -> None:
         if status is not self._status:
@@ -132,8 +115,3 @@ def _stretches(chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Shared out evenly, in their order."""
     length = min(_CHUNKS_A_STRETCH, -(-len(chunks) // _AT_ONCE))
     return (chunks[first : first + length] for first in range(0, len(chunks), length or 1))
-
-
-def _is_stale(error: BaseException) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, ApplicationError) and cause.type == STALE_ATTEMPT

@@ -17,7 +17,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.report_reexport import ReportReexportActivities
-    from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportJob
+    from stafett.domain.export_job import ExportEnd, ExportJob
     from stafett.domain.export_status import ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.domain.reexport_job import (
@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.bufdir_export import BufdirExport
     from workflows.current_details import reexport_details
     from workflows.policies import patiently, to_its_end
+    from workflows.stopping import Stoppable, is_stale
     from workflows.tell_of_end import tell_of_end
 
 Answer = TypeVar("Answer")
@@ -40,7 +41,7 @@ Given = TypeVar("Given")
 
 
 @workflow.defn(name=JobKind.REPORT_REEXPORT.value)
-class ReportReexport:
+class ReportReexport(Stoppable[ReexportEnd]):
     """One re-export of one report; under the report's own id, so that the engine too runs one at a time."""
 
     @workflow.init
@@ -49,28 +50,18 @@ class ReportReexport:
         self._stage = ReexportStatus.PENDING
         self._export: ExportJob | None = None
         self._edited: ReexportEdited | None = None
-        self._work: asyncio.Task[ReexportEnd] | None = None
-        self._is_asked_to_stop = False
 
     @workflow.run
     async def run(self, job: ReexportJob) -> ReexportEnd:
-        self._work = asyncio.create_task(self._reexport(job))
         try:
-            end = await self._worked(self._work)
+            end = await self._worked(self._reexport(job))
         except (FailureError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(job, error))
         self._show(end.status)
         await to_its_end(tell_of_end(job))
-        if end.status is ReexportStatus.CANCELLED and workflow.cancellation_reason() is not None:
-            raise asyncio.CancelledError  # the engine asked for it, and closes the run as it asked
+        if end.status is ReexportStatus.CANCELLED:
+            self._close_as_asked()
         return end
-
-    @workflow.signal
-    def cancel(self) -> None:
-        """Stop, and leave nothing behind: from the gateway, the Web UI or Temporal's own command line."""
-        self._is_asked_to_stop = True
-        if self._work and not self._work.cancelling():
-            self._work.cancel()
 
     @workflow.update
     def edited(self, edited: ReexportEdited) -> ReexportProgress:
@@ -83,15 +74,6 @@ class ReportReexport:
     def progress(self) -> ReexportProgress:
         """What is now being done, and the export whose own progress tells the rest."""
         return ReexportProgress(stage=self._stage, export_id=self._export and self._export.export_id)
-
-    async def _worked(self, work: asyncio.Task[ReexportEnd]) -> ReexportEnd:
-        """Cancelled once, however often it is asked for: a second time, what the export answered would be lost."""
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if not work.cancelling():
-                work.cancel()
-            return await to_its_end(work)
 
     async def _reexport(self, job: ReexportJob) -> ReexportEnd:
         record: HistoricalRecord = await self._do(ReportReexportActivities.load_history, job)
@@ -143,7 +125,7 @@ class ReportReexport:
     async def _ended_early(self, job: ReexportJob, error: BaseException) -> ReexportEnd:
         """Cancelled, by whomever; ended by somebody else; or failed, and then raised on."""
         if not self._stops and not _is_cancelled(error):
-            if not _is_stale(error):
+            if not is_stale(error):
                 failing = self._failing(error)
                 end = await patiently(ReportReexportActivities.record_reexport_failure, failing, "say why it failed")
                 if end.status is ReexportStatus.FAILED:
@@ -159,13 +141,8 @@ class ReportReexport:
         end = await patiently(stop, job, "stop, and leave nothing behind")
         return await self._completed(job) if end.status in RESULT_STORED else end
 
-    @property
-    def _stops(self) -> bool:
-        return self._is_asked_to_stop or workflow.cancellation_reason() is not None
-
     async def _do(self, method: Callable[[Any, Given], Answer], given: Given, rows: int | None = None) -> Answer:
-        if self._stops:  # what came to its end all the same has swallowed the cancel
-            raise asyncio.CancelledError
+        self._go_on()
         return await patiently(method, given, method.__name__.replace("_", " "), rows=rows)
 
     def _show(self, stage: ReexportStatus) -> None:
@@ -193,8 +170,3 @@ def _is_cancelled(error: BaseException) -> bool:
     """Somebody has stopped the export, and so what it was for."""
     is_childs = isinstance(error, ChildWorkflowError) and isinstance(error.__cause__, CancelledError)
     return is_childs or isinstance(error, (CancelledError, asyncio.CancelledError))
-
-
-def _is_stale(error: BaseException) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, ApplicationError) and cause.type == STALE_ATTEMPT
