@@ -32,9 +32,11 @@ from activities.sweeping import SweepingActivities
 from activities.untold import UntoldSweep
 from stafett import export_audit
 from stafett.activity_query import ActivityQuery
+from stafett.at_work import at_work
 from stafett.attachment_bundler import AttachmentBundler
 from stafett.audit_trail.checkpointing import checkpointing
 from stafett.audit_trail.keys import signing_key
+from stafett.bulk.unfinished import UnfinishedBatches
 from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
@@ -46,6 +48,7 @@ from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.previewing import ExportPreviewing, forget_old_previews
 from stafett.exports.record import ExportRecord
 from stafett.exports.stages import ExportStages
+from stafett.exports.unfinished import UnfinishedExports
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
@@ -56,12 +59,11 @@ from stafett.proxy_registration import ProxyRegistration
 from stafett.reexports.endings import ReexportEndings
 from stafett.reexports.snapshot_repetition import SnapshotRepetition
 from stafett.reexports.stages import ReexportStages
+from stafett.reexports.unfinished import UnfinishedReexports
 from stafett.reexports.version_comparison import VersionComparison
 from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
 from stafett.temporal import connect, cpu_queue, telling_queue
-from stafett.unfinished import UnfinishedExports, UnfinishedReexports
-from stafett.unfinished_batches import UnfinishedBatches
 from stafett.webhooks.addresses import resolved
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
@@ -88,7 +90,6 @@ WORKFLOWS = (
 
 _HEARD_WITHIN = timedelta(milliseconds=500)
 _TIME_TO_FINISH = timedelta(seconds=10)
-_PATIENCE_WITH_THE_SDK = timedelta(seconds=20)
 _LETTERS_AT_ONCE, _LOOKUPS_AT_ONCE, _MESSAGES_AT_ONCE, _TELLING_CONNECTIONS = 4, 16, 32, 2
 _TAKEN_FOR_DEAD = timedelta(seconds=2)  # a workflow that waited so long for its last worker goes to any other
 _log = structlog.get_logger("stafett.worker")
@@ -110,22 +111,8 @@ async def working(
             activities = [*bench.light(), *bench.keeping(client), *computing]
             workers.append(kept.enter_context(_staffed(client, queue, slots.threads, activities, WORKFLOWS)))
             workers.append(_telling(client, queue, bench.telling()))
-        for worker in workers:
-            await worker.__aenter__()
-        try:
+        async with at_work(*workers):
             yield
-        finally:
-            await stopped(*workers)
-
-
-async def stopped(*workers: Worker) -> None:
-    """All at once; now and then the SDK waits for ever for a run that it has just been given, and then we do not."""
-    stopping = [asyncio.create_task(worker.__aexit__(None, None, None)) for worker in workers]
-    _, hanging = await asyncio.wait(stopping, timeout=_PATIENCE_WITH_THE_SDK.total_seconds())
-    if hanging:
-        _log.warning("worker_not_stopped", hanging=len(hanging))
-        for one in hanging:
-            one.cancel()
 
 
 @contextmanager

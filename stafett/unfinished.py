@@ -1,25 +1,14 @@
-"""The jobs that have not ended, of every organisation, as the maintenance role sees them: one class a kind of job."""
+"""The jobs that have not ended, of every organisation, as the sweeper looks after them."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import tuple_
-from sqlmodel import SQLModel, col, select
+from sqlmodel import SQLModel
 from sqlmodel.sql.expression import SelectOfScalar
 
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
-from stafett.database.tables import Export
-from stafett.domain.errors import StaleAttemptError
-from stafett.domain.export_job import ExportFailing, ExportJob
-from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
 from stafett.domain.job import Job
-from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import job_of
-from stafett.reexports.endings import ReexportEndings
-from stafett.reexports.row import is_of_an_unfinished_reexport, job_of_reexport
 
 Row = TypeVar("Row", bound=SQLModel)
 _A_PAGE = 500
@@ -38,45 +27,6 @@ class UnfinishedJobs(Protocol):
 
     def __call__(self) -> Iterator[Unfinished]:
         """All that have not ended, oldest first."""
-
-
-class UnfinishedExports:
-    """Exports; one whose run was ended from outside has failed, and can be tried again."""
-
-    def __init__(self, maintenance: Database, endings: ExportEndings) -> None:
-        self._maintenance = maintenance
-        self._endings = endings
-
-    def __call__(self) -> Iterator[Unfinished]:
-        ours = ~is_of_an_unfinished_reexport()  # which looks after its export itself
-        unended = select(Export).where(col(Export.status).not_in(FINAL), ours)
-        for export in oldest_first(self._maintenance, Export, unended):
-            job = job_of(export)
-            yield Unfinished(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
-
-    def _close(self, job: ExportJob, how: str) -> bool:
-        message = f"The export was ended from outside ({how}) before it was done; it can be tried again."
-        failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
-        try:
-            self._endings.fail(failing)
-        except StaleAttemptError:
-            return False
-        return True
-
-
-class UnfinishedReexports:
-    """Re-exports; one whose run was ended from outside has failed, unless its result is stored."""
-
-    def __init__(self, maintenance: Database, endings: ReexportEndings) -> None:
-        self._maintenance = maintenance
-        self._endings = endings
-
-    def __call__(self) -> Iterator[Unfinished]:
-        unended = select(ReportReexport).where(col(ReportReexport.status).not_in(REEXPORT_FINAL))
-        for row in oldest_first(self._maintenance, ReportReexport, unended):
-            job = job_of_reexport(row)
-            is_cancelling = row.status is ReexportStatus.CANCELLING
-            yield Unfinished(job, is_cancelling, partial(self._endings.close, job))
 
 
 def oldest_first(maintenance: Database, table: type[Row], unended: SelectOfScalar[Row]) -> Iterator[Row]:

@@ -1,18 +1,15 @@
 """One real stack a session; a fresh organisation and a fresh task queue a test."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
-from temporalio.worker import Worker
 
 import worker
 from api.app import create_app
@@ -37,24 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (folder := item.path.parent.name) in _ONE_STACK_FOR_ALL:
             item.add_marker(pytest.mark.xdist_group(folder))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def workers_that_stop() -> Iterator[None]:
-    """Workers that tests run themselves stop as ours do: the SDK is not waited for for ever."""
-    stop = Worker.__aexit__
-
-    async def stopped(worker: Worker, *error: Any) -> None:
-        stopping = asyncio.create_task(stop(worker, *error))
-        done, _ = await asyncio.wait({stopping}, timeout=15)
-        if done:
-            stopping.result()
-        else:
-            stopping.cancel()
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Worker, "__aexit__", stopped)
-        yield
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

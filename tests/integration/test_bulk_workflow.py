@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from activities.sweeping import SweepingActivities
 from stafett import export_audit
+from stafett.bulk.unfinished import UnfinishedBatches
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.proxy_registration import ProxyRegistration
@@ -18,7 +19,6 @@ from stafett.settings import Settings, require
 from stafett.temporal import CANCEL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
 from stafett.testing import Button, eventually
 from stafett.unfinished import Unfinished
-from stafett.unfinished_batches import UnfinishedBatches
 from tests.bulk import MORNING, Coordinator, activities_of, many_mentors, rows
 
 Working = Callable[[], AbstractAsyncContextManager[None]]

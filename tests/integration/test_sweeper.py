@@ -24,13 +24,15 @@ from stafett.domain.notification import Telling
 from stafett.exports.control import ExportControl
 from stafett.exports.endings import ExportEndings
 from stafett.exports.previewing import forget_old_previews
+from stafett.exports.unfinished import UnfinishedExports
 from stafett.file_removal import FileRemoval
 from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.reexports.endings import ReexportEndings
+from stafett.reexports.unfinished import UnfinishedReexports
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, eventually
-from stafett.unfinished import Unfinished, UnfinishedExports, UnfinishedReexports
+from stafett.unfinished import Unfinished
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]

@@ -13,6 +13,7 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Replayer, Worker
 
 from activities.interceptors import EveryActivity
+from stafett.at_work import at_work
 from stafett.domain.export import ExportOrigin, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.reexport import Overrides
@@ -120,7 +121,7 @@ async def reexporting(
         max_heartbeat_throttle_interval=timedelta(milliseconds=50),
         default_heartbeat_throttle_interval=timedelta(milliseconds=50),
     )
-    async with (
+    async with at_work(
         working(task_queue=queue, workflows=[ReportReexport, BufdirExport, TellOfEnd]),
         working(task_queue=cpu_queue(queue)),
     ):

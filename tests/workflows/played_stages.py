@@ -12,6 +12,7 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
+from stafett.at_work import at_work
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Delivery, Telling
@@ -125,7 +126,7 @@ async def running(
         max_heartbeat_throttle_interval=timedelta(milliseconds=50),
         default_heartbeat_throttle_interval=timedelta(milliseconds=50),
     )
-    async with (
+    async with at_work(
         working(task_queue=queue, workflows=[BufdirExport, TellOfEnd]),
         working(task_queue=cpu_queue(queue)),
     ):

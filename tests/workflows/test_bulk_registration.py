@@ -14,6 +14,7 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
+from stafett.at_work import at_work
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
 from stafett.domain.bulk_status import BulkStatus
@@ -97,7 +98,7 @@ async def running(client: Client, played: PlayedRegistration) -> AsyncIterator[W
         activities=played.activities(),
         interceptors=[EveryActivity()],
     )
-    async with worker:
+    async with at_work(worker):
         started = await start_job(TimeSkipper(client).client, job, queue)
         yield client.get_workflow_handle(started.id, result_type=BulkEnd)
 

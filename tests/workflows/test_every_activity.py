@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
+from stafett.at_work import at_work
 from stafett.domain.errors import ExportError, LostInStorageError, NotFoundError, ServiceAwayError, StaleAttemptError
 from stafett.domain.export_status import ExportErrorCode
 
@@ -56,7 +57,7 @@ async def test_whether_it_can_be_tried_again_travels_with_the_code(temporal: Cli
 
 async def failure(temporal: Client, kind: str) -> ApplicationError:
     queue = f"test-{uuid4().hex[:12]}"
-    async with Worker(temporal, task_queue=queue, activities=[fails], interceptors=[EveryActivity()]):
+    async with at_work(Worker(temporal, task_queue=queue, activities=[fails], interceptors=[EveryActivity()])):
         with pytest.raises(ActivityFailureError) as failed:
             await temporal.execute_activity(
                 fails,

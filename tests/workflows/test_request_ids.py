@@ -12,6 +12,8 @@ with workflow.unsafe.imports_passed_through():
     import structlog
     from temporalio.worker import Worker
 
+from stafett.at_work import at_work
+
 _WITHIN = timedelta(seconds=10)
 Known = dict[str, Any]
 
@@ -43,13 +45,14 @@ class Parent:
 
 async def what_activities_knew(temporal: Client, workflow_id: str) -> list[Known]:
     with ThreadPoolExecutor(2) as threads:
-        async with Worker(
+        worker = Worker(
             temporal,
             task_queue=workflow_id,
             workflows=[Parent, Child],
             activities=[in_a_thread, in_the_loop],
             activity_executor=threads,
-        ):
+        )
+        async with at_work(worker):
             return await temporal.execute_workflow(Parent.run, id=workflow_id, task_queue=workflow_id)
 
 

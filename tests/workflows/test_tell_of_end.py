@@ -1,7 +1,7 @@
 """Telling people: each receiver on its own, for days if it must be, and nothing waits for it."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
+from stafett.at_work import at_work
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, Delivery, Telling
@@ -63,13 +64,11 @@ async def working(
     client: Client, queue: str, receivers: PlayedReceivers, *more: Callable[..., Any]
 ) -> AsyncIterator[None]:
     ours: list[Callable[..., Any]] = [receivers.find_deliveries, receivers.give_up_delivery, *more]
-    async with AsyncExitStack() as workers:
-        for worker in (
-            Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=ours),
-            Worker(client, task_queue=cpu_queue(queue), activities=ours),
-            Worker(client, task_queue=telling_queue(queue), activities=[receivers.deliver]),
-        ):
-            await workers.enter_async_context(worker)
+    async with at_work(
+        Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=ours),
+        Worker(client, task_queue=cpu_queue(queue), activities=ours),
+        Worker(client, task_queue=telling_queue(queue), activities=[receivers.deliver]),
+    ):
         yield
 
 
@@ -141,7 +140,7 @@ async def test_an_end_that_the_sweeper_tells_already_is_not_told_twice(temporal:
     stages = PlayedStages()
     queue = f"test-{job.export_id}"
     played = stages.registered()
-    async with (
+    async with at_work(
         Worker(temporal, task_queue=queue, workflows=[BufdirExport], activities=played),
         Worker(temporal, task_queue=cpu_queue(queue), activities=played),
     ):

@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
 from temporalio.worker import Worker
 
+from stafett.at_work import at_work
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.temporal import cpu_queue, start_job
 from stafett.testing import eventually
@@ -40,14 +41,16 @@ class Told(PlayedStages):
 
 @asynccontextmanager
 async def light_work(client: Client, queue: str, stages: PlayedStages) -> AsyncIterator[None]:
-    async with Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=stages.registered()):
+    light = Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=stages.registered())
+    async with at_work(light):
         yield
 
 
 @asynccontextmanager
 async def one_core(client: Client, queue: str, stages: PlayedStages) -> AsyncIterator[None]:
     waiting = cpu_queue(queue)
-    async with Worker(client, task_queue=waiting, activities=stages.registered(), max_concurrent_activities=1):
+    core = Worker(client, task_queue=waiting, activities=stages.registered(), max_concurrent_activities=1)
+    async with at_work(core):
         yield
 
 

@@ -1,4 +1,4 @@
-"""The batches that have not ended, of every organisation, as the sweeper looks after them."""
+"""The batches that have not ended, as the maintenance role sees them."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,0 +1,32 @@
+"""Workers of the SDK, and how they are stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from temporalio.worker import Worker
+
+_PATIENCE_WITH_THE_SDK = timedelta(seconds=20)
+_log = structlog.get_logger("stafett.worker")
+
+
+@asynccontextmanager
+async def at_work(*workers: Worker) -> AsyncIterator[None]:
+    """Workers for the length of a block, stopped all at once.
+
+    Now and then the SDK waits for ever for a poll that the server does not answer any more (temporalio/sdk-rust#1297);
+    then we do not.
+    """
+    for worker in workers:
+        await worker.__aenter__()
+    try:
+        yield
+    finally:
+        stopping = [asyncio.create_task(worker.__aexit__(None, None, None)) for worker in workers]
+        _, hanging = await asyncio.wait(stopping, timeout=_PATIENCE_WITH_THE_SDK.total_seconds())
+        if hanging:
+            _log.warning("worker_not_stopped", hanging=len(hanging))
+            for one in hanging:
+                one.cancel()
