@@ -50,8 +50,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 async def job_events(see: See[Any], given: Services, bearer: Bearer, last: int) -> Response:
     """The stream, or 204 for somebody who came back after its end."""
     view = await run_in_threadpool(see)
-    steps = await run_in_threadpool(given.story.since, view.org_id, view.job_id, last)
-    if view.is_over and not steps and last:
+    if view.is_over and last and not await run_in_threadpool(given.story.since, view.org_id, view.job_id, last):
         return Response(status_code=HTTPStatus.NO_CONTENT)
     stream = _Stream(see, given, bearer, view, last)
     return StreamingResponse(stream.events(), media_type=MEDIA_TYPE, headers=_HEADERS)

@@ -1,7 +1,6 @@
 """``stafett bulk``: one activity for many peer mentors, from a terminal."""
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -9,6 +8,7 @@ from uuid import uuid4
 import typer
 
 from stafett.cli.client import Api, Json, connect, find_job
+from stafett.cli.jobs import Watched, created, show_answer
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, User
 from stafett.cli.screen import console_for, require_yes, table
 from stafett.cli.watching import watch_job
@@ -32,7 +32,7 @@ def start(
         bool, typer.Option("--validate-only", help="Say every verdict, and write nothing.")
     ] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same batch.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")] = False,
+    watch: Watched = False,
     data_dir: DataDir = None,
     user: User = None,
     as_json: AsJson = False,
@@ -45,11 +45,11 @@ def start(
     said |= {"validate_only": "true"} if validate_only else {}
     job = api.send(f"/{RESOURCE}", content, media_type, said, key=key or str(uuid4()))
     if validate_only:
-        _show(job, as_json, _counts(job), *_failures(job))
+        show_answer(job, as_json, _counts(job), *_failures(job))
     elif watch:
         _finish(watch_job(api, f"/{RESOURCE}/{job['id']}", quiet=as_json), as_json)
     else:
-        _show(job, as_json, f"Batch {job['id']} is accepted; follow it with `stafett bulk watch {job['id']}`.")
+        show_answer(job, as_json, f"Batch {job['id']} is accepted; follow it with `stafett bulk watch {job['id']}`.")
 
 
 @app.command(name="list")
@@ -71,8 +71,7 @@ def list_batches(
     shown = table("id", "organisation", "label", "status", "items", "registered", "failed", "created")
     for job in page["items"]:
         counts = (str(job["counts"][name]) for name in ("total", "registered", "failed"))
-        created = f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}"
-        shown.add_row(job["id"], job["org_id"], job["label"] or "", job["status"], *counts, created)
+        shown.add_row(job["id"], job["org_id"], job["label"] or "", job["status"], *counts, created(job))
     console_for().print(shown)
 
 
@@ -82,7 +81,7 @@ def show(
 ) -> None:
     """Show one batch, and which of its first items failed."""
     _, job = find_job(data_dir, user, org, RESOURCE, batch_id)
-    _show(job, as_json, *_lines(job))
+    show_answer(job, as_json, *_lines(job))
 
 
 @app.command()
@@ -97,7 +96,7 @@ def watch(
 @app.command()
 def retry(
     batch_id: Id,
-    watch: Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")] = False,
+    watch: Watched = False,
     org: MaybeOrg = None,
     data_dir: DataDir = None,
     user: User = None,
@@ -109,7 +108,7 @@ def retry(
     if watch:
         _finish(watch_job(api, f"/{RESOURCE}/{job['id']}", quiet=as_json), as_json)
     else:
-        _show(job, as_json, f"Batch {job['id']} is tried again: {job['counts']['pending']} items.")
+        show_answer(job, as_json, f"Batch {job['id']} is tried again: {job['counts']['pending']} items.")
 
 
 @app.command()
@@ -119,7 +118,7 @@ def cancel(
     """Begin no further items; what is registered stays."""
     api, job = find_job(data_dir, user, org, RESOURCE, batch_id)
     job = api.post(f"/{RESOURCE}/{job['id']}/cancel", {})
-    _show(job, as_json, f"Batch {job['id']} is {job['status']}; it has stopped when it is cancelled.")
+    show_answer(job, as_json, f"Batch {job['id']} is {job['status']}; it has stopped when it is cancelled.")
 
 
 @app.command()
@@ -196,13 +195,9 @@ def _org_in(content: bytes, media_type: str) -> str | None:
 
 
 def _finish(job: Json, as_json: bool) -> None:
-    _show(job, as_json, *_lines(job))
+    show_answer(job, as_json, *_lines(job))
     if job["status"] != BulkStatus.COMPLETED:
         raise typer.Exit(NOT_ALL_REGISTERED)
-
-
-def _show(answer: Json, as_json: bool, *lines: str) -> None:
-    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else "\n".join(lines))
 
 
 def _lines(job: Json) -> list[str]:
