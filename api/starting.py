@@ -15,6 +15,7 @@ from stafett.engine_setup import sweep_now
 from stafett.temporal import RunOfJob, start_attempt, stop_job, tell_of_edit
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_LAST_CALLS_WITHIN = 5.0
 _log = structlog.get_logger("stafett.api")
 
 
@@ -47,13 +48,13 @@ class JobStarter:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """For the length of the gateway's life; starts under way are not broken off."""
+        """For the length of the gateway's life; calls under way have a few seconds more, and are owed then."""
         promises = asyncio.create_task(self._keep_promises())
         try:
             yield
         finally:
             promises.cancel()
-            await asyncio.gather(promises, *self._starting, return_exceptions=True)
+            await asyncio.wait({promises, *self._starting}, timeout=_LAST_CALLS_WITHIN)
 
     async def _made(self, job: Job, call: Awaitable[object]) -> None:
         try:

@@ -35,6 +35,7 @@ PERIOD_END = SearchAttributeKey.for_datetime("PeriodEnd")
 SEARCH_ATTRIBUTES = (ORG_ID, JOB_KIND, JOB_STATUS, PERIOD_START, PERIOD_END)
 
 _START_WITHIN = timedelta(seconds=5)
+_CLOSES_WITHIN = timedelta(seconds=15)  # the last task of a run, lost with a worker that stopped, comes again after ten
 
 
 def cpu_queue(task_queue: str) -> str:
@@ -81,7 +82,7 @@ async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
     if job.attempt == 1:
         await start_job(client, job, task_queue)
         return
-    async with asyncio.timeout(_START_WITHIN.total_seconds()):
+    async with asyncio.timeout(_CLOSES_WITHIN.total_seconds()):
         while True:
             run = await start_job(client, job, task_queue)
             if await (await run.describe()).memo_value(ATTEMPT, job.attempt) == job.attempt:

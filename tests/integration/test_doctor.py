@@ -2,8 +2,10 @@
 
 import os
 from functools import partial
+from io import BytesIO
 from uuid import uuid4
 
+import psycopg
 import pytest
 from minio import Minio
 from temporalio.client import Client
@@ -46,12 +48,21 @@ def test_checkpoints_without_a_place_or_a_lock_are_named(s3: Minio, owner_url: s
     assert "no object lock" in unlocked.sentence
 
 
+def signed_but_of(s3: Minio, bucket: str, owner_url: str, org_id: str) -> None:
+    """Other tests have events of any age."""
+    with psycopg.connect(owner_url) as owner:
+        query = "SELECT org_id, max(seq) FROM audit_events WHERE org_id <> %s GROUP BY org_id"
+        for other, seq in owner.execute(query, [org_id]):
+            s3.put_object(bucket, f"checkpoints/{other}/{max(seq, 0)}.json", BytesIO(b"{}"), 2)
+
+
 async def test_what_grows_and_is_not_signed_is_told_once_it_is_old(
     s3: Minio, button: Button, owner_url: str, settings: Settings
 ) -> None:
     await button.pressed()
     bucket = f"audit-{uuid4().hex[:12]}"
     s3.make_bucket(bucket, object_lock=True)
+    signed_but_of(s3, bucket, owner_url, button.org_id)
     patient = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 1440})
     young = audit_bucket(s3, owner_url, patient, "look")
     overdue = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 0})

@@ -141,14 +141,13 @@ async def test_each_version_is_kept_with_its_own_snapshot_for_its_own_time(
 ) -> None:
     async with working():
         job = await again.done(report_id, source="same_snapshot")
-    first, second = (version["export_id"] for version in await again.versions(report_id))
-    ended_ago(owner_url, first, timedelta(days=1827))
-    ended_ago(owner_url, second, timedelta(hours=1))
-    assert retention.apply().removed == 1
-    kept = storage.keys_below(place(again, second))
-    assert sorted(key.rpartition("/")[2] for key in kept) == sorted(["part-00000.arrow", job["file"]["name"]])
-    assert (await again.press(report_id, source="same_snapshot")).json()["code"] == "snapshot_gone"
-    async with working():
+        first, second = (version["export_id"] for version in await again.versions(report_id))
+        ended_ago(owner_url, first, timedelta(days=1827))
+        ended_ago(owner_url, second, timedelta(hours=1))
+        assert retention.apply().removed == 1
+        kept = storage.keys_below(place(again, second))
+        assert sorted(key.rpartition("/")[2] for key in kept) == sorted(["part-00000.arrow", job["file"]["name"]])
+        assert (await again.press(report_id, source="same_snapshot")).json()["code"] == "snapshot_gone"
         assert (await again.done(report_id, source="same_snapshot", version=2))["file"] == job["file"]
 
 
