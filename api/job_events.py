@@ -26,6 +26,7 @@ from stafett.job_story import JobStep
 HEARTBEAT_SECONDS = 15.0
 _RETRY_MILLISECONDS = 2000
 _AWAY_SECONDS = 1.0
+_BETWEEN_LOOKS = 0.1  # the first news is told at once; what follows within so long is read together
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
 _EVENT = {
@@ -67,6 +68,7 @@ class _Stream:
         self._last = last
         self._progress: dict[str, Any] | None = None
         self._told = True
+        self._looked = 0.0
 
     async def events(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=_RETRY_MILLISECONDS)
@@ -88,6 +90,7 @@ class _Stream:
         """Wait for news; after a while without any, see whether the caller may still have them."""
         left = self._bearer.expires_at - time.time()
         self._told = await watch.changed(max(0.0, min(HEARTBEAT_SECONDS, left)))
+        await asyncio.sleep(self._looked + _BETWEEN_LOOKS - time.monotonic())
         if self._given.changes.is_closing or time.time() >= self._bearer.expires_at:
             return False
         if not self._told:
@@ -101,6 +104,7 @@ class _Stream:
 
     def _news(self) -> list[bytes]:
         """The state is looked at before the steps: of one that is over, all steps are there."""
+        self._looked = time.monotonic()
         self._view = self._see()
         steps = self._given.story.since(self._view.org_id, self._view.job_id, self._last)
         events = [self._step(step) for step in steps]

@@ -22,6 +22,7 @@ from benchmarks.bulk_peers import ByDbos, ByProcrastinate
 from benchmarks.measuring import Measured, Table
 from stafett.bulk import row as bulk_row
 from stafett.bulk.batches import BulkRegistrations
+from stafett.database.changes import JobChanges
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.bulk import BulkRequest
@@ -32,7 +33,7 @@ from stafett.settings import AuthSettings, Settings, require
 from stafett.temporal import connect, start_job
 from stafett.testing import Tenant, eventually, found_tenant
 
-MANY, FEW, ALONE = 10_000, 50, 1_000
+MANY, FEW, A_BATCH = 10_000, 50, 1_000
 _ROUNDS, _TIMES = 3, 21
 _ACTIVITY = {
     "activity_type": "samtalegruppe",
@@ -73,13 +74,14 @@ class Bench:
         request = BulkRequest.model_validate(self.body(items))
         return bulk_row.job_of(BulkRegistrations(self.gateway).accept(caller, request).batch)
 
-    async def seconds(self, way: Way, items: int) -> float:
-        job = await asyncio.to_thread(self.accepted, items)
+    async def seconds(self, way: Way, items: int, batches: int = 1) -> float:
+        """All of them at once."""
+        jobs = [await asyncio.to_thread(self.accepted, items) for _ in range(batches)]
         began = time.perf_counter()
-        await way(job)
+        await asyncio.gather(*map(way, jobs))
         taken = time.perf_counter() - began
-        counts = self.registration.end_of(job).counts
-        assert counts.registered == items - items // 20, counts  # noqa: S101 - a figure of something else is no figure
+        for counts in (self.registration.end_of(job).counts for job in jobs):
+            assert counts.registered == items - items // 20, counts  # noqa: S101 - of something else it is no figure
         return taken
 
     def close(self) -> None:
@@ -92,14 +94,22 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
     settings = settings.model_copy(update={"auth": AuthSettings(jwks_file=issuer.jwks)})
     with closing(Bench(settings)) as bench, _database(bench, "procrastinate") as one, _database(bench, "dbos") as other:
 
+        async def over(job: BulkJob) -> None:
+            """Ended in PostgreSQL, as somebody hears of it who waits for the batch at the gateway."""
+            with changes.of(job.batch_id) as watch:
+                while not (await asyncio.to_thread(bench.registration.end_of, job)).status.is_final:
+                    await watch.changed(within=1)
+
         async def ours(job: BulkJob) -> None:
-            await (await start_job(client, job, settings.temporal.task_queue)).result()
+            await start_job(client, job, settings.temporal.task_queue)
+            await over(job)
 
         async def no_engine(job: BulkJob) -> None:
             await asyncio.to_thread(_loop, bench.registration, job)
 
-        async with worker.working(client, settings), ByProcrastinate(one, bench.registration) as procrastinate:
-            async with ByDbos(other, bench.registration) as dbos:
+        changes = JobChanges(require(settings.database.api_url, "api"))
+        async with changes.at_work(), worker.working(client, settings), ByDbos(other, bench.registration) as dbos:
+            async with ByProcrastinate(one, bench.registration, over) as procrastinate:
                 chunks = {
                     "Stafett on Temporal, chunks of 500": ours,
                     "no engine, chunks of 500, one after another": no_engine,
@@ -112,24 +122,26 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
                     "DBOS Transact, a workflow an item": dbos.by_items,
                 }
                 many = await _in_turn(bench, chunks, MANY, _ROUNDS)
-                one_by_one = await _in_turn(bench, alone, ALONE, 1)
+                one_by_one = await _in_turn(bench, alone, MANY, 1, first=FEW)
                 few = await _in_turn(bench, chunks, FEW, _TIMES)
             return [
                 Table(f"{MANY:,} items", many, by_the_wall=True),
-                Table(f"{ALONE:,} items, one by one", one_by_one, by_the_wall=True),
+                Table(f"{MANY:,} items, one by one", one_by_one, by_the_wall=True),
                 Table(f"{FEW} items", few, by_the_wall=True),
                 await _through_the_gateway(bench, settings, issuer),
                 await _flat(bench, ours),
             ]
 
 
-async def _in_turn(bench: Bench, ways: Mapping[str, Way], items: int, rounds: int) -> list[Measured]:
+async def _in_turn(
+    bench: Bench, ways: Mapping[str, Way], items: int, rounds: int, *, first: int | None = None
+) -> list[Measured]:
     """A B C, A B C, …; the first round is not counted. What counts is the wall: commits are waited for."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     used: dict[str, list[float]] = {name: [] for name in ways}
     for counted in range(-1, rounds):
         for name, way in ways.items():
-            cpu, seconds = time.process_time(), await bench.seconds(way, items)
+            cpu, seconds = time.process_time(), await bench.seconds(way, items if counted >= 0 else first or items)
             if counted >= 0:
                 taken[name].append(seconds)
                 used[name].append(time.process_time() - cpu)
@@ -166,19 +178,16 @@ async def _over(client: httpx.AsyncClient, batch_id: str, headers: dict[str, str
 
 
 async def _flat(bench: Bench, ours: Way) -> str:
-    lines = [
-        "### However many there are",
-        "",
-        "| items | batches | items/s | of the rate at 10,000 |",
-        "| --- | --- | --- | --- |",
-    ]
-    rates = {}
-    for items, batches in ((1_000, 1), (MANY, 1), (5 * MANY, 5)):
-        taken = [await bench.seconds(ours, items // batches) for _ in range(batches * (3 if batches == 1 else 1))]
-        rates[items, batches] = (items // batches) / statistics.median(taken)
-    base = rates[MANY, 1]
-    for (items, batches), rate in rates.items():
-        lines.append(f"| {items:,} | {batches} | {rate:,.0f} | {rate / base:.2f} |")
+    head = "| items | batches at once | items/s | of the rate at 10,000 in as large batches |"
+    lines = ["### However many there are", "", head, "| --- | --- | --- | --- |"]
+    for size in (A_BATCH, MANY):
+        rates = dict[int, float]()
+        for items in (A_BATCH, 5 * A_BATCH, MANY, 5 * MANY):
+            if items >= size:
+                taken = [await bench.seconds(ours, size, items // size) for _ in range(_ROUNDS)]
+                rates[items] = items / statistics.median(taken)
+        for items, rate in rates.items():
+            lines.append(f"| {items:,} | {items // size} of {size:,} | {rate:,.0f} | {rate / rates[MANY]:.2f} |")
     return "\n".join([*lines, ""])
 
 

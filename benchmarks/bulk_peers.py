@@ -1,6 +1,10 @@
-"""The two peers, each in its documented form for many small jobs, and with the chunks that ours has."""
+"""The two peers, each in its documented form for many small jobs, and with the chunks that ours has.
+
+Their batches are as durable as ours: beginning and ending one is their engine's work too.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from dbos import DBOS
@@ -14,11 +18,14 @@ from stafett.proxy_registration import ProxyRegistration, registered
 
 _AT_ONCE = 4
 Said = dict[str, Any]
+Over = Callable[[BulkJob], Awaitable[None]]
 
 
 def _register_item(registration: ProxyRegistration, job: BulkJob, chunk: int, position: int) -> None:
     with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - what nobody does but a peer here
-        count(session, job, registered(session, Scope(job, chunk, position)))
+        counts = count(session, job, registered(session, Scope(job, chunk, position)))
+    if counts.pending == 0:  # whoever was the last ends the batch, as with a chunk
+        registration.finish(job)
 
 
 def _items(registration: ProxyRegistration, job: BulkJob) -> list[tuple[int, int]]:
@@ -29,38 +36,47 @@ def _items(registration: ProxyRegistration, job: BulkJob) -> list[tuple[int, int
 
 
 class ByProcrastinate:
-    """Jobs deferred together, and a worker that ends when there are none."""
+    """Jobs deferred together, and a worker that is told of them; ``over`` waits for the batch's end."""
 
-    def __init__(self, url: str, registration: ProxyRegistration) -> None:
+    def __init__(self, url: str, registration: ProxyRegistration, over: Over) -> None:
         self._registration = registration
+        self._over = over
         self._app = App(connector=PsycopgConnector(conninfo=url))
+        self._batch = self._app.task(name="batch")(self._register_batch)
         self._chunk = self._app.task(name="chunk")(self._register_chunk)
         self._item = self._app.task(name="item")(self._register_item)
 
     async def __aenter__(self) -> Self:
         await self._app.open_async()
         await self._app.schema_manager.apply_schema_async()
+        working = self._app.run_worker_async(concurrency=_AT_ONCE, install_signal_handlers=False)
+        self._working = asyncio.create_task(working)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._working.cancel()
+        await asyncio.gather(self._working, return_exceptions=True)
         await self._app.close_async()
 
     async def by_chunks(self, job: BulkJob) -> None:
-        plan = await asyncio.to_thread(self._registration.begin, job)
-        said = job.model_dump(mode="json")
-        tasks: list[Said] = [{"said": said, "number": number} for number in plan.chunks]
-        await self._chunk.batch_defer_async(*tasks)
-        await self._worked_off(job)
+        await self._batch.defer_async(said=job.model_dump(mode="json"), by_items=False)
+        await self._over(job)
 
     async def by_items(self, job: BulkJob) -> None:
-        items, said = await asyncio.to_thread(_items, self._registration, job), job.model_dump(mode="json")
-        tasks: list[Said] = [{"said": said, "chunk": chunk, "at": at} for chunk, at in items]
-        await self._item.batch_defer_async(*tasks)
-        await self._worked_off(job)
+        await self._batch.defer_async(said=job.model_dump(mode="json"), by_items=True)
+        await self._over(job)
 
-    async def _worked_off(self, job: BulkJob) -> None:
-        await self._app.run_worker_async(wait=False, concurrency=_AT_ONCE, install_signal_handlers=False)
-        await asyncio.to_thread(self._registration.finish, job)
+    async def _register_batch(self, *, said: Said, by_items: bool) -> None:
+        """Its items or chunks are deferred together."""
+        job = BulkJob.model_validate(said)
+        if by_items:
+            items = await asyncio.to_thread(_items, self._registration, job)
+            alone: list[Said] = [{"said": said, "chunk": chunk, "at": at} for chunk, at in items]
+            await self._item.batch_defer_async(*alone)
+        else:
+            plan = await asyncio.to_thread(self._registration.begin, job)
+            together: list[Said] = [{"said": said, "number": number} for number in plan.chunks]
+            await self._chunk.batch_defer_async(*together)
 
     async def _register_chunk(self, *, said: Said, number: int) -> None:
         chunk = Chunk(job=BulkJob.model_validate(said), number=number)
@@ -75,7 +91,6 @@ class ByDbos:
     """Workflows enqueued at a queue of limited concurrency, and waited for."""
 
     def __init__(self, url: str, registration: ProxyRegistration) -> None:
-        self._registration = registration
         DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR"})
         step = DBOS.step()
 
@@ -87,6 +102,11 @@ class ByDbos:
         def item_step(said: Said, chunk: int, at: int) -> None:
             _register_item(registration, BulkJob.model_validate(said), chunk, at)
 
+        @step
+        def begin_step(said: Said, *, by_items: bool) -> list[tuple[int, ...]]:
+            job = BulkJob.model_validate(said)
+            return list(_items(registration, job)) if by_items else [(at,) for at in registration.begin(job).chunks]
+
         @DBOS.workflow()
         def chunk_workflow(said: Said, number: int) -> None:
             chunk_step(said, number)
@@ -95,7 +115,13 @@ class ByDbos:
         def item_workflow(said: Said, chunk: int, at: int) -> None:
             item_step(said, chunk, at)
 
-        self._of_chunk, self._of_item = chunk_workflow, item_workflow
+        @DBOS.workflow()
+        def batch_workflow(said: Said, *, by_items: bool) -> None:
+            one: Callable[..., None] = item_workflow if by_items else chunk_workflow
+            for handle in [self._queue.enqueue(one, said, *where) for where in begin_step(said, by_items=by_items)]:
+                handle.get_result()
+
+        self._batch = batch_workflow
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._launch)
@@ -109,19 +135,7 @@ class ByDbos:
         self._queue = DBOS.register_queue("bulk", worker_concurrency=_AT_ONCE, polling_interval_sec=0.02)
 
     async def by_chunks(self, job: BulkJob) -> None:
-        await asyncio.to_thread(self._chunks, job)
+        await asyncio.to_thread(self._batch, job.model_dump(mode="json"), by_items=False)
 
     async def by_items(self, job: BulkJob) -> None:
-        await asyncio.to_thread(self._alone, job)
-
-    def _chunks(self, job: BulkJob) -> None:
-        plan, said = self._registration.begin(job), job.model_dump(mode="json")
-        for handle in [self._queue.enqueue(self._of_chunk, said, number) for number in plan.chunks]:
-            handle.get_result()
-        self._registration.finish(job)
-
-    def _alone(self, job: BulkJob) -> None:
-        items, said = _items(self._registration, job), job.model_dump(mode="json")
-        for handle in [self._queue.enqueue(self._of_item, said, chunk, at) for chunk, at in items]:
-            handle.get_result()
-        self._registration.finish(job)
+        await asyncio.to_thread(self._batch, job.model_dump(mode="json"), by_items=True)

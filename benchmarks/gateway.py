@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,9 +138,14 @@ _WHO = (
 
 @asynccontextmanager
 async def _clients(url: str, tokens: Sequence[str]) -> AsyncIterator[tuple[list[Client], Tally]]:
-    tally, limits = Tally(), httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, verify=_TLS) as http:
-        yield [Client(http, {"Authorization": f"Bearer {token}"}, tally) for token in tokens], tally
+    """Each with connections of its own: one pool for all would be looked through at every request."""
+    tally = Tally()
+    async with AsyncExitStack() as opened:
+        connections = [httpx.AsyncClient(base_url=url, timeout=30, verify=_TLS) for _ in tokens]
+        for one in connections:
+            await opened.enter_async_context(one)
+        headers = [{"Authorization": f"Bearer {token}"} for token in tokens]
+        yield [Client(http, said, tally) for http, said in zip(connections, headers, strict=True)], tally
 
 
 async def _alone(client: Client, tally: Tally) -> str:

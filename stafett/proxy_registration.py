@@ -42,11 +42,14 @@ class ProxyRegistration:
             return BulkPlan(chunks=chunks, counts=counts_of(batch))
 
     def register(self, chunk: Chunk) -> BulkCounts:
-        """Every pending item of the chunk to its outcome; how the batch stands then."""
+        """Every pending item of the chunk to its outcome, and with the last of all the batch to its end."""
         job = chunk.job
         with self._database.transaction(job.org_id) as session:
-            seen(session, job)
-            return count(session, job, registered(session, Scope(job, chunk.number)))
+            batch = seen(session, job)
+            counts = count(session, job, registered(session, Scope(job, chunk.number)))
+            if counts.pending == 0 and batch.status is BulkStatus.RUNNING:
+                self._ended(session, batch, _end_by_counts(counts))
+            return counts
 
     def give_up(self, chunk: Chunk) -> BulkCounts:
         """What could not be reached for good: its items can be tried again."""
@@ -56,7 +59,7 @@ class ProxyRegistration:
             return count(session, chunk.job, given_up)
 
     def finish(self, job: BulkJob) -> BulkEnd:
-        """All items have their outcomes."""
+        """All items have their outcomes; with which of them it ended already, and if none was left with this."""
         with self._database.transaction(job.org_id) as session:
             try:
                 batch = held(session, job)

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.tell_of_end import tell_of_end
 
 _AT_ONCE = 4
-_CHUNKS_A_STRETCH = 2  # a cancel that only the engine knows of waits for the stretches that are begun
+_CHUNKS_A_STRETCH = 5  # whatever is cancelled, a stretch ends with the chunk that it is at
 _CHUNKS_A_RUN = 20  # so few that no history grows long, whatever becomes of each of them
 
 

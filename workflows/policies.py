@@ -60,7 +60,10 @@ async def patiently(
 
 
 async def for_a_while(method: Callable[[Any, Given], Answer], given: Given, summary: str, *, rows: int) -> Answer:
-    """Run an activity again and again, but not for ever: there is something else to do if it never succeeds."""
+    """Run an activity again and again, but not for ever: there is something else to do if it never succeeds.
+
+    Who cancels it does not wait for it: what it does must stop of itself where PostgreSQL says so.
+    """
     return await workflow.execute_activity_method(
         method,
         given,
@@ -68,7 +71,7 @@ async def for_a_while(method: Callable[[Any, Given], Answer], given: Given, summ
         schedule_to_close_timeout=timedelta(days=4),
         heartbeat_timeout=timedelta(seconds=5),
         retry_policy=_FOR_A_WHILE,
-        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
         summary=summary,
         priority=Priority(priority_key=_turn(rows)),
     )

@@ -139,6 +139,7 @@ class Batches(RuleBasedStateMachine):
         if batch.is_at_work(job) and (batch.status == "running" or not batch.pending(number)):
             self.model.register(batch.pending(number))
             self.core.work.register(chunk)
+            batch.status = batch.end if batch.status == "running" and not batch.pending() else batch.status
             return
         with pytest.raises(StaleAttemptError):
             self.core.work.register(chunk)
