@@ -20,6 +20,7 @@ from stafett.export_audit import AuditEntry, Detail
 from stafett.file_storage import LINK_LIFE, FileStorage
 
 LINK_ISSUED, FILE_DOWNLOADED = "link_issued", "file_downloaded"
+_REMEMBERED = 10_000
 
 
 class Link(NamedTuple):
@@ -54,6 +55,8 @@ class ExportDownloads:
     def __init__(self, database: Database, storage: FileStorage) -> None:
         self._database = database
         self._storage = storage
+        self._written: set[tuple[UUID, Link]] = set()
+        """What the trail is known to hold, and by its nature goes on to hold: whoever polls is asked for it once."""
 
     def link(self, caller: Caller, export: Export, now: datetime) -> Link | None:
         """What this caller may be handed now; it is not issued yet."""
@@ -65,7 +68,9 @@ class ExportDownloads:
             return None
 
     def issue(self, caller: Caller, export: Export, link: Link) -> None:
-        """Have it in the trail that the caller was given this day's link: written once, looked up ever after."""
+        """Have it in the trail that the caller was given this day's link: written once."""
+        if (caller.user_id, link) in self._written:
+            return
         entry = _entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
         try:
             with self._transaction(caller) as session:
@@ -74,6 +79,9 @@ class ExportDownloads:
         except IntegrityError as error:
             if not _is_a_second_one(error):
                 raise
+        if len(self._written) >= _REMEMBERED:
+            self._written.clear()
+        self._written.add((caller.user_id, link))
 
     def fetch(self, caller: Caller, export_id: UUID, now: datetime) -> str:
         """The address of the file, for somebody who goes there now."""
