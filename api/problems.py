@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -92,6 +94,9 @@ class Problem(Frozen):
     retryable: bool
     trace_id: str
     errors: tuple[FieldError, ...] = ()
+    reexport_id: UUID | None = Field(
+        None, exclude_if=lambda value: value is None, description="Of `reexport_in_progress`: the one that runs."
+    )
 
 
 _NO_JSON = FieldError(pointer="", code="json_invalid", detail="The body is no JSON in UTF-8.")
@@ -106,8 +111,7 @@ class Refusal:
     detail: str
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    more: Mapping[str, str] = field(default_factory=dict)
-    """Members that this kind of problem has besides."""
+    reexport_id: UUID | None = None
 
     @property
     def is_passing(self) -> bool:
@@ -125,6 +129,7 @@ class Refusal:
             retryable=self.is_passing,
             trace_id=trace_id,
             errors=self.errors,
+            reexport_id=self.reexport_id,
         )
 
 
@@ -145,8 +150,7 @@ def answer(request: Request, refusal: Refusal) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if refusal.is_passing:
         headers.setdefault("Retry-After", str(_RETRY_AFTER_SECONDS))
-    said = problem.model_dump(mode="json") | dict(refusal.more)
-    return JSONResponse(said, refusal.status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(mode="json"), refusal.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def surprise(request: Request, error: Exception) -> JSONResponse:
@@ -196,7 +200,7 @@ async def _unfit(request: Request, error: Any) -> JSONResponse:
 
 async def _one_at_a_time(request: Request, error: Any) -> JSONResponse:
     refusal = refusal_of(ReexportInProgressError, str(error))
-    return answer(request, replace(refusal, more={"reexport_id": str(error.running)}))
+    return answer(request, replace(refusal, reexport_id=error.running))
 
 
 async def _too_often(request: Request, error: Any) -> JSONResponse:

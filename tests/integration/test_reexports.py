@@ -6,6 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from api.problems import Problem
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
@@ -112,7 +113,7 @@ async def test_fifty_who_ask_at_once_for_the_same_are_given_one_job(
     otherwise = await again.press(report_id, source="current_data")
     running = answers[0].json()["id"]
     assert (otherwise.status_code, otherwise.json()["code"]) == (409, "reexport_in_progress")
-    assert otherwise.json()["reexport_id"] == running
+    assert str(Problem.model_validate(otherwise.json()).reexport_id) == running
     assert running in otherwise.json()["detail"]
     async with working():
         job = await again.end_of(running)
