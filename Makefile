@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 SOURCES := stafett workflows activities api worker.py tests benchmarks
 STAMP := $(VENV)/.locked
 DATA_DIR ?= .stafett
+TOGETHER := --numprocesses 3 --dist loadgroup
 export UV_NO_PROGRESS := 1
 
 help: ## List the targets
@@ -34,7 +35,10 @@ lint: setup ## Formatting, lint, types, architecture rules
 	@$(BIN)/lint-imports --no-cache
 
 test: lint ## Everything a contributor must pass
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --cov --cov-report=term
+	@$(BIN)/python -m pytest $(TOGETHER)
+
+coverage: setup ## The same tests, and which lines and branches they reach
+	@$(BIN)/python -m pytest $(TOGETHER) --cov --cov-report=term
 
 soak: setup ## The long forms: seeded faults for SOAK_MINUTES (5), from SOAK_SEED (0)
 	@$(BIN)/python -m pytest -m soak
@@ -48,4 +52,4 @@ lock: setup ## Resolve the lock files anew
 clean: ## Remove what the targets made
 	@rm -rf $(VENV) $(DATA_DIR) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
-.PHONY: help setup demo dev fmt lint test soak bench lock clean
+.PHONY: help setup demo dev fmt lint test coverage soak bench lock clean

@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
-from api.auth import TokenVerifier, identify
+from api.auth import Bearer, TokenVerifier, identify
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.starting import JobStarter
@@ -123,9 +123,7 @@ class GuardedRoute(APIRoute):
             given, credentials = services_of(request), await _bearer(request)
             if credentials is None:
                 raise UnauthenticatedError("A valid bearer token is needed.")
-            bearer = await run_in_threadpool(given.verifier.verify, credentials.credentials)
-            given.rate_limit.take(bearer.user_id)
-            caller = await run_in_threadpool(identify, given.database, bearer)
+            bearer, caller = await run_in_threadpool(_who_asks, given, credentials.credentials)
             # To an operator nothing is another organisation's.
             if (not names_a_thing or caller.is_operator) and not caller.may(rule.what):
                 raise PermissionDeniedError(f"The role {caller.role} does not allow to {rule.what}.")
@@ -135,6 +133,13 @@ class GuardedRoute(APIRoute):
             return await handle(request)
 
         return guarded
+
+
+def _who_asks(given: Services, token: str) -> tuple[Bearer, Caller]:
+    """The database is asked only for somebody who may ask us now."""
+    bearer = given.verifier.verify(token)
+    given.rate_limit.take(bearer.user_id)
+    return bearer, identify(given.database, bearer)
 
 
 async def json_of(request: Request, *, most: int) -> bytes:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from threading import Lock
 from uuid import UUID
 
 from stafett.settings import RateLimitSettings
@@ -25,16 +26,18 @@ class RateLimit:
         self._rate, self._burst = settings.per_second, float(settings.burst)
         self._clock = clock
         self._buckets: dict[UUID, tuple[float, float]] = {}
+        self._one_at_a_time = Lock()
 
     def take(self, user_id: UUID) -> None:
         """Let the request pass, or say when the next one may."""
-        now = self._clock()
-        level = self._level(user_id, now)
-        if level < 1:
-            raise TooManyRequestsError(math.ceil((1 - level) / self._rate))
-        if len(self._buckets) >= _MOST_BUCKETS:
-            self._forget_full_ones(now)
-        self._buckets[user_id] = (level - 1, now)
+        with self._one_at_a_time:
+            now = self._clock()
+            level = self._level(user_id, now)
+            if level < 1:
+                raise TooManyRequestsError(math.ceil((1 - level) / self._rate))
+            if len(self._buckets) >= _MOST_BUCKETS:
+                self._forget_full_ones(now)
+            self._buckets[user_id] = (level - 1, now)
 
     def __len__(self) -> int:
         """How many users are kept in mind."""

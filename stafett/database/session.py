@@ -1,5 +1,6 @@
 """Connections, each transaction bound to the organisation and the user it works for."""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -8,8 +9,8 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection as PsycopgConnection
 from psycopg.errors import ReadOnlySqlTransaction
-from sqlalchemy import URL, Connection, make_url, text
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, create_engine
 
@@ -63,10 +64,10 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=True,
             hide_parameters=True,  # an error's text quotes them, and they are people's
             connect_args=NOTICES_A_DEAD_PEER | {"options": options},
         )
+        event.listen(self._engine, "checkout", _require_alive)
 
     @contextmanager
     def transaction(
@@ -92,6 +93,18 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _require_alive(driver: PsycopgConnection, _record: object, _taken: object) -> None:
+    """Whatever there is to be read from a connection that nobody used is its end; a ping would cost a round trip."""
+    if driver.closed or _has_something_to_read(driver.fileno()):
+        raise InvalidatePoolError("PostgreSQL has closed the connection.")
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    looking = select.poll()
+    looking.register(descriptor, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 @contextmanager

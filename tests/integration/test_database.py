@@ -400,3 +400,17 @@ def test_each_event_carries_the_hash_of_the_one_before(jobs: ExportJobs, tenant:
         assert event["previous_hash"] == previous
         assert event["hash"] == (previous := hashlib.sha256(text_of.encode()).hexdigest())
     assert [event["status"] for event in events] == [ExportStatus.INITIALISED] * 3
+
+
+def test_a_connection_that_was_closed_while_nobody_used_it_is_not_handed_out(
+    worker_database: Database, owner_url: str
+) -> None:
+    def whose() -> int:
+        with worker_database.transaction() as session:
+            return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+    first = whose()
+    assert whose() == first
+    with psycopg.connect(owner_url, autocommit=True) as owner:
+        owner.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+    assert whose() != first
