@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +17,7 @@ from temporalio.service import RPCError
 from stafett.devstack import processes
 from stafett.devstack.binaries import find
 from stafett.devstack.child import Launch
+from stafett.devstack.errors import folder_faults
 from stafett.devstack.folder import DataFolder
 from stafett.devstack.loopback import HOST, accepts, bare_environment
 from stafett.devstack.options import NAMESPACE
@@ -26,6 +29,7 @@ _SEARCH_ATTRIBUTES = {
     key.name: key.indexed_value_type.name.title().replace("_", "")  # KEYWORD_LIST is KeywordList to the program
     for key in SEARCH_ATTRIBUTES
 }
+_DATABASE = "temporal.db"
 _PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 # By default twenty tasks a second once a burst is spent, fairness keys are ignored, and a queue is four queues of
 # which each keeps an order of its own: of few cores every one would ask a queue at random.
@@ -70,7 +74,23 @@ class TemporalServer:
             ready=self._answers,
             # It takes a second to end, which a test has no use for: killed, it loses nothing either.
             stop=((signal.SIGINT, 5.0),) if self.durable else (),
+            prepare=self._prepare,
         )
+
+    async def _prepare(self) -> None:
+        """The server makes its tables only where there is no file: what an interrupted first start left must go."""
+        if (self.folder.temporal / _DATABASE).exists() and not self._has_ever_served():
+            with folder_faults(self.folder.path):
+                for part in self.folder.temporal.glob(f"{_DATABASE}*"):
+                    part.unlink()
+
+    def _has_ever_served(self) -> bool:
+        """It writes itself down before it serves; of a file that cannot be read as a database, the server tells."""
+        with closing(sqlite3.connect(self.folder.temporal / _DATABASE)) as database:
+            try:
+                return database.execute("SELECT 1 FROM cluster_metadata_info").fetchone() is not None
+            except sqlite3.DatabaseError as error:
+                return "no such table" not in str(error)
 
     def _listeners(self) -> tuple[str, ...]:
         flags = {"--port": "temporal", "--ui-port": "temporal_ui"}
@@ -85,7 +105,7 @@ class TemporalServer:
         )
         # The file is named from its own folder: `?` or `#` in a path would end the SQLite address.
         return (
-            *("--db-filename", "temporal.db", "--log-level", "warn", "--ui-disable-news-fetch"),
+            *("--db-filename", _DATABASE, "--log-level", "warn", "--ui-disable-news-fetch"),
             *(part for flag, values in repeated for value in values for part in (flag, value)),
         )
 

@@ -7,6 +7,8 @@ come without ``If-Match``, the mapping is none: what is refused for such a reaso
 
 from collections.abc import Mapping
 
+from tests.bulk import ACTIVITY
+
 WHO = ("coordinator", "colleague", "admin", "auditor", "stranger", "operator")
 _TABLE = """
                         coordinator colleague admin auditor stranger operator
@@ -78,22 +80,12 @@ COMPUTED_ON_A_WORKER = frozenset({"preview_export"})
 
 _PERIOD = {"start": "2026-01-01", "end": "2026-12-31"}
 _EXPORT = {"org_id": "{org_id}", "reporting_period": _PERIOD, "export_format": "csv"}
-_ACTIVITY = {
-    "activity_type": "samtalegruppe",
-    "starts_at": "2026-03-02T10:00:00+01:00",
-    "duration_minutes": 60,
-    "participants": 5,
-    "new_participants": 1,
-    "place": "Tromsø",
-    "in_person": True,
-    "in_norway": True,
-}
 BODIES: Mapping[str, object] = {
     "start_export": _EXPORT,
     "preview_export": _EXPORT,
     "start_reexport": {"report_id": "{report_id}"},
     "edit_reexport": {"label": "Til revisjonen"},
-    "start_bulk_registration": {"org_id": "{org_id}", "activity": _ACTIVITY, "items": [{"mentor_id": "Nobody"}]},
+    "start_bulk_registration": {"org_id": "{org_id}", "activity": ACTIVITY, "items": [{"mentor_id": "Nobody"}]},
     "edit_bulk_registration": {"label": "Til revisjonen"},
     "submit_report": {"submitted_at": None},
     "add_column_mapping": {"language": "stafett-mapping/1"},

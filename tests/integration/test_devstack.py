@@ -2,9 +2,10 @@ import asyncio
 import io
 import json
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from temporalio.client import Client
 
 from stafett.devstack.diagnosis import diagnose
 from stafett.devstack.errors import DevStackError
+from stafett.devstack.folder import DataFolder
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.stack import servers
 from stafett.devstack.stack_file import StackFile, read_stack
@@ -207,6 +209,18 @@ async def test_an_interrupted_first_start_is_repaired_by_the_next(tmp_path: Path
         assert set(running.pids) == {"postgres", "temporal", "s3"}
         assert json.loads((data_dir / "pids.json").read_text()).keys() == {str(pid) for pid in running.pids.values()}
     assert not (data_dir / "postgres.new").exists()
+
+
+@pytest.mark.parametrize(
+    "made", ["", "CREATE TABLE namespaces (id int)", "CREATE TABLE cluster_metadata_info (id int)"]
+)
+async def test_tables_that_an_interrupted_first_start_left_half_made_are_made_anew(tmp_path: Path, made: str) -> None:
+    folder = DataFolder.at(tmp_path / "data")
+    with folder.held(), closing(sqlite3.connect(folder.temporal / "temporal.db")) as database:
+        database.execute(made)
+        database.commit()
+    async with servers(StackOptions(tmp_path / "data", durable=False)) as running:
+        assert running.pids.keys() == {"postgres", "temporal", "s3"}
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
