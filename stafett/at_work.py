@@ -1,6 +1,7 @@
 """Workers of the SDK, and how they are stopped."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,7 +15,7 @@ _log = structlog.get_logger("stafett.worker")
 
 @asynccontextmanager
 async def at_work(*workers: Worker) -> AsyncIterator[None]:
-    """Workers for the length of a block, stopped all at once.
+    """Workers for the length of a block, stopped all at once; one that cannot go on ends the block, and says why.
 
     Now and then the SDK waits for ever for a poll that the server does not answer any more (temporalio/sdk-rust#1297);
     then we do not.
@@ -24,9 +25,12 @@ async def at_work(*workers: Worker) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        stopping = [asyncio.create_task(worker.__aexit__(None, None, None)) for worker in workers]
-        _, hanging = await asyncio.wait(stopping, timeout=_PATIENCE_WITH_THE_SDK.total_seconds())
+        broken_off_by = sys.exc_info()[0]
+        stopping = [asyncio.create_task(worker.__aexit__(broken_off_by)) for worker in workers]
+        stopped, hanging = await asyncio.wait(stopping, timeout=_PATIENCE_WITH_THE_SDK.total_seconds())
         if hanging:
             _log.warning("worker_not_stopped", hanging=len(hanging))
             for one in hanging:
                 one.cancel()
+        for one in stopped:
+            one.result()

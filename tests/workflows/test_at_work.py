@@ -1,0 +1,18 @@
+"""Workers of the SDK that are told to stop, or cannot go on."""
+
+import asyncio
+
+import pytest
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from stafett.at_work import at_work
+from stafett.settings import Settings
+from workflows.sweeping import SweepJobs
+
+
+async def test_a_worker_that_cannot_work_ends_the_block_with_its_reason(settings: Settings) -> None:
+    client = await Client.connect(settings.temporal.address, namespace="nowhere")
+    with pytest.raises(RuntimeError, match="nowhere"):
+        async with asyncio.timeout(30), at_work(Worker(client, task_queue="nobody", workflows=[SweepJobs])):
+            await asyncio.Event().wait()
