@@ -41,7 +41,7 @@ from stafett import export_audit
 from stafett.bulk.batches import BulkRegistrations
 from stafett.bulk.control import BulkControl
 from stafett.column_mappings import ColumnMappings
-from stafett.database.changes import JobChanges
+from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database, Patience
 from stafett.exports.control import ExportControl
 from stafett.exports.downloads import ExportDownloads

@@ -9,8 +9,7 @@ from api.paging import LONGEST_TOKEN, PageQuery
 from api.schemas import Resource
 from stafett.bulk.batches import BatchInFull, Verdicts
 from stafett.bulk.row import counts_of
-from stafett.database.bulk_tables import BulkRegistration
-from stafett.database.tables import Activity
+from stafett.database.tables import Activity, BulkRegistration
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
 from stafett.domain.bulk_status import BulkStatus, ItemStatus

@@ -20,7 +20,7 @@ from api.starting import JobStarter
 from stafett.bulk.batches import BulkRegistrations
 from stafett.bulk.control import BulkControl
 from stafett.column_mappings import ColumnMappings
-from stafett.database.changes import JobChanges
+from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import ALLOWED, Caller, May, Role

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import PageQuery
 from api.schemas import Resource
-from stafett.database.telling_tables import Webhook
+from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
 from stafett.domain.notification import Channel, DeliveryState, Ending, Subject

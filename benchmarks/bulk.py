@@ -22,7 +22,7 @@ from benchmarks.bulk_peers import ByDbos, ByProcrastinate
 from benchmarks.measuring import Measured, Table
 from stafett.bulk import row as bulk_row
 from stafett.bulk.batches import BulkRegistrations
-from stafett.database.changes import JobChanges
+from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.bulk import BulkRequest

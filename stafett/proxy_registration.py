@@ -9,8 +9,8 @@ from sqlmodel import Session
 
 from stafett import export_audit, proxy_activities
 from stafett.bulk.row import count, counts_of, held, job_of, move, seen
-from stafett.database.bulk_tables import BulkRegistration
 from stafett.database.session import Database
+from stafett.database.tables import BulkRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Chunk
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode

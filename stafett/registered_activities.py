@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, tuple_
 from sqlmodel import col, select
 
+from stafett.database.pagination import PageWanted
 from stafett.database.session import Database
 from stafett.database.tables import Activity
 from stafett.domain.membership import Caller
-from stafett.newest_first import PageWanted
 
 
 class ActivitiesWanted(PageWanted):

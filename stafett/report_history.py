@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, literal, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
+from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import (
@@ -24,7 +25,6 @@ from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.moment import Moment
 from stafett.export_audit import AuditEntry
-from stafett.newest_first import PageWanted, newest_first
 
 _ORIGINAL = 1
 

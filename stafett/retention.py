@@ -7,15 +7,14 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, func, or_, update
 from sqlmodel import Session, and_, col, select
 
-from stafett.database.reexport_tables import ReportReexport
+from stafett.database.idempotency import forget_old_keys
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput
+from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, ReportReexport
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.exports.jobs import job_of
 from stafett.file_removal import FileRemoval, ended
 from stafett.file_storage import FileStorage
-from stafett.idempotency import forget_old_keys
 
 _NOW = func.now()
 _GRACE = timedelta(minutes=10)

@@ -11,8 +11,8 @@ from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.headers import IfMatch, IfNoneMatch
 from api.paging import PageQuery, page_of
 from api.report_schemas import ReportPage, ReportResource
+from stafett.database.pagination import PageWanted
 from stafett.domain.membership import May
-from stafett.newest_first import PageWanted
 from stafett.report_history import ReportInFull, Submission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)

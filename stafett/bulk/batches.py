@@ -13,14 +13,14 @@ from sqlmodel.sql.expression import SelectOfScalar
 from stafett import export_audit, proxy_activities
 from stafett.bulk.csv_files import FailedItem, failed_csv
 from stafett.bulk.row import job_of, tell
-from stafett.database.bulk_tables import BulkItem, BulkRegistration
+from stafett.database.idempotency import Key, claim
+from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
+from stafett.database.tables import BulkItem, BulkRegistration
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome, PlannedItem, planned
 from stafett.domain.bulk_status import MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.membership import Caller
-from stafett.idempotency import Key, claim
-from stafett.newest_first import PageWanted, newest_first
 from stafett.proxy_activities import Scope
 from stafett.proxy_registration import registered
 

@@ -12,8 +12,9 @@ from sqlmodel import Session, col, select
 from stafett import export_audit, proxy_activities
 from stafett.bulk.batches import found
 from stafett.bulk.row import move, tell
-from stafett.database.bulk_tables import BulkItem, BulkRegistration
+from stafett.database.idempotency import Key, claim
 from stafett.database.session import Database
+from stafett.database.tables import BulkItem, BulkRegistration
 from stafett.domain.bulk import Label
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import (
@@ -24,7 +25,6 @@ from stafett.domain.errors import (
 )
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.idempotency import Key, claim
 
 _RETRY = "bulk-registrations.retry"
 _TO_BE_RETRIED = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})

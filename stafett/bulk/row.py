@@ -6,7 +6,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.bulk_tables import BulkRegistration
+from stafett.database.tables import BulkRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus

@@ -6,8 +6,8 @@ from functools import partial
 from sqlmodel import col, select
 
 from stafett.bulk.row import job_of
-from stafett.database.bulk_tables import BulkRegistration
 from stafett.database.session import Database
+from stafett.database.tables import BulkRegistration
 from stafett.domain.bulk_status import BulkStatus
 from stafett.proxy_registration import ProxyRegistration
 from stafett.unfinished import Unfinished, oldest_first

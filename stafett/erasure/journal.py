@@ -7,8 +7,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.erasure_table import ErasureRow
 from stafett.database.session import Database
+from stafett.database.tables import ErasureRow
 from stafett.domain.erasure import ErasureReport, Person, Touched
 from stafett.export_audit import AuditEntry, Detail
 

@@ -8,9 +8,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.bulk_tables import BulkItem
 from stafett.database.session import Database
-from stafett.database.tables import Activity, Attachment, PeerMentor, PreviewResult
+from stafett.database.tables import Activity, Attachment, BulkItem, PeerMentor, PreviewResult
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, Touched
 from stafett.domain.errors import NotFoundError, WrongStateError
 from stafett.erasure.copies import Copies, Copy, Found, Told

@@ -6,8 +6,7 @@ from sqlalchemy import ColumnElement, delete, func, update
 from sqlmodel import Session, col, select
 
 from stafett.database.session import Database
-from stafett.database.tables import Membership, User
-from stafett.database.telling_tables import DeliveryRow, Notification
+from stafett.database.tables import DeliveryRow, Membership, Notification, User
 from stafett.domain.erasure import ERASED_NAME, ErasureReport, Person, Touched
 from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import UNSETTLED, Channel, DeliveryState

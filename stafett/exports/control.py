@@ -9,6 +9,7 @@ from sqlalchemy import func, insert
 from sqlmodel import Session, select
 
 from stafett import export_audit
+from stafett.database.idempotency import Key, claim
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, WrongStateError
@@ -18,7 +19,6 @@ from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.exports.jobs import job_of
 from stafett.exports.row import Step, forget_outputs, move
-from stafett.idempotency import Key, claim
 from stafett.reexports.row import has_unfinished_reexport
 
 _RETRY = "bufdir-exports.retry"

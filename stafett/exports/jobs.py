@@ -9,6 +9,8 @@ from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
+from stafett.database.idempotency import Key, claim
+from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
@@ -17,8 +19,6 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
 from stafett.export_audit import AuditEntry
-from stafett.idempotency import Key, claim
-from stafett.newest_first import PageWanted, newest_first
 
 START = "bufdir-exports.start"
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert, text
 from sqlmodel import Session
 
-from stafett.database.telling_tables import DeliveryRow, Notification
+from stafett.database.tables import DeliveryRow, Notification
 from stafett.domain.job import Job
 from stafett.domain.notification import Channel, Ending, Subject
 

@@ -11,8 +11,7 @@ from sqlmodel import Session, col, select
 
 from stafett import export_audit
 from stafett.database.session import Database
-from stafett.database.tables import Organisation
-from stafett.database.telling_tables import DeliveryRow, Notification, Webhook, WebhookSecret
+from stafett.database.tables import DeliveryRow, Notification, Organisation, Webhook, WebhookSecret
 from stafett.domain.errors import NotDeliveredError
 from stafett.domain.notification import UNSETTLED, Delivery, DeliveryState, Telling
 from stafett.notifications.letters import Letter

@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
+from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
-from stafett.database.telling_tables import DeliveryRow, Notification
+from stafett.database.tables import DeliveryRow, Notification
 from stafett.domain.errors import NotFoundError
 from stafett.domain.membership import Caller
 from stafett.domain.notification import Ending
-from stafett.newest_first import PageWanted, newest_first
 
 
 class NotificationsWanted(PageWanted):

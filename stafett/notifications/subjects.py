@@ -7,8 +7,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from stafett.database.reexport_tables import ReportReexport
-from stafett.database.tables import Export, Report
+from stafett.database.tables import Export, Report, ReportReexport
 from stafett.domain.export import Locale
 from stafett.domain.notification import Subject
 from stafett.domain.reporting_period import OSLO

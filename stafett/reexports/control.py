@@ -9,8 +9,8 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
+from stafett.database.tables import ReportReexport
 from stafett.domain.errors import (
     NotFoundError,
     PermissionDeniedError,

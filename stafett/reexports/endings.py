@@ -8,9 +8,8 @@ from sqlalchemy import func
 from sqlmodel import Session, select
 
 from stafett import export_audit
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
-from stafett.database.tables import Export
+from stafett.database.tables import Export, ReportReexport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import Ending, Subject

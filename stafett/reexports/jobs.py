@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.reexport_tables import ReportReexport
+from stafett.database.idempotency import Key, claim, claimed
+from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
-from stafett.database.tables import Export, Json, Report
+from stafett.database.tables import Export, Json, Report, ReportReexport
 from stafett.domain.errors import NotFinishedError, NotFoundError, PermissionDeniedError, ReexportInProgressError
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
@@ -20,8 +21,6 @@ from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
 from stafett.export_audit import AuditEntry, Detail
 from stafett.exports.snapshots import require_snapshot
-from stafett.idempotency import Key, claim, claimed
-from stafett.newest_first import PageWanted, newest_first
 from stafett.reexports.row import entry_of, job_of_reexport
 
 START = "report-reexports.start"

@@ -5,8 +5,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from stafett.database.reexport_tables import ReportReexport
-from stafett.database.tables import Export, ReportFileVersion
+from stafett.database.tables import Export, ReportFileVersion, ReportReexport
 from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateError
 from stafett.domain.reexport_status import RESULT_STORED
 from stafett.exports.jobs import job_of

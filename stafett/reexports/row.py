@@ -7,8 +7,7 @@ from sqlalchemy import ColumnElement, Update, exists, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
-from stafett.database.reexport_tables import ReportReexport
-from stafett.database.tables import Export
+from stafett.database.tables import Export, ReportReexport
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.frozen import Frozen
 from stafett.domain.reexport_job import ReexportJob

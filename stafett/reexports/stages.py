@@ -6,9 +6,8 @@ from sqlalchemy import func
 from sqlmodel import Session
 
 from stafett import export_audit
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
-from stafett.database.tables import Export, Report
+from stafett.database.tables import Export, Report, ReportReexport
 from stafett.domain.errors import ExportError
 from stafett.domain.export import ExportParameters, ExportRequest
 from stafett.domain.export_job import ExportJob

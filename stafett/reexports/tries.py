@@ -5,8 +5,8 @@ from contextlib import contextmanager, suppress
 
 from sqlmodel import col
 
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
+from stafett.database.tables import ReportReexport
 from stafett.domain.errors import ExportError, StaleAttemptError
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.reexport_job import ReexportJob

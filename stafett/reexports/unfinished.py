@@ -5,8 +5,8 @@ from functools import partial
 
 from sqlmodel import col, select
 
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
+from stafett.database.tables import ReportReexport
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
 from stafett.reexports.endings import ReexportEndings
 from stafett.reexports.row import job_of_reexport

@@ -9,15 +9,15 @@ from sqlalchemy import delete, func, insert, update
 from sqlmodel import Session, col, select
 
 from stafett import export_audit
+from stafett.database.idempotency import Key, claim
+from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
-from stafett.database.telling_tables import DeliveryRow, Webhook, WebhookSecret
+from stafett.database.tables import DeliveryRow, Webhook, WebhookSecret
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, TooManyWebhooksError
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.notification import Channel
 from stafett.export_audit import AuditEntry
-from stafett.idempotency import Key, claim
-from stafett.newest_first import PageWanted, newest_first
 from stafett.webhooks.signing import new_secret
 
 MOST_WEBHOOKS = 20

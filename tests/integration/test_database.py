@@ -19,7 +19,7 @@ from psycopg import errors, sql
 from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
-from stafett.database import bulk_tables, erasure_table, reexport_tables, tables, telling_tables
+from stafett.database import tables
 from stafett.database.migrate import ERASURE, migrate
 from stafett.database.session import Database, sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError
@@ -44,19 +44,19 @@ TENANT_TABLES = (
     tables.ExportPartialFailures,
     tables.Report,
     tables.ReportFileVersion,
-    reexport_tables.ReportReexport,
+    tables.ReportReexport,
     tables.IdempotencyKey,
     tables.AuditEvent,
     tables.Organisation,
     tables.User,
     tables.Membership,
-    telling_tables.Notification,
-    telling_tables.Webhook,
-    telling_tables.WebhookSecret,
-    telling_tables.DeliveryRow,
-    erasure_table.ErasureRow,
-    bulk_tables.BulkRegistration,
-    bulk_tables.BulkItem,
+    tables.Notification,
+    tables.Webhook,
+    tables.WebhookSecret,
+    tables.DeliveryRow,
+    tables.ErasureRow,
+    tables.BulkRegistration,
+    tables.BulkItem,
 )
 
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from stafett.database.reexport_tables import ReportReexport
 from stafett.database.session import Database
+from stafett.database.tables import ReportReexport
 from stafett.domain.membership import Role
 from stafett.file_storage import FileStorage
 from stafett.reexports.row import job_of_reexport

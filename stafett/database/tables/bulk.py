@@ -1,19 +1,13 @@
 """The tables of bulk registration; the migrations hold for them as for the others."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables import Code, Json
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, Code, Json
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
-
-_JSON = JSONB(none_as_null=True)
-_NOW = {"server_default": text("now()")}
-_ZERO: dict[str, Any] = {"server_default": text("0")}
 
 
 class BulkTransition(SQLModel, table=True):
@@ -40,20 +34,20 @@ class BulkRegistration(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     requested_by: UUID = Field(foreign_key="users.id")
     label: str | None = None
-    activity: Json = Field(sa_type=_JSON)
+    activity: Json = Field(sa_type=JSONB_OR_NULL)
     status: BulkStatus = Field(default=BulkStatus.ACCEPTED, sa_type=Code(BulkStatus))
     attempt: int = 1
     total: int
-    registered: int = Field(default=0, sa_column_kwargs=_ZERO)
-    failed: int = Field(default=0, sa_column_kwargs=_ZERO)
-    cancelled: int = Field(default=0, sa_column_kwargs=_ZERO)
+    registered: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    failed: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    cancelled: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     period_start: datetime | None = None
     period_end: datetime | None = None
-    error: Json | None = Field(default=None, sa_type=_JSON)
-    edits: int = Field(default=0, sa_column_kwargs=_ZERO)
-    changes: int = Field(default=0, sa_column_kwargs=_ZERO)
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
-    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    error: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    updated_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     completed_at: datetime | None = None
     deleted_at: datetime | None = None
 
@@ -76,9 +70,9 @@ class BulkItem(SQLModel, table=True):
     client_ref: str
     mentor_ref: str
     mentor_id: UUID | None = None
-    overrides: Json = Field(sa_type=_JSON)
+    overrides: Json = Field(sa_type=JSONB_OR_NULL)
     fault: str | None = None
     activity_id: UUID
     status: ItemStatus = Field(default=ItemStatus.PENDING, sa_type=Code(ItemStatus))
     error_code: ItemErrorCode | None = Field(default=None, sa_type=Code(ItemErrorCode))
-    attempts: int = Field(default=0, sa_column_kwargs=_ZERO)
+    attempts: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

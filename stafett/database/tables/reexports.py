@@ -4,15 +4,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables import Code, Json
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, Code, Json
 from stafett.domain.reexport_status import ReexportStatus
 
-_JSON = JSONB(none_as_null=True)
-_NOW = {"server_default": text("now()")}
-_NONE_YET = {"server_default": text("0")}
 _UNFINISHED = text("status NOT IN ('completed', 'failed', 'cancelled')")
 
 
@@ -52,23 +48,23 @@ class ReportReexport(SQLModel, table=True):
     report_id: UUID
     attempt: int
     requested_by: UUID = Field(foreign_key="users.id")
-    request: Json = Field(sa_type=_JSON)
+    request: Json = Field(sa_type=JSONB_OR_NULL)
     repeats: UUID | None = None
     period_start: datetime
     period_end: datetime
     status: ReexportStatus = Field(default=ReexportStatus.PENDING, sa_type=Code(ReexportStatus))
-    tries: int = Field(default=0, sa_column_kwargs=_NONE_YET)
+    tries: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     run_id: str | None = None
     export_id: UUID | None = Field(default=None, unique=True)
     file_version: int | None = None
-    file: Json | None = Field(default=None, sa_type=_JSON)
+    file: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
     result_export_id: UUID | None = None
     notified_at: datetime | None = None
     label: str | None = None
-    error: Json | None = Field(default=None, sa_type=_JSON)
+    error: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
     audit_id: UUID
-    edits: int = Field(default=0, sa_column_kwargs=_NONE_YET)
-    changes: int = Field(default=0, sa_column_kwargs=_NONE_YET)
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
-    updated_at: datetime = Field(sa_column_kwargs=_NOW)
+    edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    updated_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     completed_at: datetime | None = None

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables import Code, Json
+from stafett.database.tables.base import Code, Json
 from stafett.domain.erasure import PersonKind
 
 

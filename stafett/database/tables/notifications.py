@@ -6,10 +6,8 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables import Code
+from stafett.database.tables.base import DEFAULT_NOW, Code
 from stafett.domain.notification import Channel, DeliveryState, Ending, Subject
-
-_NOW = {"server_default": text("now()")}
 
 
 def _of_its_webhook() -> ForeignKeyConstraint:
@@ -34,7 +32,7 @@ class Notification(SQLModel, table=True):
     subject_id: UUID
     attempt: int
     status: Ending = Field(sa_type=Code(Ending))
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     read_at: datetime | None = None
 
 
@@ -58,7 +56,7 @@ class Webhook(SQLModel, table=True):
     url: str
     description: str | None = None
     created_by: UUID = Field(foreign_key="users.id")
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     disabled_at: datetime | None = None
     deleted_at: datetime | None = None
 
@@ -96,6 +94,6 @@ class DeliveryRow(SQLModel, table=True):
     state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=Code(DeliveryState))
     attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     last_error: str | None = None
-    created_at: datetime = Field(sa_column_kwargs=_NOW)
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     last_tried_at: datetime | None = None
     settled_at: datetime | None = None

@@ -1,0 +1,70 @@
+"""Activities and their attachments."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from stafett.database.tables.base import DEFAULT_NOW
+
+_OF_ITS_MENTOR = ForeignKeyConstraint(["org_id", "mentor_id"], ["peer_mentors.org_id", "peer_mentors.id"])
+
+
+_OF_ITS_ACTIVITY = ForeignKeyConstraint(["org_id", "activity_id"], ["activities.org_id", "activities.id"])
+
+
+class Activity(SQLModel, table=True):
+    """What a mentor did, from when to when; no mentor does two things at once."""
+
+    __tablename__ = "activities"
+    __table_args__ = (
+        _OF_ITS_MENTOR,
+        ForeignKeyConstraint(["org_id", "batch_id"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
+        Index(
+            "activities_of_batch",
+            *("org_id", "batch_id", "starts_at", "id"),
+            postgresql_where=text("batch_id IS NOT NULL"),
+        ),
+        Index("activities_of_org", "org_id", "id", unique=True),
+        Index(
+            "activities_in_report_order",
+            "org_id",
+            "starts_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    mentor_id: UUID
+    activity_type: str
+    starts_at: datetime
+    ends_at: datetime
+    participants: int
+    new_participants: int
+    place: str
+    in_person: bool
+    in_norway: bool
+    note: str | None = None
+    registered_by: UUID | None = Field(default=None, foreign_key="users.id")
+    batch_id: UUID | None = None
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    deleted_at: datetime | None = None
+
+
+class Attachment(SQLModel, table=True):
+    """A file that belongs to an activity."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (_OF_ITS_ACTIVITY, Index("attachments_of_activity", "org_id", "activity_id"))
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    activity_id: UUID
+    file_name: str
+    mime_type: str
+    size_bytes: int = Field(sa_type=BigInteger)
+    sha256: str
+    object_key: str = Field(unique=True)

@@ -1,0 +1,51 @@
+"""Audit events and idempotency keys."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, Uuid, text
+from sqlmodel import Field, SQLModel
+
+from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, Json
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A key a client chose, and the one job that it stands for."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
+
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    operation: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_sha256: str
+    resource_id: UUID
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+
+
+class AuditEvent(SQLModel, table=True):
+    """One link of an organisation's chain of events; written by ``append_audit_event`` alone, never changed."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        Index("audit_events_of_subject", "org_id", "subject_id", "seq"),
+        Index(
+            "audit_events_one_link_a_day",
+            *("org_id", "subject_id", "actor", text("(detail ->> 'day')"), text("(detail ->> 'sha256')")),
+            unique=True,
+            postgresql_where=text("event = 'link_issued'"),
+        ),
+    )
+
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    id: UUID = Field(sa_type=Uuid, unique=True)
+    at: datetime
+    actor: str
+    event: str
+    subject_kind: str
+    subject_id: UUID
+    status: str | None = None
+    detail: Json = Field(sa_type=JSONB_OR_NULL)
+    hash: str
+    previous_hash: str

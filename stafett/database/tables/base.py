@@ -1,0 +1,33 @@
+"""Column types and defaults that the tables share."""
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Dialect, ForeignKeyConstraint, TypeDecorator, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import AutoString
+
+Json = dict[str, Any]
+
+
+class Code(TypeDecorator[StrEnum]):
+    """A code of ours, as text in the database and as the enumeration's member in Python."""
+
+    impl = AutoString
+    cache_ok = True
+
+    def __init__(self, codes: type[StrEnum]) -> None:
+        super().__init__()
+        self.codes = codes
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else self.codes(value)
+
+
+JSONB_OR_NULL = JSONB(none_as_null=True)
+DEFAULT_NOW = {"server_default": text("now()")}
+DEFAULT_ZERO: dict[str, Any] = {"server_default": text("0")}
+
+
+def export_foreign_key() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["org_id", "export_id"], ["exports.org_id", "exports.id"])

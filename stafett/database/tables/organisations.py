@@ -1,0 +1,53 @@
+"""Organisations and their people."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlmodel import Field, SQLModel
+
+from stafett.database.tables.base import DEFAULT_NOW, Code
+from stafett.domain.membership import Role
+
+
+class Organisation(SQLModel, table=True):
+    """A tenant."""
+
+    __tablename__ = "organisations"
+
+    id: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+
+
+class User(SQLModel, table=True):
+    """Somebody with an account, known everywhere else by the opaque id alone."""
+
+    __tablename__ = "users"
+
+    id: UUID = Field(primary_key=True)
+    email: str = Field(unique=True)
+    display_name: str
+    is_operator: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+
+class Membership(SQLModel, table=True):
+    """What a user is to an organisation."""
+
+    __tablename__ = "memberships"
+
+    user_id: UUID = Field(primary_key=True, foreign_key="users.id")
+    org_id: str = Field(primary_key=True, foreign_key="organisations.id")
+    role: Role = Field(sa_type=Code(Role))
+
+
+class PeerMentor(SQLModel, table=True):
+    """A *likeperson* of one organisation."""
+
+    __tablename__ = "peer_mentors"
+    __table_args__ = (Index("peer_mentors_of_org", "org_id", "id", unique=True),)
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    display_name: str
+    active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
