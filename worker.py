@@ -30,19 +30,16 @@ from activities.report_reexport import ReportReexportActivities
 from activities.retention import RetentionActivities
 from activities.sweeping import SweepingActivities
 from activities.untold import UntoldSweep
-from stafett import export_audit
 from stafett.activity_query import ActivityQuery
-from stafett.at_work import at_work
 from stafett.attachment_bundler import AttachmentBundler
-from stafett.audit_trail.checkpointing import checkpointing
-from stafett.audit_trail.keys import signing_key
+from stafett.audit import trail as audit_trail
+from stafett.audit.checkpointing import checkpointing
+from stafett.audit.keys import signing_key
 from stafett.bulk.unfinished import UnfinishedBatches
 from stafett.column_mapping import ColumnMapper
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
-from stafett.edition import edition
-from stafett.engine_setup import ensure_checkpoints, ensure_schedules, ensure_search_attributes
 from stafett.exports.endings import ExportEndings
 from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.previewing import ExportPreviewing, forget_old_previews
@@ -51,7 +48,6 @@ from stafett.exports.stages import ExportStages
 from stafett.exports.unfinished import UnfinishedExports
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.file_removal import FileRemoval
-from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
@@ -63,7 +59,11 @@ from stafett.reexports.unfinished import UnfinishedReexports
 from stafett.reexports.version_comparison import VersionComparison
 from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
-from stafett.temporal import connect, cpu_queue, telling_queue
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import connect, cpu_queue, telling_queue
+from stafett.temporal.namespace import ensure_checkpoints, ensure_schedules, ensure_search_attributes
+from stafett.temporal.workers import at_work
+from stafett.version import edition
 from stafett.webhooks.addresses import resolved
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.posting import WebhookPoster
@@ -208,7 +208,7 @@ class _Bench:
 
     def _reexporting(self) -> ReportReexportActivities:
         compare = VersionComparison(self._database, self._storage, go_on=stop_when_cancelled)
-        removal = FileRemoval(self._database, self._storage, actor=export_audit.WORKER)
+        removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER)
         return ReportReexportActivities(
             ReexportStages(self._database, compare, by_mail=self._by_mail),
             ReexportEndings(self._database, removal.remove, by_mail=self._by_mail),
@@ -220,10 +220,10 @@ class _Bench:
         url = require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._kept.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, Deliveries(maintenance)
-        endings = ExportEndings(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail)
-        stray = FileRemoval(maintenance, self._storage, actor=export_audit.SWEEPER)
-        reexports = ReexportEndings(maintenance, stray.remove, actor=export_audit.SWEEPER, by_mail=self._by_mail)
-        batches = ProxyRegistration(maintenance, actor=export_audit.SWEEPER, by_mail=self._by_mail)
+        endings = ExportEndings(maintenance, actor=audit_trail.SWEEPER, by_mail=self._by_mail)
+        stray = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER)
+        reexports = ReexportEndings(maintenance, stray.remove, actor=audit_trail.SWEEPER, by_mail=self._by_mail)
+        batches = ProxyRegistration(maintenance, actor=audit_trail.SWEEPER, by_mail=self._by_mail)
         sweeping = SweepingActivities(
             client,
             queue,
@@ -237,7 +237,7 @@ class _Bench:
         )
         days = settings.retention
         periods = Periods(timedelta(days=days.files_days), timedelta(days=days.staging_days))
-        removal = FileRemoval(maintenance, self._storage, actor=export_audit.RETENTION)
+        removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION)
         retention = Retention(maintenance, self._storage, removal, periods, go_on=stop_when_cancelled)
         return [
             sweeping.sweep_jobs,

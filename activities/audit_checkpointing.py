@@ -1,6 +1,6 @@
 from temporalio import activity
 
-from stafett.audit_trail.checkpointing import Checkpointing
+from stafett.audit.checkpointing import Checkpointing
 from stafett.domain.audit_chain import CheckpointReport
 from stafett.domain.errors import SettingsError
 

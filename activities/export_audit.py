@@ -3,7 +3,7 @@ from temporalio import activity
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.exports.endings import ExportEndings
 from stafett.exports.stages import ExportStages
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 
 class ExportAuditActivities:

@@ -10,8 +10,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stafett.domain.export_job import SweepReport
 from stafett.domain.job import Job
-from stafett.payload_codec import UnreadablePayloadError
-from stafett.temporal import ATTEMPT, start_job, stop_job
+from stafett.temporal.client import ATTEMPT, start_job, stop_job
+from stafett.temporal.codec import UnreadablePayloadError
 from stafett.unfinished import Unfinished, UnfinishedJobs
 
 GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}

@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 from activities.sweeping import GOING_ON, PASSING, last_run
 from stafett.domain.notification import Telling
 from stafett.notifications.deliveries import Deliveries
-from stafett.temporal import start_job
+from stafett.temporal.client import start_job
 
 _log = structlog.get_logger("stafett.sweeper")
 

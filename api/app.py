@@ -37,31 +37,29 @@ from api.routes import (
     webhooks,
 )
 from api.starting import JobStarter
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.steps import JobStory
 from stafett.bulk.batches import BulkRegistrations
 from stafett.bulk.control import BulkControl
 from stafett.column_mappings import ColumnMappings
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database, Patience
+from stafett.directory import Organisations, PeerMentors, RegisteredActivities
 from stafett.exports.control import ExportControl
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.jobs import ExportJobs
 from stafett.exports.trail import ExportTrail
 from stafett.file_removal import FileRemoval
-from stafett.file_storage import FileStorage
-from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
-from stafett.organisations import Organisations
-from stafett.payload_codec import codec_of
-from stafett.peer_mentors import PeerMentors
 from stafett.reexports.control import ReexportControl
 from stafett.reexports.jobs import ReexportJobs
 from stafett.reexports.result_reference import ResultReference
-from stafett.registered_activities import RegisteredActivities
-from stafett.release import VERSION
 from stafett.report_history import ReportHistory
 from stafett.settings import Settings, require
-from stafett.temporal import connect
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import connect
+from stafett.temporal.codec import codec_of
+from stafett.version import VERSION
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
 
@@ -144,7 +142,7 @@ def _services(
         jobs=ExportJobs(database),
         control=ExportControl(database),
         reports=ReportHistory(database),
-        removal=FileRemoval(database, storage, actor=export_audit.GATEWAY),
+        removal=FileRemoval(database, storage, actor=audit_trail.GATEWAY),
         downloads=ExportDownloads(database, storage),
         trail=ExportTrail(database),
         reexports=ReexportJobs(database),

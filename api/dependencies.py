@@ -17,11 +17,13 @@ from api.auth import Bearer, TokenVerifier, identify
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.starting import JobStarter
+from stafett.audit.steps import JobStory
 from stafett.bulk.batches import BulkRegistrations
 from stafett.bulk.control import BulkControl
 from stafett.column_mappings import ColumnMappings
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database
+from stafett.directory import Organisations, PeerMentors, RegisteredActivities
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import ALLOWED, Caller, May, Role
 from stafett.exports.control import ExportControl
@@ -29,15 +31,11 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.jobs import ExportJobs
 from stafett.exports.trail import ExportTrail
 from stafett.file_removal import FileRemoval
-from stafett.job_story import JobStory
 from stafett.notifications.inbox import Inbox
-from stafett.organisations import Organisations
-from stafett.payload_codec import SealingCodec
-from stafett.peer_mentors import PeerMentors
 from stafett.reexports.control import ReexportControl
 from stafett.reexports.jobs import ReexportJobs
-from stafett.registered_activities import RegisteredActivities
 from stafett.report_history import ReportHistory
+from stafett.temporal.codec import SealingCodec
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks
 

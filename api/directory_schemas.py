@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.paging import LONGEST_TOKEN
 from api.schemas import Resource
-from stafett.domain.activity_kinds import ActivityKind
+from stafett.domain.activity import ActivityKind
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Role

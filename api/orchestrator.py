@@ -28,8 +28,8 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.jobs import ExportInFull, ExportJobs, job_of
-from stafett.file_storage import FileStorage
-from stafett.temporal import start_job
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import start_job
 
 _CANCELLED = "The export was cancelled."
 _BROKEN_OFF = "The export was broken off; it can be tried again."

@@ -12,8 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from stafett.domain.export import OrgId
+from stafett.domain.fields import Moment
 from stafett.domain.frozen import Frozen
-from stafett.domain.moment import Moment
 
 Position = tuple[datetime, UUID]
 Row = TypeVar("Row")

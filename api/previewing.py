@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from stafett.domain.errors import ExportError, PermissionDeniedError, ServiceAwayError
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.export_status import ExportErrorCode
-from stafett.temporal import PREVIEW_EXPORT
+from stafett.temporal.client import PREVIEW_EXPORT
 
 _WITHIN = timedelta(seconds=55)
 

@@ -39,7 +39,7 @@ from stafett.domain.errors import (
     WrongStateError,
 )
 from stafett.domain.frozen import Frozen
-from stafett.json_pointer import pointer_of_fault
+from stafett.domain.json_pointer import pointer_of_fault
 from stafett.telemetry import whence
 
 MEDIA_TYPE = "application/problem+json"

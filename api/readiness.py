@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from temporalio.client import Client
 
 from stafett.database.session import Database
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 State = Literal["ok", "away"]
 _PATIENCE = timedelta(seconds=3)

@@ -22,9 +22,9 @@ from stafett.domain.export import (
 )
 from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountable
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.fields import Moment
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.domain.moment import Moment
 from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
 from stafett.exports.jobs import ExportInFull
 from stafett.exports.row import progress_of

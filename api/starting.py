@@ -11,8 +11,8 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.service import RPCError
 
 from stafett.domain.job import Job
-from stafett.engine_setup import sweep_now
-from stafett.temporal import RunOfJob, start_attempt, stop_job, tell_of_edit
+from stafett.temporal.client import RunOfJob, start_attempt, stop_job, tell_of_edit
+from stafett.temporal.namespace import sweep_now
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _LAST_CALLS_WITHIN = 5.0

@@ -18,7 +18,7 @@ from stafett.cli.development import prepare_stores, settings_of
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 RESULTS = Path(__file__).parent / "results"
 _EVERYBODY = 0o777

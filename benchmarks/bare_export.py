@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
+from stafett.activity_frames import from_arrow, to_arrow
 from stafett.activity_query import ROWS_A_PART, frames_in_report_order
-from stafett.activity_rows import from_arrow, to_arrow
 from stafett.column_mapper import compile_mapping
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.outcome import Outcome
@@ -15,8 +15,8 @@ from stafett.database.session import Database
 from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
-from stafett.file_storage import FileStorage
 from stafett.settings import Settings, require
+from stafett.storage.files import FileStorage
 
 PLACE = "benchmarks/bare/"
 

@@ -30,7 +30,7 @@ from stafett.domain.bulk_job import BulkJob, Chunk
 from stafett.domain.membership import Caller, Role
 from stafett.proxy_registration import ProxyRegistration
 from stafett.settings import AuthSettings, Settings, require
-from stafett.temporal import connect, start_job
+from stafett.temporal.client import connect, start_job
 from stafett.testing import Tenant, eventually, found_tenant
 
 MANY, FEW, A_BATCH = 10_000, 50, 1_000

@@ -12,7 +12,7 @@ from stafett.attachment_bundler.manifest import Manifest, Member, Period, Render
 from stafett.attachment_bundler.unavailable import Unavailable
 from stafett.domain.export import ExportCounts, ExportFormat
 from stafett.domain.export_outputs import MappingVersion, ReportFile
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 _NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
 _MIB = 1024 * 1024

@@ -9,7 +9,7 @@ import polars as pl
 from benchmarks import nhf_by_hand
 from benchmarks.mapping_by_rows import RowInterpreter
 from benchmarks.measuring import Measured, Table, peak_memory, side_by_side
-from stafett.activity_rows import OSLO_DAY
+from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.outcome import Outcome

@@ -11,8 +11,8 @@ from stafett.cli.development import settings_of
 from stafett.database.session import Database
 from stafett.database.tables import Activity
 from stafett.devstack.options import StackAddresses
-from stafett.file_storage import FileStorage
 from stafett.seed.seeding import Seeding, seed
+from stafett.storage.files import FileStorage
 
 YEAR: Period = ("nhf", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 _COLUMNS = "id, activity_type, starts_at, ends_at, participants, new_participants, place, in_person, in_norway, note"

@@ -15,7 +15,7 @@ import rustpy_xlsxwriter
 import xlsxwriter  # type: ignore[import-untyped]  # the same
 
 from benchmarks.measuring import Table, peak_memory, side_by_side
-from stafett.activity_rows import from_arrow, to_arrow
+from stafett.activity_frames import from_arrow, to_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts
 from stafett.domain.export_outputs import MappedRows, MappingVersion, Part

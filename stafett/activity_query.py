@@ -12,7 +12,7 @@ from uuid import UUID
 import polars as pl
 from psycopg import Connection
 
-from stafett.activity_rows import attachments_from_copy, from_copy, to_arrow
+from stafett.activity_frames import attachments_from_copy, from_copy, to_arrow
 from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from stafett.activity_rows import activities_from_arrow, to_arrow
+from stafett.activity_frames import activities_from_arrow, to_arrow
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGED, day_in
 from stafett.column_mapper.outcome import Outcome
@@ -18,7 +18,7 @@ from stafett.domain.export_status import ExportStatus
 from stafett.exports.mapped_parts import KeptPart, MappedParts
 from stafett.exports.record import ExportRecord
 from stafett.exports.stages import Workbench
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 
 class ColumnMapper:

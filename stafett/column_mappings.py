@@ -11,7 +11,8 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry
 from stafett.column_mapper import InvalidMappingError, MappingDocument, MappingProgram, compile_mapping, read_document
 from stafett.database.session import Database
 from stafett.database.tables import ColumnMappingVersion
@@ -26,7 +27,6 @@ from stafett.domain.export import Locale
 from stafett.domain.export_outputs import ChosenMapping
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
-from stafett.export_audit import AuditEntry
 
 _MOST_REMEMBERED = 16
 
@@ -75,7 +75,7 @@ class ColumnMappings:
             if newest is not None and is_there:
                 return AddedMapping(MappingFound(newest, versions), is_new=False)
             added = _inserted(session, org_id, versions + 1, document, caller.user_id)
-            export_audit.append(session, _event(added, caller))
+            audit_trail.append(session, _event(added, caller))
             return AddedMapping(MappingFound(added, added.version), is_new=True)
 
 
@@ -94,7 +94,7 @@ def _event(added: ColumnMappingVersion, caller: Caller) -> AuditEntry:
     effective_from = added.effective_from.isoformat()
     return AuditEntry(
         org_id=added.org_id,
-        actor=export_audit.user(caller.user_id),
+        actor=audit_trail.user(caller.user_id),
         event="column_mapping_added",
         subject_kind="column_mapping",
         subject_id=added.id,

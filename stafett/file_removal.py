@@ -3,13 +3,13 @@
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
-from stafett.export_audit import AuditEntry, Detail
 from stafett.exports.row import forget_mapped_parts
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 _NOW = func.clock_timestamp()
 
@@ -40,7 +40,7 @@ class FileRemoval:
                 status=export.status,
                 detail={"attempt": job.attempt, **self._reason},
             )
-            export_audit.append(session, entry)
+            audit_trail.append(session, entry)
             return True
 
 

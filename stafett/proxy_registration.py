@@ -7,7 +7,8 @@ from sqlalchemy import func
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
-from stafett import export_audit, proxy_activities
+from stafett import proxy_activities
+from stafett.audit import trail as audit_trail
 from stafett.bulk.row import count, counts_of, held, job_of, move, seen
 from stafett.database.session import Database
 from stafett.database.tables import BulkRegistration
@@ -27,7 +28,7 @@ _OF_THE_VALUES = ("22", "23")
 class ProxyRegistration:
     """Each step may be done twice, even at once: what has its outcome keeps it."""
 
-    def __init__(self, database: Database, *, actor: str = export_audit.WORKER, by_mail: bool = False) -> None:
+    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER, by_mail: bool = False) -> None:
         self._database = database
         self._actor = actor
         self._by_mail = by_mail

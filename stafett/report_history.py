@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import func, insert, literal, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry
 from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
@@ -20,11 +21,9 @@ from stafett.domain.errors import (
     PreconditionRequiredError,
 )
 from stafett.domain.export_job import ExportJob
-from stafett.domain.free_text import NO_NUL
+from stafett.domain.fields import NO_NUL, Moment
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.domain.moment import Moment
-from stafett.export_audit import AuditEntry
 
 _ORIGINAL = 1
 
@@ -156,7 +155,7 @@ class ReportHistory:
             session.execute(edited.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
             session.expire(report)
             found = _found(session, report_id)
-            export_audit.append(session, _submitted(caller, found.report))
+            audit_trail.append(session, _submitted(caller, found.report))
             return found
 
 
@@ -170,7 +169,7 @@ def _require_seen(seen: Container[int] | None, edits: int) -> None:
 def _submitted(caller: Caller, report: Report) -> AuditEntry:
     return AuditEntry(
         org_id=report.org_id,
-        actor=export_audit.user(caller.user_id),
+        actor=audit_trail.user(caller.user_id),
         event="report_submitted" if report.submitted_at else "report_not_submitted",
         subject_kind="report",
         subject_id=report.id,

@@ -14,7 +14,7 @@ from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.exports.jobs import job_of
 from stafett.file_removal import FileRemoval, ended
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 _NOW = func.now()
 _GRACE = timedelta(minutes=10)

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
-from stafett.codec_keys import codec_keys
+from stafett.domain.codec_keys import codec_keys
 from stafett.domain.errors import SettingsError
 
 WorkerShare = Literal["light", "cpu"]

@@ -17,8 +17,8 @@ from stafett.column_mapper.organisations import STANDARD
 from stafett.domain.activity import ActivityType
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
 from stafett.seed.organisations import seed_mappings
+from stafett.storage.files import FileStorage
 
 Json = dict[str, Any]
 

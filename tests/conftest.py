@@ -20,9 +20,9 @@ from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
 from stafett.exports.jobs import ExportJobs
-from stafett.file_storage import FileStorage
 from stafett.settings import AuthSettings, Settings, require
-from stafett.temporal import connect
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import connect
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
 _ONE_STACK_FOR_ALL = ("acceptance", "browser", "chaos")

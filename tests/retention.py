@@ -8,13 +8,13 @@ import psycopg
 from sqlalchemy import ColumnElement, and_
 from sqlmodel import col
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.file_removal import FileRemoval
-from stafett.file_storage import FileStorage
 from stafett.retention import Periods, Retention
 from stafett.settings import Settings, require
+from stafett.storage.files import FileStorage
 
 PERIODS = Periods(files=timedelta(days=1826), staging=timedelta(days=14))
 
@@ -32,7 +32,7 @@ def retention_of(settings: Settings, org_id: str) -> Iterator[Retention]:
         Database(require(settings.database.maintenance_url, "it"), pool_size=2),
         FileStorage(settings.s3),
     )
-    removal = FileRemoval(database, storage, actor=export_audit.RETENTION)
+    removal = FileRemoval(database, storage, actor=audit_trail.RETENTION)
     retention = _OfOneOrganisation(database, storage, removal, PERIODS, go_on=lambda: None)
     retention.org_id = org_id
     yield retention

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from stafett.domain.export_status import FAILURE_OF, ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
-    from stafett.temporal import JOB_STATUS
+    from stafett.temporal.client import JOB_STATUS
     from workflows.current_details import details_of
     from workflows.policies import patiently, to_its_end
     from workflows.stopping import Stoppable, is_stale

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Stretch
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.job import JobKind
-    from stafett.temporal import JOB_STATUS
+    from stafett.temporal.client import JOB_STATUS
     from workflows.current_details import details_of_batch
     from workflows.policies import for_a_while, patiently, to_its_end
     from workflows.stopping import Stoppable, is_stale

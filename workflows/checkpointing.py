@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.audit_checkpointing import AuditCheckpointingActivities
     from stafett.domain.audit_chain import CheckpointReport
-    from stafett.temporal import CHECKPOINT_AUDIT_CHAINS
+    from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
 
 
 @workflow.defn(name=CHECKPOINT_AUDIT_CHAINS)

@@ -6,7 +6,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.export_preview import ExportPreviewActivities
     from stafett.domain.export_preview import PreviewAsked
-    from stafett.temporal import PREVIEW_EXPORT
+    from stafett.temporal.client import PREVIEW_EXPORT
 
 
 @workflow.defn(name=PREVIEW_EXPORT)

@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from stafett.temporal import cpu_queue
+    from stafett.temporal.client import cpu_queue
 
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")

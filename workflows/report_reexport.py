@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
         ReexportProgress,
     )
     from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, RESULT_STORED, ReexportStatus
-    from stafett.temporal import ATTEMPT, JOB_STATUS, search_attributes_of
+    from stafett.temporal.client import ATTEMPT, JOB_STATUS, search_attributes_of
     from workflows.bufdir_export import BufdirExport
     from workflows.current_details import reexport_details
     from workflows.policies import patiently, to_its_end

@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.retention import RetentionActivities
     from stafett.domain.export_job import RetentionReport
-    from stafett.temporal import APPLY_RETENTION
+    from stafett.temporal.client import APPLY_RETENTION
 
 
 @workflow.defn(name=APPLY_RETENTION)

@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.sweeping import SweepingActivities
     from stafett.domain.export_job import SweepReport
-    from stafett.temporal import SWEEP_JOBS
+    from stafett.temporal.client import SWEEP_JOBS
 
 
 @workflow.defn(name=SWEEP_JOBS)

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.notification import DeliveryActivities, NotificationActivities
     from stafett.domain.job import Job, JobKind
     from stafett.domain.notification import Delivery, Telling
-    from stafett.temporal import ATTEMPT, search_attributes_of, telling_queue
+    from stafett.temporal.client import ATTEMPT, search_attributes_of, telling_queue
     from workflows.policies import UNTIL_TAKEN, patiently
 
 _TELLS = "tell-of-end"  # exports that began before there was anybody to tell

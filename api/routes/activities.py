@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from api.bulk_schemas import ActivityPage, ActivityQuery, ActivityResource
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.paging import page_of
+from stafett.directory import ActivitiesWanted
 from stafett.domain.membership import May
-from stafett.registered_activities import ActivitiesWanted
 
 router = APIRouter(prefix="/activities", tags=["Activities"], route_class=GuardedRoute)
 

@@ -14,7 +14,7 @@ from api.dependencies import CallerOf, Given, GuardedRoute, allowed, json_of
 from api.openapi import raises
 from stafett.domain.errors import InvalidPayloadsError
 from stafett.domain.membership import Caller, May
-from stafett.payload_codec import UnreadablePayloadError
+from stafett.temporal.codec import UnreadablePayloadError
 
 router = APIRouter(prefix="/codec", tags=["Codec"], route_class=GuardedRoute)
 

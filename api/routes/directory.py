@@ -15,10 +15,10 @@ from api.directory_schemas import (
     OrganisationResource,
 )
 from api.paging import id_of, token_after_id, token_refused
-from stafett.domain.activity_kinds import ACTIVITY_KINDS
+from stafett.directory import MentorsWanted
+from stafett.domain.activity import ACTIVITY_KINDS
 from stafett.domain.errors import NotFoundError
 from stafett.domain.membership import May
-from stafett.peer_mentors import MentorsWanted
 
 router = APIRouter(tags=["Getting going"], route_class=GuardedRoute)
 

@@ -31,7 +31,7 @@ from stafett.domain.reexport_job import ReexportEdited
 from stafett.exports.downloads import Link
 from stafett.reexports.jobs import ReexportFound, ReexportsWanted
 from stafett.reexports.row import job_of_reexport
-from stafett.temporal import RunOfJob
+from stafett.temporal.client import RunOfJob
 
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)
 

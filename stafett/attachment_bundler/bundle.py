@@ -17,14 +17,14 @@ from uuid import UUID
 import polars as pl
 from isal import isal_zlib
 
-from stafett.activity_rows import OSLO_DAY
+from stafett.activity_frames import OSLO_DAY
 from stafett.attachment_bundler.manifest import MANIFEST, AttachmentSource, Manifest, Member, ReportSource
 from stafett.attachment_bundler.names import is_compressed, member_name
 from stafett.attachment_bundler.unavailable import Unavailability, Unavailable
 from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
 from stafett.domain.export_outputs import ReportFile
-from stafett.file_storage import FileStorage
-from stafett.zip_archive import Known, ZipArchive
+from stafett.storage.files import FileStorage
+from stafett.storage.zip_archive import Known, ZipArchive
 
 _AHEAD = 4
 _SMALL = 8 * 1024 * 1024

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import polars as pl
 
-from stafett.activity_rows import from_arrow
+from stafett.activity_frames import from_arrow
 from stafett.attachment_bundler.bundle import Bundle, attachments_of
 from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
 from stafett.attachment_bundler.unavailable import Unavailable, failure, partial_failures
@@ -19,7 +19,7 @@ from stafett.domain.export_status import ExportStatus
 from stafett.domain.reporting_period import OSLO
 from stafett.exports.record import ExportRecord
 from stafett.exports.stages import Workbench
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 _MIME_TYPE = "application/zip"
 

@@ -10,7 +10,8 @@ from sqlalchemy import insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from stafett import export_audit, proxy_activities
+from stafett import proxy_activities
+from stafett.audit import trail as audit_trail
 from stafett.bulk.csv_files import FailedItem, failed_csv
 from stafett.bulk.row import job_of, tell
 from stafett.database.idempotency import Key, claim
@@ -85,7 +86,7 @@ class BulkRegistrations:
             if batch_id != new_id:
                 return AcceptedBatch(session.get_one(BulkRegistration, batch_id), is_new=False)
             batch = _inserted(session, new_id, caller, request, items)
-            tell(session, batch, "bulk_requested", export_audit.user(caller.user_id))
+            tell(session, batch, "bulk_requested", audit_trail.user(caller.user_id))
             return AcceptedBatch(batch, is_new=True)
 
     def validate(self, caller: Caller, request: BulkRequest) -> Verdicts:
@@ -125,7 +126,7 @@ class BulkRegistrations:
             if not caller.may_download_from(batch.org_id):
                 raise PermissionDeniedError("You may not download what this batch holds.")
             failed = [FailedItem(outcome_of(item), batch.activity | item.overrides) for item in session.exec(query)]
-            tell(session, batch, "failed_items_downloaded", export_audit.user(caller.user_id), is_step=False)
+            tell(session, batch, "failed_items_downloaded", audit_trail.user(caller.user_id), is_step=False)
         return failed_csv(failed)
 
     def list(self, caller: Caller, wanted: BatchesWanted) -> Sequence[BulkRegistration]:

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, model_validator
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit, proxy_activities
+from stafett import proxy_activities
+from stafett.audit import trail as audit_trail
 from stafett.bulk.batches import found
 from stafett.bulk.row import move, tell
 from stafett.database.idempotency import Key, claim
@@ -123,7 +124,7 @@ class BulkControl:
 
 
 def _actor(caller: Caller) -> str:
-    return export_audit.user(caller.user_id)
+    return audit_trail.user(caller.user_id)
 
 
 def _is_to_be_stopped(batch: BulkRegistration) -> bool:

@@ -5,13 +5,13 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.tables import BulkRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StaleAttemptError
-from stafett.export_audit import AuditEntry, Detail
 from stafett.proxy_activities import Settled
 
 _COUNTED = ("registered", "failed", "cancelled")
@@ -84,7 +84,7 @@ def tell(session: Session, batch: BulkRegistration, event: str, actor: str, *, i
         status=batch.status if is_step else None,
         detail=detail,
     )
-    export_audit.append(session, entry)
+    audit_trail.append(session, entry)
 
 
 def _at_work(batch: BulkRegistration, job: BulkJob, *, cancelling_too: bool) -> BulkRegistration:

@@ -15,7 +15,7 @@ from stafett.domain.errors import SettingsError, StafettError
 from stafett.settings import Settings, require
 
 if TYPE_CHECKING:
-    from stafett.audit_trail.verification import AuditVerification, ChainFound
+    from stafett.audit.verification import AuditVerification, ChainFound
     from stafett.database.session import Database
 
 app = typer.Typer(name="audit", help="Verify and sign the audit trail.", no_args_is_help=True)
@@ -33,7 +33,7 @@ def verify(org: Org = None, data_dir: DataDir = None, as_json: AsJson = False) -
     """
     require_org_id(org)
     with _only_findings_are_1():
-        from stafett.audit_trail.verification import verification
+        from stafett.audit.verification import verification
 
         settings = settings_for(data_dir)
         with closing(_maintenance(settings)) as database:
@@ -56,7 +56,7 @@ def checkpoint(org: Org = None, data_dir: DataDir = None, as_json: AsJson = Fals
     """
     require_org_id(org)
     with _only_findings_are_1():
-        from stafett.audit_trail.checkpointing import checkpointing
+        from stafett.audit.checkpointing import checkpointing
 
         settings = settings_for(data_dir)
         with closing(_maintenance(settings)) as database:

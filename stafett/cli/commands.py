@@ -22,7 +22,7 @@ from stafett.cli import (
     verify,
 )
 from stafett.cli.profiles import take_up
-from stafett.release import VERSION
+from stafett.version import VERSION
 
 app = typer.Typer(
     name="stafett",

@@ -24,9 +24,9 @@ def seed(
     data_dir: DataDir = None,
 ) -> None:
     """Add believable activities and peer mentors to an organisation."""
-    from stafett.file_storage import FileStorage
     from stafett.seed.seeding import Seeding
     from stafett.seed.seeding import seed as sow
+    from stafett.storage.files import FileStorage
 
     settings = settings_for(data_dir)
     wanted = Seeding(org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed)

@@ -9,8 +9,8 @@ import httpx
 import psycopg
 
 from api.cross_origin import CODEC_PATH
-from stafett.audit_trail.keys import verification_keys
-from stafett.audit_trail.vault import CheckpointVault
+from stafett.audit.checkpoint_store import CheckpointVault
+from stafett.audit.keys import verification_keys
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.codec import DevCodec
 from stafett.devstack.dev import Program, run_stack
@@ -18,9 +18,9 @@ from stafett.devstack.identity_provider import publishing
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.temporal import polls
-from stafett.file_storage import FileStorage
 from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
+from stafett.storage.files import FileStorage
 
 _STAFETT = (sys.executable, "-m", "stafett")
 _NOT_THE_APIS = frozenset(

@@ -81,7 +81,7 @@ def _erasing(settings: Settings) -> "Iterator[Erasing]":
     from stafett.database.migrate import ERASURE
     from stafett.database.session import Database
     from stafett.erasure.erasing import Erasing
-    from stafett.file_storage import FileStorage
+    from stafett.storage.files import FileStorage
 
     with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE)) as database:
         yield Erasing(database, FileStorage(settings.s3))

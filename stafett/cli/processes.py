@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stafett.memory import give_memory_back
+from stafett.allocator import give_memory_back
 from stafett.settings import Settings, WorkerShare
 from stafett.telemetry import configure_logs
 

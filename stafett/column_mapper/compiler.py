@@ -25,7 +25,7 @@ from stafett.column_mapper.scope import BUILT_IN, COUNTS, FIELDS, REASON, REASON
 from stafett.column_mapper.values import Kind, Value
 from stafett.column_mapper.words import Localized
 from stafett.domain.export import Locale
-from stafett.json_pointer import Step, pointer
+from stafett.domain.json_pointer import Step, pointer
 
 _LONGEST_CIRCLE, _WIDEST = 6, 300
 

@@ -14,7 +14,7 @@ from pydantic import (
 
 from stafett.column_mapper.layout import Layout
 from stafett.column_mapper.words import AnyText, Localized, Name, Text
-from stafett.domain.days import Day
+from stafett.domain.fields import Day
 from stafett.domain.frozen import Frozen
 
 Expression = Annotated[

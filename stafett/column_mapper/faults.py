@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from stafett.column_mapper.layout import CELL
 from stafett.domain.errors import StafettError
 from stafett.domain.frozen import Frozen
-from stafett.json_pointer import pointer_of_fault
+from stafett.domain.json_pointer import pointer_of_fault
 
 
 class MappingFault(Frozen):

@@ -8,7 +8,7 @@ from stafett.column_mapper.faults import MappingFault, Refused, quoted
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import UNKNOWN, Kind, Value, literal, meeting
 from stafett.column_mapper.words import MOST_CHARACTERS
-from stafett.json_pointer import Step, pointer
+from stafett.domain.json_pointer import Step, pointer
 
 MOST_ARGUMENTS = 50
 LARGEST_TEXT, _MOST_WORK = 50.0, 3000.0

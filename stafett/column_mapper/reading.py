@@ -12,7 +12,7 @@ from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.faults import InvalidMappingError, MappingFault, faults_of, quoted
 from stafett.column_mapper.mending import mended
 from stafett.column_mapper.values import MOST
-from stafett.json_pointer import Step, pointer
+from stafett.domain.json_pointer import Step, pointer
 
 MOST_BYTES = 256 * 1024
 _DEEPEST, _MOST_PARTS, _MOST_DIGITS, _LONGEST_NAME, _MOST_FAULTS = 40, 20_000, 400, 200, 1000

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from stafett.activity_rows import OSLO_DAY
+from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.faults import quoted
 from stafett.column_mapper.values import MOST, UNKNOWN, Kind, Value, column

@@ -21,7 +21,7 @@ from stafett.devstack.ports import is_free
 from stafett.devstack.stack_file import StackFile, read_stack
 from stafett.devstack.temporal import polls
 from stafett.settings import AuditSettings, TemporalSettings
-from stafett.temporal import cpu_queue, telling_queue
+from stafett.temporal.client import cpu_queue, telling_queue
 
 _PATIENCE_SECONDS = 5.0
 _RESTART = "stop `stafett dev` and start it again"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from stafett.allocator import ALLOCATOR
 from stafett.devstack import processes
 from stafett.devstack.child import Child, Launch
 from stafett.devstack.credentials import credentials_of
@@ -19,7 +20,6 @@ from stafett.devstack.postgres import PostgresServer
 from stafett.devstack.s3 import S3Server
 from stafett.devstack.temporal import TemporalServer
 from stafett.domain.errors import StafettError
-from stafett.memory import ALLOCATOR
 
 Report = Callable[[str], None]
 

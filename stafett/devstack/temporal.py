@@ -23,7 +23,7 @@ from stafett.devstack.loopback import HOST, accepts, bare_environment
 from stafett.devstack.options import NAMESPACE
 from stafett.devstack.ports import Ports
 from stafett.devstack.privileges import die_with_us
-from stafett.temporal import SEARCH_ATTRIBUTES
+from stafett.temporal.client import SEARCH_ATTRIBUTES
 
 _SEARCH_ATTRIBUTES = {
     key.name: key.indexed_value_type.name.title().replace("_", "")  # KEYWORD_LIST is KeywordList to the program

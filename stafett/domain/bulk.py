@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstra
 from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 from stafett.domain.errors import Fault, InvalidRequestError
 from stafett.domain.export import OrgId
-from stafett.domain.free_text import NO_NUL
+from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import Frozen
 from stafett.domain.proxy_activity import REQUIRED, ProxyActivity, SharedFields, fault_of
 

@@ -4,8 +4,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from stafett.domain.export import OrgId
+from stafett.domain.fields import Moment
 from stafett.domain.frozen import Frozen
-from stafett.domain.moment import Moment
 
 ERASED_NAME = "Slettet person"
 """What everybody is called who was erased, in every language of a report."""

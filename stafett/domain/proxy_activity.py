@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from stafett.domain.activity import ActivityType
-from stafett.domain.free_text import NO_NUL
+from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import Frozen
 from stafett.domain.reporting_period import EARLIEST, LATEST
 

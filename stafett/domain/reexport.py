@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Locale
-from stafett.domain.free_text import NO_NUL
+from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import Frozen
 
 _LATEST_VERSION = 2**31 - 1

@@ -9,7 +9,7 @@ import polars as pl
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from stafett.activity_rows import from_arrow
+from stafett.activity_frames import from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput
 from stafett.domain.erasure import ERASED_NAME, Person
@@ -17,8 +17,8 @@ from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.erasure.mentions import Name
 from stafett.exports.jobs import job_of
-from stafett.file_storage import FileStorage
 from stafett.retention import object_keys
+from stafett.storage.files import FileStorage
 
 Told = Callable[[str, int, int], None]
 """What is being done, how much of it is done, and of how much."""

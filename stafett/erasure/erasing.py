@@ -10,7 +10,7 @@ from stafett.erasure.copies import Told
 from stafett.erasure.journal import Journal
 from stafett.erasure.mentors import MentorErasure
 from stafett.erasure.users import UserErasure
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 
 class Erasing:

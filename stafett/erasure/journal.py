@@ -6,11 +6,11 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.session import Database
 from stafett.database.tables import ErasureRow
 from stafett.domain.erasure import ErasureReport, Person, Touched
-from stafett.export_audit import AuditEntry, Detail
 
 BEGUN, ERASED = "person_erasure_begun", "person_erased"
 
@@ -37,7 +37,7 @@ class Journal:
         touched = _touched(row).plus(found.touched)
         _write(session, person, touched, sought=(row.sought if row else None) or found.name)
         if row is None or row.finished_at is not None:
-            export_audit.append(session, _entry(person, BEGUN, {"kind": person.kind}))
+            audit_trail.append(session, _entry(person, BEGUN, {"kind": person.kind}))
 
     def add(self, session: Session, person: Person, touched: Touched) -> None:
         """Something more; an erasure that was finished before is to be finished again."""
@@ -61,7 +61,7 @@ class Journal:
                 return False
             touched = _touched(row).plus(to_look_at)
             _write(session, person, touched, sought=None, finished_at=func.clock_timestamp())
-            export_audit.append(session, _entry(person, ERASED, {"kind": person.kind, **touched.counts}))
+            audit_trail.append(session, _entry(person, ERASED, {"kind": person.kind, **touched.counts}))
             return True
 
     def report(self, person: Person) -> ErasureReport:
@@ -101,7 +101,7 @@ def _write(session: Session, person: Person, touched: Touched, **values: Any) ->
 def _entry(person: Person, event: str, detail: Detail) -> AuditEntry:
     return AuditEntry(
         org_id=person.org_id,
-        actor=export_audit.ERASURE,
+        actor=audit_trail.ERASURE,
         event=event,
         subject_kind="person",
         subject_id=person.id,

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, text, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import Activity, Attachment, BulkItem, PeerMentor, PreviewResult
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, Touched
@@ -17,7 +17,7 @@ from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.mentions import Mentions
 from stafett.exports.jobs import job_of
 from stafett.file_removal import FileRemoval, ended
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 REASON = "person_erased"
 _FILES_AT_ONCE = 500
@@ -33,7 +33,7 @@ class MentorErasure:
         self._journal = journal
         self._copies = Copies(database, storage)
         self._mentions = Mentions(database)
-        self._removal = FileRemoval(database, storage, actor=export_audit.ERASURE, reason=REASON)
+        self._removal = FileRemoval(database, storage, actor=audit_trail.ERASURE, reason=REASON)
 
     def survey(self, person: Person, told: Told) -> ErasureReport:
         """What there is to be erased, and nothing changed."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, insert
 from sqlmodel import Session, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.database.idempotency import Key, claim
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
@@ -133,6 +133,6 @@ def _first_missing(export: Export, reused: Sequence[ExportStatus]) -> ExportStat
 def _moved(session: Session, caller: Caller, export: Export, status: ExportStatus, event: str, **values: Any) -> Export:
     """The step is told of the attempt that it leads to."""
     job = job_of(export).model_copy(update={"attempt": values.get("attempt", export.attempt)})
-    move(session, job, Step(status=status, event=event, actor=export_audit.user(caller.user_id)), **values)
+    move(session, job, Step(status=status, event=event, actor=audit_trail.user(caller.user_id)), **values)
     session.refresh(export)
     return export

@@ -9,15 +9,15 @@ from sqlalchemy import literal_column
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export
 from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedError, NotFoundError, PermissionDeniedError
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_audit import AuditEntry, Detail
-from stafett.file_storage import LINK_LIFE, FileStorage
+from stafett.storage.files import LINK_LIFE, FileStorage
 
 LINK_ISSUED, FILE_DOWNLOADED = "link_issued", "file_downloaded"
 _REMEMBERED = 10_000
@@ -75,7 +75,7 @@ class ExportDownloads:
         try:
             with self._transaction(caller) as session:
                 if not _is_written(session, entry):
-                    export_audit.append(session, entry)
+                    audit_trail.append(session, entry)
         except IntegrityError as error:
             if not _is_a_second_one(error):
                 raise
@@ -94,14 +94,14 @@ class ExportDownloads:
             if export.deleted_at is not None:
                 raise FileRemovedError("The export was deleted, and its file with it.")
             file = file_of(export)
-            export_audit.append(session, _entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append(session, _entry(caller, export, FILE_DOWNLOADED))
         return self._link(file, now).url
 
     def open(self, caller: Caller, export: Export) -> BinaryIO:
         """The file itself; close it."""
         file = file_of(export)
         with self._transaction(caller) as session:
-            export_audit.append(session, _entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append(session, _entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
     def _link(self, file: ReportFile, now: datetime) -> Link:
@@ -113,7 +113,7 @@ class ExportDownloads:
 
 def _entry(caller: Caller, export: Export, event: str, **more: str) -> AuditEntry:
     detail: Detail = {"attempt": export.attempt, "sha256": file_of(export).sha256, **more}
-    actor = export_audit.user(caller.user_id)
+    actor = audit_trail.user(caller.user_id)
     return AuditEntry(org_id=export.org_id, actor=actor, event=event, subject_id=export.id, detail=detail)
 
 

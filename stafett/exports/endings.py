@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import func, update
 from sqlmodel import col
 
-from stafett import export_audit, report_history
+from stafett import report_history
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import Detail
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt
 from stafett.domain.errors import StaleAttemptError
@@ -16,7 +18,6 @@ from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Ending, Subject
-from stafett.export_audit import Detail
 from stafett.exports.row import Step, forget_outputs, forget_tries, held, move, progress_of
 from stafett.notifications.announcing import End, announce
 
@@ -28,7 +29,7 @@ _NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **di
 class ExportEndings:
     """Whoever ends an attempt first has ended it."""
 
-    def __init__(self, database: Database, *, actor: str = export_audit.WORKER, by_mail: bool = False) -> None:
+    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER, by_mail: bool = False) -> None:
         self._database = database
         self._actor = actor
         self._by_mail = by_mail

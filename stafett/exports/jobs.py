@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry
 from stafett.database.idempotency import Key, claim
 from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
@@ -18,7 +19,6 @@ from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureRep
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
-from stafett.export_audit import AuditEntry
 
 START = "bufdir-exports.start"
 
@@ -86,7 +86,7 @@ class ExportJobs:
             export_id = claim(session, Key(request.org_id, START, key), request.parameters, new_id) if key else new_id
             if export_id != new_id:
                 return AcceptedExport(session.get_one(Export, export_id), is_new=False)
-            asked_by = export_audit.user(caller.user_id)
+            asked_by = audit_trail.user(caller.user_id)
             return AcceptedExport(enter_export(session, new_id, request, asked_by), is_new=True)
 
     def find(self, caller: Caller, export_id: UUID) -> ExportInFull:
@@ -141,5 +141,5 @@ def enter_export(
         status=ExportStatus.INITIALISED,
         detail={"attempt": 1, "export_format": request.export_format},
     )
-    export_audit.append(session, entry)
+    audit_trail.append(session, entry)
     return export

@@ -10,8 +10,9 @@ from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from stafett import export_audit
 from stafett.activity_query import ROWS_A_PART, frames_in_report_order
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry
 from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapping import no_faults_in, warnings
 from stafett.column_mappings import MappingsInUse
@@ -23,7 +24,6 @@ from stafett.domain.export_outputs import ChosenMapping
 from stafett.domain.export_preview import PREVIEW_ROWS, Preview, PreviewAsked
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
-from stafett.export_audit import AuditEntry
 from stafett.file_generator.spelling import with_clock_durations
 
 _MEMBER: LiteralString = """
@@ -50,13 +50,13 @@ class ExportPreviewing:
                 return  # an earlier execution of this very preview was not heard
             entry = AuditEntry(
                 org_id=request.org_id,
-                actor=export_audit.user(request.requesting_user_id),
+                actor=audit_trail.user(request.requesting_user_id),
                 event="export_previewed",
                 subject_kind="export_preview",
                 subject_id=asked.preview_id,
                 detail={"rows": preview.counts.queried, "mapping_version": preview.mapping.version},
             )
-            export_audit.append(session, entry)
+            audit_trail.append(session, entry)
 
     def _preview(self, request: ExportRequest) -> Preview:
         period, org_id = request.reporting_period, request.org_id

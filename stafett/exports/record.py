@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import (
     Export,
@@ -130,7 +130,7 @@ def _entered(session: Session, job: ExportJob, stage: ExportStatus, export: Expo
     elif tries <= MOST_UNANSWERED:
         try:
             with session.begin_nested():
-                step = Step(status=stage, event="stage_started", actor=export_audit.WORKER)
+                step = Step(status=stage, event="stage_started", actor=audit_trail.WORKER)
                 move(session, job, step, progress=progress)
         except DBAPIError as error:
             if not error.connection_invalidated:

@@ -10,7 +10,8 @@ from pydantic import Field
 from sqlalchemy import Update, delete, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.tables import (
     Export,
     ExportMappedPart,
@@ -22,7 +23,6 @@ from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import Frozen
-from stafett.export_audit import AuditEntry, Detail
 
 
 class Step(Frozen):
@@ -61,7 +61,7 @@ def move(session: Session, job: ExportJob, step: Step, **values: Any) -> None:
         status=step.status,
         detail={"attempt": job.attempt, **step.detail},
     )
-    export_audit.append(session, entry)
+    audit_trail.append(session, entry)
 
 
 def forget_outputs(session: Session, job: ExportJob) -> None:

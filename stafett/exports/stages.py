@@ -16,7 +16,7 @@ from stafett.domain.export_job import ExportEnd, ExportJob, StageReceipt
 from stafett.domain.export_outputs import Part, StageOutputs
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.record import ExportRecord
-from stafett.file_storage import FileStorage, StoredObject
+from stafett.storage.files import FileStorage, StoredObject
 
 AWAY = (ServiceAwayError, OSError)
 """What is nobody's fault and passes: waited for, however long it takes."""

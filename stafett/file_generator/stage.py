@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from stafett.activity_rows import from_arrow
+from stafett.activity_frames import from_arrow
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mappings import MappingsInUse
 from stafett.domain.errors import LostInStorageError, NotFoundError
@@ -18,7 +18,7 @@ from stafett.exports.stages import Workbench
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import csv_chunks
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 
 class FileGeneration:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, text, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import DeliveryRow, Notification, Organisation, Webhook, WebhookSecret
 from stafett.domain.errors import NotDeliveredError
@@ -66,7 +66,7 @@ class Deliveries:
             webhook = _webhook(session, session.get_one(DeliveryRow, delivery.id).webhook_id)
             if webhook.disabled_at is None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook.id).values(disabled_at=_NOW))
-                export_audit.append(session, event_of(webhook, "webhook_disabled", export_audit.WORKER))
+                audit_trail.append(session, event_of(webhook, "webhook_disabled", audit_trail.WORKER))
 
     def letter(self, delivery: Delivery) -> Letter:
         """The letter, with the address that no other step of its way learns."""

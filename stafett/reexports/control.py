@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry
 from stafett.database.session import Database
 from stafett.database.tables import ReportReexport
 from stafett.domain.errors import (
@@ -21,7 +22,6 @@ from stafett.domain.errors import (
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportEdit
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.export_audit import AuditEntry
 from stafett.reexports.result_reference import ResultReference
 from stafett.reexports.row import ReexportStep, entry_of, job_of_reexport, move_reexport
 
@@ -42,7 +42,7 @@ class ReexportControl:
                 raise WrongStateError(f"The re-export has ended ({row.status}); there is nothing to cancel.")
             if row.status in RESULT_STORED:
                 raise WrongStateError("The new version is in the history already; there is nothing left to cancel.")
-            actor = export_audit.user(caller.user_id)
+            actor = audit_trail.user(caller.user_id)
             step = ReexportStep(status=ReexportStatus.CANCELLING, event="cancel_requested", actor=actor)
             move_reexport(session, job_of_reexport(row), step)
             session.refresh(row)
@@ -60,7 +60,7 @@ class ReexportControl:
             edited = update(ReportReexport).where(col(ReportReexport.id) == row.id)
             session.execute(edited.values(**values, edits=col(ReportReexport.edits) + 1))
             session.refresh(row)
-            export_audit.append(session, _edited(caller, row, edit))
+            audit_trail.append(session, _edited(caller, row, edit))
             return row
 
     def _result(self, session: Session, row: ReportReexport, edit: ReexportEdit) -> dict[str, Any]:
@@ -103,5 +103,5 @@ def _written(edit: ReexportEdit) -> dict[str, Any]:
 def _edited(caller: Caller, row: ReportReexport, edit: ReexportEdit) -> AuditEntry:
     """Which things were written, and never what: a label is people's own words."""
     said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.says(name)}
-    actor = export_audit.user(caller.user_id)
+    actor = audit_trail.user(caller.user_id)
     return entry_of(job_of_reexport(row), actor, "reexport_edited", detail={**said, "edits": row.edits})

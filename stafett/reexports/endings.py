@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import Detail
 from stafett.database.session import Database
 from stafett.database.tables import Export, ReportReexport
 from stafett.domain.export_job import ExportJob
@@ -15,7 +16,6 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.export_audit import Detail
 from stafett.exports.jobs import job_of
 from stafett.exports.row import Step, move
 from stafett.notifications.announcing import End, announce
@@ -33,7 +33,7 @@ class ReexportEndings:
         database: Database,
         remove: Callable[[ExportJob], bool],
         *,
-        actor: str = export_audit.WORKER,
+        actor: str = audit_trail.WORKER,
         by_mail: bool = False,
     ) -> None:
         self._database = database

@@ -9,7 +9,8 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.idempotency import Key, claim, claimed
 from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
@@ -19,7 +20,6 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
-from stafett.export_audit import AuditEntry, Detail
 from stafett.exports.snapshots import require_snapshot
 from stafett.reexports.row import entry_of, job_of_reexport
 
@@ -144,7 +144,7 @@ def _accepted(
     if known != job_id:
         return AcceptedReexport(session.get_one(ReportReexport, known), is_new=False)
     if accepted.is_new:
-        export_audit.append(session, _requested(caller, request, accepted.reexport))
+        audit_trail.append(session, _requested(caller, request, accepted.reexport))
     return accepted
 
 
@@ -188,7 +188,7 @@ def _inserted(
 
 
 def _requested(caller: Caller, request: ReexportRequest, row: ReportReexport) -> AuditEntry:
-    actor = export_audit.user(caller.user_id)
+    actor = audit_trail.user(caller.user_id)
     detail: Detail = {"source": request.source, "version": request.version}
     entry = entry_of(job_of_reexport(row), actor, "reexport_requested", ReexportStatus.PENDING, detail)
     return entry.model_copy(update={"id": row.audit_id})

@@ -10,7 +10,7 @@ from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateEr
 from stafett.domain.reexport_status import RESULT_STORED
 from stafett.exports.jobs import job_of
 from stafett.exports.snapshots import is_gone
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 _FIELD = "result_file_ref"
 

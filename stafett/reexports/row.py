@@ -6,13 +6,13 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, Update, exists, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.tables import Export, ReportReexport
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.frozen import Frozen
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
-from stafett.export_audit import AuditEntry, Detail
 
 
 class ReexportStep(Frozen):
@@ -46,7 +46,7 @@ def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = 
 def move_reexport(session: Session, job: ReexportJob, step: ReexportStep, **values: Any) -> None:
     """The transition and its event: the last thing in the transaction that holds the row."""
     session.execute(of_reexport(job).values(status=step.status, **values))
-    export_audit.append(session, entry_of(job, step.actor, step.event, step.status, step.detail))
+    audit_trail.append(session, entry_of(job, step.actor, step.event, step.status, step.detail))
 
 
 def of_reexport(job: ReexportJob) -> Update:

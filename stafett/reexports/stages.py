@@ -5,7 +5,8 @@ from uuid import uuid4
 from sqlalchemy import func
 from sqlmodel import Session
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import Detail
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportReexport
 from stafett.domain.errors import ExportError
@@ -16,7 +17,6 @@ from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport import ReexportRequest, export_parameters
 from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.export_audit import Detail
 from stafett.exports.jobs import Lineage, enter_export, job_of
 from stafett.exports.snapshots import is_gone
 from stafett.notifications.announcing import End, announce
@@ -60,7 +60,7 @@ class ReexportStages:
                 requesting_user_id=row.requested_by,
             )
             lineage = Lineage(job.reexport_id, record.repeats)
-            export = enter_export(session, uuid4(), request, export_audit.WORKER, lineage)
+            export = enter_export(session, uuid4(), request, audit_trail.WORKER, lineage)
             step = _step(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
             move_reexport(session, job, step, export_id=export.id)
             return job_of(export)
@@ -111,7 +111,7 @@ class ReexportStages:
 
 
 def _step(status: ReexportStatus, event: str, detail: Detail | None = None) -> ReexportStep:
-    return ReexportStep(status=status, event=event, actor=export_audit.WORKER, detail=detail or {})
+    return ReexportStep(status=status, event=event, actor=audit_trail.WORKER, detail=detail or {})
 
 
 def _require_file(export: Export) -> None:

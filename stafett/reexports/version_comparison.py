@@ -6,7 +6,7 @@ from typing import NamedTuple
 import polars as pl
 from sqlmodel import Session
 
-from stafett.activity_rows import from_arrow
+from stafett.activity_frames import from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput, ReportFileVersion
 from stafett.domain.errors import LostInStorageError
@@ -14,7 +14,7 @@ from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reexport import Change
 from stafett.exports.snapshots import is_gone
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 _ID, _CONTENT = "id", "content"
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stafett.file_storage import FileStorage
 from stafett.seed.activities import activity_id
 from stafett.seed.attachment_files import DISTINCT, attachment_file
 from stafett.seed.chance import Chance
+from stafett.storage.files import FileStorage
 
 _TWICE_THE_SAME_NAME_ONE_IN = 40
 _UPLOADS_AT_ONCE = 8

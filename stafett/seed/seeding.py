@@ -12,7 +12,6 @@ from stafett.database.migrate import OWNER
 from stafett.domain.errors import ServiceAwayError, StafettError
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
-from stafett.file_storage import FileStorage
 from stafett.seed.activities import draw_activities
 from stafett.seed.attachments import draw_attachments, upload
 from stafett.seed.bulk_load import checked_as_a_whole, copy_rows
@@ -20,6 +19,7 @@ from stafett.seed.chance import Chance
 from stafett.seed.organisations import coordinator_of, dev_user_id
 from stafett.seed.peer_mentors import draw_peer_mentors, share_out
 from stafett.seed.timetable import Timetable
+from stafett.storage.files import FileStorage
 
 Progress = Callable[[int, int], None]
 

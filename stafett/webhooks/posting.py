@@ -12,7 +12,7 @@ from pydantic import Field
 
 from stafett.domain.errors import ForbiddenDestinationError, NotDeliveredError
 from stafett.domain.frozen import Frozen
-from stafett.release import VERSION
+from stafett.version import VERSION
 from stafett.webhooks.destinations import Destination, Destinations
 from stafett.webhooks.signing import signatures
 

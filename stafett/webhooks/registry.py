@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, func, insert, update
 from sqlmodel import Session, col, select
 
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
+from stafett.audit.trail import AuditEntry
 from stafett.database.idempotency import Key, claim
 from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
@@ -17,7 +18,6 @@ from stafett.domain.errors import NotFoundError, PermissionDeniedError, TooManyW
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.notification import Channel
-from stafett.export_audit import AuditEntry
 from stafett.webhooks.signing import new_secret
 
 MOST_WEBHOOKS = 20
@@ -82,7 +82,7 @@ class Webhooks:
             row = insert(Webhook).values(id=new_id, created_by=caller.user_id, **asked.model_dump())
             webhook = session.scalars(row.returning(Webhook)).one()
             session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
-            export_audit.append(session, event_of(webhook, "webhook_added", export_audit.user(caller.user_id)))
+            audit_trail.append(session, event_of(webhook, "webhook_added", audit_trail.user(caller.user_id)))
             _require_room(session, org_id)  # here the chain is held: of two at once one sees the other's
         return AddedWebhook(webhook, secret)
 
@@ -110,7 +110,7 @@ class Webhooks:
             if webhook.disabled_at is not None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook_id).values(disabled_at=None))
                 session.refresh(webhook)
-                export_audit.append(session, event_of(webhook, "webhook_enabled", export_audit.user(caller.user_id)))
+                audit_trail.append(session, event_of(webhook, "webhook_enabled", audit_trail.user(caller.user_id)))
             return webhook
 
     def rotate_secret(self, caller: Caller, webhook_id: UUID) -> AddedWebhook:
@@ -119,8 +119,8 @@ class Webhooks:
         with self._held(caller, webhook_id) as (session, webhook):
             its_own = col(WebhookSecret.webhook_id) == webhook_id
             session.execute(update(WebhookSecret).where(its_own).values(secret=secret))
-            by = export_audit.user(caller.user_id)
-            export_audit.append(session, event_of(webhook, "webhook_secret_rotated", by))
+            by = audit_trail.user(caller.user_id)
+            audit_trail.append(session, event_of(webhook, "webhook_secret_rotated", by))
             return AddedWebhook(webhook, secret)
 
     def remove(self, caller: Caller, webhook_id: UUID) -> None:
@@ -130,7 +130,7 @@ class Webhooks:
                 update(Webhook).where(col(Webhook.id) == webhook_id).values(deleted_at=func.clock_timestamp())
             )
             session.execute(delete(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id))
-            export_audit.append(session, event_of(webhook, "webhook_removed", export_audit.user(caller.user_id)))
+            audit_trail.append(session, event_of(webhook, "webhook_removed", audit_trail.user(caller.user_id)))
 
     def test(self, caller: Caller, webhook_id: UUID, key: str | None) -> TestAccepted:
         """A delivery of its own, about nothing; a disabled webhook can be tested too, and is not enabled by it."""

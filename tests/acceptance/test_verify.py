@@ -7,8 +7,8 @@ from zipfile import ZipFile
 import pytest
 import pytest_asyncio
 
-from stafett.file_storage import FileStorage
 from stafett.settings import S3Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
 from tests.acceptance.report_file import exported

@@ -16,7 +16,7 @@ from stafett.exports.endings import ExportEndings
 from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.record import ExportRecord
 from stafett.settings import Settings
-from stafett.temporal import connect
+from stafett.temporal.client import connect
 
 POINTS = ("begun", "done", "committed")
 """The stage was entered; its objects are there, and their commit is not; it is committed, and nobody knows of it."""

@@ -14,9 +14,9 @@ import pytest
 
 from stafett.devstack.stack import RunningServers
 from stafett.domain.export_status import STAGES, ExportStatus
-from stafett.file_storage import FileStorage
 from stafett.retention import Retention
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json
 from tests.chaos.dying_worker import BETWEEN_PARTS, POINTS
 from tests.retention import ended_ago, retention_of

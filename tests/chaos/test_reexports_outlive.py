@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stafett.devstack.stack import RunningServers
-from stafett.file_storage import FileStorage
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary
 from tests.chaos.dying_coordinator import POINTS, STEPS, WITHIN
 from tests.reexports import AgainButton, steps_of, told_of

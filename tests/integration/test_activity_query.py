@@ -12,8 +12,8 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
+from stafett.activity_frames import OSLO_DAY, SOURCE_SCHEMA, from_arrow, to_arrow
 from stafett.activity_query import Period, frames_in_report_order
-from stafett.activity_rows import OSLO_DAY, SOURCE_SCHEMA, from_arrow, to_arrow
 from stafett.database.session import Database
 from stafett.testing import Diary, Tenant, found_tenant
 

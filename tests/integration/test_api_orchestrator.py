@@ -17,9 +17,9 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.jobs import ExportJobs, ExportsWanted, job_of
-from stafett.file_storage import FileStorage
 from stafett.settings import Settings
-from stafett.temporal import connect, start_job
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import connect, start_job
 from stafett.testing import Diary, Tenant, eventually
 
 Working = Callable[[], AbstractAsyncContextManager[None]]

@@ -22,17 +22,17 @@ from temporalio.client import Client, ScheduleIntervalSpec
 from temporalio.service import RPCError
 
 import worker
-from stafett.audit_trail.checkpointing import Checkpointing, checkpointing
-from stafett.audit_trail.events import ChainReader
-from stafett.audit_trail.keys import signing_key
-from stafett.audit_trail.verification import ChainFound, verification
+from stafett.audit.checkpointing import Checkpointing, checkpointing
+from stafett.audit.keys import signing_key
+from stafett.audit.reader import ChainReader
+from stafett.audit.verification import ChainFound, verification
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
 from stafett.domain.errors import ServiceAwayError, SettingsError
-from stafett.engine_setup import CHECKPOINTS, ensure_checkpoints
-from stafett.s3 import client_of
 from stafett.settings import Settings, require
-from stafett.temporal import CHECKPOINT_AUDIT_CHAINS
+from stafett.storage.s3 import client_of
+from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
+from stafett.temporal.namespace import CHECKPOINTS, ensure_checkpoints
 from stafett.testing import Tenant, found_tenant
 from tests.acceptance.dev_stack import Finished, run
 

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from stafett.activity_rows import activities_from_arrow
+from stafett.activity_frames import activities_from_arrow
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator, found_tenant
 from tests.bulk import ACTIVITY, BATCHES, Coordinator, activities_of, item, many_mentors, rows
 from tests.integration.test_job_events import events_of

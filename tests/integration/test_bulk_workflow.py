@@ -10,13 +10,13 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from activities.sweeping import SweepingActivities
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.bulk.unfinished import UnfinishedBatches
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.proxy_registration import ProxyRegistration
 from stafett.settings import Settings, require
-from stafett.temporal import CANCEL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
+from stafett.temporal.client import CANCEL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
 from stafett.testing import Button, eventually
 from stafett.unfinished import Unfinished
 from tests.bulk import MORNING, Coordinator, activities_of, many_mentors, rows
@@ -33,7 +33,7 @@ def coordinator(button: Button) -> Coordinator:
 @pytest.fixture
 def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[SweepingActivities]:
     database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
-    unfinished = UnfinishedBatches(database, ProxyRegistration(database, actor=export_audit.SWEEPER))
+    unfinished = UnfinishedBatches(database, ProxyRegistration(database, actor=audit_trail.SWEEPER))
 
     def mine() -> Iterator[Unfinished]:
         return (one for one in unfinished() if one.job.org_id == org_id)

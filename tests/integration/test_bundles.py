@@ -32,7 +32,7 @@ from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.record import ExportRecord
 from stafett.exports.stages import ExportStages
 from stafett.file_generator import FileGeneration
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant
 
 Working = Callable[[], AbstractAsyncContextManager[None]]

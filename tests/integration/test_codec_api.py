@@ -14,9 +14,9 @@ from temporalio.api.common.v1 import Payload
 
 from api.app import create_app
 from stafett.domain.membership import Role
-from stafett.payload_codec import codec_of
 from stafett.seed.organisations import dev_user_id
 from stafett.settings import Settings
+from stafett.temporal.codec import codec_of
 from stafett.testing import Tenant
 
 Bearer = Callable[..., dict[str, str]]

@@ -13,8 +13,8 @@ import pytest
 from psycopg import errors
 from psycopg.types.json import Json
 
+from stafett.activity_frames import from_arrow
 from stafett.activity_query import ActivityQuery
-from stafett.activity_rows import from_arrow
 from stafett.column_mapper import read_document
 from stafett.column_mapper.organisations import STANDARD, documents_of
 from stafett.column_mapping import ColumnMapper
@@ -28,7 +28,7 @@ from stafett.exports.jobs import ExportJobs, job_of
 from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.record import ExportRecord
 from stafett.exports.stages import ExportStages
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
 Bearer = Callable[..., dict[str, str]]

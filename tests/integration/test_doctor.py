@@ -13,9 +13,9 @@ from temporalio.client import Client
 import worker
 from stafett.devstack.audit_checkup import audit_bucket
 from stafett.devstack.temporal import polls
-from stafett.s3 import client_of
 from stafett.settings import AuditSettings, Settings
-from stafett.temporal import cpu_queue, telling_queue
+from stafett.storage.s3 import client_of
+from stafett.temporal.client import cpu_queue, telling_queue
 from stafett.testing import Button, eventually
 
 

@@ -19,9 +19,9 @@ from stafett.domain.export_job import ExportProgress
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.jobs import ExportJobs, job_of
-from stafett.payload_codec import converter_of
 from stafett.settings import Settings
-from stafett.temporal import connect, start_job
+from stafett.temporal.client import connect, start_job
+from stafett.temporal.codec import converter_of
 from stafett.testing import Button, Diary, Tenant, eventually
 from worker import WORKFLOWS
 

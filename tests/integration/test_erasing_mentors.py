@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 from temporalio.client import Client
 
-from stafett.activity_rows import from_arrow
+from stafett.activity_frames import from_arrow
 from stafett.database.migrate import ERASURE
 from stafett.database.session import Database
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, PersonKind
@@ -25,8 +25,8 @@ from stafett.domain.errors import NotFoundError, WrongStateError
 from stafett.domain.membership import Role
 from stafett.erasure.erasing import Erasing
 from stafett.erasure.leftovers import clear_leftovers
-from stafett.file_storage import FileStorage
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant
 from tests.bulk import Core, item
 from tests.integration.test_audit_trail import found_by

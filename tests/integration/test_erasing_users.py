@@ -15,9 +15,9 @@ from stafett.domain.errors import NotDeliveredError, NotFoundError
 from stafett.domain.membership import Role
 from stafett.domain.notification import Channel, Delivery
 from stafett.erasure.erasing import Erasing
-from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
 from tests.integration.test_audit_trail import found_by
 from tests.integration.test_erasing_mentors import rows_that_tell, silent

@@ -9,7 +9,7 @@ import psycopg
 
 from stafett.domain.activity import ActivityType
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
 Bearer = Callable[..., dict[str, str]]

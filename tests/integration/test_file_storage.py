@@ -5,9 +5,9 @@ from uuid import uuid4
 import pytest
 from minio import Minio
 
-from stafett.file_storage import FileStorage
-from stafett.s3 import client_of
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
+from stafett.storage.s3 import client_of
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ from stafett.exports.mapped_parts import KeptPart, MappedParts
 from stafett.exports.record import ExportRecord
 from stafett.exports.stages import ExportStages
 from stafett.file_generator import FileGeneration
-from stafett.file_storage import FileStorage, StoredObject
 from stafett.retention import Retention
 from stafett.settings import Settings, require
+from stafett.storage.files import FileStorage, StoredObject
 from stafett.testing import Diary, Tenant, found_tenant
 from tests.retention import ended_ago, retention_of
 

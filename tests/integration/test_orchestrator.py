@@ -11,8 +11,8 @@ from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import ExportFailure, ExportOrchestrator, ExportRequest, ExportSuccess
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Diary, Tenant, found_tenant
 
 Working = Callable[[], AbstractAsyncContextManager[None]]

@@ -11,9 +11,9 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from stafett.database.session import Database
 from stafett.database.tables import ReportReexport
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
 from stafett.reexports.row import job_of_reexport
-from stafett.temporal import stop_job
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import stop_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator
 from tests.integration.test_steering import REFUSE, colleague, undo
 from tests.reexports import REEXPORTS, AgainButton, Bearer, Working, content_of, steps_of, told_of

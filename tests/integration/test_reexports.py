@@ -8,7 +8,7 @@ import pytest
 
 from api.problems import Problem
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
 from tests.reexports import REEXPORTS, AgainButton, Bearer, Working, content_of, steps_of, told_of
 

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from stafett.domain.export_job import RetentionReport
-from stafett.file_storage import FileStorage
 from stafett.retention import Retention
 from stafett.settings import Settings
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json
 from tests.integration.test_steering import events_of, failed_while, place, retried, undo
 from tests.retention import ended_ago, retention_of

@@ -15,13 +15,13 @@ from pydantic import AnyHttpUrl, SecretStr
 
 from stafett.database.migrate import migrate
 from stafett.domain.errors import ServiceAwayError
-from stafett.file_storage import FileStorage
 from stafett.seed.activities import draw_activities
 from stafett.seed.organisations import dev_user_id, seed_organisations
 from stafett.seed.peer_mentors import draw_peer_mentors, share_out
 from stafett.seed.seeding import SeedError, Seeding, SeedReport, seed
 from stafett.seed.timetable import Timetable
 from stafett.settings import DatabaseSettings, S3Settings
+from stafett.storage.files import FileStorage
 
 NOBODY_LISTENS = S3Settings(
     endpoint=AnyHttpUrl("http://127.0.0.1:1"), access_key="any", secret_key=SecretStr("any"), bucket="any"

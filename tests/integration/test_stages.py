@@ -22,7 +22,7 @@ from stafett.exports.jobs import ExportJobs, job_of
 from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.record import MOST_UNANSWERED, ExportRecord
 from stafett.exports.stages import ExportStages, Work, Workbench
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
 from tests.integration.test_steering import REFUSE, undo
 

@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, eventually, found_operator
 
 Bearer = Callable[..., dict[str, str]]

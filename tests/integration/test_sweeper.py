@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 from activities.sweeping import SweepingActivities
 from activities.untold import UntoldSweep
 from api.app import create_app
-from stafett import export_audit
+from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
@@ -26,11 +26,11 @@ from stafett.exports.endings import ExportEndings
 from stafett.exports.previewing import forget_old_previews
 from stafett.exports.unfinished import UnfinishedExports
 from stafett.file_removal import FileRemoval
-from stafett.file_storage import FileStorage
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.reexports.endings import ReexportEndings
 from stafett.reexports.unfinished import UnfinishedReexports
 from stafett.settings import Settings, require
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, eventually
 from stafett.unfinished import Unfinished
 
@@ -44,11 +44,11 @@ class Broom:
     def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
-        endings = ExportEndings(self._database, actor=export_audit.SWEEPER)
+        endings = ExportEndings(self._database, actor=audit_trail.SWEEPER)
         queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
         tell = UntoldSweep(client, queue, self._told, outbox)
-        removal = FileRemoval(self._database, FileStorage(settings.s3), actor=export_audit.SWEEPER)
-        reexports = ReexportEndings(self._database, removal.remove, actor=export_audit.SWEEPER)
+        removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER)
+        reexports = ReexportEndings(self._database, removal.remove, actor=audit_trail.SWEEPER)
         self._kinds = UnfinishedExports(self._database, endings), UnfinishedReexports(self._database, reexports)
         self._activities = SweepingActivities(client, queue, [self._mine], self._forget, tell)
 

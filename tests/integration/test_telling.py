@@ -32,7 +32,7 @@ from stafett.domain.notification import Telling
 from stafett.exports.endings import ExportEndings
 from stafett.exports.jobs import job_of
 from stafett.settings import MailSettings, Settings, WebhookSettings
-from stafett.temporal import start_job
+from stafett.temporal.client import start_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually
 from tests.receiver import Receiver, Taken, receiving
 

@@ -21,7 +21,7 @@ from stafett.exports.endings import ExportEndings
 from stafett.exports.jobs import job_of
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, WebhookSettings, require
-from stafett.temporal import start_job
+from stafett.temporal.client import start_job
 from stafett.testing import Button, Json, Tenant, eventually
 from tests.receiver import Receiver, receiving
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, found_tenant
 
 Bearer = Callable[..., dict[str, str]]

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from stafett.activity_rows import SOURCE_SCHEMA
+from stafett.activity_frames import SOURCE_SCHEMA
 from tests.mapping.operations import OSLO
 from tests.mapping.words import TEXTS
 

@@ -34,11 +34,11 @@ from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
 from stafett.exports.control import ExportControl
 from stafett.exports.jobs import ExportJobs, job_of
-from stafett.file_storage import FileStorage
 from stafett.reexports.jobs import ReexportJobs
 from stafett.reexports.row import job_of_reexport
 from stafett.settings import MailSettings, Settings, require
-from stafett.temporal import CANCEL, connect, start_job, stop_job
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import CANCEL, connect, start_job, stop_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
 from tests.bulk import body
 

@@ -12,9 +12,9 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from stafett.domain.job import JobKind
-from stafett.payload_codec import converter_of
 from stafett.settings import TemporalSettings
-from stafett.temporal import PREVIEW_EXPORT
+from stafett.temporal.client import PREVIEW_EXPORT
+from stafett.temporal.codec import converter_of
 from worker import WORKFLOWS
 
 KEYS = SecretStr(f"2027:{base64.b64encode(bytes(32)).decode()}")

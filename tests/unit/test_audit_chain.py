@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from stafett.audit_trail.chain import BEFORE_THE_FIRST, Chain, ChainEvent, Sighting, hash_of
+from stafett.audit.chain import BEFORE_THE_FIRST, Chain, ChainEvent, Sighting, hash_of
 from stafett.domain.audit_chain import BrokenRecord
 
 ORG = "nhf"

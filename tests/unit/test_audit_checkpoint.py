@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as some
 
-from stafett.audit_trail.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
-from stafett.audit_trail.keys import signing_key, verification_keys
+from stafett.audit.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
+from stafett.audit.keys import signing_key, verification_keys
 from stafett.domain.errors import SettingsError
 from stafett.settings import AuditSettings
 

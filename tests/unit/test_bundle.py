@@ -12,7 +12,7 @@ from stafett.attachment_bundler.manifest import Manifest, Member
 from stafett.attachment_bundler.unavailable import Unavailable
 from stafett.domain.errors import NotFoundError, ServiceAwayError
 from stafett.domain.export_outputs import ReportFile
-from stafett.file_storage import FileStorage
+from stafett.storage.files import FileStorage
 
 BLOCK = bytes(1024 * 1024)
 LARGE = BLOCK * 9

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from stafett.codec_keys import codec_keys
+from stafett.domain.codec_keys import codec_keys
 from stafett.domain.errors import SettingsError
 from stafett.settings import Settings
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 
 from stafett.cli.commands import app
 from stafett.devstack.temporal import DYNAMIC_CONFIG
-from stafett.release import VERSION
 from stafett.settings import Settings
+from stafett.version import VERSION
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"

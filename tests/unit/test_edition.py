@@ -9,8 +9,8 @@ import pytest
 from stafett.database.session import Database
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import Part, QueriedRows
-from stafett.edition import edition
 from stafett.exports.mapped_parts import MappedParts
+from stafett.version import edition
 
 QUERIED: dict[str, Any] = {
     "parts": [Part(key="one", rows=1, sha256="1" * 64), Part(key="two", rows=1, sha256="2" * 64)],

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from stafett.memory import ALLOCATOR
+from stafett.allocator import ALLOCATOR
 
 _BEGIN_AS_THE_WORKER_DOES = """
 import os, sys

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 
-from stafett.codec_keys import CodecKey
-from stafett.payload_codec import ENCODING, KEY_ID, DamagedPayloadError, MissingCodecKeyError, SealingCodec
+from stafett.domain.codec_keys import CodecKey
+from stafett.temporal.codec import ENCODING, KEY_ID, DamagedPayloadError, MissingCodecKeyError, SealingCodec
 
 OLD, NEW = CodecKey("2026", b"\1" * 32), CodecKey("2027", b"\2" * 32)
 JOB = Payload(metadata={"encoding": b"json/plain"}, data=b'{"org_id":"nhf"}')

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett import zip_archive
-from stafett.zip_archive import BLOCK, Known, TooLargeForZipError, ZipArchive
+from stafett.storage import zip_archive
+from stafett.storage.zip_archive import BLOCK, Known, TooLargeForZipError, ZipArchive
 
 AT = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 MORE_THAN_4_GIB = 2**32 + 1

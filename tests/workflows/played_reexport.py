@@ -13,13 +13,13 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Replayer, Worker
 
 from activities.interceptors import EveryActivity
-from stafett.at_work import at_work
 from stafett.domain.export import ExportOrigin, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.reexport import Overrides
 from stafett.domain.reexport_job import HistoricalRecord, ReexportEnd, ReexportFailing, ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
-from stafett.temporal import cpu_queue, start_job
+from stafett.temporal.client import cpu_queue, start_job
+from stafett.temporal.workers import at_work
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
 from workflows.report_reexport import ReportReexport

@@ -12,11 +12,11 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
-from stafett.at_work import at_work
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Delivery, Telling
-from stafett.temporal import cpu_queue, start_job
+from stafett.temporal.client import cpu_queue, start_job
+from stafett.temporal.workers import at_work
 from workflows.bufdir_export import BufdirExport
 from workflows.tell_of_end import TellOfEnd
 

@@ -6,8 +6,8 @@ import pytest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from stafett.at_work import at_work
 from stafett.settings import Settings
+from stafett.temporal.workers import at_work
 from workflows.sweeping import SweepJobs
 
 

@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.temporal import JOB_STATUS, ORG_ID
+from stafett.temporal.client import JOB_STATUS, ORG_ID
 from tests.workflows.played_stages import STAGE_OF, WITHOUT_ATTACHMENTS, PlayedStages, running
 
 

@@ -14,13 +14,13 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
-from stafett.at_work import at_work
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import Delivery, Telling
-from stafett.temporal import start_job
+from stafett.temporal.client import start_job
+from stafett.temporal.workers import at_work
 from tests.bulk import counts
 from workflows.bulk_registration import BulkRegistration
 from workflows.tell_of_end import TellOfEnd

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
-from stafett.temporal import JOB_STATUS
+from stafett.temporal.client import JOB_STATUS
 from tests.workflows.played_stages import STAGE_OF, PlayedStages, running
 
 CANCELLED = ExportEnd(status=ExportStatus.CANCELLED)

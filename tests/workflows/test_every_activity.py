@@ -11,9 +11,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
-from stafett.at_work import at_work
 from stafett.domain.errors import ExportError, LostInStorageError, NotFoundError, ServiceAwayError, StaleAttemptError
 from stafett.domain.export_status import ExportErrorCode
+from stafett.temporal.workers import at_work
 
 ERRORS = {
     "foreseen": ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period."),

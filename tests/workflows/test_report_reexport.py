@@ -14,7 +14,7 @@ from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport_job import ReexportEdited, ReexportEnd, ReexportJob, ReexportProgress
 from stafett.domain.reexport_status import ReexportStatus
-from stafett.temporal import JOB_STATUS, RunOfJob, tell_of_edit
+from stafett.temporal.client import JOB_STATUS, RunOfJob, tell_of_edit
 from tests.workflows.played_reexport import DONE, STEPS, PlayedReexport, reexporting
 from tests.workflows.played_stages import WITHOUT_ATTACHMENTS, PlayedStages
 from tests.workflows.test_cancelling import Held

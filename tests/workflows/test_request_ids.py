@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     import structlog
     from temporalio.worker import Worker
 
-from stafett.at_work import at_work
+from stafett.temporal.workers import at_work
 
 _WITHIN = timedelta(seconds=10)
 Known = dict[str, Any]

@@ -13,11 +13,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
-from stafett.at_work import at_work
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, Delivery, Telling
-from stafett.temporal import JOB_KIND, ORG_ID, cpu_queue, start_job, telling_queue
+from stafett.temporal.client import JOB_KIND, ORG_ID, cpu_queue, start_job, telling_queue
+from stafett.temporal.workers import at_work
 from stafett.testing import eventually
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport

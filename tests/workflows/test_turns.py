@@ -17,9 +17,9 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
 from temporalio.worker import Worker
 
-from stafett.at_work import at_work
 from stafett.domain.export_job import ExportJob, StageReceipt
-from stafett.temporal import cpu_queue, start_job
+from stafett.temporal.client import cpu_queue, start_job
+from stafett.temporal.workers import at_work
 from stafett.testing import eventually
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport

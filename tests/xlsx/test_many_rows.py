@@ -6,9 +6,9 @@ import zipfile
 import polars as pl
 import pytest
 
-from stafett import zip_archive
 from stafett.domain.errors import ExportError
 from stafett.file_generator.xlsx.edition import EXCEL, Limits
+from stafett.storage import zip_archive
 from tests.xlsx.books import ONLY_TEXT, by_openpyxl, column, document, localized, opened, rendered, tables_of, texts
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from stafett.activity_rows import OSLO_DAY
+from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.operations.building import made_of
 from stafett.column_mapper.reader import Call, Operation
 from stafett.column_mapper.scope import Scope

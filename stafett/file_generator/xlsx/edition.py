@@ -11,7 +11,7 @@ from stafett.domain.export_outputs import MappedRows
 from stafett.file_generator.xlsx.engine import Book, Format, Sheet
 from stafett.file_generator.xlsx.overlong import CutTexts
 from stafett.file_generator.xlsx.texts import beginning, units, visible
-from stafett.zip_archive import MOST_BYTES, ZipArchive
+from stafett.storage.zip_archive import MOST_BYTES, ZipArchive
 
 TEXT_FORMAT = "@"
 _LONGEST_NAME, _A4 = 31, 9

@@ -12,7 +12,7 @@ from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.packager import Packager  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
-from stafett.zip_archive import ZipArchive
+from stafett.storage.zip_archive import ZipArchive
 
 BUILT_FOR = "3.3.1"
 __all__ = ["BUILT_FOR", "Book", "Format", "Sheet", "style_of"]

@@ -20,7 +20,7 @@ from stafett.file_generator.xlsx.listing import Listing, ListingSheets
 from stafett.file_generator.xlsx.overlong import CutTexts
 from stafett.file_generator.xlsx.summary import add_summary
 from stafett.file_generator.xlsx.texts import visible
-from stafett.zip_archive import TooLargeForZipError, ZipArchive
+from stafett.storage.zip_archive import TooLargeForZipError, ZipArchive
 
 _TOO_LARGE = "The report is too large for one Excel file; ask for a shorter period, or for CSV."
 

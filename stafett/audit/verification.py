@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from stafett.audit_trail.chain import Chain, ChainEvent, Sighting
-from stafett.audit_trail.events import ChainReader
-from stafett.audit_trail.keys import verification_keys
-from stafett.audit_trail.vault import CheckpointVault
+from stafett.audit.chain import Chain, ChainEvent, Sighting
+from stafett.audit.checkpoint_store import CheckpointVault
+from stafett.audit.keys import verification_keys
+from stafett.audit.reader import ChainReader
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord
 from stafett.domain.errors import ServiceAwayError

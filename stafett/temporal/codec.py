@@ -15,7 +15,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 
-from stafett.codec_keys import CodecKey, codec_keys
+from stafett.domain.codec_keys import CodecKey, codec_keys
 from stafett.domain.errors import StafettError
 from stafett.settings import TemporalSettings
 

@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from stafett.audit_trail.checkpoint import SigningKey, VerificationKeys
+from stafett.audit.checkpoint import SigningKey, VerificationKeys
 from stafett.domain.errors import SettingsError
 from stafett.settings import AuditSettings
 

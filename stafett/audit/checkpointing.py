@@ -6,12 +6,12 @@ from functools import partial
 
 import structlog
 
-from stafett.audit_trail.chain import Chain
-from stafett.audit_trail.checkpoint import Checkpoint, SigningKey
-from stafett.audit_trail.events import ChainReader
-from stafett.audit_trail.keys import signing_key, verification_keys
-from stafett.audit_trail.vault import CheckpointVault
-from stafett.audit_trail.verification import AuditVerification
+from stafett.audit.chain import Chain
+from stafett.audit.checkpoint import Checkpoint, SigningKey
+from stafett.audit.checkpoint_store import CheckpointVault
+from stafett.audit.keys import signing_key, verification_keys
+from stafett.audit.reader import ChainReader
+from stafett.audit.verification import AuditVerification
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
 from stafett.settings import Settings

@@ -13,8 +13,8 @@ from minio.deleteobjects import DeleteObject
 from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
 from stafett.domain.export_outputs import Part
 from stafett.domain.frozen import Frozen
-from stafett.s3 import client_of, translated
 from stafett.settings import S3Settings
+from stafett.storage.s3 import client_of, translated
 
 LINK_LIFE = timedelta(hours=48)
 _PART_SIZE = 8 * 1024 * 1024

@@ -19,9 +19,9 @@ from temporalio.common import (
 
 from stafett.domain.errors import ServiceAwayError
 from stafett.domain.job import Job
-from stafett.payload_codec import converter_of
-from stafett.request_ids import RequestIds
 from stafett.settings import TemporalSettings
+from stafett.temporal.codec import converter_of
+from stafett.temporal.request_ids import RequestIds
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
 CHECKPOINT_AUDIT_CHAINS = "CheckpointAuditChains"

@@ -8,7 +8,7 @@ from sqlmodel import col, select
 
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent
-from stafett.domain.moment import Moment
+from stafett.domain.fields import Moment
 
 
 class JobStep(NamedTuple):

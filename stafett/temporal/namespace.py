@@ -19,7 +19,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.temporal import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SEARCH_ATTRIBUTES, SWEEP_JOBS
+from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SEARCH_ATTRIBUTES, SWEEP_JOBS
 
 _log = structlog.get_logger("stafett.engine")
 SWEEPER = "sweep-jobs"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import LiteralString
 
-from stafett.audit_trail.chain import ChainEvent
+from stafett.audit.chain import ChainEvent
 from stafett.database.session import Database
 
 # One step down the index for each organisation, instead of every event of all.

@@ -15,11 +15,11 @@ from minio.commonconfig import COMPLIANCE
 from minio.error import S3Error
 from minio.retention import Retention
 
-from stafett.audit_trail.chain import Sighting
-from stafett.audit_trail.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
+from stafett.audit.chain import Sighting
+from stafett.audit.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
 from stafett.domain.errors import ServiceAwayError, SettingsError
-from stafett.s3 import client_of, translated
 from stafett.settings import AuditSettings, S3Settings
+from stafett.storage.s3 import client_of, translated
 
 _ROOT = "checkpoints/"
 _NAME = re.compile(r"checkpoints/(?P<org_id>[a-z][a-z0-9_-]{0,62})/(?P<seq>\d{20})\.json", re.ASCII)

@@ -1,0 +1,1 @@
+"""Object storage and the ZIP files written to it."""

@@ -1,0 +1,1 @@
+"""The Temporal client, its namespace, its payload codec and its workers."""
