@@ -36,8 +36,8 @@ from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import checkpointing
 from stafett.audit.keys import signing_key
 from stafett.bulk.unfinished import UnfinishedBatches
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.column_mapping import ColumnMapper
-from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.exports.endings import ExportEndings

@@ -41,7 +41,7 @@ from stafett.audit import trail as audit_trail
 from stafett.audit.steps import JobStory
 from stafett.bulk.batches import BulkRegistrations
 from stafett.bulk.control import BulkControl
-from stafett.column_mappings import ColumnMappings
+from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database, Patience
 from stafett.directory import Organisations, PeerMentors, RegisteredActivities

@@ -20,7 +20,7 @@ from api.starting import JobStarter
 from stafett.audit.steps import JobStory
 from stafett.bulk.batches import BulkRegistrations
 from stafett.bulk.control import BulkControl
-from stafett.column_mappings import ColumnMappings
+from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database
 from stafett.directory import Organisations, PeerMentors, RegisteredActivities

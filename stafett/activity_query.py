@@ -13,7 +13,7 @@ import polars as pl
 from psycopg import Connection
 
 from stafett.activity_frames import attachments_from_copy, from_copy, to_arrow
-from stafett.column_mappings import MappingsInUse
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError
 from stafett.domain.export_job import ExportJob

@@ -9,7 +9,7 @@ from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGED, day_in
 from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapper.program import MappedPart
-from stafett.column_mappings import MappingsInUse
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.domain.errors import LostInStorageError, StaleAttemptError
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob

@@ -12,8 +12,8 @@ from api.headers import IfMatch, IfNoneMatch
 from api.openapi import raises
 from api.schemas import MappingQuery, MappingResource
 from stafett.column_mapper.faults import InvalidMappingError
-from stafett.column_mapper.reading import MOST_BYTES, read_submission
-from stafett.column_mappings import MappingFound
+from stafett.column_mapper.loader import MOST_BYTES, read_submission
+from stafett.column_mapper.versions import MappingFound
 from stafett.domain.export import OrgId
 from stafett.domain.membership import Caller, May
 from stafett.domain.reporting_period import OSLO

@@ -10,7 +10,7 @@ from stafett.activity_frames import from_arrow
 from stafett.attachment_bundler.bundle import Bundle, attachments_of
 from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
 from stafett.attachment_bundler.unavailable import Unavailable, failure, partial_failures
-from stafett.column_mappings import MappingsInUse
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.domain.errors import LostInStorageError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob

@@ -114,7 +114,7 @@ def _read(file: str) -> "tuple[MappingDocument | None, tuple[MappingFault, ...]]
 
 def _content(file: str) -> bytes:
     """As much as tells that it is too much; what is larger is the reader's to refuse."""
-    from stafett.column_mapper.reading import MOST_BYTES
+    from stafett.column_mapper.loader import MOST_BYTES
 
     if file == "-":
         return sys.stdin.buffer.read(MOST_BYTES + 1)

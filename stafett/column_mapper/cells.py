@@ -12,6 +12,7 @@ from stafett.column_mapper.document import (
     DecimalColumn,
     DurationColumn,
     IntegerColumn,
+    MappingDocument,
     TextColumn,
     TimeColumn,
     YesNoColumn,
@@ -25,6 +26,8 @@ from stafett.column_mapper.values import MOST, Kind, Value
 from stafett.domain.export import Locale
 
 _MINUTE_IN_NANOSECONDS, _MINUTE_IN_MICROSECONDS = 60 * 10**9, 60 * 10**6
+
+
 _MOST_MINUTES = 10**9
 _TWO_UNITS = "[\U00010000-\U0010ffff]"
 LONGEST_CELL = 32_767
@@ -129,3 +132,14 @@ def unknown(column: ChoiceColumn, value: Value, options: Mapping[str, str], loca
             return []
         case _:
             assert_never(column.unknown)
+
+
+def written_in(document: MappingDocument, column: Column, locale: Locale) -> list[str] | None:
+    """Everything the document can write in a column, if that can be listed."""
+    match column:
+        case ChoiceColumn():
+            return [option.label.in_(locale) for option in document.taxonomies[column.options]]
+        case YesNoColumn(labels=labels):
+            return [labels.yes.in_(locale), labels.no.in_(locale)]
+        case _:
+            return None

@@ -17,13 +17,13 @@ from stafett.column_mapper.document import (
     TextColumn,
     YesNoColumn,
 )
+from stafett.column_mapper.expression_parser import Reader
 from stafett.column_mapper.faults import InvalidMappingError, MappingFault
+from stafett.column_mapper.localized import Localized
 from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.program import REASON_NUMBER, Cell, Judgement, Layer, MappingProgram, Reason, Summary
-from stafett.column_mapper.reader import Reader
 from stafett.column_mapper.scope import BUILT_IN, COUNTS, FIELDS, REASON, REASON_CODE, Scope
 from stafett.column_mapper.values import Kind, Value
-from stafett.column_mapper.words import Localized
 from stafett.domain.export import Locale
 from stafett.domain.json_pointer import Step, pointer
 

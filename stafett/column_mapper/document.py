@@ -12,8 +12,8 @@ from pydantic import (
     Tag,
 )
 
-from stafett.column_mapper.layout import Layout
-from stafett.column_mapper.words import AnyText, Localized, Name, Text
+from stafett.column_mapper.localized import AnyText, Localized, Name, Text
+from stafett.column_mapper.workbook_layout import Layout
 from stafett.domain.fields import Day
 from stafett.domain.frozen import Frozen
 

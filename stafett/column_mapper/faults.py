@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from stafett.column_mapper.layout import CELL
+from stafett.column_mapper.workbook_layout import CELL
 from stafett.domain.errors import StafettError
 from stafett.domain.frozen import Frozen
 from stafett.domain.json_pointer import pointer_of_fault

@@ -4,7 +4,7 @@ from typing import Any
 
 from stafett.column_mapper.descriptions import EXPRESSION, FIELDS, PARTS
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.schema_of_operations import LIMITS, operations
+from stafett.column_mapper.operation_schema import LIMITS, operations
 
 JsonSchema = dict[str, Any]
 

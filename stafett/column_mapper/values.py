@@ -1,6 +1,6 @@
 """What an expression has become: a Polars expression whose type is known."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 from enum import StrEnum
@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from stafett.column_mapper.words import size_of
+from stafett.column_mapper.localized import size_of
 
 MOST = 9_007_199_254_740_991
 """Numbers beyond it are not exact everywhere: they count as missing."""
@@ -35,7 +35,6 @@ class Kind(StrEnum):
 NUMBERS = frozenset({Kind.INTEGER, Kind.DECIMAL})
 ORDERED = NUMBERS | {Kind.DATE, Kind.TIME, Kind.INSTANT}
 _OPEN = frozenset({Kind.NOTHING, Kind.UNKNOWN})
-
 DTYPES: Mapping[Kind, pl.DataType | DataTypeClass] = MappingProxyType(
     {
         Kind.TEXT: pl.String,
@@ -124,3 +123,17 @@ def meeting(one: Kind, other: Kind) -> Kind | None:
     if one in _OPEN:
         return other
     return Kind.DECIMAL if {one, other} <= NUMBERS else None
+
+
+def made_of(values: Iterable[Value], kind: Kind, expr: pl.Expr, *, most: float = 0, size: float = 0) -> Value:
+    """A value that needs these others."""
+    parts = tuple(values)
+    return Value(
+        kind,
+        expr,
+        layer=max((part.layer for part in parts), default=0),
+        height=max((part.height for part in parts), default=0),
+        is_constant=all(part.is_constant for part in parts),
+        most=most,
+        size=size,
+    )

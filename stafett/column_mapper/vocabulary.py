@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stafett.column_mapper.reader import MOST_ARGUMENTS
+from stafett.column_mapper.expression_parser import MOST_ARGUMENTS
 
 
 class Takes(StrEnum):

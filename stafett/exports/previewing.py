@@ -14,8 +14,8 @@ from stafett.activity_query import ROWS_A_PART, frames_in_report_order
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
 from stafett.column_mapper.outcome import Outcome
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.column_mapping import no_faults_in, warnings
-from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.database.tables import PreviewResult
 from stafett.domain.errors import ExportError, ServiceAwayError

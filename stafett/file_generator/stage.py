@@ -7,7 +7,7 @@ import polars as pl
 
 from stafett.activity_frames import from_arrow
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
-from stafett.column_mappings import MappingsInUse
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.domain.errors import LostInStorageError, NotFoundError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob

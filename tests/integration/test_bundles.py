@@ -19,8 +19,8 @@ from openpyxl import load_workbook
 from stafett.activity_query import ActivityQuery
 from stafett.attachment_bundler import AttachmentBundler
 from stafett.column_mapper import read_document
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.column_mapping import ColumnMapper
-from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import LostInStorageError, StoppedError
 from stafett.domain.export import ExportRequest

@@ -17,8 +17,8 @@ from stafett.activity_frames import from_arrow
 from stafett.activity_query import ActivityQuery
 from stafett.column_mapper import read_document
 from stafett.column_mapper.organisations import STANDARD, documents_of
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.column_mapping import ColumnMapper
-from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_outputs import MappedRows

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from stafett import activity_query
 from stafett.activity_query import ActivityQuery
 from stafett.column_mapper import MappingProgram
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.column_mapping import ColumnMapper
-from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.activity import ActivityType
 from stafett.domain.errors import ServiceAwayError, StaleAttemptError

@@ -15,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from api.previewing import await_preview
-from stafett.column_mappings import MappingsInUse
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export import ExportRequest

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
+from stafett.column_mapper.versions import MappingsInUse
 from stafett.column_mapping import ColumnMapper
-from stafett.column_mappings import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError, LostInStorageError, ServiceAwayError, StaleAttemptError
 from stafett.domain.export import ExportCounts, ExportRequest

@@ -6,8 +6,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from stafett.column_mapper import InvalidMappingError, MappingFault, compile_mapping, read_mapping
-from stafett.column_mapper import reader as reading_of_expressions
-from stafett.column_mapper.reading import MOST_BYTES
+from stafett.column_mapper import expression_parser as reading_of_expressions
+from stafett.column_mapper.loader import MOST_BYTES
 from stafett.column_mapper.schema import mapping_schema
 from stafett.column_mapper.scope import FIELDS
 from stafett.column_mapper.transformations import TRANSFORMATIONS

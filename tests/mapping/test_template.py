@@ -12,7 +12,7 @@ from openpyxl.worksheet.datavalidation import DataValidation
 import stafett.column_mapper
 from stafett.column_mapper import MappingDocument, read_mapping
 from stafett.column_mapper.template import Difference, UnreadableTemplateError, blank_template, differences
-from stafett.column_mapper.template.likeness import out_of_order
+from stafett.column_mapper.template.text_matching import out_of_order
 from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 from tests.mapping.nhf_template import LISTS, SHEET, NhfTemplate

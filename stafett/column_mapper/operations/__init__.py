@@ -1,7 +1,7 @@
 """What an expression can do: JsonLogic's operations, and named ones of our own."""
 
-from stafett.column_mapper.operations import dates, days, logic, numbers, own, texts
-from stafett.column_mapper.reader import Operation
+from stafett.column_mapper.expression_parser import Operation
+from stafett.column_mapper.operations import dates, days, logic, numbers, texts, transformations
 
 OPERATIONS: dict[str, Operation] = {
     **logic.OPERATIONS,
@@ -9,7 +9,7 @@ OPERATIONS: dict[str, Operation] = {
     **texts.OPERATIONS,
     **dates.OPERATIONS,
     **days.OPERATIONS,
-    **own.OPERATIONS,
+    **transformations.OPERATIONS,
 }
 
 __all__ = ["OPERATIONS"]

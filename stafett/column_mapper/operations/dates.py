@@ -8,9 +8,8 @@ from datetime import date, time
 
 import polars as pl
 
-from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation
-from stafett.column_mapper.values import Kind, Value, constant
+from stafett.column_mapper.expression_parser import Call, Operation
+from stafett.column_mapper.values import Kind, Value, constant, made_of
 
 _TIME = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -6,10 +6,9 @@ from dataclasses import replace
 import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
-from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation
+from stafett.column_mapper.expression_parser import Call, Operation
 from stafett.column_mapper.scope import Scope
-from stafett.column_mapper.values import Kind, Value
+from stafett.column_mapper.values import Kind, Value, made_of
 
 _THE_DAY = ("mentor_id", OSLO_DAY)
 _MOST_ROWS = 2**32

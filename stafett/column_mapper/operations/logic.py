@@ -5,10 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation, a
+from stafett.column_mapper.expression_parser import Call, Operation, a
 from stafett.column_mapper.scope import UnknownNameError
-from stafett.column_mapper.values import DTYPES, ORDERED, UNKNOWN, Kind, Value, literal, meeting
+from stafett.column_mapper.values import DTYPES, ORDERED, UNKNOWN, Kind, Value, literal, made_of, meeting
 
 _MOST_IN_A_LIST = 1000
 _MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq_missing": "eq_missing", "ne_missing": "ne_missing"}

@@ -8,9 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation
-from stafett.column_mapper.values import MOST, NUMBERS, ORDERED, Kind, Value
+from stafett.column_mapper.expression_parser import Call, Operation
+from stafett.column_mapper.values import MOST, NUMBERS, ORDERED, Kind, Value, made_of
 
 _MOST_PLACES = 6
 

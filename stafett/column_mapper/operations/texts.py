@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from stafett.column_mapper.expression_parser import Call, Operation
 from stafett.column_mapper.faults import quoted
-from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation
-from stafett.column_mapper.values import Kind, Value
-from stafett.column_mapper.words import size_of
+from stafett.column_mapper.localized import size_of
+from stafett.column_mapper.values import Kind, Value, made_of
 
 _LONGEST, _MOST_PIECES = 100_000, 20
 _CASE_MAY_TRIPLE = 3  # some letters have three others for a capital

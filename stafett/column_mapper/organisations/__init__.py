@@ -6,7 +6,7 @@ An organisation's first version holds for every day before the next one: a repor
 from importlib.resources import files
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.reading import read_mapping
+from stafett.column_mapper.loader import read_mapping
 
 STANDARD = "standard"
 

@@ -8,6 +8,7 @@ from openpyxl.utils.cell import coordinate_to_tuple, get_column_letter, quote_sh
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.worksheet import Worksheet
 
+from stafett.column_mapper.cells import written_in
 from stafett.column_mapper.document import (
     ChoiceColumn,
     Column,
@@ -15,7 +16,6 @@ from stafett.column_mapper.document import (
     DecimalColumn,
     MappingDocument,
 )
-from stafett.column_mapper.written_values import written_in
 from stafett.domain.export import Locale
 
 _ROWS = 1000

@@ -8,7 +8,7 @@ from openpyxl.utils.cell import coordinate_to_tuple
 
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.template.difference import Difference, at_cell, cell_name
-from stafett.column_mapper.template.likeness import out_of_order
+from stafett.column_mapper.template.text_matching import out_of_order
 from stafett.column_mapper.template.workbook import TemplateBook
 from stafett.domain.export import Locale
 

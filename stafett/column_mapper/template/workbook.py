@@ -12,7 +12,7 @@ from typing import Any, Self
 import openpyxl
 from openpyxl.workbook.workbook import Workbook
 
-from stafett.column_mapper.template.sweeping import AllowedList, Sweep, UnfitPartError
+from stafett.column_mapper.template.xml_scan import AllowedList, Sweep, UnfitPartError
 from stafett.domain.errors import StafettError
 
 _MEBIBYTE = 1024 * 1024

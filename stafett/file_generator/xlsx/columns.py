@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from stafett.column_mapper.cells import written_in
 from stafett.column_mapper.document import ChoiceColumn, Column, DateColumn, DecimalColumn, MappingDocument, TextColumn
-from stafett.column_mapper.written_values import written_in
 from stafett.domain.export import Locale
 from stafett.file_generator.xlsx.edition import TEXT_FORMAT
 from stafett.file_generator.xlsx.texts import LONGEST_HEADER, beginning, units, visible

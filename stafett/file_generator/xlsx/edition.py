@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows
 from stafett.file_generator.xlsx.engine import Book, Format, Sheet

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.file_generator.xlsx.cells import CellStyle, rows_as_xml
 from stafett.file_generator.xlsx.choices import Choices
 from stafett.file_generator.xlsx.columns import SheetColumn

@@ -7,7 +7,7 @@ import polars as pl
 import polars.selectors as cs
 
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale, PartialFailureReport
 from stafett.file_generator.xlsx.texts import LONGEST, cut, units
 

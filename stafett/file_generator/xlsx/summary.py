@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import repeat
 
 from stafett.column_mapper.document import Summary
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.domain.export_outputs import Total
 from stafett.file_generator.xlsx import words
 from stafett.file_generator.xlsx.edition import Edition, Workbook

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from textwrap import wrap
 
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.file_generator.xlsx.columns import as_attribute, day_format, table_headers
 from stafett.file_generator.xlsx.edition import Edition
 from stafett.file_generator.xlsx.engine import Sheet

@@ -5,7 +5,7 @@ import re
 import polars as pl
 
 from stafett.column_mapper.cells import LONGEST_CELL
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale
 
 LONGEST, LONGEST_HEADER = LONGEST_CELL, 255

@@ -1,6 +1,6 @@
 """What the workbook itself says, beside the document's own words."""
 
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 
 REPORT_TO_BUFDIR = Localized(nb="Rapport til Bufdir", nn="Rapport til Bufdir", en="Report to Bufdir")
 LISTS = Localized(nb="Lister", nn="Lister", en="Lists")

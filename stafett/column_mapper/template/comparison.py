@@ -7,7 +7,7 @@ from typing import get_args
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.template.columns import differences_of_headers, headings_in
 from stafett.column_mapper.template.difference import Difference
-from stafett.column_mapper.template.likeness import paired
+from stafett.column_mapper.template.text_matching import paired
 from stafett.column_mapper.template.values import differences_of_values
 from stafett.column_mapper.template.workbook import TemplateBook
 from stafett.domain.export import Locale

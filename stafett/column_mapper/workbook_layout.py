@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from stafett.column_mapper.words import Localized
+from stafett.column_mapper.localized import Localized
 from stafett.domain.frozen import Frozen
 
 CELL = r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z"

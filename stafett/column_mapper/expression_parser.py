@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from stafett.column_mapper.faults import MappingFault, Refused, quoted
+from stafett.column_mapper.localized import MOST_CHARACTERS
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import UNKNOWN, Kind, Value, literal, meeting
-from stafett.column_mapper.words import MOST_CHARACTERS
 from stafett.domain.json_pointer import Step, pointer
 
 MOST_ARGUMENTS = 50

@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from stafett.column_mapper.expression_parser import Call, Operation
 from stafett.column_mapper.faults import quoted
-from stafett.column_mapper.operations.building import made_of
-from stafett.column_mapper.reader import Call, Operation
 from stafett.column_mapper.transformations import TRANSFORMATIONS
-from stafett.column_mapper.values import DTYPES, NUMBERS, Value
+from stafett.column_mapper.values import DTYPES, NUMBERS, Value, made_of
 
 if TYPE_CHECKING:
     import polars as pl
