@@ -30,24 +30,25 @@ from activities.report_reexport import ReportReexportActivities
 from activities.retention import RetentionActivities
 from activities.sweeping import SweepingActivities
 from activities.untold import UntoldSweep
-from stafett.activity_query import ActivityQuery
 from stafett.attachment_bundler import AttachmentBundler
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import checkpointing
 from stafett.audit.keys import signing_key
 from stafett.bulk.unfinished import UnfinishedBatches
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.column_mapping import ColumnMapper
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
-from stafett.exports.endings import ExportEndings
+from stafett.exports.completion import ExportEndings
+from stafett.exports.file_removal import FileRemoval
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.previewing import ExportPreviewing, forget_old_previews
-from stafett.exports.record import ExportRecord
-from stafett.exports.stages import ExportStages
+from stafett.exports.preview import ExportPreviewing, forget_old_previews
+from stafett.exports.retention import Periods, Retention
+from stafett.exports.stage_runner import ExportStages
+from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages.map_columns import ColumnMapper
+from stafett.exports.stages.query_activities import ActivityQuery
 from stafett.exports.unfinished import UnfinishedExports
 from stafett.file_generator import FileGeneration, FileRegistration
-from stafett.file_removal import FileRemoval
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
@@ -57,7 +58,6 @@ from stafett.reexports.snapshot_repetition import SnapshotRepetition
 from stafett.reexports.stages import ReexportStages
 from stafett.reexports.unfinished import UnfinishedReexports
 from stafett.reexports.version_comparison import VersionComparison
-from stafett.retention import Periods, Retention
 from stafett.settings import Settings, WorkerShare, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, cpu_queue, telling_queue

@@ -3,7 +3,7 @@ from temporalio import activity
 from stafett.attachment_bundler import AttachmentBundler
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.stages import ExportStages
+from stafett.exports.stage_runner import ExportStages
 
 
 class AttachmentBundlingActivities:

@@ -1,9 +1,9 @@
 from temporalio import activity
 
-from stafett.column_mapping import ColumnMapper
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.stages import ExportStages
+from stafett.exports.stage_runner import ExportStages
+from stafett.exports.stages.map_columns import ColumnMapper
 
 
 class ColumnMappingActivities:

@@ -1,8 +1,8 @@
 from temporalio import activity
 
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
-from stafett.exports.endings import ExportEndings
-from stafett.exports.stages import ExportStages
+from stafett.exports.completion import ExportEndings
+from stafett.exports.stage_runner import ExportStages
 from stafett.storage.files import FileStorage
 
 

@@ -1,7 +1,7 @@
 from temporalio import activity
 
 from stafett.domain.export_preview import PreviewAsked
-from stafett.exports.previewing import ExportPreviewing
+from stafett.exports.preview import ExportPreviewing
 
 
 class ExportPreviewActivities:

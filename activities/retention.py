@@ -1,7 +1,7 @@
 from temporalio import activity
 
 from stafett.domain.export_job import RetentionReport
-from stafett.retention import Retention
+from stafett.exports.retention import Retention
 
 
 class RetentionActivities:

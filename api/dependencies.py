@@ -26,11 +26,10 @@ from stafett.database.session import Database
 from stafett.directory import Organisations, PeerMentors, RegisteredActivities
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import ALLOWED, Caller, May, Role
-from stafett.exports.control import ExportControl
+from stafett.exports.commands import ExportControl
 from stafett.exports.downloads import ExportDownloads
-from stafett.exports.jobs import ExportJobs
-from stafett.exports.trail import ExportTrail
-from stafett.file_removal import FileRemoval
+from stafett.exports.file_removal import FileRemoval
+from stafett.exports.service import ExportJobs, ExportTrail
 from stafett.notifications.inbox import Inbox
 from stafett.reexports.control import ReexportControl
 from stafett.reexports.jobs import ReexportJobs

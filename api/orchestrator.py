@@ -27,7 +27,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
 from stafett.exports.downloads import ExportDownloads
-from stafett.exports.jobs import ExportInFull, ExportJobs, job_of
+from stafett.exports.service import ExportInFull, ExportJobs, job_of
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
 

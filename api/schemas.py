@@ -26,8 +26,8 @@ from stafett.domain.fields import Moment
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
-from stafett.exports.jobs import ExportInFull
-from stafett.exports.row import progress_of
+from stafett.exports.service import ExportInFull
+from stafett.exports.state import progress_of
 
 _YEAR_AS_A_WORKBOOK: dict[str, Any] = {
     "org_id": "nhf",

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 import polars as pl
 
 from stafett.activity_frames import from_arrow, to_arrow
-from stafett.activity_query import ROWS_A_PART, frames_in_report_order
 from stafett.column_mapper import compile_mapping
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.outcome import Outcome
 from stafett.database.session import Database
 from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.exports.stages.query_activities import ROWS_A_PART, frames_in_report_order
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
 from stafett.settings import Settings, require

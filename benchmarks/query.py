@@ -6,11 +6,11 @@ import polars as pl
 from sqlmodel import col, select
 
 from benchmarks.measuring import Table, side_by_side
-from stafett.activity_query import ROWS_A_PART, Period, frames_in_report_order
 from stafett.cli.development import settings_of
 from stafett.database.session import Database
 from stafett.database.tables import Activity
 from stafett.devstack.options import StackAddresses
+from stafett.exports.stages.query_activities import ROWS_A_PART, Period, frames_in_report_order
 from stafett.seed.seeding import Seeding, seed
 from stafett.storage.files import FileStorage
 

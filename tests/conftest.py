@@ -19,7 +19,7 @@ from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
-from stafett.exports.jobs import ExportJobs
+from stafett.exports.service import ExportJobs
 from stafett.settings import AuthSettings, Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect

@@ -11,8 +11,8 @@ from sqlmodel import col
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import Export
-from stafett.file_removal import FileRemoval
-from stafett.retention import Periods, Retention
+from stafett.exports.file_removal import FileRemoval
+from stafett.exports.retention import Periods, Retention
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 

@@ -34,8 +34,8 @@ from stafett.domain.export_preview import Preview, PreviewAsked
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, May
 from stafett.exports.downloads import Link
-from stafett.exports.jobs import ExportInFull, ExportsWanted, job_of, require_starter
-from stafett.exports.previewing import fetched
+from stafett.exports.preview import fetched
+from stafett.exports.service import ExportInFull, ExportsWanted, job_of, require_starter
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 

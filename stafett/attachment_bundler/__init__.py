@@ -1,5 +1,5 @@
 """The report and the activities' attachments as one ZIP file with a manifest."""
 
-from stafett.attachment_bundler.stage import AttachmentBundler
+from stafett.exports.stages.bundle_attachments import AttachmentBundler
 
 __all__ = ["AttachmentBundler"]

@@ -16,8 +16,8 @@ from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.erasure.mentions import Name
-from stafett.exports.jobs import job_of
-from stafett.retention import object_keys
+from stafett.exports.retention import object_keys
+from stafett.exports.service import job_of
 from stafett.storage.files import FileStorage
 
 Told = Callable[[str, int, int], None]

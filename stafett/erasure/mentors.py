@@ -15,8 +15,8 @@ from stafett.domain.errors import NotFoundError, WrongStateError
 from stafett.erasure.copies import Copies, Copy, Found, Told
 from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.mentions import Mentions
-from stafett.exports.jobs import job_of
-from stafett.file_removal import FileRemoval, ended
+from stafett.exports.file_removal import FileRemoval, ended
+from stafett.exports.service import job_of
 from stafett.storage.files import FileStorage
 
 REASON = "person_erased"

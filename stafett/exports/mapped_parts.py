@@ -18,7 +18,7 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import Frozen
-from stafett.exports.row import held
+from stafett.exports.state import held
 
 
 class KeptPart(Frozen):

@@ -10,8 +10,8 @@ from stafett.database.tables import Export
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportFailing, ExportJob
 from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import job_of
+from stafett.exports.completion import ExportEndings
+from stafett.exports.service import job_of
 from stafett.reexports.row import is_of_an_unfinished_reexport
 from stafett.unfinished import Unfinished, oldest_first
 

@@ -1,3 +1,4 @@
-from stafett.file_generator.stage import FileGeneration, FileRegistration
+from stafett.exports.stages.generate_file import FileGeneration
+from stafett.exports.stages.store_file import FileRegistration
 
 __all__ = ["FileGeneration", "FileRegistration"]

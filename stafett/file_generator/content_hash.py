@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from stafett.file_generator.spelling import with_iso_durations
+from stafett.file_generator.durations import with_iso_durations
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NOTHING = "\\N"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from stafett.domain.export import CsvProfile
-from stafett.file_generator.spelling import with_clock_durations, with_iso_durations
+from stafett.file_generator.durations import with_clock_durations, with_iso_durations
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}".encode()
 _TO_THE_MINUTE, _ROWS_AT_ONCE = "%H:%M", 5_000

@@ -11,7 +11,7 @@ from stafett.database.tables import Export, Report, ReportReexport
 from stafett.domain.export import Locale
 from stafett.domain.notification import Subject
 from stafett.domain.reporting_period import OSLO
-from stafett.exports.jobs import job_of
+from stafett.exports.service import job_of
 from stafett.reexports.row import job_of_reexport
 
 

@@ -16,8 +16,8 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.exports.jobs import job_of
-from stafett.exports.row import Step, move
+from stafett.exports.service import job_of
+from stafett.exports.state import Step, move
 from stafett.notifications.announcing import End, announce
 from stafett.reexports.row import ReexportStep, move_reexport
 

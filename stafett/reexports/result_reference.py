@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 from stafett.database.tables import Export, ReportFileVersion, ReportReexport
 from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateError
 from stafett.domain.reexport_status import RESULT_STORED
-from stafett.exports.jobs import job_of
+from stafett.exports.service import job_of
 from stafett.exports.snapshots import is_gone
 from stafett.storage.files import FileStorage
 

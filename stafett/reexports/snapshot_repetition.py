@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from uuid import UUID
 
-from stafett.activity_query import ActivityQuery, require_member
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput
 from stafett.domain.errors import ExportError, LostInStorageError, NotFoundError
@@ -13,7 +12,8 @@ from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport import make_the_same_file
 from stafett.exports.snapshots import SNAPSHOT_GONE, is_gone
-from stafett.exports.stages import Workbench
+from stafett.exports.stage_runner import Workbench
+from stafett.exports.stages.query_activities import ActivityQuery, require_member
 
 
 class SnapshotRepetition:

@@ -17,7 +17,7 @@ from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport import ReexportRequest, export_parameters
 from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.exports.jobs import Lineage, enter_export, job_of
+from stafett.exports.service import Lineage, enter_export, job_of
 from stafett.exports.snapshots import is_gone
 from stafett.notifications.announcing import End, announce
 from stafett.reexports.row import ReexportStep, held_reexport, move_reexport, of_reexport

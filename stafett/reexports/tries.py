@@ -11,8 +11,8 @@ from stafett.domain.errors import ExportError, StaleAttemptError
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, ReexportStatus
-from stafett.exports.record import MOST_UNANSWERED
-from stafett.exports.stages import AWAY
+from stafett.exports.stage_runner import AWAY
+from stafett.exports.stage_store import MOST_UNANSWERED
 from stafett.reexports.row import held_reexport, of_reexport
 
 _GIVEN_UP = "It could not be done, however often it was begun; the history is as it was, and it can be asked for again."

@@ -10,11 +10,11 @@ import sys
 from typing import Any
 
 import worker
-from stafett import activity_query
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.endings import ExportEndings
+from stafett.exports.completion import ExportEndings
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.record import ExportRecord
+from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages import query_activities
 from stafett.settings import Settings
 from stafett.temporal.client import connect
 
@@ -54,7 +54,7 @@ def prepare_between_parts() -> None:
         keep(parts, *given)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    activity_query.ROWS_A_PART = 1
+    query_activities.ROWS_A_PART = 1
     setattr(MappedParts, "keep", watched)  # noqa: B010 - a type checker rightly refuses the assignment
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from stafett.devstack.stack import RunningServers
 from stafett.domain.export_status import STAGES, ExportStatus
-from stafett.retention import Retention
+from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json

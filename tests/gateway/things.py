@@ -14,8 +14,8 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportFailing
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.completion import ExportEndings
+from stafett.exports.service import ExportJobs, job_of
 from stafett.reexports.endings import ReexportEndings
 from stafett.reexports.jobs import ReexportJobs
 from stafett.reexports.row import job_of_reexport

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from psycopg import Connection
 
 from stafett.activity_frames import OSLO_DAY, SOURCE_SCHEMA, from_arrow, to_arrow
-from stafett.activity_query import Period, frames_in_report_order
 from stafett.database.session import Database
+from stafett.exports.stages.query_activities import Period, frames_in_report_order
 from stafett.testing import Diary, Tenant, found_tenant
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)

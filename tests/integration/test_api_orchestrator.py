@@ -16,7 +16,7 @@ from stafett.domain.export import ExportFailure, ExportRequest, ExportSuccess
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.jobs import ExportJobs, ExportsWanted, job_of
+from stafett.exports.service import ExportJobs, ExportsWanted, job_of
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, start_job

@@ -16,21 +16,21 @@ import psycopg
 import pytest
 from openpyxl import load_workbook
 
-from stafett.activity_query import ActivityQuery
 from stafett.attachment_bundler import AttachmentBundler
 from stafett.column_mapper import read_document
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.column_mapping import ColumnMapper
 from stafett.database.session import Database
 from stafett.domain.errors import LostInStorageError, StoppedError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.jobs import ExportJobs, job_of
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.record import ExportRecord
-from stafett.exports.stages import ExportStages
+from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.stage_runner import ExportStages
+from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages.map_columns import ColumnMapper
+from stafett.exports.stages.query_activities import ActivityQuery
 from stafett.file_generator import FileGeneration
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant

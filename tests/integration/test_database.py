@@ -27,7 +27,7 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_status import TRANSITIONS, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport_status import REEXPORT_TRANSITIONS
-from stafett.exports.jobs import ExportJobs
+from stafett.exports.service import ExportJobs
 from stafett.settings import DatabaseSettings, Settings, require
 from stafett.testing import Diary, Tenant, found_tenant
 

@@ -18,7 +18,7 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportProgress
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.service import ExportJobs, job_of
 from stafett.settings import Settings
 from stafett.temporal.client import connect, start_job
 from stafett.temporal.codec import converter_of

@@ -12,11 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from stafett import activity_query
-from stafett.activity_query import ActivityQuery
 from stafett.column_mapper import MappingProgram
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.column_mapping import ColumnMapper
 from stafett.database.session import Database
 from stafett.domain.activity import ActivityType
 from stafett.domain.errors import ServiceAwayError, StaleAttemptError
@@ -25,14 +22,16 @@ from stafett.domain.export_job import ExportFailing, ExportJob, RetentionReport,
 from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.control import ExportControl
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.commands import ExportControl
+from stafett.exports.completion import ExportEndings
 from stafett.exports.mapped_parts import KeptPart, MappedParts
-from stafett.exports.record import ExportRecord
-from stafett.exports.stages import ExportStages
+from stafett.exports.retention import Retention
+from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.stage_runner import ExportStages
+from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages.map_columns import ColumnMapper
+from stafett.exports.stages.query_activities import ActivityQuery
 from stafett.file_generator import FileGeneration
-from stafett.retention import Retention
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage, StoredObject
 from stafett.testing import Diary, Tenant, found_tenant
@@ -52,7 +51,7 @@ def tenant(owner_url: str) -> Tenant:
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activity_query, "ROWS_A_PART", 1)
+    monkeypatch.setattr(query_activities, "ROWS_A_PART", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from stafett.domain.errors import ServiceAwayError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
-from stafett.exports.previewing import ExportPreviewing, fetched, forget_old_previews
+from stafett.exports.preview import ExportPreviewing, fetched, forget_old_previews
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, found_tenant
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from stafett.domain.export_job import RetentionReport
-from stafett.retention import Retention
+from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.column_mapping import ColumnMapper
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError, LostInStorageError, ServiceAwayError, StaleAttemptError
 from stafett.domain.export import ExportCounts, ExportRequest
@@ -17,11 +16,12 @@ from stafett.domain.export_job import ExportFailing, ExportJob
 from stafett.domain.export_outputs import ChosenMapping, MappedRows, Part, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.completion import ExportEndings
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.record import MOST_UNANSWERED, ExportRecord
-from stafett.exports.stages import ExportStages, Work, Workbench
+from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.stage_runner import ExportStages, Work, Workbench
+from stafett.exports.stage_store import MOST_UNANSWERED, ExportRecord
+from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
 from tests.integration.test_steering import REFUSE, undo

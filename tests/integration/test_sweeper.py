@@ -21,11 +21,11 @@ from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
 from stafett.domain.notification import Telling
-from stafett.exports.control import ExportControl
-from stafett.exports.endings import ExportEndings
-from stafett.exports.previewing import forget_old_previews
+from stafett.exports.commands import ExportControl
+from stafett.exports.completion import ExportEndings
+from stafett.exports.file_removal import FileRemoval
+from stafett.exports.preview import forget_old_previews
 from stafett.exports.unfinished import UnfinishedExports
-from stafett.file_removal import FileRemoval
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.reexports.endings import ReexportEndings
 from stafett.reexports.unfinished import UnfinishedReexports

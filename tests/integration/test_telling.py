@@ -29,8 +29,8 @@ from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import Telling
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import job_of
+from stafett.exports.completion import ExportEndings
+from stafett.exports.service import job_of
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal.client import start_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually

@@ -17,8 +17,8 @@ from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import Telling
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import job_of
+from stafett.exports.completion import ExportEndings
+from stafett.exports.service import job_of
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, WebhookSettings, require
 from stafett.temporal.client import start_job

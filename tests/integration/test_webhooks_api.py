@@ -15,8 +15,8 @@ from stafett.database.tables import Export
 from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
-from stafett.exports.endings import ExportEndings
-from stafett.exports.jobs import job_of
+from stafett.exports.completion import ExportEndings
+from stafett.exports.service import job_of
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Button, Json, Tenant, found_tenant
 from stafett.webhooks.registry import MOST_WEBHOOKS

@@ -32,8 +32,8 @@ from stafett.domain.export_preview import PreviewAsked
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
-from stafett.exports.control import ExportControl
-from stafett.exports.jobs import ExportJobs, job_of
+from stafett.exports.commands import ExportControl
+from stafett.exports.service import ExportJobs, job_of
 from stafett.reexports.jobs import ReexportJobs
 from stafett.reexports.row import job_of_reexport
 from stafett.settings import MailSettings, Settings, require

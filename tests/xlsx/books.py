@@ -17,7 +17,7 @@ from stafett.column_mapper.document import MappingDocument
 from stafett.domain.export import ExportCounts, Locale
 from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
 from stafett.file_generator.xlsx import CutTexts, Workbook, workbook_chunks
-from stafett.file_generator.xlsx.edition import EXCEL, Limits
+from stafett.file_generator.xlsx.builder import EXCEL, Limits
 
 YEAR = (date(2026, 1, 1), date(2026, 12, 31))
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")

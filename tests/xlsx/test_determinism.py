@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stafett.file_generator.xlsx import workbook_chunks
-from stafett.file_generator.xlsx.pieces import pieces
+from stafett.file_generator.xlsx.rechunk import pieces
 from tests.xlsx.books import ONLY_TEXT, SCHEMA, document, frame, joined, mapped, rendered, texts, workbook
 
 ROWS = [

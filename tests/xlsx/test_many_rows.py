@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from stafett.domain.errors import ExportError
-from stafett.file_generator.xlsx.edition import EXCEL, Limits
+from stafett.file_generator.xlsx.builder import EXCEL, Limits
 from stafett.storage import zip_archive
 from tests.xlsx.books import ONLY_TEXT, by_openpyxl, column, document, localized, opened, rendered, tables_of, texts
 

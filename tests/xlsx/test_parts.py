@@ -12,7 +12,7 @@ import pytest
 
 from stafett.domain.export_outputs import Total
 from stafett.file_generator.xlsx import workbook_chunks
-from stafett.file_generator.xlsx.edition import Limits
+from stafett.file_generator.xlsx.builder import Limits
 from tests.xlsx.books import column, document, frame, joined, localized, mapped, workbook
 
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"

@@ -6,7 +6,7 @@ from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.packager import Packager  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
 
-from stafett.file_generator.xlsx.engine import BUILT_FOR
+from stafett.file_generator.xlsx.xlsxwriter_bridge import BUILT_FOR
 
 PRIVATE = {
     Worksheet: """
@@ -18,7 +18,7 @@ PRIVATE = {
     """,
     Format: "_get_xf_index",
 }
-ADVICE = "stafett/file_generator/xlsx/engine.py builds on it: read what became of it before you let the upgrade in"
+ADVICE = "stafett/file_generator/xlsx/xlsxwriter_bridge.py builds on it: check how it changed before upgrading"
 
 
 def test_xlsxwriter_is_the_one_that_the_engine_was_built_for() -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from stafett.domain.export import Locale
-from stafett.file_generator.spelling import with_clock_durations
+from stafett.file_generator.durations import with_clock_durations
 from stafett.file_generator.xlsx.texts import (
     LINE_HEIGHT,
     escaped,

@@ -2,11 +2,11 @@
 
 from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
-from stafett.file_generator.xlsx import words
+from stafett.file_generator.xlsx import labels
+from stafett.file_generator.xlsx.builder import Edition
 from stafett.file_generator.xlsx.columns import AllowedValues
-from stafett.file_generator.xlsx.edition import Edition
-from stafett.file_generator.xlsx.engine import Sheet
 from stafett.file_generator.xlsx.texts import units
+from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
 _LONGEST_INLINE = 255
 
@@ -27,8 +27,8 @@ class Choices:
             "source": self._source(allowed.values),
             "ignore_blank": allowed.nothing_too,
             "error_type": "warning" if allowed.others_too else "stop",
-            "error_title": say(words.NOT_IN_LIST),
-            "error_message": say(words.CHOOSE),
+            "error_title": say(labels.NOT_IN_LIST),
+            "error_message": say(labels.CHOOSE),
         }
         if sheet.data_validation(rows[0], column, rows[1], column, options) != 0:
             raise RuntimeError("XlsxWriter refused a list of values")
@@ -52,7 +52,7 @@ class Choices:
 
     def _place(self, rows: int) -> str:
         if self._name is None:
-            self._name = self._edition.free_name(self._edition.workbook.say(words.LISTS), 1)
+            self._name = self._edition.free_name(self._edition.workbook.say(labels.LISTS), 1)
         letters, quoted = xl_col_to_name(len(self._known)), self._name.replace("'", "''")
         return f"='{quoted}'!${letters}$1:${letters}${rows}"
 

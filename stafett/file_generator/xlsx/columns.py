@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stafett.column_mapper.cells import written_in
 from stafett.column_mapper.document import ChoiceColumn, Column, DateColumn, DecimalColumn, MappingDocument, TextColumn
 from stafett.domain.export import Locale
-from stafett.file_generator.xlsx.edition import TEXT_FORMAT
+from stafett.file_generator.xlsx.builder import TEXT_FORMAT
 from stafett.file_generator.xlsx.texts import LONGEST_HEADER, beginning, units, visible
 
 _NUMBER_FORMATS = {"integer": "0", "time": "hh:mm", "duration": "[h]:mm"}

@@ -9,17 +9,17 @@ import polars as pl
 from stafett.domain.errors import ExportError
 from stafett.domain.export_outputs import Part
 from stafett.domain.export_status import ExportErrorCode
-from stafett.file_generator.xlsx import words
-from stafett.file_generator.xlsx.about import add_about
+from stafett.file_generator.xlsx import labels
+from stafett.file_generator.xlsx.about_sheet import add_about
+from stafett.file_generator.xlsx.builder import EXCEL, Edition, Limits, Workbook
 from stafett.file_generator.xlsx.choices import Choices
 from stafett.file_generator.xlsx.columns import sheet_columns
-from stafett.file_generator.xlsx.deviations import add_deviations
-from stafett.file_generator.xlsx.edition import EXCEL, Edition, Limits, Workbook
-from stafett.file_generator.xlsx.engine import Book
-from stafett.file_generator.xlsx.listing import Listing, ListingSheets
-from stafett.file_generator.xlsx.overlong import CutTexts
-from stafett.file_generator.xlsx.summary import add_summary
+from stafett.file_generator.xlsx.failures_sheet import add_deviations
+from stafett.file_generator.xlsx.row_sheets import Listing, ListingSheets
+from stafett.file_generator.xlsx.summary_sheet import add_summary
 from stafett.file_generator.xlsx.texts import visible
+from stafett.file_generator.xlsx.truncation import CutTexts
+from stafett.file_generator.xlsx.xlsxwriter_bridge import Book
 from stafett.storage.zip_archive import TooLargeForZipError, ZipArchive
 
 _TOO_LARGE = "The report is too large for one Excel file; ask for a shorter period, or for CSV."
@@ -68,7 +68,7 @@ def _describe(edition: Edition) -> None:
     edition.book.set_properties(
         {
             "title": visible(": ".join(titles or [workbook.say(layout.sheet)])),
-            "subject": f"{workbook.say(words.REPORT_TO_BUFDIR)}, {workbook.period_in_words}",
+            "subject": f"{workbook.say(labels.REPORT_TO_BUFDIR)}, {workbook.period_in_words}",
             "author": visible(workbook.organisation),
             "created": datetime.combine(workbook.period[1], time.min),
         }
@@ -79,7 +79,7 @@ def _reported(workbook: Workbook) -> Listing:
     document, locale = workbook.document, workbook.locale
     return Listing(
         sheet=workbook.say(document.layout.sheet),
-        table=words.REPORT_TABLE,
+        table=labels.REPORT_TABLE,
         columns=sheet_columns(document, locale),
         rows=_rows(workbook.mapped.parts),
     )
@@ -89,7 +89,7 @@ def _apart(workbook: Workbook, first: pl.DataFrame) -> Listing:
     document = workbook.document
     return Listing(
         sheet=workbook.say(document.layout.apart_sheet),
-        table=words.APART_TABLE,
+        table=labels.APART_TABLE,
         columns=sheet_columns(document, workbook.locale, first.columns[len(document.columns) :]),
         rows=_rows(workbook.mapped.apart),
     )

@@ -6,11 +6,11 @@ from itertools import repeat
 from stafett.column_mapper.document import Summary
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export_outputs import Total
-from stafett.file_generator.xlsx import words
-from stafett.file_generator.xlsx.edition import Edition, Workbook
-from stafett.file_generator.xlsx.engine import Sheet
+from stafett.file_generator.xlsx import labels
+from stafett.file_generator.xlsx.builder import Edition, Workbook
 from stafett.file_generator.xlsx.tables import Entry, SmallTable, put_table
 from stafett.file_generator.xlsx.texts import visible
+from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
 _WIDTHS = (62, *repeat(16, 20))
 _DARK = "#1F3864"
@@ -26,7 +26,7 @@ def add_summary(edition: Edition) -> None:
     row, widest = 1, 2
     for table in _tables(workbook):
         below = put_table(edition, sheet, row, table)
-        if table.name == words.TOTALS_TABLE:
+        if table.name == labels.TOTALS_TABLE:
             _add_chart(edition, sheet, (row + 1, below - 1), len(table.headers))
         row, widest = below, max(widest, len(table.headers))
     for column, width in enumerate(_WIDTHS[:widest]):
@@ -35,32 +35,32 @@ def add_summary(edition: Edition) -> None:
 
 def _tables(workbook: Workbook) -> Iterator[SmallTable]:
     say, document = workbook.say, workbook.document
-    lines, headers = list(_counts(workbook)), _headed(workbook, words.WHAT_BECAME)
-    yield SmallTable(words.COUNTS_TABLE, headers, lines, _WIDTHS, say(words.ACTIVITIES))
+    lines, headers = list(_counts(workbook)), _headed(workbook, labels.WHAT_BECAME)
+    yield SmallTable(labels.COUNTS_TABLE, headers, lines, _WIDTHS, say(labels.ACTIVITIES))
     if document.counting.reasons:
-        lines, headers = list(_reasons(workbook)), _headed(workbook, words.REASON)
-        yield SmallTable(words.REASONS_TABLE, headers, lines, _WIDTHS, say(words.WHY_NOT))
+        lines, headers = list(_reasons(workbook)), _headed(workbook, labels.REASON)
+        yield SmallTable(labels.REASONS_TABLE, headers, lines, _WIDTHS, say(labels.WHY_NOT))
     if document.summary:
         yield _totals(workbook, document.summary)
     if workbook.mapped.warnings:
         remarks = [(warning.message,) for warning in workbook.mapped.warnings]
-        yield SmallTable(words.WARNINGS_TABLE, [say(words.REMARK)], remarks, _WIDTHS, say(words.REMARKS))
+        yield SmallTable(labels.WARNINGS_TABLE, [say(labels.REMARK)], remarks, _WIDTHS, say(labels.REMARKS))
 
 
 def _headed(workbook: Workbook, first: Localized) -> list[str]:
-    return [workbook.say(first), workbook.say(words.COUNT)]
+    return [workbook.say(first), workbook.say(labels.COUNT)]
 
 
 def _counts(workbook: Workbook) -> Iterator[tuple[Entry, ...]]:
     say, counts, layout = workbook.say, workbook.mapped.counts, workbook.document.layout
-    yield say(words.QUERIED), counts.queried
-    yield say(words.WRITTEN), counts.written
+    yield say(labels.QUERIED), counts.queried
+    yield say(labels.WRITTEN), counts.written
     apart = sum(part.rows for part in workbook.mapped.apart)
     if apart:
-        yield say(words.APART).format(sheet=say(layout.apart_sheet)), apart
-    yield say(words.REJECTED).format(sheet=say(layout.partial_failures_sheet)), counts.rejected
-    yield say(words.COUNTABLE), counts.countable
-    yield say(words.NOT_COUNTABLE), counts.not_countable
+        yield say(labels.APART).format(sheet=say(layout.apart_sheet)), apart
+    yield say(labels.REJECTED).format(sheet=say(layout.partial_failures_sheet)), counts.rejected
+    yield say(labels.COUNTABLE), counts.countable
+    yield say(labels.NOT_COUNTABLE), counts.not_countable
 
 
 def _reasons(workbook: Workbook) -> Iterator[tuple[Entry, ...]]:
@@ -74,7 +74,7 @@ def _totals(workbook: Workbook, summary: Summary) -> SmallTable:
     by = next(column for column in workbook.document.columns if column.id == summary.by)
     headers = [workbook.say(one) for one in (by.header, *(measure.header for measure in summary.measures))]
     lines: list[tuple[Entry, ...]] = [(_label(workbook, total), *total.figures) for total in workbook.mapped.totals]
-    return SmallTable(words.TOTALS_TABLE, headers, lines, _WIDTHS, workbook.say(summary.title))
+    return SmallTable(labels.TOTALS_TABLE, headers, lines, _WIDTHS, workbook.say(summary.title))
 
 
 def _add_chart(edition: Edition, sheet: Sheet, rows: tuple[int, int], columns: int) -> None:
@@ -109,4 +109,4 @@ def _in_words(workbook: Workbook) -> str:
 
 
 def _label(workbook: Workbook, total: Total) -> str:
-    return workbook.say(words.NO_VALUE) if total.label is None else total.label
+    return workbook.say(labels.NO_VALUE) if total.label is None else total.label

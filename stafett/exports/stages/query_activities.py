@@ -19,7 +19,7 @@ from stafett.domain.errors import ExportError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportErrorCode
-from stafett.exports.stages import Workbench
+from stafett.exports.stage_runner import Workbench
 
 Period = tuple[str, datetime, datetime]
 """Whose rows, from when, to when: both ends included."""

@@ -22,7 +22,7 @@ from stafett.domain.export import ExportCounts, ExportParameters, PartialFailure
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import FAILURE_OF, ExportStatus
-from stafett.exports.row import Step, at_work, forget_mapped_parts, forget_outputs, held, move, progress_of
+from stafett.exports.state import Step, at_work, forget_mapped_parts, forget_outputs, held, move, progress_of
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MOST_UNANSWERED = 5

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from stafett.domain.export import PartialFailureReport
-from stafett.file_generator.xlsx import words
-from stafett.file_generator.xlsx.edition import Edition, Workbook
+from stafett.file_generator.xlsx import labels
+from stafett.file_generator.xlsx.builder import Edition, Workbook
 from stafett.file_generator.xlsx.tables import Entry, SmallTable, put_table
 
 _FIRST = 5
@@ -16,9 +16,9 @@ def add_deviations(edition: Edition) -> None:
     workbook = edition.workbook
     failures = (*workbook.mapped.partial_failures, *edition.cut.partial_failures(workbook.locale))
     sheet = edition.add_sheet(workbook.say(workbook.document.layout.partial_failures_sheet))
-    sheet.write_string(0, 0, workbook.say(words.NUMBERS_EXPLAINED))
-    lines = [tuple(_line(workbook, failure)) for failure in failures] or [(workbook.say(words.NO_FAILURES),)]
-    put_table(edition, sheet, 1, SmallTable(words.FAILURES_TABLE, _headers(workbook), lines, _WIDTHS))
+    sheet.write_string(0, 0, workbook.say(labels.NUMBERS_EXPLAINED))
+    lines = [tuple(_line(workbook, failure)) for failure in failures] or [(workbook.say(labels.NO_FAILURES),)]
+    put_table(edition, sheet, 1, SmallTable(labels.FAILURES_TABLE, _headers(workbook), lines, _WIDTHS))
     sheet.freeze_panes(2, 0)
     sheet.repeat_rows(1)
     for number, width in enumerate(_WIDTHS):
@@ -26,7 +26,15 @@ def add_deviations(edition: Edition) -> None:
 
 
 def _headers(workbook: Workbook) -> list[str]:
-    named = (words.WHAT, words.COLUMN, words.CODE, words.OUTCOME, words.COUNT, words.FIRST_NUMBERS, words.FIRST_IDS)
+    named = (
+        labels.WHAT,
+        labels.COLUMN,
+        labels.CODE,
+        labels.OUTCOME,
+        labels.COUNT,
+        labels.FIRST_NUMBERS,
+        labels.FIRST_IDS,
+    )
     return [workbook.say(one) for one in named]
 
 
@@ -36,7 +44,7 @@ def _line(workbook: Workbook, failure: PartialFailureReport) -> Iterator[Entry]:
     yield failure.failure_reason
     yield workbook.say(header) if header else failure.column or ""
     yield failure.code
-    yield workbook.say(words.IS_REJECTED if failure.is_fatal else words.IS_WARNED)
+    yield workbook.say(labels.IS_REJECTED if failure.is_fatal else labels.IS_WARNED)
     yield failure.affected_count
     yield _first([index + 1 for index in failure.affected_row_indices], failure.affected_count)
     yield _first(failure.affected_activity_ids, failure.affected_count)

@@ -18,7 +18,7 @@ from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Ending, Subject
-from stafett.exports.row import Step, forget_outputs, forget_tries, held, move, progress_of
+from stafett.exports.state import Step, forget_outputs, forget_tries, held, move, progress_of
 from stafett.notifications.announcing import End, announce
 
 _NOW = func.clock_timestamp()

@@ -1,4 +1,4 @@
-"""Export jobs as the gateway knows them: accepted in one transaction, found, listed."""
+"""Exports as the API sees them: accepted in one transaction, loaded, listed, and their audit events."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +13,7 @@ from stafett.audit.trail import AuditEntry
 from stafett.database.idempotency import Key, claim
 from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportAttempt, ExportPartialFailures
+from stafett.database.tables import AuditEvent, Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureReport
 from stafett.domain.export_job import ExportJob
@@ -143,3 +143,22 @@ def enter_export(
     )
     audit_trail.append(session, entry)
     return export
+
+
+class ExportTrail:
+    """An export's events out of its organisation's chain."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def events(self, caller: Caller, export_id: UUID, *, after: int, page_size: int) -> Sequence[AuditEvent]:
+        """Oldest first, one more than a page: whoever sees it knows that there is a next one."""
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+            export = session.get(Export, export_id)
+            if export is None:
+                raise NotFoundError("There is no such export.")
+            if not caller.may_read_audit_of(export.org_id, export.requested_by):
+                raise PermissionDeniedError("You may not read the audit trail of this export.")
+            of_this_export = (col(AuditEvent.org_id) == export.org_id, col(AuditEvent.subject_id) == export_id)
+            later = select(AuditEvent).where(*of_this_export, col(AuditEvent.seq) > after)
+            return session.exec(later.order_by(col(AuditEvent.seq)).limit(page_size + 1)).all()

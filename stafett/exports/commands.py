@@ -17,8 +17,8 @@ from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import STAGES, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.exports.jobs import job_of
-from stafett.exports.row import Step, forget_outputs, move
+from stafett.exports.service import job_of
+from stafett.exports.state import Step, forget_outputs, move
 from stafett.reexports.row import has_unfinished_reexport
 
 _RETRY = "bufdir-exports.retry"

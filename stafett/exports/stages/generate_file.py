@@ -1,6 +1,5 @@
 """The stages ``generating_file`` and ``storing_file``: mapped parts to one object, and the object made sure of."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 import polars as pl
@@ -8,13 +7,11 @@ import polars as pl
 from stafett.activity_frames import from_arrow
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.domain.errors import LostInStorageError, NotFoundError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import BundledFile, MappedRows, Part, ReportFile
-from stafett.domain.export_status import ExportStatus
-from stafett.exports.record import ExportRecord
-from stafett.exports.stages import Workbench
+from stafett.domain.export_outputs import MappedRows, Part, ReportFile
+from stafett.exports.stage_runner import Workbench
+from stafett.exports.stage_store import ExportRecord
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import csv_chunks
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
@@ -78,33 +75,6 @@ def _without_what_the_writer_tells(mapped: MappedRows) -> MappedRows:
     """The workbook names the very cells that it cut."""
     failures = tuple(failure for failure in mapped.partial_failures if failure.code != CUT_IN_A_WORKBOOK)
     return mapped.model_copy(update={"partial_failures": failures})
-
-
-class FileRegistration:
-    """Reads the object back and holds it against what was written, before anybody is told of it."""
-
-    def __init__(self, record: ExportRecord, storage: FileStorage) -> None:
-        self._record = record
-        self._storage = storage
-
-    def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
-        file = self._finished(job)
-        found, read = hashlib.sha256(), 0
-        try:
-            for block in self._storage.chunks(file.key):
-                found.update(block)
-                read += len(block)
-                bench.progress(file.rows * read // file.size_bytes, file.rows)
-        except NotFoundError:
-            raise LostInStorageError from None
-        if found.hexdigest() != file.sha256:
-            raise LostInStorageError
-        return file
-
-    def _finished(self, job: ExportJob) -> ReportFile:
-        if job.include_attachments:
-            return self._record.outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
-        return self._record.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
 
 
 def report_name(org_id: str, asked: ExportParameters) -> str:

@@ -17,8 +17,8 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reporting_period import OSLO
-from stafett.exports.record import ExportRecord
-from stafett.exports.stages import Workbench
+from stafett.exports.stage_runner import Workbench
+from stafett.exports.stage_store import ExportRecord
 from stafett.storage.files import FileStorage
 
 _MIME_TYPE = "application/zip"

@@ -12,8 +12,8 @@ from stafett.database.session import Database
 from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, ReportReexport
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import FINAL, ExportStatus
-from stafett.exports.jobs import job_of
-from stafett.file_removal import FileRemoval, ended
+from stafett.exports.file_removal import FileRemoval, ended
+from stafett.exports.service import job_of
 from stafett.storage.files import FileStorage
 
 _NOW = func.now()

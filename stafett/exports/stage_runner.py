@@ -15,7 +15,7 @@ from stafett.domain.errors import LostInStorageError, ServiceAwayError, StaleAtt
 from stafett.domain.export_job import ExportEnd, ExportJob, StageReceipt
 from stafett.domain.export_outputs import Part, StageOutputs
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.record import ExportRecord
+from stafett.exports.stage_store import ExportRecord
 from stafett.storage.files import FileStorage, StoredObject
 
 AWAY = (ServiceAwayError, OSError)

@@ -7,14 +7,14 @@ import polars as pl
 from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
 from stafett.column_mapper.localized import Localized
+from stafett.file_generator.xlsx.builder import TEXT_FORMAT, Edition
 from stafett.file_generator.xlsx.cells import CellStyle, rows_as_xml
 from stafett.file_generator.xlsx.choices import Choices
 from stafett.file_generator.xlsx.columns import SheetColumn
-from stafett.file_generator.xlsx.edition import TEXT_FORMAT, Edition
-from stafett.file_generator.xlsx.engine import Sheet, style_of
-from stafett.file_generator.xlsx.overlong import CutText, shortened
-from stafett.file_generator.xlsx.pieces import pieces
+from stafett.file_generator.xlsx.rechunk import pieces
 from stafett.file_generator.xlsx.tables import head_table, row_height
+from stafett.file_generator.xlsx.truncation import CutText, shortened
+from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet, style_of
 
 _INDENT = 1
 

@@ -16,8 +16,8 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import ChosenMapping, ExportWarning, MappedRows, Part, QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.mapped_parts import KeptPart, MappedParts
-from stafett.exports.record import ExportRecord
-from stafett.exports.stages import Workbench
+from stafett.exports.stage_runner import Workbench
+from stafett.exports.stage_store import ExportRecord
 from stafett.storage.files import FileStorage
 
 

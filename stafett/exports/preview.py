@@ -10,12 +10,10 @@ from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
-from stafett.activity_query import ROWS_A_PART, frames_in_report_order
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
 from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.column_mapping import no_faults_in, warnings
 from stafett.database.session import Database
 from stafett.database.tables import PreviewResult
 from stafett.domain.errors import ExportError, ServiceAwayError
@@ -24,7 +22,9 @@ from stafett.domain.export_outputs import ChosenMapping
 from stafett.domain.export_preview import PREVIEW_ROWS, Preview, PreviewAsked
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
-from stafett.file_generator.spelling import with_clock_durations
+from stafett.exports.stages.map_columns import no_faults_in, warnings
+from stafett.exports.stages.query_activities import ROWS_A_PART, frames_in_report_order
+from stafett.file_generator.durations import with_clock_durations
 
 _MEMBER: LiteralString = """
 SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND role IN ('coordinator', 'admin'))

@@ -8,7 +8,7 @@ from stafett.audit.trail import AuditEntry, Detail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
-from stafett.exports.row import forget_mapped_parts
+from stafett.exports.state import forget_mapped_parts
 from stafett.storage.files import FileStorage
 
 _NOW = func.clock_timestamp()

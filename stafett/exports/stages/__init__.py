@@ -1,0 +1,1 @@
+"""The stages of an export, one module each."""
