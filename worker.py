@@ -34,7 +34,7 @@ from stafett.attachment_bundler import AttachmentBundler
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import checkpointing
 from stafett.audit.keys import signing_key
-from stafett.bulk.unfinished import UnfinishedBatches
+from stafett.bulk.registration import ProxyRegistration
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
@@ -47,17 +47,15 @@ from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQuery
-from stafett.exports.unfinished import UnfinishedExports
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.mailing import Mailer
 from stafett.notifications.telling import Teller
-from stafett.proxy_registration import ProxyRegistration
-from stafett.reexports.endings import ReexportEndings
-from stafett.reexports.snapshot_repetition import SnapshotRepetition
-from stafett.reexports.stages import ReexportStages
-from stafett.reexports.unfinished import UnfinishedReexports
-from stafett.reexports.version_comparison import VersionComparison
+from stafett.reconciliation import UnfinishedBatches, UnfinishedExports, UnfinishedReexports
+from stafett.reports.comparison import VersionComparison
+from stafett.reports.completion import ReexportEndings
+from stafett.reports.snapshot_copy import SnapshotRepetition
+from stafett.reports.steps import ReexportStages
 from stafett.settings import Settings, WorkerShare, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, cpu_queue, telling_queue

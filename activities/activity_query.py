@@ -3,7 +3,7 @@ from temporalio import activity
 from stafett.domain.export_job import ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.stage_runner import ExportStages
-from stafett.reexports.snapshot_repetition import SnapshotRepetition
+from stafett.reports.snapshot_copy import SnapshotRepetition
 
 
 class ActivityQueryActivities:

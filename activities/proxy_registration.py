@@ -1,10 +1,10 @@
 from temporalio import activity
 
 from activities.interceptors import stop_when_cancelled
+from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
 from stafett.domain.errors import ServiceAwayError, StaleAttemptError
-from stafett.proxy_registration import ProxyRegistration
 
 
 class ProxyRegistrationActivities:

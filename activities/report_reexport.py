@@ -2,8 +2,8 @@ from temporalio import activity
 
 from stafett.domain.export_job import ExportJob
 from stafett.domain.reexport_job import HistoricalRecord, ReexportEnd, ReexportFailing, ReexportJob
-from stafett.reexports.endings import ReexportEndings
-from stafett.reexports.stages import ReexportStages
+from stafett.reports.completion import ReexportEndings
+from stafett.reports.steps import ReexportStages
 
 
 class ReportReexportActivities:

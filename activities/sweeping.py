@@ -10,9 +10,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stafett.domain.export_job import SweepReport
 from stafett.domain.job import Job
+from stafett.reconciliation import Unfinished, UnfinishedJobs
 from stafett.temporal.client import ATTEMPT, start_job, stop_job
 from stafett.temporal.codec import UnreadablePayloadError
-from stafett.unfinished import Unfinished, UnfinishedJobs
 
 GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 PASSING = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}

@@ -39,8 +39,8 @@ from api.routes import (
 from api.starting import JobStarter
 from stafett.audit import trail as audit_trail
 from stafett.audit.steps import JobStory
-from stafett.bulk.batches import BulkRegistrations
-from stafett.bulk.control import BulkControl
+from stafett.bulk.commands import BulkControl
+from stafett.bulk.service import BulkRegistrations
 from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database, Patience
@@ -50,10 +50,10 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportJobs, ExportTrail
 from stafett.notifications.inbox import Inbox
-from stafett.reexports.control import ReexportControl
-from stafett.reexports.jobs import ReexportJobs
-from stafett.reexports.result_reference import ResultReference
-from stafett.report_history import ReportHistory
+from stafett.reports.commands import ReexportControl
+from stafett.reports.history import ReportHistory
+from stafett.reports.reexports import ReexportJobs
+from stafett.reports.result_file import ResultReference
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect

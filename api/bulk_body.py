@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.bulk_schemas import BulkStart, CsvQuery
-from stafett.bulk.csv_files import request_from
+from stafett.bulk.csv_format import request_from
 from stafett.domain.bulk import BulkRequest
 
 JSON, CSV = "application/json", "text/csv"

@@ -7,8 +7,8 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import LONGEST_TOKEN, PageQuery
 from api.schemas import Resource
-from stafett.bulk.batches import BatchInFull, Verdicts
-from stafett.bulk.row import counts_of
+from stafett.bulk.service import BatchInFull, Verdicts
+from stafett.bulk.state import counts_of
 from stafett.database.tables import Activity, BulkRegistration
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label

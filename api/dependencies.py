@@ -18,8 +18,8 @@ from api.rate_limit import RateLimit
 from api.readiness import Probes
 from api.starting import JobStarter
 from stafett.audit.steps import JobStory
-from stafett.bulk.batches import BulkRegistrations
-from stafett.bulk.control import BulkControl
+from stafett.bulk.commands import BulkControl
+from stafett.bulk.service import BulkRegistrations
 from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database
@@ -31,9 +31,9 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportJobs, ExportTrail
 from stafett.notifications.inbox import Inbox
-from stafett.reexports.control import ReexportControl
-from stafett.reexports.jobs import ReexportJobs
-from stafett.report_history import ReportHistory
+from stafett.reports.commands import ReexportControl
+from stafett.reports.history import ReportHistory
+from stafett.reports.reexports import ReexportJobs
 from stafett.temporal.codec import SealingCodec
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.registry import Webhooks

@@ -27,7 +27,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
 from stafett.exports.downloads import ExportDownloads
-from stafett.exports.service import ExportInFull, ExportJobs, job_of
+from stafett.exports.service import ExportInFull, ExportJobs
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
 
@@ -59,7 +59,7 @@ class TemporalExportOrchestrator:
         identity = Identity(user_id=request.requesting_user_id, org_id=request.org_id)
         caller = await run_in_threadpool(identify, self._database, identity)
         accepted = await run_in_threadpool(self._jobs.accept, caller, request)
-        is_over = await self._followed(job_of(accepted.export))
+        is_over = await self._followed(accepted.export.job)
         found = await self._found(caller, accepted.export.id, is_over=is_over)
         return await run_in_threadpool(self._result, caller, found)
 

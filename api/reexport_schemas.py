@@ -11,7 +11,7 @@ from stafett.domain.membership import Caller
 from stafett.domain.reexport import Overrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.exports.downloads import Link
-from stafett.reexports.jobs import ReexportFound
+from stafett.reports.reexports import ReexportFound
 
 
 class ReexportQuery(PageQuery):

@@ -10,7 +10,7 @@ from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
 from stafett.domain.reexport import Change, ReexportSource
 from stafett.domain.reporting_period import ReportingPeriod
-from stafett.report_history import ReportInFull, VersionInHistory
+from stafett.reports.history import ReportInFull, VersionInHistory
 
 
 class FileVersion(Resource):

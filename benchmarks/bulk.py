@@ -20,15 +20,14 @@ import worker
 from api.app import create_app
 from benchmarks.bulk_peers import ByDbos, ByProcrastinate
 from benchmarks.measuring import Measured, Table
-from stafett.bulk import row as bulk_row
-from stafett.bulk.batches import BulkRegistrations
+from stafett.bulk.registration import ProxyRegistration
+from stafett.bulk.service import BulkRegistrations
 from stafett.database.job_changes import JobChanges
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.bulk import BulkRequest
 from stafett.domain.bulk_job import BulkJob, Chunk
 from stafett.domain.membership import Caller, Role
-from stafett.proxy_registration import ProxyRegistration
 from stafett.settings import AuthSettings, Settings, require
 from stafett.temporal.client import connect, start_job
 from stafett.testing import Tenant, eventually, found_tenant
@@ -73,7 +72,7 @@ class Bench:
     def accepted(self, items: int) -> BulkJob:
         caller = Caller(user_id=self.tenant.coordinator, org_id=self.tenant.org_id, role=Role.COORDINATOR)
         request = BulkRequest.model_validate(self.body(items))
-        return bulk_row.job_of(BulkRegistrations(self.gateway).accept(caller, request).batch)
+        return BulkRegistrations(self.gateway).accept(caller, request).batch.job
 
     async def seconds(self, way: Way, items: int, batches: int = 1) -> float:
         """All of them at once."""

@@ -10,11 +10,11 @@ from typing import Any, Self
 from dbos import DBOS
 from procrastinate import App, PsycopgConnector
 
-from stafett import proxy_activities
-from stafett.bulk.row import count
+from stafett.bulk import items
+from stafett.bulk.items import Scope
+from stafett.bulk.registration import ProxyRegistration, registered
+from stafett.bulk.state import count
 from stafett.domain.bulk_job import BulkJob, Chunk
-from stafett.proxy_activities import Scope
-from stafett.proxy_registration import ProxyRegistration, registered
 
 _AT_ONCE = 4
 Said = dict[str, Any]
@@ -32,7 +32,7 @@ def _items(registration: ProxyRegistration, job: BulkJob) -> list[tuple[int, int
     """Every pending item, and its chunk."""
     chunks = registration.begin(job).chunks
     with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - the same
-        return [(chunk, at) for chunk in chunks for at in proxy_activities.pending_in(session, Scope(job, chunk))]
+        return [(chunk, at) for chunk in chunks for at in items.pending_in(session, Scope(job, chunk))]
 
 
 class ByProcrastinate:

@@ -8,15 +8,14 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
-from stafett.bulk.batches import BulkRegistrations
-from stafett.bulk.control import BulkControl
-from stafett.bulk.row import job_of
+from stafett.bulk.commands import BulkControl
+from stafett.bulk.registration import ProxyRegistration
+from stafett.bulk.service import BulkRegistrations
 from stafett.database.session import Database
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome
 from stafett.domain.bulk_job import BulkEnd, BulkJob, Chunk
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.membership import Caller, Role
-from stafett.proxy_registration import ProxyRegistration
 from stafett.testing import Json, Tenant, eventually
 
 BATCHES = "/api/v1/bulk-registrations"
@@ -74,7 +73,7 @@ class Core:
         return BulkRequest.model_validate(body(self.tenant.org_id, items, **said))
 
     def accepted(self, items: Sequence[object], **said: Any) -> BulkJob:
-        return job_of(self.registrations.accept(self.caller, self.request(items, **said)).batch)
+        return self.registrations.accept(self.caller, self.request(items, **said)).batch.job
 
     def run(self, job: BulkJob) -> BulkEnd:
         for number in self.work.begin(job).chunks:
@@ -83,7 +82,7 @@ class Core:
 
     def retried(self, job: BulkJob) -> BulkJob:
         batch, _ = self.control.retry(self.caller, job.batch_id)
-        return job_of(batch)
+        return batch.job
 
     def outcomes(self, job: BulkJob) -> Sequence[ItemOutcome]:
         return self.registrations.find(self.caller, job.batch_id).items

@@ -35,7 +35,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, May
 from stafett.exports.downloads import Link
 from stafett.exports.preview import fetched
-from stafett.exports.service import ExportInFull, ExportsWanted, job_of, require_starter
+from stafett.exports.service import ExportInFull, ExportsWanted, require_starter
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 
@@ -53,7 +53,7 @@ async def start(
     """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
     accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
     if accepted.is_new:
-        given.starter.start(job_of(accepted.export))
+        given.starter.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
     return await answered_when_over(partial(_seen, given, caller, accepted.export.id), given, response, wait)
 
@@ -142,7 +142,7 @@ async def cancel(
 ) -> ExportResource:
     """Stop an export, and leave nothing of it in storage."""
     export = await run_in_threadpool(given.control.cancel, caller, export_id)
-    given.starter.stop(job_of(export))
+    given.starter.stop(export.job)
     return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)
 
 
@@ -166,7 +166,7 @@ async def retry(
     export, is_new = await run_in_threadpool(given.control.retry, caller, export_id, idempotency_key)
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
-        given.starter.start(job_of(export))
+        given.starter.start(export.job)
     return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)
 
 
@@ -181,7 +181,7 @@ def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
     """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
     export = given.control.delete(caller, export_id)
     with suppress(ServiceAwayError):  # deleted it is; what is left in storage retention removes
-        given.removal.remove(job_of(export))
+        given.removal.remove(export.job)
 
 
 @router.get("", operation_id="list_exports", dependencies=[allowed(May.SEE_JOBS)])

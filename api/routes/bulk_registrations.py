@@ -28,9 +28,9 @@ from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
 from api.job_events import job_events
 from api.openapi import raises
 from api.paging import page_of, seq_of, token_after_seq
-from stafett.bulk.batches import BatchesWanted, ItemsWanted, outcome_of
-from stafett.bulk.control import BulkEdit
-from stafett.bulk.row import counts_of, job_of
+from stafett.bulk.commands import BulkEdit
+from stafett.bulk.service import BatchesWanted, ItemsWanted, outcome_of
+from stafett.bulk.state import counts_of
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import WrongStateError
 from stafett.domain.membership import Caller, May
@@ -64,7 +64,7 @@ async def start(
         return VerdictsResource.of(asked.request.org_id, verdicts)
     accepted = await run_in_threadpool(given.batches.accept, caller, asked.request, idempotency_key)
     if accepted.is_new:
-        given.starter.start(job_of(accepted.batch))
+        given.starter.start(accepted.batch.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.batch.id}"
     return await answered_when_over(partial(_seen, given, caller, accepted.batch.id), given, response, wait)
 
@@ -135,7 +135,7 @@ async def edit(
     """Call a batch otherwise, or cancel it."""
     batch = await run_in_threadpool(given.batch_control.edit, caller, batch_id, body, edits_seen(if_match))
     if batch.status is BulkStatus.CANCELLING:
-        given.starter.stop(job_of(batch))
+        given.starter.stop(batch.job)
     return await answered(partial(_seen, given, caller, batch_id), response)
 
 
@@ -151,7 +151,7 @@ async def cancel(
 ) -> BatchResource:
     """Begin no further items; what is registered stays."""
     batch = await run_in_threadpool(given.batch_control.cancel, caller, batch_id)
-    given.starter.stop(job_of(batch))
+    given.starter.stop(batch.job)
     return await answered_when_over(partial(_seen, given, caller, batch_id), given, response, wait)
 
 
@@ -175,7 +175,7 @@ async def retry(
     batch, is_new = await run_in_threadpool(given.batch_control.retry, caller, batch_id, idempotency_key)
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
-        given.starter.start(job_of(batch))
+        given.starter.start(batch.job)
     return await answered_when_over(partial(_seen, given, caller, batch_id), given, response, wait)
 
 

@@ -29,8 +29,7 @@ from stafett.domain.membership import Caller, May
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
 from stafett.domain.reexport_job import ReexportEdited
 from stafett.exports.downloads import Link
-from stafett.reexports.jobs import ReexportFound, ReexportsWanted
-from stafett.reexports.row import job_of_reexport
+from stafett.reports.reexports import ReexportFound, ReexportsWanted
 from stafett.temporal.client import RunOfJob
 
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)
@@ -55,7 +54,7 @@ async def start(
     """Have a report made again. One runs at a time for each report; the same wish meanwhile is the one that runs."""
     accepted = await run_in_threadpool(given.reexports.accept, caller, body, idempotency_key)
     if accepted.is_new:
-        given.starter.start(job_of_reexport(accepted.reexport))
+        given.starter.start(accepted.reexport.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.reexport.id}"
     return await answered_when_over(partial(_seen, given, caller, accepted.reexport.id), given, response, wait)
 
@@ -97,7 +96,7 @@ async def edit(
     """Write something down on a re-export, while it runs or afterwards; a run that is on is told that it was edited."""
     row = await run_in_threadpool(given.reexport_control.edit, caller, reexport_id, body, edits_seen(if_match))
     if row.run_id is not None and not row.status.is_final:
-        run = RunOfJob(job_of_reexport(row).workflow_id, row.run_id)
+        run = RunOfJob(row.job.workflow_id, row.run_id)
         given.starter.tell(run, ReexportEdited(edits=row.edits, notification_sent=body.notification_sent))
     return await answered(partial(_seen, given, caller, reexport_id), response)
 
@@ -114,7 +113,7 @@ async def cancel(
 ) -> ReexportResource:
     """Stop a re-export and its export, and leave nothing of them in storage; the history is as it was."""
     row = await run_in_threadpool(given.reexport_control.cancel, caller, reexport_id)
-    given.starter.stop(job_of_reexport(row))
+    given.starter.stop(row.job)
     return await answered_when_over(partial(_seen, given, caller, reexport_id), given, response, wait)
 
 

@@ -13,7 +13,7 @@ from api.paging import PageQuery, page_of
 from api.report_schemas import ReportPage, ReportResource
 from stafett.database.pagination import PageWanted
 from stafett.domain.membership import May
-from stafett.report_history import ReportInFull, Submission
+from stafett.reports.history import ReportInFull, Submission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
 

@@ -17,7 +17,6 @@ from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.erasure.mentions import Name
 from stafett.exports.retention import object_keys
-from stafett.exports.service import job_of
 from stafett.storage.files import FileStorage
 
 Told = Callable[[str, int, int], None]
@@ -98,7 +97,7 @@ class Copies:
         return Found.IN_FLIGHT if is_at_work else found
 
     def _in_storage(self, export: Export, person: Person, name: Name | None) -> Found:
-        lying, named = self._storage.keys_below(job_of(export).place), self._snapshot_of(export)
+        lying, named = self._storage.keys_below(export.job.place), self._snapshot_of(export)
         if named is None:
             return Found.ROWS if lying or export.status is ExportStatus.COMPLETED else Found.NOTHING
         found = Found.NOTHING

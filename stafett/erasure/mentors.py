@@ -16,7 +16,6 @@ from stafett.erasure.copies import Copies, Copy, Found, Told
 from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.mentions import Mentions
 from stafett.exports.file_removal import FileRemoval, ended
-from stafett.exports.service import job_of
 from stafett.storage.files import FileStorage
 
 REASON = "person_erased"
@@ -119,7 +118,7 @@ class MentorErasure:
 
     def _emptied(self, person: Person, copy: Copy) -> bool:
         """Written down first, so that it is known whatever happens; false if somebody tries it again just now."""
-        job = job_of(copy.export)
+        job = copy.export.job
         with self._database.transaction(person.org_id) as session:
             export = ended(session, job)
             if export is None or export.files_removed_at is not None:

@@ -17,9 +17,7 @@ from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import STAGES, ExportStatus
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-from stafett.exports.service import job_of
-from stafett.exports.state import Step, forget_outputs, move
-from stafett.reexports.row import has_unfinished_reexport
+from stafett.exports.state import Step, forget_outputs, has_unfinished_reexport, move
 
 _RETRY = "bufdir-exports.retry"
 _TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
@@ -116,7 +114,7 @@ def _seen_before(session: Session, export: Export, key: str) -> bool:
 def _stages_that_stand(session: Session, export: Export) -> Sequence[ExportStatus]:
     """In their order: of a cancelled export none, nor of one whose snapshot was kept no longer."""
     if export.files_removed_at is not None:
-        forget_outputs(session, job_of(export))
+        forget_outputs(session, export.job)
     finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
     return [stage for stage in STAGES if stage in set(finished)]
 
@@ -132,7 +130,7 @@ def _first_missing(export: Export, reused: Sequence[ExportStatus]) -> ExportStat
 
 def _moved(session: Session, caller: Caller, export: Export, status: ExportStatus, event: str, **values: Any) -> Export:
     """The step is told of the attempt that it leads to."""
-    job = job_of(export).model_copy(update={"attempt": values.get("attempt", export.attempt)})
+    job = export.job.model_copy(update={"attempt": values.get("attempt", export.attempt)})
     move(session, job, Step(status=status, event=event, actor=audit_trail.user(caller.user_id)), **values)
     session.refresh(export)
     return export

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID, uuid4
 
-from sqlalchemy import func, update
-from sqlmodel import col
+from sqlalchemy import func, insert, literal, update
+from sqlmodel import Session, col, select
 
-from stafett import report_history
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import Detail
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportAttempt
-from stafett.domain.errors import StaleAttemptError
+from stafett.database.tables import Export, ExportAttempt, Report, ReportFileVersion
+from stafett.domain.errors import (
+    StaleAttemptError,
+)
 from stafett.domain.export import ExportOrigin
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
 from stafett.domain.export_outputs import ReportFile
@@ -101,7 +103,7 @@ class ExportEndings:
             export = held(session, job, cancelling_too=status is ExportStatus.CANCELLED)
             is_a_report = export.origin is ExportOrigin.REPORT
             if status is ExportStatus.COMPLETED and is_a_report:
-                values["report_id"] = report_history.enter(session, job)
+                values["report_id"] = enter(session, job)
             elif status is ExportStatus.CANCELLED:
                 forget_outputs(session, job)
             forget_tries(session, job)
@@ -117,3 +119,34 @@ class ExportEndings:
 
     def _step(self, status: ExportStatus, event: str, detail: Detail | None = None) -> Step:
         return Step(status=status, event=event, actor=self._actor, detail=detail or {})
+
+
+_ORIGINAL = 1
+
+
+def enter(session: Session, job: ExportJob) -> UUID:
+    """Write the entry of an export, in the very transaction that completes it."""
+    report_id = uuid4()
+    of_the_export = col(Export.id) == job.export_id
+    entry: dict[Any, Any] = {
+        Report.id: literal(report_id),
+        Report.org_id: Export.org_id,
+        Report.export_id: Export.id,
+        Report.period_start: Export.period_start,
+        Report.period_end: Export.period_end,
+        Report.parameters: Export.parameters,
+    }
+    file: dict[Any, Any] = {
+        ReportFileVersion.report_id: literal(report_id),
+        ReportFileVersion.version: literal(_ORIGINAL),
+        ReportFileVersion.org_id: Export.org_id,
+        ReportFileVersion.export_id: Export.id,
+        ReportFileVersion.kind: literal("original"),
+        ReportFileVersion.file: Export.file,
+        ReportFileVersion.mapping: Export.mapping,
+        ReportFileVersion.created_by: Export.requested_by,
+    }
+    for table, values in ((Report, entry), (ReportFileVersion, file)):
+        source = select(*values.values()).where(of_the_export)
+        session.execute(insert(table).from_select(list(values), source))
+    return report_id

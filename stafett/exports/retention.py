@@ -13,7 +13,6 @@ from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput,
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import FINAL, ExportStatus
 from stafett.exports.file_removal import FileRemoval, ended
-from stafett.exports.service import job_of
 from stafett.storage.files import FileStorage
 
 _NOW = func.now()
@@ -52,7 +51,7 @@ class Retention:
         tidied = sum(self._tidied(export) for export in self._exports(_to_be_tidied()))
         with self._database.transaction() as session:
             forget_old_keys(session)
-        removed = sum(self._removal.remove(job_of(export)) for export in self._exports(self._too_old()))
+        removed = sum(self._removal.remove(export.job) for export in self._exports(self._too_old()))
         return RetentionReport(tidied=tidied, removed=removed)
 
     def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
@@ -85,7 +84,7 @@ class Retention:
 
     def _tidied(self, export: Export) -> bool:
         """Keep what somebody may still ask for, and nothing else; the row is held, so that nobody tries it again."""
-        job = job_of(export)
+        job = export.job
         with self._database.transaction(job.org_id) as session:
             if ended(session, job) is None:
                 return False

@@ -16,7 +16,6 @@ from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureReport
-from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
 
@@ -50,19 +49,6 @@ class ExportsWanted(PageWanted):
     """Which jobs a list shows."""
 
     status: ExportStatus | None = None
-
-
-def job_of(export: Export) -> ExportJob:
-    return ExportJob(
-        export_id=export.id,
-        org_id=export.org_id,
-        attempt=export.attempt,
-        include_attachments=export.parameters.get("include_attachments", False),
-        fail_on_empty=export.parameters.get("fail_on_empty", False),
-        period_start=export.period_start,
-        period_end=export.period_end,
-        origin=export.origin,
-    )
 
 
 def require_starter(caller: Caller, request: ExportRequest) -> None:

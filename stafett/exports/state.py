@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import Update, delete, update
+from sqlalchemy import ColumnElement, Update, delete, exists, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
@@ -18,11 +18,13 @@ from stafett.database.tables import (
     ExportPartialFailures,
     ExportStageOutput,
     ExportStageTries,
+    ReportReexport,
 )
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import Frozen
+from stafett.domain.reexport_status import REEXPORT_FINAL
 
 
 class Step(Frozen):
@@ -85,3 +87,16 @@ def progress_of(stage: ExportStatus, done: int, total: int, at: datetime | None 
     """Rows done of rows to do, as the job shows them; nothing is waited for."""
     written_at = (at or datetime.now(UTC)).isoformat()
     return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": written_at}
+
+
+def is_of_an_unfinished_reexport() -> ColumnElement[bool]:
+    """Of an export: its job is still that re-export's to look after."""
+    unfinished = col(ReportReexport.status).not_in(REEXPORT_FINAL)
+    return exists().where(col(ReportReexport.id) == col(Export.reexport_id), unfinished)
+
+
+def has_unfinished_reexport(session: Session, export: Export) -> bool:
+    return (
+        session.exec(select(Export.id).where(Export.id == export.id, is_of_an_unfinished_reexport())).first()
+        is not None
+    )

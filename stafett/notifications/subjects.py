@@ -11,8 +11,6 @@ from stafett.database.tables import Export, Report, ReportReexport
 from stafett.domain.export import Locale
 from stafett.domain.notification import Subject
 from stafett.domain.reporting_period import OSLO
-from stafett.exports.service import job_of
-from stafett.reexports.row import job_of_reexport
 
 
 class About(NamedTuple):
@@ -24,14 +22,14 @@ class About(NamedTuple):
 
 def _export(session: Session, export_id: UUID) -> About:
     export = session.get_one(Export, export_id)
-    return About(export.parameters["locale"], job_of(export).days)
+    return About(export.parameters["locale"], export.job.days)
 
 
 def _reexport(session: Session, reexport_id: UUID) -> About:
     """In the language of the report that was there before."""
     row = session.get_one(ReportReexport, reexport_id)
     report = session.get_one(Report, row.report_id)
-    first, last = (moment.astimezone(OSLO).date() for moment in job_of_reexport(row).period)
+    first, last = (moment.astimezone(OSLO).date() for moment in row.job.period)
     return About(report.parameters["locale"], (first, last))
 
 

@@ -6,9 +6,9 @@ import signal
 import sys
 from typing import Any
 
-from stafett.reexports import stages as reexport_stages
-from stafett.reexports.endings import ReexportEndings
-from stafett.reexports.stages import ReexportStages
+from stafett.reports import steps as reexport_stages
+from stafett.reports.completion import ReexportEndings
+from stafett.reports.steps import ReexportStages
 from tests.chaos.dying_worker import main
 
 STEPS = ("load_history", "build_export_params", "store_result", "notify_complete", "complete")

@@ -15,10 +15,9 @@ from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportFailing
 from stafett.exports.completion import ExportEndings
-from stafett.exports.service import ExportJobs, job_of
-from stafett.reexports.endings import ReexportEndings
-from stafett.reexports.jobs import ReexportJobs
-from stafett.reexports.row import job_of_reexport
+from stafett.exports.service import ExportJobs
+from stafett.reports.completion import ReexportEndings
+from stafett.reports.reexports import ReexportJobs
 from stafett.testing import Tenant
 from tests.bulk import Core
 
@@ -55,7 +54,7 @@ class Things:
         asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "reporting_period": period}
         export = self._jobs.accept(caller, ExportRequest.model_validate(asked | {"export_format": "csv"})).export
         code, message = ExportErrorCode.INTERNAL, "It could not go on."
-        self._endings.fail(ExportFailing(job=job_of(export), code=code, message=message, retryable=True))
+        self._endings.fail(ExportFailing(job=export.job, code=code, message=message, retryable=True))
         return export
 
     def report(self) -> UUID:
@@ -80,7 +79,7 @@ class Things:
         tenant = self._tenant
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         reexport = self._reexports.accept(caller, ReexportRequest(report_id=self.report())).reexport
-        job, code, message = job_of_reexport(reexport), ExportErrorCode.INTERNAL, "It could not go on."
+        job, code, message = reexport.job, ExportErrorCode.INTERNAL, "It could not go on."
         self._reexport_endings.fail(ReexportFailing(job=job, code=code, message=message, retryable=True))
         return reexport.id
 

@@ -16,7 +16,7 @@ from stafett.domain.export import ExportFailure, ExportRequest, ExportSuccess
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.service import ExportJobs, ExportsWanted, job_of
+from stafett.exports.service import ExportJobs, ExportsWanted
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, start_job
@@ -60,7 +60,7 @@ async def accepted(jobs: ExportJobs, tenant: Tenant) -> ExportJob:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
 
     async def found() -> list[ExportJob]:
-        return [job_of(export) for export in await asyncio.to_thread(jobs.list, caller, ExportsWanted())]
+        return [export.job for export in await asyncio.to_thread(jobs.list, caller, ExportsWanted())]
 
     return (await eventually(found, bool))[0]
 

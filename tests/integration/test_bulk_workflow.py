@@ -11,14 +11,13 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from activities.sweeping import SweepingActivities
 from stafett.audit import trail as audit_trail
-from stafett.bulk.unfinished import UnfinishedBatches
+from stafett.bulk.registration import ProxyRegistration
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
-from stafett.proxy_registration import ProxyRegistration
+from stafett.reconciliation import Unfinished, UnfinishedBatches
 from stafett.settings import Settings, require
 from stafett.temporal.client import CANCEL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
 from stafett.testing import Button, eventually
-from stafett.unfinished import Unfinished
 from tests.bulk import MORNING, Coordinator, activities_of, many_mentors, rows
 
 Working = Callable[[], AbstractAsyncContextManager[None]]

@@ -26,7 +26,7 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.service import ExportJobs
 from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
 from stafett.exports.stages.map_columns import ColumnMapper
@@ -246,7 +246,7 @@ def unbundled(
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     asked = {"reporting_period": period, "export_format": "csv", "include_attachments": True}
     who = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator}
-    job = job_of(jobs.accept(caller, ExportRequest.model_validate(asked | who)).export)
+    job = jobs.accept(caller, ExportRequest.model_validate(asked | who)).export.job
     mappings, stages = MappingsInUse(worker_database), ExportStages(record, storage, go_on=lambda: None)
     parts = MappedParts(worker_database, edition="1")
     stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQuery(worker_database, mappings))

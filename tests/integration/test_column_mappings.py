@@ -23,7 +23,7 @@ from stafett.domain.export_outputs import MappedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.service import ExportJobs
 from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
 from stafett.exports.stages.map_columns import ColumnMapper
@@ -337,7 +337,7 @@ def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}
-    job = job_of(jobs.accept(caller, ExportRequest.model_validate(asked | period)).export)
+    job = jobs.accept(caller, ExportRequest.model_validate(asked | period)).export.job
     record, mappings = ExportRecord(worker_database), MappingsInUse(worker_database)
     parts = MappedParts(worker_database, edition="1")
     stages = ExportStages(record, storage, go_on=lambda: None)

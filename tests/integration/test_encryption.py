@@ -18,7 +18,7 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportProgress
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.service import ExportJobs
 from stafett.settings import Settings
 from stafett.temporal.client import connect, start_job
 from stafett.temporal.codec import converter_of
@@ -145,7 +145,7 @@ async def test_a_run_that_began_before_there_were_keys_ends_under_them(
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-    job = job_of(jobs.accept(caller, ExportRequest.model_validate(asked | {"reporting_period": period})).export)
+    job = jobs.accept(caller, ExportRequest.model_validate(asked | {"reporting_period": period})).export.job
     without = await connect(with_keys(settings).temporal)
     await start_job(without, job, settings.temporal.task_queue)
     async with working():

@@ -26,9 +26,10 @@ from stafett.exports.commands import ExportControl
 from stafett.exports.completion import ExportEndings
 from stafett.exports.mapped_parts import KeptPart, MappedParts
 from stafett.exports.retention import Retention
-from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.service import ExportJobs
 from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages import query_activities
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQuery
 from stafett.file_generator import FileGeneration
@@ -138,7 +139,7 @@ def queried(jobs: ExportJobs, tenant: Tenant, bench: Bench) -> Callable[[], Expo
         period = {"start": "2026-01-01", "end": "2026-12-31"}
         who = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator}
         asked = {"export_format": "xlsx", "reporting_period": period}
-        job = job_of(jobs.accept(caller, ExportRequest.model_validate(who | asked)).export)
+        job = jobs.accept(caller, ExportRequest.model_validate(who | asked)).export.job
         bench.stages.perform(job, QUERYING, ActivityQuery(bench.database, bench.mappings))
         assert len(bench.record.outputs(job, QUERYING, QueriedRows).parts) == DAYS
         return job
@@ -263,7 +264,7 @@ def failed(bench: Bench, job: ExportJob) -> None:
 
 def tried_again(api_database: Database, tenant: Tenant, job: ExportJob) -> ExportJob:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-    return job_of(ExportControl(api_database).retry(caller, job.export_id)[0])
+    return ExportControl(api_database).retry(caller, job.export_id)[0].job
 
 
 def test_the_attempt_after_a_failed_one_goes_on_from_its_parts(

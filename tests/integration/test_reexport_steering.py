@@ -11,7 +11,6 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from stafett.database.session import Database
 from stafett.database.tables import ReportReexport
 from stafett.domain.membership import Role
-from stafett.reexports.row import job_of_reexport
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import stop_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator
@@ -307,7 +306,7 @@ async def test_a_cancel_that_is_late_does_not_reach_the_job_that_follows(
     first = await again.pressed(report_id)
     await again.cancel(first)
     with api_database.transaction(again.button.org_id) as session:
-        late = job_of_reexport(session.get_one(ReportReexport, UUID(first)))
+        late = session.get_one(ReportReexport, UUID(first)).job
     async with working():
         await again.end_of(first)
         assert await run_closed(temporal, report_id) is not None

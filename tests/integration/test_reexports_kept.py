@@ -14,8 +14,8 @@ from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
 from stafett.erasure.erasing import Erasing
 from stafett.exports.retention import Retention
-from stafett.reexports.control import ReexportControl
-from stafett.reexports.result_reference import ResultReference
+from stafett.reports.commands import ReexportControl
+from stafett.reports.result_file import ResultReference
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, eventually

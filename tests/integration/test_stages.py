@@ -18,7 +18,7 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.completion import ExportEndings
 from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.service import ExportJobs, job_of
+from stafett.exports.service import ExportJobs
 from stafett.exports.stage_runner import ExportStages, Work, Workbench
 from stafett.exports.stage_store import MOST_UNANSWERED, ExportRecord
 from stafett.exports.stages.map_columns import ColumnMapper
@@ -35,7 +35,7 @@ def job(jobs: ExportJobs, tenant: Tenant) -> ExportJob:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"start": "2026-01-01", "end": "2026-12-31"}
-    return job_of(jobs.accept(caller, ExportRequest.model_validate(asked | {"reporting_period": period})).export)
+    return jobs.accept(caller, ExportRequest.model_validate(asked | {"reporting_period": period})).export.job
 
 
 @pytest.fixture

@@ -25,14 +25,12 @@ from stafett.exports.commands import ExportControl
 from stafett.exports.completion import ExportEndings
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import forget_old_previews
-from stafett.exports.unfinished import UnfinishedExports
 from stafett.notifications.deliveries import Deliveries, untold
-from stafett.reexports.endings import ReexportEndings
-from stafett.reexports.unfinished import UnfinishedReexports
+from stafett.reconciliation import Unfinished, UnfinishedExports, UnfinishedReexports
+from stafett.reports.completion import ReexportEndings
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, eventually
-from stafett.unfinished import Unfinished
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]

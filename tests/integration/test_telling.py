@@ -30,7 +30,6 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import Telling
 from stafett.exports.completion import ExportEndings
-from stafett.exports.service import job_of
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal.client import start_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually
@@ -397,7 +396,7 @@ async def _fail(button: Button, database: Database, export_id: str | None = None
     """An export that a worker ends, and dies before it has told anybody."""
     export_id = export_id or await button.pressed()
     with database.transaction(button.org_id) as session:
-        job = job_of(session.get_one(Export, UUID(export_id)))
+        job = session.get_one(Export, UUID(export_id)).job
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
     ExportEndings(database).fail(failing)
     return export_id

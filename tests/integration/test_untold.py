@@ -18,7 +18,6 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import Telling
 from stafett.exports.completion import ExportEndings
-from stafett.exports.service import job_of
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, WebhookSettings, require
 from stafett.temporal.client import start_job
@@ -69,7 +68,7 @@ async def ended(button: Button, worker_database: Database, listened: None) -> st
     """An export whose worker has committed its end, and died before it told anybody."""
     export_id = await button.pressed()
     with worker_database.transaction(button.org_id) as session:
-        job = job_of(session.get_one(Export, UUID(export_id)))
+        job = session.get_one(Export, UUID(export_id)).job
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
     ExportEndings(worker_database).fail(failing)
     return export_id
@@ -166,7 +165,7 @@ async def test_an_end_of_the_sweepers_own_is_told_in_the_same_sweep(
     del listened
     export_id = await button.pressed()
     with maintenance.transaction(button.org_id) as session:
-        job = job_of(session.get_one(Export, UUID(export_id)))
+        job = session.get_one(Export, UUID(export_id)).job
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It was ended.", retryable=True)
     ExportEndings(maintenance, actor="system:sweeper").fail(failing)
     assert await sweep() == 1

@@ -16,7 +16,6 @@ from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.exports.completion import ExportEndings
-from stafett.exports.service import job_of
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Button, Json, Tenant, found_tenant
 from stafett.webhooks.registry import MOST_WEBHOOKS
@@ -271,7 +270,7 @@ class TestInProduction:
 async def notified(button: Button, worker_database: Database) -> str:
     export_id = await button.pressed()
     with worker_database.transaction(button.org_id) as session:
-        job = job_of(session.get_one(Export, UUID(export_id)))
+        job = session.get_one(Export, UUID(export_id)).job
     failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
     ExportEndings(worker_database).fail(failing)
     return export_id

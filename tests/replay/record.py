@@ -17,9 +17,8 @@ from temporalio.client import Client, WorkflowHandle
 
 import worker
 from api.previewing import await_preview
-from stafett.bulk import row as bulk_row
-from stafett.bulk.batches import BulkRegistrations
-from stafett.bulk.control import BulkControl
+from stafett.bulk.commands import BulkControl
+from stafett.bulk.service import BulkRegistrations
 from stafett.cli.development import prepare_stores, settings_of
 from stafett.database.session import Database
 from stafett.devstack.mail import MailFolder, catching_mail
@@ -33,9 +32,8 @@ from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
 from stafett.exports.commands import ExportControl
-from stafett.exports.service import ExportJobs, job_of
-from stafett.reexports.jobs import ReexportJobs
-from stafett.reexports.row import job_of_reexport
+from stafett.exports.service import ExportJobs
+from stafett.reports.reexports import ReexportJobs
 from stafett.settings import MailSettings, Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import CANCEL, connect, start_job, stop_job
@@ -90,7 +88,7 @@ async def _record_reexports(settings: Settings, release: str) -> None:
 def _again(settings: Settings, tenant: Tenant, report_id: UUID) -> ReexportJob:
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        return job_of_reexport(ReexportJobs(database).accept(caller, ReexportRequest(report_id=report_id)).reexport)
+        return ReexportJobs(database).accept(caller, ReexportRequest(report_id=report_id)).reexport.job
 
 
 def _report_of(owner_url: str, tenant: Tenant) -> UUID:
@@ -156,7 +154,7 @@ async def _record_cancelled(settings: Settings, release: str) -> None:
 async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, by: str) -> WorkflowHandle[Any, Any]:
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        job = job_of(ExportJobs(database).accept(caller, _request(tenant)).export)
+        job = ExportJobs(database).accept(caller, _request(tenant)).export.job
         run = await start_job(client, job, settings.temporal.task_queue)
         if by == "signal":
             await run.signal(CANCEL)
@@ -175,7 +173,7 @@ async def _registered(client: Client, settings: Settings, tenant: Tenant, releas
     request = BulkRequest.model_validate(body(tenant.org_id, [*mentors, uuid4()]))
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        job = bulk_row.job_of(BulkRegistrations(database).accept(caller, request).batch)
+        job = BulkRegistrations(database).accept(caller, request).batch.job
     bulk.ITEMS_A_CHUNK = most
     run = await start_job(client, job, settings.temporal.task_queue)
     await run.result()
@@ -189,9 +187,9 @@ async def _bulk_to_be_cancelled(client: Client, settings: Settings, tenant: Tena
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         batch = BulkRegistrations(database).accept(caller, request).batch
-        run = await start_job(client, bulk_row.job_of(batch), settings.temporal.task_queue)
+        run = await start_job(client, batch.job, settings.temporal.task_queue)
         BulkControl(database).cancel(caller, batch.id)
-    await stop_job(client, bulk_row.job_of(batch))
+    await stop_job(client, batch.job)
     return run
 
 
@@ -243,7 +241,7 @@ async def _exported(client: Client, settings: Settings, tenant: Tenant, **more: 
         accepted = ExportJobs(database).accept(caller, request, str(uuid4()))
     finally:
         database.close()
-    run = await start_job(client, job_of(accepted.export), settings.temporal.task_queue)
+    run = await start_job(client, accepted.export.job, settings.temporal.task_queue)
     await eventually(run.describe, lambda described: described.close_time is not None)
     return _of_no_machine((await run.fetch_history()).to_json())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett.bulk.csv_files import FailedItem, failed_csv, request_from
+from stafett.bulk.csv_format import FailedItem, failed_csv, request_from
 from stafett.domain.bulk import ItemAsked, ItemOutcome
 from stafett.domain.bulk_status import ItemStatus
 from stafett.domain.errors import InvalidRequestError

@@ -5,10 +5,10 @@ from uuid import uuid4
 import pytest
 
 from activities.proxy_registration import ProxyRegistrationActivities
+from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, Chunk, Stretch
 from stafett.domain.errors import ServiceAwayError, StaleAttemptError
-from stafett.proxy_registration import ProxyRegistration
 
 JOB = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=4)
 STRETCH = Stretch(job=JOB, numbers=(3, 4, 5, 6))

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, Code, Json
+from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
 
 
@@ -50,6 +51,18 @@ class BulkRegistration(SQLModel, table=True):
     updated_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     completed_at: datetime | None = None
     deleted_at: datetime | None = None
+
+    @property
+    def job(self) -> BulkJob:
+        """The job's identity, as the workflow carries it."""
+        return BulkJob(
+            batch_id=self.id,
+            org_id=self.org_id,
+            attempt=self.attempt,
+            total=self.total,
+            period_start=self.period_start,
+            period_end=self.period_end,
+        )
 
 
 class BulkItem(SQLModel, table=True):

@@ -8,6 +8,7 @@ from sqlmodel import AutoString, Field, SQLModel
 
 from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, Code, Json, export_foreign_key
 from stafett.domain.export import ExportOrigin
+from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 
 
@@ -72,6 +73,20 @@ class Export(SQLModel, table=True):
     deleted_at: datetime | None = None
     tidied_at: datetime | None = None
     files_removed_at: datetime | None = None
+
+    @property
+    def job(self) -> ExportJob:
+        """The job's identity, as the workflow carries it."""
+        return ExportJob(
+            export_id=self.id,
+            org_id=self.org_id,
+            attempt=self.attempt,
+            include_attachments=self.parameters.get("include_attachments", False),
+            fail_on_empty=self.parameters.get("fail_on_empty", False),
+            period_start=self.period_start,
+            period_end=self.period_end,
+            origin=self.origin,
+        )
 
 
 class ExportAttempt(SQLModel, table=True):

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, Code, Json
+from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
 
 _UNFINISHED = text("status NOT IN ('completed', 'failed', 'cancelled')")
@@ -68,3 +69,15 @@ class ReportReexport(SQLModel, table=True):
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     updated_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     completed_at: datetime | None = None
+
+    @property
+    def job(self) -> ReexportJob:
+        """The job's identity, as the workflow carries it."""
+        return ReexportJob(
+            reexport_id=self.id,
+            report_id=self.report_id,
+            org_id=self.org_id,
+            attempt=self.attempt,
+            period_start=self.period_start,
+            period_end=self.period_end,
+        )

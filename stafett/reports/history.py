@@ -3,10 +3,10 @@
 from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
-from sqlalchemy import func, insert, literal, update
+from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
@@ -20,13 +20,9 @@ from stafett.domain.errors import (
     PreconditionFailedError,
     PreconditionRequiredError,
 )
-from stafett.domain.export_job import ExportJob
 from stafett.domain.fields import NO_NUL, Moment
 from stafett.domain.frozen import Frozen
 from stafett.domain.membership import Caller
-
-_ORIGINAL = 1
-
 
 _HANDED_IN: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted_reference": "Bufdir 27/1234"}
 
@@ -74,34 +70,6 @@ class ReportInFull(NamedTuple):
     def changes(self) -> int:
         """All that changed but clients' edits; it only ever grows."""
         return len(self.files) + sum(file.removed_at is not None for file in self.files)
-
-
-def enter(session: Session, job: ExportJob) -> UUID:
-    """Write the entry of an export, in the very transaction that completes it."""
-    report_id = uuid4()
-    of_the_export = col(Export.id) == job.export_id
-    entry: dict[Any, Any] = {
-        Report.id: literal(report_id),
-        Report.org_id: Export.org_id,
-        Report.export_id: Export.id,
-        Report.period_start: Export.period_start,
-        Report.period_end: Export.period_end,
-        Report.parameters: Export.parameters,
-    }
-    file: dict[Any, Any] = {
-        ReportFileVersion.report_id: literal(report_id),
-        ReportFileVersion.version: literal(_ORIGINAL),
-        ReportFileVersion.org_id: Export.org_id,
-        ReportFileVersion.export_id: Export.id,
-        ReportFileVersion.kind: literal("original"),
-        ReportFileVersion.file: Export.file,
-        ReportFileVersion.mapping: Export.mapping,
-        ReportFileVersion.created_by: Export.requested_by,
-    }
-    for table, values in ((Report, entry), (ReportFileVersion, file)):
-        source = select(*values.values()).where(of_the_export)
-        session.execute(insert(table).from_select(list(values), source))
-    return report_id
 
 
 def latest_version(session: Session, report_id: UUID) -> ReportFileVersion:

@@ -10,10 +10,12 @@ from sqlalchemy import insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from stafett import proxy_activities
 from stafett.audit import trail as audit_trail
-from stafett.bulk.csv_files import FailedItem, failed_csv
-from stafett.bulk.row import job_of, tell
+from stafett.bulk import items as bulk_items
+from stafett.bulk.csv_format import FailedItem, failed_csv
+from stafett.bulk.items import Scope
+from stafett.bulk.registration import registered
+from stafett.bulk.state import tell
 from stafett.database.idempotency import Key, claim
 from stafett.database.pagination import PageWanted, newest_first
 from stafett.database.session import Database
@@ -22,8 +24,6 @@ from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome,
 from stafett.domain.bulk_status import MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.membership import Caller
-from stafett.proxy_activities import Scope
-from stafett.proxy_registration import registered
 
 START = "bulk-registrations.start"
 MOST_SHOWN = 200
@@ -97,7 +97,7 @@ class BulkRegistrations:
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             batch = _inserted(session, uuid4(), caller, request, items)
             for chunk in sorted({item.chunk for item in items}):
-                registered(session, Scope(job_of(batch), chunk))
+                registered(session, Scope(batch.job, chunk))
             rows = session.exec(_in_order(batch.id)).all()
             verdicts = Verdicts(_counted(rows), [_verdict(row) for row in rows])
             session.rollback()
@@ -200,5 +200,5 @@ def _inserted(
         period_end=max(starts, default=None),
     )
     batch = session.scalars(row.returning(BulkRegistration)).one()
-    proxy_activities.add_items(session, batch_id, request.org_id, items)
+    bulk_items.add_items(session, batch_id, request.org_id, items)
     return batch

@@ -16,10 +16,9 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.exports.service import job_of
 from stafett.exports.state import Step, move
 from stafett.notifications.announcing import End, announce
-from stafett.reexports.row import ReexportStep, move_reexport
+from stafett.reports.state import ReexportStep, move_reexport
 
 _NOW = func.clock_timestamp()
 _LEAVES_SOMETHING = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})
@@ -103,7 +102,7 @@ class ReexportEndings:
             return None
         export = session.get_one(Export, row.export_id)
         if export.status in _LEAVES_SOMETHING:
-            self._remove(job_of(export))
+            self._remove(export.job)
         elif not export.status.is_final:
             self._stop(session, row.export_id)
         return export
@@ -113,7 +112,7 @@ class ReexportEndings:
         export = session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
         if not export.status.is_final and export.status is not ExportStatus.CANCELLING:
             step = Step(status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor)
-            move(session, job_of(export), step)
+            move(session, export.job, step)
 
     def _complete(self, session: Session, job: ReexportJob, row: ReportReexport) -> None:
         self._end(session, job, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})

@@ -22,8 +22,8 @@ from stafett.domain.errors import (
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportEdit
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.reexports.result_reference import ResultReference
-from stafett.reexports.row import ReexportStep, entry_of, job_of_reexport, move_reexport
+from stafett.reports.result_file import ResultReference
+from stafett.reports.state import ReexportStep, entry_of, move_reexport
 
 
 class ReexportControl:
@@ -44,7 +44,7 @@ class ReexportControl:
                 raise WrongStateError("The new version is in the history already; there is nothing left to cancel.")
             actor = audit_trail.user(caller.user_id)
             step = ReexportStep(status=ReexportStatus.CANCELLING, event="cancel_requested", actor=actor)
-            move_reexport(session, job_of_reexport(row), step)
+            move_reexport(session, row.job, step)
             session.refresh(row)
             return row
 
@@ -104,4 +104,4 @@ def _edited(caller: Caller, row: ReportReexport, edit: ReexportEdit) -> AuditEnt
     """Which things were written, and never what: a label is people's own words."""
     said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.says(name)}
     actor = audit_trail.user(caller.user_id)
-    return entry_of(job_of_reexport(row), actor, "reexport_edited", detail={**said, "edits": row.edits})
+    return entry_of(row.job, actor, "reexport_edited", detail={**said, "edits": row.edits})

@@ -7,25 +7,14 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry, Detail
+from stafett.bulk.items import Settled
 from stafett.database.tables import BulkRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StaleAttemptError
-from stafett.proxy_activities import Settled
 
 _COUNTED = ("registered", "failed", "cancelled")
-
-
-def job_of(batch: BulkRegistration) -> BulkJob:
-    return BulkJob(
-        batch_id=batch.id,
-        org_id=batch.org_id,
-        attempt=batch.attempt,
-        total=batch.total,
-        period_start=batch.period_start,
-        period_end=batch.period_end,
-    )
 
 
 def counts_of(batch: BulkRegistration) -> BulkCounts:

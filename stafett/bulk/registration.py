@@ -7,9 +7,10 @@ from sqlalchemy import func
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
-from stafett import proxy_activities
 from stafett.audit import trail as audit_trail
-from stafett.bulk.row import count, counts_of, held, job_of, move, seen
+from stafett.bulk import items as bulk_items
+from stafett.bulk.items import Scope, Settled
+from stafett.bulk.state import count, counts_of, held, move, seen
 from stafett.database.session import Database
 from stafett.database.tables import BulkRegistration
 from stafett.domain.bulk import BulkCounts
@@ -18,7 +19,6 @@ from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.notification import Ending, Subject
 from stafett.notifications.announcing import End, announce
-from stafett.proxy_activities import Scope, Settled
 
 _NOW = func.clock_timestamp()
 _OF_THE_VALUES = ("22", "23")
@@ -37,7 +37,7 @@ class ProxyRegistration:
         """Enter the attempt, and see what there is to do."""
         with self._database.transaction(job.org_id) as session:
             batch = held(session, job)
-            chunks = proxy_activities.chunks_with_something_pending(session, job)
+            chunks = bulk_items.chunks_with_something_pending(session, job)
             if batch.status is BulkStatus.ACCEPTED:
                 move(session, batch, BulkStatus.RUNNING, "bulk_started", self._actor)
             return BulkPlan(chunks=chunks, counts=counts_of(batch))
@@ -56,7 +56,7 @@ class ProxyRegistration:
         """What could not be reached for good: its items can be tried again."""
         with self._database.transaction(chunk.job.org_id) as session:
             code = ItemErrorCode.TEMPORARILY_UNAVAILABLE
-            given_up = proxy_activities.give_up(session, Scope(chunk.job, chunk.number), code)
+            given_up = bulk_items.give_up(session, Scope(chunk.job, chunk.number), code)
             return count(session, chunk.job, given_up)
 
     def finish(self, job: BulkJob) -> BulkEnd:
@@ -71,7 +71,7 @@ class ProxyRegistration:
     def cancel(self, job: BulkJob) -> BulkEnd:
         """What is not begun is not begun any more, and the batch has stopped."""
         with self._database.transaction(job.org_id) as session:
-            left = proxy_activities.cancel(session, Scope(job))
+            left = bulk_items.cancel(session, Scope(job))
             try:
                 batch = held(session, job, cancelling_too=True)
             except StaleAttemptError:
@@ -84,7 +84,7 @@ class ProxyRegistration:
     def close(self, job: BulkJob, how: str) -> bool:
         """The run was ended from outside: what it left has failed, and can be tried again; false if it had ended."""
         with self._database.transaction(job.org_id) as session:
-            left = proxy_activities.give_up(session, Scope(job), ItemErrorCode.TEMPORARILY_UNAVAILABLE)
+            left = bulk_items.give_up(session, Scope(job), ItemErrorCode.TEMPORARILY_UNAVAILABLE)
             try:
                 batch = held(session, job, cancelling_too=True)
             except StaleAttemptError:
@@ -106,7 +106,7 @@ class ProxyRegistration:
             return BulkEnd(status=batch.status, counts=counts_of(batch))
 
     def _ended(self, session: Session, batch: BulkRegistration, status: BulkStatus, **values: Any) -> BulkEnd:
-        end = End(Subject.BULK_REGISTRATION, job_of(batch), Ending(status), asked_by=batch.requested_by)
+        end = End(Subject.BULK_REGISTRATION, batch.job, Ending(status), asked_by=batch.requested_by)
         announce(session, end, by_mail=self._by_mail)
         move(session, batch, status, f"bulk_{status}", self._actor, completed_at=_NOW, **values)
         return BulkEnd(status=batch.status, counts=counts_of(batch))
@@ -116,14 +116,14 @@ def registered(session: Session, scope: Scope) -> Settled:
     """Set-based; if that is refused for a reason nobody foresaw, item by item, and the bad item alone fails."""
     try:
         with session.begin_nested():
-            return proxy_activities.register(session, scope)
+            return bulk_items.register(session, scope)
     except DBAPIError as error:
         if _is_transient(error):
             raise
         if scope.only is not None:
-            return proxy_activities.give_up(session, scope, _code_of(error))
+            return bulk_items.give_up(session, scope, _code_of(error))
     settled = Settled()
-    for position in proxy_activities.pending_in(session, scope):
+    for position in bulk_items.pending_in(session, scope):
         settled = settled.plus(registered(session, scope._replace(only=position)))
     return settled
 

@@ -13,7 +13,7 @@ from stafett.domain.errors import LostInStorageError
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reexport import Change
-from stafett.exports.snapshots import is_gone
+from stafett.reports.snapshots import is_gone
 from stafett.storage.files import FileStorage
 
 _ID, _CONTENT = "id", "content"

@@ -8,8 +8,7 @@ from sqlmodel import Session, col, select
 from stafett.database.tables import Export, ReportFileVersion, ReportReexport
 from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateError
 from stafett.domain.reexport_status import RESULT_STORED
-from stafett.exports.service import job_of
-from stafett.exports.snapshots import is_gone
+from stafett.reports.snapshots import is_gone
 from stafett.storage.files import FileStorage
 
 _FIELD = "result_file_ref"
@@ -55,4 +54,4 @@ def _owner(session: Session, row: ReportReexport, key: str) -> Export | None:
         .where(col(ReportFileVersion.report_id) == row.report_id)
     )
     owners = (export for export in session.exec(query) if not is_gone(export))
-    return next((export for export in owners if key.startswith(job_of(export).place)), None)
+    return next((export for export in owners if key.startswith(export.job.place)), None)

@@ -1,29 +1,32 @@
 """What a re-export does beside its export: each step commits once, however often and by how many it is begun."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 from sqlalchemy import func
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import Detail
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportReexport
-from stafett.domain.errors import ExportError
+from stafett.domain.errors import ExportError, StaleAttemptError
 from stafett.domain.export import ExportParameters, ExportRequest
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport import ReexportRequest, export_parameters
 from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
-from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
-from stafett.exports.service import Lineage, enter_export, job_of
-from stafett.exports.snapshots import is_gone
+from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, RESULT_STORED, ReexportStatus
+from stafett.exports.service import Lineage, enter_export
+from stafett.exports.stage_runner import AWAY
+from stafett.exports.stage_store import MOST_UNANSWERED
 from stafett.notifications.announcing import End, announce
-from stafett.reexports.row import ReexportStep, held_reexport, move_reexport, of_reexport
-from stafett.reexports.tries import ReexportTries
-from stafett.reexports.version_comparison import VersionComparison
-from stafett.report_history import VersionOrigin, add_version, latest_version
+from stafett.reports.comparison import VersionComparison
+from stafett.reports.history import VersionOrigin, add_version, latest_version
+from stafett.reports.snapshots import is_gone
+from stafett.reports.state import ReexportStep, held_reexport, move_reexport, of_reexport
 
 _NOW = func.clock_timestamp()
 
@@ -53,7 +56,7 @@ class ReexportStages:
         with self._tries.counted(job), self._database.transaction(job.org_id) as session:
             row = held_reexport(session, job)
             if row.export_id is not None:
-                return job_of(session.get_one(Export, row.export_id))
+                return session.get_one(Export, row.export_id).job
             request = ExportRequest(
                 **export_parameters(record.parameters, record.overrides).model_dump(),
                 org_id=job.org_id,
@@ -63,7 +66,7 @@ class ReexportStages:
             export = enter_export(session, uuid4(), request, audit_trail.WORKER, lineage)
             step = _step(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
             move_reexport(session, job, step, export_id=export.id)
-            return job_of(export)
+            return export.job
 
     def store_result(self, job: ReexportJob) -> None:
         """Add the file to the history; what is compared beforehand is still the latest version when it is added."""
@@ -126,3 +129,38 @@ def _move_stored(session: Session, job: ReexportJob, export: Export, version: in
     )
     values = {"file": export.file, "file_version": version, "result_export_id": export.id}
     move_reexport(session, job, step, **values)
+
+
+_GIVEN_UP = "It could not be done, however often it was begun; the history is as it was, and it can be asked for again."
+
+
+class ReexportTries:
+    """A step may take its worker down, or meet an error nobody foresaw, so often; what is merely away is waited for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def counted(self, job: ReexportJob) -> Iterator[None]:
+        """The try is counted before it is made, and is none if it was answered."""
+        status, tries = self._one_more(job)
+        if tries > MOST_UNANSWERED:
+            raise ExportError(REEXPORT_FAILURE_OF.get(status, ExportErrorCode.INTERNAL), _GIVEN_UP, retryable=True)
+        try:
+            yield
+        except (*AWAY, ExportError, StaleAttemptError):
+            with suppress(*AWAY):
+                self._one_less(job)
+            raise
+        self._one_less(job)
+
+    def _one_more(self, job: ReexportJob) -> tuple[ReexportStatus, int]:
+        with self._database.transaction(job.org_id) as session:
+            row = held_reexport(session, job)
+            session.execute(of_reexport(job).values(tries=col(ReportReexport.tries) + 1))
+            return row.status, row.tries + 1
+
+    def _one_less(self, job: ReexportJob) -> None:
+        fewer = of_reexport(job).where(col(ReportReexport.tries) > 0).values(tries=col(ReportReexport.tries) - 1)
+        with self._database.transaction(job.org_id) as session:
+            session.execute(fewer)

@@ -9,10 +9,10 @@ from pydantic import ConfigDict, model_validator
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
-from stafett import proxy_activities
 from stafett.audit import trail as audit_trail
-from stafett.bulk.batches import found
-from stafett.bulk.row import move, tell
+from stafett.bulk import items as bulk_items
+from stafett.bulk.service import found
+from stafett.bulk.state import move, tell
 from stafett.database.idempotency import Key, claim
 from stafett.database.session import Database
 from stafett.database.tables import BulkItem, BulkRegistration
@@ -88,7 +88,7 @@ class BulkControl:
             if batch.status not in _TO_BE_RETRIED or not batch.failed + batch.cancelled:
                 raise WrongStateError(f"There is nothing to try again in this batch; it is {batch.status}.")
             # Nobody else has hold of its items: each attempt that could is over.
-            proxy_activities.try_again(session, batch_id)
+            bulk_items.try_again(session, batch_id)
             anew = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
             move(session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor(caller), **anew)
             return batch, True

@@ -20,8 +20,8 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
-from stafett.exports.snapshots import require_snapshot
-from stafett.reexports.row import entry_of, job_of_reexport
+from stafett.reports.snapshots import require_snapshot
+from stafett.reports.state import entry_of
 
 START = "report-reexports.start"
 
@@ -190,5 +190,5 @@ def _inserted(
 def _requested(caller: Caller, request: ReexportRequest, row: ReportReexport) -> AuditEntry:
     actor = audit_trail.user(caller.user_id)
     detail: Detail = {"source": request.source, "version": request.version}
-    entry = entry_of(job_of_reexport(row), actor, "reexport_requested", ReexportStatus.PENDING, detail)
+    entry = entry_of(row.job, actor, "reexport_requested", ReexportStatus.PENDING, detail)
     return entry.model_copy(update={"id": row.audit_id})

@@ -11,9 +11,9 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import Part, QueriedRows
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport import make_the_same_file
-from stafett.exports.snapshots import SNAPSHOT_GONE, is_gone
 from stafett.exports.stage_runner import Workbench
 from stafett.exports.stages.query_activities import ActivityQuery, require_member
+from stafett.reports.snapshots import SNAPSHOT_GONE, is_gone
 
 
 class SnapshotRepetition:

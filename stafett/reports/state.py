@@ -3,16 +3,16 @@
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Update, exists, update
+from sqlalchemy import Update, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry, Detail
-from stafett.database.tables import Export, ReportReexport
+from stafett.database.tables import ReportReexport
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.frozen import Frozen
 from stafett.domain.reexport_job import ReexportJob
-from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.domain.reexport_status import ReexportStatus
 
 
 class ReexportStep(Frozen):
@@ -22,17 +22,6 @@ class ReexportStep(Frozen):
     event: str
     actor: str
     detail: Detail = Field(default_factory=dict)
-
-
-def job_of_reexport(row: ReportReexport) -> ReexportJob:
-    return ReexportJob(
-        reexport_id=row.id,
-        report_id=row.report_id,
-        org_id=row.org_id,
-        attempt=row.attempt,
-        period_start=row.period_start,
-        period_end=row.period_end,
-    )
 
 
 def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = False) -> ReportReexport:
@@ -65,17 +54,4 @@ def entry_of(
         subject_id=job.reexport_id,
         status=status,
         detail={"attempt": job.attempt, "report_id": str(job.report_id), **(detail or {})},
-    )
-
-
-def is_of_an_unfinished_reexport() -> ColumnElement[bool]:
-    """Of an export: its job is still that re-export's to look after."""
-    unfinished = col(ReportReexport.status).not_in(REEXPORT_FINAL)
-    return exists().where(col(ReportReexport.id) == col(Export.reexport_id), unfinished)
-
-
-def has_unfinished_reexport(session: Session, export: Export) -> bool:
-    return (
-        session.exec(select(Export.id).where(Export.id == export.id, is_of_an_unfinished_reexport())).first()
-        is not None
     )

@@ -1,0 +1,109 @@
+"""The jobs that have not ended, of every organisation, as the sweeper looks after them."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import tuple_
+from sqlmodel import SQLModel, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from stafett.bulk.registration import ProxyRegistration
+from stafett.database.session import Database
+from stafett.database.tables import BulkRegistration, Export, ReportReexport
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.errors import StaleAttemptError
+from stafett.domain.export_job import ExportFailing, ExportJob
+from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
+from stafett.domain.job import Job
+from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.exports.completion import ExportEndings
+from stafett.exports.state import is_of_an_unfinished_reexport
+from stafett.reports.completion import ReexportEndings
+
+Row = TypeVar("Row", bound=SQLModel)
+_A_PAGE = 500
+
+
+class Unfinished(NamedTuple):
+    """A job that has not ended, whether it is to stop, and how it is closed when its run has ended from outside."""
+
+    job: Job
+    is_cancelling: bool
+    close: Callable[[str], bool]
+
+
+class UnfinishedJobs(Protocol):
+    """One kind of job, as the sweeper looks after it."""
+
+    def __call__(self) -> Iterator[Unfinished]:
+        """All that have not ended, oldest first."""
+
+
+def oldest_first(maintenance: Database, table: type[Row], unended: SelectOfScalar[Row]) -> Iterator[Row]:
+    """A page at a time, each in a transaction of its own."""
+    columns: Any = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
+    place = tuple_(columns.created_at, columns.id)
+    query = unended.order_by(columns.created_at, columns.id).limit(_A_PAGE)
+    page = query
+    while True:
+        with maintenance.transaction() as session:
+            found = session.exec(page).all()
+        yield from found
+        if len(found) < _A_PAGE:
+            return
+        last: Any = found[-1]
+        page = query.where(place > (last.created_at, last.id))
+
+
+class UnfinishedExports:
+    """One whose run was ended from outside has failed, and can be tried again."""
+
+    def __init__(self, maintenance: Database, endings: ExportEndings) -> None:
+        self._maintenance = maintenance
+        self._endings = endings
+
+    def __call__(self) -> Iterator[Unfinished]:
+        ours = ~is_of_an_unfinished_reexport()  # which looks after its export itself
+        unended = select(Export).where(col(Export.status).not_in(FINAL), ours)
+        for export in oldest_first(self._maintenance, Export, unended):
+            job = export.job
+            yield Unfinished(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
+
+    def _close(self, job: ExportJob, how: str) -> bool:
+        message = f"The export was ended from outside ({how}) before it was done; it can be tried again."
+        failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        try:
+            self._endings.fail(failing)
+        except StaleAttemptError:
+            return False
+        return True
+
+
+class UnfinishedReexports:
+    """One whose run was ended from outside has failed, unless its result is stored."""
+
+    def __init__(self, maintenance: Database, endings: ReexportEndings) -> None:
+        self._maintenance = maintenance
+        self._endings = endings
+
+    def __call__(self) -> Iterator[Unfinished]:
+        unended = select(ReportReexport).where(col(ReportReexport.status).not_in(REEXPORT_FINAL))
+        for row in oldest_first(self._maintenance, ReportReexport, unended):
+            job = row.job
+            is_cancelling = row.status is ReexportStatus.CANCELLING
+            yield Unfinished(job, is_cancelling, partial(self._endings.close, job))
+
+
+class UnfinishedBatches:
+    """One whose run was ended from outside has failed, and can be tried again."""
+
+    def __init__(self, maintenance: Database, registration: ProxyRegistration) -> None:
+        self._maintenance = maintenance
+        self._registration = registration
+
+    def __call__(self) -> Iterator[Unfinished]:
+        unended = select(BulkRegistration).where(col(BulkRegistration.completed_at).is_(None))
+        for batch in oldest_first(self._maintenance, BulkRegistration, unended):
+            job = batch.job
+            yield Unfinished(job, batch.status is BulkStatus.CANCELLING, partial(self._registration.close, job))
