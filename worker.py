@@ -49,8 +49,8 @@ from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQuery
 from stafett.file_generator import FileGeneration, FileRegistration
 from stafett.notifications.deliveries import Deliveries, untold
-from stafett.notifications.mailing import Mailer
-from stafett.notifications.telling import Teller
+from stafett.notifications.email import Mailer
+from stafett.notifications.sender import Teller
 from stafett.reconciliation import UnfinishedBatches, UnfinishedExports, UnfinishedReexports
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.completion import ReexportEndings
@@ -62,9 +62,8 @@ from stafett.temporal.client import connect, cpu_queue, telling_queue
 from stafett.temporal.namespace import ensure_checkpoints, ensure_schedules, ensure_search_attributes
 from stafett.temporal.workers import at_work
 from stafett.version import edition
-from stafett.webhooks.addresses import resolved
-from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.posting import WebhookPoster
+from stafett.webhooks.destinations import Destinations, resolved
+from stafett.webhooks.sender import WebhookPoster
 from workflows.bufdir_export import BufdirExport
 from workflows.bulk_registration import BulkRegistration
 from workflows.checkpointing import CheckpointAuditChains

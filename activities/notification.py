@@ -4,7 +4,7 @@ from temporalio.exceptions import ApplicationError
 from stafett.domain.errors import NotDeliveredError
 from stafett.domain.notification import Delivery, Telling
 from stafett.notifications.deliveries import Deliveries
-from stafett.notifications.telling import Teller
+from stafett.notifications.sender import Teller
 
 
 class NotificationActivities:

@@ -60,7 +60,7 @@ from stafett.temporal.client import connect
 from stafett.temporal.codec import codec_of
 from stafett.version import VERSION
 from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.registry import Webhooks
+from stafett.webhooks.service import Webhooks
 
 _STARTUP_FAILURE = 3  # as uvicorn's own program ends then
 RESOURCES = (

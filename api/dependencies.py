@@ -36,7 +36,7 @@ from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportJobs
 from stafett.temporal.codec import SealingCodec
 from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.registry import Webhooks
+from stafett.webhooks.service import Webhooks
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")

@@ -13,7 +13,7 @@ from stafett.domain.frozen import Frozen
 from stafett.domain.notification import Channel, DeliveryState, Ending, Subject
 from stafett.notifications.inbox import NotificationFound
 from stafett.webhooks.destinations import LONGEST_URL
-from stafett.webhooks.registry import AddedWebhook, WebhookInFull
+from stafett.webhooks.service import AddedWebhook, WebhookInFull
 
 WebhookStatus = Literal["active", "disabled"]
 

@@ -23,7 +23,7 @@ from api.telling_schemas import (
 from stafett.domain.errors import TooManyWebhooksError
 from stafett.domain.membership import May
 from stafett.domain.notification import Telling
-from stafett.webhooks.registry import WebhookAsked, WebhooksWanted, require_administrator
+from stafett.webhooks.service import WebhookAsked, WebhooksWanted, require_administrator
 
 router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=GuardedRoute)
 _POLL_SECONDS = "1"

@@ -18,7 +18,7 @@ from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Chunk
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.notification import Ending, Subject
-from stafett.notifications.announcing import End, announce
+from stafett.notifications.outbox import End, announce
 
 _NOW = func.clock_timestamp()
 _OF_THE_VALUES = ("22", "23")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stafett.domain.erasure import ErasureReport, Person
-    from stafett.erasure.copies import Told
-    from stafett.erasure.erasing import Erasing
+    from stafett.erasure.export_scan import Told
+    from stafett.erasure.service import Erasing
 
 _COUNTS = {
     "notes_cleared": "notes cleared",
@@ -80,7 +80,7 @@ def _person(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
 def _erasing(settings: Settings) -> "Iterator[Erasing]":
     from stafett.database.migrate import ERASURE
     from stafett.database.session import Database
-    from stafett.erasure.erasing import Erasing
+    from stafett.erasure.service import Erasing
     from stafett.storage.files import FileStorage
 
     with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE)) as database:
@@ -88,7 +88,7 @@ def _erasing(settings: Settings) -> "Iterator[Erasing]":
 
 
 def _clear_leftovers(settings: Settings) -> None:
-    from stafett.erasure.leftovers import clear_leftovers
+    from stafett.erasure.service import clear_leftovers
 
     if not clear_leftovers(_owner_url(settings)):
         typer.echo("stafett: PostgreSQL was not vacuumed; do it by hand (docs/operations.md).", err=True)

@@ -12,9 +12,9 @@ from stafett.database.session import Database
 from stafett.database.tables import Activity, Attachment, BulkItem, PeerMentor, PreviewResult
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, Touched
 from stafett.domain.errors import NotFoundError, WrongStateError
-from stafett.erasure.copies import Copies, Copy, Found, Told
+from stafett.erasure.export_scan import Copies, Copy, Found, Told
 from stafett.erasure.journal import AtTheSource, Journal
-from stafett.erasure.mentions import Mentions
+from stafett.erasure.name_search import Mentions
 from stafett.exports.file_removal import FileRemoval, ended
 from stafett.storage.files import FileStorage
 

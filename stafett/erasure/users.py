@@ -11,7 +11,7 @@ from stafett.domain.erasure import ERASED_NAME, ErasureReport, Person, Touched
 from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import UNSETTLED, Channel, DeliveryState
 from stafett.erasure.journal import AtTheSource, Journal
-from stafett.erasure.mentions import Mentions
+from stafett.erasure.name_search import Mentions
 
 
 class UserErasure:

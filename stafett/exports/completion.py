@@ -21,7 +21,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import Ending, Subject
 from stafett.exports.state import Step, forget_outputs, forget_tries, held, move, progress_of
-from stafett.notifications.announcing import End, announce
+from stafett.notifications.outbox import End, announce
 
 _NOW = func.clock_timestamp()
 _OF_STAGES = ("file", "counts", "not_countable", "mapping")

@@ -1,9 +1,9 @@
 """Deliveries as the worker knows them: what they carry, and how far they have come."""
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, LiteralString
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import and_, func, or_, text, update
@@ -11,13 +11,23 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
-from stafett.database.tables import DeliveryRow, Notification, Organisation, Webhook, WebhookSecret
+from stafett.database.tables import (
+    DeliveryRow,
+    Export,
+    Notification,
+    Organisation,
+    Report,
+    ReportReexport,
+    Webhook,
+    WebhookSecret,
+)
 from stafett.domain.errors import NotDeliveredError
-from stafett.domain.notification import UNSETTLED, Delivery, DeliveryState, Telling
-from stafett.notifications.letters import Letter
-from stafett.notifications.subjects import ABOUT
-from stafett.webhooks.posting import WebhookMessage
-from stafett.webhooks.registry import event_of
+from stafett.domain.export import Locale
+from stafett.domain.notification import UNSETTLED, Delivery, DeliveryState, Subject, Telling
+from stafett.domain.reporting_period import OSLO
+from stafett.notifications.email import Letter
+from stafett.webhooks.sender import WebhookMessage
+from stafett.webhooks.service import event_of
 
 _RECIPIENT: LiteralString = "SELECT recipient_of(:delivery)"
 _NOW = func.clock_timestamp()
@@ -162,3 +172,34 @@ def _test(row: DeliveryRow) -> dict[str, Any]:
 
 def _instant(row: Notification | DeliveryRow) -> str:
     return row.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class About(NamedTuple):
+    """The language of a letter, and the first and the last day of what it is about, if it is about a period."""
+
+    locale: Locale
+    period: tuple[date, date] | None
+
+
+def _export(session: Session, export_id: UUID) -> About:
+    export = session.get_one(Export, export_id)
+    return About(export.parameters["locale"], export.job.days)
+
+
+def _reexport(session: Session, reexport_id: UUID) -> About:
+    """In the language of the report that was there before."""
+    row = session.get_one(ReportReexport, reexport_id)
+    report = session.get_one(Report, row.report_id)
+    first, last = (moment.astimezone(OSLO).date() for moment in row.job.period)
+    return About(report.parameters["locale"], (first, last))
+
+
+def _bulk_registration(_session: Session, _batch_id: UUID) -> About:
+    return About("nb", None)
+
+
+ABOUT: Mapping[Subject, Callable[[Session, UUID], About]] = {
+    Subject.EXPORT: _export,
+    Subject.REEXPORT: _reexport,
+    Subject.BULK_REGISTRATION: _bulk_registration,
+}

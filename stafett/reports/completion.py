@@ -17,7 +17,7 @@ from stafett.domain.notification import Ending, Subject
 from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
 from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
 from stafett.exports.state import Step, move
-from stafett.notifications.announcing import End, announce
+from stafett.notifications.outbox import End, announce
 from stafett.reports.state import ReexportStep, move_reexport
 
 _NOW = func.clock_timestamp()

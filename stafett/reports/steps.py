@@ -22,7 +22,7 @@ from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, RESULT_STORED, R
 from stafett.exports.service import Lineage, enter_export
 from stafett.exports.stage_runner import AWAY
 from stafett.exports.stage_store import MOST_UNANSWERED
-from stafett.notifications.announcing import End, announce
+from stafett.notifications.outbox import End, announce
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.history import VersionOrigin, add_version, latest_version
 from stafett.reports.snapshots import is_gone

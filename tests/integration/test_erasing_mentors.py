@@ -23,8 +23,7 @@ from stafett.database.session import Database
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, PersonKind
 from stafett.domain.errors import NotFoundError, WrongStateError
 from stafett.domain.membership import Role
-from stafett.erasure.erasing import Erasing
-from stafett.erasure.leftovers import clear_leftovers
+from stafett.erasure.service import Erasing, clear_leftovers
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant

@@ -14,7 +14,7 @@ from stafett.domain.erasure import ERASED_NAME, Person, PersonKind
 from stafett.domain.errors import NotDeliveredError, NotFoundError
 from stafett.domain.membership import Role
 from stafett.domain.notification import Channel, Delivery
-from stafett.erasure.erasing import Erasing
+from stafett.erasure.service import Erasing
 from stafett.notifications.deliveries import Deliveries
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
@@ -195,7 +195,7 @@ def test_killed_in_the_middle_it_completes_when_it_is_run_again(
     def killed(*_: object) -> None:
         raise KilledError
 
-    for step in ("stafett.erasure.mentions.Mentions.of", "stafett.erasure.journal.Journal.finish"):
+    for step in ("stafett.erasure.name_search.Mentions.of", "stafett.erasure.journal.Journal.finish"):
         with monkeypatch.context() as during:
             during.setattr(step, killed)
             with pytest.raises(KilledError):

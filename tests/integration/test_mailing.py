@@ -18,8 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from stafett.devstack.mail import MailFolder, catching_mail
 from stafett.domain.errors import NotDeliveredError
 from stafett.domain.notification import Ending, Subject
-from stafett.notifications.letters import Letter
-from stafett.notifications.mailing import Mailer
+from stafett.notifications.email import Letter, Mailer
 from stafett.settings import MailSettings
 from tests.receiver import Certificate
 

@@ -12,7 +12,7 @@ from stafett.database.session import Database
 from stafett.domain.erasure import Person, PersonKind
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
-from stafett.erasure.erasing import Erasing
+from stafett.erasure.service import Erasing
 from stafett.exports.retention import Retention
 from stafett.reports.commands import ReexportControl
 from stafett.reports.result_file import ResultReference

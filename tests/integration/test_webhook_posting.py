@@ -15,7 +15,7 @@ import pytest
 
 from stafett.domain.errors import NotDeliveredError
 from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.posting import WebhookMessage, WebhookPoster
+from stafett.webhooks.sender import WebhookMessage, WebhookPoster
 from stafett.webhooks.signing import new_secret
 from tests.receiver import Certificate, Receiver, receiving
 

@@ -18,7 +18,7 @@ from stafett.domain.membership import Role
 from stafett.exports.completion import ExportEndings
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Button, Json, Tenant, found_tenant
-from stafett.webhooks.registry import MOST_WEBHOOKS
+from stafett.webhooks.service import MOST_WEBHOOKS
 
 Bearer = Callable[..., dict[str, str]]
 HOOKS, NOTES = "/api/v1/webhooks", "/api/v1/notifications"

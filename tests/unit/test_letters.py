@@ -12,8 +12,8 @@ import pytest
 from stafett.domain.export import Locale
 from stafett.domain.export_status import FINAL
 from stafett.domain.notification import Ending, Subject
-from stafett.notifications.letters import Letter
-from stafett.notifications.words import WORDS
+from stafett.notifications.email import Letter
+from stafett.notifications.messages import WORDS
 
 ID, EXPORT_ID = UUID("11111111-1111-4111-8111-111111111111"), UUID("22222222-2222-4222-8222-222222222222")
 PERIOD = "01.01.2026\N{EN DASH}31.12.2026"

@@ -9,8 +9,7 @@ from threading import Event
 import pytest
 
 from stafett.domain.errors import ForbiddenDestinationError
-from stafett.webhooks.addresses import is_public, resolved
-from stafett.webhooks.destinations import Destination, Destinations
+from stafett.webhooks.destinations import Destination, Destinations, is_public, resolved
 
 PUBLIC = ["93.184.216.34", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:2800:220:1:248:1893:25c8:1946", "2a02:c0::1"]
 NOT_PUBLIC = [

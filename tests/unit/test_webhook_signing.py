@@ -3,7 +3,7 @@
 import base64
 import re
 
-from stafett.webhooks.posting import WebhookMessage
+from stafett.webhooks.sender import WebhookMessage
 from stafett.webhooks.signing import new_secret, signature
 
 

@@ -1,12 +1,14 @@
 """``stafett erase-person``: begun, gone on with after whatever stopped it, done once."""
 
+import psycopg
 from sqlmodel import col, select
 
+from stafett.database.migrate import OWNER
 from stafett.database.session import Database
 from stafett.database.tables import Organisation
 from stafett.domain.erasure import ErasureReport, Person, PersonKind
 from stafett.domain.errors import NotFoundError
-from stafett.erasure.copies import Told
+from stafett.erasure.export_scan import Told
 from stafett.erasure.journal import Journal
 from stafett.erasure.mentors import MentorErasure
 from stafett.erasure.users import UserErasure
@@ -52,3 +54,17 @@ class Erasing:
         with self._database.transaction(org_id) as session:
             if session.scalar(select(Organisation.id).where(col(Organisation.id) == org_id)) is None:
                 raise NotFoundError(f"There is no organisation {org_id}.")
+
+
+_TABLES = "peer_mentors, activities, attachments, users, preview_results, erasures"
+
+
+def clear_leftovers(owner_url: str) -> bool:
+    """False if PostgreSQL would not; nothing of it can be read by any of our roles, so it can be done later."""
+    try:
+        with psycopg.connect(owner_url, autocommit=True) as connection:
+            connection.execute(f"SET ROLE {OWNER}".encode())
+            connection.execute(f"VACUUM (ANALYZE) {_TABLES}".encode())
+    except psycopg.Error:
+        return False
+    return True

@@ -15,7 +15,7 @@ from stafett.database.tables import Export, ExportStageOutput
 from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import FINAL, ExportStatus
-from stafett.erasure.mentions import Name
+from stafett.erasure.name_search import Name
 from stafett.exports.retention import object_keys
 from stafett.storage.files import FileStorage
 

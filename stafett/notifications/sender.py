@@ -6,8 +6,8 @@ from concurrent.futures import Executor
 from stafett.domain.errors import NotDeliveredError
 from stafett.domain.notification import Channel, Delivery
 from stafett.notifications.deliveries import Deliveries
-from stafett.notifications.mailing import Mailer
-from stafett.webhooks.posting import WebhookPoster
+from stafett.notifications.email import Mailer
+from stafett.webhooks.sender import WebhookPoster
 
 
 class Teller:
