@@ -15,21 +15,21 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.activity_query import ActivityQueryActivities
-from activities.attachment_bundling import AttachmentBundlingActivities
-from activities.audit_checkpointing import AuditCheckpointingActivities
-from activities.column_mapping import ColumnMappingActivities
-from activities.export_audit import ExportAuditActivities
-from activities.export_preview import ExportPreviewActivities
-from activities.file_generation import FileGenerationActivities
-from activities.file_storage import FileStorageActivities
+from activities.bulk import ProxyRegistrationActivities
+from activities.exports import (
+    ActivityQueryActivities,
+    AttachmentBundlingActivities,
+    ColumnMappingActivities,
+    ExportAuditActivities,
+    FileGenerationActivities,
+    FileStorageActivities,
+)
 from activities.interceptors import EveryActivity, stop_when_cancelled
-from activities.notification import DeliveryActivities, NotificationActivities
-from activities.proxy_registration import ProxyRegistrationActivities
-from activities.report_reexport import ReportReexportActivities
-from activities.retention import RetentionActivities
-from activities.sweeping import SweepingActivities
-from activities.untold import UntoldSweep
+from activities.maintenance import AuditCheckpointingActivities, RetentionActivities
+from activities.notifications import DeliveryActivities, NotificationActivities
+from activities.previews import ExportPreviewActivities
+from activities.reconciliation import SweepingActivities, UntoldSweep
+from activities.reexports import ReportReexportActivities
 from stafett.attachment_bundler import AttachmentBundler
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import checkpointing

@@ -8,12 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.activity_query import ActivityQueryActivities
-    from activities.attachment_bundling import AttachmentBundlingActivities
-    from activities.column_mapping import ColumnMappingActivities
-    from activities.export_audit import ExportAuditActivities
-    from activities.file_generation import FileGenerationActivities
-    from activities.file_storage import FileStorageActivities
+    from activities.exports import (
+        ActivityQueryActivities,
+        AttachmentBundlingActivities,
+        ColumnMappingActivities,
+        ExportAuditActivities,
+        FileGenerationActivities,
+        FileStorageActivities,
+    )
     from stafett.domain.export import ExportOrigin
     from stafett.domain.export_job import (
         ExportEnd,

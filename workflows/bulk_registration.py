@@ -7,7 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.proxy_registration import ProxyRegistrationActivities
+    from activities.bulk import ProxyRegistrationActivities
     from stafett.domain.bulk import BulkCounts
     from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Stretch
     from stafett.domain.bulk_status import BulkStatus

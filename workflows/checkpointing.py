@@ -3,7 +3,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.audit_checkpointing import AuditCheckpointingActivities
+    from activities.maintenance import AuditCheckpointingActivities
     from stafett.domain.audit_chain import CheckpointReport
     from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
 

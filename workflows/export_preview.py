@@ -4,7 +4,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.export_preview import ExportPreviewActivities
+    from activities.previews import ExportPreviewActivities
     from stafett.domain.export_preview import PreviewAsked
     from stafett.temporal.client import PREVIEW_EXPORT
 

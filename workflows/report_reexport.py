@@ -16,7 +16,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.report_reexport import ReportReexportActivities
+    from activities.reexports import ReportReexportActivities
     from stafett.domain.export_job import ExportEnd, ExportJob
     from stafett.domain.export_status import ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind

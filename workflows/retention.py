@@ -3,7 +3,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.retention import RetentionActivities
+    from activities.maintenance import RetentionActivities
     from stafett.domain.export_job import RetentionReport
     from stafett.temporal.client import APPLY_RETENTION
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.sweeping import SweepingActivities
+    from activities.reconciliation import SweepingActivities
     from stafett.domain.export_job import SweepReport
     from stafett.temporal.client import SWEEP_JOBS
 

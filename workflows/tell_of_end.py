@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.notification import DeliveryActivities, NotificationActivities
+    from activities.notifications import DeliveryActivities, NotificationActivities
     from stafett.domain.job import Job, JobKind
     from stafett.domain.notification import Delivery, Telling
     from stafett.temporal.client import ATTEMPT, search_attributes_of, telling_queue

@@ -9,7 +9,7 @@ import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from activities.sweeping import SweepingActivities
+from activities.reconciliation import SweepingActivities
 from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import ProxyRegistration
 from stafett.database.session import Database

@@ -13,8 +13,7 @@ from pydantic import SecretStr
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from activities.sweeping import SweepingActivities
-from activities.untold import UntoldSweep
+from activities.reconciliation import SweepingActivities, UntoldSweep
 from api.app import create_app
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
-from activities.untold import UntoldSweep
+from activities.reconciliation import UntoldSweep
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportFailing

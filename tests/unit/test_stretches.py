@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from activities.proxy_registration import ProxyRegistrationActivities
+from activities.bulk import ProxyRegistrationActivities
 from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, Chunk, Stretch

@@ -1,8 +1,23 @@
+"""Scheduled activities: retention and signed audit checkpoints."""
+
 from temporalio import activity
 
 from stafett.audit.checkpointing import Checkpointing
 from stafett.domain.audit_chain import CheckpointReport
 from stafett.domain.errors import SettingsError
+from stafett.domain.export_job import RetentionReport
+from stafett.exports.retention import Retention
+
+
+class RetentionActivities:
+    """Removes what is kept no longer."""
+
+    def __init__(self, retention: Retention) -> None:
+        self._retention = retention
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def apply_retention(self) -> RetentionReport:
+        return self._retention.apply()
 
 
 class AuditCheckpointingActivities:

@@ -1,7 +1,7 @@
 """No job is pending for ever: what was accepted is started, what was ended from outside is closed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 from temporalio import activity
@@ -10,6 +10,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stafett.domain.export_job import SweepReport
 from stafett.domain.job import Job
+from stafett.domain.notification import Telling
+from stafett.notifications.deliveries import Deliveries
 from stafett.reconciliation import Unfinished, UnfinishedJobs
 from stafett.temporal.client import ATTEMPT, start_job, stop_job
 from stafett.temporal.codec import UnreadablePayloadError
@@ -88,3 +90,39 @@ async def last_run(client: Client, workflow_id: str) -> WorkflowExecutionDescrip
 def _skipped(job: Job, why: str) -> str:
     _log.warning("job_skipped", workflow_id=job.workflow_id, error=why)
     return "skipped"
+
+
+class UntoldSweep:
+    """Holds the outbox against what the engine knows of it."""
+
+    def __init__(
+        self, client: Client, task_queue: str, untold: Callable[[], Iterable[Telling]], deliveries: Deliveries
+    ) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._untold = untold
+        self._deliveries = deliveries
+
+    async def __call__(self) -> int:
+        """How many tellings were begun; an engine that is away ends the sweep, one odd telling does not."""
+        begun = 0
+        for telling in await asyncio.to_thread(lambda: list(self._untold())):
+            try:
+                begun += await self._begun(telling)
+            except RPCError as error:
+                if error.status in PASSING:
+                    raise
+                _log.warning("telling_skipped", workflow_id=telling.workflow_id, error=error.status.name)
+        return begun
+
+    async def _begun(self, telling: Telling) -> bool:
+        run = await last_run(self._client, telling.workflow_id)
+        if run is None:
+            await start_job(self._client, telling, self._task_queue)
+        elif run.status not in GOING_ON:
+            await asyncio.to_thread(self._give_up, telling)
+        return run is None
+
+    def _give_up(self, telling: Telling) -> None:
+        for delivery in self._deliveries.unsettled(telling):
+            self._deliveries.give_up(delivery, "ended_from_outside")
