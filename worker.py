@@ -66,12 +66,10 @@ from stafett.webhooks.destinations import Destinations, resolved
 from stafett.webhooks.sender import WebhookPoster
 from workflows.bufdir_export import BufdirExport
 from workflows.bulk_registration import BulkRegistration
-from workflows.checkpointing import CheckpointAuditChains
 from workflows.export_preview import PreviewExport
+from workflows.maintenance import ApplyRetention, CheckpointAuditChains, SweepJobs
+from workflows.notifications import TellOfEnd
 from workflows.report_reexport import ReportReexport
-from workflows.retention import ApplyRetention
-from workflows.sweeping import SweepJobs
-from workflows.tell_of_end import TellOfEnd
 
 Activity = Callable[..., Any]
 WORKFLOWS = (

@@ -27,10 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.export_status import FAILURE_OF, ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
-    from workflows.current_details import details_of
+    from workflows.cancellation import Stoppable, is_stale
+    from workflows.notifications import tell_of_end
     from workflows.policies import patiently, to_its_end
-    from workflows.stopping import Stoppable, is_stale
-    from workflows.tell_of_end import tell_of_end
+    from workflows.run_details import details_of
 
 Answer = TypeVar("Answer")
 

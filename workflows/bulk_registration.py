@@ -13,10 +13,10 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
-    from workflows.current_details import details_of_batch
+    from workflows.cancellation import Stoppable, is_stale
+    from workflows.notifications import tell_of_end
     from workflows.policies import for_a_while, patiently, to_its_end
-    from workflows.stopping import Stoppable, is_stale
-    from workflows.tell_of_end import tell_of_end
+    from workflows.run_details import details_of_batch
 
 _AT_ONCE = 4
 _CHUNKS_A_STRETCH = 5  # whatever is cancelled, a stretch ends with the chunk that it is at

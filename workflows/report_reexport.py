@@ -31,10 +31,10 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, RESULT_STORED, ReexportStatus
     from stafett.temporal.client import ATTEMPT, JOB_STATUS, search_attributes_of
     from workflows.bufdir_export import BufdirExport
-    from workflows.current_details import reexport_details
+    from workflows.cancellation import Stoppable, is_stale
+    from workflows.notifications import tell_of_end
     from workflows.policies import patiently, to_its_end
-    from workflows.stopping import Stoppable, is_stale
-    from workflows.tell_of_end import tell_of_end
+    from workflows.run_details import reexport_details
 
 Answer = TypeVar("Answer")
 Given = TypeVar("Given")

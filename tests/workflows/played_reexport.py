@@ -22,8 +22,8 @@ from stafett.temporal.client import cpu_queue, start_job
 from stafett.temporal.workers import at_work
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
+from workflows.notifications import TellOfEnd
 from workflows.report_reexport import ReportReexport
-from workflows.tell_of_end import TellOfEnd
 
 STEPS = ["load_history", "build_export_params", "store_reexport_result", "notify_reexport_complete"]
 DONE = "record_reexport_completion"

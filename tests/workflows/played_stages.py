@@ -18,7 +18,7 @@ from stafett.domain.notification import Delivery, Telling
 from stafett.temporal.client import cpu_queue, start_job
 from stafett.temporal.workers import at_work
 from workflows.bufdir_export import BufdirExport
-from workflows.tell_of_end import TellOfEnd
+from workflows.notifications import TellOfEnd
 
 STAGE_OF = {
     "query_activities": ExportStatus.QUERYING_ACTIVITIES,

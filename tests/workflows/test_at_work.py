@@ -8,7 +8,7 @@ from temporalio.worker import Worker
 
 from stafett.settings import Settings
 from stafett.temporal.workers import at_work
-from workflows.sweeping import SweepJobs
+from workflows.maintenance import SweepJobs
 
 
 async def test_a_worker_that_cannot_work_ends_the_block_with_its_reason(settings: Settings) -> None:

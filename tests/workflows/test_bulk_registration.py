@@ -23,7 +23,7 @@ from stafett.temporal.client import start_job
 from stafett.temporal.workers import at_work
 from tests.bulk import counts
 from workflows.bulk_registration import BulkRegistration
-from workflows.tell_of_end import TellOfEnd
+from workflows.notifications import TellOfEnd
 
 
 class PlayedRegistration:

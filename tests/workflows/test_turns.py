@@ -23,7 +23,7 @@ from stafett.temporal.workers import at_work
 from stafett.testing import eventually
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
-from workflows.tell_of_end import TellOfEnd
+from workflows.notifications import TellOfEnd
 
 
 class Told(PlayedStages):
