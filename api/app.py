@@ -17,8 +17,9 @@ from temporalio.client import Client
 
 from api import problems
 from api.auth import TokenVerifier
-from api.cross_origin import CodecForTheWebUi
+from api.cors import CodecForTheWebUi
 from api.dependencies import Clock, GuardedRoute, Services
+from api.dispatcher import JobStarter
 from api.middleware import EveryRequest
 from api.openapi import describe
 from api.rate_limit import RateLimit
@@ -36,7 +37,6 @@ from api.routes import (
     reports,
     webhooks,
 )
-from api.starting import JobStarter
 from stafett.audit import trail as audit_trail
 from stafett.audit.steps import JobStory
 from stafett.bulk.commands import BulkControl

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
 from api.auth import Bearer, TokenVerifier, identify
+from api.dispatcher import JobStarter
 from api.rate_limit import RateLimit
 from api.readiness import Probes
-from api.starting import JobStarter
 from stafett.audit.steps import JobStory
 from stafett.bulk.commands import BulkControl
 from stafett.bulk.service import BulkRegistrations

@@ -18,7 +18,7 @@ from fastapi.sse import format_sse_event
 
 from api.auth import Bearer, identify
 from api.dependencies import Services
-from api.job_answers import JobView, See
+from api.job_responses import JobView, See
 from stafett.audit.steps import JobStep
 from stafett.database.job_changes import Watch
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceAwayError

@@ -1,16 +1,15 @@
 """The published description of the gateway: every operation with who may ask for it, and every way it refuses."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
-from api.bulk_schemas import BulkStart
 from api.dependencies import GuardedRoute
-from api.openapi_links import link
-from api.openapi_tidying import tidy
 from api.problems import ANSWERS, INVALID_REQUEST, MEDIA_TYPE, Problem, Refusal, refusal_of
+from api.schemas.bulk import BulkStart
 from stafett.domain.errors import (
     KeyReusedError,
     NotFoundError,
@@ -164,3 +163,71 @@ def _declared(name: str) -> Refusal:
 
 def _headers(operation: Json) -> set[str]:
     return {each["name"].lower() for each in operation.get("parameters", ()) if each["in"] == "header"}
+
+
+_NAMES_ONE = re.compile(r"/{(\w+)}")
+
+
+def link(document: Json) -> None:
+    """A resource that is made or listed at a path is named at the paths below it."""
+    for path, operations in document["paths"].items():
+        for operation, method in ((operations[method], method) for method in ("post", "get") if method in operations):
+            place = "$response.body#/id" if method == "post" else "$response.body#/items/0/id"
+            links = dict(_links(document["paths"], path, place))
+            for status, answer in operation["responses"].items():
+                if links and status in {"200", "201", "202"}:
+                    answer["links"] = links
+
+
+def _links(paths: Mapping[str, Json], path: str, place: str) -> Iterator[tuple[str, Json]]:
+    for other, operations in paths.items():
+        named = _NAMES_ONE.match(other.removeprefix(path)) if other.startswith(f"{path}/") else None
+        if named is not None:
+            for operation in operations.values():
+                said = {"operationId": operation["operationId"], "parameters": {named[1]: place}}
+                yield operation["operationId"], said
+
+
+_SPOKEN = frozenset({"example", "examples", "default", "const", "enum"})
+"""What stands there is said over the wire, and no description."""
+
+
+def tidy(document: Json) -> None:
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _say_no_null(operation)
+            _share_refusals(operation, document["components"].setdefault("responses", {}))
+    _forget_titles([document["paths"], document["components"]])
+
+
+def _say_no_null(operation: Json) -> None:
+    """A parameter is left out; nobody can send null for one."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        rest = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+        if len(rest) == 1:
+            del schema["anyOf"]
+            schema.update(rest[0])
+
+
+def _share_refusals(operation: Json, shared: Json) -> None:
+    """What is refused for one reason alone is described once."""
+    for status, answer in operation["responses"].items():
+        contents = list(answer.get("content", {}).values())
+        codes = [code for content in contents for code in content.get("examples", ())]
+        if len(contents) == len(codes) == 1:
+            shared[codes[0]] = answer
+            operation["responses"][status] = {"$ref": f"#/components/responses/{codes[0]}"}
+
+
+def _forget_titles(described: object) -> None:
+    """Pydantic calls every field what it is called already."""
+    if isinstance(described, dict):
+        if isinstance(described.get("title"), str):
+            del described["title"]
+        for name, inner in described.items():
+            if name not in _SPOKEN:
+                _forget_titles(inner)
+    elif isinstance(described, list):
+        for inner in described:
+            _forget_titles(inner)

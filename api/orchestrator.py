@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
 from api.auth import Identity, identify
-from api.schemas import JobError
+from api.schemas.exports import JobError
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.errors import ServiceAwayError

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.bulk_schemas import ActivityPage, ActivityQuery, ActivityResource
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.paging import page_of
+from api.schemas.bulk import ActivityPage, ActivityQuery, ActivityResource
 from stafett.directory import ActivitiesWanted
 from stafett.domain.membership import May
 

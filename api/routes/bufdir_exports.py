@@ -10,16 +10,16 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from api.conditional import entity_tag
 from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
+from api.etags import entity_tag
 from api.headers import IdempotencyKey, IfNoneMatch, LastSeen, PreferredWait
-from api.job_answers import JobView, answered_unless_known, answered_when_over
 from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
 from api.job_events import job_events
+from api.job_responses import JobView, answered_unless_known, answered_when_over
 from api.openapi import raises
 from api.paging import page_of, seq_of, token_after_seq
-from api.previewing import await_preview
-from api.schemas import (
+from api.previews import await_preview
+from api.schemas.exports import (
     AuditEventResource,
     ExportListed,
     ExportPage,

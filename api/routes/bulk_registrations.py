@@ -9,8 +9,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api.bulk_body import CSV, DOCUMENTED, submission
-from api.bulk_schemas import (
+from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
+from api.etags import edits_seen, entity_tag
+from api.headers import IdempotencyKey, IfMatch, IfNoneMatch, LastSeen, PreferredWait
+from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
+from api.job_events import job_events
+from api.job_responses import JobView, answered, answered_unless_known, answered_when_over
+from api.openapi import raises
+from api.paging import page_of, seq_of, token_after_seq
+from api.schemas.bulk import (
     BatchListed,
     BatchPage,
     BatchQuery,
@@ -20,14 +27,7 @@ from api.bulk_schemas import (
     ItemQuery,
     VerdictsResource,
 )
-from api.conditional import edits_seen, entity_tag
-from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
-from api.headers import IdempotencyKey, IfMatch, IfNoneMatch, LastSeen, PreferredWait
-from api.job_answers import JobView, answered, answered_unless_known, answered_when_over
-from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
-from api.job_events import job_events
-from api.openapi import raises
-from api.paging import page_of, seq_of, token_after_seq
+from api.schemas.bulk_body import CSV, DOCUMENTED, submission
 from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchesWanted, ItemsWanted, outcome_of
 from stafett.bulk.state import counts_of

@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.conditional import edits_seen, is_unchanged
 from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed, json_of
+from api.etags import edits_seen, is_unchanged
 from api.headers import IfMatch, IfNoneMatch
 from api.openapi import raises
-from api.schemas import MappingQuery, MappingResource
+from api.schemas.exports import MappingQuery, MappingResource
 from stafett.column_mapper.faults import InvalidMappingError
 from stafett.column_mapper.loader import MOST_BYTES, read_submission
 from stafett.column_mapper.versions import MappingFound

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
-from api.directory_schemas import (
+from api.paging import id_of, token_after_id, token_refused
+from api.schemas.directory import (
     ActivityTypePage,
     Me,
     MentorPage,
@@ -14,7 +15,6 @@ from api.directory_schemas import (
     OrganisationPage,
     OrganisationResource,
 )
-from api.paging import id_of, token_after_id, token_refused
 from stafett.directory import MentorsWanted
 from stafett.domain.activity import ACTIVITY_KINDS
 from stafett.domain.errors import NotFoundError

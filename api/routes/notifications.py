@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.paging import page_of
-from api.telling_schemas import NotificationPage, NotificationQuery, NotificationResource
+from api.schemas.notifications import NotificationPage, NotificationQuery, NotificationResource
 from stafett.domain.membership import May
 from stafett.notifications.inbox import NotificationsWanted
 

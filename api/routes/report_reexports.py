@@ -9,15 +9,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api.conditional import edits_seen, entity_tag
 from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
+from api.etags import edits_seen, entity_tag
 from api.headers import IdempotencyKey, IfMatch, IfNoneMatch, LastSeen, PreferredWait
-from api.job_answers import JobView, answered, answered_unless_known, answered_when_over
 from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
 from api.job_events import job_events
+from api.job_responses import JobView, answered, answered_unless_known, answered_when_over
 from api.openapi import raises
 from api.paging import page_of
-from api.reexport_schemas import ReexportListed, ReexportPage, ReexportQuery, ReexportResource
+from api.schemas.reexports import ReexportListed, ReexportPage, ReexportQuery, ReexportResource
 from stafett.domain.errors import (
     NotFinishedError,
     NotFoundError,

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.conditional import edits_seen, entity_tag, is_unchanged
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
+from api.etags import edits_seen, entity_tag, is_unchanged
 from api.headers import IfMatch, IfNoneMatch
 from api.paging import PageQuery, page_of
-from api.report_schemas import ReportPage, ReportResource
+from api.schemas.reports import ReportPage, ReportResource
 from stafett.database.pagination import PageWanted
 from stafett.domain.membership import May
 from stafett.reports.history import ReportInFull, Submission

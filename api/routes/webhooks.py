@@ -11,7 +11,7 @@ from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.headers import IdempotencyKey
 from api.openapi import raises
 from api.paging import page_of
-from api.telling_schemas import (
+from api.schemas.notifications import (
     DeliveryResource,
     NewWebhook,
     WebhookPage,

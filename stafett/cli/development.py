@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from api.cross_origin import CODEC_PATH
+from api.cors import CODEC_PATH
 from stafett.audit.checkpoint_store import CheckpointVault
 from stafett.audit.keys import verification_keys
 from stafett.devstack.audit_key import DevAuditKey

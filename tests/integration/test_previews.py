@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
-from api.previewing import await_preview
+from api.previews import await_preview
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ServiceAwayError

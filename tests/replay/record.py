@@ -16,7 +16,7 @@ import psycopg
 from temporalio.client import Client, WorkflowHandle
 
 import worker
-from api.previewing import await_preview
+from api.previews import await_preview
 from stafett.bulk.commands import BulkControl
 from stafett.bulk.service import BulkRegistrations
 from stafett.cli.development import prepare_stores, settings_of

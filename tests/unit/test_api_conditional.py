@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as some
 
-from api.conditional import entity_tag, is_unchanged
+from api.etags import entity_tag, is_unchanged
 
 _expiries = some.none() | some.datetimes(datetime(2026, 1, 1), datetime(2200, 1, 1), timezones=some.just(UTC))  # noqa: DTZ001 - Hypothesis adds the zone
 _answers = some.tuples(some.integers(0, 2**31 - 1), some.integers(0, 2**31 - 1), _expiries)

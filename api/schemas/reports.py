@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from api.schemas import File, Resource
+from api.schemas.exports import File, Resource
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
 from stafett.domain.reexport import Change, ReexportSource

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from api.bulk_schemas import BulkStart, CsvQuery
+from api.schemas.bulk import BulkStart, CsvQuery
 from stafett.bulk.csv_format import request_from
 from stafett.domain.bulk import BulkRequest
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.conditional import is_unchanged
 from api.dependencies import Services
+from api.etags import is_unchanged
 
 Body = TypeVar("Body")
 POLL_SECONDS = "1"

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import LONGEST_TOKEN, PageQuery
-from api.schemas import Resource
+from api.schemas.exports import Resource
 from stafett.bulk.service import BatchInFull, Verdicts
 from stafett.bulk.state import counts_of
 from stafett.database.tables import Activity, BulkRegistration

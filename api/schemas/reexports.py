@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from api.paging import PageQuery
-from api.schemas import File, JobError, Progress, Resource
+from api.schemas.exports import File, JobError, Progress, Resource
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import Overrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.paging import LONGEST_TOKEN
-from api.schemas import Resource
+from api.schemas.exports import Resource
 from stafett.domain.activity import ActivityKind
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import PageQuery
-from api.schemas import Resource
+from api.schemas.exports import Resource
 from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
