@@ -30,7 +30,6 @@ from activities.notifications import DeliveryActivities, NotificationActivities
 from activities.previews import ExportPreviewActivities
 from activities.reconciliation import SweepingActivities, UntoldSweep
 from activities.reexports import ReportReexportActivities
-from stafett.attachment_bundler import AttachmentBundler
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import checkpointing
 from stafett.audit.keys import signing_key
@@ -45,9 +44,11 @@ from stafett.exports.preview import ExportPreviewing, forget_old_previews
 from stafett.exports.retention import Periods, Retention
 from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages.bundle_attachments import AttachmentBundler
+from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQuery
-from stafett.file_generator import FileGeneration, FileRegistration
+from stafett.exports.stages.store_file import FileRegistration
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.notifications.email import Mailer
 from stafett.notifications.sender import Teller

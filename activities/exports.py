@@ -2,13 +2,14 @@
 
 from temporalio import activity
 
-from stafett.attachment_bundler import AttachmentBundler
 from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportEndings
 from stafett.exports.stage_runner import ExportStages
+from stafett.exports.stages.bundle_attachments import AttachmentBundler
+from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
-from stafett.file_generator import FileGeneration, FileRegistration
+from stafett.exports.stages.store_file import FileRegistration
 from stafett.reports.snapshot_copy import SnapshotRepetition
 from stafett.storage.files import FileStorage
 

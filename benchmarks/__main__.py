@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import bulk, bundling, csv_rendering, gateway, mapping, query, sandbox, whole_export, xlsx
-from benchmarks.measuring import Table
-from stafett.cli.development import prepare_stores, settings_of
+from benchmarks import api_load, bulk, bundling, csv_rendering, exports, mapping, query, sandbox, xlsx
+from benchmarks.measurement import Table
+from stafett.cli.dev_stack import prepare_stores, settings_of
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
@@ -36,9 +36,9 @@ async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
     if "mapping" in wanted:
         _publish("mapping", mapping.run(sizes.mapped))
     if "exports" in wanted:
-        _publish("exports", whole_export.run())
+        _publish("exports", exports.run())
     if "gateway" in wanted:
-        _publish("gateway", await gateway.run())
+        _publish("gateway", await api_load.run())
     if not wanted & {"foundation", "files", "bulk"}:
         return
     async with servers(StackOptions(data_dir=folder / "data")) as running:

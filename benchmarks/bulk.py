@@ -19,7 +19,7 @@ from psycopg import sql
 import worker
 from api.app import create_app
 from benchmarks.bulk_peers import ByDbos, ByProcrastinate
-from benchmarks.measuring import Measured, Table
+from benchmarks.measurement import Measured, Table
 from stafett.bulk.registration import ProxyRegistration
 from stafett.bulk.service import BulkRegistrations
 from stafett.database.job_changes import JobChanges

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from benchmarks.measuring import Table, side_by_side
+from benchmarks.measurement import Table, side_by_side
 from stafett.attachment_bundler.bundle import Attachment, Bundle
 from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
 from stafett.attachment_bundler.unavailable import Unavailable

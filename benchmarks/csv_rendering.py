@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import psycopg
 
-from benchmarks.measuring import Table, side_by_side
+from benchmarks.measurement import Table, side_by_side
 from stafett.domain.export import CsvProfile
 from stafett.file_generator.csv import csv_chunks
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from benchmarks import nhf_by_hand
+from benchmarks import mapping_in_polars
 from benchmarks.mapping_by_rows import RowInterpreter
-from benchmarks.measuring import Measured, Table, peak_memory, side_by_side
+from benchmarks.measurement import Measured, Table, peak_memory, side_by_side
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.outcome import Outcome
-from stafett.seed.activity_kinds import KINDS
+from stafett.seed.activity_profiles import KINDS
 
 _PART, _MENTORS, _FOR_PYTHON = 50_000, 20_000, 20_000
 _DAYS = 365
@@ -25,12 +25,12 @@ def run(rows: int) -> list[Table | str]:
     program = compile_mapping(document, "nb")
     parts = _parts(rows)
     few = parts[0].head(_FOR_PYTHON)
-    _agree(program.apply(parts[0]), nhf_by_hand.apply(parts[0]))
+    _agree(program.apply(parts[0]), mapping_in_polars.apply(parts[0]))
     by_rows = RowInterpreter(document.as_json())
     _agree_in_rows(program.apply(few), *by_rows.apply(few))
     contenders = {
         "compiled document": lambda: [program.apply(part).written.height for part in parts],
-        "hand-written Polars": lambda: [nhf_by_hand.apply(part).written.height for part in parts],
+        "hand-written Polars": lambda: [mapping_in_polars.apply(part).written.height for part in parts],
     }
     columnar = side_by_side(contenders, rounds=5)
     (python,) = side_by_side({"": lambda: by_rows.apply(few)}, rounds=1)

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import polars as pl
 from sqlmodel import col, select
 
-from benchmarks.measuring import Table, side_by_side
-from stafett.cli.development import settings_of
+from benchmarks.measurement import Table, side_by_side
+from stafett.cli.dev_stack import settings_of
 from stafett.database.session import Database
 from stafett.database.tables import Activity
 from stafett.devstack.options import StackAddresses
 from stafett.exports.stages.query_activities import ROWS_A_PART, Period, frames_in_report_order
-from stafett.seed.seeding import Seeding, seed
+from stafett.seed.insertion import Seeding, seed
 from stafett.storage.files import FileStorage
 
 YEAR: Period = ("nhf", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from temporalio import workflow
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from benchmarks.bare_workflow import Bare
-from benchmarks.careless_workflow import ImportsTheTables
-from benchmarks.measuring import Table, side_by_side
+from benchmarks.empty_workflow import Bare
+from benchmarks.measurement import Table, side_by_side
+from benchmarks.workflow_importing_tables import ImportsTheTables
 from workflows.bufdir_export import BufdirExport
 
 INSTANCES = 10

@@ -14,7 +14,7 @@ import pyexcelerate  # type: ignore[import-untyped]  # it says nothing of its ty
 import rustpy_xlsxwriter
 import xlsxwriter  # type: ignore[import-untyped]  # the same
 
-from benchmarks.measuring import Table, peak_memory, side_by_side
+from benchmarks.measurement import Table, peak_memory, side_by_side
 from stafett.activity_frames import from_arrow, to_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts

@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 import worker
 from api.app import create_app
-from stafett.cli.development import prepare_stores, settings_of
+from stafett.cli.dev_stack import prepare_stores, settings_of
 from stafett.database.session import Database
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer

@@ -1,5 +1,1 @@
 """The report and the activities' attachments as one ZIP file with a manifest."""
-
-from stafett.exports.stages.bundle_attachments import AttachmentBundler
-
-__all__ = ["AttachmentBundler"]

@@ -10,7 +10,7 @@ from stafett.domain.errors import StafettError
 def run() -> NoReturn:
     """Run the command line, and leave without waiting for threads that libraries left behind."""
     try:
-        from stafett.cli.commands import app
+        from stafett.cli.app import app
 
         code = app(standalone_mode=False) or 0
     except StafettError as error:

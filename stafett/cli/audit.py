@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.installation import settings_for
+from stafett.cli.local_settings import settings_for
 from stafett.cli.options import AsJson, DataDir, require_org_id
-from stafett.cli.screen import bar
+from stafett.cli.terminal import bar
 from stafett.domain.errors import SettingsError, StafettError
 from stafett.settings import Settings, require
 

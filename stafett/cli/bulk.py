@@ -10,8 +10,8 @@ import typer
 from stafett.cli.client import Api, Json, connect, find_job
 from stafett.cli.jobs import Watched, created, show_answer
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, User
-from stafett.cli.screen import console_for, require_yes, table
-from stafett.cli.watching import watch_job
+from stafett.cli.terminal import console_for, require_yes, table
+from stafett.cli.watch import watch_job
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StafettError
 

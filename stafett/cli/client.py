@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from stafett.cli.data import development_token
+from stafett.cli.dev_data import development_token
 from stafett.domain.errors import SettingsError, StafettError
 
 Json = dict[str, Any]

@@ -16,9 +16,9 @@ from rich.console import Console
 from stafett.cli.client import Json, connect
 from stafett.cli.demo_bulk import bulk
 from stafett.cli.jobs import download_to
-from stafett.cli.screen import console_for, table
+from stafett.cli.terminal import console_for, table
 from stafett.cli.verify import examine
-from stafett.cli.watching import watch_job
+from stafett.cli.watch import watch_job
 from stafett.devstack.errors import last_words
 from stafett.devstack.privileges import die_with_us
 from stafett.domain.errors import StafettError

@@ -9,7 +9,7 @@ import psycopg
 
 from stafett.cli.bulk import RESOURCE, mentors_of
 from stafett.cli.client import Api, Json, connect
-from stafett.cli.watching import watch_job
+from stafett.cli.watch import watch_job
 from stafett.devstack.stack_file import read_stack
 from stafett.domain.errors import StafettError
 

@@ -9,7 +9,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Check this machine, the embedded servers' programs and, if named, a stack's folder."""
     import json
 
-    from stafett.devstack.diagnosis import diagnose
+    from stafett.devstack.doctor.machine import diagnose
 
     findings = diagnose(data_dir)
     if as_json:

@@ -9,8 +9,8 @@ import typer
 from stafett.cli.client import Json, connect, find_job
 from stafett.cli.jobs import ENDED_WITHOUT_A_FILE, Watched, created, download_to, show_answer
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org, User
-from stafett.cli.screen import console_for, require_yes, table
-from stafett.cli.watching import watch_job
+from stafett.cli.terminal import console_for, require_yes, table
+from stafett.cli.watch import watch_job
 from stafett.domain.export_status import ExportStatus
 
 app = typer.Typer(name="export", help="Export activities to Bufdir.", no_args_is_help=True)

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn
 
 from stafett.cli.client import Api, Json
-from stafett.cli.screen import bar
+from stafett.cli.terminal import bar
 from stafett.domain.errors import StafettError
 
 ENDED_WITHOUT_A_FILE = 3

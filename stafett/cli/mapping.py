@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stafett.cli.options import AsJson
-from stafett.cli.screen import console_for, table
+from stafett.cli.terminal import console_for, table
 from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 

@@ -7,7 +7,7 @@ import typer
 
 from stafett.cli.client import connect
 from stafett.cli.options import AsJson, DataDir, Org, User
-from stafett.cli.screen import console_for, table
+from stafett.cli.terminal import console_for, table
 
 app = typer.Typer(name="mentor", help="The peer mentors of an organisation.", no_args_is_help=True)
 

@@ -11,8 +11,8 @@ import typer
 from stafett.cli.client import Api, ApiError, Json, connect, find_job
 from stafett.cli.jobs import ENDED_WITHOUT_A_FILE, Watched, created, download_to, show_answer
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, User
-from stafett.cli.screen import console_for, table
-from stafett.cli.watching import watch_job
+from stafett.cli.terminal import console_for, table
+from stafett.cli.watch import watch_job
 from stafett.domain.reexport_status import ReexportStatus
 
 app = typer.Typer(name="reexport", help="Make a past report again.", no_args_is_help=True)

@@ -14,7 +14,7 @@ What `stafett --help` says, on one page, made from the program itself:
 
 def reference() -> str:
     """Every command with its arguments and options, in Markdown."""
-    from stafett.cli.commands import app
+    from stafett.cli.app import app
 
     return "\n".join([_HEAD, *_described(typer.main.get_command(app), "stafett")])
 

@@ -8,7 +8,7 @@ import typer
 
 from stafett.cli.client import Api, Json, connect, find_job
 from stafett.cli.options import AsJson, DataDir, MaybeOrg, User
-from stafett.cli.screen import console_for, table
+from stafett.cli.terminal import console_for, table
 from stafett.domain.errors import SettingsError
 
 app = typer.Typer(name="report", help="The history of reports, and what was handed in.", no_args_is_help=True)

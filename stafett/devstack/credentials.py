@@ -4,8 +4,8 @@ import secrets
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stafett.devstack.data_folder import DataFolder, write_whole
 from stafett.devstack.errors import DevStackError, folder_faults
-from stafett.devstack.folder import DataFolder, write_whole
 
 
 class Credentials(BaseModel):

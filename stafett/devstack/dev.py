@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stafett.devstack.child import Child, Launch
-from stafett.devstack.mail import MailFolder, catching_mail
+from stafett.devstack.child_process import Child, Launch
+from stafett.devstack.mail_server import MailFolder, catching_mail
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.privileges import die_with_us
 from stafett.devstack.stack import (

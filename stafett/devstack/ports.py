@@ -9,8 +9,8 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from stafett.devstack.data_folder import DataFolder, write_whole
 from stafett.devstack.errors import DevStackError
-from stafett.devstack.folder import DataFolder, write_whole
 
 # weed serves gRPC at each HTTP port + 10000. Above 11000 no browser refuses a port, and with the
 # second one below 32768 no outgoing connection takes it between our choice and the server's bind.

@@ -12,10 +12,10 @@ from psycopg import sql
 
 from stafett.devstack import privileges, processes
 from stafett.devstack.binaries import find
-from stafett.devstack.child import Launch
+from stafett.devstack.child_process import Launch
 from stafett.devstack.credentials import Credentials
+from stafett.devstack.data_folder import DataFolder, write_whole
 from stafett.devstack.errors import DevStackError, folder_faults, last_words
-from stafett.devstack.folder import DataFolder, write_whole
 from stafett.devstack.loopback import HOST, accepts, bare_environment
 from stafett.devstack.options import DATABASE
 

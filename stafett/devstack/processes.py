@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from stafett.devstack.data_folder import DataFolder, write_whole
 from stafett.devstack.errors import DevStackError
-from stafett.devstack.folder import DataFolder, write_whole
 
 try:
     import psutil  # type: ignore[import-untyped]  # the package ships no types

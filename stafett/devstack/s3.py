@@ -13,10 +13,10 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 
 from stafett.devstack.binaries import find
-from stafett.devstack.child import Launch
+from stafett.devstack.child_process import Launch
 from stafett.devstack.credentials import Credentials
+from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.errors import folder_faults
-from stafett.devstack.folder import DataFolder
 from stafett.devstack.loopback import HOST, accepts, bare_environment
 from stafett.devstack.options import BUCKET
 from stafett.devstack.ports import GRPC_OFFSET, Ports

@@ -9,10 +9,10 @@ from functools import partial
 
 from stafett.allocator import ALLOCATOR
 from stafett.devstack import processes
-from stafett.devstack.child import Child, Launch
+from stafett.devstack.child_process import Child, Launch
 from stafett.devstack.credentials import credentials_of
+from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.errors import ProcessEndedError
-from stafett.devstack.folder import DataFolder
 from stafett.devstack.loopback import HOST
 from stafett.devstack.options import BUCKET, NAMESPACE, StackAddresses, StackOptions
 from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_free

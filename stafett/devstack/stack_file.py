@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stafett.devstack.data_folder import DataFolder, write_whole
 from stafett.devstack.errors import DevStackError
-from stafett.devstack.folder import DataFolder, write_whole
 from stafett.devstack.options import StackAddresses
 
 

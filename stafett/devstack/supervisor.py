@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from stafett.devstack.child import Child
+from stafett.devstack.child_process import Child
 from stafett.domain.errors import StafettError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0

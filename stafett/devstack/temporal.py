@@ -16,9 +16,9 @@ from temporalio.service import RPCError
 
 from stafett.devstack import processes
 from stafett.devstack.binaries import find
-from stafett.devstack.child import Launch
+from stafett.devstack.child_process import Launch
+from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.errors import folder_faults
-from stafett.devstack.folder import DataFolder
 from stafett.devstack.loopback import HOST, accepts, bare_environment
 from stafett.devstack.options import NAMESPACE
 from stafett.devstack.ports import Ports

@@ -1,4 +1,1 @@
-from stafett.exports.stages.generate_file import FileGeneration
-from stafett.exports.stages.store_file import FileRegistration
-
-__all__ = ["FileGeneration", "FileRegistration"]
+"""Report files, CSV and XLSX, rendered from frames."""

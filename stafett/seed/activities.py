@@ -5,10 +5,10 @@ from uuid import UUID
 
 import polars as pl
 
-from stafett.seed.activity_kinds import KINDS
-from stafett.seed.chance import Chance
+from stafett.seed.activity_profiles import KINDS
 from stafett.seed.notes import AWKWARD, LONG, PLAIN
 from stafett.seed.places import ABROAD, IN_NORWAY
+from stafett.seed.seeded_random import Chance
 from stafett.seed.timetable import Timetable
 
 _BATCH = 50_000

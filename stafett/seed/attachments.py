@@ -8,7 +8,7 @@ import polars as pl
 
 from stafett.seed.activities import activity_id
 from stafett.seed.attachment_files import DISTINCT, attachment_file
-from stafett.seed.chance import Chance
+from stafett.seed.seeded_random import Chance
 from stafett.storage.files import FileStorage
 
 _TWICE_THE_SAME_NAME_ONE_IN = 40

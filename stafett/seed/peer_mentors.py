@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from stafett.seed.chance import Chance
 from stafett.seed.names import FIRST_NAMES, SURNAMES
 from stafett.seed.places import IN_NORWAY
+from stafett.seed.seeded_random import Chance
 
 _INACTIVE_ONE_IN = 25
 

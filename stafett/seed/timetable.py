@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from stafett.seed.activity_kinds import KINDS, mixture_of
-from stafett.seed.chance import Chance
+from stafett.seed.activity_profiles import KINDS, mixture_of
+from stafett.seed.seeded_random import Chance
 from stafett.seed.time_slots import LATEST_START_MINUTES, end_of, slots_of
 
 _MINUTE, _QUARTER_OF_AN_HOUR = 60, 900

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from api.problems import ANSWERS, OF_THE_FRAMEWORK
-from stafett.cli.description import openapi_text
+from stafett.cli.openapi import openapi_text
 from tests.gateway.document import Json, document, operations
 
 _OPERATIONS = {operation.id: operation for operation in operations()}

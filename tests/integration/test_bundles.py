@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from openpyxl import load_workbook
 
-from stafett.attachment_bundler import AttachmentBundler
 from stafett.column_mapper import read_document
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
@@ -29,9 +28,10 @@ from stafett.exports.mapped_parts import MappedParts
 from stafett.exports.service import ExportJobs
 from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stages.bundle_attachments import AttachmentBundler
+from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQuery
-from stafett.file_generator import FileGeneration
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant
 

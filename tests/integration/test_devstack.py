@@ -16,9 +16,9 @@ import urllib3
 from minio import Minio
 from temporalio.client import Client
 
-from stafett.devstack.diagnosis import diagnose
+from stafett.devstack.data_folder import DataFolder
+from stafett.devstack.doctor.machine import diagnose
 from stafett.devstack.errors import DevStackError
-from stafett.devstack.folder import DataFolder
 from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.stack import servers
 from stafett.devstack.stack_file import StackFile, read_stack

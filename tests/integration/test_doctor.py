@@ -11,7 +11,7 @@ from minio import Minio
 from temporalio.client import Client
 
 import worker
-from stafett.devstack.audit_checkup import audit_bucket
+from stafett.devstack.doctor.audit import audit_bucket
 from stafett.devstack.temporal import polls
 from stafett.settings import AuditSettings, Settings
 from stafett.storage.s3 import client_of

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from stafett.devstack.mail import MailFolder, catching_mail
+from stafett.devstack.mail_server import MailFolder, catching_mail
 from stafett.domain.errors import NotDeliveredError
 from stafett.domain.notification import Ending, Subject
 from stafett.notifications.email import Letter, Mailer

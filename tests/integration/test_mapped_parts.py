@@ -30,9 +30,9 @@ from stafett.exports.service import ExportJobs
 from stafett.exports.stage_runner import ExportStages
 from stafett.exports.stage_store import ExportRecord
 from stafett.exports.stages import query_activities
+from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQuery
-from stafett.file_generator import FileGeneration
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage, StoredObject
 from stafett.testing import Diary, Tenant, found_tenant

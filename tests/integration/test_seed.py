@@ -16,9 +16,9 @@ from pydantic import AnyHttpUrl, SecretStr
 from stafett.database.migrate import migrate
 from stafett.domain.errors import ServiceAwayError
 from stafett.seed.activities import draw_activities
+from stafett.seed.insertion import SeedError, Seeding, SeedReport, seed
 from stafett.seed.organisations import dev_user_id, seed_organisations
 from stafett.seed.peer_mentors import draw_peer_mentors, share_out
-from stafett.seed.seeding import SeedError, Seeding, SeedReport, seed
 from stafett.seed.timetable import Timetable
 from stafett.settings import DatabaseSettings, S3Settings
 from stafett.storage.files import FileStorage

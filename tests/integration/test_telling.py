@@ -24,7 +24,7 @@ from temporalio.client import Client
 import worker
 from stafett.database.session import Database
 from stafett.database.tables import Export
-from stafett.devstack.mail import MailFolder, catching_mail
+from stafett.devstack.mail_server import MailFolder, catching_mail
 from stafett.domain.export_job import ExportFailing
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role

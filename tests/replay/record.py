@@ -19,9 +19,9 @@ import worker
 from api.previews import await_preview
 from stafett.bulk.commands import BulkControl
 from stafett.bulk.service import BulkRegistrations
-from stafett.cli.development import prepare_stores, settings_of
+from stafett.cli.dev_stack import prepare_stores, settings_of
 from stafett.database.session import Database
-from stafett.devstack.mail import MailFolder, catching_mail
+from stafett.devstack.mail_server import MailFolder, catching_mail
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
 from stafett.domain import bulk

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from stafett.cli.commands import app
+from stafett.cli.app import app
 from stafett.cli.profiles import profiles_file, take_up
 from stafett.cli.reference import commands, reference
 from stafett.domain.errors import SettingsError

@@ -16,7 +16,7 @@ import typer
 from packaging.specifiers import SpecifierSet
 from pydantic import BaseModel
 
-from stafett.cli.commands import app
+from stafett.cli.app import app
 from stafett.devstack.temporal import DYNAMIC_CONFIG
 from stafett.settings import Settings
 from stafett.version import VERSION

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from stafett.devstack.credentials import credentials_of
-from stafett.devstack.diagnosis import diagnose
+from stafett.devstack.data_folder import DataFolder, write_whole
+from stafett.devstack.doctor.machine import diagnose
 from stafett.devstack.errors import DevStackError, folder_faults
-from stafett.devstack.folder import DataFolder, write_whole
 from stafett.devstack.options import StackOptions
 from stafett.devstack.ports import GRPC_OFFSET, choose_ports, is_free
 from stafett.devstack.processes import end_left_over, record

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stafett.devstack import ports
-from stafett.devstack.folder import DataFolder
+from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.ports import choose_ports
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # the package ships no types
 
-from stafett.devstack.child import Child, Launch
+from stafett.devstack.child_process import Child, Launch
 from stafett.devstack.supervisor import Supervisor
 from stafett.domain.errors import ServiceAwayError
 from stafett.testing import eventually

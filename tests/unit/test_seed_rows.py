@@ -14,10 +14,10 @@ from stafett.domain.activity import ActivityType
 from stafett.domain.reporting_period import OSLO, ReportingPeriod
 from stafett.seed.activities import draw_activities
 from stafett.seed.attachments import draw_attachments
-from stafett.seed.chance import Chance
+from stafett.seed.insertion import Seeding
 from stafett.seed.notes import AWKWARD
 from stafett.seed.peer_mentors import draw_peer_mentors, share_out
-from stafett.seed.seeding import Seeding
+from stafett.seed.seeded_random import Chance
 from stafett.seed.timetable import Timetable
 
 

@@ -7,9 +7,9 @@ from uuid import UUID
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.installation import settings_for
+from stafett.cli.local_settings import settings_for
 from stafett.cli.options import AsJson, DataDir, Org, require_org_id
-from stafett.cli.screen import bar, console_for, require_yes, table
+from stafett.cli.terminal import bar, console_for, require_yes, table
 from stafett.settings import Settings, require
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import httpx
 import psycopg
 
 from stafett.cli.demo import run_stafett, running_stack
-from stafett.cli.screen import console_for
+from stafett.cli.terminal import console_for
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.stack_file import read_stack
 

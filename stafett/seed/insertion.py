@@ -14,10 +14,10 @@ from stafett.domain.export import OrgId
 from stafett.domain.frozen import Frozen
 from stafett.seed.activities import draw_activities
 from stafett.seed.attachments import draw_attachments, upload
-from stafett.seed.bulk_load import checked_as_a_whole, copy_rows
-from stafett.seed.chance import Chance
 from stafett.seed.organisations import coordinator_of, dev_user_id
 from stafett.seed.peer_mentors import draw_peer_mentors, share_out
+from stafett.seed.seeded_random import Chance
+from stafett.seed.table_copy import checked_as_a_whole, copy_rows
 from stafett.seed.timetable import Timetable
 from stafett.storage.files import FileStorage
 

@@ -7,18 +7,18 @@ import typer
 from stafett.cli import (
     audit,
     bulk,
-    data,
     demo,
-    description,
+    dev_data,
     doctor,
-    erase,
+    erase_person,
     export,
     mapping,
-    mapping_in_use,
+    mapping_store,
     mentor,
-    processes,
+    openapi,
     reexport,
     report,
+    services,
     verify,
 )
 from stafett.cli.profiles import take_up
@@ -32,14 +32,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(processes.dev)
-app.command()(processes.api)
-app.command()(processes.worker)
-app.command()(processes.migrate)
-app.command()(data.seed)
-app.command()(data.token)
-app.command()(erase.erase_person)
-app.command()(description.openapi)
+app.command()(services.dev)
+app.command()(services.api)
+app.command()(services.worker)
+app.command()(services.migrate)
+app.command()(dev_data.seed)
+app.command()(dev_data.token)
+app.command()(erase_person.erase_person)
+app.command()(openapi.openapi)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)
@@ -49,7 +49,7 @@ app.add_typer(bulk.app, name="bulk")
 app.add_typer(report.app, name="report")
 app.add_typer(mentor.app, name="mentor")
 app.add_typer(audit.app, name="audit")
-for command in (mapping_in_use.preview, mapping_in_use.show, mapping_in_use.add):
+for command in (mapping_store.preview, mapping_store.show, mapping_store.add):
     mapping.app.command()(command)
 app.add_typer(mapping.app, name="mapping")
 

@@ -19,7 +19,7 @@ def dev(
     ] = False,
 ) -> None:
     """Run the whole stack: PostgreSQL, Temporal with its Web UI, S3, the API and a worker, until Ctrl-C."""
-    from stafett.cli.development import run_development_stack
+    from stafett.cli.dev_stack import run_development_stack
 
     asyncio.run(run_development_stack(data_dir, api_port, encrypt=encrypt))
 

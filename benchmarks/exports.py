@@ -14,10 +14,10 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.measuring import forget_peak_memory, peak_memory
+from benchmarks.measurement import forget_peak_memory, peak_memory
 from stafett.cli.client import Api, connect
 from stafett.cli.demo import run_stafett, running_stack
-from stafett.cli.screen import console_for
+from stafett.cli.terminal import console_for
 from stafett.devstack.stack_file import read_stack
 from stafett.domain.export_status import FINAL
 

@@ -8,7 +8,7 @@ import typer
 
 from stafett.cli.client import Api, ApiError, Json, connect
 from stafett.cli.options import AsJson, DataDir, Org
-from stafett.cli.screen import console_for, table
+from stafett.cli.terminal import console_for, table
 from stafett.domain.errors import StafettError
 
 _NOT_FOUND = 404

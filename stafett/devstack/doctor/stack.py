@@ -12,10 +12,10 @@ from minio import Minio
 from minio.error import MinioException
 
 from stafett.devstack import processes
-from stafett.devstack.audit_checkup import audit_bucket
+from stafett.devstack.data_folder import DataFolder
+from stafett.devstack.doctor.audit import audit_bucket
+from stafett.devstack.doctor.check import Finding
 from stafett.devstack.errors import DevStackError
-from stafett.devstack.finding import Finding
-from stafett.devstack.folder import DataFolder
 from stafett.devstack.loopback import HOST
 from stafett.devstack.ports import is_free
 from stafett.devstack.stack_file import StackFile, read_stack

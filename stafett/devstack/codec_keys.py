@@ -4,7 +4,7 @@ import base64
 import secrets
 from pathlib import Path
 
-from stafett.devstack.folder import DataFolder, write_whole
+from stafett.devstack.data_folder import DataFolder, write_whole
 
 
 class DevCodec:

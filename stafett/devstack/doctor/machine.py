@@ -12,10 +12,10 @@ from pathlib import Path
 
 from stafett.devstack import privileges
 from stafett.devstack.binaries import find
-from stafett.devstack.checkup import checkup
+from stafett.devstack.data_folder import LEAST_FREE_BYTES, DataFolder
+from stafett.devstack.doctor.check import Finding
+from stafett.devstack.doctor.stack import checkup
 from stafett.devstack.errors import DevStackError
-from stafett.devstack.finding import Finding
-from stafett.devstack.folder import LEAST_FREE_BYTES, DataFolder
 from stafett.devstack.loopback import bare_environment
 from stafett.domain.errors import SettingsError
 from stafett.settings import Settings

@@ -12,7 +12,7 @@ from api.cors import CODEC_PATH
 from stafett.audit.checkpoint_store import CheckpointVault
 from stafett.audit.keys import verification_keys
 from stafett.devstack.audit_key import DevAuditKey
-from stafett.devstack.codec import DevCodec
+from stafett.devstack.codec_keys import DevCodec
 from stafett.devstack.dev import Program, run_stack
 from stafett.devstack.identity_provider import publishing
 from stafett.devstack.issuer import DevIssuer

@@ -9,7 +9,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
-from stafett.devstack.finding import Finding
+from stafett.devstack.doctor.check import Finding
 from stafett.settings import AuditSettings
 
 _SUBJECT = "audit bucket"

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from stafett.cli.client import Api, AwayError, Json
-from stafett.cli.screen import bar
+from stafett.cli.terminal import bar
 from stafett.domain import bulk_status, export_status
 
 _ENDS = export_status.FINAL | bulk_status.FINAL

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.installation import settings_for
+from stafett.cli.local_settings import settings_for
 from stafett.cli.options import DataDir, Org
-from stafett.cli.screen import bar
+from stafett.cli.terminal import bar
 from stafett.domain.errors import SettingsError
 from stafett.domain.membership import Role
 from stafett.settings import require
@@ -24,8 +24,8 @@ def seed(
     data_dir: DataDir = None,
 ) -> None:
     """Add believable activities and peer mentors to an organisation."""
-    from stafett.seed.seeding import Seeding
-    from stafett.seed.seeding import seed as sow
+    from stafett.seed.insertion import Seeding
+    from stafett.seed.insertion import seed as sow
     from stafett.storage.files import FileStorage
 
     settings = settings_for(data_dir)
