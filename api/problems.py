@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from api.rate_limit import TooManyRequestsError
-from stafett.column_mapper.faults import InvalidMappingError
+from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
     FileRemovedError,

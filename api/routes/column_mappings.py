@@ -11,7 +11,7 @@ from api.etags import edits_seen, is_unchanged
 from api.headers import IfMatch, IfNoneMatch
 from api.openapi import raises
 from api.schemas.exports import MappingQuery, MappingResource
-from stafett.column_mapper.faults import InvalidMappingError
+from stafett.column_mapper.issues import InvalidMappingError
 from stafett.column_mapper.loader import MOST_BYTES, read_submission
 from stafett.column_mapper.versions import MappingFound
 from stafett.domain.export import OrgId

@@ -2,7 +2,7 @@
 
 from stafett.column_mapper.compiler import compile_mapping
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.faults import InvalidMappingError, MappingFault
+from stafett.column_mapper.issues import InvalidMappingError, MappingFault
 from stafett.column_mapper.loader import read_document, read_mapping
 from stafett.column_mapper.program import MappedPart, MappingProgram
 

@@ -18,7 +18,7 @@ from stafett.column_mapper.document import (
     YesNoColumn,
 )
 from stafett.column_mapper.expression_parser import Reader
-from stafett.column_mapper.faults import InvalidMappingError, MappingFault
+from stafett.column_mapper.issues import InvalidMappingError, MappingFault
 from stafett.column_mapper.localized import Localized
 from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.program import REASON_NUMBER, Cell, Judgement, Layer, MappingProgram, Reason, Summary

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stafett.column_mapper.faults import MappingFault, Refused, quoted
+from stafett.column_mapper.issues import MappingFault, Refused, quoted
 from stafett.column_mapper.localized import MOST_CHARACTERS
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import UNKNOWN, Kind, Value, literal, meeting

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from stafett.column_mapper.compiler import compile_mapping
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.faults import InvalidMappingError, MappingFault, faults_of, quoted
-from stafett.column_mapper.mending import mended
+from stafett.column_mapper.issues import InvalidMappingError, MappingFault, faults_of, quoted
+from stafett.column_mapper.repair import mended
 from stafett.column_mapper.values import MOST
 from stafett.domain.json_pointer import Step, pointer
 

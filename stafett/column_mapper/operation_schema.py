@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from stafett.column_mapper.operation_specs import VOCABULARY, Argument, Operation, Takes
 from stafett.column_mapper.transformations import TRANSFORMATIONS, Transformation
 from stafett.column_mapper.values import MOST, Kind
-from stafett.column_mapper.vocabulary import VOCABULARY, Argument, Operation, Takes
 
 JsonSchema = dict[str, Any]
 

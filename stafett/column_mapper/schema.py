@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from stafett.column_mapper.descriptions import EXPRESSION, FIELDS, PARTS
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.operation_schema import LIMITS, operations
+from stafett.column_mapper.schema_descriptions import EXPRESSION, FIELDS, PARTS
 
 JsonSchema = dict[str, Any]
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.faults import quoted
+from stafett.column_mapper.issues import quoted
 from stafett.column_mapper.values import MOST, UNKNOWN, Kind, Value, column
 from stafett.domain.export import Locale
 

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from stafett.column_mapper import compile_mapping, read_mapping
-from stafett.column_mapper.faults import InvalidMappingError
+from stafett.column_mapper.issues import InvalidMappingError
 from stafett.column_mapper.scope import FIELDS
 from stafett.column_mapper.values import DTYPES
 

@@ -8,11 +8,11 @@ from jsonschema import Draft202012Validator
 from stafett.column_mapper import InvalidMappingError, MappingFault, compile_mapping, read_mapping
 from stafett.column_mapper import expression_parser as reading_of_expressions
 from stafett.column_mapper.loader import MOST_BYTES
+from stafett.column_mapper.operation_specs import VOCABULARY
 from stafett.column_mapper.schema import mapping_schema
 from stafett.column_mapper.scope import FIELDS
 from stafett.column_mapper.transformations import TRANSFORMATIONS
 from stafett.column_mapper.values import MOST
-from stafett.column_mapper.vocabulary import VOCABULARY
 from tests.mapping.reference import PAGE, Example, Json, answers, examples, field_table, frame_of, of_form, tables
 
 SCHEMA = Draft202012Validator(mapping_schema())

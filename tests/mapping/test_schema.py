@@ -9,11 +9,11 @@ from jsonschema import Draft202012Validator
 
 import stafett.column_mapper
 from stafett.column_mapper import InvalidMappingError, read_mapping
-from stafett.column_mapper.descriptions import FIELDS, PARTS
+from stafett.column_mapper.operation_specs import VOCABULARY
 from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.schema import mapping_schema
+from stafett.column_mapper.schema_descriptions import FIELDS, PARTS
 from stafett.column_mapper.transformations import TRANSFORMATIONS
-from stafett.column_mapper.vocabulary import VOCABULARY
 
 DOCUMENTS = sorted(Path(stafett.column_mapper.__file__).parent.glob("organisations/*/*.json"))
 SCHEMA = mapping_schema()

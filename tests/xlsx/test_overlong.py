@@ -2,7 +2,7 @@ import pytest
 
 from stafett.file_generator.xlsx import CutText, CutTexts
 from stafett.file_generator.xlsx.builder import Limits
-from stafett.file_generator.xlsx.texts import LONGEST, units
+from stafett.file_generator.xlsx.cell_text import LONGEST, units
 from tests.xlsx.books import ONLY_TEXT, by_openpyxl, opened, rendered, texts
 
 

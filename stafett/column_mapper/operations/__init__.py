@@ -1,14 +1,14 @@
 """What an expression can do: JsonLogic's operations, and named ones of our own."""
 
 from stafett.column_mapper.expression_parser import Operation
-from stafett.column_mapper.operations import dates, days, logic, numbers, texts, transformations
+from stafett.column_mapper.operations import dates, day_windows, logic, numbers, texts, transformations
 
 OPERATIONS: dict[str, Operation] = {
     **logic.OPERATIONS,
     **numbers.OPERATIONS,
     **texts.OPERATIONS,
     **dates.OPERATIONS,
-    **days.OPERATIONS,
+    **day_windows.OPERATIONS,
     **transformations.OPERATIONS,
 }
 

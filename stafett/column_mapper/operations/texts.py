@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from stafett.column_mapper.expression_parser import Call, Operation
-from stafett.column_mapper.faults import quoted
+from stafett.column_mapper.issues import quoted
 from stafett.column_mapper.localized import size_of
 from stafett.column_mapper.values import Kind, Value, made_of
 

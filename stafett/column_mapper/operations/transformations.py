@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stafett.column_mapper.expression_parser import Call, Operation
-from stafett.column_mapper.faults import quoted
+from stafett.column_mapper.issues import quoted
 from stafett.column_mapper.transformations import TRANSFORMATIONS
 from stafett.column_mapper.values import DTYPES, NUMBERS, Value, made_of
 

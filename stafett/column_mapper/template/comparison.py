@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import get_args
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.template.columns import differences_of_headers, headings_in
+from stafett.column_mapper.template.allowed_values import differences_of_values
 from stafett.column_mapper.template.difference import Difference
+from stafett.column_mapper.template.headers import differences_of_headers, headings_in
+from stafett.column_mapper.template.template_workbook import TemplateBook
 from stafett.column_mapper.template.text_matching import paired
-from stafett.column_mapper.template.values import differences_of_values
-from stafett.column_mapper.template.workbook import TemplateBook
 from stafett.domain.export import Locale
 
 

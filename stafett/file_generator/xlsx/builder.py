@@ -8,7 +8,7 @@ from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows
-from stafett.file_generator.xlsx.texts import beginning, units, visible
+from stafett.file_generator.xlsx.cell_text import beginning, units, visible
 from stafett.file_generator.xlsx.truncation import CutTexts
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Book, Format, Sheet
 from stafett.storage.zip_archive import MOST_BYTES, ZipArchive

@@ -11,7 +11,7 @@ import polars.selectors as cs
 
 from stafett.domain.export import Locale
 from stafett.file_generator.durations import with_clock_durations
-from stafett.file_generator.xlsx.texts import (
+from stafett.file_generator.xlsx.cell_text import (
     LINE_HEIGHT,
     escaped,
     lines_of,

@@ -8,7 +8,7 @@ from stafett.column_mapper.cells import written_in
 from stafett.column_mapper.document import ChoiceColumn, Column, DateColumn, DecimalColumn, MappingDocument, TextColumn
 from stafett.domain.export import Locale
 from stafett.file_generator.xlsx.builder import TEXT_FORMAT
-from stafett.file_generator.xlsx.texts import LONGEST_HEADER, beginning, units, visible
+from stafett.file_generator.xlsx.cell_text import LONGEST_HEADER, beginning, units, visible
 
 _NUMBER_FORMATS = {"integer": "0", "time": "hh:mm", "duration": "[h]:mm"}
 _WIDTHS = {"text": 30.0, "integer": 11.0, "decimal": 12.0, "date": 12.0, "time": 9.0, "duration": 10.0}

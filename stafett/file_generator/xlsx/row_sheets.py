@@ -9,8 +9,8 @@ from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore
 from stafett.column_mapper.localized import Localized
 from stafett.file_generator.xlsx.builder import TEXT_FORMAT, Edition
 from stafett.file_generator.xlsx.cells import CellStyle, rows_as_xml
-from stafett.file_generator.xlsx.choices import Choices
 from stafett.file_generator.xlsx.columns import SheetColumn
+from stafett.file_generator.xlsx.dropdowns import Choices
 from stafett.file_generator.xlsx.rechunk import pieces
 from stafett.file_generator.xlsx.tables import head_table, row_height
 from stafett.file_generator.xlsx.truncation import CutText, shortened

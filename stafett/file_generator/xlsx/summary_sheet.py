@@ -8,8 +8,8 @@ from stafett.column_mapper.localized import Localized
 from stafett.domain.export_outputs import Total
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import Edition, Workbook
+from stafett.file_generator.xlsx.cell_text import visible
 from stafett.file_generator.xlsx.tables import Entry, SmallTable, put_table
-from stafett.file_generator.xlsx.texts import visible
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
 _WIDTHS = (62, *repeat(16, 20))

@@ -7,8 +7,8 @@ from textwrap import wrap
 
 from stafett.column_mapper.localized import Localized
 from stafett.file_generator.xlsx.builder import Edition
+from stafett.file_generator.xlsx.cell_text import LINE_HEIGHT
 from stafett.file_generator.xlsx.columns import as_attribute, day_format, table_headers
-from stafett.file_generator.xlsx.texts import LINE_HEIGHT
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
 _STYLE = "TableStyleLight1"

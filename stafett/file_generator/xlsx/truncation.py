@@ -9,7 +9,7 @@ import polars.selectors as cs
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale, PartialFailureReport
-from stafett.file_generator.xlsx.texts import LONGEST, cut, units
+from stafett.file_generator.xlsx.cell_text import LONGEST, cut, units
 
 MOST_NAMED = 1000
 _MOST_IN_A_MESSAGE = 10

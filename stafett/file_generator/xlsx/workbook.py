@@ -12,12 +12,12 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.about_sheet import add_about
 from stafett.file_generator.xlsx.builder import EXCEL, Edition, Limits, Workbook
-from stafett.file_generator.xlsx.choices import Choices
+from stafett.file_generator.xlsx.cell_text import visible
 from stafett.file_generator.xlsx.columns import sheet_columns
+from stafett.file_generator.xlsx.dropdowns import Choices
 from stafett.file_generator.xlsx.failures_sheet import add_deviations
 from stafett.file_generator.xlsx.row_sheets import Listing, ListingSheets
 from stafett.file_generator.xlsx.summary_sheet import add_summary
-from stafett.file_generator.xlsx.texts import visible
 from stafett.file_generator.xlsx.truncation import CutTexts
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Book
 from stafett.storage.zip_archive import TooLargeForZipError, ZipArchive

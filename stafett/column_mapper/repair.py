@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.faults import findings, place_of
+from stafett.column_mapper.issues import findings, place_of
 
 _ROUNDS = 6
 _OF_A_NAME = "[key]"  # how Pydantic says that a name is wrong and not what it stands for

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from openpyxl.utils.cell import column_index_from_string, range_boundaries
 
-from stafett.column_mapper.template.workbook import TemplateBook
+from stafett.column_mapper.template.template_workbook import TemplateBook
 from stafett.column_mapper.template.xml_scan import AllowedList
 
 _MOST_ROWS, _MOST_COLUMNS, _MOST_NAMES = 10_000, 200, 5

@@ -8,8 +8,8 @@ from openpyxl.utils.cell import coordinate_to_tuple
 
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.template.difference import Difference, at_cell, cell_name
+from stafett.column_mapper.template.template_workbook import TemplateBook
 from stafett.column_mapper.template.text_matching import out_of_order
-from stafett.column_mapper.template.workbook import TemplateBook
 from stafett.domain.export import Locale
 
 _ROWS_MORE, _COLUMNS_MORE = 50, 100

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from stafett.column_mapper.cells import written_in
 from stafett.column_mapper.document import Column, MappingDocument
-from stafett.column_mapper.template.columns import Heading
 from stafett.column_mapper.template.difference import Difference
-from stafett.column_mapper.template.lists import allowed, holding_below
+from stafett.column_mapper.template.headers import Heading
+from stafett.column_mapper.template.list_validations import allowed, holding_below
+from stafett.column_mapper.template.template_workbook import TemplateBook
 from stafett.column_mapper.template.text_matching import paired
-from stafett.column_mapper.template.workbook import TemplateBook
 from stafett.column_mapper.template.xml_scan import AllowedList
 from stafett.domain.export import Locale
 

@@ -4,8 +4,8 @@ from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]  #
 
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import Edition
+from stafett.file_generator.xlsx.cell_text import units
 from stafett.file_generator.xlsx.columns import AllowedValues
-from stafett.file_generator.xlsx.texts import units
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
 _LONGEST_INLINE = 255
