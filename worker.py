@@ -204,7 +204,7 @@ class _Bench:
 
     def _reexporting(self) -> ReportReexportActivities:
         compare = VersionComparison(self._database, self._storage, go_on=stop_when_cancelled)
-        removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER)
+        removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER_ACTOR)
         return ReportReexportActivities(
             ReexportStages(self._database, compare, by_mail=self._by_mail),
             ReexportEndings(self._database, removal.remove, by_mail=self._by_mail),
@@ -216,10 +216,10 @@ class _Bench:
         url = require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._kept.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, Deliveries(maintenance)
-        endings = ExportEndings(maintenance, actor=audit_trail.SWEEPER, by_mail=self._by_mail)
-        stray = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER)
-        reexports = ReexportEndings(maintenance, stray.remove, actor=audit_trail.SWEEPER, by_mail=self._by_mail)
-        batches = ProxyRegistration(maintenance, actor=audit_trail.SWEEPER, by_mail=self._by_mail)
+        endings = ExportEndings(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_mail=self._by_mail)
+        stray = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER_ACTOR)
+        reexports = ReexportEndings(maintenance, stray.remove, actor=audit_trail.SWEEPER_ACTOR, by_mail=self._by_mail)
+        batches = ProxyRegistration(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_mail=self._by_mail)
         sweeping = SweepingActivities(
             client,
             queue,
@@ -233,7 +233,7 @@ class _Bench:
         )
         days = settings.retention
         periods = Periods(timedelta(days=days.files_days), timedelta(days=days.staging_days))
-        removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION)
+        removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION_ACTOR)
         retention = Retention(maintenance, self._storage, removal, periods, go_on=stop_when_cancelled)
         return [
             sweeping.sweep_jobs,

@@ -3,8 +3,8 @@ from temporalio import activity
 from activities.interceptors import stop_when_cancelled
 from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
-from stafett.domain.errors import ServiceAwayError, StaleAttemptError
+from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange
+from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
 
 
 class ProxyRegistrationActivities:
@@ -18,31 +18,31 @@ class ProxyRegistrationActivities:
         return self._registration.begin(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def register_stretch(self, stretch: Stretch) -> BulkCounts:
+    def register_stretch(self, stretch: ChunkRange) -> BulkCounts:
         """Chunk by chunk; one that cannot be reached holds up no other, and has the stretch tried again."""
         counts, away = None, None
         for chunk in stretch.chunks:
             stop_when_cancelled()
             try:
                 counts = self._registration.register(chunk)
-            except ServiceAwayError as error:
+            except ServiceUnavailableError as error:
                 away = error
         if away is not None or counts is None:
             raise away or StaleAttemptError("There is nothing to do in this stretch.")
         return counts
 
     @activity.defn(no_thread_cancel_exception=True)
-    def give_up_stretch(self, stretch: Stretch) -> BulkCounts:
+    def give_up_stretch(self, stretch: ChunkRange) -> BulkCounts:
         return [self._registration.give_up(chunk) for chunk in stretch.chunks][-1]
 
     @activity.defn(no_thread_cancel_exception=True)
-    def finish_batch(self, job: BulkJob) -> BulkEnd:
+    def finish_batch(self, job: BulkJob) -> BulkOutcome:
         return self._registration.finish(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def cancel_batch(self, job: BulkJob) -> BulkEnd:
+    def cancel_batch(self, job: BulkJob) -> BulkOutcome:
         return self._registration.cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def read_batch(self, job: BulkJob) -> BulkEnd:
+    def read_batch(self, job: BulkJob) -> BulkOutcome:
         return self._registration.end_of(job)

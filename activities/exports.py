@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
+from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportEndings
 from stafett.exports.stage_runner import ExportStages
@@ -22,7 +22,7 @@ class ActivityQueryActivities:
         self._query = query
 
     @activity.defn(no_thread_cancel_exception=True)
-    def query_activities(self, job: ExportJob) -> StageReceipt:
+    def query_activities(self, job: ExportJob) -> StageResult:
         return self._stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, self._query)
 
 
@@ -34,7 +34,7 @@ class ColumnMappingActivities:
         self._mapping = mapping
 
     @activity.defn(no_thread_cancel_exception=True)
-    def map_columns(self, job: ExportJob) -> StageReceipt:
+    def map_columns(self, job: ExportJob) -> StageResult:
         return self._stages.perform(job, ExportStatus.MAPPING_COLUMNS, self._mapping)
 
 
@@ -46,7 +46,7 @@ class FileGenerationActivities:
         self._generation = generation
 
     @activity.defn(no_thread_cancel_exception=True)
-    def generate_file(self, job: ExportJob) -> StageReceipt:
+    def generate_file(self, job: ExportJob) -> StageResult:
         return self._stages.perform(job, ExportStatus.GENERATING_FILE, self._generation)
 
 
@@ -58,7 +58,7 @@ class AttachmentBundlingActivities:
         self._bundler = bundler
 
     @activity.defn(no_thread_cancel_exception=True)
-    def bundle_attachments(self, job: ExportJob) -> StageReceipt:
+    def bundle_attachments(self, job: ExportJob) -> StageResult:
         return self._stages.perform(job, ExportStatus.BUNDLING_ATTACHMENTS, self._bundler)
 
 
@@ -70,7 +70,7 @@ class FileStorageActivities:
         self._registration = registration
 
     @activity.defn(no_thread_cancel_exception=True)
-    def store_file(self, job: ExportJob) -> StageReceipt:
+    def store_file(self, job: ExportJob) -> StageResult:
         return self._stages.perform(job, ExportStatus.STORING_FILE, self._registration)
 
 
@@ -83,25 +83,25 @@ class ExportAuditActivities:
         self._storage = storage
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_completion(self, job: ExportJob) -> ExportEnd:
+    def record_completion(self, job: ExportJob) -> ExportOutcome:
         return self._stages.conclude(job, self._endings.complete)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_empty(self, job: ExportJob) -> ExportEnd:
+    def record_empty(self, job: ExportJob) -> ExportOutcome:
         return self._endings.complete_empty(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_failure(self, failing: ExportFailing) -> None:
+    def record_failure(self, failing: RecordFailureInput) -> None:
         self._endings.fail(failing)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_cancellation(self, job: ExportJob) -> ExportEnd:
+    def record_cancellation(self, job: ExportJob) -> ExportOutcome:
         """Nothing of it is left in storage when it is said to be cancelled."""
         if not self._endings.cancel(job):
             return self._endings.end_of(job)
-        self._storage.remove_below(job.place)
+        self._storage.remove_below(job.key_prefix)
         return self._endings.cancelled(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def read_end(self, job: ExportJob) -> ExportEnd:
+    def read_end(self, job: ExportJob) -> ExportOutcome:
         return self._endings.end_of(job)

@@ -16,10 +16,10 @@ from temporalio.worker import (
 
 from stafett.domain.errors import (
     ExportError,
-    ServiceAwayError,
+    ServiceUnavailableError,
     StafettError,
     StaleAttemptError,
-    StoppedError,
+    WorkCancelledError,
 )
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.telemetry import whence
@@ -31,7 +31,7 @@ _log = structlog.get_logger("stafett.activities")
 def stop_when_cancelled() -> None:
     """End the running activity if somebody asked for it."""
     if activity.in_activity() and activity.is_cancelled():
-        raise StoppedError("The work was asked to stop.")
+        raise WorkCancelledError("The work was asked to stop.")
 
 
 class EveryActivity(Interceptor):
@@ -76,13 +76,13 @@ def _translate(error: Exception) -> NoReturn:
     match error:
         case CancelledError() | ApplicationError():
             raise error
-        case StoppedError():
+        case WorkCancelledError():
             raise CancelledError(str(error)) from None
         case ExportError():
             raise ApplicationError(str(error), error.retryable, type=error.code, non_retryable=True) from None
         case StaleAttemptError():
             raise ApplicationError(str(error), type=STALE_ATTEMPT, non_retryable=True) from None
-        case ServiceAwayError():
+        case ServiceUnavailableError():
             raise ApplicationError(str(error), error.service, type=kind) from None
         case StafettError():
             raise ApplicationError(str(error), type=kind, non_retryable=True) from None

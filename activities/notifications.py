@@ -1,8 +1,8 @@
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from stafett.domain.errors import NotDeliveredError
-from stafett.domain.notification import Delivery, Telling
+from stafett.domain.errors import DeliveryError
+from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.notifications.deliveries import Deliveries
 from stafett.notifications.sender import Teller
 
@@ -14,11 +14,11 @@ class NotificationActivities:
         self._deliveries = deliveries
 
     @activity.defn(no_thread_cancel_exception=True)
-    def find_deliveries(self, telling: Telling) -> tuple[Delivery, ...]:
+    def find_deliveries(self, telling: NotificationJob) -> tuple[DeliveryRef, ...]:
         return self._deliveries.unsettled(telling)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def give_up_delivery(self, delivery: Delivery) -> None:
+    def give_up_delivery(self, delivery: DeliveryRef) -> None:
         self._deliveries.give_up(delivery)
 
 
@@ -29,8 +29,8 @@ class DeliveryActivities:
         self._teller = teller
 
     @activity.defn
-    async def deliver(self, delivery: Delivery) -> None:
+    async def deliver(self, delivery: DeliveryRef) -> None:
         try:
             await self._teller.deliver(delivery)
-        except NotDeliveredError as error:
-            raise ApplicationError(str(error), type=error.code, next_retry_delay=error.wait) from None
+        except DeliveryError as error:
+            raise ApplicationError(str(error), type=error.code, next_retry_delay=error.retry_after) from None

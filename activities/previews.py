@@ -1,6 +1,6 @@
 from temporalio import activity
 
-from stafett.domain.export_preview import PreviewAsked
+from stafett.domain.export_preview import PreviewJob
 from stafett.exports.preview import ExportPreviewing
 
 
@@ -11,5 +11,5 @@ class ExportPreviewActivities:
         self._previewing = previewing
 
     @activity.defn(no_thread_cancel_exception=True)
-    def preview_export(self, asked: PreviewAsked) -> None:
+    def preview_export(self, asked: PreviewJob) -> None:
         self._previewing(asked)

@@ -10,9 +10,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stafett.domain.export_job import SweepReport
 from stafett.domain.job import Job
-from stafett.domain.notification import Telling
+from stafett.domain.notification import NotificationJob
 from stafett.notifications.deliveries import Deliveries
-from stafett.reconciliation import Unfinished, UnfinishedJobs
+from stafett.reconciliation import OpenJob, OpenJobs
 from stafett.temporal.client import ATTEMPT, start_job, stop_job
 from stafett.temporal.codec import UnreadablePayloadError
 
@@ -28,7 +28,7 @@ class SweepingActivities:
         self,
         client: Client,
         task_queue: str,
-        unfinished: Sequence[UnfinishedJobs],
+        unfinished: Sequence[OpenJobs],
         forget: Callable[[], None],
         tell: Callable[[], Awaitable[int]],
     ) -> None:
@@ -46,9 +46,11 @@ class SweepingActivities:
             for one in await asyncio.to_thread(list, kind()):
                 done[await self._swept(one)] += 1
         told = await self._tell()
-        return SweepReport(started=done["started"], failed=done["failed"], skipped=done["skipped"], told=told)
+        return SweepReport(
+            started=done["started"], failed=done["failed"], skipped=done["skipped"], notifications_started=told
+        )
 
-    async def _swept(self, one: Unfinished) -> str:
+    async def _swept(self, one: OpenJob) -> str:
         """What became of one job; an engine that is away ends the sweep, one odd job does not."""
         job = one.job
         try:
@@ -96,7 +98,7 @@ class UntoldSweep:
     """Holds the outbox against what the engine knows of it."""
 
     def __init__(
-        self, client: Client, task_queue: str, untold: Callable[[], Iterable[Telling]], deliveries: Deliveries
+        self, client: Client, task_queue: str, untold: Callable[[], Iterable[NotificationJob]], deliveries: Deliveries
     ) -> None:
         self._client = client
         self._task_queue = task_queue
@@ -115,7 +117,7 @@ class UntoldSweep:
                 _log.warning("telling_skipped", workflow_id=telling.workflow_id, error=error.status.name)
         return begun
 
-    async def _begun(self, telling: Telling) -> bool:
+    async def _begun(self, telling: NotificationJob) -> bool:
         run = await last_run(self._client, telling.workflow_id)
         if run is None:
             await start_job(self._client, telling, self._task_queue)
@@ -123,6 +125,6 @@ class UntoldSweep:
             await asyncio.to_thread(self._give_up, telling)
         return run is None
 
-    def _give_up(self, telling: Telling) -> None:
+    def _give_up(self, telling: NotificationJob) -> None:
         for delivery in self._deliveries.unsettled(telling):
             self._deliveries.give_up(delivery, "ended_from_outside")

@@ -1,7 +1,7 @@
 from temporalio import activity
 
 from stafett.domain.export_job import ExportJob
-from stafett.domain.reexport_job import HistoricalRecord, ReexportEnd, ReexportFailing, ReexportJob
+from stafett.domain.reexport_job import HistoricalRecord, RecordReexportFailureInput, ReexportJob, ReexportOutcome
 from stafett.reports.completion import ReexportEndings
 from stafett.reports.steps import ReexportStages
 
@@ -30,19 +30,19 @@ class ReportReexportActivities:
         self._stages.notify_complete(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_reexport_completion(self, job: ReexportJob) -> ReexportEnd:
+    def record_reexport_completion(self, job: ReexportJob) -> ReexportOutcome:
         return self._endings.complete(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_reexport_failure(self, failing: ReexportFailing) -> ReexportEnd:
+    def record_reexport_failure(self, failing: RecordReexportFailureInput) -> ReexportOutcome:
         self._endings.fail(failing)
         return self._endings.end_of(failing.job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_reexport_cancellation(self, job: ReexportJob) -> ReexportEnd:
+    def record_reexport_cancellation(self, job: ReexportJob) -> ReexportOutcome:
         """Nothing of its export is left in storage when it is said to be cancelled."""
         return self._endings.cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def read_reexport_end(self, job: ReexportJob) -> ReexportEnd:
+    def read_reexport_end(self, job: ReexportJob) -> ReexportOutcome:
         return self._endings.end_of(job)

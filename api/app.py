@@ -38,13 +38,13 @@ from api.routes import (
     webhooks,
 )
 from stafett.audit import trail as audit_trail
-from stafett.audit.steps import JobStory
+from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkControl
 from stafett.bulk.service import BulkRegistrations
 from stafett.column_mapper.versions import ColumnMappings
-from stafett.database.job_changes import JobChanges
-from stafett.database.session import Database, Patience
-from stafett.directory import Organisations, PeerMentors, RegisteredActivities
+from stafett.database.job_changes import JobNotifier
+from stafett.database.session import Database, Timeouts
+from stafett.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.exports.commands import ExportControl
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
@@ -83,7 +83,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     database = Database(
         require(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
         pool_size=settings.database.pool_size,
-        patience=Patience.OF_A_PERSON,
+        timeouts=Timeouts.INTERACTIVE,
     )
     verifier = TokenVerifier(settings.auth)
 
@@ -94,7 +94,7 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
         app.state.loop = asyncio.get_running_loop()
         # Who has a thread has a connection: nobody waits for one by chance, as threads would.
         current_default_thread_limiter().total_tokens = settings.database.pool_size
-        async with services.starter.at_work(), services.changes.at_work():
+        async with services.starter.at_work(), services.changes.run():
             yield
         database.close()
 
@@ -141,23 +141,23 @@ def _services(
         jobs=ExportJobs(database),
         control=ExportControl(database),
         reports=ReportHistory(database),
-        removal=FileRemoval(database, storage, actor=audit_trail.GATEWAY),
+        removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
         downloads=ExportDownloads(database, storage),
         trail=ExportTrail(database),
         reexports=ReexportJobs(database),
         reexport_control=ReexportControl(database, ResultReference(storage)),
         mappings=ColumnMappings(database),
-        organisations=Organisations(database),
-        mentors=PeerMentors(database),
+        organisations=OrganisationService(database),
+        mentors=PeerMentorService(database),
         batches=BulkRegistrations(database),
         batch_control=BulkControl(database),
-        activities=RegisteredActivities(database),
+        activities=ActivityService(database),
         inbox=Inbox(database),
         webhooks=Webhooks(database),
         destinations=Destinations(allow_private=settings.webhooks.allow_private),
         starter=JobStarter(temporal, settings.temporal.task_queue),
-        changes=JobChanges(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
-        story=JobStory(database),
+        changes=JobNotifier(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
+        story=JobHistory(database),
         rate_limit=RateLimit(settings.api.rate_limit),
         probes=Probes.of(database, temporal, storage),
         clock=clock,

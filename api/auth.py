@@ -15,7 +15,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Membership, User
 from stafett.domain.errors import PermissionDeniedError, UnauthenticatedError
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Role
 from stafett.settings import AuthSettings
 
@@ -31,7 +31,7 @@ _ROLE = (
 _ORG_ID = TypeAdapter[str | None](OrgId | None)
 
 
-class Identity(Frozen):
+class Identity(FrozenModel):
     """Who is asking, and for which organisation they are at work."""
 
     user_id: UUID

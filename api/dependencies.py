@@ -17,15 +17,15 @@ from api.auth import Bearer, TokenVerifier, identify
 from api.dispatcher import JobStarter
 from api.rate_limit import RateLimit
 from api.readiness import Probes
-from stafett.audit.steps import JobStory
+from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkControl
 from stafett.bulk.service import BulkRegistrations
 from stafett.column_mapper.versions import ColumnMappings
-from stafett.database.job_changes import JobChanges
+from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
-from stafett.directory import Organisations, PeerMentors, RegisteredActivities
+from stafett.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
-from stafett.domain.membership import ALLOWED, Caller, May, Role
+from stafett.domain.membership import PERMISSIONS_BY_ROLE, Caller, Permission, Role
 from stafett.exports.commands import ExportControl
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
@@ -59,17 +59,17 @@ class Services:
     reexports: ReexportJobs
     reexport_control: ReexportControl
     mappings: ColumnMappings
-    organisations: Organisations
-    mentors: PeerMentors
+    organisations: OrganisationService
+    mentors: PeerMentorService
     batches: BulkRegistrations
     batch_control: BulkControl
-    activities: RegisteredActivities
+    activities: ActivityService
     inbox: Inbox
     webhooks: Webhooks
     destinations: Destinations
     starter: JobStarter
-    changes: JobChanges
-    story: JobStory
+    changes: JobNotifier
+    story: JobHistory
     rate_limit: RateLimit
     probes: Probes
     clock: Clock
@@ -87,15 +87,15 @@ Given = Annotated[Services, Depends(services_of)]
 class Allowed:
     """A route's rule: what the caller's role must allow. A route without one is a mistake, and no application."""
 
-    def __init__(self, what: May) -> None:
+    def __init__(self, what: Permission) -> None:
         self.what = what
-        self.roles = tuple(role for role in Role if what in ALLOWED[role])
+        self.roles = tuple(role for role in Role if what in PERMISSIONS_BY_ROLE[role])
 
     def __call__(self) -> None:
         """It is asked for by ``GuardedRoute``, before anything is read; here it is a declaration."""
 
 
-def allowed(what: May) -> params.Depends:
+def allowed(what: Permission) -> params.Depends:
     """For a route's ``dependencies``."""
     dependency: params.Depends = Depends(Allowed(what))
     return dependency
@@ -122,8 +122,8 @@ class GuardedRoute(APIRoute):
                 raise UnauthenticatedError("A valid bearer token is needed.")
             bearer, caller = await run_in_threadpool(_who_asks, given, credentials.credentials)
             # To an operator nothing is another organisation's.
-            if (not names_a_thing or caller.is_operator) and not caller.may(rule.what):
-                raise PermissionDeniedError(f"The role {caller.role} does not allow to {rule.what}.")
+            if (not names_a_thing or caller.is_operator) and not caller.has_permission(rule.what):
+                raise PermissionDeniedError(f"The role {caller.role} lacks the permission {rule.what}.")
             request.state.bearer, request.state.caller = bearer, caller
             if takes_json:
                 _require_json(request)

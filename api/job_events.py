@@ -20,8 +20,8 @@ from api.auth import Bearer, identify
 from api.dependencies import Services
 from api.job_responses import JobView, See
 from stafett.audit.steps import JobStep
-from stafett.database.job_changes import Watch
-from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceAwayError
+from stafett.database.job_changes import Subscription
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
 
 HEARTBEAT_SECONDS = 15.0
 _RETRY_MILLISECONDS = 2000
@@ -51,7 +51,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 async def job_events(see: See[Any], given: Services, bearer: Bearer, last: int) -> Response:
     """The stream, or 204 for somebody who came back after its end."""
     view = await run_in_threadpool(see)
-    if view.is_over and last and not await run_in_threadpool(given.story.since, view.org_id, view.job_id, last):
+    if view.is_over and last and not await run_in_threadpool(given.story.steps_after, view.org_id, view.job_id, last):
         return Response(status_code=HTTPStatus.NO_CONTENT)
     stream = _Stream(see, given, bearer, view, last)
     return StreamingResponse(stream.events(), media_type=MEDIA_TYPE, headers=_HEADERS)
@@ -72,24 +72,24 @@ class _Stream:
 
     async def events(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=_RETRY_MILLISECONDS)
-        with self._given.changes.of(self._view.job_id) as watch:
+        with self._given.changes.subscribe(self._view.job_id) as watch:
             while True:
                 try:
                     for event in await run_in_threadpool(self._news):
                         yield event
                 except NotFoundError:  # deleted meanwhile
                     return
-                except ServiceAwayError:
+                except ServiceUnavailableError:
                     await asyncio.sleep(_AWAY_SECONDS)
                 if self._view.is_over or not await self._may_go_on(watch):
                     return
                 if not self._told:
                     yield format_sse_event(comment="heartbeat")
 
-    async def _may_go_on(self, watch: Watch) -> bool:
+    async def _may_go_on(self, watch: Subscription) -> bool:
         """Wait for news; after a while without any, see whether the caller may still have them."""
         left = self._bearer.expires_at - time.time()
-        self._told = await watch.changed(max(0.0, min(HEARTBEAT_SECONDS, left)))
+        self._told = await watch.wait_for_change(max(0.0, min(HEARTBEAT_SECONDS, left)))
         await asyncio.sleep(self._looked + _BETWEEN_LOOKS - time.monotonic())
         if self._given.changes.is_closing or time.time() >= self._bearer.expires_at:
             return False
@@ -98,7 +98,7 @@ class _Stream:
                 await run_in_threadpool(identify, self._given.database, self._bearer)
             except PermissionDeniedError:
                 return False
-            except ServiceAwayError:
+            except ServiceUnavailableError:
                 return True
         return True
 
@@ -106,7 +106,7 @@ class _Stream:
         """The state is looked at before the steps: of one that is over, all steps are there."""
         self._looked = time.monotonic()
         self._view = self._see()
-        steps = self._given.story.since(self._view.org_id, self._view.job_id, self._last)
+        steps = self._given.story.steps_after(self._view.org_id, self._view.job_id, self._last)
         events = [self._step(step) for step in steps]
         if self._view.progress != self._progress:
             self._progress = self._view.progress

@@ -63,11 +63,11 @@ async def answered_when_over(see: See[Body], given: Services, response: Response
 
 async def _waited(see: See[Body], view: JobView[Body], given: Services, seconds: int) -> JobView[Body]:
     patience = time.monotonic() + seconds
-    with given.changes.of(view.job_id) as watch:
+    with given.changes.subscribe(view.job_id) as watch:
         while not view.is_over and not given.changes.is_closing and (left := patience - time.monotonic()) > 0:
             view = await run_in_threadpool(see)
             if not view.is_over:
-                await watch.changed(left)
+                await watch.wait_for_change(left)
     return view
 
 

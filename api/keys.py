@@ -10,7 +10,7 @@ import httpx
 import jwt
 import structlog
 
-from stafett.domain.errors import ServiceAwayError, SettingsError
+from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import AuthSettings
 
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, RecursionError, jwt.PyJWTError)
@@ -73,7 +73,7 @@ class PublishedKeys:
                 if not self._is_fresh(key_id) and self._clock() - self._asked_at >= _ASKED_AGAIN_AFTER:
                     self._fetch()
         if self._clock() - self._fetched_at >= _GOOD_FOR:
-            raise ServiceAwayError("The identity provider")
+            raise ServiceUnavailableError("The identity provider")
         return self._keys[key_id]
 
     def _is_fresh(self, key_id: str) -> bool:

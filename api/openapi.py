@@ -11,12 +11,12 @@ from api.dependencies import GuardedRoute
 from api.problems import ANSWERS, INVALID_REQUEST, MEDIA_TYPE, Problem, Refusal, refusal_of
 from api.schemas.bulk import BulkStart
 from stafett.domain.errors import (
-    KeyReusedError,
+    IdempotencyKeyReusedError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
     PreconditionRequiredError,
-    ServiceAwayError,
+    ServiceUnavailableError,
     StafettError,
     UnauthenticatedError,
 )
@@ -31,7 +31,7 @@ _TOO_OFTEN = Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Too man
 _NO_METHOD = Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "There is something there, but not for this.")
 _TOO_LARGE = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
 _NO_JSON = Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is to be JSON.")
-_OF_A_GUARDED_ROUTE = (UnauthenticatedError, PermissionDeniedError, ServiceAwayError)
+_OF_A_GUARDED_ROUTE = (UnauthenticatedError, PermissionDeniedError, ServiceUnavailableError)
 _OF_AN_EDIT = (PreconditionFailedError, PreconditionRequiredError)
 _HEADERS = {
     "ETag": 'Of the form `"R-S"`: R counts clients\' edits, S all other change.',
@@ -145,7 +145,7 @@ def _refusals(path: str, operation: Json, *, is_guarded: bool) -> Iterator[Refus
     if "if-match" in understood:
         yield from _of(_OF_AN_EDIT)
     if "idempotency-key" in understood:
-        yield from _of((KeyReusedError,))
+        yield from _of((IdempotencyKeyReusedError,))
     yield _SURPRISE
 
 

@@ -15,7 +15,7 @@ from api.auth import Identity, identify
 from api.schemas.exports import JobError
 from stafett.database.session import Database
 from stafett.database.tables import Export
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export import (
     DownloadArtifact,
     ExportFailure,
@@ -77,7 +77,7 @@ class TemporalExportOrchestrator:
     async def _found(self, caller: Caller, export_id: UUID, *, is_over: bool) -> ExportInFull:
         """The job once nothing more becomes of it; a run that we could not start or follow, the sweeper sees to."""
         while True:
-            with contextlib.suppress(ServiceAwayError):
+            with contextlib.suppress(ServiceUnavailableError):
                 found = await run_in_threadpool(self._jobs.find, caller, export_id)
                 if is_over or found.export.status.is_final:
                     return found
@@ -122,7 +122,7 @@ class TemporalExportOrchestrator:
 
     def _artifact(self, caller: Caller, export: Export, file: ReportFile) -> DownloadArtifact:
         fetch = partial(self._downloads.open, caller, export)
-        return DownloadArtifact.fetched_by(fetch, file_name=file.name, mime_type=file.mime_type, size=file.size_bytes)
+        return DownloadArtifact.from_fetcher(fetch, file_name=file.name, mime_type=file.mime_type, size=file.size_bytes)
 
 
 def _failure(export: Export, code: ExportErrorCode, message: str) -> ExportFailure:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from stafett.domain.export import OrgId
 from stafett.domain.fields import Moment
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 Position = tuple[datetime, UUID]
 Row = TypeVar("Row")
@@ -23,7 +23,7 @@ LONGEST_TOKEN = 200
 _LARGEST_SEQ = 2**63 - 1
 
 
-class PageQuery(Frozen):
+class PageQuery(FrozenModel):
     """What every list can be asked for."""
 
     org_id: OrgId | None = None
@@ -36,7 +36,7 @@ class PageQuery(Frozen):
     def wanted(self) -> dict[str, Any]:
         """The same in the words of the core, the token read."""
         after = position_of(self.page_token) if self.page_token else None
-        return {"after": after, **self.model_dump(exclude={"page_token"})}
+        return {"cursor": after, **self.model_dump(exclude={"page_token"})}
 
 
 def page_of(

@@ -8,15 +8,15 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError
 
-from stafett.domain.errors import ExportError, PermissionDeniedError, ServiceAwayError
-from stafett.domain.export_preview import PreviewAsked
+from stafett.domain.errors import ExportError, PermissionDeniedError, ServiceUnavailableError
+from stafett.domain.export_preview import PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.temporal.client import PREVIEW_EXPORT
 
 _WITHIN = timedelta(seconds=55)
 
 
-async def await_preview(client: Client, task_queue: str, asked: PreviewAsked, *, within: timedelta = _WITHIN) -> None:
+async def await_preview(client: Client, task_queue: str, asked: PreviewJob, *, within: timedelta = _WITHIN) -> None:
     """Return when the preview lies ready in PostgreSQL."""
     try:
         await client.execute_workflow(
@@ -31,7 +31,7 @@ async def await_preview(client: Client, task_queue: str, asked: PreviewAsked, *,
     except WorkflowFailureError as error:
         raise _as_told(error) from None
     except (RPCError, RuntimeError):
-        raise ServiceAwayError("Temporal") from None
+        raise ServiceUnavailableError("Temporal") from None
 
 
 def _as_told(error: WorkflowFailureError) -> Exception:
@@ -40,9 +40,9 @@ def _as_told(error: WorkflowFailureError) -> Exception:
             return PermissionDeniedError(message)
         case ActivityError(cause=ApplicationError(type=code, message=message)) if code in set(ExportErrorCode):
             return ExportError(ExportErrorCode(code), message)
-        case ActivityError(cause=ApplicationError(type=ServiceAwayError.__name__, details=(str(service),))):
-            return ServiceAwayError(service)
+        case ActivityError(cause=ApplicationError(type=ServiceUnavailableError.__name__, details=(str(service),))):
+            return ServiceUnavailableError(service)
         case TimedOutError() | ActivityError(cause=TimedOutError()):
-            return ServiceAwayError("The worker")
+            return ServiceUnavailableError("The worker")
         case _:
             return error

@@ -20,9 +20,11 @@ from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
     FileRemovedError,
+    IdempotencyKeyReusedError,
+    InvalidFieldError,
     InvalidPayloadsError,
     InvalidRequestError,
-    KeyReusedError,
+    InvalidStateError,
     NoFileError,
     NotFinishedError,
     NotFoundError,
@@ -30,15 +32,13 @@ from stafett.domain.errors import (
     PreconditionFailedError,
     PreconditionRequiredError,
     ReexportInProgressError,
-    ServiceAwayError,
+    ServiceUnavailableError,
     SnapshotGoneError,
     StafettError,
     TooManyWebhooksError,
     UnauthenticatedError,
-    UnfitRequestError,
-    WrongStateError,
 )
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_of_fault
 from stafett.telemetry import whence
 
@@ -58,13 +58,13 @@ ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     SnapshotGoneError: (HTTPStatus.GONE, "snapshot_gone"),
     PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
-    WrongStateError: (HTTPStatus.CONFLICT, "wrong_state"),
+    InvalidStateError: (HTTPStatus.CONFLICT, "wrong_state"),
     ReexportInProgressError: (HTTPStatus.CONFLICT, "reexport_in_progress"),
     InvalidMappingError: (_INVALID, "invalid_mapping"),
     InvalidPayloadsError: (_INVALID, "invalid_payloads"),
-    KeyReusedError: (_INVALID, "idempotency_key_reused"),
+    IdempotencyKeyReusedError: (_INVALID, "idempotency_key_reused"),
     TooManyWebhooksError: (HTTPStatus.CONFLICT, "too_many_webhooks"),
-    ServiceAwayError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
+    ServiceUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }
 OF_THE_FRAMEWORK = {
     HTTPStatus.NOT_FOUND: "not_found",
@@ -74,7 +74,7 @@ OF_THE_FRAMEWORK = {
 }
 
 
-class FieldError(Frozen):
+class FieldError(FrozenModel):
     """One field that is wrong, and where it stands in the body."""
 
     pointer: str
@@ -82,7 +82,7 @@ class FieldError(Frozen):
     detail: str
 
 
-class Problem(Frozen):
+class Problem(FrozenModel):
     """What every error looks like."""
 
     type: str
@@ -164,7 +164,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StafettError, _ours)
     app.add_exception_handler(ExportError, _of_an_export)
     app.add_exception_handler(InvalidMappingError, _unsound)
-    app.add_exception_handler(UnfitRequestError, _unfit)
+    app.add_exception_handler(InvalidFieldError, _unfit)
     app.add_exception_handler(ReexportInProgressError, _one_at_a_time)
     app.add_exception_handler(InvalidRequestError, _senseless)
     app.add_exception_handler(TooManyRequestsError, _too_often)

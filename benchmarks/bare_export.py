@@ -11,7 +11,7 @@ from stafett.column_mapper import compile_mapping
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.outcome import Outcome
 from stafett.database.session import Database
-from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.exports.stages.query_activities import ROWS_A_PART, frames_in_report_order
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
@@ -30,7 +30,7 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
             _staged(storage, "rows", number, frame)
             for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART))
         ]
-    outcome, written, apart = Outcome(compile_mapping(document, "nb")), list[Part](), list[Part]()
+    outcome, written, apart = Outcome(compile_mapping(document, "nb")), list[StagedPart](), list[StagedPart]()
     for number, part in enumerate(queried):
         mapped = outcome.add(from_arrow(storage.read_part(part)))
         written.append(_staged(storage, "written", number, mapped.written))
@@ -38,7 +38,7 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
             apart.append(_staged(storage, "apart", number, mapped.apart))
     rows = MappedRows(
         parts=tuple(written),
-        apart=tuple(apart),
+        excluded_parts=tuple(apart),
         counts=outcome.counts,
         not_countable=outcome.not_countable,
         totals=outcome.totals,
@@ -52,9 +52,9 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
     return storage.write(f"{PLACE}report.xlsx", chunks).size_bytes
 
 
-def _staged(storage: FileStorage, name: str, number: int, frame: pl.DataFrame) -> Part:
+def _staged(storage: FileStorage, name: str, number: int, frame: pl.DataFrame) -> StagedPart:
     stored = storage.write(f"{PLACE}{name}-{number:05}.arrow", [to_arrow(frame)])
-    return Part(key=stored.key, rows=frame.height, sha256=stored.sha256)
+    return StagedPart(key=stored.key, rows=frame.height, sha256=stored.sha256)
 
 
 def main(year: int, times: int) -> None:

@@ -22,7 +22,7 @@ from benchmarks.bulk_peers import ByDbos, ByProcrastinate
 from benchmarks.measurement import Measured, Table
 from stafett.bulk.registration import ProxyRegistration
 from stafett.bulk.service import BulkRegistrations
-from stafett.database.job_changes import JobChanges
+from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.bulk import BulkRequest
@@ -96,9 +96,9 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
 
         async def over(job: BulkJob) -> None:
             """Ended in PostgreSQL, as somebody hears of it who waits for the batch at the gateway."""
-            with changes.of(job.batch_id) as watch:
+            with changes.subscribe(job.batch_id) as watch:
                 while not (await asyncio.to_thread(bench.registration.end_of, job)).status.is_final:
-                    await watch.changed(within=1)
+                    await watch.wait_for_change(timeout=1)
 
         async def ours(job: BulkJob) -> None:
             await start_job(client, job, settings.temporal.task_queue)
@@ -107,8 +107,8 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
         async def no_engine(job: BulkJob) -> None:
             await asyncio.to_thread(_loop, bench.registration, job)
 
-        changes = JobChanges(require(settings.database.api_url, "api"))
-        async with changes.at_work(), worker.working(client, settings):
+        changes = JobNotifier(require(settings.database.api_url, "api"))
+        async with changes.run(), worker.working(client, settings):
             async with ByProcrastinate(one, bench.registration, over) as procrastinate:
                 ways: dict[str, Way] = {_OURS: ours, "no engine, chunks of 500, one after another": no_engine}
                 ways["Procrastinate, the same chunks"] = procrastinate.by_chunks
@@ -190,7 +190,7 @@ async def _flat(bench: Bench, ours: Way) -> str:
 
 
 def _loop(registration: ProxyRegistration, job: BulkJob) -> None:
-    for number in registration.begin(job).chunks:
+    for number in registration.begin(job).pending_chunks:
         registration.register(Chunk(job=job, number=number))
     registration.finish(job)
 

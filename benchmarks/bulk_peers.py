@@ -30,7 +30,7 @@ def _register_item(registration: ProxyRegistration, job: BulkJob, chunk: int, po
 
 def _items(registration: ProxyRegistration, job: BulkJob) -> list[tuple[int, int]]:
     """Every pending item, and its chunk."""
-    chunks = registration.begin(job).chunks
+    chunks = registration.begin(job).pending_chunks
     with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - the same
         return [(chunk, at) for chunk in chunks for at in items.pending_in(session, Scope(job, chunk))]
 
@@ -75,7 +75,7 @@ class ByProcrastinate:
             await self._item.batch_defer_async(*alone)
         else:
             plan = await asyncio.to_thread(self._registration.begin, job)
-            together: list[Said] = [{"said": said, "number": number} for number in plan.chunks]
+            together: list[Said] = [{"said": said, "number": number} for number in plan.pending_chunks]
             await self._chunk.batch_defer_async(*together)
 
     async def _register_chunk(self, *, said: Said, number: int) -> None:
@@ -105,7 +105,11 @@ class ByDbos:
         @step
         def begin_step(said: Said, *, by_items: bool) -> list[tuple[int, ...]]:
             job = BulkJob.model_validate(said)
-            return list(_items(registration, job)) if by_items else [(at,) for at in registration.begin(job).chunks]
+            return (
+                list(_items(registration, job))
+                if by_items
+                else [(at,) for at in registration.begin(job).pending_chunks]
+            )
 
         @DBOS.workflow()
         def chunk_workflow(said: Said, number: int) -> None:

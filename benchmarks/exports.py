@@ -19,7 +19,7 @@ from stafett.cli.client import Api, connect
 from stafett.cli.demo import run_stafett, running_stack
 from stafett.cli.terminal import console_for
 from stafett.devstack.stack_file import read_stack
-from stafett.domain.export_status import FINAL
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 
 _SMALL, _MIDDLE = 2025, 2024
 _YEARS = {_SMALL: 500, _MIDDLE: 50_000, 2023: 250_000, 2022: 1_000_000}
@@ -39,7 +39,7 @@ class Button:
         return str(self.api.post("/bufdir-exports", asked)["id"])
 
     def end_of(self, export_id: str) -> datetime:
-        while (job := self.api.get(f"/bufdir-exports/{export_id}"))["status"] not in FINAL:
+        while (job := self.api.get(f"/bufdir-exports/{export_id}"))["status"] not in EXPORT_FINAL_STATUSES:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         assert job["status"] == "completed", job  # noqa: S101 - a figure of something else is no figure
         return datetime.fromisoformat(job["completed_at"])

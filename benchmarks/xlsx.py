@@ -18,7 +18,7 @@ from benchmarks.measurement import Table, peak_memory, side_by_side
 from stafett.activity_frames import from_arrow, to_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts
-from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
 
 _KINDS = ("integer",) * 6 + ("text",) * 9 + ("date",) * 2 + ("decimal",) * 3
@@ -60,7 +60,7 @@ def _slow(frame: pl.DataFrame) -> dict[str, Callable[[], object]]:
 
 def _ours(rows: int, frames: Iterator[pl.DataFrame]) -> int:
     mapped = MappedRows(
-        parts=(Part(key="part", rows=rows, sha256=""),),
+        parts=(StagedPart(key="part", rows=rows, sha256=""),),
         counts=ExportCounts(queried=rows, written=rows, countable=rows),
         mapping=MappingVersion(version=1, sha256=""),
     )

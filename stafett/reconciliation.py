@@ -10,22 +10,22 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.bulk.registration import ProxyRegistration
 from stafett.database.session import Database
-from stafett.database.tables import BulkRegistration, Export, ReportReexport
+from stafett.database.tables import BulkBatch, Export, Reexport
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StaleAttemptError
-from stafett.domain.export_job import ExportFailing, ExportJob
-from stafett.domain.export_status import FINAL, ExportErrorCode, ExportStatus
+from stafett.domain.export_job import ExportJob, RecordFailureInput
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode, ExportStatus
 from stafett.domain.job import Job
-from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
 from stafett.exports.completion import ExportEndings
 from stafett.exports.state import is_of_an_unfinished_reexport
 from stafett.reports.completion import ReexportEndings
 
 Row = TypeVar("Row", bound=SQLModel)
-_A_PAGE = 500
+_PAGE_SIZE = 500
 
 
-class Unfinished(NamedTuple):
+class OpenJob(NamedTuple):
     """A job that has not ended, whether it is to stop, and how it is closed when its run has ended from outside."""
 
     job: Job
@@ -33,24 +33,24 @@ class Unfinished(NamedTuple):
     close: Callable[[str], bool]
 
 
-class UnfinishedJobs(Protocol):
+class OpenJobs(Protocol):
     """One kind of job, as the sweeper looks after it."""
 
-    def __call__(self) -> Iterator[Unfinished]:
+    def __call__(self) -> Iterator[OpenJob]:
         """All that have not ended, oldest first."""
 
 
-def oldest_first(maintenance: Database, table: type[Row], unended: SelectOfScalar[Row]) -> Iterator[Row]:
+def iterate_open(database: Database, table: type[Row], query: SelectOfScalar[Row]) -> Iterator[Row]:
     """A page at a time, each in a transaction of its own."""
     columns: Any = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
     place = tuple_(columns.created_at, columns.id)
-    query = unended.order_by(columns.created_at, columns.id).limit(_A_PAGE)
+    query = query.order_by(columns.created_at, columns.id).limit(_PAGE_SIZE)
     page = query
     while True:
-        with maintenance.transaction() as session:
+        with database.transaction() as session:
             found = session.exec(page).all()
         yield from found
-        if len(found) < _A_PAGE:
+        if len(found) < _PAGE_SIZE:
             return
         last: Any = found[-1]
         page = query.where(place > (last.created_at, last.id))
@@ -63,16 +63,16 @@ class UnfinishedExports:
         self._maintenance = maintenance
         self._endings = endings
 
-    def __call__(self) -> Iterator[Unfinished]:
+    def __call__(self) -> Iterator[OpenJob]:
         ours = ~is_of_an_unfinished_reexport()  # which looks after its export itself
-        unended = select(Export).where(col(Export.status).not_in(FINAL), ours)
-        for export in oldest_first(self._maintenance, Export, unended):
+        unended = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), ours)
+        for export in iterate_open(self._maintenance, Export, unended):
             job = export.job
-            yield Unfinished(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
+            yield OpenJob(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
 
     def _close(self, job: ExportJob, how: str) -> bool:
         message = f"The export was ended from outside ({how}) before it was done; it can be tried again."
-        failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         try:
             self._endings.fail(failing)
         except StaleAttemptError:
@@ -87,12 +87,12 @@ class UnfinishedReexports:
         self._maintenance = maintenance
         self._endings = endings
 
-    def __call__(self) -> Iterator[Unfinished]:
-        unended = select(ReportReexport).where(col(ReportReexport.status).not_in(REEXPORT_FINAL))
-        for row in oldest_first(self._maintenance, ReportReexport, unended):
+    def __call__(self) -> Iterator[OpenJob]:
+        unended = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
+        for row in iterate_open(self._maintenance, Reexport, unended):
             job = row.job
             is_cancelling = row.status is ReexportStatus.CANCELLING
-            yield Unfinished(job, is_cancelling, partial(self._endings.close, job))
+            yield OpenJob(job, is_cancelling, partial(self._endings.close, job))
 
 
 class UnfinishedBatches:
@@ -102,8 +102,8 @@ class UnfinishedBatches:
         self._maintenance = maintenance
         self._registration = registration
 
-    def __call__(self) -> Iterator[Unfinished]:
-        unended = select(BulkRegistration).where(col(BulkRegistration.completed_at).is_(None))
-        for batch in oldest_first(self._maintenance, BulkRegistration, unended):
+    def __call__(self) -> Iterator[OpenJob]:
+        unended = select(BulkBatch).where(col(BulkBatch.completed_at).is_(None))
+        for batch in iterate_open(self._maintenance, BulkBatch, unended):
             job = batch.job
-            yield Unfinished(job, batch.status is BulkStatus.CANCELLING, partial(self._registration.close, job))
+            yield OpenJob(job, batch.status is BulkStatus.CANCELLING, partial(self._registration.close, job))

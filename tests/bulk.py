@@ -13,7 +13,7 @@ from stafett.bulk.registration import ProxyRegistration
 from stafett.bulk.service import BulkRegistrations
 from stafett.database.session import Database
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome
-from stafett.domain.bulk_job import BulkEnd, BulkJob, Chunk
+from stafett.domain.bulk_job import BulkJob, BulkOutcome, Chunk
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.membership import Caller, Role
 from stafett.testing import Json, Tenant, eventually
@@ -75,8 +75,8 @@ class Core:
     def accepted(self, items: Sequence[object], **said: Any) -> BulkJob:
         return self.registrations.accept(self.caller, self.request(items, **said)).batch.job
 
-    def run(self, job: BulkJob) -> BulkEnd:
-        for number in self.work.begin(job).chunks:
+    def run(self, job: BulkJob) -> BulkOutcome:
+        for number in self.work.begin(job).pending_chunks:
             self.work.register(Chunk(job=job, number=number))
         return self.work.finish(job)
 

@@ -32,7 +32,7 @@ def retention_of(settings: Settings, org_id: str) -> Iterator[Retention]:
         Database(require(settings.database.maintenance_url, "it"), pool_size=2),
         FileStorage(settings.s3),
     )
-    removal = FileRemoval(database, storage, actor=audit_trail.RETENTION)
+    removal = FileRemoval(database, storage, actor=audit_trail.RETENTION_ACTOR)
     retention = _OfOneOrganisation(database, storage, removal, PERIODS, go_on=lambda: None)
     retention.org_id = org_id
     yield retention

@@ -18,13 +18,13 @@ with workflow.unsafe.imports_passed_through():
     )
     from stafett.domain.export import ExportOrigin
     from stafett.domain.export_job import (
-        ExportEnd,
-        ExportFailing,
         ExportJob,
+        ExportOutcome,
         ExportProgress,
-        StageReceipt,
+        RecordFailureInput,
+        StageResult,
     )
-    from stafett.domain.export_status import FAILURE_OF, ExportErrorCode, ExportStatus
+    from stafett.domain.export_status import ERROR_CODE_BY_STAGE, ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
     from workflows.cancellation import Stoppable, is_stale
@@ -36,17 +36,17 @@ Answer = TypeVar("Answer")
 
 
 @workflow.defn(name=JobKind.BUFDIR_EXPORT.value)
-class BufdirExport(Stoppable[ExportEnd]):
+class BufdirExport(Stoppable[ExportOutcome]):
     """One attempt at one export; what it knows is in PostgreSQL and S3, here is only the order of things."""
 
     @workflow.init
     def __init__(self, job: ExportJob) -> None:
         self._job = job
         self._stage = ExportStatus.INITIALISED
-        self._done: list[StageReceipt] = []
+        self._done: list[StageResult] = []
 
     @workflow.run
-    async def run(self, job: ExportJob) -> ExportEnd:
+    async def run(self, job: ExportJob) -> ExportOutcome:
         try:
             end = await self._worked(self._export(job))
         except (ActivityError, asyncio.CancelledError) as error:
@@ -62,7 +62,7 @@ class BufdirExport(Stoppable[ExportEnd]):
         """The stage now running; rows are counted in PostgreSQL."""
         return ExportProgress(stage=self._stage, attempt=self._job.attempt)
 
-    async def _export(self, job: ExportJob) -> ExportEnd:
+    async def _export(self, job: ExportJob) -> ExportOutcome:
         queried = await self._at(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
         if queried.rows == 0:
             return await patiently(ExportAuditActivities.record_empty, job, "nothing to report")
@@ -74,7 +74,7 @@ class BufdirExport(Stoppable[ExportEnd]):
         await self._at(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
         return await self._at(ExportStatus.RECORDING_AUDIT, ExportAuditActivities.record_completion)
 
-    async def _ended_early(self, job: ExportJob, error: BaseException) -> ExportEnd:
+    async def _ended_early(self, job: ExportJob, error: BaseException) -> ExportOutcome:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, and then raised on."""
         if not self._stops:
             if not is_stale(error) and await self._failed(error):
@@ -108,7 +108,7 @@ class BufdirExport(Stoppable[ExportEnd]):
         self._go_on()
         self._show(stage)
         answer = await patiently(method, self._job, stage.replace("_", " "), rows=rows)
-        if isinstance(answer, StageReceipt):
+        if isinstance(answer, StageResult):
             self._done.append(answer)
         return answer
 
@@ -117,13 +117,15 @@ class BufdirExport(Stoppable[ExportEnd]):
         workflow.upsert_search_attributes([JOB_STATUS.value_set(stage)])
         workflow.set_current_details(details_of(self._job, stage, self._done, workflow.info().namespace))
 
-    def _failing(self, error: BaseException) -> ExportFailing:
+    def _failing(self, error: BaseException) -> RecordFailureInput:
         """A foreseen failure by its own code; any other by the stage that it happened in."""
         match error.__cause__:
             case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):
                 retryable = bool(details and details[0])
-                return ExportFailing(job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable)
+                return RecordFailureInput(
+                    job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable
+                )
             case _:
-                code = FAILURE_OF.get(self._stage, ExportErrorCode.INTERNAL)
+                code = ERROR_CODE_BY_STAGE.get(self._stage, ExportErrorCode.INTERNAL)
                 message = f"The export could not go on after {self._stage.replace('_', ' ')}; it can be tried again."
-                return ExportFailing(job=self._job, code=code, message=message, retryable=True)
+                return RecordFailureInput(job=self._job, code=code, message=message, retryable=True)

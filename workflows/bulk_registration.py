@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.bulk import ProxyRegistrationActivities
     from stafett.domain.bulk import BulkCounts
-    from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, BulkProgress, Stretch
+    from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, BulkProgress, ChunkRange
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
@@ -24,24 +24,24 @@ _CHUNKS_A_RUN = 20  # so few that no history grows long, whatever becomes of eac
 
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
-class BulkRegistration(Stoppable[BulkEnd | BulkPlan]):
+class BulkRegistration(Stoppable[BulkOutcome | BulkPlan]):
     """One attempt at one batch; an item's problem is its outcome, and nothing that the run could fail of."""
 
     @workflow.init
     def __init__(self, job: BulkJob) -> None:
         pending = BulkCounts(total=job.total, pending=job.total, registered=0, failed=0, cancelled=0)
-        self._job = job.without_plan()
-        self._status = BulkStatus.RUNNING if job.left else BulkStatus.ACCEPTED
-        self._counts = job.left.counts if job.left else pending
+        self._job = job.for_activities()
+        self._status = BulkStatus.RUNNING if job.remaining else BulkStatus.ACCEPTED
+        self._counts = job.remaining.counts if job.remaining else pending
 
     @workflow.run
-    async def run(self, job: BulkJob) -> BulkEnd:
+    async def run(self, job: BulkJob) -> BulkOutcome:
         try:
-            end = await self._worked(self._register(self._job, job.left))
+            end = await self._worked(self._register(self._job, job.remaining))
         except (ActivityError, asyncio.CancelledError) as error:
             end = await to_its_end(self._ended_early(self._job, error))
         if isinstance(end, BulkPlan):
-            workflow.continue_as_new(self._job.going_on_with(end))
+            workflow.continue_as_new(self._job.continued_with(end))
         self._show(end.status, end.counts)
         await to_its_end(tell_of_end(self._job))
         if end.status is BulkStatus.CANCELLED:
@@ -53,16 +53,16 @@ class BulkRegistration(Stoppable[BulkEnd | BulkPlan]):
         """How the batch stands, as of the last stretch that is done."""
         return BulkProgress(status=self._status, attempt=self._job.attempt, counts=self._counts)
 
-    async def _register(self, job: BulkJob, plan: BulkPlan | None) -> BulkEnd | BulkPlan:
+    async def _register(self, job: BulkJob, plan: BulkPlan | None) -> BulkOutcome | BulkPlan:
         """The end, or what is left for the next run."""
         self._go_on()
         if plan is None:
             plan = await patiently(ProxyRegistrationActivities.begin_batch, job, "what there is to do")
         self._show(BulkStatus.RUNNING, plan.counts)
-        await self._all_of(plan.chunks[:_CHUNKS_A_RUN])
+        await self._all_of(plan.pending_chunks[:_CHUNKS_A_RUN])
         self._go_on()
-        if left := plan.chunks[_CHUNKS_A_RUN:]:
-            return BulkPlan(chunks=left, counts=self._counts)
+        if left := plan.pending_chunks[_CHUNKS_A_RUN:]:
+            return BulkPlan(pending_chunks=left, counts=self._counts)
         return await patiently(ProxyRegistrationActivities.finish_batch, job, "say how it ended")
 
     async def _all_of(self, chunks: tuple[int, ...]) -> None:
@@ -78,11 +78,11 @@ class BulkRegistration(Stoppable[BulkEnd | BulkPlan]):
     async def _walk(self, waiting: Iterator[tuple[int, ...]]) -> None:
         for numbers in waiting:
             self._go_on()
-            counts = await self._stretch(Stretch(job=self._job, numbers=numbers))
+            counts = await self._stretch(ChunkRange(job=self._job, numbers=numbers))
             if counts.pending < self._counts.pending:  # answers may overtake one another
                 self._show(BulkStatus.RUNNING, counts)
 
-    async def _stretch(self, stretch: Stretch) -> BulkCounts:
+    async def _stretch(self, stretch: ChunkRange) -> BulkCounts:
         summary = f"chunks from {stretch.numbers[0] + 1} to {stretch.numbers[-1] + 1}"
         register = ProxyRegistrationActivities.register_stretch
         try:
@@ -93,7 +93,7 @@ class BulkRegistration(Stoppable[BulkEnd | BulkPlan]):
         give_up = ProxyRegistrationActivities.give_up_stretch
         return await patiently(give_up, stretch, f"{summary} could not be reached")
 
-    async def _ended_early(self, job: BulkJob, error: BaseException) -> BulkEnd:
+    async def _ended_early(self, job: BulkJob, error: BaseException) -> BulkOutcome:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, which the sweeper writes down."""
         if not self._stops:
             if not is_stale(error):

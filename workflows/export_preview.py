@@ -5,7 +5,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.previews import ExportPreviewActivities
-    from stafett.domain.export_preview import PreviewAsked
+    from stafett.domain.export_preview import PreviewJob
     from stafett.temporal.client import PREVIEW_EXPORT
 
 
@@ -14,7 +14,7 @@ class PreviewExport:
     """Somebody waits for it, so it takes less than a minute or is given up."""
 
     @workflow.run
-    async def run(self, asked: PreviewAsked) -> None:
+    async def run(self, asked: PreviewJob) -> None:
         await workflow.execute_activity_method(
             ExportPreviewActivities.preview_export,
             asked,

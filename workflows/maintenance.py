@@ -40,7 +40,7 @@ class CheckpointAuditChains:
             heartbeat_timeout=timedelta(seconds=5),
             summary="verify and sign what has been added to the audit chains",
         )
-        alarms = [f"BROKEN: {record.sentence}" for record in report.broken]
+        alarms = [f"BROKEN: {record.message}" for record in report.broken_records]
         signed = f"{report.written} chains signed, {report.unchanged} had not grown"
         workflow.set_current_details("\n\n".join([*alarms, signed]))
         return report

@@ -11,23 +11,23 @@ from temporalio.workflow import ParentClosePolicy
 with workflow.unsafe.imports_passed_through():
     from activities.notifications import DeliveryActivities, NotificationActivities
     from stafett.domain.job import Job, JobKind
-    from stafett.domain.notification import Delivery, Telling
+    from stafett.domain.notification import DeliveryRef, NotificationJob
     from stafett.temporal.client import ATTEMPT, search_attributes_of, telling_queue
     from workflows.policies import UNTIL_TAKEN, patiently
 
 _TELLS = "tell-of-end"  # exports that began before there was anybody to tell
 
 
-@workflow.defn(name=JobKind.TELL_OF_END.value)
+@workflow.defn(name=JobKind.SEND_NOTIFICATIONS.value)
 class TellOfEnd:
     """Every receiver on its own, each until it has taken its message or is given up."""
 
     @workflow.run
-    async def run(self, telling: Telling) -> None:
+    async def run(self, telling: NotificationJob) -> None:
         deliveries = await patiently(NotificationActivities.find_deliveries, telling, "who is to be told")
         await asyncio.gather(*(self._deliver(delivery) for delivery in deliveries))
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self, delivery: DeliveryRef) -> None:
         try:
             await workflow.execute_activity_method(
                 DeliveryActivities.deliver,
@@ -47,7 +47,7 @@ async def tell_of_end(job: Job) -> None:
     """Start telling people how a job ended, and do not wait for it."""
     if not workflow.patched(_TELLS):
         return
-    telling = Telling.of(job)
+    telling = NotificationJob.from_job(job)
     try:
         _running = await workflow.start_child_workflow(
             TellOfEnd.run,

@@ -17,18 +17,18 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.reexports import ReportReexportActivities
-    from stafett.domain.export_job import ExportEnd, ExportJob
+    from stafett.domain.export_job import ExportJob, ExportOutcome
     from stafett.domain.export_status import ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.domain.reexport_job import (
         HistoricalRecord,
-        ReexportEdited,
-        ReexportEnd,
-        ReexportFailing,
+        RecordReexportFailureInput,
         ReexportJob,
+        ReexportOutcome,
         ReexportProgress,
+        ReexportUpdateInput,
     )
-    from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, RESULT_STORED, ReexportStatus
+    from stafett.domain.reexport_status import REEXPORT_ERROR_CODE_BY_STATUS, RESULT_STORED_STATUSES, ReexportStatus
     from stafett.temporal.client import ATTEMPT, JOB_STATUS, search_attributes_of
     from workflows.bufdir_export import BufdirExport
     from workflows.cancellation import Stoppable, is_stale
@@ -41,7 +41,7 @@ Given = TypeVar("Given")
 
 
 @workflow.defn(name=JobKind.REPORT_REEXPORT.value)
-class ReportReexport(Stoppable[ReexportEnd]):
+class ReportReexport(Stoppable[ReexportOutcome]):
     """One re-export of one report; under the report's own id, so that the engine too runs one at a time."""
 
     @workflow.init
@@ -49,10 +49,10 @@ class ReportReexport(Stoppable[ReexportEnd]):
         self._job = job
         self._stage = ReexportStatus.PENDING
         self._export: ExportJob | None = None
-        self._edited: ReexportEdited | None = None
+        self._edited: ReexportUpdateInput | None = None
 
     @workflow.run
-    async def run(self, job: ReexportJob) -> ReexportEnd:
+    async def run(self, job: ReexportJob) -> ReexportOutcome:
         try:
             end = await self._worked(self._reexport(job))
         except (FailureError, asyncio.CancelledError) as error:
@@ -64,7 +64,7 @@ class ReportReexport(Stoppable[ReexportEnd]):
         return end
 
     @workflow.update
-    def edited(self, edited: ReexportEdited) -> ReexportProgress:
+    def edited(self, edited: ReexportUpdateInput) -> ReexportProgress:
         """Somebody has written something down on the job: it stands in PostgreSQL, and operators see that it does."""
         self._edited = edited
         self._show(self._stage)
@@ -75,7 +75,7 @@ class ReportReexport(Stoppable[ReexportEnd]):
         """What is now being done, and the export whose own progress tells the rest."""
         return ReexportProgress(stage=self._stage, export_id=self._export and self._export.export_id)
 
-    async def _reexport(self, job: ReexportJob) -> ReexportEnd:
+    async def _reexport(self, job: ReexportJob) -> ReexportOutcome:
         record: HistoricalRecord = await self._do(ReportReexportActivities.load_history, job)
         export: ExportJob = await self._do(ReportReexportActivities.build_export_params, record)
         rows = await self._exported(export)
@@ -96,7 +96,7 @@ class ReportReexport(Stoppable[ReexportEnd]):
             case _:
                 raise ApplicationError(f"The export ended {end.status}.", type=ExportErrorCode.INTERNAL)
 
-    async def _child(self, export: ExportJob) -> ExportEnd:
+    async def _child(self, export: ExportJob) -> ExportOutcome:
         starting = workflow.start_child_workflow(
             BufdirExport.run,
             export,
@@ -113,7 +113,7 @@ class ReportReexport(Stoppable[ReexportEnd]):
             run.cancel()
         return await run
 
-    async def _completed(self, job: ReexportJob) -> ReexportEnd:
+    async def _completed(self, job: ReexportJob) -> ReexportOutcome:
         """The version stands, and whatever happens now does not undo it."""
         self._show(ReexportStatus.NOTIFYING)
         try:
@@ -122,7 +122,7 @@ class ReportReexport(Stoppable[ReexportEnd]):
             workflow.logger.warning("nobody could be told of the re-export")
         return await patiently(ReportReexportActivities.record_reexport_completion, job, "completed")
 
-    async def _ended_early(self, job: ReexportJob, error: BaseException) -> ReexportEnd:
+    async def _ended_early(self, job: ReexportJob, error: BaseException) -> ReexportOutcome:
         """Cancelled, by whomever; ended by somebody else; or failed, and then raised on."""
         if not self._stops and not _is_cancelled(error):
             if not is_stale(error):
@@ -135,11 +135,11 @@ class ReportReexport(Stoppable[ReexportEnd]):
             else:
                 end = await patiently(ReportReexportActivities.read_reexport_end, job, "somebody else ended it")
             if end.status is not ReexportStatus.CANCELLING:
-                return await self._completed(job) if end.status in RESULT_STORED else end
+                return await self._completed(job) if end.status in RESULT_STORED_STATUSES else end
         self._show(ReexportStatus.CANCELLING)
         stop = ReportReexportActivities.record_reexport_cancellation
         end = await patiently(stop, job, "stop, and leave nothing behind")
-        return await self._completed(job) if end.status in RESULT_STORED else end
+        return await self._completed(job) if end.status in RESULT_STORED_STATUSES else end
 
     async def _do(self, method: Callable[[Any, Given], Answer], given: Given, rows: int | None = None) -> Answer:
         self._go_on()
@@ -152,18 +152,20 @@ class ReportReexport(Stoppable[ReexportEnd]):
         details = reexport_details(self._job, stage, self._export, edits, workflow.info().namespace)
         workflow.set_current_details(details)
 
-    def _failing(self, error: BaseException) -> ReexportFailing:
+    def _failing(self, error: BaseException) -> RecordReexportFailureInput:
         """A foreseen failure by its own code; any other by what was being done."""
         match error.__cause__:
             case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):
                 retryable = bool(details and details[0])
-                return ReexportFailing(job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable)
+                return RecordReexportFailureInput(
+                    job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable
+                )
             case _:
-                code = REEXPORT_FAILURE_OF.get(self._stage, ExportErrorCode.INTERNAL)
+                code = REEXPORT_ERROR_CODE_BY_STATUS.get(self._stage, ExportErrorCode.INTERNAL)
                 message = (
                     f"The re-export could not go on after {self._stage.replace('_', ' ')}; it can be asked for again."
                 )
-                return ReexportFailing(job=self._job, code=code, message=message, retryable=True)
+                return RecordReexportFailureInput(job=self._job, code=code, message=message, retryable=True)
 
 
 def _is_cancelled(error: BaseException) -> bool:

@@ -7,17 +7,17 @@ from urllib.parse import quote
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.export_job import ExportJob, StageReceipt
+from stafett.domain.export_job import ExportJob, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.job import Job
-from stafett.domain.notification import Telling
+from stafett.domain.notification import NotificationJob
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
 
 
-def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageReceipt], namespace: str) -> str:
+def details_of(job: ExportJob, stage: ExportStatus, done: Sequence[StageResult], namespace: str) -> str:
     """Where it is, what is done, and where to look further."""
-    first, last = job.days
+    first, last = job.date_range
     lines = [
         f"**{_words(stage)}**, attempt {job.attempt}",
         "",
@@ -70,7 +70,7 @@ def details_of_batch(job: BulkJob, status: BulkStatus, counts: BulkCounts, names
 
 
 def _who_is_told(job: Job, namespace: str) -> str:
-    telling = quote(Telling.of(job).workflow_id, safe="")
+    telling = quote(NotificationJob.from_job(job).workflow_id, safe="")
     return f"- [who is told of its end](/namespaces/{namespace}/workflows/{telling})"
 
 

@@ -29,10 +29,16 @@ from api.schemas.exports import (
     TrailPage,
     TrailQuery,
 )
-from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedError, ServiceAwayError, WrongStateError
-from stafett.domain.export_preview import Preview, PreviewAsked
+from stafett.domain.errors import (
+    FileRemovedError,
+    InvalidStateError,
+    NoFileError,
+    NotFinishedError,
+    ServiceUnavailableError,
+)
+from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.membership import Caller, May
+from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import Link
 from stafett.exports.preview import fetched
 from stafett.exports.service import ExportInFull, ExportsWanted, require_starter
@@ -40,7 +46,9 @@ from stafett.exports.service import ExportInFull, ExportsWanted, require_starter
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[allowed(May.START)])
+@router.post(
+    "", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[allowed(Permission.START_JOBS)]
+)
 async def start(
     body: ExportStart,
     caller: CallerOf,
@@ -61,20 +69,20 @@ async def start(
 @router.post(
     "/preview",
     operation_id="preview_export",
-    dependencies=[allowed(May.START)],
+    dependencies=[allowed(Permission.START_JOBS)],
     openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED),
 )
 async def preview(body: ExportStart, caller: CallerOf, given: Given, response: Response) -> Preview:
     """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
     request = body.request(caller)
     require_starter(caller, request)
-    asked = PreviewAsked(preview_id=uuid4(), request=request)
+    asked = PreviewJob(preview_id=uuid4(), request=request)
     await await_preview(given.temporal, given.task_queue, asked)
     response.headers["Cache-Control"] = "no-store"
     return await run_in_threadpool(fetched, given.database, caller, asked)
 
 
-@router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[allowed(Permission.VIEW_JOBS)])
 async def get(
     export_id: UUID,
     caller: CallerOf,
@@ -89,7 +97,7 @@ async def get(
 @router.get(
     "/{export_id:uuid}/events",
     operation_id="watch_export",
-    dependencies=[allowed(May.SEE_JOBS)],
+    dependencies=[allowed(Permission.VIEW_JOBS)],
     response_class=StreamingResponse,
     responses=EVENTS_DOCUMENTED,
 )
@@ -107,7 +115,7 @@ async def events(
 @router.get(
     "/{export_id:uuid}/file",
     operation_id="download_export",
-    dependencies=[allowed(May.DOWNLOAD)],
+    dependencies=[allowed(Permission.DOWNLOAD_FILES)],
     openapi_extra=raises(NotFinishedError, NoFileError, FileRemovedError),
     status_code=HTTPStatus.SEE_OTHER,
     response_class=RedirectResponse,
@@ -118,7 +126,9 @@ def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectRespons
     return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/{export_id:uuid}/audit", operation_id="get_export_audit", dependencies=[allowed(May.READ_TRAIL)])
+@router.get(
+    "/{export_id:uuid}/audit", operation_id="get_export_audit", dependencies=[allowed(Permission.READ_AUDIT_TRAIL)]
+)
 def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[TrailQuery, Query()]) -> TrailPage:
     """What happened to an export, oldest first: each event with its place in the organisation's chain."""
     after = seq_of(wanted.page_token) if wanted.page_token else 0
@@ -134,8 +144,8 @@ def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Tra
     "/{export_id:uuid}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_export",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def cancel(
     export_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
@@ -150,8 +160,8 @@ async def cancel(
     "/{export_id:uuid}/retry",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_export",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def retry(
     export_id: UUID,
@@ -174,17 +184,17 @@ async def retry(
     "/{export_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_export",
-    dependencies=[allowed(May.CONFIGURE)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.ADMINISTER)],
+    openapi_extra=raises(InvalidStateError),
 )
 def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
     """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
     export = given.control.delete(caller, export_id)
-    with suppress(ServiceAwayError):  # deleted it is; what is left in storage retention removes
+    with suppress(ServiceUnavailableError):  # deleted it is; what is left in storage retention removes
         given.removal.remove(export.job)
 
 
-@router.get("", operation_id="list_exports", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("", operation_id="list_exports", dependencies=[allowed(Permission.VIEW_JOBS)])
 def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
     """The exports the caller may see, newest first."""
     found = given.jobs.list(caller, ExportsWanted(**wanted.wanted))

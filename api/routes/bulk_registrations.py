@@ -32,8 +32,8 @@ from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchesWanted, ItemsWanted, outcome_of
 from stafett.bulk.state import counts_of
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.errors import WrongStateError
-from stafett.domain.membership import Caller, May
+from stafett.domain.errors import InvalidStateError
+from stafett.domain.membership import Caller, Permission
 
 router = APIRouter(prefix="/bulk-registrations", tags=["Bulk registrations"], route_class=GuardedRoute)
 
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/bulk-registrations", tags=["Bulk registrations"], ro
     "",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="start_bulk_registration",
-    dependencies=[allowed(May.START)],
+    dependencies=[allowed(Permission.START_JOBS)],
     responses={HTTPStatus.OK: {"model": VerdictsResource, "description": "With `validate_only`: every verdict"}},
     openapi_extra=DOCUMENTED,
 )
@@ -69,7 +69,7 @@ async def start(
     return await answered_when_over(partial(_seen, given, caller, accepted.batch.id), given, response, wait)
 
 
-@router.get("", operation_id="list_bulk_registrations", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("", operation_id="list_bulk_registrations", dependencies=[allowed(Permission.VIEW_JOBS)])
 def list_batches(caller: CallerOf, given: Given, wanted: Annotated[BatchQuery, Query()]) -> BatchPage:
     """The batches the caller may see, newest first."""
     found = given.batches.list(caller, BatchesWanted(**wanted.wanted))
@@ -77,7 +77,7 @@ def list_batches(caller: CallerOf, given: Given, wanted: Annotated[BatchQuery, Q
     return BatchPage(items=tuple(BatchListed.of(batch, caller) for batch in shown), next_page_token=token)
 
 
-@router.get("/{batch_id:uuid}", operation_id="get_bulk_registration", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("/{batch_id:uuid}", operation_id="get_bulk_registration", dependencies=[allowed(Permission.VIEW_JOBS)])
 async def get(
     batch_id: UUID, caller: CallerOf, given: Given, response: Response, if_none_match: IfNoneMatch = None
 ) -> BatchResource | None:
@@ -85,7 +85,9 @@ async def get(
     return await answered_unless_known(partial(_seen, given, caller, batch_id), response, if_none_match)
 
 
-@router.get("/{batch_id:uuid}/items", operation_id="list_bulk_items", dependencies=[allowed(May.READ)])
+@router.get(
+    "/{batch_id:uuid}/items", operation_id="list_bulk_items", dependencies=[allowed(Permission.READ_ORGANISATION)]
+)
 def items(batch_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[ItemQuery, Query()]) -> ItemPage:
     """What became of each item, in the order of the submission."""
     after = seq_of(wanted.page_token) - 1 if wanted.page_token else -1
@@ -100,7 +102,7 @@ def items(batch_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Item
 @router.get(
     "/{batch_id:uuid}/events",
     operation_id="watch_bulk_registration",
-    dependencies=[allowed(May.SEE_JOBS)],
+    dependencies=[allowed(Permission.VIEW_JOBS)],
     response_class=StreamingResponse,
     responses=EVENTS_DOCUMENTED,
 )
@@ -112,7 +114,7 @@ async def events(batch_id: UUID, caller: CallerOf, given: Given, request: Reques
 @router.get(
     "/{batch_id:uuid}/failed.csv",
     operation_id="download_failed_items",
-    dependencies=[allowed(May.DOWNLOAD)],
+    dependencies=[allowed(Permission.DOWNLOAD_FILES)],
     response_class=Response,
     responses={HTTPStatus.OK: {"content": {CSV: {"schema": {"type": "string"}}}, "description": "The failed items"}},
 )
@@ -126,8 +128,8 @@ def failed(batch_id: UUID, caller: CallerOf, given: Given) -> Response:
 @router.put(
     "/{batch_id:uuid}",
     operation_id="edit_bulk_registration",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def edit(
     batch_id: UUID, body: BulkEdit, caller: CallerOf, given: Given, response: Response, if_match: IfMatch = None
@@ -143,8 +145,8 @@ async def edit(
     "/{batch_id:uuid}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_bulk_registration",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def cancel(
     batch_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
@@ -159,8 +161,8 @@ async def cancel(
     "/{batch_id:uuid}/retry",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_bulk_registration",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def retry(
     batch_id: UUID,
@@ -183,8 +185,8 @@ async def retry(
     "/{batch_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_bulk_registration",
-    dependencies=[allowed(May.CONFIGURE)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.ADMINISTER)],
+    openapi_extra=raises(InvalidStateError),
 )
 def delete(batch_id: UUID, caller: CallerOf, given: Given) -> None:
     """Delete an ended batch and its items; the registered activities stay, and the trail."""

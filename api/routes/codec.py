@@ -13,7 +13,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed, json_of
 from api.openapi import raises
 from stafett.domain.errors import InvalidPayloadsError
-from stafett.domain.membership import Caller, May
+from stafett.domain.membership import Caller, Permission
 from stafett.temporal.codec import UnreadablePayloadError
 
 router = APIRouter(prefix="/codec", tags=["Codec"], route_class=GuardedRoute)
@@ -47,7 +47,10 @@ Step = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
 
 
 @router.post(
-    "/decode", operation_id="decode_payloads", dependencies=[allowed(May.READ_PAYLOADS)], openapi_extra=_DESCRIBED
+    "/decode",
+    operation_id="decode_payloads",
+    dependencies=[allowed(Permission.DECODE_PAYLOADS)],
+    openapi_extra=_DESCRIBED,
 )
 async def decode(caller: CallerOf, given: Given, request: Request) -> JSONResponse:
     """Open payloads that are sealed; give back the others as they are."""
@@ -55,7 +58,10 @@ async def decode(caller: CallerOf, given: Given, request: Request) -> JSONRespon
 
 
 @router.post(
-    "/encode", operation_id="encode_payloads", dependencies=[allowed(May.READ_PAYLOADS)], openapi_extra=_DESCRIBED
+    "/encode",
+    operation_id="encode_payloads",
+    dependencies=[allowed(Permission.DECODE_PAYLOADS)],
+    openapi_extra=_DESCRIBED,
 )
 async def encode(caller: CallerOf, given: Given, request: Request) -> JSONResponse:
     """Seal payloads, for a signal that an operator sends; without keys they stay as they are."""

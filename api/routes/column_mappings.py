@@ -15,7 +15,7 @@ from stafett.column_mapper.issues import InvalidMappingError
 from stafett.column_mapper.loader import MOST_BYTES, read_submission
 from stafett.column_mapper.versions import MappingFound
 from stafett.domain.export import OrgId
-from stafett.domain.membership import Caller, May
+from stafett.domain.membership import Caller, Permission
 from stafett.domain.reporting_period import OSLO
 
 router = APIRouter(prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=GuardedRoute)
@@ -42,7 +42,7 @@ _SUBMISSION = {
 }
 
 
-@router.get("", operation_id="get_column_mapping", dependencies=[allowed(May.READ)])
+@router.get("", operation_id="get_column_mapping", dependencies=[allowed(Permission.READ_ORGANISATION)])
 def get(
     org_id: OrgId,
     caller: CallerOf,
@@ -62,7 +62,7 @@ def get(
 @router.put(
     "",
     operation_id="add_column_mapping",
-    dependencies=[allowed(May.CONFIGURE)],
+    dependencies=[allowed(Permission.ADMINISTER)],
     responses={HTTPStatus.CREATED: {"model": MappingResource, "description": "The organisation's first version"}},
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}},

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Response
 
 from api.dependencies import Given
 from api.readiness import State
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 router = APIRouter(tags=["Health"])
 
 
-class Alive(Frozen):
+class Alive(FrozenModel):
     status: Literal["alive"] = "alive"
 
 
-class Readiness(Frozen):
+class Readiness(FrozenModel):
     """Each part by its name."""
 
     database: State

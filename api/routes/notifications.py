@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.paging import page_of
 from api.schemas.notifications import NotificationPage, NotificationQuery, NotificationResource
-from stafett.domain.membership import May
+from stafett.domain.membership import Permission
 from stafett.notifications.inbox import NotificationsWanted
 
 router = APIRouter(prefix="/notifications", tags=["Notifications"], route_class=GuardedRoute)
 
 
-@router.get("", operation_id="list_notifications", dependencies=[allowed(May.BE_TOLD)])
+@router.get("", operation_id="list_notifications", dependencies=[allowed(Permission.READ_NOTIFICATIONS)])
 def list_notifications(
     caller: CallerOf, given: Given, wanted: Annotated[NotificationQuery, Query()]
 ) -> NotificationPage:
@@ -24,7 +24,11 @@ def list_notifications(
     return NotificationPage(items=tuple(map(NotificationResource.of, shown)), next_page_token=token)
 
 
-@router.post("/{notification_id:uuid}/read", operation_id="read_notification", dependencies=[allowed(May.BE_TOLD)])
+@router.post(
+    "/{notification_id:uuid}/read",
+    operation_id="read_notification",
+    dependencies=[allowed(Permission.READ_NOTIFICATIONS)],
+)
 def read(notification_id: UUID, caller: CallerOf, given: Given) -> NotificationResource:
     """Mark one as read; a second time changes nothing."""
     return NotificationResource.of(given.inbox.read(caller, notification_id))

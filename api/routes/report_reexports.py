@@ -19,15 +19,15 @@ from api.openapi import raises
 from api.paging import page_of
 from api.schemas.reexports import ReexportListed, ReexportPage, ReexportQuery, ReexportResource
 from stafett.domain.errors import (
+    InvalidStateError,
     NotFinishedError,
     NotFoundError,
     ReexportInProgressError,
     SnapshotGoneError,
-    WrongStateError,
 )
-from stafett.domain.membership import Caller, May
+from stafett.domain.membership import Caller, Permission
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
-from stafett.domain.reexport_job import ReexportEdited
+from stafett.domain.reexport_job import ReexportUpdateInput
 from stafett.exports.downloads import Link
 from stafett.reports.reexports import ReexportFound, ReexportsWanted
 from stafett.temporal.client import RunOfJob
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route
     "",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="start_reexport",
-    dependencies=[allowed(May.START)],
+    dependencies=[allowed(Permission.START_JOBS)],
     openapi_extra=raises(NotFoundError, NotFinishedError, ReexportInProgressError, SnapshotGoneError),
 )
 async def start(
@@ -59,7 +59,7 @@ async def start(
     return await answered_when_over(partial(_seen, given, caller, accepted.reexport.id), given, response, wait)
 
 
-@router.get("/{reexport_id:uuid}", operation_id="get_reexport", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("/{reexport_id:uuid}", operation_id="get_reexport", dependencies=[allowed(Permission.VIEW_JOBS)])
 async def get(
     reexport_id: UUID, caller: CallerOf, given: Given, response: Response, if_none_match: IfNoneMatch = None
 ) -> ReexportResource | None:
@@ -70,7 +70,7 @@ async def get(
 @router.get(
     "/{reexport_id:uuid}/events",
     operation_id="watch_reexport",
-    dependencies=[allowed(May.SEE_JOBS)],
+    dependencies=[allowed(Permission.VIEW_JOBS)],
     response_class=StreamingResponse,
     responses=EVENTS_DOCUMENTED,
 )
@@ -82,8 +82,8 @@ async def events(reexport_id: UUID, caller: CallerOf, given: Given, request: Req
 @router.put(
     "/{reexport_id:uuid}",
     operation_id="edit_reexport",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def edit(
     reexport_id: UUID,
@@ -97,7 +97,7 @@ async def edit(
     row = await run_in_threadpool(given.reexport_control.edit, caller, reexport_id, body, edits_seen(if_match))
     if row.run_id is not None and not row.status.is_final:
         run = RunOfJob(row.job.workflow_id, row.run_id)
-        given.starter.tell(run, ReexportEdited(edits=row.edits, notification_sent=body.notification_sent))
+        given.starter.tell(run, ReexportUpdateInput(edits=row.edits, notification_sent=body.notification_sent))
     return await answered(partial(_seen, given, caller, reexport_id), response)
 
 
@@ -105,8 +105,8 @@ async def edit(
     "/{reexport_id:uuid}",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_reexport",
-    dependencies=[allowed(May.STEER)],
-    openapi_extra=raises(WrongStateError),
+    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    openapi_extra=raises(InvalidStateError),
 )
 async def cancel(
     reexport_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
@@ -117,7 +117,7 @@ async def cancel(
     return await answered_when_over(partial(_seen, given, caller, reexport_id), given, response, wait)
 
 
-@router.get("", operation_id="list_reexports", dependencies=[allowed(May.SEE_JOBS)])
+@router.get("", operation_id="list_reexports", dependencies=[allowed(Permission.VIEW_JOBS)])
 def list_reexports(caller: CallerOf, given: Given, wanted: Annotated[ReexportQuery, Query()]) -> ReexportPage:
     """The re-exports the caller may see, newest first."""
     found = given.reexports.list(caller, ReexportsWanted(**wanted.wanted))

@@ -11,22 +11,22 @@ from api.etags import edits_seen, entity_tag, is_unchanged
 from api.headers import IfMatch, IfNoneMatch
 from api.paging import PageQuery, page_of
 from api.schemas.reports import ReportPage, ReportResource
-from stafett.database.pagination import PageWanted
-from stafett.domain.membership import May
+from stafett.database.pagination import ListFilter
+from stafett.domain.membership import Permission
 from stafett.reports.history import ReportInFull, Submission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
 
 
-@router.get("", operation_id="list_reports", dependencies=[allowed(May.READ)])
+@router.get("", operation_id="list_reports", dependencies=[allowed(Permission.READ_ORGANISATION)])
 def list_reports(caller: CallerOf, given: Given, wanted: Annotated[PageQuery, Query()]) -> ReportPage:
     """The reports of the caller's organisation, newest first."""
-    found = given.reports.list(caller, PageWanted(**wanted.wanted))
+    found = given.reports.list(caller, ListFilter(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda one: (one.report.created_at, one.report.id))
     return ReportPage(items=tuple(map(ReportResource.of, shown)), next_page_token=token)
 
 
-@router.get("/{report_id:uuid}", operation_id="get_report", dependencies=[allowed(May.READ)])
+@router.get("/{report_id:uuid}", operation_id="get_report", dependencies=[allowed(Permission.READ_ORGANISATION)])
 def get(
     report_id: UUID,
     caller: CallerOf,
@@ -42,7 +42,7 @@ def get(
     return resource
 
 
-@router.put("/{report_id:uuid}", operation_id="submit_report", dependencies=[allowed(May.START)])
+@router.put("/{report_id:uuid}", operation_id="submit_report", dependencies=[allowed(Permission.START_JOBS)])
 def submit(
     report_id: UUID,
     body: Submission,

@@ -21,8 +21,8 @@ from api.schemas.notifications import (
     WebhookWithDeliveries,
 )
 from stafett.domain.errors import TooManyWebhooksError
-from stafett.domain.membership import May
-from stafett.domain.notification import Telling
+from stafett.domain.membership import Permission
+from stafett.domain.notification import NotificationJob
 from stafett.webhooks.service import WebhookAsked, WebhooksWanted, require_administrator
 
 router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=GuardedRoute)
@@ -33,7 +33,7 @@ _POLL_SECONDS = "1"
     "",
     status_code=HTTPStatus.CREATED,
     operation_id="add_webhook",
-    dependencies=[allowed(May.CONFIGURE)],
+    dependencies=[allowed(Permission.ADMINISTER)],
     openapi_extra=raises(TooManyWebhooksError),
 )
 async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Request, response: Response) -> NewWebhook:
@@ -47,7 +47,7 @@ async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Reque
     return NewWebhook.added(added)
 
 
-@router.get("", operation_id="list_webhooks", dependencies=[allowed(May.CONFIGURE)])
+@router.get("", operation_id="list_webhooks", dependencies=[allowed(Permission.ADMINISTER)])
 def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery, Query()]) -> WebhookPage:
     """The organisation's webhooks, newest first."""
     found = given.webhooks.list(caller, WebhooksWanted(**wanted.wanted))
@@ -55,20 +55,22 @@ def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery
     return WebhookPage(items=tuple(map(WebhookResource.of, shown)), next_page_token=token)
 
 
-@router.get("/{webhook_id:uuid}", operation_id="get_webhook", dependencies=[allowed(May.CONFIGURE)])
+@router.get("/{webhook_id:uuid}", operation_id="get_webhook", dependencies=[allowed(Permission.ADMINISTER)])
 def get(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookWithDeliveries:
     """One webhook, and what became of its latest deliveries."""
     return WebhookWithDeliveries.whole(given.webhooks.find(caller, webhook_id))
 
 
-@router.post("/{webhook_id:uuid}/enable", operation_id="enable_webhook", dependencies=[allowed(May.CONFIGURE)])
+@router.post("/{webhook_id:uuid}/enable", operation_id="enable_webhook", dependencies=[allowed(Permission.ADMINISTER)])
 def enable(webhook_id: UUID, caller: CallerOf, given: Given) -> WebhookResource:
     """Tell it again: from the next end on, once its receiver is back. Enabled already, it stays so."""
     return WebhookResource.of(given.webhooks.enable(caller, webhook_id))
 
 
 @router.post(
-    "/{webhook_id:uuid}/rotate-secret", operation_id="rotate_webhook_secret", dependencies=[allowed(May.CONFIGURE)]
+    "/{webhook_id:uuid}/rotate-secret",
+    operation_id="rotate_webhook_secret",
+    dependencies=[allowed(Permission.ADMINISTER)],
 )
 def rotate_secret(webhook_id: UUID, caller: CallerOf, given: Given, response: Response) -> NewWebhook:
     """Sign with another secret, which is in this answer and in no other one; for a day the former one signs along."""
@@ -81,7 +83,7 @@ def rotate_secret(webhook_id: UUID, caller: CallerOf, given: Given, response: Re
     "/{webhook_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="remove_webhook",
-    dependencies=[allowed(May.CONFIGURE)],
+    dependencies=[allowed(Permission.ADMINISTER)],
 )
 def remove(webhook_id: UUID, caller: CallerOf, given: Given) -> None:
     """Tell it nothing any more; what was waiting for it is given up."""
@@ -92,7 +94,7 @@ def remove(webhook_id: UUID, caller: CallerOf, given: Given) -> None:
     "/{webhook_id:uuid}/test",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="test_webhook",
-    dependencies=[allowed(May.CONFIGURE)],
+    dependencies=[allowed(Permission.ADMINISTER)],
 )
 async def send_test(
     webhook_id: UUID,
@@ -105,7 +107,7 @@ async def send_test(
     """Send a message of type `webhook.test`; the webhook shows what became of it."""
     accepted = await run_in_threadpool(given.webhooks.test, caller, webhook_id, idempotency_key)
     if accepted.is_new:
-        given.starter.start(Telling(org_id=accepted.delivery.org_id, subject_id=accepted.delivery.id))
+        given.starter.start(NotificationJob(org_id=accepted.delivery.org_id, subject_id=accepted.delivery.id))
     response.headers["Location"] = request.scope["path"].removesuffix("/test")
     response.headers["Retry-After"] = _POLL_SECONDS
     return DeliveryResource.model_validate(accepted.delivery)

@@ -9,14 +9,14 @@ from api.paging import LONGEST_TOKEN, PageQuery
 from api.schemas.exports import Resource
 from stafett.bulk.service import BatchInFull, Verdicts
 from stafett.bulk.state import counts_of
-from stafett.database.tables import Activity, BulkRegistration
+from stafett.database.tables import Activity, BulkBatch
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
 from stafett.domain.bulk_status import BulkStatus, ItemStatus
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
-from stafett.domain.reporting_period import DayOrInstant, first_instant, last_instant
+from stafett.domain.reporting_period import DayOrInstant, to_first_instant, to_last_instant
 
 _A_GROUP: dict[str, Any] = {
     "org_id": "nhf",
@@ -47,7 +47,7 @@ class BulkStart(BulkRequest):
         return BulkRequest.model_construct(**{name: getattr(self, name) for name in BulkRequest.model_fields})
 
 
-class CsvQuery(Frozen):
+class CsvQuery(FrozenModel):
     """What a CSV file cannot say itself."""
 
     org_id: OrgId | None = Field(None, description="Of a body in CSV; the caller's own, unless it is said.")
@@ -61,7 +61,7 @@ class BatchQuery(PageQuery):
     status: BulkStatus | None = None
 
 
-class ItemQuery(Frozen):
+class ItemQuery(FrozenModel):
     """Which items of a batch are wanted."""
 
     status: ItemStatus | None = None
@@ -92,7 +92,7 @@ class BatchListed(Resource):
     completed_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, batch: BulkRegistration, caller: Caller, **more: object) -> Self:
+    def of(cls, batch: BulkBatch, caller: Caller, **more: object) -> Self:
         """An operator sees how a batch stands, and nothing that somebody wrote in it."""
         shown = batch.model_dump() | {"counts": counts_of(batch)} | more
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
@@ -147,7 +147,7 @@ class ActivityQuery(PageQuery):
     @property
     def wanted(self) -> dict[str, Any]:
         start, end = self.period_start, self.period_end
-        instants = {"period_start": start and first_instant(start), "period_end": end and last_instant(end)}
+        instants = {"period_start": start and to_first_instant(start), "period_end": end and to_last_instant(end)}
         return super().wanted | instants
 
 

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from api.paging import LONGEST_TOKEN
 from api.schemas.exports import Resource
-from stafett.domain.activity import ActivityKind
+from stafett.domain.activity import ActivityTypeInfo
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Role
 
 
@@ -35,11 +35,11 @@ class OrganisationPage(Resource):
 class ActivityTypePage(Resource):
     """All of them, in the order of forms."""
 
-    items: tuple[ActivityKind, ...]
+    items: tuple[ActivityTypeInfo, ...]
     next_page_token: None = None
 
 
-class MentorQuery(Frozen):
+class MentorQuery(FrozenModel):
     """Which peer mentors a list shows."""
 
     org_id: OrgId | None = None

@@ -20,10 +20,10 @@ from stafett.domain.export import (
     OrgId,
     PartialFailureReport,
 )
-from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountable
+from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountableReason
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.fields import Moment
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
 from stafett.exports.service import ExportInFull
@@ -113,7 +113,7 @@ class ExportListed(Resource):
     progress: Progress | None
     row_count: int | None
     counts: ExportCounts | None
-    not_countable: tuple[NotCountable, ...] | None
+    not_countable: tuple[NotCountableReason, ...] | None
     warnings: tuple[ExportWarning, ...]
     file: File | None
     audit_id: UUID
@@ -167,7 +167,7 @@ class ExportPage(Resource):
     next_page_token: str | None = None
 
 
-class TrailQuery(Frozen):
+class TrailQuery(FrozenModel):
     """Which of an export's events are wanted."""
 
     page_size: int = Field(50, ge=1, le=200)
@@ -198,7 +198,7 @@ class TrailPage(Resource):
     next_page_token: str | None = None
 
 
-class MappingQuery(Frozen):
+class MappingQuery(FrozenModel):
     """Which version of a mapping is wanted; today's, unless something is said."""
 
     at: DayOrInstant | None = Field(None, description="The one in force on this day, or at this time.")

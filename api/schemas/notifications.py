@@ -9,8 +9,8 @@ from api.paging import PageQuery
 from api.schemas.exports import Resource
 from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
-from stafett.domain.notification import Channel, DeliveryState, Ending, Subject
+from stafett.domain.frozen import FrozenModel
+from stafett.domain.notification import Channel, DeliveryState, JobOutcome, JobType
 from stafett.notifications.inbox import NotificationFound
 from stafett.webhooks.destinations import LONGEST_URL
 from stafett.webhooks.service import AddedWebhook, WebhookInFull
@@ -21,7 +21,7 @@ WebhookStatus = Literal["active", "disabled"]
 class NotificationQuery(PageQuery):
     """Which notifications a list shows."""
 
-    status: Ending | None = None
+    status: JobOutcome | None = None
     unread: bool | None = None
 
 
@@ -31,7 +31,7 @@ class WebhookQuery(PageQuery):
     status: WebhookStatus | None = None
 
 
-class WebhookStart(Frozen):
+class WebhookStart(FrozenModel):
     """The body that adds a webhook."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://nhf.example/stafett"}]})
@@ -53,7 +53,7 @@ class Told(Resource):
 class NotificationSubject(Resource):
     """What a notification is about."""
 
-    kind: Subject
+    kind: JobType
     id: UUID
 
 
@@ -65,7 +65,7 @@ class NotificationResource(Resource):
     kind: str
     subject: NotificationSubject
     attempt: int
-    status: Ending
+    status: JobOutcome
     created_at: AwareDatetime
     read_at: AwareDatetime | None
     deliveries: tuple[Told, ...]

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 from api.paging import PageQuery
 from api.schemas.exports import File, JobError, Progress, Resource
 from stafett.domain.membership import Caller
-from stafett.domain.reexport import Overrides, ReexportSource
+from stafett.domain.reexport import ReexportOverrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.exports.downloads import Link
 from stafett.reports.reexports import ReexportFound
@@ -34,7 +34,7 @@ class ReexportListed(Resource):
     source: ReexportSource
     version: int
     reason: str | None
-    overrides: Overrides
+    overrides: ReexportOverrides
     status: ReexportStatus
     progress: Progress | None
     export_id: UUID | None

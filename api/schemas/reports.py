@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 from api.schemas.exports import File, Resource
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
-from stafett.domain.reexport import Change, ReexportSource
+from stafett.domain.reexport import ReexportSource, VersionChange
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.reports.history import ReportInFull, VersionInHistory
 
@@ -26,7 +26,7 @@ class FileVersion(Resource):
     reason: str | None = None
     created_by: UUID
     created_at: AwareDatetime
-    change: Change | None = None
+    change: VersionChange | None = None
 
     @classmethod
     def of(cls, found: VersionInHistory) -> Self:

@@ -21,7 +21,7 @@ from stafett.activity_frames import OSLO_DAY
 from stafett.attachment_bundler.manifest import MANIFEST, AttachmentSource, Manifest, Member, ReportSource
 from stafett.attachment_bundler.names import is_compressed, member_name
 from stafett.attachment_bundler.unavailable import Unavailability, Unavailable
-from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
+from stafett.domain.errors import NotFoundError, ServiceUnavailableError, StagedDataLostError
 from stafett.domain.export_outputs import ReportFile
 from stafett.storage.files import FileStorage
 from stafett.storage.zip_archive import Known, ZipArchive
@@ -125,7 +125,7 @@ class Bundle:
     def _report(self, report: ReportFile) -> Iterator[bytes]:
         content = self._read(report.key, report.size_bytes, self._progress)
         if content is None or not content.is_what(report.size_bytes, report.sha256):
-            raise LostInStorageError
+            raise StagedDataLostError
         member = Member(name=report.name, size_bytes=report.size_bytes, sha256=report.sha256, source=ReportSource())
         yield from self._put(member, report.mime_type, content)
 
@@ -189,9 +189,9 @@ class Bundle:
                 found.take(block)
                 yield block
         except NotFoundError:
-            raise ServiceAwayError(_FICKLE) from None
+            raise ServiceUnavailableError(_FICKLE) from None
         if not found.is_what(content.size, content.hash.hexdigest()):
-            raise ServiceAwayError(_FICKLE)
+            raise ServiceUnavailableError(_FICKLE)
 
 
 def _first_of(waiting: deque[_Reading]) -> tuple[Attachment, _Content | None]:

@@ -10,18 +10,18 @@ from pydantic import AwareDatetime, Field
 from stafett.attachment_bundler.unavailable import Unavailability
 from stafett.domain.export import CsvProfile, ExportCounts, ExportFormat, Locale
 from stafett.domain.export_outputs import MappingVersion
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 MANIFEST = "manifest.json"
 
 
-class ReportSource(Frozen):
+class ReportSource(FrozenModel):
     """The member is the report."""
 
     kind: Literal["report"] = "report"
 
 
-class AttachmentSource(Frozen):
+class AttachmentSource(FrozenModel):
     """The member is a file that belongs to an activity."""
 
     kind: Literal["attachment"] = "attachment"
@@ -29,7 +29,7 @@ class AttachmentSource(Frozen):
     attachment_id: UUID
 
 
-class Member(Frozen):
+class Member(FrozenModel):
     """A file of the bundle; of a missing one, what it should have been."""
 
     name: str
@@ -40,14 +40,14 @@ class Member(Frozen):
     reason: Unavailability | None = None
 
 
-class Period(Frozen):
+class Period(FrozenModel):
     """The first and the last day, in Europe/Oslo."""
 
     start: date
     end: date
 
 
-class Rendering(Frozen):
+class Rendering(FrozenModel):
     """How the report was written."""
 
     export_format: ExportFormat
@@ -57,7 +57,7 @@ class Rendering(Frozen):
     content_sha256: str
 
 
-class Manifest(Frozen):
+class Manifest(FrozenModel):
     """The last member of a bundle; no clock but the snapshot's, so a bundle made twice is the same."""
 
     format: Literal[1] = 1

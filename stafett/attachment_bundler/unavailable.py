@@ -9,7 +9,7 @@ from uuid import UUID
 
 from stafett.column_mapper.messages import Words
 from stafett.domain.errors import ExportError
-from stafett.domain.export import MOST_AFFECTED_ROWS, Locale, PartialFailureReport
+from stafett.domain.export import MAX_AFFECTED_ROWS, Locale, PartialFailureReport
 from stafett.domain.export_status import ExportErrorCode
 
 
@@ -65,8 +65,8 @@ def partial_failures(found: Sequence[Unavailable], locale: Locale) -> Iterator[P
         affected = {one.row: one.activity_id for one in found if one.reason is reason}
         if affected:
             yield PartialFailureReport(
-                affected_row_indices=tuple(islice(affected, MOST_AFFECTED_ROWS)),
-                affected_activity_ids=tuple(islice(affected.values(), MOST_AFFECTED_ROWS)),
+                affected_row_indices=tuple(islice(affected, MAX_AFFECTED_ROWS)),
+                affected_activity_ids=tuple(islice(affected.values(), MAX_AFFECTED_ROWS)),
                 affected_count=len(affected),
                 failure_reason=_REASONS[reason][locale],
                 code=ExportErrorCode.ATTACHMENT_UNAVAILABLE,

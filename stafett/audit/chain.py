@@ -123,7 +123,7 @@ class Chain:
         )
 
     def _broken(self, seq: int, what: str) -> BrokenRecord:
-        return BrokenRecord(org_id=self.org_id, seq=seq, what=what)
+        return BrokenRecord(org_id=self.org_id, seq=seq, reason=what)
 
 
 def _moment(seen: Sighting) -> str:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import AwareDatetime, Field, ValidationError
 
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 _ID_LENGTH = 16
 
@@ -25,7 +25,7 @@ class ForgedCheckpointError(Exception):
     """It was not signed by us; the text says why, to follow "its checkpoint"."""
 
 
-class Checkpoint(Frozen):
+class Checkpoint(FrozenModel):
     """What is signed."""
 
     format: Literal["stafett-audit-checkpoint/1"] = "stafett-audit-checkpoint/1"

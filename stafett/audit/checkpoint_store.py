@@ -17,7 +17,7 @@ from minio.retention import Retention
 
 from stafett.audit.chain import Sighting
 from stafett.audit.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
-from stafett.domain.errors import ServiceAwayError, SettingsError
+from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import AuditSettings, S3Settings
 from stafett.storage.s3 import client_of, translated
 
@@ -129,8 +129,8 @@ class CheckpointVault:
         try:
             with translated():
                 yield
-        except ServiceAwayError as error:
-            raise ServiceAwayError(f"The bucket of the checkpoints, {self._bucket},") from error
+        except ServiceUnavailableError as error:
+            raise ServiceUnavailableError(f"The bucket of the checkpoints, {self._bucket},") from error
 
 
 def _below(org_id: str) -> str:

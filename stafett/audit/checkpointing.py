@@ -51,13 +51,13 @@ class Checkpointing:
         for org_id in self._verification.organisations() if org_ids is None else org_ids:
             match self._sign(org_id):
                 case BrokenRecord() as record:
-                    _log.error("audit_chain_broken", org_id=org_id, seq=record.seq, what=record.what)
+                    _log.error("audit_chain_broken", org_id=org_id, seq=record.seq, what=record.reason)
                     broken.append(record)
                 case True:
                     written += 1
                 case False:
                     unchanged += 1
-        return CheckpointReport(written=written, unchanged=unchanged, broken=tuple(broken))
+        return CheckpointReport(written=written, unchanged=unchanged, broken_records=tuple(broken))
 
     def _sign(self, org_id: str) -> BrokenRecord | bool:
         """Whether there was something to sign; what lies before the last checkpoint is held by that one."""

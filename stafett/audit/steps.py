@@ -20,20 +20,20 @@ class JobStep(NamedTuple):
     attempt: int | None
 
 
-class JobStory:
+class JobHistory:
     """Every step is committed with its event, so whoever reads the events has missed none."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def since(self, org_id: str, job_id: UUID, seq: int) -> Sequence[JobStep]:
+    def steps_after(self, org_id: str, job_id: UUID, after_seq: int) -> Sequence[JobStep]:
         """What came after an event; the caller has seen to it that they may know of the job."""
         steps = (
             select(AuditEvent)
             .where(
                 col(AuditEvent.org_id) == org_id,
                 col(AuditEvent.subject_id) == job_id,
-                col(AuditEvent.seq) > seq,
+                col(AuditEvent.seq) > after_seq,
                 col(AuditEvent.status).is_not(None),
             )
             .order_by(col(AuditEvent.seq))

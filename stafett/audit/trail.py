@@ -9,23 +9,23 @@ from sqlalchemy import select as select_call
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session
 
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
-Detail = dict[str, str | int | bool | None]
+EventDetail = dict[str, str | int | bool | None]
 
-WORKER = "system:worker"
-SWEEPER = "system:sweeper"
-GATEWAY = "system:gateway"
-RETENTION = "system:retention"
-ERASURE = "system:erasure"
+WORKER_ACTOR = "system:worker"
+SWEEPER_ACTOR = "system:sweeper"
+API_ACTOR = "system:gateway"
+RETENTION_ACTOR = "system:retention"
+ERASURE_ACTOR = "system:erasure"
 
 
-def user(user_id: UUID) -> str:
+def actor_from_user_id(user_id: UUID) -> str:
     """A person as an actor: by the opaque id alone."""
     return f"user:{user_id}"
 
 
-class AuditEntry(Frozen):
+class AuditEntry(FrozenModel):
     """An event about to be written down."""
 
     id: UUID = Field(default_factory=uuid4)
@@ -37,10 +37,10 @@ class AuditEntry(Frozen):
     ] = "export"
     subject_id: UUID
     status: str | None = None
-    detail: Detail = Field(default_factory=dict)
+    detail: EventDetail = Field(default_factory=dict)
 
 
-def append(session: Session, entry: AuditEntry) -> None:
+def append_audit_event(session: Session, entry: AuditEntry) -> None:
     """Add an event, as the last thing a transaction does: the organisation's chain is held until it ends."""
     session.flush()
     values = [getattr(entry, name) for name in AuditEntry.model_fields if name != "detail"]

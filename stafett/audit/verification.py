@@ -9,15 +9,15 @@ from stafett.audit.keys import verification_keys
 from stafett.audit.reader import ChainReader
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord
-from stafett.domain.errors import ServiceAwayError
-from stafett.domain.frozen import Frozen
+from stafett.domain.errors import ServiceUnavailableError
+from stafett.domain.frozen import FrozenModel
 from stafett.settings import Settings
 
 EVENTS_A_STEP = 5_000
 Told = Callable[[int, int], None]
 
 
-class ChainFound(Frozen):
+class ChainFound(FrozenModel):
     """What was found of one chain; ``unchecked`` says why it was held against no checkpoints."""
 
     org_id: str
@@ -48,7 +48,7 @@ class AuditVerification:
         known = set(self._reader.organisations())
         try:
             return sorted(known | set(self._vault.organisations() if self._vault else ()))
-        except ServiceAwayError:
+        except ServiceUnavailableError:
             return sorted(known)
 
     def verify(self, org_id: str, told: Told = lambda _done, _total: None) -> ChainFound:
@@ -73,7 +73,7 @@ class AuditVerification:
             return None, "No key is named that checkpoints could be verified with (STAFETT_AUDIT__VERIFICATION_KEYS)."
         try:
             return self._vault.all_of(org_id), None
-        except ServiceAwayError as away:
+        except ServiceUnavailableError as away:
             return None, str(away)
 
 

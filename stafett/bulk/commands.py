@@ -13,25 +13,25 @@ from stafett.audit import trail as audit_trail
 from stafett.bulk import items as bulk_items
 from stafett.bulk.service import found
 from stafett.bulk.state import move, tell
-from stafett.database.idempotency import Key, claim
+from stafett.database.idempotency import OperationKey, claim_key
 from stafett.database.session import Database
-from stafett.database.tables import BulkItem, BulkRegistration
+from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.bulk import Label
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import (
+    InvalidStateError,
     PermissionDeniedError,
     PreconditionFailedError,
     PreconditionRequiredError,
-    WrongStateError,
 )
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
 _RETRY = "bulk-registrations.retry"
 _TO_BE_RETRIED = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
 
 
-class BulkEdit(Frozen):
+class BulkEdit(FrozenModel):
     """What a client changes of a batch: what it is called, or that it is to stop."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"label": "Training day"}, {"status": "cancelled"}]})
@@ -46,7 +46,7 @@ class BulkEdit(Frozen):
         return self
 
 
-class _Retry(Frozen):
+class _Retry(FrozenModel):
     """What an idempotency key for another try stands for."""
 
     batch_id: UUID
@@ -58,35 +58,35 @@ class BulkControl:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def edit(self, caller: Caller, batch_id: UUID, edit: BulkEdit, seen: Container[int] | None) -> BulkRegistration:
+    def edit(self, caller: Caller, batch_id: UUID, edit: BulkEdit, seen: Container[int] | None) -> BulkBatch:
         """Said on the basis of what the client has seen."""
         with self._steered(caller, batch_id) as (session, batch):
             _require_seen(seen, batch.edits)
-            values: dict[str, Any] = {"edits": col(BulkRegistration.edits) + 1}
+            values: dict[str, Any] = {"edits": col(BulkBatch.edits) + 1}
             if "label" in edit.model_fields_set:
                 values["label"] = edit.label
             if edit.status is not None and _is_to_be_stopped(batch):
                 move(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor(caller), **values)
                 return batch
-            session.execute(update(BulkRegistration).where(col(BulkRegistration.id) == batch_id).values(values))
+            session.execute(update(BulkBatch).where(col(BulkBatch.id) == batch_id).values(values))
             session.refresh(batch)
             tell(session, batch, "bulk_edited", _actor(caller), is_step=False)
             return batch
 
-    def cancel(self, caller: Caller, batch_id: UUID) -> BulkRegistration:
+    def cancel(self, caller: Caller, batch_id: UUID) -> BulkBatch:
         """Have it stop; once more while it stops is no mistake."""
         with self._steered(caller, batch_id) as (session, batch):
             if _is_to_be_stopped(batch):
                 move(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor(caller))
             return batch
 
-    def retry(self, caller: Caller, batch_id: UUID, key: str | None = None) -> tuple[BulkRegistration, bool]:
+    def retry(self, caller: Caller, batch_id: UUID, key: str | None = None) -> tuple[BulkBatch, bool]:
         """A new attempt at what failed or was cancelled, and whether it was this very call that made it."""
         with self._steered(caller, batch_id) as (session, batch):
             if key and _seen_before(session, batch, key):
                 return batch, False
             if batch.status not in _TO_BE_RETRIED or not batch.failed + batch.cancelled:
-                raise WrongStateError(f"There is nothing to try again in this batch; it is {batch.status}.")
+                raise InvalidStateError(f"There is nothing to try again in this batch; it is {batch.status}.")
             # Nobody else has hold of its items: each attempt that could is over.
             bulk_items.try_again(session, batch_id)
             anew = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
@@ -96,40 +96,40 @@ class BulkControl:
     def delete(self, caller: Caller, batch_id: UUID) -> None:
         """Take an ended one out of sight, its items and its texts for good; what it registered stays."""
         with self._found(caller, batch_id) as (session, batch):
-            if not caller.may_configure(batch.org_id):
+            if not caller.can_administer(batch.org_id):
                 raise PermissionDeniedError("Only an administrator of the organisation deletes a batch.")
             if not batch.status.is_final:
-                raise WrongStateError(f"The batch is {batch.status}; cancel it first.")
+                raise InvalidStateError(f"The batch is {batch.status}; cancel it first.")
             session.execute(delete(BulkItem).where(col(BulkItem.batch_id) == batch_id))
             said = {name: value for name, value in batch.activity.items() if name not in {"note", "place"}}
             gone = {"deleted_at": func.clock_timestamp(), "label": None, "activity": said}
             move(session, batch, batch.status, "bulk_deleted", _actor(caller), **gone)
 
     @contextmanager
-    def _steered(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkRegistration]]:
+    def _steered(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
         with self._found(caller, batch_id) as (session, batch):
-            if not caller.may_steer(batch.org_id, batch.requested_by):
+            if not caller.can_cancel_and_retry(batch.org_id, batch.requested_by):
                 raise PermissionDeniedError("You may not change this batch, cancel it or try it again.")
             yield session, batch
 
     @contextmanager
-    def _found(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkRegistration]]:
+    def _found(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
         """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
             org_id = found(session, batch_id).org_id
-        held = select(BulkRegistration).where(BulkRegistration.id == batch_id).with_for_update()
+        held = select(BulkBatch).where(BulkBatch.id == batch_id).with_for_update()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             session.exec(held).one()
             yield session, found(session, batch_id)  # it may have been deleted while it was waited for
 
 
 def _actor(caller: Caller) -> str:
-    return audit_trail.user(caller.user_id)
+    return audit_trail.actor_from_user_id(caller.user_id)
 
 
-def _is_to_be_stopped(batch: BulkRegistration) -> bool:
+def _is_to_be_stopped(batch: BulkBatch) -> bool:
     if batch.status.is_final:
-        raise WrongStateError(f"The batch has ended ({batch.status}); there is nothing to cancel.")
+        raise InvalidStateError(f"The batch has ended ({batch.status}); there is nothing to cancel.")
     return batch.status is not BulkStatus.CANCELLING
 
 
@@ -140,7 +140,7 @@ def _require_seen(seen: Container[int] | None, edits: int) -> None:
         raise PreconditionFailedError("The batch was edited meanwhile; look at it again.")
 
 
-def _seen_before(session: Session, batch: BulkRegistration, key: str) -> bool:
+def _seen_before(session: Session, batch: BulkBatch, key: str) -> bool:
     """A key stands for one retry of one batch."""
     receipt = uuid4()
-    return claim(session, Key(batch.org_id, _RETRY, key), _Retry(batch_id=batch.id), receipt) != receipt
+    return claim_key(session, OperationKey(batch.org_id, _RETRY, key), _Retry(batch_id=batch.id), receipt) != receipt

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from stafett.domain.bulk import MOST_ITEMS, BulkRequest, ItemAsked, ItemOutcome
-from stafett.domain.errors import Fault, InvalidRequestError
-from stafett.domain.proxy_activity import FIELDS, REQUIRED, SharedFields
+from stafett.domain.bulk import MAX_ITEMS, BulkItemInput, BulkRequest, ItemOutcome
+from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
 
 if TYPE_CHECKING:
     import _csv
 
-COLUMNS = ("client_ref", "mentor_id", *FIELDS, "error_code", "error_message")
-_NEEDED = ("mentor_id", *REQUIRED)
+COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "error_code", "error_message")
+_NEEDED = ("mentor_id", *REQUIRED_ACTIVITY_FIELDS)
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _NUMBERS = frozenset({"duration_minutes", "participants", "new_participants"})
 _CHOICES = frozenset({"in_person", "in_norway"})
@@ -55,34 +55,36 @@ def failed_csv(items: Iterable[FailedItem]) -> str:
     writer.writerow(COLUMNS)
     for outcome, said in items:
         error = (outcome.error.code, outcome.error.message) if outcome.error else ("", "")
-        values = (said.get(name) for name in FIELDS)
+        values = (said.get(name) for name in ACTIVITY_FIELDS)
         writer.writerow([_cell(value) for value in (outcome.client_ref, outcome.mentor_id, *values, *error)])
     return file.getvalue()
 
 
 def request_from(content: bytes, org_id: str, label: str | None) -> BulkRequest:
     """Each line an item that says everything itself; what makes no sense is told by its line."""
-    lines, faults = list[ItemAsked](), list[Fault]()
+    lines, faults = list[BulkItemInput](), list[RequestIssue]()
     seen: dict[str, int] = {}
     for number, row in _rows(content):
         try:
             item = _item(row)
         except ValidationError as error:
-            faults += [Fault(_pointer(number, one["loc"]), one["type"], one["msg"]) for one in error.errors()]
+            faults += [RequestIssue(_pointer(number, one["loc"]), one["type"], one["msg"]) for one in error.errors()]
         else:
             lines.append(item)
-            if seen.setdefault(item.ref, number) != number:
-                detail = f"Line {seen[item.ref]} has the same; without a client_ref it is the mentor's id"
-                faults.append(Fault(f"line:{number}/client_ref", "not_unique", detail))
-        if len(lines) > MOST_ITEMS:
-            faults.append(Fault(f"line:{number}", "too_long", f"A batch has at most {MOST_ITEMS} items"))
-        if len(faults) >= _MOST_FAULTS or len(lines) > MOST_ITEMS:
+            if seen.setdefault(item.effective_client_ref, number) != number:
+                detail = (
+                    f"Line {seen[item.effective_client_ref]} has the same; without a client_ref it is the mentor's id"
+                )
+                faults.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail))
+        if len(lines) > MAX_ITEMS:
+            faults.append(RequestIssue(f"line:{number}", "too_long", f"A batch has at most {MAX_ITEMS} items"))
+        if len(faults) >= _MOST_FAULTS or len(lines) > MAX_ITEMS:
             break
     if not faults and not lines:
-        faults.append(Fault("line:2", "too_short", "There is no item below the columns' names"))
+        faults.append(RequestIssue("line:2", "too_short", "There is no item below the columns' names"))
     if faults:
         raise InvalidRequestError(faults)
-    return BulkRequest(org_id=org_id, label=label, activity=SharedFields(), items=tuple(lines))
+    return BulkRequest(org_id=org_id, label=label, activity=ActivityDefaults(), items=tuple(lines))
 
 
 def _pointer(number: int, place: tuple[int | str, ...]) -> str:
@@ -99,7 +101,9 @@ def _rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
             if any(cells):
                 yield reader.line_num, _row(reader.line_num, names, cells)
     except csv.Error as error:
-        raise InvalidRequestError([Fault(f"line:{reader.line_num}", "csv", f"This is no CSV: {error}")]) from None
+        raise InvalidRequestError(
+            [RequestIssue(f"line:{reader.line_num}", "csv", f"This is no CSV: {error}")]
+        ) from None
 
 
 def _reader(content: bytes) -> "_csv.Reader":
@@ -107,7 +111,7 @@ def _reader(content: bytes) -> "_csv.Reader":
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidRequestError([Fault(f"line:{line}", "encoding", "The text is not UTF-8")]) from None
+        raise InvalidRequestError([RequestIssue(f"line:{line}", "encoding", "The text is not UTF-8")]) from None
     first, _, _ = text.partition("\n")
     return csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first), strict=True)
 
@@ -120,10 +124,12 @@ def _names(header: Sequence[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
     unknown = (place for place, name in enumerate(names, start=1) if name not in COLUMNS)
     missing = (name for name in _NEEDED if name not in names)
-    faults = [Fault("line:1", "unknown_column", f"Column {place} has a name that is none of ours") for place in unknown]
-    faults += [Fault("line:1", "missing_column", f"The column {name} is missing") for name in missing]
+    faults = [
+        RequestIssue("line:1", "unknown_column", f"Column {place} has a name that is none of ours") for place in unknown
+    ]
+    faults += [RequestIssue("line:1", "missing_column", f"The column {name} is missing") for name in missing]
     if len(set(names)) < len(names):
-        faults.append(Fault("line:1", "repeated_column", "A column is there twice"))
+        faults.append(RequestIssue("line:1", "repeated_column", "A column is there twice"))
     if faults:
         raise InvalidRequestError(faults[:_MOST_FAULTS])
     return names
@@ -132,16 +138,16 @@ def _names(header: Sequence[str]) -> list[str]:
 def _row(number: int, names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     if len(cells) != len(names):
         detail = f"{len(cells)} cells under {len(names)} columns"
-        raise InvalidRequestError([Fault(f"line:{number}", "cells", detail)])
+        raise InvalidRequestError([RequestIssue(f"line:{number}", "cells", detail)])
     return {name: _armed(cell) for name, cell in zip(names, cells, strict=True)}
 
 
-def _item(row: Mapping[str, str]) -> ItemAsked:
-    return ItemAsked.model_validate(
+def _item(row: Mapping[str, str]) -> BulkItemInput:
+    return BulkItemInput.model_validate(
         {
             "mentor_id": row["mentor_id"].strip(),
             "client_ref": row.get("client_ref") or None,
-            "overrides": {name: _value(name, row[name]) for name in FIELDS if name in row},
+            "overrides": {name: _value(name, row[name]) for name in ACTIVITY_FIELDS if name in row},
         }
     )
 

@@ -133,11 +133,11 @@ def add_items(session: Session, batch_id: UUID, org_id: str, items: Iterable[Pla
             "position": item.position,
             "chunk": item.chunk,
             "client_ref": item.client_ref,
-            "mentor_ref": item.mentor_id,
-            "mentor_id": str(item.mentor) if item.mentor else None,
+            "mentor_ref": item.mentor_ref,
+            "mentor_id": str(item.mentor_id) if item.mentor_id else None,
             "overrides": item.overrides,
-            "fault": item.fault,
-            "activity_id": str(item.activity_id(batch_id)),
+            "fault": item.validation_error,
+            "activity_id": str(item.derive_activity_id(batch_id)),
         }
         for item in items
     ]

@@ -12,12 +12,12 @@ from stafett.bulk import items as bulk_items
 from stafett.bulk.items import Scope, Settled
 from stafett.bulk.state import count, counts_of, held, move, seen
 from stafett.database.session import Database
-from stafett.database.tables import BulkRegistration
+from stafett.database.tables import BulkBatch
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Chunk
+from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, Chunk
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StaleAttemptError
-from stafett.domain.notification import Ending, Subject
+from stafett.domain.notification import JobOutcome, JobType
 from stafett.notifications.outbox import End, announce
 
 _NOW = func.clock_timestamp()
@@ -28,7 +28,7 @@ _OF_THE_VALUES = ("22", "23")
 class ProxyRegistration:
     """Each step may be done twice, even at once: what has its outcome keeps it."""
 
-    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER, by_mail: bool = False) -> None:
+    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, by_mail: bool = False) -> None:
         self._database = database
         self._actor = actor
         self._by_mail = by_mail
@@ -40,7 +40,7 @@ class ProxyRegistration:
             chunks = bulk_items.chunks_with_something_pending(session, job)
             if batch.status is BulkStatus.ACCEPTED:
                 move(session, batch, BulkStatus.RUNNING, "bulk_started", self._actor)
-            return BulkPlan(chunks=chunks, counts=counts_of(batch))
+            return BulkPlan(pending_chunks=chunks, counts=counts_of(batch))
 
     def register(self, chunk: Chunk) -> BulkCounts:
         """Every pending item of the chunk to its outcome, and with the last of all the batch to its end."""
@@ -59,7 +59,7 @@ class ProxyRegistration:
             given_up = bulk_items.give_up(session, Scope(chunk.job, chunk.number), code)
             return count(session, chunk.job, given_up)
 
-    def finish(self, job: BulkJob) -> BulkEnd:
+    def finish(self, job: BulkJob) -> BulkOutcome:
         """All items have their outcomes; with which of them it ended already, and if none was left with this."""
         with self._database.transaction(job.org_id) as session:
             try:
@@ -68,7 +68,7 @@ class ProxyRegistration:
                 return _its_own_end(session, job)
             return self._ended(session, batch, _end_by_counts(counts_of(batch)))
 
-    def cancel(self, job: BulkJob) -> BulkEnd:
+    def cancel(self, job: BulkJob) -> BulkOutcome:
         """What is not begun is not begun any more, and the batch has stopped."""
         with self._database.transaction(job.org_id) as session:
             left = bulk_items.cancel(session, Scope(job))
@@ -99,17 +99,17 @@ class ProxyRegistration:
             self._ended(session, batch, status, **values)
             return True
 
-    def end_of(self, job: BulkJob) -> BulkEnd:
+    def end_of(self, job: BulkJob) -> BulkOutcome:
         """How it stands, for a run that finds itself too late."""
         with self._database.transaction(job.org_id) as session:
-            batch = session.get_one(BulkRegistration, job.batch_id)
-            return BulkEnd(status=batch.status, counts=counts_of(batch))
+            batch = session.get_one(BulkBatch, job.batch_id)
+            return BulkOutcome(status=batch.status, counts=counts_of(batch))
 
-    def _ended(self, session: Session, batch: BulkRegistration, status: BulkStatus, **values: Any) -> BulkEnd:
-        end = End(Subject.BULK_REGISTRATION, batch.job, Ending(status), asked_by=batch.requested_by)
+    def _ended(self, session: Session, batch: BulkBatch, status: BulkStatus, **values: Any) -> BulkOutcome:
+        end = End(JobType.BULK_REGISTRATION, batch.job, JobOutcome(status), asked_by=batch.requested_by)
         announce(session, end, by_mail=self._by_mail)
         move(session, batch, status, f"bulk_{status}", self._actor, completed_at=_NOW, **values)
-        return BulkEnd(status=batch.status, counts=counts_of(batch))
+        return BulkOutcome(status=batch.status, counts=counts_of(batch))
 
 
 def registered(session: Session, scope: Scope) -> Settled:
@@ -145,9 +145,9 @@ def _end_by_counts(counts: BulkCounts) -> BulkStatus:
     return BulkStatus.COMPLETED_WITH_FAILURES if counts.registered else BulkStatus.FAILED
 
 
-def _its_own_end(session: Session, job: BulkJob) -> BulkEnd:
+def _its_own_end(session: Session, job: BulkJob) -> BulkOutcome:
     """An end that was committed, and whose answer got lost on its way, is the end."""
-    batch = session.get_one(BulkRegistration, job.batch_id)
+    batch = session.get_one(BulkBatch, job.batch_id)
     if batch.attempt != job.attempt or not batch.status.is_final:
         raise StaleAttemptError("This attempt at the batch is over.")
-    return BulkEnd(status=batch.status, counts=counts_of(batch))
+    return BulkOutcome(status=batch.status, counts=counts_of(batch))

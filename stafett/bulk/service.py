@@ -16,12 +16,12 @@ from stafett.bulk.csv_format import FailedItem, failed_csv
 from stafett.bulk.items import Scope
 from stafett.bulk.registration import registered
 from stafett.bulk.state import tell
-from stafett.database.idempotency import Key, claim
-from stafett.database.pagination import PageWanted, newest_first
+from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
-from stafett.database.tables import BulkItem, BulkRegistration
-from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome, PlannedItem, planned
-from stafett.domain.bulk_status import MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
+from stafett.database.tables import BulkBatch, BulkItem
+from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome, PlannedItem, plan_items
+from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.membership import Caller
 
@@ -33,14 +33,14 @@ MOST_SHOWN = 200
 class AcceptedBatch(NamedTuple):
     """A batch that will run whatever happens now; ``is_new`` unless its key was seen before."""
 
-    batch: BulkRegistration
+    batch: BulkBatch
     is_new: bool
 
 
 class BatchInFull(NamedTuple):
     """A batch with its first items."""
 
-    batch: BulkRegistration
+    batch: BulkBatch
     items: Sequence[ItemOutcome]
 
 
@@ -51,7 +51,7 @@ class Verdicts(NamedTuple):
     items: Sequence[ItemOutcome]
 
 
-class BatchesWanted(PageWanted):
+class BatchesWanted(ListFilter):
     """Which batches a list shows."""
 
     status: BulkStatus | None = None
@@ -66,7 +66,7 @@ class ItemsWanted(NamedTuple):
 
 
 def require_registrar(caller: Caller, org_id: str) -> None:
-    if not caller.may_start_in(org_id):
+    if not caller.can_start_in(org_id):
         raise PermissionDeniedError("You may not register activities for this organisation.")
 
 
@@ -79,21 +79,21 @@ class BulkRegistrations:
     def accept(self, caller: Caller, request: BulkRequest, key: str | None = None) -> AcceptedBatch:
         """Commit batch, items, key and audit event together; PostgreSQL alone is needed for it."""
         require_registrar(caller, request.org_id)
-        request.require_sense()
-        items, new_id = planned(request), uuid4()
+        request.validate_batch()
+        items, new_id = plan_items(request), uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            batch_id = claim(session, Key(request.org_id, START, key), request, new_id) if key else new_id
+            batch_id = claim_key(session, OperationKey(request.org_id, START, key), request, new_id) if key else new_id
             if batch_id != new_id:
-                return AcceptedBatch(session.get_one(BulkRegistration, batch_id), is_new=False)
+                return AcceptedBatch(session.get_one(BulkBatch, batch_id), is_new=False)
             batch = _inserted(session, new_id, caller, request, items)
-            tell(session, batch, "bulk_requested", audit_trail.user(caller.user_id))
+            tell(session, batch, "bulk_requested", audit_trail.actor_from_user_id(caller.user_id))
             return AcceptedBatch(batch, is_new=True)
 
     def validate(self, caller: Caller, request: BulkRequest) -> Verdicts:
         """The real thing, in a transaction that is rolled back: there are no other rules."""
         require_registrar(caller, request.org_id)
-        request.require_sense()
-        items = planned(request)
+        request.validate_batch()
+        items = plan_items(request)
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             batch = _inserted(session, uuid4(), caller, request, items)
             for chunk in sorted({item.chunk for item in items}):
@@ -123,25 +123,27 @@ class BulkRegistrations:
         query = _in_order(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
         with self._transaction(caller) as session:
             batch = found(session, batch_id)
-            if not caller.may_download_from(batch.org_id):
+            if not caller.can_download_from(batch.org_id):
                 raise PermissionDeniedError("You may not download what this batch holds.")
             failed = [FailedItem(outcome_of(item), batch.activity | item.overrides) for item in session.exec(query)]
-            tell(session, batch, "failed_items_downloaded", audit_trail.user(caller.user_id), is_step=False)
+            tell(
+                session, batch, "failed_items_downloaded", audit_trail.actor_from_user_id(caller.user_id), is_step=False
+            )
         return failed_csv(failed)
 
-    def list(self, caller: Caller, wanted: BatchesWanted) -> Sequence[BulkRegistration]:
-        query = newest_first(BulkRegistration, caller, wanted).where(col(BulkRegistration.deleted_at).is_(None))
+    def list(self, caller: Caller, wanted: BatchesWanted) -> Sequence[BulkBatch]:
+        query = paginate(BulkBatch, caller, wanted).where(col(BulkBatch.deleted_at).is_(None))
         if wanted.status is not None:
-            query = query.where(col(BulkRegistration.status) == wanted.status)
+            query = query.where(col(BulkBatch.status) == wanted.status)
         with self._transaction(caller) as session:
             return session.exec(query).all()
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def found(session: Session, batch_id: UUID) -> BulkRegistration:
-    batch = session.get(BulkRegistration, batch_id)
+def found(session: Session, batch_id: UUID) -> BulkBatch:
+    batch = session.get(BulkBatch, batch_id)
     if batch is None or batch.deleted_at is not None:
         raise NotFoundError("There is no such batch.")
     return batch
@@ -160,7 +162,7 @@ def outcome_of(item: BulkItem) -> ItemOutcome:
 
 
 def _error_of(code: ItemErrorCode, fault: str | None) -> ItemError:
-    said = fault if fault and code is ItemErrorCode.INVALID_ACTIVITY else MESSAGES[code]
+    said = fault if fault and code is ItemErrorCode.INVALID_ACTIVITY else ITEM_ERROR_MESSAGES[code]
     return ItemError(code=code, message=said, retryable=code.is_retryable)
 
 
@@ -174,7 +176,7 @@ def _counted(items: Sequence[BulkItem]) -> BulkCounts:
     return BulkCounts(total=len(items), **settled)
 
 
-def _require_insight(caller: Caller, batch: BulkRegistration) -> None:
+def _require_insight(caller: Caller, batch: BulkBatch) -> None:
     if caller.org_id != batch.org_id:
         raise PermissionDeniedError("You may see how this batch stands, and nothing that is in it.")
 
@@ -185,20 +187,20 @@ def _in_order(batch_id: UUID) -> SelectOfScalar[BulkItem]:
 
 def _inserted(
     session: Session, batch_id: UUID, caller: Caller, request: BulkRequest, items: Sequence[PlannedItem]
-) -> BulkRegistration:
+) -> BulkBatch:
     starts = [datetime.fromisoformat(item.starts_at) for item in items if item.starts_at]
-    row = insert(BulkRegistration).values(
+    row = insert(BulkBatch).values(
         id=batch_id,
         org_id=request.org_id,
         requested_by=caller.user_id,
         label=request.label,
-        activity=request.activity.said,
+        activity=request.activity.provided,
         status=BulkStatus.ACCEPTED,
         attempt=1,
         total=len(items),
         period_start=min(starts, default=None),
         period_end=max(starts, default=None),
     )
-    batch = session.scalars(row.returning(BulkRegistration)).one()
+    batch = session.scalars(row.returning(BulkBatch)).one()
     bulk_items.add_items(session, batch_id, request.org_id, items)
     return batch

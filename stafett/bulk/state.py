@@ -6,9 +6,9 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
+from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.bulk.items import Settled
-from stafett.database.tables import BulkRegistration
+from stafett.database.tables import BulkBatch
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus
@@ -17,33 +17,33 @@ from stafett.domain.errors import StaleAttemptError
 _COUNTED = ("registered", "failed", "cancelled")
 
 
-def counts_of(batch: BulkRegistration) -> BulkCounts:
+def counts_of(batch: BulkBatch) -> BulkCounts:
     settled = {name: getattr(batch, name) for name in _COUNTED}
     return BulkCounts(total=batch.total, pending=batch.total - sum(settled.values()), **settled)
 
 
-def held(session: Session, job: BulkJob, *, cancelling_too: bool = False) -> BulkRegistration:
+def held(session: Session, job: BulkJob, *, cancelling_too: bool = False) -> BulkBatch:
     """The batch, locked until the transaction ends, if this attempt still has the right to write to it."""
-    query = select(BulkRegistration).where(BulkRegistration.id == job.batch_id).with_for_update()
+    query = select(BulkBatch).where(BulkBatch.id == job.batch_id).with_for_update()
     return _at_work(session.exec(query).one(), job, cancelling_too=cancelling_too)
 
 
-def seen(session: Session, job: BulkJob) -> BulkRegistration:
+def seen(session: Session, job: BulkJob) -> BulkBatch:
     """The same without holding it: whoever goes on from here counts at the end, and is refused there if need be."""
-    return _at_work(session.get_one(BulkRegistration, job.batch_id), job, cancelling_too=False)
+    return _at_work(session.get_one(BulkBatch, job.batch_id), job, cancelling_too=False)
 
 
 def count(session: Session, job: BulkJob, settled: Settled) -> BulkCounts:
     """Add what items have come to, in the transaction that brought them there, and as the last thing it does."""
-    more = {name: getattr(BulkRegistration, name) + number for name, number in settled._asdict().items() if number}
-    row = update(BulkRegistration).where(
-        col(BulkRegistration.id) == job.batch_id,
-        col(BulkRegistration.attempt) == job.attempt,
-        col(BulkRegistration.status).in_((BulkStatus.RUNNING, BulkStatus.CANCELLING)),
+    more = {name: getattr(BulkBatch, name) + number for name, number in settled._asdict().items() if number}
+    row = update(BulkBatch).where(
+        col(BulkBatch.id) == job.batch_id,
+        col(BulkBatch.attempt) == job.attempt,
+        col(BulkBatch.status).in_((BulkStatus.RUNNING, BulkStatus.CANCELLING)),
     )
     if not more:
-        return counts_of(session.get_one(BulkRegistration, job.batch_id, populate_existing=True))
-    batch = session.scalars(row.values(more).returning(BulkRegistration), execution_options=_FRESH).one_or_none()
+        return counts_of(session.get_one(BulkBatch, job.batch_id, populate_existing=True))
+    batch = session.scalars(row.values(more).returning(BulkBatch), execution_options=_FRESH).one_or_none()
     if batch is None:
         raise StaleAttemptError("This attempt at the batch is over.")
     return counts_of(batch)
@@ -52,18 +52,18 @@ def count(session: Session, job: BulkJob, settled: Settled) -> BulkCounts:
 _FRESH = {"populate_existing": True}
 
 
-def move(session: Session, batch: BulkRegistration, status: BulkStatus, event: str, actor: str, **values: Any) -> None:
+def move(session: Session, batch: BulkBatch, status: BulkStatus, event: str, actor: str, **values: Any) -> None:
     """The transition and its event, which tells counts and nobody: the last thing in a transaction."""
-    row = update(BulkRegistration).where(col(BulkRegistration.id) == batch.id).values(status=status, **values)
+    row = update(BulkBatch).where(col(BulkBatch.id) == batch.id).values(status=status, **values)
     session.execute(row.execution_options(synchronize_session=False))
     is_step = batch.status is not status
     session.refresh(batch)
     tell(session, batch, event, actor, is_step=is_step)
 
 
-def tell(session: Session, batch: BulkRegistration, event: str, actor: str, *, is_step: bool = True) -> None:
+def tell(session: Session, batch: BulkBatch, event: str, actor: str, *, is_step: bool = True) -> None:
     """An event of the trail, as the batch stands; only a step into a state names the state."""
-    detail: Detail = {"attempt": batch.attempt, **counts_of(batch).model_dump()}
+    detail: EventDetail = {"attempt": batch.attempt, **counts_of(batch).model_dump()}
     entry = AuditEntry(
         org_id=batch.org_id,
         actor=actor,
@@ -73,10 +73,10 @@ def tell(session: Session, batch: BulkRegistration, event: str, actor: str, *, i
         status=batch.status if is_step else None,
         detail=detail,
     )
-    audit_trail.append(session, entry)
+    audit_trail.append_audit_event(session, entry)
 
 
-def _at_work(batch: BulkRegistration, job: BulkJob, *, cancelling_too: bool) -> BulkRegistration:
+def _at_work(batch: BulkBatch, job: BulkJob, *, cancelling_too: bool) -> BulkBatch:
     is_over = batch.status.is_final or (batch.status is BulkStatus.CANCELLING and not cancelling_too)
     if batch.attempt != job.attempt or is_over:
         raise StaleAttemptError("This attempt at the batch is over.")

@@ -64,10 +64,10 @@ def checkpoint(org: Org = None, data_dir: DataDir = None, as_json: AsJson = Fals
             if sign is None:
                 raise SettingsError("There is no key to sign with: STAFETT_AUDIT__SIGNING_KEY is not set.")
             report = sign(None if org is None else [org])
-    said = [f"{record.org_id}: BROKEN. {record.sentence}" for record in report.broken]
+    said = [f"{record.org_id}: BROKEN. {record.message}" for record in report.broken_records]
     said.append(f"Signed: {report.written}. Not grown since the last time: {report.unchanged}.")
     typer.echo(report.model_dump_json() if as_json else "\n".join(said))
-    if report.broken:
+    if report.broken_records:
         raise typer.Exit(TAMPERED)
 
 
@@ -92,7 +92,7 @@ def _verdict(found: "list[ChainFound]") -> int:
 
 
 def _line(chain: "ChainFound") -> str:
-    how = f"BROKEN. {chain.broken.sentence}" if chain.broken else "whole in itself." if chain.unchecked else "whole."
+    how = f"BROKEN. {chain.broken.message}" if chain.broken else "whole in itself." if chain.unchecked else "whole."
     events = f"{chain.events} events, the last is {chain.last_seq}" if chain.events else "no events"
     return f"{chain.org_id}: {how} {events}; {_held(chain)}"
 

@@ -26,10 +26,10 @@ _COUNTS = {
     "attachments_removed": "attachments removed",
     "exports_emptied": "exports whose files and snapshots were removed",
     "memberships_removed": "memberships removed",
-    "letters_given_up": "waiting letters given up",
-    "activities_to_look_at": "activities in which others wrote the name",
-    "exports_to_look_at": "exports made of activities in which others wrote the name",
-    "batches_to_look_at": "batches in which others wrote the name",
+    "emails_given_up": "pending emails given up",
+    "activities_to_review": "activities in which others wrote the name",
+    "exports_to_review": "exports made of activities in which others wrote the name",
+    "batches_to_review": "batches in which others wrote the name",
 }
 
 
@@ -78,12 +78,12 @@ def _person(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
 
 @contextmanager
 def _erasing(settings: Settings) -> "Iterator[Erasing]":
-    from stafett.database.migrate import ERASURE
+    from stafett.database.migrate import ERASURE_ROLE
     from stafett.database.session import Database
     from stafett.erasure.service import Erasing
     from stafett.storage.files import FileStorage
 
-    with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE)) as database:
+    with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE_ROLE)) as database:
         yield Erasing(database, FileStorage(settings.s3))
 
 
@@ -115,7 +115,7 @@ def _show(report: "ErasureReport", as_json: bool) -> None:
 def _tell(console: "Console", report: "ErasureReport") -> None:
     console.print(_headline(report))
     shown = table("what", "how many")
-    for name, count in report.touched.counts.items():
+    for name, count in report.summary.counts.items():
         shown.add_row(_COUNTS[name], str(count))
     console.print(shown)
     for line in _lines(report):
@@ -123,16 +123,16 @@ def _tell(console: "Console", report: "ErasureReport") -> None:
 
 
 def _lines(report: "ErasureReport") -> "Iterator[str]":
-    touched = report.touched
+    touched = report.summary
     for export in touched.exports_emptied:
         made = f", report {export.report_id}" if export.report_id else ""
         yield f"files removed: export {export.id}{made}"
-    yield from (f"to be looked at: activity {one}" for one in touched.activities_to_look_at)
-    yield from (f"to be looked at: export {one}" for one in touched.exports_to_look_at)
-    yield from (f"to be looked at: batch {one}" for one in touched.batches_to_look_at)
-    yield from (f"to be waited for: export {one} has not ended" for one in report.exports_running)
-    if report.account_kept_for:
-        yield f"The account stays, for it is a member of {', '.join(report.account_kept_for)} too."
+    yield from (f"to be looked at: activity {one}" for one in touched.activities_to_review)
+    yield from (f"to be looked at: export {one}" for one in touched.exports_to_review)
+    yield from (f"to be looked at: batch {one}" for one in touched.batches_to_review)
+    yield from (f"to be waited for: export {one} has not ended" for one in report.running_export_ids)
+    if report.account_retained_for:
+        yield f"The account stays, for it is a member of {', '.join(report.account_retained_for)} too."
 
 
 def _headline(report: "ErasureReport") -> str:

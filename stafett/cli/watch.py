@@ -9,7 +9,7 @@ from stafett.cli.client import Api, AwayError, Json
 from stafett.cli.terminal import bar
 from stafett.domain import bulk_status, export_status
 
-_ENDS = export_status.FINAL | bulk_status.FINAL
+_ENDS = export_status.EXPORT_FINAL_STATUSES | bulk_status.BULK_FINAL_STATUSES
 _SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_BETWEEN_TRIES, _PATIENCE_SECONDS = 1.0, 60.0
 

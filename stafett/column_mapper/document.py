@@ -15,7 +15,7 @@ from pydantic import (
 from stafett.column_mapper.localized import AnyText, Localized, Name, Text
 from stafett.column_mapper.workbook_layout import Layout
 from stafett.domain.fields import Day
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 Expression = Annotated[
     JsonValue, Field(description="A literal, or an object with one operation: see the table of operations.")
@@ -23,7 +23,7 @@ Expression = Annotated[
 Severity = Literal["reject", "warning"]
 
 
-class Option(Frozen):
+class Option(FrozenModel):
     """One value of a taxonomy."""
 
     code: Text
@@ -33,7 +33,7 @@ class Option(Frozen):
 Taxonomy = Annotated[tuple[Option, ...], Field(min_length=1, max_length=1000)]
 
 
-class _Column(Frozen):
+class _Column(FrozenModel):
     id: Name
     header: Localized
     value: Expression
@@ -72,7 +72,7 @@ class DurationColumn(_Column):
     type: Literal["duration"]
 
 
-class YesNo(Frozen):
+class YesNo(FrozenModel):
     yes: Localized = Localized(nb="Ja", nn="Ja", en="Yes")
     no: Localized = Localized(nb="Nei", nn="Nei", en="No")
 
@@ -97,7 +97,7 @@ Column = Annotated[
 ]
 
 
-class Rule(Frozen):
+class Rule(FrozenModel):
     """A row is faulty when ``when`` is true."""
 
     code: Name
@@ -107,7 +107,7 @@ class Rule(Frozen):
     column: Name | None = None
 
 
-class Reason(Frozen):
+class Reason(FrozenModel):
     """A row does not count when ``when`` is true; the first reason that applies is the one given."""
 
     code: Name
@@ -115,21 +115,21 @@ class Reason(Frozen):
     label: Localized
 
 
-class Counting(Frozen):
+class Counting(FrozenModel):
     """Which rows count, and where those stand that do not."""
 
     rows_that_do_not_count: Literal["in_report", "apart"] = "in_report"
     reasons: Annotated[tuple[Reason, ...], Field(max_length=100)]
 
 
-class RowMeasure(Frozen):
+class RowMeasure(FrozenModel):
     """How many rows of a group there are."""
 
     header: Localized
     count: Literal["rows", "countable", "not_countable"]
 
 
-class SumMeasure(Frozen):
+class SumMeasure(FrozenModel):
     """What an integer column's values of a group add up to."""
 
     header: Localized
@@ -145,7 +145,7 @@ Measure = Annotated[
 ]
 
 
-class Summary(Frozen):
+class Summary(FrozenModel):
     """Totals by the values of one column, with a chart of the first measure."""
 
     title: Localized
@@ -154,13 +154,13 @@ class Summary(Frozen):
     chart: Localized | None = Field(None, description="The chart's title; without it there is no chart.")
 
 
-class Attachments(Frozen):
+class Attachments(FrozenModel):
     """What becomes of an export whose attachments are not all there as they were."""
 
     unavailable: Literal["fail", "report"] = "fail"
 
 
-class MappingDocument(Frozen):
+class MappingDocument(FrozenModel):
     """Everything about an organisation's report, from a day on."""
 
     format: Literal[1] = Field(description="The version of this language.")

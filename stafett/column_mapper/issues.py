@@ -8,11 +8,11 @@ from pydantic_core import ErrorDetails
 
 from stafett.column_mapper.workbook_layout import CELL
 from stafett.domain.errors import StafettError
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_of_fault
 
 
-class MappingFault(Frozen):
+class MappingFault(FrozenModel):
     """One fault, and what was expected instead."""
 
     pointer: str

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 from stafett.domain.export import Locale
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 MOST_CHARACTERS = 1000
 
@@ -21,7 +21,7 @@ AnyText = Annotated[str, StringConstraints(max_length=MOST_CHARACTERS)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}\z")]
 
 
-class Localized(Frozen):
+class Localized(FrozenModel):
     """The same words in every language a report can be in."""
 
     nb: Text

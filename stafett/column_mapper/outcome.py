@@ -8,14 +8,14 @@ from uuid import UUID
 import polars as pl
 
 from stafett.column_mapper.program import Judgement, MappedPart, MappingProgram
-from stafett.domain.export import MOST_AFFECTED_ROWS, ExportCounts, PartialFailureReport
-from stafett.domain.export_outputs import NotCountable, Total
-from stafett.domain.frozen import Frozen
+from stafett.domain.export import MAX_AFFECTED_ROWS, ExportCounts, PartialFailureReport
+from stafett.domain.export_outputs import NotCountableReason, Total
+from stafett.domain.frozen import FrozenModel
 
 _SERVICE = "bufdir-column-mapper"
 
 
-class FaultyRows(Frozen):
+class FaultyRows(FrozenModel):
     """A part's rows that did not pass one judgement: all of them counted, those named that the whole still names."""
 
     judgement: int
@@ -24,7 +24,7 @@ class FaultyRows(Frozen):
     ids: tuple[str, ...]
 
 
-class PartOutcome(Frozen):
+class PartOutcome(FrozenModel):
     """What one part adds to the outcome: small, and fit to be kept as JSON."""
 
     counts: ExportCounts
@@ -44,7 +44,7 @@ class _Tally:
 
     @property
     def still_named(self) -> int:
-        return MOST_AFFECTED_ROWS - len(self.indices)
+        return MAX_AFFECTED_ROWS - len(self.indices)
 
     def add(self, faulty: FaultyRows, first: int) -> None:
         self.count += faulty.count
@@ -136,9 +136,9 @@ class Outcome:
         return tuple(tally.report(judgements[number]) for number, tally in sorted(self._tallies.items()))
 
     @property
-    def not_countable(self) -> tuple[NotCountable, ...]:
+    def not_countable(self) -> tuple[NotCountableReason, ...]:
         return tuple(
-            NotCountable(code=reason.code, reason=reason.label, count=self._reasons[reason.code])
+            NotCountableReason(code=reason.code, reason=reason.label, count=self._reasons[reason.code])
             for reason in self._program.reasons
         )
 

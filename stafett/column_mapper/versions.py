@@ -24,7 +24,7 @@ from stafett.domain.errors import (
     PreconditionRequiredError,
 )
 from stafett.domain.export import Locale
-from stafett.domain.export_outputs import ChosenMapping
+from stafett.domain.export_outputs import EffectiveMapping
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
 
@@ -61,7 +61,7 @@ class ColumnMappings:
 
     def require_administrator(self, caller: Caller, org_id: str) -> None:
         """Asked before anything of an edit is looked at."""
-        if not caller.may_configure(_readable_by(caller, org_id)):
+        if not caller.can_administer(_readable_by(caller, org_id)):
             raise PermissionDeniedError("Only an administrator changes the column mapping.")
 
     def add(self, caller: Caller, org_id: str, document: MappingDocument, seen: Container[int] | None) -> AddedMapping:
@@ -75,7 +75,7 @@ class ColumnMappings:
             if newest is not None and is_there:
                 return AddedMapping(MappingFound(newest, versions), is_new=False)
             added = _inserted(session, org_id, versions + 1, document, caller.user_id)
-            audit_trail.append(session, _event(added, caller))
+            audit_trail.append_audit_event(session, _event(added, caller))
             return AddedMapping(MappingFound(added, added.version), is_new=True)
 
 
@@ -94,7 +94,7 @@ def _event(added: ColumnMappingVersion, caller: Caller) -> AuditEntry:
     effective_from = added.effective_from.isoformat()
     return AuditEntry(
         org_id=added.org_id,
-        actor=audit_trail.user(caller.user_id),
+        actor=audit_trail.actor_from_user_id(caller.user_id),
         event="column_mapping_added",
         subject_kind="column_mapping",
         subject_id=added.id,
@@ -110,7 +110,7 @@ class MappingsInUse:
         self._read = lru_cache(_MOST_REMEMBERED)(_read)
         self._compiled = lru_cache(_MOST_REMEMBERED)(self._compile)
 
-    def chosen(self, org_id: str, first_day: date, last_day: date) -> ChosenMapping:
+    def chosen(self, org_id: str, first_day: date, last_day: date) -> EffectiveMapping:
         """The version of the period's last day, sound and whole; this is asked before any row is read."""
         with self._database.transaction(org_id) as session:
             mapping = in_force_on(session, org_id, last_day)
@@ -118,7 +118,7 @@ class MappingsInUse:
                 raise _unavailable("This organisation has no column mapping that is in force at the period's end.")
             self._sound(mapping)
             changes = _changes(session, org_id, first_day, last_day)
-            return ChosenMapping(version=mapping.version, sha256=mapping.sha256, changes=tuple(changes))
+            return EffectiveMapping(version=mapping.version, sha256=mapping.sha256, change_dates=tuple(changes))
 
     def document(self, org_id: str, version: int) -> MappingDocument:
         """A version that was chosen once."""

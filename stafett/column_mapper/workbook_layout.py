@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from stafett.column_mapper.localized import Localized
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 CELL = r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z"
 _LONGEST_SHEET_NAME, _NOT_IN_SHEET_NAMES = 31, frozenset("[]:*?/\\\t\n")
@@ -27,7 +27,7 @@ def _sheet_name(name: Localized) -> Localized:
 SheetName = Annotated[Localized, AfterValidator(_sheet_name)]
 
 
-class Layout(Frozen):
+class Layout(FrozenModel):
     """Where things stand in a workbook."""
 
     sheet: SheetName = Localized(nb="Rapport", nn="Rapport", en="Report")

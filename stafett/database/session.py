@@ -14,14 +14,14 @@ from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, O
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, create_engine
 
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 
-_BIND = text(
+_SET_TENANT_CONTEXT = text(
     "SELECT set_config('app.org_id', :org_id, true), set_config('app.user_id', :user_id, true),"
     " set_config('app.operator', :operator, true)"
 )
 
-NOTICES_A_DEAD_PEER: dict[str, str | int] = {
+KEEPALIVE_OPTIONS: dict[str, str | int] = {
     "application_name": "stafett",
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -31,21 +31,27 @@ NOTICES_A_DEAD_PEER: dict[str, str | int] = {
 }
 
 
-_AWAY = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError, psycopg.InterfaceError)
+_UNAVAILABLE_ERRORS = (
+    OperationalError,
+    InterfaceError,
+    PoolTimeoutError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 
 
-class Patience(StrEnum):
+class Timeouts(StrEnum):
     """How long PostgreSQL lets us have it: a person waits for seconds, a stage for as long as its rows take."""
 
-    OF_A_PERSON = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
-    OF_A_WORKER = "-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min"
+    INTERACTIVE = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+    WORKER = "-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min"
 
 
-def sqlalchemy_url(url: str) -> URL:
+def to_sqlalchemy_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
-def driver_of(connection: Connection) -> PsycopgConnection:
+def get_driver_connection(connection: Connection) -> PsycopgConnection:
     """The psycopg connection below SQLAlchemy's, for what only the driver can say."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the URL's dialect is psycopg
@@ -56,36 +62,36 @@ class Database:
     """One role's pool; every transaction says whom it is for, and row-level security does the rest."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, patience: Patience = Patience.OF_A_WORKER, role: str | None = None
+        self, url: str, *, pool_size: int = 10, timeouts: Timeouts = Timeouts.WORKER, role: str | None = None
     ) -> None:
-        options = patience.value if role is None else f"{patience.value} -c role={role}"
+        options = timeouts.value if role is None else f"{timeouts.value} -c role={role}"
         self._engine = create_engine(
-            sqlalchemy_url(url),
+            to_sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
             hide_parameters=True,  # an error's text quotes them, and they are people's
-            connect_args=NOTICES_A_DEAD_PEER | {"options": options},
+            connect_args=KEEPALIVE_OPTIONS | {"options": options},
         )
-        event.listen(self._engine, "checkout", _require_alive)
+        event.listen(self._engine, "checkout", _discard_dead_connection)
 
     @contextmanager
     def transaction(
-        self, org_id: str | None = None, *, user_id: UUID | None = None, operator: bool = False
+        self, org_id: str | None = None, *, user_id: UUID | None = None, is_operator: bool = False
     ) -> Iterator[Session]:
         """A transaction that commits at the end of the block, or not at all."""
-        with _translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
-            bound = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if operator else ""}
-            session.execute(_BIND, bound)
+        with _translate_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            bound = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
+            session.execute(_SET_TENANT_CONTEXT, bound)
             yield session
 
     @contextmanager
     def snapshot(self, org_id: str) -> Iterator[PsycopgConnection]:
         """A read-only view of one instant, on the driver's own connection: for ``COPY``."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with _translated(), self._engine.connect().execution_options(**options) as connection:
-            connection.execute(_BIND, {"org_id": org_id, "user_id": "", "operator": ""})
-            yield driver_of(connection)
+        with _translate_errors(), self._engine.connect().execution_options(**options) as connection:
+            connection.execute(_SET_TENANT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
+            yield get_driver_connection(connection)
 
     def ping(self) -> None:
         with self.transaction() as session:
@@ -95,25 +101,25 @@ class Database:
         self._engine.dispose()
 
 
-def _require_alive(driver: PsycopgConnection, _record: object, _taken: object) -> None:
+def _discard_dead_connection(connection: PsycopgConnection, _record: object, _proxy: object) -> None:
     """Whatever there is to be read from a connection that nobody used is its end; a ping would cost a round trip."""
-    if driver.closed or _has_something_to_read(driver.fileno()):
+    if connection.closed or _is_readable(connection.fileno()):
         raise InvalidatePoolError("PostgreSQL has closed the connection.")
 
 
-def _has_something_to_read(descriptor: int) -> bool:
+def _is_readable(file_descriptor: int) -> bool:
     looking = select.poll()
-    looking.register(descriptor, select.POLLIN)
+    looking.register(file_descriptor, select.POLLIN)
     return bool(looking.poll(0))
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
-    except _AWAY as error:
-        raise ServiceAwayError("PostgreSQL") from error
+    except _UNAVAILABLE_ERRORS as error:
+        raise ServiceUnavailableError("PostgreSQL") from error
     except InternalError as error:
         if isinstance(error.orig, ReadOnlySqlTransaction):  # a standby, or a disk that is full
-            raise ServiceAwayError("A PostgreSQL that can be written to") from error
+            raise ServiceUnavailableError("A PostgreSQL that can be written to") from error
         raise

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from stafett.domain.export import Locale
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 
 class ActivityType(StrEnum):
@@ -20,36 +20,38 @@ class ActivityType(StrEnum):
     ANNET = "annet"
 
 
-Words = Mapping[Locale, str]
+LocalizedText = Mapping[Locale, str]
 
 
-class ActivityKind(Frozen):
+class ActivityTypeInfo(FrozenModel):
     """What a client shows of a kind; an organisation's own mapping has the last word on what counts."""
 
     id: ActivityType
     countable: bool
-    names: Words
-    counting_rule: Words
+    names: LocalizedText
+    counting_rule: LocalizedText
 
 
-_NEVER: Words = {"nb": "Teller aldri.", "nn": "Tel aldri.", "en": "Never counts."}
-_GROUP: Words = {
+_NEVER_COUNTS: LocalizedText = {"nb": "Teller aldri.", "nn": "Tel aldri.", "en": "Never counts."}
+_GROUP_RULE: LocalizedText = {
     "nb": "Teller når en likeperson leder den i Norge, med minst tre deltakere og i minst 45 minutter.",
     "nn": "Tel når ein likeperson leier henne i Noreg, med minst tre deltakarar og i minst 45 minutt.",
     "en": "Counts when a peer mentor leads it in Norway, with three or more participants and for at least 45 minutes.",
 }
 
 
-def _counts(kind: ActivityType, names: Words, rule: Words) -> ActivityKind:
-    return ActivityKind(id=kind, countable=True, names=names, counting_rule=rule)
+def _countable_type(activity_type: ActivityType, names: LocalizedText, rule: LocalizedText) -> ActivityTypeInfo:
+    return ActivityTypeInfo(id=activity_type, countable=True, names=names, counting_rule=rule)
 
 
-def _never_counts(kind: ActivityType, nb: str, nn: str, en: str) -> ActivityKind:
-    return ActivityKind(id=kind, countable=False, names={"nb": nb, "nn": nn, "en": en}, counting_rule=_NEVER)
+def _uncountable_type(activity_type: ActivityType, nb: str, nn: str, en: str) -> ActivityTypeInfo:
+    return ActivityTypeInfo(
+        id=activity_type, countable=False, names={"nb": nb, "nn": nn, "en": en}, counting_rule=_NEVER_COUNTS
+    )
 
 
-ACTIVITY_KINDS = (
-    _counts(
+ACTIVITY_TYPES = (
+    _countable_type(
         ActivityType.OPPSOKENDE_SAMTALE,
         {"nb": "Oppsøkende samtale", "nn": "Oppsøkjande samtale", "en": "Outreach conversation"},
         {
@@ -58,17 +60,17 @@ ACTIVITY_KINDS = (
             "en": "Counts when the peer mentor sought one person out and they met in person in Norway.",
         },
     ),
-    _counts(
+    _countable_type(
         ActivityType.SAMTALEGRUPPE,
         {"nb": "Samtalegruppe", "nn": "Samtalegruppe", "en": "Conversation group"},
-        _GROUP,
+        _GROUP_RULE,
     ),
-    _counts(
+    _countable_type(
         ActivityType.AKTIVITETSGRUPPE,
         {"nb": "Aktivitetsgruppe", "nn": "Aktivitetsgruppe", "en": "Activity group"},
-        _GROUP,
+        _GROUP_RULE,
     ),
-    _counts(
+    _countable_type(
         ActivityType.LIKEPERSONSKURS,
         {"nb": "Likepersonskurs", "nn": "Likepersonskurs", "en": "Peer mentor course"},
         {
@@ -77,8 +79,8 @@ ACTIVITY_KINDS = (
             "en": "Counts when the course day in Norway lasts at least twice 45 minutes.",
         },
     ),
-    _never_counts(ActivityType.TELEFONSAMTALE, "Telefonsamtale", "Telefonsamtale", "Telephone conversation"),
-    _never_counts(ActivityType.DIGITAL_SAMTALE, "Digital samtale", "Digital samtale", "Digital conversation"),
-    _never_counts(ActivityType.BESOK, "Besøk", "Besøk", "Visit"),
-    _never_counts(ActivityType.ANNET, "Annet", "Anna", "Other"),
+    _uncountable_type(ActivityType.TELEFONSAMTALE, "Telefonsamtale", "Telefonsamtale", "Telephone conversation"),
+    _uncountable_type(ActivityType.DIGITAL_SAMTALE, "Digital samtale", "Digital samtale", "Digital conversation"),
+    _uncountable_type(ActivityType.BESOK, "Besøk", "Besøk", "Visit"),
+    _uncountable_type(ActivityType.ANNET, "Annet", "Anna", "Other"),
 )

@@ -9,25 +9,25 @@ from pydantic import AwareDatetime
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.job import JobKind
 
 
-class BulkPlan(Frozen):
+class BulkPlan(FrozenModel):
     """What is to be done: the chunks in which something is pending."""
 
-    chunks: tuple[int, ...]
+    pending_chunks: tuple[int, ...]
     counts: BulkCounts
 
 
-class BulkJob(Frozen):
+class BulkJob(FrozenModel):
     """One attempt at one batch."""
 
     batch_id: UUID
     org_id: OrgId
     attempt: int
     total: int
-    left: BulkPlan | None = None
+    remaining: BulkPlan | None = None
     """What an earlier run of the attempt has left to do."""
     period_start: AwareDatetime | None = None
     period_end: AwareDatetime | None = None
@@ -49,26 +49,26 @@ class BulkJob(Frozen):
         """When the first and the last of its activities begin."""
         return (self.period_start, self.period_end) if self.period_start and self.period_end else None
 
-    def without_plan(self) -> Self:
+    def for_activities(self) -> Self:
         """As activities are given it."""
-        return self.model_copy(update={"left": None})
+        return self.model_copy(update={"remaining": None})
 
-    def going_on_with(self, plan: BulkPlan) -> Self:
-        return self.model_copy(update={"left": plan})
+    def continued_with(self, plan: BulkPlan) -> Self:
+        return self.model_copy(update={"remaining": plan})
 
     @property
     def summary(self) -> str:
         return f"Bulk registration for {self.org_id}, {self.total:,} items"
 
 
-class Chunk(Frozen):
+class Chunk(FrozenModel):
     """Items of a batch that are registered together."""
 
     job: BulkJob
     number: int
 
 
-class Stretch(Frozen):
+class ChunkRange(FrozenModel):
     """Chunks that one activity takes, one after another, each committed by itself."""
 
     job: BulkJob
@@ -79,7 +79,7 @@ class Stretch(Frozen):
         return tuple(Chunk(job=self.job, number=number) for number in self.numbers)
 
 
-class BulkProgress(Frozen):
+class BulkProgress(FrozenModel):
     """What the query ``progress`` answers."""
 
     status: BulkStatus
@@ -87,7 +87,7 @@ class BulkProgress(Frozen):
     counts: BulkCounts
 
 
-class BulkEnd(Frozen):
+class BulkOutcome(FrozenModel):
     """How a run ended; what the workflow answers with."""
 
     status: BulkStatus

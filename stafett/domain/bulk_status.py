@@ -21,15 +21,17 @@ class BulkStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self in FINAL
+        return self in BULK_FINAL_STATUSES
 
 
-FINAL = frozenset({BulkStatus.COMPLETED, BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
+BULK_FINAL_STATUSES = frozenset(
+    {BulkStatus.COMPLETED, BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED}
+)
 
-TRANSITIONS: Mapping[BulkStatus, frozenset[BulkStatus]] = MappingProxyType(
+BULK_TRANSITIONS: Mapping[BulkStatus, frozenset[BulkStatus]] = MappingProxyType(
     {
         BulkStatus.ACCEPTED: frozenset({BulkStatus.RUNNING, BulkStatus.FAILED, BulkStatus.CANCELLING}),
-        BulkStatus.RUNNING: (FINAL - {BulkStatus.CANCELLED}) | {BulkStatus.CANCELLING},
+        BulkStatus.RUNNING: (BULK_FINAL_STATUSES - {BulkStatus.CANCELLED}) | {BulkStatus.CANCELLING},
         BulkStatus.CANCELLING: frozenset({BulkStatus.CANCELLED, BulkStatus.FAILED}),
         BulkStatus.COMPLETED: frozenset(),
         BulkStatus.COMPLETED_WITH_FAILURES: frozenset({BulkStatus.ACCEPTED}),
@@ -63,7 +65,7 @@ class ItemErrorCode(StrEnum):
         return self is ItemErrorCode.TEMPORARILY_UNAVAILABLE
 
 
-MESSAGES: Mapping[ItemErrorCode, str] = MappingProxyType(
+ITEM_ERROR_MESSAGES: Mapping[ItemErrorCode, str] = MappingProxyType(
     {
         ItemErrorCode.MENTOR_NOT_FOUND: "The organisation has no such peer mentor.",
         ItemErrorCode.MENTOR_INACTIVE: "The peer mentor is not active.",

@@ -16,7 +16,7 @@ class SettingsError(StafettError):
     """The configuration is missing something or contradicts itself."""
 
 
-class Fault(NamedTuple):
+class RequestIssue(NamedTuple):
     """One thing that is wrong with what was asked, and where it stands."""
 
     pointer: str
@@ -27,9 +27,9 @@ class Fault(NamedTuple):
 class InvalidRequestError(StafettError):
     """What is asked for makes no sense, for reasons that no schema tells."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, issues: Iterable[RequestIssue]) -> None:
         super().__init__("The request is not valid.")
-        self.faults = tuple(faults)
+        self.issues = tuple(issues)
 
 
 class UnauthenticatedError(StafettError):
@@ -60,7 +60,7 @@ class InvalidPayloadsError(StafettError):
     """What was handed in as the engine's payloads is none, or none that can be opened here."""
 
 
-class KeyReusedError(StafettError):
+class IdempotencyKeyReusedError(StafettError):
     """An idempotency key came again with another body."""
 
 
@@ -72,7 +72,7 @@ class PreconditionFailedError(StafettError):
     """An edit is based on a state that is not the present one."""
 
 
-class WrongStateError(StafettError):
+class InvalidStateError(StafettError):
     """What is asked for is not possible in the state that the job is in."""
 
 
@@ -83,12 +83,12 @@ class SnapshotGoneError(StafettError):
 class ReexportInProgressError(StafettError):
     """One at a time: the report is just being made again, in another way."""
 
-    def __init__(self, running: UUID) -> None:
-        super().__init__(f"Re-export {running} of this report is running, and was asked for otherwise.")
-        self.running = running
+    def __init__(self, running_id: UUID) -> None:
+        super().__init__(f"Re-export {running_id} of this report is running, and was asked for otherwise.")
+        self.running_id = running_id
 
 
-class UnfitRequestError(StafettError):
+class InvalidFieldError(StafettError):
     """A field is sound in itself, and cannot be meant of this."""
 
     def __init__(self, field: str, code: str, message: str) -> None:
@@ -97,7 +97,7 @@ class UnfitRequestError(StafettError):
         self.code = code
 
 
-class ServiceAwayError(StafettError):
+class ServiceUnavailableError(StafettError):
     """Something we stand on cannot be reached."""
 
     def __init__(self, service: str) -> None:
@@ -118,7 +118,7 @@ class ExportError(StafettError):
         self.retryable = retryable
 
 
-class LostInStorageError(ExportError):
+class StagedDataLostError(ExportError):
     """What an earlier stage left is gone, or is not what it was: only beginning anew helps."""
 
     def __init__(self) -> None:
@@ -126,11 +126,11 @@ class LostInStorageError(ExportError):
         super().__init__(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
 
 
-class StoppedError(StafettError):
+class WorkCancelledError(StafettError):
     """The work was asked to stop."""
 
 
-class ForbiddenDestinationError(UnfitRequestError):
+class ForbiddenDestinationError(InvalidFieldError):
     """A webhook may not lead there."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -141,11 +141,11 @@ class TooManyWebhooksError(StafettError):
     """An organisation has as many webhooks as it may have."""
 
 
-class NotDeliveredError(StafettError):
+class DeliveryError(StafettError):
     """A receiver did not take a message; for good, or for now."""
 
-    def __init__(self, code: str, *, for_good: bool = False, wait: timedelta | None = None) -> None:
+    def __init__(self, code: str, *, is_permanent: bool = False, retry_after: timedelta | None = None) -> None:
         super().__init__(f"The message was not taken: {code}.")
         self.code = code
-        self.for_good = for_good
-        self.wait = wait
+        self.is_permanent = is_permanent
+        self.retry_after = retry_after

@@ -9,11 +9,11 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field, PrivateAttr, StrictBool
 
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.reporting_period import ReportingPeriod
 
-MOST_PARTIAL_FAILURES = 1000
-MOST_AFFECTED_ROWS = 1000
+MAX_PARTIAL_FAILURES = 1000
+MAX_AFFECTED_ROWS = 1000
 
 OrgId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Locale = Literal["nb", "nn", "en"]
@@ -42,7 +42,7 @@ class ExportFormat(StrEnum):
                 return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-class ExportParameters(Frozen):
+class ExportParameters(FrozenModel):
     """What shapes the file, apart from whose rows they are: kept, so that the report can be made again."""
 
     reporting_period: ReportingPeriod
@@ -64,7 +64,7 @@ class ExportRequest(ExportParameters):
         return ExportParameters.model_validate(self.model_dump(include=set(ExportParameters.model_fields)))
 
 
-class ExportCounts(Frozen):
+class ExportCounts(FrozenModel):
     """What became of the rows; none is ever lost silently."""
 
     queried: int = Field(0, ge=0)
@@ -74,11 +74,11 @@ class ExportCounts(Frozen):
     rejected: int = Field(0, ge=0)
 
 
-class PartialFailureReport(Frozen):
+class PartialFailureReport(FrozenModel):
     """Rows that could not be exported as they are, and why; the export is a success all the same."""
 
-    affected_row_indices: Annotated[tuple[int, ...], Field(max_length=MOST_AFFECTED_ROWS)] = ()
-    affected_activity_ids: Annotated[tuple[UUID, ...], Field(max_length=MOST_AFFECTED_ROWS)] = ()
+    affected_row_indices: Annotated[tuple[int, ...], Field(max_length=MAX_AFFECTED_ROWS)] = ()
+    affected_activity_ids: Annotated[tuple[UUID, ...], Field(max_length=MAX_AFFECTED_ROWS)] = ()
     affected_count: int = Field(ge=0)
     failure_reason: str
     code: str
@@ -87,12 +87,12 @@ class PartialFailureReport(Frozen):
     is_fatal: bool = False
 
     @classmethod
-    def bounded(cls, reports: Iterable[Self]) -> tuple[Self, ...]:
+    def truncate(cls, reports: Iterable[Self]) -> tuple[Self, ...]:
         """At most a thousand of them; the last then sums up the rest."""
         every = tuple(reports)
-        if len(every) <= MOST_PARTIAL_FAILURES:
+        if len(every) <= MAX_PARTIAL_FAILURES:
             return every
-        kept, rest = every[: MOST_PARTIAL_FAILURES - 1], every[MOST_PARTIAL_FAILURES - 1 :]
+        kept, rest = every[: MAX_PARTIAL_FAILURES - 1], every[MAX_PARTIAL_FAILURES - 1 :]
         summary = cls(
             affected_count=sum(report.affected_count for report in rest),
             failure_reason=f"{len(rest)} more",
@@ -103,7 +103,7 @@ class PartialFailureReport(Frozen):
         return (*kept, summary)
 
 
-class DownloadArtifact(Frozen):
+class DownloadArtifact(FrozenModel):
     """A finished file that is fetched only when it is opened, and of which nothing is kept."""
 
     file_name: str
@@ -112,7 +112,7 @@ class DownloadArtifact(Frozen):
     _fetch: Callable[[], BinaryIO] = PrivateAttr()
 
     @classmethod
-    def fetched_by(cls, fetch: Callable[[], BinaryIO], *, file_name: str, mime_type: str, size: int) -> Self:
+    def from_fetcher(cls, fetch: Callable[[], BinaryIO], *, file_name: str, mime_type: str, size: int) -> Self:
         artifact = cls(file_name=file_name, mime_type=mime_type, file_size_bytes=size)
         artifact._fetch = fetch
         return artifact
@@ -124,7 +124,7 @@ class DownloadArtifact(Frozen):
             yield stream
 
 
-class ExportSuccess(Frozen):
+class ExportSuccess(FrozenModel):
     """The report is there, or there was nothing to report."""
 
     outcome: Literal["success"] = "success"
@@ -132,11 +132,11 @@ class ExportSuccess(Frozen):
     row_count: int = Field(ge=0)
     download_artifact: DownloadArtifact | None
     download_url: str | None
-    partial_failures: Annotated[tuple[PartialFailureReport, ...], Field(max_length=MOST_PARTIAL_FAILURES)] = ()
+    partial_failures: Annotated[tuple[PartialFailureReport, ...], Field(max_length=MAX_PARTIAL_FAILURES)] = ()
     completed_at: AwareDatetime
 
 
-class ExportFailure(Frozen):
+class ExportFailure(FrozenModel):
     """No report, and the reason."""
 
     outcome: Literal["failure"] = "failure"

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime
 
 from stafett.domain.export import ExportOrigin, OrgId
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.job import JobKind
 from stafett.domain.reporting_period import OSLO
 
@@ -15,7 +15,7 @@ STALE_ATTEMPT = "stale_attempt"
 """The failure type of a run that finds its attempt over."""
 
 
-class ExportJob(Frozen):
+class ExportJob(FrozenModel):
     """One attempt at one export: what every stage is given."""
 
     export_id: UUID
@@ -40,7 +40,7 @@ class ExportJob(Frozen):
         return f"bufdir-export/{self.export_id}"
 
     @property
-    def place(self) -> str:
+    def key_prefix(self) -> str:
         """What the key of every object of this export begins with."""
         return f"exports/{self.org_id}/{self.export_id}/"
 
@@ -49,17 +49,17 @@ class ExportJob(Frozen):
         return self.period_start, self.period_end
 
     @property
-    def days(self) -> tuple[date, date]:
+    def date_range(self) -> tuple[date, date]:
         """The first and the last day, in Europe/Oslo."""
         return self.period_start.astimezone(OSLO).date(), self.period_end.astimezone(OSLO).date()
 
     @property
     def summary(self) -> str:
-        first, last = self.days
+        first, last = self.date_range
         return f"Bufdir export for {self.org_id}, {first} to {last}"
 
 
-class StageReceipt(Frozen):
+class StageResult(FrozenModel):
     """A stage is done; its outputs are in PostgreSQL and S3."""
 
     stage: ExportStatus
@@ -67,7 +67,7 @@ class StageReceipt(Frozen):
     reused: bool = False
 
 
-class ExportFailing(Frozen):
+class RecordFailureInput(FrozenModel):
     """A job and the reason that ends it."""
 
     job: ExportJob
@@ -76,31 +76,31 @@ class ExportFailing(Frozen):
     retryable: bool
 
 
-class ExportProgress(Frozen):
+class ExportProgress(FrozenModel):
     """What the query ``progress`` answers."""
 
     stage: ExportStatus
     attempt: int
 
 
-class ExportEnd(Frozen):
+class ExportOutcome(FrozenModel):
     """How a run ended; what the workflow answers with."""
 
     status: ExportStatus
     row_count: int = 0
 
 
-class RetentionReport(Frozen):
+class RetentionReport(FrozenModel):
     """From how many exports something was removed: what is not needed any more, and all that there was."""
 
-    tidied: int = 0
-    removed: int = 0
+    staging_cleared: int = 0
+    files_removed: int = 0
 
 
-class SweepReport(Frozen):
+class SweepReport(FrozenModel):
     """What a sweep found to do."""
 
     started: int = 0
     failed: int = 0
     skipped: int = 0
-    told: int = 0
+    notifications_started: int = 0

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from stafett.domain.export import ExportCounts, PartialFailureReport
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 
-class Part(Frozen):
+class StagedPart(FrozenModel):
     """A run of rows in report order, never cut within a day of Europe/Oslo."""
 
     key: str
@@ -17,33 +17,33 @@ class Part(Frozen):
     sha256: str
 
 
-class MappingVersion(Frozen):
+class MappingVersion(FrozenModel):
     """Which rules were applied."""
 
     version: int
     sha256: str
 
 
-class ChosenMapping(MappingVersion):
+class EffectiveMapping(MappingVersion):
     """The version in force on the period's last day, and the days within the period on which the rules changed."""
 
-    changes: tuple[date, ...] = ()
+    change_dates: tuple[date, ...] = ()
 
     @property
-    def known_as(self) -> MappingVersion:
+    def mapping_version(self) -> MappingVersion:
         return MappingVersion(version=self.version, sha256=self.sha256)
 
 
-class QueriedRows(Frozen):
+class QueriedRows(FrozenModel):
     """The snapshot everything after it works from; the source is not asked again."""
 
-    parts: tuple[Part, ...]
-    attachments: Part | None = None
+    parts: tuple[StagedPart, ...]
+    attachments: StagedPart | None = None
     snapshot_at: AwareDatetime
-    mapping: ChosenMapping
-    organisation: str | None = None
+    mapping: EffectiveMapping
+    organisation_name: str | None = None
     """What it called itself then: a workbook says so."""
-    repeated: UUID | None = None
+    identical_export_id: UUID | None = None
     """The export that this one repeats in everything, and whose file it makes again byte for byte."""
 
     @property
@@ -51,14 +51,14 @@ class QueriedRows(Frozen):
         return sum(part.rows for part in self.parts)
 
 
-class ExportWarning(Frozen):
+class ExportWarning(FrozenModel):
     """Something that whoever hands the report in should know of it."""
 
     code: str
     message: str
 
 
-class NotCountable(Frozen):
+class NotCountableReason(FrozenModel):
     """Why activities do not count, and how many of them."""
 
     code: str
@@ -66,20 +66,20 @@ class NotCountable(Frozen):
     count: int
 
 
-class Total(Frozen):
+class Total(FrozenModel):
     """A line of the report's summary: what is counted, and the figures under the measures' headers."""
 
     label: str | None
     figures: tuple[int, ...]
 
 
-class MappedRows(Frozen):
+class MappedRows(FrozenModel):
     """The organisation's columns, and what became of each row: in the report, listed apart, or rejected."""
 
-    parts: tuple[Part, ...]
-    apart: tuple[Part, ...] = ()
+    parts: tuple[StagedPart, ...]
+    excluded_parts: tuple[StagedPart, ...] = ()
     counts: ExportCounts
-    not_countable: tuple[NotCountable, ...] = ()
+    not_countable: tuple[NotCountableReason, ...] = ()
     totals: tuple[Total, ...] = ()
     warnings: tuple[ExportWarning, ...] = ()
     mapping: MappingVersion
@@ -91,7 +91,7 @@ class MappedRows(Frozen):
         return self.counts.written
 
 
-class ReportFile(Frozen):
+class ReportFile(FrozenModel):
     """The finished file, as people download it and as storage knows it."""
 
     name: str
@@ -103,7 +103,7 @@ class ReportFile(Frozen):
     rows: int
 
 
-class BundledFile(Frozen):
+class BundledFile(FrozenModel):
     """The report and what belongs to it as one file, and which attachments are not in it."""
 
     file: ReportFile

@@ -5,13 +5,13 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from stafett.domain.export import ExportCounts, ExportRequest, PartialFailureReport
-from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountable, Total
-from stafett.domain.frozen import Frozen
+from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountableReason, Total
+from stafett.domain.frozen import FrozenModel
 
-PREVIEW_ROWS = 20
+MAX_PREVIEW_ROWS = 20
 
 
-class PreviewAsked(Frozen):
+class PreviewJob(FrozenModel):
     """What travels to the worker: ids and parameters."""
 
     preview_id: UUID
@@ -22,12 +22,12 @@ class PreviewAsked(Frozen):
         return f"export-preview/{self.preview_id}"
 
 
-class Preview(Frozen):
+class Preview(FrozenModel):
     """What the export would say; its rows go from worker to reader by PostgreSQL, never through the engine."""
 
     mapping: MappingVersion
     counts: ExportCounts
-    not_countable: tuple[NotCountable, ...]
+    not_countable: tuple[NotCountableReason, ...]
     warnings: tuple[ExportWarning, ...]
     partial_failures: tuple[PartialFailureReport, ...]
     partial_failure_count: int

@@ -26,10 +26,10 @@ class ExportStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self in FINAL
+        return self in EXPORT_FINAL_STATUSES
 
 
-STAGES = (
+EXPORT_STAGES = (
     ExportStatus.QUERYING_ACTIVITIES,
     ExportStatus.MAPPING_COLUMNS,
     ExportStatus.GENERATING_FILE,
@@ -38,14 +38,16 @@ STAGES = (
     ExportStatus.RECORDING_AUDIT,
 )
 
-FINAL = frozenset({ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY, ExportStatus.FAILED, ExportStatus.CANCELLED})
+EXPORT_FINAL_STATUSES = frozenset(
+    {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY, ExportStatus.FAILED, ExportStatus.CANCELLED}
+)
 
 _ALWAYS_POSSIBLE = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLING})
 
-TRANSITIONS: Mapping[ExportStatus, frozenset[ExportStatus]] = MappingProxyType(
+EXPORT_TRANSITIONS: Mapping[ExportStatus, frozenset[ExportStatus]] = MappingProxyType(
     {
         # A new attempt passes over the stages whose results still stand, so it may enter at any of them.
-        ExportStatus.INITIALISED: frozenset(STAGES) | _ALWAYS_POSSIBLE,
+        ExportStatus.INITIALISED: frozenset(EXPORT_STAGES) | _ALWAYS_POSSIBLE,
         ExportStatus.QUERYING_ACTIVITIES: frozenset({ExportStatus.MAPPING_COLUMNS, ExportStatus.COMPLETED_EMPTY})
         | _ALWAYS_POSSIBLE,
         ExportStatus.MAPPING_COLUMNS: frozenset({ExportStatus.GENERATING_FILE}) | _ALWAYS_POSSIBLE,
@@ -79,7 +81,7 @@ class ExportErrorCode(StrEnum):
     INTERNAL = "internal"
 
 
-FAILURE_OF: Mapping[ExportStatus, ExportErrorCode] = MappingProxyType(
+ERROR_CODE_BY_STAGE: Mapping[ExportStatus, ExportErrorCode] = MappingProxyType(
     {
         ExportStatus.QUERYING_ACTIVITIES: ExportErrorCode.QUERY_FAILED,
         ExportStatus.MAPPING_COLUMNS: ExportErrorCode.INTERNAL,

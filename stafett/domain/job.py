@@ -12,7 +12,7 @@ class JobKind(StrEnum):
     BUFDIR_EXPORT = "BufdirExport"
     REPORT_REEXPORT = "ReportReexport"
     BULK_REGISTRATION = "BulkRegistration"
-    TELL_OF_END = "TellOfEnd"
+    SEND_NOTIFICATIONS = "SendNotifications"
 
 
 class Job(Protocol):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 
 class Role(StrEnum):
@@ -17,60 +17,60 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-class May(StrEnum):
-    """What a role can allow; whose things somebody may do it to is asked besides."""
+class Permission(StrEnum):
+    """Permissions of a role. Ownership is checked separately."""
 
-    SEE_JOBS = "see jobs and their states"
-    READ = "read what belongs to the organisation"
-    START = "start, preview and register"
-    DOWNLOAD = "have files"
-    STEER = "cancel and try again"
-    READ_TRAIL = "read audit events"
-    CONFIGURE = "delete and configure"
-    READ_PAYLOADS = "read what runs tell the engine"
-    BE_TOLD = "read one's own notifications"
+    VIEW_JOBS = "view_jobs"
+    READ_ORGANISATION = "read_organisation"
+    START_JOBS = "start_jobs"
+    DOWNLOAD_FILES = "download_files"
+    CANCEL_AND_RETRY = "cancel_and_retry"
+    READ_AUDIT_TRAIL = "read_audit_trail"
+    ADMINISTER = "administer"
+    DECODE_PAYLOADS = "decode_payloads"
+    READ_NOTIFICATIONS = "read_notifications"
 
 
-_EVERYBODY = frozenset({May.SEE_JOBS, May.BE_TOLD})
-_MEMBER = _EVERYBODY | {May.READ, May.READ_TRAIL}
-_COORDINATOR = _MEMBER | {May.START, May.DOWNLOAD, May.STEER}
-ALLOWED: Mapping[Role, frozenset[May]] = {
+_ANY_ROLE = frozenset({Permission.VIEW_JOBS, Permission.READ_NOTIFICATIONS})
+_MEMBER = _ANY_ROLE | {Permission.READ_ORGANISATION, Permission.READ_AUDIT_TRAIL}
+_COORDINATOR = _MEMBER | {Permission.START_JOBS, Permission.DOWNLOAD_FILES, Permission.CANCEL_AND_RETRY}
+PERMISSIONS_BY_ROLE: Mapping[Role, frozenset[Permission]] = {
     Role.COORDINATOR: _COORDINATOR,
-    Role.ADMIN: _COORDINATOR | {May.CONFIGURE},
+    Role.ADMIN: _COORDINATOR | {Permission.ADMINISTER},
     Role.AUDITOR: _MEMBER,
-    Role.OPERATOR: _EVERYBODY | {May.STEER, May.READ_PAYLOADS},
+    Role.OPERATOR: _ANY_ROLE | {Permission.CANCEL_AND_RETRY, Permission.DECODE_PAYLOADS},
 }
 
 
-class Caller(Frozen):
+class Caller(FrozenModel):
     """A verified user at work for one organisation, in the role that the database gives, whatever a token claims."""
 
     user_id: UUID
     org_id: OrgId | None
     role: Role
 
-    def may(self, what: May) -> bool:
-        return what in ALLOWED[self.role]
+    def has_permission(self, permission: Permission) -> bool:
+        return permission in PERMISSIONS_BY_ROLE[self.role]
 
     @property
     def is_operator(self) -> bool:
         return self.role is Role.OPERATOR
 
-    def may_start_in(self, org_id: str) -> bool:
-        return org_id == self.org_id and self.may(May.START)
+    def can_start_in(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.has_permission(Permission.START_JOBS)
 
-    def may_download_from(self, org_id: str) -> bool:
-        return org_id == self.org_id and self.may(May.DOWNLOAD)
+    def can_download_from(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.has_permission(Permission.DOWNLOAD_FILES)
 
-    def may_steer(self, org_id: str, requested_by: UUID) -> bool:
+    def can_cancel_and_retry(self, org_id: str, requested_by: UUID) -> bool:
         """Cancel it and try it again: an operator any job, an admin the organisation's, a coordinator their own."""
         is_theirs = org_id == self.org_id and (self.role is not Role.COORDINATOR or requested_by == self.user_id)
-        return self.may(May.STEER) and (is_theirs or self.is_operator)
+        return self.has_permission(Permission.CANCEL_AND_RETRY) and (is_theirs or self.is_operator)
 
-    def may_read_audit_of(self, org_id: str, requested_by: UUID) -> bool:
+    def can_read_audit_of(self, org_id: str, requested_by: UUID) -> bool:
         """Of a job: who answers for the organisation, who audits it, and a coordinator of what they asked for."""
         is_theirs = self.role is not Role.COORDINATOR or requested_by == self.user_id
-        return org_id == self.org_id and self.may(May.READ_TRAIL) and is_theirs
+        return org_id == self.org_id and self.has_permission(Permission.READ_AUDIT_TRAIL) and is_theirs
 
-    def may_configure(self, org_id: str) -> bool:
-        return org_id == self.org_id and self.may(May.CONFIGURE)
+    def can_administer(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.has_permission(Permission.ADMINISTER)

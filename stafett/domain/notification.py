@@ -6,7 +6,7 @@ from typing import Self
 from uuid import UUID
 
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.job import Job, JobKind
 
 
@@ -17,7 +17,7 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
-class Subject(StrEnum):
+class JobType(StrEnum):
     """What somebody is told of: a kind of job, by the name it has in messages."""
 
     EXPORT = "export"
@@ -25,7 +25,7 @@ class Subject(StrEnum):
     BULK_REGISTRATION = "bulk_registration"
 
 
-class Ending(StrEnum):
+class JobOutcome(StrEnum):
     """How a job can end, of whatever kind it is."""
 
     COMPLETED = "completed"
@@ -44,10 +44,10 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"
 
 
-UNSETTLED = (DeliveryState.PENDING, DeliveryState.FAILED)
+OPEN_DELIVERY_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 
-class Telling(Frozen):
+class NotificationJob(FrozenModel):
     """What a run of ``TellOfEnd`` is given: an attempt that ended, or the id of a webhook's test."""
 
     org_id: OrgId
@@ -55,13 +55,13 @@ class Telling(Frozen):
     attempt: int = 1
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def from_job(cls, job: Job) -> Self:
         """Of how this attempt ended."""
         return cls(org_id=job.org_id, subject_id=job.job_id, attempt=job.attempt)
 
     @property
     def kind(self) -> JobKind:
-        return JobKind.TELL_OF_END
+        return JobKind.SEND_NOTIFICATIONS
 
     @property
     def job_id(self) -> UUID:
@@ -69,7 +69,7 @@ class Telling(Frozen):
 
     @property
     def workflow_id(self) -> str:
-        return f"tell/{self.subject_id}/{self.attempt}"
+        return f"notify/{self.subject_id}/{self.attempt}"
 
     @property
     def period(self) -> tuple[datetime, datetime] | None:
@@ -80,7 +80,7 @@ class Telling(Frozen):
         return f"Telling people of {self.org_id}"
 
 
-class Delivery(Frozen):
+class DeliveryRef(FrozenModel):
     """One message on its way: by its id alone, for who receives it is nobody's business on the way."""
 
     id: UUID

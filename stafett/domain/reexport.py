@@ -8,9 +8,9 @@ from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_vali
 
 from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Locale
 from stafett.domain.fields import NO_NUL
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
-_LATEST_VERSION = 2**31 - 1
+_MAX_VERSION = 2**31 - 1
 
 
 class ReexportSource(StrEnum):
@@ -22,7 +22,7 @@ class ReexportSource(StrEnum):
     """The rows that a version was made from, by the mapping of that time: the same bytes, if nothing is overridden."""
 
 
-class Overrides(Frozen):
+class ReexportOverrides(FrozenModel):
     """What of the original's parameters is to be otherwise; the period is the report's own."""
 
     export_format: ExportFormat | None = None
@@ -31,40 +31,40 @@ class Overrides(Frozen):
     csv_profile: CsvProfile | None = None
 
 
-_CORRECTED: dict[str, JsonValue] = {
+_EXAMPLE_REQUEST: dict[str, JsonValue] = {
     "report_id": "5e4d7a34-95a4-4a3c-9f55-6f4a4b8f3a10",
     "source": "current_data",
     "reason": "Two activities were registered late.",
 }
 
 
-class ReexportRequest(Frozen):
+class ReexportRequest(FrozenModel):
     """One wish to have one report again."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_CORRECTED]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_REQUEST]})
 
     report_id: UUID
     source: ReexportSource = ReexportSource.CURRENT_DATA
-    version: int = Field(1, ge=1, le=_LATEST_VERSION, description="Which version `same_snapshot` repeats.")
+    version: int = Field(1, ge=1, le=_MAX_VERSION, description="Which version `same_snapshot` repeats.")
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), NO_NUL] | None = (
         Field(None, description="Kept in the history; no personal data.")
     )
-    overrides: Overrides = Overrides()
+    overrides: ReexportOverrides = ReexportOverrides()
 
 
-def export_parameters(original: ExportParameters, overrides: Overrides) -> ExportParameters:
+def build_export_parameters(original: ExportParameters, overrides: ReexportOverrides) -> ExportParameters:
     """The requirements' ``buildExportParams``. A report always has rows: that there are none any more is a failure."""
     said = original.model_dump() | overrides.model_dump(exclude_none=True)
     return ExportParameters.model_validate(said | {"fail_on_empty": True})
 
 
-def make_the_same_file(one: ExportParameters, other: ExportParameters) -> bool:
+def produce_identical_file(first: ExportParameters, second: ExportParameters) -> bool:
     """Whether the same rows become the same bytes by both: what happens if there are no rows is no part of a file."""
     whatever = {"fail_on_empty": False}
-    return one.model_copy(update=whatever) == other.model_copy(update=whatever)
+    return first.model_copy(update=whatever) == second.model_copy(update=whatever)
 
 
-class Change(Frozen):
+class VersionChange(FrozenModel):
     """How a version of a report differs from the one before; rows are null if either's are kept no longer."""
 
     rows_added: int | None = Field(ge=0)
@@ -74,7 +74,7 @@ class Change(Frozen):
     same_bytes: bool
 
 
-class ReexportEdit(Frozen):
+class ReexportEdit(FrozenModel):
     """What people may write down on a job; what is not said stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"label": "For the auditors"}]})
@@ -88,7 +88,7 @@ class ReexportEdit(Frozen):
     )
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _require_any_field(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("nothing is said")
         for name in ("notification_sent", "result_file_ref"):
@@ -96,5 +96,5 @@ class ReexportEdit(Frozen):
                 raise ValueError(f"{name} cannot be null")
         return self
 
-    def says(self, name: str) -> bool:
+    def has_field(self, name: str) -> bool:
         return name in self.model_fields_set

@@ -7,14 +7,14 @@ from pydantic import AwareDatetime
 
 from stafett.domain.export import ExportParameters, OrgId
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.job import JobKind
-from stafett.domain.reexport import Overrides
+from stafett.domain.reexport import ReexportOverrides
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.domain.reporting_period import OSLO
 
 
-class ReexportJob(Frozen):
+class ReexportJob(FrozenModel):
     """One re-export of a report. They follow one another under its workflow id: ``attempt`` tells them apart."""
 
     reexport_id: UUID
@@ -46,17 +46,17 @@ class ReexportJob(Frozen):
         return f"Re-export of a report of {self.org_id}, {first} to {last}"
 
 
-class HistoricalRecord(Frozen):
+class HistoricalRecord(FrozenModel):
     """What the history knows of a report, and what this job wants otherwise."""
 
     job: ReexportJob
     parameters: ExportParameters
-    overrides: Overrides
-    repeats: UUID | None = None
+    overrides: ReexportOverrides
+    source_export_id: UUID | None = None
     """The export whose snapshot is taken, if today's rows are not."""
 
 
-class ReexportFailing(Frozen):
+class RecordReexportFailureInput(FrozenModel):
     """A job and the reason that ends it, unless its export knows a better one."""
 
     job: ReexportJob
@@ -65,21 +65,21 @@ class ReexportFailing(Frozen):
     retryable: bool
 
 
-class ReexportEdited(Frozen):
+class ReexportUpdateInput(FrozenModel):
     """What a run is told of an edit: that there was one, for what was written is nobody's business there."""
 
     edits: int
     notification_sent: bool | None = None
 
 
-class ReexportProgress(Frozen):
+class ReexportProgress(FrozenModel):
     """What the query ``progress`` answers."""
 
     stage: ReexportStatus
     export_id: UUID | None = None
 
 
-class ReexportEnd(Frozen):
+class ReexportOutcome(FrozenModel):
     """How a run ended; what the workflow answers with."""
 
     status: ReexportStatus

@@ -24,11 +24,11 @@ class ReexportStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self in REEXPORT_FINAL
+        return self in REEXPORT_FINAL_STATUSES
 
 
-REEXPORT_FINAL = frozenset({ReexportStatus.COMPLETED, ReexportStatus.FAILED, ReexportStatus.CANCELLED})
-RESULT_STORED = frozenset({ReexportStatus.NOTIFYING, ReexportStatus.COMPLETED})
+REEXPORT_FINAL_STATUSES = frozenset({ReexportStatus.COMPLETED, ReexportStatus.FAILED, ReexportStatus.CANCELLED})
+RESULT_STORED_STATUSES = frozenset({ReexportStatus.NOTIFYING, ReexportStatus.COMPLETED})
 """From here on the new version is in the history: nothing undoes it."""
 
 _ALWAYS_POSSIBLE = frozenset({ReexportStatus.FAILED, ReexportStatus.CANCELLING})
@@ -46,7 +46,7 @@ REEXPORT_TRANSITIONS: Mapping[ReexportStatus, frozenset[ReexportStatus]] = Mappi
     }
 )
 
-REEXPORT_FAILURE_OF: Mapping[ReexportStatus, ExportErrorCode] = MappingProxyType(
+REEXPORT_ERROR_CODE_BY_STATUS: Mapping[ReexportStatus, ExportErrorCode] = MappingProxyType(
     {ReexportStatus.STORING_RESULT: ExportErrorCode.STORAGE_UNAVAILABLE}
 )
 """What a failure is called when nobody foresaw it; an export that failed says so itself."""

@@ -14,7 +14,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput
 from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
-from stafett.domain.export_status import FINAL, ExportStatus
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.erasure.name_search import Name
 from stafett.exports.retention import object_keys
 from stafett.storage.files import FileStorage
@@ -84,7 +84,7 @@ class Copies:
 
     def _exports(self, org_id: str, *, unended: bool = False) -> Sequence[Export]:
         kept = select(Export).where(col(Export.org_id) == org_id, col(Export.files_removed_at).is_(None))
-        query = kept.where(col(Export.status).not_in(FINAL)) if unended else kept
+        query = kept.where(col(Export.status).not_in(EXPORT_FINAL_STATUSES)) if unended else kept
         with self._database.transaction(org_id) as session:
             return session.exec(query.order_by(col(Export.created_at), col(Export.id))).all()
 
@@ -97,7 +97,7 @@ class Copies:
         return Found.IN_FLIGHT if is_at_work else found
 
     def _in_storage(self, export: Export, person: Person, name: Name | None) -> Found:
-        lying, named = self._storage.keys_below(export.job.place), self._snapshot_of(export)
+        lying, named = self._storage.keys_below(export.job.key_prefix), self._snapshot_of(export)
         if named is None:
             return Found.ROWS if lying or export.status is ExportStatus.COMPLETED else Found.NOTHING
         found = Found.NOTHING

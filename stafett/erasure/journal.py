@@ -7,10 +7,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
+from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.session import Database
-from stafett.database.tables import ErasureRow
-from stafett.domain.erasure import ErasureReport, Person, Touched
+from stafett.database.tables import Erasure
+from stafett.domain.erasure import ErasureReport, ErasureSummary, Person
 
 BEGUN, ERASED = "person_erasure_begun", "person_erased"
 
@@ -20,7 +20,7 @@ class AtTheSource(NamedTuple):
 
     name: str | None
     changed: bool
-    touched: Touched = Touched()
+    touched: ErasureSummary = ErasureSummary()
 
 
 class Journal:
@@ -34,74 +34,74 @@ class Journal:
         row = _held(session, person)
         if row is not None and row.finished_at is not None and not found.changed:
             return
-        touched = _touched(row).plus(found.touched)
+        touched = _touched(row).merge(found.touched)
         _write(session, person, touched, sought=(row.sought if row else None) or found.name)
         if row is None or row.finished_at is not None:
-            audit_trail.append(session, _entry(person, BEGUN, {"kind": person.kind}))
+            audit_trail.append_audit_event(session, _entry(person, BEGUN, {"kind": person.kind}))
 
-    def add(self, session: Session, person: Person, touched: Touched) -> None:
+    def add(self, session: Session, person: Person, touched: ErasureSummary) -> None:
         """Something more; an erasure that was finished before is to be finished again."""
-        _write(session, person, _touched(_held(session, person)).plus(touched))
+        _write(session, person, _touched(_held(session, person)).merge(touched))
 
     def knows(self, session: Session, person: Person) -> bool:
         """Whether an erasure of theirs was begun."""
-        return session.get(ErasureRow, _key(person)) is not None
+        return session.get(Erasure, _key(person)) is not None
 
     def sought(self, person: Person) -> str | None:
         """The name that copies are looked through for."""
         with self._database.transaction(person.org_id) as session:
-            row = session.get(ErasureRow, _key(person))
+            row = session.get(Erasure, _key(person))
         return None if row is None else row.sought
 
-    def finish(self, person: Person, to_look_at: Touched) -> bool:
+    def finish(self, person: Person, to_look_at: ErasureSummary) -> bool:
         """Forget the name here too; false if there was nothing to finish."""
         with self._database.transaction(person.org_id) as session:
             row = _held(session, person)
             if row is None or row.finished_at is not None:
                 return False
-            touched = _touched(row).plus(to_look_at)
+            touched = _touched(row).merge(to_look_at)
             _write(session, person, touched, sought=None, finished_at=func.clock_timestamp())
-            audit_trail.append(session, _entry(person, ERASED, {"kind": person.kind, **touched.counts}))
+            audit_trail.append_audit_event(session, _entry(person, ERASED, {"kind": person.kind, **touched.counts}))
             return True
 
     def report(self, person: Person) -> ErasureReport:
         """What was written down so far, of every run together."""
         with self._database.transaction(person.org_id) as session:
-            row = session.get(ErasureRow, _key(person))
+            row = session.get(Erasure, _key(person))
         if row is None:
             return ErasureReport(person=person)
-        return ErasureReport(person=person, begun_at=row.begun_at, finished_at=row.finished_at, touched=_touched(row))
+        return ErasureReport(person=person, started_at=row.begun_at, finished_at=row.finished_at, summary=_touched(row))
 
 
 def _key(person: Person) -> tuple[object, ...]:
     return person.org_id, person.kind, person.id
 
 
-def _held(session: Session, person: Person) -> ErasureRow | None:
-    query = select(ErasureRow).where(
-        col(ErasureRow.org_id) == person.org_id,
-        col(ErasureRow.kind) == person.kind,
-        col(ErasureRow.person_id) == person.id,
+def _held(session: Session, person: Person) -> Erasure | None:
+    query = select(Erasure).where(
+        col(Erasure.org_id) == person.org_id,
+        col(Erasure.kind) == person.kind,
+        col(Erasure.person_id) == person.id,
     )
     return session.exec(query.with_for_update()).one_or_none()
 
 
-def _touched(row: ErasureRow | None) -> Touched:
-    return Touched() if row is None else Touched.model_validate(row.touched)
+def _touched(row: Erasure | None) -> ErasureSummary:
+    return ErasureSummary() if row is None else ErasureSummary.model_validate(row.touched)
 
 
-def _write(session: Session, person: Person, touched: Touched, **values: Any) -> None:
+def _write(session: Session, person: Person, touched: ErasureSummary, **values: Any) -> None:
     """Unfinished, unless the values say otherwise."""
     values = {"touched": touched.model_dump(mode="json"), "finished_at": None} | values
     key = {"org_id": person.org_id, "kind": person.kind, "person_id": person.id}
-    row = insert(ErasureRow).values(**key, **values)
+    row = insert(Erasure).values(**key, **values)
     session.execute(row.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
-def _entry(person: Person, event: str, detail: Detail) -> AuditEntry:
+def _entry(person: Person, event: str, detail: EventDetail) -> AuditEntry:
     return AuditEntry(
         org_id=person.org_id,
-        actor=audit_trail.ERASURE,
+        actor=audit_trail.ERASURE_ACTOR,
         event=event,
         subject_kind="person",
         subject_id=person.id,

@@ -10,8 +10,8 @@ from sqlmodel import Session, col, select
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import Activity, Attachment, BulkItem, PeerMentor, PreviewResult
-from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, Touched
-from stafett.domain.errors import NotFoundError, WrongStateError
+from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, ErasureSummary, Person
+from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.erasure.export_scan import Copies, Copy, Found, Told
 from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.name_search import Mentions
@@ -32,7 +32,7 @@ class MentorErasure:
         self._journal = journal
         self._copies = Copies(database, storage)
         self._mentions = Mentions(database)
-        self._removal = FileRemoval(database, storage, actor=audit_trail.ERASURE, reason=REASON)
+        self._removal = FileRemoval(database, storage, actor=audit_trail.ERASURE_ACTOR, reason=REASON)
 
     def survey(self, person: Person, told: Told) -> ErasureReport:
         """What there is to be erased, and nothing changed."""
@@ -43,18 +43,18 @@ class MentorErasure:
             files = session.scalar(select(func.count()).select_from(Attachment).where(_with_file(person)))
         name = present_name or self._journal.sought(person)
         copies = list(self._copies.of(person, name, told))
-        touched = Touched(
+        touched = ErasureSummary(
             notes_cleared=(notes or 0) + (asked or 0),
             attachments_removed=files or 0,
             exports_emptied=tuple(_of(copy) for copy in copies if copy.found is Found.ROWS),
-            activities_to_look_at=self._mentions.of(person, name),
-            exports_to_look_at=_ids(copies, Found.MENTIONS),
-            batches_to_look_at=self._mentions.batches_of(person, name),
+            activities_to_review=self._mentions.of(person, name),
+            exports_to_review=_ids(copies, Found.MENTIONS),
+            batches_to_review=self._mentions.batches_of(person, name),
         )
         running = _ids(copies, Found.IN_FLIGHT)
-        return ErasureReport(person=person, dry_run=True, touched=touched, exports_running=running)
+        return ErasureReport(person=person, dry_run=True, summary=touched, running_export_ids=running)
 
-    def erase(self, person: Person, told: Told) -> Touched:
+    def erase(self, person: Person, told: Told) -> ErasureSummary:
         """What is left for somebody to look at."""
         self._refuse_while_running(person, told)
         self._at_the_source(person)
@@ -65,13 +65,13 @@ class MentorErasure:
         mentioning, batches = self._mentions.of(person, sought), self._mentions.batches_of(person, sought)
         self._at_the_source(person)  # once more: what was being registered or previewed meanwhile
         told("Looking through notes", 1, 1)
-        return to_look_at.plus(Touched(activities_to_look_at=mentioning, batches_to_look_at=batches))
+        return to_look_at.merge(ErasureSummary(activities_to_review=mentioning, batches_to_review=batches))
 
     def _refuse_while_running(self, person: Person, told: Told) -> None:
         with self._database.transaction(person.org_id) as session:
             _mentor(session, person)
         if running := self._copies.running(person, told):
-            raise WrongStateError(f"{_named(running)} not ended, and may hold this mentor's activities. {_AGAIN}")
+            raise InvalidStateError(f"{_named(running)} not ended, and may hold this mentor's activities. {_AGAIN}")
 
     def _at_the_source(self, person: Person) -> None:
         with self._database.transaction(person.org_id) as session:
@@ -83,7 +83,7 @@ class MentorErasure:
             cleared = update(Activity).where(*_with_note(person)).values(note=None).returning(col(Activity.id))
             notes = len(session.scalars(cleared).all()) + len(session.scalars(_without_notes(person)).all())
             session.execute(delete(PreviewResult).where(col(PreviewResult.org_id) == person.org_id))
-            found = AtTheSource(name, changed or notes > 0, Touched(notes_cleared=notes))
+            found = AtTheSource(name, changed or notes > 0, ErasureSummary(notes_cleared=notes))
             self._journal.begin(session, person, found)
 
     def _remove_attachments(self, person: Person, told: Told) -> None:
@@ -101,20 +101,20 @@ class MentorErasure:
                 taken = delete(Attachment).where(col(Attachment.id).in_([file.id for file in found]))
                 gone = session.scalars(taken.returning(col(Attachment.id))).all()
                 if gone:
-                    self._journal.add(session, person, Touched(attachments_removed=len(gone)))
+                    self._journal.add(session, person, ErasureSummary(attachments_removed=len(gone)))
             removed += len(found)
 
-    def _empty_exports(self, person: Person, told: Told) -> Touched:
+    def _empty_exports(self, person: Person, told: Told) -> ErasureSummary:
         copies, running = list[Copy](), list[UUID]()
         for copy in self._copies.of(person, self._journal.sought(person), told):
             copies.append(copy)
             if copy.found is Found.IN_FLIGHT or (copy.found is Found.ROWS and not self._emptied(person, copy)):
                 running.append(copy.export.id)
         if running:
-            raise WrongStateError(
+            raise InvalidStateError(
                 f"The name is gone from where it was kept, but {_named(running, 'e')} not ended. {_AGAIN}"
             )
-        return Touched(exports_to_look_at=_ids(copies, Found.MENTIONS))
+        return ErasureSummary(exports_to_review=_ids(copies, Found.MENTIONS))
 
     def _emptied(self, person: Person, copy: Copy) -> bool:
         """Written down first, so that it is known whatever happens; false if somebody tries it again just now."""
@@ -123,7 +123,7 @@ class MentorErasure:
             export = ended(session, job)
             if export is None or export.files_removed_at is not None:
                 return export is not None
-            self._journal.add(session, person, Touched(exports_emptied=(_of(copy),)))
+            self._journal.add(session, person, ErasureSummary(exports_emptied=(_of(copy),)))
         if self._removal.remove(job):
             return True
         return self._copies.refreshed(copy.export).files_removed_at is not None

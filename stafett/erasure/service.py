@@ -3,7 +3,7 @@
 import psycopg
 from sqlmodel import col, select
 
-from stafett.database.migrate import OWNER
+from stafett.database.migrate import OWNER_ROLE
 from stafett.database.session import Database
 from stafett.database.tables import Organisation
 from stafett.domain.erasure import ErasureReport, Person, PersonKind
@@ -33,8 +33,8 @@ class Erasing:
             case PersonKind.USER:
                 found = self._users.survey(person)
         before = self._journal.report(person)
-        dates = {"begun_at": before.begun_at, "finished_at": before.finished_at}
-        return found.model_copy(update={"touched": before.touched.plus(found.touched), **dates})
+        dates = {"started_at": before.started_at, "finished_at": before.finished_at}
+        return found.model_copy(update={"summary": before.summary.merge(found.summary), **dates})
 
     def erase(self, person: Person, told: Told) -> ErasureReport:
         """Everything that this run and any before it have touched."""
@@ -48,7 +48,7 @@ class Erasing:
                 kept_for = self._users.kept_for(person)
         is_news = self._journal.finish(person, to_look_at)
         report = self._journal.report(person)
-        return report.model_copy(update={"already_erased": not is_news, "account_kept_for": kept_for})
+        return report.model_copy(update={"already_erased": not is_news, "account_retained_for": kept_for})
 
     def _require_organisation(self, org_id: str) -> None:
         with self._database.transaction(org_id) as session:
@@ -63,7 +63,7 @@ def clear_leftovers(owner_url: str) -> bool:
     """False if PostgreSQL would not; nothing of it can be read by any of our roles, so it can be done later."""
     try:
         with psycopg.connect(owner_url, autocommit=True) as connection:
-            connection.execute(f"SET ROLE {OWNER}".encode())
+            connection.execute(f"SET ROLE {OWNER_ROLE}".encode())
             connection.execute(f"VACUUM (ANALYZE) {_TABLES}".encode())
     except psycopg.Error:
         return False

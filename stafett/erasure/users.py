@@ -6,10 +6,10 @@ from sqlalchemy import ColumnElement, delete, func, update
 from sqlmodel import Session, col, select
 
 from stafett.database.session import Database
-from stafett.database.tables import DeliveryRow, Membership, Notification, User
-from stafett.domain.erasure import ERASED_NAME, ErasureReport, Person, Touched
+from stafett.database.tables import Delivery, Membership, Notification, User
+from stafett.domain.erasure import ERASED_NAME, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import NotFoundError
-from stafett.domain.notification import UNSETTLED, Channel, DeliveryState
+from stafett.domain.notification import OPEN_DELIVERY_STATES, Channel, DeliveryState
 from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.name_search import Mentions
 
@@ -26,25 +26,25 @@ class UserErasure:
         """What there is to be erased, and nothing changed."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
             user, memberships = self._user(session, person), _memberships(session, person)
-            letters = session.scalar(select(func.count()).select_from(DeliveryRow).where(*_waiting_letters(person)))
+            letters = session.scalar(select(func.count()).select_from(Delivery).where(*_waiting_letters(person)))
         name = _name(user) or self._journal.sought(person)
-        touched = Touched(
+        touched = ErasureSummary(
             memberships_removed=len(memberships) - len(_elsewhere(memberships, person)),
-            letters_given_up=letters or 0,
-            activities_to_look_at=self._mentions.of(person, name),
-            batches_to_look_at=self._mentions.batches_of(person, name),
+            emails_given_up=letters or 0,
+            activities_to_review=self._mentions.of(person, name),
+            batches_to_review=self._mentions.batches_of(person, name),
         )
         kept_for = _elsewhere(memberships, person)
-        return ErasureReport(person=person, dry_run=True, touched=touched, account_kept_for=kept_for)
+        return ErasureReport(person=person, dry_run=True, summary=touched, account_retained_for=kept_for)
 
-    def erase(self, person: Person) -> Touched:
+    def erase(self, person: Person) -> ErasureSummary:
         """What is left for somebody to look at."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
             user = self._user(session, person, held=True)
             self._journal.begin(session, person, _taken_away(session, person, user))
         sought = self._journal.sought(person)
         batches = self._mentions.batches_of(person, sought)
-        return Touched(activities_to_look_at=self._mentions.of(person, sought), batches_to_look_at=batches)
+        return ErasureSummary(activities_to_review=self._mentions.of(person, sought), batches_to_review=batches)
 
     def kept_for(self, person: Person) -> tuple[str, ...]:
         """The other organisations that still have the account."""
@@ -71,10 +71,10 @@ def _taken_away(session: Session, person: Person, user: User) -> AtTheSource:
     left = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
     here = len(session.scalars(left.returning(col(Membership.org_id))).all())
     given_up = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}
-    letters = update(DeliveryRow).where(*_waiting_letters(person)).values(given_up)
-    count = len(session.scalars(letters.returning(col(DeliveryRow.id))).all())
+    letters = update(Delivery).where(*_waiting_letters(person)).values(given_up)
+    count = len(session.scalars(letters.returning(col(Delivery.id))).all())
     is_news = bool(here or count) or (not elsewhere and name is not None)
-    return AtTheSource(name, is_news, Touched(memberships_removed=here, letters_given_up=count))
+    return AtTheSource(name, is_news, ErasureSummary(memberships_removed=here, emails_given_up=count))
 
 
 def _memberships(session: Session, person: Person) -> Sequence[Membership]:
@@ -90,10 +90,10 @@ def _waiting_letters(person: Person) -> tuple[ColumnElement[bool], ...]:
         col(Notification.org_id) == person.org_id, col(Notification.user_id) == person.id
     )
     return (
-        col(DeliveryRow.org_id) == person.org_id,
-        col(DeliveryRow.channel) == Channel.EMAIL,
-        col(DeliveryRow.state).in_(UNSETTLED),
-        col(DeliveryRow.notification_id).in_(theirs),
+        col(Delivery.org_id) == person.org_id,
+        col(Delivery.channel) == Channel.EMAIL,
+        col(Delivery.state).in_(OPEN_DELIVERY_STATES),
+        col(Delivery.notification_id).in_(theirs),
     )
 
 

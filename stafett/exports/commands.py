@@ -9,13 +9,13 @@ from sqlalchemy import func, insert
 from sqlmodel import Session, select
 
 from stafett.audit import trail as audit_trail
-from stafett.database.idempotency import Key, claim
+from stafett.database.idempotency import OperationKey, claim_key
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
-from stafett.domain.errors import NotFoundError, PermissionDeniedError, WrongStateError
+from stafett.domain.errors import InvalidStateError, NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportOrigin
-from stafett.domain.export_status import STAGES, ExportStatus
-from stafett.domain.frozen import Frozen
+from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.exports.state import Step, forget_outputs, has_unfinished_reexport, move
 
@@ -24,7 +24,7 @@ _TO_BE_RETRIED = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
 _OF_AN_END = ("error", "completed_at", "progress", "tidied_at", "files_removed_at")
 
 
-class _Retry(Frozen):
+class _Retry(FrozenModel):
     """What an idempotency key for another try stands for."""
 
     export_id: UUID
@@ -42,18 +42,18 @@ class ExportControl:
             if export.status is ExportStatus.CANCELLING:
                 return export
             if export.status.is_final:
-                raise WrongStateError(f"The export has ended ({export.status}); there is nothing to cancel.")
+                raise InvalidStateError(f"The export has ended ({export.status}); there is nothing to cancel.")
             return _moved(session, caller, export, ExportStatus.CANCELLING, "cancel_requested")
 
     def retry(self, caller: Caller, export_id: UUID, key: str | None = None) -> tuple[Export, bool]:
         """A new attempt under the same id, and whether it was this very call that made it."""
         with self._steered(caller, export_id) as (session, export):
             if export.origin is ExportOrigin.REEXPORT:
-                raise WrongStateError("This export is part of a re-export; a new re-export tries it again.")
+                raise InvalidStateError("This export is part of a re-export; a new re-export tries it again.")
             if key and _seen_before(session, export, key):
                 return export, False
             if export.status not in _TO_BE_RETRIED:
-                raise WrongStateError(
+                raise InvalidStateError(
                     f"Only what failed or was cancelled is tried again; this export is {export.status}."
                 )
             reused = _stages_that_stand(session, export)
@@ -71,18 +71,18 @@ class ExportControl:
     def delete(self, caller: Caller, export_id: UUID) -> Export:
         """Take an ended one out of sight; what it leaves in storage is removed by whoever can reach it."""
         with self._found(caller, export_id) as (session, export):
-            if not caller.may_configure(export.org_id):
+            if not caller.can_administer(export.org_id):
                 raise PermissionDeniedError("Only an administrator of the organisation deletes an export.")
             if not export.status.is_final:
-                raise WrongStateError(f"The export is {export.status}; cancel it first.")
+                raise InvalidStateError(f"The export is {export.status}; cancel it first.")
             if has_unfinished_reexport(session, export):
-                raise WrongStateError("This export is part of a re-export that has not ended; cancel that first.")
+                raise InvalidStateError("This export is part of a re-export that has not ended; cancel that first.")
             return _moved(session, caller, export, export.status, "export_deleted", deleted_at=func.clock_timestamp())
 
     @contextmanager
     def _steered(self, caller: Caller, export_id: UUID) -> Iterator[tuple[Session, Export]]:
         with self._found(caller, export_id) as (session, export):
-            if not caller.may_steer(export.org_id, export.requested_by):
+            if not caller.can_cancel_and_retry(export.org_id, export.requested_by):
                 raise PermissionDeniedError("You may not cancel this export or try it again.")
             yield session, export
 
@@ -94,7 +94,7 @@ class ExportControl:
             yield session, _there(session.exec(select(Export).where(Export.id == export_id).with_for_update()).one())
 
     def _organisation_of(self, caller: Caller, export_id: UUID) -> str:
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
             return _there(session.get(Export, export_id)).org_id
 
 
@@ -108,7 +108,7 @@ def _there(export: Export | None) -> Export:
 def _seen_before(session: Session, export: Export, key: str) -> bool:
     """A key stands for one retry of one export."""
     receipt = uuid4()
-    return claim(session, Key(export.org_id, _RETRY, key), _Retry(export_id=export.id), receipt) != receipt
+    return claim_key(session, OperationKey(export.org_id, _RETRY, key), _Retry(export_id=export.id), receipt) != receipt
 
 
 def _stages_that_stand(session: Session, export: Export) -> Sequence[ExportStatus]:
@@ -116,7 +116,7 @@ def _stages_that_stand(session: Session, export: Export) -> Sequence[ExportStatu
     if export.files_removed_at is not None:
         forget_outputs(session, export.job)
     finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
-    return [stage for stage in STAGES if stage in set(finished)]
+    return [stage for stage in EXPORT_STAGES if stage in set(finished)]
 
 
 def _first_missing(export: Export, reused: Sequence[ExportStatus]) -> ExportStatus | None:
@@ -124,13 +124,13 @@ def _first_missing(export: Export, reused: Sequence[ExportStatus]) -> ExportStat
     if not reused:
         return None
     has_bundle = export.parameters.get("include_attachments", False)
-    needed = (stage for stage in STAGES if has_bundle or stage is not ExportStatus.BUNDLING_ATTACHMENTS)
+    needed = (stage for stage in EXPORT_STAGES if has_bundle or stage is not ExportStatus.BUNDLING_ATTACHMENTS)
     return next(stage for stage in needed if stage not in reused)
 
 
 def _moved(session: Session, caller: Caller, export: Export, status: ExportStatus, event: str, **values: Any) -> Export:
     """The step is told of the attempt that it leads to."""
     job = export.job.model_copy(update={"attempt": values.get("attempt", export.attempt)})
-    move(session, job, Step(status=status, event=event, actor=audit_trail.user(caller.user_id)), **values)
+    move(session, job, Step(status=status, event=event, actor=audit_trail.actor_from_user_id(caller.user_id)), **values)
     session.refresh(export)
     return export

@@ -9,17 +9,17 @@ from sqlalchemy import func, insert, literal, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import Detail
+from stafett.audit.trail import EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, Report, ReportFileVersion
 from stafett.domain.errors import (
     StaleAttemptError,
 )
 from stafett.domain.export import ExportOrigin
-from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob
+from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.notification import Ending, Subject
+from stafett.domain.notification import JobOutcome, JobType
 from stafett.exports.state import Step, forget_outputs, forget_tries, held, move, progress_of
 from stafett.notifications.outbox import End, announce
 
@@ -31,25 +31,25 @@ _NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **di
 class ExportEndings:
     """Whoever ends an attempt first has ended it."""
 
-    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER, by_mail: bool = False) -> None:
+    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, by_mail: bool = False) -> None:
         self._database = database
         self._actor = actor
         self._by_mail = by_mail
 
-    def complete(self, job: ExportJob) -> ExportEnd:
+    def complete(self, job: ExportJob) -> ExportOutcome:
         """The last step of a report that is there: from here on it can be downloaded."""
         with self._database.transaction(job.org_id) as session:
             file = ReportFile.model_validate(session.get_one(Export, job.export_id).file)
-        detail: Detail = {"rows": file.rows, "sha256": file.sha256}
+        detail: EventDetail = {"rows": file.rows, "sha256": file.sha256}
         done = progress_of(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
         with self._unless_ended_as(job, ExportStatus.COMPLETED):
             self._end(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
-        return ExportEnd(status=ExportStatus.COMPLETED, row_count=file.rows)
+        return ExportOutcome(status=ExportStatus.COMPLETED, row_count=file.rows)
 
-    def complete_empty(self, job: ExportJob) -> ExportEnd:
+    def complete_empty(self, job: ExportJob) -> ExportOutcome:
         with self._unless_ended_as(job, ExportStatus.COMPLETED_EMPTY):
             self._end(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
-        return ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+        return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
 
     def cancel(self, job: ExportJob) -> bool:
         """Have nobody write for it any more; false if the attempt has ended otherwise."""
@@ -62,23 +62,23 @@ class ExportEndings:
                 move(session, job, self._step(ExportStatus.CANCELLING, "cancel_requested"))
             return True
 
-    def cancelled(self, job: ExportJob) -> ExportEnd:
+    def cancelled(self, job: ExportJob) -> ExportOutcome:
         """It has stopped, and nothing of it is left in storage: another attempt begins anew."""
         with self._unless_ended_as(job, ExportStatus.CANCELLED):
             self._end(job, ExportStatus.CANCELLED, "export_cancelled", **_NOTHING_YET)
-        return ExportEnd(status=ExportStatus.CANCELLED)
+        return ExportOutcome(status=ExportStatus.CANCELLED)
 
-    def fail(self, failing: ExportFailing) -> None:
+    def fail(self, failing: RecordFailureInput) -> None:
         """Say why; one that is to stop does not fail any more, and is stopped by whoever finds it so."""
         error = {"code": failing.code, "message": failing.message, "retryable": failing.retryable}
         with self._unless_ended_as(failing.job, ExportStatus.FAILED):
             self._end(failing.job, ExportStatus.FAILED, "export_failed", {"code": failing.code}, error=error)
 
-    def end_of(self, job: ExportJob) -> ExportEnd:
+    def end_of(self, job: ExportJob) -> ExportOutcome:
         """How it stands, for a run that finds itself too late."""
         with self._database.transaction(job.org_id) as session:
             export = session.get_one(Export, job.export_id)
-            return ExportEnd(status=export.status, row_count=(export.counts or {}).get("written", 0))
+            return ExportOutcome(status=export.status, row_count=(export.counts or {}).get("written", 0))
 
     @contextmanager
     def _unless_ended_as(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
@@ -96,7 +96,7 @@ class ExportEndings:
         job: ExportJob,
         status: ExportStatus,
         event: str,
-        detail: Detail | None = None,
+        detail: EventDetail | None = None,
         **values: Any,
     ) -> None:
         with self._database.transaction(job.org_id) as session:
@@ -113,11 +113,11 @@ class ExportEndings:
                 .values(ended_at=_NOW, outcome=status)
             )
             if is_a_report:  # of a re-export's, the re-export itself is told of
-                end = End(Subject.EXPORT, job, Ending(status), asked_by=export.requested_by)
+                end = End(JobType.EXPORT, job, JobOutcome(status), asked_by=export.requested_by)
                 announce(session, end, by_mail=self._by_mail)
             move(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
 
-    def _step(self, status: ExportStatus, event: str, detail: Detail | None = None) -> Step:
+    def _step(self, status: ExportStatus, event: str, detail: EventDetail | None = None) -> Step:
         return Step(status=status, event=event, actor=self._actor, detail=detail or {})
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
+from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export
 from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedError, NotFoundError, PermissionDeniedError
@@ -60,7 +60,7 @@ class ExportDownloads:
 
     def link(self, caller: Caller, export: Export, now: datetime) -> Link | None:
         """What this caller may be handed now; it is not issued yet."""
-        if not caller.may_download_from(export.org_id):
+        if not caller.can_download_from(export.org_id):
             return None
         try:
             return self._link(file_of(export), now)
@@ -75,7 +75,7 @@ class ExportDownloads:
         try:
             with self._transaction(caller) as session:
                 if not _is_written(session, entry):
-                    audit_trail.append(session, entry)
+                    audit_trail.append_audit_event(session, entry)
         except IntegrityError as error:
             if not _is_a_second_one(error):
                 raise
@@ -89,31 +89,31 @@ class ExportDownloads:
             export = session.get(Export, export_id)
             if export is None:
                 raise NotFoundError("There is no such export.")
-            if not caller.may_download_from(export.org_id):
+            if not caller.can_download_from(export.org_id):
                 raise PermissionDeniedError("You may not download the files of this organisation.")
             if export.deleted_at is not None:
                 raise FileRemovedError("The export was deleted, and its file with it.")
             file = file_of(export)
-            audit_trail.append(session, _entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append_audit_event(session, _entry(caller, export, FILE_DOWNLOADED))
         return self._link(file, now).url
 
     def open(self, caller: Caller, export: Export) -> BinaryIO:
         """The file itself; close it."""
         file = file_of(export)
         with self._transaction(caller) as session:
-            audit_trail.append(session, _entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append_audit_event(session, _entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
     def _link(self, file: ReportFile, now: datetime) -> Link:
         return Link(*self._storage.link(file.key, file.name, now))
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
 def _entry(caller: Caller, export: Export, event: str, **more: str) -> AuditEntry:
-    detail: Detail = {"attempt": export.attempt, "sha256": file_of(export).sha256, **more}
-    actor = audit_trail.user(caller.user_id)
+    detail: EventDetail = {"attempt": export.attempt, "sha256": file_of(export).sha256, **more}
+    actor = audit_trail.actor_from_user_id(caller.user_id)
     return AuditEntry(org_id=export.org_id, actor=actor, event=event, subject_id=export.id, detail=detail)
 
 

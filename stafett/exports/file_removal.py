@@ -4,7 +4,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
+from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
@@ -21,7 +21,7 @@ class FileRemoval:
         self._database = database
         self._storage = storage
         self._actor = actor
-        self._reason: Detail = {} if reason is None else {"reason": reason}
+        self._reason: EventDetail = {} if reason is None else {"reason": reason}
 
     def remove(self, job: ExportJob) -> bool:
         """Whether it was this call that removed them; the row is held meanwhile, so that nobody tries it again."""
@@ -29,7 +29,7 @@ class FileRemoval:
             export = ended(session, job)
             if export is None or export.files_removed_at is not None:
                 return False
-            self._storage.remove_below(job.place)
+            self._storage.remove_below(job.key_prefix)
             forget_mapped_parts(session, job)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(files_removed_at=_NOW))
             entry = AuditEntry(
@@ -40,7 +40,7 @@ class FileRemoval:
                 status=export.status,
                 detail={"attempt": job.attempt, **self._reason},
             )
-            audit_trail.append(session, entry)
+            audit_trail.append_audit_event(session, entry)
             return True
 
 

@@ -15,21 +15,21 @@ from stafett.database.session import Database
 from stafett.database.tables import ExportMappedPart, ExportStageOutput
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import Part, QueriedRows
+from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.exports.state import held
 
 
-class KeptPart(Frozen):
+class KeptPart(FrozenModel):
     """A part as it was written, and what it adds to the outcome."""
 
-    written: Part
-    apart: Part | None
+    written: StagedPart
+    apart: StagedPart | None
     outcome: PartOutcome
 
     @property
-    def objects(self) -> tuple[Part, ...]:
+    def objects(self) -> tuple[StagedPart, ...]:
         return (self.written, self.apart) if self.apart else (self.written,)
 
     @property

@@ -16,10 +16,10 @@ from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.database.tables import PreviewResult
-from stafett.domain.errors import ExportError, ServiceAwayError
+from stafett.domain.errors import ExportError, ServiceUnavailableError
 from stafett.domain.export import ExportRequest, PartialFailureReport
-from stafett.domain.export_outputs import ChosenMapping
-from stafett.domain.export_preview import PREVIEW_ROWS, Preview, PreviewAsked
+from stafett.domain.export_outputs import EffectiveMapping
+from stafett.domain.export_preview import MAX_PREVIEW_ROWS, Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
 from stafett.exports.stages.map_columns import no_faults_in, warnings
@@ -39,7 +39,7 @@ class ExportPreviewing:
         self._mappings = mappings
         self._go_on = go_on
 
-    def __call__(self, asked: PreviewAsked) -> None:
+    def __call__(self, asked: PreviewJob) -> None:
         """Put the preview where ``fetched`` finds it, with its audit event."""
         request = asked.request
         preview = self._preview(request)
@@ -50,13 +50,13 @@ class ExportPreviewing:
                 return  # an earlier execution of this very preview was not heard
             entry = AuditEntry(
                 org_id=request.org_id,
-                actor=audit_trail.user(request.requesting_user_id),
+                actor=audit_trail.actor_from_user_id(request.requesting_user_id),
                 event="export_previewed",
                 subject_kind="export_preview",
                 subject_id=asked.preview_id,
                 detail={"rows": preview.counts.queried, "mapping_version": preview.mapping.version},
             )
-            audit_trail.append(session, entry)
+            audit_trail.append_audit_event(session, entry)
 
     def _preview(self, request: ExportRequest) -> Preview:
         period, org_id = request.reporting_period, request.org_id
@@ -71,19 +71,19 @@ class ExportPreviewing:
             with closing(frames_in_report_order(connection, asked, ROWS_A_PART)) as frames:
                 for rows in frames:
                     part = outcome.add(rows)
-                    first_rows.append(part.written.head(PREVIEW_ROWS - sum(frame.height for frame in first_rows)))
+                    first_rows.append(part.written.head(MAX_PREVIEW_ROWS - sum(frame.height for frame in first_rows)))
                     self._go_on()
         headers = tuple(cell.header for cell in program.cells)
         return _told(request, mapping, outcome, headers, pl.concat(first_rows) if first_rows else pl.DataFrame())
 
 
-def fetched(database: Database, caller: Caller, asked: PreviewAsked) -> Preview:
+def fetched(database: Database, caller: Caller, asked: PreviewJob) -> Preview:
     """The preview, which is then nowhere any more."""
     with database.transaction(asked.request.org_id, user_id=caller.user_id) as session:
         taken = delete(PreviewResult).where(col(PreviewResult.id) == asked.preview_id)
         result = session.scalar(taken.returning(col(PreviewResult.result)))
     if result is None:
-        raise ServiceAwayError("The preview")
+        raise ServiceUnavailableError("The preview")
     return Preview.model_validate(result)
 
 
@@ -95,15 +95,15 @@ def forget_old_previews(maintenance: Database) -> None:
 
 
 def _told(
-    request: ExportRequest, mapping: ChosenMapping, outcome: Outcome, headers: tuple[str, ...], rows: pl.DataFrame
+    request: ExportRequest, mapping: EffectiveMapping, outcome: Outcome, headers: tuple[str, ...], rows: pl.DataFrame
 ) -> Preview:
     failures = outcome.partial_failures
     return Preview(
-        mapping=mapping.known_as,
+        mapping=mapping.mapping_version,
         counts=outcome.counts,
         not_countable=outcome.not_countable,
         warnings=tuple(warnings(mapping, request, outcome.apart)),
-        partial_failures=PartialFailureReport.bounded(failures),
+        partial_failures=PartialFailureReport.truncate(failures),
         partial_failure_count=len(failures),
         totals=outcome.totals,
         columns=headers,

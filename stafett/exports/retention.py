@@ -7,11 +7,11 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, func, or_, update
 from sqlmodel import Session, and_, col, select
 
-from stafett.database.idempotency import forget_old_keys
+from stafett.database.idempotency import delete_expired_keys
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, ReportReexport
+from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, Reexport
 from stafett.domain.export_job import RetentionReport
-from stafett.domain.export_status import FINAL, ExportStatus
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.exports.file_removal import FileRemoval, ended
 from stafett.storage.files import FileStorage
 
@@ -50,9 +50,9 @@ class Retention:
     def apply(self) -> RetentionReport:
         tidied = sum(self._tidied(export) for export in self._exports(_to_be_tidied()))
         with self._database.transaction() as session:
-            forget_old_keys(session)
+            delete_expired_keys(session)
         removed = sum(self._removal.remove(export.job) for export in self._exports(self._too_old()))
-        return RetentionReport(tidied=tidied, removed=removed)
+        return RetentionReport(staging_cleared=tidied, files_removed=removed)
 
     def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
         """Page by page, oldest first; what was done leaves the list, what was not is passed over."""
@@ -89,15 +89,15 @@ class Retention:
             if ended(session, job) is None:
                 return False
             needed = _needed(session, export)
-            self._storage.break_off_uploads(job.place)
-            self._storage.remove(key for key in self._storage.keys_below(job.place) if key not in needed)
+            self._storage.break_off_uploads(job.key_prefix)
+            self._storage.remove(key for key in self._storage.keys_below(job.key_prefix) if key not in needed)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(tidied_at=_NOW))
             return True
 
 
 def _to_be_tidied() -> ColumnElement[bool]:
     return and_(
-        col(Export.status).in_(FINAL),
+        col(Export.status).in_(EXPORT_FINAL_STATUSES),
         col(Export.tidied_at).is_(None),
         col(Export.files_removed_at).is_(None),
         col(Export.completed_at) < _NOW - _GRACE,
@@ -110,8 +110,8 @@ def _needed(session: Session, export: Export) -> set[str]:
     parts = session.exec(select(ExportMappedPart.objects).where(ExportMappedPart.export_id == export.id)).all()
     if export.status is ExportStatus.COMPLETED:
         outputs, parts = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES], []
-    of_this_one = col(ReportReexport.result_export_id) == export.id
-    results = session.exec(select(ReportReexport.file).where(ReportReexport.org_id == export.org_id, of_this_one)).all()
+    of_this_one = col(Reexport.result_export_id) == export.id
+    results = session.exec(select(Reexport.file).where(Reexport.org_id == export.org_id, of_this_one)).all()
     return set(object_keys([*(one.outputs for one in outputs), *parts, export.file, *results]))
 
 

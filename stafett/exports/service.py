@@ -10,8 +10,8 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.database.idempotency import Key, claim
-from stafett.database.pagination import PageWanted, newest_first
+from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
@@ -45,7 +45,7 @@ class ExportInFull(NamedTuple):
     partial_failures: Sequence[PartialFailureReport]
 
 
-class ExportsWanted(PageWanted):
+class ExportsWanted(ListFilter):
     """Which jobs a list shows."""
 
     status: ExportStatus | None = None
@@ -54,7 +54,7 @@ class ExportsWanted(PageWanted):
 def require_starter(caller: Caller, request: ExportRequest) -> None:
     if request.requesting_user_id != caller.user_id:
         raise PermissionDeniedError("An export is asked for in one's own name.")
-    if not caller.may_start_in(request.org_id):
+    if not caller.can_start_in(request.org_id):
         raise PermissionDeniedError("You may not start an export for this organisation.")
 
 
@@ -69,10 +69,14 @@ class ExportJobs:
         require_starter(caller, request)
         new_id = uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            export_id = claim(session, Key(request.org_id, START, key), request.parameters, new_id) if key else new_id
+            export_id = (
+                claim_key(session, OperationKey(request.org_id, START, key), request.parameters, new_id)
+                if key
+                else new_id
+            )
             if export_id != new_id:
                 return AcceptedExport(session.get_one(Export, export_id), is_new=False)
-            asked_by = audit_trail.user(caller.user_id)
+            asked_by = audit_trail.actor_from_user_id(caller.user_id)
             return AcceptedExport(enter_export(session, new_id, request, asked_by), is_new=True)
 
     def find(self, caller: Caller, export_id: UUID) -> ExportInFull:
@@ -89,14 +93,14 @@ class ExportJobs:
             )
 
     def list(self, caller: Caller, wanted: ExportsWanted) -> Sequence[Export]:
-        query = newest_first(Export, caller, wanted).where(col(Export.deleted_at).is_(None))
+        query = paginate(Export, caller, wanted).where(col(Export.deleted_at).is_(None))
         if wanted.status is not None:
             query = query.where(col(Export.status) == wanted.status)
         with self._transaction(caller) as session:
             return session.exec(query).all()
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
 def enter_export(
@@ -127,7 +131,7 @@ def enter_export(
         status=ExportStatus.INITIALISED,
         detail={"attempt": 1, "export_format": request.export_format},
     )
-    audit_trail.append(session, entry)
+    audit_trail.append_audit_event(session, entry)
     return export
 
 
@@ -139,11 +143,11 @@ class ExportTrail:
 
     def events(self, caller: Caller, export_id: UUID, *, after: int, page_size: int) -> Sequence[AuditEvent]:
         """Oldest first, one more than a page: whoever sees it knows that there is a next one."""
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
             export = session.get(Export, export_id)
             if export is None:
                 raise NotFoundError("There is no such export.")
-            if not caller.may_read_audit_of(export.org_id, export.requested_by):
+            if not caller.can_read_audit_of(export.org_id, export.requested_by):
                 raise PermissionDeniedError("You may not read the audit trail of this export.")
             of_this_export = (col(AuditEvent.org_id) == export.org_id, col(AuditEvent.subject_id) == export_id)
             later = select(AuditEvent).where(*of_this_export, col(AuditEvent.seq) > after)

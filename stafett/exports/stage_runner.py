@@ -11,14 +11,14 @@ from threading import Event, Thread
 from typing import Protocol
 from uuid import uuid4
 
-from stafett.domain.errors import LostInStorageError, ServiceAwayError, StaleAttemptError, StoppedError
-from stafett.domain.export_job import ExportEnd, ExportJob, StageReceipt
-from stafett.domain.export_outputs import Part, StageOutputs
+from stafett.domain.errors import ServiceUnavailableError, StagedDataLostError, StaleAttemptError, WorkCancelledError
+from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
+from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.stage_store import ExportRecord
 from stafett.storage.files import FileStorage, StoredObject
 
-AWAY = (ServiceAwayError, OSError)
+AWAY = (ServiceUnavailableError, OSError)
 """What is nobody's fault and passes: waited for, however long it takes."""
 
 _SECONDS_BETWEEN_PROGRESS = 0.5
@@ -44,11 +44,11 @@ class Workbench:
         self.kept: set[str] = set()
         """Objects that outlive an execution which ends without an answer, or as the second."""
 
-    def put_part(self, number: int, content: bytes, rows: int, name: str = "part") -> Part:
+    def put_part(self, number: int, content: bytes, rows: int, name: str = "part") -> StagedPart:
         stored = self._storage.write(f"{self.prefix}{name}-{number:05}.arrow", [content])
-        return Part(key=stored.key, rows=rows, sha256=stored.sha256)
+        return StagedPart(key=stored.key, rows=rows, sha256=stored.sha256)
 
-    def copy_part(self, number: int, part: Part, name: str = "part") -> Part:
+    def copy_part(self, number: int, part: StagedPart, name: str = "part") -> StagedPart:
         """Another export's part, made one's own without its bytes leaving storage, and held against its hash."""
         copied = part.model_copy(update={"key": f"{self.prefix}{name}-{number:05}.arrow"})
         self._storage.copy(part.key, copied.key)
@@ -67,7 +67,7 @@ class Workbench:
             while not is_over.wait(_SECONDS_BETWEEN_PROGRESS):
                 try:
                     self._go_on()
-                except StoppedError:
+                except WorkCancelledError:
                     interrupt()
                     return
 
@@ -111,10 +111,10 @@ class ExportStages:
         self._storage = storage
         self._go_on = go_on
 
-    def perform(self, job: ExportJob, stage: ExportStatus, work: Work) -> StageReceipt:
+    def perform(self, job: ExportJob, stage: ExportStatus, work: Work) -> StageResult:
         """Do a stage's work and commit it, unless an earlier execution has."""
         if (rows := self._record.begin(job, stage)) is not None:
-            return StageReceipt(stage=stage, rows=rows, reused=True)
+            return StageResult(stage=stage, rows=rows, reused=True)
         bench = self._workbench(job, stage)
         try:
             outputs = work(job, bench)
@@ -123,9 +123,9 @@ class ExportStages:
             self._account_for(job, stage, error)
             raise
         self._commit(job, stage, outputs, bench)
-        return StageReceipt(stage=stage, rows=outputs.rows)
+        return StageResult(stage=stage, rows=outputs.rows)
 
-    def conclude(self, job: ExportJob, complete: Callable[[ExportJob], ExportEnd]) -> ExportEnd:
+    def conclude(self, job: ExportJob, complete: Callable[[ExportJob], ExportOutcome]) -> ExportOutcome:
         """The stage that leaves nothing but the end, and whose end may stand already."""
         try:
             with suppress(StaleAttemptError):
@@ -150,19 +150,19 @@ class ExportStages:
 
     def _account_for(self, job: ExportJob, stage: ExportStatus, error: BaseException) -> None:
         with suppress(*AWAY, StaleAttemptError):
-            if isinstance(error, LostInStorageError):
+            if isinstance(error, StagedDataLostError):
                 self._record.void_outputs(job)
-            if isinstance(error, ServiceAwayError):
+            if isinstance(error, ServiceUnavailableError):
                 self._record.waits_for(job, stage, error.service)
-            if isinstance(error, (*AWAY, StoppedError)):
+            if isinstance(error, (*AWAY, WorkCancelledError)):
                 self._record.answered(job, stage)
 
     def _workbench(self, job: ExportJob, stage: ExportStatus) -> Workbench:
         def report(done: int, total: int) -> None:
-            with suppress(ServiceAwayError):  # progress is told again in a moment, work is not done again for it
+            with suppress(ServiceUnavailableError):  # progress is told again in a moment, work is not done again for it
                 self._record.progress(job, stage, done, total)
 
-        prefix = f"{job.place}{job.attempt}-{stage}-{uuid4().hex[:8]}/"
+        prefix = f"{job.key_prefix}{job.attempt}-{stage}-{uuid4().hex[:8]}/"
         return Workbench(self._storage, prefix, report, self._go_on)
 
     def _sweep(self, bench: Workbench) -> None:

@@ -12,16 +12,16 @@ from stafett.database.session import Database
 from stafett.database.tables import (
     Export,
     ExportPartialFailures,
+    ExportStageCrashes,
     ExportStageOutput,
-    ExportStageTries,
-    Json,
+    JsonObject,
     Organisation,
 )
 from stafett.domain.errors import ExportError
 from stafett.domain.export import ExportCounts, ExportParameters, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
-from stafett.domain.export_status import FAILURE_OF, ExportStatus
+from stafett.domain.export_status import ERROR_CODE_BY_STAGE, ExportStatus
 from stafett.exports.state import Step, at_work, forget_mapped_parts, forget_outputs, held, move, progress_of
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
@@ -43,7 +43,7 @@ class ExportRecord:
         """What the organisation called itself when the rows were taken; they and their document stay together."""
         with self._database.transaction(job.org_id) as session:
             staged = session.get(ExportStageOutput, (job.export_id, ExportStatus.QUERYING_ACTIVITIES))
-            name: str | None = staged.outputs.get("organisation") if staged else None
+            name: str | None = staged.outputs.get("organisation_name") if staged else None
             return name or session.get_one(Organisation, job.org_id).name
 
     def outputs(self, job: ExportJob, stage: ExportStatus, kind: type[Outputs]) -> Outputs:
@@ -72,9 +72,9 @@ class ExportRecord:
         """A try that failed for a reason which is not the stage's own does not count."""
         with self._database.transaction(job.org_id) as session:
             session.execute(
-                update(ExportStageTries)
-                .where(*_of(job, stage), col(ExportStageTries.unanswered) > 0)
-                .values(unanswered=col(ExportStageTries.unanswered) - 1)
+                update(ExportStageCrashes)
+                .where(*_of(job, stage), col(ExportStageCrashes.unanswered) > 0)
+                .values(unanswered=col(ExportStageCrashes.unanswered) - 1)
             )
 
     def finish(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
@@ -130,7 +130,7 @@ def _entered(session: Session, job: ExportJob, stage: ExportStatus, export: Expo
     elif tries <= MOST_UNANSWERED:
         try:
             with session.begin_nested():
-                step = Step(status=stage, event="stage_started", actor=audit_trail.WORKER)
+                step = Step(status=stage, event="stage_started", actor=audit_trail.WORKER_ACTOR)
                 move(session, job, step, progress=progress)
         except DBAPIError as error:
             if not error.connection_invalidated:
@@ -142,30 +142,30 @@ def _entered(session: Session, job: ExportJob, stage: ExportStatus, export: Expo
 def _require_hope(tries: int, stage: ExportStatus) -> None:
     if tries > MOST_UNANSWERED:
         message = "The stage did not end, however often it was begun; it can be tried again."
-        raise ExportError(FAILURE_OF[stage], message, retryable=True)
+        raise ExportError(ERROR_CODE_BY_STAGE[stage], message, retryable=True)
 
 
-def _outputs(session: Session, job: ExportJob, stage: ExportStatus) -> Json:
+def _outputs(session: Session, job: ExportJob, stage: ExportStatus) -> JsonObject:
     return session.get_one(ExportStageOutput, (job.export_id, stage)).outputs
 
 
 def _of(job: ExportJob, stage: ExportStatus) -> tuple[Any, ...]:
     return (
-        col(ExportStageTries.export_id) == job.export_id,
-        col(ExportStageTries.attempt) == job.attempt,
-        col(ExportStageTries.stage) == stage,
+        col(ExportStageCrashes.export_id) == job.export_id,
+        col(ExportStageCrashes.attempt) == job.attempt,
+        col(ExportStageCrashes.stage) == stage,
     )
 
 
 def _one_more_try(session: Session, job: ExportJob, stage: ExportStatus) -> int:
-    row = insert(ExportStageTries).values(
+    row = insert(ExportStageCrashes).values(
         export_id=job.export_id, attempt=job.attempt, stage=stage, org_id=job.org_id, unanswered=1
     )
     again = row.on_conflict_do_update(
-        constraint=ExportStageTries.__table__.primary_key,  # type: ignore[attr-defined]  # SQLModel hides its table
-        set_={"unanswered": col(ExportStageTries.unanswered) + 1},
+        constraint=ExportStageCrashes.__table__.primary_key,  # type: ignore[attr-defined]  # SQLModel hides its table
+        set_={"unanswered": col(ExportStageCrashes.unanswered) + 1},
     )
-    return session.scalars(again.returning(col(ExportStageTries.unanswered))).one()
+    return session.scalars(again.returning(col(ExportStageCrashes.unanswered))).one()
 
 
 def _keep_partial_failures(session: Session, job: ExportJob, outputs: StageOutputs) -> None:
@@ -176,7 +176,7 @@ def _keep_partial_failures(session: Session, job: ExportJob, outputs: StageOutpu
     taken = delete(ExportPartialFailures).where(of_this_export).returning(col(ExportPartialFailures.reports))
     kept = (PartialFailureReport.model_validate(report) for report in session.scalar(taken) or ())
     reports = [
-        failure.model_dump(mode="json") for failure in PartialFailureReport.bounded((*kept, *outputs.partial_failures))
+        failure.model_dump(mode="json") for failure in PartialFailureReport.truncate((*kept, *outputs.partial_failures))
     ]
     session.execute(insert(ExportPartialFailures).values(export_id=job.export_id, org_id=job.org_id, reports=reports))
 

@@ -11,29 +11,29 @@ from sqlalchemy import ColumnElement, Update, delete, exists, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
+from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.tables import (
     Export,
     ExportMappedPart,
     ExportPartialFailures,
+    ExportStageCrashes,
     ExportStageOutput,
-    ExportStageTries,
-    ReportReexport,
+    Reexport,
 )
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.frozen import Frozen
-from stafett.domain.reexport_status import REEXPORT_FINAL
+from stafett.domain.frozen import FrozenModel
+from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
 
 
-class Step(Frozen):
+class Step(FrozenModel):
     """A transition as its audit event tells it."""
 
     status: ExportStatus
     event: str
     actor: str
-    detail: Detail = Field(default_factory=dict)
+    detail: EventDetail = Field(default_factory=dict)
 
 
 def held(session: Session, job: ExportJob, *, cancelling_too: bool = False) -> Export:
@@ -63,7 +63,7 @@ def move(session: Session, job: ExportJob, step: Step, **values: Any) -> None:
         status=step.status,
         detail={"attempt": job.attempt, **step.detail},
     )
-    audit_trail.append(session, entry)
+    audit_trail.append_audit_event(session, entry)
 
 
 def forget_outputs(session: Session, job: ExportJob) -> None:
@@ -80,7 +80,7 @@ def forget_mapped_parts(session: Session, job: ExportJob) -> None:
 
 def forget_tries(session: Session, job: ExportJob) -> None:
     """They keep count for an attempt that is at work."""
-    session.execute(delete(ExportStageTries).where(col(ExportStageTries.export_id) == job.export_id))
+    session.execute(delete(ExportStageCrashes).where(col(ExportStageCrashes.export_id) == job.export_id))
 
 
 def progress_of(stage: ExportStatus, done: int, total: int, at: datetime | None = None) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def progress_of(stage: ExportStatus, done: int, total: int, at: datetime | None 
 
 def is_of_an_unfinished_reexport() -> ColumnElement[bool]:
     """Of an export: its job is still that re-export's to look after."""
-    unfinished = col(ReportReexport.status).not_in(REEXPORT_FINAL)
-    return exists().where(col(ReportReexport.id) == col(Export.reexport_id), unfinished)
+    unfinished = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
+    return exists().where(col(Reexport.id) == col(Export.reexport_id), unfinished)
 
 
 def has_unfinished_reexport(session: Session, export: Export) -> bool:

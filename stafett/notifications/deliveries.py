@@ -12,18 +12,18 @@ from sqlmodel import Session, col, select
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import (
-    DeliveryRow,
+    Delivery,
     Export,
     Notification,
     Organisation,
+    Reexport,
     Report,
-    ReportReexport,
     Webhook,
     WebhookSecret,
 )
-from stafett.domain.errors import NotDeliveredError
+from stafett.domain.errors import DeliveryError
 from stafett.domain.export import Locale
-from stafett.domain.notification import UNSETTLED, Delivery, DeliveryState, Subject, Telling
+from stafett.domain.notification import OPEN_DELIVERY_STATES, DeliveryRef, DeliveryState, JobType, NotificationJob
 from stafett.domain.reporting_period import OSLO
 from stafett.notifications.email import Letter
 from stafett.webhooks.sender import WebhookMessage
@@ -39,52 +39,50 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def unsettled(self, telling: Telling) -> tuple[Delivery, ...]:
+    def unsettled(self, telling: NotificationJob) -> tuple[DeliveryRef, ...]:
         """What of it has neither arrived nor been given up."""
         of_an_end = and_(
             col(Notification.subject_id) == telling.subject_id, col(Notification.attempt) == telling.attempt
         )
-        a_test = and_(col(DeliveryRow.notification_id).is_(None), col(DeliveryRow.id) == telling.subject_id)
-        told = select(DeliveryRow).join(
-            Notification, col(Notification.id) == col(DeliveryRow.notification_id), isouter=True
-        )
-        query = told.where(or_(of_an_end, a_test), col(DeliveryRow.state).in_(UNSETTLED))
+        a_test = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == telling.subject_id)
+        told = select(Delivery).join(Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True)
+        query = told.where(or_(of_an_end, a_test), col(Delivery.state).in_(OPEN_DELIVERY_STATES))
         with self._database.transaction(telling.org_id) as session:
-            found = session.exec(query.order_by(col(DeliveryRow.id))).all()
-        return tuple(Delivery(id=row.id, org_id=row.org_id, channel=row.channel) for row in found)
+            found = session.exec(query.order_by(col(Delivery.id))).all()
+        return tuple(DeliveryRef(id=row.id, org_id=row.org_id, channel=row.channel) for row in found)
 
-    def begin(self, delivery: Delivery) -> bool:
+    def begin(self, delivery: DeliveryRef) -> bool:
         """Count one more try; false if it is settled."""
-        values = {"attempts": col(DeliveryRow.attempts) + 1, "last_tried_at": _NOW}
+        values = {"attempts": col(Delivery.attempts) + 1, "last_tried_at": _NOW}
         return self._changed(delivery, values)
 
-    def failed(self, delivery: Delivery, code: str) -> None:
+    def failed(self, delivery: DeliveryRef, code: str) -> None:
         """This try was in vain, and there will be another one."""
         self._changed(delivery, {"state": DeliveryState.FAILED, "last_error": code})
 
-    def delivered(self, delivery: Delivery) -> None:
+    def delivered(self, delivery: DeliveryRef) -> None:
         self._changed(delivery, {"state": DeliveryState.DELIVERED, "last_error": None, "settled_at": _NOW})
 
-    def give_up(self, delivery: Delivery, code: str | None = None) -> None:
+    def give_up(self, delivery: DeliveryRef, code: str | None = None) -> None:
         """Nothing more is tried; without a code the last try's stays."""
         values: dict[str, Any] = {"state": DeliveryState.GIVEN_UP, "settled_at": _NOW}
         self._changed(delivery, values | ({"last_error": code} if code else {}))
 
-    def disable_webhook(self, delivery: Delivery) -> None:
+    def disable_webhook(self, delivery: DeliveryRef) -> None:
         """Its receiver has said that it will not be there any more."""
         with self._database.transaction(delivery.org_id) as session:
-            webhook = _webhook(session, session.get_one(DeliveryRow, delivery.id).webhook_id)
+            webhook = _webhook(session, session.get_one(Delivery, delivery.id).webhook_id)
             if webhook.disabled_at is None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook.id).values(disabled_at=_NOW))
-                audit_trail.append(session, event_of(webhook, "webhook_disabled", audit_trail.WORKER))
+                audit_trail.append_audit_event(session, event_of(webhook, "webhook_disabled", audit_trail.WORKER_ACTOR))
 
-    def letter(self, delivery: Delivery) -> Letter:
+    def letter(self, delivery: DeliveryRef) -> Letter:
         """The letter, with the address that no other step of its way learns."""
         with self._database.transaction(delivery.org_id) as session:
             notification = _notification(session, delivery)
             address = session.scalar(text(_RECIPIENT), {"delivery": delivery.id})
             if address is None:
-                raise NotDeliveredError("recipient_left", for_good=True)
+                raise DeliveryError("recipient_left", is_permanent=True)
             about = ABOUT[notification.subject_kind](session, notification.subject_id)
             organisation = session.get_one(Organisation, delivery.org_id).name
         return Letter(
@@ -99,44 +97,44 @@ class Deliveries:
             written_at=notification.created_at,
         )
 
-    def message(self, delivery: Delivery) -> WebhookMessage:
+    def message(self, delivery: DeliveryRef) -> WebhookMessage:
         """The webhook's message: made of rows that do not change, so that every try sends the same bytes."""
         with self._database.transaction(delivery.org_id) as session:
-            row = session.get_one(DeliveryRow, delivery.id)
+            row = session.get_one(Delivery, delivery.id)
             webhook = _webhook(session, row.webhook_id)
             is_test = row.notification_id is None
             if webhook.deleted_at is not None:
-                raise NotDeliveredError("webhook_removed", for_good=True)
+                raise DeliveryError("webhook_removed", is_permanent=True)
             if webhook.disabled_at is not None and not is_test:
-                raise NotDeliveredError("webhook_disabled", for_good=True)
+                raise DeliveryError("webhook_disabled", is_permanent=True)
             secrets = _in_use(session.get_one(WebhookSecret, webhook.id))
             said = _test(row) if is_test else _end(_notification(session, delivery))
         body = json.dumps(said, separators=(",", ":")).encode()
         return WebhookMessage(id=str(delivery.id), url=webhook.url, secrets=secrets, body=body)
 
-    def _changed(self, delivery: Delivery, values: dict[str, Any]) -> bool:
-        row = update(DeliveryRow).where(col(DeliveryRow.id) == delivery.id, col(DeliveryRow.state).in_(UNSETTLED))
+    def _changed(self, delivery: DeliveryRef, values: dict[str, Any]) -> bool:
+        row = update(Delivery).where(col(Delivery.id) == delivery.id, col(Delivery.state).in_(OPEN_DELIVERY_STATES))
         with self._database.transaction(delivery.org_id) as session:
-            return session.scalar(row.values(values).returning(col(DeliveryRow.id))) is not None
+            return session.scalar(row.values(values).returning(col(Delivery.id))) is not None
 
 
-def untold(maintenance: Database) -> Sequence[Telling]:
+def untold(maintenance: Database) -> Sequence[NotificationJob]:
     """Everything that somebody is still to be told, of every organisation, oldest first."""
-    its_subject = func.coalesce(col(Notification.subject_id), col(DeliveryRow.id))
+    its_subject = func.coalesce(col(Notification.subject_id), col(Delivery.id))
     its_attempt = func.coalesce(col(Notification.attempt), 1)
-    outbox = select(DeliveryRow.org_id, its_subject, its_attempt).join(
-        Notification, col(Notification.id) == col(DeliveryRow.notification_id), isouter=True
+    outbox = select(Delivery.org_id, its_subject, its_attempt).join(
+        Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True
     )
-    waiting = outbox.where(col(DeliveryRow.state).in_(UNSETTLED)).group_by(
-        col(DeliveryRow.org_id), its_subject, its_attempt
+    waiting = outbox.where(col(Delivery.state).in_(OPEN_DELIVERY_STATES)).group_by(
+        col(Delivery.org_id), its_subject, its_attempt
     )
     with maintenance.transaction() as session:
-        found = session.exec(waiting.order_by(func.min(DeliveryRow.created_at))).all()
-    return [Telling(org_id=org_id, subject_id=subject, attempt=attempt) for org_id, subject, attempt in found]
+        found = session.exec(waiting.order_by(func.min(Delivery.created_at))).all()
+    return [NotificationJob(org_id=org_id, subject_id=subject, attempt=attempt) for org_id, subject, attempt in found]
 
 
-def _notification(session: Session, delivery: Delivery) -> Notification:
-    row = session.get_one(DeliveryRow, delivery.id)
+def _notification(session: Session, delivery: DeliveryRef) -> Notification:
+    row = session.get_one(Delivery, delivery.id)
     return session.get_one(Notification, row.notification_id)
 
 
@@ -165,12 +163,12 @@ def _end(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _test(row: DeliveryRow) -> dict[str, Any]:
+def _test(row: Delivery) -> dict[str, Any]:
     data = {"webhook_id": str(row.webhook_id), "org_id": row.org_id}
     return {"type": "webhook.test", "timestamp": _instant(row), "data": data}
 
 
-def _instant(row: Notification | DeliveryRow) -> str:
+def _instant(row: Notification | Delivery) -> str:
     return row.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -183,12 +181,12 @@ class About(NamedTuple):
 
 def _export(session: Session, export_id: UUID) -> About:
     export = session.get_one(Export, export_id)
-    return About(export.parameters["locale"], export.job.days)
+    return About(export.parameters["locale"], export.job.date_range)
 
 
 def _reexport(session: Session, reexport_id: UUID) -> About:
     """In the language of the report that was there before."""
-    row = session.get_one(ReportReexport, reexport_id)
+    row = session.get_one(Reexport, reexport_id)
     report = session.get_one(Report, row.report_id)
     first, last = (moment.astimezone(OSLO).date() for moment in row.job.period)
     return About(report.parameters["locale"], (first, last))
@@ -198,8 +196,8 @@ def _bulk_registration(_session: Session, _batch_id: UUID) -> About:
     return About("nb", None)
 
 
-ABOUT: Mapping[Subject, Callable[[Session, UUID], About]] = {
-    Subject.EXPORT: _export,
-    Subject.REEXPORT: _reexport,
-    Subject.BULK_REGISTRATION: _bulk_registration,
+ABOUT: Mapping[JobType, Callable[[Session, UUID], About]] = {
+    JobType.EXPORT: _export,
+    JobType.REEXPORT: _reexport,
+    JobType.BULK_REGISTRATION: _bulk_registration,
 }

@@ -12,22 +12,22 @@ from uuid import UUID
 
 from pydantic import Field
 
-from stafett.domain.errors import NotDeliveredError
+from stafett.domain.errors import DeliveryError
 from stafett.domain.export import Locale
-from stafett.domain.frozen import Frozen
-from stafett.domain.notification import Ending, Subject
+from stafett.domain.frozen import FrozenModel
+from stafett.domain.notification import JobOutcome, JobType
 from stafett.notifications.messages import WORDS
 from stafett.settings import MailSettings
 
 _PLACES = {
-    Subject.EXPORT: "bufdir-exports",
-    Subject.REEXPORT: "report-reexports",
-    Subject.BULK_REGISTRATION: "bulk-registrations",
+    JobType.EXPORT: "bufdir-exports",
+    JobType.REEXPORT: "report-reexports",
+    JobType.BULK_REGISTRATION: "bulk-registrations",
 }
 _MAIL = email.policy.SMTP.clone(cte_type="7bit")  # whatever stands between, it arrives as it was written
 
 
-class Letter(Frozen):
+class Letter(FrozenModel):
     """That a job has ended, for the person who asked for it."""
 
     id: UUID
@@ -35,9 +35,9 @@ class Letter(Frozen):
     locale: Locale
     organisation: str
     period: tuple[date, date] | None
-    subject: Subject
+    subject: JobType
     subject_id: UUID
-    ending: Ending
+    ending: JobOutcome
     written_at: datetime
 
     def message(self, sender: str, public_url: str) -> EmailMessage:
@@ -100,14 +100,14 @@ def _by_code() -> Iterator[None]:
         yield
     except smtplib.SMTPRecipientsRefused as error:
         code = max(status for status, _ in error.recipients.values())
-        raise NotDeliveredError(f"smtp_{code}", for_good=code >= _FIRST_PERMANENT) from None
+        raise DeliveryError(f"smtp_{code}", is_permanent=code >= _FIRST_PERMANENT) from None
     except smtplib.SMTPResponseException as error:
-        raise NotDeliveredError(f"smtp_{error.smtp_code}") from None
+        raise DeliveryError(f"smtp_{error.smtp_code}") from None
     except smtplib.SMTPNotSupportedError:
-        raise NotDeliveredError("smtp_not_supported") from None
+        raise DeliveryError("smtp_not_supported") from None
     except ssl.SSLError:
-        raise NotDeliveredError("tls_failed") from None
+        raise DeliveryError("tls_failed") from None
     except (smtplib.SMTPException, OSError) as error:
         # The library tells of a timeout as of a connection that was closed.
         is_slow = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
-        raise NotDeliveredError("timed_out" if is_slow else "unreachable") from None
+        raise DeliveryError("timed_out" if is_slow else "unreachable") from None

@@ -8,18 +8,18 @@ from uuid import UUID
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from stafett.database.pagination import PageWanted, newest_first
+from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
-from stafett.database.tables import DeliveryRow, Notification
+from stafett.database.tables import Delivery, Notification
 from stafett.domain.errors import NotFoundError
 from stafett.domain.membership import Caller
-from stafett.domain.notification import Ending
+from stafett.domain.notification import JobOutcome
 
 
-class NotificationsWanted(PageWanted):
+class NotificationsWanted(ListFilter):
     """Which notifications a list shows."""
 
-    status: Ending | None = None
+    status: JobOutcome | None = None
     unread: bool | None = None
 
 
@@ -27,7 +27,7 @@ class NotificationFound(NamedTuple):
     """With what became of its deliveries."""
 
     notification: Notification
-    deliveries: Sequence[DeliveryRow]
+    deliveries: Sequence[Delivery]
 
 
 class Inbox:
@@ -37,7 +37,7 @@ class Inbox:
         self._database = database
 
     def list(self, caller: Caller, wanted: NotificationsWanted) -> Sequence[NotificationFound]:
-        query = newest_first(Notification, caller, wanted).where(col(Notification.user_id) == caller.user_id)
+        query = paginate(Notification, caller, wanted).where(col(Notification.user_id) == caller.user_id)
         if wanted.status is not None:
             query = query.where(col(Notification.status) == wanted.status)
         if wanted.unread is not None:
@@ -65,8 +65,8 @@ class Inbox:
 
 def _with_deliveries(session: Session, notifications: Sequence[Notification]) -> list[NotificationFound]:
     ids = [notification.id for notification in notifications]
-    made = select(DeliveryRow).where(col(DeliveryRow.notification_id).in_(ids))
-    rows = session.exec(made.order_by(col(DeliveryRow.channel), col(DeliveryRow.id))).all()
+    made = select(Delivery).where(col(Delivery.notification_id).in_(ids))
+    rows = session.exec(made.order_by(col(Delivery.channel), col(Delivery.id))).all()
     return [
         NotificationFound(notification, [row for row in rows if row.notification_id == notification.id])
         for notification in notifications

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from stafett.domain.export import Locale
-from stafett.domain.notification import Ending, Subject
+from stafett.domain.notification import JobOutcome, JobType
 
 
 class Told(NamedTuple):
@@ -18,162 +18,162 @@ class Words(NamedTuple):
     """One language."""
 
     date_format: str
-    ends: Mapping[tuple[Subject, Ending], Told]
+    ends: Mapping[tuple[JobType, JobOutcome], Told]
     link: str
     closing: str
 
 
-_EXPORT, _REEXPORT, _BULK = Subject.EXPORT, Subject.REEXPORT, Subject.BULK_REGISTRATION
+_EXPORT, _REEXPORT, _BULK = JobType.EXPORT, JobType.REEXPORT, JobType.BULK_REGISTRATION
 
 _NB = {
-    (_EXPORT, Ending.COMPLETED): Told(
+    (_EXPORT, JobOutcome.COMPLETED): Told(
         "Bufdir-eksporten for {period} er klar",
         "Eksporten du ba om for {organisation}, {period}, er klar til å lastes ned.",
     ),
-    (_EXPORT, Ending.COMPLETED_EMPTY): Told(
+    (_EXPORT, JobOutcome.COMPLETED_EMPTY): Told(
         "Bufdir-eksporten for {period} er tom",
         "Eksporten du ba om for {organisation}, {period}, er ferdig. "
         "Det er ingen aktiviteter i perioden, så det er ikke laget noen fil.",
     ),
-    (_EXPORT, Ending.FAILED): Told(
+    (_EXPORT, JobOutcome.FAILED): Told(
         "Bufdir-eksporten for {period} mislyktes",
         "Eksporten du ba om for {organisation}, {period}, mislyktes. Årsaken, og om du kan prøve igjen, ser du her:",
     ),
-    (_EXPORT, Ending.CANCELLED): Told(
+    (_EXPORT, JobOutcome.CANCELLED): Told(
         "Bufdir-eksporten for {period} er avbrutt",
         "Eksporten du ba om for {organisation}, {period}, er avbrutt. Det er ikke laget noen fil.",
     ),
-    (_REEXPORT, Ending.COMPLETED): Told(
+    (_REEXPORT, JobOutcome.COMPLETED): Told(
         "Bufdir-rapporten for {period} er laget på nytt",
         "Rapporten du ba om å få laget på nytt for {organisation}, {period}, er klar til å lastes ned.",
     ),
-    (_REEXPORT, Ending.FAILED): Told(
+    (_REEXPORT, JobOutcome.FAILED): Told(
         "Bufdir-rapporten for {period} kunne ikke lages på nytt",
         "Rapporten du ba om å få laget på nytt for {organisation}, {period}, kunne ikke lages. "
         "Den tidligere rapporten er som før. Årsaken, og om du kan prøve igjen, ser du her:",
     ),
-    (_REEXPORT, Ending.CANCELLED): Told(
+    (_REEXPORT, JobOutcome.CANCELLED): Told(
         "Ny utgave av Bufdir-rapporten for {period} er avbrutt",
         "Rapporten du ba om å få laget på nytt for {organisation}, {period}, er avbrutt. "
         "Den tidligere rapporten er som før.",
     ),
-    (_BULK, Ending.COMPLETED): Told(
+    (_BULK, JobOutcome.COMPLETED): Told(
         "Registreringen for flere likepersoner er ferdig",
         "Alle aktivitetene du ba om å få registrert for {organisation}, er registrert.",
     ),
-    (_BULK, Ending.COMPLETED_WITH_FAILURES): Told(
+    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): Told(
         "Registreringen for flere likepersoner er ferdig, med unntak",
         "Noen av aktivitetene du ba om å få registrert for {organisation}, kunne ikke registreres. "
         "Hvilke, og hvorfor, ser du her:",
     ),
-    (_BULK, Ending.FAILED): Told(
+    (_BULK, JobOutcome.FAILED): Told(
         "Registreringen for flere likepersoner mislyktes",
         "Ingen av aktivitetene du ba om å få registrert for {organisation}, kunne registreres. Hvorfor ser du her:",
     ),
-    (_BULK, Ending.CANCELLED): Told(
+    (_BULK, JobOutcome.CANCELLED): Told(
         "Registreringen for flere likepersoner er avbrutt",
         "Registreringen du ba om for {organisation}, er avbrutt. Det som var registrert før det, står.",
     ),
 }
 
 _NN = {
-    (_EXPORT, Ending.COMPLETED): Told(
+    (_EXPORT, JobOutcome.COMPLETED): Told(
         "Bufdir-eksporten for {period} er klar",
         "Eksporten du bad om for {organisation}, {period}, er klar til å lastast ned.",
     ),
-    (_EXPORT, Ending.COMPLETED_EMPTY): Told(
+    (_EXPORT, JobOutcome.COMPLETED_EMPTY): Told(
         "Bufdir-eksporten for {period} er tom",
         "Eksporten du bad om for {organisation}, {period}, er ferdig. "
         "Det er ingen aktivitetar i perioden, så det er ikkje laga noka fil.",
     ),
-    (_EXPORT, Ending.FAILED): Told(
+    (_EXPORT, JobOutcome.FAILED): Told(
         "Bufdir-eksporten for {period} gjekk ikkje",
         "Eksporten du bad om for {organisation}, {period}, gjekk ikkje. "
         "Årsaka, og om du kan prøve på nytt, ser du her:",
     ),
-    (_EXPORT, Ending.CANCELLED): Told(
+    (_EXPORT, JobOutcome.CANCELLED): Told(
         "Bufdir-eksporten for {period} er avbroten",
         "Eksporten du bad om for {organisation}, {period}, er avbroten. Det er ikkje laga noka fil.",
     ),
-    (_REEXPORT, Ending.COMPLETED): Told(
+    (_REEXPORT, JobOutcome.COMPLETED): Told(
         "Bufdir-rapporten for {period} er laga på nytt",
         "Rapporten du bad om å få laga på nytt for {organisation}, {period}, er klar til å lastast ned.",
     ),
-    (_REEXPORT, Ending.FAILED): Told(
+    (_REEXPORT, JobOutcome.FAILED): Told(
         "Bufdir-rapporten for {period} kunne ikkje lagast på nytt",
         "Rapporten du bad om å få laga på nytt for {organisation}, {period}, kunne ikkje lagast. "
         "Den tidlegare rapporten er som før. Årsaka, og om du kan prøve på nytt, ser du her:",
     ),
-    (_REEXPORT, Ending.CANCELLED): Told(
+    (_REEXPORT, JobOutcome.CANCELLED): Told(
         "Ny utgåve av Bufdir-rapporten for {period} er avbroten",
         "Rapporten du bad om å få laga på nytt for {organisation}, {period}, er avbroten. "
         "Den tidlegare rapporten er som før.",
     ),
-    (_BULK, Ending.COMPLETED): Told(
+    (_BULK, JobOutcome.COMPLETED): Told(
         "Registreringa for fleire likepersonar er ferdig",
         "Alle aktivitetane du bad om å få registrerte for {organisation}, er registrerte.",
     ),
-    (_BULK, Ending.COMPLETED_WITH_FAILURES): Told(
+    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): Told(
         "Registreringa for fleire likepersonar er ferdig, med unntak",
         "Nokre av aktivitetane du bad om å få registrerte for {organisation}, kunne ikkje registrerast. "
         "Kva for nokre, og kvifor, ser du her:",
     ),
-    (_BULK, Ending.FAILED): Told(
+    (_BULK, JobOutcome.FAILED): Told(
         "Registreringa for fleire likepersonar gjekk ikkje",
         "Ingen av aktivitetane du bad om å få registrerte for {organisation}, kunne registrerast. Kvifor ser du her:",
     ),
-    (_BULK, Ending.CANCELLED): Told(
+    (_BULK, JobOutcome.CANCELLED): Told(
         "Registreringa for fleire likepersonar er avbroten",
         "Registreringa du bad om for {organisation}, er avbroten. Det som var registrert før det, står.",
     ),
 }
 
 _EN = {
-    (_EXPORT, Ending.COMPLETED): Told(
+    (_EXPORT, JobOutcome.COMPLETED): Told(
         "The Bufdir export for {period} is ready",
         "The export you asked for, for {organisation}, {period}, is ready to be downloaded.",
     ),
-    (_EXPORT, Ending.COMPLETED_EMPTY): Told(
+    (_EXPORT, JobOutcome.COMPLETED_EMPTY): Told(
         "The Bufdir export for {period} is empty",
         "The export you asked for, for {organisation}, {period}, has ended. "
         "There are no activities in the period, so no file was made.",
     ),
-    (_EXPORT, Ending.FAILED): Told(
+    (_EXPORT, JobOutcome.FAILED): Told(
         "The Bufdir export for {period} failed",
         "The export you asked for, for {organisation}, {period}, failed. "
         "The reason, and whether you can try again, is shown here:",
     ),
-    (_EXPORT, Ending.CANCELLED): Told(
+    (_EXPORT, JobOutcome.CANCELLED): Told(
         "The Bufdir export for {period} was cancelled",
         "The export you asked for, for {organisation}, {period}, was cancelled. No file was made.",
     ),
-    (_REEXPORT, Ending.COMPLETED): Told(
+    (_REEXPORT, JobOutcome.COMPLETED): Told(
         "The Bufdir report for {period} was made again",
         "The report you asked to have made again, for {organisation}, {period}, is ready to be downloaded.",
     ),
-    (_REEXPORT, Ending.FAILED): Told(
+    (_REEXPORT, JobOutcome.FAILED): Told(
         "The Bufdir report for {period} could not be made again",
         "The report you asked to have made again, for {organisation}, {period}, could not be made. "
         "The earlier one is as it was. The reason, and whether you can try again, is shown here:",
     ),
-    (_REEXPORT, Ending.CANCELLED): Told(
+    (_REEXPORT, JobOutcome.CANCELLED): Told(
         "Making the Bufdir report for {period} again was cancelled",
         "Making the report again, for {organisation}, {period}, was cancelled. The earlier one is as it was.",
     ),
-    (_BULK, Ending.COMPLETED): Told(
+    (_BULK, JobOutcome.COMPLETED): Told(
         "The registration for several peer mentors is done",
         "All the activities you asked to have registered for {organisation} are registered.",
     ),
-    (_BULK, Ending.COMPLETED_WITH_FAILURES): Told(
+    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): Told(
         "The registration for several peer mentors is done, with exceptions",
         "Some of the activities you asked to have registered for {organisation} could not be. "
         "Which, and why, is shown here:",
     ),
-    (_BULK, Ending.FAILED): Told(
+    (_BULK, JobOutcome.FAILED): Told(
         "The registration for several peer mentors failed",
         "None of the activities you asked to have registered for {organisation} could be. The reasons are shown here:",
     ),
-    (_BULK, Ending.CANCELLED): Told(
+    (_BULK, JobOutcome.CANCELLED): Told(
         "The registration for several peer mentors was cancelled",
         "The registration you asked for, for {organisation}, was cancelled. What was registered before that stands.",
     ),

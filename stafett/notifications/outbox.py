@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert, text
 from sqlmodel import Session
 
-from stafett.database.tables import DeliveryRow, Notification
+from stafett.database.tables import Delivery, Notification
 from stafett.domain.job import Job
-from stafett.domain.notification import Channel, Ending, Subject
+from stafett.domain.notification import Channel, JobOutcome, JobType
 
 _TO_EVERY_WEBHOOK = text("""
 INSERT INTO deliveries (id, org_id, notification_id, webhook_id, channel)
@@ -20,9 +20,9 @@ FROM webhooks WHERE org_id = :org_id AND disabled_at IS NULL AND deleted_at IS N
 class End(NamedTuple):
     """How an attempt at a job ended, and who asked for it."""
 
-    subject: Subject
+    subject: JobType
     job: Job
-    ending: Ending
+    ending: JobOutcome
     asked_by: UUID
 
 
@@ -43,5 +43,5 @@ def announce(session: Session, end: End, *, by_mail: bool) -> None:
     )
     if by_mail:
         letter = {"id": uuid4(), "org_id": org_id, "notification_id": notification_id, "channel": Channel.EMAIL}
-        session.execute(insert(DeliveryRow).values(letter))
+        session.execute(insert(Delivery).values(letter))
     session.execute(_TO_EVERY_WEBHOOK, {"notification": notification_id, "org_id": org_id})

@@ -11,17 +11,17 @@ from sqlmodel import Session, col, select
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
 from stafett.database.session import Database
-from stafett.database.tables import ReportReexport
+from stafett.database.tables import Reexport
 from stafett.domain.errors import (
+    InvalidStateError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
     PreconditionRequiredError,
-    WrongStateError,
 )
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportEdit
-from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
+from stafett.domain.reexport_status import RESULT_STORED_STATUSES, ReexportStatus
 from stafett.reports.result_file import ResultReference
 from stafett.reports.state import ReexportStep, entry_of, move_reexport
 
@@ -33,53 +33,51 @@ class ReexportControl:
         self._database = database
         self._references = references
 
-    def cancel(self, caller: Caller, reexport_id: UUID) -> ReportReexport:
+    def cancel(self, caller: Caller, reexport_id: UUID) -> Reexport:
         """Have it stop; once more while it stops is no mistake."""
         with self._steered(caller, reexport_id) as (session, row):
             if row.status is ReexportStatus.CANCELLING:
                 return row
             if row.status.is_final:
-                raise WrongStateError(f"The re-export has ended ({row.status}); there is nothing to cancel.")
-            if row.status in RESULT_STORED:
-                raise WrongStateError("The new version is in the history already; there is nothing left to cancel.")
-            actor = audit_trail.user(caller.user_id)
+                raise InvalidStateError(f"The re-export has ended ({row.status}); there is nothing to cancel.")
+            if row.status in RESULT_STORED_STATUSES:
+                raise InvalidStateError("The new version is in the history already; there is nothing left to cancel.")
+            actor = audit_trail.actor_from_user_id(caller.user_id)
             step = ReexportStep(status=ReexportStatus.CANCELLING, event="cancel_requested", actor=actor)
             move_reexport(session, row.job, step)
             session.refresh(row)
             return row
 
-    def edit(
-        self, caller: Caller, reexport_id: UUID, edit: ReexportEdit, seen: Container[int] | None
-    ) -> ReportReexport:
+    def edit(self, caller: Caller, reexport_id: UUID, edit: ReexportEdit, seen: Container[int] | None) -> Reexport:
         """Write down what people say of it; said on the basis of what the client has seen."""
         with self._steered(caller, reexport_id) as (session, row):
-            if edit.says("result_file_ref") and not caller.may_configure(row.org_id):
+            if edit.has_field("result_file_ref") and not caller.can_administer(row.org_id):
                 raise PermissionDeniedError("Only an administrator says where the result lies.")
             _require_seen(seen, row.edits)
             values = _written(edit) | self._result(session, row, edit)
-            edited = update(ReportReexport).where(col(ReportReexport.id) == row.id)
-            session.execute(edited.values(**values, edits=col(ReportReexport.edits) + 1))
+            edited = update(Reexport).where(col(Reexport.id) == row.id)
+            session.execute(edited.values(**values, edits=col(Reexport.edits) + 1))
             session.refresh(row)
-            audit_trail.append(session, _edited(caller, row, edit))
+            audit_trail.append_audit_event(session, _edited(caller, row, edit))
             return row
 
-    def _result(self, session: Session, row: ReportReexport, edit: ReexportEdit) -> dict[str, Any]:
+    def _result(self, session: Session, row: Reexport, edit: ReexportEdit) -> dict[str, Any]:
         return self._references.checked(session, row, edit.result_file_ref) if edit.result_file_ref else {}
 
     @contextmanager
-    def _steered(self, caller: Caller, reexport_id: UUID) -> Iterator[tuple[Session, ReportReexport]]:
+    def _steered(self, caller: Caller, reexport_id: UUID) -> Iterator[tuple[Session, Reexport]]:
         """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
         org_id = self._organisation_of(caller, reexport_id)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            query = select(ReportReexport).where(ReportReexport.id == reexport_id).with_for_update()
+            query = select(Reexport).where(Reexport.id == reexport_id).with_for_update()
             row = session.exec(query).one()
-            if not caller.may_steer(row.org_id, row.requested_by):
+            if not caller.can_cancel_and_retry(row.org_id, row.requested_by):
                 raise PermissionDeniedError("You may not cancel or edit this re-export.")
             yield session, row
 
     def _organisation_of(self, caller: Caller, reexport_id: UUID) -> str:
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator) as session:
-            found = session.get(ReportReexport, reexport_id)
+        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
+            found = session.get(Reexport, reexport_id)
         if found is None:
             raise NotFoundError("There is no such re-export.")
         return found.org_id
@@ -93,15 +91,15 @@ def _require_seen(seen: Container[int] | None, edits: int) -> None:
 
 
 def _written(edit: ReexportEdit) -> dict[str, Any]:
-    values: dict[str, Any] = {"label": edit.label} if edit.says("label") else {}
+    values: dict[str, Any] = {"label": edit.label} if edit.has_field("label") else {}
     if edit.notification_sent is not None:
-        is_told = func.coalesce(col(ReportReexport.notified_at), func.clock_timestamp())
+        is_told = func.coalesce(col(Reexport.notified_at), func.clock_timestamp())
         values["notified_at"] = is_told if edit.notification_sent else None
     return values
 
 
-def _edited(caller: Caller, row: ReportReexport, edit: ReexportEdit) -> AuditEntry:
+def _edited(caller: Caller, row: Reexport, edit: ReexportEdit) -> AuditEntry:
     """Which things were written, and never what: a label is people's own words."""
-    said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.says(name)}
-    actor = audit_trail.user(caller.user_id)
+    said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.has_field(name)}
+    actor = audit_trail.actor_from_user_id(caller.user_id)
     return entry_of(row.job, actor, "reexport_edited", detail={**said, "edits": row.edits})

@@ -9,10 +9,10 @@ from sqlmodel import Session
 from stafett.activity_frames import from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput, ReportFileVersion
-from stafett.domain.errors import LostInStorageError
+from stafett.domain.errors import StagedDataLostError
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.reexport import Change
+from stafett.domain.reexport import VersionChange
 from stafett.reports.snapshots import is_gone
 from stafett.storage.files import FileStorage
 
@@ -35,12 +35,12 @@ class VersionComparison:
         self._storage = storage
         self._go_on = go_on
 
-    def __call__(self, before: ReportFileVersion, after: Export) -> Change:
+    def __call__(self, before: ReportFileVersion, after: Export) -> VersionChange:
         """What a new version changes; the rows are null if a snapshot of the two is kept no longer."""
         with self._database.transaction(after.org_id) as session:
             snapshots = _snapshot(session, before.export_id), _snapshot(session, after.id)
         rows = self._rows(*snapshots)
-        return Change(
+        return VersionChange(
             rows_added=rows.added,
             rows_removed=rows.removed,
             rows_changed=rows.changed,
@@ -55,7 +55,7 @@ class VersionComparison:
             return _Rows(0, 0, 0)
         try:
             return _compared(*(pl.concat(list(self._frames(one)) or [_NONE]) for one in (before, after)))
-        except LostInStorageError:
+        except StagedDataLostError:
             return _Rows(None, None, None)
 
     def _frames(self, snapshot: QueriedRows) -> Iterator[pl.DataFrame]:

@@ -8,14 +8,14 @@ from sqlalchemy import func
 from sqlmodel import Session, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import Detail
+from stafett.audit.trail import EventDetail
 from stafett.database.session import Database
-from stafett.database.tables import Export, ReportReexport
+from stafett.database.tables import Export, Reexport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.notification import Ending, Subject
-from stafett.domain.reexport_job import ReexportEnd, ReexportFailing, ReexportJob
-from stafett.domain.reexport_status import RESULT_STORED, ReexportStatus
+from stafett.domain.notification import JobOutcome, JobType
+from stafett.domain.reexport_job import RecordReexportFailureInput, ReexportJob, ReexportOutcome
+from stafett.domain.reexport_status import RESULT_STORED_STATUSES, ReexportStatus
 from stafett.exports.state import Step, move
 from stafett.notifications.outbox import End, announce
 from stafett.reports.state import ReexportStep, move_reexport
@@ -32,7 +32,7 @@ class ReexportEndings:
         database: Database,
         remove: Callable[[ExportJob], bool],
         *,
-        actor: str = audit_trail.WORKER,
+        actor: str = audit_trail.WORKER_ACTOR,
         by_mail: bool = False,
     ) -> None:
         self._database = database
@@ -40,46 +40,46 @@ class ReexportEndings:
         self._actor = actor
         self._by_mail = by_mail
 
-    def complete(self, job: ReexportJob) -> ReexportEnd:
+    def complete(self, job: ReexportJob) -> ReexportOutcome:
         """The version is in the history, and whoever could be told is told."""
         with self._database.transaction(job.org_id) as session:
             row = _held(session, job)
             if row.status is ReexportStatus.NOTIFYING:
                 self._complete(session, job, row)
-        return ReexportEnd(status=ReexportStatus.COMPLETED)
+        return ReexportOutcome(status=ReexportStatus.COMPLETED)
 
-    def fail(self, failing: ReexportFailing) -> bool:
+    def fail(self, failing: RecordReexportFailureInput) -> bool:
         """Say why; false if it has ended already, is to be cancelled, or its result is stored."""
         job = failing.job
         with self._database.transaction(job.org_id) as session:
             row = _held(session, job)
-            if row.status.is_final or row.status in RESULT_STORED | {ReexportStatus.CANCELLING}:
+            if row.status.is_final or row.status in RESULT_STORED_STATUSES | {ReexportStatus.CANCELLING}:
                 return False
             export = self._nothing_left(session, row)
             error = (export and export.error) or failing.model_dump(include={"code", "message", "retryable"})
-            self._tell(session, job, row, Ending.FAILED)
+            self._tell(session, job, row, JobOutcome.FAILED)
             self._end(session, job, ReexportStatus.FAILED, "reexport_failed", {"code": error["code"]}, error=error)
             return True
 
-    def cancel(self, job: ReexportJob) -> ReexportEnd:
+    def cancel(self, job: ReexportJob) -> ReexportOutcome:
         """Have it stopped, with nothing left of it; or how it has ended, or is to end, otherwise."""
         with self._database.transaction(job.org_id) as session:
             row = _held(session, job)
-            if not row.status.is_final and row.status not in RESULT_STORED | {ReexportStatus.CANCELLING}:
+            if not row.status.is_final and row.status not in RESULT_STORED_STATUSES | {ReexportStatus.CANCELLING}:
                 step = self._step(ReexportStatus.CANCELLING, "cancel_requested")
                 move_reexport(session, job, step)
         with self._database.transaction(job.org_id) as session:
             row = _held(session, job)
             if row.status is ReexportStatus.CANCELLING:
                 self._nothing_left(session, row)
-                self._tell(session, job, row, Ending.CANCELLED)
+                self._tell(session, job, row, JobOutcome.CANCELLED)
                 self._end(session, job, ReexportStatus.CANCELLED, "reexport_cancelled")
         return self.end_of(job)
 
     def close(self, job: ReexportJob, how: str) -> bool:
         """Its run was ended from outside: it has failed, or, if its result is stored, is completed."""
         message = f"The re-export was ended from outside ({how}) before it was done; it can be asked for again."
-        failing = ReexportFailing(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        failing = RecordReexportFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         if self.fail(failing):
             return True
         with self._database.transaction(job.org_id) as session:
@@ -87,16 +87,16 @@ class ReexportEndings:
             if row.status is not ReexportStatus.NOTIFYING:
                 return False
             if row.notified_at is None:
-                self._tell(session, job, row, Ending.COMPLETED)
+                self._tell(session, job, row, JobOutcome.COMPLETED)
             self._complete(session, job, row)
             return True
 
-    def end_of(self, job: ReexportJob) -> ReexportEnd:
+    def end_of(self, job: ReexportJob) -> ReexportOutcome:
         """How it stands, for a run that finds itself too late."""
         with self._database.transaction(job.org_id) as session:
-            return ReexportEnd(status=session.get_one(ReportReexport, job.reexport_id).status)
+            return ReexportOutcome(status=session.get_one(Reexport, job.reexport_id).status)
 
-    def _nothing_left(self, session: Session, row: ReportReexport) -> Export | None:
+    def _nothing_left(self, session: Session, row: Reexport) -> Export | None:
         """What was made for it is removed, or is to stop; the job is held meanwhile, so that nobody stores it."""
         if row.export_id is None:
             return None
@@ -114,11 +114,11 @@ class ReexportEndings:
             step = Step(status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor)
             move(session, export.job, step)
 
-    def _complete(self, session: Session, job: ReexportJob, row: ReportReexport) -> None:
+    def _complete(self, session: Session, job: ReexportJob, row: Reexport) -> None:
         self._end(session, job, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})
 
-    def _tell(self, session: Session, job: ReexportJob, row: ReportReexport, ending: Ending) -> None:
-        announce(session, End(Subject.REEXPORT, job, ending, asked_by=row.requested_by), by_mail=self._by_mail)
+    def _tell(self, session: Session, job: ReexportJob, row: Reexport, ending: JobOutcome) -> None:
+        announce(session, End(JobType.REEXPORT, job, ending, asked_by=row.requested_by), by_mail=self._by_mail)
 
     def _end(
         self,
@@ -126,15 +126,15 @@ class ReexportEndings:
         job: ReexportJob,
         status: ReexportStatus,
         event: str,
-        detail: Detail | None = None,
+        detail: EventDetail | None = None,
         **values: Any,
     ) -> None:
         move_reexport(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
 
-    def _step(self, status: ReexportStatus, event: str, detail: Detail | None = None) -> ReexportStep:
+    def _step(self, status: ReexportStatus, event: str, detail: EventDetail | None = None) -> ReexportStep:
         return ReexportStep(status=status, event=event, actor=self._actor, detail=detail or {})
 
 
-def _held(session: Session, job: ReexportJob) -> ReportReexport:
+def _held(session: Session, job: ReexportJob) -> Reexport:
     """The row, whatever has become of the job, locked until the transaction ends."""
-    return session.exec(select(ReportReexport).where(ReportReexport.id == job.reexport_id).with_for_update()).one()
+    return session.exec(select(Reexport).where(Reexport.id == job.reexport_id).with_for_update()).one()

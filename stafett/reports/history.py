@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.database.pagination import PageWanted, newest_first
+from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import (
@@ -21,13 +21,13 @@ from stafett.domain.errors import (
     PreconditionRequiredError,
 )
 from stafett.domain.fields import NO_NUL, Moment
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
 _HANDED_IN: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted_reference": "Bufdir 27/1234"}
 
 
-class Submission(Frozen):
+class Submission(FrozenModel):
     """What was handed in to Bufdir, and when; null takes it back, and what is not said stays as it is."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_HANDED_IN]})
@@ -106,9 +106,9 @@ class ReportHistory:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             return _found(session, report_id)
 
-    def list(self, caller: Caller, wanted: PageWanted) -> Sequence[ReportInFull]:
+    def list(self, caller: Caller, wanted: ListFilter) -> Sequence[ReportInFull]:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            return _in_full(session, session.exec(newest_first(Report, caller, wanted)).all())
+            return _in_full(session, session.exec(paginate(Report, caller, wanted)).all())
 
     def submit(
         self, caller: Caller, report_id: UUID, submission: Submission, seen: Container[int] | None
@@ -116,14 +116,14 @@ class ReportHistory:
         """Write down that it was handed in, and as what; said on the basis of what the client has seen."""
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             report = _found(session, report_id, held=True).report
-            if not caller.may_start_in(report.org_id):
+            if not caller.can_start_in(report.org_id):
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
             _require_seen(seen, report.edits)
             edited = update(Report).where(col(Report.id) == report_id)
             session.execute(edited.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
             session.expire(report)
             found = _found(session, report_id)
-            audit_trail.append(session, _submitted(caller, found.report))
+            audit_trail.append_audit_event(session, _submitted(caller, found.report))
             return found
 
 
@@ -137,7 +137,7 @@ def _require_seen(seen: Container[int] | None, edits: int) -> None:
 def _submitted(caller: Caller, report: Report) -> AuditEntry:
     return AuditEntry(
         org_id=report.org_id,
-        actor=audit_trail.user(caller.user_id),
+        actor=audit_trail.actor_from_user_id(caller.user_id),
         event="report_submitted" if report.submitted_at else "report_not_submitted",
         subject_kind="report",
         subject_id=report.id,

@@ -10,16 +10,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
-from stafett.database.idempotency import Key, claim, claimed
-from stafett.database.pagination import PageWanted, newest_first
+from stafett.audit.trail import AuditEntry, EventDetail
+from stafett.database.idempotency import OperationKey, claim_key, find_claimed_id
+from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
-from stafett.database.tables import Export, Json, Report, ReportReexport
+from stafett.database.tables import Export, JsonObject, Reexport, Report
 from stafett.domain.errors import NotFinishedError, NotFoundError, PermissionDeniedError, ReexportInProgressError
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
-from stafett.domain.reexport_status import REEXPORT_FINAL, ReexportStatus
+from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
 from stafett.reports.snapshots import require_snapshot
 from stafett.reports.state import entry_of
 
@@ -29,14 +29,14 @@ START = "report-reexports.start"
 class AcceptedReexport(NamedTuple):
     """A job that will run whatever happens now; ``is_new`` unless it was running, or its key seen, before."""
 
-    reexport: ReportReexport
+    reexport: Reexport
     is_new: bool
 
 
 class ReexportFound(NamedTuple):
     """A job, the export that is made for it, and the one in whose place its result lies."""
 
-    reexport: ReportReexport
+    reexport: Reexport
     export: Export | None
     result: Export | None
 
@@ -50,7 +50,7 @@ class ReexportFound(NamedTuple):
         return ReportFile.model_validate(self.reexport.file) if self.is_completed else None
 
     @property
-    def progress(self) -> Json | None:
+    def progress(self) -> JsonObject | None:
         """That of the export, for as long as it is at work."""
         return self.export.progress if self.export and self.reexport.status is ReexportStatus.EXPORTING else None
 
@@ -66,7 +66,7 @@ class ReexportFound(NamedTuple):
         return Export(**self.result.model_dump() | {"file": self.reexport.file})
 
 
-class ReexportsWanted(PageWanted):
+class ReexportsWanted(ListFilter):
     """Which jobs a list shows."""
 
     status: ReexportStatus | None = None
@@ -85,31 +85,31 @@ class ReexportJobs:
             raise PermissionDeniedError("An operator makes no reports.")
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             report = _report(session, caller, request)
-            if key and (known := claimed(session, Key(report.org_id, START, key), request)):
-                return AcceptedReexport(session.get_one(ReportReexport, known), is_new=False)
+            if key and (known := find_claimed_id(session, OperationKey(report.org_id, START, key), request)):
+                return AcceptedReexport(session.get_one(Reexport, known), is_new=False)
             return _accepted(session, caller, request, report, key)
 
     def find(self, caller: Caller, reexport_id: UUID) -> ReexportFound:
         with self._transaction(caller) as session:
-            row = session.get(ReportReexport, reexport_id)
+            row = session.get(Reexport, reexport_id)
             if row is None:
                 raise NotFoundError("There is no such re-export.")
             return found_in(session, [row])[0]
 
     def list(self, caller: Caller, wanted: ReexportsWanted) -> Sequence[ReexportFound]:
-        query = newest_first(ReportReexport, caller, wanted)
+        query = paginate(Reexport, caller, wanted)
         if wanted.status is not None:
-            query = query.where(col(ReportReexport.status) == wanted.status)
+            query = query.where(col(Reexport.status) == wanted.status)
         if wanted.report_id is not None:
-            query = query.where(col(ReportReexport.report_id) == wanted.report_id)
+            query = query.where(col(Reexport.report_id) == wanted.report_id)
         with self._transaction(caller) as session:
             return found_in(session, session.exec(query).all())
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, operator=caller.is_operator)
+        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def found_in(session: Session, rows: Sequence[ReportReexport]) -> Sequence[ReexportFound]:
+def found_in(session: Session, rows: Sequence[Reexport]) -> Sequence[ReexportFound]:
     """With their exports, in one question for all of them."""
     ids = {one for row in rows for one in (row.export_id, row.result_export_id) if one}
     exports = {one.id: one for one in session.exec(select(Export).where(col(Export.id).in_(ids)))}
@@ -126,7 +126,7 @@ def _report(session: Session, caller: Caller, request: ReexportRequest) -> Repor
         if export is not None and not export.status.is_final:
             raise NotFinishedError("This is an export that has not ended; it has no report yet.")
         raise NotFoundError("There is no such report.")
-    if not caller.may_start_in(report.org_id):
+    if not caller.can_start_in(report.org_id):
         raise PermissionDeniedError("You may not have a report of this organisation made again.")
     return report
 
@@ -138,13 +138,13 @@ def _accepted(
     with session.begin_nested() as attempt:
         accepted = _inserted_or_running(session, caller, request, report)
         job_id = accepted.reexport.id
-        known = claim(session, Key(report.org_id, START, key), request, job_id) if key else job_id
+        known = claim_key(session, OperationKey(report.org_id, START, key), request, job_id) if key else job_id
         if known != job_id:
             attempt.rollback()
     if known != job_id:
-        return AcceptedReexport(session.get_one(ReportReexport, known), is_new=False)
+        return AcceptedReexport(session.get_one(Reexport, known), is_new=False)
     if accepted.is_new:
-        audit_trail.append(session, _requested(caller, request, accepted.reexport))
+        audit_trail.append_audit_event(session, _requested(caller, request, accepted.reexport))
     return accepted
 
 
@@ -161,17 +161,17 @@ def _inserted_or_running(
             return AcceptedReexport(inserted, is_new=True)
 
 
-def _running(session: Session, report_id: UUID) -> ReportReexport | None:
-    unended = col(ReportReexport.status).not_in(REEXPORT_FINAL)
-    return session.exec(select(ReportReexport).where(ReportReexport.report_id == report_id, unended)).first()
+def _running(session: Session, report_id: UUID) -> Reexport | None:
+    unended = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
+    return session.exec(select(Reexport).where(Reexport.report_id == report_id, unended)).first()
 
 
 def _inserted(
     session: Session, caller: Caller, request: ReexportRequest, report: Report, repeats: UUID | None
-) -> ReportReexport | None:
+) -> Reexport | None:
     """None if another one of this report is running by now."""
-    earlier = select(func.coalesce(func.max(ReportReexport.attempt), 0)).where(ReportReexport.report_id == report.id)
-    row = insert(ReportReexport).values(
+    earlier = select(func.coalesce(func.max(Reexport.attempt), 0)).where(Reexport.report_id == report.id)
+    row = insert(Reexport).values(
         id=uuid4(),
         org_id=report.org_id,
         report_id=report.id,
@@ -184,11 +184,11 @@ def _inserted(
         status=ReexportStatus.PENDING,
         audit_id=uuid4(),
     )
-    return session.scalars(row.on_conflict_do_nothing().returning(ReportReexport)).one_or_none()
+    return session.scalars(row.on_conflict_do_nothing().returning(Reexport)).one_or_none()
 
 
-def _requested(caller: Caller, request: ReexportRequest, row: ReportReexport) -> AuditEntry:
-    actor = audit_trail.user(caller.user_id)
-    detail: Detail = {"source": request.source, "version": request.version}
+def _requested(caller: Caller, request: ReexportRequest, row: Reexport) -> AuditEntry:
+    actor = audit_trail.actor_from_user_id(caller.user_id)
+    detail: EventDetail = {"source": request.source, "version": request.version}
     entry = entry_of(row.job, actor, "reexport_requested", ReexportStatus.PENDING, detail)
     return entry.model_copy(update={"id": row.audit_id})

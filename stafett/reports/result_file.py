@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from stafett.database.tables import Export, ReportFileVersion, ReportReexport
-from stafett.domain.errors import NotFoundError, UnfitRequestError, WrongStateError
-from stafett.domain.reexport_status import RESULT_STORED
+from stafett.database.tables import Export, Reexport, ReportFileVersion
+from stafett.domain.errors import InvalidFieldError, InvalidStateError, NotFoundError
+from stafett.domain.reexport_status import RESULT_STORED_STATUSES
 from stafett.reports.snapshots import is_gone
 from stafett.storage.files import FileStorage
 
@@ -20,15 +20,15 @@ class ResultReference:
     def __init__(self, storage: FileStorage) -> None:
         self._storage = storage
 
-    def checked(self, session: Session, row: ReportReexport, key: str) -> dict[str, Any]:
+    def checked(self, session: Session, row: Reexport, key: str) -> dict[str, Any]:
         """What the row is to say then."""
-        if row.status not in RESULT_STORED or row.file is None:
-            raise WrongStateError(f"The re-export is {row.status}, and has no result yet.")
+        if row.status not in RESULT_STORED_STATUSES or row.file is None:
+            raise InvalidStateError(f"The re-export is {row.status}, and has no result yet.")
         owner = _owner(session, row, key) if _is_plain(key) else None
         if owner is None:
-            raise UnfitRequestError(_FIELD, "not_this_reports", "That is no object of this report's own.")
+            raise InvalidFieldError(_FIELD, "not_this_reports", "That is no object of this report's own.")
         if self._sha256(key) != row.file["sha256"]:
-            raise UnfitRequestError(_FIELD, "another_file", "That object is not there, or is another file.")
+            raise InvalidFieldError(_FIELD, "another_file", "That object is not there, or is another file.")
         return {"file": row.file | {"key": key}, "result_export_id": owner.id}
 
     def _sha256(self, key: str) -> str | None:
@@ -46,7 +46,7 @@ def _is_plain(key: str) -> bool:
     return key.isprintable() and {"", ".", ".."}.isdisjoint(key.split("/"))
 
 
-def _owner(session: Session, row: ReportReexport, key: str) -> Export | None:
+def _owner(session: Session, row: Reexport, key: str) -> Export | None:
     """The export in whose place it lies, if that is one of this report's versions and is kept."""
     query = (
         select(Export)
@@ -54,4 +54,4 @@ def _owner(session: Session, row: ReportReexport, key: str) -> Export | None:
         .where(col(ReportFileVersion.report_id) == row.report_id)
     )
     owners = (export for export in session.exec(query) if not is_gone(export))
-    return next((export for export in owners if key.startswith(export.job.place)), None)
+    return next((export for export in owners if key.startswith(export.job.key_prefix)), None)

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput
-from stafett.domain.errors import ExportError, LostInStorageError, NotFoundError
+from stafett.domain.errors import ExportError, NotFoundError, StagedDataLostError
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import Part, QueriedRows
+from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.reexport import make_the_same_file
+from stafett.domain.reexport import produce_identical_file
 from stafett.exports.stage_runner import Workbench
 from stafett.exports.stages.query_activities import ActivityQuery, require_member
 from stafett.reports.snapshots import SNAPSHOT_GONE, is_gone
@@ -35,7 +35,7 @@ class SnapshotRepetition:
         if is_gone(repeated) or staged is None:
             raise _gone()
         taken = _taken_over(QueriedRows.model_validate(staged.outputs), bench)
-        return taken.model_copy(update={"repeated": _repeated_in_everything(export, repeated, taken)})
+        return taken.model_copy(update={"identical_export_id": _repeated_in_everything(export, repeated, taken)})
 
 
 def _taken_over(queried: QueriedRows, bench: Workbench) -> QueriedRows:
@@ -44,12 +44,12 @@ def _taken_over(queried: QueriedRows, bench: Workbench) -> QueriedRows:
     try:
         parts = tuple(_copied(queried.parts, bench, lambda done: bench.progress(done, total)))
         copied = bench.copy_part(0, attachments, "attachments") if attachments else None
-    except (NotFoundError, LostInStorageError):
+    except (NotFoundError, StagedDataLostError):
         raise _gone() from None
     return queried.model_copy(update={"parts": parts, "attachments": copied})
 
 
-def _copied(parts: Iterable[Part], bench: Workbench, told: Callable[[int], None]) -> Iterator[Part]:
+def _copied(parts: Iterable[StagedPart], bench: Workbench, told: Callable[[int], None]) -> Iterator[StagedPart]:
     done = 0
     for number, part in enumerate(parts):
         yield bench.copy_part(number, part)
@@ -60,7 +60,7 @@ def _copied(parts: Iterable[Part], bench: Workbench, told: Callable[[int], None]
 def _repeated_in_everything(export: Export, repeated: Export, taken: QueriedRows) -> UUID | None:
     """What was repeated so itself stands for what it repeated: the manifests of all of them name the first."""
     one, other = (ExportParameters.model_validate(each.parameters) for each in (export, repeated))
-    return (taken.repeated or repeated.id) if make_the_same_file(one, other) else None
+    return (taken.identical_export_id or repeated.id) if produce_identical_file(one, other) else None
 
 
 def _gone() -> ExportError:

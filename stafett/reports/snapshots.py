@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlmodel import Session
 
 from stafett.database.tables import Export, Report, ReportFileVersion
-from stafett.domain.errors import SnapshotGoneError, UnfitRequestError
+from stafett.domain.errors import InvalidFieldError, SnapshotGoneError
 from stafett.domain.reexport import ReexportRequest
 
 SNAPSHOT_GONE = "The rows that this version was made from are kept no longer; it can be made again from current data."
@@ -15,12 +15,12 @@ def require_snapshot(session: Session, report: Report, request: ReexportRequest)
     """The export whose snapshot this request takes over; a snapshot lives as long as its file."""
     version = session.get(ReportFileVersion, (report.id, request.version))
     if version is None:
-        raise UnfitRequestError("version", "unknown_version", "The report has no such version.")
+        raise InvalidFieldError("version", "unknown_version", "The report has no such version.")
     export = session.get_one(Export, version.export_id)
     if is_gone(export):
         raise SnapshotGoneError(SNAPSHOT_GONE)
     if request.overrides.include_attachments and not export.parameters.get("include_attachments", False):
-        raise UnfitRequestError(
+        raise InvalidFieldError(
             "overrides/include_attachments",
             "no_attachments_in_snapshot",
             "This version was made without attachments, so its snapshot has none; current_data has them.",

@@ -7,26 +7,26 @@ from sqlalchemy import Update, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, Detail
-from stafett.database.tables import ReportReexport
+from stafett.audit.trail import AuditEntry, EventDetail
+from stafett.database.tables import Reexport
 from stafett.domain.errors import StaleAttemptError
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
 
 
-class ReexportStep(Frozen):
+class ReexportStep(FrozenModel):
     """A transition as its audit event tells it."""
 
     status: ReexportStatus
     event: str
     actor: str
-    detail: Detail = Field(default_factory=dict)
+    detail: EventDetail = Field(default_factory=dict)
 
 
-def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = False) -> ReportReexport:
+def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = False) -> Reexport:
     """The job's row, locked until the transaction ends, if the job is still to be worked for."""
-    row = session.exec(select(ReportReexport).where(ReportReexport.id == job.reexport_id).with_for_update()).one()
+    row = session.exec(select(Reexport).where(Reexport.id == job.reexport_id).with_for_update()).one()
     if row.status.is_final or (row.status is ReexportStatus.CANCELLING and not cancelling_too):
         raise StaleAttemptError("This re-export is over.")
     return row
@@ -35,15 +35,15 @@ def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = 
 def move_reexport(session: Session, job: ReexportJob, step: ReexportStep, **values: Any) -> None:
     """The transition and its event: the last thing in the transaction that holds the row."""
     session.execute(of_reexport(job).values(status=step.status, **values))
-    audit_trail.append(session, entry_of(job, step.actor, step.event, step.status, step.detail))
+    audit_trail.append_audit_event(session, entry_of(job, step.actor, step.event, step.status, step.detail))
 
 
 def of_reexport(job: ReexportJob) -> Update:
-    return update(ReportReexport).where(col(ReportReexport.id) == job.reexport_id)
+    return update(Reexport).where(col(Reexport.id) == job.reexport_id)
 
 
 def entry_of(
-    job: ReexportJob, actor: str, event: str, status: ReexportStatus | None = None, detail: Detail | None = None
+    job: ReexportJob, actor: str, event: str, status: ReexportStatus | None = None, detail: EventDetail | None = None
 ) -> AuditEntry:
     """Without a status it is no step of the job."""
     return AuditEntry(

@@ -8,17 +8,17 @@ from sqlalchemy import func
 from sqlmodel import Session, col
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import Detail
+from stafett.audit.trail import EventDetail
 from stafett.database.session import Database
-from stafett.database.tables import Export, Report, ReportReexport
+from stafett.database.tables import Export, Reexport, Report
 from stafett.domain.errors import ExportError, StaleAttemptError
 from stafett.domain.export import ExportParameters, ExportRequest
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.notification import Ending, Subject
-from stafett.domain.reexport import ReexportRequest, export_parameters
+from stafett.domain.notification import JobOutcome, JobType
+from stafett.domain.reexport import ReexportRequest, build_export_parameters
 from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
-from stafett.domain.reexport_status import REEXPORT_FAILURE_OF, RESULT_STORED, ReexportStatus
+from stafett.domain.reexport_status import REEXPORT_ERROR_CODE_BY_STATUS, RESULT_STORED_STATUSES, ReexportStatus
 from stafett.exports.service import Lineage, enter_export
 from stafett.exports.stage_runner import AWAY
 from stafett.exports.stage_store import MOST_UNANSWERED
@@ -48,7 +48,9 @@ class ReexportStages:
             request = ReexportRequest.model_validate(row.request)
             before = session.get_one(Export, row.repeats) if row.repeats else session.get_one(Report, job.report_id)
             parameters = ExportParameters.model_validate(before.parameters)
-            return HistoricalRecord(job=job, parameters=parameters, overrides=request.overrides, repeats=row.repeats)
+            return HistoricalRecord(
+                job=job, parameters=parameters, overrides=request.overrides, source_export_id=row.repeats
+            )
 
     def build_export_params(self, record: HistoricalRecord) -> ExportJob:
         """The export that makes the file, accepted: the one that is there, if an earlier execution has done it."""
@@ -58,12 +60,12 @@ class ReexportStages:
             if row.export_id is not None:
                 return session.get_one(Export, row.export_id).job
             request = ExportRequest(
-                **export_parameters(record.parameters, record.overrides).model_dump(),
+                **build_export_parameters(record.parameters, record.overrides).model_dump(),
                 org_id=job.org_id,
                 requesting_user_id=row.requested_by,
             )
-            lineage = Lineage(job.reexport_id, record.repeats)
-            export = enter_export(session, uuid4(), request, audit_trail.WORKER, lineage)
+            lineage = Lineage(job.reexport_id, record.source_export_id)
+            export = enter_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, lineage)
             step = _step(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
             move_reexport(session, job, step, export_id=export.id)
             return export.job
@@ -81,7 +83,7 @@ class ReexportStages:
         with self._tries.counted(job), self._database.transaction(job.org_id) as session:
             row = held_reexport(session, job)
             if row.notified_at is None:
-                end = End(Subject.REEXPORT, job, Ending.COMPLETED, asked_by=row.requested_by)
+                end = End(JobType.REEXPORT, job, JobOutcome.COMPLETED, asked_by=row.requested_by)
                 announce(session, end, by_mail=self._by_mail)
                 session.execute(of_reexport(job).values(notified_at=_NOW))
 
@@ -92,17 +94,17 @@ class ReexportStages:
             if row.status is ReexportStatus.EXPORTING:
                 _require_file(session.get_one(Export, row.export_id))
                 move_reexport(session, job, _step(ReexportStatus.STORING_RESULT, "stage_started"))
-            return row.status in RESULT_STORED
+            return row.status in RESULT_STORED_STATUSES
 
     def _stored(self, job: ReexportJob) -> bool:
         with self._database.transaction(job.org_id) as session:
-            row = session.get_one(ReportReexport, job.reexport_id)
+            row = session.get_one(Reexport, job.reexport_id)
             export = session.get_one(Export, row.export_id)
             before = latest_version(session, job.report_id)
         change = self._compare(before, export)
         with self._database.transaction(job.org_id) as session:
             row = held_reexport(session, job)
-            if row.status in RESULT_STORED:
+            if row.status in RESULT_STORED_STATUSES:
                 return True
             if latest_version(session, job.report_id).version != before.version:
                 return False
@@ -113,8 +115,8 @@ class ReexportStages:
             return True
 
 
-def _step(status: ReexportStatus, event: str, detail: Detail | None = None) -> ReexportStep:
-    return ReexportStep(status=status, event=event, actor=audit_trail.WORKER, detail=detail or {})
+def _step(status: ReexportStatus, event: str, detail: EventDetail | None = None) -> ReexportStep:
+    return ReexportStep(status=status, event=event, actor=audit_trail.WORKER_ACTOR, detail=detail or {})
 
 
 def _require_file(export: Export) -> None:
@@ -145,7 +147,9 @@ class ReexportTries:
         """The try is counted before it is made, and is none if it was answered."""
         status, tries = self._one_more(job)
         if tries > MOST_UNANSWERED:
-            raise ExportError(REEXPORT_FAILURE_OF.get(status, ExportErrorCode.INTERNAL), _GIVEN_UP, retryable=True)
+            raise ExportError(
+                REEXPORT_ERROR_CODE_BY_STATUS.get(status, ExportErrorCode.INTERNAL), _GIVEN_UP, retryable=True
+            )
         try:
             yield
         except (*AWAY, ExportError, StaleAttemptError):
@@ -157,10 +161,10 @@ class ReexportTries:
     def _one_more(self, job: ReexportJob) -> tuple[ReexportStatus, int]:
         with self._database.transaction(job.org_id) as session:
             row = held_reexport(session, job)
-            session.execute(of_reexport(job).values(tries=col(ReportReexport.tries) + 1))
+            session.execute(of_reexport(job).values(tries=col(Reexport.tries) + 1))
             return row.status, row.tries + 1
 
     def _one_less(self, job: ReexportJob) -> None:
-        fewer = of_reexport(job).where(col(ReportReexport.tries) > 0).values(tries=col(ReportReexport.tries) - 1)
+        fewer = of_reexport(job).where(col(Reexport.tries) > 0).values(tries=col(Reexport.tries) - 1)
         with self._database.transaction(job.org_id) as session:
             session.execute(fewer)

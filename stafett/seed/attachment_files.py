@@ -3,7 +3,7 @@
 import hashlib
 from functools import cache
 
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.seed.images import gif_of, png_of
 from stafett.seed.pdf import pdf_of
 
@@ -19,7 +19,7 @@ _SUFFIXES = (".pdf", ".png", ".gif")
 _MIME_TYPES = ("application/pdf", "image/png", "image/gif")
 
 
-class AttachmentFile(Frozen):
+class AttachmentFile(FrozenModel):
     """The bytes of one file and what is known of them; many activities may have their own copy."""
 
     name: str

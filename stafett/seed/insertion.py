@@ -8,10 +8,10 @@ from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 from pydantic import Field
 
-from stafett.database.migrate import OWNER
-from stafett.domain.errors import ServiceAwayError, StafettError
+from stafett.database.migrate import OWNER_ROLE
+from stafett.domain.errors import ServiceUnavailableError, StafettError
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.seed.activities import draw_activities
 from stafett.seed.attachments import draw_attachments, upload
 from stafett.seed.organisations import coordinator_of, dev_user_id
@@ -30,7 +30,7 @@ class SeedError(StafettError):
     """What was asked for cannot be seeded."""
 
 
-class Seeding(Frozen):
+class Seeding(FrozenModel):
     """What to add; all of it together is the seed, so that any other request adds other rows."""
 
     org_id: OrgId
@@ -50,7 +50,7 @@ class Seeding(Frozen):
         return Chance(f"stafett/{self.org_id}/{self.year}/{self.seed}/{counts}")
 
 
-class SeedReport(Frozen):
+class SeedReport(FrozenModel):
     """What was added; nothing, if all of it was there."""
 
     mentors: int = 0
@@ -91,13 +91,13 @@ def seed(
     try:
         with psycopg.connect(owner_url, connect_timeout=5) as connection:
             # COPY FROM is refused under row-level security, and only the owning role is sure to bypass it.
-            connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(OWNER)))
+            connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(OWNER_ROLE)))
             _require_organisation(connection, seeding.org_id)
             if _is_there(connection, plan.first_mentor):
                 return SeedReport(already_there=True)
             return _add(connection, seeding, plan, storage, progress)
     except psycopg.OperationalError as error:
-        raise ServiceAwayError("PostgreSQL") from error
+        raise ServiceUnavailableError("PostgreSQL") from error
 
 
 def _add(connection: Connection, seeding: Seeding, plan: _Plan, storage: FileStorage, progress: Progress) -> SeedReport:

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
 
-from stafett.domain.errors import LostInStorageError, NotFoundError, ServiceAwayError
-from stafett.domain.export_outputs import Part
-from stafett.domain.frozen import Frozen
+from stafett.domain.errors import NotFoundError, ServiceUnavailableError, StagedDataLostError
+from stafett.domain.export_outputs import StagedPart
+from stafett.domain.frozen import FrozenModel
 from stafett.settings import S3Settings
 from stafett.storage.s3 import client_of, translated
 
@@ -21,7 +21,7 @@ _PART_SIZE = 8 * 1024 * 1024
 _BLOCK = 1024 * 1024
 
 
-class StoredObject(Frozen):
+class StoredObject(FrozenModel):
     """What lies where, and how to know that it is still the same."""
 
     key: str
@@ -67,14 +67,14 @@ class FileStorage:
     def read(self, key: str) -> bytes:
         return b"".join(self.chunks(key))
 
-    def read_part(self, part: Part) -> bytes:
+    def read_part(self, part: StagedPart) -> bytes:
         """A staged part, and nothing else under its name."""
         try:
             content = self.read(part.key)
         except NotFoundError:
-            raise LostInStorageError from None
+            raise StagedDataLostError from None
         if hashlib.sha256(content).hexdigest() != part.sha256:
-            raise LostInStorageError
+            raise StagedDataLostError
         return content
 
     def open(self, key: str) -> BinaryIO:
@@ -96,7 +96,7 @@ class FileStorage:
     def remove(self, keys: Iterable[str]) -> None:
         with translated():
             for error in self._client.remove_objects(self._bucket, [DeleteObject(key) for key in keys]):
-                raise ServiceAwayError(f"S3 ({error.code})")
+                raise ServiceUnavailableError(f"S3 ({error.code})")
 
     def open_uploads(self, prefix: str) -> list[tuple[str, str]]:
         """Each by its id and the key it is for."""
@@ -127,7 +127,7 @@ class FileStorage:
     def ping(self) -> None:
         with translated():
             if not self._client.bucket_exists(self._bucket):
-                raise ServiceAwayError(f"The bucket {self._bucket}")
+                raise ServiceUnavailableError(f"The bucket {self._bucket}")
 
 
 class _HashedStream:

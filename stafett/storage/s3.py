@@ -9,7 +9,7 @@ from minio import Minio
 from minio.error import InvalidResponseError, S3Error, ServerError
 from pydantic import AnyHttpUrl
 
-from stafett.domain.errors import NotFoundError, ServiceAwayError
+from stafett.domain.errors import NotFoundError, ServiceUnavailableError
 from stafett.settings import S3Settings
 
 _MISSING = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
@@ -38,6 +38,6 @@ def translated() -> Iterator[None]:
     except S3Error as error:
         if error.code in _MISSING:
             raise NotFoundError("The object is not in storage any more.") from error
-        raise ServiceAwayError(f"S3 ({error.code})") from error
+        raise ServiceUnavailableError(f"S3 ({error.code})") from error
     except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:
-        raise ServiceAwayError("S3") from error
+        raise ServiceUnavailableError("S3") from error

@@ -17,7 +17,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 from stafett.temporal.codec import converter_of
@@ -57,7 +57,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
             lazy=lazy,
         )
     except RuntimeError as error:
-        raise ServiceAwayError(f"Temporal ({settings.address})") from error
+        raise ServiceUnavailableError(f"Temporal ({settings.address})") from error
 
 
 async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle[Any, Any]:

@@ -10,8 +10,8 @@ import httpcore
 import httpx
 from pydantic import Field
 
-from stafett.domain.errors import ForbiddenDestinationError, NotDeliveredError
-from stafett.domain.frozen import Frozen
+from stafett.domain.errors import DeliveryError, ForbiddenDestinationError
+from stafett.domain.frozen import FrozenModel
 from stafett.version import VERSION
 from stafett.webhooks.destinations import Destination, Destinations
 from stafett.webhooks.signing import signatures
@@ -21,7 +21,7 @@ _LONGEST_WAIT = timedelta(hours=12)
 _GONE, _SLOWER = 410, {429, 502, 503, 504}
 
 
-class WebhookMessage(Frozen):
+class WebhookMessage(FrozenModel):
     """What goes out; the id and the body are the same at every try."""
 
     id: str
@@ -48,13 +48,13 @@ class WebhookPoster:
             async with asyncio.timeout(self._within):
                 await self._post(destination, message)
         except ForbiddenDestinationError as error:
-            raise NotDeliveredError(error.code) from None
+            raise DeliveryError(error.code) from None
         except (TimeoutError, httpcore.TimeoutException):
-            raise NotDeliveredError("timed_out") from None
+            raise DeliveryError("timed_out") from None
         except httpcore.NetworkError as error:
-            raise NotDeliveredError("tls_failed" if _is_of_tls(error) else "unreachable") from None
+            raise DeliveryError("tls_failed" if _is_of_tls(error) else "unreachable") from None
         except httpcore.ProtocolError:
-            raise NotDeliveredError("not_http") from None
+            raise DeliveryError("not_http") from None
 
     async def _post(self, to: Destination, message: WebhookMessage) -> None:
         url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.target)
@@ -114,7 +114,7 @@ def _judge(response: httpcore.Response) -> None:
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own figures
         return
     wait = _asked_to_wait(response) if status in _SLOWER else None
-    raise NotDeliveredError(f"http_{status}", for_good=status == _GONE, wait=wait)
+    raise DeliveryError(f"http_{status}", is_permanent=status == _GONE, retry_after=wait)
 
 
 def _asked_to_wait(response: httpcore.Response) -> timedelta | None:

@@ -10,12 +10,12 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.database.idempotency import Key, claim
-from stafett.database.pagination import PageWanted, newest_first
+from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
-from stafett.database.tables import DeliveryRow, Webhook, WebhookSecret
+from stafett.database.tables import Delivery, Webhook, WebhookSecret
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, TooManyWebhooksError
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.notification import Channel
 from stafett.webhooks.signing import new_secret
@@ -25,13 +25,13 @@ TEST = "webhooks.test"
 _SHOWN_DELIVERIES = 20
 
 
-class WebhooksWanted(PageWanted):
+class WebhooksWanted(ListFilter):
     """Which webhooks a list shows."""
 
     status: str | None = None
 
 
-class WebhookAsked(Frozen):
+class WebhookAsked(FrozenModel):
     """A webhook that somebody would like to have, its URL vetted already."""
 
     org_id: str
@@ -39,7 +39,7 @@ class WebhookAsked(Frozen):
     description: str | None = None
 
 
-class _TestAsked(Frozen):
+class _TestAsked(FrozenModel):
     webhook_id: UUID
 
 
@@ -52,20 +52,20 @@ class AddedWebhook(NamedTuple):
 
 class WebhookInFull(NamedTuple):
     webhook: Webhook
-    deliveries: Sequence[DeliveryRow]
+    deliveries: Sequence[Delivery]
 
 
 class TestAccepted(NamedTuple):
     """A test that will be sent; ``is_new`` unless its key was seen before."""
 
-    delivery: DeliveryRow
+    delivery: Delivery
     is_new: bool
 
 
 def require_administrator(caller: Caller, org_id: str | None = None) -> str:
     """The organisation whose webhooks the caller looks after."""
     wanted = org_id or caller.org_id or ""
-    if not caller.may_configure(wanted):
+    if not caller.can_administer(wanted):
         raise PermissionDeniedError("Only an administrator looks after an organisation's webhooks.")
     return wanted
 
@@ -82,7 +82,9 @@ class Webhooks:
             row = insert(Webhook).values(id=new_id, created_by=caller.user_id, **asked.model_dump())
             webhook = session.scalars(row.returning(Webhook)).one()
             session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
-            audit_trail.append(session, event_of(webhook, "webhook_added", audit_trail.user(caller.user_id)))
+            audit_trail.append_audit_event(
+                session, event_of(webhook, "webhook_added", audit_trail.actor_from_user_id(caller.user_id))
+            )
             _require_room(session, org_id)  # here the chain is held: of two at once one sees the other's
         return AddedWebhook(webhook, secret)
 
@@ -91,13 +93,13 @@ class Webhooks:
         org_id = require_administrator(caller)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             webhook = _found(session, webhook_id)
-            newest_first = (col(DeliveryRow.created_at).desc(), col(DeliveryRow.id).desc())
-            its_own = select(DeliveryRow).where(DeliveryRow.org_id == org_id, DeliveryRow.webhook_id == webhook_id)
+            newest_first = (col(Delivery.created_at).desc(), col(Delivery.id).desc())
+            its_own = select(Delivery).where(Delivery.org_id == org_id, Delivery.webhook_id == webhook_id)
             return WebhookInFull(webhook, session.exec(its_own.order_by(*newest_first).limit(_SHOWN_DELIVERIES)).all())
 
     def list(self, caller: Caller, wanted: WebhooksWanted) -> Sequence[Webhook]:
         org_id = require_administrator(caller)
-        query = newest_first(Webhook, caller, wanted).where(col(Webhook.deleted_at).is_(None))
+        query = paginate(Webhook, caller, wanted).where(col(Webhook.deleted_at).is_(None))
         if wanted.status is not None:
             disabled = col(Webhook.disabled_at).is_not(None)
             query = query.where(disabled if wanted.status == "disabled" else ~disabled)
@@ -110,7 +112,9 @@ class Webhooks:
             if webhook.disabled_at is not None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook_id).values(disabled_at=None))
                 session.refresh(webhook)
-                audit_trail.append(session, event_of(webhook, "webhook_enabled", audit_trail.user(caller.user_id)))
+                audit_trail.append_audit_event(
+                    session, event_of(webhook, "webhook_enabled", audit_trail.actor_from_user_id(caller.user_id))
+                )
             return webhook
 
     def rotate_secret(self, caller: Caller, webhook_id: UUID) -> AddedWebhook:
@@ -119,8 +123,8 @@ class Webhooks:
         with self._held(caller, webhook_id) as (session, webhook):
             its_own = col(WebhookSecret.webhook_id) == webhook_id
             session.execute(update(WebhookSecret).where(its_own).values(secret=secret))
-            by = audit_trail.user(caller.user_id)
-            audit_trail.append(session, event_of(webhook, "webhook_secret_rotated", by))
+            by = audit_trail.actor_from_user_id(caller.user_id)
+            audit_trail.append_audit_event(session, event_of(webhook, "webhook_secret_rotated", by))
             return AddedWebhook(webhook, secret)
 
     def remove(self, caller: Caller, webhook_id: UUID) -> None:
@@ -130,7 +134,9 @@ class Webhooks:
                 update(Webhook).where(col(Webhook.id) == webhook_id).values(deleted_at=func.clock_timestamp())
             )
             session.execute(delete(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id))
-            audit_trail.append(session, event_of(webhook, "webhook_removed", audit_trail.user(caller.user_id)))
+            audit_trail.append_audit_event(
+                session, event_of(webhook, "webhook_removed", audit_trail.actor_from_user_id(caller.user_id))
+            )
 
     def test(self, caller: Caller, webhook_id: UUID, key: str | None) -> TestAccepted:
         """A delivery of its own, about nothing; a disabled webhook can be tested too, and is not enabled by it."""
@@ -138,11 +144,11 @@ class Webhooks:
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             _found(session, webhook_id)
             asked = _TestAsked(webhook_id=webhook_id)
-            delivery_id = claim(session, Key(org_id, TEST, key), asked, new_id) if key else new_id
+            delivery_id = claim_key(session, OperationKey(org_id, TEST, key), asked, new_id) if key else new_id
             if delivery_id != new_id:
-                return TestAccepted(session.get_one(DeliveryRow, delivery_id), is_new=False)
-            row = insert(DeliveryRow).values(id=new_id, org_id=org_id, webhook_id=webhook_id, channel=Channel.WEBHOOK)
-            return TestAccepted(session.scalars(row.returning(DeliveryRow)).one(), is_new=True)
+                return TestAccepted(session.get_one(Delivery, delivery_id), is_new=False)
+            row = insert(Delivery).values(id=new_id, org_id=org_id, webhook_id=webhook_id, channel=Channel.WEBHOOK)
+            return TestAccepted(session.scalars(row.returning(Delivery)).one(), is_new=True)
 
     @contextmanager
     def _held(self, caller: Caller, webhook_id: UUID) -> Iterator[tuple[Session, Webhook]]:

@@ -14,7 +14,7 @@ async def test_the_reports_of_an_erased_mentor_are_gone_and_can_be_made_anew(
     diary.activity(mentor, note="Fortrolig")
     job = await button.end_of(await button.pressed())
     erase = ("erase-person", "--org", button.org_id, "--mentor", mentor, "--yes", "--json")
-    touched = (await dev.run(*erase)).json["touched"]
+    touched = (await dev.run(*erase)).json["summary"]
     assert touched["notes_cleared"] == 1
     assert touched["exports_emptied"] == [{"id": job["id"], "report_id": job["report_id"]}]
     assert_problem(await gateway.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers), 410)

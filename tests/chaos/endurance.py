@@ -7,7 +7,7 @@ from typing import NamedTuple
 import httpx
 import psycopg
 
-from stafett.domain.export_status import FINAL
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 from stafett.testing import Button, Json, eventually
 from tests.acceptance.dev_stack import EXPORTS, DevStack
 from tests.acceptance.report_file import fetch
@@ -57,7 +57,7 @@ class Coordinator:
         return await self._when(export_id, {"mapping_columns", "generating_file"})
 
     async def end_of(self, export_id: str) -> Json:
-        return await self._when(export_id, FINAL, within=60)
+        return await self._when(export_id, EXPORT_FINAL_STATUSES, within=60)
 
     async def _when(self, export_id: str, states: AbstractSet[str], within: float = 30) -> Json:
         return await eventually(lambda: self.look(export_id), lambda job: job["status"] in states, within=within)

@@ -6,7 +6,7 @@ import shutil
 import psycopg
 import pytest
 
-from stafett.domain.export_status import FINAL
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 from tests.acceptance.dev_stack import DevStack, all_gone, frozen, kill
 from tests.chaos.endurance import Coordinator, assert_exported_once_and_right
 
@@ -51,7 +51,7 @@ async def test_an_export_waits_for_a_storage_that_is_silent_for_a_while(
     await coordinator.in_the_middle_of(export_id)
     with frozen(dev.facts["pids"]["s3"]):
         await asyncio.sleep(_SILENT_SECONDS)  # the fault itself: nothing is waited for
-        assert (await coordinator.look(export_id))["status"] not in FINAL
+        assert (await coordinator.look(export_id))["status"] not in EXPORT_FINAL_STATUSES
     job = await coordinator.end_of(export_id)
     assert job["status"] == "completed", job["error"]
     await assert_exported_once_and_right(dev, job)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from stafett.devstack.stack import RunningServers
-from stafett.domain.export_status import STAGES, ExportStatus
+from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
@@ -32,7 +32,7 @@ QUICK = {
 }
 EVERY = [
     pytest.param(stage, point, marks=[] if (stage, point) in QUICK else pytest.mark.soak)
-    for stage in STAGES
+    for stage in EXPORT_STAGES
     for point in POINTS
 ]
 
@@ -77,10 +77,10 @@ async def test_an_export_outlives_its_worker(
     assert job["status"] == "completed", job["error"]
     assert content_of(job) == content_of(expected)
     transitions = transitions_of(owner_url, export_id)
-    assert transitions == transitions_of(owner_url, undisturbed) == ["initialised", *STAGES, "completed"]
+    assert transitions == transitions_of(owner_url, undisturbed) == ["initialised", *EXPORT_STAGES, "completed"]
     for one in (undisturbed, export_id):
         ended_ago(owner_url, one, timedelta(hours=1))
-    assert retention.apply().tidied == 2
+    assert retention.apply().staging_cleared == 2
     kept = [kept_below(storage, button.org_id, one) for one in (undisturbed, export_id)]
     assert kept[0] == kept[1]
 

@@ -9,11 +9,11 @@ from psycopg.types.json import Jsonb
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export import ExportRequest
-from stafett.domain.export_job import ExportFailing
+from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
-from stafett.domain.reexport_job import ReexportFailing
+from stafett.domain.reexport_job import RecordReexportFailureInput
 from stafett.exports.completion import ExportEndings
 from stafett.exports.service import ExportJobs
 from stafett.reports.completion import ReexportEndings
@@ -54,7 +54,7 @@ class Things:
         asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "reporting_period": period}
         export = self._jobs.accept(caller, ExportRequest.model_validate(asked | {"export_format": "csv"})).export
         code, message = ExportErrorCode.INTERNAL, "It could not go on."
-        self._endings.fail(ExportFailing(job=export.job, code=code, message=message, retryable=True))
+        self._endings.fail(RecordFailureInput(job=export.job, code=code, message=message, retryable=True))
         return export
 
     def report(self) -> UUID:
@@ -80,7 +80,7 @@ class Things:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         reexport = self._reexports.accept(caller, ReexportRequest(report_id=self.report())).reexport
         job, code, message = reexport.job, ExportErrorCode.INTERNAL, "It could not go on."
-        self._reexport_endings.fail(ReexportFailing(job=job, code=code, message=message, retryable=True))
+        self._reexport_endings.fail(RecordReexportFailureInput(job=job, code=code, message=message, retryable=True))
         return reexport.id
 
     def failed_batch(self) -> UUID:

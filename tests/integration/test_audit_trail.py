@@ -28,7 +28,7 @@ from stafett.audit.reader import ChainReader
 from stafett.audit.verification import ChainFound, verification
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
-from stafett.domain.errors import ServiceAwayError, SettingsError
+from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import Settings, require
 from stafett.storage.s3 import client_of
 from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
@@ -145,7 +145,7 @@ def test_an_event_put_before_the_first_is_found(
     with unguarded(owner):
         owner.execute("DELETE FROM audit_events WHERE org_id = %s AND seq = 0", [org_id])
         owner.execute("ALTER TABLE audit_events ADD CONSTRAINT audit_events_seq_check CHECK (seq >= 1)")
-    assert found.broken == BrokenRecord(org_id=org_id, seq=0, what="there is no event before the first")
+    assert found.broken == BrokenRecord(org_id=org_id, seq=0, reason="there is no event before the first")
     assert found_by(settings, org_id).broken is None
 
 
@@ -222,7 +222,7 @@ async def test_a_tail_that_was_cut_off_is_found_and_never_signed(
     verified = await audit(settings, "verify", "--org", org_id)
     assert verified.code == 1
     assert f"Event 5 of {org_id}: it is missing; the chain ends with event 4" in verified.out
-    (broken,) = sign([org_id]).broken
+    (broken,) = sign([org_id]).broken_records
     assert broken.seq == 5
     assert (await audit(settings, "checkpoint", "--org", org_id)).code == 1
 
@@ -243,9 +243,9 @@ def test_a_chain_that_was_written_anew_is_found_by_the_first_checkpoint_behind(
     broken = found_by(settings, org_id).broken
     assert broken is not None
     assert broken.seq == {1: 2, 3: 4, 4: 4}[begin]
-    assert "the chain was rewritten" in broken.what
+    assert "the chain was rewritten" in broken.reason
     happen(1)
-    assert [record.seq for record in sign([org_id]).broken] == [broken.seq]
+    assert [record.seq for record in sign([org_id]).broken_records] == [broken.seq]
 
 
 async def test_an_organisation_that_was_wiped_out_is_missed(
@@ -262,7 +262,7 @@ async def test_an_organisation_that_was_wiped_out_is_missed(
     verified = await audit(settings, "verify")
     assert verified.code == 1
     assert f"{org_id}: BROKEN. Event 1 of {org_id}: it is missing; the chain has no event at all" in verified.out
-    assert org_id in {record.org_id for record in sign().broken}
+    assert org_id in {record.org_id for record in sign().broken_records}
 
 
 def test_nothing_is_written_when_nothing_has_happened(
@@ -298,7 +298,7 @@ def test_a_broken_chain_holds_up_no_other(
     with unguarded(owner):
         owner.execute("UPDATE audit_events SET actor = 'x' WHERE org_id = %s AND seq = 2", [org_id])
     report = sign([others[0], org_id, others[1]])
-    assert (report.written, [record.seq for record in report.broken]) == (2, [2])
+    assert (report.written, [record.seq for record in report.broken_records]) == (2, [2])
 
 
 def test_two_checkpoints_at_once_are_two_that_say_the_same(
@@ -307,7 +307,7 @@ def test_two_checkpoints_at_once_are_two_that_say_the_same(
     happen(5)
     with ThreadPoolExecutor(4) as workers:
         reports = list(workers.map(lambda _: sign([org_id]), range(4)))
-    assert [report.broken for report in reports] == [()] * 4
+    assert [report.broken_records for report in reports] == [()] * 4
     found = found_by(settings, org_id)
     assert found.broken is None
     assert found.checkpoints == sum(report.written for report in reports) >= 1
@@ -351,7 +351,7 @@ def test_a_checkpoint_that_was_hidden_still_tells(
     assert found_by(settings, org_id).broken is None
     with unguarded(owner):
         owner.execute("DELETE FROM audit_events WHERE org_id = %s AND seq > 4", [org_id])
-    for broken in (found_by(settings, org_id).broken, *sign([org_id]).broken):
+    for broken in (found_by(settings, org_id).broken, *sign([org_id]).broken_records):
         assert broken is not None
         assert broken.seq == 5
 
@@ -367,12 +367,12 @@ def test_a_checkpoint_that_somebody_else_put_there_is_found(
     file.write_bytes(good)
     s3.fput_object(bucket, f"checkpoints/{org_id}/{2:020}.json", str(file))
     broken = found_by(settings, org_id).broken
-    assert broken == BrokenRecord(org_id=org_id, seq=2, what="its checkpoint is about another event")
+    assert broken == BrokenRecord(org_id=org_id, seq=2, reason="its checkpoint is about another event")
     forged = json.loads(good) | {"hash": "f" * 64}
     file.write_text(json.dumps(forged))
     s3.fput_object(bucket, f"checkpoints/{org_id}/{1:020}.json", str(file))
     broken = found_by(settings, org_id).broken
-    assert broken == BrokenRecord(org_id=org_id, seq=1, what="its checkpoint bears a signature that is not valid")
+    assert broken == BrokenRecord(org_id=org_id, seq=1, reason="its checkpoint bears a signature that is not valid")
 
 
 async def test_whoever_lacks_an_old_key_is_told_which(
@@ -451,7 +451,7 @@ def test_a_chain_is_read_from_a_role_that_sees_every_one(
     nowhere = settings.s3.model_copy(update={"endpoint": NOWHERE})
     sign = checkpointing(settings.model_copy(update={"s3": nowhere}), maintenance)
     assert sign is not None
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         sign([org_id])
 
 

@@ -13,9 +13,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from stafett.database.session import Database
 from stafett.domain import bulk
-from stafett.domain.bulk import planned
+from stafett.domain.bulk import plan_items
 from stafett.domain.bulk_job import BulkJob, Chunk
-from stafett.domain.errors import StaleAttemptError, WrongStateError
+from stafett.domain.errors import InvalidStateError, StaleAttemptError
 from stafett.testing import Tenant
 from tests.bulk import Core, item, many_mentors, rows
 
@@ -115,8 +115,8 @@ class Batches(RuleBasedStateMachine):
         request = self.core.request(said)
         job = self.core.accepted(said)
         items = [
-            Item(one.mentor, DAY + slot * timedelta(minutes=30), sound, one.chunk)
-            for one, (_, slot, sound) in zip(planned(request), asked, strict=True)
+            Item(one.mentor_id, DAY + slot * timedelta(minutes=30), sound, one.chunk)
+            for one, (_, slot, sound) in zip(plan_items(request), asked, strict=True)
         ]
         self.all.append(Batch([job], items))
         return self.all[-1]
@@ -130,7 +130,7 @@ class Batches(RuleBasedStateMachine):
             return
         plan = self.core.work.begin(job)
         batch.status = "running"
-        assert plan.chunks == tuple(sorted({one.chunk for one in batch.pending()}))
+        assert plan.pending_chunks == tuple(sorted({one.chunk for one in batch.pending()}))
 
     @rule(batch=batches, which=st.integers(0, 3), number=st.integers(0, 2))
     def register(self, batch: Batch, which: int, number: int) -> None:
@@ -159,7 +159,7 @@ class Batches(RuleBasedStateMachine):
     def work_to_the_end(self, batch: Batch, which: int) -> None:
         job = batch.jobs[-1 - which % len(batch.jobs)]
         if batch.is_at_work(job):
-            for number in self.core.work.begin(job).chunks:
+            for number in self.core.work.begin(job).pending_chunks:
                 self.model.register(batch.pending(number))
                 self.core.work.register(Chunk(job=job, number=number))
             batch.status = batch.end
@@ -173,7 +173,7 @@ class Batches(RuleBasedStateMachine):
     @rule(batch=batches)
     def ask_to_cancel(self, batch: Batch) -> None:
         if batch.status in FINAL:
-            with pytest.raises(WrongStateError):
+            with pytest.raises(InvalidStateError):
                 self.core.control.cancel(self.core.caller, batch.jobs[-1].batch_id)
             return
         self.core.control.cancel(self.core.caller, batch.jobs[-1].batch_id)
@@ -203,7 +203,7 @@ class Batches(RuleBasedStateMachine):
     def retry(self, batch: Batch) -> None:
         again = [one for one in batch.items if one.status not in {"registered", "pending"}]
         if batch.status not in FINAL or not again:
-            with pytest.raises(WrongStateError):
+            with pytest.raises(InvalidStateError):
                 self.core.retried(batch.jobs[-1])
             return
         batch.jobs.append(self.core.retried(batch.jobs[-1]))

@@ -19,7 +19,7 @@ from openpyxl import load_workbook
 from stafett.column_mapper import read_document
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
-from stafett.domain.errors import LostInStorageError, StoppedError
+from stafett.domain.errors import StagedDataLostError, WorkCancelledError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
@@ -266,11 +266,11 @@ def test_a_cancel_is_heard_while_a_bundle_is_made_and_nothing_of_it_is_left(
     unbundled: ExportJob, record: ExportRecord, storage: FileStorage, worker_database: Database
 ) -> None:
     def stop() -> None:
-        raise StoppedError("The work was asked to stop.")
+        raise WorkCancelledError("The work was asked to stop.")
 
     prefix = f"exports/{unbundled.org_id}/"
     before = storage.keys_below(prefix)
-    with pytest.raises(StoppedError):
+    with pytest.raises(WorkCancelledError):
         _bundle(unbundled, record, storage, worker_database, stop)
     assert storage.keys_below(prefix) == before
     _bundle(unbundled, record, storage, worker_database, lambda: None)
@@ -284,6 +284,6 @@ def test_a_bundle_of_what_is_lost_in_storage_begins_anew(
 ) -> None:
     (key,) = (key for key in storage.keys_below(f"exports/{unbundled.org_id}/") if key.endswith(lost))
     storage.remove_below(key)
-    with pytest.raises(LostInStorageError):
+    with pytest.raises(StagedDataLostError):
         _bundle(unbundled, record, storage, worker_database, lambda: None)
     assert not [key for key in storage.keys_below(f"exports/{unbundled.org_id}/") if "bundling" in key]

@@ -325,7 +325,7 @@ async def test_what_is_listed_apart_is_kept_with_its_reason(
     with psycopg.connect(owner_url) as connection:
         query = "SELECT outputs FROM export_stage_outputs WHERE export_id = %s AND stage = 'mapping_columns'"
         (outputs,) = connection.execute(query, [job["id"]]).fetchone() or ({},)
-    (part,) = MappedRows.model_validate(outputs).apart
+    (part,) = MappedRows.model_validate(outputs).excluded_parts
     (row,) = from_arrow(storage.read_part(part)).to_dicts()
     assert (row["Aktivitets-ID"], row["Teller ikke fordi"]) == (str(away), "Holdt utenfor Norge")
 

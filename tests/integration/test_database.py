@@ -20,11 +20,11 @@ from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
 from stafett.database import tables
-from stafett.database.migrate import ERASURE, migrate
-from stafett.database.session import Database, sqlalchemy_url
+from stafett.database.migrate import ERASURE_ROLE, migrate
+from stafett.database.session import Database, to_sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import ExportRequest
-from stafett.domain.export_status import TRANSITIONS, ExportStatus
+from stafett.domain.export_status import EXPORT_TRANSITIONS, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport_status import REEXPORT_TRANSITIONS
 from stafett.exports.service import ExportJobs
@@ -40,11 +40,11 @@ TENANT_TABLES = (
     tables.ExportAttempt,
     tables.ExportStageOutput,
     tables.ExportMappedPart,
-    tables.ExportStageTries,
+    tables.ExportStageCrashes,
     tables.ExportPartialFailures,
     tables.Report,
     tables.ReportFileVersion,
-    tables.ReportReexport,
+    tables.Reexport,
     tables.IdempotencyKey,
     tables.AuditEvent,
     tables.Organisation,
@@ -53,9 +53,9 @@ TENANT_TABLES = (
     tables.Notification,
     tables.Webhook,
     tables.WebhookSecret,
-    tables.DeliveryRow,
-    tables.ErasureRow,
-    tables.BulkRegistration,
+    tables.Delivery,
+    tables.Erasure,
+    tables.BulkBatch,
     tables.BulkItem,
 )
 
@@ -68,7 +68,7 @@ def accepted(jobs: ExportJobs, tenant: Tenant) -> tables.Export:
 
 
 def test_the_tables_are_what_the_migrations_made(owner_url: str) -> None:
-    engine = create_engine(sqlalchemy_url(owner_url))
+    engine = create_engine(to_sqlalchemy_url(owner_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
@@ -78,7 +78,7 @@ def test_the_tables_are_what_the_migrations_made(owner_url: str) -> None:
 def test_the_database_and_the_code_know_the_same_transitions(owner_url: str) -> None:
     with psycopg.connect(owner_url) as connection:
         known = set(connection.execute("SELECT from_status, to_status FROM export_transitions").fetchall())
-    assert known == {(one.value, other.value) for one, others in TRANSITIONS.items() for other in others}
+    assert known == {(one.value, other.value) for one, others in EXPORT_TRANSITIONS.items() for other in others}
 
 
 def test_the_database_and_the_code_know_the_same_transitions_of_re_exports(owner_url: str) -> None:
@@ -135,9 +135,9 @@ def role(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def as_role(role: str, settings: Settings) -> Iterator[Database]:
-    is_taken_on = f"stafett_{role}" == ERASURE
+    is_taken_on = f"stafett_{role}" == ERASURE_ROLE
     url = settings.database.owner_url if is_taken_on else getattr(settings.database, f"{role}_url")
-    database = Database(require(url, role), pool_size=1, role=ERASURE if is_taken_on else None)
+    database = Database(require(url, role), pool_size=1, role=ERASURE_ROLE if is_taken_on else None)
     yield database
     database.close()
 

@@ -65,17 +65,17 @@ async def test_programs_are_told_what_was_touched_in_ids_and_counts(
     assert report["person"] == {"kind": "mentor", "id": str(mentor), "org_id": desk.org_id}
     assert (report["dry_run"], report["already_erased"]) == (False, False)
     assert report["finished_at"].endswith("Z")
-    assert report["touched"] == {
+    assert report["summary"] == {
         "notes_cleared": 1,
         "attachments_removed": 0,
         "exports_emptied": [],
         "memberships_removed": 0,
-        "letters_given_up": 0,
-        "activities_to_look_at": [str(mentioning)],
-        "exports_to_look_at": [],
-        "batches_to_look_at": [],
+        "emails_given_up": 0,
+        "activities_to_review": [str(mentioning)],
+        "exports_to_review": [],
+        "batches_to_review": [],
     }
-    assert (report["exports_running"], report["account_kept_for"]) == ([], [])
+    assert (report["running_export_ids"], report["account_retained_for"]) == ([], [])
     assert name not in erased.out + erased.err
     assert display_name(owner_url, mentor) != name
 
@@ -95,7 +95,7 @@ async def test_people_are_told_the_same_and_that_there_is_nothing_more_to_do(
 
 async def test_a_dry_run_changes_nothing(desk: Desk, mentor: UUID, name: str, owner_url: str) -> None:
     looked = await desk.erase("--mentor", mentor, "--dry-run", "--json")
-    assert (looked.code, looked.json["dry_run"], looked.json["touched"]["notes_cleared"]) == (0, True, 1)
+    assert (looked.code, looked.json["dry_run"], looked.json["summary"]["notes_cleared"]) == (0, True, 1)
     assert "nothing is changed" in (await desk.erase("--mentor", mentor, "--dry-run")).done().out
     assert display_name(owner_url, mentor) == name
     assert events_of(owner_url, str(mentor)) == []
@@ -124,7 +124,7 @@ async def test_an_export_that_runs_is_named(desk: Desk, mentor: UUID, button: Bu
 async def test_a_user_is_erased_as_well(desk: Desk, tenant: Tenant) -> None:
     report = (await desk.erase("--user", tenant.coordinator, "--yes", "--json")).json
     assert report["person"]["kind"] == "user"
-    assert report["touched"]["memberships_removed"] == 1
+    assert report["summary"]["memberships_removed"] == 1
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from psycopg import sql
 from temporalio.client import Client
 
 from stafett.activity_frames import from_arrow
-from stafett.database.migrate import ERASURE
+from stafett.database.migrate import ERASURE_ROLE
 from stafett.database.session import Database
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, PersonKind
-from stafett.domain.errors import NotFoundError, WrongStateError
+from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.domain.membership import Role
 from stafett.erasure.service import Erasing, clear_leftovers
 from stafett.settings import Settings
@@ -79,7 +79,7 @@ def scene(diary: Diary, storage: FileStorage) -> Scene:
 
 @pytest.fixture
 def database(owner_url: str) -> Iterator[Database]:
-    with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
+    with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database:
         yield database
 
 
@@ -174,14 +174,14 @@ async def test_nothing_of_an_erased_mentor_is_found_anywhere_but_in_what_the_rep
         report = await asyncio.to_thread(erasing.erase, scene.person, silent)
         assert clear_leftovers(owner_url)
 
-        touched = report.touched
+        touched = report.summary
         assert (touched.notes_cleared, touched.attachments_removed) == (1, 1)
         assert set(touched.exports_emptied) == {
             *(EmptiedExport(id=job["id"], report_id=job["report_id"]) for job in (exports.csv, exports.bundle)),
             EmptiedExport(id=UUID(exports.failed)),
         }
-        assert touched.activities_to_look_at == (scene.mentioning,)
-        assert touched.exports_to_look_at == (UUID(exports.autumn["id"]),)
+        assert touched.activities_to_review == (scene.mentioning,)
+        assert touched.exports_to_review == (UUID(exports.autumn["id"]),)
 
         left = rows_that_tell(owner_url, scene.traces)
         assert {row.count(str(scene.mentioning)) for table, row in left if table == "activities"} == {1}
@@ -254,7 +254,7 @@ async def test_the_trail_tells_of_an_erasure_in_ids_and_counts(
         {"attempt": 1, "reason": "person_erased"},
     )
     assert erased[:4] == ("person_erased", "system:erasure", "person", scene.mentor)
-    assert erased[4] == {"kind": "mentor", **report.touched.counts}
+    assert erased[4] == {"kind": "mentor", **report.summary.counts}
 
 
 async def test_activities_stay_as_countable_facts_and_the_mentor_does_nothing_any_more(
@@ -279,12 +279,12 @@ async def test_twice_is_once_also_at_once(
         job = await button.end_of(await button.pressed(reporting_period=SPRING))
 
     def erase(_number: int) -> ErasureReport:
-        with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
+        with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database:
             return Erasing(database, storage).erase(scene.person, silent)
 
     with ThreadPoolExecutor(4) as operators:
         reports = [*operators.map(erase, range(4)), erase(5)]
-    assert {report.touched for report in reports} == {reports[0].touched}
+    assert {report.summary for report in reports} == {reports[0].summary}
     assert {report.finished_at for report in reports} == {reports[0].finished_at}
     assert [report.already_erased for report in reports].count(False) == 1
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
@@ -340,16 +340,16 @@ async def test_killed_at_any_point_it_completes_when_it_is_run_again(
         exports = await made(button, owner_url, admin)
     deaths, report = Deaths(), None
     while report is None:
-        with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database, suppress(KilledError):
+        with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database, suppress(KilledError):
             report = Erasing(database, DeadlyStorage(settings, deaths)).erase(scene.person, deaths.told)
     assert len([point for point in deaths.died_at if point[0] == "after"]) >= 4
-    assert (report.touched.notes_cleared, report.touched.attachments_removed) == (1, 1)
-    assert {export.id for export in report.touched.exports_emptied} == {
+    assert (report.summary.notes_cleared, report.summary.attachments_removed) == (1, 1)
+    assert {export.id for export in report.summary.exports_emptied} == {
         *(UUID(export_id) for export_id in (exports.csv["id"], exports.bundle["id"], exports.failed)),
     }
-    assert report.touched.activities_to_look_at == (scene.mentioning,)
-    assert report.touched.exports_to_look_at == (UUID(exports.autumn["id"]),)
-    for emptied in report.touched.exports_emptied:
+    assert report.summary.activities_to_review == (scene.mentioning,)
+    assert report.summary.exports_to_review == (UUID(exports.autumn["id"]),)
+    for emptied in report.summary.exports_emptied:
         assert events_of(owner_url, str(emptied.id)).count("files_removed") == 1
     gone = await button.gateway.get(f"{EXPORTS}/{exports.csv['id']}/file", headers=button.headers)
     assert gone.status_code == 410
@@ -368,10 +368,10 @@ async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE exports SET status = 'querying_activities' WHERE org_id = %s", [scene.org_id])
     before = rows_that_tell(owner_url, scene.traces)
-    with pytest.raises(WrongStateError, match=f"Export {spring} has not ended"):
+    with pytest.raises(InvalidStateError, match=f"Export {spring} has not ended"):
         erasing.erase(scene.person, silent)
     assert rows_that_tell(owner_url, scene.traces) == before
-    assert erasing.survey(scene.person, silent).exports_running == (UUID(spring),)
+    assert erasing.survey(scene.person, silent).running_export_ids == (UUID(spring),)
     for status in ("cancelling", "cancelled"):
         with psycopg.connect(owner_url) as connection:
             connection.execute(
@@ -380,7 +380,7 @@ async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
                 [status, status, spring],
             )
         if status == "cancelling":
-            with pytest.raises(WrongStateError, match=spring):
+            with pytest.raises(InvalidStateError, match=spring):
                 erasing.erase(scene.person, silent)
     assert erasing.erase(scene.person, silent).finished_at is not None
 
@@ -395,7 +395,7 @@ async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_
             with psycopg.connect(owner_url) as connection:
                 connection.execute("UPDATE exports SET status = 'querying_activities' WHERE id = %s", [export_id])
 
-    with pytest.raises(WrongStateError, match=f"gone from where it was kept, but export {export_id} has not ended"):
+    with pytest.raises(InvalidStateError, match=f"gone from where it was kept, but export {export_id} has not ended"):
         erasing.erase(scene.person, begins_now)
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun"]
     with psycopg.connect(owner_url) as connection:
@@ -403,7 +403,7 @@ async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_
             "UPDATE exports SET status = 'failed', completed_at = now(), error = '{}' WHERE id = %s", [export_id]
         )
     report = erasing.erase(scene.person, silent)
-    assert report.touched.activities_to_look_at == (scene.mentioning,)
+    assert report.summary.activities_to_review == (scene.mentioning,)
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
 
 
@@ -424,17 +424,17 @@ async def test_an_export_that_cannot_be_looked_into_loses_its_file(
             left = {"damaged": b"no arrow at all", "cut": b"ARROW1", "emptied": b""}
             storage.write(part, [left[lost]])
     report = erasing.erase(scene.person, silent)
-    assert [str(export.id) for export in report.touched.exports_emptied] == [job["id"]]
+    assert [str(export.id) for export in report.summary.exports_emptied] == [job["id"]]
     assert storage.keys_below(place(scene.org_id, job["id"])) == []
 
 
 def test_looking_changes_nothing(scene: Scene, erasing: Erasing, owner_url: str) -> None:
     before = rows_that_tell(owner_url, scene.traces)
     found = erasing.survey(scene.person, silent)
-    assert (found.dry_run, found.begun_at, found.touched.notes_cleared, found.touched.attachments_removed) == (
+    assert (found.dry_run, found.started_at, found.summary.notes_cleared, found.summary.attachments_removed) == (
         *(True, None, 1, 1),
     )
-    assert found.touched.activities_to_look_at == (scene.mentioning,)
+    assert found.summary.activities_to_review == (scene.mentioning,)
     assert rows_that_tell(owner_url, scene.traces) == before
     assert events_of(owner_url, str(scene.mentor)) == []
 
@@ -445,8 +445,8 @@ def test_what_was_written_after_an_erasure_is_erased_by_the_next_one(
     erasing.erase(scene.person, silent)
     diary.activity(scene.mentor, note="Skrevet etterpå")
     report = erasing.erase(scene.person, silent)
-    assert (report.already_erased, report.touched.notes_cleared) == (False, 2)
-    assert report.touched.activities_to_look_at == (scene.mentioning,)
+    assert (report.already_erased, report.summary.notes_cleared) == (False, 2)
+    assert report.summary.activities_to_review == (scene.mentioning,)
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"] * 2
 
 
@@ -459,7 +459,7 @@ def test_a_name_is_found_however_it_is_written(written: str, scene: Scene, diary
     text = written.format(scene.name, mark=scene.name.removeprefix("Ågot Ærlig"))
     one = diary.activity(scene.other, note=text)
     other = diary.activity(scene.other, place=text)
-    found = erasing.survey(scene.person, silent).touched.activities_to_look_at
+    found = erasing.survey(scene.person, silent).summary.activities_to_review
     assert set(found) == {scene.mentioning, one, other}
 
 
@@ -481,9 +481,9 @@ def test_what_a_batch_was_to_register_for_them_tells_nothing_of_them_any_more(
     telling, silent_one = core.accepted([theirs, others]), core.accepted([theirs])
     core.run(telling)
     surveyed = erasing.survey(scene.person, silent)
-    assert surveyed.touched.batches_to_look_at == (telling.batch_id,)
+    assert surveyed.summary.batches_to_review == (telling.batch_id,)
     report = erasing.erase(scene.person, silent)
-    assert report.touched.batches_to_look_at == (telling.batch_id,)
-    assert report.touched.notes_cleared == surveyed.touched.notes_cleared == 4
+    assert report.summary.batches_to_review == (telling.batch_id,)
+    assert report.summary.notes_cleared == surveyed.summary.notes_cleared == 4
     assert core.run(silent_one).status == "failed"
     assert not [row for table, row in rows_that_tell(owner_url, (scene.note.casefold(),)) if table == "bulk_items"]

@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from stafett.database.migrate import ERASURE
+from stafett.database.migrate import ERASURE_ROLE
 from stafett.database.session import Database
 from stafett.domain.erasure import ERASED_NAME, Person, PersonKind
-from stafett.domain.errors import NotDeliveredError, NotFoundError
+from stafett.domain.errors import DeliveryError, NotFoundError
 from stafett.domain.membership import Role
-from stafett.domain.notification import Channel, Delivery
+from stafett.domain.notification import Channel, DeliveryRef
 from stafett.erasure.service import Erasing
 from stafett.notifications.deliveries import Deliveries
 from stafett.settings import Settings
@@ -34,7 +34,7 @@ def owner(owner_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def erasing(owner_url: str, storage: FileStorage) -> Iterator[Erasing]:
-    with closing(Database(owner_url, pool_size=1, role=ERASURE)) as database:
+    with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database:
         yield Erasing(database, storage)
 
 
@@ -87,17 +87,17 @@ async def test_nothing_but_the_opaque_id_is_left_of_a_user(
     export_id = await button.pressed()
     email = account(owner, person.id)[0]
     report = erasing.erase(person, silent)
-    assert report.touched.counts == {
+    assert report.summary.counts == {
         "notes_cleared": 0,
         "attachments_removed": 0,
         "exports_emptied": 0,
         "memberships_removed": 1,
-        "letters_given_up": 0,
-        "activities_to_look_at": 1,
-        "exports_to_look_at": 0,
-        "batches_to_look_at": 0,
+        "emails_given_up": 0,
+        "activities_to_review": 1,
+        "exports_to_review": 0,
+        "batches_to_review": 0,
     }
-    assert report.touched.activities_to_look_at == (mentioning,)
+    assert report.summary.activities_to_review == (mentioning,)
     assert account(owner, person.id) == (f"erased-{person.id}@invalid", ERASED_NAME, False)
     left = rows_that_tell(owner_url, (name.casefold(), email))
     assert {table for table, _ in left} - {"pg_statistic"} == {"activities"}
@@ -125,8 +125,8 @@ def test_letters_that_wait_are_given_up_and_those_that_have_arrived_stay_so(
     admin = person.model_copy(update={"id": tenant.users[Role.ADMIN]})
     waiting, failed = letter_for(owner, person), letter_for(owner, person, "failed")
     arrived, anothers = letter_for(owner, person, "delivered"), letter_for(owner, admin)
-    assert erasing.survey(person, silent).touched.letters_given_up == 2
-    assert erasing.erase(person, silent).touched.letters_given_up == 2
+    assert erasing.survey(person, silent).summary.emails_given_up == 2
+    assert erasing.erase(person, silent).summary.emails_given_up == 2
     rows = owner.execute("SELECT id, state, last_error FROM deliveries WHERE org_id = %s", [person.org_id]).fetchall()
     assert set(rows) == {
         (waiting, "given_up", "recipient_left"),
@@ -134,15 +134,15 @@ def test_letters_that_wait_are_given_up_and_those_that_have_arrived_stay_so(
         (arrived, "delivered", None),
         (anothers, "pending", None),
     }
-    late = Delivery(id=letter_for(owner, person), org_id=person.org_id, channel=Channel.EMAIL)
-    with pytest.raises(NotDeliveredError, match="recipient_left"):
+    late = DeliveryRef(id=letter_for(owner, person), org_id=person.org_id, channel=Channel.EMAIL)
+    with pytest.raises(DeliveryError, match="recipient_left"):
         Deliveries(worker_database).letter(late)
 
 
 def test_twice_is_once(person: Person, erasing: Erasing, owner_url: str) -> None:
     first, second = erasing.erase(person, silent), erasing.erase(person, silent)
     assert (first.already_erased, second.already_erased) == (False, True)
-    assert first.touched == second.touched
+    assert first.summary == second.summary
     assert first.finished_at == second.finished_at
     assert events_of(owner_url, str(person.id)) == ["person_erasure_begun", "person_erased"]
 
@@ -154,13 +154,13 @@ def test_an_account_that_another_organisation_has_too_is_erased_with_its_last_me
     owner.execute("INSERT INTO memberships VALUES (%s, %s, 'auditor')", [person.id, other])
     elsewhere = person.model_copy(update={"org_id": other})
     before = account(owner, person.id)
-    assert erasing.survey(person, silent).account_kept_for == (other,)
+    assert erasing.survey(person, silent).account_retained_for == (other,)
     for is_again in (False, True):
         report = erasing.erase(person, silent)
-        assert (report.account_kept_for, report.already_erased) == ((other,), is_again)
+        assert (report.account_retained_for, report.already_erased) == ((other,), is_again)
         assert (account(owner, person.id), before[1]) == (before, name)
     report = erasing.erase(elsewhere, silent)
-    assert report.account_kept_for == ()
+    assert report.account_retained_for == ()
     assert account(owner, person.id)[1] == ERASED_NAME
     assert rows_that_tell(owner_url, (name.casefold(),)) == set()
 
@@ -201,5 +201,5 @@ def test_killed_in_the_middle_it_completes_when_it_is_run_again(
             with pytest.raises(KilledError):
                 erasing.erase(person, silent)
     report = erasing.erase(person, silent)
-    assert (report.touched.memberships_removed, report.touched.activities_to_look_at) == (1, (mentioning,))
+    assert (report.summary.memberships_removed, report.summary.activities_to_review) == (1, (mentioning,))
     assert events_of(owner_url, str(person.id)) == ["person_erasure_begun", "person_erased"]

@@ -16,8 +16,8 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from stafett.devstack.mail_server import MailFolder, catching_mail
-from stafett.domain.errors import NotDeliveredError
-from stafett.domain.notification import Ending, Subject
+from stafett.domain.errors import DeliveryError
+from stafett.domain.notification import JobOutcome, JobType
 from stafett.notifications.email import Letter, Mailer
 from stafett.settings import MailSettings
 from tests.receiver import Certificate
@@ -33,9 +33,9 @@ def letter() -> Letter:
         locale="nn",
         organisation="Prøveforbundet",
         period=(date(2026, 1, 1), date(2026, 12, 31)),
-        subject=Subject.EXPORT,
+        subject=JobType.EXPORT,
         subject_id=uuid4(),
-        ending=Ending.COMPLETED,
+        ending=JobOutcome.COMPLETED,
         written_at=datetime.now(UTC),
     )
 
@@ -49,8 +49,8 @@ async def send(settings: MailSettings, tls: ssl.SSLContext | None = None, **more
     await asyncio.to_thread(Mailer(settings, tls or ssl.create_default_context(), **more).send, letter())
 
 
-async def refusal(settings: MailSettings, tls: ssl.SSLContext | None = None, **more: Any) -> NotDeliveredError:
-    with pytest.raises(NotDeliveredError) as refused:
+async def refusal(settings: MailSettings, tls: ssl.SSLContext | None = None, **more: Any) -> DeliveryError:
+    with pytest.raises(DeliveryError) as refused:
         await send(settings, tls, **more)
     assert "nordmann" not in repr(refused.value).lower()
     assert refused.value.__cause__ is None
@@ -105,7 +105,7 @@ async def test_a_refusal_is_told_by_its_number_alone(
     with caplog.at_level(logging.DEBUG, "stafett"):
         async with a_server(lambda: SMTP(Unwilling(**answers))) as port:
             refused = await refusal(settings_for(port))
-    assert (refused.code, refused.for_good) == (code, for_good)
+    assert (refused.code, refused.is_permanent) == (code, for_good)
 
 
 async def test_starttls_and_a_password_are_used_where_they_are_set(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from stafett.column_mapper import MappingProgram
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.activity import ActivityType
-from stafett.domain.errors import ServiceAwayError, StaleAttemptError
+from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
 from stafett.domain.export import ExportRequest, Locale
-from stafett.domain.export_job import ExportFailing, ExportJob, RetentionReport, StageReceipt
+from stafett.domain.export_job import ExportJob, RecordFailureInput, RetentionReport, StageResult
 from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
@@ -113,7 +113,7 @@ class Bench:
         self.parts = MappedParts(self.database, edition=self.edition)
         self.stages = ExportStages(self.record, self.storage, go_on=lambda: None)
 
-    def map(self, job: ExportJob) -> StageReceipt:
+    def map(self, job: ExportJob) -> StageResult:
         mapper = ColumnMapper(self.record, self.storage, self.mappings, self.parts)
         return self.stages.perform(job, MAPPING, mapper)
 
@@ -172,17 +172,17 @@ def kept_numbers(owner_url: str, job: ExportJob) -> list[int]:
 
 
 def mapped_keys(storage: FileStorage, job: ExportJob) -> set[str]:
-    return {key for key in storage.keys_below(job.place) if "mapping_columns" in key}
+    return {key for key in storage.keys_below(job.key_prefix) if "mapping_columns" in key}
 
 
 def keys_of(mapped: MappedRows) -> set[str]:
-    return {part.key for part in (*mapped.parts, *mapped.apart)}
+    return {part.key for part in (*mapped.parts, *mapped.excluded_parts)}
 
 
 def told(mapped: MappedRows) -> dict[str, Any]:
     """All of it, with what is in the parts and not where they lie."""
-    hashes = [[(part.sha256, part.rows) for part in parts] for parts in (mapped.parts, mapped.apart)]
-    return mapped.model_dump(exclude={"parts", "apart"}) | {"hashes": hashes}
+    hashes = [[(part.sha256, part.rows) for part in parts] for parts in (mapped.parts, mapped.excluded_parts)]
+    return mapped.model_dump(exclude={"parts", "excluded_parts"}) | {"hashes": hashes}
 
 
 def assert_as_undisturbed(bench: Bench, job: ExportJob, undisturbed: ExportJob, owner_url: str) -> None:
@@ -191,7 +191,7 @@ def assert_as_undisturbed(bench: Bench, job: ExportJob, undisturbed: ExportJob, 
     mapped, expected = bench.outputs(job), bench.outputs(undisturbed)
     assert told(mapped) == told(expected)
     assert expected.partial_failures
-    assert len(expected.apart) == DAYS
+    assert len(expected.excluded_parts) == DAYS
     file, expected_file = bench.report(job), bench.report(undisturbed)
     assert (file.sha256, file.size_bytes) == (expected_file.sha256, expected_file.size_bytes)
     assert mapped_keys(bench.storage, job) == keys_of(mapped)
@@ -232,10 +232,10 @@ def test_when_s3_is_back_mapping_goes_on_where_it_was(
     class Away(FileStorage):
         def write(self, key: str, *given: Any, **more: Any) -> StoredObject:
             if "apart-00002" in key:
-                raise ServiceAwayError("S3")
+                raise ServiceUnavailableError("S3")
             return super().write(key, *given, **more)
 
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         Bench(bench.database, Away(settings.s3)).map(job)
     assert kept_numbers(owner_url, job) == [0, 1]
     assert len(mapped_keys(bench.storage, job)) == 4
@@ -258,7 +258,7 @@ def test_what_is_kept_counts_as_done_at_once(bench: Bench, job: ExportJob, owner
 
 
 def failed(bench: Bench, job: ExportJob) -> None:
-    failing = ExportFailing(job=job, code=ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, message="no", retryable=True)
+    failing = RecordFailureInput(job=job, code=ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, message="no", retryable=True)
     ExportEndings(bench.database).fail(failing)
 
 
@@ -300,14 +300,14 @@ def test_a_cancelled_export_forgets_its_parts(
 
     def cancelled() -> None:
         endings.cancel(job)
-        bench.storage.remove_below(job.place)
+        bench.storage.remove_below(job.key_prefix)
         endings.cancelled(job)
 
     bench.mappings.meanwhile[3] = cancelled
     with pytest.raises(StaleAttemptError):
         bench.map(job)
     assert kept_numbers(owner_url, job) == []
-    assert bench.storage.keys_below(job.place) == []
+    assert bench.storage.keys_below(job.key_prefix) == []
     bench.mappings.meanwhile.clear()
     bench.mappings.days.clear()
     second = tried_again(api_database, tenant, job)
@@ -395,11 +395,11 @@ def test_a_part_whose_commit_got_no_answer_stays(
     class Forgetful(MappedParts):
         def keep(self, job: ExportJob, number: int, made_from: str, part: KeptPart) -> KeptPart | None:
             super().keep(job, number, made_from, part)
-            raise ServiceAwayError("PostgreSQL")
+            raise ServiceUnavailableError("PostgreSQL")
 
     forgetful = Bench(bench.database, bench.storage)
     forgetful.parts = Forgetful(bench.database, edition=bench.edition)
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         forgetful.map(job)
     bench.map(job)
     assert bench.mappings.days == [1, 2, 3, 4]
@@ -417,16 +417,16 @@ def test_parts_of_a_failed_export_are_kept_for_its_retry_and_go_with_its_files(
 ) -> None:
     broken_off_at(bench, job, 3)
     failed(bench, job)
-    needed = bench.storage.keys_below(job.place)
-    stray = f"{job.place}1-mapping_columns-00000000/part-00003.arrow"
+    needed = bench.storage.keys_below(job.key_prefix)
+    stray = f"{job.key_prefix}1-mapping_columns-00000000/part-00003.arrow"
     bench.storage.write(stray, [b"half"])
     ended_ago(owner_url, str(job.export_id), timedelta(hours=1))
-    assert retention.apply() == RetentionReport(tidied=1)
-    assert bench.storage.keys_below(job.place) == needed
+    assert retention.apply() == RetentionReport(staging_cleared=1)
+    assert bench.storage.keys_below(job.key_prefix) == needed
     assert kept_numbers(owner_url, job) == [0, 1, 2]
     ended_ago(owner_url, str(job.export_id), timedelta(days=15))
-    assert retention.apply() == RetentionReport(removed=1)
-    assert bench.storage.keys_below(job.place) == []
+    assert retention.apply() == RetentionReport(files_removed=1)
+    assert bench.storage.keys_below(job.key_prefix) == []
     assert kept_numbers(owner_url, job) == []
 
 

@@ -17,9 +17,9 @@ from temporalio.client import Client
 from api.previews import await_preview
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export import ExportRequest
-from stafett.domain.export_preview import PreviewAsked
+from stafett.domain.export_preview import PreviewJob
 from stafett.domain.membership import Caller, Role
 from stafett.exports.preview import ExportPreviewing, fetched, forget_old_previews
 from stafett.settings import Settings, require
@@ -106,13 +106,13 @@ def test_a_preview_that_is_made_twice_is_one(
 ) -> None:
     diary.activity(diary.mentor())
     request = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
-    asked = PreviewAsked(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
+    asked = PreviewJob(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
     previewing = ExportPreviewing(worker_database, MappingsInUse(worker_database), go_on=lambda: None)
     previewing(asked)
     previewing(asked)
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     assert fetched(api_database, caller, asked).counts.queried == 1
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         fetched(api_database, caller, asked)
 
 
@@ -157,8 +157,8 @@ async def test_without_a_worker_a_preview_is_not_waited_for_for_ever(
     tenant: Tenant, temporal: Client, settings: Settings
 ) -> None:
     request = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
-    asked = PreviewAsked(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
-    with pytest.raises(ServiceAwayError):
+    asked = PreviewJob(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
+    with pytest.raises(ServiceUnavailableError):
         await await_preview(temporal, settings.temporal.task_queue, asked, within=timedelta(seconds=1))
 
 

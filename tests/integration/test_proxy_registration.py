@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from stafett.database.session import Database
 from stafett.domain.bulk_job import Chunk
-from stafett.domain.bulk_status import TRANSITIONS, BulkStatus
-from stafett.domain.errors import InvalidRequestError, StaleAttemptError, WrongStateError
+from stafett.domain.bulk_status import BULK_TRANSITIONS, BulkStatus
+from stafett.domain.errors import InvalidRequestError, InvalidStateError, StaleAttemptError
 from stafett.testing import Diary, Tenant, found_tenant
 from tests.bulk import ACTIVITY, MORNING, Core, activities_of, counts, item, many_mentors, rows
 
@@ -85,7 +85,7 @@ def test_a_retry_does_what_failed_and_nothing_else(core: Core, diary: Diary, own
     assert core.run(second).status is BulkStatus.COMPLETED
     assert [one.attempts for one in core.outcomes(second)] == [2, 1]
     assert sorted(activities_of(owner_url, first.batch_id)) == sorted([busy, free])
-    with pytest.raises(WrongStateError):
+    with pytest.raises(InvalidStateError):
         core.retried(second)
 
 
@@ -160,7 +160,7 @@ def test_what_is_not_begun_when_a_batch_is_cancelled_is_cancelled(core: Core, ow
     mentors = many_mentors(owner_url, core.tenant.org_id, 1200)
     job = core.accepted(mentors)
     plan = core.work.begin(job)
-    assert plan.chunks == (0, 1, 2)
+    assert plan.pending_chunks == (0, 1, 2)
     core.work.register(Chunk(job=job, number=1))
     core.control.cancel(core.caller, job.batch_id)
     with pytest.raises(StaleAttemptError):
@@ -226,14 +226,14 @@ def test_what_no_item_could_do_without_is_asked_for(core: Core, diary: Diary) ->
     one = diary.mentor()
     with pytest.raises(InvalidRequestError) as refused:
         core.accepted([one, item(one)], activity=activity)
-    assert {fault.pointer for fault in refused.value.faults} == {"/activity/place", "/items/1/client_ref"}
+    assert {fault.pointer for fault in refused.value.issues} == {"/activity/place", "/items/1/client_ref"}
     job = core.accepted([item(one, overrides={"place": "Bodø"})], activity=activity)
     assert core.run(job).status is BulkStatus.COMPLETED
 
 
 def test_the_database_and_the_code_know_the_same_transitions(owner_url: str) -> None:
     known = set(rows(owner_url, "SELECT from_status, to_status FROM bulk_transitions"))
-    assert known == {(one.value, other.value) for one, others in TRANSITIONS.items() for other in others}
+    assert known == {(one.value, other.value) for one, others in BULK_TRANSITIONS.items() for other in others}
 
 
 @pytest.mark.parametrize(

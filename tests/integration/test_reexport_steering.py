@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from stafett.database.session import Database
-from stafett.database.tables import ReportReexport
+from stafett.database.tables import Reexport
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import stop_job
@@ -306,7 +306,7 @@ async def test_a_cancel_that_is_late_does_not_reach_the_job_that_follows(
     first = await again.pressed(report_id)
     await again.cancel(first)
     with api_database.transaction(again.button.org_id) as session:
-        late = session.get_one(ReportReexport, UUID(first)).job
+        late = session.get_one(Reexport, UUID(first)).job
     async with working():
         await again.end_of(first)
         assert await run_closed(temporal, report_id) is not None

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from temporalio.client import Client
 
-from stafett.database.migrate import ERASURE
+from stafett.database.migrate import ERASURE_ROLE
 from stafett.database.session import Database
 from stafett.domain.erasure import Person, PersonKind
 from stafett.domain.export_job import SweepReport
@@ -144,7 +144,7 @@ async def test_each_version_is_kept_with_its_own_snapshot_for_its_own_time(
         first, second = (version["export_id"] for version in await again.versions(report_id))
         ended_ago(owner_url, first, timedelta(days=1827))
         ended_ago(owner_url, second, timedelta(hours=1))
-        assert retention.apply().removed == 1
+        assert retention.apply().files_removed == 1
         kept = storage.keys_below(place(again, second))
         assert sorted(key.rpartition("/")[2] for key in kept) == sorted(["part-00000.arrow", job["file"]["name"]])
         assert (await again.press(report_id, source="same_snapshot")).json()["code"] == "snapshot_gone"
@@ -169,10 +169,10 @@ async def test_an_object_that_a_result_was_said_to_be_is_kept_with_the_export_in
     again.headers = bearer(tenant.users[Role.ADMIN], role="admin")
     assert (await again.edit(job["id"], {"result_file_ref": copy})).status_code == 200
     ended_ago(owner_url, original["export_id"], timedelta(hours=1))
-    assert retention.apply().tidied == 1
+    assert retention.apply().staging_cleared == 1
     assert copy in storage.keys_below(place(again, original["export_id"]))
     ended_ago(owner_url, original["export_id"], timedelta(days=1827))
-    assert retention.apply().removed == 1
+    assert retention.apply().files_removed == 1
     assert (await again.look(job["id"]))["download_url"] is None
 
 
@@ -188,13 +188,13 @@ async def test_a_snapshot_that_was_taken_over_is_forgotten_with_the_one_that_it_
     async with working():
         report_id = await again.report()
         await again.done(report_id, source="same_snapshot")
-    database = Database(owner_url, pool_size=2, role=ERASURE)
+    database = Database(owner_url, pool_size=2, role=ERASURE_ROLE)
     try:
         person = Person(kind=PersonKind.MENTOR, id=mentor, org_id=again.button.org_id)
         report = Erasing(database, storage).erase(person, lambda *_: None)
     finally:
         database.close()
-    assert len(report.touched.exports_emptied) == 2
+    assert len(report.summary.exports_emptied) == 2
     exports = [version["export_id"] for version in await again.versions(report_id)]
     assert [storage.keys_below(place(again, export_id)) for export_id in exports] == [[], []]
     assert [version["file"] for version in await again.versions(report_id)] == [None, None]

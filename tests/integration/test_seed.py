@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from pydantic import AnyHttpUrl, SecretStr
 
 from stafett.database.migrate import migrate
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.seed.activities import draw_activities
 from stafett.seed.insertion import SeedError, Seeding, SeedReport, seed
 from stafett.seed.organisations import dev_user_id, seed_organisations
@@ -121,7 +121,7 @@ def test_progress_ends_where_it_said_it_would(owner_url: str, storage: FileStora
 
 def test_without_storage_nothing_half_is_left(owner_url: str, org_id: str) -> None:
     request = Seeding(org_id=org_id, year=2025, activities=10, attachments=1)
-    with pytest.raises(ServiceAwayError, match="S3"):
+    with pytest.raises(ServiceUnavailableError, match="S3"):
         seed(request, owner_url, FileStorage(NOBODY_LISTENS))
     assert rows(owner_url, "SELECT FROM peer_mentors WHERE org_id = %s", org_id) == []
 

@@ -10,10 +10,17 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
-from stafett.domain.errors import ExportError, LostInStorageError, ServiceAwayError, StaleAttemptError
+from stafett.domain.errors import ExportError, ServiceUnavailableError, StagedDataLostError, StaleAttemptError
 from stafett.domain.export import ExportCounts, ExportRequest
-from stafett.domain.export_job import ExportFailing, ExportJob
-from stafett.domain.export_outputs import ChosenMapping, MappedRows, Part, QueriedRows, ReportFile, StageOutputs
+from stafett.domain.export_job import ExportJob, RecordFailureInput
+from stafett.domain.export_outputs import (
+    EffectiveMapping,
+    MappedRows,
+    QueriedRows,
+    ReportFile,
+    StagedPart,
+    StageOutputs,
+)
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.completion import ExportEndings
@@ -27,7 +34,7 @@ from stafett.testing import Tenant
 from tests.integration.test_steering import REFUSE, undo
 
 QUERYING = ExportStatus.QUERYING_ACTIVITIES
-PRESENT = ChosenMapping(version=1, sha256="0" * 64)
+PRESENT = EffectiveMapping(version=1, sha256="0" * 64)
 
 
 @pytest.fixture
@@ -57,7 +64,7 @@ def querying(meanwhile: Callable[[], object] = lambda: None) -> Work:
     """Leaves one part behind, after something else has happened."""
 
     def work(_job: ExportJob, bench: Workbench) -> QueriedRows:
-        parts: tuple[Part, ...] = (bench.put_part(0, b"rows", 3),)
+        parts: tuple[StagedPart, ...] = (bench.put_part(0, b"rows", 3),)
         meanwhile()
         return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z", mapping=PRESENT)
 
@@ -111,9 +118,9 @@ def test_what_is_waited_for_is_said_until_it_is_back(stages: ExportStages, job: 
             return connection.execute(query, [job.export_id]).fetchone()
 
     def away(_job: ExportJob, _bench: Workbench) -> QueriedRows:
-        raise ServiceAwayError("S3")
+        raise ServiceUnavailableError("S3")
 
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         stages.perform(job, QUERYING, away)
     assert waiting_for() == (QUERYING, QUERYING, "S3")
     seen: list[object] = []
@@ -125,7 +132,7 @@ def test_an_attempt_that_is_over_writes_nothing_more(
     stages: ExportStages, endings: ExportEndings, job: ExportJob, storage: FileStorage, owner_url: str
 ) -> None:
     def ended_meanwhile() -> None:
-        endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+        endings.fail(RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
 
     with pytest.raises(StaleAttemptError):
         stages.perform(job, QUERYING, querying(ended_meanwhile))
@@ -138,14 +145,14 @@ def test_an_attempt_that_is_over_writes_nothing_more(
 def test_what_is_to_be_cancelled_does_not_fail(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
     assert endings.cancel(job)
     with pytest.raises(StaleAttemptError):
-        endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
+        endings.fail(RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True))
     endings.cancelled(job)
     assert events(owner_url, job) == ["initialised", "cancelling", "cancelled"]
 
 
 def test_a_failure_that_comes_too_late_changes_nothing(endings: ExportEndings, job: ExportJob, owner_url: str) -> None:
     for code in (ExportErrorCode.QUERY_FAILED, ExportErrorCode.INTERNAL):
-        endings.fail(ExportFailing(job=job, code=code, message="no", retryable=True))
+        endings.fail(RecordFailureInput(job=job, code=code, message="no", retryable=True))
     with psycopg.connect(owner_url) as connection:
         row = connection.execute("SELECT error->>'code' FROM exports WHERE id = %s", [job.export_id]).fetchone()
     assert row == ("query_failed",)
@@ -176,7 +183,7 @@ def test_a_report_is_completed_once_however_often_it_is_recorded(
         )
 
     def mapped(_job: ExportJob, _bench: Workbench) -> MappedRows:
-        return MappedRows(parts=(), counts=ExportCounts(), mapping=PRESENT.known_as)
+        return MappedRows(parts=(), counts=ExportCounts(), mapping=PRESENT.mapping_version)
 
     stages.perform(job, ExportStatus.MAPPING_COLUMNS, mapped)
     stages.perform(job, ExportStatus.GENERATING_FILE, stored)
@@ -196,10 +203,10 @@ def test_a_commit_whose_answer_got_lost_keeps_its_outputs(
     class Forgetful(ExportRecord):
         def finish(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
             record.finish(job, stage, outputs)
-            raise ServiceAwayError("PostgreSQL")
+            raise ServiceUnavailableError("PostgreSQL")
 
     forgetful = ExportStages(Forgetful(record._database), storage, go_on=lambda: None)  # noqa: SLF001 - the same database
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         forgetful.perform(job, QUERYING, querying())
     again = ExportStages(record, storage, go_on=lambda: None).perform(job, QUERYING, rubbish)
     assert again.reused
@@ -208,7 +215,7 @@ def test_a_commit_whose_answer_got_lost_keeps_its_outputs(
 
 
 def mapped(_job: ExportJob, bench: Workbench) -> MappedRows:
-    return MappedRows(parts=(bench.put_part(0, b"mapped", 3),), counts=ExportCounts(), mapping=PRESENT.known_as)
+    return MappedRows(parts=(bench.put_part(0, b"mapped", 3),), counts=ExportCounts(), mapping=PRESENT.mapping_version)
 
 
 def test_whoever_was_thought_dead_brings_nothing_back_that_is_void(
@@ -219,19 +226,19 @@ def test_whoever_was_thought_dead_brings_nothing_back_that_is_void(
     def meanwhile(job: ExportJob, bench: Workbench) -> MappedRows:
         outputs = mapped(job, bench)
         stages.perform(job, ExportStatus.MAPPING_COLUMNS, mapped)
-        with pytest.raises(LostInStorageError):
+        with pytest.raises(StagedDataLostError):
             stages.perform(job, ExportStatus.GENERATING_FILE, lost)
         return outputs
 
     def lost(_job: ExportJob, _bench: Workbench) -> ReportFile:
-        raise LostInStorageError
+        raise StagedDataLostError
 
     stages.perform(job, QUERYING, querying())
-    before = set(storage.keys_below(job.place))
+    before = set(storage.keys_below(job.key_prefix))
     stages.perform(job, ExportStatus.MAPPING_COLUMNS, meanwhile)
     with pytest.raises(NoResultFound):
         record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
-    left = set(storage.keys_below(job.place)) - before
+    left = set(storage.keys_below(job.key_prefix)) - before
     assert len(left) == 1  # the one that was committed; the late one is swept
 
 
@@ -247,7 +254,7 @@ def test_tries_are_counted_no_longer_than_their_attempt(
     stages.perform(job, QUERYING, querying())
     assert counted() == 1
     if end == "failed":
-        endings.fail(ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It broke.", retryable=True))
+        endings.fail(RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It broke.", retryable=True))
     else:
         endings.cancel(job)
         endings.cancelled(job)
@@ -280,7 +287,7 @@ def test_a_connection_that_breaks_in_a_transition_is_waited_for(
         while (found := blocking.execute(waiting).fetchone()) is None:
             assert not tried.done()
         blocking.execute("SELECT pg_terminate_backend(%s)", found)
-        with pytest.raises(ServiceAwayError):
+        with pytest.raises(ServiceUnavailableError):
             tried.result()
     assert stages.perform(job, QUERYING, querying()).rows == 3
     assert events(owner_url, job) == ["initialised", "querying_activities"]
@@ -297,10 +304,10 @@ def test_a_stage_that_never_ends_well_is_given_up(stages: ExportStages, job: Exp
 
 def test_what_is_away_is_waited_for_however_often(stages: ExportStages, job: ExportJob) -> None:
     def away(_job: ExportJob, _bench: Workbench) -> QueriedRows:
-        raise ServiceAwayError("S3")
+        raise ServiceUnavailableError("S3")
 
     for _ in range(3 * MOST_UNANSWERED):
-        with pytest.raises(ServiceAwayError):
+        with pytest.raises(ServiceUnavailableError):
             stages.perform(job, QUERYING, away)
     assert stages.perform(job, QUERYING, querying()).rows == 3
 
@@ -316,7 +323,7 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
     mapper = ColumnMapper(record, storage, MappingsInUse(worker_database), MappedParts(worker_database, edition="1"))
     stages.perform(job, QUERYING, querying())
     storage.remove_below(f"exports/{job.org_id}/")
-    with pytest.raises(LostInStorageError) as lost:
+    with pytest.raises(StagedDataLostError) as lost:
         stages.perform(job, ExportStatus.MAPPING_COLUMNS, mapper)
     assert (lost.value.code, lost.value.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, True)
     with psycopg.connect(owner_url) as connection:

@@ -19,13 +19,13 @@ from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
-from stafett.domain.notification import Telling
+from stafett.domain.notification import NotificationJob
 from stafett.exports.commands import ExportControl
 from stafett.exports.completion import ExportEndings
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import forget_old_previews
 from stafett.notifications.deliveries import Deliveries, untold
-from stafett.reconciliation import Unfinished, UnfinishedExports, UnfinishedReexports
+from stafett.reconciliation import OpenJob, UnfinishedExports, UnfinishedReexports
 from stafett.reports.completion import ReexportEndings
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
@@ -41,21 +41,21 @@ class Broom:
     def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
-        endings = ExportEndings(self._database, actor=audit_trail.SWEEPER)
+        endings = ExportEndings(self._database, actor=audit_trail.SWEEPER_ACTOR)
         queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
         tell = UntoldSweep(client, queue, self._told, outbox)
-        removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER)
-        reexports = ReexportEndings(self._database, removal.remove, actor=audit_trail.SWEEPER)
+        removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER_ACTOR)
+        reexports = ReexportEndings(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
         self._kinds = UnfinishedExports(self._database, endings), UnfinishedReexports(self._database, reexports)
         self._activities = SweepingActivities(client, queue, [self._mine], self._forget, tell)
 
     def _forget(self) -> None:
         forget_old_previews(self._database)
 
-    def _mine(self) -> Iterator[Unfinished]:
+    def _mine(self) -> Iterator[OpenJob]:
         return (one for kind in self._kinds for one in kind() if one.job.org_id == self._org_id)
 
-    def _told(self) -> list[Telling]:
+    def _told(self) -> list[NotificationJob]:
         return [telling for telling in untold(self._database) if telling.org_id == self._org_id]
 
     async def sweep(self) -> SweepReport:

@@ -25,10 +25,10 @@ import worker
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.devstack.mail_server import MailFolder, catching_mail
-from stafett.domain.export_job import ExportFailing
+from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
-from stafett.domain.notification import Telling
+from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportEndings
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal.client import start_job
@@ -223,7 +223,7 @@ async def test_neither_address_nor_secret_passes_through_the_engine_or_a_log(
         await told(button, email="delivered", webhook="failed")
     histories = [
         (await temporal.get_workflow_handle(workflow_id).fetch_history()).to_json()
-        for workflow_id in (f"bufdir-export/{export_id}", f"tell/{export_id}/1")
+        for workflow_id in (f"bufdir-export/{export_id}", f"notify/{export_id}/1")
     ]
     written = " ".join([*map(_decoded, histories), caplog.text, *capfd.readouterr()])
     assert "find_deliveries" in written
@@ -359,7 +359,7 @@ async def test_a_webhook_that_was_removed_is_told_nothing_that_was_waiting(
     await admin.remove(webhook["id"])
     assert [made["state"] for made in (await notifications(button))[0]["deliveries"]] == ["pending"]
     async with working():
-        telling = Telling(org_id=button.org_id, subject_id=UUID(export_id))
+        telling = NotificationJob(org_id=button.org_id, subject_id=UUID(export_id))
         await (await start_job(temporal, telling, settings.temporal.task_queue)).result()
         notification = await told(button, webhook="given_up")
     assert notification["deliveries"][0]["last_error"] == "webhook_removed"
@@ -397,7 +397,7 @@ async def _fail(button: Button, database: Database, export_id: str | None = None
     export_id = export_id or await button.pressed()
     with database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
-    failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
+    failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
     ExportEndings(database).fail(failing)
     return export_id
 

@@ -13,10 +13,10 @@ from temporalio.client import Client
 from activities.reconciliation import UntoldSweep
 from stafett.database.session import Database
 from stafett.database.tables import Export
-from stafett.domain.export_job import ExportFailing
+from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
-from stafett.domain.notification import Telling
+from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportEndings
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, WebhookSettings, require
@@ -44,7 +44,7 @@ def maintenance(settings: Settings) -> Iterator[Database]:
 def sweep(temporal: Client, settings: Settings, maintenance: Database, org_id: str) -> UntoldSweep:
     """As the worker has it, for one organisation alone: other tests have theirs."""
 
-    def ours() -> list[Telling]:
+    def ours() -> list[NotificationJob]:
         return [telling for telling in untold(maintenance) if telling.org_id == org_id]
 
     return UntoldSweep(temporal, settings.temporal.task_queue, ours, Deliveries(maintenance))
@@ -69,7 +69,7 @@ async def ended(button: Button, worker_database: Database, listened: None) -> st
     export_id = await button.pressed()
     with worker_database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
-    failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
+    failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
     ExportEndings(worker_database).fail(failing)
     return export_id
 
@@ -97,16 +97,16 @@ async def test_an_end_that_nobody_told_of_is_told(
 
 async def test_a_telling_that_is_under_way_is_left_alone(ended: str, sweep: UntoldSweep, temporal: Client) -> None:
     assert await sweep() == 1
-    run = await temporal.get_workflow_handle(f"tell/{ended}/1").describe()
+    run = await temporal.get_workflow_handle(f"notify/{ended}/1").describe()
     assert await sweep() == 0
-    assert (await temporal.get_workflow_handle(f"tell/{ended}/1").describe()).run_id == run.run_id
+    assert (await temporal.get_workflow_handle(f"notify/{ended}/1").describe()).run_id == run.run_id
 
 
 async def test_what_an_ended_telling_has_left_is_given_up_and_not_begun_again(
     button: Button, ended: str, sweep: UntoldSweep, temporal: Client, receiver: Receiver
 ) -> None:
     assert await sweep() == 1
-    await temporal.get_workflow_handle(f"tell/{ended}/1").terminate()
+    await temporal.get_workflow_handle(f"notify/{ended}/1").terminate()
     assert await sweep() == 0
     assert (await delivery_of(button))["last_error"] == "ended_from_outside"
     assert (await delivery_of(button))["state"] == "given_up"
@@ -127,7 +127,7 @@ async def test_a_second_run_sends_nothing_a_second_time(
     await sweep()
     async with working():
         await settled(button)
-        telling = Telling(org_id=button.org_id, subject_id=UUID(ended))
+        telling = NotificationJob(org_id=button.org_id, subject_id=UUID(ended))
         await (await start_job(temporal, telling, settings.temporal.task_queue)).result()
     assert len(receiver.taken) == 1
 
@@ -166,8 +166,8 @@ async def test_an_end_of_the_sweepers_own_is_told_in_the_same_sweep(
     export_id = await button.pressed()
     with maintenance.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
-    failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It was ended.", retryable=True)
+    failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It was ended.", retryable=True)
     ExportEndings(maintenance, actor="system:sweeper").fail(failing)
     assert await sweep() == 1
-    described = await temporal.get_workflow_handle(f"tell/{export_id}/1").describe()
-    assert described.workflow_type == "TellOfEnd"
+    described = await temporal.get_workflow_handle(f"notify/{export_id}/1").describe()
+    assert described.workflow_type == "SendNotifications"

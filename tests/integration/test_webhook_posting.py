@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stafett.domain.errors import NotDeliveredError
+from stafett.domain.errors import DeliveryError
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.sender import WebhookMessage, WebhookPoster
 from stafett.webhooks.signing import new_secret
@@ -55,8 +55,8 @@ def poster(tls: ssl.SSLContext, names: Names | None = None, *, within: float = 1
     return WebhookPoster(Destinations(allow_private=True, resolve=names or Names(["127.0.0.1"])), tls, within=within)
 
 
-async def refusal(posting: WebhookPoster, message: WebhookMessage) -> NotDeliveredError:
-    with pytest.raises(NotDeliveredError) as refused:
+async def refusal(posting: WebhookPoster, message: WebhookMessage) -> DeliveryError:
+    with pytest.raises(DeliveryError) as refused:
         await posting.post(message)
     return refused.value
 
@@ -125,7 +125,7 @@ async def test_every_other_answer_is_a_refusal_and_gone_is_one_for_good(
 ) -> None:
     receiver.answers = [status]
     refused = await refusal(poster(certificate.believer), message_to(receiver.port))
-    assert (refused.code, refused.for_good) == (f"http_{status}", for_good)
+    assert (refused.code, refused.is_permanent) == (f"http_{status}", for_good)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ async def test_a_receiver_may_ask_for_some_time(
     certificate: Certificate, receiver: Receiver, status: int, said: str, wait: timedelta | None
 ) -> None:
     receiver.answers, receiver.headers = [status], {"Retry-After": said}
-    assert (await refusal(poster(certificate.believer), message_to(receiver.port))).wait == wait
+    assert (await refusal(poster(certificate.believer), message_to(receiver.port))).retry_after == wait
 
 
 async def test_a_redirect_is_not_followed(certificate: Certificate, receiver: Receiver) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from stafett.database.session import Database
 from stafett.database.tables import Export
-from stafett.domain.export_job import ExportFailing
+from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.exports.completion import ExportEndings
@@ -271,7 +271,7 @@ async def notified(button: Button, worker_database: Database) -> str:
     export_id = await button.pressed()
     with worker_database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
-    failing = ExportFailing(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
+    failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
     ExportEndings(worker_database).fail(failing)
     return export_id
 

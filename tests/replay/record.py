@@ -27,7 +27,7 @@ from stafett.devstack.stack import RunningServers, servers
 from stafett.domain import bulk
 from stafett.domain.bulk import BulkRequest
 from stafett.domain.export import ExportRequest
-from stafett.domain.export_preview import PreviewAsked
+from stafett.domain.export_preview import PreviewJob
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
@@ -167,14 +167,14 @@ async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, b
 
 async def _registered(client: Client, settings: Settings, tenant: Tenant, release: str) -> str:
     """A batch of more chunks than one run takes, one of whose mentors nobody knows."""
-    owner_url, most = require(settings.database.owner_url, "owner"), bulk.ITEMS_A_CHUNK
-    bulk.ITEMS_A_CHUNK = 2
+    owner_url, most = require(settings.database.owner_url, "owner"), bulk.ITEMS_PER_CHUNK
+    bulk.ITEMS_PER_CHUNK = 2
     mentors = [Diary(owner_url, tenant.org_id).mentor() for _ in range(40)]
     request = BulkRequest.model_validate(body(tenant.org_id, [*mentors, uuid4()]))
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         job = BulkRegistrations(database).accept(caller, request).batch.job
-    bulk.ITEMS_A_CHUNK = most
+    bulk.ITEMS_PER_CHUNK = most
     run = await start_job(client, job, settings.temporal.task_queue)
     await run.result()
     first = client.get_workflow_handle(run.id, run_id=run.first_execution_run_id)
@@ -218,7 +218,7 @@ def _keep(name: str, history: str) -> None:
 
 
 async def _previewed(client: Client, settings: Settings, tenant: Tenant) -> str:
-    asked = PreviewAsked(preview_id=uuid4(), request=_request(tenant))
+    asked = PreviewJob(preview_id=uuid4(), request=_request(tenant))
     await await_preview(client, settings.temporal.task_queue, asked)
     return _of_no_machine((await client.get_workflow_handle(asked.workflow_id).fetch_history()).to_json())
 

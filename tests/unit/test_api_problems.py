@@ -15,12 +15,12 @@ from starlette.types import Message
 
 from api import problems
 from api.middleware import MOST_BYTES, EveryRequest
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 _SECRET = "Åse Ødegård 01017012345"  # noqa: S105 - a person, whom no log may know of
 
 
-class Member(Frozen):
+class Member(FrozenModel):
     """Every kind of place a fault can stand in."""
 
     name: str

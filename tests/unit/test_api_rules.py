@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 from api.app import RESOURCES, create_app
 from api.dependencies import GuardedRoute, allowed
 from stafett.domain.errors import SettingsError
-from stafett.domain.membership import ALLOWED, May, Role
+from stafett.domain.membership import PERMISSIONS_BY_ROLE, Permission, Role
 from stafett.settings import Settings
 
 OPEN_TO_ALL = {"get_liveness", "get_readiness"}
@@ -23,7 +23,7 @@ def test_a_route_that_does_not_say_who_may_ask_is_no_application() -> None:
 
 def test_a_route_says_once_who_may_ask() -> None:
     router = APIRouter(route_class=GuardedRoute)
-    twice = [allowed(May.READ), allowed(May.CONFIGURE)]
+    twice = [allowed(Permission.READ_ORGANISATION), allowed(Permission.ADMINISTER)]
     with pytest.raises(SettingsError, match="2 times"):
         router.get("/somewhere", dependencies=twice)(lambda: None)
 
@@ -37,7 +37,7 @@ def test_every_operation_but_those_of_health_has_a_rule(settings: Settings) -> N
 
 
 def test_every_rule_lets_somebody_in() -> None:
-    assert {what for role in Role for what in ALLOWED[role]} == set(May)
+    assert {what for role in Role for what in PERMISSIONS_BY_ROLE[role]} == set(Permission)
 
 
 def _has_a_rule(route: BaseRoute) -> TypeGuard[GuardedRoute]:

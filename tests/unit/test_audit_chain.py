@@ -121,7 +121,7 @@ def test_every_removal_is_found_where_the_event_was(events: list[ChainEvent], da
     found = broken(events[:place] + events[place + 1 :])
     assert named(found) == place + 1
     assert found is not None
-    assert "missing" in found.what
+    assert "missing" in found.reason
 
 
 @given(chains(least=2), some.data())
@@ -157,7 +157,7 @@ def test_every_tail_that_was_cut_off_is_found_by_a_checkpoint_behind_the_cut(
     found = broken(events[:left], seen(events[remembered]))
     assert named(found) == left + 1
     assert found is not None
-    assert f"knows event {remembered + 1}" in found.what
+    assert f"knows event {remembered + 1}" in found.reason
 
 
 @given(chains(), some.data())
@@ -178,7 +178,7 @@ def test_a_checkpoint_that_is_none_of_ours_is_named_unless_something_before_it_i
 ) -> None:
     place = data.draw(some.integers(1, len(events) + 3))
     found = broken(events, Sighting(place, fault="its checkpoint is no checkpoint of ours"))
-    assert found == BrokenRecord(org_id=ORG, seq=place, what="its checkpoint is no checkpoint of ours")
+    assert found == BrokenRecord(org_id=ORG, seq=place, reason="its checkpoint is no checkpoint of ours")
 
 
 @given(chains(least=2), some.data())
@@ -210,7 +210,7 @@ def test_the_hash_is_the_one_that_the_specification_gives() -> None:
 def test_what_is_wrong_is_one_sentence() -> None:
     found = Chain(ORG, [Sighting(3, "a" * 64, SEEN_AT + timedelta(hours=1))]).first_broken([])
     assert found is not None
-    assert found.sentence == (
+    assert found.message == (
         "Event 1 of nhf: it is missing; the chain has no event at all,"
         " and the checkpoint of 2026-07-01T13:00:00Z knows event 3."
     )

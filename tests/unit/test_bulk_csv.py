@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stafett.bulk.csv_format import FailedItem, failed_csv, request_from
-from stafett.domain.bulk import ItemAsked, ItemOutcome
+from stafett.domain.bulk import BulkItemInput, ItemOutcome
 from stafett.domain.bulk_status import ItemStatus
 from stafett.domain.errors import InvalidRequestError
 
@@ -38,7 +38,7 @@ def failed(client_ref: str, mentor_id: str, said: dict[str, Any]) -> FailedItem:
 @given(st.lists(st.tuples(TEXTS, WORDS, SAID), min_size=1, max_size=4, unique_by=lambda one: one[0]))
 def test_what_failed_comes_back_as_it_was(items: list[tuple[str, str, dict[str, Any]]]) -> None:
     file = failed_csv(failed(*one) for one in items)
-    expected = [ItemAsked(client_ref=ref, mentor_id=mentor, overrides=said) for ref, mentor, said in items]
+    expected = [BulkItemInput(client_ref=ref, mentor_id=mentor, overrides=said) for ref, mentor, said in items]
     assert list(request_from(file.encode(), "nhf", None).items) == expected
 
 
@@ -75,11 +75,11 @@ def test_a_file_of_too_many_lines_is_refused() -> None:
     lines = "\n".join(f"{number};annet;x;60;5;1;Oslo;ja;ja" for number in range(10_001))
     with pytest.raises(InvalidRequestError) as refused:
         request_from(f"{NAMES}\n{lines}".encode(), "nhf", None)
-    assert refused.value.faults[0].code == "too_long"
+    assert refused.value.issues[0].code == "too_long"
 
 
 def test_a_text_that_cannot_be_kept_is_told_by_its_column() -> None:
     file = f"{NAMES};note\n{uuid4()};annet;x;60;5;1;Oslo;ja;ja;a\0b"
     with pytest.raises(InvalidRequestError) as refused:
         request_from(file.encode(), "nhf", None)
-    assert {fault.pointer for fault in refused.value.faults} == {"line:2/note"}
+    assert {fault.pointer for fault in refused.value.issues} == {"line:2/note"}

@@ -10,7 +10,7 @@ import pytest
 from stafett.attachment_bundler.bundle import Attachment, Bundle
 from stafett.attachment_bundler.manifest import Manifest, Member
 from stafett.attachment_bundler.unavailable import Unavailable
-from stafett.domain.errors import NotFoundError, ServiceAwayError
+from stafett.domain.errors import NotFoundError, ServiceUnavailableError
 from stafett.domain.export_outputs import ReportFile
 from stafett.storage.files import FileStorage
 
@@ -58,5 +58,5 @@ def never(found: Unavailable) -> None:
 def test_one_that_is_another_when_it_is_read_again_ends_the_bundle(second: list[bytes]) -> None:
     at = datetime(2026, 12, 31, tzinfo=UTC)
     bundle = Bundle(Fickle(LARGE, *second), at=at, progress=lambda _size: None, refuse=never)
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         list(bundle.chunks(REPORT, [attachment(LARGE)], unused))

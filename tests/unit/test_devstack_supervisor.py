@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]  # the package ships no types
 
 from stafett.devstack.child_process import Child, Launch
 from stafett.devstack.supervisor import Supervisor
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.testing import eventually
 
 Ready = Callable[[int], Awaitable[bool]]
@@ -43,7 +43,7 @@ async def test_two_that_die_at_once_are_both_replaced_though_one_finds_the_other
     async def ready_with_the_server(pid: int) -> bool:
         tries.append(pid)
         if len(tries) == 1:
-            raise ServiceAwayError("Temporal")
+            raise ServiceUnavailableError("Temporal")
         return True
 
     launches = (_sleeper("temporal", tmp_path, _at_once), _sleeper("worker", tmp_path, ready_with_the_server))

@@ -8,12 +8,12 @@ import pytest
 
 from stafett.database.session import Database
 from stafett.domain.export import ExportParameters
-from stafett.domain.export_outputs import Part, QueriedRows
+from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.exports.mapped_parts import MappedParts
 from stafett.version import edition
 
 QUERIED: dict[str, Any] = {
-    "parts": [Part(key="one", rows=1, sha256="1" * 64), Part(key="two", rows=1, sha256="2" * 64)],
+    "parts": [StagedPart(key="one", rows=1, sha256="1" * 64), StagedPart(key="two", rows=1, sha256="2" * 64)],
     "snapshot_at": "2026-01-01T00:00:00Z",
     "mapping": {"version": 1, "sha256": "a" * 64},
 }
@@ -38,7 +38,7 @@ def test_what_makes_no_difference_to_the_rows_makes_none_to_their_origin() -> No
         {"export_format": "xlsx"},
         {"edition": "another"},
         {"queried": {"mapping": {"version": 1, "sha256": "b" * 64}}},
-        {"queried": {"parts": [QUERIED["parts"][0], Part(key="two", rows=1, sha256="3" * 64)]}},
+        {"queried": {"parts": [QUERIED["parts"][0], StagedPart(key="two", rows=1, sha256="3" * 64)]}},
     ],
     ids=str,
 )

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from stafett.domain.export import (
-    MOST_PARTIAL_FAILURES,
+    MAX_PARTIAL_FAILURES,
     DownloadArtifact,
     ExportFailure,
     ExportFormat,
@@ -17,7 +17,13 @@ from stafett.domain.export import (
     PartialFailureReport,
 )
 from stafett.domain.export_outputs import QueriedRows
-from stafett.domain.export_status import FINAL, STAGES, TRANSITIONS, ExportErrorCode, ExportStatus
+from stafett.domain.export_status import (
+    EXPORT_FINAL_STATUSES,
+    EXPORT_STAGES,
+    EXPORT_TRANSITIONS,
+    ExportErrorCode,
+    ExportStatus,
+)
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 REQUEST = {
@@ -103,15 +109,15 @@ def test_a_failure_has_one_of_our_codes(code: ExportErrorCode, audit_id: UUID | 
 
 
 def test_partial_failures_beyond_a_thousand_are_summed_up_in_the_last() -> None:
-    kept = PartialFailureReport.bounded(failure(2) for _ in range(MOST_PARTIAL_FAILURES + 500))
-    assert len(kept) == MOST_PARTIAL_FAILURES
+    kept = PartialFailureReport.truncate(failure(2) for _ in range(MAX_PARTIAL_FAILURES + 500))
+    assert len(kept) == MAX_PARTIAL_FAILURES
     assert (kept[-1].code, kept[-1].affected_count) == ("summary", 2 * 501)
-    assert sum(report.affected_count for report in kept) == 2 * (MOST_PARTIAL_FAILURES + 500)
+    assert sum(report.affected_count for report in kept) == 2 * (MAX_PARTIAL_FAILURES + 500)
 
 
 def test_a_thousand_partial_failures_are_all_kept() -> None:
-    every = [failure() for _ in range(MOST_PARTIAL_FAILURES)]
-    assert PartialFailureReport.bounded(every) == tuple(every)
+    every = [failure() for _ in range(MAX_PARTIAL_FAILURES)]
+    assert PartialFailureReport.truncate(every) == tuple(every)
 
 
 def test_a_partial_failure_names_at_most_a_thousand_rows() -> None:
@@ -132,7 +138,7 @@ def test_a_file_is_fetched_when_it_is_opened_and_closed_behind_its_reader() -> N
         opened.append(io.BytesIO(b"abc"))
         return opened[-1]
 
-    artifact = DownloadArtifact.fetched_by(fetch, file_name="r.csv", mime_type="text/csv", size=3)
+    artifact = DownloadArtifact.from_fetcher(fetch, file_name="r.csv", mime_type="text/csv", size=3)
     assert opened == []
     with artifact.open() as stream:
         assert stream.read() == b"abc"
@@ -153,12 +159,12 @@ def test_what_a_query_left_before_there_were_attachments_is_still_read() -> None
 
 
 def test_every_stage_but_an_end_can_fail_or_be_cancelled() -> None:
-    for status, following in TRANSITIONS.items():
-        if status in {*STAGES, ExportStatus.INITIALISED}:
+    for status, following in EXPORT_TRANSITIONS.items():
+        if status in {*EXPORT_STAGES, ExportStatus.INITIALISED}:
             assert {ExportStatus.FAILED, ExportStatus.CANCELLING} <= following
-    assert set(TRANSITIONS) == set(ExportStatus)
+    assert set(EXPORT_TRANSITIONS) == set(ExportStatus)
 
 
 def test_only_what_failed_or_was_cancelled_is_tried_again() -> None:
-    again = {status for status in FINAL if TRANSITIONS[status]}
+    again = {status for status in EXPORT_FINAL_STATUSES if EXPORT_TRANSITIONS[status]}
     assert again == {ExportStatus.FAILED, ExportStatus.CANCELLED}

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from stafett.domain.export import Locale
-from stafett.domain.export_status import FINAL
-from stafett.domain.notification import Ending, Subject
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES
+from stafett.domain.notification import JobOutcome, JobType
 from stafett.notifications.email import Letter
 from stafett.notifications.messages import WORDS
 
@@ -23,9 +23,9 @@ LETTER = Letter(
     locale="nb",
     organisation="Prøveforbundet Ærlig & Åpen",
     period=(date(2026, 1, 1), date(2026, 12, 31)),
-    subject=Subject.EXPORT,
+    subject=JobType.EXPORT,
     subject_id=EXPORT_ID,
-    ending=Ending.COMPLETED,
+    ending=JobOutcome.COMPLETED,
     written_at=datetime(2026, 9, 14, 8, 30, tzinfo=UTC),
 )
 
@@ -59,15 +59,15 @@ def test_a_second_copy_is_known_by_its_id_and_is_the_same_to_the_byte() -> None:
 
 @pytest.mark.parametrize("locale", get_args(Locale))
 @pytest.mark.parametrize(("subject", "ending"), sorted(WORDS["nb"].ends))
-def test_every_end_has_words_in_every_language(locale: Locale, subject: Subject, ending: Ending) -> None:
+def test_every_end_has_words_in_every_language(locale: Locale, subject: JobType, ending: JobOutcome) -> None:
     message = received(LETTER.model_copy(update={"locale": locale, "subject": subject, "ending": ending}))
-    assert ("2026" in message["Subject"]) is (subject is not Subject.BULK_REGISTRATION)
+    assert ("2026" in message["Subject"]) is (subject is not JobType.BULK_REGISTRATION)
     assert "{" not in message["Subject"] + message.get_content()
 
 
 def test_every_end_of_an_export_can_be_told() -> None:
-    told = {ending.value for subject, ending in WORDS["nb"].ends if subject is Subject.EXPORT}
-    assert told == {status.value for status in FINAL}
+    told = {ending.value for subject, ending in WORDS["nb"].ends if subject is JobType.EXPORT}
+    assert told == {status.value for status in EXPORT_FINAL_STATUSES}
 
 
 def test_a_letter_is_not_bytes_that_some_server_would_refuse() -> None:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from api.keys import PublishedKeys
-from stafett.domain.errors import ServiceAwayError
+from stafett.domain.errors import ServiceUnavailableError
 
 PUBLIC = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True)
 URL = "https://issuer.example/jwks.json"
@@ -89,7 +89,7 @@ def test_while_the_issuer_is_away_known_keys_are_good_for_a_day(fault: httpx.Res
     with pytest.raises(LookupError):
         issuer.keys.key("two")
     issuer.now += 2 * HOUR
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         issuer.keys.key("one")
     issuer.answer, issuer.now = None, issuer.now + 11
     issuer.keys.key("one")
@@ -98,7 +98,7 @@ def test_while_the_issuer_is_away_known_keys_are_good_for_a_day(fault: httpx.Res
 def test_an_issuer_that_was_never_reached_is_away() -> None:
     issuer = PlayedIssuer("one")
     issuer.answer = httpx.ConnectError("away")
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         issuer.keys.key("one")
 
 

@@ -7,11 +7,11 @@ import pytest
 from activities.bulk import ProxyRegistrationActivities
 from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkJob, Chunk, Stretch
-from stafett.domain.errors import ServiceAwayError, StaleAttemptError
+from stafett.domain.bulk_job import BulkJob, Chunk, ChunkRange
+from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
 
 JOB = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=4)
-STRETCH = Stretch(job=JOB, numbers=(3, 4, 5, 6))
+STRETCH = ChunkRange(job=JOB, numbers=(3, 4, 5, 6))
 
 
 class PlayedRegistration(ProxyRegistration):
@@ -24,7 +24,7 @@ class PlayedRegistration(ProxyRegistration):
 
     def register(self, chunk: Chunk) -> BulkCounts:
         if chunk.number == self.away:
-            raise ServiceAwayError("PostgreSQL")
+            raise ServiceUnavailableError("PostgreSQL")
         if chunk.number == self.over_at:
             raise StaleAttemptError("This attempt at the batch is over.")
         self.registered.append(chunk.number)
@@ -40,7 +40,7 @@ def test_a_stretch_is_registered_chunk_by_chunk() -> None:
 
 def test_a_chunk_that_cannot_be_reached_holds_up_no_other_and_is_tried_again() -> None:
     played = PlayedRegistration(away=4)
-    with pytest.raises(ServiceAwayError):
+    with pytest.raises(ServiceUnavailableError):
         ProxyRegistrationActivities(played).register_stretch(STRETCH)
     assert played.registered == [3, 5, 6]
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from sqlalchemy import create_engine, text
 
-from stafett.database.session import sqlalchemy_url
+from stafett.database.session import to_sqlalchemy_url
 from stafett.settings import LogSettings
 from stafett.telemetry import formatter, whence
 
@@ -74,7 +74,7 @@ def test_asyncio_says_that_a_task_failed_and_not_what_it_said() -> None:
 
 def test_whence_names_our_own_steps_and_the_last_one_of_all() -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the library's own kind
-        sqlalchemy_url("nowhere")
+        to_sqlalchemy_url("nowhere")
     ours, last = whence(caught.value).split(" > ")
     assert ours.startswith("stafett/database/session.py:")
     assert last.startswith("engine/url.py:")

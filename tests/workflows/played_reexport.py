@@ -15,8 +15,8 @@ from temporalio.worker import Replayer, Worker
 from activities.interceptors import EveryActivity
 from stafett.domain.export import ExportOrigin, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.reexport import Overrides
-from stafett.domain.reexport_job import HistoricalRecord, ReexportEnd, ReexportFailing, ReexportJob
+from stafett.domain.reexport import ReexportOverrides
+from stafett.domain.reexport_job import HistoricalRecord, RecordReexportFailureInput, ReexportJob, ReexportOutcome
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.temporal.client import cpu_queue, start_job
 from stafett.temporal.workers import at_work
@@ -36,10 +36,10 @@ class PlayedReexport:
         self.export_id = export_id
         self.called: list[str] = []
         self.faults: dict[str, Iterator[Exception]] = {}
-        self.failing: ReexportFailing | None = None
-        self.end_of_failure = ReexportEnd(status=ReexportStatus.FAILED)
-        self.end_of_cancel = ReexportEnd(status=ReexportStatus.CANCELLED)
-        self.end_elsewhere = ReexportEnd(status=ReexportStatus.FAILED)
+        self.failing: RecordReexportFailureInput | None = None
+        self.end_of_failure = ReexportOutcome(status=ReexportStatus.FAILED)
+        self.end_of_cancel = ReexportOutcome(status=ReexportStatus.CANCELLED)
+        self.end_elsewhere = ReexportOutcome(status=ReexportStatus.FAILED)
 
     def registered(self) -> list[Callable[..., Any]]:
         return [
@@ -63,7 +63,7 @@ class PlayedReexport:
         await self.play("load_history")
         period = {"start": job.period_start, "end": job.period_end}
         parameters = ExportParameters.model_validate({"reporting_period": period, "export_format": "csv"})
-        return HistoricalRecord(job=job, parameters=parameters, overrides=Overrides())
+        return HistoricalRecord(job=job, parameters=parameters, overrides=ReexportOverrides())
 
     @activity.defn
     async def build_export_params(self, record: HistoricalRecord) -> ExportJob:
@@ -87,23 +87,23 @@ class PlayedReexport:
         await self.play("notify_reexport_complete")
 
     @activity.defn
-    async def record_reexport_completion(self, _job: ReexportJob) -> ReexportEnd:
+    async def record_reexport_completion(self, _job: ReexportJob) -> ReexportOutcome:
         await self.play("record_reexport_completion")
-        return ReexportEnd(status=ReexportStatus.COMPLETED)
+        return ReexportOutcome(status=ReexportStatus.COMPLETED)
 
     @activity.defn
-    async def record_reexport_failure(self, failing: ReexportFailing) -> ReexportEnd:
+    async def record_reexport_failure(self, failing: RecordReexportFailureInput) -> ReexportOutcome:
         await self.play("record_reexport_failure")
         self.failing = failing
         return self.end_of_failure
 
     @activity.defn
-    async def record_reexport_cancellation(self, _job: ReexportJob) -> ReexportEnd:
+    async def record_reexport_cancellation(self, _job: ReexportJob) -> ReexportOutcome:
         await self.play("record_reexport_cancellation")
         return self.end_of_cancel
 
     @activity.defn
-    async def read_reexport_end(self, _job: ReexportJob) -> ReexportEnd:
+    async def read_reexport_end(self, _job: ReexportJob) -> ReexportOutcome:
         await self.play("read_reexport_end")
         return self.end_elsewhere
 
@@ -111,7 +111,7 @@ class PlayedReexport:
 @asynccontextmanager
 async def reexporting(
     client: Client, job: ReexportJob, steps: PlayedReexport, stages: PlayedStages
-) -> AsyncIterator[WorkflowHandle[Any, ReexportEnd]]:
+) -> AsyncIterator[WorkflowHandle[Any, ReexportOutcome]]:
     queue = f"test-{job.reexport_id}"
     working = partial(
         Worker,
@@ -126,7 +126,7 @@ async def reexporting(
         working(task_queue=cpu_queue(queue)),
     ):
         started = await start_job(TimeSkipper(client).client, job, queue)
-        run = client.get_workflow_handle(started.id, result_type=ReexportEnd)
+        run = client.get_workflow_handle(started.id, result_type=ReexportOutcome)
         yield run
         replayer = Replayer(workflows=[ReportReexport], data_converter=client.data_converter)
         await replayer.replay_workflow(await run.fetch_history())

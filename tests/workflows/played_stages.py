@@ -12,9 +12,9 @@ from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
-from stafett.domain.export_job import ExportEnd, ExportFailing, ExportJob, StageReceipt
+from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput, StageResult
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.notification import Delivery, Telling
+from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import cpu_queue, start_job
 from stafett.temporal.workers import at_work
 from workflows.bufdir_export import BufdirExport
@@ -36,11 +36,11 @@ class PlayedStages:
     def __init__(self, rows: int = 2) -> None:
         self.rows = rows
         self.called: list[str] = []
-        self.told: list[Telling] = []
+        self.told: list[NotificationJob] = []
         self.faults: dict[str, Iterator[Exception]] = {}
-        self.failing: ExportFailing | None = None
-        self.end_of_cancel = ExportEnd(status=ExportStatus.CANCELLED)
-        self.end_elsewhere = ExportEnd(status=ExportStatus.COMPLETED, row_count=7)
+        self.failing: RecordFailureInput | None = None
+        self.end_of_cancel = ExportOutcome(status=ExportStatus.CANCELLED)
+        self.end_elsewhere = ExportOutcome(status=ExportStatus.COMPLETED, row_count=7)
 
     def registered(self) -> list[Callable[..., Any]]:
         return [
@@ -57,58 +57,58 @@ class PlayedStages:
             self.find_deliveries,
         ]
 
-    def play(self, name: str) -> StageReceipt:
+    def play(self, name: str) -> StageResult:
         self.called.append(name)
         if fault := next(self.faults.get(name, iter(())), None):
             raise fault
-        return StageReceipt(stage=STAGE_OF.get(name, ExportStatus.RECORDING_AUDIT), rows=self.rows)
+        return StageResult(stage=STAGE_OF.get(name, ExportStatus.RECORDING_AUDIT), rows=self.rows)
 
     @activity.defn
-    async def query_activities(self, _job: ExportJob) -> StageReceipt:
+    async def query_activities(self, _job: ExportJob) -> StageResult:
         return self.play("query_activities")
 
     @activity.defn
-    async def map_columns(self, _job: ExportJob) -> StageReceipt:
+    async def map_columns(self, _job: ExportJob) -> StageResult:
         return self.play("map_columns")
 
     @activity.defn
-    async def generate_file(self, _job: ExportJob) -> StageReceipt:
+    async def generate_file(self, _job: ExportJob) -> StageResult:
         return self.play("generate_file")
 
     @activity.defn
-    async def bundle_attachments(self, _job: ExportJob) -> StageReceipt:
+    async def bundle_attachments(self, _job: ExportJob) -> StageResult:
         return self.play("bundle_attachments")
 
     @activity.defn
-    async def store_file(self, _job: ExportJob) -> StageReceipt:
+    async def store_file(self, _job: ExportJob) -> StageResult:
         return self.play("store_file")
 
     @activity.defn
-    async def record_completion(self, _job: ExportJob) -> ExportEnd:
-        return ExportEnd(status=ExportStatus.COMPLETED, row_count=self.play("record_completion").rows)
+    async def record_completion(self, _job: ExportJob) -> ExportOutcome:
+        return ExportOutcome(status=ExportStatus.COMPLETED, row_count=self.play("record_completion").rows)
 
     @activity.defn
-    async def record_empty(self, _job: ExportJob) -> ExportEnd:
+    async def record_empty(self, _job: ExportJob) -> ExportOutcome:
         self.called.append("record_empty")
-        return ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+        return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
 
     @activity.defn
-    async def record_failure(self, failing: ExportFailing) -> None:
+    async def record_failure(self, failing: RecordFailureInput) -> None:
         self.play("record_failure")
         self.failing = failing
 
     @activity.defn
-    async def record_cancellation(self, _job: ExportJob) -> ExportEnd:
+    async def record_cancellation(self, _job: ExportJob) -> ExportOutcome:
         self.play("record_cancellation")
         return self.end_of_cancel
 
     @activity.defn
-    async def read_end(self, _job: ExportJob) -> ExportEnd:
+    async def read_end(self, _job: ExportJob) -> ExportOutcome:
         self.called.append("read_end")
         return self.end_elsewhere
 
     @activity.defn
-    async def find_deliveries(self, telling: Telling) -> tuple[Delivery, ...]:
+    async def find_deliveries(self, telling: NotificationJob) -> tuple[DeliveryRef, ...]:
         self.told.append(telling)
         return ()
 
@@ -116,7 +116,7 @@ class PlayedStages:
 @asynccontextmanager
 async def running(
     client: Client, job: ExportJob, stages: PlayedStages
-) -> AsyncIterator[WorkflowHandle[Any, ExportEnd]]:
+) -> AsyncIterator[WorkflowHandle[Any, ExportOutcome]]:
     queue = f"test-{job.export_id}"
     working = partial(
         Worker,
@@ -131,4 +131,4 @@ async def running(
         working(task_queue=cpu_queue(queue)),
     ):
         started = await start_job(TimeSkipper(client).client, job, queue)
-        yield client.get_workflow_handle(started.id, result_type=ExportEnd)
+        yield client.get_workflow_handle(started.id, result_type=ExportOutcome)

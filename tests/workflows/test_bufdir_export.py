@@ -9,13 +9,20 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ActivityError, ApplicationError
 
-from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportFailing, ExportJob, ExportProgress, StageReceipt
+from stafett.domain.export_job import (
+    STALE_ATTEMPT,
+    ExportJob,
+    ExportOutcome,
+    ExportProgress,
+    RecordFailureInput,
+    StageResult,
+)
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.temporal.client import JOB_STATUS, ORG_ID
 from tests.workflows.played_stages import STAGE_OF, WITHOUT_ATTACHMENTS, PlayedStages, running
 
 
-async def failure_of(run: WorkflowHandle[Any, ExportEnd]) -> ApplicationError:
+async def failure_of(run: WorkflowHandle[Any, ExportOutcome]) -> ApplicationError:
     with pytest.raises(WorkflowFailureError) as failed:
         await run.result()
     assert isinstance(failed.value.cause, ActivityError)
@@ -26,7 +33,7 @@ async def failure_of(run: WorkflowHandle[Any, ExportEnd]) -> ApplicationError:
 async def test_the_stages_follow_one_another(temporal: Client, job: ExportJob) -> None:
     stages = PlayedStages()
     async with running(temporal, job, stages) as run:
-        assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED, row_count=2)
+        assert await run.result() == ExportOutcome(status=ExportStatus.COMPLETED, row_count=2)
     assert stages.called == [*WITHOUT_ATTACHMENTS, "record_completion"]
 
 
@@ -42,7 +49,7 @@ async def test_attachments_are_bundled_before_the_file_is_stored_if_they_are_ask
 async def test_no_rows_end_it_at_once(temporal: Client, job: ExportJob) -> None:
     stages = PlayedStages(rows=0)
     async with running(temporal, job, stages) as run:
-        assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED_EMPTY)
+        assert await run.result() == ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
     assert stages.called == ["query_activities", "record_empty"]
 
 
@@ -55,7 +62,7 @@ async def test_a_foreseen_failure_is_recorded_by_its_code_before_it_is_raised_on
     async with running(temporal, job, stages) as run:
         assert (await failure_of(run)).type == "permission_denied"
     assert stages.called == ["query_activities", "record_failure"]
-    assert stages.failing == ExportFailing(
+    assert stages.failing == RecordFailureInput(
         job=job, code=ExportErrorCode.PERMISSION_DENIED, message="no", retryable=False
     )
 
@@ -102,7 +109,7 @@ async def test_a_run_that_comes_too_late_answers_with_what_was_reached_without_i
     stages = PlayedStages()
     stages.faults["query_activities"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
     async with running(temporal, job, stages) as run:
-        assert await run.result() == ExportEnd(status=ExportStatus.COMPLETED, row_count=7)
+        assert await run.result() == ExportOutcome(status=ExportStatus.COMPLETED, row_count=7)
         assert (await run.describe()).typed_search_attributes[JOB_STATUS] == "completed"
     assert stages.called == ["query_activities", "read_end"]
 
@@ -122,7 +129,7 @@ async def test_an_operator_sees_where_it_is(temporal: Client, job: ExportJob) ->
 
     class Waiting(PlayedStages):
         @activity.defn
-        async def generate_file(self, _job: ExportJob) -> StageReceipt:
+        async def generate_file(self, _job: ExportJob) -> StageResult:
             reached.set()
             await go_on.wait()
             return self.play("generate_file")

@@ -15,10 +15,10 @@ from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkEnd, BulkJob, BulkPlan, Stretch
+from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
-from stafett.domain.notification import Delivery, Telling
+from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import start_job
 from stafett.temporal.workers import at_work
 from tests.bulk import counts
@@ -46,10 +46,10 @@ class PlayedRegistration:
     @activity.defn
     async def begin_batch(self, _job: BulkJob) -> BulkPlan:
         self.begun += 1
-        return BulkPlan(chunks=tuple(range(self.total)), counts=self.counts)
+        return BulkPlan(pending_chunks=tuple(range(self.total)), counts=self.counts)
 
     @activity.defn
-    async def register_stretch(self, stretch: Stretch) -> BulkCounts:
+    async def register_stretch(self, stretch: ChunkRange) -> BulkCounts:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
@@ -62,24 +62,24 @@ class PlayedRegistration:
         return self.counts
 
     @activity.defn
-    async def give_up_stretch(self, stretch: Stretch) -> BulkCounts:
+    async def give_up_stretch(self, stretch: ChunkRange) -> BulkCounts:
         self.given_up |= {*stretch.numbers} - self.registered
         return self.counts
 
     @activity.defn
-    async def finish_batch(self, _job: BulkJob) -> BulkEnd:
-        return BulkEnd(status=BulkStatus.COMPLETED, counts=self.counts)
+    async def finish_batch(self, _job: BulkJob) -> BulkOutcome:
+        return BulkOutcome(status=BulkStatus.COMPLETED, counts=self.counts)
 
     @activity.defn
-    async def cancel_batch(self, _job: BulkJob) -> BulkEnd:
-        return BulkEnd(status=BulkStatus.CANCELLED, counts=self.counts)
+    async def cancel_batch(self, _job: BulkJob) -> BulkOutcome:
+        return BulkOutcome(status=BulkStatus.CANCELLED, counts=self.counts)
 
     @activity.defn
-    async def read_batch(self, _job: BulkJob) -> BulkEnd:
-        return BulkEnd(status=self.end_elsewhere, counts=self.counts)
+    async def read_batch(self, _job: BulkJob) -> BulkOutcome:
+        return BulkOutcome(status=self.end_elsewhere, counts=self.counts)
 
     @activity.defn
-    async def find_deliveries(self, _telling: Telling) -> tuple[Delivery, ...]:
+    async def find_deliveries(self, _telling: NotificationJob) -> tuple[DeliveryRef, ...]:
         return ()
 
     def activities(self) -> list[Callable[..., Any]]:
@@ -88,7 +88,7 @@ class PlayedRegistration:
 
 
 @asynccontextmanager
-async def running(client: Client, played: PlayedRegistration) -> AsyncIterator[WorkflowHandle[Any, BulkEnd]]:
+async def running(client: Client, played: PlayedRegistration) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
     job = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=played.total)
     queue = f"test-{job.batch_id}"
     worker = Worker(
@@ -100,13 +100,13 @@ async def running(client: Client, played: PlayedRegistration) -> AsyncIterator[W
     )
     async with at_work(worker):
         started = await start_job(TimeSkipper(client).client, job, queue)
-        yield client.get_workflow_handle(started.id, result_type=BulkEnd)
+        yield client.get_workflow_handle(started.id, result_type=BulkOutcome)
 
 
 async def test_a_long_batch_goes_on_in_further_runs_a_few_chunks_at_a_time(temporal: Client) -> None:
     played = PlayedRegistration(chunks=40)
     async with running(temporal, played) as run:
-        assert await run.result() == BulkEnd(status=BulkStatus.COMPLETED, counts=counts(40, registered=40))
+        assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=counts(40, registered=40))
     assert sorted(played.tried) == list(range(40))
     assert played.begun == 1
     assert played.most_at_once <= 4
@@ -116,7 +116,7 @@ async def test_a_chunk_that_cannot_be_reached_for_good_is_given_up_and_holds_up_
     played = PlayedRegistration(chunks=3)
     played.refuses = lambda number: ApplicationError("away", type="ServiceAwayError") if number == 1 else None
     async with running(temporal, played) as run:
-        assert await run.result() == BulkEnd(status=BulkStatus.COMPLETED, counts=counts(3, registered=2, failed=1))
+        assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=counts(3, registered=2, failed=1))
     assert played.tried.count(1) == 24
     assert played.given_up == {1}
 

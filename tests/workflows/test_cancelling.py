@@ -8,14 +8,14 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd, ExportJob, StageReceipt
+from stafett.domain.export_job import STALE_ATTEMPT, ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.temporal.client import JOB_STATUS
 from tests.workflows.played_stages import STAGE_OF, PlayedStages, running
 
-CANCELLED = ExportEnd(status=ExportStatus.CANCELLED)
+CANCELLED = ExportOutcome(status=ExportStatus.CANCELLED)
 STAGES = list(STAGE_OF)
-Run = WorkflowHandle[Any, ExportEnd]
+Run = WorkflowHandle[Any, ExportOutcome]
 
 
 class Held(PlayedStages):
@@ -38,32 +38,32 @@ class Held(PlayedStages):
             await self.go_on.wait()
 
     @activity.defn
-    async def query_activities(self, _job: ExportJob) -> StageReceipt:
+    async def query_activities(self, _job: ExportJob) -> StageResult:
         await self.hold("query_activities")
         return self.play("query_activities")
 
     @activity.defn
-    async def map_columns(self, _job: ExportJob) -> StageReceipt:
+    async def map_columns(self, _job: ExportJob) -> StageResult:
         await self.hold("map_columns")
         return self.play("map_columns")
 
     @activity.defn
-    async def generate_file(self, _job: ExportJob) -> StageReceipt:
+    async def generate_file(self, _job: ExportJob) -> StageResult:
         await self.hold("generate_file")
         return self.play("generate_file")
 
     @activity.defn
-    async def bundle_attachments(self, _job: ExportJob) -> StageReceipt:
+    async def bundle_attachments(self, _job: ExportJob) -> StageResult:
         await self.hold("bundle_attachments")
         return self.play("bundle_attachments")
 
     @activity.defn
-    async def store_file(self, _job: ExportJob) -> StageReceipt:
+    async def store_file(self, _job: ExportJob) -> StageResult:
         await self.hold("store_file")
         return self.play("store_file")
 
     @activity.defn
-    async def record_cancellation(self, _job: ExportJob) -> ExportEnd:
+    async def record_cancellation(self, _job: ExportJob) -> ExportOutcome:
         await self.hold("record_cancellation")
         self.play("record_cancellation")
         return self.end_of_cancel
@@ -138,7 +138,7 @@ async def test_what_waits_for_a_store_that_is_away_need_not_wait(temporal: Clien
 async def test_cancelling_again_while_it_cleans_up_changes_nothing(temporal: Client, job: ExportJob) -> None:
     stages = Held("record_cancellation", is_deaf=True)
     stages.faults["query_activities"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    stages.end_elsewhere = ExportEnd(status=ExportStatus.CANCELLING)
+    stages.end_elsewhere = ExportOutcome(status=ExportStatus.CANCELLING)
     async with running(temporal, job, stages) as run:
         await stages.reached.wait()
         for _ in range(3):
@@ -152,7 +152,7 @@ async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(temporal:
     """The gateway wrote it down, and died before it could tell the engine."""
     stages = PlayedStages()
     stages.faults["generate_file"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    stages.end_elsewhere = ExportEnd(status=ExportStatus.CANCELLING)
+    stages.end_elsewhere = ExportOutcome(status=ExportStatus.CANCELLING)
     async with running(temporal, job, stages) as run:
         assert await run.result() == CANCELLED
     assert stages.called[-2:] == ["read_end", "record_cancellation"]
@@ -162,7 +162,7 @@ async def test_a_failure_that_meets_such_a_cancel_is_a_cancel(temporal: Client, 
     stages = PlayedStages()
     stages.faults["generate_file"] = iter([ApplicationError("?", type="KeyError", non_retryable=True)])
     stages.faults["record_failure"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    stages.end_elsewhere = ExportEnd(status=ExportStatus.CANCELLING)
+    stages.end_elsewhere = ExportOutcome(status=ExportStatus.CANCELLING)
     async with running(temporal, job, stages) as run:
         assert await run.result() == CANCELLED
     assert stages.called[-3:] == ["record_failure", "read_end", "record_cancellation"]
@@ -170,7 +170,7 @@ async def test_a_failure_that_meets_such_a_cancel_is_a_cancel(temporal: Client, 
 
 async def test_a_cancel_that_comes_too_late_finds_the_report_done(temporal: Client, job: ExportJob) -> None:
     stages = Held("store_file")
-    stages.end_of_cancel = ExportEnd(status=ExportStatus.COMPLETED, row_count=2)
+    stages.end_of_cancel = ExportOutcome(status=ExportStatus.COMPLETED, row_count=2)
     async with running(temporal, job, stages) as run:
         await stages.reached.wait()
         await ask_to_stop(run, "gateway")

@@ -11,15 +11,21 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.interceptors import EveryActivity
-from stafett.domain.errors import ExportError, LostInStorageError, NotFoundError, ServiceAwayError, StaleAttemptError
+from stafett.domain.errors import (
+    ExportError,
+    NotFoundError,
+    ServiceUnavailableError,
+    StagedDataLostError,
+    StaleAttemptError,
+)
 from stafett.domain.export_status import ExportErrorCode
 from stafett.temporal.workers import at_work
 
 ERRORS = {
     "foreseen": ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period."),
-    "lost": LostInStorageError(),
+    "lost": StagedDataLostError(),
     "late": StaleAttemptError("This attempt at the export is over."),
-    "away": ServiceAwayError("S3"),
+    "away": ServiceUnavailableError("S3"),
     "odd": NotFoundError("There is no such thing."),
     "surprise": KeyError("Kari Nordmann, 01017012345"),
 }

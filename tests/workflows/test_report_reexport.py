@@ -10,17 +10,19 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from stafett.domain.export_job import STALE_ATTEMPT, ExportEnd
+from stafett.domain.export_job import STALE_ATTEMPT, ExportOutcome
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.reexport_job import ReexportEdited, ReexportEnd, ReexportJob, ReexportProgress
+from stafett.domain.reexport_job import ReexportJob, ReexportOutcome, ReexportProgress, ReexportUpdateInput
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.temporal.client import JOB_STATUS, RunOfJob, tell_of_edit
 from tests.workflows.played_reexport import DONE, STEPS, PlayedReexport, reexporting
 from tests.workflows.played_stages import WITHOUT_ATTACHMENTS, PlayedStages
 from tests.workflows.test_cancelling import Held
 
-Run = WorkflowHandle[Any, ReexportEnd]
-COMPLETED, CANCELLED = (ReexportEnd(status=status) for status in (ReexportStatus.COMPLETED, ReexportStatus.CANCELLED))
+Run = WorkflowHandle[Any, ReexportOutcome]
+COMPLETED, CANCELLED = (
+    ReexportOutcome(status=status) for status in (ReexportStatus.COMPLETED, ReexportStatus.CANCELLED)
+)
 STORE = "store_reexport_result"
 
 
@@ -149,7 +151,7 @@ async def test_an_export_that_ends_otherwise_fails_what_it_was_for(
 ) -> None:
     stages = PlayedStages()
     stages.faults["map_columns"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    stages.end_elsewhere = ExportEnd(status=status)
+    stages.end_elsewhere = ExportOutcome(status=status)
     async with reexporting(temporal, reexport, steps, stages) as run:
         await failed(run)
     assert steps.called[-1] == "record_reexport_failure"
@@ -223,7 +225,7 @@ async def test_a_cancel_that_comes_too_late_for_the_history_finds_the_version_th
     temporal: Client, reexport: ReexportJob, by: str
 ) -> None:
     steps = HeldSteps(STORE, is_deaf=True)
-    steps.end_of_cancel = ReexportEnd(status=ReexportStatus.NOTIFYING)
+    steps.end_of_cancel = ReexportOutcome(status=ReexportStatus.NOTIFYING)
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         await steps.reached.wait()
         await ask_to_stop(run, by)
@@ -245,7 +247,7 @@ async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(
     temporal: Client, reexport: ReexportJob, steps: PlayedReexport
 ) -> None:
     steps.faults["load_history"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    steps.end_elsewhere = ReexportEnd(status=ReexportStatus.CANCELLING)
+    steps.end_elsewhere = ReexportOutcome(status=ReexportStatus.CANCELLING)
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         assert await run.result() == CANCELLED
     assert steps.called == ["load_history", "read_reexport_end", "record_reexport_cancellation"]
@@ -265,7 +267,7 @@ async def test_a_failure_that_finds_the_version_stored_goes_on_from_there(
 ) -> None:
     """Whoever stored it died before it could say so, and nobody could be reached afterwards."""
     steps.faults[STORE] = surprises()
-    steps.end_of_failure = ReexportEnd(status=ReexportStatus.NOTIFYING)
+    steps.end_of_failure = ReexportOutcome(status=ReexportStatus.NOTIFYING)
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         assert await run.result() == COMPLETED
     assert steps.called[-3:] == ["record_reexport_failure", STEPS[3], DONE]
@@ -275,7 +277,7 @@ async def test_a_failure_that_finds_the_job_to_be_cancelled_is_a_cancelled_one(
     temporal: Client, reexport: ReexportJob, steps: PlayedReexport
 ) -> None:
     steps.faults[STORE] = surprises()
-    steps.end_of_failure = ReexportEnd(status=ReexportStatus.CANCELLING)
+    steps.end_of_failure = ReexportOutcome(status=ReexportStatus.CANCELLING)
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         assert await run.result() == CANCELLED
     assert steps.called[-2:] == ["record_reexport_failure", "record_reexport_cancellation"]
@@ -330,7 +332,7 @@ async def test_a_run_hears_that_its_job_was_edited_and_not_what_was_written(
     async with reexporting(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
         run_id = (await run.describe()).run_id
-        await tell_of_edit(temporal, RunOfJob(run.id, run_id), ReexportEdited(edits=3))
+        await tell_of_edit(temporal, RunOfJob(run.id, run_id), ReexportUpdateInput(edits=3))
         details = str(await run.query("__temporal_workflow_metadata"))
         assert "edited by people: 3" in details
         stages.go_on.set()

@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.notification import Channel, Delivery, Telling
+from stafett.domain.notification import Channel, DeliveryRef, NotificationJob
 from stafett.temporal.client import JOB_KIND, ORG_ID, cpu_queue, start_job, telling_queue
 from stafett.temporal.workers import at_work
 from stafett.testing import eventually
@@ -26,37 +26,37 @@ from workflows.notifications import TellOfEnd
 ALWAYS = 1_000_000
 
 
-def a_delivery(channel: Channel = Channel.WEBHOOK) -> Delivery:
-    return Delivery(id=uuid4(), org_id="nhf", channel=channel)
+def a_delivery(channel: Channel = Channel.WEBHOOK) -> DeliveryRef:
+    return DeliveryRef(id=uuid4(), org_id="nhf", channel=channel)
 
 
 class PlayedReceivers:
     """So many times in a row each of them takes nothing."""
 
-    def __init__(self, *reluctant: tuple[Delivery, int]) -> None:
+    def __init__(self, *reluctant: tuple[DeliveryRef, int]) -> None:
         self.deliveries = tuple(delivery for delivery, _ in reluctant)
         self._refusals = {delivery.id: times for delivery, times in reluctant}
         self.tries: dict[UUID, int] = {}
         self.given_up: list[UUID] = []
 
     @activity.defn
-    async def find_deliveries(self, _telling: Telling) -> tuple[Delivery, ...]:
+    async def find_deliveries(self, _telling: NotificationJob) -> tuple[DeliveryRef, ...]:
         return self.deliveries
 
     @activity.defn
-    async def deliver(self, delivery: Delivery) -> None:
+    async def deliver(self, delivery: DeliveryRef) -> None:
         self.tries[delivery.id] = self.tries.get(delivery.id, 0) + 1
         if self.tries[delivery.id] <= self._refusals[delivery.id]:
             raise ApplicationError("not now", type="http_500")
 
     @activity.defn
-    async def give_up_delivery(self, delivery: Delivery) -> None:
+    async def give_up_delivery(self, delivery: DeliveryRef) -> None:
         self.given_up.append(delivery.id)
 
 
 @pytest.fixture
-def telling() -> Telling:
-    return Telling(org_id="nhf", subject_id=uuid4())
+def telling() -> NotificationJob:
+    return NotificationJob(org_id="nhf", subject_id=uuid4())
 
 
 @asynccontextmanager
@@ -72,7 +72,7 @@ async def working(
         yield
 
 
-async def told(client: Client, telling: Telling, receivers: PlayedReceivers) -> WorkflowHandle[Any, Any]:
+async def told(client: Client, telling: NotificationJob, receivers: PlayedReceivers) -> WorkflowHandle[Any, Any]:
     """A run to its end, its time skipped."""
     queue = f"test-{telling.subject_id}"
     async with working(client, queue, receivers):
@@ -82,7 +82,7 @@ async def told(client: Client, telling: Telling, receivers: PlayedReceivers) -> 
     return run
 
 
-async def test_everybody_is_told(temporal: Client, telling: Telling) -> None:
+async def test_everybody_is_told(temporal: Client, telling: NotificationJob) -> None:
     receivers = PlayedReceivers((a_delivery(), 0), (a_delivery(Channel.EMAIL), 0))
     run = await told(temporal, telling, receivers)
     assert list(receivers.tries.values()) == [1, 1]
@@ -95,7 +95,9 @@ async def test_everybody_is_told(temporal: Client, telling: Telling) -> None:
     )
 
 
-async def test_a_receiver_that_is_away_for_hours_is_told_once_it_is_back(temporal: Client, telling: Telling) -> None:
+async def test_a_receiver_that_is_away_for_hours_is_told_once_it_is_back(
+    temporal: Client, telling: NotificationJob
+) -> None:
     away = a_delivery()
     receivers = PlayedReceivers((away, 7))
     run = await told(temporal, telling, receivers)
@@ -105,7 +107,7 @@ async def test_a_receiver_that_is_away_for_hours_is_told_once_it_is_back(tempora
 
 
 async def test_a_dead_receiver_is_given_up_after_some_three_days_and_costs_no_other_its_message(
-    temporal: Client, telling: Telling
+    temporal: Client, telling: NotificationJob
 ) -> None:
     dead, well = a_delivery(), a_delivery(Channel.EMAIL)
     receivers = PlayedReceivers((dead, ALWAYS), (well, 0))
@@ -135,7 +137,7 @@ async def test_an_export_ends_whoever_cannot_be_told(temporal: Client, job: Expo
 
 
 async def test_an_end_that_the_sweeper_tells_already_is_not_told_twice(temporal: Client, job: ExportJob) -> None:
-    telling = Telling.of(job)
+    telling = NotificationJob.from_job(job)
     before = await start_job(temporal, telling, "nobody")
     stages = PlayedStages()
     queue = f"test-{job.export_id}"

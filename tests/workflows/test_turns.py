@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
 from temporalio.worker import Worker
 
-from stafett.domain.export_job import ExportJob, StageReceipt
+from stafett.domain.export_job import ExportJob, StageResult
 from stafett.temporal.client import cpu_queue, start_job
 from stafett.temporal.workers import at_work
 from stafett.testing import eventually
@@ -33,7 +33,7 @@ class Told(PlayedStages):
         super().__init__(rows)
         self.waited: dict[str, tuple[str, Priority]] = {}
 
-    def play(self, name: str) -> StageReceipt:
+    def play(self, name: str) -> StageResult:
         info = activity.info()
         self.waited[name] = info.task_queue, info.priority
         return super().play(name)
@@ -83,12 +83,12 @@ class Backlog:
 
         class Sized(PlayedStages):
             @activity.defn
-            async def query_activities(self, job: ExportJob) -> StageReceipt:
+            async def query_activities(self, job: ExportJob) -> StageResult:
                 self.rows = rows[job.export_id][1]
                 return self.play("query_activities")
 
             @activity.defn
-            async def map_columns(self, job: ExportJob) -> StageReceipt:
+            async def map_columns(self, job: ExportJob) -> StageResult:
                 mapped.append(job.org_id)
                 return self.play("map_columns")
 

@@ -15,7 +15,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from stafett.column_mapper.document import MappingDocument
 from stafett.domain.export import ExportCounts, Locale
-from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.file_generator.xlsx import CutTexts, Workbook, workbook_chunks
 from stafett.file_generator.xlsx.builder import EXCEL, Limits
 
@@ -71,8 +71,8 @@ def document(*columns: dict[str, Any], **said: Any) -> MappingDocument:
 
 def mapped(rows: int, apart: int = 0, **said: Any) -> MappedRows:
     return MappedRows(
-        parts=(Part(key="part", rows=rows, sha256=""),),
-        apart=(Part(key="apart", rows=apart, sha256=""),) if apart else (),
+        parts=(StagedPart(key="part", rows=rows, sha256=""),),
+        excluded_parts=(StagedPart(key="apart", rows=apart, sha256=""),) if apart else (),
         counts=ExportCounts(queried=rows + apart, written=rows, countable=rows, not_countable=apart),
         mapping=MappingVersion(version=3, sha256="0123456789abcdef"),
         **said,

@@ -7,7 +7,7 @@ import polars as pl
 from openpyxl.worksheet.worksheet import Worksheet
 
 from stafett.domain.export import PartialFailureReport
-from stafett.domain.export_outputs import ExportWarning, NotCountable, Total
+from stafett.domain.export_outputs import ExportWarning, NotCountableReason, Total
 from stafett.file_generator.xlsx import workbook_chunks
 from tests.xlsx.books import (
     document,
@@ -48,7 +48,7 @@ COUNTING = {
 def summarised(**said: Any) -> bytes:
     found = {
         "totals": (Total(label="Ja", figures=(7, 70)), Total(label="Nei", figures=(3, 10**16))),
-        "not_countable": (NotCountable(code="b", reason="For få", count=2),),
+        "not_countable": (NotCountableReason(code="b", reason="For få", count=2),),
     }
     by = document(summary=SUMMARY, counting=COUNTING)
     return joined(workbook_chunks(workbook(by, mapped(1, **found | said)), report=[ROW]))

@@ -9,7 +9,7 @@ from stafett.column_mapper import MappedPart
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.template import differences
 from stafett.domain.export import Locale
-from stafett.domain.export_outputs import MappedRows, MappingVersion, Part
+from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
 from stafett.file_generator.xlsx.columns import sheet_columns
 from tests.mapping.activities import activity, mapped, outcome
@@ -34,7 +34,7 @@ def report(organisation: str, locale: Locale = "nb") -> tuple[Workbook, MappedPa
     result = outcome(by, rows, locale=locale)
     outputs = MappedRows(
         parts=(_part(part.written),),
-        apart=(_part(part.apart),),
+        excluded_parts=(_part(part.apart),),
         counts=result.counts,
         not_countable=result.not_countable,
         totals=result.totals,
@@ -44,8 +44,8 @@ def report(organisation: str, locale: Locale = "nb") -> tuple[Workbook, MappedPa
     return Workbook(document=by, locale=locale, organisation=organisation, period=YEAR, mapped=outputs), part
 
 
-def _part(rows: pl.DataFrame) -> Part:
-    return Part(key="part", rows=rows.height, sha256="")
+def _part(rows: pl.DataFrame) -> StagedPart:
+    return StagedPart(key="part", rows=rows.height, sha256="")
 
 
 def written(book: Workbook, part: MappedPart) -> bytes:

@@ -2,10 +2,10 @@
 
 from openpyxl.utils.cell import get_column_letter, quote_sheetname
 
-from stafett.domain.frozen import Frozen
+from stafett.domain.frozen import FrozenModel
 
 
-class Difference(Frozen):
+class Difference(FrozenModel):
     """What differs, and where: a cell of the template, or a column of the document."""
 
     place: str

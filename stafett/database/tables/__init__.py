@@ -2,54 +2,54 @@
 
 from stafett.database.tables.activities import Activity, Attachment
 from stafett.database.tables.audit import AuditEvent, IdempotencyKey
-from stafett.database.tables.base import Code, Json
-from stafett.database.tables.bulk import BulkItem, BulkRegistration, BulkTransition
-from stafett.database.tables.erasures import ErasureRow
+from stafett.database.tables.base import JsonObject, StrEnumType
+from stafett.database.tables.bulk import BulkBatch, BulkItem, BulkTransition
+from stafett.database.tables.erasures import Erasure
 from stafett.database.tables.exports import (
     Export,
     ExportAttempt,
     ExportMappedPart,
     ExportPartialFailures,
+    ExportStageCrashes,
     ExportStageOutput,
-    ExportStageTries,
     ExportTransition,
     PreviewResult,
 )
 from stafett.database.tables.mappings import ColumnMappingVersion
-from stafett.database.tables.notifications import DeliveryRow, Notification, Webhook, WebhookSecret
+from stafett.database.tables.notifications import Delivery, Notification, Webhook, WebhookSecret
 from stafett.database.tables.organisations import Membership, Organisation, PeerMentor, User
-from stafett.database.tables.reexports import ReexportTransition, ReportReexport
+from stafett.database.tables.reexports import Reexport, ReexportTransition
 from stafett.database.tables.reports import Report, ReportFileVersion
 
 __all__ = [
     "Activity",
     "Attachment",
     "AuditEvent",
+    "BulkBatch",
     "BulkItem",
-    "BulkRegistration",
     "BulkTransition",
-    "Code",
     "ColumnMappingVersion",
-    "DeliveryRow",
-    "ErasureRow",
+    "Delivery",
+    "Erasure",
     "Export",
     "ExportAttempt",
     "ExportMappedPart",
     "ExportPartialFailures",
+    "ExportStageCrashes",
     "ExportStageOutput",
-    "ExportStageTries",
     "ExportTransition",
     "IdempotencyKey",
-    "Json",
+    "JsonObject",
     "Membership",
     "Notification",
     "Organisation",
     "PeerMentor",
     "PreviewResult",
+    "Reexport",
     "ReexportTransition",
     "Report",
     "ReportFileVersion",
-    "ReportReexport",
+    "StrEnumType",
     "User",
     "Webhook",
     "WebhookSecret",

@@ -8,10 +8,10 @@ from sqlmodel import Field, SQLModel
 
 from stafett.database.tables.base import DEFAULT_NOW
 
-_OF_ITS_MENTOR = ForeignKeyConstraint(["org_id", "mentor_id"], ["peer_mentors.org_id", "peer_mentors.id"])
+_MENTOR_FOREIGN_KEY = ForeignKeyConstraint(["org_id", "mentor_id"], ["peer_mentors.org_id", "peer_mentors.id"])
 
 
-_OF_ITS_ACTIVITY = ForeignKeyConstraint(["org_id", "activity_id"], ["activities.org_id", "activities.id"])
+_ACTIVITY_FOREIGN_KEY = ForeignKeyConstraint(["org_id", "activity_id"], ["activities.org_id", "activities.id"])
 
 
 class Activity(SQLModel, table=True):
@@ -19,7 +19,7 @@ class Activity(SQLModel, table=True):
 
     __tablename__ = "activities"
     __table_args__ = (
-        _OF_ITS_MENTOR,
+        _MENTOR_FOREIGN_KEY,
         ForeignKeyConstraint(["org_id", "batch_id"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
         Index(
             "activities_of_batch",
@@ -58,7 +58,7 @@ class Attachment(SQLModel, table=True):
     """A file that belongs to an activity."""
 
     __tablename__ = "attachments"
-    __table_args__ = (_OF_ITS_ACTIVITY, Index("attachments_of_activity", "org_id", "activity_id"))
+    __table_args__ = (_ACTIVITY_FOREIGN_KEY, Index("attachments_of_activity", "org_id", "activity_id"))
 
     id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")

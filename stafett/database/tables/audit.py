@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, Uuid, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, Json
+from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject
 
 
 class IdempotencyKey(SQLModel, table=True):
@@ -46,6 +46,6 @@ class AuditEvent(SQLModel, table=True):
     subject_kind: str
     subject_id: UUID
     status: str | None = None
-    detail: Json = Field(sa_type=JSONB_OR_NULL)
+    detail: JsonObject = Field(sa_type=JSONB_OR_NULL)
     hash: str
     previous_hash: str

@@ -7,21 +7,21 @@ from sqlalchemy import Dialect, ForeignKeyConstraint, TypeDecorator, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-class Code(TypeDecorator[StrEnum]):
+class StrEnumType(TypeDecorator[StrEnum]):
     """A code of ours, as text in the database and as the enumeration's member in Python."""
 
     impl = AutoString
     cache_ok = True
 
-    def __init__(self, codes: type[StrEnum]) -> None:
+    def __init__(self, enum_class: type[StrEnum]) -> None:
         super().__init__()
-        self.codes = codes
+        self.enum_class = enum_class
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else self.codes(value)
+        return None if value is None else self.enum_class(value)
 
 
 JSONB_OR_NULL = JSONB(none_as_null=True)

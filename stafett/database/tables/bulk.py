@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, Code, Json
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, JsonObject, StrEnumType
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
 
@@ -20,7 +20,7 @@ class BulkTransition(SQLModel, table=True):
     to_status: str = Field(primary_key=True)
 
 
-class BulkRegistration(SQLModel, table=True):
+class BulkBatch(SQLModel, table=True):
     """One activity for many mentors; what its items have come to is counted here."""
 
     __tablename__ = "bulk_registrations"
@@ -35,8 +35,8 @@ class BulkRegistration(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     requested_by: UUID = Field(foreign_key="users.id")
     label: str | None = None
-    activity: Json = Field(sa_type=JSONB_OR_NULL)
-    status: BulkStatus = Field(default=BulkStatus.ACCEPTED, sa_type=Code(BulkStatus))
+    activity: JsonObject = Field(sa_type=JSONB_OR_NULL)
+    status: BulkStatus = Field(default=BulkStatus.ACCEPTED, sa_type=StrEnumType(BulkStatus))
     attempt: int = 1
     total: int
     registered: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
@@ -44,7 +44,7 @@ class BulkRegistration(SQLModel, table=True):
     cancelled: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     period_start: datetime | None = None
     period_end: datetime | None = None
-    error: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
@@ -83,9 +83,9 @@ class BulkItem(SQLModel, table=True):
     client_ref: str
     mentor_ref: str
     mentor_id: UUID | None = None
-    overrides: Json = Field(sa_type=JSONB_OR_NULL)
+    overrides: JsonObject = Field(sa_type=JSONB_OR_NULL)
     fault: str | None = None
     activity_id: UUID
-    status: ItemStatus = Field(default=ItemStatus.PENDING, sa_type=Code(ItemStatus))
-    error_code: ItemErrorCode | None = Field(default=None, sa_type=Code(ItemErrorCode))
+    status: ItemStatus = Field(default=ItemStatus.PENDING, sa_type=StrEnumType(ItemStatus))
+    error_code: ItemErrorCode | None = Field(default=None, sa_type=StrEnumType(ItemErrorCode))
     attempts: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

@@ -7,19 +7,19 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import Code, Json
+from stafett.database.tables.base import JsonObject, StrEnumType
 from stafett.domain.erasure import PersonKind
 
 
-class ErasureRow(SQLModel, table=True):
+class Erasure(SQLModel, table=True):
     """How far the erasure of one person has come; ``sought`` is the name, while copies of it are looked for."""
 
     __tablename__ = "erasures"
 
     org_id: str = Field(primary_key=True, foreign_key="organisations.id")
-    kind: PersonKind = Field(primary_key=True, sa_type=Code(PersonKind))
+    kind: PersonKind = Field(primary_key=True, sa_type=StrEnumType(PersonKind))
     person_id: UUID = Field(primary_key=True)
     sought: str | None = None
-    touched: Json = Field(sa_type=JSONB(none_as_null=True), sa_column_kwargs={"server_default": text("'{}'")})
+    touched: JsonObject = Field(sa_type=JSONB(none_as_null=True), sa_column_kwargs={"server_default": text("'{}'")})
     begun_at: datetime = Field(sa_column_kwargs={"server_default": text("now()")})
     finished_at: datetime | None = None

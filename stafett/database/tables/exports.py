@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, JSON, BigInteger, ForeignKeyConstraint, Index, text
 from sqlmodel import AutoString, Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, Code, Json, export_foreign_key
+from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject, StrEnumType, export_foreign_key
 from stafett.domain.export import ExportOrigin
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
@@ -21,7 +21,7 @@ class ExportTransition(SQLModel, table=True):
     to_status: str = Field(primary_key=True)
 
 
-_UNFINISHED = text("status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled')")
+_IS_UNFINISHED = text("status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled')")
 
 
 class Export(SQLModel, table=True):
@@ -37,7 +37,7 @@ class Export(SQLModel, table=True):
         Index("exports_of_org", "org_id", "id", unique=True),
         Index("exports_newest_of_all", text("created_at DESC"), text("id DESC")),
         Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
-        Index("exports_unfinished", "created_at", "id", postgresql_where=_UNFINISHED),
+        Index("exports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
         Index("exports_to_tidy", "completed_at", "id", postgresql_where=text("tidied_at IS NULL")),
         Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
     )
@@ -45,19 +45,19 @@ class Export(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     requested_by: UUID = Field(foreign_key="users.id")
-    parameters: Json = Field(sa_type=JSONB_OR_NULL)
+    parameters: JsonObject = Field(sa_type=JSONB_OR_NULL)
     period_start: datetime
     period_end: datetime
-    status: ExportStatus = Field(default=ExportStatus.INITIALISED, sa_type=Code(ExportStatus))
+    status: ExportStatus = Field(default=ExportStatus.INITIALISED, sa_type=StrEnumType(ExportStatus))
     attempt: int = 1
-    progress: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
-    counts: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
-    warnings: list[Json] = Field(sa_type=JSONB_OR_NULL, sa_column_kwargs={"server_default": text("'[]'")})
+    progress: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    counts: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    warnings: list[JsonObject] = Field(sa_type=JSONB_OR_NULL, sa_column_kwargs={"server_default": text("'[]'")})
     partial_failure_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    not_countable: list[Json] | None = Field(default=None, sa_type=JSONB_OR_NULL)
-    mapping: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
-    file: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
-    error: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    not_countable: list[JsonObject] | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    mapping: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    file: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     audit_id: UUID
     edits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
@@ -66,7 +66,9 @@ class Export(SQLModel, table=True):
     completed_at: datetime | None = None
     report_id: UUID | None = Field(default=None, unique=True)
     origin: ExportOrigin = Field(
-        default=ExportOrigin.REPORT, sa_type=Code(ExportOrigin), sa_column_kwargs={"server_default": text("'report'")}
+        default=ExportOrigin.REPORT,
+        sa_type=StrEnumType(ExportOrigin),
+        sa_column_kwargs={"server_default": text("'report'")},
     )
     reexport_id: UUID | None = None
     repeats: UUID | None = None
@@ -112,11 +114,11 @@ class ExportStageOutput(SQLModel, table=True):
     __table_args__ = (export_foreign_key(),)
 
     export_id: UUID = Field(primary_key=True)
-    stage: ExportStatus = Field(primary_key=True, sa_type=Code(ExportStatus))
+    stage: ExportStatus = Field(primary_key=True, sa_type=StrEnumType(ExportStatus))
     org_id: str = Field(foreign_key="organisations.id")
     attempt: int
     rows: int = Field(sa_type=BigInteger)
-    outputs: Json = Field(sa_type=JSONB_OR_NULL)
+    outputs: JsonObject = Field(sa_type=JSONB_OR_NULL)
     finished_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
 
 
@@ -130,12 +132,12 @@ class ExportMappedPart(SQLModel, table=True):
     number: int = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     made_from: str
-    objects: Json = Field(sa_type=JSONB_OR_NULL)
-    outcome: Json = Field(sa_type=JSONB_OR_NULL)
+    objects: JsonObject = Field(sa_type=JSONB_OR_NULL)
+    outcome: JsonObject = Field(sa_type=JSONB_OR_NULL)
     kept_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
 
 
-class ExportStageTries(SQLModel, table=True):
+class ExportStageCrashes(SQLModel, table=True):
     """How often a stage was begun without an answer."""
 
     __tablename__ = "export_stage_tries"
@@ -143,7 +145,7 @@ class ExportStageTries(SQLModel, table=True):
 
     export_id: UUID = Field(primary_key=True)
     attempt: int = Field(primary_key=True)
-    stage: ExportStatus = Field(primary_key=True, sa_type=Code(ExportStatus))
+    stage: ExportStatus = Field(primary_key=True, sa_type=StrEnumType(ExportStatus))
     org_id: str = Field(foreign_key="organisations.id")
     unanswered: int
 
@@ -156,7 +158,7 @@ class ExportPartialFailures(SQLModel, table=True):
 
     export_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
-    reports: list[Json] = Field(sa_type=JSONB_OR_NULL)
+    reports: list[JsonObject] = Field(sa_type=JSONB_OR_NULL)
 
 
 class PreviewResult(SQLModel, table=True):
@@ -166,5 +168,5 @@ class PreviewResult(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
-    result: Json = Field(sa_type=JSON)
+    result: JsonObject = Field(sa_type=JSON)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, Json
+from stafett.database.tables.base import DEFAULT_NOW, JsonObject
 
 
 class ColumnMappingVersion(SQLModel, table=True):
@@ -20,6 +20,6 @@ class ColumnMappingVersion(SQLModel, table=True):
     id: UUID = Field(unique=True)
     effective_from: date
     sha256: str
-    document: Json = Field(sa_type=JSON)
+    document: JsonObject = Field(sa_type=JSON)
     created_by: UUID | None = Field(default=None, foreign_key="users.id")
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)

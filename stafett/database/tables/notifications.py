@@ -6,11 +6,11 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, Code
-from stafett.domain.notification import Channel, DeliveryState, Ending, Subject
+from stafett.database.tables.base import DEFAULT_NOW, StrEnumType
+from stafett.domain.notification import Channel, DeliveryState, JobOutcome, JobType
 
 
-def _of_its_webhook() -> ForeignKeyConstraint:
+def _webhook_foreign_key() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["org_id", "webhook_id"], ["webhooks.org_id", "webhooks.id"])
 
 
@@ -28,10 +28,10 @@ class Notification(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     user_id: UUID = Field(foreign_key="users.id")
     kind: str
-    subject_kind: Subject = Field(sa_type=Code(Subject))
+    subject_kind: JobType = Field(sa_type=StrEnumType(JobType))
     subject_id: UUID
     attempt: int
-    status: Ending = Field(sa_type=Code(Ending))
+    status: JobOutcome = Field(sa_type=StrEnumType(JobOutcome))
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     read_at: datetime | None = None
 
@@ -65,7 +65,7 @@ class WebhookSecret(SQLModel, table=True):
     """What a webhook's messages are signed with: written by the API, read by workers alone."""
 
     __tablename__ = "webhook_secrets"
-    __table_args__ = (_of_its_webhook(),)
+    __table_args__ = (_webhook_foreign_key(),)
 
     webhook_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
@@ -74,13 +74,13 @@ class WebhookSecret(SQLModel, table=True):
     former_until: datetime | None = None
 
 
-class DeliveryRow(SQLModel, table=True):
+class Delivery(SQLModel, table=True):
     """One message to one receiver; the row is the outbox's only memory."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "notification_id"], ["notifications.org_id", "notifications.id"]),
-        _of_its_webhook(),
+        _webhook_foreign_key(),
         Index("deliveries_of_notification", "org_id", "notification_id"),
         Index("deliveries_of_webhook", "org_id", "webhook_id", text("created_at DESC"), text("id DESC")),
         Index("deliveries_unsettled", "created_at", "id", postgresql_where=text("state IN ('pending', 'failed')")),
@@ -90,8 +90,8 @@ class DeliveryRow(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     notification_id: UUID | None = None
     webhook_id: UUID | None = None
-    channel: Channel = Field(sa_type=Code(Channel))
-    state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=Code(DeliveryState))
+    channel: Channel = Field(sa_type=StrEnumType(Channel))
+    state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=StrEnumType(DeliveryState))
     attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     last_error: str | None = None
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)

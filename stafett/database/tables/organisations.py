@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, Code
+from stafett.database.tables.base import DEFAULT_NOW, StrEnumType
 from stafett.domain.membership import Role
 
 
@@ -38,7 +38,7 @@ class Membership(SQLModel, table=True):
 
     user_id: UUID = Field(primary_key=True, foreign_key="users.id")
     org_id: str = Field(primary_key=True, foreign_key="organisations.id")
-    role: Role = Field(sa_type=Code(Role))
+    role: Role = Field(sa_type=StrEnumType(Role))
 
 
 class PeerMentor(SQLModel, table=True):

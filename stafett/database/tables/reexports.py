@@ -6,14 +6,14 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, Code, Json
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, JsonObject, StrEnumType
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
 
-_UNFINISHED = text("status NOT IN ('completed', 'failed', 'cancelled')")
+_IS_UNFINISHED = text("status NOT IN ('completed', 'failed', 'cancelled')")
 
 
-def _of_an_export(column: str) -> ForeignKeyConstraint:
+def _export_foreign_key(column: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["org_id", column], ["exports.org_id", "exports.id"])
 
 
@@ -26,21 +26,21 @@ class ReexportTransition(SQLModel, table=True):
     to_status: str = Field(primary_key=True)
 
 
-class ReportReexport(SQLModel, table=True):
+class Reexport(SQLModel, table=True):
     """A re-export job, from its request to the version it became."""
 
     __tablename__ = "report_reexports"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "report_id"], ["reports.org_id", "reports.id"]),
-        _of_an_export("repeats"),
-        _of_an_export("export_id"),
-        _of_an_export("result_export_id"),
+        _export_foreign_key("repeats"),
+        _export_foreign_key("export_id"),
+        _export_foreign_key("result_export_id"),
         Index("report_reexports_of_org", "org_id", "id", unique=True),
         Index("report_reexports_in_turn", "report_id", "attempt", unique=True),
-        Index("report_reexports_one_at_a_time", "report_id", unique=True, postgresql_where=_UNFINISHED),
+        Index("report_reexports_one_at_a_time", "report_id", unique=True, postgresql_where=_IS_UNFINISHED),
         Index("report_reexports_newest_of_all", text("created_at DESC"), text("id DESC")),
         Index("report_reexports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
-        Index("report_reexports_unfinished", "created_at", "id", postgresql_where=_UNFINISHED),
+        Index("report_reexports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
         Index("report_reexports_by_result", "org_id", "result_export_id"),
     )
 
@@ -49,20 +49,20 @@ class ReportReexport(SQLModel, table=True):
     report_id: UUID
     attempt: int
     requested_by: UUID = Field(foreign_key="users.id")
-    request: Json = Field(sa_type=JSONB_OR_NULL)
+    request: JsonObject = Field(sa_type=JSONB_OR_NULL)
     repeats: UUID | None = None
     period_start: datetime
     period_end: datetime
-    status: ReexportStatus = Field(default=ReexportStatus.PENDING, sa_type=Code(ReexportStatus))
+    status: ReexportStatus = Field(default=ReexportStatus.PENDING, sa_type=StrEnumType(ReexportStatus))
     tries: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     run_id: str | None = None
     export_id: UUID | None = Field(default=None, unique=True)
     file_version: int | None = None
-    file: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    file: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     result_export_id: UUID | None = None
     notified_at: datetime | None = None
     label: str | None = None
-    error: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     audit_id: UUID
     edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

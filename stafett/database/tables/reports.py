@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, Json, export_foreign_key
+from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject, export_foreign_key
 
 
 class Report(SQLModel, table=True):
@@ -24,7 +24,7 @@ class Report(SQLModel, table=True):
     export_id: UUID = Field(unique=True)
     period_start: datetime
     period_end: datetime
-    parameters: Json = Field(sa_type=JSONB_OR_NULL)
+    parameters: JsonObject = Field(sa_type=JSONB_OR_NULL)
     submitted_at: datetime | None = None
     submitted_reference: str | None = None
     edits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
@@ -48,11 +48,11 @@ class ReportFileVersion(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     export_id: UUID
     kind: str
-    file: Json = Field(sa_type=JSONB_OR_NULL)
-    mapping: Json = Field(sa_type=JSONB_OR_NULL)
+    file: JsonObject = Field(sa_type=JSONB_OR_NULL)
+    mapping: JsonObject = Field(sa_type=JSONB_OR_NULL)
     created_by: UUID = Field(foreign_key="users.id")
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     reexport_id: UUID | None = Field(default=None, unique=True)
     source: str | None = None
     reason: str | None = None
-    change: Json | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    change: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)

@@ -11,7 +11,7 @@ from stafett.attachment_bundler.bundle import Bundle, attachments_of
 from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
 from stafett.attachment_bundler.unavailable import Unavailable, failure, partial_failures
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.domain.errors import LostInStorageError
+from stafett.domain.errors import StagedDataLostError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
@@ -54,7 +54,7 @@ class AttachmentBundler:
 
     def _staged(self, queried: QueriedRows) -> pl.DataFrame:
         if queried.attachments is None:
-            raise LostInStorageError
+            raise StagedDataLostError
         return from_arrow(self._storage.read_part(queried.attachments))
 
     def _policy(self, job: ExportJob, queried: QueriedRows) -> Callable[[Unavailable], None]:
@@ -75,9 +75,9 @@ class AttachmentBundler:
         members: tuple[Member, ...],
     ) -> Manifest:
         mapped = self._record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
-        first_day, last_day = job.days
+        first_day, last_day = job.date_range
         return Manifest(
-            export_id=queried.repeated or job.export_id,
+            export_id=queried.identical_export_id or job.export_id,
             org_id=job.org_id,
             organisation=self._record.organisation(job),
             reporting_period=Period(start=first_day, end=last_day),

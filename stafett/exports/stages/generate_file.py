@@ -9,7 +9,7 @@ from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import MappedRows, Part, ReportFile
+from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
 from stafett.exports.stage_runner import Workbench
 from stafett.exports.stage_store import ExportRecord
 from stafett.file_generator.content_hash import ContentHash
@@ -54,12 +54,12 @@ class FileGeneration:
                     document=self._mappings.document(job.org_id, mapped.mapping.version),
                     locale=asked.locale,
                     organisation=self._record.organisation(job),
-                    period=job.days,
+                    period=job.date_range,
                     mapped=_without_what_the_writer_tells(mapped),
                 )
-                return workbook_chunks(workbook, report=report, apart=map(self._frame, mapped.apart))
+                return workbook_chunks(workbook, report=report, apart=map(self._frame, mapped.excluded_parts))
 
-    def _frames(self, parts: Iterable[Part], rows: int, bench: Workbench) -> Iterator[pl.DataFrame]:
+    def _frames(self, parts: Iterable[StagedPart], rows: int, bench: Workbench) -> Iterator[pl.DataFrame]:
         """One at a time: nothing here holds a frame while the next is made."""
         done = 0
         for part in parts:
@@ -67,7 +67,7 @@ class FileGeneration:
             done += part.rows
             bench.progress(done, rows)
 
-    def _frame(self, part: Part) -> pl.DataFrame:
+    def _frame(self, part: StagedPart) -> pl.DataFrame:
         return from_arrow(self._storage.read_part(part))
 
 

@@ -10,10 +10,10 @@ from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGE
 from stafett.column_mapper.outcome import Outcome
 from stafett.column_mapper.program import MappedPart
 from stafett.column_mapper.versions import MappingsInUse
-from stafett.domain.errors import LostInStorageError, StaleAttemptError
+from stafett.domain.errors import StagedDataLostError, StaleAttemptError
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import ChosenMapping, ExportWarning, MappedRows, Part, QueriedRows
+from stafett.domain.export_outputs import EffectiveMapping, ExportWarning, MappedRows, QueriedRows, StagedPart
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.mapped_parts import KeptPart, MappedParts
 from stafett.exports.stage_runner import Workbench
@@ -39,13 +39,13 @@ class ColumnMapper:
         failures = outcome.partial_failures
         return MappedRows(
             parts=tuple(part.written for part in parts),
-            apart=tuple(part.apart for part in parts if part.apart),
+            excluded_parts=tuple(part.apart for part in parts if part.apart),
             counts=outcome.counts,
             not_countable=outcome.not_countable,
             totals=outcome.totals,
             warnings=tuple(warnings(queried.mapping, asked, outcome.apart)),
-            mapping=queried.mapping.known_as,
-            partial_failures=PartialFailureReport.bounded(failures),
+            mapping=queried.mapping.mapping_version,
+            partial_failures=PartialFailureReport.truncate(failures),
             partial_failure_count=len(failures),
         )
 
@@ -83,11 +83,11 @@ class ColumnMapper:
         try:
             for written in part.objects:
                 self._storage.read_part(written)
-        except LostInStorageError:
+        except StagedDataLostError:
             return False
         return True
 
-    def _mapped(self, bench: Workbench, number: int, staged: Part, locale: Locale, outcome: Outcome) -> KeptPart:
+    def _mapped(self, bench: Workbench, number: int, staged: StagedPart, locale: Locale, outcome: Outcome) -> KeptPart:
         part, adds = outcome.mapped(activities_from_arrow(self._storage.read_part(staged)))
         written = _put(bench, "part", number, part.written)
         apart = _put(bench, "apart", number, _with_reasons(part, locale)) if part.apart.height else None
@@ -116,10 +116,10 @@ def no_faults_in(export_format: ExportFormat) -> frozenset[str]:
     return frozenset() if export_format is ExportFormat.XLSX else frozenset({CUT_IN_A_WORKBOOK})
 
 
-def warnings(mapping: ChosenMapping, asked: ExportParameters, apart: int) -> Iterator[ExportWarning]:
+def warnings(mapping: EffectiveMapping, asked: ExportParameters, apart: int) -> Iterator[ExportWarning]:
     """What whoever hands the report in should know of it."""
     locale: Locale = asked.locale
-    for day in mapping.changes:
+    for day in mapping.change_dates:
         message = MAPPING_CHANGED[locale].format(day=day_in(locale, day))
         yield ExportWarning(code="mapping_changed_in_period", message=message)
     if apart and asked.export_format is ExportFormat.CSV:
@@ -134,5 +134,5 @@ def _with_reasons(part: MappedPart, locale: Locale) -> pl.DataFrame:
     return part.apart.with_columns(part.apart_because.alias(header))
 
 
-def _put(bench: Workbench, name: str, number: int, rows: pl.DataFrame) -> Part:
+def _put(bench: Workbench, name: str, number: int, rows: pl.DataFrame) -> StagedPart:
     return bench.put_part(number, to_arrow(rows), rows.height, name)

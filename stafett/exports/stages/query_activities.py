@@ -17,7 +17,7 @@ from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import Part, QueriedRows
+from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportErrorCode
 from stafett.exports.stage_runner import Workbench
 
@@ -72,12 +72,12 @@ class ActivityQuery:
         """Membership first, then the rules, then the count and the rows of one instant."""
         with self._database.snapshot(job.org_id) as connection, bench.interrupting(connection.cancel_safe):
             require_member(connection, job.export_id)
-            mapping = self._mappings.chosen(job.org_id, *job.days)
+            mapping = self._mappings.chosen(job.org_id, *job.date_range)
             period: Period = (job.org_id, job.period_start, job.period_end)
             total, snapshot_at = _one(connection, _COUNT, period)
             if total == 0 and job.fail_on_empty:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
-            parts: list[Part] = []
+            parts: list[StagedPart] = []
             with closing(frames_in_report_order(connection, period, ROWS_A_PART)) as frames:
                 for part in map(partial(_staged, bench), count(), frames):
                     parts.append(part)
@@ -88,7 +88,7 @@ class ActivityQuery:
                 attachments=attached,
                 snapshot_at=snapshot_at,
                 mapping=mapping,
-                organisation=_one(connection, _NAME, [job.org_id])[0],
+                organisation_name=_one(connection, _NAME, [job.org_id])[0],
             )
             if queried.rows != total:
                 raise RuntimeError("the rows of one snapshot were counted twice, with two results")
@@ -131,12 +131,12 @@ def _taken(waiting: BytesIO) -> bytes:
     return content
 
 
-def _staged(bench: Workbench, number: int, frame: pl.DataFrame) -> Part:
+def _staged(bench: Workbench, number: int, frame: pl.DataFrame) -> StagedPart:
     """Of two parts never more than one is in memory: a loop over the frames would hold the last one."""
     return bench.put_part(number, to_arrow(frame), frame.height)
 
 
-def _staged_attachments(connection: Connection, period: Period, bench: Workbench) -> Part:
+def _staged_attachments(connection: Connection, period: Period, bench: Workbench) -> StagedPart:
     """What the rows of this snapshot have with them, in their order; nothing is a part too."""
     with connection.cursor() as cursor, cursor.copy(_ATTACHMENTS, (*period, period[0])) as copied:
         records = [bytes(record) for record in copied]

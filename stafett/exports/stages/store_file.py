@@ -2,7 +2,7 @@
 
 import hashlib
 
-from stafett.domain.errors import LostInStorageError, NotFoundError
+from stafett.domain.errors import NotFoundError, StagedDataLostError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, ReportFile
 from stafett.domain.export_status import ExportStatus
@@ -27,9 +27,9 @@ class FileRegistration:
                 read += len(block)
                 bench.progress(file.rows * read // file.size_bytes, file.rows)
         except NotFoundError:
-            raise LostInStorageError from None
+            raise StagedDataLostError from None
         if found.hexdigest() != file.sha256:
-            raise LostInStorageError
+            raise StagedDataLostError
         return file
 
     def _finished(self, job: ExportJob) -> ReportFile:

@@ -55,7 +55,7 @@ def _counts(workbook: Workbook) -> Iterator[tuple[Entry, ...]]:
     say, counts, layout = workbook.say, workbook.mapped.counts, workbook.document.layout
     yield say(labels.QUERIED), counts.queried
     yield say(labels.WRITTEN), counts.written
-    apart = sum(part.rows for part in workbook.mapped.apart)
+    apart = sum(part.rows for part in workbook.mapped.excluded_parts)
     if apart:
         yield say(labels.APART).format(sheet=say(layout.apart_sheet)), apart
     yield say(labels.REJECTED).format(sheet=say(layout.partial_failures_sheet)), counts.rejected

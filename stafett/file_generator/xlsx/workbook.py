@@ -7,7 +7,7 @@ from itertools import chain
 import polars as pl
 
 from stafett.domain.errors import ExportError
-from stafett.domain.export_outputs import Part
+from stafett.domain.export_outputs import StagedPart
 from stafett.domain.export_status import ExportErrorCode
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.about_sheet import add_about
@@ -50,7 +50,7 @@ def _sheets(edition: Edition, report: Iterable[pl.DataFrame], apart: Iterable[pl
     choices = Choices(edition)
     yield from ListingSheets(edition, choices, _reported(workbook)).chunks(report)
     add_summary(edition)
-    if _rows(workbook.mapped.apart):
+    if _rows(workbook.mapped.excluded_parts):
         first, frames = _peeked(apart)
         yield from ListingSheets(edition, choices, _apart(workbook, first)).chunks(frames)
     add_deviations(edition)
@@ -91,11 +91,11 @@ def _apart(workbook: Workbook, first: pl.DataFrame) -> Listing:
         sheet=workbook.say(document.layout.apart_sheet),
         table=labels.APART_TABLE,
         columns=sheet_columns(document, workbook.locale, first.columns[len(document.columns) :]),
-        rows=_rows(workbook.mapped.apart),
+        rows=_rows(workbook.mapped.excluded_parts),
     )
 
 
-def _rows(parts: Sequence[Part]) -> int:
+def _rows(parts: Sequence[StagedPart]) -> int:
     return sum(part.rows for part in parts)
 
 
