@@ -1,28 +1,28 @@
 from temporalio import activity
 
-from activities.interceptors import stop_when_cancelled
+from activities.interceptors import raise_if_cancelled
 from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange
 from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
 
 
-class ProxyRegistrationActivities:
+class BulkRegistrationActivities:
     """The requirements' ``proxy-registration-service``, a stretch of a batch at a time."""
 
     def __init__(self, registration: ProxyRegistration) -> None:
         self._registration = registration
 
     @activity.defn(no_thread_cancel_exception=True)
-    def begin_batch(self, job: BulkJob) -> BulkPlan:
+    def start_batch(self, job: BulkJob) -> BulkPlan:
         return self._registration.begin(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def register_stretch(self, stretch: ChunkRange) -> BulkCounts:
+    def register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
         """Chunk by chunk; one that cannot be reached holds up no other, and has the stretch tried again."""
         counts, away = None, None
-        for chunk in stretch.chunks:
-            stop_when_cancelled()
+        for chunk in chunk_range.chunks:
+            raise_if_cancelled()
             try:
                 counts = self._registration.register(chunk)
             except ServiceUnavailableError as error:
@@ -32,8 +32,8 @@ class ProxyRegistrationActivities:
         return counts
 
     @activity.defn(no_thread_cancel_exception=True)
-    def give_up_stretch(self, stretch: ChunkRange) -> BulkCounts:
-        return [self._registration.give_up(chunk) for chunk in stretch.chunks][-1]
+    def fail_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
+        return [self._registration.give_up(chunk) for chunk in chunk_range.chunks][-1]
 
     @activity.defn(no_thread_cancel_exception=True)
     def finish_batch(self, job: BulkJob) -> BulkOutcome:
@@ -44,5 +44,5 @@ class ProxyRegistrationActivities:
         return self._registration.cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def read_batch(self, job: BulkJob) -> BulkOutcome:
+    def read_batch_outcome(self, job: BulkJob) -> BulkOutcome:
         return self._registration.end_of(job)

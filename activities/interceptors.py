@@ -24,17 +24,17 @@ from stafett.domain.errors import (
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.telemetry import whence
 
-_BEATS_A_TIMEOUT = 4
+_HEARTBEATS_PER_TIMEOUT = 4
 _log = structlog.get_logger("stafett.activities")
 
 
-def stop_when_cancelled() -> None:
+def raise_if_cancelled() -> None:
     """End the running activity if somebody asked for it."""
     if activity.in_activity() and activity.is_cancelled():
         raise WorkCancelledError("The work was asked to stop.")
 
 
-class EveryActivity(Interceptor):
+class ActivityInterceptor(Interceptor):
     """The worker's one interceptor."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
@@ -49,25 +49,25 @@ class _Inbound(ActivityInboundInterceptor):
         super().init(outbound)
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        beating = asyncio.create_task(self._beat())
+        beating = asyncio.create_task(self._heartbeat())
         try:
             return await super().execute_activity(input)
         except Exception as error:  # noqa: BLE001 - every one of them is translated, none is swallowed
-            _translate(error)
+            _raise_translated(error)
         finally:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         """Heartbeat from the loop: a thread deep in a library cannot, and need not."""
         timeout = activity.info().heartbeat_timeout
         while timeout:
-            await asyncio.sleep(timeout.total_seconds() / _BEATS_A_TIMEOUT)
+            await asyncio.sleep(timeout.total_seconds() / _HEARTBEATS_PER_TIMEOUT)
             self._outbound.heartbeat()
 
 
-def _translate(error: Exception) -> NoReturn:
+def _raise_translated(error: Exception) -> NoReturn:
     """Domain errors by their code; of others only the kind: their texts may quote rows.
 
     Only what is away is waited for. A surprise is tried again too; its stage keeps count of them.

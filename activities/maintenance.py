@@ -20,7 +20,7 @@ class RetentionActivities:
         return self._retention.apply()
 
 
-class AuditCheckpointingActivities:
+class CheckpointActivities:
     """Signs the audit chains, if this worker has the key to do it with."""
 
     def __init__(self, checkpointing: Checkpointing | None) -> None:

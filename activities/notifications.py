@@ -14,8 +14,8 @@ class NotificationActivities:
         self._deliveries = deliveries
 
     @activity.defn(no_thread_cancel_exception=True)
-    def find_deliveries(self, telling: NotificationJob) -> tuple[DeliveryRef, ...]:
-        return self._deliveries.unsettled(telling)
+    def find_deliveries(self, job: NotificationJob) -> tuple[DeliveryRef, ...]:
+        return self._deliveries.unsettled(job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def give_up_delivery(self, delivery: DeliveryRef) -> None:
@@ -25,12 +25,12 @@ class NotificationActivities:
 class DeliveryActivities:
     """The way to the receiver: at a task queue of its own, for there is no saying how long a receiver takes."""
 
-    def __init__(self, teller: Teller) -> None:
-        self._teller = teller
+    def __init__(self, sender: Teller) -> None:
+        self._sender = sender
 
     @activity.defn
     async def deliver(self, delivery: DeliveryRef) -> None:
         try:
-            await self._teller.deliver(delivery)
+            await self._sender.deliver(delivery)
         except DeliveryError as error:
             raise ApplicationError(str(error), type=error.code, next_retry_delay=error.retry_after) from None

@@ -1,15 +1,15 @@
 from temporalio import activity
 
 from stafett.domain.export_preview import PreviewJob
-from stafett.exports.preview import ExportPreviewing
+from stafett.exports.preview import PreviewBuilder
 
 
-class ExportPreviewActivities:
+class PreviewActivities:
     """Looks before anybody leaps."""
 
-    def __init__(self, previewing: ExportPreviewing) -> None:
-        self._previewing = previewing
+    def __init__(self, preview_builder: PreviewBuilder) -> None:
+        self._preview_builder = preview_builder
 
     @activity.defn(no_thread_cancel_exception=True)
-    def preview_export(self, asked: PreviewJob) -> None:
-        self._previewing(asked)
+    def preview_export(self, job: PreviewJob) -> None:
+        self._preview_builder(job)

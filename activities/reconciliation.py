@@ -13,74 +13,74 @@ from stafett.domain.job import Job
 from stafett.domain.notification import NotificationJob
 from stafett.notifications.deliveries import Deliveries
 from stafett.reconciliation import OpenJob, OpenJobs
-from stafett.temporal.client import ATTEMPT, start_job, stop_job
-from stafett.temporal.codec import UnreadablePayloadError
+from stafett.temporal.client import ATTEMPT_MEMO_KEY, cancel_job, start_job
+from stafett.temporal.codec import PayloadDecryptionError
 
-GOING_ON = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
-PASSING = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
+RUNNING = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
+TRANSIENT = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
 _log = structlog.get_logger("stafett.sweeper")
 
 
-class SweepingActivities:
+class ReconciliationActivities:
     """Holds the jobs that have not ended against what the engine knows of them."""
 
     def __init__(
         self,
         client: Client,
         task_queue: str,
-        unfinished: Sequence[OpenJobs],
-        forget: Callable[[], None],
-        tell: Callable[[], Awaitable[int]],
+        open_jobs: Sequence[OpenJobs],
+        delete_expired_previews: Callable[[], None],
+        reconcile_notifications: Callable[[], Awaitable[int]],
     ) -> None:
         self._client = client
         self._task_queue = task_queue
-        self._unfinished = unfinished
-        self._forget = forget
-        self._tell = tell
+        self._open_jobs = open_jobs
+        self._delete_expired_previews = delete_expired_previews
+        self._reconcile_notifications = reconcile_notifications
 
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
-        await asyncio.to_thread(self._forget)
+        await asyncio.to_thread(self._delete_expired_previews)
         done = {"started": 0, "failed": 0, "skipped": 0, "left": 0}
-        for kind in self._unfinished:
+        for kind in self._open_jobs:
             for one in await asyncio.to_thread(list, kind()):
-                done[await self._swept(one)] += 1
-        told = await self._tell()
+                done[await self._reconcile(one)] += 1
+        told = await self._reconcile_notifications()
         return SweepReport(
             started=done["started"], failed=done["failed"], skipped=done["skipped"], notifications_started=told
         )
 
-    async def _swept(self, one: OpenJob) -> str:
+    async def _reconcile(self, open_job: OpenJob) -> str:
         """What became of one job; an engine that is away ends the sweep, one odd job does not."""
-        job = one.job
+        job = open_job.job
         try:
-            run = await last_run(self._client, job.workflow_id)
-            if run is None or await run.memo_value(ATTEMPT, job.attempt) != job.attempt:
+            run = await describe_latest_run(self._client, job.workflow_id)
+            if run is None or await run.memo_value(ATTEMPT_MEMO_KEY, job.attempt) != job.attempt:
                 await start_job(self._client, job, self._task_queue)
                 return "started"
-            if one.is_cancelling:
-                return await self._stopped(job, run)
+            if open_job.is_cancelling:
+                return await self._resume_cancellation(job, run)
         except RPCError as error:
-            if error.status in PASSING:
+            if error.status in TRANSIENT:
                 raise
-            return _skipped(job, error.status.name)
-        except UnreadablePayloadError as error:
-            return _skipped(job, type(error).__name__)
-        if run.status in GOING_ON:
+            return _skip(job, error.status.name)
+        except PayloadDecryptionError as error:
+            return _skip(job, type(error).__name__)
+        if run.status in RUNNING:
             return "left"
         how = run.status.name.lower() if run.status else "closed"
-        return "failed" if await asyncio.to_thread(one.close, how) else "left"
+        return "failed" if await asyncio.to_thread(open_job.close, how) else "left"
 
-    async def _stopped(self, job: Job, run: WorkflowExecutionDescription) -> str:
+    async def _resume_cancellation(self, job: Job, run: WorkflowExecutionDescription) -> str:
         """A run that has not heard of the cancel hears of it again; one that is gone is made up for by another."""
-        if run.status in GOING_ON:
-            await stop_job(self._client, job)
+        if run.status in RUNNING:
+            await cancel_job(self._client, job)
             return "left"
         await start_job(self._client, job, self._task_queue)
         return "started"
 
 
-async def last_run(client: Client, workflow_id: str) -> WorkflowExecutionDescription | None:
+async def describe_latest_run(client: Client, workflow_id: str) -> WorkflowExecutionDescription | None:
     try:
         return await client.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
@@ -89,42 +89,46 @@ async def last_run(client: Client, workflow_id: str) -> WorkflowExecutionDescrip
         raise
 
 
-def _skipped(job: Job, why: str) -> str:
-    _log.warning("job_skipped", workflow_id=job.workflow_id, error=why)
+def _skip(job: Job, reason: str) -> str:
+    _log.warning("job_skipped", workflow_id=job.workflow_id, error=reason)
     return "skipped"
 
 
-class UntoldSweep:
+class NotificationReconciler:
     """Holds the outbox against what the engine knows of it."""
 
     def __init__(
-        self, client: Client, task_queue: str, untold: Callable[[], Iterable[NotificationJob]], deliveries: Deliveries
+        self,
+        client: Client,
+        task_queue: str,
+        undelivered: Callable[[], Iterable[NotificationJob]],
+        deliveries: Deliveries,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
-        self._untold = untold
+        self._undelivered = undelivered
         self._deliveries = deliveries
 
     async def __call__(self) -> int:
         """How many tellings were begun; an engine that is away ends the sweep, one odd telling does not."""
         begun = 0
-        for telling in await asyncio.to_thread(lambda: list(self._untold())):
+        for telling in await asyncio.to_thread(lambda: list(self._undelivered())):
             try:
-                begun += await self._begun(telling)
+                begun += await self._reconcile(telling)
             except RPCError as error:
-                if error.status in PASSING:
+                if error.status in TRANSIENT:
                     raise
                 _log.warning("telling_skipped", workflow_id=telling.workflow_id, error=error.status.name)
         return begun
 
-    async def _begun(self, telling: NotificationJob) -> bool:
-        run = await last_run(self._client, telling.workflow_id)
+    async def _reconcile(self, job: NotificationJob) -> bool:
+        run = await describe_latest_run(self._client, job.workflow_id)
         if run is None:
-            await start_job(self._client, telling, self._task_queue)
-        elif run.status not in GOING_ON:
-            await asyncio.to_thread(self._give_up, telling)
+            await start_job(self._client, job, self._task_queue)
+        elif run.status not in RUNNING:
+            await asyncio.to_thread(self._give_up, job)
         return run is None
 
-    def _give_up(self, telling: NotificationJob) -> None:
-        for delivery in self._deliveries.unsettled(telling):
+    def _give_up(self, job: NotificationJob) -> None:
+        for delivery in self._deliveries.unsettled(job):
             self._deliveries.give_up(delivery, "ended_from_outside")

@@ -45,10 +45,10 @@ from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database, Timeouts
 from stafett.directory import ActivityService, OrganisationService, PeerMentorService
-from stafett.exports.commands import ExportControl
+from stafett.exports.commands import ExportCommands
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
-from stafett.exports.service import ExportJobs, ExportTrail
+from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
 from stafett.reports.commands import ReexportControl
 from stafett.reports.history import ReportHistory
@@ -57,7 +57,7 @@ from stafett.reports.result_file import ResultReference
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
-from stafett.temporal.codec import codec_of
+from stafett.temporal.codec import codec_from_settings
 from stafett.version import VERSION
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.service import Webhooks
@@ -138,12 +138,12 @@ def _services(
         temporal=temporal,
         task_queue=settings.temporal.task_queue,
         verifier=verifier,
-        jobs=ExportJobs(database),
-        control=ExportControl(database),
+        jobs=ExportService(database),
+        control=ExportCommands(database),
         reports=ReportHistory(database),
         removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
         downloads=ExportDownloads(database, storage),
-        trail=ExportTrail(database),
+        trail=ExportAuditTrail(database),
         reexports=ReexportJobs(database),
         reexport_control=ReexportControl(database, ResultReference(storage)),
         mappings=ColumnMappings(database),
@@ -161,7 +161,7 @@ def _services(
         rate_limit=RateLimit(settings.api.rate_limit),
         probes=Probes.of(database, temporal, storage),
         clock=clock,
-        codec=codec_of(settings.temporal),
+        codec=codec_from_settings(settings.temporal),
     )
 
 

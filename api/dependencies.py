@@ -26,15 +26,15 @@ from stafett.database.session import Database
 from stafett.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import PERMISSIONS_BY_ROLE, Caller, Permission, Role
-from stafett.exports.commands import ExportControl
+from stafett.exports.commands import ExportCommands
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
-from stafett.exports.service import ExportJobs, ExportTrail
+from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
 from stafett.reports.commands import ReexportControl
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportJobs
-from stafett.temporal.codec import SealingCodec
+from stafett.temporal.codec import EncryptionCodec
 from stafett.webhooks.destinations import Destinations
 from stafett.webhooks.service import Webhooks
 
@@ -50,12 +50,12 @@ class Services:
     temporal: Client
     task_queue: str
     verifier: TokenVerifier
-    jobs: ExportJobs
-    control: ExportControl
+    jobs: ExportService
+    control: ExportCommands
     reports: ReportHistory
     removal: FileRemoval
     downloads: ExportDownloads
-    trail: ExportTrail
+    trail: ExportAuditTrail
     reexports: ReexportJobs
     reexport_control: ReexportControl
     mappings: ColumnMappings
@@ -73,7 +73,7 @@ class Services:
     rate_limit: RateLimit
     probes: Probes
     clock: Clock
-    codec: SealingCodec
+    codec: EncryptionCodec
 
 
 def services_of(request: Request) -> Services:

@@ -11,8 +11,8 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.service import RPCError
 
 from stafett.domain.job import Job
-from stafett.temporal.client import RunOfJob, start_attempt, stop_job, tell_of_edit
-from stafett.temporal.namespace import sweep_now
+from stafett.temporal.client import WorkflowRun, cancel_job, send_edit_update, start_attempt
+from stafett.temporal.namespace import trigger_sweep
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _LAST_CALLS_WITHIN = 5.0
@@ -35,9 +35,9 @@ class JobStarter:
 
     def stop(self, job: Job) -> None:
         """It is written down that the job is to stop; its run hears of it from here, or from the sweeper."""
-        self._behind_the_callers_back(self._made(job, stop_job(self._client, job)))
+        self._behind_the_callers_back(self._made(job, cancel_job(self._client, job)))
 
-    def tell(self, run: RunOfJob, edited: BaseModel) -> None:
+    def tell(self, run: WorkflowRun, edited: BaseModel) -> None:
         """What people have written down on a job is told to its run, which may as well not hear of it."""
         self._behind_the_callers_back(self._told(run, edited))
 
@@ -63,9 +63,9 @@ class JobStarter:
             _log.warning("call_owed", workflow_id=job.workflow_id, error=type(error).__name__)
             self._owed.set()
 
-    async def _told(self, run: RunOfJob, edited: BaseModel) -> None:
+    async def _told(self, run: WorkflowRun, edited: BaseModel) -> None:
         try:
-            await tell_of_edit(self._client, run, edited)
+            await send_edit_update(self._client, run, edited)
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             _log.info("run_not_told", workflow_id=run.workflow_id, error=type(error).__name__)
 
@@ -81,7 +81,7 @@ class JobStarter:
 
     async def _sweeper_called(self) -> bool:
         try:
-            await sweep_now(self._client)
+            await trigger_sweep(self._client)
         except Exception as error:  # noqa: BLE001 - whatever it is, a promise is kept later and not forgotten
             _log.info("sweeper_not_reached", error=type(error).__name__)
             return False

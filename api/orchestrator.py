@@ -27,7 +27,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller
 from stafett.exports.downloads import ExportDownloads
-from stafett.exports.service import ExportInFull, ExportJobs
+from stafett.exports.service import ExportDetails, ExportService
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
 
@@ -49,7 +49,7 @@ class TemporalExportOrchestrator:
     ) -> None:
         self._look_again_after_seconds = look_again_after_seconds
         self._database = database
-        self._jobs = ExportJobs(database)
+        self._jobs = ExportService(database)
         self._downloads = ExportDownloads(database, storage)
         self._client = client
         self._task_queue = task_queue
@@ -74,7 +74,7 @@ class TemporalExportOrchestrator:
             return False
         return True
 
-    async def _found(self, caller: Caller, export_id: UUID, *, is_over: bool) -> ExportInFull:
+    async def _found(self, caller: Caller, export_id: UUID, *, is_over: bool) -> ExportDetails:
         """The job once nothing more becomes of it; a run that we could not start or follow, the sweeper sees to."""
         while True:
             with contextlib.suppress(ServiceUnavailableError):
@@ -83,7 +83,7 @@ class TemporalExportOrchestrator:
                     return found
             await asyncio.sleep(self._look_again_after_seconds)
 
-    def _result(self, caller: Caller, found: ExportInFull) -> ExportSuccess | ExportFailure:
+    def _result(self, caller: Caller, found: ExportDetails) -> ExportSuccess | ExportFailure:
         export = found.export
         match export.status:
             case ExportStatus.COMPLETED | ExportStatus.COMPLETED_EMPTY:
@@ -106,11 +106,11 @@ class TemporalExportOrchestrator:
             case _:
                 assert_never(export.status)
 
-    def _success(self, caller: Caller, found: ExportInFull) -> ExportSuccess:
+    def _success(self, caller: Caller, found: ExportDetails) -> ExportSuccess:
         export = found.export
         file = ReportFile.model_validate(export.file) if export.file else None
-        if link := self._downloads.link(caller, export, datetime.now(UTC)):
-            self._downloads.issue(caller, export, link)
+        if link := self._downloads.get_link(caller, export, datetime.now(UTC)):
+            self._downloads.record_link_issued(caller, export, link)
         return ExportSuccess(
             audit_id=export.audit_id,
             row_count=file.rows if file else 0,
@@ -121,7 +121,7 @@ class TemporalExportOrchestrator:
         )
 
     def _artifact(self, caller: Caller, export: Export, file: ReportFile) -> DownloadArtifact:
-        fetch = partial(self._downloads.open, caller, export)
+        fetch = partial(self._downloads.open_file, caller, export)
         return DownloadArtifact.from_fetcher(fetch, file_name=file.name, mime_type=file.mime_type, size=file.size_bytes)
 
 

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
-from stafett.activity_frames import from_arrow, to_arrow
+from stafett.activity_frames import arrow_from_frame, frame_from_arrow
 from stafett.column_mapper import compile_mapping
 from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.outcome import Outcome
 from stafett.database.session import Database
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
-from stafett.exports.stages.query_activities import ROWS_A_PART, frames_in_report_order
+from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
 from stafett.settings import Settings, require
@@ -28,11 +28,11 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
     with database.snapshot("nhf") as connection:
         queried = [
             _staged(storage, "rows", number, frame)
-            for number, frame in enumerate(frames_in_report_order(connection, period, ROWS_A_PART))
+            for number, frame in enumerate(stream_activity_frames(connection, period, ROWS_PER_PART))
         ]
     outcome, written, apart = Outcome(compile_mapping(document, "nb")), list[StagedPart](), list[StagedPart]()
     for number, part in enumerate(queried):
-        mapped = outcome.add(from_arrow(storage.read_part(part)))
+        mapped = outcome.add(frame_from_arrow(storage.read_part(part)))
         written.append(_staged(storage, "written", number, mapped.written))
         if mapped.apart.height:
             apart.append(_staged(storage, "apart", number, mapped.apart))
@@ -46,14 +46,14 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
     )
     days = (date(year, 1, 1), date(year, 12, 31))
     book = Workbook(document=document, locale="nb", organisation="NHF", period=days, mapped=rows)
-    frames = (from_arrow(storage.read_part(part)) for part in written)
+    frames = (frame_from_arrow(storage.read_part(part)) for part in written)
     report = ContentHash().seen(frames)
-    chunks = workbook_chunks(book, report=report, apart=(from_arrow(storage.read_part(part)) for part in apart))
+    chunks = workbook_chunks(book, report=report, apart=(frame_from_arrow(storage.read_part(part)) for part in apart))
     return storage.write(f"{PLACE}report.xlsx", chunks).size_bytes
 
 
 def _staged(storage: FileStorage, name: str, number: int, frame: pl.DataFrame) -> StagedPart:
-    stored = storage.write(f"{PLACE}{name}-{number:05}.arrow", [to_arrow(frame)])
+    stored = storage.write(f"{PLACE}{name}-{number:05}.arrow", [arrow_from_frame(frame)])
     return StagedPart(key=stored.key, rows=frame.height, sha256=stored.sha256)
 
 

@@ -98,7 +98,7 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
             """Ended in PostgreSQL, as somebody hears of it who waits for the batch at the gateway."""
             with changes.subscribe(job.batch_id) as watch:
                 while not (await asyncio.to_thread(bench.registration.end_of, job)).status.is_final:
-                    await watch.wait_for_change(timeout=1)
+                    await watch.wait_for_change(max_wait=1)
 
         async def ours(job: BulkJob) -> None:
             await start_job(client, job, settings.temporal.task_queue)
@@ -108,7 +108,7 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
             await asyncio.to_thread(_loop, bench.registration, job)
 
         changes = JobNotifier(require(settings.database.api_url, "api"))
-        async with changes.run(), worker.working(client, settings):
+        async with changes.run(), worker.run_queue_workers(client, settings):
             async with ByProcrastinate(one, bench.registration, over) as procrastinate:
                 ways: dict[str, Way] = {_OURS: ours, "no engine, chunks of 500, one after another": no_engine}
                 ways["Procrastinate, the same chunks"] = procrastinate.by_chunks

@@ -10,11 +10,11 @@ from stafett.cli.dev_stack import settings_of
 from stafett.database.session import Database
 from stafett.database.tables import Activity
 from stafett.devstack.options import StackAddresses
-from stafett.exports.stages.query_activities import ROWS_A_PART, Period, frames_in_report_order
+from stafett.exports.stages.query_activities import ROWS_PER_PART, OrganisationPeriod, stream_activity_frames
 from stafett.seed.insertion import Seeding, seed
 from stafett.storage.files import FileStorage
 
-YEAR: Period = ("nhf", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+YEAR: OrganisationPeriod = ("nhf", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 _COLUMNS = "id, activity_type, starts_at, ends_at, participants, new_participants, place, in_person, in_norway, note"
 _BY_CURSOR = (
     f"SELECT {_COLUMNS} FROM activities WHERE org_id = %s AND starts_at BETWEEN %s AND %s ORDER BY starts_at, id"  # noqa: S608 - our own names
@@ -40,15 +40,15 @@ def run(addresses: StackAddresses, rows: int) -> list[Table]:
 
 def _by_copy(database: Database) -> int:
     with database.snapshot("nhf") as connection:
-        return sum(frame.height for frame in frames_in_report_order(connection, YEAR, ROWS_A_PART))
+        return sum(frame.height for frame in stream_activity_frames(connection, YEAR, ROWS_PER_PART))
 
 
 def _by_cursor(database: Database) -> int:
     with database.snapshot("nhf") as connection, connection.cursor("peer") as cursor:
-        cursor.itersize = ROWS_A_PART
+        cursor.itersize = ROWS_PER_PART
         cursor.execute(_BY_CURSOR.encode(), YEAR)
         total = 0
-        while rows := cursor.fetchmany(ROWS_A_PART):
+        while rows := cursor.fetchmany(ROWS_PER_PART):
             total += pl.DataFrame(rows, orient="row", infer_schema_length=None).height
         return total
 

@@ -15,7 +15,7 @@ import rustpy_xlsxwriter
 import xlsxwriter  # type: ignore[import-untyped]  # the same
 
 from benchmarks.measurement import Table, peak_memory, side_by_side
-from stafett.activity_frames import from_arrow, to_arrow
+from stafett.activity_frames import arrow_from_frame, frame_from_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
@@ -135,7 +135,7 @@ def _peak_over(rows: int) -> int:
     """In a process of its own, for a peak never goes down again; the parts lie in files, as they do in storage."""
     with tempfile.TemporaryDirectory() as folder:
         for first in range(0, rows, _PART):
-            (Path(folder) / f"{first:012}").write_bytes(to_arrow(_frame(first, min(_PART, rows - first))))
+            (Path(folder) / f"{first:012}").write_bytes(arrow_from_frame(_frame(first, min(_PART, rows - first))))
         command = [sys.executable, "-m", "benchmarks.xlsx", folder, str(rows)]
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -143,7 +143,7 @@ def _peak_over(rows: int) -> int:
 def _write_parts(folder: Path, rows: int) -> int:
     _ours(10, iter([_frame(0, 10)]))
     before = peak_memory()
-    _ours(rows, (from_arrow(part.read_bytes()) for part in sorted(folder.iterdir())))
+    _ours(rows, (frame_from_arrow(part.read_bytes()) for part in sorted(folder.iterdir())))
     return peak_memory() - before
 
 

@@ -6,7 +6,7 @@ import polars as pl
 
 OSLO_DAY = "oslo_day"
 
-SOURCE_SCHEMA = pl.Schema(
+ACTIVITY_SCHEMA = pl.Schema(
     {
         OSLO_DAY: pl.Date(),
         "id": pl.String(),
@@ -41,41 +41,43 @@ ATTACHMENT_SCHEMA = pl.Schema(
 )
 """The attachments of staged activities; ``row`` is the activity's own, in query order."""
 
-_INSTANTS = ("starts_at", "ends_at")
-_FLAGS = ("in_person", "in_norway", "is_proxy")
+_TIMESTAMP_COLUMNS = ("starts_at", "ends_at")
+_BOOLEAN_COLUMNS = ("in_person", "in_norway", "is_proxy")
 
 
-def from_copy(records: bytes, rows: int) -> pl.DataFrame:
+def activities_from_copy(records: bytes, row_count: int) -> pl.DataFrame:
     """What ``COPY`` sent, every record of it."""
-    frame = _read(records, rows, SOURCE_SCHEMA)
-    return frame.with_columns(pl.col(_INSTANTS).cast(pl.Datetime("us", "UTC")), pl.col(_FLAGS) == "t").rechunk()
+    frame = _parse_csv(records, row_count, ACTIVITY_SCHEMA)
+    return frame.with_columns(
+        pl.col(_TIMESTAMP_COLUMNS).cast(pl.Datetime("us", "UTC")), pl.col(_BOOLEAN_COLUMNS) == "t"
+    ).rechunk()
 
 
-def attachments_from_copy(records: bytes, rows: int) -> pl.DataFrame:
+def attachments_from_copy(records: bytes, row_count: int) -> pl.DataFrame:
     """The same for attachments."""
-    return _read(records, rows, ATTACHMENT_SCHEMA) if rows else ATTACHMENT_SCHEMA.to_frame()
+    return _parse_csv(records, row_count, ATTACHMENT_SCHEMA) if row_count else ATTACHMENT_SCHEMA.to_frame()
 
 
-def _read(records: bytes, rows: int, schema: pl.Schema) -> pl.DataFrame:
+def _parse_csv(records: bytes, row_count: int, schema: pl.Schema) -> pl.DataFrame:
     frame = pl.read_csv(io.BytesIO(records), has_header=False, schema=schema)
-    if frame.height != rows:
-        raise RuntimeError(f"{rows} records were sent and {frame.height} rows were read")
+    if frame.height != row_count:
+        raise RuntimeError(f"{row_count} records were sent and {frame.height} rows were read")
     return frame
 
 
-def to_arrow(frame: pl.DataFrame) -> bytes:
+def arrow_from_frame(frame: pl.DataFrame) -> bytes:
     """A part as it is staged: Arrow IPC, compressed, the same bytes for the same rows."""
     buffer = io.BytesIO()
     frame.write_ipc(buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def activities_from_arrow(staged: bytes) -> pl.DataFrame:
+def activities_from_arrow(content: bytes) -> pl.DataFrame:
     """A part of a snapshot; one that was taken before we kept who had registered an activity does not know it."""
-    frame = from_arrow(staged)
+    frame = frame_from_arrow(content)
     known = pl.col("registered_by") if "registered_by" in frame.columns else pl.lit(None, pl.String)
     return frame.with_columns(known.alias("registered_by"))
 
 
-def from_arrow(staged: bytes) -> pl.DataFrame:
-    return pl.read_ipc(io.BytesIO(staged))
+def frame_from_arrow(content: bytes) -> pl.DataFrame:
+    return pl.read_ipc(io.BytesIO(content))

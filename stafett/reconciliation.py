@@ -17,7 +17,7 @@ from stafett.domain.export_job import ExportJob, RecordFailureInput
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode, ExportStatus
 from stafett.domain.job import Job
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
-from stafett.exports.completion import ExportEndings
+from stafett.exports.completion import ExportCompletion
 from stafett.exports.state import is_of_an_unfinished_reexport
 from stafett.reports.completion import ReexportEndings
 
@@ -56,12 +56,12 @@ def iterate_open(database: Database, table: type[Row], query: SelectOfScalar[Row
         page = query.where(place > (last.created_at, last.id))
 
 
-class UnfinishedExports:
+class OpenExports:
     """One whose run was ended from outside has failed, and can be tried again."""
 
-    def __init__(self, maintenance: Database, endings: ExportEndings) -> None:
+    def __init__(self, maintenance: Database, completion: ExportCompletion) -> None:
         self._maintenance = maintenance
-        self._endings = endings
+        self._completion = completion
 
     def __call__(self) -> Iterator[OpenJob]:
         ours = ~is_of_an_unfinished_reexport()  # which looks after its export itself
@@ -70,11 +70,11 @@ class UnfinishedExports:
             job = export.job
             yield OpenJob(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
 
-    def _close(self, job: ExportJob, how: str) -> bool:
-        message = f"The export was ended from outside ({how}) before it was done; it can be tried again."
+    def _close(self, job: ExportJob, run_status: str) -> bool:
+        message = f"The export was ended from outside ({run_status}) before it was done; it can be tried again."
         failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         try:
-            self._endings.fail(failing)
+            self._completion.fail(failing)
         except StaleAttemptError:
             return False
         return True

@@ -19,7 +19,7 @@ from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
-from stafett.exports.service import ExportJobs
+from stafett.exports.service import ExportService
 from stafett.settings import AuthSettings, Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
@@ -109,8 +109,8 @@ def worker_database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def jobs(api_database: Database) -> ExportJobs:
-    return ExportJobs(api_database)
+def jobs(api_database: Database) -> ExportService:
+    return ExportService(api_database)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -124,7 +124,7 @@ Working = Callable[[], AbstractAsyncContextManager[None]]
 @pytest.fixture
 def working(temporal: Client, settings: Settings) -> Working:
     """A worker of this test's own, for the length of a block."""
-    return partial(worker.working, temporal, settings)
+    return partial(worker.run_queue_workers, temporal, settings)
 
 
 @pytest.fixture

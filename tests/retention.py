@@ -12,18 +12,18 @@ from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.exports.file_removal import FileRemoval
-from stafett.exports.retention import Periods, Retention
+from stafett.exports.retention import Retention, RetentionPolicy
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 
-PERIODS = Periods(files=timedelta(days=1826), staging=timedelta(days=14))
+PERIODS = RetentionPolicy(files=timedelta(days=1826), staging=timedelta(days=14))
 
 
 class _OfOneOrganisation(Retention):
     org_id = ""
 
-    def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
-        return super()._exports(and_(which, col(Export.org_id) == self.org_id))
+    def _iterate_exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
+        return super()._iterate_exports(and_(which, col(Export.org_id) == self.org_id))
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def retention_of(settings: Settings, org_id: str) -> Iterator[Retention]:
         FileStorage(settings.s3),
     )
     removal = FileRemoval(database, storage, actor=audit_trail.RETENTION_ACTOR)
-    retention = _OfOneOrganisation(database, storage, removal, PERIODS, go_on=lambda: None)
+    retention = _OfOneOrganisation(database, storage, removal, PERIODS, raise_if_cancelled=lambda: None)
     retention.org_id = org_id
     yield retention
     database.close()

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
         ActivityQueryActivities,
         AttachmentBundlingActivities,
         ColumnMappingActivities,
-        ExportAuditActivities,
+        ExportOutcomeActivities,
         FileGenerationActivities,
         FileStorageActivities,
     )
@@ -27,34 +27,34 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.export_status import ERROR_CODE_BY_STAGE, ExportErrorCode, ExportStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
-    from workflows.cancellation import Stoppable, is_stale
-    from workflows.notifications import tell_of_end
-    from workflows.policies import patiently, to_its_end
-    from workflows.run_details import details_of
+    from workflows.cancellation import CancellableWorkflow, is_stale_attempt
+    from workflows.notifications import start_notifications
+    from workflows.policies import finish_despite_cancellation, run_activity
+    from workflows.run_details import render_export_details
 
-Answer = TypeVar("Answer")
+ActivityResult = TypeVar("ActivityResult")
 
 
 @workflow.defn(name=JobKind.BUFDIR_EXPORT.value)
-class BufdirExport(Stoppable[ExportOutcome]):
+class BufdirExport(CancellableWorkflow[ExportOutcome]):
     """One attempt at one export; what it knows is in PostgreSQL and S3, here is only the order of things."""
 
     @workflow.init
     def __init__(self, job: ExportJob) -> None:
         self._job = job
         self._stage = ExportStatus.INITIALISED
-        self._done: list[StageResult] = []
+        self._finished_stages: list[StageResult] = []
 
     @workflow.run
     async def run(self, job: ExportJob) -> ExportOutcome:
         try:
-            end = await self._worked(self._export(job))
+            end = await self._run_cancellable(self._run_stages(job))
         except (ActivityError, asyncio.CancelledError) as error:
-            end = await to_its_end(self._ended_early(job, error))
-        self._show(end.status)
-        await to_its_end(self._tell(job))
+            end = await finish_despite_cancellation(self._handle_failure(job, error))
+        self._publish_status(end.status)
+        await finish_despite_cancellation(self._notify(job))
         if end.status is ExportStatus.CANCELLED:
-            self._close_as_asked()
+            self._close_as_cancelled()
         return end
 
     @workflow.query
@@ -62,62 +62,66 @@ class BufdirExport(Stoppable[ExportOutcome]):
         """The stage now running; rows are counted in PostgreSQL."""
         return ExportProgress(stage=self._stage, attempt=self._job.attempt)
 
-    async def _export(self, job: ExportJob) -> ExportOutcome:
-        queried = await self._at(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
+    async def _run_stages(self, job: ExportJob) -> ExportOutcome:
+        queried = await self._run_stage(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
         if queried.rows == 0:
-            return await patiently(ExportAuditActivities.record_empty, job, "nothing to report")
+            return await run_activity(ExportOutcomeActivities.record_empty_completion, job, "nothing to report")
         rows = queried.rows
-        await self._at(ExportStatus.MAPPING_COLUMNS, ColumnMappingActivities.map_columns, rows)
-        await self._at(ExportStatus.GENERATING_FILE, FileGenerationActivities.generate_file, rows)
+        await self._run_stage(ExportStatus.MAPPING_COLUMNS, ColumnMappingActivities.map_columns, rows)
+        await self._run_stage(ExportStatus.GENERATING_FILE, FileGenerationActivities.generate_file, rows)
         if job.include_attachments:
-            await self._at(ExportStatus.BUNDLING_ATTACHMENTS, AttachmentBundlingActivities.bundle_attachments, rows)
-        await self._at(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
-        return await self._at(ExportStatus.RECORDING_AUDIT, ExportAuditActivities.record_completion)
+            await self._run_stage(
+                ExportStatus.BUNDLING_ATTACHMENTS, AttachmentBundlingActivities.bundle_attachments, rows
+            )
+        await self._run_stage(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
+        return await self._run_stage(ExportStatus.RECORDING_AUDIT, ExportOutcomeActivities.record_completion)
 
-    async def _ended_early(self, job: ExportJob, error: BaseException) -> ExportOutcome:
+    async def _handle_failure(self, job: ExportJob, error: BaseException) -> ExportOutcome:
         """Cancelled, by us or behind our back; ended by somebody else; or failed, and then raised on."""
-        if not self._stops:
-            if not is_stale(error) and await self._failed(error):
-                self._show(ExportStatus.FAILED)
-                await self._tell(job)
+        if not self._cancel_requested:
+            if not is_stale_attempt(error) and await self._record_failure(error):
+                self._publish_status(ExportStatus.FAILED)
+                await self._notify(job)
                 raise error
-            end = await patiently(ExportAuditActivities.read_end, job, "somebody else ended it")
+            end = await run_activity(ExportOutcomeActivities.read_outcome, job, "somebody else ended it")
             if end.status is not ExportStatus.CANCELLING:
                 return end
-        self._show(ExportStatus.CANCELLING)
-        return await patiently(ExportAuditActivities.record_cancellation, job, "stop, and leave nothing behind")
+        self._publish_status(ExportStatus.CANCELLING)
+        return await run_activity(ExportOutcomeActivities.record_cancellation, job, "stop, and leave nothing behind")
 
-    async def _failed(self, error: BaseException) -> bool:
+    async def _record_failure(self, error: BaseException) -> bool:
         """Say why; false if it is not for us to say, because somebody else has ended it or wants it stopped."""
         try:
-            await patiently(ExportAuditActivities.record_failure, self._failing(error), "say why it failed")
+            await run_activity(ExportOutcomeActivities.record_failure, self._failure_from(error), "say why it failed")
         except ActivityError as late:
-            if not is_stale(late):
+            if not is_stale_attempt(late):
                 raise
             return False
         return True
 
-    async def _tell(self, job: ExportJob) -> None:
+    async def _notify(self, job: ExportJob) -> None:
         """Of what is made for a re-export, that tells."""
         if job.origin is ExportOrigin.REPORT:
-            await tell_of_end(job)
+            await start_notifications(job)
 
-    async def _at(
-        self, stage: ExportStatus, method: Callable[[Any, ExportJob], Answer], rows: int | None = None
-    ) -> Answer:
-        self._go_on()
-        self._show(stage)
-        answer = await patiently(method, self._job, stage.replace("_", " "), rows=rows)
+    async def _run_stage(
+        self, stage: ExportStatus, method: Callable[[Any, ExportJob], ActivityResult], row_count: int | None = None
+    ) -> ActivityResult:
+        self._raise_if_cancelled()
+        self._publish_status(stage)
+        answer = await run_activity(method, self._job, stage.replace("_", " "), row_count=row_count)
         if isinstance(answer, StageResult):
-            self._done.append(answer)
+            self._finished_stages.append(answer)
         return answer
 
-    def _show(self, stage: ExportStatus) -> None:
+    def _publish_status(self, stage: ExportStatus) -> None:
         self._stage = stage
         workflow.upsert_search_attributes([JOB_STATUS.value_set(stage)])
-        workflow.set_current_details(details_of(self._job, stage, self._done, workflow.info().namespace))
+        workflow.set_current_details(
+            render_export_details(self._job, stage, self._finished_stages, workflow.info().namespace)
+        )
 
-    def _failing(self, error: BaseException) -> RecordFailureInput:
+    def _failure_from(self, error: BaseException) -> RecordFailureInput:
         """A foreseen failure by its own code; any other by the stage that it happened in."""
         match error.__cause__:
             case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):

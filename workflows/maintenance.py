@@ -5,8 +5,8 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.maintenance import AuditCheckpointingActivities, RetentionActivities
-    from activities.reconciliation import SweepingActivities
+    from activities.maintenance import CheckpointActivities, RetentionActivities
+    from activities.reconciliation import ReconciliationActivities
     from stafett.domain.audit_chain import CheckpointReport
     from stafett.domain.export_job import RetentionReport, SweepReport
     from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SWEEP_JOBS
@@ -34,7 +34,7 @@ class CheckpointAuditChains:
     @workflow.run
     async def run(self) -> CheckpointReport:
         report = await workflow.execute_activity_method(
-            AuditCheckpointingActivities.checkpoint_chains,
+            CheckpointActivities.checkpoint_chains,
             start_to_close_timeout=timedelta(hours=1),
             schedule_to_close_timeout=timedelta(minutes=100),
             heartbeat_timeout=timedelta(seconds=5),
@@ -53,7 +53,7 @@ class SweepJobs:
     @workflow.run
     async def run(self) -> SweepReport:
         return await workflow.execute_activity_method(
-            SweepingActivities.sweep_jobs,
+            ReconciliationActivities.sweep_jobs,
             start_to_close_timeout=timedelta(minutes=5),
             schedule_to_close_timeout=timedelta(minutes=10),
             heartbeat_timeout=timedelta(seconds=5),

@@ -39,9 +39,9 @@ from stafett.domain.errors import (
 from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Permission
-from stafett.exports.downloads import Link
-from stafett.exports.preview import fetched
-from stafett.exports.service import ExportInFull, ExportsWanted, require_starter
+from stafett.exports.downloads import DownloadLink
+from stafett.exports.preview import take_preview
+from stafett.exports.service import ExportDetails, ExportFilter, authorise_start
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 
@@ -75,11 +75,11 @@ async def start(
 async def preview(body: ExportStart, caller: CallerOf, given: Given, response: Response) -> Preview:
     """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
     request = body.request(caller)
-    require_starter(caller, request)
+    authorise_start(caller, request)
     asked = PreviewJob(preview_id=uuid4(), request=request)
     await await_preview(given.temporal, given.task_queue, asked)
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(fetched, given.database, caller, asked)
+    return await run_in_threadpool(take_preview, given.database, caller, asked)
 
 
 @router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[allowed(Permission.VIEW_JOBS)])
@@ -122,7 +122,7 @@ async def events(
 )
 def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectResponse:
     """Go to the file of a finished export; each time is an event of its audit trail."""
-    url = given.downloads.fetch(caller, export_id, given.clock())
+    url = given.downloads.get_download_url(caller, export_id, given.clock())
     return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
 
 
@@ -132,7 +132,7 @@ def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectRespons
 def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[TrailQuery, Query()]) -> TrailPage:
     """What happened to an export, oldest first: each event with its place in the organisation's chain."""
     after = seq_of(wanted.page_token) if wanted.page_token else 0
-    found = given.trail.events(caller, export_id, after=after, page_size=wanted.page_size)
+    found = given.trail.list_events(caller, export_id, after_seq=after, page_size=wanted.page_size)
     shown, more = found[: wanted.page_size], len(found) > wanted.page_size
     return TrailPage(
         items=tuple(AuditEventResource.of(event) for event in shown),
@@ -197,14 +197,14 @@ def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
 @router.get("", operation_id="list_exports", dependencies=[allowed(Permission.VIEW_JOBS)])
 def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
     """The exports the caller may see, newest first."""
-    found = given.jobs.list(caller, ExportsWanted(**wanted.wanted))
+    found = given.jobs.list(caller, ExportFilter(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda export: (export.created_at, export.id))
     return ExportPage(items=tuple(map(ExportListed.of, shown)), next_page_token=token)
 
 
 def _seen(given: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
     found = given.jobs.find(caller, export_id)
-    export, link = found.export, given.downloads.link(caller, found.export, given.clock())
+    export, link = found.export, given.downloads.get_link(caller, found.export, given.clock())
     return JobView(
         job_id=export.id,
         org_id=export.org_id,
@@ -216,8 +216,8 @@ def _seen(given: Services, caller: Caller, export_id: UUID) -> JobView[ExportRes
     )
 
 
-def _handed_out(given: Services, caller: Caller, found: ExportInFull, link: Link | None) -> ExportResource:
+def _handed_out(given: Services, caller: Caller, found: ExportDetails, link: DownloadLink | None) -> ExportResource:
     """A link that nobody could write down is not handed out."""
     if link:
-        given.downloads.issue(caller, found.export, link)
+        given.downloads.record_link_issued(caller, found.export, link)
     return ExportResource.whole(found, link)

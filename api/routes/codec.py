@@ -14,7 +14,7 @@ from api.dependencies import CallerOf, Given, GuardedRoute, allowed, json_of
 from api.openapi import raises
 from stafett.domain.errors import InvalidPayloadsError
 from stafett.domain.membership import Caller, Permission
-from stafett.temporal.codec import UnreadablePayloadError
+from stafett.temporal.codec import PayloadDecryptionError
 
 router = APIRouter(prefix="/codec", tags=["Codec"], route_class=GuardedRoute)
 
@@ -72,7 +72,7 @@ async def _answer(caller: Caller, request: Request, step: Step) -> JSONResponse:
     payloads = _read(await json_of(request, most=_MOST_BYTES))
     try:
         done = await step(payloads)
-    except UnreadablePayloadError as error:
+    except PayloadDecryptionError as error:
         raise InvalidPayloadsError(str(error)) from None
     _log.info("payloads_read", step=step.__name__, user_id=str(caller.user_id), payloads=len(done))
     return JSONResponse(

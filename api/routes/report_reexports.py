@@ -28,9 +28,9 @@ from stafett.domain.errors import (
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
 from stafett.domain.reexport_job import ReexportUpdateInput
-from stafett.exports.downloads import Link
+from stafett.exports.downloads import DownloadLink
 from stafett.reports.reexports import ReexportFound, ReexportsWanted
-from stafett.temporal.client import RunOfJob
+from stafett.temporal.client import WorkflowRun
 
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)
 
@@ -96,7 +96,7 @@ async def edit(
     """Write something down on a re-export, while it runs or afterwards; a run that is on is told that it was edited."""
     row = await run_in_threadpool(given.reexport_control.edit, caller, reexport_id, body, edits_seen(if_match))
     if row.run_id is not None and not row.status.is_final:
-        run = RunOfJob(row.job.workflow_id, row.run_id)
+        run = WorkflowRun(row.job.workflow_id, row.run_id)
         given.starter.tell(run, ReexportUpdateInput(edits=row.edits, notification_sent=body.notification_sent))
     return await answered(partial(_seen, given, caller, reexport_id), response)
 
@@ -128,7 +128,7 @@ def list_reexports(caller: CallerOf, given: Given, wanted: Annotated[ReexportQue
 def _seen(given: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
     found = given.reexports.find(caller, reexport_id)
     row, export = found.reexport, found.downloadable
-    link = given.downloads.link(caller, export, given.clock()) if export else None
+    link = given.downloads.get_link(caller, export, given.clock()) if export else None
     return JobView(
         job_id=row.id,
         org_id=row.org_id,
@@ -140,8 +140,8 @@ def _seen(given: Services, caller: Caller, reexport_id: UUID) -> JobView[Reexpor
     )
 
 
-def _handed_out(given: Services, caller: Caller, found: ReexportFound, link: Link | None) -> ReexportResource:
+def _handed_out(given: Services, caller: Caller, found: ReexportFound, link: DownloadLink | None) -> ReexportResource:
     """A link that nobody could write down is not handed out."""
     if link and found.downloadable:
-        given.downloads.issue(caller, found.downloadable, link)
+        given.downloads.record_link_issued(caller, found.downloadable, link)
     return ReexportResource.whole(found, caller, link)

@@ -26,8 +26,8 @@ from stafett.domain.fields import Moment
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
-from stafett.exports.service import ExportInFull
-from stafett.exports.state import progress_of
+from stafett.exports.service import ExportDetails
+from stafett.exports.state import build_progress
 
 _YEAR_AS_A_WORKBOOK: dict[str, Any] = {
     "org_id": "nhf",
@@ -136,7 +136,7 @@ class ExportListed(Resource):
         # The file is there for people once its audit stands, and not before.
         shown["file"] = export.file if export.status is ExportStatus.COMPLETED else None
         if export.status is ExportStatus.INITIALISED:
-            shown["progress"] = progress_of(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _NOBODY_YET
+            shown["progress"] = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _NOBODY_YET
         return cls.model_validate(shown)
 
 
@@ -149,7 +149,7 @@ class ExportResource(ExportListed):
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, found: ExportInFull, link: tuple[str, datetime] | None = None) -> Self:
+    def whole(cls, found: ExportDetails, link: tuple[str, datetime] | None = None) -> Self:
         url, expires_at = link or (None, None)
         return cls.of(
             found.export,

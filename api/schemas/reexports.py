@@ -10,7 +10,7 @@ from api.schemas.exports import File, JobError, Progress, Resource
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportOverrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
-from stafett.exports.downloads import Link
+from stafett.exports.downloads import DownloadLink
 from stafett.reports.reexports import ReexportFound
 
 
@@ -68,7 +68,7 @@ class ReexportResource(ReexportListed):
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, found: ReexportFound, caller: Caller, link: Link | None) -> Self:
+    def whole(cls, found: ReexportFound, caller: Caller, link: DownloadLink | None) -> Self:
         url, expires_at = link or (None, None)
         return cls.of(found, caller, download_url=url, download_url_expires_at=expires_at)
 

@@ -115,7 +115,9 @@ class BulkControl:
     @contextmanager
     def _found(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
         """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
+        with self._database.transaction(
+            caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
+        ) as session:
             org_id = found(session, batch_id).org_id
         held = select(BulkBatch).where(BulkBatch.id == batch_id).with_for_update()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:

@@ -9,14 +9,14 @@ import polars as pl
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from stafett.activity_frames import from_arrow
+from stafett.activity_frames import frame_from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput
 from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.erasure.name_search import Name
-from stafett.exports.retention import object_keys
+from stafett.exports.retention import iterate_object_keys
 from stafett.storage.files import FileStorage
 
 Told = Callable[[str, int, int], None]
@@ -119,7 +119,7 @@ class Copies:
         """The objects that make up its snapshot, wherever they lie; None if it has committed none."""
         with self._database.transaction(export.org_id) as session:
             output = session.get(ExportStageOutput, (export.id, ExportStatus.QUERYING_ACTIVITIES))
-        return None if output is None else set(object_keys(output.outputs))
+        return None if output is None else set(iterate_object_keys(output.outputs))
 
     def _touches(self, export: Export, person: Person) -> bool:
         period = {"first": export.period_start, "last": export.period_end}
@@ -135,7 +135,7 @@ def _is_of_a_snapshot(key: str) -> bool:
 def _rows_in(content: bytes) -> pl.DataFrame | None:
     """None if it is not what we wrote; Polars says so as an error of its own, or as one of reading a file."""
     try:
-        return from_arrow(content)
+        return frame_from_arrow(content)
     except (pl.exceptions.PolarsError, OSError):
         return None
 

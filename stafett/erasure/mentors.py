@@ -15,7 +15,7 @@ from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.erasure.export_scan import Copies, Copy, Found, Told
 from stafett.erasure.journal import AtTheSource, Journal
 from stafett.erasure.name_search import Mentions
-from stafett.exports.file_removal import FileRemoval, ended
+from stafett.exports.file_removal import FileRemoval, lock_finished
 from stafett.storage.files import FileStorage
 
 REASON = "person_erased"
@@ -120,7 +120,7 @@ class MentorErasure:
         """Written down first, so that it is known whatever happens; false if somebody tries it again just now."""
         job = copy.export.job
         with self._database.transaction(person.org_id) as session:
-            export = ended(session, job)
+            export = lock_finished(session, job)
             if export is None or export.files_removed_at is not None:
                 return export is not None
             self._journal.add(session, person, ErasureSummary(exports_emptied=(_of(copy),)))

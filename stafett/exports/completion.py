@@ -20,68 +20,75 @@ from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInp
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.exports.state import Step, forget_outputs, forget_tries, held, move, progress_of
+from stafett.exports.state import (
+    ExportTransitionEvent,
+    build_progress,
+    delete_crash_counts,
+    delete_outputs,
+    lock_active_export,
+    transition_export,
+)
 from stafett.notifications.outbox import End, announce
 
 _NOW = func.clock_timestamp()
-_OF_STAGES = ("file", "counts", "not_countable", "mapping")
-_NOTHING_YET: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **dict.fromkeys(_OF_STAGES)}
+_STAGE_COLUMNS = ("file", "counts", "not_countable", "mapping")
+_CLEARED_COLUMNS: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **dict.fromkeys(_STAGE_COLUMNS)}
 
 
-class ExportEndings:
+class ExportCompletion:
     """Whoever ends an attempt first has ended it."""
 
-    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, by_mail: bool = False) -> None:
+    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, by_email: bool = False) -> None:
         self._database = database
         self._actor = actor
-        self._by_mail = by_mail
+        self._by_email = by_email
 
     def complete(self, job: ExportJob) -> ExportOutcome:
         """The last step of a report that is there: from here on it can be downloaded."""
         with self._database.transaction(job.org_id) as session:
             file = ReportFile.model_validate(session.get_one(Export, job.export_id).file)
         detail: EventDetail = {"rows": file.rows, "sha256": file.sha256}
-        done = progress_of(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
-        with self._unless_ended_as(job, ExportStatus.COMPLETED):
-            self._end(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
+        done = build_progress(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
+        with self._ignore_repeat_of(job, ExportStatus.COMPLETED):
+            self._finish(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
         return ExportOutcome(status=ExportStatus.COMPLETED, row_count=file.rows)
 
     def complete_empty(self, job: ExportJob) -> ExportOutcome:
-        with self._unless_ended_as(job, ExportStatus.COMPLETED_EMPTY):
-            self._end(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
+        with self._ignore_repeat_of(job, ExportStatus.COMPLETED_EMPTY):
+            self._finish(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
         return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
 
-    def cancel(self, job: ExportJob) -> bool:
+    def begin_cancel(self, job: ExportJob) -> bool:
         """Have nobody write for it any more; false if the attempt has ended otherwise."""
         with self._database.transaction(job.org_id) as session:
             try:
-                export = held(session, job, cancelling_too=True)
+                export = lock_active_export(session, job, allow_cancelling=True)
             except StaleAttemptError:
                 return False
             if export.status is not ExportStatus.CANCELLING:
-                move(session, job, self._step(ExportStatus.CANCELLING, "cancel_requested"))
+                transition_export(session, job, self._build_transition(ExportStatus.CANCELLING, "cancel_requested"))
             return True
 
-    def cancelled(self, job: ExportJob) -> ExportOutcome:
+    def finish_cancel(self, job: ExportJob) -> ExportOutcome:
         """It has stopped, and nothing of it is left in storage: another attempt begins anew."""
-        with self._unless_ended_as(job, ExportStatus.CANCELLED):
-            self._end(job, ExportStatus.CANCELLED, "export_cancelled", **_NOTHING_YET)
+        with self._ignore_repeat_of(job, ExportStatus.CANCELLED):
+            self._finish(job, ExportStatus.CANCELLED, "export_cancelled", **_CLEARED_COLUMNS)
         return ExportOutcome(status=ExportStatus.CANCELLED)
 
-    def fail(self, failing: RecordFailureInput) -> None:
+    def fail(self, failure: RecordFailureInput) -> None:
         """Say why; one that is to stop does not fail any more, and is stopped by whoever finds it so."""
-        error = {"code": failing.code, "message": failing.message, "retryable": failing.retryable}
-        with self._unless_ended_as(failing.job, ExportStatus.FAILED):
-            self._end(failing.job, ExportStatus.FAILED, "export_failed", {"code": failing.code}, error=error)
+        error = {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
+        with self._ignore_repeat_of(failure.job, ExportStatus.FAILED):
+            self._finish(failure.job, ExportStatus.FAILED, "export_failed", {"code": failure.code}, error=error)
 
-    def end_of(self, job: ExportJob) -> ExportOutcome:
+    def load_outcome(self, job: ExportJob) -> ExportOutcome:
         """How it stands, for a run that finds itself too late."""
         with self._database.transaction(job.org_id) as session:
             export = session.get_one(Export, job.export_id)
             return ExportOutcome(status=export.status, row_count=(export.counts or {}).get("written", 0))
 
     @contextmanager
-    def _unless_ended_as(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
+    def _ignore_repeat_of(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
         """An end that was committed, and whose answer got lost on its way, is the end."""
         try:
             yield
@@ -91,7 +98,7 @@ class ExportEndings:
             if (export.attempt, export.status) != (job.attempt, status):
                 raise
 
-    def _end(
+    def _finish(
         self,
         job: ExportJob,
         status: ExportStatus,
@@ -100,13 +107,13 @@ class ExportEndings:
         **values: Any,
     ) -> None:
         with self._database.transaction(job.org_id) as session:
-            export = held(session, job, cancelling_too=status is ExportStatus.CANCELLED)
+            export = lock_active_export(session, job, allow_cancelling=status is ExportStatus.CANCELLED)
             is_a_report = export.origin is ExportOrigin.REPORT
             if status is ExportStatus.COMPLETED and is_a_report:
                 values["report_id"] = enter(session, job)
             elif status is ExportStatus.CANCELLED:
-                forget_outputs(session, job)
-            forget_tries(session, job)
+                delete_outputs(session, job)
+            delete_crash_counts(session, job)
             session.execute(
                 update(ExportAttempt)
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
@@ -114,11 +121,13 @@ class ExportEndings:
             )
             if is_a_report:  # of a re-export's, the re-export itself is told of
                 end = End(JobType.EXPORT, job, JobOutcome(status), asked_by=export.requested_by)
-                announce(session, end, by_mail=self._by_mail)
-            move(session, job, self._step(status, event, detail), completed_at=_NOW, **values)
+                announce(session, end, by_mail=self._by_email)
+            transition_export(session, job, self._build_transition(status, event, detail), completed_at=_NOW, **values)
 
-    def _step(self, status: ExportStatus, event: str, detail: EventDetail | None = None) -> Step:
-        return Step(status=status, event=event, actor=self._actor, detail=detail or {})
+    def _build_transition(
+        self, status: ExportStatus, event: str, detail: EventDetail | None = None
+    ) -> ExportTransitionEvent:
+        return ExportTransitionEvent(status=status, event=event, actor=self._actor, detail=detail or {})
 
 
 _ORIGINAL = 1

@@ -20,10 +20,10 @@ from stafett.domain.membership import Caller
 from stafett.storage.files import LINK_LIFE, FileStorage
 
 LINK_ISSUED, FILE_DOWNLOADED = "link_issued", "file_downloaded"
-_REMEMBERED = 10_000
+_MAX_CACHED_LINKS = 10_000
 
 
-class Link(NamedTuple):
+class DownloadLink(NamedTuple):
     """A signed address of one object: the same for a whole day."""
 
     url: str
@@ -34,7 +34,7 @@ class Link(NamedTuple):
         return (self.expires_at - LINK_LIFE).date()
 
 
-def file_of(export: Export) -> ReportFile:
+def get_downloadable_file(export: Export) -> ReportFile:
     """The file that people may have of an export now, or why there is none."""
     match export.status:
         case ExportStatus.COMPLETED if export.files_removed_at is not None:
@@ -55,35 +55,35 @@ class ExportDownloads:
     def __init__(self, database: Database, storage: FileStorage) -> None:
         self._database = database
         self._storage = storage
-        self._written: set[tuple[UUID, Link]] = set()
+        self._recorded_links: set[tuple[UUID, DownloadLink]] = set()
         """What the trail is known to hold, and by its nature goes on to hold: whoever polls is asked for it once."""
 
-    def link(self, caller: Caller, export: Export, now: datetime) -> Link | None:
+    def get_link(self, caller: Caller, export: Export, now: datetime) -> DownloadLink | None:
         """What this caller may be handed now; it is not issued yet."""
         if not caller.can_download_from(export.org_id):
             return None
         try:
-            return self._link(file_of(export), now)
+            return self._sign_link(get_downloadable_file(export), now)
         except (NoFileError, NotFinishedError, FileRemovedError):
             return None
 
-    def issue(self, caller: Caller, export: Export, link: Link) -> None:
+    def record_link_issued(self, caller: Caller, export: Export, link: DownloadLink) -> None:
         """Have it in the trail that the caller was given this day's link: written once."""
-        if (caller.user_id, link) in self._written:
+        if (caller.user_id, link) in self._recorded_links:
             return
-        entry = _entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
+        entry = _audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
         try:
             with self._transaction(caller) as session:
-                if not _is_written(session, entry):
+                if not _is_recorded(session, entry):
                     audit_trail.append_audit_event(session, entry)
         except IntegrityError as error:
-            if not _is_a_second_one(error):
+            if not _is_duplicate_link_event(error):
                 raise
-        if len(self._written) >= _REMEMBERED:
-            self._written.clear()
-        self._written.add((caller.user_id, link))
+        if len(self._recorded_links) >= _MAX_CACHED_LINKS:
+            self._recorded_links.clear()
+        self._recorded_links.add((caller.user_id, link))
 
-    def fetch(self, caller: Caller, export_id: UUID, now: datetime) -> str:
+    def get_download_url(self, caller: Caller, export_id: UUID, now: datetime) -> str:
         """The address of the file, for somebody who goes there now."""
         with self._transaction(caller) as session:
             export = session.get(Export, export_id)
@@ -93,31 +93,31 @@ class ExportDownloads:
                 raise PermissionDeniedError("You may not download the files of this organisation.")
             if export.deleted_at is not None:
                 raise FileRemovedError("The export was deleted, and its file with it.")
-            file = file_of(export)
-            audit_trail.append_audit_event(session, _entry(caller, export, FILE_DOWNLOADED))
-        return self._link(file, now).url
+            file = get_downloadable_file(export)
+            audit_trail.append_audit_event(session, _audit_entry(caller, export, FILE_DOWNLOADED))
+        return self._sign_link(file, now).url
 
-    def open(self, caller: Caller, export: Export) -> BinaryIO:
+    def open_file(self, caller: Caller, export: Export) -> BinaryIO:
         """The file itself; close it."""
-        file = file_of(export)
+        file = get_downloadable_file(export)
         with self._transaction(caller) as session:
-            audit_trail.append_audit_event(session, _entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append_audit_event(session, _audit_entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
-    def _link(self, file: ReportFile, now: datetime) -> Link:
-        return Link(*self._storage.link(file.key, file.name, now))
+    def _sign_link(self, file: ReportFile, now: datetime) -> DownloadLink:
+        return DownloadLink(*self._storage.link(file.key, file.name, now))
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def _entry(caller: Caller, export: Export, event: str, **more: str) -> AuditEntry:
-    detail: EventDetail = {"attempt": export.attempt, "sha256": file_of(export).sha256, **more}
+def _audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
+    detail: EventDetail = {"attempt": export.attempt, "sha256": get_downloadable_file(export).sha256, **extra_detail}
     actor = audit_trail.actor_from_user_id(caller.user_id)
     return AuditEntry(org_id=export.org_id, actor=actor, event=event, subject_id=export.id, detail=detail)
 
 
-def _is_written(session: Session, entry: AuditEntry) -> bool:
+def _is_recorded(session: Session, entry: AuditEntry) -> bool:
     """Found in the index that also keeps it from being written twice."""
     same = (
         col(AuditEvent.org_id) == entry.org_id,
@@ -130,7 +130,7 @@ def _is_written(session: Session, entry: AuditEntry) -> bool:
     return session.exec(select(AuditEvent.seq).where(*same)).first() is not None
 
 
-def _is_a_second_one(error: IntegrityError) -> bool:
+def _is_duplicate_link_event(error: IntegrityError) -> bool:
     """Somebody polls from two places, and the other one was first."""
     diagnosis = getattr(error.orig, "diag", None)
     return getattr(diagnosis, "constraint_name", None) == "audit_events_one_link_a_day"

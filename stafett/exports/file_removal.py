@@ -8,7 +8,7 @@ from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
-from stafett.exports.state import forget_mapped_parts
+from stafett.exports.state import delete_mapped_parts
 from stafett.storage.files import FileStorage
 
 _NOW = func.clock_timestamp()
@@ -26,11 +26,11 @@ class FileRemoval:
     def remove(self, job: ExportJob) -> bool:
         """Whether it was this call that removed them; the row is held meanwhile, so that nobody tries it again."""
         with self._database.transaction(job.org_id) as session:
-            export = ended(session, job)
+            export = lock_finished(session, job)
             if export is None or export.files_removed_at is not None:
                 return False
             self._storage.remove_below(job.key_prefix)
-            forget_mapped_parts(session, job)
+            delete_mapped_parts(session, job)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(files_removed_at=_NOW))
             entry = AuditEntry(
                 org_id=job.org_id,
@@ -44,7 +44,7 @@ class FileRemoval:
             return True
 
 
-def ended(session: Session, job: ExportJob) -> Export | None:
+def lock_finished(session: Session, job: ExportJob) -> Export | None:
     """The job's row, held, if this attempt has ended and none has followed it."""
     export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
     return export if export.status.is_final and export.attempt == job.attempt else None

@@ -12,17 +12,17 @@ from stafett.database.session import Database
 from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, Reexport
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
-from stafett.exports.file_removal import FileRemoval, ended
+from stafett.exports.file_removal import FileRemoval, lock_finished
 from stafett.storage.files import FileStorage
 
 _NOW = func.now()
-_GRACE = timedelta(minutes=10)
+_CLEANUP_GRACE_PERIOD = timedelta(minutes=10)
 """An execution that was thought dead may still be at work for so long after the end, and cleans up after itself."""
 
-_A_PAGE = 100
+_PAGE_SIZE = 100
 
 
-class Periods(NamedTuple):
+class RetentionPolicy(NamedTuple):
     """For how long: finished files with their snapshots, and what was staged for an export that has no file."""
 
     files: timedelta
@@ -36,35 +36,35 @@ class Retention:
         self,
         maintenance: Database,
         storage: FileStorage,
-        removal: FileRemoval,
-        periods: Periods,
+        file_removal: FileRemoval,
+        policy: RetentionPolicy,
         *,
-        go_on: Callable[[], None],
+        raise_if_cancelled: Callable[[], None],
     ) -> None:
         self._database = maintenance
         self._storage = storage
-        self._removal = removal
-        self._periods = periods
-        self._go_on = go_on
+        self._file_removal = file_removal
+        self._policy = policy
+        self._raise_if_cancelled = raise_if_cancelled
 
     def apply(self) -> RetentionReport:
-        tidied = sum(self._tidied(export) for export in self._exports(_to_be_tidied()))
+        tidied = sum(self._clear_staging(export) for export in self._iterate_exports(_has_staging_to_clear()))
         with self._database.transaction() as session:
             delete_expired_keys(session)
-        removed = sum(self._removal.remove(export.job) for export in self._exports(self._too_old()))
+        removed = sum(self._file_removal.remove(export.job) for export in self._iterate_exports(self._is_expired()))
         return RetentionReport(staging_cleared=tidied, files_removed=removed)
 
-    def _exports(self, which: ColumnElement[bool]) -> Iterator[Export]:
+    def _iterate_exports(self, condition: ColumnElement[bool]) -> Iterator[Export]:
         """Page by page, oldest first; what was done leaves the list, what was not is passed over."""
         after: ColumnElement[bool] | None = None
         while True:
-            query = select(Export).where(which).order_by(col(Export.completed_at), col(Export.id)).limit(_A_PAGE)
+            query = select(Export).where(condition).order_by(col(Export.completed_at), col(Export.id)).limit(_PAGE_SIZE)
             with self._database.transaction() as session:
                 found = session.exec(query if after is None else query.where(after)).all()
             for export in found:
-                self._go_on()
+                self._raise_if_cancelled()
                 yield export
-            if len(found) < _A_PAGE:
+            if len(found) < _PAGE_SIZE:
                 return
             last = found[-1]
             after = or_(
@@ -72,39 +72,39 @@ class Retention:
                 and_(col(Export.completed_at) == last.completed_at, col(Export.id) > last.id),
             )
 
-    def _too_old(self) -> ColumnElement[bool]:
+    def _is_expired(self) -> ColumnElement[bool]:
         """Or deleted; and not removed yet."""
         age = _NOW - col(Export.completed_at)
         is_past = or_(
             col(Export.deleted_at).is_not(None),
-            and_(col(Export.status) == ExportStatus.COMPLETED, age > self._periods.files),
-            and_(col(Export.status) == ExportStatus.FAILED, age > self._periods.staging),
+            and_(col(Export.status) == ExportStatus.COMPLETED, age > self._policy.files),
+            and_(col(Export.status) == ExportStatus.FAILED, age > self._policy.staging),
         )
         return and_(col(Export.files_removed_at).is_(None), is_past)
 
-    def _tidied(self, export: Export) -> bool:
+    def _clear_staging(self, export: Export) -> bool:
         """Keep what somebody may still ask for, and nothing else; the row is held, so that nobody tries it again."""
         job = export.job
         with self._database.transaction(job.org_id) as session:
-            if ended(session, job) is None:
+            if lock_finished(session, job) is None:
                 return False
-            needed = _needed(session, export)
+            needed = _referenced_keys(session, export)
             self._storage.break_off_uploads(job.key_prefix)
             self._storage.remove(key for key in self._storage.keys_below(job.key_prefix) if key not in needed)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(tidied_at=_NOW))
             return True
 
 
-def _to_be_tidied() -> ColumnElement[bool]:
+def _has_staging_to_clear() -> ColumnElement[bool]:
     return and_(
         col(Export.status).in_(EXPORT_FINAL_STATUSES),
         col(Export.tidied_at).is_(None),
         col(Export.files_removed_at).is_(None),
-        col(Export.completed_at) < _NOW - _GRACE,
+        col(Export.completed_at) < _NOW - _CLEANUP_GRACE_PERIOD,
     )
 
 
-def _needed(session: Session, export: Export) -> set[str]:
+def _referenced_keys(session: Session, export: Export) -> set[str]:
     """Of a finished export its file and the snapshot it was made from; of a failed one whatever a retry reuses."""
     outputs = session.exec(select(ExportStageOutput).where(ExportStageOutput.export_id == export.id)).all()
     parts = session.exec(select(ExportMappedPart.objects).where(ExportMappedPart.export_id == export.id)).all()
@@ -112,10 +112,10 @@ def _needed(session: Session, export: Export) -> set[str]:
         outputs, parts = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES], []
     of_this_one = col(Reexport.result_export_id) == export.id
     results = session.exec(select(Reexport.file).where(Reexport.org_id == export.org_id, of_this_one)).all()
-    return set(object_keys([*(one.outputs for one in outputs), *parts, export.file, *results]))
+    return set(iterate_object_keys([*(one.outputs for one in outputs), *parts, export.file, *results]))
 
 
-def object_keys(node: object) -> Iterator[str]:
+def iterate_object_keys(node: object) -> Iterator[str]:
     """Every object that outputs refer to, whatever they are."""
     if isinstance(node, dict):
         if isinstance(node.get("key"), str):
@@ -123,4 +123,4 @@ def object_keys(node: object) -> Iterator[str]:
         node = list(node.values())
     if isinstance(node, list):
         for one in node:
-            yield from object_keys(one)
+            yield from iterate_object_keys(one)

@@ -19,7 +19,7 @@ from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureRep
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
 
-START = "bufdir-exports.start"
+START_OPERATION = "bufdir-exports.start"
 
 
 class AcceptedExport(NamedTuple):
@@ -29,15 +29,15 @@ class AcceptedExport(NamedTuple):
     is_new: bool
 
 
-class Lineage(NamedTuple):
+class ReexportOrigin(NamedTuple):
     """The re-export that an export is made for, and the export whose snapshot it takes over."""
 
     reexport_id: UUID
-    repeats: UUID | None
+    source_export_id: UUID | None
     origin: ExportOrigin = ExportOrigin.REEXPORT
 
 
-class ExportInFull(NamedTuple):
+class ExportDetails(NamedTuple):
     """A job with everything that is kept apart from it."""
 
     export: Export
@@ -45,57 +45,59 @@ class ExportInFull(NamedTuple):
     partial_failures: Sequence[PartialFailureReport]
 
 
-class ExportsWanted(ListFilter):
+class ExportFilter(ListFilter):
     """Which jobs a list shows."""
 
     status: ExportStatus | None = None
 
 
-def require_starter(caller: Caller, request: ExportRequest) -> None:
+def authorise_start(caller: Caller, request: ExportRequest) -> None:
     if request.requesting_user_id != caller.user_id:
         raise PermissionDeniedError("An export is asked for in one's own name.")
     if not caller.can_start_in(request.org_id):
         raise PermissionDeniedError("You may not start an export for this organisation.")
 
 
-class ExportJobs:
+class ExportService:
     """The gateway's side of the ``exports`` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, caller: Caller, request: ExportRequest, key: str | None = None) -> AcceptedExport:
+    def accept(self, caller: Caller, request: ExportRequest, idempotency_key: str | None = None) -> AcceptedExport:
         """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
-        require_starter(caller, request)
+        authorise_start(caller, request)
         new_id = uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             export_id = (
-                claim_key(session, OperationKey(request.org_id, START, key), request.parameters, new_id)
-                if key
+                claim_key(
+                    session, OperationKey(request.org_id, START_OPERATION, idempotency_key), request.parameters, new_id
+                )
+                if idempotency_key
                 else new_id
             )
             if export_id != new_id:
                 return AcceptedExport(session.get_one(Export, export_id), is_new=False)
             asked_by = audit_trail.actor_from_user_id(caller.user_id)
-            return AcceptedExport(enter_export(session, new_id, request, asked_by), is_new=True)
+            return AcceptedExport(insert_export(session, new_id, request, asked_by), is_new=True)
 
-    def find(self, caller: Caller, export_id: UUID) -> ExportInFull:
+    def find(self, caller: Caller, export_id: UUID) -> ExportDetails:
         with self._transaction(caller) as session:
             export = session.get(Export, export_id)
             if export is None or export.deleted_at is not None:
                 raise NotFoundError("There is no such export.")
             attempts = select(ExportAttempt).where(ExportAttempt.export_id == export_id)
             kept = session.get(ExportPartialFailures, export_id)
-            return ExportInFull(
+            return ExportDetails(
                 export,
                 session.exec(attempts.order_by(col(ExportAttempt.number))).all(),
                 [PartialFailureReport.model_validate(report) for report in kept.reports] if kept else [],
             )
 
-    def list(self, caller: Caller, wanted: ExportsWanted) -> Sequence[Export]:
-        query = paginate(Export, caller, wanted).where(col(Export.deleted_at).is_(None))
-        if wanted.status is not None:
-            query = query.where(col(Export.status) == wanted.status)
+    def list(self, caller: Caller, filters: ExportFilter) -> Sequence[Export]:
+        query = paginate(Export, caller, filters).where(col(Export.deleted_at).is_(None))
+        if filters.status is not None:
+            query = query.where(col(Export.status) == filters.status)
         with self._transaction(caller) as session:
             return session.exec(query).all()
 
@@ -103,8 +105,8 @@ class ExportJobs:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def enter_export(
-    session: Session, export_id: UUID, request: ExportRequest, actor: str, lineage: Lineage | None = None
+def insert_export(
+    session: Session, export_id: UUID, request: ExportRequest, actor: str, reexport_origin: ReexportOrigin | None = None
 ) -> Export:
     """The job, its first attempt and its first audit event, for whoever commits them."""
     period, audit_id = request.reporting_period, uuid4()
@@ -118,7 +120,7 @@ def enter_export(
         status=ExportStatus.INITIALISED,
         attempt=1,
         audit_id=audit_id,
-        **(lineage._asdict() if lineage else {}),
+        **(reexport_origin._asdict() if reexport_origin else {}),
     )
     export = session.scalars(row.returning(Export)).one()
     session.execute(insert(ExportAttempt).values(export_id=export_id, number=1, org_id=request.org_id))
@@ -135,20 +137,22 @@ def enter_export(
     return export
 
 
-class ExportTrail:
+class ExportAuditTrail:
     """An export's events out of its organisation's chain."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def events(self, caller: Caller, export_id: UUID, *, after: int, page_size: int) -> Sequence[AuditEvent]:
+    def list_events(self, caller: Caller, export_id: UUID, *, after_seq: int, page_size: int) -> Sequence[AuditEvent]:
         """Oldest first, one more than a page: whoever sees it knows that there is a next one."""
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
+        with self._database.transaction(
+            caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
+        ) as session:
             export = session.get(Export, export_id)
             if export is None:
                 raise NotFoundError("There is no such export.")
             if not caller.can_read_audit_of(export.org_id, export.requested_by):
                 raise PermissionDeniedError("You may not read the audit trail of this export.")
             of_this_export = (col(AuditEvent.org_id) == export.org_id, col(AuditEvent.subject_id) == export_id)
-            later = select(AuditEvent).where(*of_this_export, col(AuditEvent.seq) > after)
+            later = select(AuditEvent).where(*of_this_export, col(AuditEvent.seq) > after_seq)
             return session.exec(later.order_by(col(AuditEvent.seq)).limit(page_size + 1)).all()

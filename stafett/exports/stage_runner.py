@@ -15,38 +15,42 @@ from stafett.domain.errors import ServiceUnavailableError, StagedDataLostError, 
 from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage, StoredObject
 
-AWAY = (ServiceUnavailableError, OSError)
+TRANSIENT_ERRORS = (ServiceUnavailableError, OSError)
 """What is nobody's fault and passes: waited for, however long it takes."""
 
-_SECONDS_BETWEEN_PROGRESS = 0.5
+_PROGRESS_INTERVAL_SECONDS = 0.5
 
 
-class Work(Protocol):
+class Stage(Protocol):
     """What a stage does, apart from being a stage."""
 
-    def __call__(self, job: ExportJob, bench: "Workbench", /) -> StageOutputs: ...
+    def __call__(self, job: ExportJob, context: "StageContext", /) -> StageOutputs: ...
 
 
-class Workbench:
+class StageContext:
     """One execution of one stage: a place in storage of its own, and a way to say how far it has come."""
 
     def __init__(
-        self, storage: FileStorage, prefix: str, report: Callable[[int, int], None], go_on: Callable[[], None]
+        self,
+        storage: FileStorage,
+        prefix: str,
+        report_progress: Callable[[int, int], None],
+        raise_if_cancelled: Callable[[], None],
     ) -> None:
         self._storage = storage
-        self._report = report
-        self._go_on = go_on
-        self._reported_at = time.monotonic()  # that a stage has begun is told already
+        self._report_progress = report_progress
+        self._raise_if_cancelled = raise_if_cancelled
+        self._last_reported_at = time.monotonic()  # that a stage has begun is told already
         self.prefix = prefix
-        self.kept: set[str] = set()
+        self.protected_keys: set[str] = set()
         """Objects that outlive an execution which ends without an answer, or as the second."""
 
-    def put_part(self, number: int, content: bytes, rows: int, name: str = "part") -> StagedPart:
+    def put_part(self, number: int, content: bytes, row_count: int, name: str = "part") -> StagedPart:
         stored = self._storage.write(f"{self.prefix}{name}-{number:05}.arrow", [content])
-        return StagedPart(key=stored.key, rows=rows, sha256=stored.sha256)
+        return StagedPart(key=stored.key, rows=row_count, sha256=stored.sha256)
 
     def copy_part(self, number: int, part: StagedPart, name: str = "part") -> StagedPart:
         """Another export's part, made one's own without its bytes leaving storage, and held against its hash."""
@@ -59,14 +63,14 @@ class Workbench:
         return self._storage.write(self.prefix + name, chunks, mime_type)
 
     @contextmanager
-    def interrupting(self, interrupt: Callable[[], None]) -> Iterator[None]:
+    def interrupt_on_cancel(self, interrupt: Callable[[], None]) -> Iterator[None]:
         """Whoever may be silent for long in this block is interrupted when the work is to stop."""
         is_over = Event()
 
         def watch() -> None:
-            while not is_over.wait(_SECONDS_BETWEEN_PROGRESS):
+            while not is_over.wait(_PROGRESS_INTERVAL_SECONDS):
                 try:
-                    self._go_on()
+                    self._raise_if_cancelled()
                 except WorkCancelledError:
                     interrupt()
                     return
@@ -76,95 +80,97 @@ class Workbench:
         try:
             yield
         except Exception:
-            self._go_on()  # whoever was interrupted calls it an error
+            self._raise_if_cancelled()  # whoever was interrupted calls it an error
             raise
         finally:
             is_over.set()
             watcher.join()
 
-    def keep(self, keys: Collection[str]) -> None:
-        self.kept.update(keys)
+    def protect(self, keys: Collection[str]) -> None:
+        self.protected_keys.update(keys)
 
-    def release(self, keys: Collection[str]) -> None:
-        self.kept.difference_update(keys)
+    def unprotect(self, keys: Collection[str]) -> None:
+        self.protected_keys.difference_update(keys)
 
-    def discard(self, keys: Collection[str]) -> None:
+    def delete(self, keys: Collection[str]) -> None:
         """Nobody needs them, whatever becomes of this execution."""
-        self.release(keys)
-        with suppress(*AWAY):  # what is left then, retention finds
+        self.unprotect(keys)
+        with suppress(*TRANSIENT_ERRORS):  # what is left then, retention finds
             self._storage.remove(keys)
 
-    def progress(self, done: int, total: int, *, at_once: bool = False) -> None:
+    def report_progress(self, done: int, total: int, *, force: bool = False) -> None:
         """Rows done of rows to do, written down at most twice a second; and the place where a cancel is heard."""
-        self._go_on()
+        self._raise_if_cancelled()
         now = time.monotonic()
-        if at_once or now - self._reported_at >= _SECONDS_BETWEEN_PROGRESS:
-            self._reported_at = now
-            self._report(done, total)
+        if force or now - self._last_reported_at >= _PROGRESS_INTERVAL_SECONDS:
+            self._last_reported_at = now
+            self._report_progress(done, total)
 
 
-class ExportStages:
+class StageRunner:
     """Stages around pieces of work; ``go_on`` raises ``StoppedError`` when the work is to stop."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage, *, go_on: Callable[[], None]) -> None:
-        self._record = record
+    def __init__(
+        self, stage_store: StageStore, storage: FileStorage, *, raise_if_cancelled: Callable[[], None]
+    ) -> None:
+        self._stage_store = stage_store
         self._storage = storage
-        self._go_on = go_on
+        self._raise_if_cancelled = raise_if_cancelled
 
-    def perform(self, job: ExportJob, stage: ExportStatus, work: Work) -> StageResult:
+    def run(self, job: ExportJob, stage: ExportStatus, execute: Stage) -> StageResult:
         """Do a stage's work and commit it, unless an earlier execution has."""
-        if (rows := self._record.begin(job, stage)) is not None:
+        if (rows := self._stage_store.start_stage(job, stage)) is not None:
             return StageResult(stage=stage, rows=rows, reused=True)
-        bench = self._workbench(job, stage)
+        bench = self._create_context(job, stage)
         try:
-            outputs = work(job, bench)
+            outputs = execute(job, bench)
         except BaseException as error:
-            self._sweep(bench)
-            self._account_for(job, stage, error)
+            self._delete_unprotected(bench)
+            self._record_error(job, stage, error)
             raise
         self._commit(job, stage, outputs, bench)
         return StageResult(stage=stage, rows=outputs.rows)
 
-    def conclude(self, job: ExportJob, complete: Callable[[ExportJob], ExportOutcome]) -> ExportOutcome:
+    def run_final(self, job: ExportJob, complete: Callable[[ExportJob], ExportOutcome]) -> ExportOutcome:
         """The stage that leaves nothing but the end, and whose end may stand already."""
         try:
             with suppress(StaleAttemptError):
-                self._record.enter(job, ExportStatus.RECORDING_AUDIT)
+                self._stage_store.restart_stage(job, ExportStatus.RECORDING_AUDIT)
             return complete(job)
         except BaseException as error:
-            self._account_for(job, ExportStatus.RECORDING_AUDIT, error)
+            self._record_error(job, ExportStatus.RECORDING_AUDIT, error)
             raise
 
-    def _commit(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs, bench: Workbench) -> None:
+    def _commit(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs, context: StageContext) -> None:
         """After an error whose outcome nobody knows the objects stay: the commit may stand, and they be its own."""
         try:
-            is_ours = self._record.finish(job, stage, outputs)
+            is_ours = self._stage_store.finish_stage(job, stage, outputs)
         except StaleAttemptError:
-            self._sweep(bench)
+            self._delete_unprotected(context)
             raise
-        except AWAY as error:
-            self._account_for(job, stage, error)
+        except TRANSIENT_ERRORS as error:
+            self._record_error(job, stage, error)
             raise
         if not is_ours:
-            self._sweep(bench)
+            self._delete_unprotected(context)
 
-    def _account_for(self, job: ExportJob, stage: ExportStatus, error: BaseException) -> None:
-        with suppress(*AWAY, StaleAttemptError):
+    def _record_error(self, job: ExportJob, stage: ExportStatus, error: BaseException) -> None:
+        with suppress(*TRANSIENT_ERRORS, StaleAttemptError):
             if isinstance(error, StagedDataLostError):
-                self._record.void_outputs(job)
+                self._stage_store.invalidate_outputs(job)
             if isinstance(error, ServiceUnavailableError):
-                self._record.waits_for(job, stage, error.service)
-            if isinstance(error, (*AWAY, WorkCancelledError)):
-                self._record.answered(job, stage)
+                self._stage_store.record_unavailable(job, stage, error.service)
+            if isinstance(error, (*TRANSIENT_ERRORS, WorkCancelledError)):
+                self._stage_store.uncount_crash(job, stage)
 
-    def _workbench(self, job: ExportJob, stage: ExportStatus) -> Workbench:
+    def _create_context(self, job: ExportJob, stage: ExportStatus) -> StageContext:
         def report(done: int, total: int) -> None:
             with suppress(ServiceUnavailableError):  # progress is told again in a moment, work is not done again for it
-                self._record.progress(job, stage, done, total)
+                self._stage_store.record_progress(job, stage, done, total)
 
         prefix = f"{job.key_prefix}{job.attempt}-{stage}-{uuid4().hex[:8]}/"
-        return Workbench(self._storage, prefix, report, self._go_on)
+        return StageContext(self._storage, prefix, report, self._raise_if_cancelled)
 
-    def _sweep(self, bench: Workbench) -> None:
-        with suppress(*AWAY):  # what is left then, retention finds
-            self._storage.remove_below(bench.prefix, spared=bench.kept)
+    def _delete_unprotected(self, context: StageContext) -> None:
+        with suppress(*TRANSIENT_ERRORS):  # what is left then, retention finds
+            self._storage.remove_below(context.prefix, spared=context.protected_keys)

@@ -27,7 +27,7 @@ from stafett.domain.frozen import FrozenModel
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
 
 
-class Step(FrozenModel):
+class ExportTransitionEvent(FrozenModel):
     """A transition as its audit event tells it."""
 
     status: ExportStatus
@@ -36,56 +36,56 @@ class Step(FrozenModel):
     detail: EventDetail = Field(default_factory=dict)
 
 
-def held(session: Session, job: ExportJob, *, cancelling_too: bool = False) -> Export:
+def lock_active_export(session: Session, job: ExportJob, *, allow_cancelling: bool = False) -> Export:
     """The job's row, locked until the transaction ends, if this attempt still has the right to write to it."""
     export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
-    is_over = export.status.is_final or (export.status is ExportStatus.CANCELLING and not cancelling_too)
+    is_over = export.status.is_final or (export.status is ExportStatus.CANCELLING and not allow_cancelling)
     if export.attempt != job.attempt or is_over:
         raise StaleAttemptError("This attempt at the export is over.")
     return export
 
 
-def at_work(job: ExportJob, stage: ExportStatus) -> Update:
+def update_if_running(job: ExportJob, stage: ExportStatus) -> Update:
     """For as long as the stage is the one now running."""
     return update(Export).where(
         col(Export.id) == job.export_id, col(Export.attempt) == job.attempt, col(Export.status) == stage
     )
 
 
-def move(session: Session, job: ExportJob, step: Step, **values: Any) -> None:
+def transition_export(session: Session, job: ExportJob, transition: ExportTransitionEvent, **values: Any) -> None:
     """The transition and its event: the last thing in the transaction that holds the row."""
-    session.execute(update(Export).where(col(Export.id) == job.export_id).values(status=step.status, **values))
+    session.execute(update(Export).where(col(Export.id) == job.export_id).values(status=transition.status, **values))
     entry = AuditEntry(
         org_id=job.org_id,
-        actor=step.actor,
-        event=step.event,
+        actor=transition.actor,
+        event=transition.event,
         subject_id=job.export_id,
-        status=step.status,
-        detail={"attempt": job.attempt, **step.detail},
+        status=transition.status,
+        detail={"attempt": job.attempt, **transition.detail},
     )
     audit_trail.append_audit_event(session, entry)
 
 
-def forget_outputs(session: Session, job: ExportJob) -> None:
+def delete_outputs(session: Session, job: ExportJob) -> None:
     """Whatever is done next begins anew."""
     for table in (ExportStageOutput, ExportPartialFailures):
         session.execute(delete(table).where(col(table.export_id) == job.export_id))
-    forget_mapped_parts(session, job)
+    delete_mapped_parts(session, job)
 
 
-def forget_mapped_parts(session: Session, job: ExportJob) -> None:
+def delete_mapped_parts(session: Session, job: ExportJob) -> None:
     """Nobody goes on from them any more."""
     session.execute(delete(ExportMappedPart).where(col(ExportMappedPart.export_id) == job.export_id))
 
 
-def forget_tries(session: Session, job: ExportJob) -> None:
+def delete_crash_counts(session: Session, job: ExportJob) -> None:
     """They keep count for an attempt that is at work."""
     session.execute(delete(ExportStageCrashes).where(col(ExportStageCrashes.export_id) == job.export_id))
 
 
-def progress_of(stage: ExportStatus, done: int, total: int, at: datetime | None = None) -> dict[str, Any]:
+def build_progress(stage: ExportStatus, done: int, total: int, updated_at: datetime | None = None) -> dict[str, Any]:
     """Rows done of rows to do, as the job shows them; nothing is waited for."""
-    written_at = (at or datetime.now(UTC)).isoformat()
+    written_at = (updated_at or datetime.now(UTC)).isoformat()
     return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": written_at}
 
 

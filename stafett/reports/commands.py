@@ -76,7 +76,9 @@ class ReexportControl:
             yield session, row
 
     def _organisation_of(self, caller: Caller, reexport_id: UUID) -> str:
-        with self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator) as session:
+        with self._database.transaction(
+            caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
+        ) as session:
             found = session.get(Reexport, reexport_id)
         if found is None:
             raise NotFoundError("There is no such re-export.")

@@ -6,14 +6,14 @@ from typing import NamedTuple
 import polars as pl
 from sqlmodel import Session
 
-from stafett.activity_frames import from_arrow
+from stafett.activity_frames import frame_from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput, ReportFileVersion
 from stafett.domain.errors import StagedDataLostError
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reexport import VersionChange
-from stafett.reports.snapshots import is_gone
+from stafett.reports.snapshots import is_expired
 from stafett.storage.files import FileStorage
 
 _ID, _CONTENT = "id", "content"
@@ -61,7 +61,7 @@ class VersionComparison:
     def _frames(self, snapshot: QueriedRows) -> Iterator[pl.DataFrame]:
         for part in snapshot.parts:
             self._go_on()
-            rows = from_arrow(self._storage.read_part(part))
+            rows = frame_from_arrow(self._storage.read_part(part))
             values = rows.select(sorted(set(rows.columns) - {_ID}))
             yield pl.DataFrame({_ID: rows[_ID], _CONTENT: values.hash_rows(seed=0)})
 
@@ -81,4 +81,4 @@ def _compared(before: pl.DataFrame, after: pl.DataFrame) -> _Rows:
 def _snapshot(session: Session, export_id: object) -> QueriedRows | None:
     export = session.get_one(Export, export_id)
     staged = session.get(ExportStageOutput, (export_id, ExportStatus.QUERYING_ACTIVITIES))
-    return None if staged is None or is_gone(export) else QueriedRows.model_validate(staged.outputs)
+    return None if staged is None or is_expired(export) else QueriedRows.model_validate(staged.outputs)

@@ -16,7 +16,7 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import JobOutcome, JobType
 from stafett.domain.reexport_job import RecordReexportFailureInput, ReexportJob, ReexportOutcome
 from stafett.domain.reexport_status import RESULT_STORED_STATUSES, ReexportStatus
-from stafett.exports.state import Step, move
+from stafett.exports.state import ExportTransitionEvent, transition_export
 from stafett.notifications.outbox import End, announce
 from stafett.reports.state import ReexportStep, move_reexport
 
@@ -111,8 +111,8 @@ class ReexportEndings:
         """Its run hears of it from ours, or from the sweeper."""
         export = session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
         if not export.status.is_final and export.status is not ExportStatus.CANCELLING:
-            step = Step(status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor)
-            move(session, export.job, step)
+            step = ExportTransitionEvent(status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor)
+            transition_export(session, export.job, step)
 
     def _complete(self, session: Session, job: ReexportJob, row: Reexport) -> None:
         self._end(session, job, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})

@@ -20,7 +20,7 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
-from stafett.reports.snapshots import require_snapshot
+from stafett.reports.snapshots import get_snapshot_or_410
 from stafett.reports.state import entry_of
 
 START = "report-reexports.start"
@@ -156,7 +156,9 @@ def _inserted_or_running(
             if ReexportRequest.model_validate(running.request) != request:
                 raise ReexportInProgressError(running.id)
             return AcceptedReexport(running, is_new=False)
-        repeats = require_snapshot(session, report, request) if request.source is ReexportSource.SAME_SNAPSHOT else None
+        repeats = (
+            get_snapshot_or_410(session, report, request) if request.source is ReexportSource.SAME_SNAPSHOT else None
+        )
         if inserted := _inserted(session, caller, request, report, repeats):
             return AcceptedReexport(inserted, is_new=True)
 

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 from stafett.database.tables import Export, Reexport, ReportFileVersion
 from stafett.domain.errors import InvalidFieldError, InvalidStateError, NotFoundError
 from stafett.domain.reexport_status import RESULT_STORED_STATUSES
-from stafett.reports.snapshots import is_gone
+from stafett.reports.snapshots import is_expired
 from stafett.storage.files import FileStorage
 
 _FIELD = "result_file_ref"
@@ -53,5 +53,5 @@ def _owner(session: Session, row: Reexport, key: str) -> Export | None:
         .join(ReportFileVersion, col(ReportFileVersion.export_id) == col(Export.id))
         .where(col(ReportFileVersion.report_id) == row.report_id)
     )
-    owners = (export for export in session.exec(query) if not is_gone(export))
+    owners = (export for export in session.exec(query) if not is_expired(export))
     return next((export for export in owners if key.startswith(export.job.key_prefix)), None)

@@ -11,19 +11,19 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport import produce_identical_file
-from stafett.exports.stage_runner import Workbench
-from stafett.exports.stages.query_activities import ActivityQuery, require_member
-from stafett.reports.snapshots import SNAPSHOT_GONE, is_gone
+from stafett.exports.stage_runner import StageContext
+from stafett.exports.stages.query_activities import ActivityQueryStage, require_requester_is_member
+from stafett.reports.snapshots import SNAPSHOT_GONE_MESSAGE, is_expired
 
 
 class SnapshotRepetition:
     """Copies the parts into the export's own place: each export owns its snapshot, and loses it with its own file."""
 
-    def __init__(self, database: Database, query: ActivityQuery) -> None:
+    def __init__(self, database: Database, query: ActivityQueryStage) -> None:
         self._database = database
         self._query = query
 
-    def __call__(self, job: ExportJob, bench: Workbench) -> QueriedRows:
+    def __call__(self, job: ExportJob, bench: StageContext) -> QueriedRows:
         with self._database.transaction(job.org_id) as session:
             export = session.get_one(Export, job.export_id)
             repeated = session.get(Export, export.repeats) if export.repeats else None
@@ -31,25 +31,25 @@ class SnapshotRepetition:
         if repeated is None:
             return self._query(job, bench)
         with self._database.snapshot(job.org_id) as connection:
-            require_member(connection, job.export_id)
-        if is_gone(repeated) or staged is None:
+            require_requester_is_member(connection, job.export_id)
+        if is_expired(repeated) or staged is None:
             raise _gone()
         taken = _taken_over(QueriedRows.model_validate(staged.outputs), bench)
         return taken.model_copy(update={"identical_export_id": _repeated_in_everything(export, repeated, taken)})
 
 
-def _taken_over(queried: QueriedRows, bench: Workbench) -> QueriedRows:
+def _taken_over(queried: QueriedRows, bench: StageContext) -> QueriedRows:
     """The same parts, the same rules, the same instant."""
     total, attachments = queried.rows, queried.attachments
     try:
-        parts = tuple(_copied(queried.parts, bench, lambda done: bench.progress(done, total)))
+        parts = tuple(_copied(queried.parts, bench, lambda done: bench.report_progress(done, total)))
         copied = bench.copy_part(0, attachments, "attachments") if attachments else None
     except (NotFoundError, StagedDataLostError):
         raise _gone() from None
     return queried.model_copy(update={"parts": parts, "attachments": copied})
 
 
-def _copied(parts: Iterable[StagedPart], bench: Workbench, told: Callable[[int], None]) -> Iterator[StagedPart]:
+def _copied(parts: Iterable[StagedPart], bench: StageContext, told: Callable[[int], None]) -> Iterator[StagedPart]:
     done = 0
     for number, part in enumerate(parts):
         yield bench.copy_part(number, part)
@@ -64,4 +64,4 @@ def _repeated_in_everything(export: Export, repeated: Export, taken: QueriedRows
 
 
 def _gone() -> ExportError:
-    return ExportError(ExportErrorCode.SNAPSHOT_GONE, SNAPSHOT_GONE)
+    return ExportError(ExportErrorCode.SNAPSHOT_GONE, SNAPSHOT_GONE_MESSAGE)

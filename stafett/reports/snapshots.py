@@ -8,17 +8,19 @@ from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import InvalidFieldError, SnapshotGoneError
 from stafett.domain.reexport import ReexportRequest
 
-SNAPSHOT_GONE = "The rows that this version was made from are kept no longer; it can be made again from current data."
+SNAPSHOT_GONE_MESSAGE = (
+    "The rows that this version was made from are kept no longer; it can be made again from current data."
+)
 
 
-def require_snapshot(session: Session, report: Report, request: ReexportRequest) -> UUID:
+def get_snapshot_or_410(session: Session, report: Report, request: ReexportRequest) -> UUID:
     """The export whose snapshot this request takes over; a snapshot lives as long as its file."""
     version = session.get(ReportFileVersion, (report.id, request.version))
     if version is None:
         raise InvalidFieldError("version", "unknown_version", "The report has no such version.")
     export = session.get_one(Export, version.export_id)
-    if is_gone(export):
-        raise SnapshotGoneError(SNAPSHOT_GONE)
+    if is_expired(export):
+        raise SnapshotGoneError(SNAPSHOT_GONE_MESSAGE)
     if request.overrides.include_attachments and not export.parameters.get("include_attachments", False):
         raise InvalidFieldError(
             "overrides/include_attachments",
@@ -28,5 +30,5 @@ def require_snapshot(session: Session, report: Report, request: ReexportRequest)
     return export.id
 
 
-def is_gone(export: Export) -> bool:
+def is_expired(export: Export) -> bool:
     return export.files_removed_at is not None or export.deleted_at is not None

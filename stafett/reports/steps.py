@@ -19,13 +19,13 @@ from stafett.domain.notification import JobOutcome, JobType
 from stafett.domain.reexport import ReexportRequest, build_export_parameters
 from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
 from stafett.domain.reexport_status import REEXPORT_ERROR_CODE_BY_STATUS, RESULT_STORED_STATUSES, ReexportStatus
-from stafett.exports.service import Lineage, enter_export
-from stafett.exports.stage_runner import AWAY
-from stafett.exports.stage_store import MOST_UNANSWERED
+from stafett.exports.service import ReexportOrigin, insert_export
+from stafett.exports.stage_runner import TRANSIENT_ERRORS
+from stafett.exports.stage_store import MAX_CRASHES
 from stafett.notifications.outbox import End, announce
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.history import VersionOrigin, add_version, latest_version
-from stafett.reports.snapshots import is_gone
+from stafett.reports.snapshots import is_expired
 from stafett.reports.state import ReexportStep, held_reexport, move_reexport, of_reexport
 
 _NOW = func.clock_timestamp()
@@ -64,8 +64,8 @@ class ReexportStages:
                 org_id=job.org_id,
                 requesting_user_id=row.requested_by,
             )
-            lineage = Lineage(job.reexport_id, record.source_export_id)
-            export = enter_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, lineage)
+            lineage = ReexportOrigin(job.reexport_id, record.source_export_id)
+            export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, lineage)
             step = _step(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
             move_reexport(session, job, step, export_id=export.id)
             return export.job
@@ -120,7 +120,7 @@ def _step(status: ReexportStatus, event: str, detail: EventDetail | None = None)
 
 
 def _require_file(export: Export) -> None:
-    if export.status is not ExportStatus.COMPLETED or is_gone(export):
+    if export.status is not ExportStatus.COMPLETED or is_expired(export):
         message = "The file that was made for this re-export is not there any more; it can be tried again."
         raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
 
@@ -146,14 +146,14 @@ class ReexportTries:
     def counted(self, job: ReexportJob) -> Iterator[None]:
         """The try is counted before it is made, and is none if it was answered."""
         status, tries = self._one_more(job)
-        if tries > MOST_UNANSWERED:
+        if tries > MAX_CRASHES:
             raise ExportError(
                 REEXPORT_ERROR_CODE_BY_STATUS.get(status, ExportErrorCode.INTERNAL), _GIVEN_UP, retryable=True
             )
         try:
             yield
-        except (*AWAY, ExportError, StaleAttemptError):
-            with suppress(*AWAY):
+        except (*TRANSIENT_ERRORS, ExportError, StaleAttemptError):
+            with suppress(*TRANSIENT_ERRORS):
                 self._one_less(job)
             raise
         self._one_less(job)

@@ -20,13 +20,13 @@ from temporalio.common import (
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
-from stafett.temporal.codec import converter_of
-from stafett.temporal.request_ids import RequestIds
+from stafett.temporal.codec import data_converter_from_settings
+from stafett.temporal.request_ids import RequestIdInterceptor
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
 CHECKPOINT_AUDIT_CHAINS = "CheckpointAuditChains"
-CANCEL, EDITED = "cancel", "edited"
-ATTEMPT = "attempt"  # the memo that tells which attempt a run was for
+CANCEL_SIGNAL, RECORD_EDIT_UPDATE = "cancel", "edited"
+ATTEMPT_MEMO_KEY = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")
 JOB_STATUS = SearchAttributeKey.for_keyword("JobStatus")
@@ -34,8 +34,10 @@ PERIOD_START = SearchAttributeKey.for_datetime("PeriodStart")
 PERIOD_END = SearchAttributeKey.for_datetime("PeriodEnd")
 SEARCH_ATTRIBUTES = (ORG_ID, JOB_KIND, JOB_STATUS, PERIOD_START, PERIOD_END)
 
-_START_WITHIN = timedelta(seconds=5)
-_CLOSES_WITHIN = timedelta(seconds=15)  # the last task of a run, lost with a worker that stopped, comes again after ten
+_RPC_TIMEOUT = timedelta(seconds=5)
+_RUN_CLOSE_TIMEOUT = timedelta(
+    seconds=15
+)  # the last task of a run, lost with a worker that stopped, comes again after ten
 
 
 def cpu_queue(task_queue: str) -> str:
@@ -51,8 +53,8 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
             namespace=settings.namespace,
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
             tls=settings.tls,
-            data_converter=converter_of(settings),
-            interceptors=[RequestIds()],
+            data_converter=data_converter_from_settings(settings),
+            interceptors=[RequestIdInterceptor()],
             header_codec_behavior=HeaderCodecBehavior.CODEC,
             lazy=lazy,
         )
@@ -70,10 +72,10 @@ async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=job.summary,
-        search_attributes=search_attributes_of(job),
-        memo={ATTEMPT: job.attempt},
+        search_attributes=build_search_attributes(job),
+        memo={ATTEMPT_MEMO_KEY: job.attempt},
         priority=Priority(fairness_key=job.org_id),
-        rpc_timeout=_START_WITHIN,
+        rpc_timeout=_RPC_TIMEOUT,
     )
 
 
@@ -82,41 +84,41 @@ async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
     if job.attempt == 1:
         await start_job(client, job, task_queue)
         return
-    async with asyncio.timeout(_CLOSES_WITHIN.total_seconds()):
+    async with asyncio.timeout(_RUN_CLOSE_TIMEOUT.total_seconds()):
         while True:
             run = await start_job(client, job, task_queue)
-            if await (await run.describe()).memo_value(ATTEMPT, job.attempt) == job.attempt:
+            if await (await run.describe()).memo_value(ATTEMPT_MEMO_KEY, job.attempt) == job.attempt:
                 return
             with suppress(WorkflowFailureError):
                 await run.result()
 
 
-async def stop_job(client: Client, job: Job) -> None:
+async def cancel_job(client: Client, job: Job) -> None:
     """Ask the job's run to stop: by our signal, which it hears at once, and then by the engine's own request.
 
     This very attempt's: what runs under the same id may by now be a later one, which nobody has asked to stop.
     """
-    found = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=_START_WITHIN)
-    if await found.memo_value(ATTEMPT, job.attempt) != job.attempt:
+    found = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=_RPC_TIMEOUT)
+    if await found.memo_value(ATTEMPT_MEMO_KEY, job.attempt) != job.attempt:
         return
     run = client.get_workflow_handle(job.workflow_id, run_id=found.run_id)
-    await run.signal(CANCEL, rpc_timeout=_START_WITHIN)
-    await run.cancel(rpc_timeout=_START_WITHIN)
+    await run.signal(CANCEL_SIGNAL, rpc_timeout=_RPC_TIMEOUT)
+    await run.cancel(rpc_timeout=_RPC_TIMEOUT)
 
 
-class RunOfJob(NamedTuple):
+class WorkflowRun(NamedTuple):
     """One run, and none that follows it under the same id."""
 
     workflow_id: str
     run_id: str
 
 
-async def tell_of_edit(client: Client, run: RunOfJob, edited: BaseModel) -> None:
+async def send_edit_update(client: Client, run: WorkflowRun, edit: BaseModel) -> None:
     handle = client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
-    await handle.execute_update(EDITED, edited, rpc_timeout=_START_WITHIN)
+    await handle.execute_update(RECORD_EDIT_UPDATE, edit, rpc_timeout=_RPC_TIMEOUT)
 
 
-def search_attributes_of(job: Job) -> TypedSearchAttributes:
+def build_search_attributes(job: Job) -> TypedSearchAttributes:
     about: list[SearchAttributePair[Any]] = [
         SearchAttributePair(ORG_ID, job.org_id),
         SearchAttributePair(JOB_KIND, job.kind.value),
@@ -127,6 +129,6 @@ def search_attributes_of(job: Job) -> TypedSearchAttributes:
     return TypedSearchAttributes(about)
 
 
-def telling_queue(task_queue: str) -> str:
+def notification_queue(task_queue: str) -> str:
     """Where messages leave the house: apart from the jobs, whose places no slow receiver is to take."""
     return f"{task_queue}-telling"

@@ -25,52 +25,52 @@ _NONCE_BYTES = 12
 _log = structlog.get_logger("stafett.codec")
 
 
-class UnreadablePayloadError(StafettError):
+class PayloadDecryptionError(StafettError):
     """A payload is sealed and cannot be opened."""
 
 
-class MissingCodecKeyError(UnreadablePayloadError):
+class MissingCodecKeyError(PayloadDecryptionError):
     """Its key is not among ours; the engine shows operators this name where the message is sealed itself."""
 
     def __init__(self) -> None:
         super().__init__("A payload was sealed with a key that STAFETT_TEMPORAL__CODEC_KEYS does not name here.")
 
 
-class DamagedPayloadError(UnreadablePayloadError):
+class DamagedPayloadError(PayloadDecryptionError):
     """It has our key's name, and other bytes than we sealed, or another key, or another namespace."""
 
     def __init__(self) -> None:
         super().__init__("A payload is not as it was sealed, or its key is another one under the same name.")
 
 
-class SealingCodec(PayloadCodec):
+class EncryptionCodec(PayloadCodec):
     """Without keys it seals nothing; it still knows a sealed payload when it sees one."""
 
     def __init__(self, keys: Sequence[CodecKey], namespace: str) -> None:
-        self._sealing_id = keys[0].id if keys else None
+        self._encryption_key_id = keys[0].id if keys else None
         self._ciphers = {key.id: AESGCM(key.secret) for key in keys}
         self._namespace = namespace
 
     @property
-    def seals(self) -> bool:
-        return self._sealing_id is not None
+    def is_enabled(self) -> bool:
+        return self._encryption_key_id is not None
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Seal them, metadata included."""
-        if self._sealing_id is None:
+        if self._encryption_key_id is None:
             return list(payloads)
-        return [self._sealed(payload, self._sealing_id) for payload in payloads]
+        return [self._encrypt(payload, self._encryption_key_id) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Open those that are sealed."""
-        return [self._opened(payload) for payload in payloads]
+        return [self._decrypt(payload) for payload in payloads]
 
-    def _sealed(self, payload: Payload, key_id: str) -> Payload:
+    def _encrypt(self, payload: Payload, key_id: str) -> Payload:
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        data = nonce + self._ciphers[key_id].encrypt(nonce, payload.SerializeToString(), self._bound_to(key_id))
+        data = nonce + self._ciphers[key_id].encrypt(nonce, payload.SerializeToString(), self._associated_data(key_id))
         return Payload(metadata={"encoding": ENCODING, KEY_ID: key_id.encode()}, data=data)
 
-    def _opened(self, payload: Payload) -> Payload:
+    def _decrypt(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         key_id = payload.metadata.get(KEY_ID, b"").decode("ascii", "replace")
@@ -80,25 +80,25 @@ class SealingCodec(PayloadCodec):
             raise MissingCodecKeyError
         nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
         try:
-            return Payload.FromString(cipher.decrypt(nonce, sealed, self._bound_to(key_id)))
+            return Payload.FromString(cipher.decrypt(nonce, sealed, self._associated_data(key_id)))
         except (InvalidTag, ValueError, DecodeError):
             _log.error("payload_damaged", key=key_id)
             raise DamagedPayloadError from None
 
-    def _bound_to(self, key_id: str) -> bytes:
+    def _associated_data(self, key_id: str) -> bytes:
         """No more than the Web UI tells: it asks for payloads by themselves, and names a namespace but no run."""
         return b"\0".join((ENCODING, self._namespace.encode(), key_id.encode()))
 
 
-def codec_of(settings: TemporalSettings) -> SealingCodec:
+def codec_from_settings(settings: TemporalSettings) -> EncryptionCodec:
     keys = codec_keys(settings.codec_keys.get_secret_value()) if settings.codec_keys else ()
-    return SealingCodec(keys, settings.namespace)
+    return EncryptionCodec(keys, settings.namespace)
 
 
-def converter_of(settings: TemporalSettings) -> DataConverter:
+def data_converter_from_settings(settings: TemporalSettings) -> DataConverter:
     """The one way in which every client and worker of ours speaks to the engine."""
-    codec = codec_of(settings)
+    codec = codec_from_settings(settings)
     converter = dataclasses.replace(pydantic_data_converter, payload_codec=codec)
-    if not codec.seals:
+    if not codec.is_enabled:
         return converter
     return dataclasses.replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

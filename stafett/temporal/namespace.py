@@ -22,18 +22,18 @@ from temporalio.service import RPCError, RPCStatusCode
 from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SEARCH_ATTRIBUTES, SWEEP_JOBS
 
 _log = structlog.get_logger("stafett.engine")
-SWEEPER = "sweep-jobs"
+SWEEP_SCHEDULE_ID = "sweep-jobs"
 """The schedule's id: one sweeper a namespace, whatever queues there are."""
 
 _SCHEDULES = {
-    SWEEPER: (SWEEP_JOBS, timedelta(seconds=20), timedelta(minutes=15)),
+    SWEEP_SCHEDULE_ID: (SWEEP_JOBS, timedelta(seconds=20), timedelta(minutes=15)),
     "apply-retention": (APPLY_RETENTION, timedelta(hours=1), timedelta(hours=12)),
 }
-CHECKPOINTS = "checkpoint-audit-chains"
+CHECKPOINT_SCHEDULE_ID = "checkpoint-audit-chains"
 """The schedule's id: one for all workers that have the key."""
 
-_SIGNED_WITHIN = timedelta(hours=2)
-_NOT_OURS_TO_SAY = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
+_CHECKPOINT_TIMEOUT = timedelta(hours=2)
+_UNAVAILABLE_STATUS_CODES = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
 
 
 async def ensure_search_attributes(client: Client) -> None:
@@ -51,7 +51,7 @@ async def ensure_search_attributes(client: Client) -> None:
                 AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
             )
     except RPCError as error:
-        if error.status not in _NOT_OURS_TO_SAY:
+        if error.status not in _UNAVAILABLE_STATUS_CODES:
             raise
         _log.warning("search_attributes_not_checked", names=[key.name for key in SEARCH_ATTRIBUTES])
 
@@ -60,35 +60,35 @@ async def ensure_schedules(client: Client, task_queue: str) -> None:
     """Have what comes again and again come; who changed a schedule is not overruled."""
     for schedule_id, (name, every, within) in _SCHEDULES.items():
         action = ScheduleActionStartWorkflow(name, id=schedule_id, task_queue=task_queue, execution_timeout=within)
-        await _ensure_schedule(client, schedule_id, action, every)
+        await _create_schedule_if_missing(client, schedule_id, action, every)
 
 
-async def ensure_checkpoints(client: Client, task_queue: str, every: timedelta) -> None:
+async def upsert_checkpoint_schedule(client: Client, task_queue: str, interval: timedelta) -> None:
     """Have the audit chains signed so often; a schedule with another interval is given this one."""
     action = ScheduleActionStartWorkflow(
-        CHECKPOINT_AUDIT_CHAINS, id=CHECKPOINTS, task_queue=task_queue, execution_timeout=_SIGNED_WITHIN
+        CHECKPOINT_AUDIT_CHAINS, id=CHECKPOINT_SCHEDULE_ID, task_queue=task_queue, execution_timeout=_CHECKPOINT_TIMEOUT
     )
-    if await _ensure_schedule(client, CHECKPOINTS, action, every):
+    if await _create_schedule_if_missing(client, CHECKPOINT_SCHEDULE_ID, action, interval):
         return
 
     async def so_often(known: ScheduleUpdateInput) -> ScheduleUpdate | None:
-        schedule, wanted = known.description.schedule, [ScheduleIntervalSpec(every=every)]
+        schedule, wanted = known.description.schedule, [ScheduleIntervalSpec(every=interval)]
         if schedule.spec.intervals == wanted:
             return None
         schedule.spec.intervals = wanted
         return ScheduleUpdate(schedule)
 
-    await client.get_schedule_handle(CHECKPOINTS).update(so_often)
+    await client.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).update(so_often)
 
 
-async def _ensure_schedule(
-    client: Client, schedule_id: str, action: ScheduleActionStartWorkflow, every: timedelta
+async def _create_schedule_if_missing(
+    client: Client, schedule_id: str, action: ScheduleActionStartWorkflow, interval: timedelta
 ) -> bool:
     """One run at a time; false if the schedule is there already, and then it is left alone."""
     schedule = Schedule(
         action=action,
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=interval),
     )
     try:
         await client.create_schedule(schedule_id, schedule)
@@ -97,6 +97,6 @@ async def _ensure_schedule(
     return True
 
 
-async def sweep_now(client: Client) -> None:
+async def trigger_sweep(client: Client) -> None:
     """Do not wait for the next minute; harmless while a sweep is running."""
-    await client.get_schedule_handle(SWEEPER).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
+    await client.get_schedule_handle(SWEEP_SCHEDULE_ID).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)

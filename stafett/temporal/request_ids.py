@@ -26,23 +26,23 @@ REQUEST_ID = "request_id"
 Headers = Mapping[str, Payload]
 
 
-class RequestIds(ClientInterceptor, WorkerInterceptor):
+class RequestIdInterceptor(ClientInterceptor, WorkerInterceptor):
     """Put into headers what the log is told, by clients; and back into the log, by workers."""
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
-        return _Starting(next)
+        return _ClientOutbound(next)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
-        return _InActivity(next)
+        return _ActivityInbound(next)
 
     def workflow_interceptor_class(
         self,
         input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002 - the SDK's name
     ) -> type[WorkflowInboundInterceptor]:
-        return _InWorkflow
+        return _WorkflowInbound
 
 
-class _Starting(OutboundInterceptor):
+class _ClientOutbound(OutboundInterceptor):
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
         request_id = structlog.contextvars.get_contextvars().get(REQUEST_ID)
         if request_id is not None:
@@ -50,24 +50,24 @@ class _Starting(OutboundInterceptor):
         return await super().start_workflow(input)
 
 
-class _InWorkflow(WorkflowInboundInterceptor):
+class _WorkflowInbound(WorkflowInboundInterceptor):
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
-        super().init(_FromWorkflow(outbound))
+        super().init(_WorkflowOutbound(outbound))
 
 
-class _FromWorkflow(WorkflowOutboundInterceptor):
+class _WorkflowOutbound(WorkflowOutboundInterceptor):
     """A run's own header goes on to all that it starts."""
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
-        input.headers = {**input.headers, **_carried(workflow.info().headers)}
+        input.headers = {**input.headers, **_request_id_header(workflow.info().headers)}
         return super().start_activity(input)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
-        input.headers = {**input.headers, **_carried(workflow.info().headers)}
+        input.headers = {**input.headers, **_request_id_header(workflow.info().headers)}
         return await super().start_child_workflow(input)
 
 
-class _InActivity(ActivityInboundInterceptor):
+class _ActivityInbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
         info, known = activity.info(), {}
         if REQUEST_ID in input.headers:
@@ -78,5 +78,5 @@ class _InActivity(ActivityInboundInterceptor):
             return await super().execute_activity(input)
 
 
-def _carried(headers: Headers) -> dict[str, Payload]:
+def _request_id_header(headers: Headers) -> dict[str, Payload]:
     return {REQUEST_ID: headers[REQUEST_ID]} if REQUEST_ID in headers else {}

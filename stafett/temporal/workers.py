@@ -9,12 +9,12 @@ from datetime import timedelta
 import structlog
 from temporalio.worker import Worker
 
-_PATIENCE_WITH_THE_SDK = timedelta(seconds=20)
+_SHUTDOWN_TIMEOUT = timedelta(seconds=20)
 _log = structlog.get_logger("stafett.worker")
 
 
 @asynccontextmanager
-async def at_work(*workers: Worker) -> AsyncIterator[None]:
+async def run_workers(*workers: Worker) -> AsyncIterator[None]:
     """Workers for the length of a block, stopped all at once; one that cannot go on ends the block, and says why.
 
     Now and then the SDK waits for ever for a poll that the server does not answer any more (temporalio/sdk-rust#1297);
@@ -27,7 +27,7 @@ async def at_work(*workers: Worker) -> AsyncIterator[None]:
     finally:
         broken_off_by = sys.exc_info()[0]
         stopping = [asyncio.create_task(worker.__aexit__(broken_off_by)) for worker in workers]
-        stopped, hanging = await asyncio.wait(stopping, timeout=_PATIENCE_WITH_THE_SDK.total_seconds())
+        stopped, hanging = await asyncio.wait(stopping, timeout=_SHUTDOWN_TIMEOUT.total_seconds())
         if hanging:
             _log.warning("worker_not_stopped", hanging=len(hanging))
             for one in hanging:

@@ -11,9 +11,9 @@ from typing import Any
 
 import worker
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.completion import ExportEndings
-from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.completion import ExportCompletion
+from stafett.exports.mapped_parts import MappedPartStore
+from stafett.exports.stage_store import StageStore
 from stafett.exports.stages import query_activities
 from stafett.settings import Settings
 from stafett.temporal.client import connect
@@ -29,7 +29,7 @@ def prepare(stage: ExportStatus, point: str) -> None:
         prepare_between_parts()
         return
     is_last = stage is ExportStatus.RECORDING_AUDIT
-    owner: Any = ExportEndings if is_last and point != "begun" else ExportRecord
+    owner: Any = ExportCompletion if is_last and point != "begun" else StageStore
     ends, begins = ("complete", "enter") if is_last else ("finish", "begin")
     name = begins if point == "begun" else ends
     method = getattr(owner, name)
@@ -48,19 +48,19 @@ def prepare(stage: ExportStatus, point: str) -> None:
 
 def prepare_between_parts() -> None:
     """With a part for every day."""
-    keep = MappedParts.keep
+    keep = MappedPartStore.store
 
-    def watched(parts: MappedParts, *given: Any) -> None:
+    def watched(parts: MappedPartStore, *given: Any) -> None:
         keep(parts, *given)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    query_activities.ROWS_A_PART = 1
-    setattr(MappedParts, "keep", watched)  # noqa: B010 - a type checker rightly refuses the assignment
+    query_activities.ROWS_PER_PART = 1
+    setattr(MappedPartStore, "keep", watched)  # noqa: B010 - a type checker rightly refuses the assignment
 
 
 async def main(queue: str) -> None:
     settings = Settings.load()
-    async with worker.working(await connect(settings.temporal), settings, queue):
+    async with worker.run_queue_workers(await connect(settings.temporal), settings, queue):
         await asyncio.Event().wait()
 
 

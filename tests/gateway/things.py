@@ -14,8 +14,8 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import RecordReexportFailureInput
-from stafett.exports.completion import ExportEndings
-from stafett.exports.service import ExportJobs
+from stafett.exports.completion import ExportCompletion
+from stafett.exports.service import ExportService
 from stafett.reports.completion import ReexportEndings
 from stafett.reports.reexports import ReexportJobs
 from stafett.testing import Tenant
@@ -28,8 +28,8 @@ class Things:
     def __init__(self, owner_url: str, tenant: Tenant, api: Database, worker: Database) -> None:
         self._owner_url = owner_url
         self._tenant = tenant
-        self._jobs = ExportJobs(api)
-        self._endings = ExportEndings(worker)
+        self._jobs = ExportService(api)
+        self._endings = ExportCompletion(worker)
         self._batches = Core(tenant, api, worker)
         self._reexports = ReexportJobs(api)
         self._reexport_endings = ReexportEndings(worker, remove=lambda _job: True)

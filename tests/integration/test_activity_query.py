@@ -12,9 +12,9 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from stafett.activity_frames import OSLO_DAY, SOURCE_SCHEMA, from_arrow, to_arrow
+from stafett.activity_frames import ACTIVITY_SCHEMA, OSLO_DAY, arrow_from_frame, frame_from_arrow
 from stafett.database.session import Database
-from stafett.exports.stages.query_activities import Period, frames_in_report_order
+from stafett.exports.stages.query_activities import OrganisationPeriod, stream_activity_frames
 from stafett.testing import Diary, Tenant, found_tenant
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
@@ -23,7 +23,7 @@ START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-def period(org_id: str) -> Period:
+def period(org_id: str) -> OrganisationPeriod:
     return org_id, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, tzinfo=UTC)
 
 
@@ -31,15 +31,15 @@ def period(org_id: str) -> Period:
 def read(worker_database: Database, org_id: str) -> Read:
     """A snapshot is of the instant it is taken: after everything was written down."""
 
-    def read(period: Period, rows_a_part: int = 50_000) -> list[pl.DataFrame]:
+    def read(period: OrganisationPeriod, rows_a_part: int = 50_000) -> list[pl.DataFrame]:
         with worker_database.snapshot(org_id) as connection:
             return staged(connection, period, rows_a_part)
 
     return read
 
 
-def staged(connection: Connection, period: Period, rows_a_part: int = 50_000) -> list[pl.DataFrame]:
-    return list(frames_in_report_order(connection, period, rows_a_part))
+def staged(connection: Connection, period: OrganisationPeriod, rows_a_part: int = 50_000) -> list[pl.DataFrame]:
+    return list(stream_activity_frames(connection, period, rows_a_part))
 
 
 @given(st.lists(st.none() | TEXT, min_size=1, max_size=20))
@@ -54,10 +54,10 @@ def test_every_text_arrives_as_it_is(owner_url: str, worker_database: Database, 
     with worker_database.snapshot(org_id) as connection:
         (frame,) = staged(connection, everything)
     assert frame["note"].to_list() == notes
-    assert from_arrow(to_arrow(frame)).equals(frame)
+    assert frame_from_arrow(arrow_from_frame(frame)).equals(frame)
 
 
-def test_parts_are_cut_between_days_of_oslo(diary: Diary, read: Read, period: Period) -> None:
+def test_parts_are_cut_between_days_of_oslo(diary: Diary, read: Read, period: OrganisationPeriod) -> None:
     mentor = diary.mentor()
     for hour in range(0, 96, 2):
         diary.activity(mentor, starts_at=START + timedelta(hours=hour))
@@ -68,7 +68,9 @@ def test_parts_are_cut_between_days_of_oslo(diary: Diary, read: Read, period: Pe
     assert sum(frame.height for frame in frames) == 48
 
 
-def test_rows_come_in_report_order_however_they_were_written(diary: Diary, read: Read, period: Period) -> None:
+def test_rows_come_in_report_order_however_they_were_written(
+    diary: Diary, read: Read, period: OrganisationPeriod
+) -> None:
     for day in (3, 1, 2, 1, 3):
         diary.activity(diary.mentor(), starts_at=START + timedelta(days=day))
     (frame,) = read(period)
@@ -93,13 +95,13 @@ def test_only_what_belongs_to_the_period_and_the_organisation_is_staged(
     assert frame["id"].to_list() == [str(activity_id) for activity_id in inside]
 
 
-def test_no_rows_are_no_parts(read: Read, period: Period) -> None:
+def test_no_rows_are_no_parts(read: Read, period: OrganisationPeriod) -> None:
     assert read(period) == []
 
 
-def test_the_schema_says_what_a_frame_holds(diary: Diary, read: Read, period: Period) -> None:
+def test_the_schema_says_what_a_frame_holds(diary: Diary, read: Read, period: OrganisationPeriod) -> None:
     diary.activity(diary.mentor())
     (frame,) = read(period)
-    assert frame.columns == SOURCE_SCHEMA.names()
+    assert frame.columns == ACTIVITY_SCHEMA.names()
     assert frame.schema["starts_at"] == pl.Datetime("us", "UTC")
     assert frame.schema["in_person"] == pl.Boolean()

@@ -16,7 +16,7 @@ from stafett.domain.export import ExportFailure, ExportRequest, ExportSuccess
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.service import ExportJobs, ExportsWanted
+from stafett.exports.service import ExportFilter, ExportService
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, start_job
@@ -55,12 +55,12 @@ def request_(tenant: Tenant) -> ExportRequest:
     )
 
 
-async def accepted(jobs: ExportJobs, tenant: Tenant) -> ExportJob:
+async def accepted(jobs: ExportService, tenant: Tenant) -> ExportJob:
     """The only job of this organisation, once it is there."""
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
 
     async def found() -> list[ExportJob]:
-        return [export.job for export in await asyncio.to_thread(jobs.list, caller, ExportsWanted())]
+        return [export.job for export in await asyncio.to_thread(jobs.list, caller, ExportFilter())]
 
     return (await eventually(found, bool))[0]
 
@@ -91,7 +91,7 @@ def move(owner_url: str, export_id: UUID, *path: ExportStatus, **columns: object
 async def test_a_terminated_run_is_a_failure_that_can_be_tried_again_and_hands_out_no_file(
     orchestrator: TemporalExportOrchestrator,
     request_: ExportRequest,
-    jobs: ExportJobs,
+    jobs: ExportService,
     tenant: Tenant,
     temporal: Client,
     owner_url: str,
@@ -114,7 +114,7 @@ async def test_a_terminated_run_is_a_failure_that_can_be_tried_again_and_hands_o
 async def test_a_cancelled_export_is_a_failure_called_cancelled(
     orchestrator: TemporalExportOrchestrator,
     request_: ExportRequest,
-    jobs: ExportJobs,
+    jobs: ExportService,
     tenant: Tenant,
     temporal: Client,
     owner_url: str,
@@ -133,7 +133,7 @@ async def test_an_export_that_could_not_be_started_is_waited_for_until_somebody_
     request_: ExportRequest,
     api_database: Database,
     storage: FileStorage,
-    jobs: ExportJobs,
+    jobs: ExportService,
     tenant: Tenant,
     diary: Diary,
     temporal: Client,

@@ -32,7 +32,7 @@ from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import Settings, require
 from stafett.storage.s3 import client_of
 from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
-from stafett.temporal.namespace import CHECKPOINTS, ensure_checkpoints
+from stafett.temporal.namespace import CHECKPOINT_SCHEDULE_ID, upsert_checkpoint_schedule
 from stafett.testing import Tenant, found_tenant
 from tests.acceptance.dev_stack import Finished, run
 
@@ -484,18 +484,18 @@ async def test_a_run_signs_what_has_grown_and_tells_what_is_broken(
 async def test_the_schedule_is_made_once_and_follows_the_setting(temporal: Client, settings: Settings) -> None:
     queue = settings.temporal.task_queue
     for every in (timedelta(hours=1), timedelta(hours=1), timedelta(minutes=30)):
-        await ensure_checkpoints(temporal, queue, every)
-        schedule = (await temporal.get_schedule_handle(CHECKPOINTS).describe()).schedule
+        await upsert_checkpoint_schedule(temporal, queue, every)
+        schedule = (await temporal.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).describe()).schedule
         assert list(schedule.spec.intervals) == [ScheduleIntervalSpec(every=every)]
-    await temporal.get_schedule_handle(CHECKPOINTS).delete()
+    await temporal.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).delete()
 
 
 async def test_a_worker_without_a_key_says_so_and_makes_no_schedule(temporal: Client, settings: Settings) -> None:
     without = settings.model_copy(update={"audit": settings.audit.model_copy(update={"signing_key_file": None})})
     with structlog.testing.capture_logs() as logs:
-        await worker.see_to_checkpoints(temporal, without)
+        await worker.ensure_checkpoint_schedule(temporal, without)
     assert logs == [
         {"event": "audit_chains_not_signed", "log_level": "warning", "missing": "STAFETT_AUDIT__SIGNING_KEY"}
     ]
     with pytest.raises(RPCError):
-        await temporal.get_schedule_handle(CHECKPOINTS).describe()
+        await temporal.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).describe()

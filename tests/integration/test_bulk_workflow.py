@@ -9,14 +9,14 @@ import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from activities.reconciliation import SweepingActivities
+from activities.reconciliation import ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import ProxyRegistration
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.reconciliation import OpenJob, UnfinishedBatches
 from stafett.settings import Settings, require
-from stafett.temporal.client import CANCEL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
+from stafett.temporal.client import CANCEL_SIGNAL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
 from stafett.testing import Button, eventually
 from tests.bulk import MORNING, Coordinator, activities_of, many_mentors, rows
 
@@ -30,7 +30,7 @@ def coordinator(button: Button) -> Coordinator:
 
 
 @pytest.fixture
-def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[SweepingActivities]:
+def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[ReconciliationActivities]:
     database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
     unfinished = UnfinishedBatches(database, ProxyRegistration(database, actor=audit_trail.SWEEPER_ACTOR))
 
@@ -41,7 +41,7 @@ def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[Sweep
         return 0
 
     queue = settings.temporal.task_queue
-    yield SweepingActivities(temporal, queue, [mine], lambda: None, nobody)
+    yield ReconciliationActivities(temporal, queue, [mine], lambda: None, nobody)
     database.close()
 
 
@@ -93,7 +93,7 @@ async def test_a_batch_is_stopped_in_the_middle_and_what_is_registered_stays(
             case "the gateway":
                 assert (await coordinator.post(f"/{job['id']}/cancel")).status_code == 202
             case "a signal":
-                await run_of(temporal, job["id"]).signal(CANCEL)
+                await run_of(temporal, job["id"]).signal(CANCEL_SIGNAL)
             case _:
                 await run_of(temporal, job["id"]).cancel()
         ended = await coordinator.end_of(job["id"])
@@ -115,7 +115,7 @@ async def _registered(owner_url: str, batch_id: str) -> int:
 
 
 async def test_a_batch_whose_run_was_terminated_has_failed_and_can_be_tried_again(
-    coordinator: Coordinator, temporal: Client, working: Working, sweeper: SweepingActivities, owner_url: str
+    coordinator: Coordinator, temporal: Client, working: Working, sweeper: ReconciliationActivities, owner_url: str
 ) -> None:
     job = await coordinator.submitted(many_mentors(owner_url, coordinator.org_id, 3))
     await is_known(temporal, job["id"])
@@ -131,7 +131,7 @@ async def test_a_batch_whose_run_was_terminated_has_failed_and_can_be_tried_agai
 
 
 async def test_a_cancel_that_the_run_never_heard_of_is_made_known_by_the_sweeper(
-    coordinator: Coordinator, temporal: Client, working: Working, sweeper: SweepingActivities, owner_url: str
+    coordinator: Coordinator, temporal: Client, working: Working, sweeper: ReconciliationActivities, owner_url: str
 ) -> None:
     job = await coordinator.submitted(many_mentors(owner_url, coordinator.org_id, 3))
     await is_known(temporal, job["id"])

@@ -24,14 +24,14 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.service import ExportJobs
-from stafett.exports.stage_runner import ExportStages
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.mapped_parts import MappedPartStore
+from stafett.exports.service import ExportService
+from stafett.exports.stage_runner import StageRunner
+from stafett.exports.stage_store import StageStore
 from stafett.exports.stages.bundle_attachments import AttachmentBundler
 from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
-from stafett.exports.stages.query_activities import ActivityQuery
+from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant
 
@@ -227,16 +227,16 @@ async def test_two_bundles_of_one_snapshot_differ_in_their_manifest_alone(
 
 
 @pytest.fixture
-def record(worker_database: Database) -> ExportRecord:
-    return ExportRecord(worker_database)
+def record(worker_database: Database) -> StageStore:
+    return StageStore(worker_database)
 
 
 @pytest.fixture
 def unbundled(
-    jobs: ExportJobs,
+    jobs: ExportService,
     tenant: Tenant,
     diary: Diary,
-    record: ExportRecord,
+    record: StageStore,
     storage: FileStorage,
     worker_database: Database,
 ) -> ExportJob:
@@ -247,23 +247,23 @@ def unbundled(
     asked = {"reporting_period": period, "export_format": "csv", "include_attachments": True}
     who = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator}
     job = jobs.accept(caller, ExportRequest.model_validate(asked | who)).export.job
-    mappings, stages = MappingsInUse(worker_database), ExportStages(record, storage, go_on=lambda: None)
-    parts = MappedParts(worker_database, edition="1")
-    stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQuery(worker_database, mappings))
-    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
-    stages.perform(job, ExportStatus.GENERATING_FILE, FileGeneration(record, storage, mappings))
+    mappings, stages = MappingsInUse(worker_database), StageRunner(record, storage, raise_if_cancelled=lambda: None)
+    parts = MappedPartStore(worker_database, build_fingerprint="1")
+    stages.run(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQueryStage(worker_database, mappings))
+    stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
+    stages.run(job, ExportStatus.GENERATING_FILE, FileGeneration(record, storage, mappings))
     return job
 
 
 def _bundle(
-    job: ExportJob, record: ExportRecord, storage: FileStorage, database: Database, go_on: Callable[[], None]
+    job: ExportJob, record: StageStore, storage: FileStorage, database: Database, go_on: Callable[[], None]
 ) -> None:
     bundler = AttachmentBundler(record, storage, MappingsInUse(database))
-    ExportStages(record, storage, go_on=go_on).perform(job, ExportStatus.BUNDLING_ATTACHMENTS, bundler)
+    StageRunner(record, storage, raise_if_cancelled=go_on).run(job, ExportStatus.BUNDLING_ATTACHMENTS, bundler)
 
 
 def test_a_cancel_is_heard_while_a_bundle_is_made_and_nothing_of_it_is_left(
-    unbundled: ExportJob, record: ExportRecord, storage: FileStorage, worker_database: Database
+    unbundled: ExportJob, record: StageStore, storage: FileStorage, worker_database: Database
 ) -> None:
     def stop() -> None:
         raise WorkCancelledError("The work was asked to stop.")
@@ -280,7 +280,7 @@ def test_a_cancel_is_heard_while_a_bundle_is_made_and_nothing_of_it_is_left(
 
 @pytest.mark.parametrize("lost", ["attachments-00000.arrow", ".csv"])
 def test_a_bundle_of_what_is_lost_in_storage_begins_anew(
-    unbundled: ExportJob, record: ExportRecord, storage: FileStorage, worker_database: Database, lost: str
+    unbundled: ExportJob, record: StageStore, storage: FileStorage, worker_database: Database, lost: str
 ) -> None:
     (key,) = (key for key in storage.keys_below(f"exports/{unbundled.org_id}/") if key.endswith(lost))
     storage.remove_below(key)

@@ -16,7 +16,7 @@ from api.app import create_app
 from stafett.domain.membership import Role
 from stafett.seed.organisations import dev_user_id
 from stafett.settings import Settings
-from stafett.temporal.codec import codec_of
+from stafett.temporal.codec import codec_from_settings
 from stafett.testing import Tenant
 
 Bearer = Callable[..., dict[str, str]]
@@ -62,7 +62,7 @@ def written(*payloads: Payload) -> dict[str, list[dict[str, Any]]]:
 
 
 async def sealed(settings: Settings) -> Payload:
-    (payload,) = await codec_of(settings.temporal).encode([JOB])
+    (payload,) = await codec_from_settings(settings.temporal).encode([JOB])
     return payload
 
 

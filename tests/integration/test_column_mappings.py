@@ -13,7 +13,7 @@ import pytest
 from psycopg import errors
 from psycopg.types.json import Json
 
-from stafett.activity_frames import from_arrow
+from stafett.activity_frames import frame_from_arrow
 from stafett.column_mapper import read_document
 from stafett.column_mapper.organisations import STANDARD, documents_of
 from stafett.column_mapper.versions import MappingsInUse
@@ -22,12 +22,12 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_outputs import MappedRows
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.mapped_parts import MappedParts
-from stafett.exports.service import ExportJobs
-from stafett.exports.stage_runner import ExportStages
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.mapped_parts import MappedPartStore
+from stafett.exports.service import ExportService
+from stafett.exports.stage_runner import StageRunner
+from stafett.exports.stage_store import StageStore
 from stafett.exports.stages.map_columns import ColumnMapper
-from stafett.exports.stages.query_activities import ActivityQuery
+from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
@@ -326,22 +326,22 @@ async def test_what_is_listed_apart_is_kept_with_its_reason(
         query = "SELECT outputs FROM export_stage_outputs WHERE export_id = %s AND stage = 'mapping_columns'"
         (outputs,) = connection.execute(query, [job["id"]]).fetchone() or ({},)
     (part,) = MappedRows.model_validate(outputs).excluded_parts
-    (row,) = from_arrow(storage.read_part(part)).to_dicts()
+    (row,) = frame_from_arrow(storage.read_part(part)).to_dicts()
     assert (row["Aktivitets-ID"], row["Teller ikke fordi"]) == (str(away), "Holdt utenfor Norge")
 
 
 def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
-    jobs: ExportJobs, tenant: Tenant, diary: Diary, worker_database: Database, storage: FileStorage, owner_url: str
+    jobs: ExportService, tenant: Tenant, diary: Diary, worker_database: Database, storage: FileStorage, owner_url: str
 ) -> None:
     diary.activity(diary.mentor())
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}
     job = jobs.accept(caller, ExportRequest.model_validate(asked | period)).export.job
-    record, mappings = ExportRecord(worker_database), MappingsInUse(worker_database)
-    parts = MappedParts(worker_database, edition="1")
-    stages = ExportStages(record, storage, go_on=lambda: None)
-    stages.perform(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQuery(worker_database, mappings))
+    record, mappings = StageStore(worker_database), MappingsInUse(worker_database)
+    parts = MappedPartStore(worker_database, build_fingerprint="1")
+    stages = StageRunner(record, storage, raise_if_cancelled=lambda: None)
+    stages.run(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQueryStage(worker_database, mappings))
     newer = read_document(written(title="newer"))
     with psycopg.connect(owner_url) as connection:
         connection.execute(
@@ -349,5 +349,5 @@ def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
             " VALUES (%s, 2, %s, %s, %s, %s)",
             [tenant.org_id, uuid4(), newer.effective_from, newer.sha256, Json(newer.as_json())],
         )
-    stages.perform(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
-    assert record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows).mapping.version == 1
+    stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
+    assert record.load_outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows).mapping.version == 1

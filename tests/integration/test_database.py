@@ -27,7 +27,7 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_status import EXPORT_TRANSITIONS, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport_status import REEXPORT_TRANSITIONS
-from stafett.exports.service import ExportJobs
+from stafett.exports.service import ExportService
 from stafett.settings import DatabaseSettings, Settings, require
 from stafett.testing import Diary, Tenant, found_tenant
 
@@ -60,7 +60,7 @@ TENANT_TABLES = (
 )
 
 
-def accepted(jobs: ExportJobs, tenant: Tenant) -> tables.Export:
+def accepted(jobs: ExportService, tenant: Tenant) -> tables.Export:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "reporting_period": period}
@@ -153,7 +153,7 @@ def test_a_role_reads_what_it_needs_and_nothing_else(role: str, owner_url: str) 
 
 
 def test_whoever_forgets_the_filter_sees_nothing_of_others(
-    role: str, as_role: Database, tenant: Tenant, diary: Diary, jobs: ExportJobs, owner_url: str
+    role: str, as_role: Database, tenant: Tenant, diary: Diary, jobs: ExportService, owner_url: str
 ) -> None:
     """Over one pooled connection, so that what one transaction was bound to must not last into the next."""
     diary.activity(diary.mentor())
@@ -191,7 +191,7 @@ def test_no_function_that_acts_for_the_owner_is_led_astray_by_a_temporary_table(
 
 
 def test_an_attempt_belongs_to_an_export_of_its_own_organisation(
-    jobs: ExportJobs, tenant: Tenant, api_database: Database, owner_url: str
+    jobs: ExportService, tenant: Tenant, api_database: Database, owner_url: str
 ) -> None:
     export, other = accepted(jobs, tenant), found_tenant(owner_url)
     attempt = text("INSERT INTO export_attempts (export_id, number, org_id) VALUES (:export, 2, :org)")
@@ -201,7 +201,7 @@ def test_an_attempt_belongs_to_an_export_of_its_own_organisation(
 
 @pytest.mark.parametrize("wrong", [{"status": "completed_empty"}, {"status": "failed"}, {"attempt": 2}], ids=str)
 def test_an_export_begins_at_the_beginning(
-    wrong: dict[str, Any], jobs: ExportJobs, tenant: Tenant, owner_url: str
+    wrong: dict[str, Any], jobs: ExportService, tenant: Tenant, owner_url: str
 ) -> None:
     export = accepted(jobs, tenant)
     columns = ("org_id", "requested_by", "parameters", "period_start", "period_end", "status", "attempt", "audit_id")
@@ -279,7 +279,7 @@ def test_an_activity_belongs_to_a_mentor_of_its_own_organisation(diary: Diary, o
         diary.activity(stranger.mentor())
 
 
-def test_an_export_takes_no_step_that_is_not_in_the_table(jobs: ExportJobs, tenant: Tenant, owner_url: str) -> None:
+def test_an_export_takes_no_step_that_is_not_in_the_table(jobs: ExportService, tenant: Tenant, owner_url: str) -> None:
     export = accepted(jobs, tenant)
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE exports SET status = 'storing_file' WHERE id = %s", [export.id])
@@ -287,13 +287,13 @@ def test_an_export_takes_no_step_that_is_not_in_the_table(jobs: ExportJobs, tena
             connection.execute("UPDATE exports SET status = 'querying_activities' WHERE id = %s", [export.id])
 
 
-def test_what_an_export_was_asked_for_never_changes(jobs: ExportJobs, tenant: Tenant, owner_url: str) -> None:
+def test_what_an_export_was_asked_for_never_changes(jobs: ExportService, tenant: Tenant, owner_url: str) -> None:
     export = accepted(jobs, tenant)
     with psycopg.connect(owner_url) as connection, pytest.raises(errors.CheckViolation, match="never changes"):
         connection.execute("UPDATE exports SET parameters = '{}' WHERE id = %s", [export.id])
 
 
-def test_an_export_is_refused_to_somebody_else_even_below_the_gateway(jobs: ExportJobs, tenant: Tenant) -> None:
+def test_an_export_is_refused_to_somebody_else_even_below_the_gateway(jobs: ExportService, tenant: Tenant) -> None:
     caller = Caller(user_id=tenant.users[Role.AUDITOR], org_id=tenant.org_id, role=Role.AUDITOR)
     asked = ExportRequest.model_validate(
         {
@@ -312,7 +312,7 @@ def test_an_export_is_refused_to_somebody_else_even_below_the_gateway(jobs: Expo
     ["UPDATE audit_events SET actor = 'nobody'", "DELETE FROM audit_events", "TRUNCATE audit_events"],
 )
 def test_the_trail_cannot_be_changed_not_even_by_its_owner(
-    tampering: LiteralString, jobs: ExportJobs, tenant: Tenant, owner_url: str
+    tampering: LiteralString, jobs: ExportService, tenant: Tenant, owner_url: str
 ) -> None:
     accepted(jobs, tenant)
     with psycopg.connect(owner_url) as connection, pytest.raises(errors.InsufficientPrivilege, match="append-only"):
@@ -387,7 +387,7 @@ def test_every_detail_has_the_same_canonical_form_in_sql_and_in_python(owner_url
     assert row == (json.dumps(detail, sort_keys=True, separators=(",", ":"), ensure_ascii=False),)
 
 
-def test_each_event_carries_the_hash_of_the_one_before(jobs: ExportJobs, tenant: Tenant, owner_url: str) -> None:
+def test_each_event_carries_the_hash_of_the_one_before(jobs: ExportService, tenant: Tenant, owner_url: str) -> None:
     for _ in range(3):
         accepted(jobs, tenant)
     with psycopg.connect(owner_url) as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:

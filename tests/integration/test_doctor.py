@@ -15,7 +15,7 @@ from stafett.devstack.doctor.audit import audit_bucket
 from stafett.devstack.temporal import polls
 from stafett.settings import AuditSettings, Settings
 from stafett.storage.s3 import client_of
-from stafett.temporal.client import cpu_queue, telling_queue
+from stafett.temporal.client import cpu_queue, notification_queue
 from stafett.testing import Button, eventually
 
 
@@ -27,14 +27,14 @@ def s3(settings: Settings) -> Minio:
 @pytest.mark.parametrize("only", ["light", "cpu"])
 async def test_a_worker_is_looked_for_at_each_queue_by_itself(only: str, temporal: Client, settings: Settings) -> None:
     queue, address = settings.temporal.task_queue, settings.temporal.address
-    light, computing = {queue, telling_queue(queue)}, {cpu_queue(queue)}
+    light, computing = {queue, notification_queue(queue)}, {cpu_queue(queue)}
 
     async def staffed() -> set[str]:
         asked = partial(polls, address, temporal.namespace, pid=os.getpid(), for_activities=True)
         return {name for name in light | computing if await asked(name)}
 
     assert await staffed() == set()
-    async with worker.working(temporal, settings, only="light" if only == "light" else "cpu"):
+    async with worker.run_queue_workers(temporal, settings, role="light" if only == "light" else "cpu"):
         await eventually(staffed, (light if only == "light" else computing).__eq__)
 
 

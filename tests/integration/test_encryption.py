@@ -18,10 +18,10 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import ExportProgress
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.service import ExportJobs
+from stafett.exports.service import ExportService
 from stafett.settings import Settings
 from stafett.temporal.client import connect, start_job
-from stafett.temporal.codec import converter_of
+from stafett.temporal.codec import data_converter_from_settings
 from stafett.testing import Button, Diary, Tenant, eventually
 from worker import WORKFLOWS
 
@@ -107,7 +107,7 @@ async def test_a_failure_keeps_its_type_for_operators_and_its_message_to_itself(
     assert failure.message == failure.cause.message == "Encoded failure"
     assert failure.cause.application_failure_info.type == "no_data_for_period"
     assert b"no activities" not in failure.SerializeToString()
-    (opened,) = await converter_of(settings.temporal).decode([failure.cause.encoded_attributes])
+    (opened,) = await data_converter_from_settings(settings.temporal).decode([failure.cause.encoded_attributes])
     assert "no activities in this period" in opened["message"]
 
 
@@ -119,7 +119,9 @@ async def test_a_sealed_run_replays_with_its_key_and_with_no_other(
         history = await history_of(settings, await exported(button, temporal))
 
     def replayer(*keys: str) -> Replayer:
-        return Replayer(workflows=WORKFLOWS, data_converter=converter_of(with_keys(settings, *keys).temporal))
+        return Replayer(
+            workflows=WORKFLOWS, data_converter=data_converter_from_settings(with_keys(settings, *keys).temporal)
+        )
 
     await replayer(NEW, OLD).replay_workflow(history)
     for keys in ((), (OTHER,)):
@@ -134,12 +136,12 @@ async def test_a_run_goes_on_while_keys_follow_one_another(
     diary.activity(diary.mentor())
     export_id = await button.pressed()
     later = with_keys(settings, *then)
-    async with worker.working(await connect(later.temporal), later):
+    async with worker.run_queue_workers(await connect(later.temporal), later):
         assert (await button.end_of(export_id))["status"] == "completed"
 
 
 async def test_a_run_that_began_before_there_were_keys_ends_under_them(
-    button: Button, tenant: Tenant, diary: Diary, jobs: ExportJobs, working: Working, settings: Settings
+    button: Button, tenant: Tenant, diary: Diary, jobs: ExportService, working: Working, settings: Settings
 ) -> None:
     diary.activity(diary.mentor())
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
@@ -158,7 +160,7 @@ async def test_a_worker_with_another_key_says_so_and_leaves_the_job_to_one_that_
     diary.activity(diary.mentor())
     wrong = with_keys(settings, OTHER)
     with structlog.testing.capture_logs() as said:
-        async with worker.working(await connect(wrong.temporal), wrong):
+        async with worker.run_queue_workers(await connect(wrong.temporal), wrong):
             export_id = await button.pressed()
 
             async def refused() -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from psycopg import sql
 from temporalio.client import Client
 
-from stafett.activity_frames import from_arrow
+from stafett.activity_frames import frame_from_arrow
 from stafett.database.migrate import ERASURE_ROLE
 from stafett.database.session import Database
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, PersonKind
@@ -111,7 +111,7 @@ def objects_that_tell(storage: FileStorage, org_id: str, traces: tuple[str, ...]
 
 def text_of(key: str, content: bytes) -> str:
     if key.endswith(".arrow"):
-        return str(from_arrow(content).rows()).casefold()
+        return str(frame_from_arrow(content).rows()).casefold()
     try:
         with ZipFile(io.BytesIO(content)) as opened:
             members = [text_of(name, opened.read(name)) for name in opened.namelist()]

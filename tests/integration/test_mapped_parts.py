@@ -22,17 +22,17 @@ from stafett.domain.export_job import ExportJob, RecordFailureInput, RetentionRe
 from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
-from stafett.exports.commands import ExportControl
-from stafett.exports.completion import ExportEndings
-from stafett.exports.mapped_parts import KeptPart, MappedParts
+from stafett.exports.commands import ExportCommands
+from stafett.exports.completion import ExportCompletion
+from stafett.exports.mapped_parts import MappedPartStore, StoredPart
 from stafett.exports.retention import Retention
-from stafett.exports.service import ExportJobs
-from stafett.exports.stage_runner import ExportStages
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.service import ExportService
+from stafett.exports.stage_runner import StageRunner
+from stafett.exports.stage_store import StageStore
 from stafett.exports.stages import query_activities
 from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
-from stafett.exports.stages.query_activities import ActivityQuery
+from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage, StoredObject
 from stafett.testing import Diary, Tenant, found_tenant
@@ -105,24 +105,24 @@ class Bench:
     database: Database
     storage: FileStorage
     edition: str = "this"
-    parts: MappedParts = field(init=False)
+    parts: MappedPartStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.record = ExportRecord(self.database)
+        self.record = StageStore(self.database)
         self.mappings = WatchedMappings(self.database)
-        self.parts = MappedParts(self.database, edition=self.edition)
-        self.stages = ExportStages(self.record, self.storage, go_on=lambda: None)
+        self.parts = MappedPartStore(self.database, build_fingerprint=self.edition)
+        self.stages = StageRunner(self.record, self.storage, raise_if_cancelled=lambda: None)
 
     def map(self, job: ExportJob) -> StageResult:
         mapper = ColumnMapper(self.record, self.storage, self.mappings, self.parts)
-        return self.stages.perform(job, MAPPING, mapper)
+        return self.stages.run(job, MAPPING, mapper)
 
     def outputs(self, job: ExportJob) -> MappedRows:
-        return self.record.mapped_rows(job)
+        return self.record.load_mapped_rows(job)
 
     def report(self, job: ExportJob) -> ReportFile:
-        self.stages.perform(job, GENERATING, FileGeneration(self.record, self.storage, self.mappings))
-        return self.record.outputs(job, GENERATING, ReportFile)
+        self.stages.run(job, GENERATING, FileGeneration(self.record, self.storage, self.mappings))
+        return self.record.load_outputs(job, GENERATING, ReportFile)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def bench(worker_database: Database, storage: FileStorage) -> Bench:
 
 
 @pytest.fixture
-def queried(jobs: ExportJobs, tenant: Tenant, bench: Bench) -> Callable[[], ExportJob]:
+def queried(jobs: ExportService, tenant: Tenant, bench: Bench) -> Callable[[], ExportJob]:
     """An export whose snapshot is there, in five parts."""
 
     def queried() -> ExportJob:
@@ -140,8 +140,8 @@ def queried(jobs: ExportJobs, tenant: Tenant, bench: Bench) -> Callable[[], Expo
         who = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator}
         asked = {"export_format": "xlsx", "reporting_period": period}
         job = jobs.accept(caller, ExportRequest.model_validate(who | asked)).export.job
-        bench.stages.perform(job, QUERYING, ActivityQuery(bench.database, bench.mappings))
-        assert len(bench.record.outputs(job, QUERYING, QueriedRows).parts) == DAYS
+        bench.stages.run(job, QUERYING, ActivityQueryStage(bench.database, bench.mappings))
+        assert len(bench.record.load_outputs(job, QUERYING, QueriedRows).parts) == DAYS
         return job
 
     return queried
@@ -259,12 +259,12 @@ def test_what_is_kept_counts_as_done_at_once(bench: Bench, job: ExportJob, owner
 
 def failed(bench: Bench, job: ExportJob) -> None:
     failing = RecordFailureInput(job=job, code=ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, message="no", retryable=True)
-    ExportEndings(bench.database).fail(failing)
+    ExportCompletion(bench.database).fail(failing)
 
 
 def tried_again(api_database: Database, tenant: Tenant, job: ExportJob) -> ExportJob:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-    return ExportControl(api_database).retry(caller, job.export_id)[0].job
+    return ExportCommands(api_database).retry(caller, job.export_id)[0].job
 
 
 def test_the_attempt_after_a_failed_one_goes_on_from_its_parts(
@@ -279,7 +279,7 @@ def test_the_attempt_after_a_failed_one_goes_on_from_its_parts(
     failed(bench, job)
     second = tried_again(api_database, tenant, job)
     assert second.attempt == 2
-    bench.stages.perform(second, QUERYING, ActivityQuery(bench.database, bench.mappings))
+    bench.stages.run(second, QUERYING, ActivityQueryStage(bench.database, bench.mappings))
     bench.map(second)
     assert bench.mappings.days == [3, 4]
     assert_as_undisturbed(bench, second, queried(), owner_url)
@@ -296,12 +296,12 @@ def test_an_attempt_that_is_over_keeps_nothing_more(bench: Bench, job: ExportJob
 def test_a_cancelled_export_forgets_its_parts(
     bench: Bench, job: ExportJob, owner_url: str, api_database: Database, tenant: Tenant
 ) -> None:
-    endings = ExportEndings(bench.database)
+    endings = ExportCompletion(bench.database)
 
     def cancelled() -> None:
-        endings.cancel(job)
+        endings.begin_cancel(job)
         bench.storage.remove_below(job.key_prefix)
-        endings.cancelled(job)
+        endings.finish_cancel(job)
 
     bench.mappings.meanwhile[3] = cancelled
     with pytest.raises(StaleAttemptError):
@@ -311,7 +311,7 @@ def test_a_cancelled_export_forgets_its_parts(
     bench.mappings.meanwhile.clear()
     bench.mappings.days.clear()
     second = tried_again(api_database, tenant, job)
-    bench.stages.perform(second, QUERYING, ActivityQuery(bench.database, bench.mappings))
+    bench.stages.run(second, QUERYING, ActivityQueryStage(bench.database, bench.mappings))
     bench.map(second)
     assert bench.mappings.days == list(range(DAYS))
 
@@ -381,7 +381,7 @@ def test_what_was_mapped_of_another_snapshot_is_not_taken(bench: Bench, job: Exp
             [job.export_id],
         )
     second = job.model_copy(update={"attempt": 2})
-    bench.stages.perform(second, QUERYING, ActivityQuery(bench.database, bench.mappings))
+    bench.stages.run(second, QUERYING, ActivityQueryStage(bench.database, bench.mappings))
     bench.map(second)
     assert bench.mappings.days == list(range(DAYS))
     assert bench.outputs(second).counts.queried == 3 * DAYS + 1
@@ -392,13 +392,13 @@ def test_a_part_whose_commit_got_no_answer_stays(
 ) -> None:
     """PostgreSQL went away between the commit and its answer; played, because no server does it on demand."""
 
-    class Forgetful(MappedParts):
-        def keep(self, job: ExportJob, number: int, made_from: str, part: KeptPart) -> KeptPart | None:
-            super().keep(job, number, made_from, part)
+    class Forgetful(MappedPartStore):
+        def keep(self, job: ExportJob, number: int, made_from: str, part: StoredPart) -> StoredPart | None:
+            super().store(job, number, made_from, part)
             raise ServiceUnavailableError("PostgreSQL")
 
     forgetful = Bench(bench.database, bench.storage)
-    forgetful.parts = Forgetful(bench.database, edition=bench.edition)
+    forgetful.parts = Forgetful(bench.database, build_fingerprint=bench.edition)
     with pytest.raises(ServiceUnavailableError):
         forgetful.map(job)
     bench.map(job)

@@ -21,7 +21,7 @@ from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewJob
 from stafett.domain.membership import Caller, Role
-from stafett.exports.preview import ExportPreviewing, fetched, forget_old_previews
+from stafett.exports.preview import PreviewBuilder, delete_expired_previews, take_preview
 from stafett.settings import Settings, require
 from stafett.testing import Button, Diary, Tenant, found_tenant
 
@@ -107,13 +107,13 @@ def test_a_preview_that_is_made_twice_is_one(
     diary.activity(diary.mentor())
     request = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     asked = PreviewJob(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
-    previewing = ExportPreviewing(worker_database, MappingsInUse(worker_database), go_on=lambda: None)
+    previewing = PreviewBuilder(worker_database, MappingsInUse(worker_database), raise_if_cancelled=lambda: None)
     previewing(asked)
     previewing(asked)
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-    assert fetched(api_database, caller, asked).counts.queried == 1
+    assert take_preview(api_database, caller, asked).counts.queried == 1
     with pytest.raises(ServiceUnavailableError):
-        fetched(api_database, caller, asked)
+        take_preview(api_database, caller, asked)
 
 
 async def test_only_who_may_start_may_preview(
@@ -170,7 +170,7 @@ def test_a_preview_nobody_came_for_is_forgotten(tenant: Tenant, owner_url: str, 
                 [tenant.org_id, age],
             )
     maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
-    forget_old_previews(maintenance)
+    delete_expired_previews(maintenance)
     maintenance.close()
     with psycopg.connect(owner_url) as connection:
         left = connection.execute("SELECT count(*) FROM preview_results WHERE org_id = %s", [tenant.org_id])

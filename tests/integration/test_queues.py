@@ -40,7 +40,7 @@ async def test_an_organisations_export_is_done_before_the_last_of_anothers_flood
     diary.activity(diary.mentor())
     guest = Diary(owner_url, other.org_id)
     guest.activity(guest.mentor())
-    async with worker.working(temporal, settings, only="light"):
+    async with worker.run_queue_workers(temporal, settings, role="light"):
         flood = [await button.pressed() for _ in range(FLOOD)]
         for export_id in flood:
             await eventually(partial(waits_for, temporal, export_id), {"map_columns"}.__eq__)
@@ -48,7 +48,7 @@ async def test_an_organisations_export_is_done_before_the_last_of_anothers_flood
         await eventually(partial(waits_for, temporal, single), {"map_columns"}.__eq__)
         assert (await other.look(single))["status"] == "querying_activities"
 
-        async with worker.working(temporal, settings, only="cpu"):
+        async with worker.run_queue_workers(temporal, settings, role="cpu"):
             theirs = await other.end_of(single)
             ours = await asyncio.gather(*map(button.end_of, flood))
     assert {job["status"] for job in (theirs, *ours)} == {"completed"}
@@ -60,7 +60,7 @@ async def test_while_every_core_is_taken_an_export_that_needs_none_ends(
     button: Button, other: Button, diary: Diary, temporal: Client, settings: Settings, tenant: Tenant
 ) -> None:
     diary.activity(diary.mentor())
-    async with worker.working(temporal, settings, only="light"):
+    async with worker.run_queue_workers(temporal, settings, role="light"):
         renders = await button.pressed()
         await eventually(partial(waits_for, temporal, renders), {"map_columns"}.__eq__)
         assert (await other.end_of(await other.pressed()))["status"] == "completed_empty"

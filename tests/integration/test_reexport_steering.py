@@ -12,7 +12,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Reexport
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
-from stafett.temporal.client import stop_job
+from stafett.temporal.client import cancel_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator
 from tests.integration.test_steering import REFUSE, colleague, undo
 from tests.reexports import REEXPORTS, AgainButton, Bearer, Working, content_of, steps_of, told_of
@@ -313,7 +313,7 @@ async def test_a_cancel_that_is_late_does_not_reach_the_job_that_follows(
     second = await again.pressed(report_id)
     run = temporal.get_workflow_handle(f"report-reexport/{report_id}")
     await eventually(run.describe, lambda seen: seen.close_time is None)
-    await stop_job(temporal, late)
+    await cancel_job(temporal, late)
     async with working():
         assert (await again.end_of(second))["status"] == "completed"
     assert steps_of(owner_url, first) == ["pending", "cancelling", "cancelled"]

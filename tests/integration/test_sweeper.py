@@ -13,19 +13,19 @@ from pydantic import SecretStr
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from activities.reconciliation import SweepingActivities, UntoldSweep
+from activities.reconciliation import NotificationReconciler, ReconciliationActivities
 from api.app import create_app
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
 from stafett.domain.notification import NotificationJob
-from stafett.exports.commands import ExportControl
-from stafett.exports.completion import ExportEndings
+from stafett.exports.commands import ExportCommands
+from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
-from stafett.exports.preview import forget_old_previews
+from stafett.exports.preview import delete_expired_previews
 from stafett.notifications.deliveries import Deliveries, untold
-from stafett.reconciliation import OpenJob, UnfinishedExports, UnfinishedReexports
+from stafett.reconciliation import OpenExports, OpenJob, UnfinishedReexports
 from stafett.reports.completion import ReexportEndings
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
@@ -41,16 +41,16 @@ class Broom:
     def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
-        endings = ExportEndings(self._database, actor=audit_trail.SWEEPER_ACTOR)
+        endings = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)
         queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
-        tell = UntoldSweep(client, queue, self._told, outbox)
+        tell = NotificationReconciler(client, queue, self._told, outbox)
         removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER_ACTOR)
         reexports = ReexportEndings(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
-        self._kinds = UnfinishedExports(self._database, endings), UnfinishedReexports(self._database, reexports)
-        self._activities = SweepingActivities(client, queue, [self._mine], self._forget, tell)
+        self._kinds = OpenExports(self._database, endings), UnfinishedReexports(self._database, reexports)
+        self._activities = ReconciliationActivities(client, queue, [self._mine], self._forget, tell)
 
     def _forget(self) -> None:
-        forget_old_previews(self._database)
+        delete_expired_previews(self._database)
 
     def _mine(self) -> Iterator[OpenJob]:
         return (one for kind in self._kinds for one in kind() if one.job.org_id == self._org_id)
@@ -172,7 +172,7 @@ def test_a_sweep_sees_every_unfinished_job_however_many_there_are(
         )
     maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
     try:
-        unfinished = UnfinishedExports(maintenance, ExportEndings(maintenance))
+        unfinished = OpenExports(maintenance, ExportCompletion(maintenance))
         seen = [one.job for one in unfinished() if one.job.org_id == tenant.org_id]
     finally:
         maintenance.close()
@@ -185,7 +185,7 @@ async def cancelled_in_the_database(settings: Settings, tenant: Tenant, export_i
     """The gateway wrote it down, and died before it could tell the engine."""
     with contextlib.closing(Database(require(settings.database.api_url, "api"), pool_size=1)) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        ExportControl(database).cancel(caller, UUID(export_id))
+        ExportCommands(database).cancel(caller, UUID(export_id))
 
 
 async def test_a_run_that_has_not_heard_of_its_cancel_hears_of_it_from_the_sweeper(
@@ -224,7 +224,7 @@ async def test_a_retry_that_the_engine_never_heard_of_is_started_by_the_sweeper(
     assert await broom.sweep() == SweepReport(failed=1)
     with contextlib.closing(Database(require(settings.database.api_url, "api"), pool_size=1)) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        ExportControl(database).retry(caller, UUID(export_id))
+        ExportCommands(database).retry(caller, UUID(export_id))
     assert await broom.sweep() == SweepReport(started=1)
     async with working():
         assert (await button.end_of(export_id))["status"] == "completed_empty"

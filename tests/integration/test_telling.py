@@ -29,7 +29,7 @@ from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import NotificationJob
-from stafett.exports.completion import ExportEndings
+from stafett.exports.completion import ExportCompletion
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal.client import start_job
 from stafett.testing import Button, Diary, Json, Tenant, eventually
@@ -305,7 +305,7 @@ async def test_an_export_without_a_file_is_told_of_too(
 async def test_without_a_mail_server_there_is_the_record_alone(
     button: Button, temporal: Client, settings: Settings
 ) -> None:
-    without = partial(worker.working, temporal, settings.model_copy(update={"mail": MailSettings()}))
+    without = partial(worker.run_queue_workers, temporal, settings.model_copy(update={"mail": MailSettings()}))
     await ended(button, without)
     (notification,) = await notifications(button)
     assert (notification["status"], notification["deliveries"]) == ("completed_empty", [])
@@ -316,7 +316,7 @@ async def test_what_a_development_stack_let_in_a_production_worker_does_not_call
 ) -> None:
     webhook = await admin.add(f"https://127.0.0.1:{receiver.port}/")
     production = settings.model_copy(update={"webhooks": WebhookSettings()})
-    async with worker.working(temporal, production):
+    async with worker.run_queue_workers(temporal, production):
         await admin.test(webhook["id"])
 
         async def error() -> str | None:
@@ -398,7 +398,7 @@ async def _fail(button: Button, database: Database, export_id: str | None = None
     with database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
-    ExportEndings(database).fail(failing)
+    ExportCompletion(database).fail(failing)
     return export_id
 
 

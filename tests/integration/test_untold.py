@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
-from activities.reconciliation import UntoldSweep
+from activities.reconciliation import NotificationReconciler
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import NotificationJob
-from stafett.exports.completion import ExportEndings
+from stafett.exports.completion import ExportCompletion
 from stafett.notifications.deliveries import Deliveries, untold
 from stafett.settings import Settings, WebhookSettings, require
 from stafett.temporal.client import start_job
@@ -41,13 +41,13 @@ def maintenance(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def sweep(temporal: Client, settings: Settings, maintenance: Database, org_id: str) -> UntoldSweep:
+def sweep(temporal: Client, settings: Settings, maintenance: Database, org_id: str) -> NotificationReconciler:
     """As the worker has it, for one organisation alone: other tests have theirs."""
 
     def ours() -> list[NotificationJob]:
         return [telling for telling in untold(maintenance) if telling.org_id == org_id]
 
-    return UntoldSweep(temporal, settings.temporal.task_queue, ours, Deliveries(maintenance))
+    return NotificationReconciler(temporal, settings.temporal.task_queue, ours, Deliveries(maintenance))
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def ended(button: Button, worker_database: Database, listened: None) -> st
     with worker_database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
-    ExportEndings(worker_database).fail(failing)
+    ExportCompletion(worker_database).fail(failing)
     return export_id
 
 
@@ -85,7 +85,7 @@ async def settled(button: Button) -> Json:
 
 
 async def test_an_end_that_nobody_told_of_is_told(
-    button: Button, ended: str, sweep: UntoldSweep, receiver: Receiver, working: Working
+    button: Button, ended: str, sweep: NotificationReconciler, receiver: Receiver, working: Working
 ) -> None:
     assert await sweep() == 1
     async with working():
@@ -95,7 +95,9 @@ async def test_an_end_that_nobody_told_of_is_told(
     assert len(receiver.taken) == 1
 
 
-async def test_a_telling_that_is_under_way_is_left_alone(ended: str, sweep: UntoldSweep, temporal: Client) -> None:
+async def test_a_telling_that_is_under_way_is_left_alone(
+    ended: str, sweep: NotificationReconciler, temporal: Client
+) -> None:
     assert await sweep() == 1
     run = await temporal.get_workflow_handle(f"notify/{ended}/1").describe()
     assert await sweep() == 0
@@ -103,7 +105,7 @@ async def test_a_telling_that_is_under_way_is_left_alone(ended: str, sweep: Unto
 
 
 async def test_what_an_ended_telling_has_left_is_given_up_and_not_begun_again(
-    button: Button, ended: str, sweep: UntoldSweep, temporal: Client, receiver: Receiver
+    button: Button, ended: str, sweep: NotificationReconciler, temporal: Client, receiver: Receiver
 ) -> None:
     assert await sweep() == 1
     await temporal.get_workflow_handle(f"notify/{ended}/1").terminate()
@@ -117,7 +119,7 @@ async def test_what_an_ended_telling_has_left_is_given_up_and_not_begun_again(
 async def test_a_second_run_sends_nothing_a_second_time(
     button: Button,
     ended: str,
-    sweep: UntoldSweep,
+    sweep: NotificationReconciler,
     temporal: Client,
     settings: Settings,
     receiver: Receiver,
@@ -136,7 +138,7 @@ async def test_a_test_that_was_accepted_while_temporal_was_away_is_sent(
     gateway: httpx.AsyncClient,
     tenant: Tenant,
     bearer: Bearer,
-    sweep: UntoldSweep,
+    sweep: NotificationReconciler,
     receiver: Receiver,
     owner_url: str,
     working: Working,
@@ -160,14 +162,14 @@ async def test_a_test_that_was_accepted_while_temporal_was_away_is_sent(
 
 
 async def test_an_end_of_the_sweepers_own_is_told_in_the_same_sweep(
-    button: Button, temporal: Client, maintenance: Database, sweep: UntoldSweep, listened: None
+    button: Button, temporal: Client, maintenance: Database, sweep: NotificationReconciler, listened: None
 ) -> None:
     del listened
     export_id = await button.pressed()
     with maintenance.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It was ended.", retryable=True)
-    ExportEndings(maintenance, actor="system:sweeper").fail(failing)
+    ExportCompletion(maintenance, actor="system:sweeper").fail(failing)
     assert await sweep() == 1
     described = await temporal.get_workflow_handle(f"notify/{export_id}/1").describe()
     assert described.workflow_type == "SendNotifications"

@@ -15,7 +15,7 @@ from stafett.database.tables import Export
 from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
-from stafett.exports.completion import ExportEndings
+from stafett.exports.completion import ExportCompletion
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Button, Json, Tenant, found_tenant
 from stafett.webhooks.service import MOST_WEBHOOKS
@@ -272,7 +272,7 @@ async def notified(button: Button, worker_database: Database) -> str:
     with worker_database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
-    ExportEndings(worker_database).fail(failing)
+    ExportCompletion(worker_database).fail(failing)
     return export_id
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from stafett.activity_frames import SOURCE_SCHEMA
+from stafett.activity_frames import ACTIVITY_SCHEMA
 from tests.mapping.operations import OSLO
 from tests.mapping.words import TEXTS
 
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 _INSTANT = pl.Datetime("us", "UTC")
 FRAME_SCHEMA = pl.Schema(
-    SOURCE_SCHEMA
+    ACTIVITY_SCHEMA
     | {"starts_at": _INSTANT, "ends_at": _INSTANT}
     | dict.fromkeys(("in_person", "in_norway", "is_proxy"), pl.Boolean())
 )

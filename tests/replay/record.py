@@ -31,12 +31,12 @@ from stafett.domain.export_preview import PreviewJob
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
-from stafett.exports.commands import ExportControl
-from stafett.exports.service import ExportJobs
+from stafett.exports.commands import ExportCommands
+from stafett.exports.service import ExportService
 from stafett.reports.reexports import ReexportJobs
 from stafett.settings import MailSettings, Settings, require
 from stafett.storage.files import FileStorage
-from stafett.temporal.client import CANCEL, connect, start_job, stop_job
+from stafett.temporal.client import CANCEL_SIGNAL, cancel_job, connect, start_job
 from stafett.testing import Diary, Tenant, eventually, found_tenant
 from tests.bulk import body
 
@@ -62,7 +62,7 @@ async def _record_reexports(settings: Settings, release: str) -> None:
         end: found_tenant(owner_url) for end in ("completed", "failed", "cancelled-by-gateway", "cancelled-by-signal")
     }
     reports = {}
-    async with worker.working(client, settings):
+    async with worker.run_queue_workers(client, settings):
         for end, tenant in tenants.items():
             diary = Diary(owner_url, tenant.org_id)
             diary.activity(diary.mentor(), note="Kari Nordmann var med")
@@ -79,8 +79,8 @@ async def _record_reexports(settings: Settings, release: str) -> None:
     for end in ("cancelled-by-gateway", "cancelled-by-signal"):
         job = _again(settings, tenants[end], reports[end])
         runs[end] = await start_job(client, job, settings.temporal.task_queue)
-        await (runs[end].signal(CANCEL) if end.endswith("signal") else stop_job(client, job))
-    async with worker.working(client, settings):
+        await (runs[end].signal(CANCEL_SIGNAL) if end.endswith("signal") else cancel_job(client, job))
+    async with worker.run_queue_workers(client, settings):
         for end, run in runs.items():
             _keep(f"ReportReexport-{release}-{end}.json", await _whole(run))
 
@@ -117,7 +117,7 @@ async def _whole(run: WorkflowHandle[Any, Any]) -> str:
 
 async def _record(settings: Settings, release: str) -> None:
     client = await connect(settings.temporal)
-    async with worker.working(client, settings):
+    async with worker.run_queue_workers(client, settings):
         owner_url = require(settings.database.owner_url, "owner")
         full, empty, left = (found_tenant(owner_url) for _ in range(3))
         diary = Diary(owner_url, full.org_id)
@@ -141,7 +141,7 @@ async def _record_cancelled(settings: Settings, release: str) -> None:
     client, tenant = await connect(settings.temporal), found_tenant(require(settings.database.owner_url, "owner"))
     runs = {by: await _to_be_cancelled(client, settings, tenant, by) for by in ("gateway", "signal", "database")}
     batch = await _bulk_to_be_cancelled(client, settings, tenant)
-    async with worker.working(client, settings):
+    async with worker.run_queue_workers(client, settings):
         await eventually(batch.describe, lambda described: described.close_time is not None)
         _keep(f"BulkRegistration-{release}-cancelled.json", _of_no_machine((await batch.fetch_history()).to_json()))
         for by, run in runs.items():
@@ -154,14 +154,14 @@ async def _record_cancelled(settings: Settings, release: str) -> None:
 async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, by: str) -> WorkflowHandle[Any, Any]:
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        job = ExportJobs(database).accept(caller, _request(tenant)).export.job
+        job = ExportService(database).accept(caller, _request(tenant)).export.job
         run = await start_job(client, job, settings.temporal.task_queue)
         if by == "signal":
-            await run.signal(CANCEL)
+            await run.signal(CANCEL_SIGNAL)
         else:
-            ExportControl(database).cancel(caller, job.export_id)
+            ExportCommands(database).cancel(caller, job.export_id)
         if by == "gateway":
-            await stop_job(client, job)
+            await cancel_job(client, job)
     return run
 
 
@@ -189,7 +189,7 @@ async def _bulk_to_be_cancelled(client: Client, settings: Settings, tenant: Tena
         batch = BulkRegistrations(database).accept(caller, request).batch
         run = await start_job(client, batch.job, settings.temporal.task_queue)
         BulkControl(database).cancel(caller, batch.id)
-    await stop_job(client, batch.job)
+    await cancel_job(client, batch.job)
     return run
 
 
@@ -238,7 +238,7 @@ async def _exported(client: Client, settings: Settings, tenant: Tenant, **more: 
     try:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         request = _request(tenant, **more)
-        accepted = ExportJobs(database).accept(caller, request, str(uuid4()))
+        accepted = ExportService(database).accept(caller, request, str(uuid4()))
     finally:
         database.close()
     run = await start_job(client, accepted.export.job, settings.temporal.task_queue)

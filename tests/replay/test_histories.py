@@ -14,7 +14,7 @@ from temporalio.worker import Replayer
 from stafett.domain.job import JobKind
 from stafett.settings import TemporalSettings
 from stafett.temporal.client import PREVIEW_EXPORT
-from stafett.temporal.codec import converter_of
+from stafett.temporal.codec import data_converter_from_settings
 from worker import WORKFLOWS
 
 KEYS = SecretStr(f"2027:{base64.b64encode(bytes(32)).decode()}")
@@ -39,7 +39,7 @@ def recorded(path: Path) -> str:
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_run_replays(path: Path, keys: SecretStr | None) -> None:
     history = WorkflowHistory.from_json(path.stem, recorded(path))
-    converter = converter_of(TemporalSettings(codec_keys=keys))
+    converter = data_converter_from_settings(TemporalSettings(codec_keys=keys))
     await Replayer(workflows=WORKFLOWS, data_converter=converter).replay_workflow(history)
 
 

@@ -9,7 +9,7 @@ import pytest
 from stafett.database.session import Database
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import QueriedRows, StagedPart
-from stafett.exports.mapped_parts import MappedParts
+from stafett.exports.mapped_parts import MappedPartStore
 from stafett.version import edition
 
 QUERIED: dict[str, Any] = {
@@ -21,9 +21,9 @@ ASKED = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}, "expo
 
 
 def origin(edition: str = "this", queried: Mapping[str, object] | None = None, **asked: object) -> str:
-    parts = MappedParts(Database("postgresql://nobody@localhost/nowhere"), edition=edition)
+    parts = MappedPartStore(Database("postgresql://nobody@localhost/nowhere"), build_fingerprint=edition)
     snapshot = QueriedRows.model_validate(QUERIED | dict(queried or {}))
-    return parts.origin(snapshot, ExportParameters.model_validate(ASKED | asked))
+    return parts.input_fingerprint(snapshot, ExportParameters.model_validate(ASKED | asked))
 
 
 def test_what_makes_no_difference_to_the_rows_makes_none_to_their_origin() -> None:

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 
 from stafett.domain.codec_keys import CodecKey
-from stafett.temporal.codec import ENCODING, KEY_ID, DamagedPayloadError, MissingCodecKeyError, SealingCodec
+from stafett.temporal.codec import ENCODING, KEY_ID, DamagedPayloadError, EncryptionCodec, MissingCodecKeyError
 
 OLD, NEW = CodecKey("2026", b"\1" * 32), CodecKey("2027", b"\2" * 32)
 JOB = Payload(metadata={"encoding": b"json/plain"}, data=b'{"org_id":"nhf"}')
 Change = Callable[[Payload], None]
 
 
-def codec(*keys: CodecKey, namespace: str = "default") -> SealingCodec:
-    return SealingCodec(keys, namespace)
+def codec(*keys: CodecKey, namespace: str = "default") -> EncryptionCodec:
+    return EncryptionCodec(keys, namespace)
 
 
 async def sealed(*keys: CodecKey) -> Payload:

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from activities.bulk import ProxyRegistrationActivities
+from activities.bulk import BulkRegistrationActivities
 from stafett.bulk.registration import ProxyRegistration
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, Chunk, ChunkRange
@@ -34,19 +34,19 @@ class PlayedRegistration(ProxyRegistration):
 
 def test_a_stretch_is_registered_chunk_by_chunk() -> None:
     played = PlayedRegistration()
-    assert ProxyRegistrationActivities(played).register_stretch(STRETCH).registered == 4
+    assert BulkRegistrationActivities(played).register_chunks(STRETCH).registered == 4
     assert played.registered == [3, 4, 5, 6]
 
 
 def test_a_chunk_that_cannot_be_reached_holds_up_no_other_and_is_tried_again() -> None:
     played = PlayedRegistration(away=4)
     with pytest.raises(ServiceUnavailableError):
-        ProxyRegistrationActivities(played).register_stretch(STRETCH)
+        BulkRegistrationActivities(played).register_chunks(STRETCH)
     assert played.registered == [3, 5, 6]
 
 
 def test_an_attempt_that_is_over_registers_nothing_more() -> None:
     played = PlayedRegistration(over_at=4)
     with pytest.raises(StaleAttemptError):
-        ProxyRegistrationActivities(played).register_stretch(STRETCH)
+        BulkRegistrationActivities(played).register_chunks(STRETCH)
     assert played.registered == [3]

@@ -12,17 +12,17 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Replayer, Worker
 
-from activities.interceptors import EveryActivity
+from activities.interceptors import ActivityInterceptor
 from stafett.domain.export import ExportOrigin, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.reexport import ReexportOverrides
 from stafett.domain.reexport_job import HistoricalRecord, RecordReexportFailureInput, ReexportJob, ReexportOutcome
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.temporal.client import cpu_queue, start_job
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
-from workflows.notifications import TellOfEnd
+from workflows.notifications import SendNotifications
 from workflows.report_reexport import ReportReexport
 
 STEPS = ["load_history", "build_export_params", "store_reexport_result", "notify_reexport_complete"]
@@ -117,12 +117,12 @@ async def reexporting(
         Worker,
         client,
         activities=[*stages.registered(), *steps.registered()],
-        interceptors=[EveryActivity()],
+        interceptors=[ActivityInterceptor()],
         max_heartbeat_throttle_interval=timedelta(milliseconds=50),
         default_heartbeat_throttle_interval=timedelta(milliseconds=50),
     )
-    async with at_work(
-        working(task_queue=queue, workflows=[ReportReexport, BufdirExport, TellOfEnd]),
+    async with run_workers(
+        working(task_queue=queue, workflows=[ReportReexport, BufdirExport, SendNotifications]),
         working(task_queue=cpu_queue(queue)),
     ):
         started = await start_job(TimeSkipper(client).client, job, queue)

@@ -11,14 +11,14 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
-from activities.interceptors import EveryActivity
+from activities.interceptors import ActivityInterceptor
 from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import cpu_queue, start_job
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 from workflows.bufdir_export import BufdirExport
-from workflows.notifications import TellOfEnd
+from workflows.notifications import SendNotifications
 
 STAGE_OF = {
     "query_activities": ExportStatus.QUERYING_ACTIVITIES,
@@ -122,12 +122,12 @@ async def running(
         Worker,
         client,
         activities=stages.registered(),
-        interceptors=[EveryActivity()],
+        interceptors=[ActivityInterceptor()],
         max_heartbeat_throttle_interval=timedelta(milliseconds=50),
         default_heartbeat_throttle_interval=timedelta(milliseconds=50),
     )
-    async with at_work(
-        working(task_queue=queue, workflows=[BufdirExport, TellOfEnd]),
+    async with run_workers(
+        working(task_queue=queue, workflows=[BufdirExport, SendNotifications]),
         working(task_queue=cpu_queue(queue)),
     ):
         started = await start_job(TimeSkipper(client).client, job, queue)

@@ -7,12 +7,12 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from stafett.settings import Settings
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 from workflows.maintenance import SweepJobs
 
 
 async def test_a_worker_that_cannot_work_ends_the_block_with_its_reason(settings: Settings) -> None:
     client = await Client.connect(settings.temporal.address, namespace="nowhere")
     with pytest.raises(RuntimeError, match="nowhere"):
-        async with asyncio.timeout(30), at_work(Worker(client, task_queue="nobody", workflows=[SweepJobs])):
+        async with asyncio.timeout(30), run_workers(Worker(client, task_queue="nobody", workflows=[SweepJobs])):
             await asyncio.Event().wait()

@@ -13,17 +13,17 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
 
-from activities.interceptors import EveryActivity
+from activities.interceptors import ActivityInterceptor
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import start_job
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 from tests.bulk import counts
 from workflows.bulk_registration import BulkRegistration
-from workflows.notifications import TellOfEnd
+from workflows.notifications import SendNotifications
 
 
 class PlayedRegistration:
@@ -94,11 +94,11 @@ async def running(client: Client, played: PlayedRegistration) -> AsyncIterator[W
     worker = Worker(
         client,
         task_queue=queue,
-        workflows=[BulkRegistration, TellOfEnd],
+        workflows=[BulkRegistration, SendNotifications],
         activities=played.activities(),
-        interceptors=[EveryActivity()],
+        interceptors=[ActivityInterceptor()],
     )
-    async with at_work(worker):
+    async with run_workers(worker):
         started = await start_job(TimeSkipper(client).client, job, queue)
         yield client.get_workflow_handle(started.id, result_type=BulkOutcome)
 

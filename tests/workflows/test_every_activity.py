@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from activities.interceptors import EveryActivity
+from activities.interceptors import ActivityInterceptor
 from stafett.domain.errors import (
     ExportError,
     NotFoundError,
@@ -19,7 +19,7 @@ from stafett.domain.errors import (
     StaleAttemptError,
 )
 from stafett.domain.export_status import ExportErrorCode
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 
 ERRORS = {
     "foreseen": ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period."),
@@ -63,7 +63,9 @@ async def test_whether_it_can_be_tried_again_travels_with_the_code(temporal: Cli
 
 async def failure(temporal: Client, kind: str) -> ApplicationError:
     queue = f"test-{uuid4().hex[:12]}"
-    async with at_work(Worker(temporal, task_queue=queue, activities=[fails], interceptors=[EveryActivity()])):
+    async with run_workers(
+        Worker(temporal, task_queue=queue, activities=[fails], interceptors=[ActivityInterceptor()])
+    ):
         with pytest.raises(ActivityFailureError) as failed:
             await temporal.execute_activity(
                 fails,

@@ -14,7 +14,7 @@ from stafett.domain.export_job import STALE_ATTEMPT, ExportOutcome
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport_job import ReexportJob, ReexportOutcome, ReexportProgress, ReexportUpdateInput
 from stafett.domain.reexport_status import ReexportStatus
-from stafett.temporal.client import JOB_STATUS, RunOfJob, tell_of_edit
+from stafett.temporal.client import JOB_STATUS, WorkflowRun, send_edit_update
 from tests.workflows.played_reexport import DONE, STEPS, PlayedReexport, reexporting
 from tests.workflows.played_stages import WITHOUT_ATTACHMENTS, PlayedStages
 from tests.workflows.test_cancelling import Held
@@ -332,7 +332,7 @@ async def test_a_run_hears_that_its_job_was_edited_and_not_what_was_written(
     async with reexporting(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
         run_id = (await run.describe()).run_id
-        await tell_of_edit(temporal, RunOfJob(run.id, run_id), ReexportUpdateInput(edits=3))
+        await send_edit_update(temporal, WorkflowRun(run.id, run_id), ReexportUpdateInput(edits=3))
         details = str(await run.query("__temporal_workflow_metadata"))
         assert "edited by people: 3" in details
         stages.go_on.set()

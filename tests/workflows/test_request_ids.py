@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     import structlog
     from temporalio.worker import Worker
 
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 
 _WITHIN = timedelta(seconds=10)
 Known = dict[str, Any]
@@ -52,7 +52,7 @@ async def what_activities_knew(temporal: Client, workflow_id: str) -> list[Known
             activities=[in_a_thread, in_the_loop],
             activity_executor=threads,
         )
-        async with at_work(worker):
+        async with run_workers(worker):
             return await temporal.execute_workflow(Parent.run, id=workflow_id, task_queue=workflow_id)
 
 

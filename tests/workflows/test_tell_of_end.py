@@ -16,12 +16,12 @@ from temporalio.worker import Worker
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, DeliveryRef, NotificationJob
-from stafett.temporal.client import JOB_KIND, ORG_ID, cpu_queue, start_job, telling_queue
-from stafett.temporal.workers import at_work
+from stafett.temporal.client import JOB_KIND, ORG_ID, cpu_queue, notification_queue, start_job
+from stafett.temporal.workers import run_workers
 from stafett.testing import eventually
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
-from workflows.notifications import TellOfEnd
+from workflows.notifications import SendNotifications
 
 ALWAYS = 1_000_000
 
@@ -64,10 +64,10 @@ async def working(
     client: Client, queue: str, receivers: PlayedReceivers, *more: Callable[..., Any]
 ) -> AsyncIterator[None]:
     ours: list[Callable[..., Any]] = [receivers.find_deliveries, receivers.give_up_delivery, *more]
-    async with at_work(
-        Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=ours),
+    async with run_workers(
+        Worker(client, task_queue=queue, workflows=[BufdirExport, SendNotifications], activities=ours),
         Worker(client, task_queue=cpu_queue(queue), activities=ours),
-        Worker(client, task_queue=telling_queue(queue), activities=[receivers.deliver]),
+        Worker(client, task_queue=notification_queue(queue), activities=[receivers.deliver]),
     ):
         yield
 
@@ -142,7 +142,7 @@ async def test_an_end_that_the_sweeper_tells_already_is_not_told_twice(temporal:
     stages = PlayedStages()
     queue = f"test-{job.export_id}"
     played = stages.registered()
-    async with at_work(
+    async with run_workers(
         Worker(temporal, task_queue=queue, workflows=[BufdirExport], activities=played),
         Worker(temporal, task_queue=cpu_queue(queue), activities=played),
     ):

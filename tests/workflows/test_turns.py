@@ -19,11 +19,11 @@ from temporalio.worker import Worker
 
 from stafett.domain.export_job import ExportJob, StageResult
 from stafett.temporal.client import cpu_queue, start_job
-from stafett.temporal.workers import at_work
+from stafett.temporal.workers import run_workers
 from stafett.testing import eventually
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
-from workflows.notifications import TellOfEnd
+from workflows.notifications import SendNotifications
 
 
 class Told(PlayedStages):
@@ -41,8 +41,10 @@ class Told(PlayedStages):
 
 @asynccontextmanager
 async def light_work(client: Client, queue: str, stages: PlayedStages) -> AsyncIterator[None]:
-    light = Worker(client, task_queue=queue, workflows=[BufdirExport, TellOfEnd], activities=stages.registered())
-    async with at_work(light):
+    light = Worker(
+        client, task_queue=queue, workflows=[BufdirExport, SendNotifications], activities=stages.registered()
+    )
+    async with run_workers(light):
         yield
 
 
@@ -50,7 +52,7 @@ async def light_work(client: Client, queue: str, stages: PlayedStages) -> AsyncI
 async def one_core(client: Client, queue: str, stages: PlayedStages) -> AsyncIterator[None]:
     waiting = cpu_queue(queue)
     core = Worker(client, task_queue=waiting, activities=stages.registered(), max_concurrent_activities=1)
-    async with at_work(core):
+    async with run_workers(core):
         yield
 
 

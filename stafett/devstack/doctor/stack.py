@@ -21,7 +21,7 @@ from stafett.devstack.ports import is_free
 from stafett.devstack.stack_file import StackFile, read_stack
 from stafett.devstack.temporal import polls
 from stafett.settings import AuditSettings, TemporalSettings
-from stafett.temporal.client import cpu_queue, telling_queue
+from stafett.temporal.client import cpu_queue, notification_queue
 
 _PATIENCE_SECONDS = 5.0
 _RESTART = "stop `stafett dev` and start it again"
@@ -103,7 +103,11 @@ def _bucket(s3: Minio, stack: StackFile, logs: str) -> Finding:
 def _workers(stack: StackFile, logs: str) -> Iterator[Finding]:
     """At each of the task queues: what waits at one is done by nobody at another."""
     queue = TemporalSettings().task_queue
-    waiting = {queue: "every job waits", cpu_queue(queue): "every report waits", telling_queue(queue): "nobody is told"}
+    waiting = {
+        queue: "every job waits",
+        cpu_queue(queue): "every report waits",
+        notification_queue(queue): "nobody is told",
+    }
     for name, harm in waiting.items():
         ok = asyncio.run(_any_polls(stack, name))
         yield Finding(

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import polars as pl
 
-from stafett.activity_frames import from_arrow
+from stafett.activity_frames import frame_from_arrow
 from stafett.attachment_bundler.bundle import Bundle, attachments_of
 from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
 from stafett.attachment_bundler.unavailable import Unavailable, failure, partial_failures
@@ -17,8 +17,8 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.reporting_period import OSLO
-from stafett.exports.stage_runner import Workbench
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stage_runner import StageContext
+from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 _MIME_TYPE = "application/zip"
@@ -27,15 +27,15 @@ _MIME_TYPE = "application/zip"
 class AttachmentBundler:
     """Puts the report and the attachments of its snapshot together."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse) -> None:
+    def __init__(self, record: StageStore, storage: FileStorage, mappings: MappingsInUse) -> None:
         self._record = record
         self._storage = storage
         self._mappings = mappings
 
-    def __call__(self, job: ExportJob, bench: Workbench) -> BundledFile:
-        asked = self._record.parameters(job)
-        queried = self._record.outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
-        report = self._record.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+    def __call__(self, job: ExportJob, bench: StageContext) -> BundledFile:
+        asked = self._record.load_parameters(job)
+        queried = self._record.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
+        report = self._record.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
         staged = self._staged(queried)
         bundle = Bundle(
             self._storage,
@@ -55,7 +55,7 @@ class AttachmentBundler:
     def _staged(self, queried: QueriedRows) -> pl.DataFrame:
         if queried.attachments is None:
             raise StagedDataLostError
-        return from_arrow(self._storage.read_part(queried.attachments))
+        return frame_from_arrow(self._storage.read_part(queried.attachments))
 
     def _policy(self, job: ExportJob, queried: QueriedRows) -> Callable[[Unavailable], None]:
         attachments = self._mappings.document(job.org_id, queried.mapping.version).attachments
@@ -74,12 +74,12 @@ class AttachmentBundler:
         report: ReportFile,
         members: tuple[Member, ...],
     ) -> Manifest:
-        mapped = self._record.outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
+        mapped = self._record.load_outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
         first_day, last_day = job.date_range
         return Manifest(
             export_id=queried.identical_export_id or job.export_id,
             org_id=job.org_id,
-            organisation=self._record.organisation(job),
+            organisation=self._record.load_organisation_name(job),
             reporting_period=Period(start=first_day, end=last_day),
             snapshot_at=queried.snapshot_at,
             mapping=mapped.mapping,
@@ -100,13 +100,13 @@ def _rendering(asked: ExportParameters, report: ReportFile) -> Rendering:
     )
 
 
-def _progress(bench: Workbench, report: ReportFile, total: int) -> Callable[[int], None]:
+def _progress(bench: StageContext, report: ReportFile, total: int) -> Callable[[int], None]:
     """Bytes told in rows, as every other stage tells them."""
     done = 0
 
     def more(size: int) -> None:
         nonlocal done
         done += size
-        bench.progress(report.rows * min(done, total) // total, report.rows)
+        bench.report_progress(report.rows * min(done, total) // total, report.rows)
 
     return more

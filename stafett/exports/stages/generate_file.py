@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from stafett.activity_frames import from_arrow
+from stafett.activity_frames import frame_from_arrow
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
-from stafett.exports.stage_runner import Workbench
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stage_runner import StageContext
+from stafett.exports.stage_store import StageStore
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import csv_chunks
 from stafett.file_generator.xlsx import Workbook, workbook_chunks
@@ -21,14 +21,14 @@ from stafett.storage.files import FileStorage
 class FileGeneration:
     """Renders the mapped parts, in order, straight into storage."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse) -> None:
+    def __init__(self, record: StageStore, storage: FileStorage, mappings: MappingsInUse) -> None:
         self._record = record
         self._storage = storage
         self._mappings = mappings
 
-    def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
-        asked = self._record.parameters(job)
-        mapped = self._record.mapped_rows(job)
+    def __call__(self, job: ExportJob, bench: StageContext) -> ReportFile:
+        asked = self._record.load_parameters(job)
+        mapped = self._record.load_mapped_rows(job)
         name, content = report_name(job.org_id, asked), ContentHash()
         report = content.seen(self._frames(mapped.parts, mapped.rows, bench))
         chunks = self._rendered(job, asked, mapped, report)
@@ -53,22 +53,22 @@ class FileGeneration:
                 workbook = Workbook(
                     document=self._mappings.document(job.org_id, mapped.mapping.version),
                     locale=asked.locale,
-                    organisation=self._record.organisation(job),
+                    organisation=self._record.load_organisation_name(job),
                     period=job.date_range,
                     mapped=_without_what_the_writer_tells(mapped),
                 )
                 return workbook_chunks(workbook, report=report, apart=map(self._frame, mapped.excluded_parts))
 
-    def _frames(self, parts: Iterable[StagedPart], rows: int, bench: Workbench) -> Iterator[pl.DataFrame]:
+    def _frames(self, parts: Iterable[StagedPart], rows: int, bench: StageContext) -> Iterator[pl.DataFrame]:
         """One at a time: nothing here holds a frame while the next is made."""
         done = 0
         for part in parts:
             yield self._frame(part)
             done += part.rows
-            bench.progress(done, rows)
+            bench.report_progress(done, rows)
 
     def _frame(self, part: StagedPart) -> pl.DataFrame:
-        return from_arrow(self._storage.read_part(part))
+        return frame_from_arrow(self._storage.read_part(part))
 
 
 def _without_what_the_writer_tells(mapped: MappedRows) -> MappedRows:

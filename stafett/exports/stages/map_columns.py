@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from stafett.activity_frames import activities_from_arrow, to_arrow
+from stafett.activity_frames import activities_from_arrow, arrow_from_frame
 from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
 from stafett.column_mapper.messages import BECAUSE, LISTED_APART, MAPPING_CHANGED, day_in
 from stafett.column_mapper.outcome import Outcome
@@ -15,31 +15,33 @@ from stafett.domain.export import ExportFormat, ExportParameters, Locale, Partia
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import EffectiveMapping, ExportWarning, MappedRows, QueriedRows, StagedPart
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.mapped_parts import KeptPart, MappedParts
-from stafett.exports.stage_runner import Workbench
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.mapped_parts import MappedPartStore, StoredPart
+from stafett.exports.stage_runner import StageContext
+from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 
 class ColumnMapper:
     """Applies the organisation's mapping to the staged rows, and goes on from the parts that are mapped already."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage, mappings: MappingsInUse, done: MappedParts) -> None:
+    def __init__(
+        self, record: StageStore, storage: FileStorage, mappings: MappingsInUse, done: MappedPartStore
+    ) -> None:
         self._record = record
         self._storage = storage
         self._mappings = mappings
         self._done = done
 
-    def __call__(self, job: ExportJob, bench: Workbench) -> MappedRows:
-        queried = self._record.outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
-        asked = self._record.parameters(job)
+    def __call__(self, job: ExportJob, bench: StageContext) -> MappedRows:
+        queried = self._record.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
+        asked = self._record.load_parameters(job)
         program = self._mappings.program(job.org_id, queried.mapping.version, asked.locale)
         outcome = Outcome(program, ignored=no_faults_in(asked.export_format))
         parts = list(self._parts(job, bench, queried, asked, outcome))
         failures = outcome.partial_failures
         return MappedRows(
             parts=tuple(part.written for part in parts),
-            excluded_parts=tuple(part.apart for part in parts if part.apart),
+            excluded_parts=tuple(part.excluded for part in parts if part.excluded),
             counts=outcome.counts,
             not_countable=outcome.not_countable,
             totals=outcome.totals,
@@ -50,13 +52,13 @@ class ColumnMapper:
         )
 
     def _parts(
-        self, job: ExportJob, bench: Workbench, queried: QueriedRows, asked: ExportParameters, outcome: Outcome
-    ) -> Iterator[KeptPart]:
+        self, job: ExportJob, bench: StageContext, queried: QueriedRows, asked: ExportParameters, outcome: Outcome
+    ) -> Iterator[StoredPart]:
         """In report order, each kept when it is there; but the last, which the stage's own commit follows."""
-        made_from, last = self._done.origin(queried, asked), len(queried.parts) - 1
+        made_from, last = self._done.input_fingerprint(queried, asked), len(queried.parts) - 1
         standing = self._standing(job, bench, made_from) if last > 0 else {}
         done = sum(queried.parts[number].rows for number in standing)
-        bench.progress(done, queried.rows, at_once=bool(standing))
+        bench.report_progress(done, queried.rows, force=bool(standing))
         for number, staged in enumerate(queried.parts):
             part = standing.get(number)
             if part is None:
@@ -65,50 +67,52 @@ class ColumnMapper:
                     part = self._kept(job, bench, number, made_from, part)
                 done += staged.rows
             outcome.take(part.outcome)
-            bench.progress(done, queried.rows)
+            bench.report_progress(done, queried.rows)
             yield part
 
-    def _standing(self, job: ExportJob, bench: Workbench, made_from: str) -> Mapping[int, KeptPart]:
+    def _standing(self, job: ExportJob, bench: StageContext, made_from: str) -> Mapping[int, StoredPart]:
         """What an earlier execution mapped, if it is in storage as it was; what is not is forgotten."""
         standing = {}
-        for number, part in self._done.kept(job, made_from).items():
+        for number, part in self._done.load(job, made_from).items():
             if self._is_in_storage(part):
                 standing[number] = part
             else:
-                self._done.forget(job, number, part)
-                bench.discard(part.keys)
+                self._done.delete(job, number, part)
+                bench.delete(part.keys)
         return standing
 
-    def _is_in_storage(self, part: KeptPart) -> bool:
+    def _is_in_storage(self, part: StoredPart) -> bool:
         try:
-            for written in part.objects:
+            for written in part.parts:
                 self._storage.read_part(written)
         except StagedDataLostError:
             return False
         return True
 
-    def _mapped(self, bench: Workbench, number: int, staged: StagedPart, locale: Locale, outcome: Outcome) -> KeptPart:
+    def _mapped(
+        self, bench: StageContext, number: int, staged: StagedPart, locale: Locale, outcome: Outcome
+    ) -> StoredPart:
         part, adds = outcome.mapped(activities_from_arrow(self._storage.read_part(staged)))
         written = _put(bench, "part", number, part.written)
         apart = _put(bench, "apart", number, _with_reasons(part, locale)) if part.apart.height else None
-        return KeptPart(written=written, apart=apart, outcome=adds)
+        return StoredPart(written=written, excluded=apart, outcome=adds)
 
-    def _kept(self, job: ExportJob, bench: Workbench, number: int, made_from: str, part: KeptPart) -> KeptPart:
+    def _kept(self, job: ExportJob, bench: StageContext, number: int, made_from: str, part: StoredPart) -> StoredPart:
         """The one that counts: ours, or another execution's that was first.
 
         After an error whose outcome nobody knows the objects stay: the commit may stand, and they be its own.
         """
-        bench.keep(part.keys)
+        bench.protect(part.keys)
         try:
-            first = self._done.keep(job, number, made_from, part)
+            first = self._done.store(job, number, made_from, part)
         except StaleAttemptError:
-            bench.release(part.keys)
+            bench.unprotect(part.keys)
             raise
         if first is None:
-            bench.release(part.keys)
+            bench.unprotect(part.keys)
             return part
         if first.keys != part.keys:
-            bench.discard(part.keys)
+            bench.delete(part.keys)
         return first
 
 
@@ -134,5 +138,5 @@ def _with_reasons(part: MappedPart, locale: Locale) -> pl.DataFrame:
     return part.apart.with_columns(part.apart_because.alias(header))
 
 
-def _put(bench: Workbench, name: str, number: int, rows: pl.DataFrame) -> StagedPart:
-    return bench.put_part(number, to_arrow(rows), rows.height, name)
+def _put(bench: StageContext, name: str, number: int, rows: pl.DataFrame) -> StagedPart:
+    return bench.put_part(number, arrow_from_frame(rows), rows.height, name)

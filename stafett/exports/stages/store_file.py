@@ -6,26 +6,26 @@ from stafett.domain.errors import NotFoundError, StagedDataLostError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, ReportFile
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.stage_runner import Workbench
-from stafett.exports.stage_store import ExportRecord
+from stafett.exports.stage_runner import StageContext
+from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 
 class FileRegistration:
     """Reads the object back and holds it against what was written, before anybody is told of it."""
 
-    def __init__(self, record: ExportRecord, storage: FileStorage) -> None:
+    def __init__(self, record: StageStore, storage: FileStorage) -> None:
         self._record = record
         self._storage = storage
 
-    def __call__(self, job: ExportJob, bench: Workbench) -> ReportFile:
+    def __call__(self, job: ExportJob, bench: StageContext) -> ReportFile:
         file = self._finished(job)
         found, read = hashlib.sha256(), 0
         try:
             for block in self._storage.chunks(file.key):
                 found.update(block)
                 read += len(block)
-                bench.progress(file.rows * read // file.size_bytes, file.rows)
+                bench.report_progress(file.rows * read // file.size_bytes, file.rows)
         except NotFoundError:
             raise StagedDataLostError from None
         if found.hexdigest() != file.sha256:
@@ -34,5 +34,5 @@ class FileRegistration:
 
     def _finished(self, job: ExportJob) -> ReportFile:
         if job.include_attachments:
-            return self._record.outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
-        return self._record.outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+            return self._record.load_outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
+        return self._record.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
