@@ -49,22 +49,22 @@ from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.exports.stages.store_file import FileRegistration
-from stafett.notifications.deliveries import Deliveries, untold
-from stafett.notifications.email import Mailer
-from stafett.notifications.sender import Teller
-from stafett.reconciliation import OpenExports, UnfinishedBatches, UnfinishedReexports
+from stafett.notifications.deliveries import DeliveryStore, find_undelivered
+from stafett.notifications.email import SmtpSender
+from stafett.notifications.sender import DeliverySender
+from stafett.reconciliation import OpenBatches, OpenExports, OpenReexports
 from stafett.reports.comparison import VersionComparison
-from stafett.reports.completion import ReexportEndings
-from stafett.reports.snapshot_copy import SnapshotRepetition
-from stafett.reports.steps import ReexportStages
+from stafett.reports.completion import ReexportCompletion
+from stafett.reports.snapshot_copy import SnapshotCopy
+from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings, WorkerShare, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, cpu_queue, notification_queue
 from stafett.temporal.namespace import ensure_schedules, ensure_search_attributes, upsert_checkpoint_schedule
 from stafett.temporal.workers import run_workers
 from stafett.version import edition
-from stafett.webhooks.destinations import Destinations, resolved
-from stafett.webhooks.sender import WebhookPoster
+from stafett.webhooks.destinations import DestinationPolicy, resolve_host
+from stafett.webhooks.sender import WebhookSender
 from workflows.bufdir_export import BufdirExport
 from workflows.bulk_registration import BulkRegistration
 from workflows.export_preview import PreviewExport
@@ -179,11 +179,11 @@ class _ActivityRegistry:
 
     def io_activities(self) -> list[ActivityFunction]:
         """Those that are short, or wait for PostgreSQL and S3 most of the time, or for which somebody waits."""
-        query = SnapshotRepetition(self._database, ActivityQueryStage(self._database, self._mappings))
+        query = SnapshotCopy(self._database, ActivityQueryStage(self._database, self._mappings))
         previewing = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
         ending = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
-        notifying, reexporting = NotificationActivities(Deliveries(self._database)), self._reexport_activities()
-        bulk = BulkRegistrationActivities(ProxyRegistration(self._database, by_mail=self._by_email))
+        notifying, reexporting = NotificationActivities(DeliveryStore(self._database)), self._reexport_activities()
+        bulk = BulkRegistrationActivities(ProxyRegistration(self._database, by_email=self._by_email))
         return [
             ActivityQueryActivities(self._stage_runner, query).query_activities,
             FileStorageActivities(self._stage_runner, FileRegistration(self._stage_store, self._storage)).store_file,
@@ -211,11 +211,11 @@ class _ActivityRegistry:
         ]
 
     def _reexport_activities(self) -> ReexportActivities:
-        compare = VersionComparison(self._database, self._storage, go_on=raise_if_cancelled)
+        compare = VersionComparison(self._database, self._storage, raise_if_cancelled=raise_if_cancelled)
         removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER_ACTOR)
         return ReexportActivities(
-            ReexportStages(self._database, compare, by_mail=self._by_email),
-            ReexportEndings(self._database, removal.remove, by_mail=self._by_email),
+            ReexportSteps(self._database, compare, by_email=self._by_email),
+            ReexportCompletion(self._database, removal.remove, by_email=self._by_email),
         )
 
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
@@ -223,21 +223,23 @@ class _ActivityRegistry:
         settings = self._settings
         url = require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._exit_stack.enter_context(closing(Database(url, pool_size=2)))
-        queue, outbox = settings.temporal.task_queue, Deliveries(maintenance)
+        queue, outbox = settings.temporal.task_queue, DeliveryStore(maintenance)
         endings = ExportCompletion(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email)
         stray = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER_ACTOR)
-        reexports = ReexportEndings(maintenance, stray.remove, actor=audit_trail.SWEEPER_ACTOR, by_mail=self._by_email)
-        batches = ProxyRegistration(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_mail=self._by_email)
+        reexports = ReexportCompletion(
+            maintenance, stray.remove, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email
+        )
+        batches = ProxyRegistration(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email)
         sweeping = ReconciliationActivities(
             client,
             queue,
             [
                 OpenExports(maintenance, endings),
-                UnfinishedReexports(maintenance, reexports),
-                UnfinishedBatches(maintenance, batches),
+                OpenReexports(maintenance, reexports),
+                OpenBatches(maintenance, batches),
             ],
             partial(delete_expired_previews, maintenance),
-            NotificationReconciler(client, queue, partial(untold, maintenance), outbox),
+            NotificationReconciler(client, queue, partial(find_undelivered, maintenance), outbox),
         )
         days = settings.retention
         periods = RetentionPolicy(timedelta(days=days.files_days), timedelta(days=days.staging_days))
@@ -253,11 +255,11 @@ class _ActivityRegistry:
         """One message each; letters and the names of hosts have threads of their own."""
         tls, settings = create_ssl_context(), self._settings
         letters = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_EMAILS, "letter"))
-        mailer = Mailer(settings.mail, tls) if settings.mail.host else None
+        mailer = SmtpSender(settings.mail, tls) if settings.mail.host else None
         lookups = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_DNS_LOOKUPS, "lookup"))
-        resolve = partial(resolved, threads=lookups)
-        poster = WebhookPoster(Destinations(settings.webhooks.allow_private, resolve), tls)
-        return [DeliveryActivities(Teller(Deliveries(self._database), poster, mailer, letters)).deliver]
+        resolve = partial(resolve_host, executor=lookups)
+        poster = WebhookSender(DestinationPolicy(settings.webhooks.allow_private, resolve), tls)
+        return [DeliveryActivities(DeliverySender(DeliveryStore(self._database), poster, mailer, letters)).deliver]
 
 
 async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None:

@@ -15,7 +15,7 @@ class BulkRegistrationActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def start_batch(self, job: BulkJob) -> BulkPlan:
-        return self._registration.begin(job)
+        return self._registration.start_attempt(job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
@@ -24,7 +24,7 @@ class BulkRegistrationActivities:
         for chunk in chunk_range.chunks:
             raise_if_cancelled()
             try:
-                counts = self._registration.register(chunk)
+                counts = self._registration.register_chunk(chunk)
             except ServiceUnavailableError as error:
                 away = error
         if away is not None or counts is None:
@@ -33,7 +33,7 @@ class BulkRegistrationActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def fail_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
-        return [self._registration.give_up(chunk) for chunk in chunk_range.chunks][-1]
+        return [self._registration.fail_chunk(chunk) for chunk in chunk_range.chunks][-1]
 
     @activity.defn(no_thread_cancel_exception=True)
     def finish_batch(self, job: BulkJob) -> BulkOutcome:
@@ -41,8 +41,8 @@ class BulkRegistrationActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def cancel_batch(self, job: BulkJob) -> BulkOutcome:
-        return self._registration.cancel(job)
+        return self._registration.finish_cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def read_batch_outcome(self, job: BulkJob) -> BulkOutcome:
-        return self._registration.end_of(job)
+        return self._registration.load_outcome(job)

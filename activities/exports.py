@@ -10,14 +10,14 @@ from stafett.exports.stages.bundle_attachments import AttachmentBundler
 from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.store_file import FileRegistration
-from stafett.reports.snapshot_copy import SnapshotRepetition
+from stafett.reports.snapshot_copy import SnapshotCopy
 from stafett.storage.files import FileStorage
 
 
 class ActivityQueryActivities:
     """The requirements' ``bufdir-activity-query-service``."""
 
-    def __init__(self, stage_runner: StageRunner, query: SnapshotRepetition) -> None:
+    def __init__(self, stage_runner: StageRunner, query: SnapshotCopy) -> None:
         self._stage_runner = stage_runner
         self._query = query
 

@@ -3,19 +3,19 @@ from temporalio.exceptions import ApplicationError
 
 from stafett.domain.errors import DeliveryError
 from stafett.domain.notification import DeliveryRef, NotificationJob
-from stafett.notifications.deliveries import Deliveries
-from stafett.notifications.sender import Teller
+from stafett.notifications.deliveries import DeliveryStore
+from stafett.notifications.sender import DeliverySender
 
 
 class NotificationActivities:
     """Who is to be told, and what is not told after all."""
 
-    def __init__(self, deliveries: Deliveries) -> None:
+    def __init__(self, deliveries: DeliveryStore) -> None:
         self._deliveries = deliveries
 
     @activity.defn(no_thread_cancel_exception=True)
     def find_deliveries(self, job: NotificationJob) -> tuple[DeliveryRef, ...]:
-        return self._deliveries.unsettled(job)
+        return self._deliveries.find_pending(job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def give_up_delivery(self, delivery: DeliveryRef) -> None:
@@ -25,7 +25,7 @@ class NotificationActivities:
 class DeliveryActivities:
     """The way to the receiver: at a task queue of its own, for there is no saying how long a receiver takes."""
 
-    def __init__(self, sender: Teller) -> None:
+    def __init__(self, sender: DeliverySender) -> None:
         self._sender = sender
 
     @activity.defn

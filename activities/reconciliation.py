@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from stafett.domain.export_job import SweepReport
 from stafett.domain.job import Job
 from stafett.domain.notification import NotificationJob
-from stafett.notifications.deliveries import Deliveries
+from stafett.notifications.deliveries import DeliveryStore
 from stafett.reconciliation import OpenJob, OpenJobs
 from stafett.temporal.client import ATTEMPT_MEMO_KEY, cancel_job, start_job
 from stafett.temporal.codec import PayloadDecryptionError
@@ -102,7 +102,7 @@ class NotificationReconciler:
         client: Client,
         task_queue: str,
         undelivered: Callable[[], Iterable[NotificationJob]],
-        deliveries: Deliveries,
+        deliveries: DeliveryStore,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
@@ -130,5 +130,5 @@ class NotificationReconciler:
         return run is None
 
     def _give_up(self, job: NotificationJob) -> None:
-        for delivery in self._deliveries.unsettled(job):
+        for delivery in self._deliveries.find_pending(job):
             self._deliveries.give_up(delivery, "ended_from_outside")

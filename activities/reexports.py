@@ -2,14 +2,14 @@ from temporalio import activity
 
 from stafett.domain.export_job import ExportJob
 from stafett.domain.reexport_job import HistoricalRecord, RecordReexportFailureInput, ReexportJob, ReexportOutcome
-from stafett.reports.completion import ReexportEndings
-from stafett.reports.steps import ReexportStages
+from stafett.reports.completion import ReexportCompletion
+from stafett.reports.steps import ReexportSteps
 
 
 class ReexportActivities:
     """The requirements' ``report-reexport-coordinator``, apart from the export itself."""
 
-    def __init__(self, steps: ReexportStages, completion: ReexportEndings) -> None:
+    def __init__(self, steps: ReexportSteps, completion: ReexportCompletion) -> None:
         self._steps = steps
         self._completion = completion
 
@@ -36,13 +36,13 @@ class ReexportActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def record_reexport_failure(self, failure: RecordReexportFailureInput) -> ReexportOutcome:
         self._completion.fail(failure)
-        return self._completion.end_of(failure.job)
+        return self._completion.load_outcome(failure.job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_reexport_cancellation(self, job: ReexportJob) -> ReexportOutcome:
         """Nothing of its export is left in storage when it is said to be cancelled."""
-        return self._completion.cancel(job)
+        return self._completion.finish_cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def read_reexport_outcome(self, job: ReexportJob) -> ReexportOutcome:
-        return self._completion.end_of(job)
+        return self._completion.load_outcome(job)

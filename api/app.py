@@ -39,8 +39,8 @@ from api.routes import (
 )
 from stafett.audit import trail as audit_trail
 from stafett.audit.steps import JobHistory
-from stafett.bulk.commands import BulkControl
-from stafett.bulk.service import BulkRegistrations
+from stafett.bulk.commands import BulkCommands
+from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database, Timeouts
@@ -50,17 +50,17 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
-from stafett.reports.commands import ReexportControl
+from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
-from stafett.reports.reexports import ReexportJobs
-from stafett.reports.result_file import ResultReference
+from stafett.reports.reexports import ReexportService
+from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
 from stafett.temporal.codec import codec_from_settings
 from stafett.version import VERSION
-from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.service import Webhooks
+from stafett.webhooks.destinations import DestinationPolicy
+from stafett.webhooks.service import WebhookService
 
 _STARTUP_FAILURE = 3  # as uvicorn's own program ends then
 RESOURCES = (
@@ -144,17 +144,17 @@ def _services(
         removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
         downloads=ExportDownloads(database, storage),
         trail=ExportAuditTrail(database),
-        reexports=ReexportJobs(database),
-        reexport_control=ReexportControl(database, ResultReference(storage)),
+        reexports=ReexportService(database),
+        reexport_control=ReexportCommands(database, ResultFile(storage)),
         mappings=ColumnMappings(database),
         organisations=OrganisationService(database),
         mentors=PeerMentorService(database),
-        batches=BulkRegistrations(database),
-        batch_control=BulkControl(database),
+        batches=BulkService(database),
+        batch_control=BulkCommands(database),
         activities=ActivityService(database),
         inbox=Inbox(database),
-        webhooks=Webhooks(database),
-        destinations=Destinations(allow_private=settings.webhooks.allow_private),
+        webhooks=WebhookService(database),
+        destinations=DestinationPolicy(allow_private_networks=settings.webhooks.allow_private),
         starter=JobStarter(temporal, settings.temporal.task_queue),
         changes=JobNotifier(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
         story=JobHistory(database),

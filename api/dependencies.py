@@ -18,8 +18,8 @@ from api.dispatcher import JobStarter
 from api.rate_limit import RateLimit
 from api.readiness import Probes
 from stafett.audit.steps import JobHistory
-from stafett.bulk.commands import BulkControl
-from stafett.bulk.service import BulkRegistrations
+from stafett.bulk.commands import BulkCommands
+from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import ColumnMappings
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
@@ -31,12 +31,12 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
-from stafett.reports.commands import ReexportControl
+from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
-from stafett.reports.reexports import ReexportJobs
+from stafett.reports.reexports import ReexportService
 from stafett.temporal.codec import EncryptionCodec
-from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.service import Webhooks
+from stafett.webhooks.destinations import DestinationPolicy
+from stafett.webhooks.service import WebhookService
 
 Clock = Callable[[], datetime]
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
@@ -56,17 +56,17 @@ class Services:
     removal: FileRemoval
     downloads: ExportDownloads
     trail: ExportAuditTrail
-    reexports: ReexportJobs
-    reexport_control: ReexportControl
+    reexports: ReexportService
+    reexport_control: ReexportCommands
     mappings: ColumnMappings
     organisations: OrganisationService
     mentors: PeerMentorService
-    batches: BulkRegistrations
-    batch_control: BulkControl
+    batches: BulkService
+    batch_control: BulkCommands
     activities: ActivityService
     inbox: Inbox
-    webhooks: Webhooks
-    destinations: Destinations
+    webhooks: WebhookService
+    destinations: DestinationPolicy
     starter: JobStarter
     changes: JobNotifier
     story: JobHistory

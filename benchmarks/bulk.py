@@ -21,7 +21,7 @@ from api.app import create_app
 from benchmarks.bulk_peers import ByDbos, ByProcrastinate
 from benchmarks.measurement import Measured, Table
 from stafett.bulk.registration import ProxyRegistration
-from stafett.bulk.service import BulkRegistrations
+from stafett.bulk.service import BulkService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
@@ -72,7 +72,7 @@ class Bench:
     def accepted(self, items: int) -> BulkJob:
         caller = Caller(user_id=self.tenant.coordinator, org_id=self.tenant.org_id, role=Role.COORDINATOR)
         request = BulkRequest.model_validate(self.body(items))
-        return BulkRegistrations(self.gateway).accept(caller, request).batch.job
+        return BulkService(self.gateway).accept(caller, request).batch.job
 
     async def seconds(self, way: Way, items: int, batches: int = 1) -> float:
         """All of them at once."""
@@ -80,7 +80,7 @@ class Bench:
         began = time.perf_counter()
         await asyncio.gather(*map(way, jobs))
         taken = time.perf_counter() - began
-        for counts in (self.registration.end_of(job).counts for job in jobs):
+        for counts in (self.registration.load_outcome(job).counts for job in jobs):
             assert counts.registered == items - items // 20, counts  # noqa: S101 - of something else it is no figure
         return taken
 
@@ -97,7 +97,7 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
         async def over(job: BulkJob) -> None:
             """Ended in PostgreSQL, as somebody hears of it who waits for the batch at the gateway."""
             with changes.subscribe(job.batch_id) as watch:
-                while not (await asyncio.to_thread(bench.registration.end_of, job)).status.is_final:
+                while not (await asyncio.to_thread(bench.registration.load_outcome, job)).status.is_final:
                     await watch.wait_for_change(max_wait=1)
 
         async def ours(job: BulkJob) -> None:
@@ -190,8 +190,8 @@ async def _flat(bench: Bench, ours: Way) -> str:
 
 
 def _loop(registration: ProxyRegistration, job: BulkJob) -> None:
-    for number in registration.begin(job).pending_chunks:
-        registration.register(Chunk(job=job, number=number))
+    for number in registration.start_attempt(job).pending_chunks:
+        registration.register_chunk(Chunk(job=job, number=number))
     registration.finish(job)
 
 

@@ -11,9 +11,9 @@ from dbos import DBOS
 from procrastinate import App, PsycopgConnector
 
 from stafett.bulk import items
-from stafett.bulk.items import Scope
-from stafett.bulk.registration import ProxyRegistration, registered
-from stafett.bulk.state import count
+from stafett.bulk.items import ItemSelection
+from stafett.bulk.registration import ProxyRegistration, register_with_fallback
+from stafett.bulk.state import add_counts
 from stafett.domain.bulk_job import BulkJob, Chunk
 
 _AT_ONCE = 4
@@ -23,16 +23,18 @@ Over = Callable[[BulkJob], Awaitable[None]]
 
 def _register_item(registration: ProxyRegistration, job: BulkJob, chunk: int, position: int) -> None:
     with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - what nobody does but a peer here
-        counts = count(session, job, registered(session, Scope(job, chunk, position)))
+        counts = add_counts(session, job, register_with_fallback(session, ItemSelection(job, chunk, position)))
     if counts.pending == 0:  # whoever was the last ends the batch, as with a chunk
         registration.finish(job)
 
 
 def _items(registration: ProxyRegistration, job: BulkJob) -> list[tuple[int, int]]:
     """Every pending item, and its chunk."""
-    chunks = registration.begin(job).pending_chunks
+    chunks = registration.start_attempt(job).pending_chunks
     with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - the same
-        return [(chunk, at) for chunk in chunks for at in items.pending_in(session, Scope(job, chunk))]
+        return [
+            (chunk, at) for chunk in chunks for at in items.list_pending_positions(session, ItemSelection(job, chunk))
+        ]
 
 
 class ByProcrastinate:
@@ -74,13 +76,13 @@ class ByProcrastinate:
             alone: list[Said] = [{"said": said, "chunk": chunk, "at": at} for chunk, at in items]
             await self._item.batch_defer_async(*alone)
         else:
-            plan = await asyncio.to_thread(self._registration.begin, job)
+            plan = await asyncio.to_thread(self._registration.start_attempt, job)
             together: list[Said] = [{"said": said, "number": number} for number in plan.pending_chunks]
             await self._chunk.batch_defer_async(*together)
 
     async def _register_chunk(self, *, said: Said, number: int) -> None:
         chunk = Chunk(job=BulkJob.model_validate(said), number=number)
-        await asyncio.to_thread(self._registration.register, chunk)
+        await asyncio.to_thread(self._registration.register_chunk, chunk)
 
     async def _register_item(self, *, said: Said, chunk: int, at: int) -> None:
         job = BulkJob.model_validate(said)
@@ -96,7 +98,7 @@ class ByDbos:
 
         @step
         def chunk_step(said: Said, number: int) -> None:
-            registration.register(Chunk(job=BulkJob.model_validate(said), number=number))
+            registration.register_chunk(Chunk(job=BulkJob.model_validate(said), number=number))
 
         @step
         def item_step(said: Said, chunk: int, at: int) -> None:
@@ -108,7 +110,7 @@ class ByDbos:
             return (
                 list(_items(registration, job))
                 if by_items
-                else [(at,) for at in registration.begin(job).pending_chunks]
+                else [(at,) for at in registration.start_attempt(job).pending_chunks]
             )
 
         @DBOS.workflow()

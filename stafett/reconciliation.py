@@ -18,8 +18,8 @@ from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode,
 from stafett.domain.job import Job
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
 from stafett.exports.completion import ExportCompletion
-from stafett.exports.state import is_of_an_unfinished_reexport
-from stafett.reports.completion import ReexportEndings
+from stafett.exports.state import is_child_of_open_reexport
+from stafett.reports.completion import ReexportCompletion
 
 Row = TypeVar("Row", bound=SQLModel)
 _PAGE_SIZE = 500
@@ -64,7 +64,7 @@ class OpenExports:
         self._completion = completion
 
     def __call__(self) -> Iterator[OpenJob]:
-        ours = ~is_of_an_unfinished_reexport()  # which looks after its export itself
+        ours = ~is_child_of_open_reexport()  # which looks after its export itself
         unended = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), ours)
         for export in iterate_open(self._maintenance, Export, unended):
             job = export.job
@@ -80,22 +80,22 @@ class OpenExports:
         return True
 
 
-class UnfinishedReexports:
+class OpenReexports:
     """One whose run was ended from outside has failed, unless its result is stored."""
 
-    def __init__(self, maintenance: Database, endings: ReexportEndings) -> None:
+    def __init__(self, maintenance: Database, completion: ReexportCompletion) -> None:
         self._maintenance = maintenance
-        self._endings = endings
+        self._completion = completion
 
     def __call__(self) -> Iterator[OpenJob]:
         unended = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
         for row in iterate_open(self._maintenance, Reexport, unended):
             job = row.job
             is_cancelling = row.status is ReexportStatus.CANCELLING
-            yield OpenJob(job, is_cancelling, partial(self._endings.close, job))
+            yield OpenJob(job, is_cancelling, partial(self._completion.close, job))
 
 
-class UnfinishedBatches:
+class OpenBatches:
     """One whose run was ended from outside has failed, and can be tried again."""
 
     def __init__(self, maintenance: Database, registration: ProxyRegistration) -> None:

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
-from stafett.bulk.commands import BulkControl
+from stafett.bulk.commands import BulkCommands
 from stafett.bulk.registration import ProxyRegistration
-from stafett.bulk.service import BulkRegistrations
+from stafett.bulk.service import BulkService
 from stafett.database.session import Database
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome
 from stafett.domain.bulk_job import BulkJob, BulkOutcome, Chunk
@@ -57,8 +57,8 @@ class Core:
 
     def __init__(self, tenant: Tenant, gateway: Database, worker: Database) -> None:
         self.tenant = tenant
-        self.registrations = BulkRegistrations(gateway)
-        self.control = BulkControl(gateway)
+        self.registrations = BulkService(gateway)
+        self.control = BulkCommands(gateway)
         self.work = ProxyRegistration(worker)
 
     @property
@@ -76,8 +76,8 @@ class Core:
         return self.registrations.accept(self.caller, self.request(items, **said)).batch.job
 
     def run(self, job: BulkJob) -> BulkOutcome:
-        for number in self.work.begin(job).pending_chunks:
-            self.work.register(Chunk(job=job, number=number))
+        for number in self.work.start_attempt(job).pending_chunks:
+            self.work.register_chunk(Chunk(job=job, number=number))
         return self.work.finish(job)
 
     def retried(self, job: BulkJob) -> BulkJob:

@@ -29,8 +29,8 @@ from api.schemas.bulk import (
 )
 from api.schemas.bulk_body import CSV, DOCUMENTED, submission
 from stafett.bulk.commands import BulkEdit
-from stafett.bulk.service import BatchesWanted, ItemsWanted, outcome_of
-from stafett.bulk.state import counts_of
+from stafett.bulk.service import BatchFilter, ItemFilter, outcome_from_row
+from stafett.bulk.state import counts_from_row
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
 from stafett.domain.membership import Caller, Permission
@@ -72,7 +72,7 @@ async def start(
 @router.get("", operation_id="list_bulk_registrations", dependencies=[allowed(Permission.VIEW_JOBS)])
 def list_batches(caller: CallerOf, given: Given, wanted: Annotated[BatchQuery, Query()]) -> BatchPage:
     """The batches the caller may see, newest first."""
-    found = given.batches.list(caller, BatchesWanted(**wanted.wanted))
+    found = given.batches.list(caller, BatchFilter(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda batch: (batch.created_at, batch.id))
     return BatchPage(items=tuple(BatchListed.of(batch, caller) for batch in shown), next_page_token=token)
 
@@ -91,10 +91,10 @@ async def get(
 def items(batch_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[ItemQuery, Query()]) -> ItemPage:
     """What became of each item, in the order of the submission."""
     after = seq_of(wanted.page_token) - 1 if wanted.page_token else -1
-    found = given.batches.items(caller, batch_id, ItemsWanted(wanted.status, after, wanted.page_size))
+    found = given.batches.list_items(caller, batch_id, ItemFilter(wanted.status, after, wanted.page_size))
     shown, more = found[: wanted.page_size], len(found) > wanted.page_size
     return ItemPage(
-        items=tuple(outcome_of(item) for item in shown),
+        items=tuple(outcome_from_row(item) for item in shown),
         next_page_token=token_after_seq(shown[-1].position + 1) if more else None,
     )
 
@@ -122,7 +122,7 @@ def failed(batch_id: UUID, caller: CallerOf, given: Given) -> Response:
     """What failed, to be corrected in a spreadsheet and sent again."""
     name = f"failed-{batch_id}.csv"
     headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(given.batches.failed_csv(caller, batch_id), media_type=CSV, headers=headers)
+    return Response(given.batches.download_failed_csv(caller, batch_id), media_type=CSV, headers=headers)
 
 
 @router.put(
@@ -202,5 +202,5 @@ def _seen(given: Services, caller: Caller, batch_id: UUID) -> JobView[BatchResou
         is_over=batch.status.is_final,
         etag=entity_tag(batch.edits, batch.changes, None),
         make_body=partial(BatchResource.whole, found, caller),
-        progress=counts_of(batch).model_dump(),
+        progress=counts_from_row(batch).model_dump(),
     )

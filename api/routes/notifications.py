@@ -9,7 +9,7 @@ from api.dependencies import CallerOf, Given, GuardedRoute, allowed
 from api.paging import page_of
 from api.schemas.notifications import NotificationPage, NotificationQuery, NotificationResource
 from stafett.domain.membership import Permission
-from stafett.notifications.inbox import NotificationsWanted
+from stafett.notifications.inbox import NotificationFilter
 
 router = APIRouter(prefix="/notifications", tags=["Notifications"], route_class=GuardedRoute)
 
@@ -19,7 +19,7 @@ def list_notifications(
     caller: CallerOf, given: Given, wanted: Annotated[NotificationQuery, Query()]
 ) -> NotificationPage:
     """The caller's own, newest first, with what became of letters and webhooks."""
-    found = given.inbox.list(caller, NotificationsWanted(**wanted.wanted))
+    found = given.inbox.list(caller, NotificationFilter(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda one: (one.notification.created_at, one.notification.id))
     return NotificationPage(items=tuple(map(NotificationResource.of, shown)), next_page_token=token)
 
@@ -31,4 +31,4 @@ def list_notifications(
 )
 def read(notification_id: UUID, caller: CallerOf, given: Given) -> NotificationResource:
     """Mark one as read; a second time changes nothing."""
-    return NotificationResource.of(given.inbox.read(caller, notification_id))
+    return NotificationResource.of(given.inbox.mark_read(caller, notification_id))

@@ -29,7 +29,7 @@ from stafett.domain.membership import Caller, Permission
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
 from stafett.domain.reexport_job import ReexportUpdateInput
 from stafett.exports.downloads import DownloadLink
-from stafett.reports.reexports import ReexportFound, ReexportsWanted
+from stafett.reports.reexports import ReexportDetails, ReexportFilter
 from stafett.temporal.client import WorkflowRun
 
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)
@@ -120,14 +120,14 @@ async def cancel(
 @router.get("", operation_id="list_reexports", dependencies=[allowed(Permission.VIEW_JOBS)])
 def list_reexports(caller: CallerOf, given: Given, wanted: Annotated[ReexportQuery, Query()]) -> ReexportPage:
     """The re-exports the caller may see, newest first."""
-    found = given.reexports.list(caller, ReexportsWanted(**wanted.wanted))
+    found = given.reexports.list(caller, ReexportFilter(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda one: (one.reexport.created_at, one.reexport.id))
     return ReexportPage(items=tuple(ReexportListed.of(one, caller) for one in shown), next_page_token=token)
 
 
 def _seen(given: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
     found = given.reexports.find(caller, reexport_id)
-    row, export = found.reexport, found.downloadable
+    row, export = found.reexport, found.downloadable_export
     link = given.downloads.get_link(caller, export, given.clock()) if export else None
     return JobView(
         job_id=row.id,
@@ -140,8 +140,8 @@ def _seen(given: Services, caller: Caller, reexport_id: UUID) -> JobView[Reexpor
     )
 
 
-def _handed_out(given: Services, caller: Caller, found: ReexportFound, link: DownloadLink | None) -> ReexportResource:
+def _handed_out(given: Services, caller: Caller, found: ReexportDetails, link: DownloadLink | None) -> ReexportResource:
     """A link that nobody could write down is not handed out."""
-    if link and found.downloadable:
-        given.downloads.record_link_issued(caller, found.downloadable, link)
+    if link and found.downloadable_export:
+        given.downloads.record_link_issued(caller, found.downloadable_export, link)
     return ReexportResource.whole(found, caller, link)

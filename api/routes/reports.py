@@ -13,7 +13,7 @@ from api.paging import PageQuery, page_of
 from api.schemas.reports import ReportPage, ReportResource
 from stafett.database.pagination import ListFilter
 from stafett.domain.membership import Permission
-from stafett.reports.history import ReportInFull, Submission
+from stafett.reports.history import ReportDetails, ReportSubmission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
 
@@ -45,17 +45,17 @@ def get(
 @router.put("/{report_id:uuid}", operation_id="submit_report", dependencies=[allowed(Permission.START_JOBS)])
 def submit(
     report_id: UUID,
-    body: Submission,
+    body: ReportSubmission,
     caller: CallerOf,
     given: Given,
     response: Response,
     if_match: IfMatch = None,
 ) -> ReportResource:
     """Write down what was handed in to Bufdir, and when."""
-    found = given.reports.submit(caller, report_id, body, edits_seen(if_match))
+    found = given.reports.record_submission(caller, report_id, body, edits_seen(if_match))
     return _answer(found, response)
 
 
-def _answer(found: ReportInFull, response: Response) -> ReportResource:
+def _answer(found: ReportDetails, response: Response) -> ReportResource:
     response.headers["ETag"] = entity_tag(found.report.edits, found.changes, None)
     return ReportResource.of(found)

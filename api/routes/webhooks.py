@@ -23,7 +23,7 @@ from api.schemas.notifications import (
 from stafett.domain.errors import TooManyWebhooksError
 from stafett.domain.membership import Permission
 from stafett.domain.notification import NotificationJob
-from stafett.webhooks.service import WebhookAsked, WebhooksWanted, require_administrator
+from stafett.webhooks.service import WebhookFilter, WebhookInput, require_administrator
 
 router = APIRouter(prefix="/webhooks", tags=["Webhooks"], route_class=GuardedRoute)
 _POLL_SECONDS = "1"
@@ -39,8 +39,8 @@ _POLL_SECONDS = "1"
 async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Request, response: Response) -> NewWebhook:
     """Add a webhook. Its secret is in this answer and in no other one."""
     org_id = require_administrator(caller, body.org_id)
-    await given.destinations.vet(body.url)
-    asked = WebhookAsked(org_id=org_id, url=body.url, description=body.description)
+    await given.destinations.check(body.url)
+    asked = WebhookInput(org_id=org_id, url=body.url, description=body.description)
     added = await run_in_threadpool(given.webhooks.add, caller, asked)
     response.headers["Location"] = f"{request.scope['path']}/{added.webhook.id}"
     response.headers["Cache-Control"] = "no-store"
@@ -50,7 +50,7 @@ async def add(body: WebhookStart, caller: CallerOf, given: Given, request: Reque
 @router.get("", operation_id="list_webhooks", dependencies=[allowed(Permission.ADMINISTER)])
 def list_webhooks(caller: CallerOf, given: Given, wanted: Annotated[WebhookQuery, Query()]) -> WebhookPage:
     """The organisation's webhooks, newest first."""
-    found = given.webhooks.list(caller, WebhooksWanted(**wanted.wanted))
+    found = given.webhooks.list(caller, WebhookFilter(**wanted.wanted))
     shown, token = page_of(found, wanted.page_size, lambda webhook: (webhook.created_at, webhook.id))
     return WebhookPage(items=tuple(map(WebhookResource.of, shown)), next_page_token=token)
 
@@ -105,7 +105,7 @@ async def send_test(
     idempotency_key: IdempotencyKey = None,
 ) -> DeliveryResource:
     """Send a message of type `webhook.test`; the webhook shows what became of it."""
-    accepted = await run_in_threadpool(given.webhooks.test, caller, webhook_id, idempotency_key)
+    accepted = await run_in_threadpool(given.webhooks.send_test, caller, webhook_id, idempotency_key)
     if accepted.is_new:
         given.starter.start(NotificationJob(org_id=accepted.delivery.org_id, subject_id=accepted.delivery.id))
     response.headers["Location"] = request.scope["path"].removesuffix("/test")

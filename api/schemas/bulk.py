@@ -7,8 +7,8 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.paging import LONGEST_TOKEN, PageQuery
 from api.schemas.exports import Resource
-from stafett.bulk.service import BatchInFull, Verdicts
-from stafett.bulk.state import counts_of
+from stafett.bulk.service import BatchDetails, ValidationResult
+from stafett.bulk.state import counts_from_row
 from stafett.database.tables import Activity, BulkBatch
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
@@ -94,7 +94,7 @@ class BatchListed(Resource):
     @classmethod
     def of(cls, batch: BulkBatch, caller: Caller, **more: object) -> Self:
         """An operator sees how a batch stands, and nothing that somebody wrote in it."""
-        shown = batch.model_dump() | {"counts": counts_of(batch)} | more
+        shown = batch.model_dump() | {"counts": counts_from_row(batch)} | more
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
         return cls.model_validate(shown | hidden)
 
@@ -105,7 +105,7 @@ class BatchResource(BatchListed):
     items: tuple[ItemOutcome, ...]
 
     @classmethod
-    def whole(cls, found: BatchInFull, caller: Caller) -> Self:
+    def whole(cls, found: BatchDetails, caller: Caller) -> Self:
         return cls.of(found.batch, caller, items=found.items)
 
 
@@ -132,7 +132,7 @@ class VerdictsResource(Resource):
     items: tuple[ItemOutcome, ...]
 
     @classmethod
-    def of(cls, org_id: str, verdicts: Verdicts) -> Self:
+    def of(cls, org_id: str, verdicts: ValidationResult) -> Self:
         return cls(org_id=org_id, counts=verdicts.counts, items=tuple(verdicts.items))
 
 

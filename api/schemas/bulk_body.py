@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.schemas.bulk import BulkStart, CsvQuery
-from stafett.bulk.csv_format import request_from
+from stafett.bulk.csv_format import parse_request
 from stafett.domain.bulk import BulkRequest
 
 JSON, CSV = "application/json", "text/csv"
@@ -39,7 +39,7 @@ def submission(media_type: str, body: bytes, query: CsvQuery, own_org: str | Non
             start = _start(body)
             return Submitted(start.request, start.validate_only or query.validate_only)
         case "text/csv":
-            request = request_from(body, query.org_id or own_org or "", query.label)
+            request = parse_request(body, query.org_id or own_org or "", query.label)
             return Submitted(request, query.validate_only)
         case _:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)

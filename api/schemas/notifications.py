@@ -11,9 +11,9 @@ from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.notification import Channel, DeliveryState, JobOutcome, JobType
-from stafett.notifications.inbox import NotificationFound
-from stafett.webhooks.destinations import LONGEST_URL
-from stafett.webhooks.service import AddedWebhook, WebhookInFull
+from stafett.notifications.inbox import NotificationDetails
+from stafett.webhooks.destinations import MAX_URL_LENGTH
+from stafett.webhooks.service import IssuedSecret, WebhookDetails
 
 WebhookStatus = Literal["active", "disabled"]
 
@@ -37,7 +37,7 @@ class WebhookStart(FrozenModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://nhf.example/stafett"}]})
 
     org_id: OrgId | None = Field(None, description="The caller's own, unless it is said.")
-    url: str = Field(min_length=1, max_length=LONGEST_URL, json_schema_extra={"format": "uri"})
+    url: str = Field(min_length=1, max_length=MAX_URL_LENGTH, json_schema_extra={"format": "uri"})
     description: str | None = Field(None, max_length=200)
 
 
@@ -71,7 +71,7 @@ class NotificationResource(Resource):
     deliveries: tuple[Told, ...]
 
     @classmethod
-    def of(cls, found: NotificationFound) -> Self:
+    def of(cls, found: NotificationDetails) -> Self:
         notification = found.notification
         subject = {"kind": notification.subject_kind, "id": notification.subject_id}
         return cls.model_validate(notification.model_dump() | {"subject": subject, "deliveries": found.deliveries})
@@ -118,7 +118,7 @@ class NewWebhook(WebhookResource):
     secret: str
 
     @classmethod
-    def added(cls, added: AddedWebhook) -> Self:
+    def added(cls, added: IssuedSecret) -> Self:
         return cls.of(added.webhook, secret=added.secret)
 
 
@@ -128,7 +128,7 @@ class WebhookWithDeliveries(WebhookResource):
     deliveries: tuple[DeliveryResource, ...]
 
     @classmethod
-    def whole(cls, found: WebhookInFull) -> Self:
+    def whole(cls, found: WebhookDetails) -> Self:
         return cls.of(found.webhook, deliveries=found.deliveries)
 
 

@@ -11,7 +11,7 @@ from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportOverrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.exports.downloads import DownloadLink
-from stafett.reports.reexports import ReexportFound
+from stafett.reports.reexports import ReexportDetails
 
 
 class ReexportQuery(PageQuery):
@@ -50,7 +50,7 @@ class ReexportListed(Resource):
     completed_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, found: ReexportFound, caller: Caller, **more: object) -> Self:
+    def of(cls, found: ReexportDetails, caller: Caller, **more: object) -> Self:
         """What people wrote in their own words is their organisation's, and no operator's."""
         row, hidden = found.reexport, dict.fromkeys(_OWN_WORDS) if caller.is_operator else {}
         # The file is there for people once the job is done, and not before.
@@ -68,7 +68,7 @@ class ReexportResource(ReexportListed):
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, found: ReexportFound, caller: Caller, link: DownloadLink | None) -> Self:
+    def whole(cls, found: ReexportDetails, caller: Caller, link: DownloadLink | None) -> Self:
         url, expires_at = link or (None, None)
         return cls.of(found, caller, download_url=url, download_url_expires_at=expires_at)
 

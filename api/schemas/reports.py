@@ -10,7 +10,7 @@ from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
 from stafett.domain.reexport import ReexportSource, VersionChange
 from stafett.domain.reporting_period import ReportingPeriod
-from stafett.reports.history import ReportInFull, VersionInHistory
+from stafett.reports.history import FileVersionDetails, ReportDetails
 
 
 class FileVersion(Resource):
@@ -29,7 +29,7 @@ class FileVersion(Resource):
     change: VersionChange | None = None
 
     @classmethod
-    def of(cls, found: VersionInHistory) -> Self:
+    def of(cls, found: FileVersionDetails) -> Self:
         shown = found.version.model_dump()
         return cls.model_validate(shown if found.removed_at is None else shown | {"file": None})
 
@@ -48,7 +48,7 @@ class ReportResource(Resource):
     created_at: AwareDatetime
 
     @classmethod
-    def of(cls, found: ReportInFull) -> Self:
+    def of(cls, found: ReportDetails) -> Self:
         shown = found.report.model_dump()
         shown["reporting_period"] = found.report.parameters["reporting_period"]
         return cls.model_validate(shown | {"files": [FileVersion.of(file) for file in found.files]})

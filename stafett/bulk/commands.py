@@ -11,8 +11,8 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.bulk import items as bulk_items
-from stafett.bulk.service import found
-from stafett.bulk.state import move, tell
+from stafett.bulk.service import get_batch_or_404
+from stafett.bulk.state import append_batch_event, transition_batch
 from stafett.database.idempotency import OperationKey, claim_key
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
@@ -27,8 +27,8 @@ from stafett.domain.errors import (
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
-_RETRY = "bulk-registrations.retry"
-_TO_BE_RETRIED = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
+_RETRY_OPERATION = "bulk-registrations.retry"
+_RETRYABLE = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
 
 
 class BulkEdit(FrozenModel):
@@ -40,62 +40,66 @@ class BulkEdit(FrozenModel):
     status: Literal[BulkStatus.CANCELLED] | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> "BulkEdit":
+    def _require_a_change(self) -> "BulkEdit":
         if not self.model_fields_set or ("status" in self.model_fields_set and self.status is None):
             raise ValueError('say a label, or {"status": "cancelled"}')
         return self
 
 
-class _Retry(FrozenModel):
+class _BatchRetryBody(FrozenModel):
     """What an idempotency key for another try stands for."""
 
     batch_id: UUID
 
 
-class BulkControl:
+class BulkCommands:
     """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def edit(self, caller: Caller, batch_id: UUID, edit: BulkEdit, seen: Container[int] | None) -> BulkBatch:
+    def edit(
+        self, caller: Caller, batch_id: UUID, edit: BulkEdit, expected_revisions: Container[int] | None
+    ) -> BulkBatch:
         """Said on the basis of what the client has seen."""
-        with self._steered(caller, batch_id) as (session, batch):
-            _require_seen(seen, batch.edits)
+        with self._lock_and_authorise(caller, batch_id) as (session, batch):
+            _check_expected_revision(expected_revisions, batch.edits)
             values: dict[str, Any] = {"edits": col(BulkBatch.edits) + 1}
             if "label" in edit.model_fields_set:
                 values["label"] = edit.label
-            if edit.status is not None and _is_to_be_stopped(batch):
-                move(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor(caller), **values)
+            if edit.status is not None and _needs_cancelling(batch):
+                transition_batch(
+                    session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor_from_caller(caller), **values
+                )
                 return batch
             session.execute(update(BulkBatch).where(col(BulkBatch.id) == batch_id).values(values))
             session.refresh(batch)
-            tell(session, batch, "bulk_edited", _actor(caller), is_step=False)
+            append_batch_event(session, batch, "bulk_edited", _actor_from_caller(caller), is_transition=False)
             return batch
 
     def cancel(self, caller: Caller, batch_id: UUID) -> BulkBatch:
         """Have it stop; once more while it stops is no mistake."""
-        with self._steered(caller, batch_id) as (session, batch):
-            if _is_to_be_stopped(batch):
-                move(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor(caller))
+        with self._lock_and_authorise(caller, batch_id) as (session, batch):
+            if _needs_cancelling(batch):
+                transition_batch(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor_from_caller(caller))
             return batch
 
-    def retry(self, caller: Caller, batch_id: UUID, key: str | None = None) -> tuple[BulkBatch, bool]:
+    def retry(self, caller: Caller, batch_id: UUID, idempotency_key: str | None = None) -> tuple[BulkBatch, bool]:
         """A new attempt at what failed or was cancelled, and whether it was this very call that made it."""
-        with self._steered(caller, batch_id) as (session, batch):
-            if key and _seen_before(session, batch, key):
+        with self._lock_and_authorise(caller, batch_id) as (session, batch):
+            if idempotency_key and _is_repeat(session, batch, idempotency_key):
                 return batch, False
-            if batch.status not in _TO_BE_RETRIED or not batch.failed + batch.cancelled:
+            if batch.status not in _RETRYABLE or not batch.failed + batch.cancelled:
                 raise InvalidStateError(f"There is nothing to try again in this batch; it is {batch.status}.")
             # Nobody else has hold of its items: each attempt that could is over.
-            bulk_items.try_again(session, batch_id)
+            bulk_items.reset_for_retry(session, batch_id)
             anew = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
-            move(session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor(caller), **anew)
+            transition_batch(session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor_from_caller(caller), **anew)
             return batch, True
 
     def delete(self, caller: Caller, batch_id: UUID) -> None:
         """Take an ended one out of sight, its items and its texts for good; what it registered stays."""
-        with self._found(caller, batch_id) as (session, batch):
+        with self._lock_batch(caller, batch_id) as (session, batch):
             if not caller.can_administer(batch.org_id):
                 raise PermissionDeniedError("Only an administrator of the organisation deletes a batch.")
             if not batch.status.is_final:
@@ -103,46 +107,54 @@ class BulkControl:
             session.execute(delete(BulkItem).where(col(BulkItem.batch_id) == batch_id))
             said = {name: value for name, value in batch.activity.items() if name not in {"note", "place"}}
             gone = {"deleted_at": func.clock_timestamp(), "label": None, "activity": said}
-            move(session, batch, batch.status, "bulk_deleted", _actor(caller), **gone)
+            transition_batch(session, batch, batch.status, "bulk_deleted", _actor_from_caller(caller), **gone)
 
     @contextmanager
-    def _steered(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
-        with self._found(caller, batch_id) as (session, batch):
+    def _lock_and_authorise(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
+        with self._lock_batch(caller, batch_id) as (session, batch):
             if not caller.can_cancel_and_retry(batch.org_id, batch.requested_by):
                 raise PermissionDeniedError("You may not change this batch, cancel it or try it again.")
             yield session, batch
 
     @contextmanager
-    def _found(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
+    def _lock_batch(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
         """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
         with self._database.transaction(
             caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
         ) as session:
-            org_id = found(session, batch_id).org_id
+            org_id = get_batch_or_404(session, batch_id).org_id
         held = select(BulkBatch).where(BulkBatch.id == batch_id).with_for_update()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             session.exec(held).one()
-            yield session, found(session, batch_id)  # it may have been deleted while it was waited for
+            yield session, get_batch_or_404(session, batch_id)  # it may have been deleted while it was waited for
 
 
-def _actor(caller: Caller) -> str:
+def _actor_from_caller(caller: Caller) -> str:
     return audit_trail.actor_from_user_id(caller.user_id)
 
 
-def _is_to_be_stopped(batch: BulkBatch) -> bool:
+def _needs_cancelling(batch: BulkBatch) -> bool:
     if batch.status.is_final:
         raise InvalidStateError(f"The batch has ended ({batch.status}); there is nothing to cancel.")
     return batch.status is not BulkStatus.CANCELLING
 
 
-def _require_seen(seen: Container[int] | None, edits: int) -> None:
-    if seen is None:
+def _check_expected_revision(expected_revisions: Container[int] | None, revision: int) -> None:
+    if expected_revisions is None:
         raise PreconditionRequiredError("Say with If-Match which state of the batch this is based on.")
-    if edits not in seen:
+    if revision not in expected_revisions:
         raise PreconditionFailedError("The batch was edited meanwhile; look at it again.")
 
 
-def _seen_before(session: Session, batch: BulkBatch, key: str) -> bool:
+def _is_repeat(session: Session, batch: BulkBatch, idempotency_key: str) -> bool:
     """A key stands for one retry of one batch."""
     receipt = uuid4()
-    return claim_key(session, OperationKey(batch.org_id, _RETRY, key), _Retry(batch_id=batch.id), receipt) != receipt
+    return (
+        claim_key(
+            session,
+            OperationKey(batch.org_id, _RETRY_OPERATION, idempotency_key),
+            _BatchRetryBody(batch_id=batch.id),
+            receipt,
+        )
+        != receipt
+    )

@@ -15,7 +15,7 @@ from stafett.domain.bulk import PlannedItem
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 
-_ADD = text("""
+_INSERT_ITEMS = text("""
 INSERT INTO bulk_items (batch_id, org_id, position, chunk, client_ref, mentor_ref, mentor_id, overrides, fault,
                         activity_id)
 SELECT :batch, :org, i.*
@@ -29,7 +29,7 @@ FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS i (
 
 # The rules of what a mentor may have registered. Activities go in ordered, so that two batches that meet in the same
 # mentors wait for one another and never for each other; which of two that overlap is in, the exclusion constraint says.
-_REGISTER = text("""
+_REGISTER_ITEMS = text("""
 WITH due AS MATERIALIZED (
     SELECT ctid AS place, position, mentor_id, activity_id, fault, overrides
     FROM bulk_items
@@ -70,7 +70,7 @@ WITH due AS MATERIALIZED (
 SELECT count(*) FILTER (WHERE status = 'registered'), count(*) FILTER (WHERE status = 'failed') FROM settled
 """)
 
-_SETTLE = text("""
+_SET_OUTCOMES = text("""
 WITH due AS MATERIALIZED (
     SELECT position FROM bulk_items
     WHERE batch_id = :batch AND status = 'pending' AND (CAST(:chunk AS integer) IS NULL OR chunk = :chunk)
@@ -86,7 +86,7 @@ WITH due AS MATERIALIZED (
 SELECT count(*) FROM settled
 """)
 
-_AGAIN = text("""
+_RESET_ITEMS = text("""
 WITH due AS MATERIALIZED (
     SELECT position FROM bulk_items
     WHERE batch_id = :batch AND status IN ('failed', 'cancelled')
@@ -97,36 +97,38 @@ UPDATE bulk_items i SET status = 'pending', error_code = NULL
 WHERE i.batch_id = :batch AND i.position = ANY (ARRAY(SELECT position FROM due))
 """)
 
-_PENDING = text("""
+_PENDING_POSITIONS = text("""
 SELECT position FROM bulk_items WHERE batch_id = :batch AND chunk = :chunk AND status = 'pending' ORDER BY position
 """)
-_CHUNKS = text("SELECT DISTINCT chunk FROM bulk_items WHERE batch_id = :batch AND status = 'pending' ORDER BY chunk")
+_PENDING_CHUNKS = text(
+    "SELECT DISTINCT chunk FROM bulk_items WHERE batch_id = :batch AND status = 'pending' ORDER BY chunk"
+)
 
 
-class Scope(NamedTuple):
+class ItemSelection(NamedTuple):
     """Which of a batch's items are meant: all of them, a chunk's, or the one at a position."""
 
     job: BulkJob
     chunk: int | None = None
-    only: int | None = None
+    position: int | None = None
 
     @property
-    def given(self) -> dict[str, Any]:
-        return {"batch": self.job.batch_id, "org": self.job.org_id, "chunk": self.chunk, "only": self.only}
+    def params(self) -> dict[str, Any]:
+        return {"batch": self.job.batch_id, "org": self.job.org_id, "chunk": self.chunk, "only": self.position}
 
 
-class Settled(NamedTuple):
+class OutcomeCounts(NamedTuple):
     """How many items came to an outcome."""
 
     registered: int = 0
     failed: int = 0
     cancelled: int = 0
 
-    def plus(self, more: "Settled") -> "Settled":
-        return Settled(*(one + other for one, other in zip(self, more, strict=True)))
+    def plus(self, other: "OutcomeCounts") -> "OutcomeCounts":
+        return OutcomeCounts(*(one + other for one, other in zip(self, other, strict=True)))
 
 
-def add_items(session: Session, batch_id: UUID, org_id: str, items: Iterable[PlannedItem]) -> None:
+def insert_items(session: Session, batch_id: UUID, org_id: str, items: Iterable[PlannedItem]) -> None:
     """All of a batch's items, in one statement."""
     rows = [
         {
@@ -141,41 +143,41 @@ def add_items(session: Session, batch_id: UUID, org_id: str, items: Iterable[Pla
         }
         for item in items
     ]
-    session.execute(_ADD, {"batch": batch_id, "org": org_id, "items": json.dumps(rows)})
+    session.execute(_INSERT_ITEMS, {"batch": batch_id, "org": org_id, "items": json.dumps(rows)})
 
 
-def register(session: Session, scope: Scope) -> Settled:
+def register_items(session: Session, selection: ItemSelection) -> OutcomeCounts:
     """Bring pending items to their outcomes; an item that has one is left as it is."""
-    registered, failed = session.execute(_REGISTER, scope.given).one()
-    return Settled(registered=registered, failed=failed)
+    registered, failed = session.execute(_REGISTER_ITEMS, selection.params).one()
+    return OutcomeCounts(registered=registered, failed=failed)
 
 
-def give_up(session: Session, scope: Scope, code: ItemErrorCode) -> Settled:
+def fail_items(session: Session, selection: ItemSelection, code: ItemErrorCode) -> OutcomeCounts:
     """What is pending has failed for this reason."""
-    return Settled(failed=_settled(session, scope, ItemStatus.FAILED, code))
+    return OutcomeCounts(failed=_set_outcomes(session, selection, ItemStatus.FAILED, code))
 
 
-def cancel(session: Session, scope: Scope) -> Settled:
+def cancel_items(session: Session, selection: ItemSelection) -> OutcomeCounts:
     """What was not begun is not begun any more."""
-    return Settled(cancelled=_settled(session, scope, ItemStatus.CANCELLED, None))
+    return OutcomeCounts(cancelled=_set_outcomes(session, selection, ItemStatus.CANCELLED, None))
 
 
-def try_again(session: Session, batch_id: UUID) -> None:
+def reset_for_retry(session: Session, batch_id: UUID) -> None:
     """What failed or was cancelled is pending once more."""
-    session.execute(_AGAIN, {"batch": batch_id})
+    session.execute(_RESET_ITEMS, {"batch": batch_id})
 
 
-def chunks_with_something_pending(session: Session, job: BulkJob) -> tuple[int, ...]:
-    return tuple(session.execute(_CHUNKS, {"batch": job.batch_id}).scalars())
+def list_pending_chunks(session: Session, job: BulkJob) -> tuple[int, ...]:
+    return tuple(session.execute(_PENDING_CHUNKS, {"batch": job.batch_id}).scalars())
 
 
-def pending_in(session: Session, scope: Scope) -> list[int]:
+def list_pending_positions(session: Session, selection: ItemSelection) -> list[int]:
     """The positions of a chunk's pending items."""
-    return list(session.execute(_PENDING, scope.given).scalars())
+    return list(session.execute(_PENDING_POSITIONS, selection.params).scalars())
 
 
-def _settled(session: Session, scope: Scope, status: ItemStatus, code: ItemErrorCode | None) -> int:
+def _set_outcomes(session: Session, selection: ItemSelection, status: ItemStatus, code: ItemErrorCode | None) -> int:
     tries = int(status is ItemStatus.FAILED)
-    given = {**scope.given, "status": status, "code": code, "tries": tries}
-    count: int = session.execute(_SETTLE, given).scalar_one()
+    given = {**selection.params, "status": status, "code": code, "tries": tries}
+    count: int = session.execute(_SET_OUTCOMES, given).scalar_one()
     return count

@@ -12,10 +12,10 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.audit import trail as audit_trail
 from stafett.bulk import items as bulk_items
-from stafett.bulk.csv_format import FailedItem, failed_csv
-from stafett.bulk.items import Scope
-from stafett.bulk.registration import registered
-from stafett.bulk.state import tell
+from stafett.bulk.csv_format import FailedItem, render_failed_csv
+from stafett.bulk.items import ItemSelection
+from stafett.bulk.registration import register_with_fallback
+from stafett.bulk.state import append_batch_event
 from stafett.database.idempotency import OperationKey, claim_key
 from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
@@ -25,8 +25,8 @@ from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, BulkStatus, ItemErro
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.membership import Caller
 
-START = "bulk-registrations.start"
-MOST_SHOWN = 200
+START_OPERATION = "bulk-registrations.start"
+MAX_ITEMS_SHOWN = 200
 """So many items a batch shows itself; the others are listed."""
 
 
@@ -37,104 +37,116 @@ class AcceptedBatch(NamedTuple):
     is_new: bool
 
 
-class BatchInFull(NamedTuple):
+class BatchDetails(NamedTuple):
     """A batch with its first items."""
 
     batch: BulkBatch
     items: Sequence[ItemOutcome]
 
 
-class Verdicts(NamedTuple):
+class ValidationResult(NamedTuple):
     """What would become of a batch and of every item of it."""
 
     counts: BulkCounts
     items: Sequence[ItemOutcome]
 
 
-class BatchesWanted(ListFilter):
+class BatchFilter(ListFilter):
     """Which batches a list shows."""
 
     status: BulkStatus | None = None
 
 
-class ItemsWanted(NamedTuple):
+class ItemFilter(NamedTuple):
     """Which items a list shows, in the order of the submission."""
 
     status: ItemStatus | None = None
-    after: int = -1
+    after_position: int = -1
     page_size: int = 50
 
 
-def require_registrar(caller: Caller, org_id: str) -> None:
+def authorise_registration(caller: Caller, org_id: str) -> None:
     if not caller.can_start_in(org_id):
         raise PermissionDeniedError("You may not register activities for this organisation.")
 
 
-class BulkRegistrations:
+class BulkService:
     """The gateway's side of the ``bulk_registrations`` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, caller: Caller, request: BulkRequest, key: str | None = None) -> AcceptedBatch:
+    def accept(self, caller: Caller, request: BulkRequest, idempotency_key: str | None = None) -> AcceptedBatch:
         """Commit batch, items, key and audit event together; PostgreSQL alone is needed for it."""
-        require_registrar(caller, request.org_id)
+        authorise_registration(caller, request.org_id)
         request.validate_batch()
         items, new_id = plan_items(request), uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            batch_id = claim_key(session, OperationKey(request.org_id, START, key), request, new_id) if key else new_id
+            batch_id = (
+                claim_key(session, OperationKey(request.org_id, START_OPERATION, idempotency_key), request, new_id)
+                if idempotency_key
+                else new_id
+            )
             if batch_id != new_id:
                 return AcceptedBatch(session.get_one(BulkBatch, batch_id), is_new=False)
-            batch = _inserted(session, new_id, caller, request, items)
-            tell(session, batch, "bulk_requested", audit_trail.actor_from_user_id(caller.user_id))
+            batch = _insert_batch(session, new_id, caller, request, items)
+            append_batch_event(session, batch, "bulk_requested", audit_trail.actor_from_user_id(caller.user_id))
             return AcceptedBatch(batch, is_new=True)
 
-    def validate(self, caller: Caller, request: BulkRequest) -> Verdicts:
+    def validate(self, caller: Caller, request: BulkRequest) -> ValidationResult:
         """The real thing, in a transaction that is rolled back: there are no other rules."""
-        require_registrar(caller, request.org_id)
+        authorise_registration(caller, request.org_id)
         request.validate_batch()
         items = plan_items(request)
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            batch = _inserted(session, uuid4(), caller, request, items)
+            batch = _insert_batch(session, uuid4(), caller, request, items)
             for chunk in sorted({item.chunk for item in items}):
-                registered(session, Scope(batch.job, chunk))
-            rows = session.exec(_in_order(batch.id)).all()
-            verdicts = Verdicts(_counted(rows), [_verdict(row) for row in rows])
+                register_with_fallback(session, ItemSelection(batch.job, chunk))
+            rows = session.exec(_select_items(batch.id)).all()
+            verdicts = ValidationResult(_count_outcomes(rows), [_validation_outcome_from_row(row) for row in rows])
             session.rollback()
         return verdicts
 
-    def find(self, caller: Caller, batch_id: UUID) -> BatchInFull:
+    def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
         with self._transaction(caller) as session:
-            batch = found(session, batch_id)
-            rows = () if caller.is_operator else session.exec(_in_order(batch_id).limit(MOST_SHOWN)).all()
-        return BatchInFull(batch, [outcome_of(row) for row in rows])
+            batch = get_batch_or_404(session, batch_id)
+            rows = () if caller.is_operator else session.exec(_select_items(batch_id).limit(MAX_ITEMS_SHOWN)).all()
+        return BatchDetails(batch, [outcome_from_row(row) for row in rows])
 
-    def items(self, caller: Caller, batch_id: UUID, wanted: ItemsWanted) -> Sequence[BulkItem]:
+    def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Sequence[BulkItem]:
         """One more than a page: whoever sees it knows that there is a next one."""
-        query = _in_order(batch_id).where(col(BulkItem.position) > wanted.after).limit(wanted.page_size + 1)
-        if wanted.status is not None:
-            query = query.where(col(BulkItem.status) == wanted.status)
+        query = (
+            _select_items(batch_id).where(col(BulkItem.position) > filters.after_position).limit(filters.page_size + 1)
+        )
+        if filters.status is not None:
+            query = query.where(col(BulkItem.status) == filters.status)
         with self._transaction(caller) as session:
-            _require_insight(caller, found(session, batch_id))
+            _require_member(caller, get_batch_or_404(session, batch_id))
             return session.exec(query).all()
 
-    def failed_csv(self, caller: Caller, batch_id: UUID) -> str:
+    def download_failed_csv(self, caller: Caller, batch_id: UUID) -> str:
         """What can be corrected and sent again."""
-        query = _in_order(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
+        query = _select_items(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
         with self._transaction(caller) as session:
-            batch = found(session, batch_id)
+            batch = get_batch_or_404(session, batch_id)
             if not caller.can_download_from(batch.org_id):
                 raise PermissionDeniedError("You may not download what this batch holds.")
-            failed = [FailedItem(outcome_of(item), batch.activity | item.overrides) for item in session.exec(query)]
-            tell(
-                session, batch, "failed_items_downloaded", audit_trail.actor_from_user_id(caller.user_id), is_step=False
+            failed = [
+                FailedItem(outcome_from_row(item), batch.activity | item.overrides) for item in session.exec(query)
+            ]
+            append_batch_event(
+                session,
+                batch,
+                "failed_items_downloaded",
+                audit_trail.actor_from_user_id(caller.user_id),
+                is_transition=False,
             )
-        return failed_csv(failed)
+        return render_failed_csv(failed)
 
-    def list(self, caller: Caller, wanted: BatchesWanted) -> Sequence[BulkBatch]:
-        query = paginate(BulkBatch, caller, wanted).where(col(BulkBatch.deleted_at).is_(None))
-        if wanted.status is not None:
-            query = query.where(col(BulkBatch.status) == wanted.status)
+    def list(self, caller: Caller, filters: BatchFilter) -> Sequence[BulkBatch]:
+        query = paginate(BulkBatch, caller, filters).where(col(BulkBatch.deleted_at).is_(None))
+        if filters.status is not None:
+            query = query.where(col(BulkBatch.status) == filters.status)
         with self._transaction(caller) as session:
             return session.exec(query).all()
 
@@ -142,50 +154,52 @@ class BulkRegistrations:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def found(session: Session, batch_id: UUID) -> BulkBatch:
+def get_batch_or_404(session: Session, batch_id: UUID) -> BulkBatch:
     batch = session.get(BulkBatch, batch_id)
     if batch is None or batch.deleted_at is not None:
         raise NotFoundError("There is no such batch.")
     return batch
 
 
-def outcome_of(item: BulkItem) -> ItemOutcome:
+def outcome_from_row(item: BulkItem) -> ItemOutcome:
     is_written = item.status is ItemStatus.REGISTERED
     return ItemOutcome(
         client_ref=item.client_ref,
         mentor_id=item.mentor_ref,
         status=item.status,
         activity_id=item.activity_id if is_written else None,
-        error=_error_of(item.error_code, item.fault) if item.error_code else None,
+        error=_item_error_from_code(item.error_code, item.fault) if item.error_code else None,
         attempts=item.attempts,
     )
 
 
-def _error_of(code: ItemErrorCode, fault: str | None) -> ItemError:
-    said = fault if fault and code is ItemErrorCode.INVALID_ACTIVITY else ITEM_ERROR_MESSAGES[code]
+def _item_error_from_code(code: ItemErrorCode, validation_error: str | None) -> ItemError:
+    said = (
+        validation_error if validation_error and code is ItemErrorCode.INVALID_ACTIVITY else ITEM_ERROR_MESSAGES[code]
+    )
     return ItemError(code=code, message=said, retryable=code.is_retryable)
 
 
-def _verdict(item: BulkItem) -> ItemOutcome:
-    return outcome_of(item).model_copy(update={"activity_id": None, "attempts": 0})
+def _validation_outcome_from_row(item: BulkItem) -> ItemOutcome:
+    return outcome_from_row(item).model_copy(update={"activity_id": None, "attempts": 0})
 
 
-def _counted(items: Sequence[BulkItem]) -> BulkCounts:
+def _count_outcomes(items: Sequence[BulkItem]) -> BulkCounts:
     statuses = [item.status for item in items]
     settled = {status.value: statuses.count(status) for status in ItemStatus}
     return BulkCounts(total=len(items), **settled)
 
 
-def _require_insight(caller: Caller, batch: BulkBatch) -> None:
+def _require_member(caller: Caller, batch: BulkBatch) -> None:
     if caller.org_id != batch.org_id:
         raise PermissionDeniedError("You may see how this batch stands, and nothing that is in it.")
 
 
-def _in_order(batch_id: UUID) -> SelectOfScalar[BulkItem]:
+def _select_items(batch_id: UUID) -> SelectOfScalar[BulkItem]:
     return select(BulkItem).where(col(BulkItem.batch_id) == batch_id).order_by(col(BulkItem.position))
 
 
-def _inserted(
+def _insert_batch(
     session: Session, batch_id: UUID, caller: Caller, request: BulkRequest, items: Sequence[PlannedItem]
 ) -> BulkBatch:
     starts = [datetime.fromisoformat(item.starts_at) for item in items if item.starts_at]
@@ -202,5 +216,5 @@ def _inserted(
         period_end=max(starts, default=None),
     )
     batch = session.scalars(row.returning(BulkBatch)).one()
-    bulk_items.add_items(session, batch_id, request.org_id, items)
+    bulk_items.insert_items(session, batch_id, request.org_id, items)
     return batch

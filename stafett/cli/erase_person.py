@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stafett.domain.erasure import ErasureReport, Person
-    from stafett.erasure.export_scan import Told
-    from stafett.erasure.service import Erasing
+    from stafett.erasure.export_scan import ErasureProgressCallback
+    from stafett.erasure.service import ErasureService
 
 _COUNTS = {
     "notes_cleared": "notes cleared",
@@ -50,7 +50,7 @@ def erase_person(
     settings = settings_for(data_dir)
     if dry_run or not yes:
         with _erasing(settings) as erasing, _progress() as told:
-            found = erasing.survey(person, told)
+            found = erasing.dry_run(person, told)
         if dry_run:
             _show(found, as_json)
             return
@@ -77,20 +77,20 @@ def _person(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
 
 
 @contextmanager
-def _erasing(settings: Settings) -> "Iterator[Erasing]":
+def _erasing(settings: Settings) -> "Iterator[ErasureService]":
     from stafett.database.migrate import ERASURE_ROLE
     from stafett.database.session import Database
-    from stafett.erasure.service import Erasing
+    from stafett.erasure.service import ErasureService
     from stafett.storage.files import FileStorage
 
     with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE_ROLE)) as database:
-        yield Erasing(database, FileStorage(settings.s3))
+        yield ErasureService(database, FileStorage(settings.s3))
 
 
 def _clear_leftovers(settings: Settings) -> None:
-    from stafett.erasure.service import clear_leftovers
+    from stafett.erasure.service import vacuum_erased_tables
 
-    if not clear_leftovers(_owner_url(settings)):
+    if not vacuum_erased_tables(_owner_url(settings)):
         typer.echo("stafett: PostgreSQL was not vacuumed; do it by hand (docs/operations.md).", err=True)
 
 
@@ -99,7 +99,7 @@ def _owner_url(settings: Settings) -> str:
 
 
 @contextmanager
-def _progress() -> "Iterator[Told]":
+def _progress() -> "Iterator[ErasureProgressCallback]":
     with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
         task = shown.add_task("", total=None)
         yield lambda what, done, total: shown.update(task, description=what, completed=done, total=total or None)

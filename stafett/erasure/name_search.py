@@ -11,11 +11,11 @@ import polars as pl
 from stafett.database.session import Database
 from stafett.domain.erasure import Person
 
-_ROWS_AT_ONCE = 50_000
-_FREE_TEXT = ("note", "place", "file_name", "text")
+_ROWS_PER_READ = 50_000
+_FREE_TEXT_COLUMNS = ("note", "place", "file_name", "text")
 _SCHEMA = pl.Schema({"id": pl.String(), "text": pl.String()})
 # A mentor's own notes and attachments go anyway. Fields are kept apart by a character that nobody types.
-_WRITTEN: LiteralString = """
+_ACTIVITY_TEXTS: LiteralString = """
 COPY (
     SELECT a.id, concat_ws(chr(31), a.place, CASE WHEN NOT a.own THEN a.note END, CASE WHEN NOT a.own THEN (
         SELECT string_agg(f.file_name, chr(31)) FROM attachments f
@@ -26,7 +26,7 @@ COPY (
 
 
 # A batch with everything that is written in it; of the mentor's own items the notes go anyway.
-_IN_BATCHES: LiteralString = """
+_BATCH_TEXTS: LiteralString = """
 COPY (
     SELECT b.id, concat_ws(chr(31), b.label, b.activity->>'note', b.activity->>'place', (
         SELECT string_agg(concat_ws(chr(31), i.client_ref, i.mentor_ref, i.overrides->>'place',
@@ -37,53 +37,55 @@ COPY (
 """
 
 
-class Name:
+class NamePattern:
     """A full name as it may be written down somewhere."""
 
     def __init__(self, name: str) -> None:
-        self._folded = pl.select(_folded(pl.lit(name))).item().strip()
+        self._folded_name = pl.select(_fold(pl.lit(name))).item().strip()
 
-    def rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def filter_rows(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Those in whose free text it stands."""
-        texts = [column for column in _FREE_TEXT if column in frame.columns]
-        if not texts or not self._folded:
+        texts = [column for column in _FREE_TEXT_COLUMNS if column in frame.columns]
+        if not texts or not self._folded_name:
             return frame.clear()
         return frame.filter(
-            pl.any_horizontal(_folded(pl.col(text)).str.contains(self._folded, literal=True) for text in texts)
+            pl.any_horizontal(_fold(pl.col(text)).str.contains(self._folded_name, literal=True) for text in texts)
         )
 
 
-class Mentions:
+class NameSearch:
     """An organisation's activities, gone through in memory that does not grow."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, person: Person, name: str | None) -> tuple[UUID, ...]:
+    def find_activities(self, person: Person, name: str | None) -> tuple[UUID, ...]:
         """The activities in which others wrote the name, deleted ones too."""
-        return self._found(person, name, _WRITTEN)
+        return self._find(person, name, _ACTIVITY_TEXTS)
 
-    def batches_of(self, person: Person, name: str | None) -> tuple[UUID, ...]:
+    def find_batches(self, person: Person, name: str | None) -> tuple[UUID, ...]:
         """The batches in which others wrote the name."""
-        return self._found(person, name, _IN_BATCHES)
+        return self._find(person, name, _BATCH_TEXTS)
 
-    def _found(self, person: Person, name: str | None, query: LiteralString) -> tuple[UUID, ...]:
+    def _find(self, person: Person, name: str | None, query: LiteralString) -> tuple[UUID, ...]:
         if name is None:
             return ()
-        sought = Name(name)
-        found = pl.concat([_SCHEMA.to_frame(), *(sought.rows(frame) for frame in self._written(person, query))])
+        sought = NamePattern(name)
+        found = pl.concat(
+            [_SCHEMA.to_frame(), *(sought.filter_rows(frame) for frame in self._read_texts(person, query))]
+        )
         return tuple(UUID(found_id) for found_id in found["id"].sort())
 
-    def _written(self, person: Person, query: LiteralString) -> Iterator[pl.DataFrame]:
+    def _read_texts(self, person: Person, query: LiteralString) -> Iterator[pl.DataFrame]:
         with (
             self._database.snapshot(person.org_id) as connection,
             connection.cursor() as cursor,
             cursor.copy(query, [person.id, person.org_id]) as copied,
         ):
             records = iter(copied)
-            while batch := b"".join(bytes(record) for record in islice(records, _ROWS_AT_ONCE)):
+            while batch := b"".join(bytes(record) for record in islice(records, _ROWS_PER_READ)):
                 yield pl.read_csv(io.BytesIO(batch), has_header=False, schema=_SCHEMA)
 
 
-def _folded(text: pl.Expr) -> pl.Expr:
+def _fold(text: pl.Expr) -> pl.Expr:
     return text.str.normalize("NFKC").str.to_lowercase().str.replace_all(r"\s+", " ")

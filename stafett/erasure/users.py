@@ -10,82 +10,84 @@ from stafett.database.tables import Delivery, Membership, Notification, User
 from stafett.domain.erasure import ERASED_NAME, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import OPEN_DELIVERY_STATES, Channel, DeliveryState
-from stafett.erasure.journal import AtTheSource, Journal
-from stafett.erasure.name_search import Mentions
+from stafett.erasure.journal import ErasureJournal, SourceErasure
+from stafett.erasure.name_search import NameSearch
 
 
 class UserErasure:
     """An account is given up with its last membership: as long as another organisation has it, it is that one's too."""
 
-    def __init__(self, database: Database, journal: Journal) -> None:
+    def __init__(self, database: Database, journal: ErasureJournal) -> None:
         self._database = database
         self._journal = journal
-        self._mentions = Mentions(database)
+        self._name_search = NameSearch(database)
 
-    def survey(self, person: Person) -> ErasureReport:
+    def dry_run(self, person: Person) -> ErasureReport:
         """What there is to be erased, and nothing changed."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
-            user, memberships = self._user(session, person), _memberships(session, person)
-            letters = session.scalar(select(func.count()).select_from(Delivery).where(*_waiting_letters(person)))
-        name = _name(user) or self._journal.sought(person)
+            user, memberships = self._get_user_or_404(session, person), _load_memberships(session, person)
+            letters = session.scalar(select(func.count()).select_from(Delivery).where(*_pending_email_filter(person)))
+        name = _current_name(user) or self._journal.get_search_name(person)
         touched = ErasureSummary(
-            memberships_removed=len(memberships) - len(_elsewhere(memberships, person)),
+            memberships_removed=len(memberships) - len(_list_other_organisations(memberships, person)),
             emails_given_up=letters or 0,
-            activities_to_review=self._mentions.of(person, name),
-            batches_to_review=self._mentions.batches_of(person, name),
+            activities_to_review=self._name_search.find_activities(person, name),
+            batches_to_review=self._name_search.find_batches(person, name),
         )
-        kept_for = _elsewhere(memberships, person)
+        kept_for = _list_other_organisations(memberships, person)
         return ErasureReport(person=person, dry_run=True, summary=touched, account_retained_for=kept_for)
 
     def erase(self, person: Person) -> ErasureSummary:
         """What is left for somebody to look at."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
-            user = self._user(session, person, held=True)
-            self._journal.begin(session, person, _taken_away(session, person, user))
-        sought = self._journal.sought(person)
-        batches = self._mentions.batches_of(person, sought)
-        return ErasureSummary(activities_to_review=self._mentions.of(person, sought), batches_to_review=batches)
+            user = self._get_user_or_404(session, person, for_update=True)
+            self._journal.start(session, person, _erase_source(session, person, user))
+        sought = self._journal.get_search_name(person)
+        batches = self._name_search.find_batches(person, sought)
+        return ErasureSummary(
+            activities_to_review=self._name_search.find_activities(person, sought), batches_to_review=batches
+        )
 
-    def kept_for(self, person: Person) -> tuple[str, ...]:
+    def list_other_organisations(self, person: Person) -> tuple[str, ...]:
         """The other organisations that still have the account."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
-            return _elsewhere(_memberships(session, person), person)
+            return _list_other_organisations(_load_memberships(session, person), person)
 
-    def _user(self, session: Session, person: Person, *, held: bool = False) -> User:
+    def _get_user_or_404(self, session: Session, person: Person, *, for_update: bool = False) -> User:
         """Of this organisation, or of none: an operator, somebody who has left, and whoever is being erased already."""
         query = select(User).where(col(User.id) == person.id)
-        user = session.exec(query.with_for_update() if held else query).one_or_none()
-        memberships = {membership.org_id for membership in _memberships(session, person)}
-        is_theirs = not memberships or person.org_id in memberships or self._journal.knows(session, person)
+        user = session.exec(query.with_for_update() if for_update else query).one_or_none()
+        memberships = {membership.org_id for membership in _load_memberships(session, person)}
+        is_theirs = not memberships or person.org_id in memberships or self._journal.has_erasure(session, person)
         if user is None or not is_theirs:
             raise NotFoundError(f"{person.org_id} has no user {person.id}.")
         return user
 
 
-def _taken_away(session: Session, person: Person, user: User) -> AtTheSource:
-    name, memberships = _name(user), _memberships(session, person)
-    elsewhere = _elsewhere(memberships, person)
+def _erase_source(session: Session, person: Person, user: User) -> SourceErasure:
+    name, memberships = _current_name(user), _load_memberships(session, person)
+    elsewhere = _list_other_organisations(memberships, person)
     if not elsewhere and name is not None:
         user.display_name, user.email, user.is_operator = ERASED_NAME, f"erased-{user.id}@invalid", False
         session.add(user)
     left = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
     here = len(session.scalars(left.returning(col(Membership.org_id))).all())
     given_up = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}
-    letters = update(Delivery).where(*_waiting_letters(person)).values(given_up)
+    letters = update(Delivery).where(*_pending_email_filter(person)).values(given_up)
     count = len(session.scalars(letters.returning(col(Delivery.id))).all())
     is_news = bool(here or count) or (not elsewhere and name is not None)
-    return AtTheSource(name, is_news, ErasureSummary(memberships_removed=here, emails_given_up=count))
+    return SourceErasure(name, is_news, ErasureSummary(memberships_removed=here, emails_given_up=count))
 
 
-def _memberships(session: Session, person: Person) -> Sequence[Membership]:
+def _load_memberships(session: Session, person: Person) -> Sequence[Membership]:
     return session.exec(select(Membership).where(col(Membership.user_id) == person.id)).all()
 
 
-def _elsewhere(memberships: Sequence[Membership], person: Person) -> tuple[str, ...]:
+def _list_other_organisations(memberships: Sequence[Membership], person: Person) -> tuple[str, ...]:
     return tuple(sorted(one.org_id for one in memberships if one.org_id != person.org_id))
 
 
-def _waiting_letters(person: Person) -> tuple[ColumnElement[bool], ...]:
+def _pending_email_filter(person: Person) -> tuple[ColumnElement[bool], ...]:
     theirs = select(Notification.id).where(
         col(Notification.org_id) == person.org_id, col(Notification.user_id) == person.id
     )
@@ -97,5 +99,5 @@ def _waiting_letters(person: Person) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _name(user: User) -> str | None:
+def _current_name(user: User) -> str | None:
     return None if user.display_name == ERASED_NAME else user.display_name

@@ -17,7 +17,7 @@ from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
-from stafett.exports.state import ExportTransitionEvent, delete_outputs, has_unfinished_reexport, transition_export
+from stafett.exports.state import ExportTransitionEvent, delete_outputs, has_open_reexport, transition_export
 
 _RETRY_OPERATION = "bufdir-exports.retry"
 _RETRYABLE = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
@@ -77,7 +77,7 @@ class ExportCommands:
                 raise PermissionDeniedError("Only an administrator of the organisation deletes an export.")
             if not export.status.is_final:
                 raise InvalidStateError(f"The export is {export.status}; cancel it first.")
-            if has_unfinished_reexport(session, export):
+            if has_open_reexport(session, export):
                 raise InvalidStateError("This export is part of a re-export that has not ended; cancel that first.")
             return _transition_and_refresh(
                 session, caller, export, export.status, "export_deleted", deleted_at=func.clock_timestamp()

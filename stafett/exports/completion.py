@@ -28,7 +28,7 @@ from stafett.exports.state import (
     lock_active_export,
     transition_export,
 )
-from stafett.notifications.outbox import End, announce
+from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 
 _NOW = func.clock_timestamp()
 _STAGE_COLUMNS = ("file", "counts", "not_countable", "mapping")
@@ -110,7 +110,7 @@ class ExportCompletion:
             export = lock_active_export(session, job, allow_cancelling=status is ExportStatus.CANCELLED)
             is_a_report = export.origin is ExportOrigin.REPORT
             if status is ExportStatus.COMPLETED and is_a_report:
-                values["report_id"] = enter(session, job)
+                values["report_id"] = create_report(session, job)
             elif status is ExportStatus.CANCELLED:
                 delete_outputs(session, job)
             delete_crash_counts(session, job)
@@ -120,8 +120,8 @@ class ExportCompletion:
                 .values(ended_at=_NOW, outcome=status)
             )
             if is_a_report:  # of a re-export's, the re-export itself is told of
-                end = End(JobType.EXPORT, job, JobOutcome(status), asked_by=export.requested_by)
-                announce(session, end, by_mail=self._by_email)
+                end = JobCompletion(JobType.EXPORT, job, JobOutcome(status), requested_by=export.requested_by)
+                enqueue_notifications(session, end, by_email=self._by_email)
             transition_export(session, job, self._build_transition(status, event, detail), completed_at=_NOW, **values)
 
     def _build_transition(
@@ -130,10 +130,10 @@ class ExportCompletion:
         return ExportTransitionEvent(status=status, event=event, actor=self._actor, detail=detail or {})
 
 
-_ORIGINAL = 1
+_ORIGINAL_VERSION = 1
 
 
-def enter(session: Session, job: ExportJob) -> UUID:
+def create_report(session: Session, job: ExportJob) -> UUID:
     """Write the entry of an export, in the very transaction that completes it."""
     report_id = uuid4()
     of_the_export = col(Export.id) == job.export_id
@@ -147,7 +147,7 @@ def enter(session: Session, job: ExportJob) -> UUID:
     }
     file: dict[Any, Any] = {
         ReportFileVersion.report_id: literal(report_id),
-        ReportFileVersion.version: literal(_ORIGINAL),
+        ReportFileVersion.version: literal(_ORIGINAL_VERSION),
         ReportFileVersion.org_id: Export.org_id,
         ReportFileVersion.export_id: Export.id,
         ReportFileVersion.kind: literal("original"),

@@ -89,14 +89,13 @@ def build_progress(stage: ExportStatus, done: int, total: int, updated_at: datet
     return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": written_at}
 
 
-def is_of_an_unfinished_reexport() -> ColumnElement[bool]:
+def is_child_of_open_reexport() -> ColumnElement[bool]:
     """Of an export: its job is still that re-export's to look after."""
     unfinished = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
     return exists().where(col(Reexport.id) == col(Export.reexport_id), unfinished)
 
 
-def has_unfinished_reexport(session: Session, export: Export) -> bool:
+def has_open_reexport(session: Session, export: Export) -> bool:
     return (
-        session.exec(select(Export.id).where(Export.id == export.id, is_of_an_unfinished_reexport())).first()
-        is not None
+        session.exec(select(Export.id).where(Export.id == export.id, is_child_of_open_reexport())).first() is not None
     )

@@ -25,100 +25,100 @@ from stafett.domain.errors import DeliveryError
 from stafett.domain.export import Locale
 from stafett.domain.notification import OPEN_DELIVERY_STATES, DeliveryRef, DeliveryState, JobType, NotificationJob
 from stafett.domain.reporting_period import OSLO
-from stafett.notifications.email import Letter
+from stafett.notifications.email import Email
 from stafett.webhooks.sender import WebhookMessage
-from stafett.webhooks.service import event_of
+from stafett.webhooks.service import build_webhook_audit_entry
 
-_RECIPIENT: LiteralString = "SELECT recipient_of(:delivery)"
+_SELECT_RECIPIENT: LiteralString = "SELECT recipient_of(:delivery)"
 _NOW = func.clock_timestamp()
 
 
-class Deliveries:
+class DeliveryStore:
     """The ``deliveries`` table under the role of whoever sends: a worker, or the sweeper for what nobody sends."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def unsettled(self, telling: NotificationJob) -> tuple[DeliveryRef, ...]:
+    def find_pending(self, job: NotificationJob) -> tuple[DeliveryRef, ...]:
         """What of it has neither arrived nor been given up."""
-        of_an_end = and_(
-            col(Notification.subject_id) == telling.subject_id, col(Notification.attempt) == telling.attempt
-        )
-        a_test = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == telling.subject_id)
+        of_an_end = and_(col(Notification.subject_id) == job.subject_id, col(Notification.attempt) == job.attempt)
+        a_test = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == job.subject_id)
         told = select(Delivery).join(Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True)
         query = told.where(or_(of_an_end, a_test), col(Delivery.state).in_(OPEN_DELIVERY_STATES))
-        with self._database.transaction(telling.org_id) as session:
+        with self._database.transaction(job.org_id) as session:
             found = session.exec(query.order_by(col(Delivery.id))).all()
         return tuple(DeliveryRef(id=row.id, org_id=row.org_id, channel=row.channel) for row in found)
 
-    def begin(self, delivery: DeliveryRef) -> bool:
+    def start_attempt(self, delivery: DeliveryRef) -> bool:
         """Count one more try; false if it is settled."""
         values = {"attempts": col(Delivery.attempts) + 1, "last_tried_at": _NOW}
-        return self._changed(delivery, values)
+        return self._update_pending(delivery, values)
 
-    def failed(self, delivery: DeliveryRef, code: str) -> None:
+    def record_failure(self, delivery: DeliveryRef, code: str) -> None:
         """This try was in vain, and there will be another one."""
-        self._changed(delivery, {"state": DeliveryState.FAILED, "last_error": code})
+        self._update_pending(delivery, {"state": DeliveryState.FAILED, "last_error": code})
 
-    def delivered(self, delivery: DeliveryRef) -> None:
-        self._changed(delivery, {"state": DeliveryState.DELIVERED, "last_error": None, "settled_at": _NOW})
+    def record_success(self, delivery: DeliveryRef) -> None:
+        self._update_pending(delivery, {"state": DeliveryState.DELIVERED, "last_error": None, "settled_at": _NOW})
 
     def give_up(self, delivery: DeliveryRef, code: str | None = None) -> None:
         """Nothing more is tried; without a code the last try's stays."""
         values: dict[str, Any] = {"state": DeliveryState.GIVEN_UP, "settled_at": _NOW}
-        self._changed(delivery, values | ({"last_error": code} if code else {}))
+        self._update_pending(delivery, values | ({"last_error": code} if code else {}))
 
     def disable_webhook(self, delivery: DeliveryRef) -> None:
         """Its receiver has said that it will not be there any more."""
         with self._database.transaction(delivery.org_id) as session:
-            webhook = _webhook(session, session.get_one(Delivery, delivery.id).webhook_id)
+            webhook = _load_webhook(session, session.get_one(Delivery, delivery.id).webhook_id)
             if webhook.disabled_at is None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook.id).values(disabled_at=_NOW))
-                audit_trail.append_audit_event(session, event_of(webhook, "webhook_disabled", audit_trail.WORKER_ACTOR))
+                audit_trail.append_audit_event(
+                    session, build_webhook_audit_entry(webhook, "webhook_disabled", audit_trail.WORKER_ACTOR)
+                )
 
-    def letter(self, delivery: DeliveryRef) -> Letter:
+    def load_email(self, delivery: DeliveryRef) -> Email:
         """The letter, with the address that no other step of its way learns."""
         with self._database.transaction(delivery.org_id) as session:
-            notification = _notification(session, delivery)
-            address = session.scalar(text(_RECIPIENT), {"delivery": delivery.id})
+            notification = _load_notification(session, delivery)
+            address = session.scalar(text(_SELECT_RECIPIENT), {"delivery": delivery.id})
             if address is None:
                 raise DeliveryError("recipient_left", is_permanent=True)
-            about = ABOUT[notification.subject_kind](session, notification.subject_id)
+            about = CONTEXT_LOADERS[notification.subject_kind](session, notification.subject_id)
             organisation = session.get_one(Organisation, delivery.org_id).name
-        return Letter(
+        return Email(
             id=delivery.id,
             address=address,
             locale=about.locale,
             organisation=organisation,
             period=about.period,
-            subject=notification.subject_kind,
-            subject_id=notification.subject_id,
-            ending=notification.status,
-            written_at=notification.created_at,
+            job_type=notification.subject_kind,
+            job_id=notification.subject_id,
+            outcome=notification.status,
+            created_at=notification.created_at,
         )
 
-    def message(self, delivery: DeliveryRef) -> WebhookMessage:
+    def load_webhook_message(self, delivery: DeliveryRef) -> WebhookMessage:
         """The webhook's message: made of rows that do not change, so that every try sends the same bytes."""
         with self._database.transaction(delivery.org_id) as session:
             row = session.get_one(Delivery, delivery.id)
-            webhook = _webhook(session, row.webhook_id)
+            webhook = _load_webhook(session, row.webhook_id)
             is_test = row.notification_id is None
             if webhook.deleted_at is not None:
                 raise DeliveryError("webhook_removed", is_permanent=True)
             if webhook.disabled_at is not None and not is_test:
                 raise DeliveryError("webhook_disabled", is_permanent=True)
-            secrets = _in_use(session.get_one(WebhookSecret, webhook.id))
-            said = _test(row) if is_test else _end(_notification(session, delivery))
+            secrets = _list_active_secrets(session.get_one(WebhookSecret, webhook.id))
+            said = _build_test_payload(row) if is_test else _build_job_payload(_load_notification(session, delivery))
         body = json.dumps(said, separators=(",", ":")).encode()
         return WebhookMessage(id=str(delivery.id), url=webhook.url, secrets=secrets, body=body)
 
-    def _changed(self, delivery: DeliveryRef, values: dict[str, Any]) -> bool:
+    def _update_pending(self, delivery: DeliveryRef, values: dict[str, Any]) -> bool:
         row = update(Delivery).where(col(Delivery.id) == delivery.id, col(Delivery.state).in_(OPEN_DELIVERY_STATES))
         with self._database.transaction(delivery.org_id) as session:
             return session.scalar(row.values(values).returning(col(Delivery.id))) is not None
 
 
-def untold(maintenance: Database) -> Sequence[NotificationJob]:
+def find_undelivered(maintenance: Database) -> Sequence[NotificationJob]:
     """Everything that somebody is still to be told, of every organisation, oldest first."""
     its_subject = func.coalesce(col(Notification.subject_id), col(Delivery.id))
     its_attempt = func.coalesce(col(Notification.attempt), 1)
@@ -133,23 +133,23 @@ def untold(maintenance: Database) -> Sequence[NotificationJob]:
     return [NotificationJob(org_id=org_id, subject_id=subject, attempt=attempt) for org_id, subject, attempt in found]
 
 
-def _notification(session: Session, delivery: DeliveryRef) -> Notification:
+def _load_notification(session: Session, delivery: DeliveryRef) -> Notification:
     row = session.get_one(Delivery, delivery.id)
     return session.get_one(Notification, row.notification_id)
 
 
-def _webhook(session: Session, webhook_id: UUID | None) -> Webhook:
+def _load_webhook(session: Session, webhook_id: UUID | None) -> Webhook:
     return session.get_one(Webhook, webhook_id)
 
 
-def _in_use(kept: WebhookSecret) -> tuple[str, ...]:
+def _list_active_secrets(row: WebhookSecret) -> tuple[str, ...]:
     """The secret, and the one before it for as long as a receiver may know no other."""
-    if kept.former_secret is None or kept.former_until is None or kept.former_until <= datetime.now(UTC):
-        return (kept.secret,)
-    return kept.secret, kept.former_secret
+    if row.former_secret is None or row.former_until is None or row.former_until <= datetime.now(UTC):
+        return (row.secret,)
+    return row.secret, row.former_secret
 
 
-def _end(notification: Notification) -> dict[str, Any]:
+def _build_job_payload(notification: Notification) -> dict[str, Any]:
     data = {
         f"{notification.subject_kind}_id": str(notification.subject_id),
         "org_id": notification.org_id,
@@ -158,46 +158,46 @@ def _end(notification: Notification) -> dict[str, Any]:
     }
     return {
         "type": f"{notification.subject_kind}.{notification.status}",
-        "timestamp": _instant(notification),
+        "timestamp": _format_created_at(notification),
         "data": data,
     }
 
 
-def _test(row: Delivery) -> dict[str, Any]:
+def _build_test_payload(row: Delivery) -> dict[str, Any]:
     data = {"webhook_id": str(row.webhook_id), "org_id": row.org_id}
-    return {"type": "webhook.test", "timestamp": _instant(row), "data": data}
+    return {"type": "webhook.test", "timestamp": _format_created_at(row), "data": data}
 
 
-def _instant(row: Notification | Delivery) -> str:
+def _format_created_at(row: Notification | Delivery) -> str:
     return row.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-class About(NamedTuple):
+class EmailContext(NamedTuple):
     """The language of a letter, and the first and the last day of what it is about, if it is about a period."""
 
     locale: Locale
     period: tuple[date, date] | None
 
 
-def _export(session: Session, export_id: UUID) -> About:
+def _load_export_context(session: Session, export_id: UUID) -> EmailContext:
     export = session.get_one(Export, export_id)
-    return About(export.parameters["locale"], export.job.date_range)
+    return EmailContext(export.parameters["locale"], export.job.date_range)
 
 
-def _reexport(session: Session, reexport_id: UUID) -> About:
+def _load_reexport_context(session: Session, reexport_id: UUID) -> EmailContext:
     """In the language of the report that was there before."""
     row = session.get_one(Reexport, reexport_id)
     report = session.get_one(Report, row.report_id)
     first, last = (moment.astimezone(OSLO).date() for moment in row.job.period)
-    return About(report.parameters["locale"], (first, last))
+    return EmailContext(report.parameters["locale"], (first, last))
 
 
-def _bulk_registration(_session: Session, _batch_id: UUID) -> About:
-    return About("nb", None)
+def _load_bulk_context(_session: Session, _batch_id: UUID) -> EmailContext:
+    return EmailContext("nb", None)
 
 
-ABOUT: Mapping[JobType, Callable[[Session, UUID], About]] = {
-    JobType.EXPORT: _export,
-    JobType.REEXPORT: _reexport,
-    JobType.BULK_REGISTRATION: _bulk_registration,
+CONTEXT_LOADERS: Mapping[JobType, Callable[[Session, UUID], EmailContext]] = {
+    JobType.EXPORT: _load_export_context,
+    JobType.REEXPORT: _load_reexport_context,
+    JobType.BULK_REGISTRATION: _load_bulk_context,
 }

@@ -16,14 +16,14 @@ from stafett.domain.membership import Caller
 from stafett.domain.notification import JobOutcome
 
 
-class NotificationsWanted(ListFilter):
+class NotificationFilter(ListFilter):
     """Which notifications a list shows."""
 
     status: JobOutcome | None = None
     unread: bool | None = None
 
 
-class NotificationFound(NamedTuple):
+class NotificationDetails(NamedTuple):
     """With what became of its deliveries."""
 
     notification: Notification
@@ -36,17 +36,17 @@ class Inbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self, caller: Caller, wanted: NotificationsWanted) -> Sequence[NotificationFound]:
-        query = paginate(Notification, caller, wanted).where(col(Notification.user_id) == caller.user_id)
-        if wanted.status is not None:
-            query = query.where(col(Notification.status) == wanted.status)
-        if wanted.unread is not None:
+    def list(self, caller: Caller, filters: NotificationFilter) -> Sequence[NotificationDetails]:
+        query = paginate(Notification, caller, filters).where(col(Notification.user_id) == caller.user_id)
+        if filters.status is not None:
+            query = query.where(col(Notification.status) == filters.status)
+        if filters.unread is not None:
             is_unread = col(Notification.read_at).is_(None)
-            query = query.where(is_unread if wanted.unread else ~is_unread)
+            query = query.where(is_unread if filters.unread else ~is_unread)
         with self._transaction(caller) as session:
-            return _with_deliveries(session, session.exec(query).all())
+            return _load_details(session, session.exec(query).all())
 
-    def read(self, caller: Caller, notification_id: UUID) -> NotificationFound:
+    def mark_read(self, caller: Caller, notification_id: UUID) -> NotificationDetails:
         """Read now, unless it was read before."""
         unread = update(Notification).where(
             col(Notification.id) == notification_id, col(Notification.read_at).is_(None)
@@ -56,18 +56,18 @@ class Inbox:
             notification = session.get(Notification, notification_id, populate_existing=True)
             if notification is None:
                 raise NotFoundError("There is no such notification.")
-            (found,) = _with_deliveries(session, [notification])
+            (found,) = _load_details(session, [notification])
             return found
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id)
 
 
-def _with_deliveries(session: Session, notifications: Sequence[Notification]) -> list[NotificationFound]:
+def _load_details(session: Session, notifications: Sequence[Notification]) -> list[NotificationDetails]:
     ids = [notification.id for notification in notifications]
     made = select(Delivery).where(col(Delivery.notification_id).in_(ids))
     rows = session.exec(made.order_by(col(Delivery.channel), col(Delivery.id))).all()
     return [
-        NotificationFound(notification, [row for row in rows if row.notification_id == notification.id])
+        NotificationDetails(notification, [row for row in rows if row.notification_id == notification.id])
         for notification in notifications
     ]

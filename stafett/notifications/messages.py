@@ -7,181 +7,187 @@ from stafett.domain.export import Locale
 from stafett.domain.notification import JobOutcome, JobType
 
 
-class Told(NamedTuple):
+class EmailText(NamedTuple):
     """The words of one end; ``{period}`` and ``{organisation}`` are filled in."""
 
     subject: str
     opening: str
 
 
-class Words(NamedTuple):
+class EmailTemplate(NamedTuple):
     """One language."""
 
     date_format: str
-    ends: Mapping[tuple[JobType, JobOutcome], Told]
-    link: str
+    texts: Mapping[tuple[JobType, JobOutcome], EmailText]
+    link_line: str
     closing: str
 
 
 _EXPORT, _REEXPORT, _BULK = JobType.EXPORT, JobType.REEXPORT, JobType.BULK_REGISTRATION
 
 _NB = {
-    (_EXPORT, JobOutcome.COMPLETED): Told(
+    (_EXPORT, JobOutcome.COMPLETED): EmailText(
         "Bufdir-eksporten for {period} er klar",
         "Eksporten du ba om for {organisation}, {period}, er klar til å lastes ned.",
     ),
-    (_EXPORT, JobOutcome.COMPLETED_EMPTY): Told(
+    (_EXPORT, JobOutcome.COMPLETED_EMPTY): EmailText(
         "Bufdir-eksporten for {period} er tom",
         "Eksporten du ba om for {organisation}, {period}, er ferdig. "
         "Det er ingen aktiviteter i perioden, så det er ikke laget noen fil.",
     ),
-    (_EXPORT, JobOutcome.FAILED): Told(
+    (_EXPORT, JobOutcome.FAILED): EmailText(
         "Bufdir-eksporten for {period} mislyktes",
         "Eksporten du ba om for {organisation}, {period}, mislyktes. Årsaken, og om du kan prøve igjen, ser du her:",
     ),
-    (_EXPORT, JobOutcome.CANCELLED): Told(
+    (_EXPORT, JobOutcome.CANCELLED): EmailText(
         "Bufdir-eksporten for {period} er avbrutt",
         "Eksporten du ba om for {organisation}, {period}, er avbrutt. Det er ikke laget noen fil.",
     ),
-    (_REEXPORT, JobOutcome.COMPLETED): Told(
+    (_REEXPORT, JobOutcome.COMPLETED): EmailText(
         "Bufdir-rapporten for {period} er laget på nytt",
         "Rapporten du ba om å få laget på nytt for {organisation}, {period}, er klar til å lastes ned.",
     ),
-    (_REEXPORT, JobOutcome.FAILED): Told(
+    (_REEXPORT, JobOutcome.FAILED): EmailText(
         "Bufdir-rapporten for {period} kunne ikke lages på nytt",
         "Rapporten du ba om å få laget på nytt for {organisation}, {period}, kunne ikke lages. "
         "Den tidligere rapporten er som før. Årsaken, og om du kan prøve igjen, ser du her:",
     ),
-    (_REEXPORT, JobOutcome.CANCELLED): Told(
+    (_REEXPORT, JobOutcome.CANCELLED): EmailText(
         "Ny utgave av Bufdir-rapporten for {period} er avbrutt",
         "Rapporten du ba om å få laget på nytt for {organisation}, {period}, er avbrutt. "
         "Den tidligere rapporten er som før.",
     ),
-    (_BULK, JobOutcome.COMPLETED): Told(
+    (_BULK, JobOutcome.COMPLETED): EmailText(
         "Registreringen for flere likepersoner er ferdig",
         "Alle aktivitetene du ba om å få registrert for {organisation}, er registrert.",
     ),
-    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): Told(
+    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): EmailText(
         "Registreringen for flere likepersoner er ferdig, med unntak",
         "Noen av aktivitetene du ba om å få registrert for {organisation}, kunne ikke registreres. "
         "Hvilke, og hvorfor, ser du her:",
     ),
-    (_BULK, JobOutcome.FAILED): Told(
+    (_BULK, JobOutcome.FAILED): EmailText(
         "Registreringen for flere likepersoner mislyktes",
         "Ingen av aktivitetene du ba om å få registrert for {organisation}, kunne registreres. Hvorfor ser du her:",
     ),
-    (_BULK, JobOutcome.CANCELLED): Told(
+    (_BULK, JobOutcome.CANCELLED): EmailText(
         "Registreringen for flere likepersoner er avbrutt",
         "Registreringen du ba om for {organisation}, er avbrutt. Det som var registrert før det, står.",
     ),
 }
 
 _NN = {
-    (_EXPORT, JobOutcome.COMPLETED): Told(
+    (_EXPORT, JobOutcome.COMPLETED): EmailText(
         "Bufdir-eksporten for {period} er klar",
         "Eksporten du bad om for {organisation}, {period}, er klar til å lastast ned.",
     ),
-    (_EXPORT, JobOutcome.COMPLETED_EMPTY): Told(
+    (_EXPORT, JobOutcome.COMPLETED_EMPTY): EmailText(
         "Bufdir-eksporten for {period} er tom",
         "Eksporten du bad om for {organisation}, {period}, er ferdig. "
         "Det er ingen aktivitetar i perioden, så det er ikkje laga noka fil.",
     ),
-    (_EXPORT, JobOutcome.FAILED): Told(
+    (_EXPORT, JobOutcome.FAILED): EmailText(
         "Bufdir-eksporten for {period} gjekk ikkje",
         "Eksporten du bad om for {organisation}, {period}, gjekk ikkje. "
         "Årsaka, og om du kan prøve på nytt, ser du her:",
     ),
-    (_EXPORT, JobOutcome.CANCELLED): Told(
+    (_EXPORT, JobOutcome.CANCELLED): EmailText(
         "Bufdir-eksporten for {period} er avbroten",
         "Eksporten du bad om for {organisation}, {period}, er avbroten. Det er ikkje laga noka fil.",
     ),
-    (_REEXPORT, JobOutcome.COMPLETED): Told(
+    (_REEXPORT, JobOutcome.COMPLETED): EmailText(
         "Bufdir-rapporten for {period} er laga på nytt",
         "Rapporten du bad om å få laga på nytt for {organisation}, {period}, er klar til å lastast ned.",
     ),
-    (_REEXPORT, JobOutcome.FAILED): Told(
+    (_REEXPORT, JobOutcome.FAILED): EmailText(
         "Bufdir-rapporten for {period} kunne ikkje lagast på nytt",
         "Rapporten du bad om å få laga på nytt for {organisation}, {period}, kunne ikkje lagast. "
         "Den tidlegare rapporten er som før. Årsaka, og om du kan prøve på nytt, ser du her:",
     ),
-    (_REEXPORT, JobOutcome.CANCELLED): Told(
+    (_REEXPORT, JobOutcome.CANCELLED): EmailText(
         "Ny utgåve av Bufdir-rapporten for {period} er avbroten",
         "Rapporten du bad om å få laga på nytt for {organisation}, {period}, er avbroten. "
         "Den tidlegare rapporten er som før.",
     ),
-    (_BULK, JobOutcome.COMPLETED): Told(
+    (_BULK, JobOutcome.COMPLETED): EmailText(
         "Registreringa for fleire likepersonar er ferdig",
         "Alle aktivitetane du bad om å få registrerte for {organisation}, er registrerte.",
     ),
-    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): Told(
+    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): EmailText(
         "Registreringa for fleire likepersonar er ferdig, med unntak",
         "Nokre av aktivitetane du bad om å få registrerte for {organisation}, kunne ikkje registrerast. "
         "Kva for nokre, og kvifor, ser du her:",
     ),
-    (_BULK, JobOutcome.FAILED): Told(
+    (_BULK, JobOutcome.FAILED): EmailText(
         "Registreringa for fleire likepersonar gjekk ikkje",
         "Ingen av aktivitetane du bad om å få registrerte for {organisation}, kunne registrerast. Kvifor ser du her:",
     ),
-    (_BULK, JobOutcome.CANCELLED): Told(
+    (_BULK, JobOutcome.CANCELLED): EmailText(
         "Registreringa for fleire likepersonar er avbroten",
         "Registreringa du bad om for {organisation}, er avbroten. Det som var registrert før det, står.",
     ),
 }
 
 _EN = {
-    (_EXPORT, JobOutcome.COMPLETED): Told(
+    (_EXPORT, JobOutcome.COMPLETED): EmailText(
         "The Bufdir export for {period} is ready",
         "The export you asked for, for {organisation}, {period}, is ready to be downloaded.",
     ),
-    (_EXPORT, JobOutcome.COMPLETED_EMPTY): Told(
+    (_EXPORT, JobOutcome.COMPLETED_EMPTY): EmailText(
         "The Bufdir export for {period} is empty",
         "The export you asked for, for {organisation}, {period}, has ended. "
         "There are no activities in the period, so no file was made.",
     ),
-    (_EXPORT, JobOutcome.FAILED): Told(
+    (_EXPORT, JobOutcome.FAILED): EmailText(
         "The Bufdir export for {period} failed",
         "The export you asked for, for {organisation}, {period}, failed. "
         "The reason, and whether you can try again, is shown here:",
     ),
-    (_EXPORT, JobOutcome.CANCELLED): Told(
+    (_EXPORT, JobOutcome.CANCELLED): EmailText(
         "The Bufdir export for {period} was cancelled",
         "The export you asked for, for {organisation}, {period}, was cancelled. No file was made.",
     ),
-    (_REEXPORT, JobOutcome.COMPLETED): Told(
+    (_REEXPORT, JobOutcome.COMPLETED): EmailText(
         "The Bufdir report for {period} was made again",
         "The report you asked to have made again, for {organisation}, {period}, is ready to be downloaded.",
     ),
-    (_REEXPORT, JobOutcome.FAILED): Told(
+    (_REEXPORT, JobOutcome.FAILED): EmailText(
         "The Bufdir report for {period} could not be made again",
         "The report you asked to have made again, for {organisation}, {period}, could not be made. "
         "The earlier one is as it was. The reason, and whether you can try again, is shown here:",
     ),
-    (_REEXPORT, JobOutcome.CANCELLED): Told(
+    (_REEXPORT, JobOutcome.CANCELLED): EmailText(
         "Making the Bufdir report for {period} again was cancelled",
         "Making the report again, for {organisation}, {period}, was cancelled. The earlier one is as it was.",
     ),
-    (_BULK, JobOutcome.COMPLETED): Told(
+    (_BULK, JobOutcome.COMPLETED): EmailText(
         "The registration for several peer mentors is done",
         "All the activities you asked to have registered for {organisation} are registered.",
     ),
-    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): Told(
+    (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): EmailText(
         "The registration for several peer mentors is done, with exceptions",
         "Some of the activities you asked to have registered for {organisation} could not be. "
         "Which, and why, is shown here:",
     ),
-    (_BULK, JobOutcome.FAILED): Told(
+    (_BULK, JobOutcome.FAILED): EmailText(
         "The registration for several peer mentors failed",
         "None of the activities you asked to have registered for {organisation} could be. The reasons are shown here:",
     ),
-    (_BULK, JobOutcome.CANCELLED): Told(
+    (_BULK, JobOutcome.CANCELLED): EmailText(
         "The registration for several peer mentors was cancelled",
         "The registration you asked for, for {organisation}, was cancelled. What was registered before that stands.",
     ),
 }
 
-_NUMBERED, _ISO = "%d.%m.%Y", "%Y-%m-%d"
-WORDS: Mapping[Locale, Words] = {
-    "nb": Words(_NUMBERED, _NB, "Mer: {link}", "Denne meldingen er sendt automatisk og kan ikke besvares."),
-    "nn": Words(_NUMBERED, _NN, "Meir: {link}", "Denne meldinga er send automatisk og kan ikkje svarast på."),
-    "en": Words(_ISO, _EN, "More: {link}", "This message was sent automatically and cannot be replied to."),
+_NORWEGIAN_DATE, _ISO_DATE = "%d.%m.%Y", "%Y-%m-%d"
+EMAIL_TEMPLATES: Mapping[Locale, EmailTemplate] = {
+    "nb": EmailTemplate(
+        _NORWEGIAN_DATE, _NB, "Mer: {link}", "Denne meldingen er sendt automatisk og kan ikke besvares."
+    ),
+    "nn": EmailTemplate(
+        _NORWEGIAN_DATE, _NN, "Meir: {link}", "Denne meldinga er send automatisk og kan ikkje svarast på."
+    ),
+    "en": EmailTemplate(
+        _ISO_DATE, _EN, "More: {link}", "This message was sent automatically and cannot be replied to."
+    ),
 }

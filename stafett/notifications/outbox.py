@@ -10,38 +10,38 @@ from stafett.database.tables import Delivery, Notification
 from stafett.domain.job import Job
 from stafett.domain.notification import Channel, JobOutcome, JobType
 
-_TO_EVERY_WEBHOOK = text("""
+_INSERT_WEBHOOK_DELIVERIES = text("""
 INSERT INTO deliveries (id, org_id, notification_id, webhook_id, channel)
 SELECT gen_random_uuid(), org_id, :notification, id, 'webhook'
 FROM webhooks WHERE org_id = :org_id AND disabled_at IS NULL AND deleted_at IS NULL
 """)
 
 
-class End(NamedTuple):
+class JobCompletion(NamedTuple):
     """How an attempt at a job ended, and who asked for it."""
 
-    subject: JobType
+    job_type: JobType
     job: Job
-    ending: JobOutcome
-    asked_by: UUID
+    outcome: JobOutcome
+    requested_by: UUID
 
 
-def announce(session: Session, end: End, *, by_mail: bool) -> None:
+def enqueue_notifications(session: Session, completion: JobCompletion, *, by_email: bool) -> None:
     """Write down, in the transaction that ends the job, who is to be told of it and how."""
-    notification_id, org_id = uuid4(), end.job.org_id
+    notification_id, org_id = uuid4(), completion.job.org_id
     session.execute(
         insert(Notification).values(
             id=notification_id,
             org_id=org_id,
-            user_id=end.asked_by,
-            kind=f"{end.subject}_ended",
-            subject_kind=end.subject,
-            subject_id=end.job.job_id,
-            attempt=end.job.attempt,
-            status=end.ending,
+            user_id=completion.requested_by,
+            kind=f"{completion.job_type}_ended",
+            subject_kind=completion.job_type,
+            subject_id=completion.job.job_id,
+            attempt=completion.job.attempt,
+            status=completion.outcome,
         )
     )
-    if by_mail:
+    if by_email:
         letter = {"id": uuid4(), "org_id": org_id, "notification_id": notification_id, "channel": Channel.EMAIL}
         session.execute(insert(Delivery).values(letter))
-    session.execute(_TO_EVERY_WEBHOOK, {"notification": notification_id, "org_id": org_id})
+    session.execute(_INSERT_WEBHOOK_DELIVERIES, {"notification": notification_id, "org_id": org_id})

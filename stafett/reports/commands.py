@@ -22,20 +22,20 @@ from stafett.domain.errors import (
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportEdit
 from stafett.domain.reexport_status import RESULT_STORED_STATUSES, ReexportStatus
-from stafett.reports.result_file import ResultReference
-from stafett.reports.state import ReexportStep, entry_of, move_reexport
+from stafett.reports.result_file import ResultFile
+from stafett.reports.state import ReexportTransitionEvent, build_reexport_audit_entry, transition_reexport
 
 
-class ReexportControl:
+class ReexportCommands:
     """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
 
-    def __init__(self, database: Database, references: ResultReference) -> None:
+    def __init__(self, database: Database, result_files: ResultFile) -> None:
         self._database = database
-        self._references = references
+        self._result_files = result_files
 
     def cancel(self, caller: Caller, reexport_id: UUID) -> Reexport:
         """Have it stop; once more while it stops is no mistake."""
-        with self._steered(caller, reexport_id) as (session, row):
+        with self._lock_and_authorise(caller, reexport_id) as (session, row):
             if row.status is ReexportStatus.CANCELLING:
                 return row
             if row.status.is_final:
@@ -43,31 +43,33 @@ class ReexportControl:
             if row.status in RESULT_STORED_STATUSES:
                 raise InvalidStateError("The new version is in the history already; there is nothing left to cancel.")
             actor = audit_trail.actor_from_user_id(caller.user_id)
-            step = ReexportStep(status=ReexportStatus.CANCELLING, event="cancel_requested", actor=actor)
-            move_reexport(session, row.job, step)
+            step = ReexportTransitionEvent(status=ReexportStatus.CANCELLING, event="cancel_requested", actor=actor)
+            transition_reexport(session, row.job, step)
             session.refresh(row)
             return row
 
-    def edit(self, caller: Caller, reexport_id: UUID, edit: ReexportEdit, seen: Container[int] | None) -> Reexport:
+    def edit(
+        self, caller: Caller, reexport_id: UUID, edit: ReexportEdit, expected_revisions: Container[int] | None
+    ) -> Reexport:
         """Write down what people say of it; said on the basis of what the client has seen."""
-        with self._steered(caller, reexport_id) as (session, row):
+        with self._lock_and_authorise(caller, reexport_id) as (session, row):
             if edit.has_field("result_file_ref") and not caller.can_administer(row.org_id):
                 raise PermissionDeniedError("Only an administrator says where the result lies.")
-            _require_seen(seen, row.edits)
-            values = _written(edit) | self._result(session, row, edit)
+            _check_expected_revision(expected_revisions, row.edits)
+            values = _columns_from_edit(edit) | self._validate_result(session, row, edit)
             edited = update(Reexport).where(col(Reexport.id) == row.id)
             session.execute(edited.values(**values, edits=col(Reexport.edits) + 1))
             session.refresh(row)
-            audit_trail.append_audit_event(session, _edited(caller, row, edit))
+            audit_trail.append_audit_event(session, _build_edit_entry(caller, row, edit))
             return row
 
-    def _result(self, session: Session, row: Reexport, edit: ReexportEdit) -> dict[str, Any]:
-        return self._references.checked(session, row, edit.result_file_ref) if edit.result_file_ref else {}
+    def _validate_result(self, session: Session, row: Reexport, edit: ReexportEdit) -> dict[str, Any]:
+        return self._result_files.validate(session, row, edit.result_file_ref) if edit.result_file_ref else {}
 
     @contextmanager
-    def _steered(self, caller: Caller, reexport_id: UUID) -> Iterator[tuple[Session, Reexport]]:
+    def _lock_and_authorise(self, caller: Caller, reexport_id: UUID) -> Iterator[tuple[Session, Reexport]]:
         """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
-        org_id = self._organisation_of(caller, reexport_id)
+        org_id = self._find_org_id(caller, reexport_id)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             query = select(Reexport).where(Reexport.id == reexport_id).with_for_update()
             row = session.exec(query).one()
@@ -75,7 +77,7 @@ class ReexportControl:
                 raise PermissionDeniedError("You may not cancel or edit this re-export.")
             yield session, row
 
-    def _organisation_of(self, caller: Caller, reexport_id: UUID) -> str:
+    def _find_org_id(self, caller: Caller, reexport_id: UUID) -> str:
         with self._database.transaction(
             caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
         ) as session:
@@ -85,14 +87,14 @@ class ReexportControl:
         return found.org_id
 
 
-def _require_seen(seen: Container[int] | None, edits: int) -> None:
-    if seen is None:
+def _check_expected_revision(expected_revisions: Container[int] | None, revision: int) -> None:
+    if expected_revisions is None:
         raise PreconditionRequiredError("Say with If-Match which state of the re-export this is based on.")
-    if edits not in seen:
+    if revision not in expected_revisions:
         raise PreconditionFailedError("The re-export was edited meanwhile; look at it again.")
 
 
-def _written(edit: ReexportEdit) -> dict[str, Any]:
+def _columns_from_edit(edit: ReexportEdit) -> dict[str, Any]:
     values: dict[str, Any] = {"label": edit.label} if edit.has_field("label") else {}
     if edit.notification_sent is not None:
         is_told = func.coalesce(col(Reexport.notified_at), func.clock_timestamp())
@@ -100,8 +102,8 @@ def _written(edit: ReexportEdit) -> dict[str, Any]:
     return values
 
 
-def _edited(caller: Caller, row: Reexport, edit: ReexportEdit) -> AuditEntry:
+def _build_edit_entry(caller: Caller, row: Reexport, edit: ReexportEdit) -> AuditEntry:
     """Which things were written, and never what: a label is people's own words."""
     said = {name: True for name in ("label", "notification_sent", "result_file_ref") if edit.has_field(name)}
     actor = audit_trail.actor_from_user_id(caller.user_id)
-    return entry_of(row.job, actor, "reexport_edited", detail={**said, "edits": row.edits})
+    return build_reexport_audit_entry(row.job, actor, "reexport_edited", detail={**said, "edits": row.edits})

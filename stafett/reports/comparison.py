@@ -16,10 +16,10 @@ from stafett.domain.reexport import VersionChange
 from stafett.reports.snapshots import is_expired
 from stafett.storage.files import FileStorage
 
-_ID, _CONTENT = "id", "content"
+_ID, _CONTENT_HASH = "id", "content"
 
 
-class _Rows(NamedTuple):
+class _RowChanges(NamedTuple):
     """How many activities are there in the one alone, in the other alone, and in both but otherwise."""
 
     added: int | None
@@ -30,16 +30,16 @@ class _Rows(NamedTuple):
 class VersionComparison:
     """Of each activity only its id and a hash of all its values is held, so that a million of them are small."""
 
-    def __init__(self, database: Database, storage: FileStorage, *, go_on: Callable[[], None]) -> None:
+    def __init__(self, database: Database, storage: FileStorage, *, raise_if_cancelled: Callable[[], None]) -> None:
         self._database = database
         self._storage = storage
-        self._go_on = go_on
+        self._raise_if_cancelled = raise_if_cancelled
 
     def __call__(self, before: ReportFileVersion, after: Export) -> VersionChange:
         """What a new version changes; the rows are null if a snapshot of the two is kept no longer."""
         with self._database.transaction(after.org_id) as session:
-            snapshots = _snapshot(session, before.export_id), _snapshot(session, after.id)
-        rows = self._rows(*snapshots)
+            snapshots = _load_snapshot(session, before.export_id), _load_snapshot(session, after.id)
+        rows = self._compare_snapshots(*snapshots)
         return VersionChange(
             rows_added=rows.added,
             rows_removed=rows.removed,
@@ -48,37 +48,37 @@ class VersionComparison:
             same_bytes=before.file["sha256"] == (after.file or {}).get("sha256"),
         )
 
-    def _rows(self, before: QueriedRows | None, after: QueriedRows | None) -> _Rows:
+    def _compare_snapshots(self, before: QueriedRows | None, after: QueriedRows | None) -> _RowChanges:
         if before is None or after is None:
-            return _Rows(None, None, None)
+            return _RowChanges(None, None, None)
         if [part.sha256 for part in before.parts] == [part.sha256 for part in after.parts]:
-            return _Rows(0, 0, 0)
+            return _RowChanges(0, 0, 0)
         try:
-            return _compared(*(pl.concat(list(self._frames(one)) or [_NONE]) for one in (before, after)))
+            return _compare_frames(*(pl.concat(list(self._hash_rows(one)) or [_NO_ROWS]) for one in (before, after)))
         except StagedDataLostError:
-            return _Rows(None, None, None)
+            return _RowChanges(None, None, None)
 
-    def _frames(self, snapshot: QueriedRows) -> Iterator[pl.DataFrame]:
+    def _hash_rows(self, snapshot: QueriedRows) -> Iterator[pl.DataFrame]:
         for part in snapshot.parts:
-            self._go_on()
+            self._raise_if_cancelled()
             rows = frame_from_arrow(self._storage.read_part(part))
             values = rows.select(sorted(set(rows.columns) - {_ID}))
-            yield pl.DataFrame({_ID: rows[_ID], _CONTENT: values.hash_rows(seed=0)})
+            yield pl.DataFrame({_ID: rows[_ID], _CONTENT_HASH: values.hash_rows(seed=0)})
 
 
-_NONE = pl.DataFrame(schema={_ID: pl.String(), _CONTENT: pl.UInt64()})
+_NO_ROWS = pl.DataFrame(schema={_ID: pl.String(), _CONTENT_HASH: pl.UInt64()})
 
 
-def _compared(before: pl.DataFrame, after: pl.DataFrame) -> _Rows:
+def _compare_frames(before: pl.DataFrame, after: pl.DataFrame) -> _RowChanges:
     both = before.join(after, on=_ID, how="inner", suffix="_after")
-    return _Rows(
+    return _RowChanges(
         added=after.height - both.height,
         removed=before.height - both.height,
-        changed=both.filter(pl.col(_CONTENT) != pl.col(f"{_CONTENT}_after")).height,
+        changed=both.filter(pl.col(_CONTENT_HASH) != pl.col(f"{_CONTENT_HASH}_after")).height,
     )
 
 
-def _snapshot(session: Session, export_id: object) -> QueriedRows | None:
+def _load_snapshot(session: Session, export_id: object) -> QueriedRows | None:
     export = session.get_one(Export, export_id)
     staged = session.get(ExportStageOutput, (export_id, ExportStatus.QUERYING_ACTIVITIES))
     return None if staged is None or is_expired(export) else QueriedRows.model_validate(staged.outputs)

@@ -24,13 +24,13 @@ from stafett.domain.fields import NO_NUL, Moment
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
-_HANDED_IN: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted_reference": "Bufdir 27/1234"}
+_SUBMISSION_EXAMPLE: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted_reference": "Bufdir 27/1234"}
 
 
-class Submission(FrozenModel):
+class ReportSubmission(FrozenModel):
     """What was handed in to Bufdir, and when; null takes it back, and what is not said stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_HANDED_IN]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_SUBMISSION_EXAMPLE]})
 
     submitted_at: Moment | None = None
     submitted_reference: (
@@ -38,7 +38,7 @@ class Submission(FrozenModel):
     ) = Field(None, description="Bufdir's own number or the like; no personal data.")
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _require_a_field(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("nothing is said")
         return self
@@ -53,18 +53,18 @@ class VersionOrigin(NamedTuple):
     change: dict[str, Any]
 
 
-class VersionInHistory(NamedTuple):
+class FileVersionDetails(NamedTuple):
     """One file of a report, and when it left storage, if it did."""
 
     version: ReportFileVersion
     removed_at: datetime | None
 
 
-class ReportInFull(NamedTuple):
+class ReportDetails(NamedTuple):
     """An entry with all of its files, the first one first."""
 
     report: Report
-    files: Sequence[VersionInHistory]
+    files: Sequence[FileVersionDetails]
 
     @property
     def changes(self) -> int:
@@ -72,17 +72,17 @@ class ReportInFull(NamedTuple):
         return len(self.files) + sum(file.removed_at is not None for file in self.files)
 
 
-def latest_version(session: Session, report_id: UUID) -> ReportFileVersion:
+def get_latest_version(session: Session, report_id: UUID) -> ReportFileVersion:
     """The one that a further version is compared with."""
     of_the_report = select(ReportFileVersion).where(ReportFileVersion.report_id == report_id)
     return session.exec(of_the_report.order_by(col(ReportFileVersion.version).desc()).limit(1)).one()
 
 
-def add_version(session: Session, export: Export, origin: VersionOrigin, after: ReportFileVersion) -> int:
+def add_version(session: Session, export: Export, origin: VersionOrigin, previous: ReportFileVersion) -> int:
     """A further version of a report, next to those that are there: the number is the lock, for there is one of each."""
-    version = after.version + 1
+    version = previous.version + 1
     row = insert(ReportFileVersion).values(
-        report_id=after.report_id,
+        report_id=previous.report_id,
         version=version,
         org_id=export.org_id,
         export_id=export.id,
@@ -102,39 +102,39 @@ class ReportHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, caller: Caller, report_id: UUID) -> ReportInFull:
+    def find(self, caller: Caller, report_id: UUID) -> ReportDetails:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            return _found(session, report_id)
+            return _get_or_404(session, report_id)
 
-    def list(self, caller: Caller, wanted: ListFilter) -> Sequence[ReportInFull]:
+    def list(self, caller: Caller, filters: ListFilter) -> Sequence[ReportDetails]:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            return _in_full(session, session.exec(paginate(Report, caller, wanted)).all())
+            return _load_details(session, session.exec(paginate(Report, caller, filters)).all())
 
-    def submit(
-        self, caller: Caller, report_id: UUID, submission: Submission, seen: Container[int] | None
-    ) -> ReportInFull:
+    def record_submission(
+        self, caller: Caller, report_id: UUID, submission: ReportSubmission, expected_revisions: Container[int] | None
+    ) -> ReportDetails:
         """Write down that it was handed in, and as what; said on the basis of what the client has seen."""
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            report = _found(session, report_id, held=True).report
+            report = _get_or_404(session, report_id, for_update=True).report
             if not caller.can_start_in(report.org_id):
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
-            _require_seen(seen, report.edits)
+            _check_expected_revision(expected_revisions, report.edits)
             edited = update(Report).where(col(Report.id) == report_id)
             session.execute(edited.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
             session.expire(report)
-            found = _found(session, report_id)
-            audit_trail.append_audit_event(session, _submitted(caller, found.report))
+            found = _get_or_404(session, report_id)
+            audit_trail.append_audit_event(session, _build_submission_entry(caller, found.report))
             return found
 
 
-def _require_seen(seen: Container[int] | None, edits: int) -> None:
-    if seen is None:
+def _check_expected_revision(expected_revisions: Container[int] | None, revision: int) -> None:
+    if expected_revisions is None:
         raise PreconditionRequiredError("Say with If-Match which state of the report this is based on.")
-    if edits not in seen:
+    if revision not in expected_revisions:
         raise PreconditionFailedError("The report was edited meanwhile; look at it again.")
 
 
-def _submitted(caller: Caller, report: Report) -> AuditEntry:
+def _build_submission_entry(caller: Caller, report: Report) -> AuditEntry:
     return AuditEntry(
         org_id=report.org_id,
         actor=audit_trail.actor_from_user_id(caller.user_id),
@@ -145,15 +145,15 @@ def _submitted(caller: Caller, report: Report) -> AuditEntry:
     )
 
 
-def _found(session: Session, report_id: UUID, *, held: bool = False) -> ReportInFull:
+def _get_or_404(session: Session, report_id: UUID, *, for_update: bool = False) -> ReportDetails:
     query = select(Report).where(Report.id == report_id)
-    report = session.exec(query.with_for_update() if held else query).one_or_none()
+    report = session.exec(query.with_for_update() if for_update else query).one_or_none()
     if report is None:
         raise NotFoundError("There is no such report.")
-    return _in_full(session, [report])[0]
+    return _load_details(session, [report])[0]
 
 
-def _in_full(session: Session, reports: Sequence[Report]) -> Sequence[ReportInFull]:
+def _load_details(session: Session, reports: Sequence[Report]) -> Sequence[ReportDetails]:
     """With their files, in one question for all of them."""
     query = (
         select(ReportFileVersion, func.coalesce(Export.files_removed_at, Export.deleted_at))
@@ -161,7 +161,7 @@ def _in_full(session: Session, reports: Sequence[Report]) -> Sequence[ReportInFu
         .where(col(ReportFileVersion.report_id).in_([report.id for report in reports]))
         .order_by(col(ReportFileVersion.version))
     )
-    files: dict[UUID, list[VersionInHistory]] = {report.id: [] for report in reports}
+    files: dict[UUID, list[FileVersionDetails]] = {report.id: [] for report in reports}
     for version, removed_at in session.exec(query):
-        files[version.report_id].append(VersionInHistory(version, removed_at))
-    return [ReportInFull(report, files[report.id]) for report in reports]
+        files[version.report_id].append(FileVersionDetails(version, removed_at))
+    return [ReportDetails(report, files[report.id]) for report in reports]

@@ -21,9 +21,9 @@ from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
 from stafett.reports.snapshots import get_snapshot_or_410
-from stafett.reports.state import entry_of
+from stafett.reports.state import build_reexport_audit_entry
 
-START = "report-reexports.start"
+START_OPERATION = "report-reexports.start"
 
 
 class AcceptedReexport(NamedTuple):
@@ -33,17 +33,17 @@ class AcceptedReexport(NamedTuple):
     is_new: bool
 
 
-class ReexportFound(NamedTuple):
+class ReexportDetails(NamedTuple):
     """A job, the export that is made for it, and the one in whose place its result lies."""
 
     reexport: Reexport
     export: Export | None
-    result: Export | None
+    result_export: Export | None
 
     @property
     def changes(self) -> int:
         """All that changed but clients' edits; it only ever grows."""
-        return self.reexport.changes + sum(one.changes for one in (self.export, self.result) if one)
+        return self.reexport.changes + sum(one.changes for one in (self.export, self.result_export) if one)
 
     @property
     def file(self) -> ReportFile | None:
@@ -59,67 +59,71 @@ class ReexportFound(NamedTuple):
         return self.reexport.status is ReexportStatus.COMPLETED
 
     @property
-    def downloadable(self) -> Export | None:
+    def downloadable_export(self) -> Export | None:
         """The export in whose place the result lies, with the very file that the result is."""
-        if self.result is None or not self.is_completed:
+        if self.result_export is None or not self.is_completed:
             return None
-        return Export(**self.result.model_dump() | {"file": self.reexport.file})
+        return Export(**self.result_export.model_dump() | {"file": self.reexport.file})
 
 
-class ReexportsWanted(ListFilter):
+class ReexportFilter(ListFilter):
     """Which jobs a list shows."""
 
     status: ReexportStatus | None = None
     report_id: UUID | None = None
 
 
-class ReexportJobs:
+class ReexportService:
     """The gateway's side of the ``report_reexports`` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, caller: Caller, request: ReexportRequest, key: str | None = None) -> AcceptedReexport:
+    def accept(self, caller: Caller, request: ReexportRequest, idempotency_key: str | None = None) -> AcceptedReexport:
         """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
         if caller.org_id is None:
             raise PermissionDeniedError("An operator makes no reports.")
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            report = _report(session, caller, request)
-            if key and (known := find_claimed_id(session, OperationKey(report.org_id, START, key), request)):
+            report = _load_report(session, caller, request)
+            if idempotency_key and (
+                known := find_claimed_id(
+                    session, OperationKey(report.org_id, START_OPERATION, idempotency_key), request
+                )
+            ):
                 return AcceptedReexport(session.get_one(Reexport, known), is_new=False)
-            return _accepted(session, caller, request, report, key)
+            return _accept_once(session, caller, request, report, idempotency_key)
 
-    def find(self, caller: Caller, reexport_id: UUID) -> ReexportFound:
+    def find(self, caller: Caller, reexport_id: UUID) -> ReexportDetails:
         with self._transaction(caller) as session:
             row = session.get(Reexport, reexport_id)
             if row is None:
                 raise NotFoundError("There is no such re-export.")
-            return found_in(session, [row])[0]
+            return load_details(session, [row])[0]
 
-    def list(self, caller: Caller, wanted: ReexportsWanted) -> Sequence[ReexportFound]:
-        query = paginate(Reexport, caller, wanted)
-        if wanted.status is not None:
-            query = query.where(col(Reexport.status) == wanted.status)
-        if wanted.report_id is not None:
-            query = query.where(col(Reexport.report_id) == wanted.report_id)
+    def list(self, caller: Caller, filters: ReexportFilter) -> Sequence[ReexportDetails]:
+        query = paginate(Reexport, caller, filters)
+        if filters.status is not None:
+            query = query.where(col(Reexport.status) == filters.status)
+        if filters.report_id is not None:
+            query = query.where(col(Reexport.report_id) == filters.report_id)
         with self._transaction(caller) as session:
-            return found_in(session, session.exec(query).all())
+            return load_details(session, session.exec(query).all())
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def found_in(session: Session, rows: Sequence[Reexport]) -> Sequence[ReexportFound]:
+def load_details(session: Session, rows: Sequence[Reexport]) -> Sequence[ReexportDetails]:
     """With their exports, in one question for all of them."""
     ids = {one for row in rows for one in (row.export_id, row.result_export_id) if one}
     exports = {one.id: one for one in session.exec(select(Export).where(col(Export.id).in_(ids)))}
     return [
-        ReexportFound(row, exports.get(row.export_id or row.id), exports.get(row.result_export_id or row.id))
+        ReexportDetails(row, exports.get(row.export_id or row.id), exports.get(row.result_export_id or row.id))
         for row in rows
     ]
 
 
-def _report(session: Session, caller: Caller, request: ReexportRequest) -> Report:
+def _load_report(session: Session, caller: Caller, request: ReexportRequest) -> Report:
     report = session.get(Report, request.report_id)
     if report is None:
         export = session.get(Export, request.report_id)
@@ -131,45 +135,49 @@ def _report(session: Session, caller: Caller, request: ReexportRequest) -> Repor
     return report
 
 
-def _accepted(
-    session: Session, caller: Caller, request: ReexportRequest, report: Report, key: str | None
+def _accept_once(
+    session: Session, caller: Caller, request: ReexportRequest, report: Report, idempotency_key: str | None
 ) -> AcceptedReexport:
     """Of two who ask at once the second waits for the first to commit, and then finds that one's job."""
     with session.begin_nested() as attempt:
-        accepted = _inserted_or_running(session, caller, request, report)
+        accepted = _insert_or_find_running(session, caller, request, report)
         job_id = accepted.reexport.id
-        known = claim_key(session, OperationKey(report.org_id, START, key), request, job_id) if key else job_id
+        known = (
+            claim_key(session, OperationKey(report.org_id, START_OPERATION, idempotency_key), request, job_id)
+            if idempotency_key
+            else job_id
+        )
         if known != job_id:
             attempt.rollback()
     if known != job_id:
         return AcceptedReexport(session.get_one(Reexport, known), is_new=False)
     if accepted.is_new:
-        audit_trail.append_audit_event(session, _requested(caller, request, accepted.reexport))
+        audit_trail.append_audit_event(session, _build_request_entry(caller, request, accepted.reexport))
     return accepted
 
 
-def _inserted_or_running(
+def _insert_or_find_running(
     session: Session, caller: Caller, request: ReexportRequest, report: Report
 ) -> AcceptedReexport:
     while True:
-        if running := _running(session, report.id):
+        if running := _find_running(session, report.id):
             if ReexportRequest.model_validate(running.request) != request:
                 raise ReexportInProgressError(running.id)
             return AcceptedReexport(running, is_new=False)
         repeats = (
             get_snapshot_or_410(session, report, request) if request.source is ReexportSource.SAME_SNAPSHOT else None
         )
-        if inserted := _inserted(session, caller, request, report, repeats):
+        if inserted := _insert(session, caller, request, report, repeats):
             return AcceptedReexport(inserted, is_new=True)
 
 
-def _running(session: Session, report_id: UUID) -> Reexport | None:
+def _find_running(session: Session, report_id: UUID) -> Reexport | None:
     unended = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
     return session.exec(select(Reexport).where(Reexport.report_id == report_id, unended)).first()
 
 
-def _inserted(
-    session: Session, caller: Caller, request: ReexportRequest, report: Report, repeats: UUID | None
+def _insert(
+    session: Session, caller: Caller, request: ReexportRequest, report: Report, source_export_id: UUID | None
 ) -> Reexport | None:
     """None if another one of this report is running by now."""
     earlier = select(func.coalesce(func.max(Reexport.attempt), 0)).where(Reexport.report_id == report.id)
@@ -180,7 +188,7 @@ def _inserted(
         attempt=earlier.scalar_subquery() + 1,
         requested_by=caller.user_id,
         request=request.model_dump(mode="json"),
-        repeats=repeats,
+        repeats=source_export_id,
         period_start=report.period_start,
         period_end=report.period_end,
         status=ReexportStatus.PENDING,
@@ -189,8 +197,8 @@ def _inserted(
     return session.scalars(row.on_conflict_do_nothing().returning(Reexport)).one_or_none()
 
 
-def _requested(caller: Caller, request: ReexportRequest, row: Reexport) -> AuditEntry:
+def _build_request_entry(caller: Caller, request: ReexportRequest, row: Reexport) -> AuditEntry:
     actor = audit_trail.actor_from_user_id(caller.user_id)
     detail: EventDetail = {"source": request.source, "version": request.version}
-    entry = entry_of(row.job, actor, "reexport_requested", ReexportStatus.PENDING, detail)
+    entry = build_reexport_audit_entry(row.job, actor, "reexport_requested", ReexportStatus.PENDING, detail)
     return entry.model_copy(update={"id": row.audit_id})

@@ -14,24 +14,24 @@ from stafett.storage.files import FileStorage
 _FIELD = "result_file_ref"
 
 
-class ResultReference:
+class ResultFile:
     """A reference is taken only to the very bytes that the result has: nobody brings another file in by it."""
 
     def __init__(self, storage: FileStorage) -> None:
         self._storage = storage
 
-    def checked(self, session: Session, row: Reexport, key: str) -> dict[str, Any]:
+    def validate(self, session: Session, row: Reexport, key: str) -> dict[str, Any]:
         """What the row is to say then."""
         if row.status not in RESULT_STORED_STATUSES or row.file is None:
             raise InvalidStateError(f"The re-export is {row.status}, and has no result yet.")
-        owner = _owner(session, row, key) if _is_plain(key) else None
+        owner = _find_owning_export(session, row, key) if _is_canonical_key(key) else None
         if owner is None:
             raise InvalidFieldError(_FIELD, "not_this_reports", "That is no object of this report's own.")
-        if self._sha256(key) != row.file["sha256"]:
+        if self._hash_object(key) != row.file["sha256"]:
             raise InvalidFieldError(_FIELD, "another_file", "That object is not there, or is another file.")
         return {"file": row.file | {"key": key}, "result_export_id": owner.id}
 
-    def _sha256(self, key: str) -> str | None:
+    def _hash_object(self, key: str) -> str | None:
         found = hashlib.sha256()
         try:
             for block in self._storage.chunks(key):
@@ -41,12 +41,12 @@ class ResultReference:
         return found.hexdigest()
 
 
-def _is_plain(key: str) -> bool:
+def _is_canonical_key(key: str) -> bool:
     """Only what says where it lies itself; storage, or what is before it, would read the rest as another place."""
     return key.isprintable() and {"", ".", ".."}.isdisjoint(key.split("/"))
 
 
-def _owner(session: Session, row: Reexport, key: str) -> Export | None:
+def _find_owning_export(session: Session, row: Reexport, key: str) -> Export | None:
     """The export in whose place it lies, if that is one of this report's versions and is kept."""
     query = (
         select(Export)

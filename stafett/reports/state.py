@@ -15,7 +15,7 @@ from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
 
 
-class ReexportStep(FrozenModel):
+class ReexportTransitionEvent(FrozenModel):
     """A transition as its audit event tells it."""
 
     status: ReexportStatus
@@ -24,25 +24,28 @@ class ReexportStep(FrozenModel):
     detail: EventDetail = Field(default_factory=dict)
 
 
-def held_reexport(session: Session, job: ReexportJob, *, cancelling_too: bool = False) -> Reexport:
+def lock_active_reexport(session: Session, job: ReexportJob, *, allow_cancelling: bool = False) -> Reexport:
     """The job's row, locked until the transaction ends, if the job is still to be worked for."""
     row = session.exec(select(Reexport).where(Reexport.id == job.reexport_id).with_for_update()).one()
-    if row.status.is_final or (row.status is ReexportStatus.CANCELLING and not cancelling_too):
+    if row.status.is_final or (row.status is ReexportStatus.CANCELLING and not allow_cancelling):
         raise StaleAttemptError("This re-export is over.")
     return row
 
 
-def move_reexport(session: Session, job: ReexportJob, step: ReexportStep, **values: Any) -> None:
+def transition_reexport(session: Session, job: ReexportJob, transition: ReexportTransitionEvent, **values: Any) -> None:
     """The transition and its event: the last thing in the transaction that holds the row."""
-    session.execute(of_reexport(job).values(status=step.status, **values))
-    audit_trail.append_audit_event(session, entry_of(job, step.actor, step.event, step.status, step.detail))
+    session.execute(update_reexport(job).values(status=transition.status, **values))
+    audit_trail.append_audit_event(
+        session,
+        build_reexport_audit_entry(job, transition.actor, transition.event, transition.status, transition.detail),
+    )
 
 
-def of_reexport(job: ReexportJob) -> Update:
+def update_reexport(job: ReexportJob) -> Update:
     return update(Reexport).where(col(Reexport.id) == job.reexport_id)
 
 
-def entry_of(
+def build_reexport_audit_entry(
     job: ReexportJob, actor: str, event: str, status: ReexportStatus | None = None, detail: EventDetail | None = None
 ) -> AuditEntry:
     """Without a status it is no step of the job."""

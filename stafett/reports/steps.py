@@ -22,29 +22,29 @@ from stafett.domain.reexport_status import REEXPORT_ERROR_CODE_BY_STATUS, RESULT
 from stafett.exports.service import ReexportOrigin, insert_export
 from stafett.exports.stage_runner import TRANSIENT_ERRORS
 from stafett.exports.stage_store import MAX_CRASHES
-from stafett.notifications.outbox import End, announce
+from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 from stafett.reports.comparison import VersionComparison
-from stafett.reports.history import VersionOrigin, add_version, latest_version
+from stafett.reports.history import VersionOrigin, add_version, get_latest_version
 from stafett.reports.snapshots import is_expired
-from stafett.reports.state import ReexportStep, held_reexport, move_reexport, of_reexport
+from stafett.reports.state import ReexportTransitionEvent, lock_active_reexport, transition_reexport, update_reexport
 
 _NOW = func.clock_timestamp()
 
 
-class ReexportStages:
+class ReexportSteps:
     """The worker's side of a re-export that is at work."""
 
-    def __init__(self, database: Database, compare: VersionComparison, *, by_mail: bool = False) -> None:
+    def __init__(self, database: Database, compare_versions: VersionComparison, *, by_email: bool = False) -> None:
         self._database = database
-        self._compare = compare
-        self._by_mail = by_mail
-        self._tries = ReexportTries(database)
+        self._compare_versions = compare_versions
+        self._by_email = by_email
+        self._crash_counter = CrashCounter(database)
 
     def load_history(self, job: ReexportJob, run_id: str) -> HistoricalRecord:
         """What the report, or the version that is repeated, was made with; from PostgreSQL, which outlives the rest."""
-        with self._tries.counted(job), self._database.transaction(job.org_id) as session:
-            row = held_reexport(session, job)
-            session.execute(of_reexport(job).values(run_id=run_id))
+        with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
+            row = lock_active_reexport(session, job)
+            session.execute(update_reexport(job).values(run_id=run_id))
             request = ReexportRequest.model_validate(row.request)
             before = session.get_one(Export, row.repeats) if row.repeats else session.get_one(Report, job.report_id)
             parameters = ExportParameters.model_validate(before.parameters)
@@ -55,8 +55,8 @@ class ReexportStages:
     def build_export_params(self, record: HistoricalRecord) -> ExportJob:
         """The export that makes the file, accepted: the one that is there, if an earlier execution has done it."""
         job = record.job
-        with self._tries.counted(job), self._database.transaction(job.org_id) as session:
-            row = held_reexport(session, job)
+        with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
+            row = lock_active_reexport(session, job)
             if row.export_id is not None:
                 return session.get_one(Export, row.export_id).job
             request = ExportRequest(
@@ -66,57 +66,57 @@ class ReexportStages:
             )
             lineage = ReexportOrigin(job.reexport_id, record.source_export_id)
             export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, lineage)
-            step = _step(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
-            move_reexport(session, job, step, export_id=export.id)
+            step = _build_transition(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
+            transition_reexport(session, job, step, export_id=export.id)
             return export.job
 
     def store_result(self, job: ReexportJob) -> None:
         """Add the file to the history; what is compared beforehand is still the latest version when it is added."""
-        if self._enter_storing(job):
+        if self._start_storing(job):
             return
-        with self._tries.counted(job):
-            while not self._stored(job):
+        with self._crash_counter.guard(job):
+            while not self._try_store(job):
                 pass  # a version has come between; compare with that one
 
     def notify_complete(self, job: ReexportJob) -> None:
         """Write down who is to be told, once; unless people have said that it is told already."""
-        with self._tries.counted(job), self._database.transaction(job.org_id) as session:
-            row = held_reexport(session, job)
+        with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
+            row = lock_active_reexport(session, job)
             if row.notified_at is None:
-                end = End(JobType.REEXPORT, job, JobOutcome.COMPLETED, asked_by=row.requested_by)
-                announce(session, end, by_mail=self._by_mail)
-                session.execute(of_reexport(job).values(notified_at=_NOW))
+                end = JobCompletion(JobType.REEXPORT, job, JobOutcome.COMPLETED, requested_by=row.requested_by)
+                enqueue_notifications(session, end, by_email=self._by_email)
+                session.execute(update_reexport(job).values(notified_at=_NOW))
 
-    def _enter_storing(self, job: ReexportJob) -> bool:
+    def _start_storing(self, job: ReexportJob) -> bool:
         """Whether an earlier execution has stored it."""
         with self._database.transaction(job.org_id) as session:
-            row = held_reexport(session, job)
+            row = lock_active_reexport(session, job)
             if row.status is ReexportStatus.EXPORTING:
                 _require_file(session.get_one(Export, row.export_id))
-                move_reexport(session, job, _step(ReexportStatus.STORING_RESULT, "stage_started"))
+                transition_reexport(session, job, _build_transition(ReexportStatus.STORING_RESULT, "stage_started"))
             return row.status in RESULT_STORED_STATUSES
 
-    def _stored(self, job: ReexportJob) -> bool:
+    def _try_store(self, job: ReexportJob) -> bool:
         with self._database.transaction(job.org_id) as session:
             row = session.get_one(Reexport, job.reexport_id)
             export = session.get_one(Export, row.export_id)
-            before = latest_version(session, job.report_id)
-        change = self._compare(before, export)
+            before = get_latest_version(session, job.report_id)
+        change = self._compare_versions(before, export)
         with self._database.transaction(job.org_id) as session:
-            row = held_reexport(session, job)
+            row = lock_active_reexport(session, job)
             if row.status in RESULT_STORED_STATUSES:
                 return True
-            if latest_version(session, job.report_id).version != before.version:
+            if get_latest_version(session, job.report_id).version != before.version:
                 return False
             request = ReexportRequest.model_validate(row.request)
             origin = VersionOrigin(row.id, request.source, request.reason, change.model_dump())
             version = add_version(session, export, origin, before)
-            _move_stored(session, job, export, version)
+            _transition_to_notifying(session, job, export, version)
             return True
 
 
-def _step(status: ReexportStatus, event: str, detail: EventDetail | None = None) -> ReexportStep:
-    return ReexportStep(status=status, event=event, actor=audit_trail.WORKER_ACTOR, detail=detail or {})
+def _build_transition(status: ReexportStatus, event: str, detail: EventDetail | None = None) -> ReexportTransitionEvent:
+    return ReexportTransitionEvent(status=status, event=event, actor=audit_trail.WORKER_ACTOR, detail=detail or {})
 
 
 def _require_file(export: Export) -> None:
@@ -125,46 +125,48 @@ def _require_file(export: Export) -> None:
         raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
 
 
-def _move_stored(session: Session, job: ReexportJob, export: Export, version: int) -> None:
-    step = _step(
+def _transition_to_notifying(session: Session, job: ReexportJob, export: Export, version: int) -> None:
+    step = _build_transition(
         ReexportStatus.NOTIFYING, "result_stored", {"version": version, "sha256": (export.file or {})["sha256"]}
     )
     values = {"file": export.file, "file_version": version, "result_export_id": export.id}
-    move_reexport(session, job, step, **values)
+    transition_reexport(session, job, step, **values)
 
 
-_GIVEN_UP = "It could not be done, however often it was begun; the history is as it was, and it can be asked for again."
+_TOO_MANY_CRASHES = (
+    "It could not be done, however often it was begun; the history is as it was, and it can be asked for again."
+)
 
 
-class ReexportTries:
+class CrashCounter:
     """A step may take its worker down, or meet an error nobody foresaw, so often; what is merely away is waited for."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @contextmanager
-    def counted(self, job: ReexportJob) -> Iterator[None]:
+    def guard(self, job: ReexportJob) -> Iterator[None]:
         """The try is counted before it is made, and is none if it was answered."""
-        status, tries = self._one_more(job)
+        status, tries = self._increment(job)
         if tries > MAX_CRASHES:
             raise ExportError(
-                REEXPORT_ERROR_CODE_BY_STATUS.get(status, ExportErrorCode.INTERNAL), _GIVEN_UP, retryable=True
+                REEXPORT_ERROR_CODE_BY_STATUS.get(status, ExportErrorCode.INTERNAL), _TOO_MANY_CRASHES, retryable=True
             )
         try:
             yield
         except (*TRANSIENT_ERRORS, ExportError, StaleAttemptError):
             with suppress(*TRANSIENT_ERRORS):
-                self._one_less(job)
+                self._decrement(job)
             raise
-        self._one_less(job)
+        self._decrement(job)
 
-    def _one_more(self, job: ReexportJob) -> tuple[ReexportStatus, int]:
+    def _increment(self, job: ReexportJob) -> tuple[ReexportStatus, int]:
         with self._database.transaction(job.org_id) as session:
-            row = held_reexport(session, job)
-            session.execute(of_reexport(job).values(tries=col(Reexport.tries) + 1))
+            row = lock_active_reexport(session, job)
+            session.execute(update_reexport(job).values(tries=col(Reexport.tries) + 1))
             return row.status, row.tries + 1
 
-    def _one_less(self, job: ReexportJob) -> None:
-        fewer = of_reexport(job).where(col(Reexport.tries) > 0).values(tries=col(Reexport.tries) - 1)
+    def _decrement(self, job: ReexportJob) -> None:
+        fewer = update_reexport(job).where(col(Reexport.tries) > 0).values(tries=col(Reexport.tries) - 1)
         with self._database.transaction(job.org_id) as session:
             session.execute(fewer)

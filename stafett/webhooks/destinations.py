@@ -15,9 +15,9 @@ from urllib3.util import parse_url
 
 from stafett.domain.errors import ForbiddenDestinationError
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+HostResolver = Callable[[str, int], Awaitable[Sequence[str]]]
 # https://www.iana.org/assignments/iana-ipv4-special-registry, multicast, and what is reserved.
-_NOT_PUBLIC_V4 = tuple(
+_NON_PUBLIC_IPV4 = tuple(
     ip_network(block)
     for block in (
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
@@ -28,40 +28,40 @@ _NOT_PUBLIC_V4 = tuple(
 # Only global unicast is given out to networks: so mapped, translated, link-local and private ones are out already.
 _GLOBAL_UNICAST = ip_network("2000::/3")
 # Of it, what is set apart: IETF protocols with Teredo, documentation, 6to4, AS112, segment routing.
-_NOT_PUBLIC_V6 = tuple(
+_NON_PUBLIC_IPV6 = tuple(
     ip_network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 )
 
 
-def is_public(address: str) -> bool:
+def is_public_address(address: str) -> bool:
     """Whether it is somebody's on the internet, and nobody's within a network, ours or another's."""
     given = ip_address(address)
     if isinstance(given, IPv4Address):
-        return not any(given in block for block in _NOT_PUBLIC_V4)
-    return given in _GLOBAL_UNICAST and not any(given in block for block in _NOT_PUBLIC_V6)
+        return not any(given in block for block in _NON_PUBLIC_IPV4)
+    return given in _GLOBAL_UNICAST and not any(given in block for block in _NON_PUBLIC_IPV6)
 
 
-async def resolved(host: str, port: int, threads: Executor | None = None) -> Sequence[str]:
+async def resolve_host(host: str, port: int, executor: Executor | None = None) -> Sequence[str]:
     """Every address of a host, those that are reached best first; none if it has none.
 
     A name server that is silent holds a thread long after whoever asked has gone: so give it threads of its own.
     """
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
+        found = await asyncio.get_running_loop().run_in_executor(executor, ask)
     except (OSError, UnicodeError):
         return ()
     return [str(place[4][0]) for place in found]
 
 
-LONGEST_URL = 2000
+MAX_URL_LENGTH = 2000
 
 
-_HTTPS, _FIRST_UNPRIVILEGED = 443, 1024
+_HTTPS_PORT, _MIN_UNPRIVILEGED_PORT = 443, 1024
 
 
-_PLAIN = re.compile(r"[!-~]+", re.ASCII)
-_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII)
+_PRINTABLE_ASCII = re.compile(r"[!-~]+", re.ASCII)
+_HOST_PATTERN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]", re.ASCII)
 
 
 class Destination(NamedTuple):
@@ -80,43 +80,43 @@ class Destination(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Destinations:
+class DestinationPolicy:
     """The rules for URLs and for the addresses behind them; ``allow_private`` is for development alone."""
 
-    allow_private: bool = False
-    resolve: Resolve = resolved
+    allow_private_networks: bool = False
+    resolver: HostResolver = resolve_host
 
-    def of(self, url: str) -> Destination:
+    def parse(self, url: str) -> Destination:
         """The destination that a URL names, if it may be one."""
         try:
-            parts = parse_url(url) if _PLAIN.fullmatch(url) and "\\" not in url else None
+            parts = parse_url(url) if _PRINTABLE_ASCII.fullmatch(url) and "\\" not in url else None
         except LocationParseError:
             parts = None
-        if parts is None or parts.host is None or not _HOST.fullmatch(parts.host) or parts.fragment is not None:
+        if parts is None or parts.host is None or not _HOST_PATTERN.fullmatch(parts.host) or parts.fragment is not None:
             raise ForbiddenDestinationError(
                 "url_invalid", "not a URL with a host and without a fragment; hosts and paths are written in ASCII"
             )
         if parts.auth is not None:
             raise ForbiddenDestinationError("url_with_credentials", "a URL with a user or a password in it")
         scheme = parts.scheme or ""
-        if scheme != "https" and not (self.allow_private and scheme == "http"):
+        if scheme != "https" and not (self.allow_private_networks and scheme == "http"):
             raise ForbiddenDestinationError("url_not_https", "only https is accepted")
-        port = parts.port or (_HTTPS if scheme == "https" else 80)
-        if not self.allow_private and port != _HTTPS and port < _FIRST_UNPRIVILEGED:
+        port = parts.port or (_HTTPS_PORT if scheme == "https" else 80)
+        if not self.allow_private_networks and port != _HTTPS_PORT and port < _MIN_UNPRIVILEGED_PORT:
             raise ForbiddenDestinationError("url_port", "the port is 443, or 1024 or higher")
         return Destination(scheme, parts.host.strip("[]"), port, parts.request_uri)
 
-    async def addresses(self, host: str, port: int) -> Sequence[str]:
+    async def resolve_allowed(self, host: str, port: int) -> Sequence[str]:
         """All addresses of a host. One that is not public among them, and there is none."""
-        found = await self.resolve(host, port)
+        found = await self.resolver(host, port)
         if not found:
             raise ForbiddenDestinationError("host_unknown", "the host has no address")
-        if not self.allow_private and not all(map(is_public, found)):
+        if not self.allow_private_networks and not all(map(is_public_address, found)):
             raise ForbiddenDestinationError("address_not_public", "the host has an address that is not a public one")
         return found
 
-    async def vet(self, url: str) -> None:
+    async def check(self, url: str) -> None:
         """Refuse a URL that could not be delivered to, as far as can be said now."""
-        destination = self.of(url)
-        if not self.allow_private:  # a developer's machine may know no names at all
-            await self.addresses(destination.host, destination.port)
+        destination = self.parse(url)
+        if not self.allow_private_networks:  # a developer's machine may know no names at all
+            await self.resolve_allowed(destination.host, destination.port)

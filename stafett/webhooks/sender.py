@@ -13,12 +13,12 @@ from pydantic import Field
 from stafett.domain.errors import DeliveryError, ForbiddenDestinationError
 from stafett.domain.frozen import FrozenModel
 from stafett.version import VERSION
-from stafett.webhooks.destinations import Destination, Destinations
-from stafett.webhooks.signing import signatures
+from stafett.webhooks.destinations import Destination, DestinationPolicy
+from stafett.webhooks.signing import build_signature_header
 
-_CONNECT_SECONDS, _SECONDS = 5.0, 20.0
-_LONGEST_WAIT = timedelta(hours=12)
-_GONE, _SLOWER = 410, {429, 502, 503, 504}
+_CONNECT_TIMEOUT, _DELIVERY_TIMEOUT = 5.0, 20.0
+_MAX_RETRY_AFTER = timedelta(hours=12)
+_GONE, _RETRY_AFTER_STATUSES = 410, {429, 502, 503, 504}
 
 
 class WebhookMessage(FrozenModel):
@@ -30,48 +30,50 @@ class WebhookMessage(FrozenModel):
     body: bytes = Field(repr=False)
 
 
-class WebhookPoster:
+class WebhookSender:
     """Posts messages; no redirects are followed, no proxy of the environment is used, no answer's body is read."""
 
     def __init__(
-        self, destinations: Destinations, tls: ssl.SSLContext | None = None, *, within: float = _SECONDS
+        self, policy: DestinationPolicy, tls: ssl.SSLContext | None = None, *, timeout: float = _DELIVERY_TIMEOUT
     ) -> None:
-        self._destinations = destinations
-        self._network = _CheckedNetwork(destinations)
+        self._policy = policy
+        self._network_backend = _CheckedNetworkBackend(policy)
         self._tls = tls or httpx.create_ssl_context()
-        self._within = within
+        self._timeout = timeout
 
-    async def post(self, message: WebhookMessage) -> None:
+    async def send(self, message: WebhookMessage) -> None:
         """Return if the receiver took it; otherwise say by a code why not."""
         try:
-            destination = self._destinations.of(message.url)
-            async with asyncio.timeout(self._within):
-                await self._post(destination, message)
+            destination = self._policy.parse(message.url)
+            async with asyncio.timeout(self._timeout):
+                await self._send(destination, message)
         except ForbiddenDestinationError as error:
             raise DeliveryError(error.code) from None
         except (TimeoutError, httpcore.TimeoutException):
             raise DeliveryError("timed_out") from None
         except httpcore.NetworkError as error:
-            raise DeliveryError("tls_failed" if _is_of_tls(error) else "unreachable") from None
+            raise DeliveryError("tls_failed" if _is_tls_error(error) else "unreachable") from None
         except httpcore.ProtocolError:
             raise DeliveryError("not_http") from None
 
-    async def _post(self, to: Destination, message: WebhookMessage) -> None:
-        url = httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=to.target)
-        headers, patience = _headers(to, message), {"timeout": {"connect": _CONNECT_SECONDS}}
+    async def _send(self, destination: Destination, message: WebhookMessage) -> None:
+        url = httpcore.URL(
+            scheme=destination.scheme, host=destination.host, port=destination.port, target=destination.target
+        )
+        headers, patience = _build_headers(destination, message), {"timeout": {"connect": _CONNECT_TIMEOUT}}
         async with (
-            httpcore.AsyncConnectionPool(ssl_context=self._tls, network_backend=self._network) as pool,
+            httpcore.AsyncConnectionPool(ssl_context=self._tls, network_backend=self._network_backend) as pool,
             pool.stream("POST", url, headers=headers, content=message.body, extensions=patience) as response,
         ):
-            _judge(response)
+            _raise_for_status(response)
 
 
-class _CheckedNetwork(httpcore.AsyncNetworkBackend):
+class _CheckedNetworkBackend(httpcore.AsyncNetworkBackend):
     """Resolves a host once, and connects to what was checked; TLS still asks for the host by its name."""
 
-    def __init__(self, destinations: Destinations) -> None:
-        self._destinations = destinations
-        self._plain = httpcore.AnyIOBackend()
+    def __init__(self, policy: DestinationPolicy) -> None:
+        self._policy = policy
+        self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -82,44 +84,44 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         failure: Exception = httpcore.ConnectError()
-        for address in await self._destinations.addresses(host, port):
+        for address in await self._policy.resolve_allowed(host, port):
             try:
-                return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
 
-def _is_of_tls(error: BaseException | None) -> bool:
+def _is_tls_error(error: BaseException | None) -> bool:
     """The libraries between wrap it once or twice."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-def _headers(to: Destination, message: WebhookMessage) -> list[tuple[str, str]]:
+def _build_headers(destination: Destination, message: WebhookMessage) -> list[tuple[str, str]]:
     now = int(time.time())
     return [
-        ("Host", to.host_header),
+        ("Host", destination.host_header),
         ("Content-Type", "application/json"),
         ("User-Agent", f"Stafett/{VERSION}"),
         ("webhook-id", message.id),
         ("webhook-timestamp", str(now)),
-        ("webhook-signature", signatures(message.secrets, message.id, now, message.body)),
+        ("webhook-signature", build_signature_header(message.secrets, message.id, now, message.body)),
     ]
 
 
-def _judge(response: httpcore.Response) -> None:
+def _raise_for_status(response: httpcore.Response) -> None:
     status = response.status
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own figures
         return
-    wait = _asked_to_wait(response) if status in _SLOWER else None
+    wait = _parse_retry_after(response) if status in _RETRY_AFTER_STATUSES else None
     raise DeliveryError(f"http_{status}", is_permanent=status == _GONE, retry_after=wait)
 
 
-def _asked_to_wait(response: httpcore.Response) -> timedelta | None:
+def _parse_retry_after(response: httpcore.Response) -> timedelta | None:
     """What ``Retry-After`` says in seconds, within reason; its dates are left to the usual pauses."""
     for name, value in response.headers:
         if name.lower() == b"retry-after" and value.isdigit() and len(value) < 8:  # noqa: PLR2004 - a hundred days
-            return min(timedelta(seconds=int(value)), _LONGEST_WAIT)
+            return min(timedelta(seconds=int(value)), _MAX_RETRY_AFTER)
     return None

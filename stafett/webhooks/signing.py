@@ -9,16 +9,16 @@ from collections.abc import Iterable
 _PREFIX, _SECRET_BYTES = "whsec_", 32
 
 
-def new_secret() -> str:
+def generate_secret() -> str:
     return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def signatures(secrets_in_use: Iterable[str], message_id: str, timestamp: int, body: bytes) -> str:
+def build_signature_header(active_secrets: Iterable[str], message_id: str, timestamp: int, body: bytes) -> str:
     """The header ``webhook-signature``: a receiver takes the message if one of them is right."""
-    return " ".join(signature(secret, message_id, timestamp, body) for secret in secrets_in_use)
+    return " ".join(sign(secret, message_id, timestamp, body) for secret in active_secrets)
 
 
-def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """One secret's; neither the id nor the timestamp holds a full stop."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
     signed = f"{message_id}.{timestamp}.".encode() + body

@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 from stafett.reports import steps as reexport_stages
-from stafett.reports.completion import ReexportEndings
-from stafett.reports.steps import ReexportStages
+from stafett.reports.completion import ReexportCompletion
+from stafett.reports.steps import ReexportSteps
 from tests.chaos.dying_worker import main
 
 STEPS = ("load_history", "build_export_params", "store_result", "notify_complete", "complete")
@@ -19,7 +19,7 @@ WITHIN = "add_version"
 
 
 def prepare(step: str, point: str) -> None:
-    owner: Any = {"complete": ReexportEndings, WITHIN: reexport_stages}.get(step, ReexportStages)
+    owner: Any = {"complete": ReexportCompletion, WITHIN: reexport_stages}.get(step, ReexportSteps)
     method = getattr(owner, step)
 
     def watched(*given: Any) -> Any:

@@ -17,7 +17,7 @@ from stafett.devstack.issuer import DevIssuer
 from stafett.domain.membership import Role
 from stafett.settings import ApiSettings, RateLimitSettings, Settings, WebhookSettings
 from stafett.testing import Diary, Tenant, found_operator
-from stafett.webhooks.destinations import Destinations
+from stafett.webhooks.destinations import DestinationPolicy
 from tests.gateway.serving import served
 from tests.gateway.things import Things
 
@@ -71,7 +71,7 @@ async def test_the_gateway_is_as_it_is_described(
     app = create_app(settings)
     async with working(), served(app) as url:
         app.state.services = replace(
-            app.state.services, destinations=Destinations(allow_private=True, resolve=_nowhere)
+            app.state.services, destinations=DestinationPolicy(allow_private_networks=True, resolver=_nowhere)
         )
         code, said = await _schemathesis(url, config)
     assert code == 0, said

@@ -16,8 +16,8 @@ from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import RecordReexportFailureInput
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.service import ExportService
-from stafett.reports.completion import ReexportEndings
-from stafett.reports.reexports import ReexportJobs
+from stafett.reports.completion import ReexportCompletion
+from stafett.reports.reexports import ReexportService
 from stafett.testing import Tenant
 from tests.bulk import Core
 
@@ -31,8 +31,8 @@ class Things:
         self._jobs = ExportService(api)
         self._endings = ExportCompletion(worker)
         self._batches = Core(tenant, api, worker)
-        self._reexports = ReexportJobs(api)
-        self._reexport_endings = ReexportEndings(worker, remove=lambda _job: True)
+        self._reexports = ReexportService(api)
+        self._reexport_endings = ReexportCompletion(worker, remove_files=lambda _job: True)
 
     @property
     def makers(self) -> Mapping[str, Callable[[], object]]:

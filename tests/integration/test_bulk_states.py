@@ -126,9 +126,9 @@ class Batches(RuleBasedStateMachine):
         job = batch.jobs[-1 - which % len(batch.jobs)]
         if not batch.is_at_work(job):
             with pytest.raises(StaleAttemptError):
-                self.core.work.begin(job)
+                self.core.work.start_attempt(job)
             return
-        plan = self.core.work.begin(job)
+        plan = self.core.work.start_attempt(job)
         batch.status = "running"
         assert plan.pending_chunks == tuple(sorted({one.chunk for one in batch.pending()}))
 
@@ -138,11 +138,11 @@ class Batches(RuleBasedStateMachine):
         chunk = Chunk(job=job, number=number)
         if batch.is_at_work(job) and (batch.status == "running" or not batch.pending(number)):
             self.model.register(batch.pending(number))
-            self.core.work.register(chunk)
+            self.core.work.register_chunk(chunk)
             batch.status = batch.end if batch.status == "running" and not batch.pending() else batch.status
             return
         with pytest.raises(StaleAttemptError):
-            self.core.work.register(chunk)
+            self.core.work.register_chunk(chunk)
 
     @rule(batch=batches, which=st.integers(0, 3), number=st.integers(0, 2))
     def give_up(self, batch: Batch, which: int, number: int) -> None:
@@ -150,18 +150,18 @@ class Batches(RuleBasedStateMachine):
         chunk, left = Chunk(job=job, number=number), batch.pending(number)
         if left and not (batch.is_current(job) and batch.status in {"running", "cancelling"}):
             with pytest.raises(StaleAttemptError):
-                self.core.work.give_up(chunk)
+                self.core.work.fail_chunk(chunk)
             return
         batch.settle(left, "temporarily_unavailable")
-        self.core.work.give_up(chunk)
+        self.core.work.fail_chunk(chunk)
 
     @rule(batch=batches, which=st.integers(0, 3))
     def work_to_the_end(self, batch: Batch, which: int) -> None:
         job = batch.jobs[-1 - which % len(batch.jobs)]
         if batch.is_at_work(job):
-            for number in self.core.work.begin(job).pending_chunks:
+            for number in self.core.work.start_attempt(job).pending_chunks:
                 self.model.register(batch.pending(number))
-                self.core.work.register(Chunk(job=job, number=number))
+                self.core.work.register_chunk(Chunk(job=job, number=number))
             batch.status = batch.end
             assert self.core.work.finish(job).status == batch.status
         elif batch.is_current(job) and batch.status in FINAL:
@@ -185,7 +185,7 @@ class Batches(RuleBasedStateMachine):
         if batch.is_current(job) and batch.status not in FINAL:
             batch.settle(batch.pending(), "cancelled", tries=0)
             batch.status = "cancelled"
-        assert self.core.work.cancel(job).status == batch.status
+        assert self.core.work.finish_cancel(job).status == batch.status
 
     @rule(batch=batches, which=st.integers(0, 3))
     def end_from_outside(self, batch: Batch, which: int) -> None:

@@ -14,7 +14,7 @@ from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import ProxyRegistration
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
-from stafett.reconciliation import OpenJob, UnfinishedBatches
+from stafett.reconciliation import OpenBatches, OpenJob
 from stafett.settings import Settings, require
 from stafett.temporal.client import CANCEL_SIGNAL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
 from stafett.testing import Button, eventually
@@ -32,7 +32,7 @@ def coordinator(button: Button) -> Coordinator:
 @pytest.fixture
 def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[ReconciliationActivities]:
     database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
-    unfinished = UnfinishedBatches(database, ProxyRegistration(database, actor=audit_trail.SWEEPER_ACTOR))
+    unfinished = OpenBatches(database, ProxyRegistration(database, actor=audit_trail.SWEEPER_ACTOR))
 
     def mine() -> Iterator[OpenJob]:
         return (one for one in unfinished() if one.job.org_id == org_id)

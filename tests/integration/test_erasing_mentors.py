@@ -23,7 +23,7 @@ from stafett.database.session import Database
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, Person, PersonKind
 from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.domain.membership import Role
-from stafett.erasure.service import Erasing, clear_leftovers
+from stafett.erasure.service import ErasureService, vacuum_erased_tables
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Json, Tenant
@@ -84,8 +84,8 @@ def database(owner_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def erasing(database: Database, storage: FileStorage) -> Erasing:
-    return Erasing(database, storage)
+def erasing(database: Database, storage: FileStorage) -> ErasureService:
+    return ErasureService(database, storage)
 
 
 def rows_that_tell(owner_url: str, traces: tuple[str, ...]) -> set[tuple[str, str]]:
@@ -161,7 +161,7 @@ async def test_nothing_of_an_erased_mentor_is_found_anywhere_but_in_what_the_rep
     admin: dict[str, str],
     owner_url: str,
     storage: FileStorage,
-    erasing: Erasing,
+    erasing: ErasureService,
     temporal: Client,
     settings: Settings,
 ) -> None:
@@ -172,7 +172,7 @@ async def test_nothing_of_an_erased_mentor_is_found_anywhere_but_in_what_the_rep
         assert {"peer_mentors", "activities", "attachments"} <= {t for t, _ in rows_that_tell(owner_url, scene.traces)}
         assert len(objects_that_tell(storage, scene.org_id, scene.traces)) > 4
         report = await asyncio.to_thread(erasing.erase, scene.person, silent)
-        assert clear_leftovers(owner_url)
+        assert vacuum_erased_tables(owner_url)
 
         touched = report.summary
         assert (touched.notes_cleared, touched.attachments_removed) == (1, 1)
@@ -202,7 +202,7 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
     admin: dict[str, str],
     owner_url: str,
     storage: FileStorage,
-    erasing: Erasing,
+    erasing: ErasureService,
 ) -> None:
     async with working():
         exports = await made(button, owner_url, admin)
@@ -237,7 +237,7 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
 
 
 async def test_the_trail_tells_of_an_erasure_in_ids_and_counts(
-    scene: Scene, button: Button, working: Working, erasing: Erasing, owner_url: str
+    scene: Scene, button: Button, working: Working, erasing: ErasureService, owner_url: str
 ) -> None:
     async with working():
         await button.end_of(await button.pressed(reporting_period=SPRING))
@@ -258,7 +258,7 @@ async def test_the_trail_tells_of_an_erasure_in_ids_and_counts(
 
 
 async def test_activities_stay_as_countable_facts_and_the_mentor_does_nothing_any_more(
-    scene: Scene, erasing: Erasing, owner_url: str
+    scene: Scene, erasing: ErasureService, owner_url: str
 ) -> None:
     erasing.erase(scene.person, silent)
     with psycopg.connect(owner_url) as connection:
@@ -280,7 +280,7 @@ async def test_twice_is_once_also_at_once(
 
     def erase(_number: int) -> ErasureReport:
         with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database:
-            return Erasing(database, storage).erase(scene.person, silent)
+            return ErasureService(database, storage).erase(scene.person, silent)
 
     with ThreadPoolExecutor(4) as operators:
         reports = [*operators.map(erase, range(4)), erase(5)]
@@ -341,7 +341,7 @@ async def test_killed_at_any_point_it_completes_when_it_is_run_again(
     deaths, report = Deaths(), None
     while report is None:
         with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database, suppress(KilledError):
-            report = Erasing(database, DeadlyStorage(settings, deaths)).erase(scene.person, deaths.told)
+            report = ErasureService(database, DeadlyStorage(settings, deaths)).erase(scene.person, deaths.told)
     assert len([point for point in deaths.died_at if point[0] == "after"]) >= 4
     assert (report.summary.notes_cleared, report.summary.attachments_removed) == (1, 1)
     assert {export.id for export in report.summary.exports_emptied} == {
@@ -361,7 +361,7 @@ async def test_killed_at_any_point_it_completes_when_it_is_run_again(
 
 
 async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
-    scene: Scene, button: Button, owner_url: str, erasing: Erasing
+    scene: Scene, button: Button, owner_url: str, erasing: ErasureService
 ) -> None:
     spring = await button.pressed(reporting_period=SPRING)
     await button.pressed(reporting_period=AUTUMN)
@@ -371,7 +371,7 @@ async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
     with pytest.raises(InvalidStateError, match=f"Export {spring} has not ended"):
         erasing.erase(scene.person, silent)
     assert rows_that_tell(owner_url, scene.traces) == before
-    assert erasing.survey(scene.person, silent).running_export_ids == (UUID(spring),)
+    assert erasing.dry_run(scene.person, silent).running_export_ids == (UUID(spring),)
     for status in ("cancelling", "cancelled"):
         with psycopg.connect(owner_url) as connection:
             connection.execute(
@@ -386,7 +386,7 @@ async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
 
 
 async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_later(
-    scene: Scene, button: Button, owner_url: str, erasing: Erasing
+    scene: Scene, button: Button, owner_url: str, erasing: ErasureService
 ) -> None:
     export_id = await button.pressed(reporting_period=SPRING)
 
@@ -409,7 +409,13 @@ async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_
 
 @pytest.mark.parametrize("lost", ["outputs", "part", "damaged", "cut", "emptied"])
 async def test_an_export_that_cannot_be_looked_into_loses_its_file(
-    lost: str, scene: Scene, button: Button, working: Working, erasing: Erasing, storage: FileStorage, owner_url: str
+    lost: str,
+    scene: Scene,
+    button: Button,
+    working: Working,
+    erasing: ErasureService,
+    storage: FileStorage,
+    owner_url: str,
 ) -> None:
     async with working():
         job = await button.end_of(await button.pressed(reporting_period=AUTUMN))
@@ -428,9 +434,9 @@ async def test_an_export_that_cannot_be_looked_into_loses_its_file(
     assert storage.keys_below(place(scene.org_id, job["id"])) == []
 
 
-def test_looking_changes_nothing(scene: Scene, erasing: Erasing, owner_url: str) -> None:
+def test_looking_changes_nothing(scene: Scene, erasing: ErasureService, owner_url: str) -> None:
     before = rows_that_tell(owner_url, scene.traces)
-    found = erasing.survey(scene.person, silent)
+    found = erasing.dry_run(scene.person, silent)
     assert (found.dry_run, found.started_at, found.summary.notes_cleared, found.summary.attachments_removed) == (
         *(True, None, 1, 1),
     )
@@ -440,7 +446,7 @@ def test_looking_changes_nothing(scene: Scene, erasing: Erasing, owner_url: str)
 
 
 def test_what_was_written_after_an_erasure_is_erased_by_the_next_one(
-    scene: Scene, diary: Diary, erasing: Erasing, owner_url: str
+    scene: Scene, diary: Diary, erasing: ErasureService, owner_url: str
 ) -> None:
     erasing.erase(scene.person, silent)
     diary.activity(scene.mentor, note="Skrevet etterpå")
@@ -455,15 +461,17 @@ def test_what_was_written_after_an_erasure_is_erased_by_the_next_one(
     ["med {} i dag", "A\u030agot  Ærlig{mark}", "ÅGOT\nÆRLIG{mark}s gruppe"],
     ids=["as it is", "nfd", "upper"],
 )
-def test_a_name_is_found_however_it_is_written(written: str, scene: Scene, diary: Diary, erasing: Erasing) -> None:
+def test_a_name_is_found_however_it_is_written(
+    written: str, scene: Scene, diary: Diary, erasing: ErasureService
+) -> None:
     text = written.format(scene.name, mark=scene.name.removeprefix("Ågot Ærlig"))
     one = diary.activity(scene.other, note=text)
     other = diary.activity(scene.other, place=text)
-    found = erasing.survey(scene.person, silent).summary.activities_to_review
+    found = erasing.dry_run(scene.person, silent).summary.activities_to_review
     assert set(found) == {scene.mentioning, one, other}
 
 
-def test_a_mentor_of_another_organisation_is_nobody(scene: Scene, erasing: Erasing, tenant: Tenant) -> None:
+def test_a_mentor_of_another_organisation_is_nobody(scene: Scene, erasing: ErasureService, tenant: Tenant) -> None:
     unknown = Person(kind=PersonKind.MENTOR, id=uuid4(), org_id=tenant.org_id)
     elsewhere = Person(kind=PersonKind.MENTOR, id=scene.mentor, org_id="nhf")
     nowhere = Person(kind=PersonKind.MENTOR, id=scene.mentor, org_id="finnes-ikke")
@@ -473,14 +481,19 @@ def test_a_mentor_of_another_organisation_is_nobody(scene: Scene, erasing: Erasi
 
 
 def test_what_a_batch_was_to_register_for_them_tells_nothing_of_them_any_more(
-    scene: Scene, erasing: Erasing, tenant: Tenant, api_database: Database, worker_database: Database, owner_url: str
+    scene: Scene,
+    erasing: ErasureService,
+    tenant: Tenant,
+    api_database: Database,
+    worker_database: Database,
+    owner_url: str,
 ) -> None:
     core = Core(tenant, api_database, worker_database)
     theirs = item(scene.mentor, overrides={"note": scene.note, "starts_at": "2026-08-03T10:00:00Z"})
     others = item(scene.other, overrides={"note": f"Med {scene.name}", "starts_at": "2026-08-03T10:00:00Z"})
     telling, silent_one = core.accepted([theirs, others]), core.accepted([theirs])
     core.run(telling)
-    surveyed = erasing.survey(scene.person, silent)
+    surveyed = erasing.dry_run(scene.person, silent)
     assert surveyed.summary.batches_to_review == (telling.batch_id,)
     report = erasing.erase(scene.person, silent)
     assert report.summary.batches_to_review == (telling.batch_id,)

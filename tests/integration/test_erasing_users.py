@@ -14,8 +14,8 @@ from stafett.domain.erasure import ERASED_NAME, Person, PersonKind
 from stafett.domain.errors import DeliveryError, NotFoundError
 from stafett.domain.membership import Role
 from stafett.domain.notification import Channel, DeliveryRef
-from stafett.erasure.service import Erasing
-from stafett.notifications.deliveries import Deliveries
+from stafett.erasure.service import ErasureService
+from stafett.notifications.deliveries import DeliveryStore
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
@@ -33,9 +33,9 @@ def owner(owner_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def erasing(owner_url: str, storage: FileStorage) -> Iterator[Erasing]:
+def erasing(owner_url: str, storage: FileStorage) -> Iterator[ErasureService]:
     with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database:
-        yield Erasing(database, storage)
+        yield ErasureService(database, storage)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def letter_for(owner: psycopg.Connection, person: Person, state: str = "pending"
 async def test_nothing_but_the_opaque_id_is_left_of_a_user(
     person: Person,
     name: str,
-    erasing: Erasing,
+    erasing: ErasureService,
     button: Button,
     diary: Diary,
     owner: psycopg.Connection,
@@ -111,7 +111,7 @@ async def test_nothing_but_the_opaque_id_is_left_of_a_user(
     assert found_by(settings, person.org_id).broken is None
 
 
-async def test_their_token_opens_nothing_any_more(person: Person, erasing: Erasing, button: Button) -> None:
+async def test_their_token_opens_nothing_any_more(person: Person, erasing: ErasureService, button: Button) -> None:
     export_id = await button.pressed()
     erasing.erase(person, silent)
     for asked in (f"/api/v1/bufdir-exports/{export_id}", "/api/v1/bufdir-exports", "/api/v1/notifications"):
@@ -120,12 +120,12 @@ async def test_their_token_opens_nothing_any_more(person: Person, erasing: Erasi
 
 
 def test_letters_that_wait_are_given_up_and_those_that_have_arrived_stay_so(
-    person: Person, erasing: Erasing, owner: psycopg.Connection, tenant: Tenant, worker_database: Database
+    person: Person, erasing: ErasureService, owner: psycopg.Connection, tenant: Tenant, worker_database: Database
 ) -> None:
     admin = person.model_copy(update={"id": tenant.users[Role.ADMIN]})
     waiting, failed = letter_for(owner, person), letter_for(owner, person, "failed")
     arrived, anothers = letter_for(owner, person, "delivered"), letter_for(owner, admin)
-    assert erasing.survey(person, silent).summary.emails_given_up == 2
+    assert erasing.dry_run(person, silent).summary.emails_given_up == 2
     assert erasing.erase(person, silent).summary.emails_given_up == 2
     rows = owner.execute("SELECT id, state, last_error FROM deliveries WHERE org_id = %s", [person.org_id]).fetchall()
     assert set(rows) == {
@@ -136,10 +136,10 @@ def test_letters_that_wait_are_given_up_and_those_that_have_arrived_stay_so(
     }
     late = DeliveryRef(id=letter_for(owner, person), org_id=person.org_id, channel=Channel.EMAIL)
     with pytest.raises(DeliveryError, match="recipient_left"):
-        Deliveries(worker_database).letter(late)
+        DeliveryStore(worker_database).load_email(late)
 
 
-def test_twice_is_once(person: Person, erasing: Erasing, owner_url: str) -> None:
+def test_twice_is_once(person: Person, erasing: ErasureService, owner_url: str) -> None:
     first, second = erasing.erase(person, silent), erasing.erase(person, silent)
     assert (first.already_erased, second.already_erased) == (False, True)
     assert first.summary == second.summary
@@ -148,13 +148,13 @@ def test_twice_is_once(person: Person, erasing: Erasing, owner_url: str) -> None
 
 
 def test_an_account_that_another_organisation_has_too_is_erased_with_its_last_membership(
-    person: Person, name: str, erasing: Erasing, owner: psycopg.Connection, owner_url: str
+    person: Person, name: str, erasing: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:
     other = found_tenant(owner_url).org_id
     owner.execute("INSERT INTO memberships VALUES (%s, %s, 'auditor')", [person.id, other])
     elsewhere = person.model_copy(update={"org_id": other})
     before = account(owner, person.id)
-    assert erasing.survey(person, silent).account_retained_for == (other,)
+    assert erasing.dry_run(person, silent).account_retained_for == (other,)
     for is_again in (False, True):
         report = erasing.erase(person, silent)
         assert (report.account_retained_for, report.already_erased) == ((other,), is_again)
@@ -166,7 +166,7 @@ def test_an_account_that_another_organisation_has_too_is_erased_with_its_last_me
 
 
 def test_an_operator_is_none_any_more(
-    tenant: Tenant, erasing: Erasing, owner: psycopg.Connection, owner_url: str
+    tenant: Tenant, erasing: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:
     operator = Person(kind=PersonKind.USER, id=found_operator(owner_url), org_id=tenant.org_id)
     erasing.erase(operator, silent)
@@ -174,7 +174,7 @@ def test_an_operator_is_none_any_more(
 
 
 def test_a_user_of_another_organisation_alone_is_nobody_here(
-    person: Person, erasing: Erasing, owner: psycopg.Connection, owner_url: str
+    person: Person, erasing: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:
     stranger = found_tenant(owner_url).coordinator
     for unknown in (stranger, uuid4()):
@@ -188,7 +188,7 @@ class KilledError(BaseException):
 
 
 def test_killed_in_the_middle_it_completes_when_it_is_run_again(
-    person: Person, name: str, erasing: Erasing, diary: Diary, owner_url: str, monkeypatch: pytest.MonkeyPatch
+    person: Person, name: str, erasing: ErasureService, diary: Diary, owner_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mentioning = diary.activity(diary.mentor(), note=f"Avtalt med {name}")
 

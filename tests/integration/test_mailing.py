@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from stafett.devstack.mail_server import MailFolder, catching_mail
 from stafett.domain.errors import DeliveryError
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.notifications.email import Letter, Mailer
+from stafett.notifications.email import Email, SmtpSender
 from stafett.settings import MailSettings
 from tests.receiver import Certificate
 
@@ -26,17 +26,17 @@ PASSWORD = "hemmelig"  # noqa: S105 - of a server that lives as long as its test
 ADDRESS = "kari.nordmann@nhf.example"
 
 
-def letter() -> Letter:
-    return Letter(
+def letter() -> Email:
+    return Email(
         id=uuid4(),
         address=ADDRESS,
         locale="nn",
         organisation="Prøveforbundet",
         period=(date(2026, 1, 1), date(2026, 12, 31)),
-        subject=JobType.EXPORT,
-        subject_id=uuid4(),
-        ending=JobOutcome.COMPLETED,
-        written_at=datetime.now(UTC),
+        job_type=JobType.EXPORT,
+        job_id=uuid4(),
+        outcome=JobOutcome.COMPLETED,
+        created_at=datetime.now(UTC),
     )
 
 
@@ -46,7 +46,7 @@ def settings_for(port: int, **more: object) -> MailSettings:
 
 
 async def send(settings: MailSettings, tls: ssl.SSLContext | None = None, **more: Any) -> None:
-    await asyncio.to_thread(Mailer(settings, tls or ssl.create_default_context(), **more).send, letter())
+    await asyncio.to_thread(SmtpSender(settings, tls or ssl.create_default_context(), **more).send, letter())
 
 
 async def refusal(settings: MailSettings, tls: ssl.SSLContext | None = None, **more: Any) -> DeliveryError:

@@ -97,10 +97,10 @@ def test_all_have_failed(core: Core) -> None:
 def test_a_chunk_that_is_done_again_writes_nothing_again(core: Core, diary: Diary, owner_url: str) -> None:
     mentors = [diary.mentor() for _ in range(4)]
     job = core.accepted(mentors)
-    core.work.begin(job)
+    core.work.start_attempt(job)
     chunk = Chunk(job=job, number=0)
     with ThreadPoolExecutor(4) as workers:
-        answers = list(workers.map(lambda _: core.work.register(chunk), range(4)))
+        answers = list(workers.map(lambda _: core.work.register_chunk(chunk), range(4)))
     assert answers == [counts(4, registered=4)] * 4
     assert len(activities_of(owner_url, job.batch_id)) == 4
 
@@ -159,15 +159,15 @@ def test_if_the_database_refuses_what_nobody_foresaw_the_bad_items_alone_fail(co
 def test_what_is_not_begun_when_a_batch_is_cancelled_is_cancelled(core: Core, owner_url: str) -> None:
     mentors = many_mentors(owner_url, core.tenant.org_id, 1200)
     job = core.accepted(mentors)
-    plan = core.work.begin(job)
+    plan = core.work.start_attempt(job)
     assert plan.pending_chunks == (0, 1, 2)
-    core.work.register(Chunk(job=job, number=1))
+    core.work.register_chunk(Chunk(job=job, number=1))
     core.control.cancel(core.caller, job.batch_id)
     with pytest.raises(StaleAttemptError):
-        core.work.register(Chunk(job=job, number=2))
-    end = core.work.cancel(job)
+        core.work.register_chunk(Chunk(job=job, number=2))
+    end = core.work.finish_cancel(job)
     assert (end.status, end.counts) == (BulkStatus.CANCELLED, counts(1200, registered=500, cancelled=700))
-    assert core.work.cancel(job) == end
+    assert core.work.finish_cancel(job) == end
     again = core.retried(job)
     assert core.run(again).counts == counts(1200, registered=1200)
     assert sorted(activities_of(owner_url, job.batch_id)) == sorted(mentors)
@@ -175,8 +175,8 @@ def test_what_is_not_begun_when_a_batch_is_cancelled_is_cancelled(core: Core, ow
 
 def test_what_is_given_up_can_be_tried_again(core: Core, diary: Diary) -> None:
     job = core.accepted([diary.mentor()])
-    core.work.begin(job)
-    assert core.work.give_up(Chunk(job=job, number=0)) == counts(1, failed=1)
+    core.work.start_attempt(job)
+    assert core.work.fail_chunk(Chunk(job=job, number=0)) == counts(1, failed=1)
     assert core.work.finish(job).status is BulkStatus.FAILED
     (outcome,) = core.outcomes(job)
     assert outcome.error is not None

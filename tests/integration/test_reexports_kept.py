@@ -12,10 +12,10 @@ from stafett.database.session import Database
 from stafett.domain.erasure import Person, PersonKind
 from stafett.domain.export_job import SweepReport
 from stafett.domain.membership import Caller, Role
-from stafett.erasure.service import Erasing
+from stafett.erasure.service import ErasureService
 from stafett.exports.retention import Retention
-from stafett.reports.commands import ReexportControl
-from stafett.reports.result_file import ResultReference
+from stafett.reports.commands import ReexportCommands
+from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, eventually
@@ -123,7 +123,7 @@ async def test_a_cancel_that_the_engine_never_heard_of_is_carried_out(
     waiting = await again.pressed(report_id)
     await started(temporal, report_id)
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-    ReexportControl(api_database, ResultReference(storage)).cancel(caller, UUID(waiting))
+    ReexportCommands(api_database, ResultFile(storage)).cancel(caller, UUID(waiting))
     await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
     assert await broom.sweep() == SweepReport(started=1)
     async with working():
@@ -191,7 +191,7 @@ async def test_a_snapshot_that_was_taken_over_is_forgotten_with_the_one_that_it_
     database = Database(owner_url, pool_size=2, role=ERASURE_ROLE)
     try:
         person = Person(kind=PersonKind.MENTOR, id=mentor, org_id=again.button.org_id)
-        report = Erasing(database, storage).erase(person, lambda *_: None)
+        report = ErasureService(database, storage).erase(person, lambda *_: None)
     finally:
         database.close()
     assert len(report.summary.exports_emptied) == 2

@@ -24,9 +24,9 @@ from stafett.exports.commands import ExportCommands
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import delete_expired_previews
-from stafett.notifications.deliveries import Deliveries, untold
-from stafett.reconciliation import OpenExports, OpenJob, UnfinishedReexports
-from stafett.reports.completion import ReexportEndings
+from stafett.notifications.deliveries import DeliveryStore, find_undelivered
+from stafett.reconciliation import OpenExports, OpenJob, OpenReexports
+from stafett.reports.completion import ReexportCompletion
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 from stafett.testing import Button, Diary, Tenant, eventually
@@ -42,11 +42,11 @@ class Broom:
         self._database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
         endings = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)
-        queue, outbox = settings.temporal.task_queue, Deliveries(self._database)
+        queue, outbox = settings.temporal.task_queue, DeliveryStore(self._database)
         tell = NotificationReconciler(client, queue, self._told, outbox)
         removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER_ACTOR)
-        reexports = ReexportEndings(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
-        self._kinds = OpenExports(self._database, endings), UnfinishedReexports(self._database, reexports)
+        reexports = ReexportCompletion(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
+        self._kinds = OpenExports(self._database, endings), OpenReexports(self._database, reexports)
         self._activities = ReconciliationActivities(client, queue, [self._mine], self._forget, tell)
 
     def _forget(self) -> None:
@@ -56,7 +56,7 @@ class Broom:
         return (one for kind in self._kinds for one in kind() if one.job.org_id == self._org_id)
 
     def _told(self) -> list[NotificationJob]:
-        return [telling for telling in untold(self._database) if telling.org_id == self._org_id]
+        return [telling for telling in find_undelivered(self._database) if telling.org_id == self._org_id]
 
     async def sweep(self) -> SweepReport:
         return await self._activities.sweep_jobs()

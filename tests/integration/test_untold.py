@@ -18,7 +18,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
-from stafett.notifications.deliveries import Deliveries, untold
+from stafett.notifications.deliveries import DeliveryStore, find_undelivered
 from stafett.settings import Settings, WebhookSettings, require
 from stafett.temporal.client import start_job
 from stafett.testing import Button, Json, Tenant, eventually
@@ -45,9 +45,9 @@ def sweep(temporal: Client, settings: Settings, maintenance: Database, org_id: s
     """As the worker has it, for one organisation alone: other tests have theirs."""
 
     def ours() -> list[NotificationJob]:
-        return [telling for telling in untold(maintenance) if telling.org_id == org_id]
+        return [telling for telling in find_undelivered(maintenance) if telling.org_id == org_id]
 
-    return NotificationReconciler(temporal, settings.temporal.task_queue, ours, Deliveries(maintenance))
+    return NotificationReconciler(temporal, settings.temporal.task_queue, ours, DeliveryStore(maintenance))
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from stafett.domain.errors import DeliveryError
-from stafett.webhooks.destinations import Destinations
-from stafett.webhooks.sender import WebhookMessage, WebhookPoster
-from stafett.webhooks.signing import new_secret
+from stafett.webhooks.destinations import DestinationPolicy
+from stafett.webhooks.sender import WebhookMessage, WebhookSender
+from stafett.webhooks.signing import generate_secret
 from tests.receiver import Certificate, Receiver, receiving
 
 HOST = "hooks.example"
@@ -48,16 +48,18 @@ def receiver(certificate: Certificate) -> Iterator[Receiver]:
 
 def message_to(port: int, scheme: str = "https") -> WebhookMessage:
     url = f"{scheme}://{HOST}:{port}/hook?of=stafett"
-    return WebhookMessage(id="m-1", url=url, secrets=(new_secret(),), body='{"ø":1}'.encode())
+    return WebhookMessage(id="m-1", url=url, secrets=(generate_secret(),), body='{"ø":1}'.encode())
 
 
-def poster(tls: ssl.SSLContext, names: Names | None = None, *, within: float = 10) -> WebhookPoster:
-    return WebhookPoster(Destinations(allow_private=True, resolve=names or Names(["127.0.0.1"])), tls, within=within)
+def poster(tls: ssl.SSLContext, names: Names | None = None, *, within: float = 10) -> WebhookSender:
+    return WebhookSender(
+        DestinationPolicy(allow_private_networks=True, resolver=names or Names(["127.0.0.1"])), tls, timeout=within
+    )
 
 
-async def refusal(posting: WebhookPoster, message: WebhookMessage) -> DeliveryError:
+async def refusal(posting: WebhookSender, message: WebhookMessage) -> DeliveryError:
     with pytest.raises(DeliveryError) as refused:
-        await posting.post(message)
+        await posting.send(message)
     return refused.value
 
 
@@ -65,7 +67,7 @@ async def test_a_message_arrives_signed_at_the_checked_address_under_the_hosts_o
     certificate: Certificate, receiver: Receiver
 ) -> None:
     message, names = message_to(receiver.port), Names(["127.0.0.1"])
-    await poster(certificate.believer, names).post(message)
+    await poster(certificate.believer, names).send(message)
 
     (taken,) = receiver.taken
     assert (taken.path, taken.body) == ("/hook?of=stafett", message.body)
@@ -84,9 +86,9 @@ async def test_a_resolver_that_changes_its_mind_between_check_and_connection_gai
     certificate: Certificate, receiver: Receiver
 ) -> None:
     names = Names(["93.184.216.34"], ["127.0.0.1"])
-    destinations, message = Destinations(resolve=names), message_to(receiver.port)
-    await destinations.vet(message.url)
-    assert (await refusal(WebhookPoster(destinations, certificate.believer), message)).code == "address_not_public"
+    destinations, message = DestinationPolicy(resolver=names), message_to(receiver.port)
+    await destinations.check(message.url)
+    assert (await refusal(WebhookSender(destinations, certificate.believer), message)).code == "address_not_public"
     assert receiver.taken == []
     assert names.asked == 2
 
@@ -109,14 +111,14 @@ async def test_a_server_without_tls_is_not_spoken_to_in_the_clear(certificate: C
 
 
 async def test_http_is_refused_outside_development(certificate: Certificate, receiver: Receiver) -> None:
-    strict = WebhookPoster(Destinations(resolve=Names(["127.0.0.1"])), certificate.believer)
+    strict = WebhookSender(DestinationPolicy(resolver=Names(["127.0.0.1"])), certificate.believer)
     assert (await refusal(strict, message_to(receiver.port, "http"))).code == "url_not_https"
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 async def test_every_two_hundred_is_a_success(certificate: Certificate, receiver: Receiver, status: int) -> None:
     receiver.answers = [status]
-    await poster(certificate.believer).post(message_to(receiver.port))
+    await poster(certificate.believer).send(message_to(receiver.port))
 
 
 @pytest.mark.parametrize(("status", "for_good"), [(400, False), (404, False), (410, True), (500, False), (503, False)])
@@ -158,7 +160,7 @@ async def test_no_proxy_of_the_environment_learns_of_it(
     with receiving(Receiver()) as proxy:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        await poster(certificate.believer).post(message_to(receiver.port))
+        await poster(certificate.believer).send(message_to(receiver.port))
     assert len(receiver.taken) == 1
     assert proxy.taken == []
 
@@ -167,7 +169,7 @@ async def test_the_next_address_is_tried_when_nobody_answers_at_the_first(
     certificate: Certificate, receiver: Receiver
 ) -> None:
     names = Names(["127.0.0.9", "127.0.0.1"])
-    await poster(certificate.believer, names).post(message_to(receiver.port))
+    await poster(certificate.believer, names).send(message_to(receiver.port))
     assert len(receiver.taken) == 1
 
 
@@ -210,4 +212,4 @@ async def test_a_server_that_dribbles_is_left_in_time_and_one_that_never_ends_is
         slow = poster(ssl.create_default_context(), within=0.5)
         assert (await refusal(slow, message)).code == "timed_out"
         answer = b"HTTP/1.1 200 OK\r\n\r\n"
-        await slow.post(message)
+        await slow.send(message)

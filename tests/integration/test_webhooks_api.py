@@ -18,7 +18,7 @@ from stafett.domain.membership import Role
 from stafett.exports.completion import ExportCompletion
 from stafett.settings import Settings, WebhookSettings
 from stafett.testing import Button, Json, Tenant, found_tenant
-from stafett.webhooks.service import MOST_WEBHOOKS
+from stafett.webhooks.service import MAX_WEBHOOKS
 
 Bearer = Callable[..., dict[str, str]]
 HOOKS, NOTES = "/api/v1/webhooks", "/api/v1/notifications"
@@ -179,14 +179,14 @@ async def test_webhooks_are_listed_page_by_page(gateway: httpx.AsyncClient, admi
 async def test_there_is_an_end_to_how_many_webhooks_an_organisation_has(
     gateway: httpx.AsyncClient, admin: dict[str, str]
 ) -> None:
-    for _ in range(MOST_WEBHOOKS):
+    for _ in range(MAX_WEBHOOKS):
         await added(gateway, admin)
     answer = await gateway.post(HOOKS, json={"url": "http://127.0.0.1:9/"}, headers=admin)
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhooks")
 
 
 async def test_two_at_once_are_not_both_the_last_one(gateway: httpx.AsyncClient, admin: dict[str, str]) -> None:
-    for _ in range(MOST_WEBHOOKS - 1):
+    for _ in range(MAX_WEBHOOKS - 1):
         await added(gateway, admin)
     body = {"url": "http://127.0.0.1:9/"}
     answers = await asyncio.gather(*(gateway.post(HOOKS, json=body, headers=admin) for _ in range(8)))

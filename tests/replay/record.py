@@ -17,8 +17,8 @@ from temporalio.client import Client, WorkflowHandle
 
 import worker
 from api.previews import await_preview
-from stafett.bulk.commands import BulkControl
-from stafett.bulk.service import BulkRegistrations
+from stafett.bulk.commands import BulkCommands
+from stafett.bulk.service import BulkService
 from stafett.cli.dev_stack import prepare_stores, settings_of
 from stafett.database.session import Database
 from stafett.devstack.mail_server import MailFolder, catching_mail
@@ -33,7 +33,7 @@ from stafett.domain.reexport import ReexportRequest
 from stafett.domain.reexport_job import ReexportJob
 from stafett.exports.commands import ExportCommands
 from stafett.exports.service import ExportService
-from stafett.reports.reexports import ReexportJobs
+from stafett.reports.reexports import ReexportService
 from stafett.settings import MailSettings, Settings, require
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import CANCEL_SIGNAL, cancel_job, connect, start_job
@@ -88,7 +88,7 @@ async def _record_reexports(settings: Settings, release: str) -> None:
 def _again(settings: Settings, tenant: Tenant, report_id: UUID) -> ReexportJob:
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        return ReexportJobs(database).accept(caller, ReexportRequest(report_id=report_id)).reexport.job
+        return ReexportService(database).accept(caller, ReexportRequest(report_id=report_id)).reexport.job
 
 
 def _report_of(owner_url: str, tenant: Tenant) -> UUID:
@@ -173,7 +173,7 @@ async def _registered(client: Client, settings: Settings, tenant: Tenant, releas
     request = BulkRequest.model_validate(body(tenant.org_id, [*mentors, uuid4()]))
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        job = BulkRegistrations(database).accept(caller, request).batch.job
+        job = BulkService(database).accept(caller, request).batch.job
     bulk.ITEMS_PER_CHUNK = most
     run = await start_job(client, job, settings.temporal.task_queue)
     await run.result()
@@ -186,9 +186,9 @@ async def _bulk_to_be_cancelled(client: Client, settings: Settings, tenant: Tena
     request = BulkRequest.model_validate(body(tenant.org_id, [uuid4()]))
     with closing(Database(require(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
-        batch = BulkRegistrations(database).accept(caller, request).batch
+        batch = BulkService(database).accept(caller, request).batch
         run = await start_job(client, batch.job, settings.temporal.task_queue)
-        BulkControl(database).cancel(caller, batch.id)
+        BulkCommands(database).cancel(caller, batch.id)
     await cancel_job(client, batch.job)
     return run
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett.bulk.csv_format import FailedItem, failed_csv, request_from
+from stafett.bulk.csv_format import FailedItem, parse_request, render_failed_csv
 from stafett.domain.bulk import BulkItemInput, ItemOutcome
 from stafett.domain.bulk_status import ItemStatus
 from stafett.domain.errors import InvalidRequestError
@@ -37,14 +37,14 @@ def failed(client_ref: str, mentor_id: str, said: dict[str, Any]) -> FailedItem:
 
 @given(st.lists(st.tuples(TEXTS, WORDS, SAID), min_size=1, max_size=4, unique_by=lambda one: one[0]))
 def test_what_failed_comes_back_as_it_was(items: list[tuple[str, str, dict[str, Any]]]) -> None:
-    file = failed_csv(failed(*one) for one in items)
+    file = render_failed_csv(failed(*one) for one in items)
     expected = [BulkItemInput(client_ref=ref, mentor_id=mentor, overrides=said) for ref, mentor, said in items]
-    assert list(request_from(file.encode(), "nhf", None).items) == expected
+    assert list(parse_request(file.encode(), "nhf", None).items) == expected
 
 
 @given(TEXTS)
 def test_no_cell_of_the_file_is_a_formula(text: str) -> None:
-    file = failed_csv([failed(text, "a", {"note": text, "place": text})])
+    file = render_failed_csv([failed(text, "a", {"note": text, "place": text})])
     for cell in file.replace('"', "").split(";"):
         assert not cell.startswith(("=", "+", "-", "@", "\t"))
 
@@ -67,19 +67,19 @@ NAMES = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_par
 def test_cells_are_read_as_people_and_spreadsheets_write_them(cells: str, field: str, read: object) -> None:
     for delimiter in ";,\t":
         file = f"{NAMES}\n{uuid4()};{cells}\n".replace(";", delimiter)
-        (item,) = request_from(file.encode("utf-8-sig"), "nhf", None).items
+        (item,) = parse_request(file.encode("utf-8-sig"), "nhf", None).items
         assert item.overrides[field] == read  # type: ignore[index]  # a field's name
 
 
 def test_a_file_of_too_many_lines_is_refused() -> None:
     lines = "\n".join(f"{number};annet;x;60;5;1;Oslo;ja;ja" for number in range(10_001))
     with pytest.raises(InvalidRequestError) as refused:
-        request_from(f"{NAMES}\n{lines}".encode(), "nhf", None)
+        parse_request(f"{NAMES}\n{lines}".encode(), "nhf", None)
     assert refused.value.issues[0].code == "too_long"
 
 
 def test_a_text_that_cannot_be_kept_is_told_by_its_column() -> None:
     file = f"{NAMES};note\n{uuid4()};annet;x;60;5;1;Oslo;ja;ja;a\0b"
     with pytest.raises(InvalidRequestError) as refused:
-        request_from(file.encode(), "nhf", None)
+        parse_request(file.encode(), "nhf", None)
     assert {fault.pointer for fault in refused.value.issues} == {"line:2/note"}

@@ -12,27 +12,27 @@ import pytest
 from stafett.domain.export import Locale
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.notifications.email import Letter
-from stafett.notifications.messages import WORDS
+from stafett.notifications.email import Email
+from stafett.notifications.messages import EMAIL_TEMPLATES
 
 ID, EXPORT_ID = UUID("11111111-1111-4111-8111-111111111111"), UUID("22222222-2222-4222-8222-222222222222")
 PERIOD = "01.01.2026\N{EN DASH}31.12.2026"
-LETTER = Letter(
+LETTER = Email(
     id=ID,
     address="kari@prøve.example",
     locale="nb",
     organisation="Prøveforbundet Ærlig & Åpen",
     period=(date(2026, 1, 1), date(2026, 12, 31)),
-    subject=JobType.EXPORT,
-    subject_id=EXPORT_ID,
-    ending=JobOutcome.COMPLETED,
-    written_at=datetime(2026, 9, 14, 8, 30, tzinfo=UTC),
+    job_type=JobType.EXPORT,
+    job_id=EXPORT_ID,
+    outcome=JobOutcome.COMPLETED,
+    created_at=datetime(2026, 9, 14, 8, 30, tzinfo=UTC),
 )
 
 
-def received(letter: Letter) -> EmailMessage:
+def received(letter: Email) -> EmailMessage:
     """What somebody's mail program makes of the bytes."""
-    sent = letter.message("Stafett <stafett@stafett.example>", "https://stafett.example/").as_bytes()
+    sent = letter.to_message("Stafett <stafett@stafett.example>", "https://stafett.example/").as_bytes()
     return email.message_from_bytes(sent, policy=email.policy.default)
 
 
@@ -58,7 +58,7 @@ def test_a_second_copy_is_known_by_its_id_and_is_the_same_to_the_byte() -> None:
 
 
 @pytest.mark.parametrize("locale", get_args(Locale))
-@pytest.mark.parametrize(("subject", "ending"), sorted(WORDS["nb"].ends))
+@pytest.mark.parametrize(("subject", "ending"), sorted(EMAIL_TEMPLATES["nb"].texts))
 def test_every_end_has_words_in_every_language(locale: Locale, subject: JobType, ending: JobOutcome) -> None:
     message = received(LETTER.model_copy(update={"locale": locale, "subject": subject, "ending": ending}))
     assert ("2026" in message["Subject"]) is (subject is not JobType.BULK_REGISTRATION)
@@ -66,12 +66,12 @@ def test_every_end_has_words_in_every_language(locale: Locale, subject: JobType,
 
 
 def test_every_end_of_an_export_can_be_told() -> None:
-    told = {ending.value for subject, ending in WORDS["nb"].ends if subject is JobType.EXPORT}
+    told = {ending.value for subject, ending in EMAIL_TEMPLATES["nb"].texts if subject is JobType.EXPORT}
     assert told == {status.value for status in EXPORT_FINAL_STATUSES}
 
 
 def test_a_letter_is_not_bytes_that_some_server_would_refuse() -> None:
-    sent = LETTER.model_copy(update={"address": "kari@nhf.example"}).message("a@b.example", "https://b.example")
+    sent = LETTER.model_copy(update={"address": "kari@nhf.example"}).to_message("a@b.example", "https://b.example")
     assert sent.as_bytes().isascii()
 
 

@@ -22,7 +22,7 @@ class PlayedRegistration(ProxyRegistration):
         self.away = away
         self.over_at = over_at
 
-    def register(self, chunk: Chunk) -> BulkCounts:
+    def register_chunk(self, chunk: Chunk) -> BulkCounts:
         if chunk.number == self.away:
             raise ServiceUnavailableError("PostgreSQL")
         if chunk.number == self.over_at:

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from stafett.domain.errors import ForbiddenDestinationError
-from stafett.webhooks.destinations import Destination, Destinations, is_public, resolved
+from stafett.webhooks.destinations import Destination, DestinationPolicy, is_public_address, resolve_host
 
 PUBLIC = ["93.184.216.34", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:2800:220:1:248:1893:25c8:1946", "2a02:c0::1"]
 NOT_PUBLIC = [
@@ -24,12 +24,12 @@ NOT_PUBLIC = [
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_an_address_of_the_internet_is_public(address: str) -> None:
-    assert is_public(address)
+    assert is_public_address(address)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_an_address_of_anybodys_own_network_is_not(address: str) -> None:
-    assert not is_public(address)
+    assert not is_public_address(address)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_address_of_anybodys_own_network_is_not(address: str) -> None:
     ],
 )
 def test_a_url_is_taken_apart_once(url: str, destination: Destination) -> None:
-    assert Destinations().of(url) == destination
+    assert DestinationPolicy().parse(url) == destination
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,14 @@ def test_a_url_is_taken_apart_once(url: str, destination: Destination) -> None:
 )
 def test_a_url_that_leads_astray_is_refused(url: str, code: str) -> None:
     with pytest.raises(ForbiddenDestinationError) as refused:
-        Destinations().of(url)
+        DestinationPolicy().parse(url)
     assert refused.value.code == code
 
 
 def test_in_development_a_receiver_may_stand_on_the_same_machine() -> None:
-    assert Destinations(allow_private=True).of("http://127.0.0.1:81/x") == Destination("http", "127.0.0.1", 81, "/x")
+    assert DestinationPolicy(allow_private_networks=True).parse("http://127.0.0.1:81/x") == Destination(
+        "http", "127.0.0.1", 81, "/x"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_in_development_a_receiver_may_stand_on_the_same_machine() -> None:
 )
 async def test_every_spelling_of_this_machine_is_refused(host: str) -> None:
     with pytest.raises(ForbiddenDestinationError) as refused:
-        await Destinations().vet(f"https://{host}/")
+        await DestinationPolicy().check(f"https://{host}/")
     assert refused.value.code == "address_not_public"
 
 
@@ -92,15 +94,15 @@ async def test_one_private_address_among_public_ones_is_one_too_many() -> None:
         return ["93.184.216.34", "10.0.0.1"]
 
     with pytest.raises(ForbiddenDestinationError) as refused:
-        await Destinations(resolve=both).vet("https://hooks.example/")
+        await DestinationPolicy(resolver=both).check("https://hooks.example/")
     assert refused.value.code == "address_not_public"
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "a" * 64 + ".invalid"])
 async def test_a_host_that_nobody_knows_has_no_address(host: str) -> None:
-    assert list(await resolved(host, 443)) == []
+    assert list(await resolve_host(host, 443)) == []
     with pytest.raises(ForbiddenDestinationError) as refused:
-        await Destinations().vet(f"https://{host}/")
+        await DestinationPolicy().check(f"https://{host}/")
     assert refused.value.code == "host_unknown"
 
 
@@ -115,7 +117,7 @@ async def test_a_silent_name_server_takes_no_thread_but_those_for_names(monkeypa
     monkeypatch.setattr(socket, "getaddrinfo", silent)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     with ThreadPoolExecutor(1) as names:
-        lookup = asyncio.create_task(resolved("hooks.example", 443, names))
+        lookup = asyncio.create_task(resolve_host("hooks.example", 443, names))
         async with asyncio.timeout(20):
             while not asked:
                 await asyncio.to_thread(lambda: None)
