@@ -31,8 +31,8 @@ from activities.previews import PreviewActivities
 from activities.reconciliation import NotificationReconciler, ReconciliationActivities
 from activities.reexports import ReexportActivities
 from stafett.audit import trail as audit_trail
-from stafett.audit.checkpointing import checkpointing
-from stafett.audit.keys import signing_key
+from stafett.audit.checkpointing import create_checkpointer
+from stafett.audit.keys import load_signing_key
 from stafett.bulk.registration import ProxyRegistration
 from stafett.column_mapper.versions import MappingsInUse
 from stafett.database.session import Database
@@ -48,7 +48,7 @@ from stafett.exports.stages.bundle_attachments import AttachmentBundler
 from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQueryStage
-from stafett.exports.stages.store_file import FileRegistration
+from stafett.exports.stages.store_file import FileVerificationStage
 from stafett.notifications.deliveries import DeliveryStore, find_undelivered
 from stafett.notifications.email import SmtpSender
 from stafett.notifications.sender import DeliverySender
@@ -186,7 +186,9 @@ class _ActivityRegistry:
         bulk = BulkRegistrationActivities(ProxyRegistration(self._database, by_email=self._by_email))
         return [
             ActivityQueryActivities(self._stage_runner, query).query_activities,
-            FileStorageActivities(self._stage_runner, FileRegistration(self._stage_store, self._storage)).store_file,
+            FileStorageActivities(
+                self._stage_runner, FileVerificationStage(self._stage_store, self._storage)
+            ).store_file,
             PreviewActivities(previewing).preview_export,
             ending.record_completion,
             ending.record_empty_completion,
@@ -248,7 +250,7 @@ class _ActivityRegistry:
         return [
             sweeping.sweep_jobs,
             RetentionActivities(retention).apply_retention,
-            CheckpointActivities(checkpointing(settings, maintenance)).checkpoint_chains,
+            CheckpointActivities(create_checkpointer(settings, maintenance)).checkpoint_chains,
         ]
 
     def delivery_activities(self) -> list[ActivityFunction]:
@@ -264,7 +266,7 @@ class _ActivityRegistry:
 
 async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None:
     """Have the audit chains signed at intervals, or say that nobody does."""
-    if signing_key(settings.audit) is None:
+    if load_signing_key(settings.audit) is None:
         _log.warning("audit_chains_not_signed", missing="STAFETT_AUDIT__SIGNING_KEY")
         return
     every = timedelta(minutes=settings.audit.checkpoint_minutes)

@@ -9,7 +9,7 @@ from stafett.exports.stage_runner import StageRunner
 from stafett.exports.stages.bundle_attachments import AttachmentBundler
 from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
-from stafett.exports.stages.store_file import FileRegistration
+from stafett.exports.stages.store_file import FileVerificationStage
 from stafett.reports.snapshot_copy import SnapshotCopy
 from stafett.storage.files import FileStorage
 
@@ -65,7 +65,7 @@ class AttachmentBundlingActivities:
 class FileStorageActivities:
     """Makes sure of the file before anybody is told of it."""
 
-    def __init__(self, stage_runner: StageRunner, verification: FileRegistration) -> None:
+    def __init__(self, stage_runner: StageRunner, verification: FileVerificationStage) -> None:
         self._stage_runner = stage_runner
         self._verification = verification
 
@@ -99,7 +99,7 @@ class ExportOutcomeActivities:
         """Nothing of it is left in storage when it is said to be cancelled."""
         if not self._completion.begin_cancel(job):
             return self._completion.load_outcome(job)
-        self._storage.remove_below(job.key_prefix)
+        self._storage.delete_prefix(job.key_prefix)
         return self._completion.finish_cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)

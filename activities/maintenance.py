@@ -2,7 +2,7 @@
 
 from temporalio import activity
 
-from stafett.audit.checkpointing import Checkpointing
+from stafett.audit.checkpointing import AuditCheckpointer
 from stafett.domain.audit_chain import CheckpointReport
 from stafett.domain.errors import SettingsError
 from stafett.domain.export_job import RetentionReport
@@ -23,7 +23,7 @@ class RetentionActivities:
 class CheckpointActivities:
     """Signs the audit chains, if this worker has the key to do it with."""
 
-    def __init__(self, checkpointing: Checkpointing | None) -> None:
+    def __init__(self, checkpointing: AuditCheckpointer | None) -> None:
         self._checkpointing = checkpointing
 
     @activity.defn

@@ -14,7 +14,7 @@ from stafett.database.session import Database
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.content_hash import ContentHash
-from stafett.file_generator.xlsx import Workbook, workbook_chunks
+from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
 from stafett.settings import Settings, require
 from stafett.storage.files import FileStorage
 
@@ -45,10 +45,12 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
         mapping=MappingVersion(version=1, sha256=document.sha256),
     )
     days = (date(year, 1, 1), date(year, 12, 31))
-    book = Workbook(document=document, locale="nb", organisation="NHF", period=days, mapped=rows)
+    book = WorkbookSpec(document=document, locale="nb", organisation_name="NHF", period=days, mapped_rows=rows)
     frames = (frame_from_arrow(storage.read_part(part)) for part in written)
-    report = ContentHash().seen(frames)
-    chunks = workbook_chunks(book, report=report, apart=(frame_from_arrow(storage.read_part(part)) for part in apart))
+    report = ContentHash().hash_frames(frames)
+    chunks = render_workbook(
+        book, report_frames=report, excluded_frames=(frame_from_arrow(storage.read_part(part)) for part in apart)
+    )
     return storage.write(f"{PLACE}report.xlsx", chunks).size_bytes
 
 

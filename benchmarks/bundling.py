@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 from benchmarks.measurement import Table, side_by_side
-from stafett.attachment_bundler.bundle import Attachment, Bundle
-from stafett.attachment_bundler.manifest import Manifest, Member, Period, Rendering
-from stafett.attachment_bundler.unavailable import Unavailable
+from stafett.attachment_bundler.bundle import BundleWriter, StagedAttachment
+from stafett.attachment_bundler.manifest import BundleManifest, BundleMember, ManifestPeriod, ReportRendering
+from stafett.attachment_bundler.unavailable import UnavailableAttachment
 from stafett.domain.export import ExportCounts, ExportFormat
 from stafett.domain.export_outputs import MappingVersion, ReportFile
 from stafett.storage.files import FileStorage
@@ -42,17 +42,17 @@ def _beside_a_copy(storage: FileStorage, kind: str, count: int, size: int) -> Ta
     return Table(title, side_by_side(contenders, rounds=5), base=1)
 
 
-def _bundled(storage: FileStorage, report: ReportFile, attachments: list[Attachment]) -> int:
-    bundle = Bundle(storage, at=_NOON, progress=lambda _size: None, refuse=_refuse)
-    chunks = bundle.chunks(report, attachments, lambda members: _manifest(report, members))
+def _bundled(storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment]) -> int:
+    bundle = BundleWriter(storage, timestamp=_NOON, report_progress=lambda _size: None, on_unavailable=_refuse)
+    chunks = bundle.write_chunks(report, attachments, lambda members: _manifest(report, members))
     return storage.write("benchmarks/bundle", chunks).size_bytes
 
 
-def _copied(storage: FileStorage, report: ReportFile, attachments: list[Attachment], *, verified: bool) -> int:
+def _copied(storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment], *, verified: bool) -> int:
     def chunks() -> Iterator[bytes]:
         for key in (report.key, *(attachment.object_key for attachment in attachments)):
             found = hashlib.sha256()
-            for block in storage.chunks(key):
+            for block in storage.read_chunks(key):
                 if verified:
                     found.update(block)
                 yield block
@@ -60,10 +60,10 @@ def _copied(storage: FileStorage, report: ReportFile, attachments: list[Attachme
     return storage.write("benchmarks/copy", chunks()).size_bytes
 
 
-def _stored(storage: FileStorage, key: str, content: bytes, number: int) -> Attachment:
+def _stored(storage: FileStorage, key: str, content: bytes, number: int) -> StagedAttachment:
     stored = storage.write(key, [content])
     about = (f"bilde {number}.jpg", "image/jpeg", stored.size_bytes, stored.sha256, key)
-    return Attachment(number, UUID(int=number), date(2026, 1, 5), UUID(int=number), *about, number=1)
+    return StagedAttachment(number, UUID(int=number), date(2026, 1, 5), UUID(int=number), *about, number=1)
 
 
 def _report(storage: FileStorage) -> ReportFile:
@@ -77,16 +77,16 @@ def _report(storage: FileStorage) -> ReportFile:
     )
 
 
-def _manifest(report: ReportFile, members: tuple[Member, ...]) -> Manifest:
-    return Manifest(
+def _manifest(report: ReportFile, members: tuple[BundleMember, ...]) -> BundleManifest:
+    return BundleManifest(
         export_id=UUID(int=1),
         org_id="nhf",
         organisation="Prøveforbundet",
-        reporting_period=Period(start=date(2026, 1, 1), end=date(2026, 12, 31)),
+        reporting_period=ManifestPeriod(start=date(2026, 1, 1), end=date(2026, 12, 31)),
         snapshot_at=_NOON,
         mapping=MappingVersion(version=1, sha256=""),
         counts=ExportCounts(queried=1, written=1, countable=1),
-        report=Rendering(
+        report=ReportRendering(
             export_format=ExportFormat.XLSX,
             locale="nb",
             formulas_disarmed=False,
@@ -96,5 +96,5 @@ def _manifest(report: ReportFile, members: tuple[Member, ...]) -> Manifest:
     )
 
 
-def _refuse(found: Unavailable) -> None:
+def _refuse(found: UnavailableAttachment) -> None:
     raise AssertionError(found)

@@ -9,7 +9,7 @@ import psycopg
 
 from benchmarks.measurement import Table, side_by_side
 from stafett.domain.export import CsvProfile
-from stafett.file_generator.csv import csv_chunks
+from stafett.file_generator.csv import render_csv
 
 _DEFUSED = ("=", "+", "-", "@", "\t", "\r")
 _TABLE = """
@@ -42,7 +42,7 @@ def run(rows: int, superuser_url: str, folder: Path) -> list[Table]:
 
 def _ours(frame: pl.DataFrame, profile: CsvProfile, path: Path) -> None:
     with path.open("wb") as file:
-        file.writelines(csv_chunks([frame], profile))
+        file.writelines(render_csv([frame], profile))
 
 
 def _by_rows(frame: pl.DataFrame, path: Path) -> None:
@@ -57,7 +57,7 @@ def _by_rows(frame: pl.DataFrame, path: Path) -> None:
 def _fill(connection: psycopg.Connection, frame: pl.DataFrame) -> None:
     connection.execute(_TABLE)
     with connection.cursor().copy("COPY csv_peer FROM STDIN (FORMAT csv, HEADER)") as copy:
-        for chunk in csv_chunks([frame], "machine"):
+        for chunk in render_csv([frame], "machine"):
             copy.write(chunk)
     connection.execute("VACUUM ANALYZE csv_peer")
 

@@ -19,7 +19,7 @@ from stafett.activity_frames import arrow_from_frame, frame_from_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
-from stafett.file_generator.xlsx import Workbook, workbook_chunks
+from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
 
 _KINDS = ("integer",) * 6 + ("text",) * 9 + ("date",) * 2 + ("decimal",) * 3
 _PLACES = ("Tromsø", "Kárášjohka", "Bodø sentrum", "Norges Handikapforbund, Galleri Oslo")
@@ -64,8 +64,10 @@ def _ours(rows: int, frames: Iterator[pl.DataFrame]) -> int:
         counts=ExportCounts(queried=rows, written=rows, countable=rows),
         mapping=MappingVersion(version=1, sha256=""),
     )
-    book = Workbook(document=_document(), locale="nb", organisation="Prøveforbundet", period=_YEAR, mapped=mapped)
-    return sum(len(chunk) for chunk in workbook_chunks(book, report=frames))
+    book = WorkbookSpec(
+        document=_document(), locale="nb", organisation_name="Prøveforbundet", period=_YEAR, mapped_rows=mapped
+    )
+    return sum(len(chunk) for chunk in render_workbook(book, report_frames=frames))
 
 
 def _by_rust_from_dicts(frame: pl.DataFrame) -> None:

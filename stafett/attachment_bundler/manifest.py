@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from stafett.attachment_bundler.unavailable import Unavailability
+from stafett.attachment_bundler.unavailable import UnavailableReason
 from stafett.domain.export import CsvProfile, ExportCounts, ExportFormat, Locale
 from stafett.domain.export_outputs import MappingVersion
 from stafett.domain.frozen import FrozenModel
 
-MANIFEST = "manifest.json"
+MANIFEST_NAME = "manifest.json"
 
 
 class ReportSource(FrozenModel):
@@ -29,7 +29,7 @@ class AttachmentSource(FrozenModel):
     attachment_id: UUID
 
 
-class Member(FrozenModel):
+class BundleMember(FrozenModel):
     """A file of the bundle; of a missing one, what it should have been."""
 
     name: str
@@ -37,17 +37,17 @@ class Member(FrozenModel):
     sha256: str
     source: Annotated[ReportSource | AttachmentSource, Field(discriminator="kind")]
     missing: bool = False
-    reason: Unavailability | None = None
+    reason: UnavailableReason | None = None
 
 
-class Period(FrozenModel):
+class ManifestPeriod(FrozenModel):
     """The first and the last day, in Europe/Oslo."""
 
     start: date
     end: date
 
 
-class Rendering(FrozenModel):
+class ReportRendering(FrozenModel):
     """How the report was written."""
 
     export_format: ExportFormat
@@ -57,20 +57,20 @@ class Rendering(FrozenModel):
     content_sha256: str
 
 
-class Manifest(FrozenModel):
+class BundleManifest(FrozenModel):
     """The last member of a bundle; no clock but the snapshot's, so a bundle made twice is the same."""
 
     format: Literal[1] = 1
     export_id: UUID
     org_id: str
     organisation: str
-    reporting_period: Period
+    reporting_period: ManifestPeriod
     snapshot_at: AwareDatetime
     mapping: MappingVersion
     counts: ExportCounts
-    report: Rendering
-    members: tuple[Member, ...]
+    report: ReportRendering
+    members: tuple[BundleMember, ...]
 
-    def as_bytes(self) -> bytes:
+    def to_bytes(self) -> bytes:
         content = self.model_dump(mode="json", exclude_none=True)
         return (json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode()

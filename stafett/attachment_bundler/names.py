@@ -7,10 +7,10 @@ from datetime import date
 from pathlib import PurePosixPath
 from uuid import UUID
 
-_MOST_BYTES = 120
-_KEPT = ("L", "M", "N")
-_SOUND_EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
-_KNOWN_TYPES = mimetypes.MimeTypes()
+_MAX_SLUG_BYTES = 120
+_SLUG_CATEGORIES = ("L", "M", "N")
+_VALID_EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
+_MIME_TYPES = mimetypes.MimeTypes()
 _COMPRESSED_TYPES = re.compile(
     r"image/(jpeg|png|gif|webp|heic|heif|avif)|video/.*|audio/(mpeg|mp4|aac|ogg|opus)"
     r"|application/(pdf|zip|gzip|x-7z-compressed|vnd\.rar|x-rar-compressed|epub\+zip)"
@@ -25,12 +25,12 @@ _COMPRESSED_EXTENSIONS = frozenset(
 )
 
 
-def member_name(day: date, activity_id: UUID, number: int, file_name: str, mime_type: str) -> str:
+def build_member_name(day: date, activity_id: UUID, number: int, file_name: str, mime_type: str) -> str:
     """Unique by what stands before the slug, and so wherever capitals or accents are not told apart."""
     stem, _, extension = file_name.rpartition(".")
-    if not _SOUND_EXTENSION.fullmatch(extension.lower()) or not stem:
-        stem, extension = file_name, _extension_of(mime_type)
-    return f"attachments/{day}-{activity_id}-{number}-{_slug(stem)}.{extension.lower()}"
+    if not _VALID_EXTENSION.fullmatch(extension.lower()) or not stem:
+        stem, extension = file_name, _guess_extension(mime_type)
+    return f"attachments/{day}-{activity_id}-{number}-{_slugify(stem)}.{extension.lower()}"
 
 
 def is_compressed(name: str, mime_type: str) -> bool:
@@ -39,12 +39,14 @@ def is_compressed(name: str, mime_type: str) -> bool:
     return extension in _COMPRESSED_EXTENSIONS or _COMPRESSED_TYPES.fullmatch(mime_type.lower()) is not None
 
 
-def _slug(stem: str) -> str:
+def _slugify(stem: str) -> str:
     """Letters and digits of every alphabet; everything else is a hyphen."""
-    letters = (one if unicodedata.category(one)[0] in _KEPT else "-" for one in unicodedata.normalize("NFC", stem))
+    letters = (
+        one if unicodedata.category(one)[0] in _SLUG_CATEGORIES else "-" for one in unicodedata.normalize("NFC", stem)
+    )
     slug = re.sub("-+", "-", "".join(letters)).strip("-")
-    return slug.encode()[:_MOST_BYTES].decode(errors="ignore").strip("-") or "file"
+    return slug.encode()[:_MAX_SLUG_BYTES].decode(errors="ignore").strip("-") or "file"
 
 
-def _extension_of(mime_type: str) -> str:
-    return (_KNOWN_TYPES.guess_extension(mime_type) or ".bin").removeprefix(".")
+def _guess_extension(mime_type: str) -> str:
+    return (_MIME_TYPES.guess_extension(mime_type) or ".bin").removeprefix(".")

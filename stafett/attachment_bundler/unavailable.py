@@ -13,32 +13,32 @@ from stafett.domain.export import MAX_AFFECTED_ROWS, Locale, PartialFailureRepor
 from stafett.domain.export_status import ExportErrorCode
 
 
-class Unavailability(StrEnum):
+class UnavailableReason(StrEnum):
     """Why an attachment is not in a bundle."""
 
     NOT_IN_STORAGE = "not_in_storage"
-    NOT_AS_IT_WAS = "not_as_it_was"
+    CHANGED = "not_as_it_was"
 
 
-class Unavailable(NamedTuple):
+class UnavailableAttachment(NamedTuple):
     """The activity's row and id, once for each attachment that it misses."""
 
     row: int
     activity_id: UUID
-    reason: Unavailability
+    reason: UnavailableReason
 
 
-_SERVICE = "bufdir-attachment-bundler"
-_REASONS: MappingProxyType[Unavailability, Words] = MappingProxyType(
+_SUB_SERVICE_NAME = "bufdir-attachment-bundler"
+_REASON_MESSAGES: MappingProxyType[UnavailableReason, Words] = MappingProxyType(
     {
-        Unavailability.NOT_IN_STORAGE: MappingProxyType(
+        UnavailableReason.NOT_IN_STORAGE: MappingProxyType(
             {
                 "nb": "Et vedlegg finnes ikke lenger i lageret og er ikke med.",
                 "nn": "Eit vedlegg finst ikkje lenger i lageret og er ikkje med.",
                 "en": "An attachment is not in storage any more, and is left out.",
             }
         ),
-        Unavailability.NOT_AS_IT_WAS: MappingProxyType(
+        UnavailableReason.CHANGED: MappingProxyType(
             {
                 "nb": "Et vedlegg er ikke lenger den filen som ble lagt ved, og er ikke med.",
                 "nn": "Eit vedlegg er ikkje lenger den fila som vart lagd ved, og er ikkje med.",
@@ -49,26 +49,26 @@ _REASONS: MappingProxyType[Unavailability, Words] = MappingProxyType(
 )
 
 
-def failure(found: Unavailable) -> ExportError:
+def to_export_error(unavailable: UnavailableAttachment) -> ExportError:
     """Not retryable: nothing about it passes by itself, somebody has to put the file back or attach it anew."""
     what = {
-        Unavailability.NOT_IN_STORAGE: "is not in storage any more",
-        Unavailability.NOT_AS_IT_WAS: "is not the file any more that was attached",
+        UnavailableReason.NOT_IN_STORAGE: "is not in storage any more",
+        UnavailableReason.CHANGED: "is not the file any more that was attached",
     }
-    message = f"An attachment of activity {found.activity_id} {what[found.reason]}."
+    message = f"An attachment of activity {unavailable.activity_id} {what[unavailable.reason]}."
     return ExportError(ExportErrorCode.ATTACHMENT_UNAVAILABLE, message)
 
 
-def partial_failures(found: Sequence[Unavailable], locale: Locale) -> Iterator[PartialFailureReport]:
+def to_partial_failures(unavailable: Sequence[UnavailableAttachment], locale: Locale) -> Iterator[PartialFailureReport]:
     """One for each reason; an activity is named once, however many of its attachments are missing."""
-    for reason in Unavailability:
-        affected = {one.row: one.activity_id for one in found if one.reason is reason}
+    for reason in UnavailableReason:
+        affected = {one.row: one.activity_id for one in unavailable if one.reason is reason}
         if affected:
             yield PartialFailureReport(
                 affected_row_indices=tuple(islice(affected, MAX_AFFECTED_ROWS)),
                 affected_activity_ids=tuple(islice(affected.values(), MAX_AFFECTED_ROWS)),
                 affected_count=len(affected),
-                failure_reason=_REASONS[reason][locale],
+                failure_reason=_REASON_MESSAGES[reason][locale],
                 code=ExportErrorCode.ATTACHMENT_UNAVAILABLE,
-                sub_service_name=_SERVICE,
+                sub_service_name=_SUB_SERVICE_NAME,
             )

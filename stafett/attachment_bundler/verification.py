@@ -12,75 +12,89 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from pydantic import ValidationError
 
-from stafett.attachment_bundler.manifest import MANIFEST, Manifest, Member
+from stafett.attachment_bundler.manifest import MANIFEST_NAME, BundleManifest, BundleMember
 
-_DAMAGE = (BadZipFile, zlib.error, LZMAError, EOFError, struct.error, OSError, RuntimeError, ValueError, OverflowError)
+_DAMAGED_ZIP_ERRORS = (
+    BadZipFile,
+    zlib.error,
+    LZMAError,
+    EOFError,
+    struct.error,
+    OSError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
 """What ``zipfile`` says of files that are not as they should be; an unknown method is a ``RuntimeError`` too."""
 
-_BLOCK = 1024 * 1024
-_LARGEST_MANIFEST = 256 * _BLOCK
+_BLOCK_SIZE = 1024 * 1024
+_MAX_MANIFEST_BYTES = 256 * _BLOCK_SIZE
 
 
-def verify_bundle(path: Path) -> tuple[Manifest | None, list[str]]:
+def verify_bundle(path: Path) -> tuple[BundleManifest | None, list[str]]:
     """The manifest, if there is one, and everything that is not as it says."""
     try:
         with ZipFile(path) as bundle:
-            return _verified(bundle)
-    except _DAMAGE:
+            return _verify_zip(bundle)
+    except _DAMAGED_ZIP_ERRORS:
         return None, ["It is no ZIP file, or a damaged one."]
 
 
-def _verified(bundle: ZipFile) -> tuple[Manifest | None, list[str]]:
+def _verify_zip(bundle: ZipFile) -> tuple[BundleManifest | None, list[str]]:
     there = {info.filename: info for info in bundle.infolist()}
-    if MANIFEST not in there:
-        return None, [f"It has no {MANIFEST}."]
+    if MANIFEST_NAME not in there:
+        return None, [f"It has no {MANIFEST_NAME}."]
     try:
-        with bundle.open(there[MANIFEST]) as content:
-            manifest = Manifest.model_validate_json(content.read(_LARGEST_MANIFEST))
+        with bundle.open(there[MANIFEST_NAME]) as content:
+            manifest = BundleManifest.model_validate_json(content.read(_MAX_MANIFEST_BYTES))
     except ValidationError:
-        return None, [f"Its {MANIFEST} is not one that this version knows."]
-    except _DAMAGE:
-        return None, [f"Its {MANIFEST} is damaged."]
-    return manifest, list(_findings(bundle, manifest, there))
+        return None, [f"Its {MANIFEST_NAME} is not one that this version knows."]
+    except _DAMAGED_ZIP_ERRORS:
+        return None, [f"Its {MANIFEST_NAME} is damaged."]
+    return manifest, list(_find_issues(bundle, manifest, there))
 
 
-def _findings(bundle: ZipFile, manifest: Manifest, there: dict[str, ZipInfo]) -> Iterator[str]:
+def _find_issues(bundle: ZipFile, manifest: BundleManifest, members_by_name: dict[str, ZipInfo]) -> Iterator[str]:
     for member in manifest.members:
-        info = there.get(member.name)
-        if fault := _left_out(member, info) if member.missing or info is None else _fault(bundle, member, info):
-            yield f"{_printable(member.name)} {fault}"
-    known = {MANIFEST, *(member.name for member in manifest.members)}
+        info = members_by_name.get(member.name)
+        if (
+            fault := _check_absent(member, info)
+            if member.missing or info is None
+            else _check_content(bundle, member, info)
+        ):
+            yield f"{_to_printable(member.name)} {fault}"
+    known = {MANIFEST_NAME, *(member.name for member in manifest.members)}
     times = Counter(info.filename for info in bundle.infolist())
     for name in times:
         if name not in known:
-            yield f"{_printable(name)} is not in the manifest."
+            yield f"{_to_printable(name)} is not in the manifest."
         elif times[name] > 1:
-            yield f"{_printable(name)} is there {times[name]} times."
+            yield f"{_to_printable(name)} is there {times[name]} times."
 
 
-def _left_out(member: Member, info: ZipInfo | None) -> str | None:
+def _check_absent(member: BundleMember, info: ZipInfo | None) -> str | None:
     if member.missing:
         return "is there, and the manifest says it is missing." if info else None
     return "is missing."
 
 
-def _fault(bundle: ZipFile, member: Member, info: ZipInfo) -> str | None:
+def _check_content(bundle: ZipFile, member: BundleMember, info: ZipInfo) -> str | None:
     """Read no further than it should be long: it may be made to unpack without end."""
     found, size = hashlib.sha256(), 0
     try:
         with bundle.open(info) as content:
-            for block in iter(partial(content.read, _BLOCK), b""):
+            for block in iter(partial(content.read, _BLOCK_SIZE), b""):
                 found.update(block)
                 size += len(block)
                 if size > member.size_bytes:
                     return f"is larger than the {member.size_bytes} bytes of the manifest."
-    except _DAMAGE:
+    except _DAMAGED_ZIP_ERRORS:
         return "is damaged."
     if size != member.size_bytes:
         return f"has {size} bytes, and {member.size_bytes} in the manifest."
     return None if found.hexdigest() == member.sha256 else "has another SHA-256 than in the manifest."
 
 
-def _printable(name: str) -> str:
+def _to_printable(name: str) -> str:
     """A name that somebody else made, on our terminal."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name)

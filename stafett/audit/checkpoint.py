@@ -18,10 +18,10 @@ from pydantic import AwareDatetime, Field, ValidationError
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
 
-_ID_LENGTH = 16
+_KEY_ID_LENGTH = 16
 
 
-class ForgedCheckpointError(Exception):
+class InvalidCheckpointError(Exception):
     """It was not signed by us; the text says why, to follow "its checkpoint"."""
 
 
@@ -40,15 +40,15 @@ class Checkpoint(FrozenModel):
 class SigningKey:
     """Only who writes checkpoints has it."""
 
-    def __init__(self, private: Ed25519PrivateKey) -> None:
-        self._private = private
-        self.public = private.public_key()
-        self.id = key_id(self.public)
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self._private_key = private_key
+        self.public_key = private_key.public_key()
+        self.id = compute_key_id(self.public_key)
 
-    def seal(self, checkpoint: Checkpoint) -> bytes:
+    def sign(self, checkpoint: Checkpoint) -> bytes:
         """The checkpoint as it is stored."""
         said = checkpoint.model_dump(mode="json")
-        signature = base64.b64encode(self._private.sign(rfc8785.dumps(said))).decode()
+        signature = base64.b64encode(self._private_key.sign(rfc8785.dumps(said))).decode()
         return rfc8785.dumps(said | {"signature": signature})
 
 
@@ -56,12 +56,12 @@ class VerificationKeys:
     """Every public key that ever signed: an old one stays, or what it signed could not be verified any more."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
-        self._keys = {key_id(key): key for key in keys}
+        self._keys = {compute_key_id(key): key for key in keys}
 
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def open(self, content: bytes) -> Checkpoint:
+    def verify(self, content: bytes) -> Checkpoint:
         """What a stored checkpoint says, if one of these keys has signed it."""
         try:
             said: dict[str, Any] = json.loads(content)
@@ -69,17 +69,17 @@ class VerificationKeys:
             checkpoint = Checkpoint.model_validate_json(json.dumps(said))
             signed = rfc8785.dumps(said)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ValidationError):
-            raise ForgedCheckpointError("is no checkpoint of ours") from None
+            raise InvalidCheckpointError("is no checkpoint of ours") from None
         key = self._keys.get(checkpoint.key_id)
         if key is None:
-            raise ForgedCheckpointError(f"names the key {checkpoint.key_id[:_ID_LENGTH]}, which we do not know")
+            raise InvalidCheckpointError(f"names the key {checkpoint.key_id[:_KEY_ID_LENGTH]}, which we do not know")
         try:
             key.verify(signature, signed)
         except InvalidSignature:
-            raise ForgedCheckpointError("bears a signature that is not valid") from None
+            raise InvalidCheckpointError("bears a signature that is not valid") from None
         return checkpoint
 
 
-def key_id(key: Ed25519PublicKey) -> str:
+def compute_key_id(key: Ed25519PublicKey) -> str:
     """The beginning of the SHA-256 of the key's 32 bytes."""
-    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:_ID_LENGTH]
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:_KEY_ID_LENGTH]

@@ -15,19 +15,19 @@ from minio.commonconfig import COMPLIANCE
 from minio.error import S3Error
 from minio.retention import Retention
 
-from stafett.audit.chain import Sighting
-from stafett.audit.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
+from stafett.audit.chain import CheckpointClaim
+from stafett.audit.checkpoint import Checkpoint, InvalidCheckpointError, SigningKey, VerificationKeys
 from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import AuditSettings, S3Settings
-from stafett.storage.s3 import client_of, translated
+from stafett.storage.s3 import create_s3_client, translate_s3_errors
 
-_ROOT = "checkpoints/"
-_NAME = re.compile(r"checkpoints/(?P<org_id>[a-z][a-z0-9_-]{0,62})/(?P<seq>\d{20})\.json", re.ASCII)
-_AT_ONCE = 8
-_LOOK_BACK = 1000
+_PREFIX = "checkpoints/"
+_KEY_PATTERN = re.compile(r"checkpoints/(?P<org_id>[a-z][a-z0-9_-]{0,62})/(?P<seq>\d{20})\.json", re.ASCII)
+_MAX_CONCURRENT_READS = 8
+_INITIAL_LOOKBACK = 1000
 
 
-class Stored(NamedTuple):
+class CheckpointVersion(NamedTuple):
     """One version of one checkpoint's object."""
 
     org_id: str
@@ -36,17 +36,17 @@ class Stored(NamedTuple):
     version_id: str
 
 
-class CheckpointVault:
+class CheckpointStore:
     """The checkpoints of every organisation, in order of their events."""
 
     def __init__(self, s3: S3Settings, audit: AuditSettings, keys: VerificationKeys) -> None:
         self._bucket = audit.bucket
-        self._client = client_of(s3, s3.endpoint)
+        self._client = create_s3_client(s3, s3.endpoint)
         self._keys = keys
 
-    def ensure(self) -> None:
+    def ensure_bucket(self) -> None:
         """Make the bucket if it is missing: S3 lets a bucket lock from its beginning or hardly ever."""
-        with translated():
+        with translate_s3_errors():
             if self._client.bucket_exists(self._bucket):
                 return
             try:
@@ -55,66 +55,69 @@ class CheckpointVault:
                 if error.code != "BucketAlreadyOwnedByYou":  # another worker was faster
                     raise
 
-    def put(self, checkpoint: Checkpoint, key: SigningKey, retained_until: datetime) -> None:
+    def put_checkpoint(self, checkpoint: Checkpoint, signing_key: SigningKey, retained_until: datetime) -> None:
         """Sign it and lock it away."""
-        content, name = key.seal(checkpoint), f"{_below(checkpoint.org_id)}{checkpoint.seq:020}.json"
+        content, name = signing_key.sign(checkpoint), f"{_prefix_for(checkpoint.org_id)}{checkpoint.seq:020}.json"
         lock, kind = Retention(COMPLIANCE, retained_until), "application/json"
-        with translated(), self._refusing_without_lock():
+        with translate_s3_errors(), self._require_object_lock():
             self._client.put_object(self._bucket, name, io.BytesIO(content), len(content), kind, retention=lock)
 
-    def organisations(self) -> list[str]:
+    def list_organisations(self) -> list[str]:
         """Everybody of whom there ever was a checkpoint."""
-        with self._reading():
-            found = self._client.list_objects(self._bucket, _ROOT, include_version=True)
-            return [(one.object_name or "").removeprefix(_ROOT).rstrip("/") for one in found if one.is_dir]
+        with self._translate_read_errors():
+            found = self._client.list_objects(self._bucket, _PREFIX, include_version=True)
+            return [(one.object_name or "").removeprefix(_PREFIX).rstrip("/") for one in found if one.is_dir]
 
-    def all_of(self, org_id: str) -> list[Sighting]:
+    def load_claims(self, org_id: str) -> list[CheckpointClaim]:
         """What every checkpoint of an organisation says."""
-        return self._sightings(self._versions(org_id))
+        return self._read_claims(self._list_versions(org_id))
 
-    def newest_of(self, org_id: str, near: int) -> list[Sighting]:
+    def load_newest_claims(self, org_id: str, near_seq: int) -> list[CheckpointClaim]:
         """What the newest one says, each of its versions; it is looked for from about this event backwards."""
-        reach = _LOOK_BACK
+        reach = _INITIAL_LOOKBACK
         while True:
-            after = max(near - reach, 0)
-            found = self._versions(org_id, after=after)
+            after = max(near_seq - reach, 0)
+            found = self._list_versions(org_id, after_seq=after)
             if found or after == 0:
-                return self._sightings(one for one in found if one.seq == found[-1].seq)
+                return self._read_claims(one for one in found if one.seq == found[-1].seq)
             reach *= 10
 
-    def _versions(self, org_id: str, *, after: int = 0) -> list[Stored]:
-        with self._reading():
+    def _list_versions(self, org_id: str, *, after_seq: int = 0) -> list[CheckpointVersion]:
+        with self._translate_read_errors():
             found = self._client.list_objects(
                 self._bucket,
-                _below(org_id),
+                _prefix_for(org_id),
                 recursive=True,
-                start_after=f"{_below(org_id)}{after:020}.json",
+                start_after=f"{_prefix_for(org_id)}{after_seq:020}.json",
                 include_version=True,
             )
             versions = [
-                Stored(name["org_id"], int(name["seq"]), name[0], one.version_id or "")
+                CheckpointVersion(name["org_id"], int(name["seq"]), name[0], one.version_id or "")
                 for one in found
-                if not one.is_delete_marker and (name := _NAME.fullmatch(one.object_name or ""))
+                if not one.is_delete_marker and (name := _KEY_PATTERN.fullmatch(one.object_name or ""))
             ]
         return sorted(versions, key=lambda one: one.seq)
 
-    def _sightings(self, versions: Iterable[Stored]) -> list[Sighting]:
-        with ThreadPoolExecutor(_AT_ONCE, "checkpoint") as executor:
-            return list(executor.map(self._sighting, versions))
+    def _read_claims(self, versions: Iterable[CheckpointVersion]) -> list[CheckpointClaim]:
+        with ThreadPoolExecutor(_MAX_CONCURRENT_READS, "checkpoint") as executor:
+            return list(executor.map(self._read_claim, versions))
 
-    def _sighting(self, stored: Stored) -> Sighting:
-        with self._reading(), self._client.get_object(self._bucket, stored.key, version_id=stored.version_id) as answer:
+    def _read_claim(self, version: CheckpointVersion) -> CheckpointClaim:
+        with (
+            self._translate_read_errors(),
+            self._client.get_object(self._bucket, version.key, version_id=version.version_id) as answer,
+        ):
             content = answer.data
         try:
-            checkpoint = self._keys.open(content)
-        except ForgedCheckpointError as forged:
-            return Sighting(stored.seq, fault=f"its checkpoint {forged}")
-        if (checkpoint.org_id, checkpoint.seq, checkpoint.count) != (stored.org_id, stored.seq, stored.seq):
-            return Sighting(stored.seq, fault="its checkpoint is about another event")
-        return Sighting(stored.seq, checkpoint.hash, checkpoint.at)
+            checkpoint = self._keys.verify(content)
+        except InvalidCheckpointError as forged:
+            return CheckpointClaim(version.seq, error=f"its checkpoint {forged}")
+        if (checkpoint.org_id, checkpoint.seq, checkpoint.count) != (version.org_id, version.seq, version.seq):
+            return CheckpointClaim(version.seq, error="its checkpoint is about another event")
+        return CheckpointClaim(version.seq, checkpoint.hash, checkpoint.at)
 
     @contextmanager
-    def _refusing_without_lock(self) -> Iterator[None]:
+    def _require_object_lock(self) -> Iterator[None]:
         try:
             yield
         except S3Error as error:
@@ -125,13 +128,13 @@ class CheckpointVault:
             ) from error
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _translate_read_errors(self) -> Iterator[None]:
         try:
-            with translated():
+            with translate_s3_errors():
                 yield
         except ServiceUnavailableError as error:
             raise ServiceUnavailableError(f"The bucket of the checkpoints, {self._bucket},") from error
 
 
-def _below(org_id: str) -> str:
-    return f"{_ROOT}{org_id}/"
+def _prefix_for(org_id: str) -> str:
+    return f"{_PREFIX}{org_id}/"

@@ -6,50 +6,55 @@ from functools import partial
 
 import structlog
 
-from stafett.audit.chain import Chain
+from stafett.audit.chain import ChainVerifier
 from stafett.audit.checkpoint import Checkpoint, SigningKey
-from stafett.audit.checkpoint_store import CheckpointVault
-from stafett.audit.keys import signing_key, verification_keys
+from stafett.audit.checkpoint_store import CheckpointStore
+from stafett.audit.keys import load_signing_key, load_verification_keys
 from stafett.audit.reader import ChainReader
-from stafett.audit.verification import AuditVerification
+from stafett.audit.verification import AuditVerifier
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
 from stafett.settings import Settings
 
-Clock = Callable[[], datetime]
+CheckpointClock = Callable[[], datetime]
 _log = structlog.get_logger("stafett.audit")
 
 
-def checkpointing(settings: Settings, maintenance: Database) -> "Checkpointing | None":
+def create_checkpointer(settings: Settings, maintenance_database: Database) -> "AuditCheckpointer | None":
     """As the settings say; none without a key to sign with."""
-    key = signing_key(settings.audit)
+    key = load_signing_key(settings.audit)
     if key is None:
         return None
-    vault = CheckpointVault(settings.s3, settings.audit, verification_keys(settings.audit))
+    vault = CheckpointStore(settings.s3, settings.audit, load_verification_keys(settings.audit))
     retention = timedelta(days=settings.audit.retention_days)
-    return Checkpointing(ChainReader(maintenance), vault, key, retention, partial(datetime.now, UTC))
+    return AuditCheckpointer(ChainReader(maintenance_database), vault, key, retention, partial(datetime.now, UTC))
 
 
-class Checkpointing:
+class AuditCheckpointer:
     """Every organisation by itself: a broken chain is reported, and the others are signed all the same."""
 
     def __init__(
-        self, reader: ChainReader, vault: CheckpointVault, key: SigningKey, retention: timedelta, clock: Clock
+        self,
+        reader: ChainReader,
+        checkpoint_store: CheckpointStore,
+        key: SigningKey,
+        retention: timedelta,
+        clock: CheckpointClock,
     ) -> None:
         self._reader = reader
-        self._vault = vault
+        self._checkpoint_store = checkpoint_store
         self._key = key
         self._retention = retention
         self._clock = clock
-        self._verification = AuditVerification(reader, vault)
+        self._verifier = AuditVerifier(reader, checkpoint_store)
 
     def __call__(self, org_ids: list[str] | None = None) -> CheckpointReport:
         """Those that are named, or every organisation."""
-        self._vault.ensure()
+        self._checkpoint_store.ensure_bucket()
         broken: list[BrokenRecord] = []
         written = unchanged = 0
-        for org_id in self._verification.organisations() if org_ids is None else org_ids:
-            match self._sign(org_id):
+        for org_id in self._verifier.list_organisations() if org_ids is None else org_ids:
+            match self._sign_chain(org_id):
                 case BrokenRecord() as record:
                     _log.error("audit_chain_broken", org_id=org_id, seq=record.seq, what=record.reason)
                     broken.append(record)
@@ -59,18 +64,20 @@ class Checkpointing:
                     unchanged += 1
         return CheckpointReport(written=written, unchanged=unchanged, broken_records=tuple(broken))
 
-    def _sign(self, org_id: str) -> BrokenRecord | bool:
+    def _sign_chain(self, org_id: str) -> BrokenRecord | bool:
         """Whether there was something to sign; what lies before the last checkpoint is held by that one."""
-        newest = self._vault.newest_of(org_id, self._reader.head(org_id))
+        newest = self._checkpoint_store.load_newest_claims(org_id, self._reader.get_last_seq(org_id))
         signed = newest[-1].seq if newest else 0
-        chain = Chain(org_id, newest, begin=max(signed, 1))
-        with self._reader.events(org_id, begin=max(signed, 1)) as events:
-            broken = chain.first_broken(events)
+        chain = ChainVerifier(org_id, newest, start_seq=max(signed, 1))
+        with self._reader.read_events(org_id, begin=max(signed, 1)) as events:
+            broken = chain.find_break(events)
         if broken is not None:
-            return self._verification.verify(org_id).broken or broken
-        if chain.seq == signed or chain.hash is None:
+            return self._verifier.verify_chain(org_id).broken or broken
+        if chain.last_seq == signed or chain.last_hash is None:
             return False
         now = self._clock()
-        said = Checkpoint(org_id=org_id, seq=chain.seq, hash=chain.hash, count=chain.seq, at=now, key_id=self._key.id)
-        self._vault.put(said, self._key, now + self._retention)
+        said = Checkpoint(
+            org_id=org_id, seq=chain.last_seq, hash=chain.last_hash, count=chain.last_seq, at=now, key_id=self._key.id
+        )
+        self._checkpoint_store.put_checkpoint(said, self._key, now + self._retention)
         return True

@@ -14,40 +14,40 @@ from stafett.domain.errors import SettingsError
 from stafett.settings import AuditSettings
 
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----(.+?)-----END [A-Z ]+-----", re.DOTALL)
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, binascii.Error)
+_KEY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, binascii.Error)
 
 
-def signing_key(settings: AuditSettings) -> SigningKey | None:
+def load_signing_key(settings: AuditSettings) -> SigningKey | None:
     """The key that checkpoints are signed with; none if none is configured."""
     secret = None if settings.signing_key is None else settings.signing_key.get_secret_value()
-    text, variable = _written(secret, settings.signing_key_file, "SIGNING_KEY")
+    text, variable = _read_setting(secret, settings.signing_key_file, "SIGNING_KEY")
     if text is None:
         return None
     try:
-        (document,) = _documents(text)
+        (document,) = _decode_keys(text)
         key = load_der_private_key(document, password=None)
-    except _UNREADABLE:
+    except _KEY_ERRORS:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise SettingsError(f"{variable} is not one Ed25519 private key without a password, in PEM or base64.")
     return SigningKey(key)
 
 
-def verification_keys(settings: AuditSettings) -> VerificationKeys:
+def load_verification_keys(settings: AuditSettings) -> VerificationKeys:
     """Those that are named, and the one that belongs to the signing key."""
-    signing = signing_key(settings)
-    text, variable = _written(settings.verification_keys, settings.verification_keys_file, "VERIFICATION_KEYS")
+    signing = load_signing_key(settings)
+    text, variable = _read_setting(settings.verification_keys, settings.verification_keys_file, "VERIFICATION_KEYS")
     try:
-        keys = [load_der_public_key(document) for document in _documents(text or "")]
-    except _UNREADABLE:
+        keys = [load_der_public_key(document) for document in _decode_keys(text or "")]
+    except _KEY_ERRORS:
         keys = []
     named = [key for key in keys if isinstance(key, Ed25519PublicKey)]
     if text is not None and (not named or len(named) != len(keys)):
         raise SettingsError(f"{variable} is not a row of Ed25519 public keys, in PEM or base64.")
-    return VerificationKeys([*named, *([signing.public] if signing else [])])
+    return VerificationKeys([*named, *([signing.public_key] if signing else [])])
 
 
-def _written(value: str | None, file: Path | None, name: str) -> tuple[str | None, str]:
+def _read_setting(value: str | None, file: Path | None, name: str) -> tuple[str | None, str]:
     variable = f"STAFETT_AUDIT__{name}"
     if value is not None or file is None:
         return value, variable
@@ -57,6 +57,6 @@ def _written(value: str | None, file: Path | None, name: str) -> tuple[str | Non
         raise SettingsError(f"{variable}_FILE names a file that cannot be read.") from None
 
 
-def _documents(text: str) -> list[bytes]:
+def _decode_keys(text: str) -> list[bytes]:
     bodies = _PEM.findall(text) or re.split(r"[\s,]+", text.strip())
     return [base64.b64decode("".join(body.split()), validate=True) for body in bodies if body]

@@ -8,7 +8,7 @@ from stafett.audit.chain import ChainEvent
 from stafett.database.session import Database
 
 # One step down the index for each organisation, instead of every event of all.
-_ORGANISATIONS: LiteralString = """
+_SELECT_ORGANISATIONS: LiteralString = """
 WITH RECURSIVE with_events AS (
     (SELECT org_id FROM audit_events ORDER BY org_id LIMIT 1)
     UNION ALL
@@ -17,16 +17,16 @@ WITH RECURSIVE with_events AS (
 )
 SELECT org_id FROM with_events WHERE org_id IS NOT NULL UNION SELECT id FROM organisations ORDER BY 1
 """
-_HEAD: LiteralString = "SELECT coalesce(max(seq), 0) FROM audit_events WHERE org_id = %s"
-_IN_ORDER: LiteralString = """
+_SELECT_LAST_SEQ: LiteralString = "SELECT coalesce(max(seq), 0) FROM audit_events WHERE org_id = %s"
+_COPY_EVENTS: LiteralString = """
 COPY (SELECT org_id, seq, id, at, actor, event, subject_kind, subject_id, status, detail, hash, previous_hash
       FROM audit_events WHERE org_id = %s AND seq >= %s ORDER BY seq) TO STDOUT
 """
 
-_BEFORE_THE_FIRST = -(2**63)
+_MIN_SEQ = -(2**63)
 
 
-class _Enough(Exception):  # noqa: N818 - no error of anybody's, but psycopg breaks a COPY off for nothing less
+class _StopCopy(Exception):  # noqa: N818 - no error of anybody's, but psycopg breaks a COPY off for nothing less
     """Whoever went along a chain has seen what there is to see."""
 
 
@@ -36,25 +36,29 @@ class ChainReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def organisations(self) -> list[str]:
+    def list_organisations(self) -> list[str]:
         """All that there are, and all that have an event."""
         with self._database.snapshot("") as connection:
-            return [org_id for (org_id,) in connection.execute(_ORGANISATIONS)]
+            return [org_id for (org_id,) in connection.execute(_SELECT_ORGANISATIONS)]
 
-    def head(self, org_id: str) -> int:
+    def get_last_seq(self, org_id: str) -> int:
         """The sequence number of the newest event; 0 if there is none."""
         with self._database.snapshot(org_id) as connection:
-            row = connection.execute(_HEAD, [org_id]).fetchone()
+            row = connection.execute(_SELECT_LAST_SEQ, [org_id]).fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
-    def events(self, org_id: str, *, begin: int = 1) -> Iterator[Iterator[ChainEvent]]:
+    def read_events(self, org_id: str, *, start_seq: int = 1) -> Iterator[Iterator[ChainEvent]]:
         """The chain of one instant, as text; from its beginning with whatever was put before the first event."""
-        least = begin if begin > 1 else _BEFORE_THE_FIRST
+        least = start_seq if start_seq > 1 else _MIN_SEQ
         with self._database.snapshot(org_id) as connection:
             connection.execute("SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)")
-            with suppress(_Enough), connection.cursor() as cursor, cursor.copy(_IN_ORDER, [org_id, least]) as copied:
+            with (
+                suppress(_StopCopy),
+                connection.cursor() as cursor,
+                cursor.copy(_COPY_EVENTS, [org_id, least]) as copied,
+            ):
                 rows = copied.rows()
                 yield (ChainEvent(row[0], int(row[1]), *row[2:]) for row in rows)
                 if next(rows, None) is not None:
-                    raise _Enough
+                    raise _StopCopy

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from stafett.audit.chain import Chain, ChainEvent, Sighting
-from stafett.audit.checkpoint_store import CheckpointVault
-from stafett.audit.keys import verification_keys
+from stafett.audit.chain import ChainEvent, ChainVerifier, CheckpointClaim
+from stafett.audit.checkpoint_store import CheckpointStore
+from stafett.audit.keys import load_verification_keys
 from stafett.audit.reader import ChainReader
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord
@@ -13,11 +13,11 @@ from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.frozen import FrozenModel
 from stafett.settings import Settings
 
-EVENTS_A_STEP = 5_000
-Told = Callable[[int, int], None]
+EVENTS_PER_PROGRESS_REPORT = 5_000
+VerificationProgressCallback = Callable[[int, int], None]
 
 
-class ChainFound(FrozenModel):
+class ChainVerification(FrozenModel):
     """What was found of one chain; ``unchecked`` says why it was held against no checkpoints."""
 
     org_id: str
@@ -29,36 +29,38 @@ class ChainFound(FrozenModel):
     unchecked: str | None
 
 
-def verification(settings: Settings, maintenance: Database) -> "AuditVerification":
+def create_audit_verifier(settings: Settings, maintenance_database: Database) -> "AuditVerifier":
     """As the settings say; without any key no checkpoint is asked for."""
-    keys = verification_keys(settings.audit)
-    vault = CheckpointVault(settings.s3, settings.audit, keys) if keys else None
-    return AuditVerification(ChainReader(maintenance), vault)
+    keys = load_verification_keys(settings.audit)
+    vault = CheckpointStore(settings.s3, settings.audit, keys) if keys else None
+    return AuditVerifier(ChainReader(maintenance_database), vault)
 
 
-class AuditVerification:
+class AuditVerifier:
     """Without a vault a chain is held against itself alone."""
 
-    def __init__(self, reader: ChainReader, vault: CheckpointVault | None) -> None:
+    def __init__(self, reader: ChainReader, checkpoint_store: CheckpointStore | None) -> None:
         self._reader = reader
-        self._vault = vault
+        self._checkpoint_store = checkpoint_store
 
-    def organisations(self) -> list[str]:
+    def list_organisations(self) -> list[str]:
         """Everybody who has, or ever had, a chain."""
-        known = set(self._reader.organisations())
+        known = set(self._reader.list_organisations())
         try:
-            return sorted(known | set(self._vault.organisations() if self._vault else ()))
+            return sorted(known | set(self._checkpoint_store.list_organisations() if self._checkpoint_store else ()))
         except ServiceUnavailableError:
             return sorted(known)
 
-    def verify(self, org_id: str, told: Told = lambda _done, _total: None) -> ChainFound:
+    def verify_chain(
+        self, org_id: str, report_progress: VerificationProgressCallback = lambda _done, _total: None
+    ) -> ChainVerification:
         """The checkpoints are read first, so that none of them can know more than the chain that is then gone along."""
-        sightings, unchecked = self._sightings(org_id)
-        chain, head = Chain(org_id, sightings or ()), self._reader.head(org_id)
-        counted = _Counted(lambda done: told(done, head))
-        with self._reader.events(org_id) as events:
-            broken = chain.first_broken(counted.of(events))
-        return ChainFound(
+        sightings, unchecked = self._load_claims(org_id)
+        chain, head = ChainVerifier(org_id, sightings or ()), self._reader.get_last_seq(org_id)
+        counted = _EventCounter(lambda done: report_progress(done, head))
+        with self._reader.read_events(org_id) as events:
+            broken = chain.find_break(counted.count_events(events))
+        return ChainVerification(
             org_id=org_id,
             events=counted.events,
             last_seq=counted.last_seq,
@@ -68,25 +70,25 @@ class AuditVerification:
             unchecked=unchecked,
         )
 
-    def _sightings(self, org_id: str) -> tuple[list[Sighting] | None, str | None]:
-        if self._vault is None:
+    def _load_claims(self, org_id: str) -> tuple[list[CheckpointClaim] | None, str | None]:
+        if self._checkpoint_store is None:
             return None, "No key is named that checkpoints could be verified with (STAFETT_AUDIT__VERIFICATION_KEYS)."
         try:
-            return self._vault.all_of(org_id), None
+            return self._checkpoint_store.load_claims(org_id), None
         except ServiceUnavailableError as away:
             return None, str(away)
 
 
-class _Counted:
+class _EventCounter:
     """How far one has come."""
 
-    def __init__(self, told: Callable[[int], None]) -> None:
-        self._told = told
+    def __init__(self, report_progress: Callable[[int], None]) -> None:
+        self._report_progress = report_progress
         self.events = self.last_seq = 0
 
-    def of(self, events: Iterable[ChainEvent]) -> Iterator[ChainEvent]:
+    def count_events(self, events: Iterable[ChainEvent]) -> Iterator[ChainEvent]:
         for event in events:
             self.events, self.last_seq = self.events + 1, event.seq
-            if self.events % EVENTS_A_STEP == 0:
-                self._told(self.events)
+            if self.events % EVENTS_PER_PROGRESS_REPORT == 0:
+                self._report_progress(self.events)
             yield event

@@ -124,7 +124,7 @@ def register_with_fallback(session: Session, selection: ItemSelection) -> Outcom
             return bulk_items.fail_items(session, selection, _error_code_for(error))
     settled = OutcomeCounts()
     for position in bulk_items.list_pending_positions(session, selection):
-        settled = settled.plus(register_with_fallback(session, selection._replace(only=position)))
+        settled = settled.plus(register_with_fallback(session, selection._replace(position=position)))
     return settled
 
 

@@ -15,7 +15,7 @@ from stafett.domain.errors import SettingsError, StafettError
 from stafett.settings import Settings, require
 
 if TYPE_CHECKING:
-    from stafett.audit.verification import AuditVerification, ChainFound
+    from stafett.audit.verification import AuditVerifier, ChainVerification
     from stafett.database.session import Database
 
 app = typer.Typer(name="audit", help="Verify and sign the audit trail.", no_args_is_help=True)
@@ -33,11 +33,11 @@ def verify(org: Org = None, data_dir: DataDir = None, as_json: AsJson = False) -
     """
     require_org_id(org)
     with _only_findings_are_1():
-        from stafett.audit.verification import verification
+        from stafett.audit.verification import create_audit_verifier
 
         settings = settings_for(data_dir)
         with closing(_maintenance(settings)) as database:
-            found = _found(verification(settings, database), org)
+            found = _found(create_audit_verifier(settings, database), org)
     code = _verdict(found)
     if as_json:
         chains = [chain.model_dump(mode="json") for chain in found]
@@ -56,11 +56,11 @@ def checkpoint(org: Org = None, data_dir: DataDir = None, as_json: AsJson = Fals
     """
     require_org_id(org)
     with _only_findings_are_1():
-        from stafett.audit.checkpointing import checkpointing
+        from stafett.audit.checkpointing import create_checkpointer
 
         settings = settings_for(data_dir)
         with closing(_maintenance(settings)) as database:
-            sign = checkpointing(settings, database)
+            sign = create_checkpointer(settings, database)
             if sign is None:
                 raise SettingsError("There is no key to sign with: STAFETT_AUDIT__SIGNING_KEY is not set.")
             report = sign(None if org is None else [org])
@@ -71,33 +71,33 @@ def checkpoint(org: Org = None, data_dir: DataDir = None, as_json: AsJson = Fals
         raise typer.Exit(TAMPERED)
 
 
-def _found(verifying: "AuditVerification", org: str | None) -> "list[ChainFound]":
-    known = verifying.organisations()
+def _found(verifying: "AuditVerifier", org: str | None) -> "list[ChainVerification]":
+    known = verifying.list_organisations()
     found = [_watched(verifying, org_id) for org_id in (known if org is None else [org])]
     if org is not None and org not in known and found[0].unchecked is None:
         raise typer.BadParameter(f"there is no organisation {org}, and no checkpoint of one")
     return found
 
 
-def _watched(verifying: "AuditVerification", org_id: str) -> "ChainFound":
+def _watched(verifying: "AuditVerifier", org_id: str) -> "ChainVerification":
     with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
         task = shown.add_task(f"Verifying {org_id}")
-        return verifying.verify(org_id, lambda done, total: shown.update(task, completed=done, total=total))
+        return verifying.verify_chain(org_id, lambda done, total: shown.update(task, completed=done, total=total))
 
 
-def _verdict(found: "list[ChainFound]") -> int:
+def _verdict(found: "list[ChainVerification]") -> int:
     if any(chain.broken for chain in found):
         return TAMPERED
     return NOT_CHECKED if any(chain.unchecked for chain in found) else 0
 
 
-def _line(chain: "ChainFound") -> str:
+def _line(chain: "ChainVerification") -> str:
     how = f"BROKEN. {chain.broken.message}" if chain.broken else "whole in itself." if chain.unchecked else "whole."
     events = f"{chain.events} events, the last is {chain.last_seq}" if chain.events else "no events"
     return f"{chain.org_id}: {how} {events}; {_held(chain)}"
 
 
-def _held(chain: "ChainFound") -> str:
+def _held(chain: "ChainVerification") -> str:
     if chain.unchecked:
         return f"not held against checkpoints: {chain.unchecked}"
     if not chain.checkpoints:

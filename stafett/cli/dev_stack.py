@@ -9,8 +9,8 @@ import httpx
 import psycopg
 
 from api.cors import CODEC_PATH
-from stafett.audit.checkpoint_store import CheckpointVault
-from stafett.audit.keys import verification_keys
+from stafett.audit.checkpoint_store import CheckpointStore
+from stafett.audit.keys import load_verification_keys
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.codec_keys import DevCodec
 from stafett.devstack.dev import Program, run_stack
@@ -60,7 +60,7 @@ def prepare_stores(addresses: StackAddresses) -> None:
     with psycopg.connect(addresses.postgres_url) as connection:
         seed_organisations(connection)
     FileStorage(settings.s3).ensure_bucket()
-    CheckpointVault(settings.s3, settings.audit, verification_keys(settings.audit)).ensure()
+    CheckpointStore(settings.s3, settings.audit, load_verification_keys(settings.audit)).ensure_bucket()
 
 
 def settings_of(addresses: StackAddresses) -> Settings:

@@ -101,7 +101,7 @@ class ExportScanner:
         return ScanFinding.IN_FLIGHT if is_at_work else found
 
     def _classify_stored(self, export: Export, person: Person, name: NamePattern | None) -> ScanFinding:
-        lying, named = self._storage.keys_below(export.job.key_prefix), self._list_snapshot_keys(export)
+        lying, named = self._storage.list_keys(export.job.key_prefix), self._list_snapshot_keys(export)
         if named is None:
             return ScanFinding.ROWS if lying or export.status is ExportStatus.COMPLETED else ScanFinding.NOTHING
         found = ScanFinding.NOTHING

@@ -110,7 +110,7 @@ class MentorErasure:
                 found = session.exec(query).all()
             if not found:
                 return
-            self._storage.remove(file.object_key for file in found)
+            self._storage.delete(file.object_key for file in found)
             with self._database.transaction(person.org_id) as session:
                 taken = delete(Attachment).where(col(Attachment.id).in_([file.id for file in found]))
                 gone = session.scalars(taken.returning(col(Attachment.id))).all()

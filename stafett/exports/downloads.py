@@ -17,7 +17,7 @@ from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedErro
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
-from stafett.storage.files import LINK_LIFE, FileStorage
+from stafett.storage.files import PRESIGNED_URL_LIFETIME, FileStorage
 
 LINK_ISSUED, FILE_DOWNLOADED = "link_issued", "file_downloaded"
 _MAX_CACHED_LINKS = 10_000
@@ -31,7 +31,7 @@ class DownloadLink(NamedTuple):
 
     @property
     def day(self) -> date:
-        return (self.expires_at - LINK_LIFE).date()
+        return (self.expires_at - PRESIGNED_URL_LIFETIME).date()
 
 
 def get_downloadable_file(export: Export) -> ReportFile:
@@ -105,7 +105,7 @@ class ExportDownloads:
         return self._storage.open(file.key)
 
     def _sign_link(self, file: ReportFile, now: datetime) -> DownloadLink:
-        return DownloadLink(*self._storage.link(file.key, file.name, now))
+        return DownloadLink(*self._storage.presign_url(file.key, file.name, now))
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)

@@ -29,7 +29,7 @@ class FileRemoval:
             export = lock_finished(session, job)
             if export is None or export.files_removed_at is not None:
                 return False
-            self._storage.remove_below(job.key_prefix)
+            self._storage.delete_prefix(job.key_prefix)
             delete_mapped_parts(session, job)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(files_removed_at=_NOW))
             entry = AuditEntry(

@@ -24,7 +24,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
 from stafett.exports.stages.map_columns import no_faults_in, warnings
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
-from stafett.file_generator.durations import with_clock_durations
+from stafett.file_generator.durations import format_clock_durations
 
 _IS_MEMBER_QUERY: LiteralString = """
 SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND role IN ('coordinator', 'admin'))
@@ -112,6 +112,6 @@ def _to_preview(
 
 
 def _to_json_values(rows: pl.DataFrame) -> pl.DataFrame:
-    return with_clock_durations(rows).with_columns(
+    return format_clock_durations(rows).with_columns(
         cs.date().dt.to_string("%Y-%m-%d"), cs.time().dt.to_string("%H:%M"), cs.decimal().cast(pl.Float64)
     )

@@ -89,8 +89,8 @@ class Retention:
             if lock_finished(session, job) is None:
                 return False
             needed = _referenced_keys(session, export)
-            self._storage.break_off_uploads(job.key_prefix)
-            self._storage.remove(key for key in self._storage.keys_below(job.key_prefix) if key not in needed)
+            self._storage.abort_uploads(job.key_prefix)
+            self._storage.delete(key for key in self._storage.list_keys(job.key_prefix) if key not in needed)
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(tidied_at=_NOW))
             return True
 

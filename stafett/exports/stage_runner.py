@@ -96,7 +96,7 @@ class StageContext:
         """Nobody needs them, whatever becomes of this execution."""
         self.unprotect(keys)
         with suppress(*TRANSIENT_ERRORS):  # what is left then, retention finds
-            self._storage.remove(keys)
+            self._storage.delete(keys)
 
     def report_progress(self, done: int, total: int, *, force: bool = False) -> None:
         """Rows done of rows to do, written down at most twice a second; and the place where a cancel is heard."""
@@ -173,4 +173,4 @@ class StageRunner:
 
     def _delete_unprotected(self, context: StageContext) -> None:
         with suppress(*TRANSIENT_ERRORS):  # what is left then, retention finds
-            self._storage.remove_below(context.prefix, spared=context.protected_keys)
+            self._storage.delete_prefix(context.prefix, protected_keys=context.protected_keys)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from stafett.file_generator.durations import with_iso_durations
+from stafett.file_generator.durations import format_iso_durations
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_NOTHING = "\\N"
-_ROWS_AT_ONCE = 5_000
+_NULL_CELL = "\\N"
+_ROWS_PER_SLICE = 5_000
 
 
 class ContentHash:
@@ -19,24 +19,26 @@ class ContentHash:
         self._hash = hashlib.sha256()
         self._has_header = False
 
-    def seen(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    def hash_frames(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """The same frames, taken note of as they pass."""
-        return map(self._noted, frames)
+        return map(self._hash_frame, frames)
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
 
-    def _noted(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _hash_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
         if not self._has_header:
             self._has_header = True
-            self._take(pl.DataFrame([frame.columns], orient="row"))
-        for few in frame.iter_slices(_ROWS_AT_ONCE):
-            self._take(few)
+            self._hash_rows(pl.DataFrame([frame.columns], orient="row"))
+        for few in frame.iter_slices(_ROWS_PER_SLICE):
+            self._hash_rows(few)
         return frame
 
-    def _take(self, frame: pl.DataFrame) -> None:
-        frame = with_iso_durations(frame)
-        cells = (pl.col(name).cast(pl.String).str.replace_many(_ESCAPES).fill_null(_NOTHING) for name in frame.columns)
+    def _hash_rows(self, frame: pl.DataFrame) -> None:
+        frame = format_iso_durations(frame)
+        cells = (
+            pl.col(name).cast(pl.String).str.replace_many(_ESCAPES).fill_null(_NULL_CELL) for name in frame.columns
+        )
         if frame.height:
             lines: str = frame.select(pl.concat_str(*cells, separator="\t").str.join("\n")).item()
             self._hash.update(f"{lines}\n".encode())

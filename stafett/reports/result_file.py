@@ -34,7 +34,7 @@ class ResultFile:
     def _hash_object(self, key: str) -> str | None:
         found = hashlib.sha256()
         try:
-            for block in self._storage.chunks(key):
+            for block in self._storage.read_chunks(key):
                 found.update(block)
         except NotFoundError:
             return None

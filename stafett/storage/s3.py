@@ -12,10 +12,10 @@ from pydantic import AnyHttpUrl
 from stafett.domain.errors import NotFoundError, ServiceUnavailableError
 from stafett.settings import S3Settings
 
-_MISSING = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
+_NOT_FOUND_CODES = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
 
-def client_of(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
+def create_s3_client(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
     """A client of one S3 server that neither waits nor tries for ever."""
     url = urlsplit(str(endpoint))
     return Minio(
@@ -31,12 +31,12 @@ def client_of(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_s3_errors() -> Iterator[None]:
     """What S3 or the network says, in the words of the domain."""
     try:
         yield
     except S3Error as error:
-        if error.code in _MISSING:
+        if error.code in _NOT_FOUND_CODES:
             raise NotFoundError("The object is not in storage any more.") from error
         raise ServiceUnavailableError(f"S3 ({error.code})") from error
     except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:

@@ -130,4 +130,4 @@ def transitions_of(owner_url: str, export_id: str) -> list[str]:
 
 
 def kept_below(storage: FileStorage, org_id: str, export_id: str) -> list[str]:
-    return sorted(key.rpartition("/")[2] for key in storage.keys_below(f"exports/{org_id}/{export_id}/"))
+    return sorted(key.rpartition("/")[2] for key in storage.list_keys(f"exports/{org_id}/{export_id}/"))

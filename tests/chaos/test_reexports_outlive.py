@@ -62,4 +62,4 @@ async def test_a_re_export_outlives_its_worker(
     assert told_of(owner_url, reexport_id) == [("reexport_ended", "completed")]
     exports = await button.gateway.get("/api/v1/bufdir-exports", headers=button.headers)
     assert len(exports.json()["items"]) == 2
-    assert storage.open_uploads(f"exports/{button.org_id}/") == []
+    assert storage.list_incomplete_uploads(f"exports/{button.org_id}/") == []

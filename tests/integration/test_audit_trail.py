@@ -22,15 +22,15 @@ from temporalio.client import Client, ScheduleIntervalSpec
 from temporalio.service import RPCError
 
 import worker
-from stafett.audit.checkpointing import Checkpointing, checkpointing
-from stafett.audit.keys import signing_key
+from stafett.audit.checkpointing import AuditCheckpointer, create_checkpointer
+from stafett.audit.keys import load_signing_key
 from stafett.audit.reader import ChainReader
-from stafett.audit.verification import ChainFound, verification
+from stafett.audit.verification import ChainVerification, create_audit_verifier
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
 from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import Settings, require
-from stafett.storage.s3 import client_of
+from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
 from stafett.temporal.namespace import CHECKPOINT_SCHEDULE_ID, upsert_checkpoint_schedule
 from stafett.testing import Tenant, found_tenant
@@ -54,15 +54,15 @@ def maintenance(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def sign(settings: Settings, maintenance: Database) -> Checkpointing:
-    sign = checkpointing(settings, maintenance)
+def sign(settings: Settings, maintenance: Database) -> AuditCheckpointer:
+    sign = create_checkpointer(settings, maintenance)
     assert sign is not None
     return sign
 
 
 @pytest.fixture
 def s3(settings: Settings) -> Minio:
-    return client_of(settings.s3, settings.s3.endpoint)
+    return create_s3_client(settings.s3, settings.s3.endpoint)
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ def rewrite(owner: psycopg.Connection, org_id: str, begin: int) -> None:
     write(owner, org_id, number[0] - begin + 1)
 
 
-def found_by(settings: Settings, org_id: str) -> ChainFound:
+def found_by(settings: Settings, org_id: str) -> ChainVerification:
     with closing(Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)) as database:
-        return verification(settings, database).verify(org_id)
+        return create_audit_verifier(settings, database).verify_chain(org_id)
 
 
 def environment(settings: Settings, **instead: str) -> dict[str, str]:
@@ -150,7 +150,7 @@ def test_an_event_put_before_the_first_is_found(
 
 
 async def test_a_trail_that_nobody_touched_is_whole(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer
 ) -> None:
     happen(3)
     assert sign([org_id]) == CheckpointReport(written=1)
@@ -194,12 +194,12 @@ async def test_tampering_is_found_and_the_first_broken_record_is_named(
 
 
 def settings_with_bucket(settings: Settings) -> Settings:
-    client_of(settings.s3, settings.s3.endpoint).make_bucket(settings.audit.bucket, object_lock=True)
+    create_s3_client(settings.s3, settings.s3.endpoint).make_bucket(settings.audit.bucket, object_lock=True)
     return settings
 
 
 async def test_the_command_ends_with_1_and_says_which_record(
-    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: Checkpointing
+    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: AuditCheckpointer
 ) -> None:
     happen(6)
     sign([org_id])
@@ -213,7 +213,7 @@ async def test_the_command_ends_with_1_and_says_which_record(
 
 
 async def test_a_tail_that_was_cut_off_is_found_and_never_signed(
-    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: Checkpointing
+    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: AuditCheckpointer
 ) -> None:
     happen(6)
     sign([org_id])
@@ -234,7 +234,7 @@ def test_a_chain_that_was_written_anew_is_found_by_the_first_checkpoint_behind(
     org_id: str,
     happen: Callable[[int], None],
     owner: psycopg.Connection,
-    sign: Checkpointing,
+    sign: AuditCheckpointer,
 ) -> None:
     for _ in range(3):
         happen(2)
@@ -249,7 +249,11 @@ def test_a_chain_that_was_written_anew_is_found_by_the_first_checkpoint_behind(
 
 
 async def test_an_organisation_that_was_wiped_out_is_missed(
-    settings: Settings, happen: Callable[[int], None], owner: psycopg.Connection, sign: Checkpointing, owner_url: str
+    settings: Settings,
+    happen: Callable[[int], None],
+    owner: psycopg.Connection,
+    sign: AuditCheckpointer,
+    owner_url: str,
 ) -> None:
     org_id = found_tenant(owner_url, mapping=None).org_id
     write(owner, org_id, 3)
@@ -266,7 +270,7 @@ async def test_an_organisation_that_was_wiped_out_is_missed(
 
 
 def test_nothing_is_written_when_nothing_has_happened(
-    org_id: str, happen: Callable[[int], None], sign: Checkpointing, s3: Minio, settings: Settings
+    org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer, s3: Minio, settings: Settings
 ) -> None:
     assert sign([org_id]) == CheckpointReport(unchanged=1)
     happen(1)
@@ -278,7 +282,7 @@ def test_nothing_is_written_when_nothing_has_happened(
 
 
 def test_the_newest_checkpoint_is_found_however_far_back_it_is(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer
 ) -> None:
     happen(2)
     sign([org_id])
@@ -289,7 +293,7 @@ def test_the_newest_checkpoint_is_found_however_far_back_it_is(
 
 
 def test_a_broken_chain_holds_up_no_other(
-    org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: Checkpointing, owner_url: str
+    org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: AuditCheckpointer, owner_url: str
 ) -> None:
     others = [found_tenant(owner_url, mapping=None).org_id for _ in range(2)]
     happen(3)
@@ -302,7 +306,7 @@ def test_a_broken_chain_holds_up_no_other(
 
 
 def test_two_checkpoints_at_once_are_two_that_say_the_same(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer
 ) -> None:
     happen(5)
     with ThreadPoolExecutor(4) as workers:
@@ -314,7 +318,7 @@ def test_two_checkpoints_at_once_are_two_that_say_the_same(
 
 
 def test_nobody_removes_a_checkpoint_or_shortens_its_time(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing, s3: Minio
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer, s3: Minio
 ) -> None:
     happen(2)
     sign([org_id])
@@ -341,7 +345,7 @@ def test_a_checkpoint_that_was_hidden_still_tells(
     org_id: str,
     happen: Callable[[int], None],
     owner: psycopg.Connection,
-    sign: Checkpointing,
+    sign: AuditCheckpointer,
     s3: Minio,
 ) -> None:
     """A deletion without a version only lays a marker over it."""
@@ -357,7 +361,7 @@ def test_a_checkpoint_that_was_hidden_still_tells(
 
 
 def test_a_checkpoint_that_somebody_else_put_there_is_found(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing, s3: Minio, tmp_path: Path
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer, s3: Minio, tmp_path: Path
 ) -> None:
     happen(3)
     sign([org_id])
@@ -376,11 +380,11 @@ def test_a_checkpoint_that_somebody_else_put_there_is_found(
 
 
 async def test_whoever_lacks_an_old_key_is_told_which(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing, tmp_path: Path
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer, tmp_path: Path
 ) -> None:
     happen(1)
     sign([org_id])
-    used = signing_key(settings.audit)
+    used = load_signing_key(settings.audit)
     assert used is not None
     newer = tmp_path / "newer.pem"
     newer.write_text(_pem_of(Ed25519PrivateKey.generate()))
@@ -394,7 +398,7 @@ def _pem_of(key: Ed25519PrivateKey) -> str:
 
 
 async def test_what_could_not_be_checked_is_neither_whole_nor_tampered_with(
-    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: Checkpointing
+    settings: Settings, org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: AuditCheckpointer
 ) -> None:
     happen(3)
     of_ours = ("verify", "--org", org_id)
@@ -419,7 +423,7 @@ async def test_what_could_not_be_checked_is_neither_whole_nor_tampered_with(
 
 @pytest.mark.parametrize("org", ["finnes-ikke", "Å", "../nhf"])
 async def test_an_organisation_that_never_was_is_asked_wrongly(
-    org: str, settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing
+    org: str, settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer
 ) -> None:
     happen(1)
     sign([org_id])
@@ -433,7 +437,7 @@ async def test_without_a_key_nothing_is_signed(settings: Settings, org_id: str) 
 
 
 def test_a_bucket_without_a_lock_is_refused(
-    settings: Settings, org_id: str, happen: Callable[[int], None], sign: Checkpointing, s3: Minio
+    settings: Settings, org_id: str, happen: Callable[[int], None], sign: AuditCheckpointer, s3: Minio
 ) -> None:
     happen(1)
     s3.make_bucket(settings.audit.bucket)
@@ -445,11 +449,11 @@ def test_a_chain_is_read_from_a_role_that_sees_every_one(
     settings: Settings, maintenance: Database, org_id: str, happen: Callable[[int], None], api_database: Database
 ) -> None:
     happen(2)
-    assert ChainReader(maintenance).head(org_id) == 2
-    assert org_id in ChainReader(maintenance).organisations()
-    assert ChainReader(api_database).organisations() == []
+    assert ChainReader(maintenance).get_last_seq(org_id) == 2
+    assert org_id in ChainReader(maintenance).list_organisations()
+    assert ChainReader(api_database).list_organisations() == []
     nowhere = settings.s3.model_copy(update={"endpoint": NOWHERE})
-    sign = checkpointing(settings.model_copy(update={"s3": nowhere}), maintenance)
+    sign = create_checkpointer(settings.model_copy(update={"s3": nowhere}), maintenance)
     assert sign is not None
     with pytest.raises(ServiceUnavailableError):
         sign([org_id])

@@ -158,7 +158,7 @@ async def test_an_attachment_that_is_not_as_it_was_ends_the_export_unless_the_ma
     assert (job["error"]["code"], job["error"]["retryable"]) == ("attachment_unavailable", False)
     assert str(activity) in job["error"]["message"]
     assert job["file"] is None
-    keys = storage.keys_below(f"exports/{button.org_id}/{job['id']}/")
+    keys = storage.list_keys(f"exports/{button.org_id}/{job['id']}/")
     assert [key for key in keys if "bundling_attachments" in key] == []
 
 
@@ -200,7 +200,7 @@ async def test_an_attachment_that_is_not_as_it_was_is_left_out_and_told_where_th
 
 
 def _spoil(storage: FileStorage, key: str, fault: str) -> None:
-    storage.remove_below(key)
+    storage.delete_prefix(key)
     if fault != "missing":
         storage.write(key, [{"changed": b"AS IT WAS", "cut": b"as it", "longer": b"as it was and more"}[fault]])
 
@@ -269,12 +269,12 @@ def test_a_cancel_is_heard_while_a_bundle_is_made_and_nothing_of_it_is_left(
         raise WorkCancelledError("The work was asked to stop.")
 
     prefix = f"exports/{unbundled.org_id}/"
-    before = storage.keys_below(prefix)
+    before = storage.list_keys(prefix)
     with pytest.raises(WorkCancelledError):
         _bundle(unbundled, record, storage, worker_database, stop)
-    assert storage.keys_below(prefix) == before
+    assert storage.list_keys(prefix) == before
     _bundle(unbundled, record, storage, worker_database, lambda: None)
-    (made,) = set(storage.keys_below(prefix)) - set(before)
+    (made,) = set(storage.list_keys(prefix)) - set(before)
     assert made.endswith(".zip")
 
 
@@ -282,8 +282,8 @@ def test_a_cancel_is_heard_while_a_bundle_is_made_and_nothing_of_it_is_left(
 def test_a_bundle_of_what_is_lost_in_storage_begins_anew(
     unbundled: ExportJob, record: StageStore, storage: FileStorage, worker_database: Database, lost: str
 ) -> None:
-    (key,) = (key for key in storage.keys_below(f"exports/{unbundled.org_id}/") if key.endswith(lost))
-    storage.remove_below(key)
+    (key,) = (key for key in storage.list_keys(f"exports/{unbundled.org_id}/") if key.endswith(lost))
+    storage.delete_prefix(key)
     with pytest.raises(StagedDataLostError):
         _bundle(unbundled, record, storage, worker_database, lambda: None)
-    assert not [key for key in storage.keys_below(f"exports/{unbundled.org_id}/") if "bundling" in key]
+    assert not [key for key in storage.list_keys(f"exports/{unbundled.org_id}/") if "bundling" in key]

@@ -14,14 +14,14 @@ import worker
 from stafett.devstack.doctor.audit import audit_bucket
 from stafett.devstack.temporal import polls
 from stafett.settings import AuditSettings, Settings
-from stafett.storage.s3 import client_of
+from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import cpu_queue, notification_queue
 from stafett.testing import Button, eventually
 
 
 @pytest.fixture
 def s3(settings: Settings) -> Minio:
-    return client_of(settings.s3, settings.s3.endpoint)
+    return create_s3_client(settings.s3, settings.s3.endpoint)
 
 
 @pytest.mark.parametrize("only", ["light", "cpu"])

@@ -105,7 +105,7 @@ def rows_that_tell(owner_url: str, traces: tuple[str, ...]) -> set[tuple[str, st
 
 def objects_that_tell(storage: FileStorage, org_id: str, traces: tuple[str, ...]) -> set[str]:
     """Every object of the organisation, opened as far as it can be opened."""
-    keys = [key for top in ("exports", "attachments") for key in storage.keys_below(f"{top}/{org_id}/")]
+    keys = [key for top in ("exports", "attachments") for key in storage.list_keys(f"{top}/{org_id}/")]
     return {key for key in keys if any(trace in text_of(key, storage.read(key)) for trace in traces)}
 
 
@@ -206,7 +206,7 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
 ) -> None:
     async with working():
         exports = await made(button, owner_url, admin)
-        kept = storage.keys_below(place(scene.org_id, exports.autumn["id"]))
+        kept = storage.list_keys(place(scene.org_id, exports.autumn["id"]))
         await asyncio.to_thread(erasing.erase, scene.person, silent)
         for job in (exports.csv, exports.bundle):
             gone = await button.gateway.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers)
@@ -214,9 +214,9 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
             history = await button.gateway.get(f"/api/v1/reports/{job['report_id']}", headers=button.headers)
             assert [version["file"] for version in history.raise_for_status().json()["files"]] == [None]
             assert events_of(owner_url, job["id"])[-1] == "files_removed"
-            assert storage.keys_below(place(scene.org_id, job["id"])) == []
+            assert storage.list_keys(place(scene.org_id, job["id"])) == []
         autumn = await button.look(exports.autumn["id"])
-        assert storage.keys_below(place(scene.org_id, autumn["id"])) == kept
+        assert storage.list_keys(place(scene.org_id, autumn["id"])) == kept
         async with httpx.AsyncClient() as anybody:
             assert "Per Hansen" in (await anybody.get(autumn["download_url"])).text
 
@@ -232,7 +232,7 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
         assert (await asyncio.to_thread(erasing.erase, scene.person, silent)).already_erased
         assert (await button.look(anew["id"]))["download_url"] is not None
         assert (again["status"], again["attempts"][1]["stages_reused"]) == ("completed", [])
-        told = {text_of(key, storage.read(key)) for key in storage.keys_below(place(scene.org_id, exports.failed))}
+        told = {text_of(key, storage.read(key)) for key in storage.list_keys(place(scene.org_id, exports.failed))}
         assert not any(scene.note.casefold() in text for text in told)
 
 
@@ -317,13 +317,13 @@ class DeadlyStorage(FileStorage):
         super().__init__(settings.s3)
         self._deaths = deaths
 
-    def keys_below(self, prefix: str) -> list[str]:
+    def list_keys(self, prefix: str) -> list[str]:
         self._deaths.lurk("before", prefix)
-        return super().keys_below(prefix)
+        return super().list_keys(prefix)
 
-    def remove(self, keys: Iterable[str]) -> None:
+    def delete(self, keys: Iterable[str]) -> None:
         keys = list(keys)
-        super().remove(keys)
+        super().delete(keys)
         self._deaths.lurk("after", *keys)
 
 
@@ -419,19 +419,19 @@ async def test_an_export_that_cannot_be_looked_into_loses_its_file(
 ) -> None:
     async with working():
         job = await button.end_of(await button.pressed(reporting_period=AUTUMN))
-    (part,) = (key for key in storage.keys_below(place(scene.org_id, job["id"])) if "querying_activities" in key)
+    (part,) = (key for key in storage.list_keys(place(scene.org_id, job["id"])) if "querying_activities" in key)
     match lost:
         case "outputs":
             with psycopg.connect(owner_url) as connection:
                 connection.execute("DELETE FROM export_stage_outputs WHERE export_id = %s", [job["id"]])
         case "part":
-            storage.remove([part])
+            storage.delete([part])
         case _:
             left = {"damaged": b"no arrow at all", "cut": b"ARROW1", "emptied": b""}
             storage.write(part, [left[lost]])
     report = erasing.erase(scene.person, silent)
     assert [str(export.id) for export in report.summary.exports_emptied] == [job["id"]]
-    assert storage.keys_below(place(scene.org_id, job["id"])) == []
+    assert storage.list_keys(place(scene.org_id, job["id"])) == []
 
 
 def test_looking_changes_nothing(scene: Scene, erasing: ErasureService, owner_url: str) -> None:

@@ -77,7 +77,7 @@ async def test_a_period_without_activities_is_a_success_without_a_file(
     async with working():
         job = await button.end_of(export_id)
     assert (job["status"], job["row_count"], job["file"], job["download_url"]) == ("completed_empty", 0, None, None)
-    assert storage.keys_below(f"exports/{tenant.org_id}/") == []
+    assert storage.list_keys(f"exports/{tenant.org_id}/") == []
 
 
 async def test_a_period_without_activities_is_a_failure_if_that_was_asked_for(button: Button, working: Working) -> None:

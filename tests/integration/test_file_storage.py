@@ -7,12 +7,12 @@ from minio import Minio
 
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.storage.s3 import client_of
+from stafett.storage.s3 import create_s3_client
 
 
 @pytest.fixture
 def client(settings: Settings) -> Minio:
-    return client_of(settings.s3, settings.s3.endpoint)
+    return create_s3_client(settings.s3, settings.s3.endpoint)
 
 
 def test_an_upload_that_was_broken_off_by_a_kill_goes_with_the_objects_beside_it(
@@ -23,14 +23,14 @@ def test_an_upload_that_was_broken_off_by_a_kill_goes_with_the_objects_beside_it
     storage.write(f"{place}part", [b"rows"])
     upload = client._create_multipart_upload(bucket, f"{place}report.xlsx", {})  # noqa: SLF001 - as the library does inside
     client._upload_part(bucket, f"{place}report.xlsx", b"x" * 5_242_880, None, upload, 1)  # noqa: SLF001 - the same
-    assert [name for _, name in storage.open_uploads(place)] == [f"{place}report.xlsx"]
-    storage.remove_below(place)
-    assert (storage.keys_below(place), storage.open_uploads(place)) == ([], [])
+    assert [name for _, name in storage.list_incomplete_uploads(place)] == [f"{place}report.xlsx"]
+    storage.delete_prefix(place)
+    assert (storage.list_keys(place), storage.list_incomplete_uploads(place)) == ([], [])
 
 
 def test_what_lies_beside_a_place_is_left_alone(storage: FileStorage) -> None:
     place = f"exports/{uuid4()}"
     storage.write(f"{place}/part", [b"rows"])
     storage.write(f"{place}0/part", [b"rows"])
-    storage.remove_below(f"{place}/")
-    assert storage.keys_below(place) == [f"{place}0/part"]
+    storage.delete_prefix(f"{place}/")
+    assert storage.list_keys(place) == [f"{place}0/part"]

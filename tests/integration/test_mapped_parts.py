@@ -172,7 +172,7 @@ def kept_numbers(owner_url: str, job: ExportJob) -> list[int]:
 
 
 def mapped_keys(storage: FileStorage, job: ExportJob) -> set[str]:
-    return {key for key in storage.keys_below(job.key_prefix) if "mapping_columns" in key}
+    return {key for key in storage.list_keys(job.key_prefix) if "mapping_columns" in key}
 
 
 def keys_of(mapped: MappedRows) -> set[str]:
@@ -300,14 +300,14 @@ def test_a_cancelled_export_forgets_its_parts(
 
     def cancelled() -> None:
         endings.begin_cancel(job)
-        bench.storage.remove_below(job.key_prefix)
+        bench.storage.delete_prefix(job.key_prefix)
         endings.finish_cancel(job)
 
     bench.mappings.meanwhile[3] = cancelled
     with pytest.raises(StaleAttemptError):
         bench.map(job)
     assert kept_numbers(owner_url, job) == []
-    assert bench.storage.keys_below(job.key_prefix) == []
+    assert bench.storage.list_keys(job.key_prefix) == []
     bench.mappings.meanwhile.clear()
     bench.mappings.days.clear()
     second = tried_again(api_database, tenant, job)
@@ -351,7 +351,7 @@ def test_a_part_that_is_not_in_storage_as_it_was_is_mapped_anew(
     broken_off_at(bench, job, 3)
     (key,) = (key for key in mapped_keys(bench.storage, job) if key.endswith(f"/{name}"))
     if content is None:
-        bench.storage.remove([key])
+        bench.storage.delete([key])
     else:
         bench.storage.write(key, [content])
     bench.map(job)
@@ -417,16 +417,16 @@ def test_parts_of_a_failed_export_are_kept_for_its_retry_and_go_with_its_files(
 ) -> None:
     broken_off_at(bench, job, 3)
     failed(bench, job)
-    needed = bench.storage.keys_below(job.key_prefix)
+    needed = bench.storage.list_keys(job.key_prefix)
     stray = f"{job.key_prefix}1-mapping_columns-00000000/part-00003.arrow"
     bench.storage.write(stray, [b"half"])
     ended_ago(owner_url, str(job.export_id), timedelta(hours=1))
     assert retention.apply() == RetentionReport(staging_cleared=1)
-    assert bench.storage.keys_below(job.key_prefix) == needed
+    assert bench.storage.list_keys(job.key_prefix) == needed
     assert kept_numbers(owner_url, job) == [0, 1, 2]
     ended_ago(owner_url, str(job.export_id), timedelta(days=15))
     assert retention.apply() == RetentionReport(files_removed=1)
-    assert bench.storage.keys_below(job.key_prefix) == []
+    assert bench.storage.list_keys(job.key_prefix) == []
     assert kept_numbers(owner_url, job) == []
 
 

@@ -112,7 +112,7 @@ async def test_the_export_at_work_is_stopped_with_it_and_cleans_up(
     assert status is (WorkflowExecutionStatus.COMPLETED if by == "signal" else WorkflowExecutionStatus.CANCELED)
     assert ended["status"] == "cancelled"
     assert (await again.button.look(job["export_id"]))["status"] == "cancelled"
-    assert storage.keys_below(place(again, job["export_id"])) == []
+    assert storage.list_keys(place(again, job["export_id"])) == []
     assert len(await again.versions(report_id)) == 1
 
 
@@ -156,7 +156,7 @@ async def test_a_result_that_cannot_be_stored_leaves_the_history_as_it_was_and_n
             True,
         )
         assert await again.versions(report_id) == before
-        assert storage.keys_below(place(again, job["export_id"])) == []
+        assert storage.list_keys(place(again, job["export_id"])) == []
         file = await again.gateway.get(f"{EXPORTS}/{job['export_id']}/file", headers=again.headers)
         assert file.status_code == 410
         assert (await again.done(report_id))["file_version"] == 2

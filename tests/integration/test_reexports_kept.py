@@ -89,7 +89,7 @@ async def test_one_whose_run_was_terminated_after_its_export_leaves_no_stray_fil
             await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
             assert (await broom.sweep()).failed == 1
     assert (await again.look(waiting))["status"] == "failed"
-    assert storage.keys_below(place(again, job["export_id"])) == []
+    assert storage.list_keys(place(again, job["export_id"])) == []
     assert len(await again.versions(report_id)) == 1
 
 
@@ -145,7 +145,7 @@ async def test_each_version_is_kept_with_its_own_snapshot_for_its_own_time(
         ended_ago(owner_url, first, timedelta(days=1827))
         ended_ago(owner_url, second, timedelta(hours=1))
         assert retention.apply().files_removed == 1
-        kept = storage.keys_below(place(again, second))
+        kept = storage.list_keys(place(again, second))
         assert sorted(key.rpartition("/")[2] for key in kept) == sorted(["part-00000.arrow", job["file"]["name"]])
         assert (await again.press(report_id, source="same_snapshot")).json()["code"] == "snapshot_gone"
         assert (await again.done(report_id, source="same_snapshot", version=2))["file"] == job["file"]
@@ -170,7 +170,7 @@ async def test_an_object_that_a_result_was_said_to_be_is_kept_with_the_export_in
     assert (await again.edit(job["id"], {"result_file_ref": copy})).status_code == 200
     ended_ago(owner_url, original["export_id"], timedelta(hours=1))
     assert retention.apply().staging_cleared == 1
-    assert copy in storage.keys_below(place(again, original["export_id"]))
+    assert copy in storage.list_keys(place(again, original["export_id"]))
     ended_ago(owner_url, original["export_id"], timedelta(days=1827))
     assert retention.apply().files_removed == 1
     assert (await again.look(job["id"]))["download_url"] is None
@@ -196,6 +196,6 @@ async def test_a_snapshot_that_was_taken_over_is_forgotten_with_the_one_that_it_
         database.close()
     assert len(report.summary.exports_emptied) == 2
     exports = [version["export_id"] for version in await again.versions(report_id)]
-    assert [storage.keys_below(place(again, export_id)) for export_id in exports] == [[], []]
+    assert [storage.list_keys(place(again, export_id)) for export_id in exports] == [[], []]
     assert [version["file"] for version in await again.versions(report_id)] == [None, None]
     assert (await again.press(report_id, source="same_snapshot", version=2)).json()["code"] == "snapshot_gone"

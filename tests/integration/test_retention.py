@@ -35,11 +35,11 @@ async def test_of_a_finished_export_its_file_and_its_snapshot_are_kept(
     button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
 ) -> None:
     job = await completed(button, diary, storage, working, include_attachments=True, export_format="xlsx")
-    before = storage.keys_below(place(button.org_id, job["id"]))
+    before = storage.list_keys(place(button.org_id, job["id"]))
     assert retention.apply() == RetentionReport()  # an execution that was thought dead may still be at work
     ended_ago(owner_url, job["id"], timedelta(minutes=11))
     assert retention.apply() == RetentionReport(staging_cleared=1)
-    kept = storage.keys_below(place(button.org_id, job["id"]))
+    kept = storage.list_keys(place(button.org_id, job["id"]))
     assert {key.rpartition("/")[2] for key in kept} == {
         "part-00000.arrow",
         "attachments-00000.arrow",
@@ -56,7 +56,7 @@ async def test_files_go_when_their_time_has_come(
     job = await completed(button, diary, storage, working)
     ended_ago(owner_url, job["id"], timedelta(days=1827))
     assert retention.apply().files_removed == 1
-    assert storage.keys_below(place(button.org_id, job["id"])) == []
+    assert storage.list_keys(place(button.org_id, job["id"])) == []
     assert events_of(owner_url, job["id"])[-1] == "files_removed"
     after = await button.look(job["id"])
     assert (after["status"], after["download_url"], after["file"]) == ("completed", None, job["file"])
@@ -72,10 +72,10 @@ async def test_what_a_failed_export_left_goes_after_a_fortnight_and_it_then_begi
         undo(owner_url)
         ended_ago(owner_url, export_id, timedelta(days=13))
         assert retention.apply() == RetentionReport(staging_cleared=1)
-        assert storage.keys_below(place(button.org_id, export_id))
+        assert storage.list_keys(place(button.org_id, export_id))
         ended_ago(owner_url, export_id, timedelta(days=15))
         assert retention.apply() == RetentionReport(files_removed=1)
-        assert storage.keys_below(place(button.org_id, export_id)) == []
+        assert storage.list_keys(place(button.org_id, export_id)) == []
         diary.activity(diary.mentor())
         assert (await retried(button, export_id)).status_code == 202
         job = await button.end_of(export_id)
@@ -90,12 +90,12 @@ async def test_what_lost_attempts_left_goes_and_what_a_retry_needs_stays(
     async with working():
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
-        needed = storage.keys_below(place(button.org_id, export_id))
+        needed = storage.list_keys(place(button.org_id, export_id))
         stray = f"{place(button.org_id, export_id)}1-mapping_columns-{UUID(int=7).hex[:8]}/part-00000.arrow"
         storage.write(stray, [b"half"])
         ended_ago(owner_url, export_id, timedelta(hours=1))
         assert retention.apply() == RetentionReport(staging_cleared=1)
-        assert storage.keys_below(place(button.org_id, export_id)) == needed
+        assert storage.list_keys(place(button.org_id, export_id)) == needed
         assert (await retried(button, export_id)).status_code == 202
         assert (await button.end_of(export_id))["status"] == "completed"
 

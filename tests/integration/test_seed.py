@@ -89,7 +89,7 @@ def test_what_is_stored_is_what_the_rows_say(owner_url: str, storage: FileStorag
     seed(Seeding(org_id=org_id, year=2025, activities=45, attachments=45), owner_url, storage)
     stored = rows(owner_url, "SELECT object_key, size_bytes, sha256 FROM attachments WHERE org_id = %s", org_id)
     assert len(stored) == 46
-    assert sorted(key for key, _, _ in stored) == sorted(storage.keys_below(f"attachments/{org_id}/"))
+    assert sorted(key for key, _, _ in stored) == sorted(storage.list_keys(f"attachments/{org_id}/"))
     for key, size, sha256 in stored:
         content = storage.read(key)
         assert (len(content), hashlib.sha256(content).hexdigest()) == (size, sha256)

@@ -97,7 +97,7 @@ def test_of_two_at_once_one_wins_and_the_other_leaves_nothing(
     with ThreadPoolExecutor(2) as two:
         receipts = list(two.map(lambda _: stages.run(job, QUERYING, querying(together.wait)), range(2)))
     assert [receipt.rows for receipt in receipts] == [3, 3]
-    kept = storage.keys_below(f"exports/{job.org_id}/")
+    kept = storage.list_keys(f"exports/{job.org_id}/")
     assert kept == [part.key for part in record.load_outputs(job, QUERYING, QueriedRows).parts]
     assert events(owner_url, job) == ["initialised", "querying_activities"]
 
@@ -107,7 +107,7 @@ def test_work_that_breaks_off_leaves_nothing_and_can_begin_again(
 ) -> None:
     with pytest.raises(RuntimeError):
         stages.run(job, QUERYING, rubbish)
-    assert storage.keys_below(f"exports/{job.org_id}/") == []
+    assert storage.list_keys(f"exports/{job.org_id}/") == []
     assert stages.run(job, QUERYING, querying()).rows == 3
 
 
@@ -138,7 +138,7 @@ def test_an_attempt_that_is_over_writes_nothing_more(
         stages.run(job, QUERYING, querying(ended_meanwhile))
     with pytest.raises(StaleAttemptError):
         stages.run(job, ExportStatus.MAPPING_COLUMNS, querying())
-    assert storage.keys_below(f"exports/{job.org_id}/") == []
+    assert storage.list_keys(f"exports/{job.org_id}/") == []
     assert events(owner_url, job) == ["initialised", "querying_activities", "failed"]
 
 
@@ -236,11 +236,11 @@ def test_whoever_was_thought_dead_brings_nothing_back_that_is_void(
         raise StagedDataLostError
 
     stages.run(job, QUERYING, querying())
-    before = set(storage.keys_below(job.key_prefix))
+    before = set(storage.list_keys(job.key_prefix))
     stages.run(job, ExportStatus.MAPPING_COLUMNS, meanwhile)
     with pytest.raises(NoResultFound):
         record.load_outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
-    left = set(storage.keys_below(job.key_prefix)) - before
+    left = set(storage.list_keys(job.key_prefix)) - before
     assert len(left) == 1  # the one that was committed; the late one is swept
 
 
@@ -326,7 +326,7 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
         record, storage, MappingsInUse(worker_database), MappedPartStore(worker_database, build_fingerprint="1")
     )
     stages.run(job, QUERYING, querying())
-    storage.remove_below(f"exports/{job.org_id}/")
+    storage.delete_prefix(f"exports/{job.org_id}/")
     with pytest.raises(StagedDataLostError) as lost:
         stages.run(job, ExportStatus.MAPPING_COLUMNS, mapper)
     assert (lost.value.code, lost.value.retryable) == (ExportErrorCode.STORAGE_UNAVAILABLE, True)

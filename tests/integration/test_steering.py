@@ -64,7 +64,7 @@ async def test_a_cancelled_export_leaves_its_trail_and_nothing_else(
         assert await run_closed(temporal, export_id) is WorkflowExecutionStatus.CANCELED
     assert (job["status"], job["file"], job["download_url"]) == ("cancelled", None, None)
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["cancelled"]
-    assert storage.keys_below(place(button.org_id, export_id)) == []
+    assert storage.list_keys(place(button.org_id, export_id)) == []
     assert events_of(owner_url, export_id) == ["export_requested", "cancel_requested", "export_cancelled"]
     assert (await cancelled(button, export_id)).status_code == 409
 
@@ -77,13 +77,13 @@ async def test_a_stage_at_work_stops_within_seconds_and_takes_its_objects_along(
         export_id = await button.pressed(export_format="xlsx")
 
         async def has_staged() -> bool:
-            return bool(await asyncio.to_thread(storage.keys_below, place(button.org_id, export_id)))
+            return bool(await asyncio.to_thread(storage.list_keys, place(button.org_id, export_id)))
 
         await eventually(has_staged, bool)
         assert (await cancelled(button, export_id)).status_code == 202
         job = await button.end_of(export_id)
     assert job["status"] == "cancelled"
-    assert storage.keys_below(place(button.org_id, export_id)) == []
+    assert storage.list_keys(place(button.org_id, export_id)) == []
 
 
 async def test_a_query_that_waits_is_not_waited_for(
@@ -211,7 +211,7 @@ async def test_deleting_takes_the_files_and_leaves_the_trail(
     assert (await button.gateway.delete(delete, headers=admin)).status_code == 404
     assert (await button.gateway.get(delete, headers=button.headers)).status_code == 404
     assert (await button.gateway.get(EXPORTS, headers=button.headers)).json()["items"] == []
-    assert storage.keys_below(place(button.org_id, export_id)) == []
+    assert storage.list_keys(place(button.org_id, export_id)) == []
     async with httpx.AsyncClient() as stranger:
         assert (await stranger.get(job["download_url"])).status_code == 404
     assert events_of(owner_url, export_id)[-2:] == ["export_deleted", "files_removed"]

@@ -105,7 +105,7 @@ async def test_nothing_but_the_report_is_left_in_storage(
     diary.activity(diary.mentor())
     async with working():
         job, _ = await exported(button)
-    keys = storage.keys_below(f"exports/{button.org_id}/{job['id']}/")
+    keys = storage.list_keys(f"exports/{button.org_id}/{job['id']}/")
     assert [key for key in keys if key.endswith(".xlsx")] == [key for key in keys if "generating_file" in key]
     with psycopg.connect(owner_url) as connection:
         (file,) = connection.execute("SELECT file FROM exports WHERE id = %s", [job["id"]]).fetchone() or ({},)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from stafett.audit.chain import BEFORE_THE_FIRST, Chain, ChainEvent, Sighting, hash_of
+from stafett.audit.chain import GENESIS_HASH, ChainEvent, ChainVerifier, CheckpointClaim, compute_event_hash
 from stafett.domain.audit_chain import BrokenRecord
 
 ORG = "nhf"
@@ -27,7 +27,7 @@ def as_text(detail: Mapping[str, object]) -> str:
 
 def sealed(event: ChainEvent, previous_hash: str) -> ChainEvent:
     linked = event._replace(previous_hash=previous_hash)
-    return linked._replace(hash=hash_of(linked))
+    return linked._replace(hash=compute_event_hash(linked))
 
 
 def relinked(events: list[ChainEvent], previous_hash: str) -> list[ChainEvent]:
@@ -58,15 +58,15 @@ def chains(draw: some.DrawFn, least: int = 1) -> list[ChainEvent]:
         )
         for seq in range(1, length + 1)
     ]
-    return relinked(events, BEFORE_THE_FIRST)
+    return relinked(events, GENESIS_HASH)
 
 
-def seen(event: ChainEvent) -> Sighting:
-    return Sighting(event.seq, event.hash, SEEN_AT)
+def seen(event: ChainEvent) -> CheckpointClaim:
+    return CheckpointClaim(event.seq, event.hash, SEEN_AT)
 
 
-def broken(events: list[ChainEvent], *sightings: Sighting) -> BrokenRecord | None:
-    return Chain(ORG, sightings).first_broken(events)
+def broken(events: list[ChainEvent], *sightings: CheckpointClaim) -> BrokenRecord | None:
+    return ChainVerifier(ORG, sightings).find_break(events)
 
 
 def named(record: BrokenRecord | None) -> int | None:
@@ -177,7 +177,7 @@ def test_a_checkpoint_that_is_none_of_ours_is_named_unless_something_before_it_i
     events: list[ChainEvent], data: some.DataObject
 ) -> None:
     place = data.draw(some.integers(1, len(events) + 3))
-    found = broken(events, Sighting(place, fault="its checkpoint is no checkpoint of ours"))
+    found = broken(events, CheckpointClaim(place, error="its checkpoint is no checkpoint of ours"))
     assert found == BrokenRecord(org_id=ORG, seq=place, reason="its checkpoint is no checkpoint of ours")
 
 
@@ -186,29 +186,29 @@ def test_from_a_checkpoint_on_a_chain_is_gone_along_without_what_lies_before(
     events: list[ChainEvent], data: some.DataObject
 ) -> None:
     begin = data.draw(some.integers(1, len(events)))
-    chain = Chain(ORG, map(seen, events), begin=begin)
-    assert chain.first_broken(events[begin - 1 :]) is None
-    assert (chain.seq, chain.hash) == (len(events), events[-1].hash)
+    chain = ChainVerifier(ORG, map(seen, events), start_seq=begin)
+    assert chain.find_break(events[begin - 1 :]) is None
+    assert (chain.last_seq, chain.last_hash) == (len(events), events[-1].hash)
     forged = sealed(events[begin - 1]._replace(actor="x"), events[begin - 1].previous_hash)
-    assert named(Chain(ORG, map(seen, events), begin=begin).first_broken([forged, *events[begin:]])) == begin
+    assert named(ChainVerifier(ORG, map(seen, events), start_seq=begin).find_break([forged, *events[begin:]])) == begin
 
 
 def test_the_hash_is_the_one_that_the_specification_gives() -> None:
     """Worked out by hand: SHA-256 of the fields in RFC 8785's form."""
     event = ChainEvent(
         *("nhf", 7, str(UUID(int=1)), "2026-07-01 12:00:00.5+00", "user:ø", "link_issued", "export", str(UUID(int=2))),
-        *(None, '{"b": 2, "a": "å\\n\\u0001"}', "", BEFORE_THE_FIRST),
+        *(None, '{"b": 2, "a": "å\\n\\u0001"}', "", GENESIS_HASH),
     )
     canonical = (
         '{"actor":"user:ø","at":"2026-07-01T12:00:00.500000Z","detail":{"a":"å\\n\\u0001","b":2},"event":"link_issued",'
-        f'"id":"{UUID(int=1)}","org_id":"nhf","previous_hash":"{BEFORE_THE_FIRST}","seq":7,"status":null,'
+        f'"id":"{UUID(int=1)}","org_id":"nhf","previous_hash":"{GENESIS_HASH}","seq":7,"status":null,'
         f'"subject_id":"{UUID(int=2)}","subject_kind":"export"}}'
     )
-    assert hash_of(event) == hashlib.sha256(canonical.encode()).hexdigest()
+    assert compute_event_hash(event) == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_what_is_wrong_is_one_sentence() -> None:
-    found = Chain(ORG, [Sighting(3, "a" * 64, SEEN_AT + timedelta(hours=1))]).first_broken([])
+    found = ChainVerifier(ORG, [CheckpointClaim(3, "a" * 64, SEEN_AT + timedelta(hours=1))]).find_break([])
     assert found is not None
     assert found.message == (
         "Event 1 of nhf: it is missing; the chain has no event at all,"

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as some
 
-from stafett.audit.checkpoint import Checkpoint, ForgedCheckpointError, SigningKey, VerificationKeys
-from stafett.audit.keys import signing_key, verification_keys
+from stafett.audit.checkpoint import Checkpoint, InvalidCheckpointError, SigningKey, VerificationKeys
+from stafett.audit.keys import load_signing_key, load_verification_keys
 from stafett.domain.errors import SettingsError
 from stafett.settings import AuditSettings
 
 PRIVATE = Ed25519PrivateKey.generate()
 KEY = SigningKey(PRIVATE)
-OURS = VerificationKeys([KEY.public])
+OURS = VerificationKeys([KEY.public_key])
 SAID = Checkpoint(
     org_id="nhf", seq=7, hash="a" * 64, count=7, at=datetime(2026, 7, 1, 12, 30, tzinfo=UTC), key_id=KEY.id
 )
@@ -41,13 +41,13 @@ def body_of(pem: str) -> str:
 
 
 def test_what_was_signed_comes_back() -> None:
-    assert OURS.open(KEY.seal(SAID)) == SAID
+    assert OURS.verify(KEY.sign(SAID)) == SAID
 
 
 def test_anybody_can_verify_it_without_our_program() -> None:
-    stored = json.loads(KEY.seal(SAID))
+    stored = json.loads(KEY.sign(SAID))
     signature = base64.b64decode(stored.pop("signature"))
-    KEY.public.verify(signature, rfc8785.dumps(stored))
+    KEY.public_key.verify(signature, rfc8785.dumps(stored))
     assert stored == {
         "format": "stafett-audit-checkpoint/1",
         "org_id": "nhf",
@@ -72,17 +72,17 @@ def test_anybody_can_verify_it_without_our_program() -> None:
     ids=str,
 )
 def test_no_word_of_it_can_be_changed(change: dict[str, object]) -> None:
-    forged = json.dumps(json.loads(KEY.seal(SAID)) | change).encode()
-    with pytest.raises(ForgedCheckpointError, match="bears a signature that is not valid"):
-        OURS.open(forged)
+    forged = json.dumps(json.loads(KEY.sign(SAID)) | change).encode()
+    with pytest.raises(InvalidCheckpointError, match="bears a signature that is not valid"):
+        OURS.verify(forged)
 
 
 def test_what_another_key_has_signed_names_the_key() -> None:
     stranger = SigningKey(Ed25519PrivateKey.generate())
-    with pytest.raises(ForgedCheckpointError, match=f"names the key {stranger.id}, which we do not know"):
-        OURS.open(stranger.seal(SAID.model_copy(update={"key_id": stranger.id})))
-    with pytest.raises(ForgedCheckpointError, match="bears a signature that is not valid"):
-        OURS.open(stranger.seal(SAID))
+    with pytest.raises(InvalidCheckpointError, match=f"names the key {stranger.id}, which we do not know"):
+        OURS.verify(stranger.sign(SAID.model_copy(update={"key_id": stranger.id})))
+    with pytest.raises(InvalidCheckpointError, match="bears a signature that is not valid"):
+        OURS.verify(stranger.sign(SAID))
 
 
 @given(
@@ -92,14 +92,14 @@ def test_what_another_key_has_signed_names_the_key() -> None:
     )
 )
 def test_every_other_content_is_no_checkpoint(content: bytes) -> None:
-    with pytest.raises(ForgedCheckpointError, match="is no checkpoint of ours"):
-        OURS.open(content)
+    with pytest.raises(InvalidCheckpointError, match="is no checkpoint of ours"):
+        OURS.verify(content)
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"signature": 1}', b'{"signature": "eA=="}', b"\xff"])
 def test_odd_content_is_no_checkpoint_either(content: bytes) -> None:
-    with pytest.raises(ForgedCheckpointError, match="is no checkpoint of ours"):
-        OURS.open(content)
+    with pytest.raises(InvalidCheckpointError, match="is no checkpoint of ours"):
+        OURS.verify(content)
 
 
 def test_a_key_is_read_from_a_file_or_from_one_line_of_an_environment(tmp_path: Path) -> None:
@@ -110,37 +110,43 @@ def test_a_key_is_read_from_a_file_or_from_one_line_of_an_environment(tmp_path: 
         {"signing_key": private_pem().decode()},
         {"signing_key": body_of(private_pem().decode())},
     ):
-        key = signing_key(AuditSettings.model_validate(given_as))
+        key = load_signing_key(AuditSettings.model_validate(given_as))
         assert key is not None
         assert key.id == KEY.id
-    assert signing_key(AuditSettings()) is None
+    assert load_signing_key(AuditSettings()) is None
 
 
 def test_after_a_rotation_the_old_keys_verify_what_they_signed(tmp_path: Path) -> None:
     older, oldest = SigningKey(Ed25519PrivateKey.generate()), SigningKey(Ed25519PrivateKey.generate())
     file = tmp_path / "verification.pem"
-    file.write_text(public_pem(older.public) + public_pem(oldest.public))
-    lines = " ".join(body_of(public_pem(key.public)) for key in (older, oldest))
+    file.write_text(public_pem(older.public_key) + public_pem(oldest.public_key))
+    lines = " ".join(body_of(public_pem(key.public_key)) for key in (older, oldest))
     for retired in ({"verification_keys_file": file}, {"verification_keys": lines}):
-        known = verification_keys(AuditSettings.model_validate(retired | {"signing_key": private_pem().decode()}))
+        known = load_verification_keys(AuditSettings.model_validate(retired | {"signing_key": private_pem().decode()}))
         for key in (KEY, older, oldest):
             said = SAID.model_copy(update={"key_id": key.id})
-            assert known.open(key.seal(said)) == said
-    assert not verification_keys(AuditSettings())
+            assert known.verify(key.sign(said)) == said
+    assert not load_verification_keys(AuditSettings())
 
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", "hemmelig", "aGVtbWVsaWc=", private_pem(generate_private_key(SECP256R1())).decode(), public_pem(KEY.public)],
+    [
+        "",
+        "hemmelig",
+        "aGVtbWVsaWc=",
+        private_pem(generate_private_key(SECP256R1())).decode(),
+        public_pem(KEY.public_key),
+    ],
     ids=["empty", "words", "base64", "another kind", "public"],
 )
 def test_what_is_no_key_is_refused_by_its_variable_and_not_repeated(wrong: str) -> None:
     with pytest.raises(SettingsError, match="STAFETT_AUDIT__SIGNING_KEY is not one Ed25519 private key") as told:
-        signing_key(AuditSettings.model_validate({"signing_key": wrong}))
+        load_signing_key(AuditSettings.model_validate({"signing_key": wrong}))
     assert "hemmelig" not in str(told.value)
 
 
 @pytest.mark.parametrize("wrong", ["", "hemmelig", private_pem().decode()], ids=["empty", "words", "private"])
 def test_what_are_no_public_keys_is_refused_by_its_variable(wrong: str) -> None:
     with pytest.raises(SettingsError, match="STAFETT_AUDIT__VERIFICATION_KEYS is not a row of Ed25519 public keys"):
-        verification_keys(AuditSettings.model_validate({"verification_keys": wrong}))
+        load_verification_keys(AuditSettings.model_validate({"verification_keys": wrong}))

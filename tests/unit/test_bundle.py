@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from stafett.attachment_bundler.bundle import Attachment, Bundle
-from stafett.attachment_bundler.manifest import Manifest, Member
-from stafett.attachment_bundler.unavailable import Unavailable
+from stafett.attachment_bundler.bundle import BundleWriter, StagedAttachment
+from stafett.attachment_bundler.manifest import BundleManifest, BundleMember
+from stafett.attachment_bundler.unavailable import UnavailableAttachment
 from stafett.domain.errors import NotFoundError, ServiceUnavailableError
 from stafett.domain.export_outputs import ReportFile
 from stafett.storage.files import FileStorage
@@ -33,7 +33,7 @@ class Fickle(FileStorage):
     def __init__(self, *contents: bytes) -> None:
         self._contents = iter(contents)
 
-    def chunks(self, key: str) -> Generator[bytes, None, None]:
+    def read_chunks(self, key: str) -> Generator[bytes, None, None]:
         content = b"a;b" if key == "report" else next(self._contents, None)
         if content is None:
             raise NotFoundError("gone")
@@ -41,22 +41,24 @@ class Fickle(FileStorage):
             yield content[start : start + len(BLOCK)]
 
 
-def attachment(content: bytes) -> Attachment:
+def attachment(content: bytes) -> StagedAttachment:
     about = ("film.mp4", "video/mp4", len(content), hashlib.sha256(content).hexdigest(), "film")
-    return Attachment(0, uuid4(), date(2026, 1, 5), uuid4(), *about, number=1)
+    return StagedAttachment(0, uuid4(), date(2026, 1, 5), uuid4(), *about, number=1)
 
 
-def unused(_members: tuple[Member, ...]) -> Manifest:
+def unused(_members: tuple[BundleMember, ...]) -> BundleManifest:
     raise AssertionError("there is nothing to tell of a bundle that broke off")
 
 
-def never(found: Unavailable) -> None:
+def never(found: UnavailableAttachment) -> None:
     raise AssertionError(found)
 
 
 @pytest.mark.parametrize("second", [[b"\x01" + LARGE[1:]], [LARGE[:-1]], []], ids=["changed", "cut", "gone"])
 def test_one_that_is_another_when_it_is_read_again_ends_the_bundle(second: list[bytes]) -> None:
     at = datetime(2026, 12, 31, tzinfo=UTC)
-    bundle = Bundle(Fickle(LARGE, *second), at=at, progress=lambda _size: None, refuse=never)
+    bundle = BundleWriter(
+        Fickle(LARGE, *second), timestamp=at, report_progress=lambda _size: None, on_unavailable=never
+    )
     with pytest.raises(ServiceUnavailableError):
-        list(bundle.chunks(REPORT, [attachment(LARGE)], unused))
+        list(bundle.write_chunks(REPORT, [attachment(LARGE)], unused))

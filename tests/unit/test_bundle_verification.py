@@ -14,8 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stafett.attachment_bundler.manifest import AttachmentSource, Manifest, Member, Period, Rendering, ReportSource
-from stafett.attachment_bundler.unavailable import Unavailability
+from stafett.attachment_bundler.manifest import (
+    AttachmentSource,
+    BundleManifest,
+    BundleMember,
+    ManifestPeriod,
+    ReportRendering,
+    ReportSource,
+)
+from stafett.attachment_bundler.unavailable import UnavailableReason
 from stafett.attachment_bundler.verification import verify_bundle
 from stafett.domain.export import ExportCounts, ExportFormat
 from stafett.domain.export_outputs import MappingVersion
@@ -26,21 +33,21 @@ FILES = {"rapport.csv": b"Dato;Sted\r\n" * 100, ATTACHED: b"%PDF referat"}
 Files = dict[str, bytes]
 
 
-def member(name: str, content: bytes, **more: Any) -> Member:
+def member(name: str, content: bytes, **more: Any) -> BundleMember:
     source = ReportSource() if name == "rapport.csv" else AttachmentSource(activity_id=ID, attachment_id=ID)
     sha256 = hashlib.sha256(content).hexdigest()
-    return Member(name=name, size_bytes=len(content), sha256=sha256, source=source, **more)
+    return BundleMember(name=name, size_bytes=len(content), sha256=sha256, source=source, **more)
 
 
-MANIFEST = Manifest(
+MANIFEST = BundleManifest(
     export_id=ID,
     org_id="nhf",
     organisation="Norges Handikapforbund",
-    reporting_period=Period.model_validate({"start": "2026-01-01", "end": "2026-12-31"}),
+    reporting_period=ManifestPeriod.model_validate({"start": "2026-01-01", "end": "2026-12-31"}),
     snapshot_at="2027-01-02T10:00:00Z",
     mapping=MappingVersion(version=2, sha256="0" * 64),
     counts=ExportCounts(queried=1, written=1),
-    report=Rendering(
+    report=ReportRendering(
         export_format=ExportFormat.CSV,
         locale="nb",
         csv_profile="excel",
@@ -49,7 +56,7 @@ MANIFEST = Manifest(
     ),
     members=(
         *(member(name, content) for name, content in FILES.items()),
-        member(GONE, b"borte", missing=True, reason=Unavailability.NOT_IN_STORAGE),
+        member(GONE, b"borte", missing=True, reason=UnavailableReason.NOT_IN_STORAGE),
     ),
 )
 
@@ -62,7 +69,7 @@ def written(files: Files) -> bytes:
     return buffer.getvalue()
 
 
-WHOLE = FILES | {"manifest.json": MANIFEST.as_bytes()}
+WHOLE = FILES | {"manifest.json": MANIFEST.to_bytes()}
 
 
 def found(tmp_path: Path, content: bytes) -> list[str]:
@@ -71,19 +78,19 @@ def found(tmp_path: Path, content: bytes) -> list[str]:
 
 
 def test_a_manifest_is_utf_8_with_its_keys_in_order() -> None:
-    raw = MANIFEST.as_bytes()
+    raw = MANIFEST.to_bytes()
     assert "møte".encode() in raw
     assert raw.endswith(b"}\n")
     assert b"\r" not in raw
     assert list(json.loads(raw)) == sorted(json.loads(raw))
-    assert Manifest.model_validate_json(raw) == MANIFEST
+    assert BundleManifest.model_validate_json(raw) == MANIFEST
 
 
 def test_a_manifest_of_a_workbook_names_no_csv_profile() -> None:
     report = MANIFEST.report.model_copy(update={"export_format": ExportFormat.XLSX, "csv_profile": None})
     manifest = MANIFEST.model_copy(update={"report": report})
-    assert "csv_profile" not in json.loads(manifest.as_bytes())["report"]
-    assert Manifest.model_validate_json(manifest.as_bytes()) == manifest
+    assert "csv_profile" not in json.loads(manifest.to_bytes())["report"]
+    assert BundleManifest.model_validate_json(manifest.to_bytes()) == manifest
 
 
 def test_a_whole_bundle_has_no_findings(tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ def test_for_every_byte_that_is_changed_it_answers_and_never_calls_another_conte
     manifest, findings = verify_bundle(path)
     if not findings:
         with ZipFile(path) as bundle:
-            assert manifest == Manifest.model_validate_json(bundle.read("manifest.json"))
+            assert manifest == BundleManifest.model_validate_json(bundle.read("manifest.json"))
             assert {name: bundle.read(name) for name in FILES} == FILES
 
 

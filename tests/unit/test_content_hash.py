@@ -12,7 +12,7 @@ CELLS = st.none() | st.text(st.sampled_from("ab\\N\t\n\r;"), max_size=4)
 
 def hash_of(*frames: pl.DataFrame) -> str:
     content = ContentHash()
-    assert [frame.height for frame in content.seen(frames)] == [frame.height for frame in frames]
+    assert [frame.height for frame in content.hash_frames(frames)] == [frame.height for frame in frames]
     return content.hexdigest()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stafett.domain.export import CsvProfile
-from stafett.file_generator.csv import csv_chunks
+from stafett.file_generator.csv import render_csv
 
 # NUL ends a text for csv readers, surrogates are no text at all; both never come out of PostgreSQL.
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -16,7 +16,7 @@ FORMULAS = ("=1+1", "+47 22 33", "-ingen-", "@her", "\tinn", "\rinn")
 
 
 def written(frames: list[pl.DataFrame], profile: CsvProfile) -> bytes:
-    return b"".join(csv_chunks(frames, profile))
+    return b"".join(render_csv(frames, profile))
 
 
 @given(st.lists(st.tuples(TEXT, st.integers(-(2**53), 2**53)), min_size=1, max_size=5))
@@ -61,19 +61,19 @@ def test_the_header_and_the_mark_stand_once_however_many_parts_there_are(profile
 
 def test_a_header_that_looks_like_a_formula_is_disarmed_for_excel_only() -> None:
     frame = pl.DataFrame({"=1+1": ["a"], "Sted": ["b"]})
-    assert b"".join(csv_chunks([frame], "excel")).decode("utf-8-sig").startswith("'=1+1;Sted")
-    assert b"".join(csv_chunks([frame], "machine")).startswith(b"=1+1,Sted")
+    assert b"".join(render_csv([frame], "excel")).decode("utf-8-sig").startswith("'=1+1;Sted")
+    assert b"".join(render_csv([frame], "machine")).startswith(b"=1+1,Sted")
 
 
 def test_many_rows_are_the_same_bytes_in_pieces() -> None:
     frame = pl.DataFrame({"n": range(12_000)})
     for profile in ("excel", "machine"):
-        whole, pieces = csv_chunks([frame], profile), csv_chunks(frame.iter_slices(1_000), profile)
+        whole, pieces = render_csv([frame], profile), render_csv(frame.iter_slices(1_000), profile)
         assert b"".join(whole) == b"".join(pieces)
 
 
 def test_durations_and_times_are_spelled_for_people_and_for_programs() -> None:
     frame = pl.DataFrame({"d": [timedelta(minutes=90), timedelta(hours=30), None], "t": [time(9, 5)] * 3})
-    assert b"".join(csv_chunks([frame], "excel")).splitlines()[1:] == [b"1:30;09:05", b"30:00;09:05", b";09:05"]
-    machine = b"".join(csv_chunks([frame], "machine")).splitlines()[1:]
+    assert b"".join(render_csv([frame], "excel")).splitlines()[1:] == [b"1:30;09:05", b"30:00;09:05", b";09:05"]
+    machine = b"".join(render_csv([frame], "machine")).splitlines()[1:]
     assert machine == [b"PT1H30M,09:05", b"P1DT6H,09:05", b",09:05"]

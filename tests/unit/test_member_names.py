@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett.attachment_bundler.names import is_compressed, member_name
+from stafett.attachment_bundler.names import build_member_name, is_compressed
 
 DAY, ACTIVITY = date(2026, 3, 29), UUID("7f0c2a1e-0000-4000-8000-000000000001")
 START = f"attachments/2026-03-29-{ACTIVITY}-1-"
@@ -22,7 +22,7 @@ MIME_TYPES = st.sampled_from(["application/pdf", "image/png", "text/plain", "app
 
 
 def named(file_name: str, mime_type: str = "application/pdf", number: int = 1) -> str:
-    return member_name(DAY, ACTIVITY, number, file_name, mime_type)
+    return build_member_name(DAY, ACTIVITY, number, file_name, mime_type)
 
 
 @given(FILE_NAMES, MIME_TYPES)

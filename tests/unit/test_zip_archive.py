@@ -15,29 +15,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stafett.storage import zip_archive
-from stafett.storage.zip_archive import BLOCK, Known, TooLargeForZipError, ZipArchive
+from stafett.storage.zip_archive import BLOCK_SIZE, SizeAndCrc, TooLargeForZipError, ZipArchive
 
 AT = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 MORE_THAN_4_GIB = 2**32 + 1
 Content = tuple[list[bytes], bool]
 
 
-def known(chunks: list[bytes]) -> Known:
+def known(chunks: list[bytes]) -> SizeAndCrc:
     content = b"".join(chunks)
-    return Known(len(content), zlib.crc32(content))
+    return SizeAndCrc(len(content), zlib.crc32(content))
 
 
 def zipped(members: list[Content], at: datetime = AT, announced: int = 0, *, with_zip64: bool = True) -> bytes:
-    archive, out = ZipArchive(at, with_zip64=with_zip64), bytearray()
+    archive, out = ZipArchive(at, allow_zip64=with_zip64), bytearray()
     for number, (chunks, stored) in enumerate(members):
         name = f"vedlegg-{number}-æøå.bin"
         if stored:
-            archive.store(name, known(chunks))
+            archive.start_stored(name, known(chunks))
         else:
-            archive.begin(name, announced)
+            archive.start_deflated(name, announced)
         for chunk in chunks:
             archive.write(chunk)
-            out += b"".join(archive.ready())
+            out += b"".join(archive.take_ready())
     return bytes(out + b"".join(archive.finish()))
 
 
@@ -71,7 +71,7 @@ def test_a_reader_that_cannot_seek_knows_a_stored_members_end_beforehand() -> No
 @pytest.mark.parametrize("came", [b"to", b"fire!"])
 def test_a_stored_member_that_is_not_what_was_announced_is_no_file(came: bytes) -> None:
     archive = ZipArchive(AT)
-    archive.store("a", known([b"tre"]))
+    archive.start_stored("a", known([b"tre"]))
     archive.write(came)
     with pytest.raises(RuntimeError, match=f"3 bytes were announced, and {len(came)} came"):
         list(archive.finish())
@@ -119,48 +119,48 @@ def test_without_zip64_more_is_refused(monkeypatch: pytest.MonkeyPatch, *, store
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_memory_does_not_grow_with_a_member(*, stored: bool) -> None:
-    block, blocks = bytes(BLOCK), 64
-    crc = zlib.crc32(bytes(blocks * BLOCK))
+    block, blocks = bytes(BLOCK_SIZE), 64
+    crc = zlib.crc32(bytes(blocks * BLOCK_SIZE))
 
     def chunks() -> Iterator[bytes]:
         archive = ZipArchive(AT)
         if stored:
-            archive.store("film.mp4", Known(blocks * BLOCK, crc))
+            archive.start_stored("film.mp4", SizeAndCrc(blocks * BLOCK_SIZE, crc))
         else:
-            archive.begin("notat.txt", blocks * BLOCK)
+            archive.start_deflated("notat.txt", blocks * BLOCK_SIZE)
         for _ in range(blocks):
             archive.write(block)
-            yield from archive.ready()
+            yield from archive.take_ready()
         yield from archive.finish()
 
     tracemalloc.start()
     for chunk in chunks():
-        assert len(chunk) <= 2 * BLOCK
+        assert len(chunk) <= 2 * BLOCK_SIZE
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * BLOCK
+    assert peak < 8 * BLOCK_SIZE
 
 
 @pytest.mark.soak
 def test_more_than_4_gib_for_real(tmp_path: Path) -> None:
     """A film, a text, and a third member that begins beyond both."""
-    block, blocks = bytes(BLOCK), 4 * 1024 + 1
+    block, blocks = bytes(BLOCK_SIZE), 4 * 1024 + 1
     crc = 0
     for _ in range(blocks):
         crc = zlib.crc32(block, crc)
     archive, path = ZipArchive(AT), tmp_path / "large.zip"
     with path.open("wb") as file:
-        archive.store("film.mp4", Known(blocks * BLOCK, crc))
+        archive.start_stored("film.mp4", SizeAndCrc(blocks * BLOCK_SIZE, crc))
         for number in range(2 * blocks):
             if number == blocks:
-                archive.begin("notat.txt", blocks * BLOCK)
+                archive.start_deflated("notat.txt", blocks * BLOCK_SIZE)
             archive.write(block)
-            file.writelines(archive.ready())
-        archive.begin("manifest.json")
+            file.writelines(archive.take_ready())
+        archive.start_deflated("manifest.json")
         archive.write(b"{}")
         file.writelines(archive.finish())
     with ZipFile(path) as read:
-        assert [info.file_size for info in read.infolist()] == [blocks * BLOCK, blocks * BLOCK, 2]
+        assert [info.file_size for info in read.infolist()] == [blocks * BLOCK_SIZE, blocks * BLOCK_SIZE, 2]
         assert read.testzip() is None
     if unzip := shutil.which("unzip"):
         subprocess.run([unzip, "-tqq", str(path)], check=True, capture_output=True)

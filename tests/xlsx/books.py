@@ -16,8 +16,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from stafett.column_mapper.document import MappingDocument
 from stafett.domain.export import ExportCounts, Locale
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
-from stafett.file_generator.xlsx import CutTexts, Workbook, workbook_chunks
-from stafett.file_generator.xlsx.builder import EXCEL, Limits
+from stafett.file_generator.xlsx import TruncatedTexts, WorkbookSpec, render_workbook
+from stafett.file_generator.xlsx.builder import EXCEL_LIMITS, SheetLimits
 
 YEAR = (date(2026, 1, 1), date(2026, 12, 31))
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -79,20 +79,20 @@ def mapped(rows: int, apart: int = 0, **said: Any) -> MappedRows:
     )
 
 
-def workbook(by: MappingDocument, rows: MappedRows, locale: Locale = "nb") -> Workbook:
-    return Workbook(document=by, locale=locale, organisation="Prøveforbundet", period=YEAR, mapped=rows)
+def workbook(by: MappingDocument, rows: MappedRows, locale: Locale = "nb") -> WorkbookSpec:
+    return WorkbookSpec(document=by, locale=locale, organisation_name="Prøveforbundet", period=YEAR, mapped_rows=rows)
 
 
 def rendered(
     frames: Sequence[pl.DataFrame],
     by: MappingDocument | None = None,
     *,
-    limits: Limits = EXCEL,
-    cut: CutTexts | None = None,
+    limits: SheetLimits = EXCEL_LIMITS,
+    cut: TruncatedTexts | None = None,
     locale: Locale = "nb",
 ) -> bytes:
     book = workbook(by or document(), mapped(sum(frame.height for frame in frames)), locale)
-    return b"".join(workbook_chunks(book, report=frames, limits=limits, cut=cut))
+    return b"".join(render_workbook(book, report_frames=frames, limits=limits, truncated=cut))
 
 
 def frame(*rows: Sequence[Any]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import polars as pl
 import pytest
 
-from stafett.file_generator.xlsx import workbook_chunks
+from stafett.file_generator.xlsx import render_workbook
 from tests.xlsx.books import ONLY_TEXT, mapped, texts, workbook
 
 
@@ -32,7 +32,7 @@ class Frames:
 
 
 def chunks_of(frames: Frames) -> Generator[bytes, None, None]:
-    chunks = workbook_chunks(workbook(ONLY_TEXT, mapped(10**6)), report=frames)
+    chunks = render_workbook(workbook(ONLY_TEXT, mapped(10**6)), report_frames=frames)
     assert isinstance(chunks, Generator)
     return chunks
 

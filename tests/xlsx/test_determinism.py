@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stafett.file_generator.xlsx import workbook_chunks
-from stafett.file_generator.xlsx.rechunk import pieces
+from stafett.file_generator.xlsx import render_workbook
+from stafett.file_generator.xlsx.rechunk import rechunk
 from tests.xlsx.books import ONLY_TEXT, SCHEMA, document, frame, joined, mapped, rendered, texts, workbook
 
 ROWS = [
@@ -59,7 +59,7 @@ def test_another_process_in_another_zone_makes_the_same_bytes() -> None:
 
 def test_long_texts_are_worked_on_a_few_at_a_time() -> None:
     long = texts(*["x" * 32_000] * 2000)
-    sizes = [piece.height for piece in pieces([long])]
+    sizes = [piece.height for piece in rechunk([long])]
     assert sum(sizes) == 2000
     assert max(sizes) * 32_000 <= 8 * 1024 * 1024
 
@@ -67,4 +67,4 @@ def test_long_texts_are_worked_on_a_few_at_a_time() -> None:
 def test_a_row_more_or_less_than_was_announced_is_no_file() -> None:
     book = workbook(document(), mapped(3))
     with pytest.raises(RuntimeError, match="3 rows were announced, and 1 came"):
-        joined(workbook_chunks(book, report=[frame(["a", *[None] * 7])]))
+        joined(render_workbook(book, report_frames=[frame(["a", *[None] * 7])]))

@@ -8,7 +8,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from stafett.domain.export import PartialFailureReport
 from stafett.domain.export_outputs import ExportWarning, NotCountableReason, Total
-from stafett.file_generator.xlsx import workbook_chunks
+from stafett.file_generator.xlsx import render_workbook
 from tests.xlsx.books import (
     document,
     frame,
@@ -51,7 +51,7 @@ def summarised(**said: Any) -> bytes:
         "not_countable": (NotCountableReason(code="b", reason="For få", count=2),),
     }
     by = document(summary=SUMMARY, counting=COUNTING)
-    return joined(workbook_chunks(workbook(by, mapped(1, **found | said)), report=[ROW]))
+    return joined(render_workbook(workbook(by, mapped(1, **found | said)), report_frames=[ROW]))
 
 
 def test_the_summary_counts_and_gives_every_reason() -> None:
@@ -97,13 +97,15 @@ def test_the_chart_is_native_shows_the_first_measure_and_is_told_in_words() -> N
 
 def test_without_a_chart_in_the_document_there_is_none() -> None:
     by = document(summary={name: said for name, said in SUMMARY.items() if name != "chart"})
-    file = joined(workbook_chunks(workbook(by, mapped(1)), report=[ROW]))
+    file = joined(render_workbook(workbook(by, mapped(1)), report_frames=[ROW]))
     assert "xl/charts/chart1.xml" not in zipfile.ZipFile(io.BytesIO(file)).namelist()
 
 
 def test_what_is_listed_apart_has_a_sheet_of_its_own_with_the_reason() -> None:
     apart = ROW.with_columns(pl.lit("Aldri").alias("Teller ikke fordi"))
-    file = joined(workbook_chunks(workbook(document(), mapped(1, 2)), report=[ROW], apart=[apart, apart]))
+    file = joined(
+        render_workbook(workbook(document(), mapped(1, 2)), report_frames=[ROW], excluded_frames=[apart, apart])
+    )
     book = opened(file)
     assert book.sheetnames == ["Rapport", "Oppsummering", "Teller ikke", "Avvik", "Om rapporten"]
     assert [row[8] for row in book["Teller ikke"].iter_rows(values_only=True)] == [
@@ -125,7 +127,7 @@ def test_the_sheet_of_deviations_says_which_numbers_it_gives() -> None:
         sub_service_name="bufdir-column-mapper",
         is_fatal=True,
     )
-    file = joined(workbook_chunks(workbook(document(), mapped(1, partial_failures=(failure,))), report=[ROW]))
+    file = joined(render_workbook(workbook(document(), mapped(1, partial_failures=(failure,))), report_frames=[ROW]))
     sheet = opened(file)["Avvik"]
     assert str(sheet["A1"].value).startswith("Nr. 1 er den første aktiviteten i perioden")
     assert cells(sheet)[2] == ["«Tekst» mangler.", "Tekst", "required", "Avvist", 60, "1, 11, 21, 31, 41 …"]

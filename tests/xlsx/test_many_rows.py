@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from stafett.domain.errors import ExportError
-from stafett.file_generator.xlsx.builder import EXCEL, Limits
+from stafett.file_generator.xlsx.builder import EXCEL_LIMITS, SheetLimits
 from stafett.storage import zip_archive
 from tests.xlsx.books import ONLY_TEXT, by_openpyxl, column, document, localized, opened, rendered, tables_of, texts
 
@@ -17,7 +17,7 @@ def numbered(rows: int) -> pl.DataFrame:
 
 
 def test_rows_go_on_in_a_further_sheet_with_its_own_header_and_table() -> None:
-    file = rendered([numbered(25)], ONLY_TEXT, limits=Limits(rows=11))
+    file = rendered([numbered(25)], ONLY_TEXT, limits=SheetLimits(max_rows=11))
     book = opened(file)
     assert book.sheetnames == ["Rapport", "Rapport (2)", "Rapport (3)", "Oppsummering", "Avvik", "Om rapporten"]
     found = [row[0] for sheet in range(3) for row in by_openpyxl(file, sheet)]
@@ -32,13 +32,15 @@ def test_rows_go_on_in_a_further_sheet_with_its_own_header_and_table() -> None:
 
 @pytest.mark.parametrize(("rows", "sheets"), [(0, 1), (1, 1), (10, 1), (11, 2), (20, 2), (21, 3)])
 def test_a_sheet_is_begun_when_there_is_a_row_for_it(rows: int, sheets: int) -> None:
-    names = opened(rendered([numbered(rows)], ONLY_TEXT, limits=Limits(rows=11))).sheetnames
+    names = opened(rendered([numbered(rows)], ONLY_TEXT, limits=SheetLimits(max_rows=11))).sheetnames
     assert len([name for name in names if name.startswith("Rapport")]) == sheets
 
 
 def test_title_rows_stand_on_every_sheet_and_take_their_room() -> None:
     layout = {"title_rows": [localized("Prøveforbundet")], "start_cell": "B3"}
-    book = opened(rendered([numbered(9)], document(column("text", "Tekst"), layout=layout), limits=Limits(rows=10)))
+    book = opened(
+        rendered([numbered(9)], document(column("text", "Tekst"), layout=layout), limits=SheetLimits(max_rows=10))
+    )
     first, second = book.worksheets[:2]
     assert [first["A1"].value, second["A1"].value] == ["Prøveforbundet"] * 2
     assert [first["B10"].value, second["B4"].value] == ["nr. 6", "nr. 7"]
@@ -46,7 +48,7 @@ def test_title_rows_stand_on_every_sheet_and_take_their_room() -> None:
 
 def test_a_sheet_also_ends_before_its_xml_is_too_large() -> None:
     rows = texts(*("x" * 30_000 for _ in range(1000)))
-    file = rendered([rows], ONLY_TEXT, limits=Limits(bytes=16_000_000))
+    file = rendered([rows], ONLY_TEXT, limits=SheetLimits(max_bytes=16_000_000))
     with zipfile.ZipFile(io.BytesIO(file)) as found:
         sizes = [found.getinfo(f"xl/worksheets/sheet{number}.xml").file_size for number in (1, 2)]
     assert max(sizes) < 16_100_000
@@ -56,7 +58,9 @@ def test_a_sheet_also_ends_before_its_xml_is_too_large() -> None:
 
 def test_a_further_sheets_name_gives_way_and_is_never_too_long() -> None:
     names = {"sheet": localized("R" * 31), "apart_sheet": localized("R" * 27 + " (2)")}
-    book = opened(rendered([numbered(3)], document(column("text", "Tekst"), layout=names), limits=Limits(rows=3)))
+    book = opened(
+        rendered([numbered(3)], document(column("text", "Tekst"), layout=names), limits=SheetLimits(max_rows=3))
+    )
     assert book.sheetnames[:2] == ["R" * 31, "R" * 27 + " (3)"]
 
 
@@ -67,5 +71,5 @@ def test_more_than_a_zip_can_hold_without_zip64_is_refused(monkeypatch: pytest.M
 
 
 def test_the_real_limits_are_excels() -> None:
-    assert EXCEL.rows == 2**20
-    assert EXCEL.bytes < 2**32
+    assert EXCEL_LIMITS.max_rows == 2**20
+    assert EXCEL_LIMITS.max_bytes < 2**32

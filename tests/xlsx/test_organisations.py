@@ -10,8 +10,8 @@ from stafett.column_mapper.organisations import documents_of
 from stafett.column_mapper.template import differences
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
-from stafett.file_generator.xlsx import Workbook, workbook_chunks
-from stafett.file_generator.xlsx.columns import sheet_columns
+from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
+from stafett.file_generator.xlsx.columns import build_sheet_columns
 from tests.mapping.activities import activity, mapped, outcome
 from tests.mapping.rows import Row
 from tests.xlsx.books import YEAR, by_calamine, joined, opened, part_of
@@ -28,7 +28,7 @@ def activities(number: int = 60) -> list[Row]:
     ]
 
 
-def report(organisation: str, locale: Locale = "nb") -> tuple[Workbook, MappedPart]:
+def report(organisation: str, locale: Locale = "nb") -> tuple[WorkbookSpec, MappedPart]:
     by, rows = documents_of(organisation)[-1], activities()
     part = mapped(by, *rows, locale=locale)
     result = outcome(by, rows, locale=locale)
@@ -41,16 +41,18 @@ def report(organisation: str, locale: Locale = "nb") -> tuple[Workbook, MappedPa
         mapping=MappingVersion(version=1, sha256=by.sha256),
         partial_failures=result.partial_failures,
     )
-    return Workbook(document=by, locale=locale, organisation=organisation, period=YEAR, mapped=outputs), part
+    return WorkbookSpec(
+        document=by, locale=locale, organisation_name=organisation, period=YEAR, mapped_rows=outputs
+    ), part
 
 
 def _part(rows: pl.DataFrame) -> StagedPart:
     return StagedPart(key="part", rows=rows.height, sha256="")
 
 
-def written(book: Workbook, part: MappedPart) -> bytes:
+def written(book: WorkbookSpec, part: MappedPart) -> bytes:
     apart = part.apart.with_columns(part.apart_because.alias("Teller ikke fordi"))
-    return joined(workbook_chunks(book, report=[part.written], apart=[apart]))
+    return joined(render_workbook(book, report_frames=[part.written], excluded_frames=[apart]))
 
 
 @ORGANISATIONS
@@ -88,7 +90,7 @@ def test_nhf_has_its_totals_and_their_chart() -> None:
     file = written(book, part)
     summary = opened(file)["Oppsummering"]
     lines = [row[:6] for row in summary.iter_rows(values_only=True)]
-    for total in book.mapped.totals:
+    for total in book.mapped_rows.totals:
         assert (total.label, *total.figures) in lines
     assert "Tellende aktiviteter etter kategori" in part_of(file, "xl/charts/chart1.xml")
 
@@ -101,5 +103,5 @@ def test_the_same_activities_are_the_same_file() -> None:
 @pytest.mark.parametrize("locale", ["nb", "nn", "en"])
 def test_no_word_of_a_header_is_broken(organisation: str, locale: Locale) -> None:
     workbook, _ = report(organisation, locale)
-    for column in sheet_columns(workbook.document, locale):
+    for column in build_sheet_columns(workbook.document, locale):
         assert column.width >= max(map(len, column.header.split())) + 3

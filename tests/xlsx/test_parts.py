@@ -11,8 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from stafett.domain.export_outputs import Total
-from stafett.file_generator.xlsx import workbook_chunks
-from stafett.file_generator.xlsx.builder import Limits
+from stafett.file_generator.xlsx import render_workbook
+from stafett.file_generator.xlsx.builder import SheetLimits
 from tests.xlsx.books import column, document, frame, joined, localized, mapped, workbook
 
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -45,7 +45,7 @@ def parts() -> dict[str, bytes]:
     rows = frame(*(["<&>\x00 ", 10**number, *[None] * 4, "Ja", None] for number in range(18)))
     rows.columns = [one.header.nb for one in by.columns]
     book = workbook(by, mapped(18, 18, totals=(Total(label="Ja", figures=(18,)),)))
-    file = joined(workbook_chunks(book, report=[rows], apart=[rows], limits=Limits(rows=12)))
+    file = joined(render_workbook(book, report_frames=[rows], excluded_frames=[rows], limits=SheetLimits(max_rows=12)))
     with zipfile.ZipFile(io.BytesIO(file)) as found:
         return {name: found.read(name) for name in found.namelist()}
 

@@ -13,26 +13,26 @@ from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
 from stafett.exports.stage_runner import StageContext
 from stafett.exports.stage_store import StageStore
 from stafett.file_generator.content_hash import ContentHash
-from stafett.file_generator.csv import csv_chunks
-from stafett.file_generator.xlsx import Workbook, workbook_chunks
+from stafett.file_generator.csv import render_csv
+from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
 from stafett.storage.files import FileStorage
 
 
 class FileGeneration:
     """Renders the mapped parts, in order, straight into storage."""
 
-    def __init__(self, record: StageStore, storage: FileStorage, mappings: MappingsInUse) -> None:
-        self._record = record
+    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingsInUse) -> None:
+        self._stage_store = stage_store
         self._storage = storage
         self._mappings = mappings
 
-    def __call__(self, job: ExportJob, bench: StageContext) -> ReportFile:
-        asked = self._record.load_parameters(job)
-        mapped = self._record.load_mapped_rows(job)
-        name, content = report_name(job.org_id, asked), ContentHash()
-        report = content.seen(self._frames(mapped.parts, mapped.rows, bench))
-        chunks = self._rendered(job, asked, mapped, report)
-        stored = bench.put_file(name, chunks, asked.export_format.mime_type)
+    def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
+        asked = self._stage_store.load_parameters(job)
+        mapped = self._stage_store.load_mapped_rows(job)
+        name, content = build_report_name(job.org_id, asked), ContentHash()
+        report = content.hash_frames(self._load_frames(mapped.parts, mapped.rows, context))
+        chunks = self._render(job, asked, mapped, report)
+        stored = context.put_file(name, chunks, asked.export_format.mime_type)
         return ReportFile(
             name=name,
             mime_type=asked.export_format.mime_type,
@@ -43,41 +43,51 @@ class FileGeneration:
             rows=mapped.rows,
         )
 
-    def _rendered(
-        self, job: ExportJob, asked: ExportParameters, mapped: MappedRows, report: Iterable[pl.DataFrame]
+    def _render(
+        self,
+        job: ExportJob,
+        parameters: ExportParameters,
+        mapped_rows: MappedRows,
+        report_frames: Iterable[pl.DataFrame],
     ) -> Iterator[bytes]:
-        match asked.export_format:
+        match parameters.export_format:
             case ExportFormat.CSV:
-                return csv_chunks(report, asked.csv_profile)
+                return render_csv(report_frames, parameters.csv_profile)
             case ExportFormat.XLSX:
-                workbook = Workbook(
-                    document=self._mappings.document(job.org_id, mapped.mapping.version),
-                    locale=asked.locale,
-                    organisation=self._record.load_organisation_name(job),
+                workbook = WorkbookSpec(
+                    document=self._mappings.document(job.org_id, mapped_rows.mapping.version),
+                    locale=parameters.locale,
+                    organisation_name=self._stage_store.load_organisation_name(job),
                     period=job.date_range,
-                    mapped=_without_what_the_writer_tells(mapped),
+                    mapped_rows=_exclude_truncation_failures(mapped_rows),
                 )
-                return workbook_chunks(workbook, report=report, apart=map(self._frame, mapped.excluded_parts))
+                return render_workbook(
+                    workbook,
+                    report_frames=report_frames,
+                    excluded_frames=map(self._load_frame, mapped_rows.excluded_parts),
+                )
 
-    def _frames(self, parts: Iterable[StagedPart], rows: int, bench: StageContext) -> Iterator[pl.DataFrame]:
+    def _load_frames(
+        self, parts: Iterable[StagedPart], total_rows: int, context: StageContext
+    ) -> Iterator[pl.DataFrame]:
         """One at a time: nothing here holds a frame while the next is made."""
         done = 0
         for part in parts:
-            yield self._frame(part)
+            yield self._load_frame(part)
             done += part.rows
-            bench.report_progress(done, rows)
+            context.report_progress(done, total_rows)
 
-    def _frame(self, part: StagedPart) -> pl.DataFrame:
+    def _load_frame(self, part: StagedPart) -> pl.DataFrame:
         return frame_from_arrow(self._storage.read_part(part))
 
 
-def _without_what_the_writer_tells(mapped: MappedRows) -> MappedRows:
+def _exclude_truncation_failures(mapped_rows: MappedRows) -> MappedRows:
     """The workbook names the very cells that it cut."""
-    failures = tuple(failure for failure in mapped.partial_failures if failure.code != CUT_IN_A_WORKBOOK)
-    return mapped.model_copy(update={"partial_failures": failures})
+    failures = tuple(failure for failure in mapped_rows.partial_failures if failure.code != CUT_IN_A_WORKBOOK)
+    return mapped_rows.model_copy(update={"partial_failures": failures})
 
 
-def report_name(org_id: str, asked: ExportParameters) -> str:
+def build_report_name(org_id: str, parameters: ExportParameters) -> str:
     """A name that depends on what was asked for alone."""
-    period = asked.reporting_period
-    return f"{org_id}-bufdir-{period.first_day}-{period.last_day}.{ExportFormat(asked.export_format)}"
+    period = parameters.reporting_period
+    return f"{org_id}-bufdir-{period.first_day}-{period.last_day}.{ExportFormat(parameters.export_format)}"

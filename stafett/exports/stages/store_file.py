@@ -11,28 +11,28 @@ from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 
-class FileRegistration:
+class FileVerificationStage:
     """Reads the object back and holds it against what was written, before anybody is told of it."""
 
-    def __init__(self, record: StageStore, storage: FileStorage) -> None:
-        self._record = record
+    def __init__(self, stage_store: StageStore, storage: FileStorage) -> None:
+        self._stage_store = stage_store
         self._storage = storage
 
-    def __call__(self, job: ExportJob, bench: StageContext) -> ReportFile:
-        file = self._finished(job)
+    def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
+        file = self._load_finished_file(job)
         found, read = hashlib.sha256(), 0
         try:
-            for block in self._storage.chunks(file.key):
+            for block in self._storage.read_chunks(file.key):
                 found.update(block)
                 read += len(block)
-                bench.report_progress(file.rows * read // file.size_bytes, file.rows)
+                context.report_progress(file.rows * read // file.size_bytes, file.rows)
         except NotFoundError:
             raise StagedDataLostError from None
         if found.hexdigest() != file.sha256:
             raise StagedDataLostError
         return file
 
-    def _finished(self, job: ExportJob) -> ReportFile:
+    def _load_finished_file(self, job: ExportJob) -> ReportFile:
         if job.include_attachments:
-            return self._record.load_outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
-        return self._record.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+            return self._stage_store.load_outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
+        return self._stage_store.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)

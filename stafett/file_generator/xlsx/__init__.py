@@ -1,7 +1,7 @@
 """XLSX: XlsxWriter makes the workbook, Polars the rows' XML, ISA-L one streamed ZIP."""
 
-from stafett.file_generator.xlsx.builder import Workbook
-from stafett.file_generator.xlsx.truncation import CutText, CutTexts
-from stafett.file_generator.xlsx.workbook import workbook_chunks
+from stafett.file_generator.xlsx.builder import WorkbookSpec
+from stafett.file_generator.xlsx.truncation import TruncatedCell, TruncatedTexts
+from stafett.file_generator.xlsx.workbook import render_workbook
 
-__all__ = ["CutText", "CutTexts", "Workbook", "workbook_chunks"]
+__all__ = ["TruncatedCell", "TruncatedTexts", "WorkbookSpec", "render_workbook"]

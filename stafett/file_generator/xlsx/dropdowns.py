@@ -3,58 +3,60 @@
 from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
 from stafett.file_generator.xlsx import labels
-from stafett.file_generator.xlsx.builder import Edition
-from stafett.file_generator.xlsx.cell_text import units
+from stafett.file_generator.xlsx.builder import WorkbookBuilder
+from stafett.file_generator.xlsx.cell_text import count_utf16_units
 from stafett.file_generator.xlsx.columns import AllowedValues
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
-_LONGEST_INLINE = 255
+_MAX_INLINE_LENGTH = 255
 
 
-class Choices:
+class DropdownLists:
     """The lists of a workbook; those of the same values are one."""
 
-    def __init__(self, edition: Edition) -> None:
-        self._edition = edition
-        self._name: str | None = None
-        self._known: dict[tuple[str, ...], str] = {}
+    def __init__(self, builder: WorkbookBuilder) -> None:
+        self._builder = builder
+        self._sheet_name: str | None = None
+        self._formulas: dict[tuple[str, ...], str] = {}
 
-    def allow(self, sheet: Sheet, column: int, rows: tuple[int, int], allowed: AllowedValues) -> None:
+    def add_validation(
+        self, sheet: Sheet, column: int, row_range: tuple[int, int], allowed_values: AllowedValues
+    ) -> None:
         """In these rows of a column, counted from 0, both included."""
-        say = self._edition.workbook.say
+        say = self._builder.spec.translate
         options = {
             "validate": "list",
-            "source": self._source(allowed.values),
-            "ignore_blank": allowed.nothing_too,
-            "error_type": "warning" if allowed.others_too else "stop",
+            "source": self._get_list_source(allowed_values.values),
+            "ignore_blank": allowed_values.allows_blank,
+            "error_type": "warning" if allowed_values.allows_other_values else "stop",
             "error_title": say(labels.NOT_IN_LIST),
-            "error_message": say(labels.CHOOSE),
+            "error_message": say(labels.CHOOSE_FROM_LIST),
         }
-        if sheet.data_validation(rows[0], column, rows[1], column, options) != 0:
+        if sheet.data_validation(row_range[0], column, row_range[1], column, options) != 0:
             raise RuntimeError("XlsxWriter refused a list of values")
 
-    def finish(self) -> None:
+    def write_hidden_sheet(self) -> None:
         """Write the hidden sheet, behind all others."""
-        if self._name is None:
+        if self._sheet_name is None:
             return
-        sheet = self._edition.add_sheet(self._name)
+        sheet = self._builder.add_sheet(self._sheet_name)
         sheet.hide()
-        for column, values in enumerate(self._known):
+        for column, values in enumerate(self._formulas):
             for row, value in enumerate(values):
-                sheet.write_string(row, column, value, self._edition.formats.text)
+                sheet.write_string(row, column, value, self._builder.formats.text)
 
-    def _source(self, values: tuple[str, ...]) -> list[str] | str:
-        if units(",".join(values)) <= _LONGEST_INLINE and all(_fits_inline(value) for value in values):
+    def _get_list_source(self, values: tuple[str, ...]) -> list[str] | str:
+        if count_utf16_units(",".join(values)) <= _MAX_INLINE_LENGTH and all(_fits_inline(value) for value in values):
             return list(values)
-        if values not in self._known:
-            self._known[values] = self._place(len(values))
-        return self._known[values]
+        if values not in self._formulas:
+            self._formulas[values] = self._reserve_hidden_column(len(values))
+        return self._formulas[values]
 
-    def _place(self, rows: int) -> str:
-        if self._name is None:
-            self._name = self._edition.free_name(self._edition.workbook.say(labels.LISTS), 1)
-        letters, quoted = xl_col_to_name(len(self._known)), self._name.replace("'", "''")
-        return f"='{quoted}'!${letters}$1:${letters}${rows}"
+    def _reserve_hidden_column(self, row_count: int) -> str:
+        if self._sheet_name is None:
+            self._sheet_name = self._builder.allocate_sheet_name(self._builder.spec.translate(labels.LISTS_SHEET), 1)
+        letters, quoted = xl_col_to_name(len(self._formulas)), self._sheet_name.replace("'", "''")
+        return f"='{quoted}'!${letters}$1:${letters}${row_count}"
 
 
 def _fits_inline(value: str) -> bool:

@@ -4,52 +4,54 @@ from collections.abc import Iterator, Sequence
 
 from stafett.domain.export import PartialFailureReport
 from stafett.file_generator.xlsx import labels
-from stafett.file_generator.xlsx.builder import Edition, Workbook
-from stafett.file_generator.xlsx.tables import Entry, SmallTable, put_table
+from stafett.file_generator.xlsx.builder import WorkbookBuilder, WorkbookSpec
+from stafett.file_generator.xlsx.tables import CellValue, SmallTable, write_table
 
-_FIRST = 5
+_MAX_LISTED = 5
 _WIDTHS = (60, 24, 30, 12, 10, 24, 44)
 
 
-def add_deviations(edition: Edition) -> None:
+def add_failures_sheet(builder: WorkbookBuilder) -> None:
     """A line each; rows are counted as they were registered, which no sheet shows, so that is explained above."""
-    workbook = edition.workbook
-    failures = (*workbook.mapped.partial_failures, *edition.cut.partial_failures(workbook.locale))
-    sheet = edition.add_sheet(workbook.say(workbook.document.layout.partial_failures_sheet))
-    sheet.write_string(0, 0, workbook.say(labels.NUMBERS_EXPLAINED))
-    lines = [tuple(_line(workbook, failure)) for failure in failures] or [(workbook.say(labels.NO_FAILURES),)]
-    put_table(edition, sheet, 1, SmallTable(labels.FAILURES_TABLE, _headers(workbook), lines, _WIDTHS))
+    workbook = builder.spec
+    failures = (*workbook.mapped_rows.partial_failures, *builder.truncated.to_partial_failures(workbook.locale))
+    sheet = builder.add_sheet(workbook.translate(workbook.document.layout.partial_failures_sheet))
+    sheet.write_string(0, 0, workbook.translate(labels.ROW_NUMBERS_NOTE))
+    lines = [tuple(_build_row(workbook, failure)) for failure in failures] or [
+        (workbook.translate(labels.NO_FAILURES),)
+    ]
+    write_table(builder, sheet, 1, SmallTable(labels.FAILURES_TABLE, _build_headers(workbook), lines, _WIDTHS))
     sheet.freeze_panes(2, 0)
     sheet.repeat_rows(1)
     for number, width in enumerate(_WIDTHS):
         sheet.set_column(number, number, width)
 
 
-def _headers(workbook: Workbook) -> list[str]:
+def _build_headers(spec: WorkbookSpec) -> list[str]:
     named = (
-        labels.WHAT,
+        labels.FAILURE_REASON,
         labels.COLUMN,
         labels.CODE,
-        labels.OUTCOME,
+        labels.FAILURE_OUTCOME,
         labels.COUNT,
-        labels.FIRST_NUMBERS,
-        labels.FIRST_IDS,
+        labels.FIRST_ROW_NUMBERS,
+        labels.FIRST_ACTIVITY_IDS,
     )
-    return [workbook.say(one) for one in named]
+    return [spec.translate(one) for one in named]
 
 
-def _line(workbook: Workbook, failure: PartialFailureReport) -> Iterator[Entry]:
-    headers = {column.id: column.header for column in workbook.document.columns}
+def _build_row(spec: WorkbookSpec, failure: PartialFailureReport) -> Iterator[CellValue]:
+    headers = {column.id: column.header for column in spec.document.columns}
     header = headers.get(failure.column or "")
     yield failure.failure_reason
-    yield workbook.say(header) if header else failure.column or ""
+    yield spec.translate(header) if header else failure.column or ""
     yield failure.code
-    yield workbook.say(labels.IS_REJECTED if failure.is_fatal else labels.IS_WARNED)
+    yield spec.translate(labels.OUTCOME_REJECTED if failure.is_fatal else labels.OUTCOME_WARNING)
     yield failure.affected_count
-    yield _first([index + 1 for index in failure.affected_row_indices], failure.affected_count)
-    yield _first(failure.affected_activity_ids, failure.affected_count)
+    yield _format_first([index + 1 for index in failure.affected_row_indices], failure.affected_count)
+    yield _format_first(failure.affected_activity_ids, failure.affected_count)
 
 
-def _first(found: Sequence[object], of: int) -> str:
-    shown = ", ".join(str(one) for one in found[:_FIRST])
-    return f"{shown} …" if shown and of > _FIRST else shown
+def _format_first(values: Sequence[object], total: int) -> str:
+    shown = ", ".join(str(one) for one in values[:_MAX_LISTED])
+    return f"{shown} …" if shown and total > _MAX_LISTED else shown

@@ -3,16 +3,16 @@
 from stafett.column_mapper.localized import Localized
 
 REPORT_TO_BUFDIR = Localized(nb="Rapport til Bufdir", nn="Rapport til Bufdir", en="Report to Bufdir")
-LISTS = Localized(nb="Lister", nn="Lister", en="Lists")
+LISTS_SHEET = Localized(nb="Lister", nn="Lister", en="Lists")
 NOT_IN_LIST = Localized(nb="Ikke i listen", nn="Ikkje i lista", en="Not in the list")
-CHOOSE = Localized(
+CHOOSE_FROM_LIST = Localized(
     nb="Velg en av verdiene i listen.", nn="Vel ein av verdiane i lista.", en="Choose one of the values in the list."
 )
 COUNT = Localized(nb="Antall", nn="Tal", en="Count")
 
 # Names of tables: Excel takes letters, digits and underscores.
 REPORT_TABLE = Localized(nb="Rapport", nn="Rapport", en="Report")
-APART_TABLE = Localized(nb="TellerIkke", nn="TelIkkje", en="DoesNotCount")
+EXCLUDED_TABLE = Localized(nb="TellerIkke", nn="TelIkkje", en="DoesNotCount")
 COUNTS_TABLE = Localized(nb="Aktiviteter", nn="Aktivitetar", en="Activities")
 REASONS_TABLE = Localized(nb="Grunner", nn="Grunnar", en="Reasons")
 TOTALS_TABLE = Localized(nb="Summer", nn="Summar", en="Totals")
@@ -21,34 +21,36 @@ FAILURES_TABLE = Localized(nb="Avvik", nn="Avvik", en="Deviations")
 ABOUT_TABLE = Localized(nb="OmRapporten", nn="OmRapporten", en="AboutTheReport")
 
 ACTIVITIES = Localized(nb="Aktiviteter", nn="Aktivitetar", en="Activities")
-WHAT_BECAME = Localized(nb="Hva som ble av dem", nn="Kva som vart av dei", en="What became of them")
+ACTIVITY_OUTCOME = Localized(nb="Hva som ble av dem", nn="Kva som vart av dei", en="What became of them")
 QUERIED = Localized(nb="Registrert i perioden", nn="Registrerte i perioden", en="Registered in the period")
 WRITTEN = Localized(nb="Står i rapporten", nn="Står i rapporten", en="In the report")
-APART = Localized(nb="Står på arket «{sheet}»", nn="Står på arket «{sheet}»", en="On the sheet “{sheet}”")
+EXCLUDED = Localized(nb="Står på arket «{sheet}»", nn="Står på arket «{sheet}»", en="On the sheet “{sheet}”")
 REJECTED = Localized(
     nb="Avvist, se arket «{sheet}»", nn="Avviste, sjå arket «{sheet}»", en="Rejected, see the sheet “{sheet}”"
 )
 COUNTABLE = Localized(nb="Teller", nn="Tel", en="Count")
 NOT_COUNTABLE = Localized(nb="Teller ikke", nn="Tel ikkje", en="Do not count")
-WHY_NOT = Localized(
+NOT_COUNTABLE_REASONS = Localized(
     nb="Hvorfor aktiviteter ikke teller",
     nn="Kvifor aktivitetar ikkje tel",
     en="Why activities do not count",
 )
 REASON = Localized(nb="Grunn", nn="Grunn", en="Reason")
 NO_VALUE = Localized(nb="(uten verdi)", nn="(utan verdi)", en="(no value)")
-REMARKS = Localized(nb="Verdt å vite", nn="Verdt å vite", en="Worth knowing")
-REMARK = Localized(nb="Merknad", nn="Merknad", en="Remark")
+WARNINGS = Localized(nb="Verdt å vite", nn="Verdt å vite", en="Worth knowing")
+WARNING = Localized(nb="Merknad", nn="Merknad", en="Remark")
 
-WHAT = Localized(nb="Hva", nn="Kva", en="What")
+FAILURE_REASON = Localized(nb="Hva", nn="Kva", en="What")
 COLUMN = Localized(nb="Kolonne", nn="Kolonne", en="Column")
 CODE = Localized(nb="Kode", nn="Kode", en="Code")
-OUTCOME = Localized(nb="Følge", nn="Følgje", en="Outcome")
-IS_REJECTED = Localized(nb="Avvist", nn="Avvist", en="Rejected")
-IS_WARNED = Localized(nb="Merknad", nn="Merknad", en="Warning")
-FIRST_NUMBERS = Localized(nb="De første, nr.", nn="Dei første, nr.", en="The first, no.")
-FIRST_IDS = Localized(nb="De første, aktivitets-ID", nn="Dei første, aktivitets-ID", en="The first, activity ID")
-NUMBERS_EXPLAINED = Localized(
+FAILURE_OUTCOME = Localized(nb="Følge", nn="Følgje", en="Outcome")
+OUTCOME_REJECTED = Localized(nb="Avvist", nn="Avvist", en="Rejected")
+OUTCOME_WARNING = Localized(nb="Merknad", nn="Merknad", en="Warning")
+FIRST_ROW_NUMBERS = Localized(nb="De første, nr.", nn="Dei første, nr.", en="The first, no.")
+FIRST_ACTIVITY_IDS = Localized(
+    nb="De første, aktivitets-ID", nn="Dei første, aktivitets-ID", en="The first, activity ID"
+)
+ROW_NUMBERS_NOTE = Localized(
     nb="Nr. 1 er den første aktiviteten i perioden; de avviste og de som ikke teller, er regnet med. "
     "Det er ikke radnummeret i et ark.",
     nn="Nr. 1 er den første aktiviteten i perioden; dei avviste og dei som ikkje tel, er rekna med. "
@@ -58,19 +60,19 @@ NUMBERS_EXPLAINED = Localized(
 )
 NO_FAILURES = Localized(nb="Ingen avvik", nn="Ingen avvik", en="No deviations")
 
-FACT = Localized(nb="Opplysning", nn="Opplysning", en="Fact")
+PROPERTY = Localized(nb="Opplysning", nn="Opplysning", en="Fact")
 VALUE = Localized(nb="Verdi", nn="Verdi", en="Value")
 ORGANISATION = Localized(nb="Organisasjon", nn="Organisasjon", en="Organisation")
 FIRST_DAY = Localized(nb="Periodens første dag", nn="Første dagen i perioden", en="First day of the period")
 LAST_DAY = Localized(nb="Periodens siste dag", nn="Siste dagen i perioden", en="Last day of the period")
 MAPPING = Localized(nb="Regler", nn="Reglar", en="Rules")
 MAPPING_VERSION = Localized(nb="Reglenes versjon", nn="Versjon av reglane", en="Version of the rules")
-MAPPING_FROM = Localized(nb="Reglene gjelder fra", nn="Reglane gjeld frå", en="The rules hold from")
+MAPPING_EFFECTIVE_FROM = Localized(nb="Reglene gjelder fra", nn="Reglane gjeld frå", en="The rules hold from")
 MAPPING_HASH = Localized(nb="Reglenes SHA-256", nn="SHA-256 av reglane", en="SHA-256 of the rules")
 LANGUAGE = Localized(nb="Språk", nn="Språk", en="Language")
 LANGUAGE_NAME = Localized(nb="Bokmål (nb)", nn="Nynorsk (nn)", en="English (en)")
 LONG_NUMBERS = Localized(nb="Lange tall", nn="Lange tal", en="Long numbers")
-LONG_NUMBERS_ARE_TEXT = Localized(
+LONG_NUMBERS_NOTE = Localized(
     nb="Tall med mer enn 15 sifre, dager før 1.3.1900 og negative varigheter står som tekst.",
     nn="Tal med meir enn 15 siffer, dagar før 1.3.1900 og negative varigheiter står som tekst.",
     en="Numbers of more than 15 digits, days before 1 March 1900 and negative durations are text.",

@@ -7,26 +7,26 @@ import polars as pl
 from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
 
 from stafett.column_mapper.localized import Localized
-from stafett.file_generator.xlsx.builder import TEXT_FORMAT, Edition
-from stafett.file_generator.xlsx.cells import CellStyle, rows_as_xml
+from stafett.file_generator.xlsx.builder import TEXT_FORMAT, WorkbookBuilder
+from stafett.file_generator.xlsx.cells import CellStyle, render_rows_xml
 from stafett.file_generator.xlsx.columns import SheetColumn
-from stafett.file_generator.xlsx.dropdowns import Choices
-from stafett.file_generator.xlsx.rechunk import pieces
-from stafett.file_generator.xlsx.tables import head_table, row_height
-from stafett.file_generator.xlsx.truncation import CutText, shortened
-from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet, style_of
+from stafett.file_generator.xlsx.dropdowns import DropdownLists
+from stafett.file_generator.xlsx.rechunk import rechunk
+from stafett.file_generator.xlsx.tables import add_table, compute_row_height
+from stafett.file_generator.xlsx.truncation import TruncatedCell, truncate_rows
+from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet, get_style_index
 
 _INDENT = 1
 
 
 @dataclass(frozen=True)
-class Listing:
+class RowTable:
     """What is listed, and under which name."""
 
-    sheet: str
-    table: Localized
+    sheet_name: str
+    name: Localized
     columns: tuple[SheetColumn, ...]
-    rows: int
+    row_count: int
 
 
 @dataclass
@@ -35,128 +35,133 @@ class _OpenSheet:
 
     sheet: Sheet
     first_row: int
-    most_rows: int
-    before: int
-    tail: str
-    size: int
-    rows: int = 0
+    max_rows: int
+    rows_before: int
+    trailing_xml: str
+    xml_size: int
+    row_count: int = 0
 
     @property
     def next_row(self) -> int:
-        return self.first_row + self.rows
+        return self.first_row + self.row_count
 
     @property
-    def room(self) -> int:
-        return self.most_rows - self.rows
+    def remaining_rows(self) -> int:
+        return self.max_rows - self.row_count
 
 
 @dataclass
-class ListingSheets:
+class RowSheets:
     """Give it the rows, and it gives the file's blocks."""
 
-    edition: Edition
-    choices: Choices
-    listing: Listing
+    builder: WorkbookBuilder
+    dropdowns: DropdownLists
+    table: RowTable
     _sheets: list[_OpenSheet] = field(default_factory=list)
-    _cut: list[tuple[int, int]] = field(default_factory=list)
-    _seen: int = 0
+    _truncated_positions: list[tuple[int, int]] = field(default_factory=list)
+    _rows_received: int = 0
 
-    def chunks(self, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
+    def render_chunks(self, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
         """All rows, in order; fewer or more than were announced is an error."""
-        self._header_row, self._left = xl_cell_to_rowcol(self.edition.workbook.document.layout.start_cell)
-        self._styles = [self._style(number, column) for number, column in enumerate(self.listing.columns, self._left)]
-        current = self._begin()
-        for piece in pieces(frames):
-            short = shortened(piece, self.edition.workbook.locale)
-            self._cut += [(column, self._seen + row) for column, row in short.cut]
-            self._seen += piece.height
+        self._header_row, self._first_column = xl_cell_to_rowcol(self.builder.spec.document.layout.start_cell)
+        self._styles = [
+            self._build_cell_style(number, column)
+            for number, column in enumerate(self.table.columns, self._first_column)
+        ]
+        current = self._start_sheet()
+        for piece in rechunk(frames):
+            short = truncate_rows(piece, self.builder.spec.locale)
+            self._truncated_positions += [(column, self._rows_received + row) for column, row in short.positions]
+            self._rows_received += piece.height
             rest = short.rows
             while not rest.is_empty():
-                done = self._put(rest, current)
-                current = current if done else self._next(current)
+                done = self._write_rows(rest, current)
+                current = current if done else self._start_next_sheet(current)
                 rest = rest[done:]
-                yield from self.edition.archive.ready()
-        self._end(current)
-        self._settle()
+                yield from self.builder.archive.take_ready()
+        self._finish_sheet(current)
+        self._record_truncated_cells()
 
-    def _put(self, rows: pl.DataFrame, current: _OpenSheet) -> int:
+    def _write_rows(self, rows: pl.DataFrame, current: _OpenSheet) -> int:
         """How many of the rows found room."""
-        fitting = rows[: current.room]
+        fitting = rows[: current.remaining_rows]
         if fitting.is_empty():
             return 0
-        xml = rows_as_xml(fitting, self._styles, current.next_row + 1, self.edition.workbook.locale)
-        if current.rows and current.size + len(xml) > self.edition.limits.bytes:
+        xml = render_rows_xml(fitting, self._styles, current.next_row + 1, self.builder.spec.locale)
+        if current.row_count and current.xml_size + len(xml) > self.builder.limits.max_bytes:
             return 0
-        self.edition.archive.write(xml)
-        current.size += len(xml)
-        current.rows += fitting.height
+        self.builder.archive.write(xml)
+        current.xml_size += len(xml)
+        current.row_count += fitting.height
         return fitting.height
 
-    def _style(self, number: int, column: SheetColumn) -> CellStyle:
-        formats = self.edition.formats
-        plain = formats.of(column.number_format, wraps=column.wraps)
-        as_text = formats.of(TEXT_FORMAT, wraps=column.wraps)
+    def _build_cell_style(self, column_number: int, column: SheetColumn) -> CellStyle:
+        formats = self.builder.formats
+        plain = formats.get_format(column.number_format, wraps=column.wraps)
+        as_text = formats.get_format(TEXT_FORMAT, wraps=column.wraps)
         wraps_at = max(1, int(column.width) - _INDENT) if column.wraps else None
-        return CellStyle(xl_col_to_name(number), style_of(plain), style_of(as_text), wraps_at)
+        return CellStyle(xl_col_to_name(column_number), get_style_index(plain), get_style_index(as_text), wraps_at)
 
-    def _next(self, current: _OpenSheet) -> _OpenSheet:
-        self._end(current)
-        return self._begin()
+    def _start_next_sheet(self, current: _OpenSheet) -> _OpenSheet:
+        self._finish_sheet(current)
+        return self._start_sheet()
 
-    def _begin(self) -> _OpenSheet:
-        sheet = self.edition.add_sheet(self.listing.sheet, len(self._sheets) + 1)
-        first, written = self._header_row + 1, sum(one.rows for one in self._sheets)
-        capacity = self.edition.limits.rows - first
-        expected = max(0, min(capacity, self.listing.rows - written))
-        self._put_header(sheet)
-        self._lay_out_columns(sheet, first + max(1, expected) - 1)
-        head, tail = sheet.halves(first, self._header_row + expected, self._left + len(self.listing.columns) - 1)
-        self.edition.archive.begin(f"xl/worksheets/sheet{len(self.edition.book.worksheets())}.xml")
-        self.edition.archive.write(head.encode())
+    def _start_sheet(self) -> _OpenSheet:
+        sheet = self.builder.add_sheet(self.table.sheet_name, len(self._sheets) + 1)
+        first, written = self._header_row + 1, sum(one.row_count for one in self._sheets)
+        capacity = self.builder.limits.max_rows - first
+        expected = max(0, min(capacity, self.table.row_count - written))
+        self._write_header(sheet)
+        self._format_columns(sheet, first + max(1, expected) - 1)
+        head, tail = sheet.split_around_rows(
+            first, self._header_row + expected, self._first_column + len(self.table.columns) - 1
+        )
+        self.builder.archive.start_deflated(f"xl/worksheets/sheet{len(self.builder.book.worksheets())}.xml")
+        self.builder.archive.write(head.encode())
         self._sheets.append(_OpenSheet(sheet, first, capacity, written, tail, len(head)))
         return self._sheets[-1]
 
-    def _end(self, current: _OpenSheet) -> None:
-        self.edition.archive.write(current.tail.encode())
-        current.sheet.stretch_table(current.first_row + max(1, current.rows) - 1)
+    def _finish_sheet(self, current: _OpenSheet) -> None:
+        self.builder.archive.write(current.trailing_xml.encode())
+        current.sheet.extend_table(current.first_row + max(1, current.row_count) - 1)
 
-    def _put_header(self, sheet: Sheet) -> None:
+    def _write_header(self, sheet: Sheet) -> None:
         """The titles and the table's header, which stays in sight and stands on every page."""
-        workbook, columns = self.edition.workbook, self.listing.columns
+        workbook, columns = self.builder.spec, self.table.columns
         for row, title in enumerate(workbook.document.layout.title_rows):
-            look = self.edition.formats.heading if row else self.edition.formats.title
-            sheet.write_string(row, 0, workbook.say(title), look)
-        head_table(self.edition, sheet, (self._header_row, self._left), self.listing.table, _headers(columns))
-        sheet.set_row(self._header_row, row_height(_headers(columns), [column.width for column in columns]))
+            look = self.builder.formats.heading if row else self.builder.formats.title
+            sheet.write_string(row, 0, workbook.translate(title), look)
+        add_table(self.builder, sheet, (self._header_row, self._first_column), self.table.name, _get_headers(columns))
+        sheet.set_row(self._header_row, compute_row_height(_get_headers(columns), [column.width for column in columns]))
         if workbook.document.layout.frozen_header:
             sheet.freeze_panes(self._header_row + 1, 0)
         sheet.repeat_rows(self._header_row)
 
-    def _lay_out_columns(self, sheet: Sheet, last_row: int) -> None:
+    def _format_columns(self, sheet: Sheet, last_row: int) -> None:
         """How they look and what may stand in them, also where somebody writes later."""
-        columns = self.listing.columns
-        first, last = xl_col_to_name(self._left), xl_col_to_name(self._left + len(columns) - 1)
+        columns = self.table.columns
+        first, last = xl_col_to_name(self._first_column), xl_col_to_name(self._first_column + len(columns) - 1)
         sheet.ignore_errors({"number_stored_as_text": f"{first}{self._header_row + 2}:{last}{last_row + 1}"})
-        for number, column in enumerate(columns, start=self._left):
-            look = self.edition.formats.of(column.number_format, wraps=column.wraps)
+        for number, column in enumerate(columns, start=self._first_column):
+            look = self.builder.formats.get_format(column.number_format, wraps=column.wraps)
             sheet.set_column(number, number, column.width, look)
-            if column.allowed:
-                self.choices.allow(sheet, number, (self._header_row + 1, last_row), column.allowed)
+            if column.allowed_values:
+                self.dropdowns.add_validation(sheet, number, (self._header_row + 1, last_row), column.allowed_values)
 
-    def _settle(self) -> None:
+    def _record_truncated_cells(self) -> None:
         """No row is missing, and what was cut is known by its place."""
-        if self._seen != self.listing.rows:
-            raise RuntimeError(f"{self.listing.rows} rows were announced, and {self._seen} came")
-        for number, column in enumerate(self.listing.columns):
-            places = [self._place(row, number) for cut, row in self._cut if cut == number]
+        if self._rows_received != self.table.row_count:
+            raise RuntimeError(f"{self.table.row_count} rows were announced, and {self._rows_received} came")
+        for number, column in enumerate(self.table.columns):
+            places = [self._locate_cell(row, number) for cut, row in self._truncated_positions if cut == number]
             if places:
-                self.edition.cut.add(column.id, places)
+                self.builder.truncated.add(column.id, places)
 
-    def _place(self, row: int, column: int) -> CutText:
-        found = next(one for one in reversed(self._sheets) if one.before <= row)
-        cell = f"{self._styles[column].letters}{found.first_row + row - found.before + 1}"
-        return CutText(found.sheet.get_name(), cell)
+    def _locate_cell(self, row: int, column: int) -> TruncatedCell:
+        found = next(one for one in reversed(self._sheets) if one.rows_before <= row)
+        cell = f"{self._styles[column].column_letters}{found.first_row + row - found.rows_before + 1}"
+        return TruncatedCell(found.sheet.get_name(), cell)
 
 
-def _headers(columns: Sequence[SheetColumn]) -> list[str]:
+def _get_headers(columns: Sequence[SheetColumn]) -> list[str]:
     return [column.header for column in columns]

@@ -7,90 +7,95 @@ from stafett.column_mapper.document import Summary
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export_outputs import Total
 from stafett.file_generator.xlsx import labels
-from stafett.file_generator.xlsx.builder import Edition, Workbook
-from stafett.file_generator.xlsx.cell_text import visible
-from stafett.file_generator.xlsx.tables import Entry, SmallTable, put_table
+from stafett.file_generator.xlsx.builder import WorkbookBuilder, WorkbookSpec
+from stafett.file_generator.xlsx.cell_text import replace_control_characters
+from stafett.file_generator.xlsx.tables import CellValue, SmallTable, write_table
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
 _WIDTHS = (62, *repeat(16, 20))
-_DARK = "#1F3864"
-_CHART_WIDTH, _LINE, _AROUND = 640, 38, 110
+_DARK_BLUE = "#1F3864"
+_CHART_WIDTH, _BAR_HEIGHT, _CHART_MARGIN = 640, 38, 110
 
 
-def add_summary(edition: Edition) -> None:
+def add_summary_sheet(builder: WorkbookBuilder) -> None:
     """Tables one below the other, each with its heading; the chart stands beside them."""
-    workbook = edition.workbook
-    sheet = edition.add_sheet(workbook.say(workbook.document.layout.summary_sheet))
-    title = f"{workbook.organisation}: {workbook.period_in_words}"
-    sheet.write_string(0, 0, title, edition.formats.title)
+    workbook = builder.spec
+    sheet = builder.add_sheet(workbook.translate(workbook.document.layout.summary_sheet))
+    title = f"{workbook.organisation_name}: {workbook.period_label}"
+    sheet.write_string(0, 0, title, builder.formats.title)
     row, widest = 1, 2
-    for table in _tables(workbook):
-        below = put_table(edition, sheet, row, table)
+    for table in _build_tables(workbook):
+        below = write_table(builder, sheet, row, table)
         if table.name == labels.TOTALS_TABLE:
-            _add_chart(edition, sheet, (row + 1, below - 1), len(table.headers))
+            _add_chart(builder, sheet, (row + 1, below - 1), len(table.headers))
         row, widest = below, max(widest, len(table.headers))
     for column, width in enumerate(_WIDTHS[:widest]):
         sheet.set_column(column, column, width)
 
 
-def _tables(workbook: Workbook) -> Iterator[SmallTable]:
-    say, document = workbook.say, workbook.document
-    lines, headers = list(_counts(workbook)), _headed(workbook, labels.WHAT_BECAME)
+def _build_tables(spec: WorkbookSpec) -> Iterator[SmallTable]:
+    say, document = spec.translate, spec.document
+    lines, headers = list(_build_count_rows(spec)), _build_headers(spec, labels.ACTIVITY_OUTCOME)
     yield SmallTable(labels.COUNTS_TABLE, headers, lines, _WIDTHS, say(labels.ACTIVITIES))
     if document.counting.reasons:
-        lines, headers = list(_reasons(workbook)), _headed(workbook, labels.REASON)
-        yield SmallTable(labels.REASONS_TABLE, headers, lines, _WIDTHS, say(labels.WHY_NOT))
+        lines, headers = list(_build_reason_rows(spec)), _build_headers(spec, labels.REASON)
+        yield SmallTable(labels.REASONS_TABLE, headers, lines, _WIDTHS, say(labels.NOT_COUNTABLE_REASONS))
     if document.summary:
-        yield _totals(workbook, document.summary)
-    if workbook.mapped.warnings:
-        remarks = [(warning.message,) for warning in workbook.mapped.warnings]
-        yield SmallTable(labels.WARNINGS_TABLE, [say(labels.REMARK)], remarks, _WIDTHS, say(labels.REMARKS))
+        yield _build_totals_table(spec, document.summary)
+    if spec.mapped_rows.warnings:
+        remarks = [(warning.message,) for warning in spec.mapped_rows.warnings]
+        yield SmallTable(labels.WARNINGS_TABLE, [say(labels.WARNING)], remarks, _WIDTHS, say(labels.WARNINGS))
 
 
-def _headed(workbook: Workbook, first: Localized) -> list[str]:
-    return [workbook.say(first), workbook.say(labels.COUNT)]
+def _build_headers(spec: WorkbookSpec, first_header: Localized) -> list[str]:
+    return [spec.translate(first_header), spec.translate(labels.COUNT)]
 
 
-def _counts(workbook: Workbook) -> Iterator[tuple[Entry, ...]]:
-    say, counts, layout = workbook.say, workbook.mapped.counts, workbook.document.layout
+def _build_count_rows(spec: WorkbookSpec) -> Iterator[tuple[CellValue, ...]]:
+    say, counts, layout = spec.translate, spec.mapped_rows.counts, spec.document.layout
     yield say(labels.QUERIED), counts.queried
     yield say(labels.WRITTEN), counts.written
-    apart = sum(part.rows for part in workbook.mapped.excluded_parts)
+    apart = sum(part.rows for part in spec.mapped_rows.excluded_parts)
     if apart:
-        yield say(labels.APART).format(sheet=say(layout.apart_sheet)), apart
+        yield say(labels.EXCLUDED).format(sheet=say(layout.apart_sheet)), apart
     yield say(labels.REJECTED).format(sheet=say(layout.partial_failures_sheet)), counts.rejected
     yield say(labels.COUNTABLE), counts.countable
     yield say(labels.NOT_COUNTABLE), counts.not_countable
 
 
-def _reasons(workbook: Workbook) -> Iterator[tuple[Entry, ...]]:
+def _build_reason_rows(spec: WorkbookSpec) -> Iterator[tuple[CellValue, ...]]:
     """Every reason there is, also those that no activity had."""
-    found = {one.code: one.count for one in workbook.mapped.not_countable}
-    for reason in workbook.document.counting.reasons:
-        yield workbook.say(reason.label), found.get(reason.code, 0)
+    found = {one.code: one.count for one in spec.mapped_rows.not_countable}
+    for reason in spec.document.counting.reasons:
+        yield spec.translate(reason.label), found.get(reason.code, 0)
 
 
-def _totals(workbook: Workbook, summary: Summary) -> SmallTable:
-    by = next(column for column in workbook.document.columns if column.id == summary.by)
-    headers = [workbook.say(one) for one in (by.header, *(measure.header for measure in summary.measures))]
-    lines: list[tuple[Entry, ...]] = [(_label(workbook, total), *total.figures) for total in workbook.mapped.totals]
-    return SmallTable(labels.TOTALS_TABLE, headers, lines, _WIDTHS, workbook.say(summary.title))
+def _build_totals_table(spec: WorkbookSpec, summary: Summary) -> SmallTable:
+    by = next(column for column in spec.document.columns if column.id == summary.by)
+    headers = [spec.translate(one) for one in (by.header, *(measure.header for measure in summary.measures))]
+    lines: list[tuple[CellValue, ...]] = [
+        (_get_label(spec, total), *total.figures) for total in spec.mapped_rows.totals
+    ]
+    return SmallTable(labels.TOTALS_TABLE, headers, lines, _WIDTHS, spec.translate(summary.title))
 
 
-def _add_chart(edition: Edition, sheet: Sheet, rows: tuple[int, int], columns: int) -> None:
+def _add_chart(builder: WorkbookBuilder, sheet: Sheet, row_range: tuple[int, int], column_count: int) -> None:
     """Bars, for their labels are long; the first measure's figures stand beside them."""
-    workbook, summary = edition.workbook, edition.workbook.document.summary
-    if summary is None or summary.chart is None or not workbook.mapped.totals:
+    workbook, summary = builder.spec, builder.spec.document.summary
+    if summary is None or summary.chart is None or not workbook.mapped_rows.totals:
         return
-    header, last = rows[0], rows[1]
-    title, measure = visible(workbook.say(summary.chart)), visible(workbook.say(summary.measures[0].header))
-    chart = edition.book.add_chart({"type": "bar"})
+    header, last = row_range[0], row_range[1]
+    title, measure = (
+        replace_control_characters(workbook.translate(summary.chart)),
+        replace_control_characters(workbook.translate(summary.measures[0].header)),
+    )
+    chart = builder.book.add_chart({"type": "bar"})
     chart.add_series(
         {
             "name": [sheet.get_name(), header, 1],
             "categories": [sheet.get_name(), header + 1, 0, last, 0],
             "values": [sheet.get_name(), header + 1, 1, last, 1],
-            "fill": {"color": _DARK},
+            "fill": {"color": _DARK_BLUE},
             "data_labels": {"value": True},
             "gap": 60,
         }
@@ -99,14 +104,14 @@ def _add_chart(edition: Edition, sheet: Sheet, rows: tuple[int, int], columns: i
     chart.set_legend({"none": True})
     chart.set_y_axis({"reverse": True, "num_font": {"size": 11}})
     chart.set_x_axis({"name": measure, "label_position": "high", "major_gridlines": {"visible": False}})
-    chart.set_size({"width": _CHART_WIDTH, "height": _AROUND + _LINE * (last - header)})
-    sheet.insert_chart(1, columns + 1, chart, {"description": f"{title}. {_in_words(workbook)}"})
+    chart.set_size({"width": _CHART_WIDTH, "height": _CHART_MARGIN + _BAR_HEIGHT * (last - header)})
+    sheet.insert_chart(1, column_count + 1, chart, {"description": f"{title}. {_describe_chart(workbook)}"})
 
 
-def _in_words(workbook: Workbook) -> str:
+def _describe_chart(spec: WorkbookSpec) -> str:
     """What the chart shows, for those who do not see it."""
-    return "; ".join(f"{_label(workbook, total)}: {total.figures[0]}" for total in workbook.mapped.totals)
+    return "; ".join(f"{_get_label(spec, total)}: {total.figures[0]}" for total in spec.mapped_rows.totals)
 
 
-def _label(workbook: Workbook, total: Total) -> str:
-    return workbook.say(labels.NO_VALUE) if total.label is None else total.label
+def _get_label(spec: WorkbookSpec, total: Total) -> str:
+    return spec.translate(labels.NO_VALUE) if total.label is None else total.label

@@ -6,16 +6,16 @@ from datetime import date
 from textwrap import wrap
 
 from stafett.column_mapper.localized import Localized
-from stafett.file_generator.xlsx.builder import Edition
+from stafett.file_generator.xlsx.builder import WorkbookBuilder
 from stafett.file_generator.xlsx.cell_text import LINE_HEIGHT
-from stafett.file_generator.xlsx.columns import as_attribute, day_format, table_headers
+from stafett.file_generator.xlsx.columns import escape_header_attribute, get_date_format, make_unique_headers
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
 
-_STYLE = "TableStyleLight1"
-_ROOM_AT_THE_SIDES = 4
-_LARGEST_NUMBER, _FIRST_DAY = 10**15 - 1, date(1900, 3, 1)
+_TABLE_STYLE = "TableStyleLight1"
+_CELL_PADDING = 4
+_MAX_NUMBER, _MIN_DATE = 10**15 - 1, date(1900, 3, 1)
 
-Entry = str | int | date
+CellValue = str | int | date
 
 
 @dataclass(frozen=True)
@@ -24,57 +24,63 @@ class SmallTable:
 
     name: Localized
     headers: Sequence[str]
-    lines: Sequence[Sequence[Entry]]
+    rows: Sequence[Sequence[CellValue]]
     widths: Sequence[float]
     heading: str | None = None
-    is_left: bool = False
+    left_aligned: bool = False
 
 
-def head_table(edition: Edition, sheet: Sheet, place: tuple[int, int], name: Localized, headers: Sequence[str]) -> None:
+def add_table(
+    builder: WorkbookBuilder, sheet: Sheet, position: tuple[int, int], name: Localized, headers: Sequence[str]
+) -> None:
     """The header of a table, with one row below it; ``stretch_table`` gives it all its rows."""
-    row, column = place
+    row, column = position
     options = {
-        "name": edition.table_name(name),
+        "name": builder.allocate_table_name(name),
         "title": sheet.get_name(),
-        "style": _STYLE,
-        "columns": [{"header": header, "header_format": edition.formats.header} for header in headers],
+        "style": _TABLE_STYLE,
+        "columns": [{"header": header, "header_format": builder.formats.header} for header in headers],
     }
     if sheet.add_table(row, column, row + 1, column + len(headers) - 1, options) != 0:
         raise RuntimeError("XlsxWriter refused a table")
-    sheet.spell_table_headers([as_attribute(header) for header in headers])
+    sheet.set_table_headers([escape_header_attribute(header) for header in headers])
 
 
-def row_height(texts: Sequence[str], widths: Sequence[float]) -> float:
+def compute_row_height(texts: Sequence[str], widths: Sequence[float]) -> float:
     """For so many lines as the text that needs most of them; not every program looks for itself."""
-    rooms = [max(1, int(width) - _ROOM_AT_THE_SIDES) for width in widths]
+    rooms = [max(1, int(width) - _CELL_PADDING) for width in widths]
     lines = [len(wrap(text, room)) for text, room in zip(texts, rooms, strict=False)]
     return float(LINE_HEIGHT * max(1, *lines))
 
 
-def put_table(edition: Edition, sheet: Sheet, row: int, table: SmallTable) -> int:
+def write_table(builder: WorkbookBuilder, sheet: Sheet, row: int, table: SmallTable) -> int:
     """Below whatever stands above ``row``; returns the next free row."""
     if table.heading is not None:
-        sheet.write_string(row, 0, table.heading, edition.formats.heading)
+        sheet.write_string(row, 0, table.heading, builder.formats.heading)
         row += 1
-    head_table(edition, sheet, (row, 0), table.name, list(table_headers(table.headers)))
-    for number, line in enumerate(table.lines, start=row + 1):
-        sheet.set_row(number, row_height([str(entry) for entry in line], table.widths))
+    add_table(builder, sheet, (row, 0), table.name, list(make_unique_headers(table.headers)))
+    for number, line in enumerate(table.rows, start=row + 1):
+        sheet.set_row(number, compute_row_height([str(entry) for entry in line], table.widths))
         for column, entry in enumerate(line):
-            _put(edition, sheet, (number, column), entry, is_left=table.is_left)
-    sheet.set_row(row, row_height(table.headers, table.widths))
-    last = row + max(1, len(table.lines))
-    sheet.stretch_table(last)
+            _write_cell(builder, sheet, (number, column), entry, left_aligned=table.left_aligned)
+    sheet.set_row(row, compute_row_height(table.headers, table.widths))
+    last = row + max(1, len(table.rows))
+    sheet.extend_table(last)
     return last + 1
 
 
-def _put(edition: Edition, sheet: Sheet, cell: tuple[int, int], entry: Entry, *, is_left: bool) -> None:
-    formats = edition.formats
-    match entry:
-        case int() if abs(entry) <= _LARGEST_NUMBER:
-            sheet.write_number(*cell, entry, formats.of("#,##0", is_left=is_left))
-        case date() if entry >= _FIRST_DAY:
-            sheet.write_datetime(*cell, entry, formats.of(day_format(edition.workbook.locale), is_left=is_left))
+def _write_cell(
+    builder: WorkbookBuilder, sheet: Sheet, cell: tuple[int, int], value: CellValue, *, left_aligned: bool
+) -> None:
+    formats = builder.formats
+    match value:
+        case int() if abs(value) <= _MAX_NUMBER:
+            sheet.write_number(*cell, value, formats.get_format("#,##0", left_aligned=left_aligned))
+        case date() if value >= _MIN_DATE:
+            sheet.write_datetime(
+                *cell, value, formats.get_format(get_date_format(builder.spec.locale), left_aligned=left_aligned)
+            )
         case "":
             pass
         case _:
-            sheet.write_string(*cell, str(entry), formats.text)
+            sheet.write_string(*cell, str(value), formats.text)

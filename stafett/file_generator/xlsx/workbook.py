@@ -10,96 +10,102 @@ from stafett.domain.errors import ExportError
 from stafett.domain.export_outputs import StagedPart
 from stafett.domain.export_status import ExportErrorCode
 from stafett.file_generator.xlsx import labels
-from stafett.file_generator.xlsx.about_sheet import add_about
-from stafett.file_generator.xlsx.builder import EXCEL, Edition, Limits, Workbook
-from stafett.file_generator.xlsx.cell_text import visible
-from stafett.file_generator.xlsx.columns import sheet_columns
-from stafett.file_generator.xlsx.dropdowns import Choices
-from stafett.file_generator.xlsx.failures_sheet import add_deviations
-from stafett.file_generator.xlsx.row_sheets import Listing, ListingSheets
-from stafett.file_generator.xlsx.summary_sheet import add_summary
-from stafett.file_generator.xlsx.truncation import CutTexts
-from stafett.file_generator.xlsx.xlsxwriter_bridge import Book
+from stafett.file_generator.xlsx.about_sheet import add_about_sheet
+from stafett.file_generator.xlsx.builder import EXCEL_LIMITS, SheetLimits, WorkbookBuilder, WorkbookSpec
+from stafett.file_generator.xlsx.cell_text import replace_control_characters
+from stafett.file_generator.xlsx.columns import build_sheet_columns
+from stafett.file_generator.xlsx.dropdowns import DropdownLists
+from stafett.file_generator.xlsx.failures_sheet import add_failures_sheet
+from stafett.file_generator.xlsx.row_sheets import RowSheets, RowTable
+from stafett.file_generator.xlsx.summary_sheet import add_summary_sheet
+from stafett.file_generator.xlsx.truncation import TruncatedTexts
+from stafett.file_generator.xlsx.xlsxwriter_bridge import StreamedWorkbook
 from stafett.storage.zip_archive import TooLargeForZipError, ZipArchive
 
-_TOO_LARGE = "The report is too large for one Excel file; ask for a shorter period, or for CSV."
+_TOO_LARGE_MESSAGE = "The report is too large for one Excel file; ask for a shorter period, or for CSV."
 
 
-def workbook_chunks(
-    workbook: Workbook,
+def render_workbook(
+    spec: WorkbookSpec,
     *,
-    report: Iterable[pl.DataFrame],
-    apart: Iterable[pl.DataFrame] = (),
-    cut: CutTexts | None = None,
-    limits: Limits = EXCEL,
+    report_frames: Iterable[pl.DataFrame],
+    excluded_frames: Iterable[pl.DataFrame] = (),
+    truncated: TruncatedTexts | None = None,
+    limits: SheetLimits = EXCEL_LIMITS,
 ) -> Iterator[bytes]:
     """The file; when it has all been taken, ``cut`` knows the texts that no cell could hold."""
-    archive = ZipArchive(with_zip64=False)  # Excel offers to repair a workbook that uses it
-    edition = Edition(workbook, Book(archive), archive, CutTexts() if cut is None else cut, limits)
+    archive = ZipArchive(allow_zip64=False)  # Excel offers to repair a workbook that uses it
+    edition = WorkbookBuilder(
+        spec, StreamedWorkbook(archive), archive, TruncatedTexts() if truncated is None else truncated, limits
+    )
     try:
-        yield from _sheets(edition, report, apart)
+        yield from _render_sheets(edition, report_frames, excluded_frames)
         yield from archive.finish()
     except TooLargeForZipError:
-        raise ExportError(ExportErrorCode.FILE_GENERATION_FAILED, _TOO_LARGE) from None
+        raise ExportError(ExportErrorCode.FILE_GENERATION_FAILED, _TOO_LARGE_MESSAGE) from None
 
 
-def _sheets(edition: Edition, report: Iterable[pl.DataFrame], apart: Iterable[pl.DataFrame]) -> Iterator[bytes]:
-    workbook = edition.workbook
-    _describe(edition)
-    edition.book.begin()
-    choices = Choices(edition)
-    yield from ListingSheets(edition, choices, _reported(workbook)).chunks(report)
-    add_summary(edition)
-    if _rows(workbook.mapped.excluded_parts):
-        first, frames = _peeked(apart)
-        yield from ListingSheets(edition, choices, _apart(workbook, first)).chunks(frames)
-    add_deviations(edition)
-    add_about(edition)
-    choices.finish()
-    edition.book.close()
+def _render_sheets(
+    builder: WorkbookBuilder, report_frames: Iterable[pl.DataFrame], excluded_frames: Iterable[pl.DataFrame]
+) -> Iterator[bytes]:
+    workbook = builder.spec
+    _set_properties(builder)
+    builder.book.write_leading_parts()
+    choices = DropdownLists(builder)
+    yield from RowSheets(builder, choices, _build_report_table(workbook)).render_chunks(report_frames)
+    add_summary_sheet(builder)
+    if _count_rows(workbook.mapped_rows.excluded_parts):
+        first, frames = _peek_first_frame(excluded_frames)
+        yield from RowSheets(builder, choices, _build_excluded_table(workbook, first)).render_chunks(frames)
+    add_failures_sheet(builder)
+    add_about_sheet(builder)
+    choices.write_hidden_sheet()
+    builder.book.close()
 
 
-def _describe(edition: Edition) -> None:
+def _set_properties(builder: WorkbookBuilder) -> None:
     """The file's properties; its clock stands at the end of the period."""
-    workbook, layout = edition.workbook, edition.workbook.document.layout
+    workbook, layout = builder.spec, builder.spec.document.layout
     sheets = (layout.sheet, layout.summary_sheet, layout.apart_sheet)
-    edition.reserve([workbook.say(name) for name in (*sheets, layout.partial_failures_sheet, layout.metadata_sheet)])
-    titles = [workbook.say(title) for title in layout.title_rows]
-    edition.book.set_properties(
+    builder.reserve_sheet_names(
+        [workbook.translate(name) for name in (*sheets, layout.partial_failures_sheet, layout.metadata_sheet)]
+    )
+    titles = [workbook.translate(title) for title in layout.title_rows]
+    builder.book.set_properties(
         {
-            "title": visible(": ".join(titles or [workbook.say(layout.sheet)])),
-            "subject": f"{workbook.say(labels.REPORT_TO_BUFDIR)}, {workbook.period_in_words}",
-            "author": visible(workbook.organisation),
+            "title": replace_control_characters(": ".join(titles or [workbook.translate(layout.sheet)])),
+            "subject": f"{workbook.translate(labels.REPORT_TO_BUFDIR)}, {workbook.period_label}",
+            "author": replace_control_characters(workbook.organisation_name),
             "created": datetime.combine(workbook.period[1], time.min),
         }
     )
 
 
-def _reported(workbook: Workbook) -> Listing:
-    document, locale = workbook.document, workbook.locale
-    return Listing(
-        sheet=workbook.say(document.layout.sheet),
-        table=labels.REPORT_TABLE,
-        columns=sheet_columns(document, locale),
-        rows=_rows(workbook.mapped.parts),
+def _build_report_table(spec: WorkbookSpec) -> RowTable:
+    document, locale = spec.document, spec.locale
+    return RowTable(
+        sheet_name=spec.translate(document.layout.sheet),
+        name=labels.REPORT_TABLE,
+        columns=build_sheet_columns(document, locale),
+        row_count=_count_rows(spec.mapped_rows.parts),
     )
 
 
-def _apart(workbook: Workbook, first: pl.DataFrame) -> Listing:
-    document = workbook.document
-    return Listing(
-        sheet=workbook.say(document.layout.apart_sheet),
-        table=labels.APART_TABLE,
-        columns=sheet_columns(document, workbook.locale, first.columns[len(document.columns) :]),
-        rows=_rows(workbook.mapped.excluded_parts),
+def _build_excluded_table(spec: WorkbookSpec, first_frame: pl.DataFrame) -> RowTable:
+    document = spec.document
+    return RowTable(
+        sheet_name=spec.translate(document.layout.apart_sheet),
+        name=labels.EXCLUDED_TABLE,
+        columns=build_sheet_columns(document, spec.locale, first_frame.columns[len(document.columns) :]),
+        row_count=_count_rows(spec.mapped_rows.excluded_parts),
     )
 
 
-def _rows(parts: Sequence[StagedPart]) -> int:
+def _count_rows(parts: Sequence[StagedPart]) -> int:
     return sum(part.rows for part in parts)
 
 
-def _peeked(frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
+def _peek_first_frame(frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
     """The first frame, and all of them."""
     rest = iter(frames)
     first = next(rest, pl.DataFrame())

@@ -14,9 +14,14 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # th
 
 from stafett.storage.zip_archive import ZipArchive
 
-BUILT_FOR = "3.3.1"
-__all__ = ["BUILT_FOR", "Book", "Format", "Sheet", "style_of"]
-_OPTIONS = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+XLSXWRITER_VERSION = "3.3.1"
+__all__ = ["XLSXWRITER_VERSION", "Format", "Sheet", "StreamedWorkbook", "get_style_index"]
+_WORKBOOK_OPTIONS = {
+    "in_memory": True,
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+}
 
 
 class Sheet(Worksheet):  # type: ignore[misc]  # the same
@@ -24,28 +29,28 @@ class Sheet(Worksheet):  # type: ignore[misc]  # the same
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows_begin: int | None = None
+        self._first_row: int | None = None
         self._is_written = False
-        self._split = 0
+        self._split_offset = 0
 
-    def halves(self, rows_begin: int, rows_end: int, columns_end: int) -> tuple[str, str]:
+    def split_around_rows(self, first_row: int, last_row: int, last_column: int) -> tuple[str, str]:
         """What stands before the rows and after them; the rows are counted from 0, ``rows_end`` is the last."""
-        xml, self._rows_begin = StringIO(), rows_begin
-        self._check_dimensions(rows_end, columns_end)
+        xml, self._first_row = StringIO(), first_row
+        self._check_dimensions(last_row, last_column)
         self._set_xml_writer(xml)
         self._assemble_xml_file()
         self._is_written = True
         whole = xml.getvalue()
-        return whole[: self._split], whole[self._split :]
+        return whole[: self._split_offset], whole[self._split_offset :]
 
-    def stretch_table(self, last_row: int) -> None:
+    def extend_table(self, last_row: int) -> None:
         """Let the newest table end in this row, counted from 0; ``add_table`` would remember every cell of it."""
         table = self.tables[-1]
         first, last = table["range"].split(":")
         whole = f"{first}:{last.rstrip(digits)}{last_row + 1}"
         table["range"] = table["a_range"] = table["autofilter"] = whole
 
-    def spell_table_headers(self, headers: list[str]) -> None:
+    def set_table_headers(self, headers: list[str]) -> None:
         """The newest table's, as attributes; XlsxWriter escapes what looks like an escape in cells alone."""
         for column, header in zip(self.tables[-1]["columns"], headers, strict=True):
             column["name"] = header
@@ -55,26 +60,26 @@ class Sheet(Worksheet):  # type: ignore[misc]  # the same
             super()._assemble_xml_file()
 
     def _write_sheet_data(self) -> None:
-        if self._rows_begin is None:
+        if self._first_row is None:
             super()._write_sheet_data()
             return
-        self.dim_rowmax: int = self._rows_begin - 1
+        self.dim_rowmax: int = self._first_row - 1
         self._xml_start_tag("sheetData")
         self._write_rows()
-        self._split = self.fh.tell()
+        self._split_offset = self.fh.tell()
         self._xml_end_tag("sheetData")
 
 
-class Book(Workbook):  # type: ignore[misc]  # the same
+class StreamedWorkbook(Workbook):  # type: ignore[misc]  # the same
     """A workbook that is written into an archive."""
 
     worksheet_class = Sheet
 
     def __init__(self, archive: ZipArchive) -> None:
-        super().__init__(BytesIO(), _OPTIONS)
+        super().__init__(BytesIO(), _WORKBOOK_OPTIONS)
         self._archive = archive
 
-    def begin(self) -> None:
+    def write_leading_parts(self) -> None:
         """Write what tells programs that this is no mere ZIP: they look at the first three members, and not far."""
         packager = self._get_packager()
         packager._add_workbook(self)  # noqa: SLF001 - XlsxWriter's own parts, a little earlier than it writes them
@@ -83,10 +88,10 @@ class Book(Workbook):  # type: ignore[misc]  # the same
         packager._write_theme_file()  # noqa: SLF001 - the same
 
     def _get_packager(self) -> Packager:
-        return _Package(self._archive)
+        return _StreamedPackager(self._archive)
 
 
-class _Package(Packager):  # type: ignore[misc]  # the same
+class _StreamedPackager(Packager):  # type: ignore[misc]  # the same
     """Every part goes into the archive as it is written."""
 
     def __init__(self, archive: ZipArchive) -> None:
@@ -96,8 +101,8 @@ class _Package(Packager):  # type: ignore[misc]  # the same
     def _filename(self, xml_filename: str) -> StringIO:
         if xml_filename in self._archive:
             return StringIO()
-        self._archive.begin(xml_filename)
-        return _Part(self._archive)
+        self._archive.start_deflated(xml_filename)
+        return _MemberStream(self._archive)
 
     def _create_package(self) -> list[tuple[object, str, bool]]:
         """XlsxWriter zips what it is given here: nothing."""
@@ -105,7 +110,7 @@ class _Package(Packager):  # type: ignore[misc]  # the same
         return []
 
 
-class _Part(StringIO):
+class _MemberStream(StringIO):
     """XlsxWriter asks for a ``StringIO``, and only ever writes to it."""
 
     def __init__(self, archive: ZipArchive) -> None:
@@ -117,7 +122,7 @@ class _Part(StringIO):
         return len(text)
 
 
-def style_of(format_: Format) -> int:
+def get_style_index(format_: Format) -> int:
     """The number that cells know this format by."""
     number: int = format_._get_xf_index()  # noqa: SLF001 - styles are written after the rows that use them
     return number
