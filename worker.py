@@ -34,7 +34,7 @@ from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import create_checkpointer
 from stafett.audit.keys import load_signing_key
 from stafett.bulk.registration import ProxyRegistration
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.exports.completion import ExportCompletion
@@ -161,7 +161,7 @@ class _ActivityRegistry:
         self._settings, self._exit_stack = settings, exit_stack
         self._by_email = settings.mail.host is not None
         self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
-        self._storage, self._mappings = FileStorage(settings.s3), MappingsInUse(self._database)
+        self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
         self._stage_store = StageStore(self._database)
         self._mapped_parts = MappedPartStore(self._database, build_fingerprint=edition())
         self._completion = ExportCompletion(self._database, by_email=self._by_email)

@@ -41,7 +41,7 @@ from stafett.audit import trail as audit_trail
 from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
-from stafett.column_mapper.versions import ColumnMappings
+from stafett.column_mapper.versions import MappingService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database, Timeouts
 from stafett.directory import ActivityService, OrganisationService, PeerMentorService
@@ -146,7 +146,7 @@ def _services(
         trail=ExportAuditTrail(database),
         reexports=ReexportService(database),
         reexport_control=ReexportCommands(database, ResultFile(storage)),
-        mappings=ColumnMappings(database),
+        mappings=MappingService(database),
         organisations=OrganisationService(database),
         mentors=PeerMentorService(database),
         batches=BulkService(database),

@@ -20,7 +20,7 @@ from api.readiness import Probes
 from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
-from stafett.column_mapper.versions import ColumnMappings
+from stafett.column_mapper.versions import MappingService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
 from stafett.directory import ActivityService, OrganisationService, PeerMentorService
@@ -58,7 +58,7 @@ class Services:
     trail: ExportAuditTrail
     reexports: ReexportService
     reexport_control: ReexportCommands
-    mappings: ColumnMappings
+    mappings: MappingService
     organisations: OrganisationService
     mentors: PeerMentorService
     batches: BulkService

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from stafett.domain.export import OrgId
-from stafett.domain.fields import Moment
+from stafett.domain.fields import UtcDatetime
 from stafett.domain.frozen import FrozenModel
 
 Position = tuple[datetime, UUID]
@@ -27,8 +27,8 @@ class PageQuery(FrozenModel):
     """What every list can be asked for."""
 
     org_id: OrgId | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
+    created_after: UtcDatetime | None = None
+    created_before: UtcDatetime | None = None
     page_size: int = Field(50, ge=1, le=200)
     page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
 

@@ -39,7 +39,7 @@ from stafett.domain.errors import (
     UnauthenticatedError,
 )
 from stafett.domain.frozen import FrozenModel
-from stafett.domain.json_pointer import pointer_of_fault
+from stafett.domain.json_pointer import pointer_from_error
 from stafett.telemetry import whence
 
 MEDIA_TYPE = "application/problem+json"
@@ -247,4 +247,4 @@ def _pointer(place: Sequence[str | int], kind: str, body: object) -> str:
         return ""  # the body as a whole
     if source != "body":
         return f"{source}:{'/'.join(str(step) for step in path[:1])}"
-    return pointer_of_fault(path, kind, body)
+    return pointer_from_error(path, kind, body)

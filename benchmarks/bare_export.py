@@ -8,8 +8,8 @@ import polars as pl
 
 from stafett.activity_frames import arrow_from_frame, frame_from_arrow
 from stafett.column_mapper import compile_mapping
-from stafett.column_mapper.organisations import documents_of
-from stafett.column_mapper.outcome import Outcome
+from stafett.column_mapper.organisations import load_bundled_mappings
+from stafett.column_mapper.outcome import MappingOutcome
 from stafett.database.session import Database
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
@@ -23,19 +23,19 @@ PLACE = "benchmarks/bare/"
 
 def export(database: Database, storage: FileStorage, year: int) -> int:
     """Staged in storage on the way, as the stages do: rows are not asked for twice."""
-    document = documents_of("nhf")[-1]
+    document = load_bundled_mappings("nhf")[-1]
     period = ("nhf", datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
     with database.snapshot("nhf") as connection:
         queried = [
             _staged(storage, "rows", number, frame)
             for number, frame in enumerate(stream_activity_frames(connection, period, ROWS_PER_PART))
         ]
-    outcome, written, apart = Outcome(compile_mapping(document, "nb")), list[StagedPart](), list[StagedPart]()
+    outcome, written, apart = MappingOutcome(compile_mapping(document, "nb")), list[StagedPart](), list[StagedPart]()
     for number, part in enumerate(queried):
-        mapped = outcome.add(frame_from_arrow(storage.read_part(part)))
-        written.append(_staged(storage, "written", number, mapped.written))
-        if mapped.apart.height:
-            apart.append(_staged(storage, "apart", number, mapped.apart))
+        mapped = outcome.map_and_add(frame_from_arrow(storage.read_part(part)))
+        written.append(_staged(storage, "written", number, mapped.report_rows))
+        if mapped.excluded_rows.height:
+            apart.append(_staged(storage, "apart", number, mapped.excluded_rows))
     rows = MappedRows(
         parts=tuple(written),
         excluded_parts=tuple(apart),

@@ -11,8 +11,8 @@ from benchmarks.mapping_by_rows import RowInterpreter
 from benchmarks.measurement import Measured, Table, peak_memory, side_by_side
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
-from stafett.column_mapper.organisations import documents_of
-from stafett.column_mapper.outcome import Outcome
+from stafett.column_mapper.organisations import load_bundled_mappings
+from stafett.column_mapper.outcome import MappingOutcome
 from stafett.seed.activity_profiles import KINDS
 
 _PART, _MENTORS, _FOR_PYTHON = 50_000, 20_000, 20_000
@@ -21,7 +21,7 @@ _FIRST = int(datetime(2026, 1, 1, 7, tzinfo=UTC).timestamp())
 
 
 def run(rows: int) -> list[Table | str]:
-    document = documents_of("nhf")[-1]
+    document = load_bundled_mappings("nhf")[-1]
     program = compile_mapping(document, "nb")
     parts = _parts(rows)
     few = parts[0].head(_FOR_PYTHON)
@@ -29,8 +29,8 @@ def run(rows: int) -> list[Table | str]:
     by_rows = RowInterpreter(document.as_json())
     _agree_in_rows(program.apply(few), *by_rows.apply(few))
     contenders = {
-        "compiled document": lambda: [program.apply(part).written.height for part in parts],
-        "hand-written Polars": lambda: [mapping_in_polars.apply(part).written.height for part in parts],
+        "compiled document": lambda: [program.apply(part).report_rows.height for part in parts],
+        "hand-written Polars": lambda: [mapping_in_polars.apply(part).report_rows.height for part in parts],
     }
     columnar = side_by_side(contenders, rounds=5)
     (python,) = side_by_side({"": lambda: by_rows.apply(few)}, rounds=1)
@@ -38,7 +38,7 @@ def run(rows: int) -> list[Table | str]:
     name = f"row by row in Python ({few.height:,} rows, scaled up)"
     scaled = Measured(name, python.cpu_seconds * scale, python.wall_seconds * scale)
     peaks = ", ".join(f"{many} parts: {_peak_over(many)} MiB" for many in (5, 20, 80))
-    title = f"Mapping {rows:,} activities by NHF's document ({len(program.cells)} columns)"
+    title = f"Mapping {rows:,} activities by NHF's document ({len(program.columns)} columns)"
     return [
         Table(title, [*columnar, scaled]),
         f"Peak memory of a process that maps parts of {_PART:,} rows: {peaks}.\n",
@@ -55,22 +55,25 @@ def _peak_over(parts: int) -> int:
 
 def _map_again_and_again(parts: int) -> int:
     """MiB at the most, the part itself and Python included."""
-    document, part = documents_of("nhf")[-1], _parts(_PART * 8)[0]
-    outcome = Outcome(compile_mapping(document, "nb"))
+    document, part = load_bundled_mappings("nhf")[-1], _parts(_PART * 8)[0]
+    outcome = MappingOutcome(compile_mapping(document, "nb"))
     for _ in range(parts):
-        outcome.add(part)
+        outcome.map_and_add(part)
     return peak_memory()
 
 
 def _agree(ours: MappedPart, peer: MappedPart) -> None:
-    assert ours.written.equals(peer.written, null_equal=True)  # noqa: S101 - a peer that does less is no peer
+    assert ours.report_rows.equals(peer.report_rows, null_equal=True)  # noqa: S101 - a peer that does less is no peer
     assert (ours.rejected, ours.countable, ours.not_countable) == (peer.rejected, peer.countable, peer.not_countable)  # noqa: S101 - the same
-    assert [(f.code, list(f.rows)) for f in ours.faults] == [(f.code, list(f.rows)) for f in peer.faults]  # noqa: S101 - the same
+    ours_failed, peer_failed = (
+        [(check.code, list(check.row_indices)) for check in part.failed_checks] for part in (ours, peer)
+    )
+    assert ours_failed == peer_failed  # noqa: S101 - the same
 
 
 def _agree_in_rows(ours: MappedPart, written: list[tuple[object, ...]], countable: int) -> None:
     decimals = pl.selectors.decimal().cast(pl.Float64)
-    assert ours.written.with_columns(decimals).rows() == written  # noqa: S101 - the same
+    assert ours.report_rows.with_columns(decimals).rows() == written  # noqa: S101 - the same
     assert ours.countable == countable  # noqa: S101 - the same
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from stafett.column_mapper import MappedPart
-from stafett.column_mapper.program import Fault
+from stafett.column_mapper.program import FailedCheck
 
 _TYPES = {
     "oppsokende_samtale": "Oppsøkende samtale",
@@ -44,10 +44,10 @@ _group = _kind.is_in(["samtalegruppe", "aktivitetsgruppe"])
 def apply(rows: pl.DataFrame) -> MappedPart:
     computed = _computed(rows)
     faults = _faults(computed)
-    rejecting = [fault for fault in faults if fault.rejects]
+    rejecting = [fault for fault in faults if fault.rejects_row]
     rejected = 0
     if rejecting:
-        lost = sorted({row for fault in rejecting for row in fault.rows})
+        lost = sorted({row for fault in rejecting for row in fault.row_indices})
         rejected = len(lost)
         computed = _computed(rows.with_row_index().filter(~pl.col("index").is_in(lost)).drop("index"))
     written = computed.select(**_cells())
@@ -60,10 +60,10 @@ def apply(rows: pl.DataFrame) -> MappedPart:
         pl.col("minutes").sum(),
     )
     return MappedPart(
-        written=written,
-        apart=written.clear(),
-        apart_because=pl.Series(dtype=pl.String),
-        faults=faults,
+        report_rows=written,
+        excluded_rows=written.clear(),
+        exclusion_reasons=pl.Series(dtype=pl.String),
+        failed_checks=faults,
         rejected=rejected,
         countable=int(computed["reason"].null_count()),
         not_countable={code: found.get(words, 0) for code, words in _REASONS.items()},
@@ -160,7 +160,7 @@ def _yes_no(flag: pl.Expr) -> pl.Expr:
     return pl.when(flag).then(pl.lit("Ja")).otherwise(pl.lit("Nei"))
 
 
-def _faults(computed: pl.DataFrame) -> tuple[Fault, ...]:
+def _faults(computed: pl.DataFrame) -> tuple[FailedCheck, ...]:
     place, note = pl.col("place").str.strip_chars(), pl.col("note").str.strip_chars()
     judged = computed.select(
         required_date=pl.col("oslo_day").is_null(),
@@ -177,7 +177,7 @@ def _faults(computed: pl.DataFrame) -> tuple[Fault, ...]:
     rejecting = {"required_date", "unknown_choice_type", "required_mentor", "required_id"}
     rejecting |= {"course_without_participants", "longer_than_a_day"}
     return tuple(
-        Fault(number, _code(name), None, name in rejecting, "", judged[name].arg_true().to_list())
+        FailedCheck(number, _code(name), None, name in rejecting, "", judged[name].arg_true().to_list())
         for number, name in enumerate(judged.columns)
         if judged[name].any()
     )

@@ -12,8 +12,8 @@ from api.headers import IfMatch, IfNoneMatch
 from api.openapi import raises
 from api.schemas.exports import MappingQuery, MappingResource
 from stafett.column_mapper.issues import InvalidMappingError
-from stafett.column_mapper.loader import MOST_BYTES, read_submission
-from stafett.column_mapper.versions import MappingFound
+from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES, load_mapping_request
+from stafett.column_mapper.versions import MappingDetails
 from stafett.domain.export import OrgId
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reporting_period import OSLO
@@ -79,21 +79,21 @@ async def put(
 ) -> MappingResource:
     """Add a version; those that are there never change. The body is a document, or what GET answers with one in it."""
     given.mappings.require_administrator(caller, org_id)
-    document = await run_in_threadpool(read_submission, await json_of(request, most=MOST_BYTES), org_id)
+    document = await run_in_threadpool(load_mapping_request, await json_of(request, most=MAX_DOCUMENT_BYTES), org_id)
     added = await run_in_threadpool(given.mappings.add, caller, org_id, document, edits_seen(if_match))
-    if added.found.mapping.version == 1 and added.is_new:
+    if added.details.mapping.version == 1 and added.is_new:
         response.status_code = HTTPStatus.CREATED
         response.headers["Location"] = f"{request.scope['path']}?version=1"
-    return _answer(added.found, response)
+    return _answer(added.details, response)
 
 
-def _found(given: Services, caller: Caller, org_id: str, wanted: MappingQuery) -> MappingFound:
+def _found(given: Services, caller: Caller, org_id: str, wanted: MappingQuery) -> MappingDetails:
     if wanted.version is not None:
-        return given.mappings.version(caller, org_id, wanted.version)
+        return given.mappings.get_version(caller, org_id, wanted.version)
     today = given.clock().astimezone(OSLO).date()
-    return given.mappings.in_force(caller, org_id, wanted.day or today)
+    return given.mappings.get_effective(caller, org_id, wanted.day or today)
 
 
-def _answer(found: MappingFound, response: Response) -> MappingResource:
-    response.headers["ETag"] = f'"{found.versions}-{found.mapping.version}"'
+def _answer(found: MappingDetails, response: Response) -> MappingResource:
+    response.headers["ETag"] = f'"{found.latest_version}-{found.mapping.version}"'
     return MappingResource.model_validate(found.mapping.model_dump())

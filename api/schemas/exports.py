@@ -22,7 +22,7 @@ from stafett.domain.export import (
 )
 from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountableReason
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.fields import Moment
+from stafett.domain.fields import UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
@@ -178,7 +178,7 @@ class AuditEventResource(Resource):
     """One event of the organisation's chain."""
 
     seq: int
-    at: Moment
+    at: UtcDatetime
     actor: str
     event: str
     status: str | None

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
-from stafett.column_mapper.messages import Words
+from stafett.column_mapper.messages import Translations
 from stafett.domain.errors import ExportError
 from stafett.domain.export import MAX_AFFECTED_ROWS, Locale, PartialFailureReport
 from stafett.domain.export_status import ExportErrorCode
@@ -29,7 +29,7 @@ class UnavailableAttachment(NamedTuple):
 
 
 _SUB_SERVICE_NAME = "bufdir-attachment-bundler"
-_REASON_MESSAGES: MappingProxyType[UnavailableReason, Words] = MappingProxyType(
+_REASON_MESSAGES: MappingProxyType[UnavailableReason, Translations] = MappingProxyType(
     {
         UnavailableReason.NOT_IN_STORAGE: MappingProxyType(
             {

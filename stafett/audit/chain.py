@@ -123,7 +123,8 @@ class ChainVerifier:
         ends = f"ends with event {self.last_seq}" if self.last_seq else "has no event at all"
         return self._to_broken_record(
             self.last_seq + 1,
-            f"it is missing; the chain {ends}, and the checkpoint of {_format_checkpoint_time(seen)} knows event {seen.seq}",
+            f"it is missing; the chain {ends}, and the checkpoint of {_format_checkpoint_time(seen)} "
+            f"knows event {seen.seq}",
         )
 
     def _to_broken_record(self, seq: int, reason: str) -> BrokenRecord:

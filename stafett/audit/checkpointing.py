@@ -69,7 +69,7 @@ class AuditCheckpointer:
         newest = self._checkpoint_store.load_newest_claims(org_id, self._reader.get_last_seq(org_id))
         signed = newest[-1].seq if newest else 0
         chain = ChainVerifier(org_id, newest, start_seq=max(signed, 1))
-        with self._reader.read_events(org_id, begin=max(signed, 1)) as events:
+        with self._reader.read_events(org_id, start_seq=max(signed, 1)) as events:
             broken = chain.find_break(events)
         if broken is not None:
             return self._verifier.verify_chain(org_id).broken or broken

@@ -8,14 +8,14 @@ from sqlmodel import col, select
 
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent
-from stafett.domain.fields import Moment
+from stafett.domain.fields import UtcDatetime
 
 
 class JobStep(NamedTuple):
     """The job came into this state; ``seq`` is the step's place in the organisation's chain."""
 
     seq: int
-    at: Moment
+    at: UtcDatetime
     status: str
     attempt: int | None
 

@@ -31,5 +31,5 @@ def run() -> NoReturn:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"stafett: {sentence}", file=sys.stderr)  # noqa: T201 - this is where people are spoken to
+    print(f"stafett: {sentence}", file=sys.stderr)
     return code

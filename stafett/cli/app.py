@@ -62,7 +62,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def stafett(
-    version: Annotated[  # noqa: ARG001 - its callback has said it
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
     profile: Annotated[

@@ -13,8 +13,8 @@ from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 
 if TYPE_CHECKING:
-    from stafett.column_mapper import MappingDocument, MappingFault
-    from stafett.column_mapper.template import Difference
+    from stafett.column_mapper import MappingDocument, MappingIssue
+    from stafett.column_mapper.template import TemplateDifference
 
 app = typer.Typer(
     name="mapping", help="Check a column mapping, and hold it against an Excel template.", no_args_is_help=True
@@ -34,10 +34,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say everything that is wrong with a mapping document; exit code 1 if anything is."""
-    from stafett.column_mapper.template import differences
+    from stafett.column_mapper.template import compare_template
 
     document, faults = _read(file)
-    found = differences(document, template, locale) if document and template else []
+    found = compare_template(document, template, locale) if document and template else []
     if as_json:
         typer.echo(json.dumps(_findings(document, faults, found), ensure_ascii=False))
     else:
@@ -49,17 +49,17 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of mapping documents, for editors."""
-    from stafett.column_mapper.schema import mapping_schema
+    from stafett.column_mapper.schema import build_mapping_schema
 
-    typer.echo(json.dumps(mapping_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(build_mapping_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()
 def standard() -> None:
     """Print a plain document that any organisation can begin with."""
-    from stafett.column_mapper.organisations import STANDARD, documents_of
+    from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
 
-    typer.echo(json.dumps(documents_of(STANDARD)[-1].as_json(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(load_bundled_mappings(STANDARD)[-1].as_json(), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -69,12 +69,15 @@ def transformations(as_json: AsJson = False) -> None:
 
     known = [one for _, one in sorted(TRANSFORMATIONS.items())]
     if as_json:
-        said = [{"name": one.name, "takes": one.takes, "gives": one.gives, "description": one.words} for one in known]
+        said = [
+            {"name": one.name, "takes": one.argument_kinds, "gives": one.return_kind, "description": one.description}
+            for one in known
+        ]
         typer.echo(json.dumps(said, ensure_ascii=False))
         return
     shown = table("name", "takes", "gives", "what it does")
     for one in known:
-        shown.add_row(one.name, ", ".join(one.takes), one.gives, one.words)
+        shown.add_row(one.name, ", ".join(one.argument_kinds), one.return_kind, one.description)
     console_for().print(shown)
 
 
@@ -86,13 +89,13 @@ def template(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write an empty Excel template with the document's headers and lists."""
-    from stafett.column_mapper.template import blank_template
+    from stafett.column_mapper.template import render_blank_template
 
     document, faults = _read(file)
     if document is None:
         typer.echo("\n".join(_of_faults(faults)), err=True)
         raise typer.Exit(1)
-    content = blank_template(document, locale)
+    content = render_blank_template(document, locale)
     try:
         with output.open("wb" if force else "xb") as target:
             target.write(content)
@@ -103,30 +106,30 @@ def template(
     typer.echo(f"{output} ({len(content)} bytes)")
 
 
-def _read(file: str) -> "tuple[MappingDocument | None, tuple[MappingFault, ...]]":
-    from stafett.column_mapper import InvalidMappingError, read_mapping
+def _read(file: str) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":
+    from stafett.column_mapper import InvalidMappingError, load_mapping
 
     try:
-        return read_mapping(_content(file)), ()
+        return load_mapping(_content(file)), ()
     except InvalidMappingError as error:
-        return None, error.faults
+        return None, error.issues
 
 
 def _content(file: str) -> bytes:
     """As much as tells that it is too much; what is larger is the reader's to refuse."""
-    from stafett.column_mapper.loader import MOST_BYTES
+    from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES
 
     if file == "-":
-        return sys.stdin.buffer.read(MOST_BYTES + 1)
+        return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
     try:
         with Path(file).open("rb") as source:
-            return source.read(MOST_BYTES + 1)
+            return source.read(MAX_DOCUMENT_BYTES + 1)
     except OSError as error:
         raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
 
 
 def _findings(
-    document: "MappingDocument | None", faults: "tuple[MappingFault, ...]", found: "list[Difference]"
+    document: "MappingDocument | None", faults: "tuple[MappingIssue, ...]", found: "list[TemplateDifference]"
 ) -> dict[str, Any]:
     return {
         "valid": document is not None,
@@ -138,19 +141,19 @@ def _findings(
 
 def _said(
     document: "MappingDocument | None",
-    faults: "tuple[MappingFault, ...]",
-    found: "list[Difference]",
+    faults: "tuple[MappingIssue, ...]",
+    found: "list[TemplateDifference]",
     template: Path | None,
 ) -> list[str]:
     if document is None:
         return _of_faults(faults)
-    lines = [_summary(document), *(f"{difference.place}: {difference.detail}" for difference in found)]
+    lines = [_summary(document), *(f"{difference.location}: {difference.detail}" for difference in found)]
     if template is not None:
         lines.append(f"{_count(len(found), 'difference')} from {template}.")
     return lines
 
 
-def _of_faults(faults: "tuple[MappingFault, ...]") -> list[str]:
+def _of_faults(faults: "tuple[MappingIssue, ...]") -> list[str]:
     lines = [f"{fault.pointer or 'The document'}: {fault.detail}" for fault in faults]
     return [*lines, f"{_count(len(faults), 'fault')}."]
 

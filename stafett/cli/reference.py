@@ -71,4 +71,4 @@ def _plain(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201 - for a file
+    print(reference(), end="")

@@ -2,17 +2,17 @@
 
 from stafett.column_mapper.compiler import compile_mapping
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.issues import InvalidMappingError, MappingFault
-from stafett.column_mapper.loader import read_document, read_mapping
+from stafett.column_mapper.issues import InvalidMappingError, MappingIssue
+from stafett.column_mapper.loader import load_mapping, validate_document
 from stafett.column_mapper.program import MappedPart, MappingProgram
 
 __all__ = [
     "InvalidMappingError",
     "MappedPart",
     "MappingDocument",
-    "MappingFault",
+    "MappingIssue",
     "MappingProgram",
     "compile_mapping",
-    "read_document",
-    "read_mapping",
+    "load_mapping",
+    "validate_document",
 ]

@@ -12,9 +12,9 @@ from pydantic import (
     Tag,
 )
 
-from stafett.column_mapper.localized import AnyText, Localized, Name, Text
+from stafett.column_mapper.localized import BoundedText, Localized, NonBlankText, SnakeCaseName
 from stafett.column_mapper.workbook_layout import Layout
-from stafett.domain.fields import Day
+from stafett.domain.fields import IsoDate
 from stafett.domain.frozen import FrozenModel
 
 Expression = Annotated[
@@ -26,69 +26,69 @@ Severity = Literal["reject", "warning"]
 class Option(FrozenModel):
     """One value of a taxonomy."""
 
-    code: Text
+    code: NonBlankText
     label: Localized
 
 
 Taxonomy = Annotated[tuple[Option, ...], Field(min_length=1, max_length=1000)]
 
 
-class _Column(FrozenModel):
-    id: Name
+class _BaseColumn(FrozenModel):
+    id: SnakeCaseName
     header: Localized
     value: Expression
     required: Expression = Field(False, description="Whether a value must be there: true, or a condition.")
     if_missing: Severity = Field("reject", description="What becomes of a row whose required value is missing.")
     width: float | None = Field(None, ge=1, le=255, description="In characters, for Excel.")
-    number_format: Text | None = Field(None, description="As Excel writes it, such as #,##0.00.")
+    number_format: NonBlankText | None = Field(None, description="As Excel writes it, such as #,##0.00.")
 
 
-class TextColumn(_Column):
+class TextColumn(_BaseColumn):
     type: Literal["text"]
 
 
-class IntegerColumn(_Column):
+class IntegerColumn(_BaseColumn):
     type: Literal["integer"]
 
 
-class DecimalColumn(_Column):
+class DecimalColumn(_BaseColumn):
     type: Literal["decimal"]
     decimals: int = Field(2, ge=0, le=6)
 
 
-class DateColumn(_Column):
+class DateColumn(_BaseColumn):
     type: Literal["date"]
 
 
-class TimeColumn(_Column):
+class TimeColumn(_BaseColumn):
     """Written to the minute."""
 
     type: Literal["time"]
 
 
-class DurationColumn(_Column):
+class DurationColumn(_BaseColumn):
     """Its value is a number of minutes."""
 
     type: Literal["duration"]
 
 
-class YesNo(FrozenModel):
+class YesNoLabels(FrozenModel):
     yes: Localized = Localized(nb="Ja", nn="Ja", en="Yes")
     no: Localized = Localized(nb="Nei", nn="Nei", en="No")
 
 
-class YesNoColumn(_Column):
+class YesNoColumn(_BaseColumn):
     type: Literal["yes_no"]
-    labels: YesNo = YesNo()
+    labels: YesNoLabels = YesNoLabels()
 
 
-class ChoiceColumn(_Column):
+class ChoiceColumn(_BaseColumn):
     """Its value is a code of a taxonomy, written as its label."""
 
     type: Literal["choice"]
-    options: Name
+    options: SnakeCaseName
     unknown: Literal["fail", "keep", "fallback"] = "fail"
-    fallback: Text | None = None
+    fallback: NonBlankText | None = None
 
 
 Column = Annotated[
@@ -100,17 +100,17 @@ Column = Annotated[
 class Rule(FrozenModel):
     """A row is faulty when ``when`` is true."""
 
-    code: Name
+    code: SnakeCaseName
     when: Expression
     severity: Severity
     message: Localized
-    column: Name | None = None
+    column: SnakeCaseName | None = None
 
 
 class Reason(FrozenModel):
     """A row does not count when ``when`` is true; the first reason that applies is the one given."""
 
-    code: Name
+    code: SnakeCaseName
     when: Expression
     label: Localized
 
@@ -122,7 +122,7 @@ class Counting(FrozenModel):
     reasons: Annotated[tuple[Reason, ...], Field(max_length=100)]
 
 
-class RowMeasure(FrozenModel):
+class CountMeasure(FrozenModel):
     """How many rows of a group there are."""
 
     header: Localized
@@ -133,15 +133,15 @@ class SumMeasure(FrozenModel):
     """What an integer column's values of a group add up to."""
 
     header: Localized
-    sum: Name
+    sum: SnakeCaseName
 
 
-def _measured_by(measure: Any) -> str:
+def _measure_tag(measure: Any) -> str:
     return "sum" if (isinstance(measure, dict) and "sum" in measure) or isinstance(measure, SumMeasure) else "count"
 
 
 Measure = Annotated[
-    Annotated[RowMeasure, Tag("count")] | Annotated[SumMeasure, Tag("sum")], Discriminator(_measured_by)
+    Annotated[CountMeasure, Tag("count")] | Annotated[SumMeasure, Tag("sum")], Discriminator(_measure_tag)
 ]
 
 
@@ -149,12 +149,12 @@ class Summary(FrozenModel):
     """Totals by the values of one column, with a chart of the first measure."""
 
     title: Localized
-    by: Name
+    by: SnakeCaseName
     measures: Annotated[tuple[Measure, ...], Field(min_length=1, max_length=20)]
     chart: Localized | None = Field(None, description="The chart's title; without it there is no chart.")
 
 
-class Attachments(FrozenModel):
+class AttachmentPolicy(FrozenModel):
     """What becomes of an export whose attachments are not all there as they were."""
 
     unavailable: Literal["fail", "report"] = "fail"
@@ -164,23 +164,23 @@ class MappingDocument(FrozenModel):
     """Everything about an organisation's report, from a day on."""
 
     format: Literal[1] = Field(description="The version of this language.")
-    title: Annotated[Text, StringConstraints(max_length=200)]
-    effective_from: Day
+    title: Annotated[NonBlankText, StringConstraints(max_length=200)]
+    effective_from: IsoDate
     lookups: Annotated[
         dict[
-            Name,
-            Annotated[dict[AnyText, AnyText], Field(min_length=1, max_length=1000)],
+            SnakeCaseName,
+            Annotated[dict[BoundedText, BoundedText], Field(min_length=1, max_length=1000)],
         ],
         Field(max_length=100, default_factory=dict),
     ]
-    taxonomies: Annotated[dict[Name, Taxonomy], Field(max_length=100, default_factory=dict)]
-    values: Annotated[dict[Name, Expression], Field(max_length=200, default_factory=dict)]
+    taxonomies: Annotated[dict[SnakeCaseName, Taxonomy], Field(max_length=100, default_factory=dict)]
+    values: Annotated[dict[SnakeCaseName, Expression], Field(max_length=200, default_factory=dict)]
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=200)]
     rules: Annotated[tuple[Rule, ...], Field(max_length=200)] = ()
     counting: Counting
     summary: Summary | None = None
     layout: Layout = Layout()
-    attachments: Attachments = Attachments()
+    attachments: AttachmentPolicy = AttachmentPolicy()
 
     @property
     def sha256(self) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from stafett.column_mapper.workbook_layout import CELL
+from stafett.column_mapper.workbook_layout import CELL_REFERENCE_PATTERN
 from stafett.domain.errors import StafettError
 from stafett.domain.frozen import FrozenModel
-from stafett.domain.json_pointer import pointer_of_fault
+from stafett.domain.json_pointer import pointer_from_error
 
 
-class MappingFault(FrozenModel):
+class MappingIssue(FrozenModel):
     """One fault, and what was expected instead."""
 
     pointer: str
@@ -23,44 +23,44 @@ class MappingFault(FrozenModel):
 class InvalidMappingError(StafettError):
     """A document that cannot be used."""
 
-    def __init__(self, faults: Iterable[MappingFault]) -> None:
-        self.faults = tuple(faults)
-        first = self.faults[0]
-        more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
+    def __init__(self, issues: Iterable[MappingIssue]) -> None:
+        self.issues = tuple(issues)
+        first = self.issues[0]
+        more = f" (and {len(self.issues) - 1} more)" if len(self.issues) > 1 else ""
         super().__init__(f"{first.pointer or 'The document'}: {first.detail}{more}")
 
 
-class Refused(Exception):  # noqa: N818 - a part of an expression is refused, the reading goes on
+class ExpressionError(Exception):
     """Something in an expression is not as it must be."""
 
-    def __init__(self, code: str, detail: str, *below: str | int) -> None:
+    def __init__(self, code: str, detail: str, *relative_path: str | int) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
-        self.below = below
+        self.relative_path = relative_path
 
 
-def quoted(name: object) -> str:
+def quote_name(name: object) -> str:
     """A name as it can be shown: short, on one line, with nothing in it that a terminal would obey."""
     shown = "".join(character if character.isprintable() else "�" for character in str(name)[:60])
     return f"“{shown}…”" if len(str(name)) > len(shown) else f"“{shown}”"
 
 
-def faults_of(error: ValidationError, document: Any) -> list[MappingFault]:
+def issues_from_validation(error: ValidationError, document: Any) -> list[MappingIssue]:
     """Pydantic's findings in our words; they quote no value."""
     return [
-        MappingFault(
-            pointer=pointer_of_fault(place_of(found), found["type"], document),
+        MappingIssue(
+            pointer=pointer_from_error(document_path(found), found["type"], document),
             code=found["type"],
-            detail=_sentence(found),
+            detail=_format_detail(found),
         )
-        for found in findings(error)
+        for found in independent_errors(error)
     ]
 
 
-def place_of(found: ErrorDetails) -> tuple[str | int, ...]:
+def document_path(error: ErrorDetails) -> tuple[str | int, ...]:
     """Where it stands in the document: the alternatives of unions, which Pydantic names as it goes, are no steps."""
-    match found["loc"]:
+    match error["loc"]:
         case ("columns", int(number), str(), *further):
             return ("columns", number, *further)
         case ("summary", "measures", int(number), str(), *further):
@@ -69,36 +69,40 @@ def place_of(found: ErrorDetails) -> tuple[str | int, ...]:
             return place
 
 
-def findings(error: ValidationError) -> list[ErrorDetails]:
+def independent_errors(error: ValidationError) -> list[ErrorDetails]:
     """What Pydantic found, without what only follows from something else that it found."""
     every = error.errors(include_url=False, include_input=False)
-    return [found for found in every if not _only_follows(found, every)]
+    return [found for found in every if not _is_consequence(found, every)]
 
 
-def _only_follows(found: ErrorDetails, every: list[ErrorDetails]) -> bool:
+def _is_consequence(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
     """A list is called too short because what stands in it is faulty, and that is told already."""
-    place = found["loc"]
-    return found["type"] == "too_short" and any(
-        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in every
+    place = error["loc"]
+    return error["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in errors
     )
 
 
-def _sentence(found: ErrorDetails) -> str:
-    known, facts = found.get("ctx", {}), _Facts(name=quoted(found["loc"][-1] if found["loc"] else ""))
-    words = "Expected a cell such as A4." if known.get("pattern") == CELL else _WORDS.get(found["type"])
+def _format_detail(error: ErrorDetails) -> str:
+    known, facts = error.get("ctx", {}), _MessageContext(name=quote_name(error["loc"][-1] if error["loc"] else ""))
+    words = (
+        "Expected a cell such as A4."
+        if known.get("pattern") == CELL_REFERENCE_PATTERN
+        else _MESSAGE_BY_ERROR_TYPE.get(error["type"])
+    )
     if words is None:
-        return found["msg"].removeprefix("Value error, ").removesuffix(".") + "."
+        return error["msg"].removeprefix("Value error, ").removesuffix(".") + "."
     return words.format_map(facts | {name: str(value) for name, value in known.items()})
 
 
-class _Facts(dict[str, object]):
+class _MessageContext(dict[str, object]):
     """What a sentence may name; what is not known of a fault is left out of it."""
 
     def __missing__(self, name: str) -> str:
         return "…"
 
 
-_WORDS = {
+_MESSAGE_BY_ERROR_TYPE = {
     "extra_forbidden": "{name} is not known here.",
     "missing": "{name} is missing.",
     "literal_error": "Expected {expected}.",

@@ -6,41 +6,43 @@ from types import MappingProxyType
 
 from stafett.domain.export import Locale
 
-Words = Mapping[Locale, str]
+Translations = Mapping[Locale, str]
 
-REQUIRED: Words = MappingProxyType(
+VALUE_MISSING: Translations = MappingProxyType(
     {"nb": "«{header}» mangler.", "nn": "«{header}» manglar.", "en": "“{header}” is missing."}
 )
-UNKNOWN_CHOICE: Words = MappingProxyType(
+UNKNOWN_CHOICE: Translations = MappingProxyType(
     {
         "nb": "«{header}» har en verdi som ikke finnes i listen.",
         "nn": "«{header}» har ein verdi som ikkje finst i lista.",
         "en": "“{header}” has a value that is not in the list.",
     }
 )
-TEXT_CUT: Words = MappingProxyType(
+TEXT_TRUNCATED: Translations = MappingProxyType(
     {
         "nb": "«{header}» er lengre enn de 32 767 tegnene en celle i Excel rommer, og er kuttet.",
         "nn": "«{header}» er lengre enn dei 32 767 teikna ei celle i Excel rommar, og er kutta.",
         "en": "“{header}” is longer than the 32,767 characters that a cell in Excel holds, and is cut.",
     }
 )
-CHOICE_REPLACED: Words = MappingProxyType(
+CHOICE_REPLACED: Translations = MappingProxyType(
     {
         "nb": "«{header}» hadde en verdi som ikke finnes i listen, og er skrevet som «{label}».",
         "nn": "«{header}» hadde ein verdi som ikkje finst i lista, og er skriven som «{label}».",
         "en": "“{header}” had a value that is not in the list, and is written as “{label}”.",
     }
 )
-MAPPING_CHANGED: Words = MappingProxyType(
+MAPPING_CHANGED: Translations = MappingProxyType(
     {
         "nb": "Reglene ble endret {day}, i perioden; de som gjelder ved slutten av den, er brukt for hele perioden.",
         "nn": "Reglane vart endra {day}, i perioden; dei som gjeld ved slutten av han, er brukte for heile perioden.",
         "en": "The rules changed on {day}, within the period; those at the period's end are used for all of it.",
     }
 )
-BECAUSE: Words = MappingProxyType({"nb": "Teller ikke fordi", "nn": "Tel ikkje fordi", "en": "Does not count because"})
-LISTED_APART: Words = MappingProxyType(
+REASON_HEADER: Translations = MappingProxyType(
+    {"nb": "Teller ikke fordi", "nn": "Tel ikkje fordi", "en": "Does not count because"}
+)
+ROWS_NOT_IN_CSV: Translations = MappingProxyType(
     {
         "nb": "{rows} aktiviteter teller ikke og står ikke i CSV-filen; et regneark viser dem på et eget ark.",
         "nn": "{rows} aktivitetar tel ikkje og står ikkje i CSV-fila; eit rekneark viser dei på eit eige ark.",
@@ -49,5 +51,5 @@ LISTED_APART: Words = MappingProxyType(
 )
 
 
-def day_in(locale: Locale, day: date) -> str:
+def format_date(locale: Locale, day: date) -> str:
     return day.isoformat() if locale == "en" else f"{day:%d.%m.%Y}"

@@ -2,100 +2,109 @@
 
 from typing import Any
 
-from stafett.column_mapper.operation_specs import VOCABULARY, Argument, Operation, Takes
+from stafett.column_mapper.operation_specs import OPERATION_SPECS, ArgumentSpec, ArgumentType, OperationSpec
 from stafett.column_mapper.transformations import TRANSFORMATIONS, Transformation
-from stafett.column_mapper.values import MOST, Kind
+from stafett.column_mapper.values import MAX_EXACT_INTEGER, ValueKind
 
 JsonSchema = dict[str, Any]
 
-LIMITS: JsonSchema = {"minimum": -MOST, "maximum": MOST}
-_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"}
-_LITERALS = {
+NUMBER_RANGE: JsonSchema = {"minimum": -MAX_EXACT_INTEGER, "maximum": MAX_EXACT_INTEGER}
+_NAME_SCHEMA = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"}
+_LITERAL_LIST_SCHEMA = {
     "type": "array",
     "minItems": 1,
     "maxItems": 1000,
-    "items": {"type": ["string", "number", "boolean"], **LIMITS},
+    "items": {"type": ["string", "number", "boolean"], **NUMBER_RANGE},
 }
 
 
-def operations() -> dict[str, JsonSchema]:
-    return {operation.name: _described(operation) for operation in VOCABULARY}
+def build_operation_schemas() -> dict[str, JsonSchema]:
+    return {operation.name: _operation_schema(operation) for operation in OPERATION_SPECS}
 
 
-def _described(operation: Operation) -> JsonSchema:
+def _operation_schema(operation: OperationSpec) -> JsonSchema:
     signature = ", ".join(map(str, operation.arguments))
-    said = {"description": f"{operation.name}: [{signature}]. {operation.does} Gives: {operation.gives}."}
-    listed = _transformations() if operation.name == "transformation" else _listed(operation)
-    if operation.least > 1:
+    said = {"description": f"{operation.name}: [{signature}]. {operation.description} Gives: {operation.returns}."}
+    listed = _transformation_schema() if operation.name == "transformation" else _argument_list_schema(operation)
+    if operation.min_arguments > 1:
         return {**said, **listed}
-    return {**said, "if": {"type": "array"}, "then": listed, "else": _schema(operation.arguments[0])}
+    return {**said, "if": {"type": "array"}, "then": listed, "else": _argument_schema(operation.arguments[0])}
 
 
-def _listed(operation: Operation) -> JsonSchema:
+def _argument_list_schema(operation: OperationSpec) -> JsonSchema:
     """Arguments in a list; only the last of them may come several times."""
     *single, last = operation.arguments
-    first: JsonSchema = {"prefixItems": [_argument(argument) for argument in single]} if single else {}
+    first: JsonSchema = {"prefixItems": [_described_argument_schema(argument) for argument in single]} if single else {}
     return {
         "type": "array",
-        "minItems": operation.least,
-        "maxItems": operation.most,
+        "minItems": operation.min_arguments,
+        "maxItems": operation.max_arguments,
         **first,
-        "items": _argument(last),
+        "items": _described_argument_schema(last),
     }
 
 
-def _argument(argument: Argument) -> JsonSchema:
-    return {**_schema(argument), "description": f"{argument.name}: {argument.takes}"}
+def _described_argument_schema(argument: ArgumentSpec) -> JsonSchema:
+    return {**_argument_schema(argument), "description": f"{argument.name}: {argument.type}"}
 
 
-def _schema(argument: Argument) -> JsonSchema:
-    return _SCHEMAS[argument.takes]
+def _argument_schema(argument: ArgumentSpec) -> JsonSchema:
+    return _SCHEMA_BY_ARGUMENT_TYPE[argument.type]
 
 
-def _literal_or_operation(*kinds: str) -> JsonSchema:
-    return {"$ref": "#/$defs/Expression", "type": [*kinds, "null", "object"]}
+def _literal_or_operation_schema(*json_types: str) -> JsonSchema:
+    return {"$ref": "#/$defs/Expression", "type": [*json_types, "null", "object"]}
 
 
-_SCHEMAS: dict[Takes, JsonSchema] = {
-    Takes.VALUE: {"$ref": "#/$defs/Expression"},
-    Takes.CONDITION: _literal_or_operation("boolean"),
-    Takes.TEXT: _literal_or_operation("string"),
-    Takes.TEXT_OR_INTEGER: _literal_or_operation("string", "integer"),
-    Takes.NUMBER: _literal_or_operation("number"),
-    Takes.INTEGER: _literal_or_operation("integer"),
-    Takes.DATE: _literal_or_operation(),
-    Takes.TIME: _literal_or_operation(),
-    Takes.INSTANT: _literal_or_operation(),
-    Takes.ORDERED: _literal_or_operation("number"),
-    Takes.NAME: _NAME,
-    Takes.LOOKUP: _NAME,
-    Takes.TAXONOMY: _NAME,
-    Takes.TRANSFORMATION: {"enum": sorted(TRANSFORMATIONS)},
-    Takes.LITERALS: {"if": {"type": "array"}, "then": _LITERALS, "else": _literal_or_operation("string")},
-    Takes.WRITTEN_TEXT: {"type": "string"},
-    Takes.WRITTEN_CHARACTERS: {"type": "string", "minLength": 1},
-    Takes.WRITTEN_DATE: {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
-    Takes.WRITTEN_TIME: {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"},
-    Takes.POSITION: {"type": "integer", "minimum": -100_000, "maximum": 100_000},
-    Takes.PIECE: {"type": "integer", "minimum": 1, "maximum": 20},
-    Takes.PLACES: {"type": "integer", "minimum": 0, "maximum": 6},
+_SCHEMA_BY_ARGUMENT_TYPE: dict[ArgumentType, JsonSchema] = {
+    ArgumentType.VALUE: {"$ref": "#/$defs/Expression"},
+    ArgumentType.CONDITION: _literal_or_operation_schema("boolean"),
+    ArgumentType.TEXT: _literal_or_operation_schema("string"),
+    ArgumentType.TEXT_OR_INTEGER: _literal_or_operation_schema("string", "integer"),
+    ArgumentType.NUMBER: _literal_or_operation_schema("number"),
+    ArgumentType.INTEGER: _literal_or_operation_schema("integer"),
+    ArgumentType.DATE: _literal_or_operation_schema(),
+    ArgumentType.TIME: _literal_or_operation_schema(),
+    ArgumentType.INSTANT: _literal_or_operation_schema(),
+    ArgumentType.ORDERED: _literal_or_operation_schema("number"),
+    ArgumentType.NAME: _NAME_SCHEMA,
+    ArgumentType.LOOKUP: _NAME_SCHEMA,
+    ArgumentType.TAXONOMY: _NAME_SCHEMA,
+    ArgumentType.TRANSFORMATION: {"enum": sorted(TRANSFORMATIONS)},
+    ArgumentType.LITERAL_LIST_OR_TEXT: {
+        "if": {"type": "array"},
+        "then": _LITERAL_LIST_SCHEMA,
+        "else": _literal_or_operation_schema("string"),
+    },
+    ArgumentType.LITERAL_TEXT: {"type": "string"},
+    ArgumentType.NON_EMPTY_LITERAL_TEXT: {"type": "string", "minLength": 1},
+    ArgumentType.LITERAL_DATE: {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+    ArgumentType.LITERAL_TIME: {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"},
+    ArgumentType.POSITION: {"type": "integer", "minimum": -100_000, "maximum": 100_000},
+    ArgumentType.PIECE_NUMBER: {"type": "integer", "minimum": 1, "maximum": 20},
+    ArgumentType.DECIMAL_PLACES: {"type": "integer", "minimum": 0, "maximum": 6},
 }
-_LITERAL_OF = {Kind.TEXT: ["string"], Kind.INTEGER: ["integer"], Kind.DECIMAL: ["number"], Kind.BOOLEAN: ["boolean"]}
+_JSON_TYPES_BY_KIND = {
+    ValueKind.TEXT: ["string"],
+    ValueKind.INTEGER: ["integer"],
+    ValueKind.DECIMAL: ["number"],
+    ValueKind.BOOLEAN: ["boolean"],
+}
 
 
-def _transformations() -> JsonSchema:
+def _transformation_schema() -> JsonSchema:
     """Each with its own arguments, so that an editor knows how many."""
-    names = {"enum": sorted(TRANSFORMATIONS), "description": str(Takes.TRANSFORMATION)}
-    calls = [_called(known) for _, known in sorted(TRANSFORMATIONS.items())]
+    names = {"enum": sorted(TRANSFORMATIONS), "description": str(ArgumentType.TRANSFORMATION)}
+    calls = [_transformation_call_schema(known) for _, known in sorted(TRANSFORMATIONS.items())]
     return {"type": "array", "minItems": 1, "prefixItems": [names], "anyOf": calls}
 
 
-def _called(known: Transformation) -> JsonSchema:
-    takes = [_literal_or_operation(*_LITERAL_OF.get(kind, [])) for kind in known.takes]
+def _transformation_call_schema(transformation: Transformation) -> JsonSchema:
+    takes = [_literal_or_operation_schema(*_JSON_TYPES_BY_KIND.get(kind, [])) for kind in transformation.argument_kinds]
     count = 1 + len(takes)
     return {
-        "description": known.words,
-        "prefixItems": [{"const": known.name}, *takes],
+        "description": transformation.description,
+        "prefixItems": [{"const": transformation.name}, *takes],
         "minItems": count,
         "maxItems": count,
     }

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from stafett.column_mapper.expression_parser import MOST_ARGUMENTS
+from stafett.column_mapper.expression_parser import MAX_ARGUMENTS
 
 
-class Takes(StrEnum):
+class ArgumentType(StrEnum):
     """What may stand as an argument; the ones of the second half are written out, never computed."""
 
     VALUE = "any value"
@@ -24,223 +24,255 @@ class Takes(StrEnum):
     LOOKUP = "the name of a lookup, written out"
     TAXONOMY = "the name of a taxonomy, written out"
     TRANSFORMATION = "the name of a registered transformation, written out"
-    LITERALS = "a list of literals, or a text"
-    WRITTEN_TEXT = "a text, written out"
-    WRITTEN_CHARACTERS = "a text of at least one character, written out"
-    WRITTEN_DATE = "a date such as 2026-01-31, written out"
-    WRITTEN_TIME = "a time such as 09:30 or 09:30:15, written out"
+    LITERAL_LIST_OR_TEXT = "a list of literals, or a text"
+    LITERAL_TEXT = "a text, written out"
+    NON_EMPTY_LITERAL_TEXT = "a text of at least one character, written out"
+    LITERAL_DATE = "a date such as 2026-01-31, written out"
+    LITERAL_TIME = "a time such as 09:30 or 09:30:15, written out"
     POSITION = "an integer from -100000 to 100000, written out"
-    PIECE = "which piece, from 1 to 20, written out"
-    PLACES = "a number of places from 0 to 6, written out"
+    PIECE_NUMBER = "which piece, from 1 to 20, written out"
+    DECIMAL_PLACES = "a number of places from 0 to 6, written out"
 
 
 @dataclass(frozen=True)
-class Argument:
+class ArgumentSpec:
     """One argument, or several of a kind that follow one another."""
 
     name: str
-    takes: Takes
-    least: int = 1
-    most: int = 1
+    type: ArgumentType
+    min_count: int = 1
+    max_count: int = 1
 
     def __str__(self) -> str:
-        if self.most > 1:
-            return ", ".join([self.name] * self.least + ["…"])
-        return self.name if self.least else f"{self.name}?"
+        if self.max_count > 1:
+            return ", ".join([self.name] * self.min_count + ["…"])
+        return self.name if self.min_count else f"{self.name}?"
 
 
 @dataclass(frozen=True)
-class Operation:
+class OperationSpec:
     """What people are told of an operation."""
 
     name: str
-    arguments: tuple[Argument, ...]
-    gives: str
-    does: str
+    arguments: tuple[ArgumentSpec, ...]
+    returns: str
+    description: str
 
     @property
-    def least(self) -> int:
-        return sum(argument.least for argument in self.arguments)
+    def min_arguments(self) -> int:
+        return sum(argument.min_count for argument in self.arguments)
 
     @property
-    def most(self) -> int:
-        return sum(argument.most for argument in self.arguments)
+    def max_arguments(self) -> int:
+        return sum(argument.max_count for argument in self.arguments)
 
 
-def _several(name: str, takes: Takes, least: int, most: int = MOST_ARGUMENTS) -> tuple[Argument, ...]:
-    return (Argument(name, takes, least, most),)
+def _repeated(
+    name: str, argument_type: ArgumentType, min_count: int, max_count: int = MAX_ARGUMENTS
+) -> tuple[ArgumentSpec, ...]:
+    return (ArgumentSpec(name, argument_type, min_count, max_count),)
 
 
-def _maybe(name: str, takes: Takes) -> Argument:
-    return Argument(name, takes, least=0)
+def _optional(name: str, argument_type: ArgumentType) -> ArgumentSpec:
+    return ArgumentSpec(name, argument_type, min_count=0)
 
 
-_TEXT, _NUMBER = Argument("text", Takes.TEXT), Argument("number", Takes.NUMBER)
-_DATE, _TIME = Argument("date", Takes.DATE), Argument("time", Takes.TIME)
-_INSTANT, _CONDITION = Argument("instant", Takes.INSTANT), Argument("condition", Takes.CONDITION)
-_BOTH = (Argument("value", Takes.VALUE), Argument("value", Takes.VALUE))
-_ORDERED = (Argument("a", Takes.ORDERED), Argument("b", Takes.ORDERED))
-_BETWEEN = (*_ORDERED, _maybe("c", Takes.ORDERED))
+_TEXT, _NUMBER = ArgumentSpec("text", ArgumentType.TEXT), ArgumentSpec("number", ArgumentType.NUMBER)
+_DATE, _TIME = ArgumentSpec("date", ArgumentType.DATE), ArgumentSpec("time", ArgumentType.TIME)
+_INSTANT, _CONDITION = ArgumentSpec("instant", ArgumentType.INSTANT), ArgumentSpec("condition", ArgumentType.CONDITION)
+_TWO_VALUES = (ArgumentSpec("value", ArgumentType.VALUE), ArgumentSpec("value", ArgumentType.VALUE))
+_TWO_ORDERED = (ArgumentSpec("a", ArgumentType.ORDERED), ArgumentSpec("b", ArgumentType.ORDERED))
+_TWO_OR_THREE_ORDERED = (*_TWO_ORDERED, _optional("c", ArgumentType.ORDERED))
 
 _LOGIC = (
-    Operation(
+    OperationSpec(
         "var",
-        (Argument("name", Takes.NAME), _maybe("default", Takes.VALUE)),
+        (ArgumentSpec("name", ArgumentType.NAME), _optional("default", ArgumentType.VALUE)),
         "the field's or value's own type",
         "The field or value of that name; the default where it is missing.",
     ),
-    Operation(
+    OperationSpec(
         "if",
-        (_CONDITION, Argument("value", Takes.VALUE), Argument("else if, value", Takes.VALUE, 0, MOST_ARGUMENTS - 2)),
+        (
+            _CONDITION,
+            ArgumentSpec("value", ArgumentType.VALUE),
+            ArgumentSpec("else if, value", ArgumentType.VALUE, 0, MAX_ARGUMENTS - 2),
+        ),
         "the values' common type",
         "The value after the first condition that is true; else the last one, if it stands alone; else missing.",
     ),
-    Operation("==", _BOTH, "boolean", "Whether both are the same; missing is the same as missing and nothing else."),
-    Operation("!=", _BOTH, "boolean", "Whether they are not the same."),
-    Operation("<", _BETWEEN, "boolean", "Whether a is less than b, and b less than c; false if one is missing."),
-    Operation("<=", _BETWEEN, "boolean", "Whether a is at most b, and b at most c; false if one is missing."),
-    Operation(">", _ORDERED, "boolean", "Whether a is more than b; false if one is missing."),
-    Operation(">=", _ORDERED, "boolean", "Whether a is at least b; false if one is missing."),
-    Operation(
-        "and", _several("condition", Takes.CONDITION, 1), "boolean", "Whether all are true; missing is not true."
+    OperationSpec(
+        "==", _TWO_VALUES, "boolean", "Whether both are the same; missing is the same as missing and nothing else."
     ),
-    Operation("or", _several("condition", Takes.CONDITION, 1), "boolean", "Whether one is true; missing is not true."),
-    Operation("!", (_CONDITION,), "boolean", "Whether it is not true; so true where it is missing."),
-    Operation(
+    OperationSpec("!=", _TWO_VALUES, "boolean", "Whether they are not the same."),
+    OperationSpec(
+        "<", _TWO_OR_THREE_ORDERED, "boolean", "Whether a is less than b, and b less than c; false if one is missing."
+    ),
+    OperationSpec(
+        "<=", _TWO_OR_THREE_ORDERED, "boolean", "Whether a is at most b, and b at most c; false if one is missing."
+    ),
+    OperationSpec(">", _TWO_ORDERED, "boolean", "Whether a is more than b; false if one is missing."),
+    OperationSpec(">=", _TWO_ORDERED, "boolean", "Whether a is at least b; false if one is missing."),
+    OperationSpec(
+        "and",
+        _repeated("condition", ArgumentType.CONDITION, 1),
+        "boolean",
+        "Whether all are true; missing is not true.",
+    ),
+    OperationSpec(
+        "or", _repeated("condition", ArgumentType.CONDITION, 1), "boolean", "Whether one is true; missing is not true."
+    ),
+    OperationSpec("!", (_CONDITION,), "boolean", "Whether it is not true; so true where it is missing."),
+    OperationSpec(
         "in",
-        (Argument("value", Takes.VALUE), Argument("list", Takes.LITERALS)),
+        (ArgumentSpec("value", ArgumentType.VALUE), ArgumentSpec("list", ArgumentType.LITERAL_LIST_OR_TEXT)),
         "boolean",
         "Whether the value is one of up to 1000 literals; of two texts, whether the first is part of the second.",
     ),
-    Operation(
+    OperationSpec(
         "empty",
-        (Argument("value", Takes.VALUE),),
+        (ArgumentSpec("value", ArgumentType.VALUE),),
         "boolean",
         "Whether it is missing, or a text of nothing but white space.",
     ),
 )
 _NUMBERS = (
-    Operation("+", _several("number", Takes.NUMBER, 2), "integer, or decimal if one is", "The sum."),
-    Operation(
+    OperationSpec("+", _repeated("number", ArgumentType.NUMBER, 2), "integer, or decimal if one is", "The sum."),
+    OperationSpec(
         "-",
-        (_NUMBER, _maybe("number", Takes.NUMBER)),
+        (_NUMBER, _optional("number", ArgumentType.NUMBER)),
         "integer, or decimal if one is",
         "The difference; of one number, its negative.",
     ),
-    Operation("*", _several("number", Takes.NUMBER, 2), "integer, or decimal if one is", "The product."),
-    Operation("/", (_NUMBER, _NUMBER), "decimal", "The quotient; missing if the divisor is 0."),
-    Operation(
+    OperationSpec("*", _repeated("number", ArgumentType.NUMBER, 2), "integer, or decimal if one is", "The product."),
+    OperationSpec("/", (_NUMBER, _NUMBER), "decimal", "The quotient; missing if the divisor is 0."),
+    OperationSpec(
         "%",
-        (Argument("integer", Takes.INTEGER), Argument("integer", Takes.INTEGER)),
+        (ArgumentSpec("integer", ArgumentType.INTEGER), ArgumentSpec("integer", ArgumentType.INTEGER)),
         "integer",
         "What is left of the first after division, with its sign; missing if the divisor is 0.",
     ),
-    Operation("min", _several("a", Takes.ORDERED, 1), "as its arguments", "The least, passing over missing ones."),
-    Operation("max", _several("a", Takes.ORDERED, 1), "as its arguments", "The greatest, passing over missing ones."),
-    Operation(
+    OperationSpec(
+        "min", _repeated("a", ArgumentType.ORDERED, 1), "as its arguments", "The least, passing over missing ones."
+    ),
+    OperationSpec(
+        "max", _repeated("a", ArgumentType.ORDERED, 1), "as its arguments", "The greatest, passing over missing ones."
+    ),
+    OperationSpec(
         "round",
-        (_NUMBER, _maybe("places", Takes.PLACES)),
+        (_NUMBER, _optional("places", ArgumentType.DECIMAL_PLACES)),
         "integer; decimal with places",
         "Rounded to so many places, or to a whole number; a half goes away from zero.",
     ),
-    Operation("floor", (_NUMBER,), "integer", "The nearest whole number that is not greater."),
-    Operation("ceil", (_NUMBER,), "integer", "The nearest whole number that is not less."),
-    Operation("abs", (_NUMBER,), "as its argument", "Without its sign."),
+    OperationSpec("floor", (_NUMBER,), "integer", "The nearest whole number that is not greater."),
+    OperationSpec("ceil", (_NUMBER,), "integer", "The nearest whole number that is not less."),
+    OperationSpec("abs", (_NUMBER,), "as its argument", "Without its sign."),
 )
 _TEXTS = (
-    Operation(
+    OperationSpec(
         "cat",
-        _several("text", Takes.TEXT_OR_INTEGER, 1),
+        _repeated("text", ArgumentType.TEXT_OR_INTEGER, 1),
         "text",
         "One after the other; missing ones are empty, so the result is never missing.",
     ),
-    Operation(
+    OperationSpec(
         "join",
-        (Argument("separator", Takes.WRITTEN_TEXT), Argument("text", Takes.TEXT, 1, MOST_ARGUMENTS - 1)),
+        (
+            ArgumentSpec("separator", ArgumentType.LITERAL_TEXT),
+            ArgumentSpec("text", ArgumentType.TEXT, 1, MAX_ARGUMENTS - 1),
+        ),
         "text",
         "One after the other with the separator between; missing and empty ones are passed over.",
     ),
-    Operation(
+    OperationSpec(
         "substr",
-        (_TEXT, Argument("start", Takes.POSITION), _maybe("length", Takes.POSITION)),
+        (_TEXT, ArgumentSpec("start", ArgumentType.POSITION), _optional("length", ArgumentType.POSITION)),
         "text",
         "A part, from the start (0 is the first character, -1 the last); a negative length leaves so many off the end.",
     ),
-    Operation("trim", (_TEXT,), "text", "Without white space at both ends."),
-    Operation("upper", (_TEXT,), "text", "In capitals."),
-    Operation("lower", (_TEXT,), "text", "In small letters."),
-    Operation("length", (_TEXT,), "integer", "How many characters (code points) it has."),
-    Operation(
+    OperationSpec("trim", (_TEXT,), "text", "Without white space at both ends."),
+    OperationSpec("upper", (_TEXT,), "text", "In capitals."),
+    OperationSpec("lower", (_TEXT,), "text", "In small letters."),
+    OperationSpec("length", (_TEXT,), "integer", "How many characters (code points) it has."),
+    OperationSpec(
         "split",
-        (_TEXT, Argument("separator", Takes.WRITTEN_CHARACTERS), Argument("n", Takes.PIECE)),
+        (
+            _TEXT,
+            ArgumentSpec("separator", ArgumentType.NON_EMPTY_LITERAL_TEXT),
+            ArgumentSpec("n", ArgumentType.PIECE_NUMBER),
+        ),
         "text",
         "The n-th piece of the text, cut at the separator; missing if there are fewer.",
     ),
-    Operation(
+    OperationSpec(
         "replace",
-        (_TEXT, Argument("old", Takes.WRITTEN_CHARACTERS), Argument("new", Takes.WRITTEN_TEXT)),
+        (
+            _TEXT,
+            ArgumentSpec("old", ArgumentType.NON_EMPTY_LITERAL_TEXT),
+            ArgumentSpec("new", ArgumentType.LITERAL_TEXT),
+        ),
         "text",
         "With every occurrence of the old text replaced.",
     ),
-    Operation(
+    OperationSpec(
         "lookup",
-        (_TEXT, Argument("lookup", Takes.LOOKUP), _maybe("default", Takes.WRITTEN_TEXT)),
+        (_TEXT, ArgumentSpec("lookup", ArgumentType.LOOKUP), _optional("default", ArgumentType.LITERAL_TEXT)),
         "text",
         "What the lookup says for this text; the default, or missing, if it says nothing or the text is missing.",
     ),
-    Operation(
+    OperationSpec(
         "label",
-        (_TEXT, Argument("taxonomy", Takes.TAXONOMY)),
+        (_TEXT, ArgumentSpec("taxonomy", ArgumentType.TAXONOMY)),
         "text",
         "The label of this code in the report's language; missing if the taxonomy does not have it.",
     ),
 )
 _DATES = (
-    Operation("date", (Argument("date", Takes.WRITTEN_DATE),), "date", "This date."),
-    Operation("time", (Argument("time", Takes.WRITTEN_TIME),), "time", "This time of day."),
-    Operation("date_of", (_INSTANT,), "date", "Its date in Europe/Oslo."),
-    Operation("time_of", (_INSTANT,), "time", "Its time of day in Europe/Oslo."),
-    Operation("year", (_DATE,), "integer", "Its year."),
-    Operation("month", (_DATE,), "integer", "Its month, 1 to 12."),
-    Operation("day", (_DATE,), "integer", "Its day of the month, 1 to 31."),
-    Operation("weekday", (_DATE,), "integer", "Its day of the week: 1 is Monday, 7 is Sunday."),
-    Operation("week", (_DATE,), "integer", "Its week as calendars in Norway number them (ISO 8601)."),
-    Operation("hour", (_TIME,), "integer", "Its hour, 0 to 23."),
-    Operation("minute", (_TIME,), "integer", "Its minute, 0 to 59."),
-    Operation(
+    OperationSpec("date", (ArgumentSpec("date", ArgumentType.LITERAL_DATE),), "date", "This date."),
+    OperationSpec("time", (ArgumentSpec("time", ArgumentType.LITERAL_TIME),), "time", "This time of day."),
+    OperationSpec("date_of", (_INSTANT,), "date", "Its date in Europe/Oslo."),
+    OperationSpec("time_of", (_INSTANT,), "time", "Its time of day in Europe/Oslo."),
+    OperationSpec("year", (_DATE,), "integer", "Its year."),
+    OperationSpec("month", (_DATE,), "integer", "Its month, 1 to 12."),
+    OperationSpec("day", (_DATE,), "integer", "Its day of the month, 1 to 31."),
+    OperationSpec("weekday", (_DATE,), "integer", "Its day of the week: 1 is Monday, 7 is Sunday."),
+    OperationSpec("week", (_DATE,), "integer", "Its week as calendars in Norway number them (ISO 8601)."),
+    OperationSpec("hour", (_TIME,), "integer", "Its hour, 0 to 23."),
+    OperationSpec("minute", (_TIME,), "integer", "Its minute, 0 to 59."),
+    OperationSpec(
         "minutes_between",
         (_INSTANT, _INSTANT),
         "integer",
         "Whole minutes from the first to the second, the rest cut off; negative if the second is earlier.",
     ),
-    Operation(
+    OperationSpec(
         "days_between",
         (_DATE, _DATE),
         "integer",
         "Days from the first to the second; negative if the second is earlier.",
     ),
 )
-_DAYS = (
-    Operation(
+_DAY_WINDOWS = (
+    OperationSpec(
         "day_rank",
         (_CONDITION,),
         "integer",
         "1, 2, 3 … among the same mentor's rows of the same day for which it is true; missing where it is not.",
     ),
-    Operation(
+    OperationSpec(
         "day_count", (_CONDITION,), "integer", "For how many of the same mentor's rows of the same day it is true."
     ),
 )
-_OWN = (
-    Operation(
+_TRANSFORMATIONS = (
+    OperationSpec(
         "transformation",
         (
-            Argument("name", Takes.TRANSFORMATION),
-            Argument("its arguments", Takes.VALUE, 0, MOST_ARGUMENTS - 1),
+            ArgumentSpec("name", ArgumentType.TRANSFORMATION),
+            ArgumentSpec("its arguments", ArgumentType.VALUE, 0, MAX_ARGUMENTS - 1),
         ),
         "the transformation's type",
         "A function that is registered under this name.",
     ),
 )
 
-VOCABULARY = (*_LOGIC, *_NUMBERS, *_TEXTS, *_DATES, *_DAYS, *_OWN)
+OPERATION_SPECS = (*_LOGIC, *_NUMBERS, *_TEXTS, *_DATES, *_DAY_WINDOWS, *_TRANSFORMATIONS)

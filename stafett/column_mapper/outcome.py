@@ -7,118 +7,123 @@ from uuid import UUID
 
 import polars as pl
 
-from stafett.column_mapper.program import Judgement, MappedPart, MappingProgram
+from stafett.column_mapper.program import MappedPart, MappingProgram, RowCheck
 from stafett.domain.export import MAX_AFFECTED_ROWS, ExportCounts, PartialFailureReport
 from stafett.domain.export_outputs import NotCountableReason, Total
 from stafett.domain.frozen import FrozenModel
 
-_SERVICE = "bufdir-column-mapper"
+_SERVICE_NAME = "bufdir-column-mapper"
 
 
-class FaultyRows(FrozenModel):
+class FailedRows(FrozenModel):
     """A part's rows that did not pass one judgement: all of them counted, those named that the whole still names."""
 
-    judgement: int
+    check_index: int
     count: int
-    rows: tuple[int, ...]
-    ids: tuple[str, ...]
+    row_indices: tuple[int, ...]
+    activity_ids: tuple[str, ...]
 
 
 class PartOutcome(FrozenModel):
     """What one part adds to the outcome: small, and fit to be kept as JSON."""
 
     counts: ExportCounts
-    apart: int
+    excluded_count: int
     not_countable: dict[str, int]
     totals: tuple[Total, ...]
-    faults: tuple[FaultyRows, ...]
+    failures: tuple[FailedRows, ...]
 
 
 @dataclass
-class _Tally:
+class _CheckTally:
     """One judgement's rows: all of them counted, the first thousand named."""
 
     count: int = 0
-    indices: list[int] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
+    row_indices: list[int] = field(default_factory=list)
+    activity_ids: list[str] = field(default_factory=list)
 
     @property
-    def still_named(self) -> int:
-        return MAX_AFFECTED_ROWS - len(self.indices)
+    def remaining_names(self) -> int:
+        return MAX_AFFECTED_ROWS - len(self.row_indices)
 
-    def add(self, faulty: FaultyRows, first: int) -> None:
-        self.count += faulty.count
-        self.indices += [first + row for row in faulty.rows]
-        self.ids += faulty.ids
+    def add(self, failed_rows: FailedRows, first_row_index: int) -> None:
+        self.count += failed_rows.count
+        self.row_indices += [first_row_index + row for row in failed_rows.row_indices]
+        self.activity_ids += failed_rows.activity_ids
 
-    def report(self, judgement: Judgement) -> PartialFailureReport:
+    def to_report(self, check: RowCheck) -> PartialFailureReport:
         return PartialFailureReport(
-            affected_row_indices=tuple(self.indices),
-            affected_activity_ids=tuple(UUID(activity_id) for activity_id in self.ids),
+            affected_row_indices=tuple(self.row_indices),
+            affected_activity_ids=tuple(UUID(activity_id) for activity_id in self.activity_ids),
             affected_count=self.count,
-            failure_reason=judgement.message,
-            code=judgement.code,
-            column=judgement.column,
-            sub_service_name=_SERVICE,
-            is_fatal=judgement.rejects,
+            failure_reason=check.message,
+            code=check.code,
+            column=check.column,
+            sub_service_name=_SERVICE_NAME,
+            is_fatal=check.rejects_row,
         )
 
 
-class Outcome:
+class MappingOutcome:
     """Add the parts in report order, then ask."""
 
-    def __init__(self, program: MappingProgram, *, ignored: Container[str] = ()) -> None:
+    def __init__(self, program: MappingProgram, *, ignored_checks: Container[str] = ()) -> None:
         self._program = program
-        self._ignored = ignored
-        self._tallies: dict[int, _Tally] = {}
-        self._reasons = Counter[str]()
+        self._ignored_checks = ignored_checks
+        self._tallies_by_check: dict[int, _CheckTally] = {}
+        self._rows_by_reason = Counter[str]()
         self._totals: dict[str | None, tuple[int, ...]] = {}
         self._counts = ExportCounts()
-        self._apart = 0
+        self._excluded_count = 0
 
-    def add(self, rows: pl.DataFrame) -> MappedPart:
+    def map_and_add(self, rows: pl.DataFrame) -> MappedPart:
         """Map the next part and take note of what came out."""
-        part, outcome = self.mapped(rows)
-        self.take(outcome)
+        part, outcome = self.map_part(rows)
+        self.add_part(outcome)
         return part
 
-    def mapped(self, rows: pl.DataFrame) -> tuple[MappedPart, PartOutcome]:
+    def map_part(self, rows: pl.DataFrame) -> tuple[MappedPart, PartOutcome]:
         """The next part and what it adds, of which no note is taken yet."""
         part = self._program.apply(rows)
-        if rows.height != part.written.height + part.apart.height + part.rejected:
+        if rows.height != part.report_rows.height + part.excluded_rows.height + part.rejected:
             raise RuntimeError("a row was lost or doubled in mapping")
         return part, PartOutcome(
             counts=ExportCounts(
                 queried=rows.height,
-                written=part.written.height,
+                written=part.report_rows.height,
                 countable=part.countable,
                 not_countable=rows.height - part.rejected - part.countable,
                 rejected=part.rejected,
             ),
-            apart=part.apart.height,
+            excluded_count=part.excluded_rows.height,
             not_countable=dict(part.not_countable),
             totals=tuple(Total(label=label, figures=tuple(figures)) for label, figures in part.totals.items()),
-            faults=tuple(self._faulty(part, rows["id"])),
+            failures=tuple(self._collect_failed_rows(part, rows["id"])),
         )
 
-    def take(self, part: PartOutcome) -> None:
+    def add_part(self, outcome: PartOutcome) -> None:
         """Take note of the next part, whenever it was mapped."""
-        for faulty in part.faults:
-            self._tallies.setdefault(faulty.judgement, _Tally()).add(faulty, self._counts.queried)
-        self._reasons.update(part.not_countable)
-        for total in part.totals:
+        for faulty in outcome.failures:
+            self._tallies_by_check.setdefault(faulty.check_index, _CheckTally()).add(faulty, self._counts.queried)
+        self._rows_by_reason.update(outcome.not_countable)
+        for total in outcome.totals:
             before = self._totals.get(total.label, (0,) * len(total.figures))
             self._totals[total.label] = tuple(map(sum, zip(before, total.figures, strict=True)))
-        self._counts = _added(self._counts, part.counts)
-        self._apart += part.apart
+        self._counts = _add_counts(self._counts, outcome.counts)
+        self._excluded_count += outcome.excluded_count
 
-    def _faulty(self, part: MappedPart, ids: pl.Series) -> Iterator[FaultyRows]:
-        for fault in part.faults:
-            if fault.code in self._ignored:
+    def _collect_failed_rows(self, part: MappedPart, ids: pl.Series) -> Iterator[FailedRows]:
+        for fault in part.failed_checks:
+            if fault.code in self._ignored_checks:
                 continue
-            named = tuple(fault.rows[: self._tallies.get(fault.judgement, _Tally()).still_named])
-            yield FaultyRows(
-                judgement=fault.judgement, count=len(fault.rows), rows=named, ids=tuple(ids.gather(named).to_list())
+            named = tuple(
+                fault.row_indices[: self._tallies_by_check.get(fault.check_index, _CheckTally()).remaining_names]
+            )
+            yield FailedRows(
+                check_index=fault.check_index,
+                count=len(fault.row_indices),
+                row_indices=named,
+                activity_ids=tuple(ids.gather(named).to_list()),
             )
 
     @property
@@ -126,19 +131,19 @@ class Outcome:
         return self._counts
 
     @property
-    def apart(self) -> int:
-        return self._apart
+    def excluded_count(self) -> int:
+        return self._excluded_count
 
     @property
     def partial_failures(self) -> tuple[PartialFailureReport, ...]:
         """In the order of the document."""
-        judgements = self._program.judgements
-        return tuple(tally.report(judgements[number]) for number, tally in sorted(self._tallies.items()))
+        judgements = self._program.checks
+        return tuple(tally.to_report(judgements[number]) for number, tally in sorted(self._tallies_by_check.items()))
 
     @property
     def not_countable(self) -> tuple[NotCountableReason, ...]:
         return tuple(
-            NotCountableReason(code=reason.code, reason=reason.label, count=self._reasons[reason.code])
+            NotCountableReason(code=reason.code, reason=reason.label, count=self._rows_by_reason[reason.code])
             for reason in self._program.reasons
         )
 
@@ -153,6 +158,6 @@ class Outcome:
         return tuple(Total(label=label, figures=self._totals.get(label, none)) for label in labels)
 
 
-def _added(one: ExportCounts, other: ExportCounts) -> ExportCounts:
-    more = other.model_dump()
-    return ExportCounts(**{name: count + more[name] for name, count in one.model_dump().items()})
+def _add_counts(first: ExportCounts, second: ExportCounts) -> ExportCounts:
+    more = second.model_dump()
+    return ExportCounts(**{name: count + more[name] for name, count in first.model_dump().items()})

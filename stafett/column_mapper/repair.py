@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.issues import findings, place_of
+from stafett.column_mapper.issues import document_path, independent_errors
 
 _ROUNDS = 6
 _OF_A_NAME = "[key]"  # how Pydantic says that a name is wrong and not what it stands for
@@ -39,8 +39,8 @@ def mended(given: Any) -> MappingDocument | None:
         try:
             return MappingDocument.model_validate_json(json.dumps(given), strict=True)
         except ValidationError as error:
-            for found in findings(error):
-                _mend(given, place_of(found), found["type"])
+            for found in independent_errors(error):
+                _mend(given, document_path(found), found["type"])
     return None
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-EXPRESSION = (
+EXPRESSION_DESCRIPTION = (
     "How a value is found: a text, a number, true, false or null as it stands, or an object with exactly one"
     ' operation, such as {"var": "place"}.'
 )
 
-PARTS: Mapping[str, str] = MappingProxyType(
+CLASS_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "MappingDocument": (
             "Everything about an organisation's report from a day on: which columns it has, which rows are faulty,"
@@ -37,7 +37,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-FIELDS: Mapping[str, str] = MappingProxyType(
+FIELD_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "MappingDocument.title": "What people call this version.",
         "MappingDocument.effective_from": "The first day it holds, such as 2026-01-01.",

@@ -9,38 +9,38 @@ import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.issues import quoted
-from stafett.column_mapper.values import MOST, UNKNOWN, Kind, Value, column
+from stafett.column_mapper.issues import quote_name
+from stafett.column_mapper.values import INVALID_VALUE, MAX_EXACT_INTEGER, Value, ValueKind, column_value
 from stafett.domain.export import Locale
 
-_PEOPLE, _ATTACHMENTS = 2**31, 2**31
-FIELDS: Mapping[str, Value] = MappingProxyType(
+_MAX_PARTICIPANTS, _MAX_ATTACHMENTS = 2**31, 2**31
+SOURCE_FIELDS: Mapping[str, Value] = MappingProxyType(
     {
-        OSLO_DAY: column(Kind.DATE, OSLO_DAY, 0),
-        "id": column(Kind.TEXT, "id", 0, size=1),
-        "activity_type": column(Kind.TEXT, "activity_type", 0, size=1),
-        "starts_at": column(Kind.INSTANT, "starts_at", 0),
-        "ends_at": column(Kind.INSTANT, "ends_at", 0),
-        "participants": column(Kind.INTEGER, "participants", 0, most=_PEOPLE),
-        "new_participants": column(Kind.INTEGER, "new_participants", 0, most=_PEOPLE),
-        "place": column(Kind.TEXT, "place", 0, size=1),
-        "in_person": column(Kind.BOOLEAN, "in_person", 0),
-        "in_norway": column(Kind.BOOLEAN, "in_norway", 0),
-        "note": column(Kind.TEXT, "note", 0, size=1),
-        "mentor_id": column(Kind.TEXT, "mentor_id", 0, size=1),
-        "mentor_name": column(Kind.TEXT, "mentor_name", 0, size=1),
-        "is_proxy": column(Kind.BOOLEAN, "is_proxy", 0),
-        "registered_by": column(Kind.TEXT, "registered_by", 0, size=1),
-        "attachments": column(Kind.INTEGER, "attachments", 0, most=_ATTACHMENTS),
+        OSLO_DAY: column_value(ValueKind.DATE, OSLO_DAY, 0),
+        "id": column_value(ValueKind.TEXT, "id", 0, max_text_units=1),
+        "activity_type": column_value(ValueKind.TEXT, "activity_type", 0, max_text_units=1),
+        "starts_at": column_value(ValueKind.INSTANT, "starts_at", 0),
+        "ends_at": column_value(ValueKind.INSTANT, "ends_at", 0),
+        "participants": column_value(ValueKind.INTEGER, "participants", 0, max_abs=_MAX_PARTICIPANTS),
+        "new_participants": column_value(ValueKind.INTEGER, "new_participants", 0, max_abs=_MAX_PARTICIPANTS),
+        "place": column_value(ValueKind.TEXT, "place", 0, max_text_units=1),
+        "in_person": column_value(ValueKind.BOOLEAN, "in_person", 0),
+        "in_norway": column_value(ValueKind.BOOLEAN, "in_norway", 0),
+        "note": column_value(ValueKind.TEXT, "note", 0, max_text_units=1),
+        "mentor_id": column_value(ValueKind.TEXT, "mentor_id", 0, max_text_units=1),
+        "mentor_name": column_value(ValueKind.TEXT, "mentor_name", 0, max_text_units=1),
+        "is_proxy": column_value(ValueKind.BOOLEAN, "is_proxy", 0),
+        "registered_by": column_value(ValueKind.TEXT, "registered_by", 0, max_text_units=1),
+        "attachments": column_value(ValueKind.INTEGER, "attachments", 0, max_abs=_MAX_ATTACHMENTS),
     }
 )
 """What the source knows of an activity."""
 
 COUNTS, REASON, REASON_CODE = "counts", "reason", "reason_code"
-BUILT_IN = (COUNTS, REASON, REASON_CODE)
+BUILT_IN_NAMES = (COUNTS, REASON, REASON_CODE)
 """What the counting rules say of a row."""
 
-_HIGHEST, _MOST_HINTS = 20, 20
+_MAX_EXPR_DEPTH, _MAX_SUGGESTIONS = 20, 20
 
 
 class UnknownNameError(LookupError):
@@ -54,63 +54,70 @@ class Scope:
         self.locale: Locale = locale
         self.lookups = document.lookups
         self.taxonomies = {
-            name: {option.code: option.label.in_(locale) for option in taxonomy}
+            name: {option.code: option.label.in_locale(locale) for option in taxonomy}
             for name, taxonomy in document.taxonomies.items()
         }
-        self.label_sizes = {
-            name: max(option.label.size for option in taxonomy) for name, taxonomy in document.taxonomies.items()
+        self.max_label_units = {
+            name: max(option.label.max_text_units for option in taxonomy)
+            for name, taxonomy in document.taxonomies.items()
         }
         self.layers: list[list[pl.Expr]] = []
-        self.looks_at_days = False
-        self._names = dict(FIELDS)
-        self._kept: dict[str, Value] = {}
-        self._hints: dict[str, str] = {}
+        self.uses_day_windows = False
+        self._values_by_name = dict(SOURCE_FIELDS)
+        self._columns_by_name: dict[str, Value] = {}
+        self._suggestions: dict[str, str] = {}
 
     def define(self, name: str, value: Value) -> None:
         """Give a name to a value that was read."""
-        self._names[name] = value if value.kind is Kind.UNKNOWN else self.kept(f"value {name}", value)
+        self._values_by_name[name] = (
+            value if value.kind is ValueKind.INVALID else self.materialise(f"value {name}", value)
+        )
 
-    def built_in(self, name: str, value: Value) -> None:
-        self._names[name] = self.kept(name, value)
+    def define_built_in(self, name: str, value: Value) -> None:
+        self._values_by_name[name] = self.materialise(name, value)
 
-    def find(self, name: str) -> Value:
-        known = self._names.get(name)
+    def resolve(self, name: str) -> Value:
+        known = self._values_by_name.get(name)
         if known is None:
-            raise UnknownNameError(f"There is no field or value {quoted(name)}.{self._hint(name)}")
+            raise UnknownNameError(f"There is no field or value {quote_name(name)}.{self._suggest(name)}")
         return known
 
-    def _hint(self, name: str) -> str:
+    def _suggest(self, name: str) -> str:
         """For the first few names, once each: looking for what was meant takes its time."""
-        if name not in self._hints and len(self._hints) < _MOST_HINTS:
-            near = get_close_matches(name, self._names, n=1)
-            self._hints[name] = f" Did you mean “{near[0]}”?" if near else ""
-        return self._hints.get(name, "")
+        if name not in self._suggestions and len(self._suggestions) < _MAX_SUGGESTIONS:
+            near = get_close_matches(name, self._values_by_name, n=1)
+            self._suggestions[name] = f" Did you mean “{near[0]}”?" if near else ""
+        return self._suggestions.get(name, "")
 
-    def kept(self, name: str, value: Value) -> Value:
+    def materialise(self, name: str, value: Value) -> Value:
         """The value as a column of its own, computed once; the same name is the same column."""
-        if name not in self._kept:
+        if name not in self._columns_by_name:
             while len(self.layers) <= value.layer:
                 self.layers.append([])
             self.layers[value.layer].append(value.expr.alias(name))
-            self._kept[name] = replace(column(value.kind, name, value.layer + 1), most=value.most, size=value.size)
-        return self._kept[name]
+            self._columns_by_name[name] = replace(
+                column_value(value.kind, name, value.layer + 1),
+                max_abs=value.max_abs,
+                max_text_units=value.max_text_units,
+            )
+        return self._columns_by_name[name]
 
-    def settled(self, value: Value) -> Value:
+    def to_atomic(self, value: Value) -> Value:
         """The value as something that may be named twice."""
-        return value if value.is_plain else self.kept(f"part {len(self._kept)}", value)
+        return value if value.is_atomic else self.materialise(f"part {len(self._columns_by_name)}", value)
 
-    def lowered(self, value: Value) -> Value:
+    def limit_depth(self, value: Value) -> Value:
         """The value with few operations on top of one another."""
-        return self.settled(value) if value.height > _HIGHEST else value
+        return self.to_atomic(value) if value.depth > _MAX_EXPR_DEPTH else value
 
-    def within_bounds(self, value: Value) -> Value:
+    def null_if_inexact(self, value: Value) -> Value:
         """A number that is missing where it is beyond what is exact."""
-        if value.most <= MOST:
+        if value.max_abs <= MAX_EXACT_INTEGER:
             return value
-        plain = self.settled(value)
-        bounded = pl.when(plain.expr.is_between(-MOST, MOST)).then(plain.expr)
-        return replace(plain, expr=bounded, is_plain=False, most=MOST, height=1)
+        plain = self.to_atomic(value)
+        bounded = pl.when(plain.expr.is_between(-MAX_EXACT_INTEGER, MAX_EXACT_INTEGER)).then(plain.expr)
+        return replace(plain, expr=bounded, is_atomic=False, max_abs=MAX_EXACT_INTEGER, depth=1)
 
-    def poison(self, name: str) -> None:
+    def mark_invalid(self, name: str) -> None:
         """Have uses of a name whose own fault is told already pass in silence."""
-        self._names[name] = UNKNOWN
+        self._values_by_name[name] = INVALID_VALUE

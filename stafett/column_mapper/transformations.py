@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from stafett.column_mapper.values import Kind
+from stafett.column_mapper.values import ValueKind
 
-Function = Callable[..., pl.Expr]
+ColumnFunction = Callable[..., pl.Expr]
 
 
 @dataclass(frozen=True)
@@ -19,41 +19,41 @@ class Transformation:
     """A registered function: what it takes, what it gives, and what it does in a sentence."""
 
     name: str
-    takes: tuple[Kind, ...]
-    gives: Kind
-    lengthens: float
-    function: Function
+    argument_kinds: tuple[ValueKind, ...]
+    return_kind: ValueKind
+    max_growth: float
+    function: ColumnFunction
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return (self.function.__doc__ or "").strip()
 
 
 TRANSFORMATIONS: dict[str, Transformation] = {}
 
 
-def transformation(
-    name: str, *, takes: tuple[Kind, ...], gives: Kind, lengthens: float = 1
-) -> Callable[[Function], Function]:
+def register_transformation(
+    name: str, *, argument_kinds: tuple[ValueKind, ...], return_kind: ValueKind, max_growth: float = 1
+) -> Callable[[ColumnFunction], ColumnFunction]:
     """Register a function under a name; a text it gives is at most ``lengthens`` times as long as those it takes."""
 
-    def register(function: Function) -> Function:
+    def register(function: ColumnFunction) -> ColumnFunction:
         if name in TRANSFORMATIONS:
             raise ValueError(f"there is a transformation {name} already")
-        TRANSFORMATIONS[name] = Transformation(name, takes, gives, lengthens, function)
+        TRANSFORMATIONS[name] = Transformation(name, argument_kinds, return_kind, max_growth, function)
         return function
 
     return register
 
 
-@transformation("initials", takes=(Kind.TEXT,), gives=Kind.TEXT, lengthens=2)
+@register_transformation("initials", argument_kinds=(ValueKind.TEXT,), return_kind=ValueKind.TEXT, max_growth=2)
 def initials(text: pl.Expr) -> pl.Expr:
     """The first letter of each word, each with a full stop: “Kari Anne Nordmann” is “K.A.N.”."""
     words = text.str.split(" ").list.eval(pl.element().filter(pl.element() != "").str.head(1) + ".")
     return words.list.join("")
 
 
-@transformation("sentence_case", takes=(Kind.TEXT,), gives=Kind.TEXT, lengthens=3)
+@register_transformation("sentence_case", argument_kinds=(ValueKind.TEXT,), return_kind=ValueKind.TEXT, max_growth=3)
 def sentence_case(text: pl.Expr) -> pl.Expr:
     """A capital first, and the rest as it is: “åpen gruppe i Oslo” is “Åpen gruppe i Oslo”."""
     return text.str.head(1).str.to_uppercase() + text.str.slice(1)

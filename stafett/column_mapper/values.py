@@ -10,13 +10,13 @@ from typing import Any
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from stafett.column_mapper.localized import size_of
+from stafett.column_mapper.localized import text_units
 
-MOST = 9_007_199_254_740_991
+MAX_EXACT_INTEGER = 9_007_199_254_740_991
 """Numbers beyond it are not exact everywhere: they count as missing."""
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """The types of the mapping language, as people are told of them."""
 
     TEXT = "text"
@@ -26,24 +26,24 @@ class Kind(StrEnum):
     DATE = "date"
     TIME = "time"
     INSTANT = "instant"
-    NOTHING = "nothing"
+    NULL = "nothing"
     """The type of ``null``; it goes with every other."""
-    UNKNOWN = "unknown"
+    INVALID = "unknown"
     """Of what was faulty; it goes with every other, so that one fault is told once."""
 
 
-NUMBERS = frozenset({Kind.INTEGER, Kind.DECIMAL})
-ORDERED = NUMBERS | {Kind.DATE, Kind.TIME, Kind.INSTANT}
-_OPEN = frozenset({Kind.NOTHING, Kind.UNKNOWN})
-DTYPES: Mapping[Kind, pl.DataType | DataTypeClass] = MappingProxyType(
+NUMERIC_KINDS = frozenset({ValueKind.INTEGER, ValueKind.DECIMAL})
+ORDERED_KINDS = NUMERIC_KINDS | {ValueKind.DATE, ValueKind.TIME, ValueKind.INSTANT}
+_WILDCARD_KINDS = frozenset({ValueKind.NULL, ValueKind.INVALID})
+DTYPES: Mapping[ValueKind, pl.DataType | DataTypeClass] = MappingProxyType(
     {
-        Kind.TEXT: pl.String,
-        Kind.INTEGER: pl.Int64,
-        Kind.DECIMAL: pl.Float64,
-        Kind.BOOLEAN: pl.Boolean,
-        Kind.DATE: pl.Date,
-        Kind.TIME: pl.Time,
-        Kind.INSTANT: pl.Datetime("us", UTC),
+        ValueKind.TEXT: pl.String,
+        ValueKind.INTEGER: pl.Int64,
+        ValueKind.DECIMAL: pl.Float64,
+        ValueKind.BOOLEAN: pl.Boolean,
+        ValueKind.DATE: pl.Date,
+        ValueKind.TIME: pl.Time,
+        ValueKind.INSTANT: pl.Datetime("us", UTC),
     }
 )
 
@@ -52,88 +52,94 @@ DTYPES: Mapping[Kind, pl.DataType | DataTypeClass] = MappingProxyType(
 class Value:
     """An expression of a known type, and what a compiler has to know of it."""
 
-    kind: Kind
+    kind: ValueKind
     expr: pl.Expr
     layer: int = 0
     """The layer of columns it can be computed on: 0 is the source."""
-    height: int = 0
+    depth: int = 0
     """How many operations stand on top of one another; Polars takes ages over high ones."""
-    is_plain: bool = False
+    is_atomic: bool = False
     """A column or a literal, which costs nothing to name twice."""
     is_constant: bool = False
     """The same for every row."""
-    most: float = MOST
+    max_abs: float = MAX_EXACT_INTEGER
     """No number of it lies further from zero."""
-    size: float = 0
+    max_text_units: float = 0
     """How long a text may become, in multiples of the longest field or a hundred characters."""
 
-    def to(self, kind: Kind) -> "Value":
+    def cast_to(self, kind: ValueKind) -> "Value":
         """The same as another type that it goes with."""
-        if self.kind is kind or kind in _OPEN:
+        if self.kind is kind or kind in _WILDCARD_KINDS:
             return self
-        if self.kind in _OPEN:
+        if self.kind in _WILDCARD_KINDS:
             return replace(self, kind=kind, expr=pl.lit(None, dtype=DTYPES[kind]))
-        return replace(self, kind=kind, expr=self.expr.cast(DTYPES[kind])).folded()
+        return replace(self, kind=kind, expr=self.expr.cast(DTYPES[kind])).fold_constant()
 
-    def folded(self) -> "Value":
+    def fold_constant(self) -> "Value":
         """What is the same for every row is worked out now; Polars would take a column of one row for it."""
-        if not self.is_constant or self.kind in _OPEN:
+        if not self.is_constant or self.kind in _WILDCARD_KINDS:
             return self
         known = pl.select(self.expr.cast(DTYPES[self.kind])).item()
-        return replace(self, expr=constant(self.kind, known).expr, height=0, is_plain=True)
+        return replace(self, expr=constant_value(self.kind, known).expr, depth=0, is_atomic=True)
 
     @property
-    def truth(self) -> pl.Expr:
+    def null_as_false(self) -> pl.Expr:
         """A condition; what is missing is not so."""
         return self.expr.fill_null(False)
 
 
-UNKNOWN = Value(Kind.UNKNOWN, pl.lit(None), is_plain=True)
+INVALID_VALUE = Value(ValueKind.INVALID, pl.lit(None), is_atomic=True)
 
 
-def column(kind: Kind, name: str, layer: int, *, most: float = MOST, size: float = 0) -> Value:
-    return Value(kind, pl.col(name), layer, is_plain=True, most=most, size=size)
+def column_value(
+    kind: ValueKind, name: str, layer: int, *, max_abs: float = MAX_EXACT_INTEGER, max_text_units: float = 0
+) -> Value:
+    return Value(kind, pl.col(name), layer, is_atomic=True, max_abs=max_abs, max_text_units=max_text_units)
 
 
-def literal(given: Any) -> Value:
-    match given:
+def literal_value(value: Any) -> Value:
+    match value:
         case None:
-            return Value(Kind.NOTHING, pl.lit(None), is_plain=True, is_constant=True)
+            return Value(ValueKind.NULL, pl.lit(None), is_atomic=True, is_constant=True)
         case bool():
-            return constant(Kind.BOOLEAN, given)
+            return constant_value(ValueKind.BOOLEAN, value)
         case int():
-            return constant(Kind.INTEGER, given, most=abs(given))
+            return constant_value(ValueKind.INTEGER, value, max_abs=abs(value))
         case float():
-            return constant(Kind.DECIMAL, given, most=abs(given))
+            return constant_value(ValueKind.DECIMAL, value, max_abs=abs(value))
         case str():
-            return constant(Kind.TEXT, given, size=size_of(given))
+            return constant_value(ValueKind.TEXT, value, max_text_units=text_units(value))
         case _:
             raise TypeError("a literal is null, a boolean, a number or a text")
 
 
-def constant(kind: Kind, given: object, *, most: float = MOST, size: float = 0) -> Value:
-    lit = pl.lit(given, dtype=DTYPES[kind])
-    return Value(kind, lit, is_plain=True, is_constant=True, most=most, size=size)
+def constant_value(
+    kind: ValueKind, value: object, *, max_abs: float = MAX_EXACT_INTEGER, max_text_units: float = 0
+) -> Value:
+    lit = pl.lit(value, dtype=DTYPES[kind])
+    return Value(kind, lit, is_atomic=True, is_constant=True, max_abs=max_abs, max_text_units=max_text_units)
 
 
-def meeting(one: Kind, other: Kind) -> Kind | None:
+def common_kind(first: ValueKind, second: ValueKind) -> ValueKind | None:
     """The type that both can be taken for, if there is one."""
-    if one is other or other in _OPEN:
-        return one if one is not Kind.NOTHING else other
-    if one in _OPEN:
-        return other
-    return Kind.DECIMAL if {one, other} <= NUMBERS else None
+    if first is second or second in _WILDCARD_KINDS:
+        return first if first is not ValueKind.NULL else second
+    if first in _WILDCARD_KINDS:
+        return second
+    return ValueKind.DECIMAL if {first, second} <= NUMERIC_KINDS else None
 
 
-def made_of(values: Iterable[Value], kind: Kind, expr: pl.Expr, *, most: float = 0, size: float = 0) -> Value:
+def derive_value(
+    operands: Iterable[Value], kind: ValueKind, expr: pl.Expr, *, max_abs: float = 0, max_text_units: float = 0
+) -> Value:
     """A value that needs these others."""
-    parts = tuple(values)
+    parts = tuple(operands)
     return Value(
         kind,
         expr,
         layer=max((part.layer for part in parts), default=0),
-        height=max((part.height for part in parts), default=0),
+        depth=max((part.depth for part in parts), default=0),
         is_constant=all(part.is_constant for part in parts),
-        most=most,
-        size=size,
+        max_abs=max_abs,
+        max_text_units=max_text_units,
     )

@@ -7,15 +7,15 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from stafett.column_mapper.localized import Localized
 from stafett.domain.frozen import FrozenModel
 
-CELL = r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z"
-_LONGEST_SHEET_NAME, _NOT_IN_SHEET_NAMES = 31, frozenset("[]:*?/\\\t\n")
+CELL_REFERENCE_PATTERN = r"^[A-Z]{1,2}[1-9][0-9]{0,2}\z"
+_MAX_SHEET_NAME_LENGTH, _FORBIDDEN_IN_SHEET_NAMES = 31, frozenset("[]:*?/\\\t\n")
 
 
-def _sheet_name(name: Localized) -> Localized:
+def _validate_sheet_name(name: Localized) -> Localized:
     for written in name.model_dump().values():
         if (
-            len(written.encode("utf-16-le")) > 2 * _LONGEST_SHEET_NAME
-            or set(written) & _NOT_IN_SHEET_NAMES
+            len(written.encode("utf-16-le")) > 2 * _MAX_SHEET_NAME_LENGTH
+            or set(written) & _FORBIDDEN_IN_SHEET_NAMES
             or written.strip("'") != written
         ):
             raise ValueError("A sheet's name has at most 31 characters, none of []:*?/\\, no tab, no ' at its ends")
@@ -24,7 +24,7 @@ def _sheet_name(name: Localized) -> Localized:
     return name
 
 
-SheetName = Annotated[Localized, AfterValidator(_sheet_name)]
+SheetName = Annotated[Localized, AfterValidator(_validate_sheet_name)]
 
 
 class Layout(FrozenModel):
@@ -32,7 +32,7 @@ class Layout(FrozenModel):
 
     sheet: SheetName = Localized(nb="Rapport", nn="Rapport", en="Report")
     title_rows: Annotated[tuple[Localized, ...], Field(max_length=20)] = ()
-    start_cell: Annotated[str, StringConstraints(pattern=CELL)] = Field(
+    start_cell: Annotated[str, StringConstraints(pattern=CELL_REFERENCE_PATTERN)] = Field(
         "A1", description="Where the header's first cell stands."
     )
     frozen_header: bool = True
@@ -46,7 +46,7 @@ class Layout(FrozenModel):
         return int(self.start_cell.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 
     @model_validator(mode="after")
-    def _titles_stand_above(self) -> Self:
+    def _validate_layout(self) -> Self:
         if self.header_row <= len(self.title_rows):
             raise ValueError("“start_cell” leaves no room for the title rows above the header")
         sheets = (self.sheet, self.summary_sheet, self.apart_sheet, self.partial_failures_sheet, self.metadata_sheet)

@@ -109,7 +109,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
 
     async def _until_it_answers(self) -> None:
-        while not await self.launch.ready(self.pid):  # noqa: ASYNC110 - a server sets no event of ours
+        while not await self.launch.ready(self.pid):
             await asyncio.sleep(_POLL_SECONDS)
 
     def _tail(self) -> str:

@@ -57,13 +57,13 @@ def _ports_of_last_time(folder: DataFolder) -> dict[str, int]:
 
 def _is_somebodys(port: int) -> bool:
     """Weed names a socket in a folder of everybody's by this port, and leaves it there: another user's shuts us out."""
-    left = Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")  # noqa: S108 - weed's choice, not ours
+    left = Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")
     return any(socket_file.stat().st_uid != os.geteuid() for socket_file in left)
 
 
 def _choose(before: int | None, taken: set[int], *, paired: bool) -> list[int]:
     """The port, and its second one if it has one: neither is another server's first or second."""
-    drawn = (random.randint(_LOWEST, _HIGHEST) for _ in range(1000))  # noqa: S311 - a port is no secret
+    drawn = (random.randint(_LOWEST, _HIGHEST) for _ in range(1000))
     for port in chain([before] if before else [], drawn):
         both = [port, port + GRPC_OFFSET] if paired else [port]
         if not taken.intersection(both) and all(map(is_free, both)) and not (paired and _is_somebodys(both[1])):

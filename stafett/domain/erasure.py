@@ -4,7 +4,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from stafett.domain.export import OrgId
-from stafett.domain.fields import Moment
+from stafett.domain.fields import UtcDatetime
 from stafett.domain.frozen import FrozenModel
 
 ERASED_NAME = "Slettet person"
@@ -64,8 +64,8 @@ class ErasureReport(FrozenModel):
     person: Person
     dry_run: bool = False
     already_erased: bool = False
-    started_at: Moment | None = None
-    finished_at: Moment | None = None
+    started_at: UtcDatetime | None = None
+    finished_at: UtcDatetime | None = None
     summary: ErasureSummary = ErasureSummary()
     running_export_ids: tuple[UUID, ...] = ()
     account_retained_for: tuple[str, ...] = ()
@@ -74,6 +74,6 @@ class ErasureReport(FrozenModel):
 def _merge_values(first: object, second: object) -> object:
     if isinstance(first, int) and isinstance(second, int):
         return first + second
-    assert isinstance(first, tuple)  # noqa: S101 - a count or a list, there is nothing else
-    assert isinstance(second, tuple)  # noqa: S101 - the same
+    assert isinstance(first, tuple)
+    assert isinstance(second, tuple)
     return tuple(dict.fromkeys((*first, *second)))

@@ -7,45 +7,47 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_RFC_3339_PATTERN = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
 
 
-def _written_as_a_moment(given: object) -> object:
+def _require_rfc_3339(value: object) -> object:
     """Pydantic would take a number of seconds for a moment too."""
-    if given is None or isinstance(given, datetime) or (isinstance(given, str) and _RFC_3339.fullmatch(given)):
-        return given
+    if value is None or isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339_PATTERN.fullmatch(value)):
+        return value
     raise ValueError("Expected an RFC 3339 time with its offset, such as 2026-01-31T12:00:00Z")
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _to_utc(value: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        return value.astimezone(UTC)
     except OverflowError:
         raise ValueError("lies beyond the years that there are in UTC") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_written_as_a_moment)]
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc), BeforeValidator(_require_rfc_3339)]
+_ISO_DATE_PATTERN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-def _written_as_a_day(given: object) -> object:
+def _parse_iso_date(value: object) -> object:
     """Pydantic would take a number of seconds for a day too."""
-    if isinstance(given, str) and _DAY.fullmatch(given):
+    if isinstance(value, str) and _ISO_DATE_PATTERN.fullmatch(value):
         with suppress(ValueError):
-            return date.fromisoformat(given)
-    if given is None or isinstance(given, date):
-        return given
+            return date.fromisoformat(value)
+    if value is None or isinstance(value, date):
+        return value
     raise ValueError("Expected a date such as 2026-01-31")
 
 
-Day = Annotated[date, BeforeValidator(_written_as_a_day)]
+IsoDate = Annotated[date, BeforeValidator(_parse_iso_date)]
 
 
-def _without_nul(text: str) -> str:
+def _reject_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("text holds no NUL character")
     return text
 
 
-NO_NUL = AfterValidator(_without_nul)
+NO_NUL = AfterValidator(_reject_nul)
 """Behind the constraints of a text, so that those are told, and shown in the schema, as what they are: of a text."""

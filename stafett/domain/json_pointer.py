@@ -3,32 +3,32 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-Step = str | int
+PathSegment = str | int
 
 
-def pointer(*steps: Step) -> str:
-    return "".join(f"/{_escaped(step)}" for step in steps)
+def format_pointer(*segments: PathSegment) -> str:
+    return "".join(f"/{_escape(step)}" for step in segments)
 
 
-def pointer_of_fault(place: Sequence[Step], kind: str, document: object) -> str:
+def pointer_from_error(path: Sequence[PathSegment], error_type: str, document: object) -> str:
     """Where Pydantic found a fault; the alternatives of unions, which it names as it goes, are no steps."""
-    return pointer(*_steps(place, kind, document))
+    return format_pointer(*_resolve_segments(path, error_type, document))
 
 
-def _steps(place: Sequence[Step], kind: str, value: Any) -> Iterator[Step]:
-    for number, step in enumerate(place, start=1):
-        if _leads_into(value, step):
+def _resolve_segments(path: Sequence[PathSegment], error_type: str, value: Any) -> Iterator[PathSegment]:
+    for number, step in enumerate(path, start=1):
+        if _has_segment(value, step):
             value = value[step]
             yield step
-        elif kind == "missing" and number == len(place) and isinstance(value, dict):
+        elif error_type == "missing" and number == len(path) and isinstance(value, dict):
             yield step
 
 
-def _leads_into(value: object, step: Step) -> bool:
-    return step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int)
+def _has_segment(value: object, segment: PathSegment) -> bool:
+    return segment in value if isinstance(value, dict) else isinstance(value, list) and isinstance(segment, int)
 
 
-def _escaped(step: Step) -> str:
+def _escape(segment: PathSegment) -> str:
     """JSON can spell half a character, UTF-8 cannot."""
-    written = str(step).replace("~", "~0").replace("/", "~1")
+    written = str(segment).replace("~", "~0").replace("/", "~1")
     return written.encode(errors="replace").decode()

@@ -128,7 +128,7 @@ class MentorErasure:
                 running.append(copy.export.id)
         if running:
             raise InvalidStateError(
-                f"The name is gone from where it was kept, but {_describe_exports(running, 'e')} not ended. {_RETRY_HINT}"
+                f"The name is erased at its source, but {_describe_exports(running, 'e')} not finished. {_RETRY_HINT}"
             )
         return ErasureSummary(exports_to_review=_list_export_ids(copies, ScanFinding.MENTIONS))
 

@@ -12,8 +12,8 @@ from sqlmodel import col
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.column_mapper.outcome import Outcome
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.outcome import MappingOutcome
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.database.tables import PreviewResult
 from stafett.domain.errors import ExportError, ServiceUnavailableError
@@ -22,7 +22,7 @@ from stafett.domain.export_outputs import EffectiveMapping
 from stafett.domain.export_preview import MAX_PREVIEW_ROWS, Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
-from stafett.exports.stages.map_columns import no_faults_in, warnings
+from stafett.exports.stages.map_columns import collect_warnings, ignored_checks
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.durations import format_clock_durations
 
@@ -34,7 +34,9 @@ SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND ro
 class PreviewBuilder:
     """The worker's side; ``go_on`` raises when the work is to stop."""
 
-    def __init__(self, database: Database, mappings: MappingsInUse, *, raise_if_cancelled: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Database, mappings: MappingVersions, *, raise_if_cancelled: Callable[[], None]
+    ) -> None:
         self._database = database
         self._mappings = mappings
         self._raise_if_cancelled = raise_if_cancelled
@@ -64,16 +66,21 @@ class PreviewBuilder:
             member = connection.execute(_IS_MEMBER_QUERY, [org_id, request.requesting_user_id]).fetchone()
             if member != (True,):
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
-            mapping = self._mappings.chosen(org_id, period.first_day, period.last_day)
-            program = self._mappings.program(org_id, mapping.version, request.locale)
-            outcome, first_rows = Outcome(program, ignored=no_faults_in(request.export_format)), list[pl.DataFrame]()
+            mapping = self._mappings.choose_version(org_id, period.first_day, period.last_day)
+            program = self._mappings.load_program(org_id, mapping.version, request.locale)
+            outcome, first_rows = (
+                MappingOutcome(program, ignored_checks=ignored_checks(request.export_format)),
+                list[pl.DataFrame](),
+            )
             asked = (org_id, period.first_instant, period.last_instant)
             with closing(stream_activity_frames(connection, asked, ROWS_PER_PART)) as frames:
                 for rows in frames:
-                    part = outcome.add(rows)
-                    first_rows.append(part.written.head(MAX_PREVIEW_ROWS - sum(frame.height for frame in first_rows)))
+                    part = outcome.map_and_add(rows)
+                    first_rows.append(
+                        part.report_rows.head(MAX_PREVIEW_ROWS - sum(frame.height for frame in first_rows))
+                    )
                     self._raise_if_cancelled()
-        headers = tuple(cell.header for cell in program.cells)
+        headers = tuple(cell.header for cell in program.columns)
         return _to_preview(request, mapping, outcome, headers, pl.concat(first_rows) if first_rows else pl.DataFrame())
 
 
@@ -95,14 +102,18 @@ def delete_expired_previews(maintenance: Database) -> None:
 
 
 def _to_preview(
-    request: ExportRequest, mapping: EffectiveMapping, outcome: Outcome, headers: tuple[str, ...], rows: pl.DataFrame
+    request: ExportRequest,
+    mapping: EffectiveMapping,
+    outcome: MappingOutcome,
+    headers: tuple[str, ...],
+    rows: pl.DataFrame,
 ) -> Preview:
     failures = outcome.partial_failures
     return Preview(
         mapping=mapping.mapping_version,
         counts=outcome.counts,
         not_countable=outcome.not_countable,
-        warnings=tuple(warnings(mapping, request, outcome.apart)),
+        warnings=tuple(collect_warnings(mapping, request, outcome.excluded_count)),
         partial_failures=PartialFailureReport.truncate(failures),
         partial_failure_count=len(failures),
         totals=outcome.totals,

@@ -20,7 +20,7 @@ from stafett.domain.errors import (
     PreconditionFailedError,
     PreconditionRequiredError,
 )
-from stafett.domain.fields import NO_NUL, Moment
+from stafett.domain.fields import NO_NUL, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
@@ -32,7 +32,7 @@ class ReportSubmission(FrozenModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SUBMISSION_EXAMPLE]})
 
-    submitted_at: Moment | None = None
+    submitted_at: UtcDatetime | None = None
     submitted_reference: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None
     ) = Field(None, description="Bufdir's own number or the like; no personal data.")

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4, uuid5
 from psycopg import Connection
 from psycopg.types.json import Json
 
-from stafett.column_mapper.organisations import documents_of
+from stafett.column_mapper.organisations import load_bundled_mappings
 from stafett.domain.membership import Role
 
 ORGANISATIONS = {
@@ -63,7 +63,7 @@ def seed_mappings(connection: Connection, org_id: str, like: str) -> None:
         return
     versions = [
         (org_id, number, uuid4(), document.effective_from, document.sha256, Json(document.as_json()))
-        for number, document in enumerate(documents_of(like), start=1)
+        for number, document in enumerate(load_bundled_mappings(like), start=1)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(

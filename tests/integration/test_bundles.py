@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from openpyxl import load_workbook
 
-from stafett.column_mapper import read_document
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper import validate_document
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import StagedDataLostError, WorkCancelledError
 from stafett.domain.export import ExportRequest
@@ -58,7 +58,7 @@ def tolerant(owner_url: str, org_id: str) -> None:
     with psycopg.connect(owner_url) as connection:
         query = "SELECT version, document FROM column_mappings WHERE org_id = %s ORDER BY version DESC LIMIT 1"
         version, written = connection.execute(query, [org_id]).fetchone() or (0, {})
-        document = read_document(written | {"attachments": {"unavailable": "report"}})
+        document = validate_document(written | {"attachments": {"unavailable": "report"}})
         connection.execute(
             "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"
             " VALUES (%s, %s, gen_random_uuid(), %s, %s, %s)",
@@ -247,7 +247,7 @@ def unbundled(
     asked = {"reporting_period": period, "export_format": "csv", "include_attachments": True}
     who = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator}
     job = jobs.accept(caller, ExportRequest.model_validate(asked | who)).export.job
-    mappings, stages = MappingsInUse(worker_database), StageRunner(record, storage, raise_if_cancelled=lambda: None)
+    mappings, stages = MappingVersions(worker_database), StageRunner(record, storage, raise_if_cancelled=lambda: None)
     parts = MappedPartStore(worker_database, build_fingerprint="1")
     stages.run(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQueryStage(worker_database, mappings))
     stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMapper(record, storage, mappings, parts))
@@ -258,7 +258,7 @@ def unbundled(
 def _bundle(
     job: ExportJob, record: StageStore, storage: FileStorage, database: Database, go_on: Callable[[], None]
 ) -> None:
-    bundler = AttachmentBundler(record, storage, MappingsInUse(database))
+    bundler = AttachmentBundler(record, storage, MappingVersions(database))
     StageRunner(record, storage, raise_if_cancelled=go_on).run(job, ExportStatus.BUNDLING_ATTACHMENTS, bundler)
 
 

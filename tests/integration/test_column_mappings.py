@@ -14,9 +14,9 @@ from psycopg import errors
 from psycopg.types.json import Json
 
 from stafett.activity_frames import frame_from_arrow
-from stafett.column_mapper import read_document
-from stafett.column_mapper.organisations import STANDARD, documents_of
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper import validate_document
+from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_outputs import MappedRows
@@ -36,7 +36,7 @@ Working = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def written(**said: Any) -> dict[str, Any]:
-    document: dict[str, Any] = documents_of(STANDARD)[0].as_json()
+    document: dict[str, Any] = load_bundled_mappings(STANDARD)[0].as_json()
     return document | said
 
 
@@ -67,7 +67,7 @@ def admin(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer) -> Mapping
 
 async def test_the_mapping_in_force_is_read_with_its_version_and_hash(admin: Mapping) -> None:
     answer = await admin.get()
-    document = documents_of(STANDARD)[0]
+    document = load_bundled_mappings(STANDARD)[0]
     mapping = answer.raise_for_status().json()
     assert answer.headers["ETag"] == '"1-1"'
     assert (mapping["version"], mapping["effective_from"], mapping["sha256"]) == (1, "2020-01-01", document.sha256)
@@ -231,7 +231,7 @@ async def test_an_export_tells_its_mapping_and_uses_the_one_of_the_periods_last_
             for end in ("2026-06-30", "2026-07-01")
         }
     before, crossing = jobs["2026-06-30"], jobs["2026-07-01"]
-    assert before["mapping"] == {"version": 1, "sha256": documents_of(STANDARD)[0].sha256}
+    assert before["mapping"] == {"version": 1, "sha256": load_bundled_mappings(STANDARD)[0].sha256}
     assert before["warnings"] == []
     assert crossing["mapping"] == {"version": 2, "sha256": second.json()["sha256"]}
     assert [warning["code"] for warning in crossing["warnings"]] == ["mapping_changed_in_period"]
@@ -338,11 +338,11 @@ def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}
     job = jobs.accept(caller, ExportRequest.model_validate(asked | period)).export.job
-    record, mappings = StageStore(worker_database), MappingsInUse(worker_database)
+    record, mappings = StageStore(worker_database), MappingVersions(worker_database)
     parts = MappedPartStore(worker_database, build_fingerprint="1")
     stages = StageRunner(record, storage, raise_if_cancelled=lambda: None)
     stages.run(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQueryStage(worker_database, mappings))
-    newer = read_document(written(title="newer"))
+    newer = validate_document(written(title="newer"))
     with psycopg.connect(owner_url) as connection:
         connection.execute(
             "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from stafett.column_mapper import MappingProgram
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.activity import ActivityType
 from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
@@ -81,7 +81,7 @@ class Watched(MappingProgram):
         return super().apply(rows)
 
 
-class WatchedMappings(MappingsInUse):
+class WatchedMappings(MappingVersions):
     """Which days were mapped, and what happens while one is."""
 
     def __init__(self, database: Database) -> None:
@@ -89,8 +89,8 @@ class WatchedMappings(MappingsInUse):
         self.days: list[int] = []
         self.meanwhile: dict[int, Callable[[], object]] = {}
 
-    def program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
-        return Watched.by(self._saw, super().program(org_id, version, locale))
+    def load_program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
+        return Watched.by(self._saw, super().load_program(org_id, version, locale))
 
     def _saw(self, rows: pl.DataFrame) -> None:
         (day,) = set(rows["oslo_day"])

@@ -15,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from api.previews import await_preview
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export import ExportRequest
@@ -107,7 +107,7 @@ def test_a_preview_that_is_made_twice_is_one(
     diary.activity(diary.mentor())
     request = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     asked = PreviewJob(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
-    previewing = PreviewBuilder(worker_database, MappingsInUse(worker_database), raise_if_cancelled=lambda: None)
+    previewing = PreviewBuilder(worker_database, MappingVersions(worker_database), raise_if_cancelled=lambda: None)
     previewing(asked)
     previewing(asked)
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from stafett.column_mapper import read_document
-from stafett.column_mapper.organisations import documents_of
+from stafett.column_mapper import validate_document
+from stafett.column_mapper.organisations import load_bundled_mappings
 from stafett.testing import Button, Diary, Tenant, found_tenant
 from tests.reexports import AgainButton, Bearer, Working, content_of
 
@@ -63,9 +63,9 @@ def fill(diary: Diary) -> None:
 
 def change_everything(owner_url: str, tenant: Tenant, organisation: str) -> None:
     """Rows, mapping and name; the superseding mapping holds for the same period."""
-    newest = documents_of(organisation)[-1].as_json()
+    newest = load_bundled_mappings(organisation)[-1].as_json()
     first_column, *others = newest["columns"]
-    document = read_document(newest | {"columns": [*others, first_column]})
+    document = validate_document(newest | {"columns": [*others, first_column]})
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE activities SET place = 'Vardø' WHERE org_id = %s", [tenant.org_id])
         connection.execute("UPDATE organisations SET name = 'Et annet navn' WHERE id = %s", [tenant.org_id])

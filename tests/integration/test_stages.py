@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError, ServiceUnavailableError, StagedDataLostError, StaleAttemptError
 from stafett.domain.export import ExportCounts, ExportRequest
@@ -323,7 +323,7 @@ def test_a_part_that_is_lost_ends_the_attempt_and_the_next_one_begins_anew(
     worker_database: Database,
 ) -> None:
     mapper = ColumnMapper(
-        record, storage, MappingsInUse(worker_database), MappedPartStore(worker_database, build_fingerprint="1")
+        record, storage, MappingVersions(worker_database), MappedPartStore(worker_database, build_fingerprint="1")
     )
     stages.run(job, QUERYING, querying())
     storage.delete_prefix(f"exports/{job.org_id}/")

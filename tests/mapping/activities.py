@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from stafett.column_mapper import MappedPart, MappingDocument, compile_mapping
-from stafett.column_mapper.organisations import documents_of
-from stafett.column_mapper.outcome import Outcome
+from stafett.column_mapper.organisations import load_bundled_mappings
+from stafett.column_mapper.outcome import MappingOutcome
 from stafett.domain.export import Locale
 from tests.mapping.rows import FRAME_SCHEMA, Row
 
@@ -70,7 +70,7 @@ def frame(*rows: Row) -> pl.DataFrame:
 
 
 def document(organisation: str, *, since: str) -> MappingDocument:
-    (found,) = (one for one in documents_of(organisation) if one.effective_from == date.fromisoformat(since))
+    (found,) = (one for one in load_bundled_mappings(organisation) if one.effective_from == date.fromisoformat(since))
     return found
 
 
@@ -78,10 +78,10 @@ def mapped(by: MappingDocument, *rows: Row, locale: Locale = "nb") -> MappedPart
     return compile_mapping(by, locale).apply(frame(*rows))
 
 
-def outcome(by: MappingDocument, *parts: Sequence[Row], locale: Locale = "nb") -> Outcome:
-    result = Outcome(compile_mapping(by, locale))
+def outcome(by: MappingDocument, *parts: Sequence[Row], locale: Locale = "nb") -> MappingOutcome:
+    result = MappingOutcome(compile_mapping(by, locale))
     for rows in parts:
-        result.add(frame(*rows))
+        result.map_and_add(frame(*rows))
     return result
 
 
@@ -92,7 +92,10 @@ def cells(report: pl.DataFrame) -> dict[str, list[Any]]:
 
 def faults(part: MappedPart) -> list[tuple[str, str | None, bool, str, list[int]]]:
     """Code, column, whether it rejects, message, rows."""
-    return [(fault.code, fault.column, fault.rejects, fault.message, list(fault.rows)) for fault in part.faults]
+    return [
+        (fault.code, fault.column, fault.rejects_row, fault.message, list(fault.row_indices))
+        for fault in part.failed_checks
+    ]
 
 
 def rows_by_reason(part: MappedPart) -> dict[str, int]:
@@ -100,7 +103,7 @@ def rows_by_reason(part: MappedPart) -> dict[str, int]:
     return {code: rows for code, rows in part.not_countable.items() if rows}
 
 
-def failures(result: Outcome) -> list[dict[str, Any]]:
+def failures(result: MappingOutcome) -> list[dict[str, Any]]:
     return [report.model_dump(mode="json") for report in result.partial_failures]
 
 
@@ -120,10 +123,10 @@ def failure(
     }
 
 
-def reasons(result: Outcome) -> list[tuple[str, str, int]]:
+def reasons(result: MappingOutcome) -> list[tuple[str, str, int]]:
     """Those that some row had."""
     return [(one.code, one.reason, one.count) for one in result.not_countable if one.count]
 
 
-def totals(result: Outcome) -> list[tuple[str | None, tuple[int, ...]]]:
+def totals(result: MappingOutcome) -> list[tuple[str | None, tuple[int, ...]]]:
     return [(total.label, total.figures) for total in result.totals]

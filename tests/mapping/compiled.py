@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from hypothesis import assume
 
-from stafett.column_mapper import InvalidMappingError, compile_mapping, read_mapping
+from stafett.column_mapper import InvalidMappingError, compile_mapping, load_mapping
 from stafett.domain.export import Locale
 from tests.mapping.documents import Document
 from tests.mapping.oracle import Cells, Fault, Report, interpret
@@ -22,9 +22,9 @@ _OF_COLUMNS = frozenset({"required", "unknown_choice", "choice_replaced"})
 def read(document: Document) -> Any:
     """The document, unless its texts could grow too long, which is the compiler's own estimate."""
     try:
-        return read_mapping(json.dumps(document, ensure_ascii=False).encode())
+        return load_mapping(json.dumps(document, ensure_ascii=False).encode())
     except InvalidMappingError as error:
-        assume({fault.code for fault in error.faults} != {"too_long"})
+        assume({fault.code for fault in error.issues} != {"too_long"})
         raise
 
 
@@ -78,6 +78,6 @@ def assert_compiled_as_specified(document: Document, rows: list[Row]) -> None:
         expected = interpret(document, rows, locale)
         assert in_doubles(reported(part)) == in_doubles(expected)
         assert list(part.not_countable) == list(expected.not_countable)
-        assert len(rows) == part.written.height + part.apart.height + part.rejected
+        assert len(rows) == part.report_rows.height + part.excluded_rows.height + part.rejected
         assert len(rows) - part.rejected == part.countable + sum(part.not_countable.values())
-        assert [*map(dict, (part.written.schema, part.apart.schema))] == [schema_of(document, locale)] * 2
+        assert [*map(dict, (part.report_rows.schema, part.excluded_rows.schema))] == [schema_of(document, locale)] * 2

@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from stafett.column_mapper import compile_mapping, read_mapping
+from stafett.column_mapper import compile_mapping, load_mapping
 from stafett.column_mapper.issues import InvalidMappingError
-from stafett.column_mapper.scope import FIELDS
+from stafett.column_mapper.scope import SOURCE_FIELDS
 from stafett.column_mapper.values import DTYPES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "mapping.md").read_text("utf-8")
@@ -80,12 +80,12 @@ def field_table() -> Table:
 def frame_of(rows: list[Json]) -> pl.DataFrame:
     """Activities that are the page's own but for what is said."""
     usual = {line["field"].strip("`"): json.loads(line["example"].strip("`")) for line in field_table()}
-    schema = {name: DTYPES[field.kind] for name, field in FIELDS.items()}
+    schema = {name: DTYPES[field.kind] for name, field in SOURCE_FIELDS.items()}
     return pl.DataFrame([_read(usual | row) for row in rows], schema=schema)
 
 
 def _read(row: Json) -> Json:
-    return {name: _READ.get(FIELDS[name].kind, _as_it_is)(value) for name, value in row.items()}
+    return {name: _READ.get(SOURCE_FIELDS[name].kind, _as_it_is)(value) for name, value in row.items()}
 
 
 def _as_it_is(value: Any) -> Any:
@@ -97,12 +97,12 @@ def answers(document: Json, expression: Any, rows: list[Json]) -> list[Any]:
     for column in _COLUMNS:
         asked = {"id": "answer", "header": _WORDS, "value": expression, **column}
         try:
-            read = read_mapping(json.dumps(document | {"columns": [asked], "counting": _in_report(document)}))
+            read = load_mapping(json.dumps(document | {"columns": [asked], "counting": _in_report(document)}))
         except InvalidMappingError as error:
-            if {fault.code for fault in error.faults} == {"wrong_type"}:
+            if {fault.code for fault in error.issues} == {"wrong_type"}:
                 continue
             raise
-        written = compile_mapping(read, "nb").apply(frame_of(rows)).written["Svar"]
+        written = compile_mapping(read, "nb").apply(frame_of(rows)).report_rows["Svar"]
         return [_plain(value, column["type"]) for value in written]
     raise AssertionError(f"no column takes {expression}")
 

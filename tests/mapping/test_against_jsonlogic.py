@@ -73,7 +73,7 @@ def test_ten_thousand_expressions_have_the_values_that_jsonlogic_gives_them(valu
 
 
 def assert_as_jsonlogic_has_it(values: Document, rows: list[Row]) -> None:
-    written = compile_mapping(read(document_of(values)), "nn").apply(frame_of(rows)).written
+    written = compile_mapping(read(document_of(values)), "nn").apply(frame_of(rows)).report_rows
     assert written.height == len(rows)
     for kind, value in values.items():
         for cell, row in zip(written[kind], rows, strict=True):

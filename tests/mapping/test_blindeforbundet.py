@@ -71,7 +71,7 @@ def test_every_kind_is_written_in_plain_words_and_four_of_them_count() -> None:
         activity(8, "annet", participants=40, note="Stand på torget"),
         activity(9, "samtalegruppe", in_person=False, place=""),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8, 9) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8, 9) | {
         "Varighet": lasting(10, 45, 200, 90, 20, 50, 60, 60, 60),
         "Aktivitet": [
             *("Oppsøkende samtale", "Samtalegruppe", "Aktivitetsgruppe", "Likepersonskurs"),
@@ -96,7 +96,7 @@ def test_every_kind_is_written_in_plain_words_and_four_of_them_count() -> None:
         "course_too_short": 0,
         "nobody_new_that_day": 0,
     }
-    assert part.apart.is_empty()
+    assert part.excluded_rows.is_empty()
 
 
 def test_a_group_is_three_for_45_minutes_a_course_day_twice_45_and_both_in_norway() -> None:
@@ -115,7 +115,7 @@ def test_a_group_is_three_for_45_minutes_a_course_day_twice_45_and_both_in_norwa
         activity(11, "samtalegruppe", participants=0, new_participants=0),
         activity(12, "oppsokende_samtale", participants=0, new_participants=0),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) | {
         "Varighet": lasting(60, 60, 44, 45, 89, 90, 60, 45, 60, 44, 60, 60),
         "Aktivitet": [
             *("Samtalegruppe", "Samtalegruppe", "Aktivitetsgruppe", "Aktivitetsgruppe"),
@@ -158,7 +158,7 @@ def test_after_a_mentors_first_countable_activity_the_days_others_need_somebody_
         activity(6, "samtalegruppe", "2026-03-02T18:00+01:00", **said),
         activity(7, "samtalegruppe", "2026-03-03T09:00+01:00", **said),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7) | {
         "Dato": [MONDAY] * 6 + [TUESDAY],
         "Ukedag": ["mandag"] * 6 + ["tirsdag"],
         "Starttid": [time(9), time(11), time(13), time(15), time(15), time(18), time(9)],
@@ -188,7 +188,7 @@ def test_days_and_weekdays_are_those_of_oslo_also_when_the_clock_changes() -> No
         activity(7, starts="2026-10-25T02:30+01:00", **said, minutes=150),
         activity(8, starts="2027-01-01T00:30+01:00", **said),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
         "Dato": [
             *(date(2026, 3, 29), date(2026, 3, 29), date(2026, 3, 30)),
             *(date(2026, 10, 24), date(2026, 10, 25), date(2026, 10, 25), date(2026, 10, 25), date(2027, 1, 1)),
@@ -218,7 +218,7 @@ def test_an_unknown_kind_is_kept_as_it_is_and_what_lacks_a_name_is_rejected() ->
         activity(6, "annet", place=" \t ", note="  "),
         activity(7, " ", place="Oslo"),
     )
-    assert cells(part.written) == usual(1, 2, 4, 5, 6) | {
+    assert cells(part.report_rows) == usual(1, 2, 4, 5, 6) | {
         "Varighet": lasting(60, 1500, 60, 60, 60),
         "Aktivitet": ["Tandemtur", "Likepersonskurs", "Samtalegruppe", "Samtalegruppe", "Annet"],
         "Likeperson": ["Likeperson 1", "Likeperson 2", "Åse Lie", "Likeperson 5", "Likeperson 6"],
@@ -241,7 +241,7 @@ def test_an_unknown_kind_is_kept_as_it_is_and_what_lacks_a_name_is_rejected() ->
 
 def test_a_conversation_does_not_count_unless_it_is_in_person() -> None:
     part = mapped(BLINDEFORBUNDET, activity(1, "oppsokende_samtale", in_person=False, place="", participants=1))
-    assert cells(part.written) == usual(1) | {
+    assert cells(part.report_rows) == usual(1) | {
         "Aktivitet": ["Oppsøkende samtale"],
         "Sted": [""],
         "Deltakere": [1],
@@ -268,13 +268,13 @@ def test_a_conversation_does_not_count_unless_it_is_in_person() -> None:
 )
 def test_nothing_is_said_to_have_been_online_that_may_have_been_by_telephone(activity_type: str, how: str) -> None:
     part = mapped(BLINDEFORBUNDET, activity(1, activity_type, in_person=False), activity(2, activity_type))
-    assert part.written["Møteform"].to_list() == [how, "Fysisk"]
+    assert part.report_rows["Møteform"].to_list() == [how, "Fysisk"]
 
 
 @pytest.mark.parametrize(("locale", "how"), [("nn", "Ikkje fysisk"), ("en", "Not in person")])
 def test_what_was_not_in_person_is_so_in_every_language(locale: Locale, how: str) -> None:
     part = mapped(BLINDEFORBUNDET, activity(1, "oppsokende_samtale", in_person=False), locale=locale)
-    assert part.written[:, 9].to_list() == [how]
+    assert part.report_rows[:, 9].to_list() == [how]
 
 
 def test_columns_stand_in_their_order_with_their_types() -> None:
@@ -286,7 +286,7 @@ def test_columns_stand_in_their_order_with_their_types() -> None:
         "Nye deltakere": pl.Int64(),
     }
     schema = pl.Schema({name: types.get(name, pl.String()) for name in usual()})
-    assert mapped(BLINDEFORBUNDET, activity(1)).written.schema == schema
+    assert mapped(BLINDEFORBUNDET, activity(1)).report_rows.schema == schema
 
 
 IN_NYNORSK = {
@@ -329,8 +329,8 @@ IN_ENGLISH = {
 def test_the_report_is_in_the_language_that_was_asked_for(locale: Locale, row: dict[str, object]) -> None:
     saturday = activity(1, "oppsokende_samtale", "2026-03-07T17:00+01:00", in_norway=False)
     part = mapped(BLINDEFORBUNDET, saturday, locale=locale)
-    assert part.written.columns == list(row)
-    assert part.written.to_dicts() == [row]
+    assert part.report_rows.columns == list(row)
+    assert part.report_rows.to_dicts() == [row]
 
 
 WEEKS: dict[Locale, list[str]] = {
@@ -343,7 +343,7 @@ WEEKS: dict[Locale, list[str]] = {
 @pytest.mark.parametrize(("locale", "days"), WEEKS.items())
 def test_a_week_has_all_its_days(locale: Locale, days: list[str]) -> None:
     week = [activity(day, starts=f"2026-03-{1 + day:02}T12:00+01:00") for day in range(1, 8)]
-    assert mapped(BLINDEFORBUNDET, *week, locale=locale).written[:, 1].to_list() == days
+    assert mapped(BLINDEFORBUNDET, *week, locale=locale).report_rows[:, 1].to_list() == days
 
 
 IN_ITS_LANGUAGE: dict[Locale, list[str]] = {
@@ -355,7 +355,7 @@ IN_ITS_LANGUAGE: dict[Locale, list[str]] = {
 @pytest.mark.parametrize(("locale", "replies"), IN_ITS_LANGUAGE.items())
 def test_faults_are_told_in_the_language_that_was_asked_for(locale: Locale, replies: list[str]) -> None:
     part = mapped(BLINDEFORBUNDET, activity(1, place="", minutes=24 * 60 + 1), locale=locale)
-    assert [fault.message for fault in part.faults] == replies
+    assert [fault.message for fault in part.failed_checks] == replies
 
 
 def test_the_counts_and_the_failures_are_those_of_all_parts() -> None:
@@ -380,7 +380,7 @@ def test_the_counts_and_the_failures_are_those_of_all_parts() -> None:
         ],
     )
     assert result.counts == ExportCounts(queried=13, written=11, countable=2, not_countable=9, rejected=2)
-    assert (result.apart, totals(result)) == (0, [])
+    assert (result.excluded_count, totals(result)) == (0, [])
     assert reasons(result) == [
         ("kind_never_counts", NEVER, 2),
         ("abroad", ABROAD, 1),

@@ -47,10 +47,10 @@ BOTH = pytest.mark.parametrize("rules", [HLF, BEFORE_2026], ids=["since 2026", "
 
 def test_since_2026_text_and_video_have_a_code_and_captions_a_column() -> None:
     part = mapped(HLF, *EVERY_KIND)
-    assert cells(part.written) == usual(HLF, 1, 2, 3, 4, 9) | THAT_COUNT | {
+    assert cells(part.report_rows) == usual(HLF, 1, 2, 3, 4, 9) | THAT_COUNT | {
         "Tolk eller teksting nevnt": ["Nei", "Nei", "Ja", "Ja", "Nei"],
     }
-    assert cells(part.apart) == usual_apart(HLF, 5, 6, 7, 8) | THAT_DO_NOT | {
+    assert cells(part.excluded_rows) == usual_apart(HLF, 5, 6, 7, 8) | THAT_DO_NOT | {
         "HLF-kode": [OTHER, TEXT_AND_VIDEO, OTHER, OTHER],
         "Tolk eller teksting nevnt": ["Nei", "Ja", "Nei", "Nei"],
     }
@@ -69,8 +69,8 @@ def test_since_2026_text_and_video_have_a_code_and_captions_a_column() -> None:
 
 def test_before_2026_text_and_video_were_among_the_others() -> None:
     part = mapped(BEFORE_2026, *EVERY_KIND)
-    assert cells(part.written) == usual(BEFORE_2026, 1, 2, 3, 4, 9) | THAT_COUNT
-    assert cells(part.apart) == usual_apart(BEFORE_2026, 5, 6, 7, 8) | THAT_DO_NOT | {
+    assert cells(part.report_rows) == usual(BEFORE_2026, 1, 2, 3, 4, 9) | THAT_COUNT
+    assert cells(part.excluded_rows) == usual_apart(BEFORE_2026, 5, 6, 7, 8) | THAT_DO_NOT | {
         "HLF-kode": [OTHER, OTHER, OTHER, OTHER],
     }
     assert (faults(part), part.rejected, part.countable) == ([], 0, 5)
@@ -93,14 +93,14 @@ def test_a_group_is_three_for_45_minutes_a_course_day_twice_45_and_both_in_norwa
         activity(11, "samtalegruppe", participants=0, new_participants=0),
         activity(12, "likepersonskurs", participants=0, new_participants=0, minutes=90),
     )
-    assert cells(part.written) == usual(rules, 2, 4, 6, 10) | {
+    assert cells(part.report_rows) == usual(rules, 2, 4, 6, 10) | {
         "Varighet (minutter)": [60, 45, 90, 1440],
         "HLF-kode": [GROUP, GROUP, COURSE, COURSE],
         "Aktivitetstype": ["Samtalegruppe", "Aktivitetsgruppe", "Likepersonskurs", "Likepersonskurs"],
         "Deltakere": [3, 3, 6, 5],
         "Deltakertimer": decimals("3.0", "2.3", "9.0", "120.0"),
     }
-    assert cells(part.apart) == usual_apart(rules, 1, 3, 5, 7, 8, 9, 11, 12) | {
+    assert cells(part.excluded_rows) == usual_apart(rules, 1, 3, 5, 7, 8, 9, 11, 12) | {
         "Varighet (minutter)": [60, 44, 89, 60, 60, 44, 60, 90],
         "HLF-kode": [GROUP, GROUP, COURSE, GROUP, OTHER, GROUP, GROUP, COURSE],
         "Aktivitetstype": [
@@ -141,7 +141,7 @@ def test_what_counts_of_a_mentors_day_is_numbered_and_after_the_first_needs_some
         activity(6, "oppsokende_samtale", "2026-03-02T16:00+01:00", mentor="Åse Lie", participants=1),
         activity(7, "samtalegruppe", "2026-03-03T10:00+01:00", mentor="Åse Lie", new_participants=0),
     )
-    assert cells(part.written) == usual(rules, 3, 5, 6, 7) | {
+    assert cells(part.report_rows) == usual(rules, 3, 5, 6, 7) | {
         "Likepersonens nr. den dagen": [1, 1, 2, 1],
         "Dato": [MONDAY, MONDAY, MONDAY, TUESDAY],
         "Starttid": [time(12), time(14), time(16), time(10)],
@@ -152,7 +152,7 @@ def test_what_counts_of_a_mentors_day_is_numbered_and_after_the_first_needs_some
         "Nye deltakere": [0, 0, 1, 0],
         "Deltakertimer": decimals("4.0", "4.0", "1.0", "4.0"),
     }
-    assert cells(part.apart) == usual_apart(rules, 1, 4) | {
+    assert cells(part.excluded_rows) == usual_apart(rules, 1, 4) | {
         "Starttid": [time(8), time(14)],
         "HLF-kode": [OTHER, GROUP],
         "Aktivitetstype": ["Telefonsamtale", "Samtalegruppe"],
@@ -188,7 +188,7 @@ def test_days_and_quarters_are_those_of_oslo_also_when_the_clock_changes(rules: 
         activity(9, starts="2026-10-25T23:30+01:00", **said),
         activity(10, starts="2027-01-01T00:30+01:00", **said),
     )
-    assert cells(part.written) == usual(rules, 1, 2, 3, 4, 5, 6, 7, 10) | {
+    assert cells(part.report_rows) == usual(rules, 1, 2, 3, 4, 5, 6, 7, 10) | {
         "Dato": [
             *(date(2026, 3, 29), date(2026, 3, 31), date(2026, 4, 1), date(2026, 6, 30)),
             *(date(2026, 7, 1), date(2026, 9, 30), date(2026, 10, 25), date(2027, 1, 1)),
@@ -204,7 +204,7 @@ def test_days_and_quarters_are_those_of_oslo_also_when_the_clock_changes(rules: 
         "Deltakertimer": decimals("4.0", "3.0", "4.0", "4.0", "4.0", "4.0", "4.0", "4.0"),
         "Fysisk møte": ["Ja", "Ja", "Ja", "Ja", "Ja", "Nei", "Ja", "Ja"],
     }
-    assert cells(part.apart) == usual_apart(rules, 8, 9) | {
+    assert cells(part.excluded_rows) == usual_apart(rules, 8, 9) | {
         "Dato": [date(2026, 10, 25), date(2026, 10, 25)],
         "Kvartal": [4, 4],
         "Starttid": [time(2, 30), time(23, 30)],
@@ -226,12 +226,12 @@ def test_spaces_around_names_go_a_missing_place_is_told_and_a_missing_name_rejec
         activity(4, "annet", place="", in_person=False),
         activity(5, mentor_name="  "),
     )
-    assert cells(part.written) == usual(rules, 1, 2) | {
+    assert cells(part.report_rows) == usual(rules, 1, 2) | {
         "Likeperson": ["Åse Lie", "Likeperson 2"],
         "Sted": ["Bodø", ""],
         "Merknad": ["  Skrivetolk ", None],
     } | ({"Tolk eller teksting nevnt": ["Ja", "Nei"]} if rules is HLF else {})
-    assert cells(part.apart) == usual_apart(rules, 3, 4) | {
+    assert cells(part.excluded_rows) == usual_apart(rules, 3, 4) | {
         "HLF-kode": [OTHER, OTHER],
         "Aktivitetstype": ["Annet", "Annet"],
         "Sted": ["", ""],
@@ -255,7 +255,7 @@ def test_what_lasts_longer_than_a_day_is_written_with_a_warning(rules: MappingDo
     )
     message = "Aktiviteten varer lenger enn ett døgn; registrer én for hver dag."
     assert faults(part) == [("several_days", "minutes", False, message, [1, 2])]
-    assert (part.rejected, part.countable, part.apart.height) == (0, 2, 1)
+    assert (part.rejected, part.countable, part.excluded_rows.height) == (0, 2, 1)
 
 
 @BOTH
@@ -263,8 +263,11 @@ def test_an_unknown_kind_falls_back_to_the_others_and_that_is_told(rules: Mappin
     part = mapped(rules, activity(1, "motorsykkeltur"))
     message = "«HLF-kode» hadde en verdi som ikke finnes i listen, og er skrevet som «9 Annet»."
     assert faults(part) == [("choice_replaced", "code", False, message, [0])]
-    assert part.written.is_empty()
-    assert cells(part.apart) == usual_apart(rules, 1) | {"HLF-kode": [OTHER], "Aktivitetstype": ["motorsykkeltur"]}
+    assert part.report_rows.is_empty()
+    assert cells(part.excluded_rows) == usual_apart(rules, 1) | {
+        "HLF-kode": [OTHER],
+        "Aktivitetstype": ["motorsykkeltur"],
+    }
     assert (part.rejected, part.not_countable["kind_never_counts"]) == (0, 1)
 
 
@@ -274,8 +277,8 @@ def test_a_conversation_that_was_not_in_person_does_not_count_and_is_not_called_
 ) -> None:
     talk = activity(1, "oppsokende_samtale", in_person=False, place="", participants=1)
     part = mapped(rules, talk)
-    assert part.written.is_empty()
-    assert cells(part.apart) == usual_apart(rules, 1) | {
+    assert part.report_rows.is_empty()
+    assert cells(part.excluded_rows) == usual_apart(rules, 1) | {
         "HLF-kode": [OTHER],
         "Aktivitetstype": ["Oppsøkende samtale"],
         "Sted": [""],
@@ -301,7 +304,7 @@ def test_a_conversation_that_was_not_in_person_does_not_count_and_is_not_called_
     ],
 )
 def test_captions_are_mentioned_only_where_captions_are_meant(note: str, mentioned: str) -> None:
-    assert mapped(HLF, activity(1, note=note)).written["Tolk eller teksting nevnt"].to_list() == [mentioned]
+    assert mapped(HLF, activity(1, note=note)).report_rows["Tolk eller teksting nevnt"].to_list() == [mentioned]
 
 
 def test_columns_stand_in_their_order_with_their_types() -> None:
@@ -318,21 +321,21 @@ def test_columns_stand_in_their_order_with_their_types() -> None:
     }
     for rules in (HLF, BEFORE_2026):
         part, schema = mapped(rules, activity(1)), {name: types.get(name, pl.String()) for name in usual(rules)}
-        assert part.written.schema == part.apart.schema == pl.Schema(schema)
+        assert part.report_rows.schema == part.excluded_rows.schema == pl.Schema(schema)
 
 
 @pytest.mark.parametrize(("locale", "row"), [("nn", IN_NYNORSK), ("en", IN_ENGLISH)])
 def test_the_report_is_in_the_language_that_was_asked_for(locale: Locale, row: dict[str, object]) -> None:
     part = mapped(HLF, activity(1, "oppsokende_samtale", participants=1), locale=locale)
-    assert part.written.columns == part.apart.columns == list(row)
-    assert part.written.to_dicts() == [row]
+    assert part.report_rows.columns == part.excluded_rows.columns == list(row)
+    assert part.report_rows.to_dicts() == [row]
 
 
 @pytest.mark.parametrize(("locale", "replies"), IN_ITS_LANGUAGE.items())
 def test_faults_are_told_in_the_language_that_was_asked_for(locale: Locale, replies: list[str]) -> None:
     said: dict[str, Any] = {"place": "", "new_participants": 5, "minutes": 1500}
     part = mapped(HLF, activity(1, starts="2026-03-02T03:00+01:00", **said), locale=locale)
-    assert [fault.message for fault in part.faults] == replies
+    assert [fault.message for fault in part.failed_checks] == replies
 
 
 @pytest.mark.parametrize(
@@ -357,7 +360,7 @@ def test_the_summary_has_the_rows_apart_in_it_and_the_failures_are_those_of_all_
 ) -> None:
     result = outcome(rules, *TWO_PARTS)
     assert result.counts == ExportCounts(queried=14, written=3, countable=3, not_countable=9, rejected=2)
-    assert result.apart == 9
+    assert result.excluded_count == 9
     assert reasons(result) == [
         ("kind_never_counts", "Aktivitetstypen teller ikke", 3),
         ("abroad", "Holdt utenfor Norge", 1),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stafett.column_mapper import InvalidMappingError, MappingDocument, MappingFault, compile_mapping, read_mapping
+from stafett.column_mapper import InvalidMappingError, MappingDocument, MappingIssue, compile_mapping, load_mapping
 from stafett.domain.export import Locale
 from tests.mapping.mutations import ANYTHING, SOUND, mutations
 from tests.mapping.rows import FRAME_SCHEMA
@@ -95,11 +95,11 @@ def var(name: str) -> dict[str, str]:
     return {"var": name}
 
 
-def faults_of(written: bytes | str) -> tuple[MappingFault, ...]:
+def faults_of(written: bytes | str) -> tuple[MappingIssue, ...]:
     try:
-        read_mapping(written)
+        load_mapping(written)
     except InvalidMappingError as error:
-        return error.faults
+        return error.issues
     return ()
 
 
@@ -124,7 +124,7 @@ def is_a_sentence(detail: str) -> bool:
     return detail.splitlines() == [detail] and detail[-1] in ".?" and len(detail) < 600 and not _OF_PYTHON.search(ours)
 
 
-def assert_good(faults: tuple[MappingFault, ...], given: Any) -> None:
+def assert_good(faults: tuple[MappingIssue, ...], given: Any) -> None:
     assert faults
     for fault in faults:
         assert leads_somewhere(fault.pointer, given), fault
@@ -136,22 +136,22 @@ def assert_maps(document: MappingDocument, locale: Locale) -> None:
     program = compile_mapping(document, locale)
     parts = {rows.height: program.apply(rows) for rows in (ROWS, ROWS[:1], ROWS.clear())}
     for height, part in parts.items():
-        assert part.written.height + part.apart.height + part.rejected == height
+        assert part.report_rows.height + part.excluded_rows.height + part.rejected == height
         assert part.countable + sum(part.not_countable.values()) == height - part.rejected
-        assert part.written.schema == part.apart.schema == parts[ROWS.height].written.schema
+        assert part.report_rows.schema == part.excluded_rows.schema == parts[ROWS.height].report_rows.schema
 
 
 @soon()
 def judge(written: bytes | str, given: Any = None) -> MappingDocument | None:
     """The promise: refused with good reasons, or a document that maps whatever rows there are."""
     try:
-        document = read_mapping(written)
+        document = load_mapping(written)
     except InvalidMappingError as error:
-        assert_good(error.faults, given)
+        assert_good(error.issues, given)
         return None
     for locale in LOCALES:
         assert_maps(document, locale)
-    again = read_mapping(json.dumps(document.as_json(), sort_keys=True, indent=1))
+    again = load_mapping(json.dumps(document.as_json(), sort_keys=True, indent=1))
     assert (again, again.sha256) == (document, document.sha256)
     assert document.as_json() == given, "what was read is what was written"
     return document
@@ -229,7 +229,7 @@ def test_the_real_documents_keep_the_promise(document: Any) -> None:
 def test_another_spelling_is_the_same_document(written: str, same: str) -> None:
     text = json.dumps(document_of() | {"columns": [column(0, 0, "integer", width=12)]})
     assert written in text
-    assert read_mapping(text.replace(written, same)).sha256 == read_mapping(text).sha256
+    assert load_mapping(text.replace(written, same)).sha256 == load_mapping(text).sha256
 
 
 NAME = "value_of_a_longer_name_"
@@ -337,7 +337,7 @@ def test_a_sum_beyond_what_is_exact_does_not_wrap() -> None:
     given = document_of(MOST, kind="integer", summary={"title": in_three("S"), "by": "c1", "measures": measures})
     given["columns"].append(column(1, True, "yes_no"))
     rows = pl.concat([ROWS] * 500)
-    part = compile_mapping(read_mapping(json.dumps(given)), "nb").apply(rows)
+    part = compile_mapping(load_mapping(json.dumps(given)), "nb").apply(rows)
     assert part.totals["Ja"][0] in {None, rows.height * MOST}
 
 
@@ -399,8 +399,8 @@ def test_a_document_is_sound_in_every_language_or_in_none() -> None:
     grown = {"cat": [{"label": [{"var": "place"}, "t"]}] * 6}
     document = SOUND[-1] | {"values": {"grown": grown}, "taxonomies": {"t": [{"code": "a", "label": label}]}}
     with pytest.raises(InvalidMappingError) as refused:
-        read_mapping(json.dumps(document))
-    assert "too_long" in {fault.code for fault in refused.value.faults}
+        load_mapping(json.dumps(document))
+    assert "too_long" in {fault.code for fault in refused.value.issues}
 
 
 def test_a_row_cannot_become_longer_than_memory_holds() -> None:
@@ -409,5 +409,5 @@ def test_a_row_cannot_become_longer_than_memory_holds() -> None:
         {"id": f"c{n}", "header": dict.fromkeys(words, f"{n}"), "type": "text", "value": "y" * 1000} for n in range(31)
     ]
     with pytest.raises(InvalidMappingError) as refused:
-        read_mapping(json.dumps(SOUND[-1] | {"columns": columns, "rules": []}))
-    assert {(fault.pointer, fault.code) for fault in refused.value.faults} == {("/columns", "too_wide")}
+        load_mapping(json.dumps(SOUND[-1] | {"columns": columns, "rules": []}))
+    assert {(fault.pointer, fault.code) for fault in refused.value.issues} == {("/columns", "too_wide")}

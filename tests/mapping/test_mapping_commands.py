@@ -8,13 +8,13 @@ from typer.testing import CliRunner, Result
 
 import stafett.column_mapper
 from stafett.cli.mapping import app
-from stafett.column_mapper import InvalidMappingError, read_mapping
-from stafett.column_mapper.schema import mapping_schema
+from stafett.column_mapper import InvalidMappingError, load_mapping
+from stafett.column_mapper.schema import build_mapping_schema
 from stafett.domain.errors import StafettError
 from tests.mapping.nhf_template import NhfTemplate
 
 NHF = Path(stafett.column_mapper.__file__).parent / "organisations" / "nhf" / "2020-01-01.json"
-SHA256 = read_mapping(NHF.read_bytes()).sha256
+SHA256 = load_mapping(NHF.read_bytes()).sha256
 FAULTY: dict[str, Any] = {
     "format": 1,
     "title": "Prøve",
@@ -45,8 +45,8 @@ def _run(*words: object, given: bytes | None = None) -> Result:
 
 def _faults_of(path: Path) -> list[dict[str, str]]:
     with pytest.raises(InvalidMappingError) as refused:
-        read_mapping(path.read_bytes())
-    return [fault.model_dump() for fault in refused.value.faults]
+        load_mapping(path.read_bytes())
+    return [fault.model_dump() for fault in refused.value.issues]
 
 
 def _refusal(*words: object) -> str:
@@ -143,7 +143,7 @@ def test_a_language_nobody_writes_reports_in_is_asked_wrongly() -> None:
 
 
 def test_the_schema_is_printed_as_json() -> None:
-    assert json.loads(_run("schema").stdout) == mapping_schema()
+    assert json.loads(_run("schema").stdout) == build_mapping_schema()
 
 
 def test_transformations_are_listed_with_what_they_take_and_give() -> None:

@@ -74,7 +74,7 @@ def test_every_kind_has_its_category_and_four_of_them_count(rules: MappingDocume
         activity(7, "besok", participants=1, new_participants=0),
         activity(8, "annet", participants=40, note="Stand på torget"),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
         "Kategori": [ALONE, GROUP, GROUP, TRAINING, ALONE, ALONE, ALONE, OTHER],
         "Aktivitetstype": [
             *("Oppsøkende samtale", "Samtalegruppe", "Aktivitetsgruppe", "Likepersonskurs"),
@@ -95,12 +95,12 @@ def test_every_kind_has_its_category_and_four_of_them_count(rules: MappingDocume
     }
     assert (faults(part), part.rejected, part.countable) == ([], 0, 4)
     assert rows_by_reason(part) == {"kind_never_counts": 4}
-    assert part.apart.is_empty()
+    assert part.excluded_rows.is_empty()
 
 
 def test_since_2020_three_make_a_group_and_one_a_course() -> None:
     part = mapped(NHF, *BORDERLINES)
-    assert cells(part.written) == IN_ANY_YEAR | {
+    assert cells(part.report_rows) == IN_ANY_YEAR | {
         "Tellende": ["Nei", "Ja", "Nei", "Ja", "Nei", "Ja", "Nei", "Ja", "Nei", "Ja", "Nei", "Nei", "Ja", "Nei"],
         "Teller ikke fordi": [
             *(TOO_FEW, None, TOO_FEW, None, SHORT_GROUP, None),
@@ -123,7 +123,7 @@ def test_since_2020_three_make_a_group_and_one_a_course() -> None:
 
 def test_before_2020_it_took_five_to_make_a_course() -> None:
     part = mapped(BEFORE_2020, *BORDERLINES)
-    assert cells(part.written) == IN_ANY_YEAR | {
+    assert cells(part.report_rows) == IN_ANY_YEAR | {
         "Tellende": ["Nei", "Ja", "Nei", "Ja", "Nei", "Ja", "Nei", "Nei", "Nei", "Ja", "Nei", "Nei", "Ja", "Nei"],
         "Teller ikke fordi": [
             *(TOO_FEW, None, TOO_FEW, None, SHORT_GROUP, None),
@@ -182,7 +182,7 @@ def test_a_conversation_is_in_person_everything_is_in_norway_and_the_first_reaso
         activity(6, "samtalegruppe", in_person=False, place="Teams"),
         activity(7, "aktivitetsgruppe", participants=2, minutes=30),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7) | {
         "Kategori": [GROUP, TRAINING, ALONE, ALONE, ALONE, GROUP, GROUP],
         "Aktivitetstype": [
             *("Samtalegruppe", "Likepersonskurs", "Telefonsamtale", "Oppsøkende samtale", "Oppsøkende samtale"),
@@ -222,7 +222,7 @@ def test_after_a_mentors_first_countable_activity_the_days_others_need_somebody_
         activity(7, "oppsokende_samtale", "2026-03-02T17:00+01:00", **said, participants=1),
         activity(8, "samtalegruppe", "2026-03-03T09:00+01:00", **said),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
         "Dato": [MONDAY] * 7 + [TUESDAY],
         "Kategori": [ALONE, ALONE, GROUP, GROUP, GROUP, ALONE, ALONE, GROUP],
         "Aktivitetstype": [
@@ -259,7 +259,7 @@ def test_the_days_of_a_report_are_those_of_oslo_also_when_the_clock_changes(rule
         activity(10, starts="2026-10-25T23:45+01:00", **said, minutes=60),
         activity(11, starts="2026-10-26T00:45+01:00", **said),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11) | {
         "Dato": [
             *(date(2026, 3, 1), MONDAY, MONDAY, date(2026, 3, 29), date(2026, 3, 29)),
             *(date(2026, 6, 30), date(2026, 7, 1)),
@@ -300,7 +300,7 @@ def test_what_is_rejected_takes_nothing_from_the_mentors_day(rules: MappingDocum
         activity(7, "annet", "2026-03-03T08:00+01:00", minutes=24 * 60 + 1),
         activity(8, "samtalegruppe", "2026-03-03T18:00+01:00", mentor_name="  "),
     )
-    assert cells(part.written) == usual(2, 3, 6) | {
+    assert cells(part.report_rows) == usual(2, 3, 6) | {
         "Dato": [MONDAY, MONDAY, TUESDAY],
         "Aktivitetstype": ["Samtalegruppe", "Samtalegruppe", "Aktivitetsgruppe"],
         "Starttid": [time(12), time(14), time(8)],
@@ -336,7 +336,7 @@ def test_what_is_only_odd_is_written_with_a_warning(rules: MappingDocument) -> N
         activity(7, "oppsokende_samtale", participants=2, note="et par"),
         activity(8, "oppsokende_samtale", participants=3),
     )
-    assert cells(part.written) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
+    assert cells(part.report_rows) == usual(1, 2, 3, 4, 5, 6, 7, 8) | {
         "Kategori": [GROUP, GROUP, GROUP, OTHER, OTHER, OTHER, ALONE, ALONE],
         "Aktivitetstype": [*["Samtalegruppe"] * 3, *["Annet"] * 3, *["Oppsøkende samtale"] * 2],
         "Likeperson": ["Åse Lie", *likepersoner(2, 3, 4, 5, 6, 7, 8)],
@@ -374,7 +374,7 @@ def test_more_than_six_activities_in_a_day_are_pointed_out(
 @pytest.mark.parametrize("locale", ["nb", "nn", "en"])
 def test_a_size_says_how_many_came_and_nothing_of_what_it_takes(rules: MappingDocument, locale: Locale) -> None:
     came = [activity(many, "annet", participants=many, new_participants=0) for many in (0, 1, 2, 3, 12, 13)]
-    written = mapped(rules, *came, locale=locale).written
+    written = mapped(rules, *came, locale=locale).report_rows
     assert written[:, 10].to_list() == SIZES[locale]
     assert written[:, 1].to_list() == [OTHERS[locale]] * 6
 
@@ -389,7 +389,7 @@ def test_columns_stand_in_the_templates_order_with_their_types() -> None:
         "Nye deltakere": pl.Int64(),
         "Vedlegg": pl.Int64(),
     }
-    assert mapped(NHF, activity(1)).written.schema == pl.Schema(
+    assert mapped(NHF, activity(1)).report_rows.schema == pl.Schema(
         {name: types.get(name, pl.String()) for name in usual()}
     )
 
@@ -397,8 +397,8 @@ def test_columns_stand_in_the_templates_order_with_their_types() -> None:
 @pytest.mark.parametrize(("locale", "row"), [("nn", IN_NYNORSK), ("en", IN_ENGLISH)])
 def test_the_report_is_in_the_language_that_was_asked_for(locale: Locale, row: dict[str, object]) -> None:
     part = mapped(NHF, activity(1, "likepersonskurs", in_norway=False), locale=locale)
-    assert part.written.columns == list(row)
-    assert part.written.to_dicts() == [row]
+    assert part.report_rows.columns == list(row)
+    assert part.report_rows.to_dicts() == [row]
 
 
 @pytest.mark.parametrize(("locale", "replies"), IN_ITS_LANGUAGE.items())
@@ -411,7 +411,7 @@ def test_faults_are_told_in_the_language_that_was_asked_for(locale: Locale, repl
         activity(4, "oppsokende_samtale", participants=3),
         locale=locale,
     )
-    assert [fault.message for fault in part.faults] == replies
+    assert [fault.message for fault in part.failed_checks] == replies
 
 
 def test_the_summary_and_the_failures_are_those_of_all_parts() -> None:
@@ -438,7 +438,7 @@ def test_the_summary_and_the_failures_are_those_of_all_parts() -> None:
         ],
     )
     assert result.counts == ExportCounts(queried=15, written=12, countable=2, not_countable=10, rejected=3)
-    assert result.apart == 0
+    assert result.excluded_count == 0
     assert reasons(result) == [
         ("kind_never_counts", NEVER, 3),
         ("abroad", ABROAD, 1),

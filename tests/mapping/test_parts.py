@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stafett.column_mapper import MappingProgram, compile_mapping
-from stafett.column_mapper.outcome import Outcome, PartOutcome
+from stafett.column_mapper.outcome import MappingOutcome, PartOutcome
 from stafett.domain.export import Locale
 from tests.mapping.activities import activity, activity_id, document
 from tests.mapping.compiled import LOCALES, read
@@ -27,30 +27,30 @@ def kept(part: PartOutcome) -> PartOutcome:
     return PartOutcome.model_validate_json(part.model_dump_json())
 
 
-def undisturbed(program: MappingProgram, parts: Iterable[pl.DataFrame]) -> tuple[Outcome, list[PartOutcome]]:
-    outcome, kept_parts = Outcome(program), list[PartOutcome]()
+def undisturbed(program: MappingProgram, parts: Iterable[pl.DataFrame]) -> tuple[MappingOutcome, list[PartOutcome]]:
+    outcome, kept_parts = MappingOutcome(program), list[PartOutcome]()
     for rows in parts:
-        _, part = outcome.mapped(rows)
-        outcome.take(part)
+        _, part = outcome.map_part(rows)
+        outcome.add_part(part)
         kept_parts.append(kept(part))
     return outcome, kept_parts
 
 
 def resumed(
     program: MappingProgram, parts: Sequence[pl.DataFrame], done: Sequence[PartOutcome], before: Collection[int]
-) -> Outcome:
+) -> MappingOutcome:
     """Those that were mapped before are not mapped again."""
-    outcome = Outcome(program)
+    outcome = MappingOutcome(program)
     for number, rows in enumerate(parts):
-        outcome.take(done[number] if number in before else outcome.mapped(rows)[1])
+        outcome.add_part(done[number] if number in before else outcome.map_part(rows)[1])
     return outcome
 
 
-def said(outcome: Outcome) -> dict[str, Any]:
+def said(outcome: MappingOutcome) -> dict[str, Any]:
     """Everything there is to ask."""
     return {
         "counts": outcome.counts,
-        "apart": outcome.apart,
+        "apart": outcome.excluded_count,
         "not_countable": outcome.not_countable,
         "totals": outcome.totals,
         "partial_failures": outcome.partial_failures,
@@ -130,8 +130,8 @@ def test_a_part_names_no_more_rows_than_the_whole_still_does(monkeypatch: pytest
     program = compile_mapping(document("nhf", since="2020-01-01"), "nb")
     rows = [activity(number, "kaffe", f"2026-03-0{1 + number // 2}T17:00+01:00") for number in range(6)]
     whole, parts = undisturbed(program, cut_between_days(rows, 0b011))
-    (first, second, third) = [part.faults[0] for part in parts]
-    assert [(len(one.rows), len(one.ids), one.count) for one in (first, second, third)] == [
+    (first, second, third) = [part.failures[0] for part in parts]
+    assert [(len(one.row_indices), len(one.activity_ids), one.count) for one in (first, second, third)] == [
         (2, 2, 2),
         (1, 1, 2),
         (0, 0, 2),

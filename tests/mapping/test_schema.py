@@ -8,15 +8,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import stafett.column_mapper
-from stafett.column_mapper import InvalidMappingError, read_mapping
-from stafett.column_mapper.operation_specs import VOCABULARY
+from stafett.column_mapper import InvalidMappingError, load_mapping
+from stafett.column_mapper.operation_specs import OPERATION_SPECS
 from stafett.column_mapper.operations import OPERATIONS
-from stafett.column_mapper.schema import mapping_schema
-from stafett.column_mapper.schema_descriptions import FIELDS, PARTS
+from stafett.column_mapper.schema import build_mapping_schema
+from stafett.column_mapper.schema_descriptions import CLASS_DESCRIPTIONS, FIELD_DESCRIPTIONS
 from stafett.column_mapper.transformations import TRANSFORMATIONS
 
 DOCUMENTS = sorted(Path(stafett.column_mapper.__file__).parent.glob("organisations/*/*.json"))
-SCHEMA = mapping_schema()
+SCHEMA = build_mapping_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 WORDS = {"nb": "Sted", "nn": "Stad", "en": "Place"}
 SMALLEST: dict[str, Any] = {
@@ -49,7 +49,7 @@ def test_the_schema_is_itself_sound() -> None:
 
 
 def test_every_operation_has_its_words_and_no_other_has() -> None:
-    assert sorted(operation.name for operation in VOCABULARY) == sorted(OPERATIONS)
+    assert sorted(operation.name for operation in OPERATION_SPECS) == sorted(OPERATIONS)
 
 
 def test_every_part_and_every_field_is_described() -> None:
@@ -62,8 +62,8 @@ def test_no_words_describe_what_is_not_there() -> None:
         name: part.get("properties", {}) for name, part in [*SCHEMA["$defs"].items(), ("MappingDocument", SCHEMA)]
     }
     families["Column"] = SCHEMA["$defs"]["TextColumn"]["properties"]
-    assert PARTS.keys() <= families.keys()
-    assert all(field in families[part] for part, field in (words.split(".") for words in FIELDS))
+    assert CLASS_DESCRIPTIONS.keys() <= families.keys()
+    assert all(field in families[part] for part, field in (words.split(".") for words in FIELD_DESCRIPTIONS))
 
 
 def _parts(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -114,7 +114,7 @@ def test_there_are_documents_to_look_at() -> None:
     ids=json.dumps,
 )
 def test_what_compiles_is_accepted(expression: Any) -> None:
-    read_mapping(json.dumps(_with_value(expression)))
+    load_mapping(json.dumps(_with_value(expression)))
     assert _is_valid(_with_value(expression))
 
 
@@ -168,7 +168,7 @@ FAULTY: dict[str, Any] = {
 def test_what_the_schema_refuses_the_compiler_refuses_too(document: Any) -> None:
     assert not _is_valid(document)
     with pytest.raises(InvalidMappingError):
-        read_mapping(json.dumps(document))
+        load_mapping(json.dumps(document))
 
 
 def test_an_editor_knows_every_transformation() -> None:

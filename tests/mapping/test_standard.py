@@ -44,7 +44,7 @@ DOCUMENTS = SINCE_2020 | {"nhf before 2020": document("nhf", since="1900-01-01")
 
 
 def counted(*rows: Row) -> list[bool]:
-    return [cell == "Ja" for cell in mapped(STANDARD, *rows).written["Tellende"]]
+    return [cell == "Ja" for cell in mapped(STANDARD, *rows).report_rows["Tellende"]]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def counted(*rows: Row) -> list[bool]:
 )
 def test_what_counts_is_what_the_regulation_says(said: dict[str, Any], *, counts: bool, reason: str | None) -> None:
     part = mapped(STANDARD, activity(1, **said))
-    assert part.written["Tellende"].to_list() == ["Ja" if counts else "Nei"]
+    assert part.report_rows["Tellende"].to_list() == ["Ja" if counts else "Nei"]
     assert rows_by_reason(part) == ({reason: 1} if reason else {})
     assert (part.countable, part.rejected, faults(part)) == (int(counts), 0, [])
 
@@ -129,7 +129,7 @@ def test_days_are_those_of_oslo_in_winter_in_summer_and_when_the_clock_changes()
         activity(9, starts="2026-10-26T00:00+01:00", **said),
     )
     headers = ["Dato", "Starttid", "Varighet (minutter)", "Tellende"]
-    assert part.written.select(headers).rows() == [
+    assert part.report_rows.select(headers).rows() == [
         (date(2026, 3, 1), time(23, 30), 45, "Ja"),
         (MONDAY, time(0, 30), 60, "Ja"),
         (MONDAY, time(10), 60, "Nei"),
@@ -157,7 +157,7 @@ def test_every_field_is_written_and_only_an_unknown_kind_is_rejected() -> None:
         activity(10, "motorsykkeltur"),
         activity(11, mentor_name="", minutes=25 * 60),
     )
-    assert cells(part.written) == {
+    assert cells(part.report_rows) == {
         "Dato": [MONDAY] * 10,
         "Starttid": [time(17)] * 10,
         "Varighet (minutter)": [10, 45, 60, 90, 20, 60, 60, 60, 60, 1500],
@@ -185,7 +185,7 @@ def test_every_field_is_written_and_only_an_unknown_kind_is_rejected() -> None:
         ("required", "mentor", False, "«Likeperson» mangler.", [10]),
         ("several_days", "minutes", False, too_long, [10]),
     ]
-    assert (part.rejected, part.countable, part.apart.height) == (1, 4, 0)
+    assert (part.rejected, part.countable, part.excluded_rows.height) == (1, 4, 0)
 
 
 HEADERS: dict[Locale, list[str]] = {
@@ -212,7 +212,7 @@ WORDS: dict[Locale, tuple[object, ...]] = {
 @pytest.mark.parametrize("locale", ["nb", "nn", "en"])
 def test_the_report_is_in_the_language_that_was_asked_for(locale: Locale) -> None:
     talk = activity(1, "oppsokende_samtale", participants=1, in_person=False)
-    written = mapped(STANDARD, talk, locale=locale).written
+    written = mapped(STANDARD, talk, locale=locale).report_rows
     assert written.columns == HEADERS[locale]
     assert written.rows() == [(MONDAY, time(17), 60, *WORDS[locale], activity_id(1))]
 
@@ -278,10 +278,10 @@ OTHER_REASONS: dict[Locale, dict[str, str]] = {
 @pytest.mark.parametrize("organisation", DOCUMENTS)
 def test_everybodys_kinds_and_reasons_have_the_same_names_in_other_languages(organisation: str, locale: Locale) -> None:
     written = DOCUMENTS[organisation]
-    assert [option.label.in_(locale) for option in written.taxonomies["type"]] == KINDS[locale]
+    assert [option.label.in_locale(locale) for option in written.taxonomies["type"]] == KINDS[locale]
     told = {"nobody_came": REASONS[locale][0], "nobody_new_that_day": REASONS[locale][1]} | OTHER_REASONS[locale]
     for reason in written.counting.reasons:
-        assert reason.label.in_(locale) == told[reason.code]
+        assert reason.label.in_locale(locale) == told[reason.code]
 
 
 TOO_LONG: dict[Locale, str] = {
@@ -299,7 +299,7 @@ def test_what_lasts_longer_than_a_day_is_pointed_out_in_every_language(locale: L
 def test_columns_have_their_types() -> None:
     whole, text = pl.Int64(), pl.String()
     types = [pl.Date(), pl.Time(), whole, text, text, text, whole, whole, text, text, text, text, text, text]
-    assert mapped(STANDARD, activity(1)).written.dtypes == types
+    assert mapped(STANDARD, activity(1)).report_rows.dtypes == types
 
 
 def test_the_counts_and_the_failures_are_those_of_all_parts() -> None:
@@ -319,7 +319,7 @@ def test_the_counts_and_the_failures_are_those_of_all_parts() -> None:
         ],
     )
     assert result.counts == ExportCounts(queried=12, written=10, countable=2, not_countable=8, rejected=2)
-    assert (result.apart, totals(result)) == (0, [])
+    assert (result.excluded_count, totals(result)) == (0, [])
     assert reasons(result) == [
         ("kind_never_counts", NEVER, 1),
         ("abroad", ABROAD, 1),

@@ -10,15 +10,20 @@ import pytest
 from openpyxl.worksheet.datavalidation import DataValidation
 
 import stafett.column_mapper
-from stafett.column_mapper import MappingDocument, read_mapping
-from stafett.column_mapper.template import Difference, UnreadableTemplateError, blank_template, differences
-from stafett.column_mapper.template.text_matching import out_of_order
+from stafett.column_mapper import MappingDocument, load_mapping
+from stafett.column_mapper.template import (
+    TemplateDifference,
+    UnreadableTemplateError,
+    compare_template,
+    render_blank_template,
+)
+from stafett.column_mapper.template.text_matching import find_out_of_order
 from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 from tests.mapping.nhf_template import LISTS, SHEET, NhfTemplate
 
 ORGANISATIONS = Path(stafett.column_mapper.__file__).parent / "organisations"
-NHF = read_mapping((ORGANISATIONS / "nhf" / "2020-01-01.json").read_bytes())
+NHF = load_mapping((ORGANISATIONS / "nhf" / "2020-01-01.json").read_bytes())
 DOCUMENTS = sorted(ORGANISATIONS.glob("*/*.json"))
 LOCALES: tuple[Locale, ...] = ("nb", "nn", "en")
 
@@ -29,15 +34,15 @@ def template() -> NhfTemplate:
 
 
 @pytest.fixture
-def found(template: NhfTemplate, tmp_path: Path) -> Callable[[], list[Difference]]:
-    return lambda: differences(NHF, template.saved(tmp_path), "nb")
+def found(template: NhfTemplate, tmp_path: Path) -> Callable[[], list[TemplateDifference]]:
+    return lambda: compare_template(NHF, template.saved(tmp_path), "nb")
 
 
-Found = Callable[[], list[Difference]]
+Found = Callable[[], list[TemplateDifference]]
 
 
 def _said(found: Found) -> list[tuple[str, str, str]]:
-    return [(one.place, one.code, one.detail) for one in found()]
+    return [(one.location, one.code, one.detail) for one in found()]
 
 
 def _changed(**changes: Any) -> MappingDocument:
@@ -54,8 +59,8 @@ def test_nhf_document_agrees_with_a_template_made_by_hand(found: Found) -> None:
 
 def test_a_template_in_another_language_is_said_to_be_and_compared_in_it(template: NhfTemplate, tmp_path: Path) -> None:
     template.write("H4", "Stedet")
-    found = differences(NHF, template.saved(tmp_path), "nn")
-    assert [(one.place, one.code, one.detail) for one in found] == [
+    found = compare_template(NHF, template.saved(tmp_path), "nn")
+    assert [(one.location, one.code, one.detail) for one in found] == [
         (SHEET, "language", "The headers are the document's in “nb”, not in “nn”; they are compared as such."),
         (f"{SHEET}!H4", "header_spelling", "The template says “Stedet”, the document “Sted” (column place)."),
     ]
@@ -118,7 +123,7 @@ def test_an_empty_cell_between_headers_is_said(template: NhfTemplate, found: Fou
 def test_headers_in_another_row_are_found_and_still_compared(template: NhfTemplate, found: Found) -> None:
     template.sheet.insert_rows(3, amount=2)
     template.write("S6", "ID")
-    codes = {one.code: one.place for one in found()}
+    codes = {one.code: one.location for one in found()}
     assert codes == {
         "header_place": "Likepersonsaktivitet!A6",
         "header_extra": "Likepersonsaktivitet!S6",
@@ -149,8 +154,8 @@ def test_an_empty_sheet_has_no_headers(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     book.worksheets[0].title = SHEET
     book.save(tmp_path / "tom.xlsx")
-    (one,) = differences(NHF, tmp_path / "tom.xlsx", "nb")
-    assert (one.place, one.code) == (SHEET, "no_headers")
+    (one,) = compare_template(NHF, tmp_path / "tom.xlsx", "nb")
+    assert (one.location, one.code) == (SHEET, "no_headers")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +234,7 @@ def test_a_list_that_excel_keeps_among_its_extensions_is_read(template: NhfTempl
         "<xm:sqref>K5:K500</xm:sqref></x14:dataValidation></x14:dataValidations></ext></extLst></worksheet>"
     )
     _rewrite(path, "xl/worksheets/sheet1.xml", lambda part: part.replace(b"</worksheet>", extended.encode()))
-    details = [one.detail for one in differences(NHF, path, "nb") if one.place.endswith("K4")]
+    details = [one.detail for one in compare_template(NHF, path, "nb") if one.location.endswith("K4")]
     assert details == [
         "The template's list for “Gruppestørrelse” lacks “Mer enn 12 deltakere”, which the document writes."
     ]
@@ -245,7 +250,7 @@ def _rewrite(path: Path, part: str, change: Callable[[bytes], bytes]) -> None:
 
 def _refusal(path: Path) -> str:
     with pytest.raises(UnreadableTemplateError) as refused:
-        differences(NHF, path, "nb")
+        compare_template(NHF, path, "nb")
     return str(refused.value).removeprefix(f"{path} cannot be read as a template: ")
 
 
@@ -271,7 +276,7 @@ def test_what_is_no_workbook_is_refused_in_a_sentence(tmp_path: Path, content: b
 
 def test_a_template_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(StafettError, match=r"borte\.xlsx cannot be read: No such file or directory\.$"):
-        differences(NHF, tmp_path / "borte.xlsx", "nb")
+        compare_template(NHF, tmp_path / "borte.xlsx", "nb")
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(template: NhfTemplate, tmp_path: Path) -> None:
@@ -305,20 +310,20 @@ def test_a_damaged_part_never_ends_in_a_traceback(
     path = template.saved(tmp_path)
     _rewrite(path, part, lambda _: content)
     with suppress(UnreadableTemplateError):
-        differences(NHF, path, "nb")
+        compare_template(NHF, path, "nb")
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_blank_template_agrees_with_the_document_it_is_made_of(path: Path, locale: Locale, tmp_path: Path) -> None:
-    document = read_mapping(path.read_bytes())
+    document = load_mapping(path.read_bytes())
     blank = tmp_path / "blank.xlsx"
-    blank.write_bytes(blank_template(document, locale))
-    assert differences(document, blank, locale) == []
+    blank.write_bytes(render_blank_template(document, locale))
+    assert compare_template(document, blank, locale) == []
 
 
 def test_a_blank_template_looks_as_the_layout_says() -> None:
-    sheet = _loaded(blank_template(NHF, "nb"))[SHEET]
+    sheet = _loaded(render_blank_template(NHF, "nb"))[SHEET]
     assert [sheet["A1"].value, sheet["A2"].value] == [
         "Norges Handikapforbund",
         "Likepersonsaktivitet, rapport til Bufdir",
@@ -331,7 +336,7 @@ def test_a_blank_template_looks_as_the_layout_says() -> None:
 
 
 def test_a_blank_template_allows_a_thousand_rows_of_each_choice() -> None:
-    validations = _loaded(blank_template(NHF, "nb"))[SHEET].data_validations.dataValidation
+    validations = _loaded(render_blank_template(NHF, "nb"))[SHEET].data_validations.dataValidation
     assert {str(one.sqref): one.formula1 for one in validations}["P5:P1004"] == '"Ja,Nei"'
     assert len(validations) == 7
     assert all(isinstance(one, DataValidation) and one.type == "list" for one in validations)
@@ -345,7 +350,7 @@ def test_lists_that_excel_does_not_take_in_place_stand_on_a_hidden_sheet() -> No
     raw = NHF.as_json()
     raw["taxonomies"]["category"] = [option(number) for number in range(1, 41)]
     raw["taxonomies"]["size_band"] = [option(1)]
-    book = _loaded(blank_template(MappingDocument.model_validate(raw), "nb"))
+    book = _loaded(render_blank_template(MappingDocument.model_validate(raw), "nb"))
     assert book["Lister"].sheet_state == "hidden"
     assert [book["Lister"]["A40"].value, book["Lister"]["B1"].value] == ["Fylke nummer 40", "Fylke nummer 1, med komma"]
     formulas = {str(one.sqref): one.formula1 for one in book[SHEET].data_validations.dataValidation}
@@ -358,14 +363,14 @@ def test_a_text_that_begins_like_a_formula_stays_a_text(tmp_path: Path) -> None:
     raw["columns"][0]["header"] = dict.fromkeys(LOCALES, "=1+1")
     document = MappingDocument.model_validate(raw)
     path = tmp_path / "blank.xlsx"
-    path.write_bytes(blank_template(document, "nb"))
+    path.write_bytes(render_blank_template(document, "nb"))
     assert openpyxl.load_workbook(path)[SHEET]["A4"].data_type == "s"
-    assert differences(document, path, "nb") == []
+    assert compare_template(document, path, "nb") == []
 
 
 def test_a_choice_that_keeps_other_values_only_warns_of_them() -> None:
     column = NHF.columns[1].model_copy(update={"unknown": "keep", "required": False})
-    book = _loaded(blank_template(_changed(columns=(column,)), "nb"))
+    book = _loaded(render_blank_template(_changed(columns=(column,)), "nb"))
     (validation,) = book[SHEET].data_validations.dataValidation
     assert (validation.errorStyle, validation.allow_blank) == ("warning", True)
 
@@ -375,4 +380,4 @@ def test_a_choice_that_keeps_other_values_only_warns_of_them() -> None:
     [([], []), ([0, 1, 2], []), ([1, 2, 0], [2]), ([2, 0, 1], [0]), ([0, 3, 1, 2], [1]), ([2, 1, 0], [0, 1])],
 )
 def test_as_few_as_can_be_are_out_of_order(numbers: list[int], moved: list[int]) -> None:
-    assert out_of_order(numbers) == moved
+    assert find_out_of_order(numbers) == moved

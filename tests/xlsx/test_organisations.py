@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from stafett.column_mapper import MappedPart
-from stafett.column_mapper.organisations import documents_of
-from stafett.column_mapper.template import differences
+from stafett.column_mapper.organisations import load_bundled_mappings
+from stafett.column_mapper.template import compare_template
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
@@ -29,12 +29,12 @@ def activities(number: int = 60) -> list[Row]:
 
 
 def report(organisation: str, locale: Locale = "nb") -> tuple[WorkbookSpec, MappedPart]:
-    by, rows = documents_of(organisation)[-1], activities()
+    by, rows = load_bundled_mappings(organisation)[-1], activities()
     part = mapped(by, *rows, locale=locale)
     result = outcome(by, rows, locale=locale)
     outputs = MappedRows(
-        parts=(_part(part.written),),
-        excluded_parts=(_part(part.apart),),
+        parts=(_part(part.report_rows),),
+        excluded_parts=(_part(part.excluded_rows),),
         counts=result.counts,
         not_countable=result.not_countable,
         totals=result.totals,
@@ -51,8 +51,8 @@ def _part(rows: pl.DataFrame) -> StagedPart:
 
 
 def written(book: WorkbookSpec, part: MappedPart) -> bytes:
-    apart = part.apart.with_columns(part.apart_because.alias("Teller ikke fordi"))
-    return joined(render_workbook(book, report_frames=[part.written], excluded_frames=[apart]))
+    apart = part.excluded_rows.with_columns(part.exclusion_reasons.alias("Teller ikke fordi"))
+    return joined(render_workbook(book, report_frames=[part.report_rows], excluded_frames=[apart]))
 
 
 @ORGANISATIONS
@@ -62,11 +62,11 @@ def test_every_row_is_there_under_its_header(organisation: str, locale: Locale) 
     file = written(book, part)
     header = book.document.layout.header_row
     sheet = opened(file).worksheets[0]
-    assert [cell.value for cell in sheet[header]] == part.written.columns
-    assert sheet.max_row - header == part.written.height
+    assert [cell.value for cell in sheet[header]] == part.report_rows.columns
+    assert sheet.max_row - header == part.report_rows.height
     (table,) = sheet.tables.values()
     assert table.ref.startswith(book.document.layout.start_cell)
-    assert len(by_calamine(file)) == part.written.height + header - 1
+    assert len(by_calamine(file)) == part.report_rows.height + header - 1
 
 
 @ORGANISATIONS
@@ -74,15 +74,15 @@ def test_the_report_agrees_with_its_own_document_as_a_template_does(organisation
     book, part = report(organisation)
     file = tmp_path / "rapport.xlsx"
     file.write_bytes(written(book, part))
-    assert differences(book.document, file, "nb") == []
+    assert compare_template(book.document, file, "nb") == []
 
 
 def test_hlf_lists_apart_what_does_not_count() -> None:
     book, part = report("hlf")
     sheet = opened(written(book, part))["Teller ikke"]
-    assert sheet.max_row - 1 == part.apart.height > 0
+    assert sheet.max_row - 1 == part.excluded_rows.height > 0
     reasons = [row[-1] for row in sheet.iter_rows(min_row=2, values_only=True)]
-    assert reasons == part.apart_because.to_list()
+    assert reasons == part.exclusion_reasons.to_list()
 
 
 def test_nhf_has_its_totals_and_their_chart() -> None:

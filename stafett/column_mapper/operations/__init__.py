@@ -1,9 +1,9 @@
 """What an expression can do: JsonLogic's operations, and named ones of our own."""
 
-from stafett.column_mapper.expression_parser import Operation
+from stafett.column_mapper.expression_parser import OperationHandler
 from stafett.column_mapper.operations import dates, day_windows, logic, numbers, texts, transformations
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, OperationHandler] = {
     **logic.OPERATIONS,
     **numbers.OPERATIONS,
     **texts.OPERATIONS,

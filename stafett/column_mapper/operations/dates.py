@@ -8,77 +8,87 @@ from datetime import date, time
 
 import polars as pl
 
-from stafett.column_mapper.expression_parser import Call, Operation
-from stafett.column_mapper.values import Kind, Value, constant, made_of
+from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
+from stafett.column_mapper.values import Value, ValueKind, constant_value, derive_value
 
-_TIME = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_MINUTES_OF_300_YEARS, _DAYS_OF_10_000_YEARS = 160_000_000, 3_660_000
+_TIME_PATTERN = re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII)
+_DATE_PATTERN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MAX_MINUTES_BETWEEN, _MAX_DAYS_BETWEEN = 160_000_000, 3_660_000
 
 
-def _written_out(kind: Kind, pattern: re.Pattern[str], parse: Callable[[str], object], wanted: str) -> Operation:
-    def written_out(call: Call) -> Value:
-        call.takes(1, 1)
-        written: str = call.literal(0, str, wanted)
+def _literal_operation(
+    kind: ValueKind, pattern: re.Pattern[str], parse: Callable[[str], object], expected: str
+) -> OperationHandler:
+    def written_out(call: OperationCall) -> Value:
+        call.check_argument_count(1, 1)
+        written: str = call.literal_argument(0, str, expected)
         with suppress(ValueError):
             if pattern.fullmatch(written):
-                return constant(kind, parse(written))
-        raise call.refused("literal_expected", f"Expected {wanted}.", 0)
+                return constant_value(kind, parse(written))
+        raise call.error("literal_expected", f"Expected {expected}.", 0)
 
     return written_out
 
 
-def _part(of: Kind, gives: Kind, how: Callable[[pl.Expr], pl.Expr], most: int = 0) -> Operation:
-    def part(call: Call) -> Value:
-        call.takes(1, 1)
-        value = call.value(0, of)
-        return made_of([value], gives, how(value.expr), most=most)
+def _component_operation(
+    argument_kind: ValueKind, return_kind: ValueKind, extract: Callable[[pl.Expr], pl.Expr], max_abs: int = 0
+) -> OperationHandler:
+    def part(call: OperationCall) -> Value:
+        call.check_argument_count(1, 1)
+        value = call.parse_argument(0, argument_kind)
+        return derive_value([value], return_kind, extract(value.expr), max_abs=max_abs)
 
     return part
 
 
-def _of_oslo(gives: Kind, how: Callable[[pl.Expr], pl.Expr]) -> Operation:
+def _oslo_operation(return_kind: ValueKind, extract: Callable[[pl.Expr], pl.Expr]) -> OperationHandler:
     """Kept, for many columns ask for the same, and time zones are slow."""
 
-    def of_oslo(call: Call) -> Value:
-        call.takes(1, 1)
-        instant = call.value(0, Kind.INSTANT)
-        made = made_of([instant], gives, how(instant.expr.dt.convert_time_zone("Europe/Oslo")))
-        return made if call.is_faulty else call.scope.kept(f"{gives} of {json.dumps(call.given)}", made)
+    def of_oslo(call: OperationCall) -> Value:
+        call.check_argument_count(1, 1)
+        instant = call.parse_argument(0, ValueKind.INSTANT)
+        made = derive_value([instant], return_kind, extract(instant.expr.dt.convert_time_zone("Europe/Oslo")))
+        return (
+            made if call.is_invalid else call.scope.materialise(f"{return_kind} of {json.dumps(call.arguments)}", made)
+        )
 
     return of_oslo
 
 
-def minutes_between(call: Call) -> Value:
-    call.takes(2, 2)
-    begin, end = call.values(Kind.INSTANT)
+def minutes_between(call: OperationCall) -> Value:
+    call.check_argument_count(2, 2)
+    begin, end = call.parse_arguments(ValueKind.INSTANT)
     expr = (end.expr - begin.expr).dt.total_minutes()
-    return made_of((begin, end), Kind.INTEGER, expr, most=_MINUTES_OF_300_YEARS)
+    return derive_value((begin, end), ValueKind.INTEGER, expr, max_abs=_MAX_MINUTES_BETWEEN)
 
 
-def days_between(call: Call) -> Value:
-    call.takes(2, 2)
-    begin, end = call.values(Kind.DATE)
+def days_between(call: OperationCall) -> Value:
+    call.check_argument_count(2, 2)
+    begin, end = call.parse_arguments(ValueKind.DATE)
     expr = (end.expr - begin.expr).dt.total_days()
-    return made_of((begin, end), Kind.INTEGER, expr, most=_DAYS_OF_10_000_YEARS)
+    return derive_value((begin, end), ValueKind.INTEGER, expr, max_abs=_MAX_DAYS_BETWEEN)
 
 
-def _integer(part: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr], pl.Expr]:
-    return lambda moment: part(moment).cast(pl.Int64)
+def _as_integer(extract: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr], pl.Expr]:
+    return lambda moment: extract(moment).cast(pl.Int64)
 
 
-OPERATIONS: dict[str, Operation] = {
-    "date": _written_out(Kind.DATE, _DATE, date.fromisoformat, 'a date such as "2026-01-31"'),
-    "time": _written_out(Kind.TIME, _TIME, time.fromisoformat, 'a time such as "09:30" or "09:30:15"'),
-    "date_of": _of_oslo(Kind.DATE, lambda local: local.dt.date()),
-    "time_of": _of_oslo(Kind.TIME, lambda local: local.dt.time()),
-    "year": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.year()), 10_000),
-    "month": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.month()), 12),
-    "day": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.day()), 31),
-    "weekday": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.weekday()), 7),
-    "week": _part(Kind.DATE, Kind.INTEGER, _integer(lambda day: day.dt.week()), 53),
-    "hour": _part(Kind.TIME, Kind.INTEGER, _integer(lambda moment: moment.dt.hour()), 23),
-    "minute": _part(Kind.TIME, Kind.INTEGER, _integer(lambda moment: moment.dt.minute()), 59),
+OPERATIONS: dict[str, OperationHandler] = {
+    "date": _literal_operation(ValueKind.DATE, _DATE_PATTERN, date.fromisoformat, 'a date such as "2026-01-31"'),
+    "time": _literal_operation(
+        ValueKind.TIME, _TIME_PATTERN, time.fromisoformat, 'a time such as "09:30" or "09:30:15"'
+    ),
+    "date_of": _oslo_operation(ValueKind.DATE, lambda local: local.dt.date()),
+    "time_of": _oslo_operation(ValueKind.TIME, lambda local: local.dt.time()),
+    "year": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.year()), 10_000),
+    "month": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.month()), 12),
+    "day": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.day()), 31),
+    "weekday": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.weekday()), 7),
+    "week": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.week()), 53),
+    "hour": _component_operation(ValueKind.TIME, ValueKind.INTEGER, _as_integer(lambda moment: moment.dt.hour()), 23),
+    "minute": _component_operation(
+        ValueKind.TIME, ValueKind.INTEGER, _as_integer(lambda moment: moment.dt.minute()), 59
+    ),
     "minutes_between": minutes_between,
     "days_between": days_between,
 }

@@ -8,151 +8,159 @@ from typing import Any
 
 import polars as pl
 
-from stafett.column_mapper.expression_parser import Call, Operation
-from stafett.column_mapper.values import MOST, NUMBERS, ORDERED, Kind, Value, made_of
+from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
+from stafett.column_mapper.values import MAX_EXACT_INTEGER, NUMERIC_KINDS, ORDERED_KINDS, Value, ValueKind, derive_value
 
-_MOST_PLACES = 6
-
-
-def _numbers(call: Call) -> list[Value]:
-    return call.alike(call.values(Kind.INTEGER, Kind.DECIMAL), NUMBERS)
+_MAX_DECIMAL_PLACES = 6
 
 
-def _folded(call: Call, step: Callable[[Call, Value, Value], Value]) -> Value:
-    made, *others = _numbers(call)
+def _parse_numbers(call: OperationCall) -> list[Value]:
+    return call.to_common_kind(call.parse_arguments(ValueKind.INTEGER, ValueKind.DECIMAL), NUMERIC_KINDS)
+
+
+def _reduce_arguments(call: OperationCall, combine: Callable[[OperationCall, Value, Value], Value]) -> Value:
+    made, *others = _parse_numbers(call)
     for other in others:
-        made = call.scope.lowered(step(call, made, other))
+        made = call.scope.limit_depth(combine(call, made, other))
     return made
 
 
-def add(call: Call) -> Value:
-    call.takes(2)
-    return _folded(call, partial(_sum, operator.add))
+def add(call: OperationCall) -> Value:
+    call.check_argument_count(2)
+    return _reduce_arguments(call, partial(_add_or_subtract, operator.add))
 
 
-def subtract(call: Call) -> Value:
-    call.takes(1, 2)
-    if len(call.given) == 2:  # noqa: PLR2004 - the other form
-        return _folded(call, partial(_sum, operator.sub))
-    (value,) = _numbers(call)
-    return made_of([value], value.kind, -value.expr, most=value.most)
+def subtract(call: OperationCall) -> Value:
+    call.check_argument_count(1, 2)
+    if len(call.arguments) == 2:
+        return _reduce_arguments(call, partial(_add_or_subtract, operator.sub))
+    (value,) = _parse_numbers(call)
+    return derive_value([value], value.kind, -value.expr, max_abs=value.max_abs)
 
 
-def _sum(how: Callable[[pl.Expr, pl.Expr], pl.Expr], call: Call, one: Value, other: Value) -> Value:
-    made = made_of((one, other), one.kind, how(one.expr, other.expr), most=one.most + other.most)
-    return call.scope.within_bounds(_higher(made))
+def _add_or_subtract(
+    operation: Callable[[pl.Expr, pl.Expr], pl.Expr], call: OperationCall, left: Value, right: Value
+) -> Value:
+    made = derive_value(
+        (left, right), left.kind, operation(left.expr, right.expr), max_abs=left.max_abs + right.max_abs
+    )
+    return call.scope.null_if_inexact(_increment_depth(made))
 
 
-def multiply(call: Call) -> Value:
-    call.takes(2)
-    return _folded(call, _product)
+def multiply(call: OperationCall) -> Value:
+    call.check_argument_count(2)
+    return _reduce_arguments(call, _multiply_pair)
 
 
-def _product(call: Call, one: Value, other: Value) -> Value:
-    most = one.most * other.most
-    if most <= MOST or one.kind is not Kind.INTEGER:
-        made = made_of((one, other), one.kind, one.expr * other.expr, most=most)
-        return call.scope.within_bounds(_higher(made))
-    one, other = call.scope.settled(one), call.scope.settled(other)
+def _multiply_pair(call: OperationCall, left: Value, right: Value) -> Value:
+    most = left.max_abs * right.max_abs
+    if most <= MAX_EXACT_INTEGER or left.kind is not ValueKind.INTEGER:
+        made = derive_value((left, right), left.kind, left.expr * right.expr, max_abs=most)
+        return call.scope.null_if_inexact(_increment_depth(made))
+    left, right = call.scope.to_atomic(left), call.scope.to_atomic(right)
     # Whole numbers wrap around silently; floating ones tell how large the product really is.
-    is_exact = (one.expr.cast(pl.Float64) * other.expr.cast(pl.Float64)).abs() <= MOST
-    return _higher(made_of((one, other), one.kind, pl.when(is_exact).then(one.expr * other.expr), most=MOST))
+    is_exact = (left.expr.cast(pl.Float64) * right.expr.cast(pl.Float64)).abs() <= MAX_EXACT_INTEGER
+    return _increment_depth(
+        derive_value(
+            (left, right), left.kind, pl.when(is_exact).then(left.expr * right.expr), max_abs=MAX_EXACT_INTEGER
+        )
+    )
 
 
-def divide(call: Call) -> Value:
-    call.takes(2, 2)
-    one, by = (call.scope.settled(value.to(Kind.DECIMAL)) for value in _numbers(call))
-    least = _written_out(call.given[1])
-    divided = one.expr / (_as_column(by.expr, one.expr) if by.is_constant else by.expr)
+def divide(call: OperationCall) -> Value:
+    call.check_argument_count(2, 2)
+    one, by = (call.scope.to_atomic(value.cast_to(ValueKind.DECIMAL)) for value in _parse_numbers(call))
+    least = _literal_magnitude(call.arguments[1])
+    divided = one.expr / (_broadcast(by.expr, one.expr) if by.is_constant else by.expr)
     expr = divided if least else pl.when(by.expr != 0).then(divided)
-    most = one.most / least if least else float("inf")
-    return call.scope.within_bounds(made_of((one, by), Kind.DECIMAL, expr, most=most))
+    most = one.max_abs / least if least else float("inf")
+    return call.scope.null_if_inexact(derive_value((one, by), ValueKind.DECIMAL, expr, max_abs=most))
 
 
-def _as_column(constant: pl.Expr, beside: pl.Expr) -> pl.Expr:
+def _broadcast(constant: pl.Expr, like: pl.Expr) -> pl.Expr:
     """Divided by one and the same number, Polars multiplies by its reciprocal, which is another result."""
-    return beside * 0.0 + constant
+    return like * 0.0 + constant
 
 
-def _written_out(given: Any) -> float:
+def _literal_magnitude(argument: Any) -> float:
     """How far from zero a number stands that is written out; zero if it is not."""
-    return abs(given) if isinstance(given, int | float) and not isinstance(given, bool) else 0
+    return abs(argument) if isinstance(argument, int | float) and not isinstance(argument, bool) else 0
 
 
-def remainder(call: Call) -> Value:
-    call.takes(2, 2)
-    one, by = (call.scope.settled(value) for value in call.values(Kind.INTEGER))
+def remainder(call: OperationCall) -> Value:
+    call.check_argument_count(2, 2)
+    one, by = (call.scope.to_atomic(value) for value in call.parse_arguments(ValueKind.INTEGER))
     expr = pl.when(by.expr != 0).then(one.expr.sign() * (one.expr.abs() % by.expr.abs()))
-    return made_of((one, by), Kind.INTEGER, expr, most=min(one.most, by.most))
+    return derive_value((one, by), ValueKind.INTEGER, expr, max_abs=min(one.max_abs, by.max_abs))
 
 
-def _extreme(of: Callable[..., pl.Expr]) -> Operation:
-    def extreme(call: Call) -> Value:
-        call.takes(1)
-        values = call.alike(call.values(), ORDERED)
-        made = made_of(values, values[0].kind, of(*(value.expr for value in values)))
-        return replace(made, most=max(value.most for value in values))
+def _extremum_operation(aggregate: Callable[..., pl.Expr]) -> OperationHandler:
+    def extreme(call: OperationCall) -> Value:
+        call.check_argument_count(1)
+        values = call.to_common_kind(call.parse_arguments(), ORDERED_KINDS)
+        made = derive_value(values, values[0].kind, aggregate(*(value.expr for value in values)))
+        return replace(made, max_abs=max(value.max_abs for value in values))
 
     return extreme
 
 
-def round_(call: Call) -> Value:
-    call.takes(1, 2)
-    value = call.value(0, Kind.INTEGER, Kind.DECIMAL)
-    places = call.literal(1, int, "a number of places from 0 to 6") if len(call.given) > 1 else 0
-    if not 0 <= places <= _MOST_PLACES:
-        raise call.refused("out_of_range", "Expected a number of places from 0 to 6.", 1)
-    if value.kind is not Kind.DECIMAL:
+def round_(call: OperationCall) -> Value:
+    call.check_argument_count(1, 2)
+    value = call.parse_argument(0, ValueKind.INTEGER, ValueKind.DECIMAL)
+    places = call.literal_argument(1, int, "a number of places from 0 to 6") if len(call.arguments) > 1 else 0
+    if not 0 <= places <= _MAX_DECIMAL_PLACES:
+        raise call.error("out_of_range", "Expected a number of places from 0 to 6.", 1)
+    if value.kind is not ValueKind.DECIMAL:
         return value
-    rounded = rounded_to(call.scope.settled(value), places)
-    return call.scope.within_bounds(rounded if places else _whole(rounded))
+    rounded = round_half_away(call.scope.to_atomic(value), places)
+    return call.scope.null_if_inexact(rounded if places else _to_integer(rounded))
 
 
-def rounded_to(plain: Value, places: int) -> Value:
+def round_half_away(value: Value, places: int) -> Value:
     """Half a step goes away from zero."""
     scale = 10.0**places
-    steps = (plain.expr.abs() * scale + 0.5).floor()
-    expr = plain.expr.sign() * steps / _as_column(pl.lit(scale), plain.expr)
-    return made_of([plain], Kind.DECIMAL, expr, most=plain.most + 1)
+    steps = (value.expr.abs() * scale + 0.5).floor()
+    expr = value.expr.sign() * steps / _broadcast(pl.lit(scale), value.expr)
+    return derive_value([value], ValueKind.DECIMAL, expr, max_abs=value.max_abs + 1)
 
 
-def _to_whole(how: Callable[[pl.Expr], pl.Expr]) -> Operation:
-    def to_whole(call: Call) -> Value:
-        call.takes(1, 1)
-        value = call.value(0, Kind.INTEGER, Kind.DECIMAL)
-        if value.kind is not Kind.DECIMAL:
+def _rounding_operation(rounding: Callable[[pl.Expr], pl.Expr]) -> OperationHandler:
+    def to_whole(call: OperationCall) -> Value:
+        call.check_argument_count(1, 1)
+        value = call.parse_argument(0, ValueKind.INTEGER, ValueKind.DECIMAL)
+        if value.kind is not ValueKind.DECIMAL:
             return value
-        return call.scope.within_bounds(
-            _whole(made_of([value], Kind.DECIMAL, how(value.expr), most=value.most + 1)),
+        return call.scope.null_if_inexact(
+            _to_integer(derive_value([value], ValueKind.DECIMAL, rounding(value.expr), max_abs=value.max_abs + 1)),
         )
 
     return to_whole
 
 
-def _whole(value: Value) -> Value:
-    return made_of([value], Kind.INTEGER, value.expr.cast(pl.Int64), most=value.most)
+def _to_integer(value: Value) -> Value:
+    return derive_value([value], ValueKind.INTEGER, value.expr.cast(pl.Int64), max_abs=value.max_abs)
 
 
-def absolute(call: Call) -> Value:
-    call.takes(1, 1)
-    value = call.value(0, Kind.INTEGER, Kind.DECIMAL)
-    return made_of([value], value.kind, value.expr.abs(), most=value.most)
+def absolute(call: OperationCall) -> Value:
+    call.check_argument_count(1, 1)
+    value = call.parse_argument(0, ValueKind.INTEGER, ValueKind.DECIMAL)
+    return derive_value([value], value.kind, value.expr.abs(), max_abs=value.max_abs)
 
 
-def _higher(value: Value) -> Value:
-    return replace(value, height=value.height + 1)
+def _increment_depth(value: Value) -> Value:
+    return replace(value, depth=value.depth + 1)
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, OperationHandler] = {
     "+": add,
     "-": subtract,
     "*": multiply,
     "/": divide,
     "%": remainder,
-    "min": _extreme(pl.min_horizontal),
-    "max": _extreme(pl.max_horizontal),
+    "min": _extremum_operation(pl.min_horizontal),
+    "max": _extremum_operation(pl.max_horizontal),
     "round": round_,
-    "floor": _to_whole(lambda number: number.floor()),
-    "ceil": _to_whole(lambda number: number.ceil()),
+    "floor": _rounding_operation(lambda number: number.floor()),
+    "ceil": _rounding_operation(lambda number: number.ceil()),
     "abs": absolute,
 }

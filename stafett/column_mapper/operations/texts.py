@@ -4,126 +4,138 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from stafett.column_mapper.expression_parser import Call, Operation
-from stafett.column_mapper.issues import quoted
-from stafett.column_mapper.localized import size_of
-from stafett.column_mapper.values import Kind, Value, made_of
+from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
+from stafett.column_mapper.issues import quote_name
+from stafett.column_mapper.localized import text_units
+from stafett.column_mapper.values import Value, ValueKind, derive_value
 
-_LONGEST, _MOST_PIECES = 100_000, 20
-_CASE_MAY_TRIPLE = 3  # some letters have three others for a capital
+_MAX_POSITION, _MAX_PIECES = 100_000, 20
+_MAX_CASE_GROWTH = 3  # some letters have three others for a capital
 
 
-def cat(call: Call) -> Value:
-    call.takes(1)
-    parts = [value.to(Kind.TEXT) for value in call.values(Kind.TEXT, Kind.INTEGER)]
+def cat(call: OperationCall) -> Value:
+    call.check_argument_count(1)
+    parts = [value.cast_to(ValueKind.TEXT) for value in call.parse_arguments(ValueKind.TEXT, ValueKind.INTEGER)]
     expr = pl.concat_str(*(part.expr for part in parts), ignore_nulls=True)
-    return made_of(parts, Kind.TEXT, expr, size=sum(part.size for part in parts) + len(parts) * 0.2)
+    return derive_value(
+        parts, ValueKind.TEXT, expr, max_text_units=sum(part.max_text_units for part in parts) + len(parts) * 0.2
+    )
 
 
-def substr(call: Call) -> Value:
-    call.takes(2, 3)
-    text, start = call.value(0, Kind.TEXT), _place(call, 1)
+def substr(call: OperationCall) -> Value:
+    call.check_argument_count(2, 3)
+    text, start = call.parse_argument(0, ValueKind.TEXT), _parse_position(call, 1)
     expr = text.expr.str.slice(start) if start >= 0 else text.expr.str.tail(-start)
-    if len(call.given) > 2:  # noqa: PLR2004 - the length, if it is said
-        expr = expr.str.head(_place(call, 2))
-    return made_of([text], Kind.TEXT, expr, size=text.size)
+    if len(call.arguments) > 2:
+        expr = expr.str.head(_parse_position(call, 2))
+    return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
 
 
-def _place(call: Call, number: int) -> int:
-    place: int = call.literal(number, int, "a whole number")
-    if abs(place) > _LONGEST:
-        raise call.refused("out_of_range", f"Expected a number from -{_LONGEST} to {_LONGEST}.", number)
+def _parse_position(call: OperationCall, index: int) -> int:
+    place: int = call.literal_argument(index, int, "a whole number")
+    if abs(place) > _MAX_POSITION:
+        raise call.error("out_of_range", f"Expected a number from -{_MAX_POSITION} to {_MAX_POSITION}.", index)
     return place
 
 
-def trim(call: Call) -> Value:
-    text = _only_text(call)
-    return made_of([text], Kind.TEXT, text.expr.str.strip_chars(), size=text.size)
+def trim(call: OperationCall) -> Value:
+    text = _parse_single_text(call)
+    return derive_value([text], ValueKind.TEXT, text.expr.str.strip_chars(), max_text_units=text.max_text_units)
 
 
-def upper(call: Call) -> Value:
-    text = _only_text(call)
-    return made_of([text], Kind.TEXT, text.expr.str.to_uppercase(), size=text.size * _CASE_MAY_TRIPLE)
+def upper(call: OperationCall) -> Value:
+    text = _parse_single_text(call)
+    return derive_value(
+        [text], ValueKind.TEXT, text.expr.str.to_uppercase(), max_text_units=text.max_text_units * _MAX_CASE_GROWTH
+    )
 
 
-def lower(call: Call) -> Value:
-    text = _only_text(call)
-    return made_of([text], Kind.TEXT, text.expr.str.to_lowercase(), size=text.size * _CASE_MAY_TRIPLE)
+def lower(call: OperationCall) -> Value:
+    text = _parse_single_text(call)
+    return derive_value(
+        [text], ValueKind.TEXT, text.expr.str.to_lowercase(), max_text_units=text.max_text_units * _MAX_CASE_GROWTH
+    )
 
 
-def length(call: Call) -> Value:
-    text = _only_text(call)
-    return made_of([text], Kind.INTEGER, text.expr.str.len_chars().cast(pl.Int64), most=2**40)
+def length(call: OperationCall) -> Value:
+    text = _parse_single_text(call)
+    return derive_value([text], ValueKind.INTEGER, text.expr.str.len_chars().cast(pl.Int64), max_abs=2**40)
 
 
-def _only_text(call: Call) -> Value:
-    call.takes(1, 1)
-    return call.value(0, Kind.TEXT)
+def _parse_single_text(call: OperationCall) -> Value:
+    call.check_argument_count(1, 1)
+    return call.parse_argument(0, ValueKind.TEXT)
 
 
-def join(call: Call) -> Value:
-    call.takes(2)
-    separator = call.literal(0, str, "a separator")
-    texts = [call.scope.settled(value) for value in call.values(Kind.TEXT, start=1)]
+def join(call: OperationCall) -> Value:
+    call.check_argument_count(2)
+    separator = call.literal_argument(0, str, "a separator")
+    texts = [call.scope.to_atomic(value) for value in call.parse_arguments(ValueKind.TEXT, start=1)]
     seen = [pl.when(text.expr != "").then(text.expr) for text in texts]
     expr = pl.concat_str(*seen, separator=separator, ignore_nulls=True)
-    size = sum(text.size for text in texts) + len(texts) * size_of(separator)
-    return made_of(texts, Kind.TEXT, expr, size=size)
+    size = sum(text.max_text_units for text in texts) + len(texts) * text_units(separator)
+    return derive_value(texts, ValueKind.TEXT, expr, max_text_units=size)
 
 
-def split(call: Call) -> Value:
-    call.takes(3, 3)
-    text, separator = call.value(0, Kind.TEXT), _visible(call, 1, "a separator")
-    piece = call.literal(2, int, "which piece, from 1")
-    if not 1 <= piece <= _MOST_PIECES:
-        raise call.refused("out_of_range", f"Expected which piece, from 1 to {_MOST_PIECES}.", 2)
+def split(call: OperationCall) -> Value:
+    call.check_argument_count(3, 3)
+    text, separator = call.parse_argument(0, ValueKind.TEXT), _parse_non_empty_literal(call, 1, "a separator")
+    piece = call.literal_argument(2, int, "which piece, from 1")
+    if not 1 <= piece <= _MAX_PIECES:
+        raise call.error("out_of_range", f"Expected which piece, from 1 to {_MAX_PIECES}.", 2)
     expr = text.expr.str.splitn(separator, piece + 1).struct.field(f"field_{piece - 1}")
-    return made_of([text], Kind.TEXT, expr, size=text.size)
+    return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
 
 
-def replace(call: Call) -> Value:
-    call.takes(3, 3)
-    text, old, new = call.value(0, Kind.TEXT), _visible(call, 1, "a text"), call.literal(2, str, "a text")
+def replace(call: OperationCall) -> Value:
+    call.check_argument_count(3, 3)
+    text, old, new = (
+        call.parse_argument(0, ValueKind.TEXT),
+        _parse_non_empty_literal(call, 1, "a text"),
+        call.literal_argument(2, str, "a text"),
+    )
     expr = text.expr.str.replace_all(old, new, literal=True)
-    return made_of([text], Kind.TEXT, expr, size=text.size * max(1, len(new) / len(old)))
+    return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units * max(1, len(new) / len(old)))
 
 
-def _visible(call: Call, number: int, wanted: str) -> str:
-    given: str = call.literal(number, str, wanted)
+def _parse_non_empty_literal(call: OperationCall, index: int, expected: str) -> str:
+    given: str = call.literal_argument(index, str, expected)
     if not given:
-        raise call.refused("literal_expected", f"Expected {wanted} of at least one character.", number)
+        raise call.error("literal_expected", f"Expected {expected} of at least one character.", index)
     return given
 
 
-def lookup(call: Call) -> Value:
-    call.takes(2, 3)
-    text, table = call.value(0, Kind.TEXT), _table(call, call.scope.lookups, "lookup")
-    default = call.literal(2, str, "a text") if len(call.given) > 2 else None  # noqa: PLR2004 - if it is said
-    size = max(size_of(written) for written in (*table.values(), default or ""))
-    return _looked_up(text, table, default, size)
+def lookup(call: OperationCall) -> Value:
+    call.check_argument_count(2, 3)
+    text, table = call.parse_argument(0, ValueKind.TEXT), _get_table(call, call.scope.lookups, "lookup")
+    default = call.literal_argument(2, str, "a text") if len(call.arguments) > 2 else None
+    size = max(text_units(written) for written in (*table.values(), default or ""))
+    return _replace_by_table(text, table, default, size)
 
 
-def label(call: Call) -> Value:
-    call.takes(2, 2)
-    table = _table(call, call.scope.taxonomies, "taxonomy")
-    return _looked_up(call.value(0, Kind.TEXT), table, None, call.scope.label_sizes[call.given[1]])
+def label(call: OperationCall) -> Value:
+    call.check_argument_count(2, 2)
+    table = _get_table(call, call.scope.taxonomies, "taxonomy")
+    return _replace_by_table(
+        call.parse_argument(0, ValueKind.TEXT), table, None, call.scope.max_label_units[call.arguments[1]]
+    )
 
 
-def _looked_up(text: Value, table: Mapping[str, str], default: str | None, size: float) -> Value:
+def _replace_by_table(text: Value, table: Mapping[str, str], default: str | None, max_text_units: float) -> Value:
     expr = text.expr.replace_strict(
         list(table), list(table.values()), default=pl.lit(default, dtype=pl.String), return_dtype=pl.String
     )
-    return made_of([text], Kind.TEXT, expr, size=size)
+    return derive_value([text], ValueKind.TEXT, expr, max_text_units=max_text_units)
 
 
-def _table(call: Call, tables: Mapping[str, Mapping[str, str]], what: str) -> Mapping[str, str]:
-    name = call.literal(1, str, f"the name of a {what}")
+def _get_table(call: OperationCall, tables: Mapping[str, Mapping[str, str]], table_type: str) -> Mapping[str, str]:
+    name = call.literal_argument(1, str, f"the name of a {table_type}")
     if name not in tables:
-        raise call.refused("unknown_table", f"There is no {what} {quoted(name)}.", 1)
+        raise call.error("unknown_table", f"There is no {table_type} {quote_name(name)}.", 1)
     return tables[name]
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, OperationHandler] = {
     "cat": cat,
     "substr": substr,
     "trim": trim,

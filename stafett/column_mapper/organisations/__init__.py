@@ -6,13 +6,13 @@ An organisation's first version holds for every day before the next one: a repor
 from importlib.resources import files
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.loader import read_mapping
+from stafett.column_mapper.loader import load_mapping
 
 STANDARD = "standard"
 
 
-def documents_of(organisation: str) -> list[MappingDocument]:
+def load_bundled_mappings(organisation: str) -> list[MappingDocument]:
     """Every version of an organisation's document, oldest first."""
     folder = files(__name__) / organisation
     versions = sorted(folder.iterdir(), key=lambda file: file.name)
-    return [read_mapping(file.read_bytes()) for file in versions]
+    return [load_mapping(file.read_bytes()) for file in versions]

@@ -5,18 +5,18 @@ from openpyxl.utils.cell import get_column_letter, quote_sheetname
 from stafett.domain.frozen import FrozenModel
 
 
-class Difference(FrozenModel):
+class TemplateDifference(FrozenModel):
     """What differs, and where: a cell of the template, or a column of the document."""
 
-    place: str
+    location: str
     code: str
     detail: str
 
 
-def at_cell(sheet: str, row: int, column: int) -> str:
+def format_cell_location(sheet: str, row: int, column: int) -> str:
     name = sheet if sheet.isalnum() else quote_sheetname(sheet)
-    return f"{name}!{cell_name(row, column)}"
+    return f"{name}!{format_cell_reference(row, column)}"
 
 
-def cell_name(row: int, column: int) -> str:
+def format_cell_reference(row: int, column: int) -> str:
     return f"{get_column_letter(column)}{row}"

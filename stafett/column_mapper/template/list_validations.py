@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from openpyxl.utils.cell import column_index_from_string, range_boundaries
 
-from stafett.column_mapper.template.template_workbook import TemplateBook
-from stafett.column_mapper.template.xml_scan import AllowedList
+from stafett.column_mapper.template.template_workbook import TemplateWorkbook
+from stafett.column_mapper.template.xml_scan import ListValidation
 
-_MOST_ROWS, _MOST_COLUMNS, _MOST_NAMES = 10_000, 200, 5
-_AREA = re.compile(
+_MAX_ROWS, _MAX_COLUMNS, _MAX_NAME_LOOKUPS = 10_000, 200, 5
+_RANGE_PATTERN = re.compile(
     r"(?:(?:'(?P<quoted>(?:[^']|'')+)'|(?P<sheet>[^'!\s(),]+))!)?"
     r"\$?(?P<column>[A-Z]{1,3})\$?(?P<row>[0-9]{1,7})?"
     r"(?::\$?(?P<last_column>[A-Z]{1,3})\$?(?P<last_row>[0-9]{1,7})?)?",
@@ -17,15 +17,15 @@ _AREA = re.compile(
 )
 
 
-def holding_below(lists: list[AllowedList], row: int, column: int) -> Iterator[AllowedList]:
+def find_lists_below(lists: list[ListValidation], row: int, column: int) -> Iterator[ListValidation]:
     """The lists that hold in cells of this column below this row."""
     for one in lists:
-        if any(left <= column <= right and bottom > row for left, _, right, bottom in _areas(one.cells)):
+        if any(left <= column <= right and bottom > row for left, _, right, bottom in _parse_ranges(one.ranges)):
             yield one
 
 
-def _areas(cells: str) -> Iterator[tuple[int, int, int, int]]:
-    for area in cells.split():
+def _parse_ranges(ranges: str) -> Iterator[tuple[int, int, int, int]]:
+    for area in ranges.split():
         try:
             left, top, right, bottom = range_boundaries(area)
         except ValueError:
@@ -33,29 +33,29 @@ def _areas(cells: str) -> Iterator[tuple[int, int, int, int]]:
         yield left or 1, top or 1, right or 16384, bottom or 1_048_576
 
 
-def allowed(book: TemplateBook, sheet: str, formula: str) -> list[str] | None:
+def resolve_allowed_values(book: TemplateWorkbook, sheet: str, formula: str) -> list[str] | None:
     """The values, or nothing if the formula would have to be computed."""
-    for _ in range(_MOST_NAMES):
+    for _ in range(_MAX_NAME_LOOKUPS):
         formula = formula.removeprefix("=").strip()
         if formula.startswith('"') and formula.endswith('"') and len(formula) > 1:
             return [value.strip() for value in formula[1:-1].replace('""', '"').split(",")]
-        area = _AREA.fullmatch(formula)
+        area = _RANGE_PATTERN.fullmatch(formula)
         if area and (area["row"] or area["last_column"]):
-            return _in_cells(book, sheet, area)
-        meant = book.meaning(formula, sheet)
+            return _read_range(book, sheet, area)
+        meant = book.resolve_defined_name(formula, sheet)
         if meant is None:
             return None
         formula = meant
     return None
 
 
-def _in_cells(book: TemplateBook, sheet: str, area: re.Match[str]) -> list[str] | None:
-    named = area["quoted"].replace("''", "'") if area["quoted"] else area["sheet"] or sheet
-    known = next((one for one in book.sheets if one.casefold() == named.casefold()), None)
+def _read_range(book: TemplateWorkbook, sheet: str, match: re.Match[str]) -> list[str] | None:
+    named = match["quoted"].replace("''", "'") if match["quoted"] else match["sheet"] or sheet
+    known = next((one for one in book.sheet_names if one.casefold() == named.casefold()), None)
     if known is None:
         return None
-    top, left = int(area["row"] or 1), column_index_from_string(area["column"].upper())
-    right = column_index_from_string((area["last_column"] or area["column"]).upper())
-    bottom = int(area["last_row"] or (top if area["row"] else top + _MOST_ROWS))
-    last = min(bottom, top + _MOST_ROWS), min(right, left + _MOST_COLUMNS)
-    return [text for row in book.texts(known, (top, left), last) for text in row if text]
+    top, left = int(match["row"] or 1), column_index_from_string(match["column"].upper())
+    right = column_index_from_string((match["last_column"] or match["column"]).upper())
+    bottom = int(match["last_row"] or (top if match["row"] else top + _MAX_ROWS))
+    last = min(bottom, top + _MAX_ROWS), min(right, left + _MAX_COLUMNS)
+    return [text for row in book.read_texts(known, (top, left), last) for text in row if text]

@@ -12,12 +12,12 @@ from typing import Any, Self
 import openpyxl
 from openpyxl.workbook.workbook import Workbook
 
-from stafett.column_mapper.template.xml_scan import AllowedList, Sweep, UnfitPartError
+from stafett.column_mapper.template.xml_scan import ListValidation, UnsafeWorkbookError, XmlScanner
 from stafett.domain.errors import StafettError
 
 _MEBIBYTE = 1024 * 1024
-_MOST_BYTES, _MOST_UNPACKED, _MOST_PARTS = 20 * _MEBIBYTE, 64 * _MEBIBYTE, 2000
-_OLE, _ENCRYPTED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0x1
+_MAX_BYTES, _MAX_UNPACKED_BYTES, _MAX_PARTS = 20 * _MEBIBYTE, 64 * _MEBIBYTE, 2000
+_OLE_SIGNATURE, _ENCRYPTED_FLAG = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0x1
 
 
 class UnreadableTemplateError(StafettError):
@@ -27,36 +27,36 @@ class UnreadableTemplateError(StafettError):
         super().__init__(f"{path} cannot be read as a template: {reason}.")
 
 
-class TemplateBook:
+class TemplateWorkbook:
     """A template's sheets, names and lists."""
 
-    def __init__(self, path: Path, workbook: Workbook, lists: dict[str, list[AllowedList]]) -> None:
+    def __init__(self, path: Path, workbook: Workbook, lists: dict[str, list[ListValidation]]) -> None:
         self._path = path
         self._workbook = workbook
         self._lists = lists
         self._sheets = {sheet.title: sheet for sheet in workbook.worksheets}
-        self.sheets = tuple(self._sheets)
+        self.sheet_names = tuple(self._sheets)
 
     @classmethod
-    def opened(cls, path: Path) -> Self:
-        content = _content(path)
-        with _in_order(path):
-            lists = _swept(content)
+    def load(cls, path: Path) -> Self:
+        content = _read_file(path)
+        with _translate_errors(path):
+            lists = _scan_parts(content)
             return cls(path, openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True), lists)
 
-    def texts(self, sheet: str, first: tuple[int, int], last: tuple[int, int]) -> list[list[str]]:
+    def read_texts(self, sheet: str, first: tuple[int, int], last: tuple[int, int]) -> list[list[str]]:
         """What the cells of an area show, row by row; the corners are row and column, counted from 1."""
-        with _in_order(self._path):
+        with _translate_errors(self._path):
             rows = self._sheets[sheet].iter_rows(
                 min_row=first[0], max_row=last[0], min_col=first[1], max_col=last[1], values_only=True
             )
-            return [[_text(value) for value in row] for row in rows]
+            return [[_to_text(value) for value in row] for row in rows]
 
-    def lists(self, sheet: str) -> list[AllowedList]:
-        part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells a sheet's part
+    def list_validations(self, sheet: str) -> list[ListValidation]:
+        part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]
         return self._lists.get(part, [])
 
-    def meaning(self, name: str, sheet: str) -> str | None:
+    def resolve_defined_name(self, name: str, sheet: str) -> str | None:
         """What a defined name stands for; the sheet's own names come first."""
         for names in (self._sheets[sheet].defined_names, self._workbook.defined_names):
             for known, defined in names.items():
@@ -66,50 +66,50 @@ class TemplateBook:
 
 
 @contextmanager
-def _in_order(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of what it leaves out; we look at nothing it leaves out
             yield
-    except UnfitPartError as error:
+    except UnsafeWorkbookError as error:
         raise UnreadableTemplateError(path, str(error)) from None
-    except Exception:  # noqa: BLE001 - over files that are not in order, openpyxl stumbles in every way there is
+    except Exception:
         raise UnreadableTemplateError(path, "it is not an Excel workbook (.xlsx), or it is damaged") from None
 
 
-def _content(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise StafettError(f"{path} cannot be read: {error.strerror}.") from None
     if not content:
         raise UnreadableTemplateError(path, "it is empty")
-    if len(content) > _MOST_BYTES:
-        raise UnreadableTemplateError(path, f"it is larger than {_MOST_BYTES // _MEBIBYTE} MiB")
-    if content.startswith(_OLE):
+    if len(content) > _MAX_BYTES:
+        raise UnreadableTemplateError(path, f"it is larger than {_MAX_BYTES // _MEBIBYTE} MiB")
+    if content.startswith(_OLE_SIGNATURE):
         raise UnreadableTemplateError(path, "it is encrypted, or of Excel's old form (.xls); save it as .xlsx")
     return content
 
 
-def _swept(content: bytes) -> dict[str, list[AllowedList]]:
-    sweep = Sweep()
+def _scan_parts(content: bytes) -> dict[str, list[ListValidation]]:
+    sweep = XmlScanner()
     with zipfile.ZipFile(BytesIO(content)) as archive:
         parts = archive.infolist()
-        if len(parts) > _MOST_PARTS:
-            raise UnfitPartError(f"it has more than {_MOST_PARTS} parts")
-        if any(part.flag_bits & _ENCRYPTED for part in parts):
-            raise UnfitPartError("it is encrypted")
-        if sum(part.file_size for part in parts) > _MOST_UNPACKED:
-            raise UnfitPartError(f"unpacked it is larger than {_MOST_UNPACKED // _MEBIBYTE} MiB")
+        if len(parts) > _MAX_PARTS:
+            raise UnsafeWorkbookError(f"it has more than {_MAX_PARTS} parts")
+        if any(part.flag_bits & _ENCRYPTED_FLAG for part in parts):
+            raise UnsafeWorkbookError("it is encrypted")
+        if sum(part.file_size for part in parts) > _MAX_UNPACKED_BYTES:
+            raise UnsafeWorkbookError(f"unpacked it is larger than {_MAX_UNPACKED_BYTES // _MEBIBYTE} MiB")
         found = {}
         for part in parts:
             with archive.open(part) as file:
-                found[part.filename] = sweep.lists_in(file)
+                found[part.filename] = sweep.find_lists(file)
         return found
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     match value:
         case None:
             return ""

@@ -4,49 +4,57 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-_ALIKE = 0.8
-_MOST_COMPARED = 10_000
+_MIN_SIMILARITY = 0.8
+_MAX_COMPARISONS = 10_000
 
 
-def paired(expected: Sequence[str], found: Sequence[str]) -> dict[int, int]:
+def match_texts(expected: Sequence[str], actual: Sequence[str]) -> dict[int, int]:
     """Numbers of found texts with the numbers of those they are meant to be: the same ones first, then the likest."""
     places = {text: number for number, text in reversed(list(enumerate(expected)))}
-    first = {text: number for number, text in reversed(list(enumerate(found)))}
+    first = {text: number for number, text in reversed(list(enumerate(actual)))}
     pairs = {number: places[text] for text, number in first.items() if text in places}
     left = [number for number, text in enumerate(expected) if number not in set(pairs.values())]
-    strange = [number for number, text in enumerate(found) if text not in places and first[text] == number]
-    for one, other in _likest(expected, left, found, strange):
+    strange = [number for number, text in enumerate(actual) if text not in places and first[text] == number]
+    for one, other in _rank_matches(expected, left, actual, strange):
         if one not in pairs and other in left:
             pairs[one] = other
             left.remove(other)
     return dict(sorted(pairs.items()))
 
 
-def _likest(
-    expected: Sequence[str], left: Sequence[int], found: Sequence[str], strange: Sequence[int]
+def _rank_matches(
+    expected: Sequence[str], unmatched_expected: Sequence[int], actual: Sequence[str], unmatched_actual: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
-    if len(left) * len(strange) > _MOST_COMPARED:
+    if len(unmatched_expected) * len(unmatched_actual) > _MAX_COMPARISONS:
         return
-    likenesses = [(_likeness(found[one], expected[other]), one, other) for one in strange for other in left]
+    likenesses = [
+        (_similarity(actual[one], expected[other]), one, other)
+        for one in unmatched_actual
+        for other in unmatched_expected
+    ]
     for likeness, one, other in sorted(likenesses, key=lambda pair: -pair[0]):
-        if likeness >= _ALIKE:
+        if likeness >= _MIN_SIMILARITY:
             yield one, other
 
 
-def _likeness(one: str, other: str) -> float:
-    plain, meant = _plain(one), _plain(other)
+def _similarity(actual: str, expected: str) -> float:
+    plain, meant = _normalise(actual), _normalise(expected)
     if plain == meant:
         return 1
     matcher = SequenceMatcher(None, plain, meant, autojunk=False)
-    return 0 if matcher.real_quick_ratio() < _ALIKE or matcher.quick_ratio() < _ALIKE else matcher.ratio()
+    return (
+        0
+        if matcher.real_quick_ratio() < _MIN_SIMILARITY or matcher.quick_ratio() < _MIN_SIMILARITY
+        else matcher.ratio()
+    )
 
 
-def _plain(text: str) -> str:
+def _normalise(text: str) -> str:
     """Without what people type one way or another; long texts are told apart by how they begin."""
     return "".join(one for one in text[:200].casefold() if one.isalnum())
 
 
-def out_of_order(numbers: Sequence[int]) -> list[int]:
+def find_out_of_order(numbers: Sequence[int]) -> list[int]:
     """Places of those that have to move so that the others, as many as can be, stand in order."""
     ends: list[int] = []
     longest = []

@@ -8,81 +8,81 @@ from dataclasses import dataclass
 from typing import IO
 from xml.etree.ElementTree import ParseError, XMLParser
 
-_MOST_ELEMENTS = 2_000_000
-_CHUNK = 64 * 1024
+_MAX_ELEMENTS = 2_000_000
+_CHUNK_BYTES = 64 * 1024
 
 
-class UnfitPartError(Exception):
+class UnsafeWorkbookError(Exception):
     """A part that would take too much, or that no spreadsheet program has written."""
 
 
 @dataclass(frozen=True)
-class AllowedList:
+class ListValidation:
     """A data validation of type list: where it holds, and the formula that gives its values."""
 
-    cells: str
+    ranges: str
     formula: str
 
 
-class Sweep:
+class XmlScanner:
     """Counts the elements of all parts, and gathers each part's lists."""
 
     def __init__(self) -> None:
-        self._left = _MOST_ELEMENTS
+        self._remaining_elements = _MAX_ELEMENTS
 
-    def lists_in(self, part: IO[bytes]) -> list[AllowedList]:
+    def find_lists(self, part: IO[bytes]) -> list[ListValidation]:
         """Up to where the part stops being XML: an image stops at once, and openpyxl comes no further either."""
-        reading = _Reading(self._left)
-        parser = XMLParser(target=reading)  # noqa: S314 - this is the guard: no entities, no tree, counted
+        reading = _ListCollector(self._remaining_elements)
+        parser = XMLParser(target=reading)
         try:
-            for chunk in _chunks(part):
+            for chunk in _read_chunks(part):
                 parser.feed(chunk)
         except ParseError:
             pass
-        self._left = reading.left
+        self._remaining_elements = reading.remaining_elements
         return reading.lists
 
 
-def _chunks(part: IO[bytes]) -> Iterator[bytes]:
-    while chunk := part.read(_CHUNK):
+def _read_chunks(part: IO[bytes]) -> Iterator[bytes]:
+    while chunk := part.read(_CHUNK_BYTES):
         yield chunk
 
 
-class _Reading:
+class _ListCollector:
     """What the XML parser tells as it goes; the names are the parser's."""
 
-    def __init__(self, left: int) -> None:
-        self.left = left
-        self.lists: list[AllowedList] = []
-        self._said: dict[str, str] | None = None
+    def __init__(self, remaining_elements: int) -> None:
+        self.remaining_elements = remaining_elements
+        self.lists: list[ListValidation] = []
+        self._attributes: dict[str, str] | None = None
         self._text: list[str] = []
 
     def doctype(self, *_: object) -> None:
-        raise UnfitPartError("it has a document type, which no spreadsheet program writes")
+        raise UnsafeWorkbookError("it has a document type, which no spreadsheet program writes")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise UnfitPartError(f"it has more than {_MOST_ELEMENTS} cells and other elements")
+        self.remaining_elements -= 1
+        if self.remaining_elements < 0:
+            raise UnsafeWorkbookError(f"it has more than {_MAX_ELEMENTS} cells and other elements")
         self._text.clear()
-        if _name(tag) == "dataValidation":
-            self._said = dict(attributes)
+        if _local_name(tag) == "dataValidation":
+            self._attributes = dict(attributes)
 
     def data(self, text: str) -> None:
-        if self._said is not None:
+        if self._attributes is not None:
             self._text.append(text)
 
     def end(self, tag: str) -> None:
-        if self._said is None:
+        if self._attributes is None:
             return
-        match _name(tag):
+        match _local_name(tag):
             case "formula1" | "f" if text := "".join(self._text):
-                self._said.setdefault("formula", text)
+                self._attributes.setdefault("formula", text)
             case "sqref":
-                self._said["sqref"] = "".join(self._text)
+                self._attributes["sqref"] = "".join(self._text)
             case "dataValidation":
-                self._keep(self._said)
-                self._said = None
+                self._add_list(self._attributes)
+                self._attributes = None
             case _:
                 pass
         self._text.clear()
@@ -90,10 +90,10 @@ class _Reading:
     def close(self) -> None:
         pass
 
-    def _keep(self, said: dict[str, str]) -> None:
-        if said.get("type") == "list" and said.get("formula"):
-            self.lists.append(AllowedList(said.get("sqref", ""), said["formula"].strip()))
+    def _add_list(self, attributes: dict[str, str]) -> None:
+        if attributes.get("type") == "list" and attributes.get("formula"):
+            self.lists.append(ListValidation(attributes.get("sqref", ""), attributes["formula"].strip()))
 
 
-def _name(tag: str) -> str:
+def _local_name(tag: str) -> str:
     return tag.rpartition("}")[2]

@@ -147,7 +147,7 @@ def _postgres_answers(url: str) -> bool:
 
 def _http_answers(url: str) -> bool:
     answer = _http(url)
-    return answer is not None and answer.status < 500  # noqa: PLR2004 - a refusal is an answer
+    return answer is not None and answer.status < 500
 
 
 def _http(url: str) -> urllib3.BaseHTTPResponse | None:

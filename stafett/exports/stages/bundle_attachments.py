@@ -10,7 +10,7 @@ from stafett.activity_frames import frame_from_arrow
 from stafett.attachment_bundler.bundle import BundleWriter, attachments_from_frame
 from stafett.attachment_bundler.manifest import BundleManifest, BundleMember, ManifestPeriod, ReportRendering
 from stafett.attachment_bundler.unavailable import UnavailableAttachment, to_export_error, to_partial_failures
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.errors import StagedDataLostError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
@@ -27,7 +27,7 @@ _MIME_TYPE = "application/zip"
 class AttachmentBundler:
     """Puts the report and the attachments of its snapshot together."""
 
-    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingsInUse) -> None:
+    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions) -> None:
         self._stage_store = stage_store
         self._storage = storage
         self._mappings = mappings
@@ -64,7 +64,7 @@ class AttachmentBundler:
     def _build_unavailable_handler(
         self, job: ExportJob, queried_rows: QueriedRows
     ) -> Callable[[UnavailableAttachment], None]:
-        attachments = self._mappings.document(job.org_id, queried_rows.mapping.version).attachments
+        attachments = self._mappings.load_document(job.org_id, queried_rows.mapping.version).attachments
 
         def refuse(found: UnavailableAttachment) -> None:
             if attachments.unavailable == "fail":

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from stafett.activity_frames import frame_from_arrow
-from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.cells import TEXT_TRUNCATED_CODE
+from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
@@ -21,7 +21,7 @@ from stafett.storage.files import FileStorage
 class FileGeneration:
     """Renders the mapped parts, in order, straight into storage."""
 
-    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingsInUse) -> None:
+    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions) -> None:
         self._stage_store = stage_store
         self._storage = storage
         self._mappings = mappings
@@ -55,7 +55,7 @@ class FileGeneration:
                 return render_csv(report_frames, parameters.csv_profile)
             case ExportFormat.XLSX:
                 workbook = WorkbookSpec(
-                    document=self._mappings.document(job.org_id, mapped_rows.mapping.version),
+                    document=self._mappings.load_document(job.org_id, mapped_rows.mapping.version),
                     locale=parameters.locale,
                     organisation_name=self._stage_store.load_organisation_name(job),
                     period=job.date_range,
@@ -83,7 +83,7 @@ class FileGeneration:
 
 def _exclude_truncation_failures(mapped_rows: MappedRows) -> MappedRows:
     """The workbook names the very cells that it cut."""
-    failures = tuple(failure for failure in mapped_rows.partial_failures if failure.code != CUT_IN_A_WORKBOOK)
+    failures = tuple(failure for failure in mapped_rows.partial_failures if failure.code != TEXT_TRUNCATED_CODE)
     return mapped_rows.model_copy(update={"partial_failures": failures})
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from psycopg import Connection
 
 from stafett.activity_frames import activities_from_copy, arrow_from_frame, attachments_from_copy
-from stafett.column_mapper.versions import MappingsInUse
+from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError
 from stafett.domain.export_job import ExportJob
@@ -64,7 +64,7 @@ SELECT EXISTS (SELECT FROM memberships m JOIN exports e ON e.org_id = m.org_id A
 class ActivityQueryStage:
     """Reads the source once, in one snapshot; nothing after it asks the source again."""
 
-    def __init__(self, database: Database, mappings: MappingsInUse) -> None:
+    def __init__(self, database: Database, mappings: MappingVersions) -> None:
         self._database = database
         self._mappings = mappings
 
@@ -72,7 +72,7 @@ class ActivityQueryStage:
         """Membership first, then the rules, then the count and the rows of one instant."""
         with self._database.snapshot(job.org_id) as connection, context.interrupt_on_cancel(connection.cancel_safe):
             require_requester_is_member(connection, job.export_id)
-            mapping = self._mappings.chosen(job.org_id, *job.date_range)
+            mapping = self._mappings.choose_version(job.org_id, *job.date_range)
             period: OrganisationPeriod = (job.org_id, job.period_start, job.period_end)
             total, snapshot_at = _fetch_one(connection, _COUNT_QUERY, period)
             if total == 0 and job.fail_on_empty:
@@ -146,5 +146,5 @@ def _put_attachments(connection: Connection, period: OrganisationPeriod, context
 
 def _fetch_one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:
     row = connection.execute(query, parameters).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate always answers
+    assert row is not None
     return row

@@ -29,14 +29,14 @@ class WorkbookSpec:
     mapped_rows: MappedRows
 
     def translate(self, text: Localized) -> str:
-        return text.in_(self.locale)
+        return text.in_locale(self.locale)
 
     @property
     def period_label(self) -> str:
         first, last = self.period
         if self.locale == "en":
             return f"{first.isoformat()} to {last.isoformat()}"
-        return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"  # noqa: RUF001 - as people write it
+        return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class WorkbookBuilder:
 
     def allocate_table_name(self, label: Localized) -> str:
         """The second table of a kind is called so."""
-        name, number = label.in_(self.spec.locale), 1
+        name, number = label.in_locale(self.spec.locale), 1
         free = name
         while free.casefold() in self._table_names:
             number += 1

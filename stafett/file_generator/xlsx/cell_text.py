@@ -4,11 +4,11 @@ import re
 
 import polars as pl
 
-from stafett.column_mapper.cells import LONGEST_CELL
+from stafett.column_mapper.cells import MAX_CELL_LENGTH
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale
 
-MAX_CELL_UNITS, MAX_HEADER_UNITS = LONGEST_CELL, 255
+MAX_CELL_UNITS, MAX_HEADER_UNITS = MAX_CELL_LENGTH, 255
 _CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f\ufffe\uffff]+")
 _TRUNCATION_MARK = Localized(nb=" … [kuttet]", nn=" … [kutta]", en=" … [cut]")
 _BYTES_PER_UTF16_UNIT = 2
@@ -52,7 +52,7 @@ def count_utf16_units(text: str) -> int:
 
 def truncate_text(text: str, locale: Locale) -> str:
     """The beginning of a text, no character halved, and a mark that says there was more."""
-    mark = _TRUNCATION_MARK.in_(locale)
+    mark = _TRUNCATION_MARK.in_locale(locale)
     return take_utf16_units(text, MAX_CELL_UNITS - count_utf16_units(mark)) + mark
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stafett.column_mapper.cells import written_in
+from stafett.column_mapper.cells import list_possible_values
 from stafett.column_mapper.document import ChoiceColumn, Column, DateColumn, DecimalColumn, MappingDocument, TextColumn
 from stafett.domain.export import Locale
 from stafett.file_generator.xlsx.builder import TEXT_FORMAT
@@ -46,7 +46,7 @@ def build_sheet_columns(
     document: MappingDocument, locale: Locale, extra_headers: Sequence[str] = ()
 ) -> tuple[SheetColumn, ...]:
     """The document's columns, and texts of ours behind them."""
-    given = [column.header.in_(locale) for column in document.columns]
+    given = [column.header.in_locale(locale) for column in document.columns]
     headers = list(make_unique_headers([*given, *extra_headers]))
     own = [
         _build_sheet_column(document, column, header, locale)
@@ -76,7 +76,7 @@ def escape_header_attribute(header: str) -> str:
 
 
 def _build_sheet_column(document: MappingDocument, column: Column, header: str, locale: Locale) -> SheetColumn:
-    values = written_in(document, column, locale)
+    values = list_possible_values(document, column, locale)
     return SheetColumn(
         header=header,
         width=_compute_width(column, header, values or ()),

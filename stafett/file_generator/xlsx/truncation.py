@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 import polars.selectors as cs
 
-from stafett.column_mapper.cells import CUT_IN_A_WORKBOOK
+from stafett.column_mapper.cells import TEXT_TRUNCATED_CODE
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale, PartialFailureReport
 from stafett.file_generator.xlsx.cell_text import MAX_CELL_UNITS, count_utf16_units, truncate_text
@@ -59,8 +59,8 @@ class TruncatedTexts:
         named = ", ".join(places) + (" …" if count > len(places) else "")
         return PartialFailureReport(
             affected_count=count,
-            failure_reason=_MESSAGE.in_(locale).format(places=named),
-            code=CUT_IN_A_WORKBOOK,
+            failure_reason=_MESSAGE.in_locale(locale).format(places=named),
+            code=TEXT_TRUNCATED_CODE,
             column=column_id,
             sub_service_name=_SUB_SERVICE_NAME,
         )
