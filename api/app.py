@@ -17,12 +17,12 @@ from temporalio.client import Client
 
 from api import problems
 from api.auth import TokenVerifier
-from api.cors import CodecForTheWebUi
-from api.dependencies import Clock, GuardedRoute, Services
-from api.dispatcher import JobStarter
-from api.middleware import EveryRequest
-from api.openapi import describe
-from api.rate_limit import RateLimit
+from api.cors import CodecCORSMiddleware
+from api.dependencies import GuardedRoute, Services, UtcClock
+from api.dispatcher import JobDispatcher
+from api.middleware import RequestContextMiddleware
+from api.openapi import install_openapi
+from api.rate_limit import RateLimiter
 from api.readiness import Probes
 from api.routes import (
     activities,
@@ -62,8 +62,8 @@ from stafett.version import VERSION
 from stafett.webhooks.destinations import DestinationPolicy
 from stafett.webhooks.service import WebhookService
 
-_STARTUP_FAILURE = 3  # as uvicorn's own program ends then
-RESOURCES = (
+_EXIT_STARTUP_FAILED = 3  # as uvicorn's own program ends then
+ROUTE_MODULES = (
     bufdir_exports,
     bulk_registrations,
     activities,
@@ -75,10 +75,10 @@ RESOURCES = (
     webhooks,
     codec,
 )
-_UTC_NOW = partial(datetime.now, UTC)
+_utc_now = partial(datetime.now, UTC)
 
 
-def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
+def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
     """The application; it comes up whatever is away, and says so under ``/readyz``."""
     database = Database(
         require(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
@@ -90,22 +90,22 @@ def create_app(settings: Settings, clock: Clock = _UTC_NOW) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         temporal = await connect(settings.temporal, lazy=True)
-        services = app.state.services = _services(settings, database, temporal, verifier, clock)
+        services = app.state.services = _create_services(settings, database, temporal, verifier, clock)
         app.state.loop = asyncio.get_running_loop()
         # Who has a thread has a connection: nobody waits for one by chance, as threads would.
         current_default_thread_limiter().total_tokens = settings.database.pool_size
-        async with services.starter.at_work(), services.changes.run():
+        async with services.dispatcher.run(), services.job_notifier.run():
             yield
         database.close()
 
-    app = described_routes(lifespan)
+    app = create_app_with_routes(lifespan)
     if settings.api.web_ui_origin is not None:
-        app.add_middleware(CodecForTheWebUi, origin=settings.api.web_ui_origin)
-    app.add_middleware(EveryRequest)
+        app.add_middleware(CodecCORSMiddleware, origin=settings.api.web_ui_origin)
+    app.add_middleware(RequestContextMiddleware)
     return app
 
 
-def described_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """Every operation and its description, with nothing behind them yet."""
     app = FastAPIOffline(
         title="Stafett",
@@ -117,49 +117,50 @@ def described_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         strict_content_type=False,
         separate_input_output_schemas=False,
     )
-    problems.install(app)
-    describe(
-        app, [route for resource in RESOURCES for route in resource.router.routes if isinstance(route, GuardedRoute)]
+    problems.register_exception_handlers(app)
+    install_openapi(
+        app,
+        [route for resource in ROUTE_MODULES for route in resource.router.routes if isinstance(route, GuardedRoute)],
     )
     v1 = APIRouter(prefix="/api/v1")
-    for resource in RESOURCES:
+    for resource in ROUTE_MODULES:
         v1.include_router(resource.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app
 
 
-def _services(
-    settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: Clock
+def _create_services(
+    settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: UtcClock
 ) -> Services:
     storage = FileStorage(settings.s3)
     return Services(
         database=database,
         temporal=temporal,
         task_queue=settings.temporal.task_queue,
-        verifier=verifier,
-        jobs=ExportService(database),
-        control=ExportCommands(database),
+        token_verifier=verifier,
+        exports=ExportService(database),
+        export_commands=ExportCommands(database),
         reports=ReportHistory(database),
-        removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
+        file_removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
         downloads=ExportDownloads(database, storage),
-        trail=ExportAuditTrail(database),
+        export_audit_trail=ExportAuditTrail(database),
         reexports=ReexportService(database),
-        reexport_control=ReexportCommands(database, ResultFile(storage)),
+        reexport_commands=ReexportCommands(database, ResultFile(storage)),
         mappings=MappingService(database),
         organisations=OrganisationService(database),
         mentors=PeerMentorService(database),
         batches=BulkService(database),
-        batch_control=BulkCommands(database),
+        batch_commands=BulkCommands(database),
         activities=ActivityService(database),
         inbox=Inbox(database),
         webhooks=WebhookService(database),
         destinations=DestinationPolicy(allow_private_networks=settings.webhooks.allow_private),
-        starter=JobStarter(temporal, settings.temporal.task_queue),
-        changes=JobNotifier(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
-        story=JobHistory(database),
-        rate_limit=RateLimit(settings.api.rate_limit),
-        probes=Probes.of(database, temporal, storage),
+        dispatcher=JobDispatcher(temporal, settings.temporal.task_queue),
+        job_notifier=JobNotifier(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
+        job_history=JobHistory(database),
+        rate_limiter=RateLimiter(settings.api.rate_limit),
+        probes=Probes.from_clients(database, temporal, storage),
         clock=clock,
         codec=codec_from_settings(settings.temporal),
     )
@@ -193,4 +194,4 @@ def serve(settings: Settings) -> None:
     server = _Server(app, config)
     server.run()
     if not server.started:
-        sys.exit(_STARTUP_FAILURE)
+        sys.exit(_EXIT_STARTUP_FAILED)

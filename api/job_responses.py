@@ -23,64 +23,68 @@ class JobView(Generic[Body]):
 
     job_id: UUID
     org_id: str
-    is_over: bool
+    is_finished: bool
     etag: str
-    make_body: Callable[[], Body]
+    build_body: Callable[[], Body]
     """Made only if it is sent: handing out a link is written down."""
-    holds_link: bool = False
+    has_link: bool = False
     progress: dict[str, Any] | None = field(default=None)
 
 
-See = Callable[[], JobView[Body]]
+LoadView = Callable[[], JobView[Body]]
 """Look at the job anew, as this caller may see it; ``NotFoundError`` if they may not."""
 
 
-async def answered(see: See[Body], response: Response, status: HTTPStatus | None = None) -> Body:
+async def respond(load_view: LoadView[Body], response: Response, status: HTTPStatus | None = None) -> Body:
     """The job as it is now."""
-    view = await run_in_threadpool(see)
-    return await _sent(view, response, status)
+    view = await run_in_threadpool(load_view)
+    return await _send(view, response, status)
 
 
-async def answered_unless_known(see: See[Body], response: Response, if_none_match: str | None) -> Body | None:
+async def respond_if_changed(load_view: LoadView[Body], response: Response, if_none_match: str | None) -> Body | None:
     """The job as it is now, or 304 for somebody who has it already."""
-    view = await run_in_threadpool(see)
+    view = await run_in_threadpool(load_view)
     if is_unchanged(view.etag, if_none_match):
-        _head(view, response)
+        _set_headers(view, response)
         response.status_code = HTTPStatus.NOT_MODIFIED
         return None
-    return await _sent(view, response, None)
+    return await _send(view, response, None)
 
 
-async def answered_when_over(see: See[Body], given: Services, response: Response, wait: int | None) -> Body:
+async def respond_when_finished(
+    load_view: LoadView[Body], services: Services, response: Response, wait_seconds: int | None
+) -> Body:
     """202 with the job, or what the client prefers: wait for the end as long as it says, and then 200."""
-    view = await run_in_threadpool(see)
-    if wait is None:
-        return await _sent(view, response, HTTPStatus.ACCEPTED)
-    response.headers["Preference-Applied"] = f"wait={wait}"
-    view = await _waited(see, view, given, wait)
-    return await _sent(view, response, HTTPStatus.OK if view.is_over else HTTPStatus.ACCEPTED)
+    view = await run_in_threadpool(load_view)
+    if wait_seconds is None:
+        return await _send(view, response, HTTPStatus.ACCEPTED)
+    response.headers["Preference-Applied"] = f"wait={wait_seconds}"
+    view = await _wait(load_view, view, services, wait_seconds)
+    return await _send(view, response, HTTPStatus.OK if view.is_finished else HTTPStatus.ACCEPTED)
 
 
-async def _waited(see: See[Body], view: JobView[Body], given: Services, seconds: int) -> JobView[Body]:
+async def _wait(load_view: LoadView[Body], view: JobView[Body], services: Services, seconds: int) -> JobView[Body]:
     patience = time.monotonic() + seconds
-    with given.changes.subscribe(view.job_id) as watch:
-        while not view.is_over and not given.changes.is_closing and (left := patience - time.monotonic()) > 0:
-            view = await run_in_threadpool(see)
-            if not view.is_over:
+    with services.job_notifier.subscribe(view.job_id) as watch:
+        while (
+            not view.is_finished and not services.job_notifier.is_closing and (left := patience - time.monotonic()) > 0
+        ):
+            view = await run_in_threadpool(load_view)
+            if not view.is_finished:
                 await watch.wait_for_change(left)
     return view
 
 
-async def _sent(view: JobView[Body], response: Response, status: HTTPStatus | None) -> Body:
-    _head(view, response)
+async def _send(view: JobView[Body], response: Response, status: HTTPStatus | None) -> Body:
+    _set_headers(view, response)
     if status is not None:
         response.status_code = status
-    return await run_in_threadpool(view.make_body)
+    return await run_in_threadpool(view.build_body)
 
 
-def _head(view: JobView[Any], response: Response) -> None:
+def _set_headers(view: JobView[Any], response: Response) -> None:
     response.headers["ETag"] = view.etag
-    if not view.is_over:
+    if not view.is_finished:
         response.headers["Retry-After"] = POLL_SECONDS
-    if view.holds_link:
+    if view.has_link:
         response.headers["Cache-Control"] = "no-store"

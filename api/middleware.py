@@ -11,27 +11,27 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import Refusal, answer, surprise
+from api.problems import ProblemSpec, internal_error, render_problem
 
-_DATA = "/api/"
-MOST_BYTES = 8 * 1024 * 1024
-_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TRACE = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+_API_PREFIX = "/api/"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+_VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _log = structlog.get_logger("stafett.api")
-_HEADERS = {
+_SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_OF_DATA = {
+_API_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "private, no-cache",
 }
 
 
-class EveryRequest:
+class RequestContextMiddleware:
     """Plain ASGI: nothing here reads or buffers a body."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,58 +46,60 @@ class EveryRequest:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
-        async def labelled(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                for name, value in (_HEADERS | _OF_DATA if scope["path"].startswith(_DATA) else _HEADERS).items():
+                for name, value in (
+                    _SECURITY_HEADERS | _API_HEADERS if scope["path"].startswith(_API_PREFIX) else _SECURITY_HEADERS
+                ).items():
                     headers.setdefault(name, value)
             await send(message)
 
         try:
-            await self._answered(scope, receive, labelled)
+            await self._handle_limited(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - a server that gets hold of it logs what it says
-            response = surprise(Request(scope), error)
+            response = internal_error(Request(scope), error)
             if not status:
-                await response(scope, receive, labelled)
+                await response(scope, receive, send_with_headers)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _announced(Headers(scope=scope)) > MOST_BYTES:
-            refusal = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
-            await answer(Request(scope), refusal)(scope, receive, send)
+    async def _handle_limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _content_length(Headers(scope=scope)) > MAX_BODY_BYTES:
+            refusal = ProblemSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
+            await render_problem(Request(scope), refusal)(scope, receive, send)
         else:
-            await self._app(scope, _limited(receive), send)
+            await self._app(scope, _limit_body(receive), send)
 
 
 def _request_id(headers: Headers) -> str:
     """The caller's own, or that of the trace it is in (W3C's ``traceparent``), or a new one."""
     wished = headers.get("x-request-id", "")
-    if _SAFE_ID.fullmatch(wished):
+    if _VALID_REQUEST_ID.fullmatch(wished):
         return wished
-    traced = _TRACE.fullmatch(headers.get("traceparent", ""))
+    traced = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     return traced[1] if traced else uuid4().hex
 
 
-def _announced(headers: Headers) -> int:
+def _content_length(headers: Headers) -> int:
     length = headers.get("content-length", "0")
     return int(length) if length.isdecimal() else 0
 
 
-def _limited(receive: Receive) -> Receive:
+def _limit_body(receive: Receive) -> Receive:
     """A body of no announced length is counted as it comes."""
     received = 0
 
-    async def counted() -> Message:
+    async def receive_limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MOST_BYTES:
+        if received > MAX_BODY_BYTES:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return message
 
-    return counted
+    return receive_limited

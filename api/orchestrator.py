@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
-from api.auth import Identity, identify
+from api.auth import Identity, load_caller
 from api.schemas.exports import JobError
 from stafett.database.session import Database
 from stafett.database.tables import Export
@@ -31,8 +31,8 @@ from stafett.exports.service import ExportDetails, ExportService
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
 
-_CANCELLED = "The export was cancelled."
-_BROKEN_OFF = "The export was broken off; it can be tried again."
+_CANCELLED_MESSAGE = "The export was cancelled."
+_INTERRUPTED_MESSAGE = "The export was broken off; it can be tried again."
 
 
 class TemporalExportOrchestrator:
@@ -45,11 +45,11 @@ class TemporalExportOrchestrator:
         client: Client,
         task_queue: str,
         *,
-        look_again_after_seconds: float = 1.0,
+        poll_interval_seconds: float = 1.0,
     ) -> None:
-        self._look_again_after_seconds = look_again_after_seconds
+        self._poll_interval_seconds = poll_interval_seconds
         self._database = database
-        self._jobs = ExportService(database)
+        self._exports = ExportService(database)
         self._downloads = ExportDownloads(database, storage)
         self._client = client
         self._task_queue = task_queue
@@ -57,13 +57,13 @@ class TemporalExportOrchestrator:
     async def export(self, request: ExportRequest) -> ExportSuccess | ExportFailure:
         """How the export ended, however long that takes: once it is accepted, nothing that is away breaks it off."""
         identity = Identity(user_id=request.requesting_user_id, org_id=request.org_id)
-        caller = await run_in_threadpool(identify, self._database, identity)
-        accepted = await run_in_threadpool(self._jobs.accept, caller, request)
-        is_over = await self._followed(accepted.export.job)
-        found = await self._found(caller, accepted.export.id, is_over=is_over)
-        return await run_in_threadpool(self._result, caller, found)
+        caller = await run_in_threadpool(load_caller, self._database, identity)
+        accepted = await run_in_threadpool(self._exports.accept, caller, request)
+        is_over = await self._await_run(accepted.export.job)
+        found = await self._await_final_details(caller, accepted.export.id, is_finished=is_over)
+        return await run_in_threadpool(self._build_result, caller, found)
 
-    async def _followed(self, job: ExportJob) -> bool:
+    async def _await_run(self, job: ExportJob) -> bool:
         """Whether the run is known to be over; what went wrong in it is written down with the rest of the story."""
         try:
             run = await start_job(self._client, job, self._task_queue)
@@ -74,25 +74,25 @@ class TemporalExportOrchestrator:
             return False
         return True
 
-    async def _found(self, caller: Caller, export_id: UUID, *, is_over: bool) -> ExportDetails:
+    async def _await_final_details(self, caller: Caller, export_id: UUID, *, is_finished: bool) -> ExportDetails:
         """The job once nothing more becomes of it; a run that we could not start or follow, the sweeper sees to."""
         while True:
             with contextlib.suppress(ServiceUnavailableError):
-                found = await run_in_threadpool(self._jobs.find, caller, export_id)
-                if is_over or found.export.status.is_final:
+                found = await run_in_threadpool(self._exports.find, caller, export_id)
+                if is_finished or found.export.status.is_final:
                     return found
-            await asyncio.sleep(self._look_again_after_seconds)
+            await asyncio.sleep(self._poll_interval_seconds)
 
-    def _result(self, caller: Caller, found: ExportDetails) -> ExportSuccess | ExportFailure:
-        export = found.export
+    def _build_result(self, caller: Caller, details: ExportDetails) -> ExportSuccess | ExportFailure:
+        export = details.export
         match export.status:
             case ExportStatus.COMPLETED | ExportStatus.COMPLETED_EMPTY:
-                return self._success(caller, found)
+                return self._build_success(caller, details)
             case ExportStatus.FAILED:
                 error = JobError.model_validate(export.error)
-                return _failure(export, error.code, error.message)
+                return _build_failure(export, error.code, error.message)
             case ExportStatus.CANCELLING | ExportStatus.CANCELLED:
-                return _failure(export, ExportErrorCode.CANCELLED, _CANCELLED)
+                return _build_failure(export, ExportErrorCode.CANCELLED, _CANCELLED_MESSAGE)
             case (
                 ExportStatus.INITIALISED
                 | ExportStatus.QUERYING_ACTIVITIES
@@ -102,32 +102,32 @@ class TemporalExportOrchestrator:
                 | ExportStatus.STORING_FILE
                 | ExportStatus.RECORDING_AUDIT
             ):
-                return _failure(export, ExportErrorCode.INTERNAL, _BROKEN_OFF)
+                return _build_failure(export, ExportErrorCode.INTERNAL, _INTERRUPTED_MESSAGE)
             case _:
                 assert_never(export.status)
 
-    def _success(self, caller: Caller, found: ExportDetails) -> ExportSuccess:
-        export = found.export
+    def _build_success(self, caller: Caller, details: ExportDetails) -> ExportSuccess:
+        export = details.export
         file = ReportFile.model_validate(export.file) if export.file else None
         if link := self._downloads.get_link(caller, export, datetime.now(UTC)):
             self._downloads.record_link_issued(caller, export, link)
         return ExportSuccess(
             audit_id=export.audit_id,
             row_count=file.rows if file else 0,
-            download_artifact=self._artifact(caller, export, file) if file else None,
+            download_artifact=self._build_artifact(caller, export, file) if file else None,
             download_url=link.url if link else None,
-            partial_failures=tuple(found.partial_failures),
-            completed_at=_ended_at(export),
+            partial_failures=tuple(details.partial_failures),
+            completed_at=_finished_at(export),
         )
 
-    def _artifact(self, caller: Caller, export: Export, file: ReportFile) -> DownloadArtifact:
+    def _build_artifact(self, caller: Caller, export: Export, file: ReportFile) -> DownloadArtifact:
         fetch = partial(self._downloads.open_file, caller, export)
         return DownloadArtifact.from_fetcher(fetch, file_name=file.name, mime_type=file.mime_type, size=file.size_bytes)
 
 
-def _failure(export: Export, code: ExportErrorCode, message: str) -> ExportFailure:
-    return ExportFailure(audit_id=export.audit_id, error_code=code, message=message, failed_at=_ended_at(export))
+def _build_failure(export: Export, code: ExportErrorCode, message: str) -> ExportFailure:
+    return ExportFailure(audit_id=export.audit_id, error_code=code, message=message, failed_at=_finished_at(export))
 
 
-def _ended_at(export: Export) -> datetime:
+def _finished_at(export: Export) -> datetime:
     return export.completed_at or datetime.now(UTC)

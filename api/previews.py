@@ -13,28 +13,30 @@ from stafett.domain.export_preview import PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.temporal.client import PREVIEW_EXPORT
 
-_WITHIN = timedelta(seconds=55)
+_TIMEOUT = timedelta(seconds=55)
 
 
-async def await_preview(client: Client, task_queue: str, asked: PreviewJob, *, within: timedelta = _WITHIN) -> None:
+async def await_preview(
+    client: Client, task_queue: str, preview_input: PreviewJob, *, timeout: timedelta = _TIMEOUT
+) -> None:
     """Return when the preview lies ready in PostgreSQL."""
     try:
         await client.execute_workflow(
             PREVIEW_EXPORT,
-            asked,
-            id=asked.workflow_id,
+            preview_input,
+            id=preview_input.workflow_id,
             task_queue=task_queue,
-            execution_timeout=within,
-            static_summary=f"Preview of an export for {asked.request.org_id}",
-            priority=Priority(priority_key=1, fairness_key=asked.request.org_id),
+            execution_timeout=timeout,
+            static_summary=f"Preview of an export for {preview_input.request.org_id}",
+            priority=Priority(priority_key=1, fairness_key=preview_input.request.org_id),
         )
     except WorkflowFailureError as error:
-        raise _as_told(error) from None
+        raise _domain_error_from(error) from None
     except (RPCError, RuntimeError):
         raise ServiceUnavailableError("Temporal") from None
 
 
-def _as_told(error: WorkflowFailureError) -> Exception:
+def _domain_error_from(error: WorkflowFailureError) -> Exception:
     match error.cause:
         case ActivityError(cause=ApplicationError(type=ExportErrorCode.PERMISSION_DENIED, message=message)):
             return PermissionDeniedError(message)

@@ -45,10 +45,10 @@ from stafett.telemetry import whence
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_INVALID, _SURPRISE = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
+_UNPROCESSABLE, _INTERNAL_ERROR = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
 _log = structlog.get_logger("stafett.api")
 
-ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
+PROBLEMS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
     PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
@@ -60,13 +60,13 @@ ANSWERS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
     PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
     InvalidStateError: (HTTPStatus.CONFLICT, "wrong_state"),
     ReexportInProgressError: (HTTPStatus.CONFLICT, "reexport_in_progress"),
-    InvalidMappingError: (_INVALID, "invalid_mapping"),
-    InvalidPayloadsError: (_INVALID, "invalid_payloads"),
-    IdempotencyKeyReusedError: (_INVALID, "idempotency_key_reused"),
+    InvalidMappingError: (_UNPROCESSABLE, "invalid_mapping"),
+    InvalidPayloadsError: (_UNPROCESSABLE, "invalid_payloads"),
+    IdempotencyKeyReusedError: (_UNPROCESSABLE, "idempotency_key_reused"),
     TooManyWebhooksError: (HTTPStatus.CONFLICT, "too_many_webhooks"),
     ServiceUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
 }
-OF_THE_FRAMEWORK = {
+HTTP_CODES = {
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
@@ -99,11 +99,11 @@ class Problem(FrozenModel):
     )
 
 
-_NO_JSON = FieldError(pointer="", code="json_invalid", detail="The body is no JSON in UTF-8.")
+_INVALID_JSON = FieldError(pointer="", code="json_invalid", detail="The body is no JSON in UTF-8.")
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ProblemSpec:
     """What is to be said no to, and why."""
 
     status: HTTPStatus
@@ -114,11 +114,11 @@ class Refusal:
     reexport_id: UUID | None = None
 
     @property
-    def is_passing(self) -> bool:
+    def is_retryable(self) -> bool:
         """The same request may be answered otherwise before long."""
         return self.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
-    def problem(self, path: str, trace_id: str) -> Problem:
+    def to_problem(self, path: str, trace_id: str) -> Problem:
         return Problem(
             type=f"urn:stafett:problem:{self.code}",
             title=self.status.phrase,
@@ -126,125 +126,127 @@ class Refusal:
             detail=self.detail,
             instance=quote(path),
             code=self.code,
-            retryable=self.is_passing,
+            retryable=self.is_retryable,
             trace_id=trace_id,
             errors=self.errors,
             reexport_id=self.reexport_id,
         )
 
 
-INVALID_REQUEST = Refusal(_INVALID, "invalid_request", "The request is not valid.")
+INVALID_REQUEST = ProblemSpec(_UNPROCESSABLE, "invalid_request", "The request is not valid.")
 
 
-def refusal_of(error: type[StafettError], detail: str) -> Refusal:
+def problem_spec_for(error_type: type[StafettError], detail: str) -> ProblemSpec:
     """What is answered to an error that we expected."""
-    status, code = ANSWERS.get(error, (_SURPRISE, "internal"))
-    return Refusal(status, code, detail)
+    status, code = PROBLEMS.get(error_type, (_INTERNAL_ERROR, "internal"))
+    return ProblemSpec(status, code, detail)
 
 
-def answer(request: Request, refusal: Refusal) -> JSONResponse:
+def render_problem(request: Request, spec: ProblemSpec) -> JSONResponse:
     """The one way in which this gateway says no."""
-    headers = dict(refusal.headers)
-    problem = refusal.problem(request.scope["path"], trace_id=request.scope.get("request_id", ""))
-    if refusal.status is HTTPStatus.UNAUTHORIZED:
+    headers = dict(spec.headers)
+    problem = spec.to_problem(request.scope["path"], trace_id=request.scope.get("request_id", ""))
+    if spec.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if refusal.is_passing:
+    if spec.is_retryable:
         headers.setdefault("Retry-After", str(_RETRY_AFTER_SECONDS))
-    return JSONResponse(problem.model_dump(mode="json"), refusal.status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(mode="json"), spec.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def surprise(request: Request, error: Exception) -> JSONResponse:
+def internal_error(request: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw: the log is told what kind it is and whence it came, and nobody what it says."""
     _log.error("request_failed", error=type(error).__name__, at=whence(error), path=request.scope["path"])
-    return answer(request, Refusal(_SURPRISE, "internal", "Something went wrong on our side."))
+    return render_problem(request, ProblemSpec(_INTERNAL_ERROR, "internal", "Something went wrong on our side."))
 
 
-def install(app: FastAPI) -> None:
+def register_exception_handlers(app: FastAPI) -> None:
     """Have every error of this application answered in the same way; surprises are ``EveryRequest``'s."""
-    app.add_exception_handler(StafettError, _ours)
-    app.add_exception_handler(ExportError, _of_an_export)
-    app.add_exception_handler(InvalidMappingError, _unsound)
-    app.add_exception_handler(InvalidFieldError, _unfit)
-    app.add_exception_handler(ReexportInProgressError, _one_at_a_time)
-    app.add_exception_handler(InvalidRequestError, _senseless)
-    app.add_exception_handler(TooManyRequestsError, _too_often)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(StafettError, _domain_error)
+    app.add_exception_handler(ExportError, _export_error)
+    app.add_exception_handler(InvalidMappingError, _invalid_mapping)
+    app.add_exception_handler(InvalidFieldError, _invalid_field)
+    app.add_exception_handler(ReexportInProgressError, _reexport_in_progress)
+    app.add_exception_handler(InvalidRequestError, _invalid_request)
+    app.add_exception_handler(TooManyRequestsError, _rate_limited)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
 
 
-async def _ours(request: Request, error: Any) -> JSONResponse:
-    if type(error) not in ANSWERS:
-        return surprise(request, error)
-    return answer(request, refusal_of(type(error), str(error)))
+async def _domain_error(request: Request, error: Any) -> JSONResponse:
+    if type(error) not in PROBLEMS:
+        return internal_error(request, error)
+    return render_problem(request, problem_spec_for(type(error), str(error)))
 
 
-async def _of_an_export(request: Request, error: Any) -> JSONResponse:
-    return answer(request, Refusal(HTTPStatus.CONFLICT, error.code, str(error)))
+async def _export_error(request: Request, error: Any) -> JSONResponse:
+    return render_problem(request, ProblemSpec(HTTPStatus.CONFLICT, error.code, str(error)))
 
 
-async def _unsound(request: Request, error: Any) -> JSONResponse:
+async def _invalid_mapping(request: Request, error: Any) -> JSONResponse:
     faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
-    refusal = refusal_of(InvalidMappingError, "The mapping document is not sound.")
-    return answer(request, replace(refusal, errors=faults))
+    refusal = problem_spec_for(InvalidMappingError, "The mapping document is not sound.")
+    return render_problem(request, replace(refusal, errors=faults))
 
 
-async def _senseless(request: Request, error: Any) -> JSONResponse:
+async def _invalid_request(request: Request, error: Any) -> JSONResponse:
     faults = tuple(FieldError(**fault._asdict()) for fault in error.faults)
-    return answer(request, replace(INVALID_REQUEST, errors=faults))
+    return render_problem(request, replace(INVALID_REQUEST, errors=faults))
 
 
-async def _unfit(request: Request, error: Any) -> JSONResponse:
+async def _invalid_field(request: Request, error: Any) -> JSONResponse:
     fault = FieldError(pointer=f"/{error.field}", code=error.code, detail=str(error))
-    return answer(request, replace(INVALID_REQUEST, errors=(fault,)))
+    return render_problem(request, replace(INVALID_REQUEST, errors=(fault,)))
 
 
-async def _one_at_a_time(request: Request, error: Any) -> JSONResponse:
-    refusal = refusal_of(ReexportInProgressError, str(error))
-    return answer(request, replace(refusal, reexport_id=error.running))
+async def _reexport_in_progress(request: Request, error: Any) -> JSONResponse:
+    refusal = problem_spec_for(ReexportInProgressError, str(error))
+    return render_problem(request, replace(refusal, reexport_id=error.running))
 
 
-async def _too_often(request: Request, error: Any) -> JSONResponse:
+async def _rate_limited(request: Request, error: Any) -> JSONResponse:
     headers = {"Retry-After": str(error.seconds)}
-    return answer(request, Refusal(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", str(error), headers=headers))
+    return render_problem(
+        request, ProblemSpec(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", str(error), headers=headers)
+    )
 
 
-async def _invalid(request: Request, error: Any) -> JSONResponse:
+async def _validation_error(request: Request, error: Any) -> JSONResponse:
     if any(fault["loc"][0] == "path" for fault in error.errors()):  # ids are opaque: what is none of ours is nothing
-        return answer(request, refusal_of(NotFoundError, "There is no such thing."))
+        return render_problem(request, problem_spec_for(NotFoundError, "There is no such thing."))
     faults = tuple(_field_error(fault, error.body) for fault in error.errors())
-    return answer(request, replace(INVALID_REQUEST, errors=faults))
+    return render_problem(request, replace(INVALID_REQUEST, errors=faults))
 
 
-async def _of_the_framework(request: Request, error: Any) -> JSONResponse:
+async def _http_error(request: Request, error: Any) -> JSONResponse:
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.BAD_REQUEST:  # a body that FastAPI could not even decode
-        return answer(request, replace(INVALID_REQUEST, errors=(_NO_JSON,)))
-    code = OF_THE_FRAMEWORK.get(status, "bad_request")
+        return render_problem(request, replace(INVALID_REQUEST, errors=(_INVALID_JSON,)))
+    code = HTTP_CODES.get(status, "bad_request")
     detail, headers = status.description or status.phrase, dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_allowed(request)))
-    return answer(request, Refusal(status, code, detail, headers=headers))
+        headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
+    return render_problem(request, ProblemSpec(status, code, detail, headers=headers))
 
 
-def _allowed(request: Request) -> set[str]:
+def _allowed_methods(request: Request) -> set[str]:
     """Every method of the path, whichever route it belongs to."""
     asked = ({**request.scope, "method": method} for method in _METHODS)
     return {scope["method"] for scope in asked for route in request.app.routes if route.matches(scope)[0] is Match.FULL}
 
 
-def _field_error(fault: dict[str, Any], body: object) -> FieldError:
+def _field_error(error: dict[str, Any], body: object) -> FieldError:
     """Where and what, never the value itself."""
     return FieldError(
-        pointer=_pointer(fault["loc"], fault["type"], body),
-        code=fault["type"],
-        detail=fault["msg"].removeprefix("Value error, "),
+        pointer=_pointer_from_location(error["loc"], error["type"], body),
+        code=error["type"],
+        detail=error["msg"].removeprefix("Value error, "),
     )
 
 
-def _pointer(place: Sequence[str | int], kind: str, body: object) -> str:
-    source, *path = place
-    if kind == "json_invalid":
+def _pointer_from_location(location: Sequence[str | int], error_type: str, body: object) -> str:
+    source, *path = location
+    if error_type == "json_invalid":
         return ""  # the body as a whole
     if source != "body":
         return f"{source}:{'/'.join(str(step) for step in path[:1])}"
-    return pointer_from_error(path, kind, body)
+    return pointer_from_error(path, error_type, body)

@@ -12,28 +12,28 @@ from temporalio.client import Client
 from stafett.database.session import Database
 from stafett.storage.files import FileStorage
 
-State = Literal["ok", "away"]
-_PATIENCE = timedelta(seconds=3)
+ProbeState = Literal["ok", "away"]
+_PROBE_TIMEOUT = timedelta(seconds=3)
 
 
 class Probe:
     """One question to one part, however many want to know: until it is answered, it is not asked again."""
 
-    def __init__(self, ask: Callable[[], Awaitable[object]], patience: timedelta = _PATIENCE) -> None:
-        self._ask = ask
-        self._patience = patience.total_seconds()
-        self._asked: asyncio.Task[State] | None = None
+    def __init__(self, ping: Callable[[], Awaitable[object]], timeout: timedelta = _PROBE_TIMEOUT) -> None:
+        self._ping = ping
+        self._timeout_seconds = timeout.total_seconds()
+        self._pending: asyncio.Task[ProbeState] | None = None
 
-    async def state(self) -> State:
-        if self._asked is None or self._asked.done():
-            self._asked = asyncio.create_task(self._answer())
-        asked = self._asked
-        await asyncio.wait({asked}, timeout=self._patience)
+    async def check(self) -> ProbeState:
+        if self._pending is None or self._pending.done():
+            self._pending = asyncio.create_task(self._run_ping())
+        asked = self._pending
+        await asyncio.wait({asked}, timeout=self._timeout_seconds)
         return asked.result() if asked.done() else "away"
 
-    async def _answer(self) -> State:
+    async def _run_ping(self) -> ProbeState:
         try:
-            await self._ask()
+            await self._ping()
         except Exception:  # noqa: BLE001 - whatever it is, the part cannot be relied on now
             return "away"
         return "ok"
@@ -48,9 +48,9 @@ class Probes:
     s3: Probe
 
     @classmethod
-    def of(cls, database: Database, temporal: Client, storage: FileStorage) -> "Probes":
+    def from_clients(cls, database: Database, temporal: Client, storage: FileStorage) -> "Probes":
         return cls(
             database=Probe(lambda: run_in_threadpool(database.ping)),
-            temporal=Probe(lambda: temporal.service_client.check_health(timeout=_PATIENCE)),
+            temporal=Probe(lambda: temporal.service_client.check_health(timeout=_PROBE_TIMEOUT)),
             s3=Probe(lambda: run_in_threadpool(storage.ping)),
         )

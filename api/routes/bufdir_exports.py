@@ -10,24 +10,24 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed
-from api.etags import entity_tag
-from api.headers import IdempotencyKey, IfNoneMatch, LastSeen, PreferredWait
-from api.job_events import DOCUMENTED as EVENTS_DOCUMENTED
-from api.job_events import job_events
-from api.job_responses import JobView, answered_unless_known, answered_when_over
+from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
+from api.etags import format_etag
+from api.headers import IdempotencyKeyHeader, IfNoneMatchHeader, LastEventId, PreferredWait
+from api.job_events import EVENT_STREAM_RESPONSES as EVENTS_DOCUMENTED
+from api.job_events import stream_job_events
+from api.job_responses import JobView, respond_if_changed, respond_when_finished
 from api.openapi import raises
-from api.paging import page_of, seq_of, token_after_seq
+from api.paging import decode_seq_cursor, encode_seq_cursor, split_page
 from api.previews import await_preview
 from api.schemas.exports import (
+    AuditEventListQuery,
+    AuditEventPage,
     AuditEventResource,
-    ExportListed,
+    ExportCreate,
+    ExportListQuery,
     ExportPage,
-    ExportQuery,
     ExportResource,
-    ExportStart,
-    TrailPage,
-    TrailQuery,
+    ExportSummary,
 )
 from stafett.domain.errors import (
     FileRemovedError,
@@ -47,96 +47,104 @@ router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_clas
 
 
 @router.post(
-    "", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[allowed(Permission.START_JOBS)]
+    "", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[require(Permission.START_JOBS)]
 )
-async def start(
-    body: ExportStart,
-    caller: CallerOf,
-    given: Given,
+async def start_export(
+    body: ExportCreate,
+    caller: CurrentCaller,
+    services: ServicesDep,
     response: Response,
     request: Request,
     wait: PreferredWait,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
     """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
-    accepted = await run_in_threadpool(given.jobs.accept, caller, body.request(caller), idempotency_key)
+    accepted = await run_in_threadpool(services.exports.accept, caller, body.to_request(caller), idempotency_key)
     if accepted.is_new:
-        given.starter.start(accepted.export.job)
+        services.dispatcher.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
-    return await answered_when_over(partial(_seen, given, caller, accepted.export.id), given, response, wait)
+    return await respond_when_finished(
+        partial(_load_view, services, caller, accepted.export.id), services, response, wait
+    )
 
 
 @router.post(
     "/preview",
     operation_id="preview_export",
-    dependencies=[allowed(Permission.START_JOBS)],
+    dependencies=[require(Permission.START_JOBS)],
     openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED),
 )
-async def preview(body: ExportStart, caller: CallerOf, given: Given, response: Response) -> Preview:
+async def preview_export(
+    body: ExportCreate, caller: CurrentCaller, services: ServicesDep, response: Response
+) -> Preview:
     """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
-    request = body.request(caller)
+    request = body.to_request(caller)
     authorise_start(caller, request)
     asked = PreviewJob(preview_id=uuid4(), request=request)
-    await await_preview(given.temporal, given.task_queue, asked)
+    await await_preview(services.temporal, services.task_queue, asked)
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(take_preview, given.database, caller, asked)
+    return await run_in_threadpool(take_preview, services.database, caller, asked)
 
 
-@router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[allowed(Permission.VIEW_JOBS)])
-async def get(
+@router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[require(Permission.VIEW_JOBS)])
+async def get_export(
     export_id: UUID,
-    caller: CallerOf,
-    given: Given,
+    caller: CurrentCaller,
+    services: ServicesDep,
     response: Response,
-    if_none_match: IfNoneMatch = None,
+    if_none_match: IfNoneMatchHeader = None,
 ) -> ExportResource | None:
     """One export, whatever became of it."""
-    return await answered_unless_known(partial(_seen, given, caller, export_id), response, if_none_match)
+    return await respond_if_changed(partial(_load_view, services, caller, export_id), response, if_none_match)
 
 
 @router.get(
     "/{export_id:uuid}/events",
     operation_id="watch_export",
-    dependencies=[allowed(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS)],
     response_class=StreamingResponse,
     responses=EVENTS_DOCUMENTED,
 )
-async def events(
+async def watch_export(
     export_id: UUID,
-    caller: CallerOf,
-    given: Given,
+    caller: CurrentCaller,
+    services: ServicesDep,
     request: Request,
-    last: LastSeen,
+    last_event_id: LastEventId,
 ) -> Response:
     """Every step of an export as it happens, and how far it has come."""
-    return await job_events(partial(_seen, given, caller, export_id), given, request.state.bearer, last)
+    return await stream_job_events(
+        partial(_load_view, services, caller, export_id), services, request.state.bearer, last_event_id
+    )
 
 
 @router.get(
     "/{export_id:uuid}/file",
     operation_id="download_export",
-    dependencies=[allowed(Permission.DOWNLOAD_FILES)],
+    dependencies=[require(Permission.DOWNLOAD_FILES)],
     openapi_extra=raises(NotFinishedError, NoFileError, FileRemovedError),
     status_code=HTTPStatus.SEE_OTHER,
     response_class=RedirectResponse,
 )
-def download(export_id: UUID, caller: CallerOf, given: Given) -> RedirectResponse:
+def download_export(export_id: UUID, caller: CurrentCaller, services: ServicesDep) -> RedirectResponse:
     """Go to the file of a finished export; each time is an event of its audit trail."""
-    url = given.downloads.get_download_url(caller, export_id, given.clock())
+    url = services.downloads.get_download_url(caller, export_id, services.clock())
     return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
 
 
 @router.get(
-    "/{export_id:uuid}/audit", operation_id="get_export_audit", dependencies=[allowed(Permission.READ_AUDIT_TRAIL)]
+    "/{export_id:uuid}/audit", operation_id="get_export_audit", dependencies=[require(Permission.READ_AUDIT_TRAIL)]
 )
-def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[TrailQuery, Query()]) -> TrailPage:
+def get_export_audit(
+    export_id: UUID, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditEventListQuery, Query()]
+) -> AuditEventPage:
     """What happened to an export, oldest first: each event with its place in the organisation's chain."""
-    after = seq_of(wanted.page_token) if wanted.page_token else 0
-    found = given.trail.list_events(caller, export_id, after_seq=after, page_size=wanted.page_size)
-    shown, more = found[: wanted.page_size], len(found) > wanted.page_size
-    return TrailPage(
-        items=tuple(AuditEventResource.of(event) for event in shown),
-        next_page_token=token_after_seq(shown[-1].seq) if more else None,
+    after = decode_seq_cursor(query.page_token) if query.page_token else 0
+    found = services.export_audit_trail.list_events(caller, export_id, after_seq=after, page_size=query.page_size)
+    shown, more = found[: query.page_size], len(found) > query.page_size
+    return AuditEventPage(
+        items=tuple(AuditEventResource.from_row(event) for event in shown),
+        next_page_token=encode_seq_cursor(shown[-1].seq) if more else None,
     )
 
 
@@ -144,80 +152,84 @@ def audit(export_id: UUID, caller: CallerOf, given: Given, wanted: Annotated[Tra
     "/{export_id:uuid}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_export",
-    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
-async def cancel(
-    export_id: UUID, caller: CallerOf, given: Given, response: Response, wait: PreferredWait
+async def cancel_export(
+    export_id: UUID, caller: CurrentCaller, services: ServicesDep, response: Response, wait: PreferredWait
 ) -> ExportResource:
     """Stop an export, and leave nothing of it in storage."""
-    export = await run_in_threadpool(given.control.cancel, caller, export_id)
-    given.starter.stop(export.job)
-    return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)
+    export = await run_in_threadpool(services.export_commands.cancel, caller, export_id)
+    services.dispatcher.cancel(export.job)
+    return await respond_when_finished(partial(_load_view, services, caller, export_id), services, response, wait)
 
 
 @router.post(
     "/{export_id:uuid}/retry",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_export",
-    dependencies=[allowed(Permission.CANCEL_AND_RETRY)],
+    dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
-async def retry(
+async def retry_export(
     export_id: UUID,
-    caller: CallerOf,
-    given: Given,
+    caller: CurrentCaller,
+    services: ServicesDep,
     request: Request,
     response: Response,
     wait: PreferredWait,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
     """Try a failed or cancelled export again: finished stages of a failed one stand, a cancelled one starts anew."""
-    export, is_new = await run_in_threadpool(given.control.retry, caller, export_id, idempotency_key)
+    export, is_new = await run_in_threadpool(services.export_commands.retry, caller, export_id, idempotency_key)
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
-        given.starter.start(export.job)
-    return await answered_when_over(partial(_seen, given, caller, export_id), given, response, wait)
+        services.dispatcher.start(export.job)
+    return await respond_when_finished(partial(_load_view, services, caller, export_id), services, response, wait)
 
 
 @router.delete(
     "/{export_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_export",
-    dependencies=[allowed(Permission.ADMINISTER)],
+    dependencies=[require(Permission.ADMINISTER)],
     openapi_extra=raises(InvalidStateError),
 )
-def delete(export_id: UUID, caller: CallerOf, given: Given) -> None:
+def delete_export(export_id: UUID, caller: CurrentCaller, services: ServicesDep) -> None:
     """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
-    export = given.control.delete(caller, export_id)
+    export = services.export_commands.delete(caller, export_id)
     with suppress(ServiceUnavailableError):  # deleted it is; what is left in storage retention removes
-        given.removal.remove(export.job)
+        services.file_removal.remove(export.job)
 
 
-@router.get("", operation_id="list_exports", dependencies=[allowed(Permission.VIEW_JOBS)])
-def list_exports(caller: CallerOf, given: Given, wanted: Annotated[ExportQuery, Query()]) -> ExportPage:
+@router.get("", operation_id="list_exports", dependencies=[require(Permission.VIEW_JOBS)])
+def list_exports(
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportListQuery, Query()]
+) -> ExportPage:
     """The exports the caller may see, newest first."""
-    found = given.jobs.list(caller, ExportFilter(**wanted.wanted))
-    shown, token = page_of(found, wanted.page_size, lambda export: (export.created_at, export.id))
-    return ExportPage(items=tuple(map(ExportListed.of, shown)), next_page_token=token)
+    found = services.exports.list(caller, ExportFilter(**query.filter_args))
+    shown, token = split_page(found, query.page_size, lambda export: (export.created_at, export.id))
+    return ExportPage(items=tuple(map(ExportSummary.from_row, shown)), next_page_token=token)
 
 
-def _seen(given: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
-    found = given.jobs.find(caller, export_id)
-    export, link = found.export, given.downloads.get_link(caller, found.export, given.clock())
+def _load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
+    found = services.exports.find(caller, export_id)
+    export, link = found.export, services.downloads.get_link(caller, found.export, services.clock())
     return JobView(
         job_id=export.id,
         org_id=export.org_id,
-        is_over=export.status.is_final,
-        etag=entity_tag(export.edits, export.changes, link.expires_at if link else None),
-        make_body=partial(_handed_out, given, caller, found, link),
-        holds_link=link is not None,
+        is_finished=export.status.is_final,
+        etag=format_etag(export.edits, export.changes, link.expires_at if link else None),
+        build_body=partial(_issue_link_and_build, services, caller, found, link),
+        has_link=link is not None,
         progress=export.progress,
     )
 
 
-def _handed_out(given: Services, caller: Caller, found: ExportDetails, link: DownloadLink | None) -> ExportResource:
+def _issue_link_and_build(
+    services: Services, caller: Caller, details: ExportDetails, link: DownloadLink | None
+) -> ExportResource:
     """A link that nobody could write down is not handed out."""
     if link:
-        given.downloads.record_link_issued(caller, found.export, link)
-    return ExportResource.whole(found, link)
+        services.downloads.record_link_issued(caller, details.export, link)
+    return ExportResource.from_details(details, link)

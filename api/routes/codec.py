@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload, Payloads
 
-from api.dependencies import CallerOf, Given, GuardedRoute, allowed, json_of
+from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, read_json_body, require
 from api.openapi import raises
 from stafett.domain.errors import InvalidPayloadsError
 from stafett.domain.membership import Caller, Permission
@@ -18,81 +18,81 @@ from stafett.temporal.codec import PayloadDecryptionError
 
 router = APIRouter(prefix="/codec", tags=["Codec"], route_class=GuardedRoute)
 
-_MOST_BYTES = 4 * 1024 * 1024
-_MOST_PAYLOADS = 1000
-_NO_PAYLOADS = "A JSON object with at most 1000 payloads is expected, as Temporal writes them."
+_MAX_BODY_BYTES = 4 * 1024 * 1024
+_MAX_PAYLOADS = 1000
+_INVALID_PAYLOADS_MESSAGE = "A JSON object with at most 1000 payloads is expected, as Temporal writes them."
 _log = structlog.get_logger("stafett.api")
 
-_PAYLOAD = {
+_PAYLOAD_SCHEMA = {
     "type": "object",
     "properties": {
         "metadata": {"type": ["object", "null"], "additionalProperties": {"type": "string", "format": "byte"}},
         "data": {"type": ["string", "null"], "format": "byte"},
     },
 }
-_READABLE = {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "Im5oZiI="}
-_BODY = {
+_EXAMPLE_PAYLOAD = {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "Im5oZiI="}
+_BODY_SCHEMA = {
     "type": "object",
-    "examples": [{"payloads": [_READABLE]}],
+    "examples": [{"payloads": [_EXAMPLE_PAYLOAD]}],
     "required": ["payloads"],
-    "properties": {"payloads": {"type": "array", "items": _PAYLOAD, "maxItems": _MOST_PAYLOADS}},
+    "properties": {"payloads": {"type": "array", "items": _PAYLOAD_SCHEMA, "maxItems": _MAX_PAYLOADS}},
 }
-_DESCRIBED = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+_OPENAPI_EXTRA = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY_SCHEMA}}},
     **raises(InvalidPayloadsError),
-    "responses": {"200": {"description": "As many", "content": {"application/json": {"schema": _BODY}}}},
+    "responses": {"200": {"description": "As many", "content": {"application/json": {"schema": _BODY_SCHEMA}}}},
 }
 
-Step = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
+CodecFunction = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
 
 
 @router.post(
     "/decode",
     operation_id="decode_payloads",
-    dependencies=[allowed(Permission.DECODE_PAYLOADS)],
-    openapi_extra=_DESCRIBED,
+    dependencies=[require(Permission.DECODE_PAYLOADS)],
+    openapi_extra=_OPENAPI_EXTRA,
 )
-async def decode(caller: CallerOf, given: Given, request: Request) -> JSONResponse:
+async def decode_payloads(caller: CurrentCaller, services: ServicesDep, request: Request) -> JSONResponse:
     """Open payloads that are sealed; give back the others as they are."""
-    return await _answer(caller, request, given.codec.decode)
+    return await _apply_codec(caller, request, services.codec.decode)
 
 
 @router.post(
     "/encode",
     operation_id="encode_payloads",
-    dependencies=[allowed(Permission.DECODE_PAYLOADS)],
-    openapi_extra=_DESCRIBED,
+    dependencies=[require(Permission.DECODE_PAYLOADS)],
+    openapi_extra=_OPENAPI_EXTRA,
 )
-async def encode(caller: CallerOf, given: Given, request: Request) -> JSONResponse:
+async def encode_payloads(caller: CurrentCaller, services: ServicesDep, request: Request) -> JSONResponse:
     """Seal payloads, for a signal that an operator sends; without keys they stay as they are."""
-    return await _answer(caller, request, given.codec.encode)
+    return await _apply_codec(caller, request, services.codec.encode)
 
 
-async def _answer(caller: Caller, request: Request, step: Step) -> JSONResponse:
-    payloads = _read(await json_of(request, most=_MOST_BYTES))
+async def _apply_codec(caller: Caller, request: Request, codec_function: CodecFunction) -> JSONResponse:
+    payloads = _parse_payloads(await read_json_body(request, max_bytes=_MAX_BODY_BYTES))
     try:
-        done = await step(payloads)
+        done = await codec_function(payloads)
     except PayloadDecryptionError as error:
         raise InvalidPayloadsError(str(error)) from None
-    _log.info("payloads_read", step=step.__name__, user_id=str(caller.user_id), payloads=len(done))
+    _log.info("payloads_read", step=codec_function.__name__, user_id=str(caller.user_id), payloads=len(done))
     return JSONResponse(
         {"payloads": [MessageToDict(payload) for payload in done]}, headers={"Cache-Control": "no-store"}
     )
 
 
-def _read(body: bytes) -> Sequence[Payload]:
+def _parse_payloads(body: bytes) -> Sequence[Payload]:
     try:
         said = json.loads(body)
-        if len(_listed(said)) > _MOST_PAYLOADS:
-            raise InvalidPayloadsError(_NO_PAYLOADS)
+        if len(_get_payload_list(said)) > _MAX_PAYLOADS:
+            raise InvalidPayloadsError(_INVALID_PAYLOADS_MESSAGE)
         return ParseDict(said, Payloads(), ignore_unknown_fields=True).payloads
     except (ValueError, ParseError, RecursionError):
-        raise InvalidPayloadsError(_NO_PAYLOADS) from None
+        raise InvalidPayloadsError(_INVALID_PAYLOADS_MESSAGE) from None
 
 
-def _listed(said: Any) -> list[Any]:
-    match said:
+def _get_payload_list(document: Any) -> list[Any]:
+    match document:
         case {"payloads": [*payloads]} if all(isinstance(payload, dict) for payload in payloads):
             return payloads
         case _:
-            raise InvalidPayloadsError(_NO_PAYLOADS)
+            raise InvalidPayloadsError(_INVALID_PAYLOADS_MESSAGE)

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.dependencies import CallerOf, Given, GuardedRoute, Services, allowed, json_of
-from api.etags import edits_seen, is_unchanged
-from api.headers import IfMatch, IfNoneMatch
+from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, read_json_body, require
+from api.etags import is_unchanged, parse_if_match
+from api.headers import IfMatchHeader, IfNoneMatchHeader
 from api.openapi import raises
 from api.schemas.exports import MappingQuery, MappingResource
 from stafett.column_mapper.issues import InvalidMappingError
@@ -20,7 +20,7 @@ from stafett.domain.reporting_period import OSLO
 
 router = APIRouter(prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=GuardedRoute)
 
-_SUBMISSION = {
+_DOCUMENT_SCHEMA = {
     "type": "object",
     "description": "See `stafett mapping schema` and docs/mapping.md.",
     "examples": [
@@ -42,17 +42,17 @@ _SUBMISSION = {
 }
 
 
-@router.get("", operation_id="get_column_mapping", dependencies=[allowed(Permission.READ_ORGANISATION)])
-def get(
+@router.get("", operation_id="get_column_mapping", dependencies=[require(Permission.READ_ORGANISATION)])
+def get_column_mapping(
     org_id: OrgId,
-    caller: CallerOf,
-    given: Given,
+    caller: CurrentCaller,
+    services: ServicesDep,
     response: Response,
-    wanted: Annotated[MappingQuery, Query()],
-    if_none_match: IfNoneMatch = None,
+    query: Annotated[MappingQuery, Query()],
+    if_none_match: IfNoneMatchHeader = None,
 ) -> MappingResource | None:
     """The mapping that is in force today, on a day, or of a version."""
-    resource = _answer(_found(given, caller, org_id, wanted), response)
+    resource = _respond(_load_mapping(services, caller, org_id, query), response)
     if is_unchanged(response.headers["ETag"], if_none_match):
         response.status_code = HTTPStatus.NOT_MODIFIED
         return None
@@ -62,38 +62,40 @@ def get(
 @router.put(
     "",
     operation_id="add_column_mapping",
-    dependencies=[allowed(Permission.ADMINISTER)],
+    dependencies=[require(Permission.ADMINISTER)],
     responses={HTTPStatus.CREATED: {"model": MappingResource, "description": "The organisation's first version"}},
     openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _SUBMISSION}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _DOCUMENT_SCHEMA}}},
         **raises(InvalidMappingError),
     },
 )
-async def put(
+async def add_column_mapping(
     org_id: OrgId,
-    caller: CallerOf,
-    given: Given,
+    caller: CurrentCaller,
+    services: ServicesDep,
     request: Request,
     response: Response,
-    if_match: IfMatch = None,
+    if_match: IfMatchHeader = None,
 ) -> MappingResource:
     """Add a version; those that are there never change. The body is a document, or what GET answers with one in it."""
-    given.mappings.require_administrator(caller, org_id)
-    document = await run_in_threadpool(load_mapping_request, await json_of(request, most=MAX_DOCUMENT_BYTES), org_id)
-    added = await run_in_threadpool(given.mappings.add, caller, org_id, document, edits_seen(if_match))
+    services.mappings.require_administrator(caller, org_id)
+    document = await run_in_threadpool(
+        load_mapping_request, await read_json_body(request, max_bytes=MAX_DOCUMENT_BYTES), org_id
+    )
+    added = await run_in_threadpool(services.mappings.add, caller, org_id, document, parse_if_match(if_match))
     if added.details.mapping.version == 1 and added.is_new:
         response.status_code = HTTPStatus.CREATED
         response.headers["Location"] = f"{request.scope['path']}?version=1"
-    return _answer(added.details, response)
+    return _respond(added.details, response)
 
 
-def _found(given: Services, caller: Caller, org_id: str, wanted: MappingQuery) -> MappingDetails:
-    if wanted.version is not None:
-        return given.mappings.get_version(caller, org_id, wanted.version)
-    today = given.clock().astimezone(OSLO).date()
-    return given.mappings.get_effective(caller, org_id, wanted.day or today)
+def _load_mapping(services: Services, caller: Caller, org_id: str, query: MappingQuery) -> MappingDetails:
+    if query.version is not None:
+        return services.mappings.get_version(caller, org_id, query.version)
+    today = services.clock().astimezone(OSLO).date()
+    return services.mappings.get_effective(caller, org_id, query.day or today)
 
 
-def _answer(found: MappingDetails, response: Response) -> MappingResource:
-    response.headers["ETag"] = f'"{found.latest_version}-{found.mapping.version}"'
-    return MappingResource.model_validate(found.mapping.model_dump())
+def _respond(details: MappingDetails, response: Response) -> MappingResource:
+    response.headers["ETag"] = f'"{details.latest_version}-{details.mapping.version}"'
+    return MappingResource.model_validate(details.mapping.model_dump())

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from api.paging import LONGEST_TOKEN, PageQuery
+from api.paging import MAX_TOKEN_LENGTH, ListQuery
 from api.schemas.exports import Resource
 from stafett.bulk.service import BatchDetails, ValidationResult
 from stafett.bulk.state import counts_from_row
@@ -18,7 +18,7 @@ from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import DayOrInstant, to_first_instant, to_last_instant
 
-_A_GROUP: dict[str, Any] = {
+_BATCH_EXAMPLE: dict[str, Any] = {
     "org_id": "nhf",
     "label": "Training day",
     "activity": {
@@ -35,10 +35,10 @@ _A_GROUP: dict[str, Any] = {
 }
 
 
-class BulkStart(BulkRequest):
+class BatchCreate(BulkRequest):
     """The body that starts a batch."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_A_GROUP]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_BATCH_EXAMPLE]})
 
     validate_only: bool = Field(default=False, description="Answer with every item's verdict, and write nothing.")
 
@@ -47,7 +47,7 @@ class BulkStart(BulkRequest):
         return BulkRequest.model_construct(**{name: getattr(self, name) for name in BulkRequest.model_fields})
 
 
-class CsvQuery(FrozenModel):
+class BatchCreateQuery(FrozenModel):
     """What a CSV file cannot say itself."""
 
     org_id: OrgId | None = Field(None, description="Of a body in CSV; the caller's own, unless it is said.")
@@ -55,18 +55,18 @@ class CsvQuery(FrozenModel):
     validate_only: bool = False
 
 
-class BatchQuery(PageQuery):
+class BatchListQuery(ListQuery):
     """Which batches a list shows."""
 
     status: BulkStatus | None = None
 
 
-class ItemQuery(FrozenModel):
+class ItemListQuery(FrozenModel):
     """Which items of a batch are wanted."""
 
     status: ItemStatus | None = None
     page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
 
 
 class BatchError(Resource):
@@ -75,7 +75,7 @@ class BatchError(Resource):
     retryable: bool
 
 
-class BatchListed(Resource):
+class BatchSummary(Resource):
     """A batch as lists show it: everything but its items."""
 
     id: UUID
@@ -92,27 +92,27 @@ class BatchListed(Resource):
     completed_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, batch: BulkBatch, caller: Caller, **more: object) -> Self:
+    def from_row(cls, batch: BulkBatch, caller: Caller, **extra: object) -> Self:
         """An operator sees how a batch stands, and nothing that somebody wrote in it."""
-        shown = batch.model_dump() | {"counts": counts_from_row(batch)} | more
+        shown = batch.model_dump() | {"counts": counts_from_row(batch)} | extra
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
         return cls.model_validate(shown | hidden)
 
 
-class BatchResource(BatchListed):
+class BatchResource(BatchSummary):
     """A batch with its first 200 items."""
 
     items: tuple[ItemOutcome, ...]
 
     @classmethod
-    def whole(cls, found: BatchDetails, caller: Caller) -> Self:
-        return cls.of(found.batch, caller, items=found.items)
+    def from_details(cls, details: BatchDetails, caller: Caller) -> Self:
+        return cls.from_row(details.batch, caller, items=details.items)
 
 
 class BatchPage(Resource):
     """One page of a list, newest first."""
 
-    items: tuple[BatchListed, ...]
+    items: tuple[BatchSummary, ...]
     next_page_token: str | None = None
 
 
@@ -123,7 +123,7 @@ class ItemPage(Resource):
     next_page_token: str | None = None
 
 
-class VerdictsResource(Resource):
+class BatchValidationResource(Resource):
     """What would become of every item of a batch; nothing was written."""
 
     org_id: str
@@ -132,11 +132,11 @@ class VerdictsResource(Resource):
     items: tuple[ItemOutcome, ...]
 
     @classmethod
-    def of(cls, org_id: str, verdicts: ValidationResult) -> Self:
-        return cls(org_id=org_id, counts=verdicts.counts, items=tuple(verdicts.items))
+    def from_result(cls, org_id: str, result: ValidationResult) -> Self:
+        return cls(org_id=org_id, counts=result.counts, items=tuple(result.items))
 
 
-class ActivityQuery(PageQuery):
+class ActivityListQuery(ListQuery):
     """Which activities a list shows; a period has both its ends in it."""
 
     batch_id: UUID | None = None
@@ -145,10 +145,10 @@ class ActivityQuery(PageQuery):
     period_end: DayOrInstant | None = Field(None, description="Those that begin then, on that day in Oslo, or earlier.")
 
     @property
-    def wanted(self) -> dict[str, Any]:
+    def filter_args(self) -> dict[str, Any]:
         start, end = self.period_start, self.period_end
         instants = {"period_start": start and to_first_instant(start), "period_end": end and to_last_instant(end)}
-        return super().wanted | instants
+        return super().filter_args | instants
 
 
 class ActivityResource(Resource):
@@ -172,7 +172,7 @@ class ActivityResource(Resource):
     created_at: AwareDatetime
 
     @classmethod
-    def of(cls, activity: Activity) -> Self:
+    def from_row(cls, activity: Activity) -> Self:
         minutes = (activity.ends_at - activity.starts_at).total_seconds() // 60
         more = {"duration_minutes": minutes, "is_proxy": activity.registered_by is not None}
         return cls.model_validate(activity.model_dump() | more)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.paging import LONGEST_TOKEN
+from api.paging import MAX_TOKEN_LENGTH
 from api.schemas.exports import Resource
 from stafett.domain.activity import ActivityTypeInfo
 from stafett.domain.export import OrgId
@@ -39,14 +39,14 @@ class ActivityTypePage(Resource):
     next_page_token: None = None
 
 
-class MentorQuery(FrozenModel):
+class MentorListQuery(FrozenModel):
     """Which peer mentors a list shows."""
 
     org_id: OrgId | None = None
     active: bool | None = None
     q: str | None = Field(None, min_length=1, max_length=100, description="A part of the name.")
     page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
 
 
 class MentorResource(Resource):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.paging import LONGEST_TOKEN, PageQuery
+from api.paging import MAX_TOKEN_LENGTH, ListQuery
 from stafett.database.tables import AuditEvent, Export
 from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import (
@@ -29,7 +29,7 @@ from stafett.domain.reporting_period import OSLO, DayOrInstant, ReportingPeriod
 from stafett.exports.service import ExportDetails
 from stafett.exports.state import build_progress
 
-_YEAR_AS_A_WORKBOOK: dict[str, Any] = {
+_EXPORT_EXAMPLE: dict[str, Any] = {
     "org_id": "nhf",
     "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
     "export_format": "xlsx",
@@ -43,24 +43,24 @@ class Resource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
 
-class ExportStart(ExportParameters):
+class ExportCreate(ExportParameters):
     """The body that starts an export."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_YEAR_AS_A_WORKBOOK]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXPORT_EXAMPLE]})
 
     org_id: OrgId
     requesting_user_id: str | None = Field(None, description="The token's user; any other is refused.")
 
-    def request(self, caller: Caller) -> ExportRequest:
+    def to_request(self, caller: Caller) -> ExportRequest:
         if self.requesting_user_id is not None and self.requesting_user_id.lower() != str(caller.user_id):
             raise PermissionDeniedError("An export is asked for in one's own name.")
         return ExportRequest.model_validate(self.model_dump() | {"requesting_user_id": caller.user_id})
 
 
-_NOBODY_YET = {"waiting_for": "A worker"}
+_WAITING_FOR_WORKER = {"waiting_for": "A worker"}
 
 
-class ExportQuery(PageQuery):
+class ExportListQuery(ListQuery):
     """Which exports a list shows."""
 
     status: ExportStatus | None = None
@@ -97,7 +97,7 @@ class Attempt(Resource):
     stages_reused: tuple[ExportStatus, ...]
 
 
-class ExportListed(Resource):
+class ExportSummary(Resource):
     """An export as lists show it: everything but its link, its attempts and its partial failures."""
 
     id: UUID
@@ -128,19 +128,19 @@ class ExportListed(Resource):
     completed_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, export: Export, **more: object) -> Self:
+    def from_row(cls, export: Export, **extra: object) -> Self:
         counts = ExportCounts.model_validate(export.counts) if export.counts else None
         finished = export.status in {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
-        shown = export.model_dump() | export.parameters | more
+        shown = export.model_dump() | export.parameters | extra
         shown["row_count"] = (counts.written if counts else 0) if finished else None
         # The file is there for people once its audit stands, and not before.
         shown["file"] = export.file if export.status is ExportStatus.COMPLETED else None
         if export.status is ExportStatus.INITIALISED:
-            shown["progress"] = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _NOBODY_YET
+            shown["progress"] = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _WAITING_FOR_WORKER
         return cls.model_validate(shown)
 
 
-class ExportResource(ExportListed):
+class ExportResource(ExportSummary):
     """An export in full."""
 
     partial_failures: tuple[PartialFailureReport, ...]
@@ -149,12 +149,12 @@ class ExportResource(ExportListed):
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, found: ExportDetails, link: tuple[str, datetime] | None = None) -> Self:
+    def from_details(cls, details: ExportDetails, link: tuple[str, datetime] | None = None) -> Self:
         url, expires_at = link or (None, None)
-        return cls.of(
-            found.export,
-            attempts=[attempt.model_dump() for attempt in found.attempts],
-            partial_failures=found.partial_failures,
+        return cls.from_row(
+            details.export,
+            attempts=[attempt.model_dump() for attempt in details.attempts],
+            partial_failures=details.partial_failures,
             download_url=url,
             download_url_expires_at=expires_at,
         )
@@ -163,15 +163,15 @@ class ExportResource(ExportListed):
 class ExportPage(Resource):
     """One page of a list, newest first."""
 
-    items: tuple[ExportListed, ...]
+    items: tuple[ExportSummary, ...]
     next_page_token: str | None = None
 
 
-class TrailQuery(FrozenModel):
+class AuditEventListQuery(FrozenModel):
     """Which of an export's events are wanted."""
 
     page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=LONGEST_TOKEN)
+    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
 
 
 class AuditEventResource(Resource):
@@ -187,11 +187,11 @@ class AuditEventResource(Resource):
     previous_hash: str
 
     @classmethod
-    def of(cls, event: AuditEvent) -> Self:
+    def from_row(cls, event: AuditEvent) -> Self:
         return cls.model_validate(event.model_dump())
 
 
-class TrailPage(Resource):
+class AuditEventPage(Resource):
     """One page of an export's events, oldest first."""
 
     items: tuple[AuditEventResource, ...]
@@ -209,7 +209,7 @@ class MappingQuery(FrozenModel):
         return self.at.astimezone(OSLO).date() if isinstance(self.at, datetime) else self.at
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
+    def _check_exclusive(self) -> Self:
         if self.at is not None and self.version is not None:
             raise ValueError("either a day or a version")
         return self

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from api.paging import PageQuery
+from api.paging import ListQuery
 from api.schemas.exports import Resource
 from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
@@ -18,20 +18,20 @@ from stafett.webhooks.service import IssuedSecret, WebhookDetails
 WebhookStatus = Literal["active", "disabled"]
 
 
-class NotificationQuery(PageQuery):
+class NotificationListQuery(ListQuery):
     """Which notifications a list shows."""
 
     status: JobOutcome | None = None
     unread: bool | None = None
 
 
-class WebhookQuery(PageQuery):
+class WebhookListQuery(ListQuery):
     """Which webhooks a list shows."""
 
     status: WebhookStatus | None = None
 
 
-class WebhookStart(FrozenModel):
+class WebhookCreate(FrozenModel):
     """The body that adds a webhook."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://nhf.example/stafett"}]})
@@ -41,7 +41,7 @@ class WebhookStart(FrozenModel):
     description: str | None = Field(None, max_length=200)
 
 
-class Told(Resource):
+class DeliveryStatus(Resource):
     """What became of one way of telling."""
 
     channel: Channel
@@ -68,13 +68,13 @@ class NotificationResource(Resource):
     status: JobOutcome
     created_at: AwareDatetime
     read_at: AwareDatetime | None
-    deliveries: tuple[Told, ...]
+    deliveries: tuple[DeliveryStatus, ...]
 
     @classmethod
-    def of(cls, found: NotificationDetails) -> Self:
-        notification = found.notification
+    def from_details(cls, details: NotificationDetails) -> Self:
+        notification = details.notification
         subject = {"kind": notification.subject_kind, "id": notification.subject_id}
-        return cls.model_validate(notification.model_dump() | {"subject": subject, "deliveries": found.deliveries})
+        return cls.model_validate(notification.model_dump() | {"subject": subject, "deliveries": details.deliveries})
 
 
 class NotificationPage(Resource):
@@ -84,7 +84,7 @@ class NotificationPage(Resource):
     next_page_token: str | None = None
 
 
-class DeliveryResource(Told):
+class DeliveryResource(DeliveryStatus):
     """One message to a webhook; without a notification it is a test."""
 
     id: UUID
@@ -107,19 +107,19 @@ class WebhookResource(Resource):
     disabled_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, webhook: Webhook, **more: object) -> Self:
+    def from_row(cls, webhook: Webhook, **extra: object) -> Self:
         status = "active" if webhook.disabled_at is None else "disabled"
-        return cls.model_validate(webhook.model_dump() | {"status": status} | more)
+        return cls.model_validate(webhook.model_dump() | {"status": status} | extra)
 
 
-class NewWebhook(WebhookResource):
+class WebhookWithSecret(WebhookResource):
     """With the secret that its messages are signed with."""
 
     secret: str
 
     @classmethod
-    def added(cls, added: IssuedSecret) -> Self:
-        return cls.of(added.webhook, secret=added.secret)
+    def from_added_webhook(cls, added: IssuedSecret) -> Self:
+        return cls.from_row(added.webhook, secret=added.secret)
 
 
 class WebhookWithDeliveries(WebhookResource):
@@ -128,8 +128,8 @@ class WebhookWithDeliveries(WebhookResource):
     deliveries: tuple[DeliveryResource, ...]
 
     @classmethod
-    def whole(cls, found: WebhookDetails) -> Self:
-        return cls.of(found.webhook, deliveries=found.deliveries)
+    def from_details(cls, details: WebhookDetails) -> Self:
+        return cls.from_row(details.webhook, deliveries=details.deliveries)
 
 
 class WebhookPage(Resource):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime
 
-from api.paging import PageQuery
+from api.paging import ListQuery
 from api.schemas.exports import File, JobError, Progress, Resource
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportOverrides, ReexportSource
@@ -14,17 +14,17 @@ from stafett.exports.downloads import DownloadLink
 from stafett.reports.reexports import ReexportDetails
 
 
-class ReexportQuery(PageQuery):
+class ReexportListQuery(ListQuery):
     """Which re-exports a list shows."""
 
     status: ReexportStatus | None = None
     report_id: UUID | None = None
 
 
-_OWN_WORDS = ("label", "reason", "result_file_ref")
+_FREE_TEXT_FIELDS = ("label", "reason", "result_file_ref")
 
 
-class ReexportListed(Resource):
+class ReexportSummary(Resource):
     """A re-export as lists show it: everything but its link."""
 
     id: UUID
@@ -50,31 +50,31 @@ class ReexportListed(Resource):
     completed_at: AwareDatetime | None
 
     @classmethod
-    def of(cls, found: ReexportDetails, caller: Caller, **more: object) -> Self:
+    def from_details(cls, details: ReexportDetails, caller: Caller, **extra: object) -> Self:
         """What people wrote in their own words is their organisation's, and no operator's."""
-        row, hidden = found.reexport, dict.fromkeys(_OWN_WORDS) if caller.is_operator else {}
+        row, hidden = details.reexport, dict.fromkeys(_FREE_TEXT_FIELDS) if caller.is_operator else {}
         # The file is there for people once the job is done, and not before.
-        file = found.file.model_dump() if found.file else None
+        file = details.file.model_dump() if details.file else None
         asked = {name: row.request[name] for name in ("source", "version", "reason", "overrides")}
         shown = row.model_dump() | asked | {"file": file, "result_file_ref": file["key"] if file else None}
-        shown["progress"] = found.progress
-        return cls.model_validate(shown | hidden | more)
+        shown["progress"] = details.progress
+        return cls.model_validate(shown | hidden | extra)
 
 
-class ReexportResource(ReexportListed):
+class ReexportResource(ReexportSummary):
     """A re-export in full."""
 
     download_url: str | None = None
     download_url_expires_at: AwareDatetime | None = None
 
     @classmethod
-    def whole(cls, found: ReexportDetails, caller: Caller, link: DownloadLink | None) -> Self:
+    def from_details_and_link(cls, details: ReexportDetails, caller: Caller, link: DownloadLink | None) -> Self:
         url, expires_at = link or (None, None)
-        return cls.of(found, caller, download_url=url, download_url_expires_at=expires_at)
+        return cls.from_details(details, caller, download_url=url, download_url_expires_at=expires_at)
 
 
 class ReexportPage(Resource):
     """One page of a list, newest first."""
 
-    items: tuple[ReexportListed, ...]
+    items: tuple[ReexportSummary, ...]
     next_page_token: str | None = None

@@ -29,9 +29,9 @@ class FileVersion(Resource):
     change: VersionChange | None = None
 
     @classmethod
-    def of(cls, found: FileVersionDetails) -> Self:
-        shown = found.version.model_dump()
-        return cls.model_validate(shown if found.removed_at is None else shown | {"file": None})
+    def from_details(cls, details: FileVersionDetails) -> Self:
+        shown = details.version.model_dump()
+        return cls.model_validate(shown if details.removed_at is None else shown | {"file": None})
 
 
 class ReportResource(Resource):
@@ -48,10 +48,10 @@ class ReportResource(Resource):
     created_at: AwareDatetime
 
     @classmethod
-    def of(cls, found: ReportDetails) -> Self:
-        shown = found.report.model_dump()
-        shown["reporting_period"] = found.report.parameters["reporting_period"]
-        return cls.model_validate(shown | {"files": [FileVersion.of(file) for file in found.files]})
+    def from_details(cls, details: ReportDetails) -> Self:
+        shown = details.report.model_dump()
+        shown["reporting_period"] = details.report.parameters["reporting_period"]
+        return cls.model_validate(shown | {"files": [FileVersion.from_details(file) for file in details.files]})
 
 
 class ReportPage(Resource):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from api.app import described_routes
+from api.app import create_app_with_routes
 
 Json = dict[str, Any]
 _METHODS = ("get", "put", "post", "patch", "delete")
@@ -35,7 +35,7 @@ class Operation:
 @cache
 def document() -> Json:
     """As it goes over the wire."""
-    read: Json = json.loads(json.dumps(described_routes().openapi()))
+    read: Json = json.loads(json.dumps(create_app_with_routes().openapi()))
     return read
 
 

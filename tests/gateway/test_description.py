@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from api.problems import ANSWERS, OF_THE_FRAMEWORK
+from api.problems import HTTP_CODES, PROBLEMS
 from stafett.cli.openapi import openapi_text
 from tests.gateway.document import Json, document, operations
 
@@ -46,7 +46,7 @@ def test_what_is_published_is_what_was_reviewed(project: Path) -> None:
 
 
 def test_every_problem_has_an_example() -> None:
-    codes = {code for _, code in ANSWERS.values()} | set(OF_THE_FRAMEWORK.values()) | _OF_NO_ERROR
+    codes = {code for _, code in PROBLEMS.values()} | set(HTTP_CODES.values()) | _OF_NO_ERROR
     assert codes <= examples().keys()
     assert examples().keys() - {"method_not_allowed"} == set(used())
 

@@ -39,7 +39,7 @@ def orchestrator(
     api_database: Database, storage: FileStorage, temporal: Client, settings: Settings
 ) -> TemporalExportOrchestrator:
     return TemporalExportOrchestrator(
-        api_database, storage, temporal, settings.temporal.task_queue, look_again_after_seconds=0.02
+        api_database, storage, temporal, settings.temporal.task_queue, poll_interval_seconds=0.02
     )
 
 

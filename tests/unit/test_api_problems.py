@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 from starlette.types import Message
 
 from api import problems
-from api.middleware import MOST_BYTES, EveryRequest
+from api.middleware import MAX_BODY_BYTES, RequestContextMiddleware
 from stafett.domain.frozen import FrozenModel
 
 _SECRET = "Åse Ødegård 01017012345"  # noqa: S105 - a person, whom no log may know of
@@ -31,8 +31,8 @@ class Member(FrozenModel):
 
 def app_with_surprises() -> FastAPI:
     app = FastAPI()
-    problems.install(app)
-    app.add_middleware(EveryRequest)
+    problems.register_exception_handlers(app)
+    app.add_middleware(RequestContextMiddleware)
 
     @app.get("/surprise")
     async def surprise() -> None:
@@ -120,15 +120,15 @@ async def _much(size: int) -> AsyncIterator[bytes]:
 
 async def test_a_body_of_no_announced_length_is_counted_as_it_comes(client: httpx.AsyncClient, lines: Lines) -> None:
     headers = {"Content-Type": "application/json"}
-    refused = await client.post("/members", content=_much(MOST_BYTES), headers=headers)
+    refused = await client.post("/members", content=_much(MAX_BODY_BYTES), headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
     assert refused.headers["X-Request-ID"] == refused.json()["trace_id"]
-    assert (await client.post("/members", content=_much(MOST_BYTES // 2), headers=headers)).status_code == 200
+    assert (await client.post("/members", content=_much(MAX_BODY_BYTES // 2), headers=headers)).status_code == 200
     assert [line["status"] for line in lines] == [413, 200]
 
 
 async def test_a_body_that_is_announced_as_too_large_is_not_waited_for(client: httpx.AsyncClient) -> None:
-    refused = await client.post("/members", content=b"{}", headers={"Content-Length": str(MOST_BYTES + 1)})
+    refused = await client.post("/members", content=b"{}", headers={"Content-Length": str(MAX_BODY_BYTES + 1)})
     assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
 
 

@@ -26,8 +26,8 @@ class Part:
 async def test_a_part_that_hangs_is_away_and_is_asked_once_by_however_many() -> None:
     part = Part()
     probe = Probe(part.ask, _SHORT)
-    assert set(await asyncio.gather(*(probe.state() for _ in range(50)))) == {"away"}
-    assert await probe.state() == "away"
+    assert set(await asyncio.gather(*(probe.check() for _ in range(50)))) == {"away"}
+    assert await probe.check() == "away"
     assert part.asked == 1
     part.answers.set()
 
@@ -35,17 +35,17 @@ async def test_a_part_that_hangs_is_away_and_is_asked_once_by_however_many() -> 
 async def test_a_part_that_answers_again_is_asked_again() -> None:
     part = Part()
     hanging = Probe(part.ask, _SHORT)
-    assert await hanging.state() == "away"
+    assert await hanging.check() == "away"
     part.answers.set()
-    assert await hanging.state() == "ok"
-    assert await hanging.state() == "ok"
+    assert await hanging.check() == "ok"
+    assert await hanging.check() == "ok"
     assert part.asked == 2
 
 
 async def test_whoever_asks_meanwhile_hears_the_same_answer() -> None:
     part = Part()
     probe = Probe(part.ask, _LONG)
-    waiting = [asyncio.ensure_future(probe.state()) for _ in range(2)]
+    waiting = [asyncio.ensure_future(probe.check()) for _ in range(2)]
     part.answers.set()
     assert await asyncio.gather(*waiting) == ["ok", "ok"]
     assert part.asked == 1
@@ -55,13 +55,13 @@ async def test_a_part_that_refuses_is_away() -> None:
     part = Part()
     part.answers.set()
     part.is_broken = True
-    assert await Probe(part.ask, _LONG).state() == "away"
+    assert await Probe(part.ask, _LONG).check() == "away"
 
 
 async def test_somebody_who_goes_away_takes_nobody_elses_answer_with_them() -> None:
     part = Part()
     probe = Probe(part.ask, _LONG)
-    impatient, patient = asyncio.ensure_future(probe.state()), asyncio.ensure_future(probe.state())
+    impatient, patient = asyncio.ensure_future(probe.check()), asyncio.ensure_future(probe.check())
     await part.is_asked.wait()
     impatient.cancel()
     part.answers.set()

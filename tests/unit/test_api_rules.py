@@ -6,8 +6,8 @@ import pytest
 from fastapi import APIRouter
 from starlette.routing import BaseRoute
 
-from api.app import RESOURCES, create_app
-from api.dependencies import GuardedRoute, allowed
+from api.app import ROUTE_MODULES, create_app
+from api.dependencies import GuardedRoute, require
 from stafett.domain.errors import SettingsError
 from stafett.domain.membership import PERMISSIONS_BY_ROLE, Permission, Role
 from stafett.settings import Settings
@@ -23,7 +23,7 @@ def test_a_route_that_does_not_say_who_may_ask_is_no_application() -> None:
 
 def test_a_route_says_once_who_may_ask() -> None:
     router = APIRouter(route_class=GuardedRoute)
-    twice = [allowed(Permission.READ_ORGANISATION), allowed(Permission.ADMINISTER)]
+    twice = [require(Permission.READ_ORGANISATION), require(Permission.ADMINISTER)]
     with pytest.raises(SettingsError, match="2 times"):
         router.get("/somewhere", dependencies=twice)(lambda: None)
 
@@ -31,7 +31,9 @@ def test_a_route_says_once_who_may_ask() -> None:
 def test_every_operation_but_those_of_health_has_a_rule(settings: Settings) -> None:
     document = create_app(settings).openapi()
     operations = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-    guarded = {route.operation_id for resource in RESOURCES for route in resource.router.routes if _has_a_rule(route)}
+    guarded = {
+        route.operation_id for resource in ROUTE_MODULES for route in resource.router.routes if _has_a_rule(route)
+    }
     assert operations - guarded == OPEN_TO_ALL
     assert len(guarded) > 20
 
@@ -41,4 +43,4 @@ def test_every_rule_lets_somebody_in() -> None:
 
 
 def _has_a_rule(route: BaseRoute) -> TypeGuard[GuardedRoute]:
-    return isinstance(route, GuardedRoute) and bool(route.rule.roles)
+    return isinstance(route, GuardedRoute) and bool(route.requirement.roles)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as some
 from jwt.algorithms import RSAAlgorithm
 
-from api.auth import Bearer, TokenVerifier
+from api.auth import TokenVerifier, VerifiedToken
 from stafett.domain.errors import UnauthenticatedError
 from stafett.settings import AuthSettings
 from tests.tokens import (
@@ -53,7 +53,7 @@ def verifier(key_file: Path) -> TokenVerifier:
     return TokenVerifier(AuthSettings(jwks_file=key_file))
 
 
-def verified(verifier: TokenVerifier, token: str) -> Bearer | None:
+def verified(verifier: TokenVerifier, token: str) -> VerifiedToken | None:
     """Anything but an answer or a plain refusal is a fault."""
     try:
         return verifier.verify(token)
