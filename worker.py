@@ -57,12 +57,12 @@ from stafett.reports.comparison import VersionComparison
 from stafett.reports.completion import ReexportCompletion
 from stafett.reports.snapshot_copy import SnapshotCopy
 from stafett.reports.steps import ReexportSteps
-from stafett.settings import Settings, WorkerShare, require
+from stafett.settings import Settings, WorkerRole, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, cpu_queue, notification_queue
 from stafett.temporal.namespace import ensure_schedules, ensure_search_attributes, upsert_checkpoint_schedule
 from stafett.temporal.workers import run_workers
-from stafett.version import edition
+from stafett.version import build_fingerprint
 from stafett.webhooks.destinations import DestinationPolicy, resolve_host
 from stafett.webhooks.sender import WebhookSender
 from workflows.bufdir_export import BufdirExport
@@ -93,7 +93,7 @@ _log = structlog.get_logger("stafett.worker")
 
 @asynccontextmanager
 async def run_queue_workers(
-    client: Client, settings: Settings, queue: str | None = None, role: WorkerShare | None = None
+    client: Client, settings: Settings, queue: str | None = None, role: WorkerRole | None = None
 ) -> AsyncIterator[None]:
     """A worker for the length of a block; PostgreSQL and S3 are asked when an activity needs them."""
     queue, slots = queue or settings.temporal.task_queue, settings.worker
@@ -156,14 +156,14 @@ class _ActivityRegistry:
     """What activities share, and the activities themselves."""
 
     def __init__(self, settings: Settings, exit_stack: ExitStack) -> None:
-        url, slots = require(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
+        url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
         connections = 2 * (slots.threads + slots.cpu_threads) + _DELIVERY_CONNECTIONS
         self._settings, self._exit_stack = settings, exit_stack
         self._by_email = settings.mail.host is not None
         self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
         self._stage_store = StageStore(self._database)
-        self._mapped_parts = MappedPartStore(self._database, build_fingerprint=edition())
+        self._mapped_parts = MappedPartStore(self._database, build_fingerprint=build_fingerprint())
         self._completion = ExportCompletion(self._database, by_email=self._by_email)
         self._stage_runner = StageRunner(self._stage_store, self._storage, raise_if_cancelled=raise_if_cancelled)
 
@@ -223,7 +223,7 @@ class _ActivityRegistry:
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
         """What schedules start, for every organisation: the maintenance role's."""
         settings = self._settings
-        url = require(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
+        url = require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._exit_stack.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, DeliveryStore(maintenance)
         endings = ExportCompletion(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email)
@@ -260,7 +260,7 @@ class _ActivityRegistry:
         mailer = SmtpSender(settings.mail, tls) if settings.mail.host else None
         lookups = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_DNS_LOOKUPS, "lookup"))
         resolve = partial(resolve_host, executor=lookups)
-        poster = WebhookSender(DestinationPolicy(settings.webhooks.allow_private, resolve), tls)
+        poster = WebhookSender(DestinationPolicy(settings.webhooks.allow_private_networks, resolve), tls)
         return [DeliveryActivities(DeliverySender(DeliveryStore(self._database), poster, mailer, letters)).deliver]
 
 
@@ -273,14 +273,14 @@ async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None
     await upsert_checkpoint_schedule(client, settings.temporal.task_queue, every)
 
 
-async def serve(settings: Settings, queue: str | None = None, role: WorkerShare | None = None) -> None:
+async def serve(settings: Settings, queue: str | None = None, role: WorkerRole | None = None) -> None:
     """Work until SIGINT or SIGTERM; what is running then goes on elsewhere, or here after the next start."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     for variable in ("WORKER_URL",) if role == "cpu" else ("WORKER_URL", "MAINTENANCE_URL"):
-        require(getattr(settings.database, variable.lower()), f"STAFETT_DATABASE__{variable}")
+        require_setting(getattr(settings.database, variable.lower()), f"STAFETT_DATABASE__{variable}")
     client = await connect(settings.temporal)
     try:
         await ensure_search_attributes(client)

@@ -22,7 +22,7 @@ from stafett.domain.errors import (
     WorkCancelledError,
 )
 from stafett.domain.export_job import STALE_ATTEMPT
-from stafett.telemetry import whence
+from stafett.telemetry import error_location
 
 _HEARTBEATS_PER_TIMEOUT = 4
 _log = structlog.get_logger("stafett.activities")
@@ -87,5 +87,7 @@ def _raise_translated(error: Exception) -> NoReturn:
         case StafettError():
             raise ApplicationError(str(error), type=kind, non_retryable=True) from None
         case _:
-            _log.warning("activity_failed", activity=activity.info().activity_type, error=kind, at=whence(error))
+            _log.warning(
+                "activity_failed", activity=activity.info().activity_type, error=kind, at=error_location(error)
+            )
             raise ApplicationError("An unexpected error.", type=kind) from None

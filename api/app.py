@@ -54,7 +54,7 @@ from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService
 from stafett.reports.result_file import ResultFile
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
 from stafett.temporal.codec import codec_from_settings
@@ -81,7 +81,7 @@ _utc_now = partial(datetime.now, UTC)
 def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
     """The application; it comes up whatever is away, and says so under ``/readyz``."""
     database = Database(
-        require(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
+        require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
         pool_size=settings.database.pool_size,
         timeouts=Timeouts.INTERACTIVE,
     )
@@ -155,9 +155,9 @@ def _create_services(
         activities=ActivityService(database),
         inbox=Inbox(database),
         webhooks=WebhookService(database),
-        destinations=DestinationPolicy(allow_private_networks=settings.webhooks.allow_private),
+        destinations=DestinationPolicy(allow_private_networks=settings.webhooks.allow_private_networks),
         dispatcher=JobDispatcher(temporal, settings.temporal.task_queue),
-        job_notifier=JobNotifier(require(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
+        job_notifier=JobNotifier(require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
         job_history=JobHistory(database),
         rate_limiter=RateLimiter(settings.api.rate_limit),
         probes=Probes.from_clients(database, temporal, storage),

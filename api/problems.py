@@ -40,7 +40,7 @@ from stafett.domain.errors import (
 )
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_from_error
-from stafett.telemetry import whence
+from stafett.telemetry import error_location
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
@@ -155,7 +155,7 @@ def render_problem(request: Request, spec: ProblemSpec) -> JSONResponse:
 
 def internal_error(request: Request, error: Exception) -> JSONResponse:
     """What nobody foresaw: the log is told what kind it is and whence it came, and nobody what it says."""
-    _log.error("request_failed", error=type(error).__name__, at=whence(error), path=request.scope["path"])
+    _log.error("request_failed", error=type(error).__name__, at=error_location(error), path=request.scope["path"])
     return render_problem(request, ProblemSpec(_INTERNAL_ERROR, "internal", "Something went wrong on our side."))
 
 

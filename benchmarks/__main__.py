@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import api_load, bulk, bundling, csv_rendering, exports, mapping, query, sandbox, xlsx
 from benchmarks.measurement import Table
-from stafett.cli.dev_stack import prepare_stores, settings_of
+from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import servers
@@ -48,11 +48,11 @@ async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
         if "bulk" in wanted:
             issuer = DevIssuer(folder / "issuer")
             issuer.ensure()
-            _publish("bulk", await bulk.run(settings_of(running.addresses), issuer))
+            _publish("bulk", await bulk.run(settings_from_addresses(running.addresses), issuer))
         if "files" in wanted:
             workbooks = [entry for cells in sizes.cells for entry in xlsx.run(cells)]
             texts = csv_rendering.run(sizes.rows, running.addresses.postgres_url, folder)
-            bundles = bundling.run(FileStorage(settings_of(running.addresses).s3))
+            bundles = bundling.run(FileStorage(settings_from_addresses(running.addresses).s3))
             _publish("files", [*workbooks, *texts, *bundles])
 
 

@@ -19,7 +19,7 @@ import httpx
 import psycopg
 
 from stafett.cli.demo import run_stafett, running_stack
-from stafett.cli.terminal import console_for
+from stafett.cli.terminal import make_console
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.stack_file import read_stack
 
@@ -99,7 +99,7 @@ class Client:
 
 
 async def run() -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, running_stack(Path(name), console_for()):
+    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, running_stack(Path(name), make_console()):
         folder = Path(name)
         run_stafett("seed", "--org", _ORGANISATION, "--activities", str(_ROWS), "--year", str(_YEAR), data_dir=folder)
         users = _users(read_stack(folder).database_url, _POLLERS + _WATCHERS + _STARTERS)

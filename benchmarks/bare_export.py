@@ -15,7 +15,7 @@ from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 
 PLACE = "benchmarks/bare/"
@@ -62,7 +62,7 @@ def _staged(storage: FileStorage, name: str, number: int, frame: pl.DataFrame) -
 def main(year: int, times: int) -> None:
     """The seconds of each but the first; the process is begun and warm by then, as a worker is."""
     settings = Settings.load()
-    database, storage = Database(require(settings.database.worker_url, "it")), FileStorage(settings.s3)
+    database, storage = Database(require_setting(settings.database.worker_url, "it")), FileStorage(settings.s3)
     for number in range(times + 1):
         began = time.perf_counter()
         export(database, storage, year)

@@ -28,9 +28,9 @@ from stafett.devstack.issuer import DevIssuer
 from stafett.domain.bulk import BulkRequest
 from stafett.domain.bulk_job import BulkJob, Chunk
 from stafett.domain.membership import Caller, Role
-from stafett.settings import AuthSettings, Settings, require
+from stafett.settings import AuthSettings, Settings, require_setting
 from stafett.temporal.client import connect, start_job
-from stafett.testing import Tenant, eventually, found_tenant
+from stafett.testing import Tenant, create_tenant, wait_until
 
 MANY, FEW, A_BATCH = 10_000, 50, 1_000
 _ROUNDS, _TIMES = 7, 21
@@ -52,10 +52,10 @@ class Bench:
     """Fresh batches of an organisation of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        self.owner_url = require(settings.database.owner_url, "owner")
-        self.tenant: Tenant = found_tenant(self.owner_url)
-        self.database = Database(require(settings.database.worker_url, "worker"), pool_size=16)
-        self.gateway = Database(require(settings.database.api_url, "api"), pool_size=4)
+        self.owner_url = require_setting(settings.database.owner_url, "owner")
+        self.tenant: Tenant = create_tenant(self.owner_url)
+        self.database = Database(require_setting(settings.database.worker_url, "worker"), pool_size=16)
+        self.gateway = Database(require_setting(settings.database.api_url, "api"), pool_size=4)
         self.registration = ProxyRegistration(self.database)
 
     def body(self, items: int) -> dict[str, Any]:
@@ -107,7 +107,7 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[Table | str]:
         async def no_engine(job: BulkJob) -> None:
             await asyncio.to_thread(_loop, bench.registration, job)
 
-        changes = JobNotifier(require(settings.database.api_url, "api"))
+        changes = JobNotifier(require_setting(settings.database.api_url, "api"))
         async with changes.run(), worker.run_queue_workers(client, settings):
             async with ByProcrastinate(one, bench.registration, over) as procrastinate:
                 ways: dict[str, Way] = {_OURS: ours, "no engine, chunks of 500, one after another": no_engine}
@@ -172,7 +172,7 @@ async def _over(client: httpx.AsyncClient, batch_id: str, headers: dict[str, str
         answer = await client.get(f"/api/v1/bulk-registrations/{batch_id}", headers=headers)
         return answer.json()["completed_at"]
 
-    await eventually(look, lambda at: at is not None)
+    await wait_until(look, lambda at: at is not None)
 
 
 async def _flat(bench: Bench, ours: Way) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 
 from benchmarks.measurement import forget_peak_memory, peak_memory
-from stafett.cli.client import Api, connect
+from stafett.cli.client import ApiClient, connect
 from stafett.cli.demo import run_stafett, running_stack
-from stafett.cli.terminal import console_for
+from stafett.cli.terminal import make_console
 from stafett.devstack.stack_file import read_stack
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 
@@ -31,7 +31,7 @@ Job = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Button:
-    api: Api
+    api: ApiClient
 
     def press(self, year: int, export_format: str = "xlsx") -> str:
         period = {"start": f"{year}-01-01", "end": f"{year}-12-31"}
@@ -132,5 +132,5 @@ def _large(button: Button, folder: Path) -> str:
 
 @contextmanager
 def _stack() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as folder, running_stack(Path(folder), console_for()):
+    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as folder, running_stack(Path(folder), make_console()):
         yield Path(folder)

@@ -13,7 +13,7 @@ from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import load_bundled_mappings
 from stafett.column_mapper.outcome import MappingOutcome
-from stafett.seed.activity_profiles import KINDS
+from stafett.seed.activity_profiles import ACTIVITY_PROFILES
 
 _PART, _MENTORS, _FOR_PYTHON = 50_000, 20_000, 20_000
 _DAYS = 365
@@ -87,14 +87,14 @@ def _parts(rows: int) -> list[pl.DataFrame]:
 
 def _activities(rows: int) -> pl.DataFrame:
     number = pl.int_range(rows)
-    kind = _drawn("kind", len(KINDS))
-    participants = _of_kind([list(k.participants) for k in KINDS], kind, "participants")
-    minutes = _of_kind([list(k.minutes) for k in KINDS], kind, "minutes")
+    kind = _drawn("kind", len(ACTIVITY_PROFILES))
+    participants = _of_kind([list(k.participant_choices) for k in ACTIVITY_PROFILES], kind, "participants")
+    minutes = _of_kind([list(k.duration_choices) for k in ACTIVITY_PROFILES], kind, "minutes")
     start = _FIRST + (number * _DAYS // rows) * 86_400 + (number * _DAYS % rows) * 43_200 // rows
     return (
         pl.select(number.alias("n"))
         .with_columns(
-            activity_type=pl.lit(pl.Series([k.activity_type.value for k in KINDS])).gather(kind),
+            activity_type=pl.lit(pl.Series([k.activity_type.value for k in ACTIVITY_PROFILES])).gather(kind),
             starts_at=pl.from_epoch(start, "s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"),
             participants=participants,
             minutes=minutes,

@@ -6,12 +6,12 @@ import polars as pl
 from sqlmodel import col, select
 
 from benchmarks.measurement import Table, side_by_side
-from stafett.cli.dev_stack import settings_of
+from stafett.cli.dev_stack import settings_from_addresses
 from stafett.database.session import Database
 from stafett.database.tables import Activity
 from stafett.devstack.options import StackAddresses
 from stafett.exports.stages.query_activities import ROWS_PER_PART, OrganisationPeriod, stream_activity_frames
-from stafett.seed.insertion import Seeding, seed
+from stafett.seed.insertion import SeedRequest, insert_seed_data
 from stafett.storage.files import FileStorage
 
 YEAR: OrganisationPeriod = ("nhf", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
@@ -22,10 +22,10 @@ _BY_CURSOR = (
 
 
 def run(addresses: StackAddresses, rows: int) -> list[Table]:
-    seed(
-        Seeding(org_id="nhf", year=2026, activities=rows),
+    insert_seed_data(
+        SeedRequest(org_id="nhf", year=2026, activities=rows),
         addresses.postgres_url,
-        FileStorage(settings_of(addresses).s3),
+        FileStorage(settings_from_addresses(addresses).s3),
     )
     database = Database(addresses.worker_database_url)
     contenders = {

@@ -20,49 +20,49 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
-from stafett.domain.codec_keys import codec_keys
+from stafett.domain.codec_keys import parse_codec_keys
 from stafett.domain.errors import SettingsError
 
-WorkerShare = Literal["light", "cpu"]
+WorkerRole = Literal["light", "cpu"]
 """Half of a worker's work: runs and short activities, or the activities that compute."""
 
-_POSTGRES = TypeAdapter(PostgresDsn)
+_POSTGRES_URL_ADAPTER = TypeAdapter(PostgresDsn)
 
 
-def _postgres_url(given: SecretStr) -> SecretStr:
+def _validate_postgres_url(url: SecretStr) -> SecretStr:
     """Checked, and kept as it was written; what is wrong is said without repeating it."""
     try:
-        _POSTGRES.validate_python(given.get_secret_value())
+        _POSTGRES_URL_ADAPTER.validate_python(url.get_secret_value())
     except ValidationError:
         raise ValueError("a PostgreSQL URL is expected, such as postgresql://role:password@host:5432/stafett") from None
-    return given
+    return url
 
 
-def _codec_keys(given: SecretStr) -> SecretStr:
-    codec_keys(given.get_secret_value())
-    return given
+def _validate_codec_keys(value: SecretStr) -> SecretStr:
+    parse_codec_keys(value.get_secret_value())
+    return value
 
 
-def _origin(given: AnyHttpUrl) -> AnyHttpUrl:
-    if given.path not in {None, "/"} or given.query or given.fragment or given.username or given.password:
+def _validate_origin(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.path not in {None, "/"} or url.query or url.fragment or url.username or url.password:
         raise ValueError("an origin is expected, without a path, such as https://temporal.example.org")
-    return given
+    return url
 
 
-PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
-CodecKeys = Annotated[SecretStr, AfterValidator(_codec_keys)]
-WebOrigin = Annotated[AnyHttpUrl, AfterValidator(_origin)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_validate_postgres_url)]
+CodecKeys = Annotated[SecretStr, AfterValidator(_validate_codec_keys)]
+WebOrigin = Annotated[AnyHttpUrl, AfterValidator(_validate_origin)]
 
 
-def _cores() -> int:
+def _cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-class _Section(BaseModel):
+class _SettingsSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(_SettingsSection):
     """One URL a role: a process is given those it needs and no others."""
 
     owner_url: PostgresUrl | None = Field(
@@ -74,7 +74,7 @@ class DatabaseSettings(_Section):
     pool_size: int = Field(10, ge=1, le=100)
 
 
-class TemporalSettings(_Section):
+class TemporalSettings(_SettingsSection):
     address: str = "127.0.0.1:7233"
     namespace: str = "default"
     task_queue: str = "stafett"
@@ -83,7 +83,7 @@ class TemporalSettings(_Section):
     codec_keys: CodecKeys | None = Field(None, description="ID:KEY,ID:KEY: the first seals payloads, all open them")
 
 
-class S3Settings(_Section):
+class S3Settings(_SettingsSection):
     endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:9000")
     public_endpoint: AnyHttpUrl | None = Field(None, description="the host browsers reach; part of what is signed")
     access_key: str = ""
@@ -92,7 +92,7 @@ class S3Settings(_Section):
     region: str = "us-east-1"
 
 
-class AuditSettings(_Section):
+class AuditSettings(_SettingsSection):
     """Checkpoints of the audit trail lie at the same S3 server, in a bucket of their own that has object lock."""
 
     bucket: str = "stafett-audit"
@@ -104,7 +104,7 @@ class AuditSettings(_Section):
     retention_days: int = Field(3653, ge=1, le=36525, description="how long nobody at all can remove a checkpoint")
 
 
-class AuthSettings(_Section):
+class AuthSettings(_SettingsSection):
     issuer: str = "https://issuer.stafett.example"
     audience: str = "stafett"
     jwks_url: AnyHttpUrl | None = Field(None, description="where the issuer publishes its keys")
@@ -113,31 +113,31 @@ class AuthSettings(_Section):
     leeway_seconds: int = Field(30, ge=0, le=300)
 
 
-class RateLimitSettings(_Section):
+class RateLimitSettings(_SettingsSection):
     """Of one user at one gateway process."""
 
     per_second: float = Field(100, gt=0, le=100_000, description="requests that a user may make, in the long run")
     burst: int = Field(1000, ge=1, le=1_000_000, description="and at once, after a while of silence")
 
 
-class ApiSettings(_Section):
+class ApiSettings(_SettingsSection):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     rate_limit: RateLimitSettings = RateLimitSettings()
     web_ui_origin: WebOrigin | None = Field(None, description="the Temporal Web UI's, which may ask for payloads")
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(_SettingsSection):
     threads: int = Field(8, ge=1, le=256, description="activities at once, but for those that compute")
-    cpu_threads: int = Field(default_factory=_cores, ge=1, le=256, description="activities that compute, at once")
+    cpu_threads: int = Field(default_factory=_cpu_count, ge=1, le=256, description="activities that compute, at once")
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(_SettingsSection):
     files_days: int = Field(1826, ge=1, le=36_500, description="how long finished files and their snapshots are kept")
     staging_days: int = Field(14, ge=1, le=3_650, description="how long what was staged for a failed export is kept")
 
 
-class MailSettings(_Section):
+class MailSettings(_SettingsSection):
     """Without a host no letters are written, and people find their notifications at the API alone."""
 
     host: str | None = None
@@ -149,7 +149,7 @@ class MailSettings(_Section):
     public_url: AnyHttpUrl | None = Field(None, description="where people reach the service; letters link there")
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _validate_completeness(self) -> Self:
         if self.host is not None and (not re.fullmatch(r"[^@\s]+@[^@\s]+", self.sender) or self.public_url is None):
             raise ValueError("with HOST, SENDER (an address) and PUBLIC_URL are needed")
         if (self.user is None) != (self.password is None):
@@ -157,11 +157,13 @@ class MailSettings(_Section):
         return self
 
 
-class WebhookSettings(_Section):
-    allow_private: bool = Field(default=False, description="http, and private addresses: for development alone")
+class WebhookSettings(_SettingsSection):
+    allow_private_networks: bool = Field(
+        default=False, description="http, and private addresses: for development alone"
+    )
 
 
-class LogSettings(_Section):
+class LogSettings(_SettingsSection):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["json", "console"] = "json"
 
@@ -203,8 +205,8 @@ class Settings(BaseSettings):
             ) from None
 
 
-def require(url: SecretStr | None, variable: str) -> str:
+def require_setting(value: SecretStr | None, variable: str) -> str:
     """The secret itself, or the sentence that names the variable that is missing."""
-    if url is None:
+    if value is None:
         raise SettingsError(f"{variable} is not set.")
-    return url.get_secret_value()
+    return value.get_secret_value()

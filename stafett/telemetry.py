@@ -13,90 +13,90 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 
 from stafett.settings import LogSettings
 
-_ROOT = Path(__file__).parent.parent
-_OURS = ("stafett", "api", "workflows", "activities", "worker.py")
-_MOST_FRAMES = 12
+_PROJECT_ROOT = Path(__file__).parent.parent
+_PROJECT_ENTRIES = ("stafett", "api", "workflows", "activities", "worker.py")
+_MAX_FRAMES = 12
 
 
-def _without_colours(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _drop_color_message(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Uvicorn says everything twice, the second time for terminals."""
     event.pop("color_message", None)
     return event
 
 
-def _first_line_of_asyncio(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _truncate_asyncio_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Its further lines show a task with its exception's text."""
     if event.get("logger") == "asyncio":
         event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
-_SHARED: tuple[Processor, ...] = (
+_SHARED_PROCESSORS: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    _without_colours,
-    _first_line_of_asyncio,
+    _drop_color_message,
+    _truncate_asyncio_event,
 )
 
 
-def whence(error: BaseException) -> str:
+def error_location(error: BaseException) -> str:
     """Our steps to an error and the last one of all, without what it says: its text may quote somebody's data."""
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    shown = [frame for frame in frames[:-1] if _is_ours(frame[0])][1 - _MOST_FRAMES :] + frames[-1:]
-    return " > ".join(f"{_short(path)}:{line}" for path, line in shown)
+    shown = [frame for frame in frames[:-1] if _is_project_file(frame[0])][1 - _MAX_FRAMES :] + frames[-1:]
+    return " > ".join(f"{_shorten_path(path)}:{line}" for path, line in shown)
 
 
-def _is_ours(path: Path) -> bool:
-    return path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS
+def _is_project_file(path: Path) -> bool:
+    return path.is_relative_to(_PROJECT_ROOT) and path.relative_to(_PROJECT_ROOT).parts[0] in _PROJECT_ENTRIES
 
 
-def _short(path: Path) -> str:
-    return str(path.relative_to(_ROOT) if _is_ours(path) else Path(*path.parts[-2:]))
+def _shorten_path(path: Path) -> str:
+    return str(path.relative_to(_PROJECT_ROOT) if _is_project_file(path) else Path(*path.parts[-2:]))
 
 
-def _without_values(exc_info: ExcInfo) -> str:
+def _render_traceback(exc_info: ExcInfo) -> str:
     """Kinds, files and lines: an exception's text and a frame's variables are rows and requests, never in a log."""
-    return "\n".join(_told(extract(*exc_info)))
+    return "\n".join(_format_trace(extract(*exc_info)))
 
 
-def _told(trace: Trace, indent: str = "") -> Iterator[str]:
+def _format_trace(trace: Trace, indent: str = "") -> Iterator[str]:
     for stack in trace.stacks:
         yield f"{indent}{stack.exc_type}{' (the cause)' if stack.is_cause else ''}"
         for frame in stack.frames:
-            yield f"{indent}  {_short(Path(frame.filename))}:{frame.lineno} in {frame.name}"
+            yield f"{indent}  {_shorten_path(Path(frame.filename))}:{frame.lineno} in {frame.name}"
         for member in stack.exceptions:
-            yield from _told(member, f"{indent}  | ")
+            yield from _format_trace(member, f"{indent}  | ")
 
 
-def formatter(settings: LogSettings) -> logging.Formatter:
+def make_formatter(settings: LogSettings) -> logging.Formatter:
     """One line an event, whoever speaks."""
     render: Processor = (
         structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED,
+        foreign_pre_chain=_SHARED_PROCESSORS,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.ExceptionRenderer(_without_values),
+            structlog.processors.ExceptionRenderer(_render_traceback),
             render,
         ],
     )
 
 
-def configure_logs(settings: LogSettings) -> None:
+def configure_logging(settings: LogSettings) -> None:
     """Send our own lines and every library's the same way, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(settings))
+    handler.setFormatter(make_formatter(settings))
     # The engine's own core speaks through Python's logging too, instead of straight to the terminal.
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     core = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=core)))
     logging.basicConfig(handlers=[handler], level=settings.level, force=True)
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,

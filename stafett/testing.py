@@ -22,7 +22,7 @@ from stafett.storage.files import FileStorage
 
 Json = dict[str, Any]
 
-_PAUSE = 0.02
+_POLL_INTERVAL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tenant:
         return self.users[Role.COORDINATOR]
 
 
-def found_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
+def create_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
     """A fresh organisation, which reports as this one does: tests that each have one never meet."""
     tenant = Tenant(f"t{uuid4().hex[:12]}", {role: uuid4() for role in Role if role is not Role.OPERATOR})
     with psycopg.connect(owner_url) as connection:
@@ -53,7 +53,7 @@ def found_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
     return tenant
 
 
-def found_operator(owner_url: str) -> UUID:
+def create_operator(owner_url: str) -> UUID:
     """Somebody who looks after the service."""
     user_id = uuid4()
     with psycopg.connect(owner_url) as connection:
@@ -62,21 +62,21 @@ def found_operator(owner_url: str) -> UUID:
 
 
 @dataclass
-class Diary:
+class ActivityFactory:
     """Activities of one organisation, written down one by one; whatever is not said is plausible."""
 
     owner_url: str
     org_id: str
-    _free_from: datetime = field(default=datetime(2026, 1, 5, 9, tzinfo=UTC))
+    _next_start: datetime = field(default=datetime(2026, 1, 5, 9, tzinfo=UTC))
 
-    def mentor(self, name: str = "Åse Ødegård", *, active: bool = True) -> UUID:
+    def create_mentor(self, name: str = "Åse Ødegård", *, active: bool = True) -> UUID:
         mentor_id = uuid4()
         with self._cursor() as cursor:
             cursor.execute("INSERT INTO peer_mentors VALUES (%s, %s, %s, %s)", [mentor_id, self.org_id, name, active])
         return mentor_id
 
-    def activity(self, mentor_id: UUID, **said: object) -> UUID:
-        activity_id, starts_at = uuid4(), said.pop("starts_at", self._free_from)
+    def create_activity(self, mentor_id: UUID, **fields: object) -> UUID:
+        activity_id, starts_at = uuid4(), fields.pop("starts_at", self._next_start)
         assert isinstance(starts_at, datetime)
         row = {
             "id": activity_id,
@@ -91,14 +91,14 @@ class Diary:
             "in_person": True,
             "in_norway": True,
             "note": None,
-        } | said
-        self._free_from = max(self._free_from, starts_at + timedelta(hours=2))
+        } | fields
+        self._next_start = max(self._next_start, starts_at + timedelta(hours=2))
         columns, marks = ", ".join(row), ", ".join(["%s"] * len(row))
         with self._cursor() as cursor:
             cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({marks})".encode(), list(row.values()))
         return activity_id
 
-    def attachment(
+    def create_attachment(
         self,
         storage: FileStorage,
         activity_id: UUID,
@@ -122,43 +122,45 @@ class Diary:
             yield cursor
 
 
-Seen = TypeVar("Seen")
+ResultT = TypeVar("ResultT")
 
 
-async def eventually(look: Callable[[], Awaitable[Seen]], holds: Callable[[Seen], bool], *, within: float = 30) -> Seen:
+async def wait_until(
+    poll: Callable[[], Awaitable[ResultT]], is_done: Callable[[ResultT], bool], *, timeout: float = 30
+) -> ResultT:
     """Look again and again until what is seen is as wanted; otherwise show what was seen last."""
-    patience = time.monotonic() + within
-    while not holds(seen := await look()):
+    patience = time.monotonic() + timeout
+    while not is_done(seen := await poll()):
         if time.monotonic() > patience:
-            raise AssertionError(f"not within {within} s; last seen: {seen!r}")
-        await asyncio.sleep(_PAUSE)
+            raise AssertionError(f"not within {timeout} s; last seen: {seen!r}")
+        await asyncio.sleep(_POLL_INTERVAL_SECONDS)
     return seen
 
 
-class Button:
+class ExportClient:
     """What a coordinator does: press, look, wait for the end."""
 
-    def __init__(self, gateway: httpx.AsyncClient, org_id: str, headers: dict[str, str]) -> None:
-        self.gateway = gateway
+    def __init__(self, http_client: httpx.AsyncClient, org_id: str, headers: dict[str, str]) -> None:
+        self.http_client = http_client
         self.org_id = org_id
         self.headers = headers
 
-    async def press(self, key: str | None = None, **asked: object) -> httpx.Response:
+    async def request_export(self, idempotency_key: str | None = None, **fields: object) -> httpx.Response:
         """Ask for the whole of 2026 as csv, unless something else is said."""
         period = {"start": "2026-01-01", "end": "2026-12-31"}
-        body = {"org_id": self.org_id, "reporting_period": period, "export_format": "csv"} | asked
-        headers = self.headers | ({"Idempotency-Key": key} if key else {})
-        return await self.gateway.post("/api/v1/bufdir-exports", json=body, headers=headers)
+        body = {"org_id": self.org_id, "reporting_period": period, "export_format": "csv"} | fields
+        headers = self.headers | ({"Idempotency-Key": idempotency_key} if idempotency_key else {})
+        return await self.http_client.post("/api/v1/bufdir-exports", json=body, headers=headers)
 
-    async def pressed(self, **asked: object) -> str:
+    async def start_export(self, **fields: object) -> str:
         """The id of an export that was accepted."""
-        answer = await self.press(**asked)  # type: ignore[arg-type]  # the caller's words are the body's
+        answer = await self.request_export(**fields)  # type: ignore[arg-type]  # the caller's words are the body's
         return str(answer.raise_for_status().json()["id"])
 
-    async def look(self, export_id: str) -> Json:
-        answer = await self.gateway.get(f"/api/v1/bufdir-exports/{export_id}", headers=self.headers)
+    async def get_export(self, export_id: str) -> Json:
+        answer = await self.http_client.get(f"/api/v1/bufdir-exports/{export_id}", headers=self.headers)
         job: Json = answer.raise_for_status().json()
         return job
 
-    async def end_of(self, export_id: str) -> Json:
-        return await eventually(lambda: self.look(export_id), lambda job: ExportStatus(job["status"]).is_final)
+    async def wait_for_completion(self, export_id: str) -> Json:
+        return await wait_until(lambda: self.get_export(export_id), lambda job: ExportStatus(job["status"]).is_final)

@@ -5,10 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 VERSION = version("stafett")
-_OURS = Path(__file__).parent
+_PACKAGE_ROOT = Path(__file__).parent
 
 
-def edition(root: Path = _OURS) -> str:
+def build_fingerprint(root: Path = _PACKAGE_ROOT) -> str:
     """To be asked when a process begins: later the sources on disk may be the next edition's."""
     found = hashlib.sha256(f"{VERSION} {version('polars')}".encode())
     for source in sorted(root.rglob("*.py")):

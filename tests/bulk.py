@@ -16,7 +16,7 @@ from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome
 from stafett.domain.bulk_job import BulkJob, BulkOutcome, Chunk
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.membership import Caller, Role
-from stafett.testing import Json, Tenant, eventually
+from stafett.testing import Json, Tenant, wait_until
 
 BATCHES = "/api/v1/bulk-registrations"
 MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -141,4 +141,4 @@ class Coordinator:
             job: Json = (await self.get(f"/{batch_id}")).raise_for_status().json()
             return job
 
-        return await eventually(look, lambda job: BulkStatus(job["status"]).is_final, within=within)
+        return await wait_until(look, lambda job: BulkStatus(job["status"]).is_final, timeout=within)

@@ -13,17 +13,17 @@ from temporalio.client import Client
 
 import worker
 from api.app import create_app
-from stafett.cli.dev_stack import prepare_stores, settings_of
+from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.database.session import Database
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, servers
 from stafett.exports.service import ExportService
-from stafett.settings import AuthSettings, Settings, require
+from stafett.settings import AuthSettings, Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
-from stafett.testing import Button, Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
 
 _ONE_STACK_FOR_ALL = ("acceptance", "browser", "chaos")
 _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
@@ -62,7 +62,7 @@ def audit_key(tmp_path_factory: pytest.TempPathFactory) -> DevAuditKey:
 @pytest.fixture
 def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -> Settings:
     """This test's own task queue on the session's servers."""
-    settings = settings_of(stack.addresses)
+    settings = settings_from_addresses(stack.addresses)
     queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
     keys = AuthSettings(jwks_file=issuer.jwks)
     audit = settings.audit.model_copy(update={"signing_key_file": audit_key.file})
@@ -71,7 +71,7 @@ def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -
 
 @pytest.fixture
 def owner_url(settings: Settings) -> str:
-    return require(settings.database.owner_url, "owner")
+    return require_setting(settings.database.owner_url, "owner")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def storage(settings: Settings) -> FileStorage:
 
 @pytest.fixture
 def tenant(owner_url: str) -> Tenant:
-    return found_tenant(owner_url)
+    return create_tenant(owner_url)
 
 
 @pytest.fixture
@@ -90,20 +90,20 @@ def org_id(tenant: Tenant) -> str:
 
 
 @pytest.fixture
-def diary(owner_url: str, tenant: Tenant) -> Diary:
-    return Diary(owner_url, tenant.org_id)
+def diary(owner_url: str, tenant: Tenant) -> ActivityFactory:
+    return ActivityFactory(owner_url, tenant.org_id)
 
 
 @pytest.fixture
 def api_database(settings: Settings) -> Iterator[Database]:
-    database = Database(require(settings.database.api_url, "api"), pool_size=4)
+    database = Database(require_setting(settings.database.api_url, "api"), pool_size=4)
     yield database
     database.close()
 
 
 @pytest.fixture
 def worker_database(settings: Settings) -> Iterator[Database]:
-    database = Database(require(settings.database.worker_url, "worker"), pool_size=4)
+    database = Database(require_setting(settings.database.worker_url, "worker"), pool_size=4)
     yield database
     database.close()
 
@@ -148,9 +148,9 @@ async def gateway(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def button(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Callable[..., dict[str, str]]) -> Button:
+def button(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Callable[..., dict[str, str]]) -> ExportClient:
     """In the hand of this test's coordinator."""
-    return Button(gateway, tenant.org_id, bearer(tenant.coordinator))
+    return ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import httpx
 import psycopg
 
 from stafett.domain.reexport_status import ReexportStatus
-from stafett.testing import Button, Json, eventually
+from stafett.testing import ExportClient, Json, wait_until
 
 REEXPORTS = "/api/v1/report-reexports"
 REPORTS = "/api/v1/reports"
@@ -18,14 +18,14 @@ Working = Callable[[], AbstractAsyncContextManager[None]]
 class AgainButton:
     """In the hand of whoever has the first button."""
 
-    def __init__(self, button: Button) -> None:
+    def __init__(self, button: ExportClient) -> None:
         self.button = button
-        self.gateway = button.gateway
+        self.gateway = button.http_client
         self.headers = button.headers
 
     async def report(self, **asked: object) -> str:
         """A completed export's entry in the history; a worker is at work."""
-        job = await self.button.end_of(await self.button.pressed(**asked))
+        job = await self.button.wait_for_completion(await self.button.start_export(**asked))
         assert job["status"] == "completed", job["error"]
         return str(job["report_id"])
 
@@ -45,7 +45,7 @@ class AgainButton:
         return job
 
     async def end_of(self, reexport_id: str) -> Json:
-        return await eventually(lambda: self.look(reexport_id), lambda job: ReexportStatus(job["status"]).is_final)
+        return await wait_until(lambda: self.look(reexport_id), lambda job: ReexportStatus(job["status"]).is_final)
 
     async def done(self, report_id: str, **asked: object) -> Json:
         job = await self.end_of(await self.pressed(report_id, **asked))

@@ -13,7 +13,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.retention import Retention, RetentionPolicy
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 
 PERIODS = RetentionPolicy(files=timedelta(days=1826), staging=timedelta(days=14))
@@ -29,7 +29,7 @@ class _OfOneOrganisation(Retention):
 @contextmanager
 def retention_of(settings: Settings, org_id: str) -> Iterator[Retention]:
     database, storage = (
-        Database(require(settings.database.maintenance_url, "it"), pool_size=2),
+        Database(require_setting(settings.database.maintenance_url, "it"), pool_size=2),
         FileStorage(settings.s3),
     )
     removal = FileRemoval(database, storage, actor=audit_trail.RETENTION_ACTOR)

@@ -14,11 +14,11 @@ def run() -> NoReturn:
 
         code = app(standalone_mode=False) or 0
     except StafettError as error:
-        code = _say(str(error), 1)
+        code = _print_error(str(error), 1)
     except KeyboardInterrupt:
-        code = _say("Interrupted.", 130)
+        code = _print_error("Interrupted.", 130)
     except ModuleNotFoundError as error:
-        code = _say(f"{error.name} is not installed here; run `make setup`.", 1)
+        code = _print_error(f"{error.name} is not installed here; run `make setup`.", 1)
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:
@@ -30,6 +30,6 @@ def run() -> NoReturn:
     os._exit(code)
 
 
-def _say(sentence: str, code: int) -> int:
-    print(f"stafett: {sentence}", file=sys.stderr)
-    return code
+def _print_error(message: str, exit_code: int) -> int:
+    print(f"stafett: {message}", file=sys.stderr)
+    return exit_code

@@ -21,7 +21,7 @@ from stafett.cli import (
     services,
     verify,
 )
-from stafett.cli.profiles import take_up
+from stafett.cli.profiles import apply_profile
 from stafett.version import VERSION
 
 app = typer.Typer(
@@ -54,16 +54,16 @@ for command in (mapping_store.preview, mapping_store.show, mapping_store.add):
 app.add_typer(mapping.app, name="mapping")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"stafett {VERSION}")
         raise typer.Exit
 
 
 @app.callback()
-def stafett(
+def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
     ] = False,
     profile: Annotated[
         str | None,
@@ -71,4 +71,4 @@ def stafett(
     ] = None,
 ) -> None:
     if profile is not None:
-        take_up(profile)
+        apply_profile(profile)

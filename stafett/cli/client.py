@@ -10,92 +10,102 @@ from uuid import UUID
 
 import httpx
 
-from stafett.cli.dev_data import development_token
+from stafett.cli.dev_data import issue_development_token
 from stafett.domain.errors import SettingsError, StafettError
 
 Json = dict[str, Any]
-_BLOCK = 256 * 1024
-_PATIENCE_SECONDS = 30.0
-_AWAY = {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT}  # a proxy's too
+_DOWNLOAD_CHUNK_BYTES = 256 * 1024
+_REQUEST_TIMEOUT_SECONDS = 30.0
+_UNAVAILABLE_STATUSES = {
+    httpx.codes.BAD_GATEWAY,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    httpx.codes.GATEWAY_TIMEOUT,
+}  # a proxy's too
 
 
 class ApiError(StafettError):
     """The API said no, in its own words."""
 
-    def __init__(self, sentence: str, status: int | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
         self.status = status
 
 
-class AwayError(ApiError):
+class ApiUnavailableError(ApiError):
     """Nobody answers, or somebody answers in the API's stead; later it may be otherwise."""
 
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
-class Api:
+class ApiClient:
     """Requests on behalf of one user; every refusal becomes one sentence."""
 
     def __init__(self, url: str, token: str) -> None:
         if not token.isascii() or not token.isprintable():
             raise SettingsError("The token has characters that no token has.")
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=_PATIENCE_SECONDS)
+        self._http = httpx.Client(
+            base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=_REQUEST_TIMEOUT_SECONDS
+        )
         self._url = url
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Json:
-        return self._ask("GET", path, params=dict(query or {}))
+        return self._request_json("GET", path, params=dict(query or {}))
 
-    def post(self, path: str, body: Json, *, key: str | None = None, patience: float = _PATIENCE_SECONDS) -> Json:
-        headers = {"Idempotency-Key": key} if key else {}
-        return self._ask("POST", path, json=body, headers=headers, timeout=patience)
+    def post(
+        self, path: str, body: Json, *, idempotency_key: str | None = None, timeout: float = _REQUEST_TIMEOUT_SECONDS
+    ) -> Json:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._request_json("POST", path, json=body, headers=headers, timeout=timeout)
 
-    def send(self, path: str, written: bytes, media_type: str, query: Mapping[str, str], *, key: str) -> Json:
+    def post_content(
+        self, path: str, content: bytes, media_type: str, query: Mapping[str, str], *, idempotency_key: str
+    ) -> Json:
         """Hand in a body as somebody wrote it, in whichever form."""
-        headers = {"Content-Type": media_type, "Idempotency-Key": key}
-        return self._ask("POST", path, params=dict(query), content=written, headers=headers)
+        headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key}
+        return self._request_json("POST", path, params=dict(query), content=content, headers=headers)
 
-    def content(self, path: str) -> bytes:
+    def get_bytes(self, path: str) -> bytes:
         """What is no JSON."""
-        return self._answered("GET", path).content
+        return self._request("GET", path).content
 
-    def put(self, path: str, written: bytes, *, if_match: str | None) -> Json:
+    def put(self, path: str, content: bytes, *, if_match: str | None) -> Json:
         """Hand in JSON as somebody wrote it."""
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
-        return self._ask("PUT", path, content=written, headers=headers)
+        return self._request_json("PUT", path, content=content, headers=headers)
 
-    def change(self, path: str) -> Json:
+    def put_action(self, path: str) -> Json:
         """Ask for a change that has no body."""
-        return self._ask("PUT", path)
+        return self._request_json("PUT", path)
 
     def delete(self, path: str) -> None:
-        self._answered("DELETE", path)
+        self._request("DELETE", path)
 
-    def withdraw(self, path: str) -> Json:
+    def delete_action(self, path: str) -> Json:
         """Ask for something to be stopped; it answers what it is now."""
-        return self._ask("DELETE", path)
+        return self._request_json("DELETE", path)
 
-    def tag_of(self, path: str, query: Mapping[str, str | int]) -> str:
+    def etag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """The entity tag that an edit is based on."""
-        return self._answered("GET", path, params=dict(query)).headers["ETag"]
+        return self._request("GET", path, params=dict(query)).headers["ETag"]
 
-    def download(self, url: str, target: Path, sha256: str, progress: Callable[[int], None]) -> None:
+    def download(self, url: str, target: Path, sha256: str, report_progress: Callable[[int], None]) -> None:
         """To a neighbour first: what bears the name is whole and is the right file, or is not there."""
         unfinished, found = target.with_name(target.name + ".part"), hashlib.sha256()
         try:
             with (
-                _reached("the storage"),
+                _translate_transport_errors("the storage"),
                 httpx.stream("GET", url, timeout=60) as response,
                 unfinished.open("wb") as file,
             ):
                 if response.status_code != httpx.codes.OK:
                     raise ApiError(f"The storage answered {response.status_code} instead of the file.")
-                for block in response.iter_bytes(_BLOCK):
+                for block in response.iter_bytes(_DOWNLOAD_CHUNK_BYTES):
                     found.update(block)
                     file.write(block)
-                    progress(len(block))
+                    report_progress(len(block))
             if found.hexdigest() != sha256:
                 raise ApiError("What came is not the file that was exported: its SHA-256 differs.")
             unfinished.replace(target)
@@ -104,49 +114,51 @@ class Api:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def _ask(self, method: str, path: str, **given: Any) -> Json:
-        answer: Json = self._answered(method, path, **given).json()
+    def _request_json(self, method: str, path: str, **options: Any) -> Json:
+        answer: Json = self._request(method, path, **options).json()
         return answer
 
-    def _answered(self, method: str, path: str, **given: Any) -> httpx.Response:
-        with _reached(f"the API at {self._url}"):
-            response = self._http.request(method, path, **given)
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with _translate_transport_errors(f"the API at {self._url}"):
+            response = self._http.request(method, path, **options)
         if response.is_success:
             return response
-        if response.status_code in _AWAY:
-            raise AwayError(_sentence(response), _seconds(response.headers.get("Retry-After", "")))
-        raise ApiError(_sentence(response), response.status_code)
+        if response.status_code in _UNAVAILABLE_STATUSES:
+            raise ApiUnavailableError(
+                _problem_message(response), _parse_retry_after(response.headers.get("Retry-After", ""))
+            )
+        raise ApiError(_problem_message(response), response.status_code)
 
 
 @contextmanager
-def _reached(what: str) -> Iterator[None]:
+def _translate_transport_errors(service: str) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError:
-        raise AwayError(f"{what[0].upper()}{what[1:]} cannot be reached; is it running?") from None
+        raise ApiUnavailableError(f"{service[0].upper()}{service[1:]} cannot be reached; is it running?") from None
 
 
-def _seconds(retry_after: str) -> float | None:
+def _parse_retry_after(retry_after: str) -> float | None:
     """A date, which HTTP allows here too, says no more than that it is not now."""
     return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
 
 
-def _sentence(response: httpx.Response) -> str:
+def _problem_message(response: httpx.Response) -> str:
     try:
         problem = response.json()
-        fields = "".join(_field(fault) for fault in problem.get("errors", ()))
+        fields = "".join(_format_field_error(fault) for fault in problem.get("errors", ()))
         return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
         return f"The API answered {response.status_code} with something that is no problem document."
 
 
-def _field(fault: Json) -> str:
-    return f" {fault['pointer']}: {str(fault['detail']).removesuffix('.')}."
+def _format_field_error(error: Json) -> str:
+    return f" {error['pointer']}: {str(error['detail']).removesuffix('.')}."
 
 
 def find_job(
     data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
-) -> tuple[Api, Json]:
+) -> tuple[ApiClient, Json]:
     """A job, and the API as whoever may do most with it: on a development stack, its organisation's coordinator."""
     try:
         path = f"/{resource}/{UUID(job_id)}"
@@ -154,33 +166,33 @@ def find_job(
         raise ApiError(f"{job_id!r} is no id of a job.") from None
     api = connect(data_dir, user, org)
     job = api.get(path)
-    if data_dir is None or user or org or _token():
+    if data_dir is None or user or org or _read_token():
         return api, job
     api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
     return api, api.get(path)
 
 
-def connect(data_dir: Path | None, user: str | None, org: str | None) -> Api:
+def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClient:
     """The API of a development stack, as one of its users; or the one that the environment names."""
     if data_dir is None:
-        url, token = os.environ.get("STAFETT_API_URL"), _token()
+        url, token = os.environ.get("STAFETT_API_URL"), _read_token()
         if not url or not token:
             raise SettingsError(
                 "Say which API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN"
                 " (or STAFETT_TOKEN_FILE), or a --profile that has them."
             )
-        return Api(url, token)
+        return ApiClient(url, token)
     from stafett.devstack.stack_file import read_stack
 
     stack = read_stack(data_dir)
-    if token := _token():
-        return Api(stack.api_url, token)
+    if token := _read_token():
+        return ApiClient(stack.api_url, token)
     user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")
     role = user.partition("@")[0]
-    return Api(stack.api_url, development_token(data_dir, user, org or _org_of(user), role))
+    return ApiClient(stack.api_url, issue_development_token(data_dir, user, org or _org_id_from_email(user), role))
 
 
-def _token() -> str | None:
+def _read_token() -> str | None:
     """Out of the environment, or of a file that something else keeps fresh."""
     if token := os.environ.get("STAFETT_TOKEN"):
         return token
@@ -192,7 +204,7 @@ def _token() -> str | None:
         raise SettingsError("STAFETT_TOKEN_FILE does not name a file with a token.") from None
 
 
-def _org_of(user: str) -> str | None:
+def _org_id_from_email(email: str) -> str | None:
     """Development users carry their organisation in their address; the operator belongs to none."""
-    org = user.partition("@")[2].removesuffix(".example")
+    org = email.partition("@")[2].removesuffix(".example")
     return None if org == "stafett" else org

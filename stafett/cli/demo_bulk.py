@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import psycopg
 
-from stafett.cli.bulk import RESOURCE, mentors_of
-from stafett.cli.client import Api, Json, connect
+from stafett.cli.bulk import BULK_RESOURCE, list_active_mentor_ids
+from stafett.cli.client import ApiClient, Json, connect
 from stafett.cli.watch import watch_job
 from stafett.devstack.stack_file import read_stack
 from stafett.domain.errors import StafettError
 
-MENTORS, ON_LEAVE = 50, 4
-_AT_NIGHT = "30T23:30:00+01:00"  # when nobody of the seeded ones is at work
+MENTOR_COUNT, INACTIVE_MENTOR_COUNT = 50, 4
+_NIGHT_TIME = "30T23:30:00+01:00"  # when nobody of the seeded ones is at work
 
 
-class Ran(NamedTuple):
+class DemoResult(NamedTuple):
     """One row of the table of what ran."""
 
     job: str
@@ -28,25 +28,30 @@ class Ran(NamedTuple):
     file: str
 
 
-def bulk(data_dir: Path, org: str, year: int, output: Path) -> list[Ran]:
+def run_bulk_demo(data_dir: Path, org: str, year: int, output: Path) -> list[DemoResult]:
     """A batch of which some must fail, and then their retry."""
     api, started = connect(data_dir, None, org), time.monotonic()
-    mentors = mentors_of(api, org, MENTORS)
-    _turn(data_dir, mentors[:ON_LEAVE], active=False)
-    job = _ended(api, api.post(f"/{RESOURCE}", _submission(org, year, mentors)), "completed_with_failures", ON_LEAVE)
+    mentors = list_active_mentor_ids(api, org, MENTOR_COUNT)
+    _set_mentors_active(data_dir, mentors[:INACTIVE_MENTOR_COUNT], active=False)
+    job = _wait_for_outcome(
+        api,
+        api.post(f"/{BULK_RESOURCE}", _build_batch_request(org, year, mentors)),
+        "completed_with_failures",
+        INACTIVE_MENTOR_COUNT,
+    )
     file = output / f"failed-{org}.csv"
-    file.write_bytes(api.content(f"/{RESOURCE}/{job['id']}/failed.csv"))
-    first = _ran("bulk registration", job, file.stat().st_size, started, file.name)
-    _turn(data_dir, mentors[:ON_LEAVE], active=True)
+    file.write_bytes(api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv"))
+    first = _result_from_job("bulk registration", job, file.stat().st_size, started, file.name)
+    _set_mentors_active(data_dir, mentors[:INACTIVE_MENTOR_COUNT], active=True)
     started = time.monotonic()
-    job = _ended(api, api.post(f"/{RESOURCE}/{job['id']}/retry", {}), "completed", 0)
-    return [first, _ran("its failed items again", job, 0, started, "")]
+    job = _wait_for_outcome(api, api.post(f"/{BULK_RESOURCE}/{job['id']}/retry", {}), "completed", 0)
+    return [first, _result_from_job("its failed items again", job, 0, started, "")]
 
 
-def _submission(org: str, year: int, mentors: Sequence[str]) -> Json:
+def _build_batch_request(org: str, year: int, mentor_ids: Sequence[str]) -> Json:
     activity = {
         "activity_type": "likepersonskurs",
-        "starts_at": f"{year}-12-{_AT_NIGHT}",
+        "starts_at": f"{year}-12-{_NIGHT_TIME}",
         "duration_minutes": 90,
         "participants": 50,
         "new_participants": 5,
@@ -54,22 +59,22 @@ def _submission(org: str, year: int, mentors: Sequence[str]) -> Json:
         "in_person": True,
         "in_norway": True,
     }
-    items = [{"mentor_id": mentor} for mentor in mentors]
+    items = [{"mentor_id": mentor} for mentor in mentor_ids]
     return {"org_id": org, "label": "Likepersonskurs", "activity": activity, "items": items}
 
 
-def _ended(api: Api, job: Json, status: str, failed: int) -> Json:
-    job = watch_job(api, f"/{RESOURCE}/{job['id']}", quiet=False)
-    if (job["status"], job["counts"]["failed"]) != (status, failed):
+def _wait_for_outcome(api: ApiClient, job: Json, expected_status: str, expected_failures: int) -> Json:
+    job = watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=False)
+    if (job["status"], job["counts"]["failed"]) != (expected_status, expected_failures):
         raise StafettError(f"The batch ended {job['status']}, with {job['counts']['failed']} failures.")
     return job
 
 
-def _ran(name: str, job: Json, size: int, started: float, file: str) -> Ran:
-    return Ran(name, job["status"], job["counts"]["registered"], size, time.monotonic() - started, file)
+def _result_from_job(name: str, job: Json, size: int, started_at: float, file: str) -> DemoResult:
+    return DemoResult(name, job["status"], job["counts"]["registered"], size, time.monotonic() - started_at, file)
 
 
-def _turn(data_dir: Path, mentors: Sequence[str], *, active: bool) -> None:
+def _set_mentors_active(data_dir: Path, mentor_ids: Sequence[str], *, active: bool) -> None:
     """On leave and back again: what the system that looks after the mentors would tell us."""
     with psycopg.connect(read_stack(data_dir).database_url) as connection:
-        connection.execute("UPDATE peer_mentors SET active = %s WHERE id = ANY(%s::uuid[])", [active, list(mentors)])
+        connection.execute("UPDATE peer_mentors SET active = %s WHERE id = ANY(%s::uuid[])", [active, list(mentor_ids)])

@@ -6,32 +6,34 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.local_settings import settings_for
-from stafett.cli.options import DataDir, Org
-from stafett.cli.terminal import bar
+from stafett.cli.local_settings import load_settings
+from stafett.cli.options import DataDirOption, OrgOption
+from stafett.cli.terminal import make_progress_bar
 from stafett.domain.errors import SettingsError
 from stafett.domain.membership import Role
-from stafett.settings import require
+from stafett.settings import require_setting
 
 
 def seed(
-    org: Org,
+    org: OrgOption,
     activities: Annotated[int, typer.Option(min=0, max=10_000_000, help="How many activities to add.")],
     year: Annotated[int, typer.Option(min=1900, max=2199, help="The year they happen in.")],
     attachments: Annotated[int, typer.Option(min=0, help="How many of them carry an attachment.")] = 0,
     mentors: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="How many peer mentors to add.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
-    data_dir: DataDir = None,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Add believable activities and peer mentors to an organisation."""
-    from stafett.seed.insertion import Seeding
-    from stafett.seed.insertion import seed as sow
+    from stafett.seed.insertion import SeedRequest
+    from stafett.seed.insertion import insert_seed_data as sow
     from stafett.storage.files import FileStorage
 
-    settings = settings_for(data_dir)
-    wanted = Seeding(org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed)
-    owner_url = require(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
-    with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
+    settings = load_settings(data_dir)
+    wanted = SeedRequest(
+        org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed
+    )
+    owner_url = require_setting(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
+    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
         task = shown.add_task(f"Seeding {org}", total=activities)
         report = sow(
             wanted,
@@ -39,7 +41,7 @@ def seed(
             FileStorage(settings.s3),
             lambda done, total: shown.update(task, completed=done, total=total),
         )
-    if report.already_there:
+    if report.already_seeded:
         typer.echo(f"{org} has these activities already: the same seed gives the same rows.")
     else:
         typer.echo(
@@ -52,13 +54,13 @@ def token(
     user: Annotated[str, typer.Option("--user", help="Whose token, by e-mail address.")],
     role: Annotated[Role, typer.Option("--role", help="The role it claims; the database has the last word.")],
     org: Annotated[str | None, typer.Option("--org", help="The organisation they are at work for.")] = None,
-    data_dir: DataDir = None,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Print a bearer token of the development issuer."""
-    typer.echo(development_token(data_dir, user, org, role))
+    typer.echo(issue_development_token(data_dir, user, org, role))
 
 
-def development_token(data_dir: Path | None, user: str, org: str | None, role: str) -> str:
+def issue_development_token(data_dir: Path | None, user: str, org: str | None, role: str) -> str:
     from stafett.devstack.issuer import DevIssuer
     from stafett.seed.organisations import dev_user_id
 

@@ -22,14 +22,14 @@ from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
 from stafett.storage.files import FileStorage
 
-_STAFETT = (sys.executable, "-m", "stafett")
-_NOT_THE_APIS = frozenset(
+_STAFETT_COMMAND = (sys.executable, "-m", "stafett")
+_WITHHELD_FROM_API = frozenset(
     (
         *(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "WORKER", "MAINTENANCE")),
         "STAFETT_AUDIT__SIGNING_KEY_FILE",
     )
 )
-_NOT_THE_WORKERS = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API"))
+_WITHHELD_FROM_WORKER = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API"))
 
 
 async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt: bool = False) -> None:
@@ -44,8 +44,8 @@ async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt
         return issuer.environment() | audit_key.environment() | codec.environment(addresses.temporal_ui_url)
 
     programs = (
-        Program("api", (*_STAFETT, "api"), _api_answers, withheld=_NOT_THE_APIS),
-        Program("worker", (*_STAFETT, "worker"), _worker_polls, withheld=_NOT_THE_WORKERS),
+        Program("api", (*_STAFETT_COMMAND, "api"), _is_api_healthy, withheld=_WITHHELD_FROM_API),
+        Program("worker", (*_STAFETT_COMMAND, "worker"), _is_worker_polling, withheld=_WITHHELD_FROM_WORKER),
     )
     options = StackOptions(data_dir=data_dir, api_port=api_port, codec_path=CODEC_PATH if codec.is_on else None)
     await run_stack(options, prepare, programs, partial(publishing, issuer), partial(print, flush=True))
@@ -55,7 +55,7 @@ def prepare_stores(addresses: StackAddresses) -> None:
     """The schema, the three organisations with their users, the buckets."""
     from stafett.database.migrate import migrate  # while the servers start, nobody waits for Alembic's import
 
-    settings = settings_of(addresses)
+    settings = settings_from_addresses(addresses)
     migrate(settings.database)
     with psycopg.connect(addresses.postgres_url) as connection:
         seed_organisations(connection)
@@ -63,7 +63,7 @@ def prepare_stores(addresses: StackAddresses) -> None:
     CheckpointStore(settings.s3, settings.audit, load_verification_keys(settings.audit)).ensure_bucket()
 
 
-def settings_of(addresses: StackAddresses) -> Settings:
+def settings_from_addresses(addresses: StackAddresses) -> Settings:
     """The settings of a process that may do everything: our tests, and the preparation above."""
     return Settings.model_construct(  # from nothing else: what the environment says is of another installation
         database=DatabaseSettings.model_validate(
@@ -86,7 +86,7 @@ def settings_of(addresses: StackAddresses) -> Settings:
     )
 
 
-async def _api_answers(addresses: StackAddresses, _pid: int) -> bool:
+async def _is_api_healthy(addresses: StackAddresses, _pid: int) -> bool:
     async with httpx.AsyncClient(timeout=2) as client:
         try:
             return (await client.get(f"{addresses.api_url}/healthz")).is_success
@@ -94,5 +94,5 @@ async def _api_answers(addresses: StackAddresses, _pid: int) -> bool:
             return False
 
 
-async def _worker_polls(addresses: StackAddresses, pid: int) -> bool:
+async def _is_worker_polling(addresses: StackAddresses, pid: int) -> bool:
     return await polls(addresses.temporal_address, addresses.temporal_namespace, TemporalSettings().task_queue, pid)

@@ -2,10 +2,10 @@
 
 import typer
 
-from stafett.cli.options import AsJson, DataDir
+from stafett.cli.options import DataDirOption, JsonOption
 
 
-def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Check this machine, the embedded servers' programs and, if named, a stack's folder."""
     import json
 

@@ -7,10 +7,10 @@ from uuid import UUID
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.local_settings import settings_for
-from stafett.cli.options import AsJson, DataDir, Org, require_org_id
-from stafett.cli.terminal import bar, console_for, require_yes, table
-from stafett.settings import Settings, require
+from stafett.cli.local_settings import load_settings
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption, validate_org_id
+from stafett.cli.terminal import make_console, make_progress_bar, make_table, require_confirmation
+from stafett.settings import Settings, require_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stafett.erasure.export_scan import ErasureProgressCallback
     from stafett.erasure.service import ErasureService
 
-_COUNTS = {
+_COUNT_LABELS = {
     "notes_cleared": "notes cleared",
     "attachments_removed": "attachments removed",
     "exports_emptied": "exports whose files and snapshots were removed",
@@ -34,39 +34,39 @@ _COUNTS = {
 
 
 def erase_person(
-    org: Org,
+    org: OrgOption,
     mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="A peer mentor.")] = None,
     user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Somebody with an account.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be touched, and change nothing.")] = False,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove a person from activities, snapshots and files, for good, and say what was touched.
 
     It works as whoever migrates the database. Interrupted, it goes on when it is run again; done, it is done once.
     """
-    person = _person(org, mentor, user)
-    settings = settings_for(data_dir)
+    person = _person_from_options(org, mentor, user)
+    settings = load_settings(data_dir)
     if dry_run or not yes:
-        with _erasing(settings) as erasing, _progress() as told:
+        with _open_erasure_service(settings) as erasing, _show_progress() as told:
             found = erasing.dry_run(person, told)
         if dry_run:
-            _show(found, as_json)
+            _print_report(found, as_json)
             return
-        _tell(console_for(errors=True), found)
-        require_yes(f"Erase {_whom(person)} for good?")
-    with _erasing(settings) as erasing, _progress() as told:
+        _print_summary(make_console(stderr=True), found)
+        require_confirmation(f"Erase {_format_person(person)} for good?")
+    with _open_erasure_service(settings) as erasing, _show_progress() as told:
         report = erasing.erase(person, told)
         told("Clearing what PostgreSQL keeps", 0, 1)
-        _clear_leftovers(settings)
-    _show(report, as_json)
+        _vacuum_erased_tables(settings)
+    _print_report(report, as_json)
 
 
-def _person(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
+def _person_from_options(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
     from stafett.domain.erasure import Person, PersonKind
 
-    require_org_id(org)
+    validate_org_id(org)
     match mentor, user:
         case UUID() as person_id, None:
             return Person(kind=PersonKind.MENTOR, id=person_id, org_id=org)
@@ -77,52 +77,52 @@ def _person(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
 
 
 @contextmanager
-def _erasing(settings: Settings) -> "Iterator[ErasureService]":
+def _open_erasure_service(settings: Settings) -> "Iterator[ErasureService]":
     from stafett.database.migrate import ERASURE_ROLE
     from stafett.database.session import Database
     from stafett.erasure.service import ErasureService
     from stafett.storage.files import FileStorage
 
-    with closing(Database(_owner_url(settings), pool_size=1, role=ERASURE_ROLE)) as database:
+    with closing(Database(_require_owner_url(settings), pool_size=1, role=ERASURE_ROLE)) as database:
         yield ErasureService(database, FileStorage(settings.s3))
 
 
-def _clear_leftovers(settings: Settings) -> None:
+def _vacuum_erased_tables(settings: Settings) -> None:
     from stafett.erasure.service import vacuum_erased_tables
 
-    if not vacuum_erased_tables(_owner_url(settings)):
+    if not vacuum_erased_tables(_require_owner_url(settings)):
         typer.echo("stafett: PostgreSQL was not vacuumed; do it by hand (docs/operations.md).", err=True)
 
 
-def _owner_url(settings: Settings) -> str:
-    return require(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
+def _require_owner_url(settings: Settings) -> str:
+    return require_setting(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
 
 
 @contextmanager
-def _progress() -> "Iterator[ErasureProgressCallback]":
-    with bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
+def _show_progress() -> "Iterator[ErasureProgressCallback]":
+    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
         task = shown.add_task("", total=None)
         yield lambda what, done, total: shown.update(task, description=what, completed=done, total=total or None)
 
 
-def _show(report: "ErasureReport", as_json: bool) -> None:
+def _print_report(report: "ErasureReport", as_json: bool) -> None:
     if as_json:
         typer.echo(report.model_dump_json())
     else:
-        _tell(console_for(), report)
+        _print_summary(make_console(), report)
 
 
-def _tell(console: "Console", report: "ErasureReport") -> None:
-    console.print(_headline(report))
-    shown = table("what", "how many")
+def _print_summary(console: "Console", report: "ErasureReport") -> None:
+    console.print(_format_headline(report))
+    shown = make_table("what", "how many")
     for name, count in report.summary.counts.items():
-        shown.add_row(_COUNTS[name], str(count))
+        shown.add_row(_COUNT_LABELS[name], str(count))
     console.print(shown)
-    for line in _lines(report):
+    for line in _format_details(report):
         console.print(line)
 
 
-def _lines(report: "ErasureReport") -> "Iterator[str]":
+def _format_details(report: "ErasureReport") -> "Iterator[str]":
     touched = report.summary
     for export in touched.exports_emptied:
         made = f", report {export.report_id}" if export.report_id else ""
@@ -135,8 +135,8 @@ def _lines(report: "ErasureReport") -> "Iterator[str]":
         yield f"The account stays, for it is a member of {', '.join(report.account_retained_for)} too."
 
 
-def _headline(report: "ErasureReport") -> str:
-    whom = _whom(report.person)
+def _format_headline(report: "ErasureReport") -> str:
+    whom = _format_person(report.person)
     if report.dry_run:
         return f"{whom}: nothing is changed. An erasure touches this, earlier ones included:"
     if report.already_erased:
@@ -144,5 +144,5 @@ def _headline(report: "ErasureReport") -> str:
     return f"{whom} is erased."
 
 
-def _whom(person: "Person") -> str:
+def _format_person(person: "Person") -> str:
     return f"{person.kind.capitalize()} {person.id} of {person.org_id}"

@@ -7,177 +7,199 @@ from uuid import uuid4
 import typer
 
 from stafett.cli.client import Json, connect, find_job
-from stafett.cli.jobs import ENDED_WITHOUT_A_FILE, Watched, created, download_to, show_answer
-from stafett.cli.options import AsJson, DataDir, MaybeOrg, Org, User
-from stafett.cli.terminal import console_for, require_yes, table
+from stafett.cli.jobs import EXIT_WITHOUT_FILE, WatchOption, download_job_file, format_created_at, print_result
+from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, OrgOption, UserOption
+from stafett.cli.terminal import make_console, make_table, require_confirmation
 from stafett.cli.watch import watch_job
 from stafett.domain.export_status import ExportStatus
 
 app = typer.Typer(name="export", help="Export activities to Bufdir.", no_args_is_help=True)
 
-_DONE = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
+_SUCCESS_STATUSES = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
+ExportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
 
 
 @app.command()
 def start(
-    org: Org,
-    begin: Annotated[str, typer.Option("--start", "--from", help="First day (2026-01-01), or an RFC 3339 time.")],
-    end: Annotated[str, typer.Option("--end", "--to", help="Last day, or an RFC 3339 time; included.")],
+    org: OrgOption,
+    period_start: Annotated[
+        str, typer.Option("--start", "--from", help="First day (2026-01-01), or an RFC 3339 time.")
+    ],
+    period_end: Annotated[str, typer.Option("--end", "--to", help="Last day, or an RFC 3339 time; included.")],
     export_format: Annotated[str, typer.Option("--format", help="csv or xlsx.")] = "csv",
     locale: Annotated[str, typer.Option(help="nb, nn or en.")] = "nb",
     csv_profile: Annotated[str, typer.Option(help="excel (Norwegian Excel) or machine.")] = "excel",
-    attachments: Annotated[bool, typer.Option("--attachments", help="Bundle the attachments.")] = False,
+    include_attachments: Annotated[bool, typer.Option("--attachments", help="Bundle the attachments.")] = False,
     fail_on_empty: Annotated[bool, typer.Option("--fail-on-empty", help="No activities is a failure.")] = False,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same export.")] = None,
-    watch: Watched = False,
-    data_dir: DataDir = None,
-    user: User = None,
-    as_json: AsJson = False,
+    watch: WatchOption = False,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Start an export, and say its id."""
     api = connect(data_dir, user, org)
     body = {
         "org_id": org,
-        "reporting_period": {"start": begin, "end": end},
+        "reporting_period": {"start": period_start, "end": period_end},
         "export_format": export_format,
         "locale": locale,
         "csv_profile": csv_profile,
-        "include_attachments": attachments,
+        "include_attachments": include_attachments,
         "fail_on_empty": fail_on_empty,
     }
-    job = api.post("/bufdir-exports", body, key=key or str(uuid4()))
+    job = api.post("/bufdir-exports", body, idempotency_key=key or str(uuid4()))
     if watch:
-        _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
+        _exit_with_outcome(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
     else:
-        show_answer(job, as_json, f"Export {job['id']} is accepted; follow it with `stafett export watch {job['id']}`.")
+        print_result(
+            job, as_json, f"Export {job['id']} is accepted; follow it with `stafett export watch {job['id']}`."
+        )
 
 
 @app.command(name="list")
 def list_exports(
-    org: MaybeOrg = None,
+    org: OptionalOrgOption = None,
     status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
-    data_dir: DataDir = None,
-    user: User = None,
-    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List exports, newest first."""
-    wanted: dict[str, str | int] = {"page_size": most}
+    wanted: dict[str, str | int] = {"page_size": limit}
     wanted |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
     page = connect(data_dir, user, org).get("/bufdir-exports", wanted)
     if as_json:
         typer.echo(json.dumps(page, ensure_ascii=False))
         return
-    shown = table("id", "organisation", "period", "format", "status", "rows", "created")
+    shown = make_table("id", "organisation", "period", "format", "status", "rows", "created")
     for job in page["items"]:
         shown.add_row(
             job["id"],
             job["org_id"],
-            _period(job),
+            _format_period(job),
             job["export_format"],
             job["status"],
             "" if job["row_count"] is None else str(job["row_count"]),
-            created(job),
+            format_created_at(job),
         )
-    console_for().print(shown)
+    make_console().print(shown)
 
 
 @app.command()
 def show(
-    export_id: Id, org: MaybeOrg = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False
+    export_id: ExportIdArgument,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show one export."""
     _, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    show_answer(job, as_json, *_lines(job))
+    print_result(job, as_json, *_format_export(job))
 
 
 @app.command()
 def watch(
-    export_id: Id, org: MaybeOrg = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False
+    export_id: ExportIdArgument,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Wait for an export's end, with a progress bar; exit code 3 if it ends without a file."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
+    _exit_with_outcome(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
 
 
 @app.command()
 def cancel(
-    export_id: Id, org: MaybeOrg = None, data_dir: DataDir = None, user: User = None, as_json: AsJson = False
+    export_id: ExportIdArgument,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop an export; nothing of it is left in storage."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    job = api.change(f"/bufdir-exports/{job['id']}/cancel")
-    show_answer(job, as_json, f"Export {job['id']} is {job['status']}; it has stopped when it is cancelled.")
+    job = api.put_action(f"/bufdir-exports/{job['id']}/cancel")
+    print_result(job, as_json, f"Export {job['id']} is {job['status']}; it has stopped when it is cancelled.")
 
 
 @app.command()
 def retry(
-    export_id: Id,
-    watch: Watched = False,
-    org: MaybeOrg = None,
-    data_dir: DataDir = None,
-    user: User = None,
-    as_json: AsJson = False,
+    export_id: ExportIdArgument,
+    watch: WatchOption = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Try a failed or cancelled export again: of a failed one, finished stages are not done again."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    job = api.post(f"/bufdir-exports/{job['id']}/retry", {}, key=str(uuid4()))
+    job = api.post(f"/bufdir-exports/{job['id']}/retry", {}, idempotency_key=str(uuid4()))
     if watch:
-        _finish(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
+        _exit_with_outcome(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
     else:
-        show_answer(job, as_json, f"Export {job['id']} is tried again, for the {_ordinal(len(job['attempts']))} time.")
+        print_result(
+            job, as_json, f"Export {job['id']} is tried again, for the {_format_ordinal(len(job['attempts']))} time."
+        )
 
 
 @app.command()
 def delete(
-    export_id: Id,
+    export_id: ExportIdArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    org: MaybeOrg = None,
-    data_dir: DataDir = None,
-    user: User = None,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
 ) -> None:
     """Delete an ended export and its files, as an administrator; its audit trail stays."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id, role="admin")
     if not yes:
-        require_yes(f"Delete the export of {_period(job)} for {job['org_id']}, and its files?")
+        require_confirmation(f"Delete the export of {_format_period(job)} for {job['org_id']}, and its files?")
     api.delete(f"/bufdir-exports/{job['id']}")
     typer.echo(f"Export {job['id']} is deleted; its audit trail stays.")
 
 
 @app.command()
 def download(
-    export_id: Id,
+    export_id: ExportIdArgument,
     output: Annotated[str, typer.Option("--output", "-o", help="A file or a folder; else here.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    org: MaybeOrg = None,
-    data_dir: DataDir = None,
-    user: User = None,
-    as_json: AsJson = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Download a finished export's file and hold it against its SHA-256."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    target = download_to(api, job, output, force=force, quiet=as_json)
-    show_answer({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
+    target = download_job_file(api, job, output, force=force, quiet=as_json)
+    print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
 
 
-def _finish(job: Json, as_json: bool) -> None:
-    show_answer(job, as_json, *_lines(job))
-    if job["status"] not in _DONE:
-        raise typer.Exit(ENDED_WITHOUT_A_FILE)
+def _exit_with_outcome(job: Json, as_json: bool) -> None:
+    print_result(job, as_json, *_format_export(job))
+    if job["status"] not in _SUCCESS_STATUSES:
+        raise typer.Exit(EXIT_WITHOUT_FILE)
 
 
-def _ordinal(number: int) -> str:
+def _format_ordinal(number: int) -> str:
     return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
 
 
-def _period(job: Json) -> str:
+def _format_period(job: Json) -> str:
     return f"{job['reporting_period']['start']} to {job['reporting_period']['end']}"
 
 
-def _lines(job: Json) -> list[str]:
-    lines = [f"Export {job['id']}", f"  {job['org_id']}, {_period(job)}, {job['export_format']}", f"  {job['status']}"]
+def _format_export(job: Json) -> list[str]:
+    lines = [
+        f"Export {job['id']}",
+        f"  {job['org_id']}, {_format_period(job)}, {job['export_format']}",
+        f"  {job['status']}",
+    ]
     if job["counts"]:
         lines.append("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in job["counts"].items()))
     lines += [f"  {warning['message']}" for warning in job["warnings"]]

@@ -5,7 +5,7 @@ from pathlib import Path
 from stafett.settings import DatabaseSettings, S3Settings, Settings
 
 
-def settings_for(data_dir: Path | None) -> Settings:
+def load_settings(data_dir: Path | None) -> Settings:
     if data_dir is None:
         return Settings.load()
     from stafett.devstack.audit_key import DevAuditKey

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stafett.cli.options import AsJson
-from stafett.cli.terminal import console_for, table
+from stafett.cli.options import JsonOption
+from stafett.cli.terminal import make_console, make_table
 from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 
@@ -20,28 +20,28 @@ app = typer.Typer(
     name="mapping", help="Check a column mapping, and hold it against an Excel template.", no_args_is_help=True
 )
 
-File = Annotated[str, typer.Argument(metavar="FILE", help="A mapping document; - is standard input.")]
-In = Annotated[Locale, typer.Option("--locale", help="The language of headers and labels.")]
+MappingFileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A mapping document; - is standard input.")]
+LocaleOption = Annotated[Locale, typer.Option("--locale", help="The language of headers and labels.")]
 
 
 @app.command()
 def check(
-    file: File,
+    file: MappingFileArgument,
     template: Annotated[
         Path | None, typer.Option("--template", metavar="BOOK.xlsx", help="The organisation's own Excel template.")
     ] = None,
-    locale: In = "nb",
-    as_json: AsJson = False,
+    locale: LocaleOption = "nb",
+    as_json: JsonOption = False,
 ) -> None:
     """Say everything that is wrong with a mapping document; exit code 1 if anything is."""
     from stafett.column_mapper.template import compare_template
 
-    document, faults = _read(file)
+    document, faults = _read_document(file)
     found = compare_template(document, template, locale) if document and template else []
     if as_json:
-        typer.echo(json.dumps(_findings(document, faults, found), ensure_ascii=False))
+        typer.echo(json.dumps(_check_result(document, faults, found), ensure_ascii=False))
     else:
-        typer.echo("\n".join(_said(document, faults, found, template)))
+        typer.echo("\n".join(_format_check_result(document, faults, found, template)))
     if faults or found:
         raise typer.Exit(1)
 
@@ -63,7 +63,7 @@ def standard() -> None:
 
 
 @app.command()
-def transformations(as_json: AsJson = False) -> None:
+def transformations(as_json: JsonOption = False) -> None:
     """List the named transformations that a document can use."""
     from stafett.column_mapper.transformations import TRANSFORMATIONS
 
@@ -75,25 +75,25 @@ def transformations(as_json: AsJson = False) -> None:
         ]
         typer.echo(json.dumps(said, ensure_ascii=False))
         return
-    shown = table("name", "takes", "gives", "what it does")
+    shown = make_table("name", "takes", "gives", "what it does")
     for one in known:
         shown.add_row(one.name, ", ".join(one.argument_kinds), one.return_kind, one.description)
-    console_for().print(shown)
+    make_console().print(shown)
 
 
 @app.command()
 def template(
-    file: File,
+    file: MappingFileArgument,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="BOOK.xlsx", help="Where to write it.")],
-    locale: In = "nb",
+    locale: LocaleOption = "nb",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write an empty Excel template with the document's headers and lists."""
     from stafett.column_mapper.template import render_blank_template
 
-    document, faults = _read(file)
+    document, faults = _read_document(file)
     if document is None:
-        typer.echo("\n".join(_of_faults(faults)), err=True)
+        typer.echo("\n".join(_format_issues(faults)), err=True)
         raise typer.Exit(1)
     content = render_blank_template(document, locale)
     try:
@@ -106,16 +106,16 @@ def template(
     typer.echo(f"{output} ({len(content)} bytes)")
 
 
-def _read(file: str) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":
+def _read_document(file: str) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":
     from stafett.column_mapper import InvalidMappingError, load_mapping
 
     try:
-        return load_mapping(_content(file)), ()
+        return load_mapping(_read_bytes(file)), ()
     except InvalidMappingError as error:
         return None, error.issues
 
 
-def _content(file: str) -> bytes:
+def _read_bytes(file: str) -> bytes:
     """As much as tells that it is too much; what is larger is the reader's to refuse."""
     from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES
 
@@ -128,41 +128,41 @@ def _content(file: str) -> bytes:
         raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
 
 
-def _findings(
-    document: "MappingDocument | None", faults: "tuple[MappingIssue, ...]", found: "list[TemplateDifference]"
+def _check_result(
+    document: "MappingDocument | None", issues: "tuple[MappingIssue, ...]", differences: "list[TemplateDifference]"
 ) -> dict[str, Any]:
     return {
         "valid": document is not None,
         "sha256": document and document.sha256,
-        "faults": [fault.model_dump() for fault in faults],
-        "differences": [difference.model_dump() for difference in found],
+        "faults": [fault.model_dump() for fault in issues],
+        "differences": [difference.model_dump() for difference in differences],
     }
 
 
-def _said(
+def _format_check_result(
     document: "MappingDocument | None",
-    faults: "tuple[MappingIssue, ...]",
-    found: "list[TemplateDifference]",
+    issues: "tuple[MappingIssue, ...]",
+    differences: "list[TemplateDifference]",
     template: Path | None,
 ) -> list[str]:
     if document is None:
-        return _of_faults(faults)
-    lines = [_summary(document), *(f"{difference.location}: {difference.detail}" for difference in found)]
+        return _format_issues(issues)
+    lines = [_format_summary(document), *(f"{difference.location}: {difference.detail}" for difference in differences)]
     if template is not None:
-        lines.append(f"{_count(len(found), 'difference')} from {template}.")
+        lines.append(f"{_format_count(len(differences), 'difference')} from {template}.")
     return lines
 
 
-def _of_faults(faults: "tuple[MappingIssue, ...]") -> list[str]:
-    lines = [f"{fault.pointer or 'The document'}: {fault.detail}" for fault in faults]
-    return [*lines, f"{_count(len(faults), 'fault')}."]
+def _format_issues(issues: "tuple[MappingIssue, ...]") -> list[str]:
+    lines = [f"{fault.pointer or 'The document'}: {fault.detail}" for fault in issues]
+    return [*lines, f"{_format_count(len(issues), 'fault')}."]
 
 
-def _summary(document: "MappingDocument") -> str:
+def _format_summary(document: "MappingDocument") -> str:
     parts = (
-        _count(len(document.columns), "column"),
-        _count(len(document.rules), "rule"),
-        _count(len(document.counting.reasons), "reason"),
+        _format_count(len(document.columns), "column"),
+        _format_count(len(document.rules), "rule"),
+        _format_count(len(document.counting.reasons), "reason"),
     )
     return (
         f"{document.title}: format {document.format}, from {document.effective_from},"
@@ -170,5 +170,5 @@ def _summary(document: "MappingDocument") -> str:
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number or 'No'} {what}{'' if number == 1 else 's'}"
+def _format_count(count: int, noun: str) -> str:
+    return f"{count or 'No'} {noun}{'' if count == 1 else 's'}"

@@ -7,10 +7,10 @@ import typer
 
 def openapi() -> None:
     """Print the description of the HTTP API, an OpenAPI document."""
-    typer.echo(openapi_text())
+    typer.echo(render_openapi())
 
 
-def openapi_text() -> str:
+def render_openapi() -> str:
     """In an order that shows in review what has changed, and nothing else."""
     from api.app import create_app_with_routes
 

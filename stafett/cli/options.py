@@ -8,20 +8,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from stafett.domain.export import OrgId
 
-DataDir = Annotated[
+DataDirOption = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="D", help="The folder of a running `stafett dev`; else STAFETT_* variables."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-_ORG = typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")
-Org = Annotated[str, _ORG]
-User = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+_ORG_OPTION = typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")
+OrgOption = Annotated[str, _ORG_OPTION]
+UserOption = Annotated[
     str | None, typer.Option("--user", help="Who asks, on a development stack; else the organisation's coordinator.")
 ]
-MaybeOrg = Annotated[str | None, _ORG]
+OptionalOrgOption = Annotated[str | None, _ORG_OPTION]
 
 
-def require_org_id(org: str | None) -> None:
+def validate_org_id(org: str | None) -> None:
     try:
         TypeAdapter[str | None](OrgId | None).validate_python(org)
     except ValidationError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stafett.domain.errors import SettingsError
 
 
-def profiles_file() -> Path:
+def profiles_path() -> Path:
     """Where the XDG specification puts such things, unless ``STAFETT_PROFILES`` says another place."""
     if named := os.environ.get("STAFETT_PROFILES"):
         return Path(named)
@@ -16,14 +16,14 @@ def profiles_file() -> Path:
     return Path(home) / "stafett" / "profiles.toml"
 
 
-def take_up(name: str) -> None:
+def apply_profile(name: str) -> None:
     """Set what the profile says; what the environment says already has the last word."""
-    for variable, value in _read(name).items():
+    for variable, value in _read_profile(name).items():
         os.environ.setdefault(variable, value)
 
 
-def _read(name: str) -> Mapping[str, str]:
-    path = profiles_file()
+def _read_profile(name: str) -> Mapping[str, str]:
+    path = profiles_path()
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -5,40 +5,42 @@ from typing import Any
 
 import typer
 
-_HEAD = """# Commands
+_HEADER = """# Commands
 
 What `stafett --help` says, on one page, made from the program itself:
 `python -m stafett.cli.reference > docs/commands.md`.
 """
 
 
-def reference() -> str:
+def render_reference() -> str:
     """Every command with its arguments and options, in Markdown."""
     from stafett.cli.app import app
 
-    return "\n".join([_HEAD, *_described(typer.main.get_command(app), "stafett")])
+    return "\n".join([_HEADER, *_render_commands(typer.main.get_command(app), "stafett")])
 
 
-def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     """The command, and those below it."""
     yield name, command
     for child_name, child in getattr(command, "commands", {}).items():
-        yield from commands(child, f"{name} {child_name}")
+        yield from walk_commands(child, f"{name} {child_name}")
 
 
-def _described(root: Any, name: str) -> Iterator[str]:
-    for called, command in commands(root, name):
+def _render_commands(root_command: Any, name: str) -> Iterator[str]:
+    for called, command in walk_commands(root_command, name):
         is_group = hasattr(command, "commands")
-        yield f"{'##' if is_group else '###'} `{' '.join([called, *_usage(command)])}`\n"
-        yield f"{_plain(command.help)}\n"
-        if rows := [_row(parameter) for parameter in command.params if not _is_everywhere(parameter)]:
+        yield f"{'##' if is_group else '###'} `{' '.join([called, *_usage_arguments(command)])}`\n"
+        yield f"{_to_single_line(command.help)}\n"
+        if rows := [
+            _render_parameter_row(parameter) for parameter in command.params if not _is_global_option(parameter)
+        ]:
             yield "| | |\n| --- | --- |"
             yield "\n".join(rows) + "\n"
         if command.epilog:
-            yield f"{_plain(command.epilog)}\n"
+            yield f"{_to_single_line(command.epilog)}\n"
 
 
-def _usage(command: Any) -> Iterator[str]:
+def _usage_arguments(command: Any) -> Iterator[str]:
     for parameter in command.params:
         if parameter.param_type_name == "argument":
             name = parameter.make_metavar(None) if parameter.metavar is None else parameter.metavar
@@ -47,12 +49,12 @@ def _usage(command: Any) -> Iterator[str]:
         yield "COMMAND"
 
 
-def _row(parameter: Any) -> str:
+def _render_parameter_row(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         name = parameter.metavar or parameter.name.upper()
     else:
         name = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    notes = [_plain(getattr(parameter, "help", None))]
+    notes = [_to_single_line(getattr(parameter, "help", None))]
     if parameter.required and parameter.param_type_name == "option":
         notes.append("Required.")
     if parameter.default not in {None, False, ""} and not callable(parameter.default):
@@ -62,13 +64,13 @@ def _row(parameter: Any) -> str:
     return f"| `{name}` | {' '.join(note for note in notes if note)} |"
 
 
-def _is_everywhere(parameter: Any) -> bool:
+def _is_global_option(parameter: Any) -> bool:
     return {"--help", "--install-completion", "--show-completion"} & set(parameter.opts) != set()
 
 
-def _plain(text: str | None) -> str:
+def _to_single_line(text: str | None) -> str:
     return " ".join((text or "").replace("|", "\\|").split())
 
 
 if __name__ == "__main__":
-    print(reference(), end="")
+    print(render_reference(), end="")

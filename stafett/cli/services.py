@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from stafett.allocator import give_memory_back
-from stafett.settings import Settings, WorkerShare
-from stafett.telemetry import configure_logs
+from stafett.allocator import limit_allocator_arenas
+from stafett.settings import Settings, WorkerRole
+from stafett.telemetry import configure_logging
 
 
 def dev(
@@ -27,7 +27,7 @@ def dev(
 def api() -> None:
     """Run the API."""
     settings = Settings.load()
-    configure_logs(settings.log)
+    configure_logging(settings.log)
     from api.app import serve
 
     serve(settings)
@@ -35,17 +35,17 @@ def api() -> None:
 
 def worker(
     queue: Annotated[str | None, typer.Option(help="The task queue, instead of STAFETT_TEMPORAL__TASK_QUEUE.")] = None,
-    only: Annotated[
-        WorkerShare | None, typer.Option(help="Not the whole work: `cpu` what keeps a core busy, `light` all else.")
+    role: Annotated[
+        WorkerRole | None, typer.Option(help="Not the whole work: `cpu` what keeps a core busy, `light` all else.")
     ] = None,
 ) -> None:
     """Run a worker."""
     settings = Settings.load()
-    configure_logs(settings.log)
-    give_memory_back(settings.worker.cpu_threads)
+    configure_logging(settings.log)
+    limit_allocator_arenas(settings.worker.cpu_threads)
     from worker import serve
 
-    asyncio.run(serve(settings, queue, only))
+    asyncio.run(serve(settings, queue, role))
 
 
 def migrate() -> None:

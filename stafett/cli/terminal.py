@@ -7,22 +7,22 @@ from rich.table import Table
 
 from stafett.domain.errors import StafettError
 
-_AS_WIDE_AS_NEEDED = 1000
+_UNLIMITED_WIDTH = 1000
 
 
-def console_for(*, errors: bool = False) -> Console:
+def make_console(*, stderr: bool = False) -> Console:
     """Standard output, or standard error for what is not the answer; a pipe has no edge to wrap at."""
-    console = Console(stderr=errors)
-    return console if console.is_terminal else Console(stderr=errors, width=_AS_WIDE_AS_NEEDED)
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_UNLIMITED_WIDTH)
 
 
-def bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
+def make_progress_bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
     """A progress bar that leaves nothing behind, and is not there at all where nobody would see it move."""
-    console = console_for(errors=True)
+    console = make_console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
-def require_yes(question: str) -> None:
+def require_confirmation(question: str) -> None:
     """Ask, on standard error; whoever does not answer has not said yes."""
     try:
         typer.confirm(question, abort=True, err=True)
@@ -30,7 +30,7 @@ def require_yes(question: str) -> None:
         raise StafettError("Not confirmed; nothing was changed.") from None
 
 
-def table(*headings: str) -> Table:
+def make_table(*headings: str) -> Table:
     shown = Table(box=None, pad_edge=False)
     for heading in headings:
         shown.add_column(heading, no_wrap=heading == "id", overflow="fold", min_width=36 if heading == "id" else None)

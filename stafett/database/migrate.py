@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from stafett.database.session import get_driver_connection, to_sqlalchemy_url
 from stafett.domain.errors import StafettError
-from stafett.settings import DatabaseSettings, require
+from stafett.settings import DatabaseSettings, require_setting
 
 OWNER_ROLE = "stafett_owner"
 LOGIN_ROLES = ("stafett_api", "stafett_worker", "stafett_maintenance")
@@ -30,7 +30,7 @@ class MigrationError(StafettError):
 
 def migrate(settings: DatabaseSettings) -> str:
     """Create the roles that are missing, run what migrations are missing, and say which revision stands now."""
-    engine = create_engine(to_sqlalchemy_url(require(settings.owner_url, "STAFETT_DATABASE__OWNER_URL")))
+    engine = create_engine(to_sqlalchemy_url(require_setting(settings.owner_url, "STAFETT_DATABASE__OWNER_URL")))
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _ADVISORY_LOCK_ID})

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from stafett.allocator import ALLOCATOR
+from stafett.allocator import POLARS_ALLOCATOR_VARIABLE
 from stafett.devstack import processes
 from stafett.devstack.child_process import Child, Launch
 from stafett.devstack.credentials import credentials_of
@@ -179,4 +179,8 @@ async def stop_together(children: Iterable[Child]) -> None:
 
 def environment_without_stafett() -> dict[str, str]:
     """Our environment, less what would configure a program for another installation, and what Polars told itself."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("STAFETT_") and name != ALLOCATOR}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("STAFETT_") and name != POLARS_ALLOCATOR_VARIABLE
+    }

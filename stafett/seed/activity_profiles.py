@@ -5,36 +5,42 @@ from typing import NamedTuple
 from stafett.domain.activity import ActivityType
 
 
-class Kind(NamedTuple):
+class ActivityProfile(NamedTuple):
     """One kind of activity: how many come, for how long, and how many in a hundred do not meet in person."""
 
     activity_type: ActivityType
-    participants: tuple[int, ...]
-    minutes: tuple[int, ...]
-    percent_apart: int
+    participant_choices: tuple[int, ...]
+    duration_choices: tuple[int, ...]
+    percent_remote: int
 
 
 # Groups of two, groups of half an hour and courses of an hour are here for what will not count.
-KINDS = (
-    Kind(ActivityType.OPPSOKENDE_SAMTALE, (1,) * 19 + (2,), (30, 45, 60, 60, 60, 90, 120), 3),
-    Kind(ActivityType.SAMTALEGRUPPE, (2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 10, 12), (30, *(60, 90, 120) * 5, 45), 4),
-    Kind(ActivityType.AKTIVITETSGRUPPE, (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 25), (30, *(60, 120, 180) * 5, 45), 0),
-    Kind(ActivityType.LIKEPERSONSKURS, (4, 6, 8, 8, 10, 10, 12, 14, 16, 20, 24, 30), (60, *(90, 180, 300, 360) * 5), 2),
-    Kind(ActivityType.TELEFONSAMTALE, (1,), (10, 15, 15, 20, 30, 30, 45, 60), 100),
-    Kind(ActivityType.DIGITAL_SAMTALE, (1, 1, 1, 2, 3, 4, 6, 8), (20, 30, 30, 45, 60, 90), 100),
-    Kind(ActivityType.BESOK, (1, 1, 1, 1, 2, 3), (30, 45, 60, 60, 90), 0),
-    Kind(ActivityType.ANNET, (0, 1, 2, 5, 10, 40, 120), (30, 60, 90, 120, 240), 10),
+ACTIVITY_PROFILES = (
+    ActivityProfile(ActivityType.OPPSOKENDE_SAMTALE, (1,) * 19 + (2,), (30, 45, 60, 60, 60, 90, 120), 3),
+    ActivityProfile(
+        ActivityType.SAMTALEGRUPPE, (2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 10, 12), (30, *(60, 90, 120) * 5, 45), 4
+    ),
+    ActivityProfile(
+        ActivityType.AKTIVITETSGRUPPE, (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 25), (30, *(60, 120, 180) * 5, 45), 0
+    ),
+    ActivityProfile(
+        ActivityType.LIKEPERSONSKURS, (4, 6, 8, 8, 10, 10, 12, 14, 16, 20, 24, 30), (60, *(90, 180, 300, 360) * 5), 2
+    ),
+    ActivityProfile(ActivityType.TELEFONSAMTALE, (1,), (10, 15, 15, 20, 30, 30, 45, 60), 100),
+    ActivityProfile(ActivityType.DIGITAL_SAMTALE, (1, 1, 1, 2, 3, 4, 6, 8), (20, 30, 30, 45, 60, 90), 100),
+    ActivityProfile(ActivityType.BESOK, (1, 1, 1, 1, 2, 3), (30, 45, 60, 60, 90), 0),
+    ActivityProfile(ActivityType.ANNET, (0, 1, 2, 5, 10, 40, 120), (30, 60, 90, 120, 240), 10),
 )
 
-_OF_ANYBODY = (30, 16, 14, 4, 14, 10, 8, 4)
-_OF = {
+_DEFAULT_PERCENTAGES = (30, 16, 14, 4, 14, 10, 8, 4)
+_PERCENTAGES_PER_ORG = {
     "nhf": (28, 14, 22, 5, 12, 8, 7, 4),
     "blindeforbundet": (32, 12, 16, 4, 22, 3, 9, 2),
     "hlf": (30, 20, 10, 5, 3, 22, 6, 4),  # hard of hearing: written and digital rather than by telephone
 }
 
 
-def mixture_of(org_id: str) -> list[int]:
+def profile_distribution(org_id: str) -> list[int]:
     """A hundred places in ``KINDS``: each kind as often as it occurs in the organisation."""
-    percents = _OF.get(org_id, _OF_ANYBODY)
+    percents = _PERCENTAGES_PER_ORG.get(org_id, _DEFAULT_PERCENTAGES)
     return [place for place, percent in enumerate(percents) for _ in range(percent)]

@@ -4,17 +4,17 @@ import hashlib
 from functools import cache
 
 from stafett.domain.frozen import FrozenModel
-from stafett.seed.images import gif_of, png_of
-from stafett.seed.pdf import pdf_of
+from stafett.seed.images import render_gif, render_png
+from stafett.seed.pdf import render_pdf
 
-DISTINCT = 300
+DISTINCT_FILE_COUNT = 300
 _TITLES = (
     *("Møtereferat", "Oppmøteliste", "Påmelding høst", "Kursprogram", "Årsmøte - sakliste", "Reiseregning"),
     *("Bilde fra turen", "Gruppebilde på Røros", "Invitasjon likepersonstreff", "Evaluering æøå", "Skjema (signert)"),
     *("Áhkku ja áddjá", "Samtykke; kopi", "IMG_0001"),
 )
 _AWKWARD_TITLE = "..\\møte?"
-_AWKWARD_ONE_IN = 40
+_AWKWARD_TITLE_INTERVAL = 40
 _SUFFIXES = (".pdf", ".png", ".gif")
 _MIME_TYPES = ("application/pdf", "image/png", "image/gif")
 
@@ -29,34 +29,38 @@ class AttachmentFile(FrozenModel):
 
 
 @cache
-def attachment_file(variant: int) -> AttachmentFile:
+def build_attachment_file(variant: int) -> AttachmentFile:
     """One of the ``DISTINCT`` files."""
     kind = variant % len(_SUFFIXES)
-    content = _content(variant)
+    content = _render_content(variant)
     return AttachmentFile(
-        name=_title(variant) + _SUFFIXES[kind],
+        name=_build_title(variant) + _SUFFIXES[kind],
         mime_type=_MIME_TYPES[kind],
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
-def _title(variant: int) -> str:
+def _build_title(variant: int) -> str:
     turn = variant // len(_SUFFIXES)
-    return _AWKWARD_TITLE if turn % _AWKWARD_ONE_IN == _AWKWARD_ONE_IN - 1 else _TITLES[turn % len(_TITLES)]
+    return (
+        _AWKWARD_TITLE
+        if turn % _AWKWARD_TITLE_INTERVAL == _AWKWARD_TITLE_INTERVAL - 1
+        else _TITLES[turn % len(_TITLES)]
+    )
 
 
-def _content(variant: int) -> bytes:
+def _render_content(variant: int) -> bytes:
     match variant % len(_SUFFIXES):
         case 0:
-            return pdf_of(_minutes(variant))
+            return render_pdf(_meeting_minutes(variant))
         case 1:
-            return png_of(variant)
+            return render_png(variant)
         case _:
-            return gif_of(variant)
+            return render_gif(variant)
 
 
-def _minutes(variant: int) -> list[str]:
+def _meeting_minutes(variant: int) -> list[str]:
     return [
         f"Møtereferat nr. {variant + 1}",
         "",

@@ -7,15 +7,15 @@ from typing import NamedTuple
 import polars as pl
 
 from stafett.seed.activities import activity_id
-from stafett.seed.attachment_files import DISTINCT, attachment_file
-from stafett.seed.seeded_random import Chance
+from stafett.seed.attachment_files import DISTINCT_FILE_COUNT, build_attachment_file
+from stafett.seed.seeded_random import SeededRandom
 from stafett.storage.files import FileStorage
 
-_TWICE_THE_SAME_NAME_ONE_IN = 40
-_UPLOADS_AT_ONCE = 8
+_DUPLICATE_NAME_INTERVAL = 40
+_MAX_CONCURRENT_UPLOADS = 8
 
 
-class _Attachment(NamedTuple):
+class _SeededAttachment(NamedTuple):
     id: str
     org_id: str
     activity_id: str
@@ -26,41 +26,49 @@ class _Attachment(NamedTuple):
     object_key: str
 
 
-def draw_attachments(chance: Chance, org_id: str, carriers: int, activities: int) -> pl.DataFrame:
+def generate_attachments(
+    rng: SeededRandom, org_id: str, activities_with_attachment: int, activities: int
+) -> pl.DataFrame:
     """Exactly so many activities carry a file; every fortieth of them carries two of the same name."""
     carrier = pl.col("carrier")
-    first, following = carrier * activities // carriers, (carrier + 1) * activities // carriers
-    copies = pl.when(carrier % _TWICE_THE_SAME_NAME_ONE_IN == _TWICE_THE_SAME_NAME_ONE_IN - 1).then(2).otherwise(1)
+    first, following = (
+        carrier * activities // activities_with_attachment,
+        (carrier + 1) * activities // activities_with_attachment,
+    )
+    copies = pl.when(carrier % _DUPLICATE_NAME_INTERVAL == _DUPLICATE_NAME_INTERVAL - 1).then(2).otherwise(1)
     files = (
-        pl.select(carrier=pl.int_range(carriers))
+        pl.select(carrier=pl.int_range(activities_with_attachment))
         .with_columns(number=carrier, copy=pl.int_ranges(0, copies))
         .with_columns(
-            variant=chance.below("file", DISTINCT), activity=first + chance.below("carrier", following - first)
+            variant=rng.integer_below("file", DISTINCT_FILE_COUNT),
+            activity=first + rng.integer_below("carrier", following - first),
         )
         .explode("copy")
         .with_columns(number=carrier * 2 + pl.col("copy"))
     )
     return files.select(
         "variant",
-        id=chance.uuid("attachment"),
+        id=rng.uuid("attachment"),
         org_id=pl.lit(org_id),
-        activity_id=activity_id(chance, pl.col("activity")),
+        activity_id=activity_id(rng, pl.col("activity")),
     )
 
 
-def upload(storage: FileStorage, drawn: pl.DataFrame, uploaded: Callable[[], None]) -> pl.DataFrame:
+def upload_attachments(
+    storage: FileStorage, attachments: pl.DataFrame, on_uploaded: Callable[[], None]
+) -> pl.DataFrame:
     """Store every file and return the rows for ``attachments``; the same seed overwrites its own files."""
 
-    def store(row: tuple[int, str, str, str]) -> _Attachment:
+    def store(row: tuple[int, str, str, str]) -> _SeededAttachment:
         variant, attachment_id, org_id, activity = row
-        file = attachment_file(variant)
+        file = build_attachment_file(variant)
         stored = storage.write(f"attachments/{org_id}/{attachment_id}", [file.content], file.mime_type)
         about = (file.name, file.mime_type, stored.size_bytes, stored.sha256, stored.key)
-        return _Attachment(attachment_id, org_id, activity, *about)
+        return _SeededAttachment(attachment_id, org_id, activity, *about)
 
     rows = []
-    with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-        for row in pool.map(store, drawn.iter_rows()):
+    with ThreadPoolExecutor(_MAX_CONCURRENT_UPLOADS) as pool:
+        for row in pool.map(store, attachments.iter_rows()):
             rows.append(row)
-            uploaded()
-    return pl.DataFrame(rows, schema=list(_Attachment._fields), orient="row")
+            on_uploaded()
+    return pl.DataFrame(rows, schema=list(_SeededAttachment._fields), orient="row")

@@ -5,21 +5,25 @@ import zlib
 
 _WIDTH, _HEIGHT = 120, 80
 _COLOURS = 128
-_GIF_CLEAR, _GIF_END = 128, 129
+_GIF_CLEAR_CODE, _GIF_END_CODE = 128, 129
 # Clearing the decoder's table before it needs a ninth bit keeps every code a whole byte.
-_GIF_RUN = 120
+_PIXELS_PER_GIF_RUN = 120
 
 
-def png_of(variant: int) -> bytes:
+def render_png(variant: int) -> bytes:
     """A pattern of stripes in the colours of the variant."""
     pixels = _pixels(variant)
     lines = b"".join(b"\0" + pixels[start : start + _WIDTH] for start in range(0, len(pixels), _WIDTH))
     header = struct.pack(">IIBBBBB", _WIDTH, _HEIGHT, 8, 3, 0, 0, 0)
-    chunks = (_chunk(b"IHDR", header), _chunk(b"PLTE", _palette(variant)), _chunk(b"IDAT", _stored(lines)))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + _chunk(b"IEND", b"")
+    chunks = (
+        _png_chunk(b"IHDR", header),
+        _png_chunk(b"PLTE", _palette(variant)),
+        _png_chunk(b"IDAT", _store_uncompressed(lines)),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + _png_chunk(b"IEND", b"")
 
 
-def gif_of(variant: int) -> bytes:
+def render_gif(variant: int) -> bytes:
     """The same as a GIF."""
     screen = struct.pack("<6sHHBBB", b"GIF89a", _WIDTH, _HEIGHT, 0b1111_0110, 0, 0)
     image = struct.pack("<BHHHHBB", 0x2C, 0, 0, _WIDTH, _HEIGHT, 0, 7)
@@ -35,18 +39,18 @@ def _palette(variant: int) -> bytes:
     return bytes(part for shade in range(_COLOURS) for part in (2 * shade, (variant * 37) % 256, 255 - 2 * shade))
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _stored(content: bytes) -> bytes:
+def _store_uncompressed(content: bytes) -> bytes:
     """A zlib stream of one block that is not compressed; it has to be under 64 KB."""
     block = struct.pack("<BHH", 1, len(content), len(content) ^ 0xFFFF) + content
     return b"\x78\x01" + block + struct.pack(">I", zlib.adler32(content))
 
 
 def _gif_blocks(pixels: bytes) -> bytes:
-    runs = [pixels[start : start + _GIF_RUN] for start in range(0, len(pixels), _GIF_RUN)]
-    codes = b"".join(bytes([_GIF_CLEAR]) + run for run in runs) + bytes([_GIF_END])
+    runs = [pixels[start : start + _PIXELS_PER_GIF_RUN] for start in range(0, len(pixels), _PIXELS_PER_GIF_RUN)]
+    codes = b"".join(bytes([_GIF_CLEAR_CODE]) + run for run in runs) + bytes([_GIF_END_CODE])
     blocks = [codes[start : start + 255] for start in range(0, len(codes), 255)]
     return b"".join(bytes([len(block)]) + block for block in blocks)

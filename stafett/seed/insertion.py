@@ -12,25 +12,25 @@ from stafett.database.migrate import OWNER_ROLE
 from stafett.domain.errors import ServiceUnavailableError, StafettError
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
-from stafett.seed.activities import draw_activities
-from stafett.seed.attachments import draw_attachments, upload
-from stafett.seed.organisations import coordinator_of, dev_user_id
-from stafett.seed.peer_mentors import draw_peer_mentors, share_out
-from stafett.seed.seeded_random import Chance
-from stafett.seed.table_copy import checked_as_a_whole, copy_rows
+from stafett.seed.activities import generate_activities
+from stafett.seed.attachments import generate_attachments, upload_attachments
+from stafett.seed.organisations import coordinator_email, dev_user_id
+from stafett.seed.peer_mentors import distribute_activities, generate_peer_mentors
+from stafett.seed.seeded_random import SeededRandom
+from stafett.seed.table_copy import copy_rows, drop_constraints_while_loading
 from stafett.seed.timetable import Timetable
 from stafett.storage.files import FileStorage
 
-Progress = Callable[[int, int], None]
+SeedProgressCallback = Callable[[int, int], None]
 
-_FEWEST_MENTORS, _ACTIVITIES_OF_A_MENTOR = 60, 50
+_MIN_MENTORS, _ACTIVITIES_PER_MENTOR = 60, 50
 
 
 class SeedError(StafettError):
     """What was asked for cannot be seeded."""
 
 
-class Seeding(FrozenModel):
+class SeedRequest(FrozenModel):
     """What to add; all of it together is the seed, so that any other request adds other rows."""
 
     org_id: OrgId
@@ -42,86 +42,95 @@ class Seeding(FrozenModel):
 
     @property
     def mentor_count(self) -> int:
-        return self.mentors or max(_FEWEST_MENTORS, self.activities // _ACTIVITIES_OF_A_MENTOR)
+        return self.mentors or max(_MIN_MENTORS, self.activities // _ACTIVITIES_PER_MENTOR)
 
     @property
-    def chance(self) -> Chance:
+    def rng(self) -> SeededRandom:
         counts = f"{self.activities}/{self.attachments}/{self.mentor_count}"
-        return Chance(f"stafett/{self.org_id}/{self.year}/{self.seed}/{counts}")
+        return SeededRandom(f"stafett/{self.org_id}/{self.year}/{self.seed}/{counts}")
 
 
-class SeedReport(FrozenModel):
+class SeedResult(FrozenModel):
     """What was added; nothing, if all of it was there."""
 
     mentors: int = 0
     activities: int = 0
     attachments: int = 0
-    already_there: bool = False
+    already_seeded: bool = False
 
 
-class _Plan:
+class _SeedPlan:
     """A request with everything drawn that is needed more than once."""
 
-    def __init__(self, seeding: Seeding) -> None:
-        self.chance = seeding.chance
-        self.timetable = Timetable(self.chance, seeding.org_id, seeding.year)
-        _refuse_impossible(seeding, self.timetable.most_each)
-        drawn = draw_peer_mentors(self.chance, seeding.org_id, seeding.mentor_count)
-        self.mentors = share_out(drawn, seeding.activities, self.timetable.most_each)
-        self.attachments = draw_attachments(self.chance, seeding.org_id, seeding.attachments, seeding.activities)
-        self.first_mentor: str = self.mentors["id"][0]
+    def __init__(self, request: SeedRequest) -> None:
+        self.rng = request.rng
+        self.timetable = Timetable(self.rng, request.org_id, request.year)
+        _validate_feasible(request, self.timetable.max_per_mentor)
+        drawn = generate_peer_mentors(self.rng, request.org_id, request.mentor_count)
+        self.mentors = distribute_activities(drawn, request.activities, self.timetable.max_per_mentor)
+        self.attachments = generate_attachments(self.rng, request.org_id, request.attachments, request.activities)
+        self.first_mentor_id: str = self.mentors["id"][0]
 
 
-class _Tally:
+class _SeedProgress:
     """Counts what is done, and tells."""
 
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._done, self._total, self._progress = 0, total, progress
+    def __init__(self, total: int, report_progress: SeedProgressCallback) -> None:
+        self._done, self._total, self._report_progress = 0, total, report_progress
 
-    def add(self, done: int = 1) -> None:
-        self._done += done
-        self._progress(self._done, self._total)
+    def advance(self, count: int = 1) -> None:
+        self._done += count
+        self._report_progress(self._done, self._total)
 
 
-def seed(
-    seeding: Seeding, owner_url: str, storage: FileStorage, progress: Progress = lambda _done, _total: None
-) -> SeedReport:
+def insert_seed_data(
+    request: SeedRequest,
+    owner_url: str,
+    storage: FileStorage,
+    report_progress: SeedProgressCallback = lambda _done, _total: None,
+) -> SeedResult:
     """Add all of it or nothing, as the owner of the tables; rows that are there already are left as they are."""
-    plan = _Plan(seeding)
+    plan = _SeedPlan(request)
     try:
         with psycopg.connect(owner_url, connect_timeout=5) as connection:
             # COPY FROM is refused under row-level security, and only the owning role is sure to bypass it.
             connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(OWNER_ROLE)))
-            _require_organisation(connection, seeding.org_id)
-            if _is_there(connection, plan.first_mentor):
-                return SeedReport(already_there=True)
-            return _add(connection, seeding, plan, storage, progress)
+            _require_organisation(connection, request.org_id)
+            if _is_already_seeded(connection, plan.first_mentor_id):
+                return SeedResult(already_seeded=True)
+            return _insert_rows(connection, request, plan, storage, report_progress)
     except psycopg.OperationalError as error:
         raise ServiceUnavailableError("PostgreSQL") from error
 
 
-def _add(connection: Connection, seeding: Seeding, plan: _Plan, storage: FileStorage, progress: Progress) -> SeedReport:
-    tally = _Tally(seeding.activities + len(plan.attachments), progress)
+def _insert_rows(
+    connection: Connection,
+    request: SeedRequest,
+    plan: _SeedPlan,
+    storage: FileStorage,
+    report_progress: SeedProgressCallback,
+) -> SeedResult:
+    tally = _SeedProgress(request.activities + len(plan.attachments), report_progress)
     # First the files: a row never points at nothing, and no table is held while the network works.
-    attachments = upload(storage, plan.attachments, tally.add)
-    coordinator = _coordinator(connection, seeding.org_id)
-    with checked_as_a_whole(connection, seeding.activities):
+    attachments = upload_attachments(storage, plan.attachments, tally.advance)
+    coordinator = _find_coordinator(connection, request.org_id)
+    with drop_constraints_while_loading(connection, request.activities):
         copy_rows(connection, "peer_mentors", plan.mentors.select("id", "org_id", "display_name", "active"))
-        for batch in draw_activities(plan.chance, plan.timetable, plan.mentors, coordinator):
+        for batch in generate_activities(plan.rng, plan.timetable, plan.mentors, coordinator):
             copy_rows(connection, "activities", batch)
-            tally.add(len(batch))
+            tally.advance(len(batch))
     copy_rows(connection, "attachments", attachments)
     connection.execute("ANALYZE peer_mentors, activities, attachments")
-    return SeedReport(mentors=len(plan.mentors), activities=seeding.activities, attachments=len(attachments))
+    return SeedResult(mentors=len(plan.mentors), activities=request.activities, attachments=len(attachments))
 
 
-def _refuse_impossible(seeding: Seeding, most_each: int) -> None:
-    if seeding.attachments > seeding.activities:
-        raise SeedError(f"{seeding.activities} activities cannot carry {seeding.attachments} attachments.")
-    if seeding.activities > seeding.mentor_count * most_each:
-        needed = -(-seeding.activities // most_each)
+def _validate_feasible(request: SeedRequest, max_per_mentor: int) -> None:
+    if request.attachments > request.activities:
+        raise SeedError(f"{request.activities} activities cannot carry {request.attachments} attachments.")
+    if request.activities > request.mentor_count * max_per_mentor:
+        needed = -(-request.activities // max_per_mentor)
         raise SeedError(
-            f"{seeding.mentor_count} peer mentors cannot hold {seeding.activities} activities in {seeding.year}"
+            f"{request.mentor_count} peer mentors cannot hold {request.activities} activities in {request.year}"
             f" without overlaps; at least {needed} are needed."
         )
 
@@ -131,13 +140,13 @@ def _require_organisation(connection: Connection, org_id: str) -> None:
         raise SeedError(f"There is no organisation {org_id}.")
 
 
-def _is_there(connection: Connection, first_mentor: str) -> bool:
+def _is_already_seeded(connection: Connection, first_mentor_id: str) -> bool:
     """Whether this very seeding was done before; of two at once, the second waits and then finds it done."""
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('seed:' || %s, 0))", [first_mentor])
-    return connection.execute("SELECT FROM peer_mentors WHERE id = %s", [first_mentor]).fetchone() is not None
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('seed:' || %s, 0))", [first_mentor_id])
+    return connection.execute("SELECT FROM peer_mentors WHERE id = %s", [first_mentor_id]).fetchone() is not None
 
 
-def _coordinator(connection: Connection, org_id: str) -> UUID | None:
-    found = connection.execute("SELECT id FROM users WHERE id = %s", [dev_user_id(coordinator_of(org_id))])
+def _find_coordinator(connection: Connection, org_id: str) -> UUID | None:
+    found = connection.execute("SELECT id FROM users WHERE id = %s", [dev_user_id(coordinator_email(org_id))])
     row: tuple[UUID] | None = found.fetchone()
     return row[0] if row else None

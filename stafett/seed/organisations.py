@@ -14,9 +14,9 @@ ORGANISATIONS = {
     "blindeforbundet": "Norges Blindeforbund",
     "hlf": "Hørselshemmedes Landsforbund",
 }
-OPERATOR = "operator@stafett.example"
-_NAMESPACE = UUID("5f0c3c0e-6a5b-5d39-9a53-7e1f2b8d4c60")
-_ROLES = {Role.COORDINATOR: "Koordinator", Role.ADMIN: "Administrator", Role.AUDITOR: "Revisor"}
+OPERATOR_EMAIL = "operator@stafett.example"
+_USER_ID_NAMESPACE = UUID("5f0c3c0e-6a5b-5d39-9a53-7e1f2b8d4c60")
+_ROLE_TITLES = {Role.COORDINATOR: "Koordinator", Role.ADMIN: "Administrator", Role.AUDITOR: "Revisor"}
 
 
 class _SeededUser(NamedTuple):
@@ -28,19 +28,19 @@ class _SeededUser(NamedTuple):
 
 def dev_user_id(email: str) -> UUID:
     """The id that a seeded user has on every development stack: what a token is minted for."""
-    return uuid5(_NAMESPACE, email.lower())
+    return uuid5(_USER_ID_NAMESPACE, email.lower())
 
 
-def coordinator_of(org_id: str) -> str:
+def coordinator_email(org_id: str) -> str:
     """The e-mail address of an organisation's seeded coordinator."""
     return f"{Role.COORDINATOR}@{org_id}.example"
 
 
 def seed_organisations(connection: Connection) -> None:
     """Add what is missing of the organisations, users and memberships, in the caller's transaction."""
-    users = _users()
+    users = _seeded_users()
     accounts = [(dev_user_id(user.email), user.email, user.display_name, False) for user in users]
-    accounts.append((dev_user_id(OPERATOR), OPERATOR, "Drift, Stafett", True))
+    accounts.append((dev_user_id(OPERATOR_EMAIL), OPERATOR_EMAIL, "Drift, Stafett", True))
     memberships = [(dev_user_id(user.email), user.org_id, user.role) for user in users]
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -57,13 +57,13 @@ def seed_organisations(connection: Connection) -> None:
         seed_mappings(connection, org_id, org_id)
 
 
-def seed_mappings(connection: Connection, org_id: str, like: str) -> None:
+def seed_mappings(connection: Connection, org_id: str, source: str) -> None:
     """Give an organisation that has no column mapping yet the documents that we bring along for one."""
     if connection.execute("SELECT FROM column_mappings WHERE org_id = %s LIMIT 1", [org_id]).fetchone() is not None:
         return
     versions = [
         (org_id, number, uuid4(), document.effective_from, document.sha256, Json(document.as_json()))
-        for number, document in enumerate(load_bundled_mappings(like), start=1)
+        for number, document in enumerate(load_bundled_mappings(source), start=1)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -73,9 +73,9 @@ def seed_mappings(connection: Connection, org_id: str, like: str) -> None:
         )
 
 
-def _users() -> list[_SeededUser]:
+def _seeded_users() -> list[_SeededUser]:
     return [
         _SeededUser(f"{role}@{org_id}.example", f"{title}, {name}", role, org_id)
         for org_id, name in ORGANISATIONS.items()
-        for role, title in _ROLES.items()
+        for role, title in _ROLE_TITLES.items()
     ]

@@ -9,10 +9,10 @@ _PAGE = (
 )
 
 
-def pdf_of(lines: Sequence[str]) -> bytes:
+def render_pdf(lines: Sequence[str]) -> bytes:
     """The lines on an A4 page, in letters of Windows-1252."""
-    text = _drawn(lines)
-    return _document(
+    text = _render_text(lines)
+    return _assemble_document(
         [
             b"<< /Type /Catalog /Pages 2 0 R /Lang (nb-NO) >>",
             b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -23,16 +23,16 @@ def pdf_of(lines: Sequence[str]) -> bytes:
     )
 
 
-def _drawn(lines: Sequence[str]) -> bytes:
-    shown = b"\n".join(b"(%b) Tj T*" % _escaped(line) for line in lines)
+def _render_text(lines: Sequence[str]) -> bytes:
+    shown = b"\n".join(b"(%b) Tj T*" % _escape_text(line) for line in lines)
     return b"BT /F1 12 Tf 16 TL 72 770 Td\n%b\nET" % shown
 
 
-def _escaped(line: str) -> bytes:
+def _escape_text(line: str) -> bytes:
     return line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)").encode("cp1252")
 
 
-def _document(objects: Sequence[bytes]) -> bytes:
+def _assemble_document(objects: Sequence[bytes]) -> bytes:
     body, offsets = bytearray(_HEADER), []
     for number, content in enumerate(objects, start=1):
         offsets.append(len(body))

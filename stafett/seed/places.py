@@ -1,7 +1,18 @@
 """Where peer support is met: Norwegian municipalities, the larger ones more often, and a few places abroad."""
 
-_LARGE = ("Oslo", "Oslo", "Oslo", "Bergen", "Bergen", "Trondheim", "Trondheim", "Stavanger", "Bærum", "Kristiansand")
-_MUNICIPALITIES = (
+_LARGE_MUNICIPALITIES = (
+    "Oslo",
+    "Oslo",
+    "Oslo",
+    "Bergen",
+    "Bergen",
+    "Trondheim",
+    "Trondheim",
+    "Stavanger",
+    "Bærum",
+    "Kristiansand",
+)
+_OTHER_MUNICIPALITIES = (
     *("Drammen", "Asker", "Lillestrøm", "Fredrikstad", "Sandnes", "Tromsø", "Ålesund", "Skien", "Tønsberg", "Moss"),
     *("Bodø", "Haugesund", "Sandefjord", "Arendal", "Hamar", "Lillehammer", "Gjøvik", "Molde", "Kristiansund"),
     *("Harstad", "Narvik", "Alta", "Rana", "Steinkjer", "Levanger", "Stjørdal", "Røros", "Sør-Varanger", "Hammerfest"),
@@ -10,5 +21,15 @@ _MUNICIPALITIES = (
     *("Kárášjohka - Karasjok", "Guovdageaidnu - Kautokeino", "Deatnu - Tana", "Unjárga - Nesseby"),
     *("Porsanger - Porsáŋgu - Porsanki", "Gáivuotna - Kåfjord - Kaivuono", "Hábmer - Hamarøy", "Snåase - Snåsa"),
 )
-IN_NORWAY = _LARGE + _MUNICIPALITIES
-ABROAD = ("Göteborg", "Stockholm", "København", "Aalborg", "Helsinki", "Reykjavík", "Berlin", "Gran Canaria", "Málaga")
+NORWEGIAN_PLACES = _LARGE_MUNICIPALITIES + _OTHER_MUNICIPALITIES
+FOREIGN_PLACES = (
+    "Göteborg",
+    "Stockholm",
+    "København",
+    "Aalborg",
+    "Helsinki",
+    "Reykjavík",
+    "Berlin",
+    "Gran Canaria",
+    "Málaga",
+)

@@ -10,12 +10,12 @@ from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Identifier
 
 # Below this, checking row by row is quick enough: a million rows take 40 to 50 s so, and 25 s the other way.
-_MANY = 100_000
-_CONSTRAINTS = """
+_MIN_ROWS_TO_DEFER = 100_000
+_SELECT_CONSTRAINTS = """
     SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE conrelid = 'activities'::regclass AND contype IN ('f', 'x') ORDER BY conname
 """
-_LOCKS: tuple[LiteralString, ...] = (
+_LOCK_STATEMENTS: tuple[LiteralString, ...] = (
     "LOCK TABLE activities IN ACCESS EXCLUSIVE MODE NOWAIT",
     # What adding the foreign keys again will ask for; asked for now, nobody can come in between.
     "LOCK TABLE organisations, peer_mentors, users IN SHARE ROW EXCLUSIVE MODE NOWAIT",
@@ -31,16 +31,16 @@ def copy_rows(connection: Connection, table: str, rows: pl.DataFrame) -> None:
 
 
 @contextmanager
-def checked_as_a_whole(connection: Connection, rows: int) -> Iterator[None]:
+def drop_constraints_while_loading(connection: Connection, rows: int) -> Iterator[None]:
     """Check very many activities at the end of the block, if there were none and nobody is looking at them.
 
     The constraints come back from the catalogue's own words, in this very transaction: others see the table with
     all of them, and a crash in between leaves it as it was.
     """
-    if rows < _MANY or not _taken_alone(connection):
+    if rows < _MIN_ROWS_TO_DEFER or not _lock_if_empty(connection):
         yield
         return
-    constraints = connection.execute(_CONSTRAINTS).fetchall()
+    constraints = connection.execute(_SELECT_CONSTRAINTS).fetchall()
     for name, _ in constraints:
         connection.execute(SQL("ALTER TABLE activities DROP CONSTRAINT {}").format(Identifier(name)))
     yield
@@ -50,14 +50,14 @@ def checked_as_a_whole(connection: Connection, rows: int) -> Iterator[None]:
         connection.execute(added)
 
 
-def _taken_alone(connection: Connection) -> bool:
+def _lock_if_empty(connection: Connection) -> bool:
     """Whether the table is empty and now ours; otherwise nothing stays locked."""
     alone = _is_empty(connection)
     if not alone:
         return False
     try:
         with connection.transaction():
-            for lock in _LOCKS:
+            for lock in _LOCK_STATEMENTS:
                 connection.execute(lock)
             alone = _is_empty(connection)
             if not alone:

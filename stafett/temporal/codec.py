@@ -15,7 +15,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 
-from stafett.domain.codec_keys import CodecKey, codec_keys
+from stafett.domain.codec_keys import CodecKey, parse_codec_keys
 from stafett.domain.errors import StafettError
 from stafett.settings import TemporalSettings
 
@@ -91,7 +91,7 @@ class EncryptionCodec(PayloadCodec):
 
 
 def codec_from_settings(settings: TemporalSettings) -> EncryptionCodec:
-    keys = codec_keys(settings.codec_keys.get_secret_value()) if settings.codec_keys else ()
+    keys = parse_codec_keys(settings.codec_keys.get_secret_value()) if settings.codec_keys else ()
     return EncryptionCodec(keys, settings.namespace)
 
 

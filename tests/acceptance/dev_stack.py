@@ -19,7 +19,7 @@ import httpx
 import jwt
 import psutil  # type: ignore[import-untyped]  # the package ships no types
 
-from stafett.testing import Json, eventually
+from stafett.testing import Json, wait_until
 
 EXPORTS = "/api/v1/bufdir-exports"
 _TLS = ssl.create_default_context()  # made once: it costs more than a request
@@ -86,7 +86,7 @@ async def all_gone(processes: Sequence[psutil.Process], *, within: float = 10) -
     async def left() -> list[psutil.Process]:
         return [process for process in processes if _runs(process)]
 
-    await eventually(left, lambda processes: not processes, within=within)
+    await wait_until(left, lambda processes: not processes, timeout=within)
 
 
 class DevStack:
@@ -103,7 +103,7 @@ class DevStack:
             self._process = await asyncio.create_subprocess_exec(
                 *_STAFETT, "dev", "--data-dir", str(self.data_dir), *self.options, stdout=log, stderr=log
             )
-        await eventually(self._written, lambda text: text not in {"", before}, within=60)
+        await wait_until(self._written, lambda text: text not in {"", before}, timeout=60)
 
     async def end(self, request: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, wait until it has, and say its exit code."""

@@ -5,7 +5,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 
-from stafett.testing import Button, Json
+from stafett.testing import ExportClient, Json
 from tests.acceptance.dev_stack import browser
 
 BOM = b"\xef\xbb\xbf"
@@ -45,6 +45,6 @@ async def fetch(job: Json) -> ReportFile:
     return ReportFile(job, content)
 
 
-async def exported(button: Button, **asked: object) -> ReportFile:
+async def exported(button: ExportClient, **asked: object) -> ReportFile:
     """Press, wait for the end, follow the link."""
-    return await fetch(await button.end_of(await button.pressed(**asked)))
+    return await fetch(await button.wait_for_completion(await button.start_export(**asked)))

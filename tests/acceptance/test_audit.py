@@ -9,7 +9,7 @@ import psycopg
 from temporalio.client import Client, Schedule
 from temporalio.service import RPCError
 
-from stafett.testing import Button, Diary, eventually
+from stafett.testing import ActivityFactory, ExportClient, wait_until
 from tests.acceptance.dev_stack import EXPORTS, DevStack, assert_problem
 
 
@@ -29,10 +29,10 @@ def forged(owner: psycopg.Connection, org_id: str, seq: int) -> Iterator[None]:
 
 
 async def test_the_trail_of_a_whole_stack_is_verified_and_a_forged_event_is_named(
-    dev: DevStack, button: Button, diary: Diary, owner: psycopg.Connection
+    dev: DevStack, button: ExportClient, diary: ActivityFactory, owner: psycopg.Connection
 ) -> None:
-    diary.activity(diary.mentor())
-    await button.end_of(await button.pressed())
+    diary.create_activity(diary.create_mentor())
+    await button.wait_for_completion(await button.start_export())
     (await dev.run("audit", "checkpoint")).done()
     lines = (await dev.run("audit", "verify")).done().out.splitlines()
     assert {"nhf", "blindeforbundet", "hlf", button.org_id} <= {line.partition(":")[0] for line in lines}
@@ -55,19 +55,19 @@ async def test_a_worker_sees_to_it_that_chains_are_signed_at_intervals(dev: DevS
             return (await client.get_schedule_handle("checkpoint-audit-chains").describe()).schedule
         return None
 
-    schedule = await eventually(described, bool)
+    schedule = await wait_until(described, bool)
     assert schedule is not None
     assert [interval.every.total_seconds() for interval in schedule.spec.intervals] == [3600]
 
 
 async def test_the_file_is_one_redirection_away_and_the_way_there_is_in_the_trail(
-    button: Button, diary: Diary, gateway: httpx.AsyncClient, anybody: httpx.AsyncClient
+    button: ExportClient, diary: ActivityFactory, gateway: httpx.AsyncClient, anybody: httpx.AsyncClient
 ) -> None:
-    waiting = await button.pressed(reporting_period={"start": "2020-01-01", "end": "2020-12-31"})
-    await button.end_of(waiting)
+    waiting = await button.start_export(reporting_period={"start": "2020-01-01", "end": "2020-12-31"})
+    await button.wait_for_completion(waiting)
     assert_problem(await gateway.get(f"{EXPORTS}/{waiting}/file", headers=button.headers), 409, "no_file")
-    diary.activity(diary.mentor())
-    job = await button.end_of(await button.pressed())
+    diary.create_activity(diary.create_mentor())
+    job = await button.wait_for_completion(await button.start_export())
     sent = await gateway.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers)
     assert (sent.status_code, sent.headers["Cache-Control"]) == (303, "no-store")
     assert len((await anybody.get(sent.headers["Location"])).content) == job["file"]["size_bytes"]

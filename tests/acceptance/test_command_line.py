@@ -17,7 +17,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from stafett.testing import Diary, Json, Tenant, eventually
+from stafett.testing import ActivityFactory, Json, Tenant, wait_until
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, frozen, kill, run
 
 _LOOKS_OF_OURS = 3  # finding the job takes two; more of them is watching
@@ -75,8 +75,8 @@ async def test_from_seed_to_a_file_whose_hash_is_right(dev: DevStack, folder: Pa
     assert len(rows) == job["row_count"] == job["counts"]["queried"] == row[0] == 500
 
 
-async def test_every_verb_speaks_json_alone(desk: Desk, diary: Diary, folder: Path) -> None:
-    diary.activity(diary.mentor())
+async def test_every_verb_speaks_json_alone(desk: Desk, diary: ActivityFactory, folder: Path) -> None:
+    diary.create_activity(diary.create_mentor())
     started: Json = (await desk.run(*desk.start, "--json")).json
     watched: Json = (await desk.run("export", "watch", started["id"], "--json")).json
     shown, listed, saved = await asyncio.gather(
@@ -103,10 +103,10 @@ async def test_watching_goes_on_when_the_api_comes_back(dev: DevStack, desk: Des
         started: Json = (await desk.run(*desk.start, "--json")).json
         watching = asyncio.create_task(desk.run("export", "watch", started["id"], "--json"))
         look = f'"path": "/api/v1/bufdir-exports/{started["id"]}"'
-        await eventually(dev.api_log, lambda log: log.count(look) > _LOOKS_OF_OURS)
+        await wait_until(dev.api_log, lambda log: log.count(look) > _LOOKS_OF_OURS)
         killed = dev.facts["pids"]["api"]
         kill(killed)
-        await eventually(dev.said, lambda said: f"api (pid {killed}) ended with signal 9; restarted" in said)
+        await wait_until(dev.said, lambda said: f"api (pid {killed}) ended with signal 9; restarted" in said)
     watched = (await watching).done()
     assert watched.json["status"] == "completed_empty"
     assert watched.err.count("waiting") == 1, watched.err
@@ -134,16 +134,16 @@ async def test_nothing_is_coloured_where_no_terminal_is(desk: Desk) -> None:
     assert "\x1b" not in watched.out + watched.err
 
 
-async def test_no_color_is_honoured_at_a_terminal(desk: Desk, diary: Diary) -> None:
-    diary.activity(diary.mentor())
+async def test_no_color_is_honoured_at_a_terminal(desk: Desk, diary: ActivityFactory) -> None:
+    diary.create_activity(diary.create_mentor())
     seen = await _at_a_terminal(*desk.start, "--watch", env=desk.env | {"NO_COLOR": "1"})
     assert "completed" in seen
     colours = re.compile(r"\x1b\[(\d+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])(;\d+)*m")
     assert not colours.search(seen), repr(seen)
 
 
-async def test_a_download_overwrites_nothing_unless_told_to(desk: Desk, diary: Diary, folder: Path) -> None:
-    diary.activity(diary.mentor())
+async def test_a_download_overwrites_nothing_unless_told_to(desk: Desk, diary: ActivityFactory, folder: Path) -> None:
+    diary.create_activity(diary.create_mentor())
     job = await desk.finished()
     precious = folder / job["file"]["name"]
     precious.write_text("precious")

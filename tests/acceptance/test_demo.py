@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # the package ships no types
 import pytest
 
-from stafett.testing import eventually
+from stafett.testing import wait_until
 from tests.acceptance.dev_stack import all_gone
 
 
@@ -32,7 +32,7 @@ async def test_an_interrupted_demo_leaves_nothing_behind(
     async def found() -> list[Path]:
         return list(scratch.glob(begun))
 
-    await eventually(found, bool)
+    await wait_until(found, bool)
     family = psutil.Process(demo.pid).children(recursive=True)
     assert family
     demo.send_signal(request_to_stop)

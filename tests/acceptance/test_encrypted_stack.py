@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from stafett.testing import Json, eventually
+from stafett.testing import Json, wait_until
 from tests.acceptance.dev_stack import EXPORTS, DevStack, Finished, Tokens, a_stack_that_ends_well
 
 ASKED = {
@@ -50,7 +50,7 @@ async def export(dev: DevStack, tokens: Tokens) -> str:
             job: Json = (await gateway.get(place, headers=coordinator)).raise_for_status().json()
             return job
 
-        job = await eventually(look, lambda job: job["completed_at"] is not None)
+        job = await wait_until(look, lambda job: job["completed_at"] is not None)
     assert job["status"] == "completed", job["error"]
     return str(job["id"])
 

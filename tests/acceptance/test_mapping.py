@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stafett.domain.membership import Role
-from stafett.testing import Diary, Tenant
+from stafett.testing import ActivityFactory, Tenant
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
 
 
@@ -27,11 +27,11 @@ def admin(dev: DevStack, tenant: Tenant, tokens: Tokens) -> Terminal:
 
 
 async def test_a_mapping_is_read_edited_checked_added_and_looked_at(
-    admin: Terminal, diary: Diary, folder: Path
+    admin: Terminal, diary: ActivityFactory, folder: Path
 ) -> None:
-    mentor = diary.mentor("Åse Ødegård")
-    diary.activity(mentor)
-    diary.activity(mentor, in_norway=False)
+    mentor = diary.create_mentor("Åse Ødegård")
+    diary.create_activity(mentor)
+    diary.create_activity(mentor, in_norway=False)
     shown = (await admin.mapping("show")).json
     shown["columns"][0]["header"]["nb"] = "Dag"
     edited = folder / "mapping.json"

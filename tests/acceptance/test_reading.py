@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 
 from stafett.domain.membership import Role
-from stafett.testing import Button, Diary, Json, Tenant
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
 from tests.acceptance.dev_stack import EXPORTS
 
 Bearer = Callable[..., dict[str, str]]
@@ -41,17 +41,17 @@ _RESOURCE = {
 }
 
 
-async def _finished(button: Button, diary: Diary) -> Json:
-    diary.activity(diary.mentor())
-    return await button.end_of(await button.pressed())
+async def _finished(button: ExportClient, diary: ActivityFactory) -> Json:
+    diary.create_activity(diary.create_mentor())
+    return await button.wait_for_completion(await button.start_export())
 
 
-async def _get(button: Button, export_id: str, **headers: str) -> httpx.Response:
-    return await button.gateway.get(f"{EXPORTS}/{export_id}", headers=button.headers | headers)
+async def _get(button: ExportClient, export_id: str, **headers: str) -> httpx.Response:
+    return await button.http_client.get(f"{EXPORTS}/{export_id}", headers=button.headers | headers)
 
 
-async def test_an_accepted_export_is_202_with_its_address(button: Button, tenant: Tenant) -> None:
-    accepted = await button.press()
+async def test_an_accepted_export_is_202_with_its_address(button: ExportClient, tenant: Tenant) -> None:
+    accepted = await button.request_export()
     assert accepted.status_code == 202
     assert accepted.headers["Location"].endswith(f"{EXPORTS}/{accepted.json()['id']}")
     assert int(accepted.headers["Retry-After"]) >= 0
@@ -60,7 +60,7 @@ async def test_an_accepted_export_is_202_with_its_address(button: Button, tenant
     assert (await _get(button, accepted.json()["id"])).status_code == 200
 
 
-async def test_the_resource_has_the_fields_of_the_contract(button: Button, diary: Diary) -> None:
+async def test_the_resource_has_the_fields_of_the_contract(button: ExportClient, diary: ActivityFactory) -> None:
     job = await _finished(button, diary)
     assert job.keys() >= _RESOURCE
     assert job["progress"].keys() == {"stage", "done", "total", "waiting_for", "updated_at"}
@@ -78,7 +78,7 @@ async def test_the_resource_has_the_fields_of_the_contract(button: Button, diary
     assert [str(UUID(job[name])) for name in ("id", "audit_id")] == [job["id"], job["audit_id"]]
 
 
-async def test_times_are_rfc_3339_in_utc(button: Button, diary: Diary) -> None:
+async def test_times_are_rfc_3339_in_utc(button: ExportClient, diary: ActivityFactory) -> None:
     job = await _finished(button, diary)
     times = [job[name] for name in ("created_at", "updated_at", "completed_at", "download_url_expires_at")]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", time) for time in times), times
@@ -86,15 +86,15 @@ async def test_times_are_rfc_3339_in_utc(button: Button, diary: Diary) -> None:
 
 
 async def test_a_running_export_says_when_to_look_again_and_a_finished_one_does_not(
-    button: Button, diary: Diary
+    button: ExportClient, diary: ActivityFactory
 ) -> None:
-    accepted = await button.press()
+    accepted = await button.request_export()
     assert "Retry-After" in accepted.headers
     job = await _finished(button, diary)
     assert "Retry-After" not in (await _get(button, job["id"])).headers
 
 
-async def test_an_etag_that_still_holds_is_answered_with_304(button: Button, diary: Diary) -> None:
+async def test_an_etag_that_still_holds_is_answered_with_304(button: ExportClient, diary: ActivityFactory) -> None:
     job = await _finished(button, diary)
     etag = (await _get(button, job["id"])).headers["ETag"]
     assert re.fullmatch(r'"\d+-\d+"', etag)
@@ -103,38 +103,44 @@ async def test_an_etag_that_still_holds_is_answered_with_304(button: Button, dia
     assert (await _get(button, job["id"], **{"If-None-Match": '"0-99999"'})).status_code == 200
 
 
-async def test_an_etag_in_a_list_or_weakened_on_its_way_still_holds(button: Button, diary: Diary) -> None:
+async def test_an_etag_in_a_list_or_weakened_on_its_way_still_holds(
+    button: ExportClient, diary: ActivityFactory
+) -> None:
     job = await _finished(button, diary)
     etag = (await _get(button, job["id"])).headers["ETag"]
     answers = [await _get(button, job["id"], **{"If-None-Match": said}) for said in (f'"x", {etag}', f"W/{etag}", "*")]
     assert [answer.status_code for answer in answers] == [304, 304, 304]
 
 
-async def test_an_export_that_moved_on_has_another_etag(button: Button, diary: Diary) -> None:
-    diary.activity(diary.mentor())
-    accepted = await button.press()
-    await button.end_of(accepted.json()["id"])
+async def test_an_export_that_moved_on_has_another_etag(button: ExportClient, diary: ActivityFactory) -> None:
+    diary.create_activity(diary.create_mentor())
+    accepted = await button.request_export()
+    await button.wait_for_completion(accepted.json()["id"])
     moved = await _get(button, accepted.json()["id"], **{"If-None-Match": accepted.headers["ETag"]})
     assert moved.status_code == 200
     assert moved.headers["ETag"] != accepted.headers["ETag"]
     assert moved.headers["ETag"].split("-")[0] == accepted.headers["ETag"].split("-")[0]
 
 
-async def test_the_link_is_the_same_on_every_reading_and_never_cached(button: Button, diary: Diary) -> None:
+async def test_the_link_is_the_same_on_every_reading_and_never_cached(
+    button: ExportClient, diary: ActivityFactory
+) -> None:
     job = await _finished(button, diary)
     readings = [await _get(button, job["id"]) for _ in range(2)]
     assert {reading.json()["download_url"] for reading in readings} == {job["download_url"]}
     assert all("no-store" in reading.headers["Cache-Control"] for reading in readings)
 
 
-async def test_the_link_lives_for_another_day_at_least(button: Button, diary: Diary) -> None:
+async def test_the_link_lives_for_another_day_at_least(button: ExportClient, diary: ActivityFactory) -> None:
     job = await _finished(button, diary)
     expires_at = datetime.fromisoformat(job["download_url_expires_at"])
     left = expires_at - datetime.now(UTC)
     assert timedelta(hours=24) - timedelta(minutes=1) < left <= timedelta(hours=48)
 
 
-async def test_the_link_opens_the_file_under_its_name(button: Button, diary: Diary, anybody: httpx.AsyncClient) -> None:
+async def test_the_link_opens_the_file_under_its_name(
+    button: ExportClient, diary: ActivityFactory, anybody: httpx.AsyncClient
+) -> None:
     job = await _finished(button, diary)
     file = (await anybody.get(job["download_url"])).raise_for_status()
     assert file.headers["Content-Type"].split(";")[0] == job["file"]["mime_type"]
@@ -142,7 +148,9 @@ async def test_the_link_opens_the_file_under_its_name(button: Button, diary: Dia
     assert job["file"]["name"] in file.headers["Content-Disposition"]
 
 
-async def test_the_link_opens_nothing_else(button: Button, diary: Diary, anybody: httpx.AsyncClient) -> None:
+async def test_the_link_opens_nothing_else(
+    button: ExportClient, diary: ActivityFactory, anybody: httpx.AsyncClient
+) -> None:
     mine, another = [httpx.URL((await _finished(button, diary))["download_url"]) for _ in range(2)]
     exchanged = mine.copy_with(path=another.path)
     signature = mine.params["X-Amz-Signature"]
@@ -156,27 +164,27 @@ async def test_the_link_opens_nothing_else(button: Button, diary: Diary, anybody
 
 
 async def test_an_auditor_reads_the_export_and_gets_no_link(
-    button: Button, diary: Diary, tenant: Tenant, bearer: Bearer
+    button: ExportClient, diary: ActivityFactory, tenant: Tenant, bearer: Bearer
 ) -> None:
     job = await _finished(button, diary)
     button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
-    seen = await button.look(job["id"])
+    seen = await button.get_export(job["id"])
     assert (seen["status"], seen["file"]["sha256"]) == ("completed", job["file"]["sha256"])
     assert (seen["download_url"], seen["download_url_expires_at"]) == (None, None)
 
 
 async def test_an_operator_reads_any_organisations_export_and_gets_no_link(
-    button: Button, diary: Diary, operator: dict[str, str]
+    button: ExportClient, diary: ActivityFactory, operator: dict[str, str]
 ) -> None:
     job = await _finished(button, diary)
     button.headers = operator
-    seen = await button.look(job["id"])
+    seen = await button.get_export(job["id"])
     assert (seen["status"], seen["org_id"], seen["download_url"]) == ("completed", button.org_id, None)
 
 
 async def test_an_admin_gets_a_link_to_what_a_coordinator_started(
-    button: Button, diary: Diary, tenant: Tenant, bearer: Bearer
+    button: ExportClient, diary: ActivityFactory, tenant: Tenant, bearer: Bearer
 ) -> None:
     job = await _finished(button, diary)
     button.headers = bearer(tenant.users[Role.ADMIN], role="admin")
-    assert (await button.look(job["id"]))["download_url"]
+    assert (await button.get_export(job["id"]))["download_url"]

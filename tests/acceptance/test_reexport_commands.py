@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stafett.testing import Diary, Tenant
+from stafett.testing import ActivityFactory, Tenant
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
 
 
@@ -24,9 +24,9 @@ def desk(dev: DevStack, tenant: Tenant, tokens: Tokens) -> Desk:
 
 
 async def test_a_report_is_made_again_listed_watched_and_downloaded(
-    desk: Desk, tenant: Tenant, diary: Diary, folder: Path
+    desk: Desk, tenant: Tenant, diary: ActivityFactory, folder: Path
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     period = ("--start", "2026-01-01", "--end", "2026-12-31")
     export = (await desk.run("export", "start", "--org", tenant.org_id, *period, "--watch", "--json")).json
     same = ("--source", "same_snapshot", "--reason", "It was lost.", "--watch", "--json")

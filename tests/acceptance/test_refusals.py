@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from stafett.domain.membership import Role
-from stafett.testing import Button, Json, Tenant, found_tenant
+from stafett.testing import ExportClient, Json, Tenant, create_tenant
 from tests.acceptance.dev_stack import EXPORTS, assert_problem
 
 Bearer = Callable[..., dict[str, str]]
@@ -47,21 +47,21 @@ def _period(start: object, end: object = "2026-12-31") -> Json:
     ],
     ids=str,
 )
-async def test_a_bad_field_is_pointed_at_and_not_repeated(button: Button, asked: Json, pointer: str) -> None:
-    answer = await button.press(**asked)
+async def test_a_bad_field_is_pointed_at_and_not_repeated(button: ExportClient, asked: Json, pointer: str) -> None:
+    answer = await button.request_export(**asked)
     problem = assert_problem(answer, 422)
     assert pointer in [error["pointer"] for error in problem["errors"]]
     assert all(error["code"] and error["detail"] for error in problem["errors"])
     assert _SECRET not in answer.text
 
 
-async def test_every_bad_field_is_named_at_once(button: Button) -> None:
-    problem = assert_problem(await button.press(locale="sv", export_format="pdf", password="x"), 422)  # noqa: S106 - not one
+async def test_every_bad_field_is_named_at_once(button: ExportClient) -> None:
+    problem = assert_problem(await button.request_export(locale="sv", export_format="pdf", password="x"), 422)  # noqa: S106 - not one
     assert {error["pointer"] for error in problem["errors"]} == {"/locale", "/export_format", "/password"}
 
 
 @pytest.mark.parametrize("field", ["org_id", "reporting_period", "export_format"])
-async def test_a_missing_field_is_pointed_at(button: Button, gateway: httpx.AsyncClient, field: str) -> None:
+async def test_a_missing_field_is_pointed_at(button: ExportClient, gateway: httpx.AsyncClient, field: str) -> None:
     body = {"org_id": button.org_id, "export_format": "csv"} | _period("2026-01-01")
     del body[field]
     problem = assert_problem(await gateway.post(EXPORTS, json=body, headers=button.headers), 422)
@@ -70,14 +70,14 @@ async def test_a_missing_field_is_pointed_at(button: Button, gateway: httpx.Asyn
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"csv"', b"\xff\xfe"], ids=repr)
 async def test_a_body_that_is_no_json_object_is_pointed_at_as_a_whole(
-    button: Button, gateway: httpx.AsyncClient, body: bytes
+    button: ExportClient, gateway: httpx.AsyncClient, body: bytes
 ) -> None:
     headers = button.headers | {"Content-Type": "application/json"}
     problem = assert_problem(await gateway.post(EXPORTS, content=body, headers=headers), 422)
     assert "" in [error["pointer"] for error in problem["errors"]]
 
 
-async def test_a_huge_body_is_too_large(button: Button, gateway: httpx.AsyncClient) -> None:
+async def test_a_huge_body_is_too_large(button: ExportClient, gateway: httpx.AsyncClient) -> None:
     headers = button.headers | {"Content-Type": "application/json"}
     body = b'{"org_id": "' + b"x" * 32_000_000 + b'"}'
     assert_problem(await gateway.post(EXPORTS, content=body, headers=headers), 413)
@@ -85,7 +85,7 @@ async def test_a_huge_body_is_too_large(button: Button, gateway: httpx.AsyncClie
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded"])
 async def test_a_body_of_another_type_is_unsupported(
-    button: Button, gateway: httpx.AsyncClient, media_type: str
+    button: ExportClient, gateway: httpx.AsyncClient, media_type: str
 ) -> None:
     headers = button.headers | {"Content-Type": media_type}
     assert_problem(await gateway.post(EXPORTS, content=b"{}", headers=headers), 415)
@@ -95,7 +95,7 @@ async def test_a_body_of_another_type_is_unsupported(
     ("method", "path", "allowed"), [("PATCH", EXPORTS, {"GET", "POST"}), ("POST", f"{EXPORTS}/{UUID(int=1)}", {"GET"})]
 )
 async def test_a_wrong_method_is_told_the_right_ones(
-    button: Button, gateway: httpx.AsyncClient, method: str, path: str, allowed: set[str]
+    button: ExportClient, gateway: httpx.AsyncClient, method: str, path: str, allowed: set[str]
 ) -> None:
     answer = await gateway.request(method, path, headers=button.headers)
     assert_problem(answer, 405)
@@ -106,15 +106,15 @@ async def test_an_unknown_path_is_a_problem_too(gateway: httpx.AsyncClient) -> N
     assert_problem(await gateway.get("/api/v1/nothing"), 404)
 
 
-async def test_an_unknown_export_is_not_found(button: Button, gateway: httpx.AsyncClient) -> None:
+async def test_an_unknown_export_is_not_found(button: ExportClient, gateway: httpx.AsyncClient) -> None:
     assert_problem(await gateway.get(f"{EXPORTS}/{uuid4()}", headers=button.headers), 404)
 
 
 async def test_another_organisations_export_looks_like_an_unknown_one(
-    button: Button, gateway: httpx.AsyncClient, owner_url: str, bearer: Bearer
+    button: ExportClient, gateway: httpx.AsyncClient, owner_url: str, bearer: Bearer
 ) -> None:
-    neighbour = found_tenant(owner_url)
-    export_id = await button.pressed()
+    neighbour = create_tenant(owner_url)
+    export_id = await button.start_export()
     for role, user_id in neighbour.users.items():
         headers = bearer(user_id, neighbour.org_id, role)
         theirs = assert_problem(await gateway.get(f"{EXPORTS}/{export_id}", headers=headers), 404)
@@ -122,32 +122,32 @@ async def test_another_organisations_export_looks_like_an_unknown_one(
         assert {name for name in theirs if theirs[name] != unknown[name]} == {"instance", "trace_id"}
 
 
-async def test_an_auditor_starts_nothing(button: Button, tenant: Tenant, bearer: Bearer) -> None:
+async def test_an_auditor_starts_nothing(button: ExportClient, tenant: Tenant, bearer: Bearer) -> None:
     button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
-    assert_problem(await button.press(), 403, "permission_denied")
+    assert_problem(await button.request_export(), 403, "permission_denied")
 
 
 async def test_an_operator_starts_nothing_without_an_organisation_of_their_own(
-    button: Button, operator: dict[str, str]
+    button: ExportClient, operator: dict[str, str]
 ) -> None:
     button.headers = operator
-    assert_problem(await button.press(), 403, "permission_denied")
+    assert_problem(await button.request_export(), 403, "permission_denied")
 
 
 @pytest.mark.parametrize("org_id", ["nhf", "no_such_organisation"])
-async def test_nobody_starts_for_another_organisation(button: Button, org_id: str) -> None:
-    assert_problem(await button.press(org_id=org_id), 403, "permission_denied")
+async def test_nobody_starts_for_another_organisation(button: ExportClient, org_id: str) -> None:
+    assert_problem(await button.request_export(org_id=org_id), 403, "permission_denied")
 
 
-async def test_nobody_starts_in_anothers_name(button: Button, tenant: Tenant) -> None:
+async def test_nobody_starts_in_anothers_name(button: ExportClient, tenant: Tenant) -> None:
     for other in (str(tenant.users[Role.ADMIN]), _SECRET):
-        problem = await button.press(requesting_user_id=other)
+        problem = await button.request_export(requesting_user_id=other)
         assert_problem(problem, 403, "permission_denied")
         assert _SECRET not in problem.text
-    assert (await button.press(requesting_user_id=str(tenant.coordinator))).status_code == 202
+    assert (await button.request_export(requesting_user_id=str(tenant.coordinator))).status_code == 202
 
 
-async def test_an_admin_starts_for_the_own_organisation(button: Button, tenant: Tenant, bearer: Bearer) -> None:
+async def test_an_admin_starts_for_the_own_organisation(button: ExportClient, tenant: Tenant, bearer: Bearer) -> None:
     button.headers = bearer(tenant.users[Role.ADMIN], role="admin")
-    accepted = await button.press()
+    accepted = await button.request_export()
     assert (accepted.status_code, accepted.json()["requested_by"]) == (202, str(tenant.users[Role.ADMIN]))

@@ -9,7 +9,7 @@ import psycopg
 from minio import Minio
 from temporalio.client import Client
 
-from stafett.testing import Button, Diary, Json, eventually
+from stafett.testing import ActivityFactory, ExportClient, Json, wait_until
 from tests.acceptance.dev_stack import DevStack, all_gone, is_gone, kill, run
 
 _FIELDS = {
@@ -82,19 +82,19 @@ async def test_the_description_says_that_errors_are_problems(gateway: httpx.Asyn
 
 
 async def test_a_killed_worker_is_replaced_and_the_next_export_runs(
-    dev: DevStack, button: Button, diary: Diary
+    dev: DevStack, button: ExportClient, diary: ActivityFactory
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     old = dev.facts["pids"]["worker"]
     said = len(await dev.said())
     for pid in old:
         kill(pid)
-    export_id = await button.pressed()
-    facts = await eventually(lambda: _facts(dev), lambda facts: not set(old) & set(facts["pids"]["worker"]))
+    export_id = await button.start_export()
+    facts = await wait_until(lambda: _facts(dev), lambda facts: not set(old) & set(facts["pids"]["worker"]))
     assert len(facts["pids"]["worker"]) == len(old)
     assert not any(map(is_gone, facts["pids"]["worker"]))
     assert "worker" in (await dev.said())[said:]
-    assert (await button.end_of(export_id))["status"] == "completed"
+    assert (await button.wait_for_completion(export_id))["status"] == "completed"
 
 
 async def test_the_doctor_finds_a_running_stack_well(dev: DevStack) -> None:

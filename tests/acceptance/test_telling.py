@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from stafett.domain.membership import Role
-from stafett.testing import Button, Diary, Json, Tenant, eventually
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, wait_until
 from tests.acceptance.dev_stack import DevStack
 from tests.receiver import Receiver, receiving
 
@@ -15,23 +15,23 @@ Bearer = Callable[..., dict[str, str]]
 
 
 async def test_a_letter_and_a_webhook_tell_of_an_exports_end(
-    dev: DevStack, button: Button, tenant: Tenant, bearer: Bearer, diary: Diary
+    dev: DevStack, button: ExportClient, tenant: Tenant, bearer: Bearer, diary: ActivityFactory
 ) -> None:
-    diary.activity(diary.mentor("Kari Nordmann"))
+    diary.create_activity(diary.create_mentor("Kari Nordmann"))
     admin = bearer(tenant.users[Role.ADMIN], role="admin")
     address = f"coordinator@{tenant.org_id}.example"
     with receiving(Receiver()) as receiver:
-        added = await button.gateway.post("/api/v1/webhooks", json={"url": receiver.url}, headers=admin)
+        added = await button.http_client.post("/api/v1/webhooks", json={"url": receiver.url}, headers=admin)
         assert added.status_code == 201, added.text
-        export_id = await button.pressed()
-        assert (await button.end_of(export_id))["status"] == "completed"
+        export_id = await button.start_export()
+        assert (await button.wait_for_completion(export_id))["status"] == "completed"
 
         async def deliveries() -> list[Json]:
-            answer = await button.gateway.get("/api/v1/notifications", headers=button.headers)
+            answer = await button.http_client.get("/api/v1/notifications", headers=button.headers)
             found: list[Json] = answer.raise_for_status().json()["items"][0]["deliveries"]
             return found
 
-        await eventually(deliveries, lambda made: {one["state"] for one in made} == {"delivered"})
+        await wait_until(deliveries, lambda made: {one["state"] for one in made} == {"delivered"})
 
     (letter,) = [found for found in letters(dev) if found["To"] == address]
     assert export_id in letter.get_content()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stafett.domain.membership import Role
-from stafett.testing import Button, Tenant
+from stafett.testing import ExportClient, Tenant
 from tests.acceptance.dev_stack import EXPORTS, Tokens, assert_problem
 
 Bearer = Callable[..., dict[str, str]]
@@ -104,17 +104,17 @@ async def test_a_password_is_no_token(gateway: httpx.AsyncClient) -> None:
 
 
 async def test_an_auditor_whose_token_claims_more_stays_an_auditor(
-    button: Button, tenant: Tenant, bearer: Bearer
+    button: ExportClient, tenant: Tenant, bearer: Bearer
 ) -> None:
     button.headers = bearer(tenant.users[Role.AUDITOR], role="admin")
-    assert_problem(await button.press(), 403, "permission_denied")
+    assert_problem(await button.request_export(), 403, "permission_denied")
 
 
 async def test_a_coordinator_whose_token_claims_less_may_what_the_database_says(
-    button: Button, tenant: Tenant, bearer: Bearer
+    button: ExportClient, tenant: Tenant, bearer: Bearer
 ) -> None:
     button.headers = bearer(tenant.coordinator, role="auditor")
-    assert (await button.press()).status_code == 202
+    assert (await button.request_export()).status_code == 202
 
 
 async def test_a_token_that_claims_an_operator_makes_none(
@@ -125,19 +125,19 @@ async def test_a_token_that_claims_an_operator_makes_none(
 
 
 async def test_a_token_that_claims_another_organisation_opens_nothing_there(
-    button: Button, gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer
+    button: ExportClient, gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer
 ) -> None:
-    export_id = await Button(gateway, tenant.org_id, button.headers).pressed()
+    export_id = await ExportClient(gateway, tenant.org_id, button.headers).start_export()
     assert (await gateway.get(f"{EXPORTS}/{export_id}", headers=button.headers)).status_code == 200
     button.headers = bearer(tenant.coordinator, "nhf")
-    assert_problem(await button.press(org_id="nhf"), 403, "permission_denied")
+    assert_problem(await button.request_export(org_id="nhf"), 403, "permission_denied")
 
 
 async def test_who_has_left_the_organisation_starts_nothing(
-    button: Button, tenant: Tenant, owner: psycopg.Connection
+    button: ExportClient, tenant: Tenant, owner: psycopg.Connection
 ) -> None:
     owner.execute("DELETE FROM memberships WHERE user_id = %s", [tenant.coordinator])
-    assert_problem(await button.press(), 403, "permission_denied")
+    assert_problem(await button.request_export(), 403, "permission_denied")
 
 
 async def test_the_development_issuer_is_discovered_as_any_provider_is(tokens: Tokens) -> None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from stafett.settings import S3Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Json, Tenant
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
 from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
 from tests.acceptance.report_file import exported
 from tests.reexports import AgainButton
@@ -41,16 +41,18 @@ def env(dev: DevStack, tenant: Tenant, tokens: Tokens) -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bundle(dev: DevStack, button: Button, diary: Diary, folder: Path, env: dict[str, str]) -> Downloaded:
+async def bundle(
+    dev: DevStack, button: ExportClient, diary: ActivityFactory, folder: Path, env: dict[str, str]
+) -> Downloaded:
     facts = dev.facts
     keys = {"access_key": facts["s3_access_key"], "secret_key": facts["s3_secret_key"]}
     s3 = S3Settings.model_validate({"endpoint": facts["s3_endpoint"], "bucket": facts["s3_bucket"], **keys})
-    activity = diary.activity(diary.mentor())
-    diary.attachment(FileStorage(s3), activity, b"%PDF referat", "Møtereferat.pdf")
+    activity = diary.create_activity(diary.create_mentor())
+    diary.create_attachment(FileStorage(s3), activity, b"%PDF referat", "Møtereferat.pdf")
     return await _downloaded(button, folder, env, include_attachments=True)
 
 
-async def _downloaded(button: Button, folder: Path, env: dict[str, str], **asked: object) -> Downloaded:
+async def _downloaded(button: ExportClient, folder: Path, env: dict[str, str], **asked: object) -> Downloaded:
     report = await exported(button, **asked)
     path = folder / report.job["file"]["name"]
     path.write_bytes(report.content)
@@ -96,9 +98,9 @@ async def test_half_a_bundle_is_said_to_be_damaged(bundle: Downloaded) -> None:
 
 
 async def test_a_report_on_its_own_is_held_against_the_export_that_is_named(
-    button: Button, diary: Diary, folder: Path, env: dict[str, str]
+    button: ExportClient, diary: ActivityFactory, folder: Path, env: dict[str, str]
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     report = await _downloaded(button, folder, env)
     (await report.verify()).refused_in_a_sentence("--id")
     (await report.verify("--id", report.job["id"])).done()
@@ -108,7 +110,7 @@ async def test_a_report_on_its_own_is_held_against_the_export_that_is_named(
 
 
 async def test_a_bundle_of_another_export_is_told_from_the_one_that_is_named(
-    bundle: Downloaded, button: Button
+    bundle: Downloaded, button: ExportClient
 ) -> None:
     other = (await exported(button, include_attachments=True)).job
     found = await bundle.verify("--id", other["id"])
@@ -120,7 +122,7 @@ async def test_a_file_that_is_not_there_is_said_in_a_sentence(folder: Path) -> N
     (await run("export", "verify", folder / "none.zip")).refused_in_a_sentence("none.zip")
 
 
-async def test_a_bundle_that_was_made_again_is_the_one_it_repeats(bundle: Downloaded, button: Button) -> None:
+async def test_a_bundle_that_was_made_again_is_the_one_it_repeats(bundle: Downloaded, button: ExportClient) -> None:
     job = await AgainButton(button).done(bundle.job["report_id"], source="same_snapshot")
     assert job["file"] == bundle.job["file"]
     (await bundle.verify("--id", job["export_id"])).done()

@@ -11,7 +11,7 @@ from playwright.async_api import Page, async_playwright
 
 from api.app import create_app
 from stafett.settings import Settings
-from stafett.testing import eventually
+from stafett.testing import wait_until
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -39,7 +39,7 @@ async def served(settings: Settings) -> AsyncIterator[str]:
     async def started() -> bool:
         return server.started
 
-    await eventually(started, bool)
+    await wait_until(started, bool)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     await serving

@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 from temporalio.client import Client
 
 from stafett.devstack.stack import RunningServers
-from stafett.testing import Button, Diary
+from stafett.testing import ActivityFactory, ExportClient
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -22,12 +22,12 @@ async def test_the_documentation_is_there_without_the_internet(page: Page, serve
 
 
 async def test_an_operator_finds_an_export_in_the_web_ui(
-    page: Page, stack: RunningServers, temporal: Client, button: Button, diary: Diary, working: Working
+    page: Page, stack: RunningServers, temporal: Client, button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
         await temporal.get_workflow_handle(f"bufdir-export/{export_id}").result()
     workflow = quote(f"bufdir-export/{export_id}", safe="")
     await page.goto(f"{stack.addresses.temporal_ui_url}/namespaces/default/workflows/{workflow}")

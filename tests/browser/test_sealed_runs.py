@@ -14,7 +14,7 @@ from temporalio.client import Client
 from stafett.devstack.stack import RunningServers
 from stafett.seed.organisations import dev_user_id
 from stafett.settings import Settings
-from stafett.testing import Button, Diary, Tenant, eventually
+from stafett.testing import ActivityFactory, ExportClient, Tenant, wait_until
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -40,16 +40,16 @@ async def test_a_sealed_run_is_read_by_an_operator_alone(
     temporal: Client,
     tenant: Tenant,
     bearer: Bearer,
-    button: Button,
-    diary: Diary,
+    button: ExportClient,
+    diary: ActivityFactory,
     working: Working,
     *,
     is_operator: bool,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
-        export_id = await button.pressed()
-        await button.end_of(export_id)
+        export_id = await button.start_export()
+        await button.wait_for_completion(export_id)
         await temporal.get_workflow_handle(f"bufdir-export/{export_id}").result()
     operator, answers = dev_user_id("operator@stafett.example"), list[int]()
     who = bearer(operator, None) if is_operator else bearer(tenant.coordinator)
@@ -69,6 +69,6 @@ async def test_a_sealed_run_is_read_by_an_operator_alone(
     workflow = quote(f"bufdir-export/{export_id}", safe="")
     await page.goto(f"{stack.addresses.temporal_ui_url}/namespaces/default/workflows/{workflow}")
     await expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=20_000)
-    assert set(await eventually(answered_by_now, bool)) == ({200} if is_operator else {403})
+    assert set(await wait_until(answered_by_now, bool)) == ({200} if is_operator else {403})
     summary = page.get_by_text("querying activities").first
     await (expect(summary).to_be_visible() if is_operator else expect(summary).to_have_count(0))

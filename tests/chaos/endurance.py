@@ -8,7 +8,7 @@ import httpx
 import psycopg
 
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
-from stafett.testing import Button, Json, eventually
+from stafett.testing import ExportClient, Json, wait_until
 from tests.acceptance.dev_stack import EXPORTS, DevStack
 from tests.acceptance.report_file import fetch
 
@@ -36,8 +36,8 @@ class Coordinator:
     async def press(self, year: int = BIG_YEAR.year) -> str:
         period = {"start": f"{year}-01-01", "end": f"{year}-12-31"}
         async with self.dev.gateway() as gateway:
-            button = Button(gateway, "nhf", self.headers)
-            accepted = await button.press(reporting_period=period, csv_profile="machine")
+            button = ExportClient(gateway, "nhf", self.headers)
+            accepted = await button.request_export(reporting_period=period, csv_profile="machine")
         assert accepted.status_code == 202, accepted.text
         return str(accepted.json()["id"])
 
@@ -60,7 +60,7 @@ class Coordinator:
         return await self._when(export_id, EXPORT_FINAL_STATUSES, within=60)
 
     async def _when(self, export_id: str, states: AbstractSet[str], within: float = 30) -> Json:
-        return await eventually(lambda: self.look(export_id), lambda job: job["status"] in states, within=within)
+        return await wait_until(lambda: self.look(export_id), lambda job: job["status"] in states, timeout=within)
 
 
 async def assert_exported_once_and_right(dev: DevStack, job: Json) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from stafett.domain.bulk_status import BulkStatus
-from stafett.testing import Json, eventually
+from stafett.testing import Json, wait_until
 from tests.acceptance.dev_stack import DevStack, kill
 from tests.bulk import ACTIVITY, BATCHES, activities_of, body, many_mentors, rows
 from tests.chaos.endurance import Coordinator
@@ -46,12 +46,12 @@ async def test_ten_thousand_items_outlive_the_death_of_one_server(
     async def look() -> Json:
         return await looked_at(dev, coordinator, batch_id)
 
-    assert 0 < await eventually(registered, bool) < MANY
+    assert 0 < await wait_until(registered, bool) < MANY
     pids = dev.facts["pids"][name]
     for pid in pids if isinstance(pids, list) else [pids]:
         kill(pid)
-    ended = await eventually(
-        look, lambda job: job["status"] in set(BulkStatus) and BulkStatus(job["status"]).is_final, within=60
+    ended = await wait_until(
+        look, lambda job: job["status"] in set(BulkStatus) and BulkStatus(job["status"]).is_final, timeout=60
     )
     assert (ended["status"], ended["counts"]["registered"]) == ("completed", MANY)
     assert sorted(activities_of(dev.database_url, batch_id)) == sorted(mentors)

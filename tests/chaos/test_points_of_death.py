@@ -17,7 +17,7 @@ from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Json
+from stafett.testing import ActivityFactory, ExportClient, Json
 from tests.chaos.dying_worker import BETWEEN_PARTS, POINTS
 from tests.retention import ended_ago, retention_of
 
@@ -59,21 +59,21 @@ async def test_an_export_outlives_its_worker(
     stack: RunningServers,
     settings: Settings,
     project: Path,
-    button: Button,
-    diary: Diary,
+    button: ExportClient,
+    diary: ActivityFactory,
     storage: FileStorage,
     working: Working,
     retention: Retention,
     owner_url: str,
 ) -> None:
-    diary.attachment(storage, diary.activity(diary.mentor()))
-    undisturbed = await button.pressed(**ASKED)
+    diary.create_attachment(storage, diary.create_activity(diary.create_mentor()))
+    undisturbed = await button.start_export(**ASKED)
     async with working():
-        expected = await button.end_of(undisturbed)
-    export_id = await button.pressed(**ASKED)
+        expected = await button.wait_for_completion(undisturbed)
+    export_id = await button.start_export(**ASKED)
     assert await dies(stack, settings, stage, point, project) == KILLED
     async with working():
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert job["status"] == "completed", job["error"]
     assert content_of(job) == content_of(expected)
     transitions = transitions_of(owner_url, export_id)
@@ -89,23 +89,23 @@ async def test_a_worker_that_dies_between_two_parts_is_followed_by_one_that_maps
     stack: RunningServers,
     settings: Settings,
     project: Path,
-    button: Button,
-    diary: Diary,
+    button: ExportClient,
+    diary: ActivityFactory,
     working: Working,
     owner_url: str,
 ) -> None:
     for day in range(5, 8):
-        diary.activity(diary.mentor(), starts_at=datetime(2026, 1, day, 9, tzinfo=UTC))
-    undisturbed = await button.pressed()
+        diary.create_activity(diary.create_mentor(), starts_at=datetime(2026, 1, day, 9, tzinfo=UTC))
+    undisturbed = await button.start_export()
     async with working():
-        expected = await button.end_of(undisturbed)
-    export_id = await button.pressed()
+        expected = await button.wait_for_completion(undisturbed)
+    export_id = await button.start_export()
     assert await dies(stack, settings, ExportStatus.MAPPING_COLUMNS, BETWEEN_PARTS, project) == KILLED
     ((kept,),) = rows_of(
         owner_url, "SELECT objects->'written' FROM export_mapped_parts WHERE export_id = %s", export_id
     )
     async with working():
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert (job["status"], job["file"]) == ("completed", expected["file"])
     query = "SELECT outputs->'parts' FROM export_stage_outputs WHERE stage = 'mapping_columns' AND export_id = %s"
     ((mapped,),) = rows_of(owner_url, query, export_id)

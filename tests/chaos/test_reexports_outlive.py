@@ -12,7 +12,7 @@ import pytest
 from stafett.devstack.stack import RunningServers
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary
+from stafett.testing import ActivityFactory, ExportClient
 from tests.chaos.dying_coordinator import POINTS, STEPS, WITHIN
 from tests.reexports import AgainButton, steps_of, told_of
 
@@ -40,13 +40,13 @@ async def test_a_re_export_outlives_its_worker(
     stack: RunningServers,
     settings: Settings,
     project: Path,
-    button: Button,
-    diary: Diary,
+    button: ExportClient,
+    diary: ActivityFactory,
     storage: FileStorage,
     working: Working,
     owner_url: str,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     again = AgainButton(button)
     async with working():
         report_id = await again.report(export_format="xlsx")
@@ -60,6 +60,6 @@ async def test_a_re_export_outlives_its_worker(
     assert (first, second["file"], second["reexport_id"]) == (original, original["file"], reexport_id)
     assert steps_of(owner_url, reexport_id) == ["pending", "exporting", "storing_result", "notifying", "completed"]
     assert told_of(owner_url, reexport_id) == [("reexport_ended", "completed")]
-    exports = await button.gateway.get("/api/v1/bufdir-exports", headers=button.headers)
+    exports = await button.http_client.get("/api/v1/bufdir-exports", headers=button.headers)
     assert len(exports.json()["items"]) == 2
     assert storage.list_incomplete_uploads(f"exports/{button.org_id}/") == []

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from stafett.testing import eventually
+from stafett.testing import wait_until
 
 
 class _Server(uvicorn.Server):
@@ -27,7 +27,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         return server.started or serving.done()
 
     try:
-        await eventually(started, bool)
+        await wait_until(started, bool)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True

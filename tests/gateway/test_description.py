@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from api.problems import HTTP_CODES, PROBLEMS
-from stafett.cli.openapi import openapi_text
+from stafett.cli.openapi import render_openapi
 from tests.gateway.document import Json, document, operations
 
 _OPERATIONS = {operation.id: operation for operation in operations()}
@@ -42,7 +42,7 @@ def used() -> Iterator[str]:
 def test_what_is_published_is_what_was_reviewed(project: Path) -> None:
     """Renew it with ``.venv/bin/python -m stafett openapi > docs/openapi.json``."""
     reviewed = (project / "docs" / "openapi.json").read_text("utf-8")
-    assert reviewed == f"{openapi_text()}\n", "renew it: .venv/bin/python -m stafett openapi > docs/openapi.json"
+    assert reviewed == f"{render_openapi()}\n", "renew it: .venv/bin/python -m stafett openapi > docs/openapi.json"
 
 
 def test_every_problem_has_an_example() -> None:

@@ -17,7 +17,7 @@ import pytest_asyncio
 from api.app import create_app
 from stafett.devstack.issuer import DevIssuer
 from stafett.settings import Settings
-from stafett.testing import Diary, Tenant, eventually
+from stafett.testing import ActivityFactory, Tenant, wait_until
 from tests.gateway.document import document
 from tests.gateway.serving import served
 
@@ -53,9 +53,9 @@ async def test_it_has_an_export_made_and_fetches_the_file(
     working: Working,
     issuer: DevIssuer,
     tenant: Tenant,
-    diary: Diary,
+    diary: ActivityFactory,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     models: Any = generated("models")
     token = issuer.token(tenant.coordinator, tenant.org_id, "coordinator")
     client: Any = generated("client").AuthenticatedClient(base_url=url, token=token, raise_on_unexpected_status=True)
@@ -74,7 +74,7 @@ async def test_it_has_an_export_made_and_fetches_the_file(
     async with client, working():
         first, second = await pressed(), await pressed()
         assert (first.status_code, second.parsed.id) == (HTTPStatus.ACCEPTED, first.parsed.id)
-        job = await eventually(seen, lambda job: job.status == models.ExportStatus.COMPLETED)
+        job = await wait_until(seen, lambda job: job.status == models.ExportStatus.COMPLETED)
         listed = await exports("list_exports").asyncio(client=client, status=models.ExportStatus.COMPLETED)
         answer = await exports("download_export").asyncio_detailed(client=client, export_id=job.id)
     assert [one.id for one in listed.items] == [job.id]

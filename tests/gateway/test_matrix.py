@@ -19,7 +19,7 @@ from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.membership import Role
 from stafett.settings import Settings, WebhookSettings
-from stafett.testing import Tenant, found_operator, found_tenant
+from stafett.testing import Tenant, create_operator, create_tenant
 from tests.gateway.document import Operation, operations
 from tests.gateway.expectations import BODIES, COMPUTED_ON_A_WORKER, EXPECTED, OF_ONES_OWN, OPEN_TO_ALL, WHO
 from tests.gateway.things import Things
@@ -63,7 +63,7 @@ FORGERIES: Mapping[str, Callable[[DevIssuer, Tenant], str | None]] = {
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"webhooks": WebhookSettings(allow_private=True)})
+    return settings.model_copy(update={"webhooks": WebhookSettings(allow_private_networks=True)})
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def things(owner_url: str, tenant: Tenant, api_database: Database, worker_databa
 @pytest.fixture
 def everybody(owner_url: str, tenant: Tenant, issuer: DevIssuer) -> dict[str, Headers]:
     """A token each, in the words of the table."""
-    colleague, neighbour = uuid4(), found_tenant(owner_url)
+    colleague, neighbour = uuid4(), create_tenant(owner_url)
     with psycopg.connect(owner_url) as connection:
         connection.execute(
             "INSERT INTO users VALUES (%s, %s, 'Kollega', false)", [colleague, f"{colleague}@example.org"]
@@ -86,7 +86,7 @@ def everybody(owner_url: str, tenant: Tenant, issuer: DevIssuer) -> dict[str, He
         "admin": (tenant.users[Role.ADMIN], tenant.org_id, "admin"),
         "auditor": (tenant.users[Role.AUDITOR], tenant.org_id, "auditor"),
         "stranger": (neighbour.users[Role.ADMIN], neighbour.org_id, "admin"),
-        "operator": (found_operator(owner_url), None, "operator"),
+        "operator": (create_operator(owner_url), None, "operator"),
     }
     return {who: {"Authorization": f"Bearer {issuer.token(*claims)}"} for who, claims in known.items()}
 

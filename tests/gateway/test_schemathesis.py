@@ -16,7 +16,7 @@ from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.membership import Role
 from stafett.settings import ApiSettings, RateLimitSettings, Settings, WebhookSettings
-from stafett.testing import Diary, Tenant, found_operator
+from stafett.testing import ActivityFactory, Tenant, create_operator
 from stafett.webhooks.destinations import DestinationPolicy
 from tests.gateway.serving import served
 from tests.gateway.things import Things
@@ -31,25 +31,25 @@ _OF_EACH = 3
 def settings(settings: Settings) -> Settings:
     """Nobody is asked to be patient, and a webhook may lead to nowhere."""
     unhurried = ApiSettings(rate_limit=RateLimitSettings(per_second=100_000, burst=1_000_000))
-    return settings.model_copy(update={"api": unhurried, "webhooks": WebhookSettings(allow_private=True)})
+    return settings.model_copy(update={"api": unhurried, "webhooks": WebhookSettings(allow_private_networks=True)})
 
 
 @pytest.fixture
 def known(
     issuer: DevIssuer,
     tenant: Tenant,
-    diary: Diary,
+    diary: ActivityFactory,
     owner_url: str,
     api_database: Database,
     worker_database: Database,
 ) -> Mapping[str, str]:
     """Who asks, and the ids of some things that there are."""
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     makers = Things(owner_url, tenant, api_database, worker_database).makers
     values = {name: sorted({str(maker()) for _ in range(_OF_EACH)}) for name, maker in makers.items()}
     return {
         "token": issuer.token(tenant.users[Role.ADMIN], tenant.org_id, "admin"),
-        "operator": issuer.token(found_operator(owner_url), None, "operator"),
+        "operator": issuer.token(create_operator(owner_url), None, "operator"),
         "dictionaries": "\n".join(f"[dictionaries.{name}]\nvalues = {ids}" for name, ids in values.items()),
         "bindings": "\n".join(
             f'"{place}.{name}" = {{ dictionary = "{name}", probability = {probability} }}'

@@ -15,7 +15,7 @@ from psycopg import Connection
 from stafett.activity_frames import ACTIVITY_SCHEMA, OSLO_DAY, arrow_from_frame, frame_from_arrow
 from stafett.database.session import Database
 from stafett.exports.stages.query_activities import OrganisationPeriod, stream_activity_frames
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, Tenant, create_tenant
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
 Read = Callable[..., list[pl.DataFrame]]
@@ -45,11 +45,11 @@ def staged(connection: Connection, period: OrganisationPeriod, rows_a_part: int 
 @given(st.lists(st.none() | TEXT, min_size=1, max_size=20))
 @example_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 def test_every_text_arrives_as_it_is(owner_url: str, worker_database: Database, notes: list[str | None]) -> None:
-    org_id = found_tenant(owner_url).org_id
-    diary = Diary(owner_url, org_id)
-    mentor = diary.mentor()
+    org_id = create_tenant(owner_url).org_id
+    diary = ActivityFactory(owner_url, org_id)
+    mentor = diary.create_mentor()
     for note in notes:
-        diary.activity(mentor, note=note)
+        diary.create_activity(mentor, note=note)
     everything = (org_id, datetime(2025, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
     with worker_database.snapshot(org_id) as connection:
         (frame,) = staged(connection, everything)
@@ -57,10 +57,10 @@ def test_every_text_arrives_as_it_is(owner_url: str, worker_database: Database, 
     assert frame_from_arrow(arrow_from_frame(frame)).equals(frame)
 
 
-def test_parts_are_cut_between_days_of_oslo(diary: Diary, read: Read, period: OrganisationPeriod) -> None:
-    mentor = diary.mentor()
+def test_parts_are_cut_between_days_of_oslo(diary: ActivityFactory, read: Read, period: OrganisationPeriod) -> None:
+    mentor = diary.create_mentor()
     for hour in range(0, 96, 2):
-        diary.activity(mentor, starts_at=START + timedelta(hours=hour))
+        diary.create_activity(mentor, starts_at=START + timedelta(hours=hour))
     frames = read(period, rows_a_part=5)
     days = [set(frame[OSLO_DAY].to_list()) for frame in frames]
     assert len(frames) > 1
@@ -69,26 +69,26 @@ def test_parts_are_cut_between_days_of_oslo(diary: Diary, read: Read, period: Or
 
 
 def test_rows_come_in_report_order_however_they_were_written(
-    diary: Diary, read: Read, period: OrganisationPeriod
+    diary: ActivityFactory, read: Read, period: OrganisationPeriod
 ) -> None:
     for day in (3, 1, 2, 1, 3):
-        diary.activity(diary.mentor(), starts_at=START + timedelta(days=day))
+        diary.create_activity(diary.create_mentor(), starts_at=START + timedelta(days=day))
     (frame,) = read(period)
     keys = list(zip(frame["starts_at"], frame["id"], strict=True))
     assert keys == sorted(keys)
 
 
 def test_only_what_belongs_to_the_period_and_the_organisation_is_staged(
-    diary: Diary, read: Read, tenant: Tenant, owner_url: str
+    diary: ActivityFactory, read: Read, tenant: Tenant, owner_url: str
 ) -> None:
-    mentor = diary.mentor()
+    mentor = diary.create_mentor()
     first, last = START, START + timedelta(days=1)
-    inside = [diary.activity(mentor, starts_at=instant) for instant in (first, last)]
+    inside = [diary.create_activity(mentor, starts_at=instant) for instant in (first, last)]
     for outside in (first - timedelta(days=1), last + timedelta(hours=1, microseconds=1)):
-        diary.activity(mentor, starts_at=outside)
-    removed = diary.activity(mentor, starts_at=first + timedelta(hours=5))
-    stranger = Diary(owner_url, found_tenant(owner_url).org_id)
-    stranger.activity(stranger.mentor(), starts_at=first)
+        diary.create_activity(mentor, starts_at=outside)
+    removed = diary.create_activity(mentor, starts_at=first + timedelta(hours=5))
+    stranger = ActivityFactory(owner_url, create_tenant(owner_url).org_id)
+    stranger.create_activity(stranger.create_mentor(), starts_at=first)
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE activities SET deleted_at = now() WHERE id = %s", [removed])
     (frame,) = read((tenant.org_id, first, last))
@@ -99,8 +99,8 @@ def test_no_rows_are_no_parts(read: Read, period: OrganisationPeriod) -> None:
     assert read(period) == []
 
 
-def test_the_schema_says_what_a_frame_holds(diary: Diary, read: Read, period: OrganisationPeriod) -> None:
-    diary.activity(diary.mentor())
+def test_the_schema_says_what_a_frame_holds(diary: ActivityFactory, read: Read, period: OrganisationPeriod) -> None:
+    diary.create_activity(diary.create_mentor())
     (frame,) = read(period)
     assert frame.columns == ACTIVITY_SCHEMA.names()
     assert frame.schema["starts_at"] == pl.Datetime("us", "UTC")

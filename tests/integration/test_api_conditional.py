@@ -11,7 +11,7 @@ import pytest_asyncio
 from api.app import create_app
 from stafett.domain.membership import Role
 from stafett.settings import Settings
-from stafett.testing import Button, Diary, Tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -42,20 +42,22 @@ async def gateway(settings: Settings, clock: Clock) -> AsyncIterator[httpx.Async
         yield client
 
 
-async def read(button: Button, export_id: str, **headers: str) -> httpx.Response:
-    return await button.gateway.get(f"/api/v1/bufdir-exports/{export_id}", headers=button.headers | headers)
+async def read(button: ExportClient, export_id: str, **headers: str) -> httpx.Response:
+    return await button.http_client.get(f"/api/v1/bufdir-exports/{export_id}", headers=button.headers | headers)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def finished(button: Button, diary: Diary, working: Working) -> str:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+async def finished(button: ExportClient, diary: ActivityFactory, working: Working) -> str:
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
     return export_id
 
 
-async def test_the_tag_stays_all_day_and_changes_with_the_link(button: Button, finished: str, clock: Clock) -> None:
+async def test_the_tag_stays_all_day_and_changes_with_the_link(
+    button: ExportClient, finished: str, clock: Clock
+) -> None:
     morning = await read(button, finished)
     clock.now += timedelta(hours=24) - timedelta(microseconds=1)
     evening = await read(button, finished, **{"If-None-Match": morning.headers["ETag"]})
@@ -70,7 +72,7 @@ async def test_the_tag_stays_all_day_and_changes_with_the_link(button: Button, f
 
 
 async def test_who_may_not_download_has_another_tag_that_outlives_midnight(
-    button: Button, finished: str, clock: Clock, tenant: Tenant, bearer: Bearer
+    button: ExportClient, finished: str, clock: Clock, tenant: Tenant, bearer: Bearer
 ) -> None:
     with_link = (await read(button, finished)).headers["ETag"]
     button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
@@ -80,8 +82,8 @@ async def test_who_may_not_download_has_another_tag_that_outlives_midnight(
     assert (await read(button, finished, **{"If-None-Match": without.headers["ETag"]})).status_code == 304
 
 
-async def test_an_answer_without_a_link_keeps_its_tag_over_midnight(button: Button, clock: Clock) -> None:
-    accepted = await button.press()
+async def test_an_answer_without_a_link_keeps_its_tag_over_midnight(button: ExportClient, clock: Clock) -> None:
+    accepted = await button.request_export()
     clock.now += timedelta(days=1)
     again = await read(button, accepted.json()["id"], **{"If-None-Match": accepted.headers["ETag"]})
     assert again.status_code == 304

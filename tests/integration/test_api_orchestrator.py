@@ -20,7 +20,7 @@ from stafett.exports.service import ExportFilter, ExportService
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect, start_job
-from stafett.testing import Diary, Tenant, eventually
+from stafett.testing import ActivityFactory, Tenant, wait_until
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
 _FILE = {
@@ -62,7 +62,7 @@ async def accepted(jobs: ExportService, tenant: Tenant) -> ExportJob:
     async def found() -> list[ExportJob]:
         return [export.job for export in await asyncio.to_thread(jobs.list, caller, ExportFilter())]
 
-    return (await eventually(found, bool))[0]
+    return (await wait_until(found, bool))[0]
 
 
 async def terminate(temporal: Client, job: ExportJob) -> None:
@@ -72,7 +72,7 @@ async def terminate(temporal: Client, job: ExportJob) -> None:
             return True
         return False
 
-    await eventually(terminated, bool)
+    await wait_until(terminated, bool)
 
 
 def move(owner_url: str, export_id: UUID, *path: ExportStatus, **columns: object) -> None:
@@ -135,12 +135,12 @@ async def test_an_export_that_could_not_be_started_is_waited_for_until_somebody_
     storage: FileStorage,
     jobs: ExportService,
     tenant: Tenant,
-    diary: Diary,
+    diary: ActivityFactory,
     temporal: Client,
     settings: Settings,
     working: Working,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     nowhere = await connect(settings.temporal.model_copy(update={"address": "127.0.0.1:9"}), lazy=True)
     orchestrator = TemporalExportOrchestrator(api_database, storage, nowhere, settings.temporal.task_queue)
     pressed = asyncio.create_task(orchestrator.export(request_))

@@ -15,7 +15,7 @@ from api.app import create_app
 from api.readiness import Probe
 from stafett.devstack.issuer import DevIssuer
 from stafett.settings import Settings
-from stafett.testing import Button, Tenant
+from stafett.testing import ExportClient, Tenant
 
 _EXPORTS = "/api/v1/bufdir-exports"
 _NESTED = base64.urlsafe_b64encode(b"[" * 40_000).decode()
@@ -72,7 +72,7 @@ async def test_the_scheme_is_read_as_http_has_it(gateway: httpx.AsyncClient, tok
 
 @pytest.mark.parametrize("page_token", ["[" * 400, _NESTED[:4000], "x", "null", "\x00", "ø"])
 async def test_a_page_token_that_no_list_gave_is_refused_and_pointed_at(
-    gateway: httpx.AsyncClient, button: Button, page_token: str
+    gateway: httpx.AsyncClient, button: ExportClient, page_token: str
 ) -> None:
     answer = await gateway.get(_EXPORTS, params={"page_token": page_token}, headers=button.headers)
     assert answer.status_code == 422
@@ -83,7 +83,9 @@ async def test_a_page_token_that_no_list_gave_is_refused_and_pointed_at(
     "moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01T00:00:00+23:59"]
 )
 @pytest.mark.parametrize("field", ["created_after", "created_before"])
-async def test_the_ends_of_time_are_times(gateway: httpx.AsyncClient, button: Button, field: str, moment: str) -> None:
+async def test_the_ends_of_time_are_times(
+    gateway: httpx.AsyncClient, button: ExportClient, field: str, moment: str
+) -> None:
     answer = await gateway.get(_EXPORTS, params={field: moment}, headers=button.headers)
     assert answer.status_code in {200, 422}
 

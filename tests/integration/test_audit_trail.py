@@ -29,11 +29,11 @@ from stafett.audit.verification import ChainVerification, create_audit_verifier
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
 from stafett.domain.errors import ServiceUnavailableError, SettingsError
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
 from stafett.temporal.namespace import CHECKPOINT_SCHEDULE_ID, upsert_checkpoint_schedule
-from stafett.testing import Tenant, found_tenant
+from stafett.testing import Tenant, create_tenant
 from tests.acceptance.dev_stack import Finished, run
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -49,7 +49,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def maintenance(settings: Settings) -> Iterator[Database]:
-    with closing(Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)) as database:
+    with closing(Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)) as database:
         yield database
 
 
@@ -109,14 +109,14 @@ def rewrite(owner: psycopg.Connection, org_id: str, begin: int) -> None:
 
 
 def found_by(settings: Settings, org_id: str) -> ChainVerification:
-    with closing(Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)) as database:
+    with closing(Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)) as database:
         return create_audit_verifier(settings, database).verify_chain(org_id)
 
 
 def environment(settings: Settings, **instead: str) -> dict[str, str]:
     s3, audit = settings.s3, settings.audit
     return {
-        "STAFETT_DATABASE__MAINTENANCE_URL": require(settings.database.maintenance_url, "maintenance"),
+        "STAFETT_DATABASE__MAINTENANCE_URL": require_setting(settings.database.maintenance_url, "maintenance"),
         "STAFETT_S3__ENDPOINT": str(s3.endpoint),
         "STAFETT_S3__ACCESS_KEY": s3.access_key,
         "STAFETT_S3__SECRET_KEY": s3.secret_key.get_secret_value(),
@@ -255,7 +255,7 @@ async def test_an_organisation_that_was_wiped_out_is_missed(
     sign: AuditCheckpointer,
     owner_url: str,
 ) -> None:
-    org_id = found_tenant(owner_url, mapping=None).org_id
+    org_id = create_tenant(owner_url, mapping=None).org_id
     write(owner, org_id, 3)
     sign([org_id])
     with unguarded(owner):
@@ -295,7 +295,7 @@ def test_the_newest_checkpoint_is_found_however_far_back_it_is(
 def test_a_broken_chain_holds_up_no_other(
     org_id: str, happen: Callable[[int], None], owner: psycopg.Connection, sign: AuditCheckpointer, owner_url: str
 ) -> None:
-    others = [found_tenant(owner_url, mapping=None).org_id for _ in range(2)]
+    others = [create_tenant(owner_url, mapping=None).org_id for _ in range(2)]
     happen(3)
     for other in others:
         write(owner, other, 1)
@@ -411,7 +411,7 @@ async def test_what_could_not_be_checked_is_neither_whole_nor_tampered_with(
     no_key = await audit(settings, *of_ours, STAFETT_AUDIT__SIGNING_KEY_FILE="")
     assert no_key.code == 4
     assert "STAFETT_AUDIT__VERIFICATION_KEYS" in no_key.out
-    url = require(settings.database.maintenance_url, "maintenance")
+    url = require_setting(settings.database.maintenance_url, "maintenance")
     for wrong in (url.replace("stafett_maintenance:", "stafett_maintenance:x"), "postgresql://x:y@127.0.0.1:9/z"):
         no_database = await audit(settings, *of_ours, STAFETT_DATABASE__MAINTENANCE_URL=wrong)
         assert (no_database.code, no_database.out) == (4, "")
@@ -468,7 +468,7 @@ async def test_a_run_signs_what_has_grown_and_tells_what_is_broken(
     temporal: Client,
     working: Working,
 ) -> None:
-    other = found_tenant(owner_url, mapping=None).org_id
+    other = create_tenant(owner_url, mapping=None).org_id
     happen(3)
     write(owner, other, 3)
     with unguarded(owner):

@@ -12,7 +12,7 @@ from stafett.activity_frames import activities_from_arrow
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_operator, create_tenant, wait_until
 from tests.bulk import ACTIVITY, BATCHES, Coordinator, activities_of, item, many_mentors, rows
 from tests.integration.test_job_events import events_of
 
@@ -21,15 +21,15 @@ Working = Callable[[], AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
-def coordinator(button: Button) -> Coordinator:
-    return Coordinator(button.gateway, button.org_id, button.headers)
+def coordinator(button: ExportClient) -> Coordinator:
+    return Coordinator(button.http_client, button.org_id, button.headers)
 
 
 async def test_fifty_mentors_of_whom_some_cannot_be_registered(
-    coordinator: Coordinator, diary: Diary, working: Working, owner_url: str
+    coordinator: Coordinator, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
     mentors = many_mentors(owner_url, coordinator.org_id, 47)
-    asked = [*mentors, uuid4(), uuid4(), diary.mentor(active=False)]
+    asked = [*mentors, uuid4(), uuid4(), diary.create_mentor(active=False)]
     accepted = await coordinator.submit(asked, label="Mars")
     assert accepted.status_code == 202
     assert accepted.headers["Location"] == f"{BATCHES}/{accepted.json()['id']}"
@@ -61,9 +61,9 @@ async def test_fifty_mentors_of_whom_some_cannot_be_registered(
 
 
 async def test_waiting_for_the_end_watching_and_asking_again_with_the_same_key(
-    coordinator: Coordinator, diary: Diary, working: Working
+    coordinator: Coordinator, diary: ActivityFactory, working: Working
 ) -> None:
-    asked = [diary.mentor(), diary.mentor()]
+    asked = [diary.create_mentor(), diary.create_mentor()]
     async with working():
         first = await coordinator.submit(asked, key="once", prefer="wait=30")
     again = await coordinator.submit(asked, key="once")
@@ -81,9 +81,9 @@ async def test_waiting_for_the_end_watching_and_asking_again_with_the_same_key(
 
 
 async def test_a_retry_after_the_hindrance_is_gone(
-    coordinator: Coordinator, diary: Diary, working: Working, owner_url: str
+    coordinator: Coordinator, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    waiting, free = diary.mentor(active=False), diary.mentor()
+    waiting, free = diary.create_mentor(active=False), diary.create_mentor()
     async with working():
         job = await coordinator.submitted([waiting, free])
         ended = await coordinator.end_of(job["id"])
@@ -98,15 +98,15 @@ async def test_a_retry_after_the_hindrance_is_gone(
 
 
 async def test_what_failed_is_corrected_in_a_spreadsheet_and_sent_again(
-    coordinator: Coordinator, diary: Diary, working: Working, owner_url: str
+    coordinator: Coordinator, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    wrong, right = uuid4(), diary.mentor()
+    wrong, right = uuid4(), diary.create_mentor()
     note = '=HYPERLINK("x"); med «tegn»\nog linjer'
-    odd = diary.mentor()
+    odd = diary.create_mentor()
     async with working():
         asked = [
             item(wrong, client_ref="-1", overrides={"note": note}),
-            diary.mentor(),
+            diary.create_mentor(),
             item(odd, overrides={"participants": 0}),
         ]
         job = await coordinator.submitted(asked)
@@ -156,9 +156,9 @@ async def test_a_file_that_makes_no_sense_is_told_by_its_lines(coordinator: Coor
 
 
 async def test_what_is_only_to_be_validated_is_not_written(
-    coordinator: Coordinator, diary: Diary, owner_url: str
+    coordinator: Coordinator, diary: ActivityFactory, owner_url: str
 ) -> None:
-    answer = await coordinator.submit([diary.mentor(), uuid4()], validate_only=True)
+    answer = await coordinator.submit([diary.create_mentor(), uuid4()], validate_only=True)
     assert answer.status_code == 200
     assert [one["status"] for one in answer.json()["items"]] == ["registered", "failed"]
     assert answer.json()["counts"]["registered"] == 1
@@ -198,9 +198,9 @@ async def test_neither_json_nor_csv_is_no_batch(coordinator: Coordinator) -> Non
 
 
 async def test_a_batch_is_called_otherwise_and_stopped_on_the_basis_of_what_was_seen(
-    coordinator: Coordinator, diary: Diary, working: Working
+    coordinator: Coordinator, diary: ActivityFactory, working: Working
 ) -> None:
-    job = await coordinator.submitted([diary.mentor()])
+    job = await coordinator.submitted([diary.create_mentor()])
     path, seen = f"/{job['id']}", (await coordinator.get(f"/{job['id']}")).headers["ETag"]
     assert (await coordinator.put(path, {"label": "Ny"}, None)).status_code == 428
     edited = await coordinator.put(path, {"label": "Ny"}, seen)
@@ -220,8 +220,10 @@ async def test_a_batch_is_called_otherwise_and_stopped_on_the_basis_of_what_was_
         assert (await coordinator.post(f"/{job['id']}/retry", Prefer="wait=30")).json()["status"] == "completed"
 
 
-async def test_items_are_listed_a_page_at_a_time(coordinator: Coordinator, diary: Diary, working: Working) -> None:
-    good = [diary.mentor() for _ in range(3)]
+async def test_items_are_listed_a_page_at_a_time(
+    coordinator: Coordinator, diary: ActivityFactory, working: Working
+) -> None:
+    good = [diary.create_mentor() for _ in range(3)]
     asked = [good[0], uuid4(), good[1], uuid4(), good[2]]
     async with working():
         job = await coordinator.submit(asked, prefer="wait=30")
@@ -235,22 +237,22 @@ async def test_items_are_listed_a_page_at_a_time(coordinator: Coordinator, diary
 
 async def test_who_may_do_what(
     coordinator: Coordinator,
-    diary: Diary,
+    diary: ActivityFactory,
     working: Working,
     tenant: Tenant,
     bearer: Callable[..., dict[str, str]],
     owner_url: str,
 ) -> None:
     async with working():
-        job = (await coordinator.submit([diary.mentor(), uuid4()], label="Mars", prefer="wait=30")).json()
+        job = (await coordinator.submit([diary.create_mentor(), uuid4()], label="Mars", prefer="wait=30")).json()
 
     def as_(headers: dict[str, str]) -> Coordinator:
         return Coordinator(coordinator.gateway, coordinator.org_id, headers)
 
     admin = as_(bearer(tenant.users[Role.ADMIN], role="admin"))
     auditor = as_(bearer(tenant.users[Role.AUDITOR], role="auditor"))
-    operator = as_(bearer(found_operator(owner_url), None, "operator"))
-    other = found_tenant(owner_url)
+    operator = as_(bearer(create_operator(owner_url), None, "operator"))
+    other = create_tenant(owner_url)
     stranger = as_(bearer(other.coordinator, other.org_id))
     path = f"/{job['id']}"
     assert (await stranger.get(path)).status_code == 404
@@ -287,9 +289,11 @@ async def test_who_may_do_what(
     )
 
 
-async def test_whoever_asked_is_told_of_the_end(coordinator: Coordinator, diary: Diary, working: Working) -> None:
+async def test_whoever_asked_is_told_of_the_end(
+    coordinator: Coordinator, diary: ActivityFactory, working: Working
+) -> None:
     async with working():
-        job = (await coordinator.submit([diary.mentor()], prefer="wait=30")).json()
+        job = (await coordinator.submit([diary.create_mentor()], prefer="wait=30")).json()
     told = await coordinator.gateway.get("/api/v1/notifications", headers=coordinator.headers)
     (notification,) = told.json()["items"]
     assert (notification["subject"], notification["status"]) == (
@@ -299,12 +303,17 @@ async def test_whoever_asked_is_told_of_the_end(coordinator: Coordinator, diary:
 
 
 async def test_the_next_export_of_the_period_marks_what_was_registered_and_by_whom(
-    coordinator: Coordinator, button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str
+    coordinator: Coordinator,
+    button: ExportClient,
+    diary: ActivityFactory,
+    working: Working,
+    storage: FileStorage,
+    owner_url: str,
 ) -> None:
-    alone = diary.activity(diary.mentor())
+    alone = diary.create_activity(diary.create_mentor())
     async with working():
-        batch = (await coordinator.submit([diary.mentor()], prefer="wait=30")).json()
-        export = await button.end_of(await button.pressed())
+        batch = (await coordinator.submit([diary.create_mentor()], prefer="wait=30")).json()
+        export = await button.wait_for_completion(await button.start_export())
     assert (export["status"], export["row_count"]) == ("completed", 2)
     query = "SELECT outputs FROM export_stage_outputs WHERE stage = 'querying_activities' AND export_id = %s"
     ((outputs,),) = rows(owner_url, query, UUID(export["id"]))
@@ -331,12 +340,12 @@ async def test_of_two_at_once_nobody_does_anything_to_a_batch_that_the_first_has
 
         path = f"{BATCHES}/{job['id']}"
         first = asyncio.create_task(coordinator.gateway.delete(path, headers=admin))
-        await eventually(waiting, lambda count: count == 1)
+        await wait_until(waiting, lambda count: count == 1)
         said = {"label": "April"} if verb == "PUT" else None
         path += "/retry" if verb == "POST" else ""
         headers = admin | {"If-Match": "*"}
         second = asyncio.create_task(coordinator.gateway.request(verb, path, headers=headers, json=said))
-        await eventually(waiting, lambda count: count == 2)
+        await wait_until(waiting, lambda count: count == 2)
         holder.rollback()
         assert [(await answer).status_code for answer in (first, second)] == [204, 404]
     assert rows(owner_url, "SELECT label FROM bulk_registrations WHERE id = %s", job["id"]) == [(None,)]

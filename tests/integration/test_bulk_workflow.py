@@ -15,9 +15,9 @@ from stafett.bulk.registration import ProxyRegistration
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.reconciliation import OpenBatches, OpenJob
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 from stafett.temporal.client import CANCEL_SIGNAL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
-from stafett.testing import Button, eventually
+from stafett.testing import ExportClient, wait_until
 from tests.bulk import MORNING, Coordinator, activities_of, many_mentors, rows
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -25,13 +25,13 @@ MANY = 10_000
 
 
 @pytest.fixture
-def coordinator(button: Button) -> Coordinator:
-    return Coordinator(button.gateway, button.org_id, button.headers)
+def coordinator(button: ExportClient) -> Coordinator:
+    return Coordinator(button.http_client, button.org_id, button.headers)
 
 
 @pytest.fixture
 def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[ReconciliationActivities]:
-    database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
     unfinished = OpenBatches(database, ProxyRegistration(database, actor=audit_trail.SWEEPER_ACTOR))
 
     def mine() -> Iterator[OpenJob]:
@@ -55,7 +55,7 @@ async def is_known(temporal: Client, batch_id: str) -> None:
     async def found() -> list[str]:
         return [run.id async for run in temporal.list_workflows(query)]
 
-    await eventually(found, bool)
+    await wait_until(found, bool)
 
 
 async def test_ten_thousand_items_are_a_hundred_events_and_their_run_can_be_read(
@@ -66,7 +66,7 @@ async def test_ten_thousand_items_are_a_hundred_events_and_their_run_can_be_read
     async with working():
         ended = await coordinator.end_of(job["id"], within=60)
         run = run_of(temporal, job["id"])
-        await eventually(run.describe, lambda described: described.status is WorkflowExecutionStatus.COMPLETED)
+        await wait_until(run.describe, lambda described: described.status is WorkflowExecutionStatus.COMPLETED)
         progress = await run.query("progress")
         details = await run.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
     assert ended["counts"] == {"total": MANY, "pending": 0, "registered": MANY, "failed": 0, "cancelled": 0}
@@ -88,7 +88,7 @@ async def test_a_batch_is_stopped_in_the_middle_and_what_is_registered_stays(
     mentors = many_mentors(owner_url, coordinator.org_id, MANY)
     job = await coordinator.submitted(mentors)
     async with working():
-        await eventually(lambda: _registered(owner_url, job["id"]), bool)
+        await wait_until(lambda: _registered(owner_url, job["id"]), bool)
         match by:
             case "the gateway":
                 assert (await coordinator.post(f"/{job['id']}/cancel")).status_code == 202
@@ -101,7 +101,7 @@ async def test_a_batch_is_stopped_in_the_middle_and_what_is_registered_stays(
         assert (ended["status"], counts["pending"], counts["failed"]) == ("cancelled", 0, 0)
         assert 0 < counts["registered"] < MANY
         assert counts["registered"] == len(activities_of(owner_url, job["id"]))
-        closed = await eventually(run_of(temporal, job["id"]).describe, lambda described: described.close_time)
+        closed = await wait_until(run_of(temporal, job["id"]).describe, lambda described: described.close_time)
         by_signal = by == "a signal"
         assert (closed.status is WorkflowExecutionStatus.COMPLETED) is by_signal
         await coordinator.post(f"/{job['id']}/retry")

@@ -33,14 +33,14 @@ from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Json, Tenant
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
 WHEN = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
 
 
-async def bundled(button: Button, **asked: object) -> tuple[Json, ZipFile]:
-    job = await button.end_of(await button.pressed(include_attachments=True, **asked))
+async def bundled(button: ExportClient, **asked: object) -> tuple[Json, ZipFile]:
+    job = await button.wait_for_completion(await button.start_export(include_attachments=True, **asked))
     assert job["status"] == "completed", job["error"]
     async with httpx.AsyncClient() as anybody:
         content = (await anybody.get(job["download_url"])).content
@@ -67,16 +67,16 @@ def tolerant(owner_url: str, org_id: str) -> None:
 
 
 async def test_a_bundle_holds_the_report_every_attachment_and_a_manifest_of_them(
-    button: Button, diary: Diary, working: Working, storage: FileStorage, tmp_path: Path
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage, tmp_path: Path
 ) -> None:
-    mentor = diary.mentor()
-    other, one = diary.activity(mentor), diary.activity(mentor, starts_at=WHEN)
-    diary.attachment(storage, one, b"%PDF one", "Møtereferat på Áhkku.pdf")
-    diary.attachment(storage, one, b"%PDF two", "Møtereferat på Áhkku.pdf")
-    diary.attachment(storage, other, b"to linjer\n" * 1000, "..\\CON.txt", "text/plain")
+    mentor = diary.create_mentor()
+    other, one = diary.create_activity(mentor), diary.create_activity(mentor, starts_at=WHEN)
+    diary.create_attachment(storage, one, b"%PDF one", "Møtereferat på Áhkku.pdf")
+    diary.create_attachment(storage, one, b"%PDF two", "Møtereferat på Áhkku.pdf")
+    diary.create_attachment(storage, other, b"to linjer\n" * 1000, "..\\CON.txt", "text/plain")
     async with working():
         job, bundle = await bundled(button, export_format="xlsx")
-        plain = await button.end_of(await button.pressed(export_format="xlsx"))
+        plain = await button.wait_for_completion(await button.start_export(export_format="xlsx"))
     assert job["file"]["mime_type"] == "application/zip"
     assert job["file"]["name"] == plain["file"]["name"].replace(".xlsx", ".zip")
     assert job["file"]["content_sha256"] == plain["file"]["content_sha256"]
@@ -101,10 +101,10 @@ async def test_a_bundle_holds_the_report_every_attachment_and_a_manifest_of_them
 
 
 async def test_the_manifest_says_what_each_member_is(
-    button: Button, diary: Diary, working: Working, storage: FileStorage
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage
 ) -> None:
-    activity = diary.activity(diary.mentor())
-    diary.attachment(storage, activity)
+    activity = diary.create_activity(diary.create_mentor())
+    diary.create_attachment(storage, activity)
     async with working():
         job, bundle = await bundled(button)
     manifest = manifest_of(bundle)
@@ -124,9 +124,9 @@ async def test_the_manifest_says_what_each_member_is(
 
 
 async def test_an_export_without_a_single_attachment_is_a_bundle_too(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         job, bundle = await bundled(button, export_format="csv")
     assert bundle.namelist() == [job["file"]["name"].replace(".zip", ".csv"), "manifest.json"]
@@ -134,12 +134,12 @@ async def test_an_export_without_a_single_attachment_is_a_bundle_too(
 
 
 async def test_only_attachments_of_the_periods_activities_that_are_not_deleted_are_taken_along(
-    button: Button, diary: Diary, working: Working, storage: FileStorage
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage
 ) -> None:
-    mentor = diary.mentor()
-    diary.activity(mentor)
+    mentor = diary.create_mentor()
+    diary.create_activity(mentor)
     for said in ({"starts_at": datetime(2025, 12, 31, 12, tzinfo=UTC)}, {"deleted_at": WHEN}):
-        diary.attachment(storage, diary.activity(mentor, **said))
+        diary.create_attachment(storage, diary.create_activity(mentor, **said))
     async with working():
         _, bundle = await bundled(button)
     assert len(bundle.namelist()) == 2
@@ -147,13 +147,13 @@ async def test_only_attachments_of_the_periods_activities_that_are_not_deleted_a
 
 @pytest.mark.parametrize("fault", ["missing", "changed", "cut", "longer"])
 async def test_an_attachment_that_is_not_as_it_was_ends_the_export_unless_the_mapping_says_otherwise(
-    button: Button, diary: Diary, working: Working, storage: FileStorage, fault: str
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage, fault: str
 ) -> None:
-    activity = diary.activity(diary.mentor())
-    diary.attachment(storage, activity, b"untouched")
-    _spoil(storage, diary.attachment(storage, activity, b"as it was"), fault)
+    activity = diary.create_activity(diary.create_mentor())
+    diary.create_attachment(storage, activity, b"untouched")
+    _spoil(storage, diary.create_attachment(storage, activity, b"as it was"), fault)
     async with working():
-        job = await button.end_of(await button.pressed(include_attachments=True))
+        job = await button.wait_for_completion(await button.start_export(include_attachments=True))
     assert job["status"] == "failed"
     assert (job["error"]["code"], job["error"]["retryable"]) == ("attachment_unavailable", False)
     assert str(activity) in job["error"]["message"]
@@ -172,14 +172,20 @@ async def test_an_attachment_that_is_not_as_it_was_ends_the_export_unless_the_ma
     ],
 )
 async def test_an_attachment_that_is_not_as_it_was_is_left_out_and_told_where_the_mapping_says_so(
-    button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str, fault: str, reason: str
+    button: ExportClient,
+    diary: ActivityFactory,
+    working: Working,
+    storage: FileStorage,
+    owner_url: str,
+    fault: str,
+    reason: str,
 ) -> None:
     tolerant(owner_url, button.org_id)
-    mentor = diary.mentor()
-    diary.activity(mentor)
-    activity = diary.activity(mentor, note="æ" * 40_000)
-    diary.attachment(storage, activity, b"untouched")
-    _spoil(storage, diary.attachment(storage, activity, b"as it was"), fault)
+    mentor = diary.create_mentor()
+    diary.create_activity(mentor)
+    activity = diary.create_activity(mentor, note="æ" * 40_000)
+    diary.create_attachment(storage, activity, b"untouched")
+    _spoil(storage, diary.create_attachment(storage, activity, b"as it was"), fault)
     async with working():
         job, bundle = await bundled(button, export_format="xlsx")
     assert bundle.testzip() is None
@@ -206,19 +212,19 @@ def _spoil(storage: FileStorage, key: str, fault: str) -> None:
 
 
 async def test_what_is_larger_than_a_block_comes_whole(
-    button: Button, diary: Diary, working: Working, storage: FileStorage
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage
 ) -> None:
     content = bytes(range(256)) * 4096 * 10
-    diary.attachment(storage, diary.activity(diary.mentor()), content, "film.mp4", "video/mp4")
+    diary.create_attachment(storage, diary.create_activity(diary.create_mentor()), content, "film.mp4", "video/mp4")
     async with working():
         _, bundle = await bundled(button)
     assert bundle.read(bundle.namelist()[1]) == content
 
 
 async def test_two_bundles_of_one_snapshot_differ_in_their_manifest_alone(
-    button: Button, diary: Diary, working: Working, storage: FileStorage
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage
 ) -> None:
-    diary.attachment(storage, diary.activity(diary.mentor()))
+    diary.create_attachment(storage, diary.create_activity(diary.create_mentor()))
     async with working():
         _, one = await bundled(button)
         _, other = await bundled(button)
@@ -235,13 +241,13 @@ def record(worker_database: Database) -> StageStore:
 def unbundled(
     jobs: ExportService,
     tenant: Tenant,
-    diary: Diary,
+    diary: ActivityFactory,
     record: StageStore,
     storage: FileStorage,
     worker_database: Database,
 ) -> ExportJob:
     """An export whose report is there, and whose one attachment is not in a bundle yet."""
-    diary.attachment(storage, diary.activity(diary.mentor()))
+    diary.create_attachment(storage, diary.create_activity(diary.create_mentor()))
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     asked = {"reporting_period": period, "export_format": "csv", "include_attachments": True}

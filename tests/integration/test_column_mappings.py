@@ -29,7 +29,7 @@ from stafett.exports.stage_store import StageStore
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -182,7 +182,7 @@ async def test_members_read_and_admins_write(
         answer = await mapping.put(written(title="x"), if_match='"1-1"')
         assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
         assert (await mapping.put({"rubbish": 1}, if_match='"1-1"')).status_code == 403
-    stranger = found_tenant(owner_url)
+    stranger = create_tenant(owner_url)
     mapping = Mapping(gateway, tenant.org_id, bearer(stranger.users[Role.ADMIN], stranger.org_id))
     assert (await mapping.get()).status_code == 404
     assert (await mapping.put(written(title="x"), if_match='"1-1"')).status_code == 404
@@ -195,7 +195,7 @@ async def test_members_read_and_admins_write(
 
 
 async def test_the_first_version_needs_no_condition(gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str) -> None:
-    new = found_tenant(owner_url, mapping=None)
+    new = create_tenant(owner_url, mapping=None)
     mapping = Mapping(gateway, new.org_id, bearer(new.users[Role.ADMIN], new.org_id))
     assert (await mapping.get()).status_code == 404
     answer = await mapping.put(written())
@@ -218,15 +218,15 @@ def test_a_version_never_changes_not_even_for_its_owner(tampering: str, tenant: 
 
 
 async def test_an_export_tells_its_mapping_and_uses_the_one_of_the_periods_last_day(
-    admin: Mapping, button: Button, diary: Diary, working: Working
+    admin: Mapping, button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
     columns = [column for column in written()["columns"] if column["id"] != "note"]
     second = await admin.added(columns=columns, effective_from="2026-07-01")
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         jobs = {
-            end: await button.end_of(
-                await button.pressed(reporting_period={"start": "2026-01-01", "end": end}, locale="en")
+            end: await button.wait_for_completion(
+                await button.start_export(reporting_period={"start": "2026-01-01", "end": end}, locale="en")
             )
             for end in ("2026-06-30", "2026-07-01")
         }
@@ -238,9 +238,9 @@ async def test_an_export_tells_its_mapping_and_uses_the_one_of_the_periods_last_
     assert "2026-07-01" in crossing["warnings"][0]["message"]
 
 
-async def failure(button: Button, working: Working) -> dict[str, Any]:
+async def failure(button: ExportClient, working: Working) -> dict[str, Any]:
     async with working():
-        job = await button.end_of(await button.pressed())
+        job = await button.wait_for_completion(await button.start_export())
     assert job["status"] == "failed"
     error: dict[str, Any] = job["error"]
     return error | {"counts": job["counts"]}
@@ -249,9 +249,9 @@ async def failure(button: Button, working: Working) -> dict[str, Any]:
 async def test_without_a_mapping_an_export_fails_before_a_row_is_read(
     gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str, working: Working
 ) -> None:
-    new = found_tenant(owner_url, mapping=None)
-    Diary(owner_url, new.org_id).mentor()
-    error = await failure(Button(gateway, new.org_id, bearer(new.coordinator, new.org_id)), working)
+    new = create_tenant(owner_url, mapping=None)
+    ActivityFactory(owner_url, new.org_id).create_mentor()
+    error = await failure(ExportClient(gateway, new.org_id, bearer(new.coordinator, new.org_id)), working)
     assert (error["code"], error["counts"]) == ("column_mapping_unavailable", None)
 
 
@@ -261,27 +261,27 @@ async def test_without_a_mapping_an_export_fails_before_a_row_is_read(
 async def test_a_broken_mapping_fails_an_export_in_the_same_way(
     gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str, working: Working, broken: dict[str, Any]
 ) -> None:
-    new = found_tenant(owner_url, mapping=None)
+    new = create_tenant(owner_url, mapping=None)
     with psycopg.connect(owner_url) as connection:
         connection.execute(
             "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"
             " VALUES (%s, 1, %s, '2020-01-01', %s, %s)",
             [new.org_id, uuid4(), "0" * 64, Json(broken, dumps=json.dumps)],
         )
-    error = await failure(Button(gateway, new.org_id, bearer(new.coordinator, new.org_id)), working)
+    error = await failure(ExportClient(gateway, new.org_id, bearer(new.coordinator, new.org_id)), working)
     assert error["code"] == "column_mapping_unavailable"
 
 
 async def test_rejected_rows_are_told_of_by_place_and_id_and_are_not_in_the_report(
-    admin: Mapping, button: Button, diary: Diary, working: Working
+    admin: Mapping, button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
     words = {"nb": "Sted må være Bodø.", "nn": "Stad må vere Bodø.", "en": "Place has to be Bodø."}
     rule = {"code": "bodo", "when": {"!=": [{"var": "place"}, "Bodø"]}, "severity": "reject", "message": words}
     await admin.added(rules=[rule | {"column": "place"}])
-    mentor = diary.mentor()
-    activities = [diary.activity(mentor, place=place) for place in ("Bodø", "Oslo", "Bodø", "Moss")]
+    mentor = diary.create_mentor()
+    activities = [diary.create_activity(mentor, place=place) for place in ("Bodø", "Oslo", "Bodø", "Moss")]
     async with working():
-        job = await button.end_of(await button.pressed())
+        job = await button.wait_for_completion(await button.start_export())
     assert job["counts"] == {"queried": 4, "written": 2, "countable": 2, "not_countable": 0, "rejected": 2}
     assert (job["row_count"], job["partial_failure_count"]) == (2, 1)
     assert job["partial_failures"] == [
@@ -299,14 +299,14 @@ async def test_rejected_rows_are_told_of_by_place_and_id_and_are_not_in_the_repo
 
 
 async def test_what_is_listed_apart_is_counted_and_told(
-    admin: Mapping, button: Button, diary: Diary, working: Working
+    admin: Mapping, button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
     await admin.added(counting=written()["counting"] | {"rows_that_do_not_count": "apart"})
-    mentor = diary.mentor()
-    diary.activity(mentor)
-    diary.activity(mentor, activity_type="telefonsamtale")
+    mentor = diary.create_mentor()
+    diary.create_activity(mentor)
+    diary.create_activity(mentor, activity_type="telefonsamtale")
     async with working():
-        job = await button.end_of(await button.pressed())
+        job = await button.wait_for_completion(await button.start_export())
     assert job["counts"] == {"queried": 2, "written": 1, "countable": 1, "not_countable": 1, "rejected": 0}
     assert [warning["code"] for warning in job["warnings"]] == ["rows_listed_apart"]
     told = {reason["code"]: reason["count"] for reason in job["not_countable"]}
@@ -314,14 +314,14 @@ async def test_what_is_listed_apart_is_counted_and_told(
 
 
 async def test_what_is_listed_apart_is_kept_with_its_reason(
-    admin: Mapping, button: Button, diary: Diary, working: Working, owner_url: str, storage: FileStorage
+    admin: Mapping, button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str, storage: FileStorage
 ) -> None:
     await admin.added(counting=written()["counting"] | {"rows_that_do_not_count": "apart"})
-    mentor = diary.mentor()
-    diary.activity(mentor)
-    away = diary.activity(mentor, in_norway=False)
+    mentor = diary.create_mentor()
+    diary.create_activity(mentor)
+    away = diary.create_activity(mentor, in_norway=False)
     async with working():
-        job = await button.end_of(await button.pressed())
+        job = await button.wait_for_completion(await button.start_export())
     with psycopg.connect(owner_url) as connection:
         query = "SELECT outputs FROM export_stage_outputs WHERE export_id = %s AND stage = 'mapping_columns'"
         (outputs,) = connection.execute(query, [job["id"]]).fetchone() or ({},)
@@ -331,9 +331,14 @@ async def test_what_is_listed_apart_is_kept_with_its_reason(
 
 
 def test_an_export_keeps_the_version_that_was_in_force_when_it_was_queried(
-    jobs: ExportService, tenant: Tenant, diary: Diary, worker_database: Database, storage: FileStorage, owner_url: str
+    jobs: ExportService,
+    tenant: Tenant,
+    diary: ActivityFactory,
+    worker_database: Database,
+    storage: FileStorage,
+    owner_url: str,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}

@@ -28,8 +28,8 @@ from stafett.domain.export_status import EXPORT_TRANSITIONS, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport_status import REEXPORT_TRANSITIONS
 from stafett.exports.service import ExportService
-from stafett.settings import DatabaseSettings, Settings, require
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.settings import DatabaseSettings, Settings, require_setting
+from stafett.testing import ActivityFactory, Tenant, create_tenant
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TENANT_TABLES = (
@@ -88,7 +88,7 @@ def test_the_database_and_the_code_know_the_same_transitions_of_re_exports(owner
 
 
 def test_migrating_twice_and_from_two_machines_at_once_is_migrating_once(settings: Settings) -> None:
-    owner_url, name = require(settings.database.owner_url, "owner"), f"m{uuid4().hex[:12]}"
+    owner_url, name = require_setting(settings.database.owner_url, "owner"), f"m{uuid4().hex[:12]}"
     with psycopg.connect(owner_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     fresh = DatabaseSettings.model_validate({"owner_url": owner_url.rpartition("/")[0] + f"/{name}"})
@@ -137,7 +137,7 @@ def role(request: pytest.FixtureRequest) -> str:
 def as_role(role: str, settings: Settings) -> Iterator[Database]:
     is_taken_on = f"stafett_{role}" == ERASURE_ROLE
     url = settings.database.owner_url if is_taken_on else getattr(settings.database, f"{role}_url")
-    database = Database(require(url, role), pool_size=1, role=ERASURE_ROLE if is_taken_on else None)
+    database = Database(require_setting(url, role), pool_size=1, role=ERASURE_ROLE if is_taken_on else None)
     yield database
     database.close()
 
@@ -153,12 +153,12 @@ def test_a_role_reads_what_it_needs_and_nothing_else(role: str, owner_url: str) 
 
 
 def test_whoever_forgets_the_filter_sees_nothing_of_others(
-    role: str, as_role: Database, tenant: Tenant, diary: Diary, jobs: ExportService, owner_url: str
+    role: str, as_role: Database, tenant: Tenant, diary: ActivityFactory, jobs: ExportService, owner_url: str
 ) -> None:
     """Over one pooled connection, so that what one transaction was bound to must not last into the next."""
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     accepted(jobs, tenant)
-    other = found_tenant(owner_url)
+    other = create_tenant(owner_url)
     everybodys = (
         {"exports", "bulk_registrations", "audit_events", "notifications", "deliveries", "report_reexports"}
         if role == "maintenance"
@@ -193,7 +193,7 @@ def test_no_function_that_acts_for_the_owner_is_led_astray_by_a_temporary_table(
 def test_an_attempt_belongs_to_an_export_of_its_own_organisation(
     jobs: ExportService, tenant: Tenant, api_database: Database, owner_url: str
 ) -> None:
-    export, other = accepted(jobs, tenant), found_tenant(owner_url)
+    export, other = accepted(jobs, tenant), create_tenant(owner_url)
     attempt = text("INSERT INTO export_attempts (export_id, number, org_id) VALUES (:export, 2, :org)")
     with api_database.transaction(other.org_id) as session, pytest.raises(Exception, match="foreign key"):
         session.execute(attempt, {"export": export.id, "org": other.org_id})
@@ -217,7 +217,7 @@ def test_an_export_begins_at_the_beginning(
 def test_nothing_can_be_written_for_another_organisation(
     api_database: Database, tenant: Tenant, owner_url: str
 ) -> None:
-    other = found_tenant(owner_url)
+    other = create_tenant(owner_url)
     with api_database.transaction(other.org_id) as session, pytest.raises(Exception, match="row-level security"):
         session.execute(
             text(
@@ -246,13 +246,13 @@ def test_the_login_roles_cannot_leave_their_organisation(owner_url: str) -> None
     assert nobody == [(False,), (False,)]
 
 
-def test_a_mentor_never_does_two_things_at_once(diary: Diary) -> None:
-    mentor = diary.mentor()
-    diary.activity(mentor, starts_at=NOON)
+def test_a_mentor_never_does_two_things_at_once(diary: ActivityFactory) -> None:
+    mentor = diary.create_mentor()
+    diary.create_activity(mentor, starts_at=NOON)
     with pytest.raises(errors.ExclusionViolation):
-        diary.activity(mentor, starts_at=NOON + timedelta(minutes=59))
-    diary.activity(mentor, starts_at=NOON + timedelta(minutes=60))
-    diary.activity(diary.mentor(), starts_at=NOON)
+        diary.create_activity(mentor, starts_at=NOON + timedelta(minutes=59))
+    diary.create_activity(mentor, starts_at=NOON + timedelta(minutes=60))
+    diary.create_activity(diary.create_mentor(), starts_at=NOON)
 
 
 @pytest.mark.parametrize(
@@ -267,16 +267,16 @@ def test_a_mentor_never_does_two_things_at_once(diary: Diary) -> None:
     ],
     ids=str,
 )
-def test_an_activity_that_cannot_be_is_refused(diary: Diary, wrong: dict[str, Any]) -> None:
-    mentor = diary.mentor()
+def test_an_activity_that_cannot_be_is_refused(diary: ActivityFactory, wrong: dict[str, Any]) -> None:
+    mentor = diary.create_mentor()
     with pytest.raises(errors.CheckViolation):
-        diary.activity(mentor, starts_at=NOON, **wrong)
+        diary.create_activity(mentor, starts_at=NOON, **wrong)
 
 
-def test_an_activity_belongs_to_a_mentor_of_its_own_organisation(diary: Diary, owner_url: str) -> None:
-    stranger = Diary(owner_url, found_tenant(owner_url).org_id)
+def test_an_activity_belongs_to_a_mentor_of_its_own_organisation(diary: ActivityFactory, owner_url: str) -> None:
+    stranger = ActivityFactory(owner_url, create_tenant(owner_url).org_id)
     with pytest.raises(errors.ForeignKeyViolation):
-        diary.activity(stranger.mentor())
+        diary.create_activity(stranger.create_mentor())
 
 
 def test_an_export_takes_no_step_that_is_not_in_the_table(jobs: ExportService, tenant: Tenant, owner_url: str) -> None:
@@ -361,7 +361,7 @@ def test_erasing_changes_no_more_than_what_tells_who_somebody_was(owner_url: str
 
 
 def test_maintenance_knows_of_an_organisation_that_it_is_there_and_no_more(settings: Settings, tenant: Tenant) -> None:
-    maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    maintenance = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
     with maintenance.transaction() as session:
         assert tenant.org_id in session.scalars(text("SELECT id FROM organisations")).all()
         with pytest.raises(Exception, match="permission denied"):

@@ -16,7 +16,7 @@ from stafett.devstack.temporal import polls
 from stafett.settings import AuditSettings, Settings
 from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import cpu_queue, notification_queue
-from stafett.testing import Button, eventually
+from stafett.testing import ExportClient, wait_until
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def test_a_worker_is_looked_for_at_each_queue_by_itself(only: str, tempora
 
     assert await staffed() == set()
     async with worker.run_queue_workers(temporal, settings, role="light" if only == "light" else "cpu"):
-        await eventually(staffed, (light if only == "light" else computing).__eq__)
+        await wait_until(staffed, (light if only == "light" else computing).__eq__)
 
 
 def test_checkpoints_without_a_place_or_a_lock_are_named(s3: Minio, owner_url: str) -> None:
@@ -57,9 +57,9 @@ def signed_but_of(s3: Minio, bucket: str, owner_url: str, org_id: str) -> None:
 
 
 async def test_what_grows_and_is_not_signed_is_told_once_it_is_old(
-    s3: Minio, button: Button, owner_url: str, settings: Settings
+    s3: Minio, button: ExportClient, owner_url: str, settings: Settings
 ) -> None:
-    await button.pressed()
+    await button.start_export()
     bucket = f"audit-{uuid4().hex[:12]}"
     s3.make_bucket(bucket, object_lock=True)
     signed_but_of(s3, bucket, owner_url, button.org_id)

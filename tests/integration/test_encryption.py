@@ -22,7 +22,7 @@ from stafett.exports.service import ExportService
 from stafett.settings import Settings
 from stafett.temporal.client import connect, start_job
 from stafett.temporal.codec import data_converter_from_settings
-from stafett.testing import Button, Diary, Tenant, eventually
+from stafett.testing import ActivityFactory, ExportClient, Tenant, wait_until
 from worker import WORKFLOWS
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -65,18 +65,18 @@ def told(payload: dict[str, Any]) -> bytes:
     return base64.b64decode(payload.get("data", ""))
 
 
-async def exported(button: Button, temporal: Client) -> str:
+async def exported(button: ExportClient, temporal: Client) -> str:
     """The id of one whose run is over, too: it ends a moment after the job."""
-    export_id = await button.pressed()
-    assert (await button.end_of(export_id))["status"] == "completed"
+    export_id = await button.start_export()
+    assert (await button.wait_for_completion(export_id))["status"] == "completed"
     await temporal.get_workflow_handle(f"bufdir-export/{export_id}").result()
     return export_id
 
 
 async def test_an_export_leaves_nothing_readable_in_its_history_and_can_be_followed_all_the_same(
-    button: Button, temporal: Client, diary: Diary, working: Working, settings: Settings
+    button: ExportClient, temporal: Client, diary: ActivityFactory, working: Working, settings: Settings
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         export_id = await exported(button, temporal)
         run = temporal.get_workflow_handle(f"bufdir-export/{export_id}")
@@ -95,11 +95,11 @@ async def test_an_export_leaves_nothing_readable_in_its_history_and_can_be_follo
 
 
 async def test_a_failure_keeps_its_type_for_operators_and_its_message_to_itself(
-    button: Button, temporal: Client, working: Working, settings: Settings
+    button: ExportClient, temporal: Client, working: Working, settings: Settings
 ) -> None:
     async with working():
-        export_id = await button.pressed(fail_on_empty=True)
-        await button.end_of(export_id)
+        export_id = await button.start_export(fail_on_empty=True)
+        await button.wait_for_completion(export_id)
         with pytest.raises(WorkflowFailureError) as failed:
             await temporal.get_workflow_handle(f"bufdir-export/{export_id}").result()
     assert "no activities in this period" in str(failed.value.cause.__cause__)
@@ -112,9 +112,9 @@ async def test_a_failure_keeps_its_type_for_operators_and_its_message_to_itself(
 
 
 async def test_a_sealed_run_replays_with_its_key_and_with_no_other(
-    button: Button, temporal: Client, diary: Diary, working: Working, settings: Settings
+    button: ExportClient, temporal: Client, diary: ActivityFactory, working: Working, settings: Settings
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         history = await history_of(settings, await exported(button, temporal))
 
@@ -131,19 +131,24 @@ async def test_a_sealed_run_replays_with_its_key_and_with_no_other(
 
 @pytest.mark.parametrize("then", [(NEW, OLD), (OLD, NEW)])
 async def test_a_run_goes_on_while_keys_follow_one_another(
-    button: Button, diary: Diary, settings: Settings, then: tuple[str, ...]
+    button: ExportClient, diary: ActivityFactory, settings: Settings, then: tuple[str, ...]
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     later = with_keys(settings, *then)
     async with worker.run_queue_workers(await connect(later.temporal), later):
-        assert (await button.end_of(export_id))["status"] == "completed"
+        assert (await button.wait_for_completion(export_id))["status"] == "completed"
 
 
 async def test_a_run_that_began_before_there_were_keys_ends_under_them(
-    button: Button, tenant: Tenant, diary: Diary, jobs: ExportService, working: Working, settings: Settings
+    button: ExportClient,
+    tenant: Tenant,
+    diary: ActivityFactory,
+    jobs: ExportService,
+    working: Working,
+    settings: Settings,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     asked = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
@@ -151,17 +156,17 @@ async def test_a_run_that_began_before_there_were_keys_ends_under_them(
     without = await connect(with_keys(settings).temporal)
     await start_job(without, job, settings.temporal.task_queue)
     async with working():
-        assert (await button.end_of(str(job.export_id)))["status"] == "completed"
+        assert (await button.wait_for_completion(str(job.export_id)))["status"] == "completed"
 
 
 async def test_a_worker_with_another_key_says_so_and_leaves_the_job_to_one_that_has_it(
-    button: Button, diary: Diary, working: Working, settings: Settings
+    button: ExportClient, diary: ActivityFactory, working: Working, settings: Settings
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     wrong = with_keys(settings, OTHER)
     with structlog.testing.capture_logs() as said:
         async with worker.run_queue_workers(await connect(wrong.temporal), wrong):
-            export_id = await button.pressed()
+            export_id = await button.start_export()
 
             async def refused() -> list[str]:
                 events = (await history_of(settings, export_id)).events
@@ -171,7 +176,7 @@ async def test_a_worker_with_another_key_says_so_and_leaves_the_job_to_one_that_
                     for event in failed
                 ]
 
-            assert set(await eventually(refused, bool)) == {"MissingCodecKeyError"}
+            assert set(await wait_until(refused, bool)) == {"MissingCodecKeyError"}
     assert {"event": "codec_key_missing", "log_level": "error", "key": "2026", "held": ["2028"]} in said
     async with working():
-        assert (await button.end_of(export_id))["status"] == "completed"
+        assert (await button.wait_for_completion(export_id))["status"] == "completed"

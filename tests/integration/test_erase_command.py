@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from stafett.settings import Settings, require
-from stafett.testing import Button, Diary, Tenant
+from stafett.settings import Settings, require_setting
+from stafett.testing import ActivityFactory, ExportClient, Tenant
 from tests.acceptance.dev_stack import Finished, run
 from tests.integration.test_steering import events_of
 
@@ -20,7 +20,7 @@ class Desk:
     def __init__(self, settings: Settings, org_id: str) -> None:
         self.org_id = org_id
         self.env = {
-            "STAFETT_DATABASE__OWNER_URL": require(settings.database.owner_url, "owner"),
+            "STAFETT_DATABASE__OWNER_URL": require_setting(settings.database.owner_url, "owner"),
             "STAFETT_S3__ENDPOINT": str(settings.s3.endpoint),
             "STAFETT_S3__ACCESS_KEY": settings.s3.access_key,
             "STAFETT_S3__SECRET_KEY": settings.s3.secret_key.get_secret_value(),
@@ -42,9 +42,9 @@ def name() -> str:
 
 
 @pytest.fixture
-def mentor(diary: Diary, name: str) -> UUID:
-    mentor = diary.mentor(name)
-    diary.activity(mentor, note="Fortrolig")
+def mentor(diary: ActivityFactory, name: str) -> UUID:
+    mentor = diary.create_mentor(name)
+    diary.create_activity(mentor, note="Fortrolig")
     return mentor
 
 
@@ -56,9 +56,9 @@ def display_name(owner_url: str, mentor: UUID) -> str:
 
 
 async def test_programs_are_told_what_was_touched_in_ids_and_counts(
-    desk: Desk, mentor: UUID, name: str, diary: Diary, owner_url: str
+    desk: Desk, mentor: UUID, name: str, diary: ActivityFactory, owner_url: str
 ) -> None:
-    mentioning = diary.activity(diary.mentor("Per Hansen"), note=f"Takk til {name}")
+    mentioning = diary.create_activity(diary.create_mentor("Per Hansen"), note=f"Takk til {name}")
     erased = await desk.erase("--mentor", mentor, "--yes", "--json")
     assert erased.code == 0, erased.err
     report = erased.json
@@ -81,9 +81,9 @@ async def test_programs_are_told_what_was_touched_in_ids_and_counts(
 
 
 async def test_people_are_told_the_same_and_that_there_is_nothing_more_to_do(
-    desk: Desk, mentor: UUID, name: str, diary: Diary
+    desk: Desk, mentor: UUID, name: str, diary: ActivityFactory
 ) -> None:
-    mentioning = diary.activity(diary.mentor("Per Hansen"), note=f"Takk til {name}")
+    mentioning = diary.create_activity(diary.create_mentor("Per Hansen"), note=f"Takk til {name}")
     first, second = await desk.erase("--mentor", mentor, "--yes"), await desk.erase("--mentor", mentor, "--yes")
     assert (first.code, second.code) == (0, 0)
     assert first.out.startswith(f"Mentor {mentor} of {desk.org_id} is erased.\n")
@@ -110,8 +110,8 @@ async def test_without_a_yes_it_asks_and_no_answer_is_a_no(desk: Desk, mentor: U
     assert display_name(owner_url, mentor) == name
 
 
-async def test_an_export_that_runs_is_named(desk: Desk, mentor: UUID, button: Button, owner_url: str) -> None:
-    export_id = await button.pressed()
+async def test_an_export_that_runs_is_named(desk: Desk, mentor: UUID, button: ExportClient, owner_url: str) -> None:
+    export_id = await button.start_export()
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE exports SET status = 'querying_activities' WHERE id = %s", [export_id])
     refused = await desk.erase("--mentor", mentor, "--yes")
@@ -153,13 +153,13 @@ async def test_somebody_unknown_cannot_be_erased(desk: Desk, kind: str) -> None:
 
 
 async def test_what_is_away_is_named_and_what_was_begun_is_gone_on_with(
-    desk: Desk, mentor: UUID, diary: Diary, owner_url: str, button: Button
+    desk: Desk, mentor: UUID, diary: ActivityFactory, owner_url: str, button: ExportClient
 ) -> None:
     assert (await desk.erase("--mentor", mentor, "--yes", STAFETT_DATABASE__OWNER_URL="")).err == (
         "stafett: STAFETT_DATABASE__OWNER_URL is not set.\n"
     )
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     with psycopg.connect(owner_url) as connection:
         connection.execute(
             "UPDATE exports SET status = 'failed', completed_at = now(), error = '{}' WHERE id = %s", [export_id]

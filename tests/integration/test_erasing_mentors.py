@@ -26,7 +26,7 @@ from stafett.domain.membership import Role
 from stafett.erasure.service import ErasureService, vacuum_erased_tables
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Json, Tenant
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
 from tests.bulk import Core, item
 from tests.integration.test_audit_trail import found_by
 from tests.integration.test_steering import events_of, failed_while, place, retried, undo
@@ -65,15 +65,15 @@ class Scene:
 
 
 @pytest.fixture
-def scene(diary: Diary, storage: FileStorage) -> Scene:
+def scene(diary: ActivityFactory, storage: FileStorage) -> Scene:
     """In the spring both are at work, in the autumn the other one alone, who writes down the name once."""
     mark = uuid4().hex[:10]
     name, note = f"Ågot Ærlig{mark}", f"Hun har fortalt om {mark}-sykdommen sin"
-    mentor, other = diary.mentor(name), diary.mentor("Per Hansen")
-    theirs = [diary.activity(mentor, note=note, starts_at=IN_SPRING), diary.activity(mentor)]
-    diary.activity(other, note="Kaffe og vafler")
-    diary.attachment(storage, theirs[0], f"%PDF {note}".encode(), f"Referat {name}.pdf")
-    mentioning = diary.activity(other, note=f"Sammen med  {name.upper()}, takk!", starts_at=IN_AUTUMN)
+    mentor, other = diary.create_mentor(name), diary.create_mentor("Per Hansen")
+    theirs = [diary.create_activity(mentor, note=note, starts_at=IN_SPRING), diary.create_activity(mentor)]
+    diary.create_activity(other, note="Kaffe og vafler")
+    diary.create_attachment(storage, theirs[0], f"%PDF {note}".encode(), f"Referat {name}.pdf")
+    mentioning = diary.create_activity(other, note=f"Sammen med  {name.upper()}, takk!", starts_at=IN_AUTUMN)
     return Scene(diary.org_id, mentor, other, name, note, theirs, mentioning)
 
 
@@ -138,14 +138,14 @@ class Made(NamedTuple):
     autumn: Json
 
 
-async def made(button: Button, owner_url: str, admin: dict[str, str]) -> Made:
+async def made(button: ExportClient, owner_url: str, admin: dict[str, str]) -> Made:
     failed = await failed_while(button, owner_url, "export_completed")
     undo(owner_url)
-    csv = await button.end_of(await button.pressed(reporting_period=SPRING))
-    bundle = await button.end_of(await button.pressed(export_format="xlsx", include_attachments=True))
-    autumn = await button.end_of(await button.pressed(reporting_period=AUTUMN))
-    deleted = (await button.end_of(await button.pressed()))["id"]
-    (await button.gateway.delete(f"{EXPORTS}/{deleted}", headers=admin)).raise_for_status()
+    csv = await button.wait_for_completion(await button.start_export(reporting_period=SPRING))
+    bundle = await button.wait_for_completion(await button.start_export(export_format="xlsx", include_attachments=True))
+    autumn = await button.wait_for_completion(await button.start_export(reporting_period=AUTUMN))
+    deleted = (await button.wait_for_completion(await button.start_export()))["id"]
+    (await button.http_client.delete(f"{EXPORTS}/{deleted}", headers=admin)).raise_for_status()
     return Made(csv, bundle, failed, deleted, autumn)
 
 
@@ -156,7 +156,7 @@ def admin(bearer: Bearer, tenant: Tenant) -> dict[str, str]:
 
 async def test_nothing_of_an_erased_mentor_is_found_anywhere_but_in_what_the_report_lists(
     scene: Scene,
-    button: Button,
+    button: ExportClient,
     working: Working,
     admin: dict[str, str],
     owner_url: str,
@@ -197,7 +197,7 @@ async def test_nothing_of_an_erased_mentor_is_found_anywhere_but_in_what_the_rep
 
 async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_was(
     scene: Scene,
-    button: Button,
+    button: ExportClient,
     working: Working,
     admin: dict[str, str],
     owner_url: str,
@@ -209,18 +209,18 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
         kept = storage.list_keys(place(scene.org_id, exports.autumn["id"]))
         await asyncio.to_thread(erasing.erase, scene.person, silent)
         for job in (exports.csv, exports.bundle):
-            gone = await button.gateway.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers)
+            gone = await button.http_client.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers)
             assert (gone.status_code, gone.json()["code"]) == (410, "file_removed")
-            history = await button.gateway.get(f"/api/v1/reports/{job['report_id']}", headers=button.headers)
+            history = await button.http_client.get(f"/api/v1/reports/{job['report_id']}", headers=button.headers)
             assert [version["file"] for version in history.raise_for_status().json()["files"]] == [None]
             assert events_of(owner_url, job["id"])[-1] == "files_removed"
             assert storage.list_keys(place(scene.org_id, job["id"])) == []
-        autumn = await button.look(exports.autumn["id"])
+        autumn = await button.get_export(exports.autumn["id"])
         assert storage.list_keys(place(scene.org_id, autumn["id"])) == kept
         async with httpx.AsyncClient() as anybody:
             assert "Per Hansen" in (await anybody.get(autumn["download_url"])).text
 
-        anew = await button.end_of(await button.pressed(reporting_period=SPRING))
+        anew = await button.wait_for_completion(await button.start_export(reporting_period=SPRING))
         assert (anew["status"], anew["counts"]) == ("completed", exports.csv["counts"])
         async with httpx.AsyncClient() as anybody:
             text = (await anybody.get(anew["download_url"])).text
@@ -228,19 +228,19 @@ async def test_what_held_the_mentor_is_gone_and_says_so_and_all_else_is_as_it_wa
         assert scene.name not in text
 
         assert (await retried(button, exports.failed)).status_code == 202
-        again = await button.end_of(exports.failed)
+        again = await button.wait_for_completion(exports.failed)
         assert (await asyncio.to_thread(erasing.erase, scene.person, silent)).already_erased
-        assert (await button.look(anew["id"]))["download_url"] is not None
+        assert (await button.get_export(anew["id"]))["download_url"] is not None
         assert (again["status"], again["attempts"][1]["stages_reused"]) == ("completed", [])
         told = {text_of(key, storage.read(key)) for key in storage.list_keys(place(scene.org_id, exports.failed))}
         assert not any(scene.note.casefold() in text for text in told)
 
 
 async def test_the_trail_tells_of_an_erasure_in_ids_and_counts(
-    scene: Scene, button: Button, working: Working, erasing: ErasureService, owner_url: str
+    scene: Scene, button: ExportClient, working: Working, erasing: ErasureService, owner_url: str
 ) -> None:
     async with working():
-        await button.end_of(await button.pressed(reporting_period=SPRING))
+        await button.wait_for_completion(await button.start_export(reporting_period=SPRING))
     report = erasing.erase(scene.person, silent)
     with psycopg.connect(owner_url) as connection:
         events = connection.execute(
@@ -273,10 +273,10 @@ async def test_activities_stay_as_countable_facts_and_the_mentor_does_nothing_an
 
 
 async def test_twice_is_once_also_at_once(
-    scene: Scene, button: Button, working: Working, owner_url: str, storage: FileStorage
+    scene: Scene, button: ExportClient, working: Working, owner_url: str, storage: FileStorage
 ) -> None:
     async with working():
-        job = await button.end_of(await button.pressed(reporting_period=SPRING))
+        job = await button.wait_for_completion(await button.start_export(reporting_period=SPRING))
 
     def erase(_number: int) -> ErasureReport:
         with closing(Database(owner_url, pool_size=1, role=ERASURE_ROLE)) as database:
@@ -329,7 +329,7 @@ class DeadlyStorage(FileStorage):
 
 async def test_killed_at_any_point_it_completes_when_it_is_run_again(
     scene: Scene,
-    button: Button,
+    button: ExportClient,
     working: Working,
     admin: dict[str, str],
     owner_url: str,
@@ -351,7 +351,7 @@ async def test_killed_at_any_point_it_completes_when_it_is_run_again(
     assert report.summary.exports_to_review == (UUID(exports.autumn["id"]),)
     for emptied in report.summary.exports_emptied:
         assert events_of(owner_url, str(emptied.id)).count("files_removed") == 1
-    gone = await button.gateway.get(f"{EXPORTS}/{exports.csv['id']}/file", headers=button.headers)
+    gone = await button.http_client.get(f"{EXPORTS}/{exports.csv['id']}/file", headers=button.headers)
     assert gone.status_code == 410
     assert {table for table, _ in rows_that_tell(owner_url, scene.traces)} - {"pg_statistic"} == {"activities"}
     assert events_of(owner_url, str(scene.mentor)) == ["person_erasure_begun", "person_erased"]
@@ -361,10 +361,10 @@ async def test_killed_at_any_point_it_completes_when_it_is_run_again(
 
 
 async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
-    scene: Scene, button: Button, owner_url: str, erasing: ErasureService
+    scene: Scene, button: ExportClient, owner_url: str, erasing: ErasureService
 ) -> None:
-    spring = await button.pressed(reporting_period=SPRING)
-    await button.pressed(reporting_period=AUTUMN)
+    spring = await button.start_export(reporting_period=SPRING)
+    await button.start_export(reporting_period=AUTUMN)
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE exports SET status = 'querying_activities' WHERE org_id = %s", [scene.org_id])
     before = rows_that_tell(owner_url, scene.traces)
@@ -386,9 +386,9 @@ async def test_an_export_that_runs_with_the_mentors_rows_is_waited_for_by_name(
 
 
 async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_later(
-    scene: Scene, button: Button, owner_url: str, erasing: ErasureService
+    scene: Scene, button: ExportClient, owner_url: str, erasing: ErasureService
 ) -> None:
-    export_id = await button.pressed(reporting_period=SPRING)
+    export_id = await button.start_export(reporting_period=SPRING)
 
     def begins_now(what: str, _done: int, _total: int) -> None:
         if what == "Removing attachments":
@@ -411,14 +411,14 @@ async def test_an_export_that_began_meanwhile_leaves_the_erasure_to_be_finished_
 async def test_an_export_that_cannot_be_looked_into_loses_its_file(
     lost: str,
     scene: Scene,
-    button: Button,
+    button: ExportClient,
     working: Working,
     erasing: ErasureService,
     storage: FileStorage,
     owner_url: str,
 ) -> None:
     async with working():
-        job = await button.end_of(await button.pressed(reporting_period=AUTUMN))
+        job = await button.wait_for_completion(await button.start_export(reporting_period=AUTUMN))
     (part,) = (key for key in storage.list_keys(place(scene.org_id, job["id"])) if "querying_activities" in key)
     match lost:
         case "outputs":
@@ -446,10 +446,10 @@ def test_looking_changes_nothing(scene: Scene, erasing: ErasureService, owner_ur
 
 
 def test_what_was_written_after_an_erasure_is_erased_by_the_next_one(
-    scene: Scene, diary: Diary, erasing: ErasureService, owner_url: str
+    scene: Scene, diary: ActivityFactory, erasing: ErasureService, owner_url: str
 ) -> None:
     erasing.erase(scene.person, silent)
-    diary.activity(scene.mentor, note="Skrevet etterpå")
+    diary.create_activity(scene.mentor, note="Skrevet etterpå")
     report = erasing.erase(scene.person, silent)
     assert (report.already_erased, report.summary.notes_cleared) == (False, 2)
     assert report.summary.activities_to_review == (scene.mentioning,)
@@ -462,11 +462,11 @@ def test_what_was_written_after_an_erasure_is_erased_by_the_next_one(
     ids=["as it is", "nfd", "upper"],
 )
 def test_a_name_is_found_however_it_is_written(
-    written: str, scene: Scene, diary: Diary, erasing: ErasureService
+    written: str, scene: Scene, diary: ActivityFactory, erasing: ErasureService
 ) -> None:
     text = written.format(scene.name, mark=scene.name.removeprefix("Ågot Ærlig"))
-    one = diary.activity(scene.other, note=text)
-    other = diary.activity(scene.other, place=text)
+    one = diary.create_activity(scene.other, note=text)
+    other = diary.create_activity(scene.other, place=text)
     found = erasing.dry_run(scene.person, silent).summary.activities_to_review
     assert set(found) == {scene.mentioning, one, other}
 

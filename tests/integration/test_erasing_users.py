@@ -18,7 +18,7 @@ from stafett.erasure.service import ErasureService
 from stafett.notifications.deliveries import DeliveryStore
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, create_tenant
 from tests.integration.test_audit_trail import found_by
 from tests.integration.test_erasing_mentors import rows_that_tell, silent
 from tests.integration.test_steering import events_of
@@ -77,14 +77,16 @@ async def test_nothing_but_the_opaque_id_is_left_of_a_user(
     person: Person,
     name: str,
     erasing: ErasureService,
-    button: Button,
-    diary: Diary,
+    button: ExportClient,
+    diary: ActivityFactory,
     owner: psycopg.Connection,
     owner_url: str,
     settings: Settings,
 ) -> None:
-    mentioning = diary.activity(diary.mentor(), note=f"Avtalt med {name.upper()}", registered_by=person.id)
-    export_id = await button.pressed()
+    mentioning = diary.create_activity(
+        diary.create_mentor(), note=f"Avtalt med {name.upper()}", registered_by=person.id
+    )
+    export_id = await button.start_export()
     email = account(owner, person.id)[0]
     report = erasing.erase(person, silent)
     assert report.summary.counts == {
@@ -111,12 +113,14 @@ async def test_nothing_but_the_opaque_id_is_left_of_a_user(
     assert found_by(settings, person.org_id).broken is None
 
 
-async def test_their_token_opens_nothing_any_more(person: Person, erasing: ErasureService, button: Button) -> None:
-    export_id = await button.pressed()
+async def test_their_token_opens_nothing_any_more(
+    person: Person, erasing: ErasureService, button: ExportClient
+) -> None:
+    export_id = await button.start_export()
     erasing.erase(person, silent)
     for asked in (f"/api/v1/bufdir-exports/{export_id}", "/api/v1/bufdir-exports", "/api/v1/notifications"):
-        assert (await button.gateway.get(asked, headers=button.headers)).status_code in {401, 403}
-    assert (await button.press()).status_code in {401, 403}
+        assert (await button.http_client.get(asked, headers=button.headers)).status_code in {401, 403}
+    assert (await button.request_export()).status_code in {401, 403}
 
 
 def test_letters_that_wait_are_given_up_and_those_that_have_arrived_stay_so(
@@ -150,7 +154,7 @@ def test_twice_is_once(person: Person, erasing: ErasureService, owner_url: str) 
 def test_an_account_that_another_organisation_has_too_is_erased_with_its_last_membership(
     person: Person, name: str, erasing: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:
-    other = found_tenant(owner_url).org_id
+    other = create_tenant(owner_url).org_id
     owner.execute("INSERT INTO memberships VALUES (%s, %s, 'auditor')", [person.id, other])
     elsewhere = person.model_copy(update={"org_id": other})
     before = account(owner, person.id)
@@ -168,7 +172,7 @@ def test_an_account_that_another_organisation_has_too_is_erased_with_its_last_me
 def test_an_operator_is_none_any_more(
     tenant: Tenant, erasing: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:
-    operator = Person(kind=PersonKind.USER, id=found_operator(owner_url), org_id=tenant.org_id)
+    operator = Person(kind=PersonKind.USER, id=create_operator(owner_url), org_id=tenant.org_id)
     erasing.erase(operator, silent)
     assert account(owner, operator.id) == (f"erased-{operator.id}@invalid", ERASED_NAME, False)
 
@@ -176,7 +180,7 @@ def test_an_operator_is_none_any_more(
 def test_a_user_of_another_organisation_alone_is_nobody_here(
     person: Person, erasing: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:
-    stranger = found_tenant(owner_url).coordinator
+    stranger = create_tenant(owner_url).coordinator
     for unknown in (stranger, uuid4()):
         with pytest.raises(NotFoundError):
             erasing.erase(person.model_copy(update={"id": unknown}), silent)
@@ -188,9 +192,14 @@ class KilledError(BaseException):
 
 
 def test_killed_in_the_middle_it_completes_when_it_is_run_again(
-    person: Person, name: str, erasing: ErasureService, diary: Diary, owner_url: str, monkeypatch: pytest.MonkeyPatch
+    person: Person,
+    name: str,
+    erasing: ErasureService,
+    diary: ActivityFactory,
+    owner_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mentioning = diary.activity(diary.mentor(), note=f"Avtalt med {name}")
+    mentioning = diary.create_activity(diary.create_mentor(), note=f"Avtalt med {name}")
 
     def killed(*_: object) -> None:
         raise KilledError

@@ -18,7 +18,7 @@ from psycopg import sql
 from api.app import create_app
 from stafett.domain.membership import Role
 from stafett.settings import Settings
-from stafett.testing import Button, Diary, Json, Tenant, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_tenant
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -77,7 +77,7 @@ class People:
         return self.bearer(self._user(is_operator=True), None, "operator")
 
     def neighbour(self, role: Role) -> dict[str, str]:
-        other = found_tenant(self.owner_url, mapping=None)
+        other = create_tenant(self.owner_url, mapping=None)
         return self.bearer(other.users[role], other.org_id, role)
 
     def _user(self, *, is_operator: bool = False) -> UUID:
@@ -96,26 +96,26 @@ def people(tenant: Tenant, bearer: Bearer, owner_url: str) -> People:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def finished(button: Button, diary: Diary, working: Working) -> str:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+async def finished(button: ExportClient, diary: ActivityFactory, working: Working) -> str:
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
     return export_id
 
 
-async def events(button: Button, export_id: str, **query: Any) -> Json:
-    answer = await button.gateway.get(f"{EXPORTS}/{export_id}/audit", params=query, headers=button.headers)
+async def events(button: ExportClient, export_id: str, **query: Any) -> Json:
+    answer = await button.http_client.get(f"{EXPORTS}/{export_id}/audit", params=query, headers=button.headers)
     page: Json = answer.raise_for_status().json()
     return page
 
 
-async def of_kind(button: Button, export_id: str, kind: str) -> list[Json]:
+async def of_kind(button: ExportClient, export_id: str, kind: str) -> list[Json]:
     page = await events(button, export_id, page_size=200)
     return [event for event in page["items"] if event["event"] == kind]
 
 
-async def test_the_events_of_an_export_stand_in_the_order_of_the_chain(button: Button, finished: str) -> None:
+async def test_the_events_of_an_export_stand_in_the_order_of_the_chain(button: ExportClient, finished: str) -> None:
     page = await events(button, finished)
     items = page["items"]
     assert page["next_page_token"] is None
@@ -130,7 +130,7 @@ async def test_the_events_of_an_export_stand_in_the_order_of_the_chain(button: B
     assert all(item["at"].endswith("Z") for item in items)
 
 
-async def test_pages_show_every_event_once(button: Button, finished: str) -> None:
+async def test_pages_show_every_event_once(button: ExportClient, finished: str) -> None:
     whole = (await events(button, finished))["items"]
     page = await events(button, finished, page_size=3)
     seen = [page["items"]]
@@ -142,14 +142,14 @@ async def test_pages_show_every_event_once(button: Button, finished: str) -> Non
 
 
 @pytest.mark.parametrize("query", [{"page_size": 0}, {"page_size": 201}, {"page_token": "x"}, {"page_token": "WzBd"}])
-async def test_a_page_asked_wrongly_is_pointed_at(button: Button, query: Json) -> None:
-    answer = await button.gateway.get(f"{EXPORTS}/{uuid4()}/audit", params=query, headers=button.headers)
+async def test_a_page_asked_wrongly_is_pointed_at(button: ExportClient, query: Json) -> None:
+    answer = await button.http_client.get(f"{EXPORTS}/{uuid4()}/audit", params=query, headers=button.headers)
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [f"query:{next(iter(query))}"]
 
 
 async def test_the_trail_is_shown_to_those_who_may_see_it(
-    button: Button, finished: str, people: People, gateway: httpx.AsyncClient
+    button: ExportClient, finished: str, people: People, gateway: httpx.AsyncClient
 ) -> None:
     async def asked(headers: dict[str, str], export_id: str = finished) -> tuple[int, str | None]:
         answer = await gateway.get(f"{EXPORTS}/{export_id}/audit", headers=headers)
@@ -165,7 +165,7 @@ async def test_the_trail_is_shown_to_those_who_may_see_it(
 
 
 async def test_the_file_is_given_to_those_who_may_have_it(
-    button: Button, finished: str, people: People, gateway: httpx.AsyncClient
+    button: ExportClient, finished: str, people: People, gateway: httpx.AsyncClient
 ) -> None:
     async def asked(headers: dict[str, str], export_id: str = finished) -> tuple[int, str | None]:
         answer = await gateway.get(f"{EXPORTS}/{export_id}/file", headers=headers)
@@ -182,9 +182,9 @@ async def test_the_file_is_given_to_those_who_may_have_it(
 
 
 async def test_going_to_the_file_is_an_event_each_time_and_leads_to_the_link(
-    button: Button, finished: str, tenant: Tenant, gateway: httpx.AsyncClient
+    button: ExportClient, finished: str, tenant: Tenant, gateway: httpx.AsyncClient
 ) -> None:
-    job = await button.look(finished)
+    job = await button.get_export(finished)
     answers = [await gateway.get(f"{EXPORTS}/{finished}/file", headers=button.headers) for _ in range(2)]
     assert [(answer.status_code, answer.headers["Location"]) for answer in answers] == [(303, job["download_url"])] * 2
     assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
@@ -196,19 +196,19 @@ async def test_going_to_the_file_is_an_event_each_time_and_leads_to_the_link(
 
 
 async def test_before_there_is_a_file_and_where_there_is_none_it_is_409(
-    button: Button, working: Working, gateway: httpx.AsyncClient
+    button: ExportClient, working: Working, gateway: httpx.AsyncClient
 ) -> None:
     async def refusal(export_id: str) -> tuple[int, str, str]:
         answer = await gateway.get(f"{EXPORTS}/{export_id}/file", headers=button.headers)
         problem = answer.json()
         return answer.status_code, problem["code"], problem["detail"]
 
-    empty = await button.pressed()
+    empty = await button.start_export()
     assert await refusal(empty) == (409, "not_finished", "The export is not finished, and has no file yet.")
-    failed = await button.pressed(fail_on_empty=True)
+    failed = await button.start_export(fail_on_empty=True)
     async with working():
-        await button.end_of(empty)
-        await button.end_of(failed)
+        await button.wait_for_completion(empty)
+        await button.wait_for_completion(failed)
     nothing = "There was nothing to report in this period, so the export has no file."
     assert await refusal(empty) == (409, "no_file", nothing)
     assert await refusal(failed) == (409, "no_file", "The export is failed, and has no file.")
@@ -216,16 +216,16 @@ async def test_before_there_is_a_file_and_where_there_is_none_it_is_409(
 
 
 async def test_a_link_is_one_event_a_user_a_file_and_a_day_however_often_it_is_asked_for(
-    button: Button, finished: str, clock: Clock, people: People, tenant: Tenant
+    button: ExportClient, finished: str, clock: Clock, people: People, tenant: Tenant
 ) -> None:
     coordinator, admin = button.headers, people[Role.ADMIN]
     for headers in (coordinator, admin, coordinator, admin):
         button.headers = headers
-        await asyncio.gather(*(button.look(finished) for _ in range(5)))
+        await asyncio.gather(*(button.get_export(finished) for _ in range(5)))
     today = clock.now.date()
     clock.now += timedelta(days=1)
     button.headers = coordinator
-    job = await button.look(finished)
+    job = await button.get_export(finished)
     issued = await of_kind(button, finished, "link_issued")
     told = [(event["actor"], event["detail"]["day"]) for event in issued]
     assert sorted(told) == sorted(
@@ -240,17 +240,17 @@ async def test_a_link_is_one_event_a_user_a_file_and_a_day_however_often_it_is_a
 
 
 async def test_who_is_given_no_link_leaves_no_event(
-    button: Button, finished: str, clock: Clock, people: People
+    button: ExportClient, finished: str, clock: Clock, people: People
 ) -> None:
     before = len(await of_kind(button, finished, "link_issued"))
     clock.now += timedelta(days=30)
     coordinator = button.headers
-    unchanged = await button.gateway.get(f"{EXPORTS}/{finished}", headers=coordinator | {"If-None-Match": "*"})
+    unchanged = await button.http_client.get(f"{EXPORTS}/{finished}", headers=coordinator | {"If-None-Match": "*"})
     assert unchanged.status_code == 304
     for headers in (people[Role.AUDITOR], people.operator()):
         button.headers = headers
-        assert (await button.look(finished))["download_url"] is None
-    await button.gateway.get(EXPORTS, headers=coordinator)
+        assert (await button.get_export(finished))["download_url"] is None
+    await button.http_client.get(EXPORTS, headers=coordinator)
     button.headers = coordinator
     assert len(await of_kind(button, finished, "link_issued")) == before
 
@@ -265,18 +265,18 @@ def chain_held(owner_url: str, tenant: Tenant) -> Iterator[psycopg.Connection]:
 
 
 async def test_polling_waits_for_nobody_who_writes_into_the_trail(
-    button: Button, finished: str, request: pytest.FixtureRequest
+    button: ExportClient, finished: str, request: pytest.FixtureRequest
 ) -> None:
-    url = (await button.look(finished))["download_url"]
+    url = (await button.get_export(finished))["download_url"]
     request.getfixturevalue("chain_held")
-    assert (await button.look(finished))["download_url"] == url
+    assert (await button.get_export(finished))["download_url"] == url
 
 
 async def test_a_link_that_cannot_be_written_down_is_not_handed_out(
-    button: Button, finished: str, clock: Clock, settings: Settings, owner_url: str
+    button: ExportClient, finished: str, clock: Clock, settings: Settings, owner_url: str
 ) -> None:
     """As on a standby: everything can be read, and nothing written."""
-    known = (await button.look(finished))["download_url"]
+    known = (await button.get_export(finished))["download_url"]
     read_only = sql.SQL("ALTER ROLE stafett_api {} default_transaction_read_only")
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute(read_only.format(sql.SQL("SET")) + sql.SQL(" = on"))

@@ -17,7 +17,7 @@ from api.app import create_app
 from stafett.devstack.issuer import DevIssuer
 from stafett.domain.membership import Role
 from stafett.settings import Settings
-from stafett.testing import Button, Diary, Tenant, eventually, found_operator, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, create_tenant, wait_until
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -53,8 +53,8 @@ def statuses(events: list[Event]) -> list[str]:
     return [event.data["status"] for event in events if event.name == "status"]
 
 
-async def watched(button: Button, export_id: str, **headers: str) -> httpx.Response:
-    return await button.gateway.get(f"{EXPORTS}/{export_id}/events", headers=button.headers | headers)
+async def watched(button: ExportClient, export_id: str, **headers: str) -> httpx.Response:
+    return await button.http_client.get(f"{EXPORTS}/{export_id}/events", headers=button.headers | headers)
 
 
 @asynccontextmanager
@@ -66,7 +66,7 @@ async def served(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     async def is_up() -> bool:
         return server.started
 
-    await eventually(is_up, bool)
+    await wait_until(is_up, bool)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield client
@@ -75,10 +75,10 @@ async def served(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_watcher_sees_every_step_in_its_order_and_then_the_end_of_the_stream(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
         answer = await watched(button, export_id)
     events = events_of(answer.text)
@@ -92,12 +92,12 @@ async def test_a_watcher_sees_every_step_in_its_order_and_then_the_end_of_the_st
 
 
 async def test_who_comes_back_sees_what_they_missed_and_nothing_twice(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
     whole = [event for event in events_of((await watched(button, export_id)).text) if event.id]
     for place, event in enumerate(whole[:-1], 1):
         rest = events_of((await watched(button, export_id, **{"Last-Event-ID": str(event.id)})).text)
@@ -106,31 +106,33 @@ async def test_who_comes_back_sees_what_they_missed_and_nothing_twice(
 
 @pytest.mark.parametrize("said", ["", "abc", "-1", "1; DROP TABLE", "9" * 30, "٣"])
 async def test_an_id_that_is_none_of_ours_begins_anew(
-    button: Button, diary: Diary, working: Working, said: str
+    button: ExportClient, diary: ActivityFactory, working: Working, said: str
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
-    answer = await button.gateway.get(
+        await button.wait_for_completion(export_id)
+    answer = await button.http_client.get(
         f"{EXPORTS}/{export_id}/events", headers=[*_encoded(button.headers), (b"Last-Event-ID", said.encode())]
     )
     assert statuses(events_of(answer.text)) == WHOLE
 
 
-async def test_who_has_seen_the_end_is_told_not_to_come_back(button: Button, diary: Diary, working: Working) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+async def test_who_has_seen_the_end_is_told_not_to_come_back(
+    button: ExportClient, diary: ActivityFactory, working: Working
+) -> None:
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
     last = [event.id for event in events_of((await watched(button, export_id)).text) if event.id][-1]
     assert (await watched(button, export_id, **{"Last-Event-ID": str(last)})).status_code == 204
 
 
-async def test_somebody_elses_job_has_no_events(button: Button, bearer: Bearer, owner_url: str) -> None:
-    export_id = await button.pressed()
-    stranger = found_tenant(owner_url)
-    answer = await button.gateway.get(
+async def test_somebody_elses_job_has_no_events(button: ExportClient, bearer: Bearer, owner_url: str) -> None:
+    export_id = await button.start_export()
+    stranger = create_tenant(owner_url)
+    answer = await button.http_client.get(
         f"{EXPORTS}/{export_id}/events", headers=bearer(stranger.coordinator, stranger.org_id)
     )
     assert answer.status_code == 404
@@ -138,36 +140,36 @@ async def test_somebody_elses_job_has_no_events(button: Button, bearer: Bearer, 
 
 
 async def test_an_operator_and_an_auditor_watch_any_step_they_may_see(
-    button: Button, tenant: Tenant, bearer: Bearer, owner_url: str, diary: Diary, working: Working
+    button: ExportClient, tenant: Tenant, bearer: Bearer, owner_url: str, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
     for headers in (
-        bearer(found_operator(owner_url), None, "operator"),
+        bearer(create_operator(owner_url), None, "operator"),
         bearer(tenant.users[Role.AUDITOR], role="auditor"),
     ):
-        answer = await button.gateway.get(f"{EXPORTS}/{export_id}/events", headers=headers)
+        answer = await button.http_client.get(f"{EXPORTS}/{export_id}/events", headers=headers)
         assert statuses(events_of(answer.text)) == WHOLE
 
 
-async def test_the_stream_ends_with_the_token(tenant: Tenant, issuer: DevIssuer, button: Button) -> None:
-    export_id = await button.pressed()  # and nobody works on it
+async def test_the_stream_ends_with_the_token(tenant: Tenant, issuer: DevIssuer, button: ExportClient) -> None:
+    export_id = await button.start_export()  # and nobody works on it
     token = issuer.token(tenant.coordinator, tenant.org_id, "coordinator", exp=datetime.now(UTC) + timedelta(seconds=2))
-    answer = await button.gateway.get(
+    answer = await button.http_client.get(
         f"{EXPORTS}/{export_id}/events", headers={"Authorization": f"Bearer {token}"}, timeout=30
     )
     assert statuses(events_of(answer.text)) == ["initialised"]
 
 
 async def test_steps_arrive_as_they_happen(
-    settings: Settings, tenant: Tenant, bearer: Bearer, diary: Diary, working: Working
+    settings: Settings, tenant: Tenant, bearer: Bearer, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with served(settings) as gateway:
-        button = Button(gateway, tenant.org_id, bearer(tenant.coordinator))
-        export_id = await button.pressed()
+        button = ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator))
+        export_id = await button.start_export()
         async with gateway.stream("GET", f"{EXPORTS}/{export_id}/events", headers=button.headers) as stream:
             lines = stream.aiter_lines()
             assert await _next_status(lines) == "initialised"
@@ -176,12 +178,12 @@ async def test_steps_arrive_as_they_happen(
 
 
 async def test_a_lost_connection_to_postgresql_loses_no_step(
-    settings: Settings, tenant: Tenant, bearer: Bearer, diary: Diary, working: Working, owner_url: str
+    settings: Settings, tenant: Tenant, bearer: Bearer, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with served(settings) as gateway:
-        button = Button(gateway, tenant.org_id, bearer(tenant.coordinator))
-        export_id = await button.pressed()
+        button = ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator))
+        export_id = await button.start_export()
         async with gateway.stream("GET", f"{EXPORTS}/{export_id}/events", headers=button.headers) as stream:
             lines = stream.aiter_lines()
             assert await _next_status(lines) == "initialised"
@@ -194,9 +196,9 @@ async def test_a_lost_connection_to_postgresql_loses_no_step(
 
 
 async def test_a_client_that_prefers_to_wait_is_answered_at_the_end(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         answer = await preferring(button, "wait=60")
     assert answer.status_code == 200
@@ -216,7 +218,7 @@ async def test_a_client_that_prefers_to_wait_is_answered_at_the_end(
         ("wait=1, wait=50", "wait=1"),
     ],
 )
-async def test_a_client_waits_no_longer_than_it_said(button: Button, said: str, applied: str) -> None:
+async def test_a_client_waits_no_longer_than_it_said(button: ExportClient, said: str, applied: str) -> None:
     answer = await preferring(button, said)
     assert answer.status_code == 202
     assert answer.headers["preference-applied"] == applied
@@ -224,19 +226,19 @@ async def test_a_client_waits_no_longer_than_it_said(button: Button, said: str, 
 
 
 @pytest.mark.parametrize("said", ["wait=-1", "wait=soon", "wait", "await=3", "return=minimal"])
-async def test_a_preference_we_do_not_know_is_no_mistake(button: Button, said: str) -> None:
+async def test_a_preference_we_do_not_know_is_no_mistake(button: ExportClient, said: str) -> None:
     answer = await preferring(button, said)
     assert answer.status_code == 202
     assert "preference-applied" not in answer.headers
 
 
-async def preferring(button: Button, said: str) -> httpx.Response:
+async def preferring(button: ExportClient, said: str) -> httpx.Response:
     body = {
         "org_id": button.org_id,
         "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"},
         "export_format": "csv",
     }
-    return await button.gateway.post(EXPORTS, json=body, headers=button.headers | {"Prefer": said}, timeout=90)
+    return await button.http_client.post(EXPORTS, json=body, headers=button.headers | {"Prefer": said}, timeout=90)
 
 
 async def _next_status(lines: AsyncIterator[str]) -> str:

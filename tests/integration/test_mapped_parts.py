@@ -33,9 +33,9 @@ from stafett.exports.stages import query_activities
 from stafett.exports.stages.generate_file import FileGeneration
 from stafett.exports.stages.map_columns import ColumnMapper
 from stafett.exports.stages.query_activities import ActivityQueryStage
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage, StoredObject
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, Tenant, create_tenant
 from tests.retention import ended_ago, retention_of
 
 QUERYING, MAPPING = ExportStatus.QUERYING_ACTIVITIES, ExportStatus.MAPPING_COLUMNS
@@ -47,7 +47,7 @@ DAYS = 5
 @pytest.fixture
 def tenant(owner_url: str) -> Tenant:
     """It lists rows apart, has a summary, warns and rejects."""
-    return found_tenant(owner_url, "hlf")
+    return create_tenant(owner_url, "hlf")
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +56,15 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _a_week(diary: Diary) -> None:
+def _a_week(diary: ActivityFactory) -> None:
     for day in range(DAYS):
         at = datetime(2026, 3, 2 + day, 9, tzinfo=UTC)
-        mentor = diary.mentor(f"Likeperson {day}")
-        diary.activity(mentor, starts_at=at, participants=4 + day)
-        diary.activity(mentor, starts_at=at + timedelta(hours=3), activity_type=ActivityType.TELEFONSAMTALE.value)
-        diary.activity(mentor, starts_at=at + timedelta(hours=6), place="")
+        mentor = diary.create_mentor(f"Likeperson {day}")
+        diary.create_activity(mentor, starts_at=at, participants=4 + day)
+        diary.create_activity(
+            mentor, starts_at=at + timedelta(hours=3), activity_type=ActivityType.TELEFONSAMTALE.value
+        )
+        diary.create_activity(mentor, starts_at=at + timedelta(hours=6), place="")
 
 
 @dataclass(frozen=True)
@@ -368,9 +370,9 @@ def test_what_another_edition_of_the_program_mapped_is_mapped_anew(bench: Bench,
     assert keys_of(bench.outputs(job)) < mapped_keys(bench.storage, job)
 
 
-def test_what_was_mapped_of_another_snapshot_is_not_taken(bench: Bench, job: ExportJob, diary: Diary) -> None:
+def test_what_was_mapped_of_another_snapshot_is_not_taken(bench: Bench, job: ExportJob, diary: ActivityFactory) -> None:
     broken_off_at(bench, job, 3)
-    diary.activity(diary.mentor("Åse"), starts_at=datetime(2026, 3, 3, 20, tzinfo=UTC))
+    diary.create_activity(diary.create_mentor("Åse"), starts_at=datetime(2026, 3, 3, 20, tzinfo=UTC))
     with psycopg.connect(diary.owner_url) as connection:  # an attempt that could reuse no stage
         connection.execute(
             "UPDATE exports SET status = 'failed', error = '{}', completed_at = now() WHERE id = %s", [job.export_id]
@@ -433,7 +435,7 @@ def test_parts_of_a_failed_export_are_kept_for_its_retry_and_go_with_its_files(
 @pytest.mark.parametrize("role", ["api", "maintenance"])
 def test_only_the_worker_reads_what_was_in_a_part(role: str, bench: Bench, job: ExportJob, settings: Settings) -> None:
     broken_off_at(bench, job, 1)
-    database = Database(require(getattr(settings.database, f"{role}_url"), role), pool_size=1)
+    database = Database(require_setting(getattr(settings.database, f"{role}_url"), role), pool_size=1)
     with database.transaction(job.org_id) as session:
         assert session.scalars(text("SELECT export_id FROM export_mapped_parts")).all() == [job.export_id]
         with pytest.raises(Exception, match="permission denied"):

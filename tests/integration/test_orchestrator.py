@@ -13,7 +13,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, Tenant, create_tenant
 
 Working = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -36,9 +36,9 @@ def request_of(tenant: Tenant, **asked: Any) -> ExportRequest:
 
 
 async def test_an_export_is_a_file_that_is_fetched_when_it_is_opened(
-    orchestrator: ExportOrchestrator, tenant: Tenant, diary: Diary, working: Working
+    orchestrator: ExportOrchestrator, tenant: Tenant, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         result = await orchestrator.export(request_of(tenant))
     assert isinstance(result, ExportSuccess)
@@ -71,6 +71,6 @@ async def test_a_failure_is_a_result_and_not_an_exception(
 async def test_a_stranger_and_an_auditor_are_refused_before_anything_is_written(
     orchestrator: ExportOrchestrator, tenant: Tenant, owner_url: str
 ) -> None:
-    for user_id in (found_tenant(owner_url).coordinator, tenant.users[Role.AUDITOR]):
+    for user_id in (create_tenant(owner_url).coordinator, tenant.users[Role.AUDITOR]):
         with pytest.raises(PermissionDeniedError):
             await orchestrator.export(request_of(tenant, requesting_user_id=user_id))

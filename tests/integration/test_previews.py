@@ -22,23 +22,25 @@ from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import PreviewJob
 from stafett.domain.membership import Caller, Role
 from stafett.exports.preview import PreviewBuilder, delete_expired_previews, take_preview
-from stafett.settings import Settings, require
-from stafett.testing import Button, Diary, Tenant, found_tenant
+from stafett.settings import Settings, require_setting
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
 YEAR = {"start": "2026-01-01", "end": "2026-12-31"}
 
 
-async def previewed(button: Button, **asked: object) -> httpx.Response:
+async def previewed(button: ExportClient, **asked: object) -> httpx.Response:
     body = {"org_id": button.org_id, "reporting_period": YEAR, "export_format": "csv"} | asked
-    return await button.gateway.post("/api/v1/bufdir-exports/preview", json=body, headers=button.headers)
+    return await button.http_client.post("/api/v1/bufdir-exports/preview", json=body, headers=button.headers)
 
 
-async def test_a_preview_shows_the_counts_and_the_first_rows(button: Button, diary: Diary, working: Working) -> None:
-    mentor = diary.mentor("Åse Ødegård")
+async def test_a_preview_shows_the_counts_and_the_first_rows(
+    button: ExportClient, diary: ActivityFactory, working: Working
+) -> None:
+    mentor = diary.create_mentor("Åse Ødegård")
     for number in range(30):
-        diary.activity(mentor, activity_type="telefonsamtale" if number % 3 == 2 else "samtalegruppe")
+        diary.create_activity(mentor, activity_type="telefonsamtale" if number % 3 == 2 else "samtalegruppe")
     async with working():
         answer = await previewed(button, locale="en")
     preview = answer.raise_for_status().json()
@@ -57,7 +59,7 @@ async def test_a_preview_shows_the_counts_and_the_first_rows(button: Button, dia
     assert (preview["rows"][0]["Date"], preview["rows"][0]["Start time"]) == ("2026-01-05", "10:00")
 
 
-async def test_a_preview_of_nothing_has_no_rows(button: Button, working: Working) -> None:
+async def test_a_preview_of_nothing_has_no_rows(button: ExportClient, working: Working) -> None:
     async with working():
         preview = (await previewed(button)).raise_for_status().json()
     assert (preview["counts"]["queried"], preview["rows"]) == (0, [])
@@ -65,9 +67,9 @@ async def test_a_preview_of_nothing_has_no_rows(button: Button, working: Working
 
 
 async def test_a_preview_leaves_nothing_but_an_audit_event(
-    button: Button, tenant: Tenant, diary: Diary, working: Working, temporal: Client, owner_url: str
+    button: ExportClient, tenant: Tenant, diary: ActivityFactory, working: Working, temporal: Client, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor("Kari Hemmelig"), place="Lønnlia")
+    diary.create_activity(diary.create_mentor("Kari Hemmelig"), place="Lønnlia")
     async with working():
         (await previewed(button)).raise_for_status()
     with psycopg.connect(owner_url) as connection:
@@ -102,9 +104,9 @@ def _payloads(value: Any) -> Iterator[bytes]:
 
 
 def test_a_preview_that_is_made_twice_is_one(
-    worker_database: Database, api_database: Database, tenant: Tenant, diary: Diary
+    worker_database: Database, api_database: Database, tenant: Tenant, diary: ActivityFactory
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     request = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     asked = PreviewJob(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
     previewing = PreviewBuilder(worker_database, MappingVersions(worker_database), raise_if_cancelled=lambda: None)
@@ -119,36 +121,36 @@ def test_a_preview_that_is_made_twice_is_one(
 async def test_only_who_may_start_may_preview(
     gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
-    auditor = Button(gateway, tenant.org_id, bearer(tenant.users[Role.AUDITOR]))
+    auditor = ExportClient(gateway, tenant.org_id, bearer(tenant.users[Role.AUDITOR]))
     assert (await previewed(auditor)).status_code == 403
-    stranger = found_tenant(owner_url)
+    stranger = create_tenant(owner_url)
     assert (
-        await previewed(Button(gateway, tenant.org_id, bearer(stranger.coordinator, stranger.org_id)))
+        await previewed(ExportClient(gateway, tenant.org_id, bearer(stranger.coordinator, stranger.org_id)))
     ).status_code == 403
-    assert (await previewed(Button(gateway, tenant.org_id, {}))).status_code == 401
+    assert (await previewed(ExportClient(gateway, tenant.org_id, {}))).status_code == 401
 
 
 async def test_a_preview_without_a_mapping_says_so(
     gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str, working: Working
 ) -> None:
-    new = found_tenant(owner_url, mapping=None)
+    new = create_tenant(owner_url, mapping=None)
     async with working():
-        answer = await previewed(Button(gateway, new.org_id, bearer(new.coordinator, new.org_id)))
+        answer = await previewed(ExportClient(gateway, new.org_id, bearer(new.coordinator, new.org_id)))
     assert (answer.status_code, answer.json()["code"]) == (409, "column_mapping_unavailable")
 
 
 async def test_many_previews_at_once_each_get_their_own(
     gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str, working: Working
 ) -> None:
-    tenants = [found_tenant(owner_url) for _ in range(4)]
+    tenants = [create_tenant(owner_url) for _ in range(4)]
     for number, tenant in enumerate(tenants):
-        diary = Diary(owner_url, tenant.org_id)
-        mentor = diary.mentor()
+        diary = ActivityFactory(owner_url, tenant.org_id)
+        mentor = diary.create_mentor()
         for _ in range(number):
-            diary.activity(mentor)
+            diary.create_activity(mentor)
     async with working():
         answers = await asyncio.gather(
-            *(previewed(Button(gateway, one.org_id, bearer(one.coordinator, one.org_id))) for one in tenants)
+            *(previewed(ExportClient(gateway, one.org_id, bearer(one.coordinator, one.org_id))) for one in tenants)
         )
     assert [answer.json()["counts"]["queried"] for answer in answers] == [0, 1, 2, 3]
 
@@ -169,7 +171,7 @@ def test_a_preview_nobody_came_for_is_forgotten(tenant: Tenant, owner_url: str, 
                 "INSERT INTO preview_results VALUES (gen_random_uuid(), %s, '{}', now() - %s::interval)",
                 [tenant.org_id, age],
             )
-    maintenance = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    maintenance = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
     delete_expired_previews(maintenance)
     maintenance.close()
     with psycopg.connect(owner_url) as connection:

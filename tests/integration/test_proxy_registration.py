@@ -15,7 +15,7 @@ from stafett.database.session import Database
 from stafett.domain.bulk_job import Chunk
 from stafett.domain.bulk_status import BULK_TRANSITIONS, BulkStatus
 from stafett.domain.errors import InvalidRequestError, InvalidStateError, StaleAttemptError
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, Tenant, create_tenant
 from tests.bulk import ACTIVITY, MORNING, Core, activities_of, counts, item, many_mentors, rows
 
 
@@ -24,8 +24,10 @@ def core(tenant: Tenant, api_database: Database, worker_database: Database) -> C
     return Core(tenant, api_database, worker_database)
 
 
-def test_an_activity_is_registered_for_every_mentor_by_whoever_asked(core: Core, diary: Diary, owner_url: str) -> None:
-    mentors = [diary.mentor() for _ in range(3)]
+def test_an_activity_is_registered_for_every_mentor_by_whoever_asked(
+    core: Core, diary: ActivityFactory, owner_url: str
+) -> None:
+    mentors = [diary.create_mentor() for _ in range(3)]
     job = core.accepted(mentors)
     assert core.run(job).counts == counts(3, registered=3)
     written = rows(
@@ -40,22 +42,24 @@ def test_an_activity_is_registered_for_every_mentor_by_whoever_asked(core: Core,
         assert said == [MORNING, MORNING + timedelta(hours=1), "Første møte", core.tenant.coordinator]
 
 
-def test_every_item_fails_for_its_own_reason_and_undoes_no_other(core: Core, diary: Diary, owner_url: str) -> None:
-    busy = diary.mentor()
-    diary.activity(busy, starts_at=MORNING + timedelta(minutes=59))
-    stranger = Diary(owner_url, found_tenant(owner_url).org_id).mentor()
-    twice = diary.mentor()
+def test_every_item_fails_for_its_own_reason_and_undoes_no_other(
+    core: Core, diary: ActivityFactory, owner_url: str
+) -> None:
+    busy = diary.create_mentor()
+    diary.create_activity(busy, starts_at=MORNING + timedelta(minutes=59))
+    stranger = ActivityFactory(owner_url, create_tenant(owner_url).org_id).create_mentor()
+    twice = diary.create_mentor()
     later = {"starts_at": "2026-03-02T10:30:00+01:00"}
     job = core.accepted(
         [
-            diary.mentor(),
+            diary.create_mentor(),
             uuid4(),
             "no id at all",
             stranger,
-            diary.mentor(active=False),
+            diary.create_mentor(active=False),
             busy,
-            item(diary.mentor(), overrides={"new_participants": 6}),
-            item(diary.mentor(), overrides={"activity_type": "kaffe"}),
+            item(diary.create_mentor(), overrides={"new_participants": 6}),
+            item(diary.create_mentor(), overrides={"activity_type": "kaffe"}),
             item(twice, client_ref="a"),
             item(twice, client_ref="b", overrides=later),
         ]
@@ -73,9 +77,9 @@ def test_every_item_fails_for_its_own_reason_and_undoes_no_other(core: Core, dia
     ]
 
 
-def test_a_retry_does_what_failed_and_nothing_else(core: Core, diary: Diary, owner_url: str) -> None:
-    busy, free = diary.mentor(), diary.mentor()
-    hindrance = diary.activity(busy, starts_at=MORNING)
+def test_a_retry_does_what_failed_and_nothing_else(core: Core, diary: ActivityFactory, owner_url: str) -> None:
+    busy, free = diary.create_mentor(), diary.create_mentor()
+    hindrance = diary.create_activity(busy, starts_at=MORNING)
     first = core.accepted([busy, free])
     core.run(first)
     with psycopg.connect(owner_url) as connection:
@@ -94,8 +98,8 @@ def test_all_have_failed(core: Core) -> None:
     assert core.run(job).status is BulkStatus.FAILED
 
 
-def test_a_chunk_that_is_done_again_writes_nothing_again(core: Core, diary: Diary, owner_url: str) -> None:
-    mentors = [diary.mentor() for _ in range(4)]
+def test_a_chunk_that_is_done_again_writes_nothing_again(core: Core, diary: ActivityFactory, owner_url: str) -> None:
+    mentors = [diary.create_mentor() for _ in range(4)]
     job = core.accepted(mentors)
     core.work.start_attempt(job)
     chunk = Chunk(job=job, number=0)
@@ -146,8 +150,10 @@ def refused_places(owner_url: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("refused_places")
-def test_if_the_database_refuses_what_nobody_foresaw_the_bad_items_alone_fail(core: Core, diary: Diary) -> None:
-    mentors = [diary.mentor() for _ in range(4)]
+def test_if_the_database_refuses_what_nobody_foresaw_the_bad_items_alone_fail(
+    core: Core, diary: ActivityFactory
+) -> None:
+    mentors = [diary.create_mentor() for _ in range(4)]
     places = ["Tromsø", "Ingensteds", "Feil", "Bodø"]
     job = core.accepted(
         [item(mentor, overrides={"place": place}) for mentor, place in zip(mentors, places, strict=True)]
@@ -173,8 +179,8 @@ def test_what_is_not_begun_when_a_batch_is_cancelled_is_cancelled(core: Core, ow
     assert sorted(activities_of(owner_url, job.batch_id)) == sorted(mentors)
 
 
-def test_what_is_given_up_can_be_tried_again(core: Core, diary: Diary) -> None:
-    job = core.accepted([diary.mentor()])
+def test_what_is_given_up_can_be_tried_again(core: Core, diary: ActivityFactory) -> None:
+    job = core.accepted([diary.create_mentor()])
     core.work.start_attempt(job)
     assert core.work.fail_chunk(Chunk(job=job, number=0)) == counts(1, failed=1)
     assert core.work.finish(job).status is BulkStatus.FAILED
@@ -200,9 +206,11 @@ def test_a_mentors_items_are_all_in_one_chunk(core: Core, owner_url: str) -> Non
     assert split == []
 
 
-def test_validating_is_registering_and_nothing_is_left_of_it(core: Core, diary: Diary, owner_url: str) -> None:
-    twice = diary.mentor()
-    asked = [diary.mentor(), uuid4(), item(twice, client_ref="a"), item(twice, client_ref="b")]
+def test_validating_is_registering_and_nothing_is_left_of_it(
+    core: Core, diary: ActivityFactory, owner_url: str
+) -> None:
+    twice = diary.create_mentor()
+    asked = [diary.create_mentor(), uuid4(), item(twice, client_ref="a"), item(twice, client_ref="b")]
     before = rows(owner_url, "SELECT count(*) FROM audit_events WHERE org_id = %s", core.tenant.org_id)
     verdicts = core.registrations.validate(core.caller, core.request(asked))
     assert verdicts.counts == counts(4, registered=2, failed=2)
@@ -221,9 +229,9 @@ def test_validating_is_registering_and_nothing_is_left_of_it(core: Core, diary: 
     assert [one.status for one in core.outcomes(job)] == [one.status for one in verdicts.items]
 
 
-def test_what_no_item_could_do_without_is_asked_for(core: Core, diary: Diary) -> None:
+def test_what_no_item_could_do_without_is_asked_for(core: Core, diary: ActivityFactory) -> None:
     activity = {name: said for name, said in ACTIVITY.items() if name != "place"}
-    one = diary.mentor()
+    one = diary.create_mentor()
     with pytest.raises(InvalidRequestError) as refused:
         core.accepted([one, item(one)], activity=activity)
     assert {fault.pointer for fault in refused.value.issues} == {"/activity/place", "/items/1/client_ref"}
@@ -248,18 +256,20 @@ def test_the_database_and_the_code_know_the_same_transitions(owner_url: str) -> 
         "UPDATE activities SET registered_by = NULL WHERE batch_id = %s",
     ],
 )
-def test_the_database_refuses_what_cannot_be(wrong: LiteralString, core: Core, diary: Diary, owner_url: str) -> None:
-    job = core.accepted([diary.mentor()])
+def test_the_database_refuses_what_cannot_be(
+    wrong: LiteralString, core: Core, diary: ActivityFactory, owner_url: str
+) -> None:
+    job = core.accepted([diary.create_mentor()])
     core.run(job)
     with psycopg.connect(owner_url) as connection, pytest.raises(errors.CheckViolation):
         connection.execute(wrong, [job.batch_id])
 
 
 def test_the_worker_adds_no_activity_that_nobody_answers_for(
-    core: Core, diary: Diary, worker_database: Database
+    core: Core, diary: ActivityFactory, worker_database: Database
 ) -> None:
 
-    mentor = diary.mentor()
+    mentor = diary.create_mentor()
     alone = text(
         "INSERT INTO activities (id, org_id, mentor_id, activity_type, starts_at, ends_at, participants,"
         " new_participants, place, in_person, in_norway) VALUES (gen_random_uuid(), :org, :mentor, 'annet', now(),"

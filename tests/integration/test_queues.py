@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 import worker
 from stafett.settings import Settings, WorkerSettings
-from stafett.testing import Button, Diary, Tenant, eventually, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant, wait_until
 
 Bearer = Callable[..., dict[str, str]]
 FLOOD = 8
@@ -23,10 +23,10 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def other(gateway: httpx.AsyncClient, owner_url: str, bearer: Bearer) -> Button:
+def other(gateway: httpx.AsyncClient, owner_url: str, bearer: Bearer) -> ExportClient:
     """In the hand of another organisation's coordinator."""
-    tenant = found_tenant(owner_url)
-    return Button(gateway, tenant.org_id, bearer(tenant.coordinator, tenant.org_id))
+    tenant = create_tenant(owner_url)
+    return ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator, tenant.org_id))
 
 
 async def waits_for(temporal: Client, export_id: str) -> set[str]:
@@ -35,38 +35,48 @@ async def waits_for(temporal: Client, export_id: str) -> set[str]:
 
 
 async def test_an_organisations_export_is_done_before_the_last_of_anothers_flood(
-    button: Button, other: Button, diary: Diary, owner_url: str, temporal: Client, settings: Settings
+    button: ExportClient,
+    other: ExportClient,
+    diary: ActivityFactory,
+    owner_url: str,
+    temporal: Client,
+    settings: Settings,
 ) -> None:
-    diary.activity(diary.mentor())
-    guest = Diary(owner_url, other.org_id)
-    guest.activity(guest.mentor())
+    diary.create_activity(diary.create_mentor())
+    guest = ActivityFactory(owner_url, other.org_id)
+    guest.create_activity(guest.create_mentor())
     async with worker.run_queue_workers(temporal, settings, role="light"):
-        flood = [await button.pressed() for _ in range(FLOOD)]
+        flood = [await button.start_export() for _ in range(FLOOD)]
         for export_id in flood:
-            await eventually(partial(waits_for, temporal, export_id), {"map_columns"}.__eq__)
-        single = await other.pressed()
-        await eventually(partial(waits_for, temporal, single), {"map_columns"}.__eq__)
-        assert (await other.look(single))["status"] == "querying_activities"
+            await wait_until(partial(waits_for, temporal, export_id), {"map_columns"}.__eq__)
+        single = await other.start_export()
+        await wait_until(partial(waits_for, temporal, single), {"map_columns"}.__eq__)
+        assert (await other.get_export(single))["status"] == "querying_activities"
 
         async with worker.run_queue_workers(temporal, settings, role="cpu"):
-            theirs = await other.end_of(single)
-            ours = await asyncio.gather(*map(button.end_of, flood))
+            theirs = await other.wait_for_completion(single)
+            ours = await asyncio.gather(*map(button.wait_for_completion, flood))
     assert {job["status"] for job in (theirs, *ours)} == {"completed"}
     later = [job for job in ours if job["completed_at"] > theirs["completed_at"]]
     assert len(later) >= FLOOD // 2
 
 
 async def test_while_every_core_is_taken_an_export_that_needs_none_ends(
-    button: Button, other: Button, diary: Diary, temporal: Client, settings: Settings, tenant: Tenant
+    button: ExportClient,
+    other: ExportClient,
+    diary: ActivityFactory,
+    temporal: Client,
+    settings: Settings,
+    tenant: Tenant,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with worker.run_queue_workers(temporal, settings, role="light"):
-        renders = await button.pressed()
-        await eventually(partial(waits_for, temporal, renders), {"map_columns"}.__eq__)
-        assert (await other.end_of(await other.pressed()))["status"] == "completed_empty"
-        assert (await other.end_of(await other.pressed(fail_on_empty=True)))["status"] == "failed"
+        renders = await button.start_export()
+        await wait_until(partial(waits_for, temporal, renders), {"map_columns"}.__eq__)
+        assert (await other.wait_for_completion(await other.start_export()))["status"] == "completed_empty"
+        assert (await other.wait_for_completion(await other.start_export(fail_on_empty=True)))["status"] == "failed"
         body = {"org_id": tenant.org_id, "reporting_period": {"start": "2026-01-01", "end": "2026-12-31"}}
-        answer = await button.gateway.post(
+        answer = await button.http_client.post(
             "/api/v1/bufdir-exports/preview", json=body | {"export_format": "csv"}, headers=button.headers
         )
         assert answer.status_code == 200, answer.text

@@ -13,7 +13,7 @@ from stafett.database.tables import Reexport
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import cancel_job
-from stafett.testing import Button, Diary, Json, Tenant, eventually, found_operator
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_operator, wait_until
 from tests.integration.test_steering import REFUSE, colleague, undo
 from tests.reexports import REEXPORTS, AgainButton, Bearer, Working, content_of, steps_of, told_of
 
@@ -21,13 +21,13 @@ EXPORTS = "/api/v1/bufdir-exports"
 
 
 @pytest.fixture
-def again(button: Button) -> AgainButton:
+def again(button: ExportClient) -> AgainButton:
     return AgainButton(button)
 
 
 @pytest.fixture
-async def report_id(again: AgainButton, diary: Diary, working: Working) -> str:
-    diary.activity(diary.mentor())
+async def report_id(again: AgainButton, diary: ActivityFactory, working: Working) -> str:
+    diary.create_activity(diary.create_mentor())
     async with working():
         return await again.report()
 
@@ -61,13 +61,13 @@ def place(again: AgainButton, export_id: str) -> str:
 
 async def run_closed(temporal: Client, report_id: str) -> WorkflowExecutionStatus | None:
     run = temporal.get_workflow_handle(f"report-reexport/{report_id}")
-    described = await eventually(run.describe, lambda seen: seen.close_time is not None)
+    described = await wait_until(run.describe, lambda seen: seen.close_time is not None)
     return described.status
 
 
 async def exporting(again: AgainButton, reexport_id: str) -> Json:
     """With its export at work."""
-    return await eventually(
+    return await wait_until(
         lambda: again.look(reexport_id), lambda job: bool(job["progress"]) and job["status"] == "exporting"
     )
 
@@ -111,7 +111,7 @@ async def test_the_export_at_work_is_stopped_with_it_and_cleans_up(
         status = await run_closed(temporal, report_id)
     assert status is (WorkflowExecutionStatus.COMPLETED if by == "signal" else WorkflowExecutionStatus.CANCELED)
     assert ended["status"] == "cancelled"
-    assert (await again.button.look(job["export_id"]))["status"] == "cancelled"
+    assert (await again.button.get_export(job["export_id"]))["status"] == "cancelled"
     assert storage.list_keys(place(again, job["export_id"])) == []
     assert len(await again.versions(report_id)) == 1
 
@@ -140,7 +140,7 @@ async def test_an_export_whose_run_is_terminated_fails_what_it_was_for(
             await temporal.get_workflow_handle(f"bufdir-export/{job['export_id']}").terminate()
             ended = await again.end_of(waiting)
     assert (ended["status"], ended["error"]["code"], ended["error"]["retryable"]) == ("failed", "internal", True)
-    assert (await again.button.look(job["export_id"]))["status"] == "cancelling"  # and the sweeper cleans up
+    assert (await again.button.get_export(job["export_id"]))["status"] == "cancelling"  # and the sweeper cleans up
 
 
 async def test_a_result_that_cannot_be_stored_leaves_the_history_as_it_was_and_no_stray_file(
@@ -207,7 +207,7 @@ async def test_what_is_said_of_a_job_is_written_down_by_whoever_has_seen_it(
             async def details() -> str:
                 return str(await run.query("__temporal_workflow_metadata"))
 
-            assert "For Bufdir" not in await eventually(details, lambda seen: "edited by people: 1" in seen)
+            assert "For Bufdir" not in await wait_until(details, lambda seen: "edited by people: 1" in seen)
         job = await again.end_of(waiting)
         assert (job["status"], job["label"]) == ("completed", "For Bufdir")
         assert (await again.edit(waiting, {"label": None})).json()["label"] is None
@@ -272,7 +272,7 @@ async def test_who_may_stop_and_edit_which_job(
         "colleague": (bearer(colleague(owner_url, tenant)), 403),
         "auditor": (bearer(tenant.users[Role.AUDITOR], role="auditor"), 403),
         "admin": (bearer(tenant.users[Role.ADMIN], role="admin"), 202),
-        "operator": (bearer(found_operator(owner_url), None, "operator"), 202),
+        "operator": (bearer(create_operator(owner_url), None, "operator"), 202),
     }
     for who, (headers, expected) in people.items():
         answer = await again.gateway.delete(f"{REEXPORTS}/{waiting}", headers=headers)
@@ -287,8 +287,8 @@ async def test_the_export_of_a_job_that_has_not_ended_is_not_deleted_under_it(
     async with working():
         waiting = await again.pressed(report_id)
         with locked(owner_url, "report_files"):
-            child = (await eventually(lambda: again.look(waiting), lambda job: bool(job["export_id"])))["export_id"]
-            await again.button.end_of(child)
+            child = (await wait_until(lambda: again.look(waiting), lambda job: bool(job["export_id"])))["export_id"]
+            await again.button.wait_for_completion(child)
             refusal = await again.gateway.delete(f"{EXPORTS}/{child}", headers=admin)
             assert (refusal.status_code, refusal.json()["code"]) == (409, "wrong_state")
         job = await again.end_of(waiting)
@@ -312,7 +312,7 @@ async def test_a_cancel_that_is_late_does_not_reach_the_job_that_follows(
         assert await run_closed(temporal, report_id) is not None
     second = await again.pressed(report_id)
     run = temporal.get_workflow_handle(f"report-reexport/{report_id}")
-    await eventually(run.describe, lambda seen: seen.close_time is None)
+    await wait_until(run.describe, lambda seen: seen.close_time is None)
     await cancel_job(temporal, late)
     async with working():
         assert (await again.end_of(second))["status"] == "completed"

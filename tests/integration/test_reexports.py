@@ -9,25 +9,25 @@ import pytest
 from api.problems import Problem
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Tenant, found_operator, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, create_tenant
 from tests.reexports import REEXPORTS, AgainButton, Bearer, Working, content_of, steps_of, told_of
 
 STEPS = ["pending", "exporting", "storing_result", "notifying", "completed"]
 
 
 @pytest.fixture
-def again(button: Button) -> AgainButton:
+def again(button: ExportClient) -> AgainButton:
     return AgainButton(button)
 
 
 async def test_a_lost_report_is_made_again_byte_for_byte(
-    again: AgainButton, button: Button, diary: Diary, working: Working, owner_url: str
+    again: AgainButton, button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report(export_format="xlsx")
         (original,) = await again.versions(report_id)
-        diary.activity(diary.mentor())
+        diary.create_activity(diary.create_mentor())
         job = await again.done(report_id, source="same_snapshot", reason="The file was lost.")
     assert steps_of(owner_url, job["id"]) == STEPS
     assert told_of(owner_url, job["id"]) == [("reexport_ended", "completed")]
@@ -48,24 +48,24 @@ async def test_a_lost_report_is_made_again_byte_for_byte(
     }
     assert second["file"] == first["file"] == job["file"]
     assert (job["file_version"], job["notified_at"] is not None) == (2, True)
-    child = await button.look(job["export_id"])
+    child = await button.get_export(job["export_id"])
     assert (child["origin"], child["report_id"], child["reexport_id"]) == ("reexport", None, job["id"])
     assert told_of(owner_url, job["export_id"]) == []
-    assert await content_of(job) == await content_of(await button.look(first["export_id"]))
+    assert await content_of(job) == await content_of(await button.get_export(first["export_id"]))
 
 
 async def test_todays_rows_are_compared_with_those_of_the_version_before(
-    again: AgainButton, diary: Diary, working: Working, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    mentor = diary.mentor()
-    gone, other, _ = (diary.activity(mentor) for _ in range(3))
+    mentor = diary.create_mentor()
+    gone, other, _ = (diary.create_activity(mentor) for _ in range(3))
     async with working():
         report_id = await again.report()
         with psycopg.connect(owner_url) as connection:
             connection.execute("UPDATE activities SET deleted_at = now() WHERE id = %s", [gone])
             connection.execute("UPDATE activities SET place = 'Bodø' WHERE id = %s", [other])
         for _ in range(2):
-            diary.activity(mentor)
+            diary.create_activity(mentor)
         first = await again.done(report_id)
         second = await again.done(report_id, reason="Once more.")
     changes = [version["change"] for version in await again.versions(report_id)]
@@ -77,31 +77,31 @@ async def test_todays_rows_are_compared_with_those_of_the_version_before(
         nothing | {"mapping_changed": False, "same_bytes": True},
     ]
     assert (first["file_version"], second["file_version"]) == (2, 3)
-    assert (await again.button.look(first["export_id"]))["row_count"] == 4
+    assert (await again.button.get_export(first["export_id"]))["row_count"] == 4
 
 
 async def test_what_is_overridden_is_otherwise_and_the_rest_as_it_was(
-    again: AgainButton, diary: Diary, working: Working
+    again: AgainButton, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report(locale="nn")
         overrides = {"export_format": "xlsx", "locale": None}
         job = await again.done(report_id, source="same_snapshot", overrides=overrides)
-        child = await again.button.look(job["export_id"])
+        child = await again.button.get_export(job["export_id"])
         assert (child["export_format"], child["locale"], child["csv_profile"]) == ("xlsx", "nn", "excel")
         repeated = await again.done(report_id, source="same_snapshot", version=2)
         anew = await again.done(report_id)
     assert repeated["file"] == job["file"]
-    assert (await again.button.look(anew["export_id"]))["export_format"] == "csv"  # as the report was, at first
+    assert (await again.button.get_export(anew["export_id"]))["export_format"] == "csv"  # as the report was, at first
     changes = [version["change"]["same_bytes"] for version in (await again.versions(report_id))[1:]]
     assert changes == [False, True, False]
 
 
 async def test_fifty_who_ask_at_once_for_the_same_are_given_one_job(
-    again: AgainButton, diary: Diary, working: Working, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
     asked = {"source": "same_snapshot", "reason": "Everybody wants it."}
@@ -125,8 +125,10 @@ async def test_fifty_who_ask_at_once_for_the_same_are_given_one_job(
         assert connection.execute(count, [report_id]).fetchone() == (1,)
 
 
-async def test_a_key_stands_for_one_wish_and_for_no_other(again: AgainButton, diary: Diary, working: Working) -> None:
-    diary.activity(diary.mentor())
+async def test_a_key_stands_for_one_wish_and_for_no_other(
+    again: AgainButton, diary: ActivityFactory, working: Working
+) -> None:
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
         first = await again.press(report_id, key="k")
@@ -140,9 +142,9 @@ async def test_a_key_stands_for_one_wish_and_for_no_other(again: AgainButton, di
 
 
 async def test_no_rows_any_more_is_a_failure_and_the_history_is_as_it_was(
-    again: AgainButton, diary: Diary, working: Working, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    activity = diary.activity(diary.mentor())
+    activity = diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
         with psycopg.connect(owner_url) as connection:
@@ -155,9 +157,9 @@ async def test_no_rows_any_more_is_a_failure_and_the_history_is_as_it_was(
 
 
 async def test_a_snapshot_that_is_gone_is_said_to_be_gone(
-    again: AgainButton, diary: Diary, working: Working, tenant: Tenant, bearer: Bearer
+    again: AgainButton, diary: ActivityFactory, working: Working, tenant: Tenant, bearer: Bearer
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
         (original,) = await again.versions(report_id)
@@ -176,9 +178,9 @@ async def test_a_snapshot_that_is_gone_is_said_to_be_gone(
 
 
 async def test_a_snapshot_that_goes_meanwhile_fails_the_job_with_the_same_code(
-    again: AgainButton, diary: Diary, working: Working, tenant: Tenant, bearer: Bearer
+    again: AgainButton, diary: ActivityFactory, working: Working, tenant: Tenant, bearer: Bearer
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
     (original,) = await again.versions(report_id)
@@ -192,12 +194,18 @@ async def test_a_snapshot_that_goes_meanwhile_fails_the_job_with_the_same_code(
 
 
 async def test_what_cannot_be_made_again_is_refused_with_the_right_problem(
-    again: AgainButton, button: Button, diary: Diary, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
+    again: AgainButton,
+    button: ExportClient,
+    diary: ActivityFactory,
+    working: Working,
+    tenant: Tenant,
+    bearer: Bearer,
+    owner_url: str,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
-    running = await button.pressed()
+    running = await button.start_export()
     assert (await again.press(running)).json()["code"] == "not_finished"
     assert (await again.press(str(uuid4()))).status_code == 404
     unknown = await again.press(report_id, source="same_snapshot", version=2)
@@ -217,16 +225,16 @@ async def test_what_cannot_be_made_again_is_refused_with_the_right_problem(
     async def status(headers: dict[str, str]) -> int:
         return (await again.gateway.post(REEXPORTS, json={"report_id": report_id}, headers=headers)).status_code
 
-    other = found_tenant(owner_url)
+    other = create_tenant(owner_url)
     assert await status(bearer(other.coordinator, other.org_id)) == 404
     assert await status(bearer(tenant.users[Role.AUDITOR], role="auditor")) == 403
-    assert await status(bearer(found_operator(owner_url), None, "operator")) == 403
+    assert await status(bearer(create_operator(owner_url), None, "operator")) == 403
 
 
 async def test_whoever_has_left_is_followed_by_somebody_who_is_there(
-    again: AgainButton, diary: Diary, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
         with psycopg.connect(owner_url) as connection:
@@ -237,9 +245,9 @@ async def test_whoever_has_left_is_followed_by_somebody_who_is_there(
 
 
 async def test_whoever_has_left_since_they_asked_gets_nothing(
-    again: AgainButton, diary: Diary, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
     waiting = [await again.pressed(report_id, source="same_snapshot")]
@@ -252,9 +260,9 @@ async def test_whoever_has_left_since_they_asked_gets_nothing(
 
 
 async def test_the_list_is_newest_first_and_filtered(
-    again: AgainButton, diary: Diary, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         reports = [await again.report() for _ in range(2)]
         jobs = [await again.done(report_id) for report_id in (reports[0], reports[1], reports[0])]
@@ -269,9 +277,9 @@ async def test_the_list_is_newest_first_and_filtered(
     assert await listed(status="failed") == []
     assert await listed(created_before="2020-01-01T00:00:00Z") == []
     assert await listed(page_size=1) == newest[:1]
-    other = found_tenant(owner_url)
+    other = create_tenant(owner_url)
     assert await listed(bearer(other.coordinator, other.org_id)) == []
-    assert await listed(bearer(found_operator(owner_url), None, "operator"), org_id=tenant.org_id) == newest
+    assert await listed(bearer(create_operator(owner_url), None, "operator"), org_id=tenant.org_id) == newest
     auditor = bearer(tenant.users[Role.AUDITOR], role="auditor")
     seen = (await again.gateway.get(f"{REEXPORTS}/{newest[0]}", headers=auditor)).json()
     assert (seen["status"], seen["download_url"]) == ("completed", None)
@@ -280,13 +288,13 @@ async def test_the_list_is_newest_first_and_filtered(
 
 
 async def test_an_operator_reads_the_states_and_nobodys_own_words(
-    again: AgainButton, diary: Diary, working: Working, bearer: Bearer, owner_url: str
+    again: AgainButton, diary: ActivityFactory, working: Working, bearer: Bearer, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         job = await again.done(await again.report(), reason="The file was lost in the move.")
     await again.edit(job["id"], {"label": "For the auditors"})
-    operator = bearer(found_operator(owner_url), None, "operator")
+    operator = bearer(create_operator(owner_url), None, "operator")
     seen = (await again.gateway.get(f"{REEXPORTS}/{job['id']}", headers=operator)).raise_for_status().json()
     assert (seen["status"], seen["file"]["name"]) == ("completed", job["file"]["name"])
     assert (seen["label"], seen["reason"], seen["result_file_ref"]) == (None, None, None)
@@ -294,9 +302,9 @@ async def test_an_operator_reads_the_states_and_nobodys_own_words(
 
 
 async def test_a_job_is_watched_and_waited_for_as_every_job_is(
-    again: AgainButton, diary: Diary, working: Working
+    again: AgainButton, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         report_id = await again.report()
         headers = again.headers | {"Prefer": "wait=30"}
@@ -314,9 +322,9 @@ async def test_a_job_is_watched_and_waited_for_as_every_job_is(
 
 
 async def test_bundles_are_made_again_byte_for_byte_too(
-    again: AgainButton, diary: Diary, storage: FileStorage, working: Working
+    again: AgainButton, diary: ActivityFactory, storage: FileStorage, working: Working
 ) -> None:
-    diary.attachment(storage, diary.activity(diary.mentor()))
+    diary.create_attachment(storage, diary.create_activity(diary.create_mentor()))
     async with working():
         report_id = await again.report(export_format="xlsx", include_attachments=True)
         await again.done(report_id, source="same_snapshot")

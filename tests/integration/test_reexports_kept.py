@@ -18,7 +18,7 @@ from stafett.reports.commands import ReexportCommands
 from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Tenant, eventually
+from stafett.testing import ActivityFactory, ExportClient, Tenant, wait_until
 from tests.integration.test_reexport_steering import exporting, locked, place, refused
 from tests.integration.test_sweeper import Broom
 from tests.reexports import AgainButton, Bearer, Working, steps_of, told_of
@@ -26,7 +26,7 @@ from tests.retention import ended_ago, retention_of
 
 
 @pytest.fixture
-def again(button: Button) -> AgainButton:
+def again(button: ExportClient) -> AgainButton:
     return AgainButton(button)
 
 
@@ -44,15 +44,15 @@ def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
 
 
 @pytest.fixture
-async def report_id(again: AgainButton, diary: Diary, working: Working) -> str:
-    diary.activity(diary.mentor())
+async def report_id(again: AgainButton, diary: ActivityFactory, working: Working) -> str:
+    diary.create_activity(diary.create_mentor())
     async with working():
         return await again.report()
 
 
 async def started(temporal: Client, report_id: str) -> None:
     run = temporal.get_workflow_handle(f"report-reexport/{report_id}")
-    await eventually(run.describe, lambda seen: seen.close_time is None)
+    await wait_until(run.describe, lambda seen: seen.close_time is None)
 
 
 async def test_one_whose_run_was_terminated_has_failed_and_its_export_stops(
@@ -67,7 +67,7 @@ async def test_one_whose_run_was_terminated_has_failed_and_its_export_stops(
             assert (await broom.sweep()).failed == 1
         job = await again.look(waiting)
         assert (job["status"], job["error"]["code"], job["error"]["retryable"]) == ("failed", "internal", True)
-        assert (await again.button.end_of(export_id))["status"] == "cancelled"
+        assert (await again.button.wait_for_completion(export_id))["status"] == "cancelled"
         assert (await again.done(report_id))["file_version"] == 2
     assert told_of(owner_url, waiting) == [("reexport_ended", "failed")]
 
@@ -84,8 +84,8 @@ async def test_one_whose_run_was_terminated_after_its_export_leaves_no_stray_fil
     waiting = await again.pressed(report_id)
     async with working():
         with locked(owner_url, "report_files"):
-            job = await eventually(lambda: again.look(waiting), lambda job: bool(job["export_id"]))
-            await again.button.end_of(job["export_id"])
+            job = await wait_until(lambda: again.look(waiting), lambda job: bool(job["export_id"]))
+            await again.button.wait_for_completion(job["export_id"])
             await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
             assert (await broom.sweep()).failed == 1
     assert (await again.look(waiting))["status"] == "failed"
@@ -99,7 +99,7 @@ async def test_one_whose_run_was_terminated_when_its_result_stood_is_completed(
     waiting = await again.pressed(report_id)
     async with working():
         with refused(owner_url, again.button.org_id, "reexport_completed"):
-            await eventually(lambda: again.look(waiting), lambda job: job["status"] == "notifying")
+            await wait_until(lambda: again.look(waiting), lambda job: job["status"] == "notifying")
             refusal = await again.cancel(waiting)
             assert (refusal.status_code, refusal.json()["code"]) == (409, "wrong_state")
             await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
@@ -178,13 +178,13 @@ async def test_an_object_that_a_result_was_said_to_be_is_kept_with_the_export_in
 
 async def test_a_snapshot_that_was_taken_over_is_forgotten_with_the_one_that_it_was_taken_from(
     again: AgainButton,
-    diary: Diary,
+    diary: ActivityFactory,
     working: Working,
     storage: FileStorage,
     owner_url: str,
 ) -> None:
-    mentor = diary.mentor("Ågot Ærlig")
-    diary.activity(mentor, note="Om henne selv")
+    mentor = diary.create_mentor("Ågot Ærlig")
+    diary.create_activity(mentor, note="Om henne selv")
     async with working():
         report_id = await again.report()
         await again.done(report_id, source="same_snapshot")

@@ -9,7 +9,7 @@ from psycopg.types.json import Json
 
 from stafett.column_mapper import validate_document
 from stafett.column_mapper.organisations import load_bundled_mappings
-from stafett.testing import Button, Diary, Tenant, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
 from tests.reexports import AgainButton, Bearer, Working, content_of
 
 KINDS = ("samtalegruppe", "oppsokende_samtale", "telefonsamtale", "likepersonskurs", "annet", "besok")
@@ -26,13 +26,13 @@ async def test_a_snapshot_repeated_is_the_same_file_whatever_has_changed_since(
     owner_url: str,
     working: Working,
 ) -> None:
-    tenant = found_tenant(owner_url, mapping=organisation)
-    again = AgainButton(Button(gateway, tenant.org_id, bearer(tenant.coordinator, tenant.org_id)))
-    fill(Diary(owner_url, tenant.org_id))
+    tenant = create_tenant(owner_url, mapping=organisation)
+    again = AgainButton(ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator, tenant.org_id)))
+    fill(ActivityFactory(owner_url, tenant.org_id))
     async with working():
         report_id = await again.report(export_format=export_format)
         (original,) = await again.versions(report_id)
-        before = await content_of(await again.button.look(original["export_id"]))
+        before = await content_of(await again.button.get_export(original["export_id"]))
         change_everything(owner_url, tenant, organisation)
         repeated = await again.done(report_id, source="same_snapshot")
         assert await content_of(repeated) == before
@@ -53,12 +53,12 @@ async def test_a_snapshot_repeated_is_the_same_file_whatever_has_changed_since(
     assert versions[0]["file"] == versions[1]["file"]
 
 
-def fill(diary: Diary) -> None:
-    mentor = diary.mentor("Åse Ødegård")
+def fill(diary: ActivityFactory) -> None:
+    mentor = diary.create_mentor("Åse Ødegård")
     for number, kind in enumerate(KINDS):
         starts_at = datetime(2026, 3, 2 + number, 9, tzinfo=UTC)
         ends_at = starts_at + timedelta(minutes=100)
-        diary.activity(mentor, activity_type=kind, starts_at=starts_at, ends_at=ends_at, note="=1+1; møte")
+        diary.create_activity(mentor, activity_type=kind, starts_at=starts_at, ends_at=ends_at, note="=1+1; møte")
 
 
 def change_everything(owner_url: str, tenant: Tenant, organisation: str) -> None:

@@ -12,7 +12,7 @@ from stafett.domain.export_job import RetentionReport
 from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Json
+from stafett.testing import ActivityFactory, ExportClient, Json
 from tests.integration.test_steering import events_of, failed_while, place, retried, undo
 from tests.retention import ended_ago, retention_of
 
@@ -25,14 +25,21 @@ def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
         yield retention
 
 
-async def completed(button: Button, diary: Diary, storage: FileStorage, working: Working, **asked: object) -> Json:
-    diary.attachment(storage, diary.activity(diary.mentor()))
+async def completed(
+    button: ExportClient, diary: ActivityFactory, storage: FileStorage, working: Working, **asked: object
+) -> Json:
+    diary.create_attachment(storage, diary.create_activity(diary.create_mentor()))
     async with working():
-        return await button.end_of(await button.pressed(**asked))
+        return await button.wait_for_completion(await button.start_export(**asked))
 
 
 async def test_of_a_finished_export_its_file_and_its_snapshot_are_kept(
-    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+    button: ExportClient,
+    diary: ActivityFactory,
+    storage: FileStorage,
+    working: Working,
+    retention: Retention,
+    owner_url: str,
 ) -> None:
     job = await completed(button, diary, storage, working, include_attachments=True, export_format="xlsx")
     before = storage.list_keys(place(button.org_id, job["id"]))
@@ -47,26 +54,36 @@ async def test_of_a_finished_export_its_file_and_its_snapshot_are_kept(
     }
     assert len(before) > len(kept) == 3
     assert retention.apply() == RetentionReport()
-    assert (await button.look(job["id"]))["download_url"] is not None
+    assert (await button.get_export(job["id"]))["download_url"] is not None
 
 
 async def test_files_go_when_their_time_has_come(
-    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+    button: ExportClient,
+    diary: ActivityFactory,
+    storage: FileStorage,
+    working: Working,
+    retention: Retention,
+    owner_url: str,
 ) -> None:
     job = await completed(button, diary, storage, working)
     ended_ago(owner_url, job["id"], timedelta(days=1827))
     assert retention.apply().files_removed == 1
     assert storage.list_keys(place(button.org_id, job["id"])) == []
     assert events_of(owner_url, job["id"])[-1] == "files_removed"
-    after = await button.look(job["id"])
+    after = await button.get_export(job["id"])
     assert (after["status"], after["download_url"], after["file"]) == ("completed", None, job["file"])
     assert retention.apply() == RetentionReport()
 
 
 async def test_what_a_failed_export_left_goes_after_a_fortnight_and_it_then_begins_anew(
-    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+    button: ExportClient,
+    diary: ActivityFactory,
+    storage: FileStorage,
+    working: Working,
+    retention: Retention,
+    owner_url: str,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
@@ -76,17 +93,22 @@ async def test_what_a_failed_export_left_goes_after_a_fortnight_and_it_then_begi
         ended_ago(owner_url, export_id, timedelta(days=15))
         assert retention.apply() == RetentionReport(files_removed=1)
         assert storage.list_keys(place(button.org_id, export_id)) == []
-        diary.activity(diary.mentor())
+        diary.create_activity(diary.create_mentor())
         assert (await retried(button, export_id)).status_code == 202
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert (job["status"], job["row_count"], job["attempts"][1]["stages_reused"]) == ("completed", 2, [])
     assert job["download_url"] is not None
 
 
 async def test_what_lost_attempts_left_goes_and_what_a_retry_needs_stays(
-    button: Button, diary: Diary, storage: FileStorage, working: Working, retention: Retention, owner_url: str
+    button: ExportClient,
+    diary: ActivityFactory,
+    storage: FileStorage,
+    working: Working,
+    retention: Retention,
+    owner_url: str,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
@@ -97,7 +119,7 @@ async def test_what_lost_attempts_left_goes_and_what_a_retry_needs_stays(
         assert retention.apply() == RetentionReport(staging_cleared=1)
         assert storage.list_keys(place(button.org_id, export_id)) == needed
         assert (await retried(button, export_id)).status_code == 202
-        assert (await button.end_of(export_id))["status"] == "completed"
+        assert (await button.wait_for_completion(export_id))["status"] == "completed"
 
 
 def test_keys_that_nobody_repeats_any_more_are_forgotten(retention: Retention, org_id: str, owner_url: str) -> None:

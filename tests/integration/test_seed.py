@@ -15,10 +15,10 @@ from pydantic import AnyHttpUrl, SecretStr
 
 from stafett.database.migrate import migrate
 from stafett.domain.errors import ServiceUnavailableError
-from stafett.seed.activities import draw_activities
-from stafett.seed.insertion import SeedError, Seeding, SeedReport, seed
+from stafett.seed.activities import generate_activities
+from stafett.seed.insertion import SeedError, SeedRequest, SeedResult, insert_seed_data
 from stafett.seed.organisations import dev_user_id, seed_organisations
-from stafett.seed.peer_mentors import draw_peer_mentors, share_out
+from stafett.seed.peer_mentors import distribute_activities, generate_peer_mentors
 from stafett.seed.timetable import Timetable
 from stafett.settings import DatabaseSettings, S3Settings
 from stafett.storage.files import FileStorage
@@ -56,8 +56,8 @@ def empty_database(owner_url: str) -> Iterator[str]:
 
 
 def test_a_seeding_adds_what_was_asked_for(owner_url: str, storage: FileStorage, org_id: str) -> None:
-    request = Seeding(org_id=org_id, year=2025, activities=700, attachments=30, mentors=40)
-    assert seed(request, owner_url, storage) == SeedReport(mentors=40, activities=700, attachments=30)
+    request = SeedRequest(org_id=org_id, year=2025, activities=700, attachments=30, mentors=40)
+    assert insert_seed_data(request, owner_url, storage) == SeedResult(mentors=40, activities=700, attachments=30)
     assert activities_in(owner_url, org_id) == 700
     assert rows(owner_url, "SELECT count(*) FROM peer_mentors WHERE org_id = %s", org_id) == [(40,)]
     carriers = rows(owner_url, "SELECT count(DISTINCT activity_id) FROM attachments WHERE org_id = %s", org_id)
@@ -65,28 +65,28 @@ def test_a_seeding_adds_what_was_asked_for(owner_url: str, storage: FileStorage,
 
 
 def test_the_same_seeding_again_adds_nothing_and_says_so(owner_url: str, storage: FileStorage, org_id: str) -> None:
-    request = Seeding(org_id=org_id, year=2025, activities=50)
-    seed(request, owner_url, storage)
-    assert seed(request, owner_url, storage) == SeedReport(already_there=True)
+    request = SeedRequest(org_id=org_id, year=2025, activities=50)
+    insert_seed_data(request, owner_url, storage)
+    assert insert_seed_data(request, owner_url, storage) == SeedResult(already_seeded=True)
     assert activities_in(owner_url, org_id) == 50
 
 
 def test_the_same_seeding_twice_at_once_is_one(owner_url: str, storage: FileStorage, org_id: str) -> None:
-    request = Seeding(org_id=org_id, year=2025, activities=2_000)
+    request = SeedRequest(org_id=org_id, year=2025, activities=2_000)
     with ThreadPoolExecutor(2) as pool:
-        reports = list(pool.map(lambda _: seed(request, owner_url, storage), range(2)))
-    assert sorted(report.already_there for report in reports) == [False, True]
+        reports = list(pool.map(lambda _: insert_seed_data(request, owner_url, storage), range(2)))
+    assert sorted(report.already_seeded for report in reports) == [False, True]
     assert activities_in(owner_url, org_id) == 2_000
 
 
 def test_another_seed_adds_other_rows(owner_url: str, storage: FileStorage, org_id: str) -> None:
     for number in range(3):
-        seed(Seeding(org_id=org_id, year=2025, activities=100, seed=number), owner_url, storage)
+        insert_seed_data(SeedRequest(org_id=org_id, year=2025, activities=100, seed=number), owner_url, storage)
     assert activities_in(owner_url, org_id) == 300
 
 
 def test_what_is_stored_is_what_the_rows_say(owner_url: str, storage: FileStorage, org_id: str) -> None:
-    seed(Seeding(org_id=org_id, year=2025, activities=45, attachments=45), owner_url, storage)
+    insert_seed_data(SeedRequest(org_id=org_id, year=2025, activities=45, attachments=45), owner_url, storage)
     stored = rows(owner_url, "SELECT object_key, size_bytes, sha256 FROM attachments WHERE org_id = %s", org_id)
     assert len(stored) == 46
     assert sorted(key for key, _, _ in stored) == sorted(storage.list_keys(f"attachments/{org_id}/"))
@@ -96,33 +96,33 @@ def test_what_is_stored_is_what_the_rows_say(owner_url: str, storage: FileStorag
 
 
 def test_rows_arrive_as_they_were_drawn(owner_url: str, storage: FileStorage, org_id: str) -> None:
-    request = Seeding(org_id=org_id, year=2024, activities=20_000)
-    seed(request, owner_url, storage)
+    request = SeedRequest(org_id=org_id, year=2024, activities=20_000)
+    insert_seed_data(request, owner_url, storage)
     columns = ("id", "mentor_id", "starts_at", "ends_at", "created_at", "participants", "in_person", "place", "note")
     query = SQL("SELECT {} FROM activities WHERE org_id = %s").format(SQL(", ").join(map(Identifier, columns)))
     arrived = {(str(row[0]), str(row[1]), *row[2:]) for row in rows(owner_url, query, org_id)}
     assert arrived == set(drawn_for(request).select(columns).rows())
 
 
-def drawn_for(request: Seeding) -> pl.DataFrame:
-    timetable = Timetable(request.chance, request.org_id, request.year)
-    mentors = draw_peer_mentors(request.chance, request.org_id, request.mentor_count)
-    shared = share_out(mentors, request.activities, timetable.most_each)
-    return pl.concat(draw_activities(request.chance, timetable, shared, None))
+def drawn_for(request: SeedRequest) -> pl.DataFrame:
+    timetable = Timetable(request.rng, request.org_id, request.year)
+    mentors = generate_peer_mentors(request.rng, request.org_id, request.mentor_count)
+    shared = distribute_activities(mentors, request.activities, timetable.max_per_mentor)
+    return pl.concat(generate_activities(request.rng, timetable, shared, None))
 
 
 def test_progress_ends_where_it_said_it_would(owner_url: str, storage: FileStorage, org_id: str) -> None:
     told: list[tuple[int, int]] = []
-    request = Seeding(org_id=org_id, year=2025, activities=60, attachments=5)
-    seed(request, owner_url, storage, progress=lambda done, total: told.append((done, total)))
+    request = SeedRequest(org_id=org_id, year=2025, activities=60, attachments=5)
+    insert_seed_data(request, owner_url, storage, report_progress=lambda done, total: told.append((done, total)))
     assert told == sorted(told)
     assert told[-1] == (65, 65)
 
 
 def test_without_storage_nothing_half_is_left(owner_url: str, org_id: str) -> None:
-    request = Seeding(org_id=org_id, year=2025, activities=10, attachments=1)
+    request = SeedRequest(org_id=org_id, year=2025, activities=10, attachments=1)
     with pytest.raises(ServiceUnavailableError, match="S3"):
-        seed(request, owner_url, FileStorage(NOBODY_LISTENS))
+        insert_seed_data(request, owner_url, FileStorage(NOBODY_LISTENS))
     assert rows(owner_url, "SELECT FROM peer_mentors WHERE org_id = %s", org_id) == []
 
 
@@ -138,14 +138,14 @@ def test_what_cannot_be_is_told_in_a_sentence(
     owner_url: str, storage: FileStorage, org_id: str, wrong: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(SeedError, match=sentence):
-        seed(Seeding(**{"org_id": org_id, "year": 2025} | wrong), owner_url, storage)
+        insert_seed_data(SeedRequest(**{"org_id": org_id, "year": 2025} | wrong), owner_url, storage)
 
 
 def test_very_many_into_an_empty_table_leave_every_constraint_as_it_was(
     empty_database: str, storage: FileStorage
 ) -> None:
     before = rows(empty_database, CONSTRAINTS)
-    seed(Seeding(org_id="nhf", year=2025, activities=100_000), empty_database, storage)
+    insert_seed_data(SeedRequest(org_id="nhf", year=2025, activities=100_000), empty_database, storage)
     assert rows(empty_database, CONSTRAINTS) == before
     assert activities_in(empty_database, "nhf") == 100_000
 
@@ -153,7 +153,7 @@ def test_very_many_into_an_empty_table_leave_every_constraint_as_it_was(
 def test_very_many_wait_for_nobody_who_is_reading(empty_database: str, storage: FileStorage) -> None:
     with psycopg.connect(empty_database) as reader:
         reader.execute("SELECT FROM activities")
-        seed(Seeding(org_id="hlf", year=2025, activities=100_000), empty_database, storage)
+        insert_seed_data(SeedRequest(org_id="hlf", year=2025, activities=100_000), empty_database, storage)
     assert activities_in(empty_database, "hlf") == 100_000
 
 
@@ -170,6 +170,6 @@ def test_the_organisations_and_their_people_are_seeded_once(empty_database: str)
 
 
 def test_some_of_an_organisations_activities_are_its_coordinators(empty_database: str, storage: FileStorage) -> None:
-    seed(Seeding(org_id="nhf", year=2025, activities=200), empty_database, storage)
+    insert_seed_data(SeedRequest(org_id="nhf", year=2025, activities=200), empty_database, storage)
     found = rows(empty_database, "SELECT DISTINCT registered_by FROM activities WHERE registered_by IS NOT NULL")
     assert found == [(dev_user_id("coordinator@nhf.example"),)]

@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Role
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, Tenant, eventually, found_operator
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, wait_until
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
@@ -35,32 +35,37 @@ def events_of(owner_url: str, export_id: str) -> list[str]:
         return [event for (event,) in connection.execute(query, [export_id]).fetchall()]
 
 
-async def cancelled(button: Button, export_id: str) -> httpx.Response:
-    return await button.gateway.put(f"{EXPORTS}/{export_id}/cancel", headers=button.headers)
+async def cancelled(button: ExportClient, export_id: str) -> httpx.Response:
+    return await button.http_client.put(f"{EXPORTS}/{export_id}/cancel", headers=button.headers)
 
 
-async def retried(button: Button, export_id: str, key: str | None = None) -> httpx.Response:
+async def retried(button: ExportClient, export_id: str, key: str | None = None) -> httpx.Response:
     headers = button.headers | ({"Idempotency-Key": key} if key else {})
-    return await button.gateway.post(f"{EXPORTS}/{export_id}/retry", headers=headers)
+    return await button.http_client.post(f"{EXPORTS}/{export_id}/retry", headers=headers)
 
 
 async def run_closed(temporal: Client, export_id: str) -> WorkflowExecutionStatus | None:
     async def status() -> WorkflowExecutionStatus | None:
         return (await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()).status
 
-    return await eventually(status, RUN_ENDS.__contains__)
+    return await wait_until(status, RUN_ENDS.__contains__)
 
 
 async def test_a_cancelled_export_leaves_its_trail_and_nothing_else(
-    button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str, temporal: Client
+    button: ExportClient,
+    diary: ActivityFactory,
+    working: Working,
+    storage: FileStorage,
+    owner_url: str,
+    temporal: Client,
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     answer = await cancelled(button, export_id)
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
     assert (await cancelled(button, export_id)).status_code == 202
     async with working():
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
         assert await run_closed(temporal, export_id) is WorkflowExecutionStatus.CANCELED
     assert (job["status"], job["file"], job["download_url"]) == ("cancelled", None, None)
     assert [attempt["outcome"] for attempt in job["attempts"]] == ["cancelled"]
@@ -70,97 +75,99 @@ async def test_a_cancelled_export_leaves_its_trail_and_nothing_else(
 
 
 async def test_a_stage_at_work_stops_within_seconds_and_takes_its_objects_along(
-    button: Button, owner_url: str, working: Working, storage: FileStorage
+    button: ExportClient, owner_url: str, working: Working, storage: FileStorage
 ) -> None:
     many(owner_url, button.org_id, 150_000)
     async with working():
-        export_id = await button.pressed(export_format="xlsx")
+        export_id = await button.start_export(export_format="xlsx")
 
         async def has_staged() -> bool:
             return bool(await asyncio.to_thread(storage.list_keys, place(button.org_id, export_id)))
 
-        await eventually(has_staged, bool)
+        await wait_until(has_staged, bool)
         assert (await cancelled(button, export_id)).status_code == 202
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert job["status"] == "cancelled"
     assert storage.list_keys(place(button.org_id, export_id)) == []
 
 
 async def test_a_query_that_waits_is_not_waited_for(
-    button: Button, diary: Diary, working: Working, owner_url: str
+    button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     with psycopg.connect(owner_url) as connection:
         connection.execute("LOCK TABLE activities IN ACCESS EXCLUSIVE MODE")
         async with working():
-            is_at_work = await eventually(lambda: button.look(export_id), lambda job: job["status"] != "initialised")
+            is_at_work = await wait_until(
+                lambda: button.get_export(export_id), lambda job: job["status"] != "initialised"
+            )
             assert is_at_work["status"] == "querying_activities"
             await cancelled(button, export_id)
-            assert (await button.end_of(export_id))["status"] == "cancelled"
+            assert (await button.wait_for_completion(export_id))["status"] == "cancelled"
 
 
 async def test_nobody_is_alarmed_by_a_cancel(
-    button: Button, diary: Diary, working: Working, caplog: pytest.LogCaptureFixture
+    button: ExportClient, diary: ActivityFactory, working: Working, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Our signal and the engine's request come together, and meet the activity's end in every way they can."""
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         for _ in range(6):
-            exports = [await button.pressed() for _ in range(4)]
+            exports = [await button.start_export() for _ in range(4)]
             await asyncio.gather(*(cancelled(button, export_id) for export_id in exports))
-            await asyncio.gather(*map(button.end_of, exports))
+            await asyncio.gather(*map(button.wait_for_completion, exports))
     gc.collect()
     assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.parametrize("by", ["signal", "engine"])
 async def test_an_operator_cancels_without_our_api(
-    by: str, button: Button, diary: Diary, working: Working, temporal: Client, owner_url: str
+    by: str, button: ExportClient, diary: ActivityFactory, working: Working, temporal: Client, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     run = temporal.get_workflow_handle(f"bufdir-export/{export_id}")
 
     async def is_known() -> bool:
         return [one async for one in temporal.list_workflows(f"WorkflowId = 'bufdir-export/{export_id}'")] != []
 
-    await eventually(is_known, bool)
+    await wait_until(is_known, bool)
     await (run.signal("cancel", "because") if by == "signal" else run.cancel())
     async with working():
-        assert (await button.end_of(export_id))["status"] == "cancelled"
+        assert (await button.wait_for_completion(export_id))["status"] == "cancelled"
         end = await run_closed(temporal, export_id)
     assert end is (WorkflowExecutionStatus.COMPLETED if by == "signal" else WorkflowExecutionStatus.CANCELED)
     assert events_of(owner_url, export_id)[-2:] == ["cancel_requested", "export_cancelled"]
 
 
 async def test_a_cancelled_export_starts_anew_when_it_is_tried_again(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
-    export_id = await button.pressed()
+    diary.create_activity(diary.create_mentor())
+    export_id = await button.start_export()
     await cancelled(button, export_id)
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
         answer = await retried(button, export_id)
         assert (answer.status_code, answer.json()["status"]) == (202, "initialised")
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert (job["status"], job["row_count"]) == ("completed", 1)
     second = job["attempts"][1]
     assert (second["number"], second["resumed_from"], second["stages_reused"]) == (2, None, [])
 
 
 async def test_finished_stages_of_a_failed_export_are_not_done_again(
-    button: Button, diary: Diary, working: Working, owner_url: str
+    button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
-        before = await button.end_of(await button.pressed())
+        before = await button.wait_for_completion(await button.start_export())
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
-        diary.activity(diary.mentor())  # a snapshot is not taken anew
+        diary.create_activity(diary.create_mentor())  # a snapshot is not taken anew
         assert (await retried(button, export_id)).status_code == 202
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert (job["status"], job["row_count"]) == ("completed", 1)
     assert job["attempts"][1]["stages_reused"] == [
         "querying_activities",
@@ -172,45 +179,55 @@ async def test_finished_stages_of_a_failed_export_are_not_done_again(
     assert job["file"] == before["file"]
 
 
-async def test_two_retries_at_once_are_one(button: Button, diary: Diary, working: Working, owner_url: str) -> None:
-    diary.activity(diary.mentor())
+async def test_two_retries_at_once_are_one(
+    button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str
+) -> None:
+    diary.create_activity(diary.create_mentor())
     async with working():
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
         answers = await asyncio.gather(*(retried(button, export_id) for _ in range(8)))
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7
     assert (job["status"], len(job["attempts"])) == ("completed", 2)
 
 
-async def test_a_key_stands_for_one_retry(button: Button, diary: Diary, working: Working, owner_url: str) -> None:
-    diary.activity(diary.mentor())
+async def test_a_key_stands_for_one_retry(
+    button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str
+) -> None:
+    diary.create_activity(diary.create_mentor())
     async with working():
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
         answers = await asyncio.gather(*(retried(button, export_id, "again") for _ in range(8)))
         assert {answer.status_code for answer in answers} == {202}
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
         assert (await retried(button, export_id, "again")).status_code == 202
         assert (await retried(button, export_id, "once more")).status_code == 409
     assert (job["status"], len(job["attempts"])) == ("completed", 2)
 
 
 async def test_deleting_takes_the_files_and_leaves_the_trail(
-    button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str, tenant: Tenant, bearer: Bearer
+    button: ExportClient,
+    diary: ActivityFactory,
+    working: Working,
+    storage: FileStorage,
+    owner_url: str,
+    tenant: Tenant,
+    bearer: Bearer,
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     admin = bearer(tenant.users[Role.ADMIN], role="admin")
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     delete = f"{EXPORTS}/{export_id}"
-    assert (await button.gateway.delete(delete, headers=admin)).status_code == 409
+    assert (await button.http_client.delete(delete, headers=admin)).status_code == 409
     async with working():
-        job = await button.end_of(export_id)
-    assert (await button.gateway.delete(delete, headers=button.headers)).status_code == 403
-    assert (await button.gateway.delete(delete, headers=admin)).status_code == 204
-    assert (await button.gateway.delete(delete, headers=admin)).status_code == 404
-    assert (await button.gateway.get(delete, headers=button.headers)).status_code == 404
-    assert (await button.gateway.get(EXPORTS, headers=button.headers)).json()["items"] == []
+        job = await button.wait_for_completion(export_id)
+    assert (await button.http_client.delete(delete, headers=button.headers)).status_code == 403
+    assert (await button.http_client.delete(delete, headers=admin)).status_code == 204
+    assert (await button.http_client.delete(delete, headers=admin)).status_code == 404
+    assert (await button.http_client.get(delete, headers=button.headers)).status_code == 404
+    assert (await button.http_client.get(EXPORTS, headers=button.headers)).json()["items"] == []
     assert storage.list_keys(place(button.org_id, export_id)) == []
     async with httpx.AsyncClient() as stranger:
         assert (await stranger.get(job["download_url"])).status_code == 404
@@ -219,12 +236,12 @@ async def test_deleting_takes_the_files_and_leaves_the_trail(
 
 @pytest.mark.parametrize("verb", ["DELETE", "POST"])
 async def test_what_was_deleted_in_the_very_moment_is_neither_deleted_nor_tried_again(
-    verb: str, button: Button, working: Working, owner_url: str, tenant: Tenant, bearer: Bearer
+    verb: str, button: ExportClient, working: Working, owner_url: str, tenant: Tenant, bearer: Bearer
 ) -> None:
     admin = bearer(tenant.users[Role.ADMIN], role="admin")
-    export_id = await button.pressed(fail_on_empty=True)
+    export_id = await button.start_export(fail_on_empty=True)
     async with working():
-        assert (await button.end_of(export_id))["status"] == "failed"
+        assert (await button.wait_for_completion(export_id))["status"] == "failed"
     with psycopg.connect(owner_url) as holder, psycopg.connect(owner_url, autocommit=True) as watcher:
         holder.execute("SELECT FROM exports WHERE id = %s FOR UPDATE", [export_id])
 
@@ -232,11 +249,11 @@ async def test_what_was_deleted_in_the_very_moment_is_neither_deleted_nor_tried_
             query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'stafett_api'"
             return int((watcher.execute(query).fetchone() or (0,))[0])
 
-        first = asyncio.create_task(button.gateway.delete(f"{EXPORTS}/{export_id}", headers=admin))
-        await eventually(waiting, lambda count: count == 1)
+        first = asyncio.create_task(button.http_client.delete(f"{EXPORTS}/{export_id}", headers=admin))
+        await wait_until(waiting, lambda count: count == 1)
         path = f"{EXPORTS}/{export_id}" + ("/retry" if verb == "POST" else "")
-        second = asyncio.create_task(button.gateway.request(verb, path, headers=admin))
-        await eventually(waiting, lambda count: count == 2)
+        second = asyncio.create_task(button.http_client.request(verb, path, headers=admin))
+        await wait_until(waiting, lambda count: count == 2)
         holder.rollback()
         assert [(await answer).status_code for answer in (first, second)] == [204, 404]
     assert events_of(owner_url, export_id)[-2:] == ["export_deleted", "files_removed"]
@@ -245,22 +262,22 @@ async def test_what_was_deleted_in_the_very_moment_is_neither_deleted_nor_tried_
 
 @pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
 async def test_only_who_may_steer_a_job_steers_it(
-    verb: str, button: Button, tenant: Tenant, bearer: Bearer, owner_url: str
+    verb: str, button: ExportClient, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     method, path = {"cancel": ("PUT", "/cancel"), "retry": ("POST", "/retry"), "delete": ("DELETE", "")}[verb]
 
     async def status_for(headers: dict[str, str]) -> int:
-        return (await button.gateway.request(method, f"{EXPORTS}/{export_id}{path}", headers=headers)).status_code
+        return (await button.http_client.request(method, f"{EXPORTS}/{export_id}{path}", headers=headers)).status_code
 
     other = colleague(owner_url, tenant)
     assert await status_for(bearer(other)) == 403
     assert await status_for(bearer(tenant.users[Role.AUDITOR], role="auditor")) == 403
     expected = {"cancel": 202, "retry": 409, "delete": 409}[verb]
     assert await status_for(bearer(tenant.users[Role.ADMIN], role="admin")) == expected
-    operator = found_operator(owner_url)
+    operator = create_operator(owner_url)
     assert await status_for(bearer(operator, None, "operator")) == (403 if verb == "delete" else expected)
-    unknown = await button.gateway.request(method, f"{EXPORTS}/{uuid4()}{path}", headers=button.headers)
+    unknown = await button.http_client.request(method, f"{EXPORTS}/{uuid4()}{path}", headers=button.headers)
     assert unknown.status_code == 404
 
 
@@ -300,7 +317,7 @@ END $$
 """
 
 
-async def failed_while(button: Button, owner_url: str, event: str) -> str:
+async def failed_while(button: ExportClient, owner_url: str, event: str) -> str:
     """An export whose audit cannot be written, until somebody mends it."""
     with psycopg.connect(owner_url) as connection:
         connection.execute(REFUSE)
@@ -308,8 +325,8 @@ async def failed_while(button: Button, owner_url: str, event: str) -> str:
             "CREATE OR REPLACE TRIGGER played BEFORE INSERT ON audit_events FOR EACH ROW"
             f" EXECUTE FUNCTION refuse_an_event('{event}', '{button.org_id}')".encode()
         )
-    export_id = await button.pressed()
-    job = await button.end_of(export_id)
+    export_id = await button.start_export()
+    job = await button.wait_for_completion(export_id)
     assert (job["status"], job["error"]["code"]) == (ExportStatus.FAILED, "audit_service_unavailable")
     assert (job["download_url"], job["error"]["retryable"]) == (None, True)
     return export_id
@@ -321,15 +338,15 @@ def undo(owner_url: str) -> None:
 
 
 async def test_a_failed_export_that_temporal_has_forgotten_is_tried_again_from_what_stands(
-    button: Button, diary: Diary, working: Working, owner_url: str, temporal: Client
+    button: ExportClient, diary: ActivityFactory, working: Working, owner_url: str, temporal: Client
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         export_id = await failed_while(button, owner_url, "export_completed")
         undo(owner_url)
         run = WorkflowExecution(workflow_id=f"bufdir-export/{export_id}")
         handle = temporal.get_workflow_handle(run.workflow_id)
-        await eventually(handle.describe, lambda described: described.close_time is not None)
+        await wait_until(handle.describe, lambda described: described.close_time is not None)
         forgotten = DeleteWorkflowExecutionRequest(namespace=temporal.namespace, workflow_execution=run)
         await temporal.workflow_service.delete_workflow_execution(forgotten)
 
@@ -338,7 +355,7 @@ async def test_a_failed_export_that_temporal_has_forgotten_is_tried_again_from_w
                 return not (await handle.describe()).run_id
             return True
 
-        await eventually(is_forgotten, bool, within=120)  # the engine takes its time to forget
+        await wait_until(is_forgotten, bool, timeout=120)  # the engine takes its time to forget
         assert (await retried(button, export_id)).status_code == 202
-        job = await button.end_of(export_id)
+        job = await button.wait_for_completion(export_id)
     assert (job["status"], job["attempts"][1]["resumed_from"]) == ("completed", "recording_audit")

@@ -32,7 +32,7 @@ from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal.client import start_job
-from stafett.testing import Button, Diary, Json, Tenant, eventually
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, wait_until
 from tests.receiver import Receiver, Taken, receiving
 
 Bearer = Callable[..., dict[str, str]]
@@ -50,7 +50,7 @@ async def settings(settings: Settings, mail: MailFolder) -> AsyncIterator[Settin
     usual = {"host": "127.0.0.1", "tls": "none", "sender": "s@stafett.example", "public_url": "https://s.example"}
     async with catching_mail(mail, 0) as port:
         letters = MailSettings.model_validate(usual | {"port": port})
-        webhooks = WebhookSettings(allow_private=True)
+        webhooks = WebhookSettings(allow_private_networks=True)
         yield settings.model_copy(update={"mail": letters, "webhooks": webhooks})
 
 
@@ -93,7 +93,7 @@ class Admin:
             made = (await self.look(webhook_id))["deliveries"]
             return {one["id"] for one in made if one["state"] == "delivered"}
 
-        await eventually(arrived, lambda seen: delivery["id"] in seen)
+        await wait_until(arrived, lambda seen: delivery["id"] in seen)
 
     async def test(self, webhook_id: str) -> Json:
         answer = await self._gateway.post(f"/api/v1/webhooks/{webhook_id}/test", headers=self._headers)
@@ -107,19 +107,19 @@ def admin(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer) -> Admin:
     return Admin(gateway, bearer(tenant.users[Role.ADMIN], role="admin"))
 
 
-async def notifications(button: Button) -> list[Json]:
-    answer = await button.gateway.get("/api/v1/notifications", headers=button.headers)
+async def notifications(button: ExportClient) -> list[Json]:
+    answer = await button.http_client.get("/api/v1/notifications", headers=button.headers)
     found: list[Json] = answer.raise_for_status().json()["items"]
     return found
 
 
-async def told(button: Button, **states: str) -> Json:
+async def told(button: ExportClient, **states: str) -> Json:
     """The newest notification once its deliveries stand so."""
 
     async def deliveries() -> dict[str, str]:
         return {made["channel"]: made["state"] for made in (await notifications(button))[0]["deliveries"]}
 
-    await eventually(deliveries, lambda seen: seen == states)
+    await wait_until(deliveries, lambda seen: seen == states)
     return (await notifications(button))[0]
 
 
@@ -127,20 +127,26 @@ def read(letter: Path) -> EmailMessage:
     return email.message_from_bytes(letter.read_bytes(), policy=email.policy.default)
 
 
-async def ended(button: Button, working: Working, **asked: Any) -> Json:
-    export_id = await button.pressed(**asked)
+async def ended(button: ExportClient, working: Working, **asked: Any) -> Json:
+    export_id = await button.start_export(**asked)
     async with working():
-        return await button.end_of(export_id)
+        return await button.wait_for_completion(export_id)
 
 
 async def test_the_end_of_an_export_is_recorded_written_and_called_out(
-    button: Button, admin: Admin, receiver: Receiver, mail: MailFolder, tenant: Tenant, diary: Diary, working: Working
+    button: ExportClient,
+    admin: Admin,
+    receiver: Receiver,
+    mail: MailFolder,
+    tenant: Tenant,
+    diary: ActivityFactory,
+    working: Working,
 ) -> None:
-    diary.activity(diary.mentor("Kari Nordmann"), note="hemmelig")
+    diary.create_activity(diary.create_mentor("Kari Nordmann"), note="hemmelig")
     webhook = await admin.add(receiver.url)
-    export_id = await button.pressed(locale="nn")
+    export_id = await button.start_export(locale="nn")
     async with working():
-        assert (await button.end_of(export_id))["status"] == "completed"
+        assert (await button.wait_for_completion(export_id))["status"] == "completed"
         notification = await told(button, email="delivered", webhook="delivered")
 
     assert notification["kind"] == "export_ended"
@@ -187,39 +193,39 @@ async def test_for_a_day_after_it_was_changed_the_former_secret_signs_along(
 
 
 async def test_a_receiver_that_is_back_is_told_again_once_its_webhook_is_enabled(
-    button: Button, admin: Admin, receiver: Receiver, working: Working
+    button: ExportClient, admin: Admin, receiver: Receiver, working: Working
 ) -> None:
     receiver.answers = [410, 204]
     webhook = await admin.add(receiver.url)
-    first = await button.pressed()
+    first = await button.start_export()
     async with working():
-        await button.end_of(first)
+        await button.wait_for_completion(first)
         await told(button, email="delivered", webhook="given_up")
         assert (await admin.call(webhook["id"], "enable"))["status"] == "active"
-        second = await button.pressed()
-        await button.end_of(second)
+        second = await button.start_export()
+        await button.wait_for_completion(second)
         await told(button, email="delivered", webhook="delivered")
     assert [json.loads(taken.body)["data"]["export_id"] for taken in receiver.taken] == [first, second]
 
 
 async def test_neither_address_nor_secret_passes_through_the_engine_or_a_log(
-    button: Button,
+    button: ExportClient,
     admin: Admin,
     receiver: Receiver,
     tenant: Tenant,
-    diary: Diary,
+    diary: ActivityFactory,
     temporal: Client,
     working: Working,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Also when a receiver refuses, and says why."""
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     receiver.answers = [500]
     webhook = await admin.add(receiver.url)
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
         await told(button, email="delivered", webhook="failed")
     histories = [
         (await temporal.get_workflow_handle(workflow_id).fetch_history()).to_json()
@@ -232,14 +238,14 @@ async def test_neither_address_nor_secret_passes_through_the_engine_or_a_log(
 
 
 async def test_a_message_that_was_refused_comes_again_as_the_same_message(
-    button: Button, admin: Admin, receiver: Receiver, diary: Diary, working: Working
+    button: ExportClient, admin: Admin, receiver: Receiver, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     receiver.answers, receiver.headers = [503, 200], {"Retry-After": "1"}
     webhook = await admin.add(receiver.url)
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
         await told(button, email="delivered", webhook="delivered")
     first, second = receiver.taken
     assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
@@ -249,34 +255,34 @@ async def test_a_message_that_was_refused_comes_again_as_the_same_message(
 
 
 async def test_a_dead_receiver_holds_up_neither_the_export_nor_the_letter_and_shows(
-    button: Button, admin: Admin, receiver: Receiver, diary: Diary, working: Working
+    button: ExportClient, admin: Admin, receiver: Receiver, diary: ActivityFactory, working: Working
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     await admin.add("http://127.0.0.1:9/nobody")
     await admin.add(receiver.url)
-    export_id = await button.pressed()
+    export_id = await button.start_export()
 
     async def states() -> list[tuple[str, str, int, str | None]]:
         made = (await notifications(button))[0]["deliveries"]
         return sorted((one["channel"], one["state"], one["attempts"], one["last_error"]) for one in made)
 
     async with working():
-        assert (await button.end_of(export_id))["status"] == "completed"
+        assert (await button.wait_for_completion(export_id))["status"] == "completed"
         settled = [("email", "delivered", 1, None), ("webhook", "delivered", 1, None)]
-        await eventually(states, lambda seen: seen == [*settled, ("webhook", "failed", 1, "unreachable")])
+        await wait_until(states, lambda seen: seen == [*settled, ("webhook", "failed", 1, "unreachable")])
 
 
 async def test_a_receiver_that_is_gone_for_good_is_told_nothing_more(
-    button: Button, admin: Admin, receiver: Receiver, working: Working, owner_url: str
+    button: ExportClient, admin: Admin, receiver: Receiver, working: Working, owner_url: str
 ) -> None:
     receiver.answers = [410]
     webhook = await admin.add(receiver.url)
-    first = await button.pressed()
+    first = await button.start_export()
     async with working():
-        await button.end_of(first)
+        await button.wait_for_completion(first)
         await told(button, email="delivered", webhook="given_up")
         shown = await admin.look(webhook["id"])
-        await button.end_of(await button.pressed())
+        await button.wait_for_completion(await button.start_export())
         newest = await told(button, email="delivered")
     assert shown["status"] == "disabled"
     assert shown["deliveries"][0]["last_error"] == "http_410"
@@ -291,19 +297,19 @@ async def test_a_receiver_that_is_gone_for_good_is_told_nothing_more(
     ("asked", "status"), [({"fail_on_empty": True}, "failed"), ({"fail_on_empty": False}, "completed_empty")]
 )
 async def test_an_export_without_a_file_is_told_of_too(
-    button: Button, admin: Admin, receiver: Receiver, mail: MailFolder, working: Working, asked: Json, status: str
+    button: ExportClient, admin: Admin, receiver: Receiver, mail: MailFolder, working: Working, asked: Json, status: str
 ) -> None:
     await admin.add(receiver.url)
-    export_id = await button.pressed(**asked)
+    export_id = await button.start_export(**asked)
     async with working():
-        await button.end_of(export_id)
+        await button.wait_for_completion(export_id)
         assert (await told(button, email="delivered", webhook="delivered"))["status"] == status
     assert json.loads(receiver.taken[0].body)["type"] == f"export.{status}"
     assert len(mail.letters()) == 1
 
 
 async def test_without_a_mail_server_there_is_the_record_alone(
-    button: Button, temporal: Client, settings: Settings
+    button: ExportClient, temporal: Client, settings: Settings
 ) -> None:
     without = partial(worker.run_queue_workers, temporal, settings.model_copy(update={"mail": MailSettings()}))
     await ended(button, without)
@@ -323,7 +329,7 @@ async def test_what_a_development_stack_let_in_a_production_worker_does_not_call
             found: str | None = (await admin.look(webhook["id"]))["deliveries"][0]["last_error"]
             return found
 
-        await eventually(error, lambda code: code == "address_not_public")
+        await wait_until(error, lambda code: code == "address_not_public")
     assert receiver.taken == []
 
 
@@ -338,7 +344,7 @@ async def test_a_test_is_a_message_of_its_own(
         return str((await admin.look(webhook["id"]))["deliveries"][0]["state"])
 
     async with working():
-        await eventually(state, lambda seen: seen == "delivered")
+        await wait_until(state, lambda seen: seen == "delivered")
     (taken,) = receiver.taken
     said = json.loads(taken.body)
     assert (said["type"], taken.headers["webhook-id"]) == ("webhook.test", delivery["id"])
@@ -346,7 +352,7 @@ async def test_a_test_is_a_message_of_its_own(
 
 
 async def test_a_webhook_that_was_removed_is_told_nothing_that_was_waiting(
-    button: Button,
+    button: ExportClient,
     admin: Admin,
     receiver: Receiver,
     working: Working,
@@ -367,9 +373,9 @@ async def test_a_webhook_that_was_removed_is_told_nothing_that_was_waiting(
 
 
 async def test_somebody_who_has_left_is_not_written_to(
-    button: Button, tenant: Tenant, mail: MailFolder, owner_url: str, working: Working, bearer: Bearer
+    button: ExportClient, tenant: Tenant, mail: MailFolder, owner_url: str, working: Working, bearer: Bearer
 ) -> None:
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     with psycopg.connect(owner_url) as connection:
         connection.execute("DELETE FROM memberships WHERE user_id = %s", [tenant.coordinator])
     button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
@@ -380,21 +386,23 @@ async def test_somebody_who_has_left_is_not_written_to(
             return connection.execute(asked, [tenant.org_id]).fetchone()
 
     async with working():
-        assert (await button.end_of(export_id))["error"]["code"] == "permission_denied"
-        await eventually(state, lambda row: row == ("given_up", "recipient_left"))
+        assert (await button.wait_for_completion(export_id))["error"]["code"] == "permission_denied"
+        await wait_until(state, lambda row: row == ("given_up", "recipient_left"))
     assert mail.letters() == []
 
 
-async def test_an_end_is_announced_once_and_only_with_the_end_itself(button: Button, worker_database: Database) -> None:
+async def test_an_end_is_announced_once_and_only_with_the_end_itself(
+    button: ExportClient, worker_database: Database
+) -> None:
     export_id = await _fail(button, worker_database)
     assert [one["subject"]["id"] for one in await notifications(button)] == [export_id]
     await _fail(button, worker_database, export_id)
     assert len(await notifications(button)) == 1
 
 
-async def _fail(button: Button, database: Database, export_id: str | None = None) -> str:
+async def _fail(button: ExportClient, database: Database, export_id: str | None = None) -> str:
     """An export that a worker ends, and dies before it has told anybody."""
-    export_id = export_id or await button.pressed()
+    export_id = export_id or await button.start_export()
     with database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from stafett.database.session import Database
-from stafett.settings import Settings, require
-from stafett.testing import Diary, Tenant, found_tenant
+from stafett.settings import Settings, require_setting
+from stafett.testing import ActivityFactory, Tenant, create_tenant
 from tests.gateway.things import Things
 
 _OF_NOBODY = frozenset({"alembic_version", "bulk_transitions", "export_transitions", "reexport_transitions"})
@@ -55,7 +55,7 @@ def tables(owner_url: str) -> Sequence[Table]:
 def role(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
     """One connection, used again and again: what one transaction was bound to must not last into the next."""
     url = getattr(settings.database, f"{request.param}_url")
-    database = Database(require(url, str(request.param)), pool_size=1)
+    database = Database(require_setting(url, str(request.param)), pool_size=1)
     yield database
     database.close()
 
@@ -63,9 +63,9 @@ def role(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Databas
 @pytest.fixture
 def neighbour(owner_url: str, api_database: Database, worker_database: Database) -> Tenant:
     """Another organisation, with something of everything that can easily be had."""
-    neighbour = found_tenant(owner_url)
-    diary = Diary(owner_url, neighbour.org_id)
-    diary.activity(diary.mentor())
+    neighbour = create_tenant(owner_url)
+    diary = ActivityFactory(owner_url, neighbour.org_id)
+    diary.create_activity(diary.create_mentor())
     for maker in Things(owner_url, neighbour, api_database, worker_database).makers.values():
         maker()
     return neighbour

@@ -19,9 +19,9 @@ from stafett.domain.membership import Role
 from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
 from stafett.notifications.deliveries import DeliveryStore, find_undelivered
-from stafett.settings import Settings, WebhookSettings, require
+from stafett.settings import Settings, WebhookSettings, require_setting
 from stafett.temporal.client import start_job
-from stafett.testing import Button, Json, Tenant, eventually
+from stafett.testing import ExportClient, Json, Tenant, wait_until
 from tests.receiver import Receiver, receiving
 
 Bearer = Callable[..., dict[str, str]]
@@ -30,12 +30,12 @@ Working = Callable[[], AbstractAsyncContextManager[None]]
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"webhooks": WebhookSettings(allow_private=True)})
+    return settings.model_copy(update={"webhooks": WebhookSettings(allow_private_networks=True)})
 
 
 @pytest.fixture
 def maintenance(settings: Settings) -> Iterator[Database]:
-    database = Database(require(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
     yield database
     database.close()
 
@@ -64,9 +64,9 @@ async def listened(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, r
 
 
 @pytest.fixture
-async def ended(button: Button, worker_database: Database, listened: None) -> str:  # noqa: ARG001 - before the end
+async def ended(button: ExportClient, worker_database: Database, listened: None) -> str:  # noqa: ARG001 - before the end
     """An export whose worker has committed its end, and died before it told anybody."""
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     with worker_database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
@@ -74,18 +74,18 @@ async def ended(button: Button, worker_database: Database, listened: None) -> st
     return export_id
 
 
-async def delivery_of(button: Button) -> Json:
-    answer = await button.gateway.get("/api/v1/notifications", headers=button.headers)
+async def delivery_of(button: ExportClient) -> Json:
+    answer = await button.http_client.get("/api/v1/notifications", headers=button.headers)
     delivery: Json = answer.raise_for_status().json()["items"][0]["deliveries"][0]
     return delivery
 
 
-async def settled(button: Button) -> Json:
-    return await eventually(partial(delivery_of, button), lambda one: one["state"] in {"delivered", "given_up"})
+async def settled(button: ExportClient) -> Json:
+    return await wait_until(partial(delivery_of, button), lambda one: one["state"] in {"delivered", "given_up"})
 
 
 async def test_an_end_that_nobody_told_of_is_told(
-    button: Button, ended: str, sweep: NotificationReconciler, receiver: Receiver, working: Working
+    button: ExportClient, ended: str, sweep: NotificationReconciler, receiver: Receiver, working: Working
 ) -> None:
     assert await sweep() == 1
     async with working():
@@ -105,7 +105,7 @@ async def test_a_telling_that_is_under_way_is_left_alone(
 
 
 async def test_what_an_ended_telling_has_left_is_given_up_and_not_begun_again(
-    button: Button, ended: str, sweep: NotificationReconciler, temporal: Client, receiver: Receiver
+    button: ExportClient, ended: str, sweep: NotificationReconciler, temporal: Client, receiver: Receiver
 ) -> None:
     assert await sweep() == 1
     await temporal.get_workflow_handle(f"notify/{ended}/1").terminate()
@@ -117,7 +117,7 @@ async def test_what_an_ended_telling_has_left_is_given_up_and_not_begun_again(
 
 
 async def test_a_second_run_sends_nothing_a_second_time(
-    button: Button,
+    button: ExportClient,
     ended: str,
     sweep: NotificationReconciler,
     temporal: Client,
@@ -157,15 +157,15 @@ async def test_a_test_that_was_accepted_while_temporal_was_away_is_sent(
         return len(receiver.taken)
 
     async with working():
-        await eventually(taken, bool)
+        await wait_until(taken, bool)
     assert receiver.taken[0].headers["webhook-id"] == str(delivery_id)
 
 
 async def test_an_end_of_the_sweepers_own_is_told_in_the_same_sweep(
-    button: Button, temporal: Client, maintenance: Database, sweep: NotificationReconciler, listened: None
+    button: ExportClient, temporal: Client, maintenance: Database, sweep: NotificationReconciler, listened: None
 ) -> None:
     del listened
-    export_id = await button.pressed()
+    export_id = await button.start_export()
     with maintenance.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It was ended.", retryable=True)

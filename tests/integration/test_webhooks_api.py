@@ -17,7 +17,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.exports.completion import ExportCompletion
 from stafett.settings import Settings, WebhookSettings
-from stafett.testing import Button, Json, Tenant, found_tenant
+from stafett.testing import ExportClient, Json, Tenant, create_tenant
 from stafett.webhooks.service import MAX_WEBHOOKS
 
 Bearer = Callable[..., dict[str, str]]
@@ -27,7 +27,7 @@ VERBS = ("test", "enable", "rotate-secret")
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"webhooks": WebhookSettings(allow_private=True)})
+    return settings.model_copy(update={"webhooks": WebhookSettings(allow_private_networks=True)})
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ async def test_not_even_the_apis_own_role_can_read_a_secret(
 
 
 async def test_a_worker_learns_no_address_but_that_of_a_letter_it_is_to_send(
-    button: Button, worker_database: Database, tenant: Tenant, owner_url: str
+    button: ExportClient, worker_database: Database, tenant: Tenant, owner_url: str
 ) -> None:
     await notified(button, worker_database)
     with psycopg.connect(owner_url) as connection:
@@ -87,7 +87,7 @@ async def test_a_worker_learns_no_address_but_that_of_a_letter_it_is_to_send(
     asked, given = text("SELECT recipient_of(:delivery)"), {"delivery": delivery}
     with worker_database.transaction(tenant.org_id) as session:
         assert session.scalar(asked, given) == f"coordinator@{tenant.org_id}.example"
-    with worker_database.transaction(found_tenant(owner_url).org_id) as session:
+    with worker_database.transaction(create_tenant(owner_url).org_id) as session:
         assert session.scalar(asked, given) is None
     with worker_database.transaction(tenant.org_id) as session:
         session.execute(
@@ -131,7 +131,7 @@ async def test_only_an_admin_looks_after_webhooks(
 async def test_another_organisations_webhook_is_not_there(
     gateway: httpx.AsyncClient, admin: dict[str, str], bearer: Bearer, owner_url: str
 ) -> None:
-    webhook, neighbour = await added(gateway, admin), found_tenant(owner_url)
+    webhook, neighbour = await added(gateway, admin), create_tenant(owner_url)
     theirs = bearer(neighbour.users[Role.ADMIN], neighbour.org_id, "admin")
     for method, path in (("GET", ""), ("DELETE", ""), *(("POST", f"/{verb}") for verb in VERBS)):
         answer = await gateway.request(method, f"{HOOKS}/{webhook['id']}{path}", headers=theirs)
@@ -267,8 +267,8 @@ class TestInProduction:
         assert (await added(gateway, admin, url="https://93.184.216.34/hook"))["status"] == "active"
 
 
-async def notified(button: Button, worker_database: Database) -> str:
-    export_id = await button.pressed()
+async def notified(button: ExportClient, worker_database: Database) -> str:
+    export_id = await button.start_export()
     with worker_database.transaction(button.org_id) as session:
         job = session.get_one(Export, UUID(export_id)).job
     failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="It could not go on.", retryable=True)
@@ -276,17 +276,17 @@ async def notified(button: Button, worker_database: Database) -> str:
     return export_id
 
 
-async def listed(button: Button, **query: Any) -> list[Json]:
-    answer = await button.gateway.get(NOTES, params=query, headers=button.headers)
+async def listed(button: ExportClient, **query: Any) -> list[Json]:
+    answer = await button.http_client.get(NOTES, params=query, headers=button.headers)
     items: list[Json] = answer.raise_for_status().json()["items"]
     return items
 
 
 async def test_notifications_are_listed_newest_first_and_page_by_page(
-    button: Button, worker_database: Database
+    button: ExportClient, worker_database: Database
 ) -> None:
     made = [await notified(button, worker_database) for _ in range(3)]
-    answer = await button.gateway.get(NOTES, params={"page_size": 2}, headers=button.headers)
+    answer = await button.http_client.get(NOTES, params={"page_size": 2}, headers=button.headers)
     page = answer.json()
     rest = await listed(button, page_token=page["next_page_token"])
     assert [item["subject"]["id"] for item in page["items"] + rest] == made[::-1]
@@ -295,12 +295,12 @@ async def test_notifications_are_listed_newest_first_and_page_by_page(
     assert await listed(button, created_after="2100-01-01T00:00:00Z") == []
 
 
-async def test_a_notification_is_read_once_and_stays_read(button: Button, worker_database: Database) -> None:
+async def test_a_notification_is_read_once_and_stays_read(button: ExportClient, worker_database: Database) -> None:
     await notified(button, worker_database)
     await notified(button, worker_database)
     newest, older = await listed(button, unread=True)
     path = f"{NOTES}/{newest['id']}/read"
-    first, second = [await button.gateway.post(path, headers=button.headers) for _ in range(2)]
+    first, second = [await button.http_client.post(path, headers=button.headers) for _ in range(2)]
     assert (first.status_code, second.status_code) == (200, 200)
     assert first.json()["read_at"] is not None
     assert first.json() == second.json()
@@ -309,26 +309,26 @@ async def test_a_notification_is_read_once_and_stays_read(button: Button, worker
 
 
 async def test_a_notification_is_its_receivers_alone(
-    button: Button, worker_database: Database, tenant: Tenant, bearer: Bearer, owner_url: str
+    button: ExportClient, worker_database: Database, tenant: Tenant, bearer: Bearer, owner_url: str
 ) -> None:
     await notified(button, worker_database)
     (notification,) = await listed(button)
-    neighbour = found_tenant(owner_url)
+    neighbour = create_tenant(owner_url)
     for headers in (
         bearer(tenant.users[Role.ADMIN], role="admin"),
         bearer(neighbour.coordinator, neighbour.org_id),
     ):
-        answer = await button.gateway.get(NOTES, headers=headers)
+        answer = await button.http_client.get(NOTES, headers=headers)
         assert answer.json()["items"] == []
-        answer = await button.gateway.post(f"{NOTES}/{notification['id']}/read", headers=headers)
+        answer = await button.http_client.post(f"{NOTES}/{notification['id']}/read", headers=headers)
         assert answer.status_code == 404
     assert (await listed(button))[0]["read_at"] is None
-    unknown = await button.gateway.post(f"{NOTES}/{uuid4()}/read", headers=button.headers)
+    unknown = await button.http_client.post(f"{NOTES}/{uuid4()}/read", headers=button.headers)
     assert unknown.status_code == 404
 
 
 async def test_not_even_a_forgotten_filter_shows_a_notification_to_somebody_else(
-    button: Button, worker_database: Database, api_database: Database, tenant: Tenant
+    button: ExportClient, worker_database: Database, api_database: Database, tenant: Tenant
 ) -> None:
     await notified(button, worker_database)
     everything = text("SELECT count(*) FROM notifications")

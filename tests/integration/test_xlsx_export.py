@@ -12,14 +12,14 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from stafett.storage.files import FileStorage
-from stafett.testing import Button, Diary, found_tenant
+from stafett.testing import ActivityFactory, ExportClient, create_tenant
 
 Bearer = Callable[..., dict[str, str]]
 Working = Callable[[], AbstractAsyncContextManager[None]]
 
 
-async def exported(button: Button, **asked: object) -> tuple[dict[str, Any], bytes]:
-    job = await button.end_of(await button.pressed(export_format="xlsx", **asked))
+async def exported(button: ExportClient, **asked: object) -> tuple[dict[str, Any], bytes]:
+    job = await button.wait_for_completion(await button.start_export(export_format="xlsx", **asked))
     assert job["status"] == "completed", job["error"]
     async with httpx.AsyncClient() as anybody:
         return job, (await anybody.get(job["download_url"])).content
@@ -30,11 +30,11 @@ def opened(content: bytes) -> Workbook:
 
 
 async def test_a_workbook_holds_every_row_and_what_did_not_count(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    mentor = diary.mentor("Åse Ødegård")
-    diary.activity(mentor, note="=SUM(A1:A3)")
-    diary.activity(mentor, in_norway=False, place="København")
+    mentor = diary.create_mentor("Åse Ødegård")
+    diary.create_activity(mentor, note="=SUM(A1:A3)")
+    diary.create_activity(mentor, in_norway=False, place="København")
     async with working():
         job, content = await exported(button)
     assert job["file"]["name"].endswith(".xlsx")
@@ -54,12 +54,12 @@ async def test_a_workbook_holds_every_row_and_what_did_not_count(
 async def test_each_organisations_workbook_is_the_same_bytes_each_time(
     gateway: httpx.AsyncClient, bearer: Bearer, owner_url: str, working: Working, organisation: str
 ) -> None:
-    tenant = found_tenant(owner_url, mapping=organisation)
-    diary = Diary(owner_url, tenant.org_id)
-    mentor = diary.mentor("Åse Ødegård")
+    tenant = create_tenant(owner_url, mapping=organisation)
+    diary = ActivityFactory(owner_url, tenant.org_id)
+    mentor = diary.create_mentor("Åse Ødegård")
     for kind in ("samtalegruppe", "oppsokende_samtale", "telefonsamtale", "likepersonskurs", "annet"):
-        diary.activity(mentor, activity_type=kind)
-    button = Button(gateway, tenant.org_id, bearer(tenant.coordinator, tenant.org_id))
+        diary.create_activity(mentor, activity_type=kind)
+    button = ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator, tenant.org_id))
     async with working():
         (job, one), (other_job, other) = await asyncio.gather(exported(button), exported(button))
     assert one == other
@@ -82,14 +82,14 @@ def _rows(book: Workbook, name: str) -> int:
 
 
 async def test_a_text_that_no_cell_holds_is_cut_and_told_with_its_row(
-    button: Button, diary: Diary, working: Working
+    button: ExportClient, diary: ActivityFactory, working: Working
 ) -> None:
-    mentor = diary.mentor()
-    diary.activity(mentor)
-    activity = diary.activity(mentor, note="æ" * 40_000)
+    mentor = diary.create_mentor()
+    diary.create_activity(mentor)
+    activity = diary.create_activity(mentor, note="æ" * 40_000)
     async with working():
         job, content = await exported(button)
-        csv = await button.end_of(await button.pressed())
+        csv = await button.wait_for_completion(await button.start_export())
     (failure,) = job["partial_failures"]
     assert (failure["code"], failure["column"], failure["is_fatal"]) == ("text_cut", "note", False)
     assert (failure["affected_row_indices"], failure["affected_activity_ids"]) == ([1], [str(activity)])
@@ -100,9 +100,9 @@ async def test_a_text_that_no_cell_holds_is_cut_and_told_with_its_row(
 
 
 async def test_nothing_but_the_report_is_left_in_storage(
-    button: Button, diary: Diary, working: Working, storage: FileStorage, owner_url: str
+    button: ExportClient, diary: ActivityFactory, working: Working, storage: FileStorage, owner_url: str
 ) -> None:
-    diary.activity(diary.mentor())
+    diary.create_activity(diary.create_mentor())
     async with working():
         job, _ = await exported(button)
     keys = storage.list_keys(f"exports/{button.org_id}/{job['id']}/")

@@ -19,7 +19,7 @@ import worker
 from api.previews import await_preview
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
-from stafett.cli.dev_stack import prepare_stores, settings_of
+from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.database.session import Database
 from stafett.devstack.mail_server import MailFolder, catching_mail
 from stafett.devstack.options import StackOptions
@@ -34,10 +34,10 @@ from stafett.domain.reexport_job import ReexportJob
 from stafett.exports.commands import ExportCommands
 from stafett.exports.service import ExportService
 from stafett.reports.reexports import ReexportService
-from stafett.settings import MailSettings, Settings, require
+from stafett.settings import MailSettings, Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import CANCEL_SIGNAL, cancel_job, connect, start_job
-from stafett.testing import Diary, Tenant, eventually, found_tenant
+from stafett.testing import ActivityFactory, Tenant, create_tenant, wait_until
 from tests.bulk import body
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -57,15 +57,15 @@ async def main(release: str) -> None:
 
 async def _record_reexports(settings: Settings, release: str) -> None:
     """A report made again, with its export; one of which no rows are left; and those that are stopped."""
-    client, owner_url = await connect(settings.temporal), require(settings.database.owner_url, "owner")
+    client, owner_url = await connect(settings.temporal), require_setting(settings.database.owner_url, "owner")
     tenants = {
-        end: found_tenant(owner_url) for end in ("completed", "failed", "cancelled-by-gateway", "cancelled-by-signal")
+        end: create_tenant(owner_url) for end in ("completed", "failed", "cancelled-by-gateway", "cancelled-by-signal")
     }
     reports = {}
     async with worker.run_queue_workers(client, settings):
         for end, tenant in tenants.items():
-            diary = Diary(owner_url, tenant.org_id)
-            diary.activity(diary.mentor(), note="Kari Nordmann var med")
+            diary = ActivityFactory(owner_url, tenant.org_id)
+            diary.create_activity(diary.create_mentor(), note="Kari Nordmann var med")
             await _exported(client, settings, tenant)
             reports[end] = _report_of(owner_url, tenant)
         _forget_rows(owner_url, tenants["failed"])
@@ -86,7 +86,7 @@ async def _record_reexports(settings: Settings, release: str) -> None:
 
 
 def _again(settings: Settings, tenant: Tenant, report_id: UUID) -> ReexportJob:
-    with closing(Database(require(settings.database.api_url, "api"))) as database:
+    with closing(Database(require_setting(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         return ReexportService(database).accept(caller, ReexportRequest(report_id=report_id)).reexport.job
 
@@ -111,18 +111,18 @@ def _forget_rows(owner_url: str, tenant: Tenant) -> None:
 
 async def _whole(run: WorkflowHandle[Any, Any]) -> str:
     """The history of a run that has come to its end."""
-    await eventually(run.describe, lambda described: described.close_time is not None)
+    await wait_until(run.describe, lambda described: described.close_time is not None)
     return _of_no_machine((await run.fetch_history()).to_json())
 
 
 async def _record(settings: Settings, release: str) -> None:
     client = await connect(settings.temporal)
     async with worker.run_queue_workers(client, settings):
-        owner_url = require(settings.database.owner_url, "owner")
-        full, empty, left = (found_tenant(owner_url) for _ in range(3))
-        diary = Diary(owner_url, full.org_id)
-        activity = diary.activity(diary.mentor(), note="Kari Nordmann var med")
-        diary.attachment(FileStorage(settings.s3), activity)
+        owner_url = require_setting(settings.database.owner_url, "owner")
+        full, empty, left = (create_tenant(owner_url) for _ in range(3))
+        diary = ActivityFactory(owner_url, full.org_id)
+        activity = diary.create_activity(diary.create_mentor(), note="Kari Nordmann var med")
+        diary.create_attachment(FileStorage(settings.s3), activity)
         for name, tenant, asked in (
             ("completed", full, {}),
             ("bundled", full, {"include_attachments": True}),
@@ -138,21 +138,24 @@ async def _record(settings: Settings, release: str) -> None:
 
 async def _record_cancelled(settings: Settings, release: str) -> None:
     """Asked to stop before a worker comes: by the gateway, by a signal from elsewhere, and in the database alone."""
-    client, tenant = await connect(settings.temporal), found_tenant(require(settings.database.owner_url, "owner"))
+    client, tenant = (
+        await connect(settings.temporal),
+        create_tenant(require_setting(settings.database.owner_url, "owner")),
+    )
     runs = {by: await _to_be_cancelled(client, settings, tenant, by) for by in ("gateway", "signal", "database")}
     batch = await _bulk_to_be_cancelled(client, settings, tenant)
     async with worker.run_queue_workers(client, settings):
-        await eventually(batch.describe, lambda described: described.close_time is not None)
+        await wait_until(batch.describe, lambda described: described.close_time is not None)
         _keep(f"BulkRegistration-{release}-cancelled.json", _of_no_machine((await batch.fetch_history()).to_json()))
         for by, run in runs.items():
-            await eventually(run.describe, lambda described: described.close_time is not None)
+            await wait_until(run.describe, lambda described: described.close_time is not None)
             _keep(
                 f"BufdirExport-{release}-cancelled-by-{by}.json", _of_no_machine((await run.fetch_history()).to_json())
             )
 
 
 async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, by: str) -> WorkflowHandle[Any, Any]:
-    with closing(Database(require(settings.database.api_url, "api"))) as database:
+    with closing(Database(require_setting(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         job = ExportService(database).accept(caller, _request(tenant)).export.job
         run = await start_job(client, job, settings.temporal.task_queue)
@@ -167,11 +170,11 @@ async def _to_be_cancelled(client: Client, settings: Settings, tenant: Tenant, b
 
 async def _registered(client: Client, settings: Settings, tenant: Tenant, release: str) -> str:
     """A batch of more chunks than one run takes, one of whose mentors nobody knows."""
-    owner_url, most = require(settings.database.owner_url, "owner"), bulk.ITEMS_PER_CHUNK
+    owner_url, most = require_setting(settings.database.owner_url, "owner"), bulk.ITEMS_PER_CHUNK
     bulk.ITEMS_PER_CHUNK = 2
-    mentors = [Diary(owner_url, tenant.org_id).mentor() for _ in range(40)]
+    mentors = [ActivityFactory(owner_url, tenant.org_id).create_mentor() for _ in range(40)]
     request = BulkRequest.model_validate(body(tenant.org_id, [*mentors, uuid4()]))
-    with closing(Database(require(settings.database.api_url, "api"))) as database:
+    with closing(Database(require_setting(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         job = BulkService(database).accept(caller, request).batch.job
     bulk.ITEMS_PER_CHUNK = most
@@ -184,7 +187,7 @@ async def _registered(client: Client, settings: Settings, tenant: Tenant, releas
 
 async def _bulk_to_be_cancelled(client: Client, settings: Settings, tenant: Tenant) -> WorkflowHandle[Any, Any]:
     request = BulkRequest.model_validate(body(tenant.org_id, [uuid4()]))
-    with closing(Database(require(settings.database.api_url, "api"))) as database:
+    with closing(Database(require_setting(settings.database.api_url, "api"))) as database:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         batch = BulkService(database).accept(caller, request).batch
         run = await start_job(client, batch.job, settings.temporal.task_queue)
@@ -196,7 +199,7 @@ async def _bulk_to_be_cancelled(client: Client, settings: Settings, tenant: Tena
 def _with_mail(running: RunningServers, port: int) -> Settings:
     usual = {"host": "127.0.0.1", "tls": "none", "sender": "s@stafett.example", "public_url": "https://s.example"}
     mail = MailSettings.model_validate(usual | {"port": port})
-    return settings_of(running.addresses).model_copy(update={"mail": mail})
+    return settings_from_addresses(running.addresses).model_copy(update={"mail": mail})
 
 
 async def _told(client: Client, tenant: Tenant) -> str:
@@ -206,7 +209,7 @@ async def _told(client: Client, tenant: Tenant) -> str:
     async def ended() -> list[str]:
         return [run.id async for run in client.list_workflows(query)]
 
-    newest, *_ = await eventually(ended, bool)
+    newest, *_ = await wait_until(ended, bool)
     return _of_no_machine((await client.get_workflow_handle(newest).fetch_history()).to_json())
 
 
@@ -234,7 +237,7 @@ def _request(tenant: Tenant, **more: bool) -> ExportRequest:
 
 
 async def _exported(client: Client, settings: Settings, tenant: Tenant, **more: bool) -> str:
-    database = Database(require(settings.database.api_url, "api"))
+    database = Database(require_setting(settings.database.api_url, "api"))
     try:
         caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
         request = _request(tenant, **more)
@@ -242,7 +245,7 @@ async def _exported(client: Client, settings: Settings, tenant: Tenant, **more: 
     finally:
         database.close()
     run = await start_job(client, accepted.export.job, settings.temporal.task_queue)
-    await eventually(run.describe, lambda described: described.close_time is not None)
+    await wait_until(run.describe, lambda described: described.close_time is not None)
     return _of_no_machine((await run.fetch_history()).to_json())
 
 

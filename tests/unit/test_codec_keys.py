@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from stafett.domain.codec_keys import codec_keys
+from stafett.domain.codec_keys import parse_codec_keys
 from stafett.domain.errors import SettingsError
 from stafett.settings import Settings
 
@@ -12,7 +12,7 @@ FIRST, SECOND = (base64.b64encode(bytes([number]) * 32).decode() for number in (
 
 
 def test_the_keys_keep_their_order_and_their_names() -> None:
-    keys = codec_keys(f"2027:{FIRST}, 2026.b_c-d:{SECOND}")
+    keys = parse_codec_keys(f"2027:{FIRST}, 2026.b_c-d:{SECOND}")
     assert [(key.id, key.secret) for key in keys] == [("2027", b"\1" * 32), ("2026.b_c-d", b"\2" * 32)]
 
 
@@ -46,7 +46,7 @@ def test_keys_that_are_not_sound_are_refused_in_a_sentence_that_repeats_nothing(
 def test_keys_do_not_show_when_settings_or_keys_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAFETT_TEMPORAL__CODEC_KEYS", f"2027:{FIRST}")
     assert FIRST not in repr(Settings.load())
-    assert repr(b"\1" * 32) not in repr(codec_keys(f"2027:{FIRST}"))
+    assert repr(b"\1" * 32) not in repr(parse_codec_keys(f"2027:{FIRST}"))
 
 
 def test_no_keys_are_a_setting_too(monkeypatch: pytest.MonkeyPatch) -> None:

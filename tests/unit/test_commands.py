@@ -9,16 +9,16 @@ import pytest
 import typer
 
 from stafett.cli.app import app
-from stafett.cli.profiles import profiles_file, take_up
-from stafett.cli.reference import commands, reference
+from stafett.cli.profiles import apply_profile, profiles_path
+from stafett.cli.reference import render_reference, walk_commands
 from stafett.domain.errors import SettingsError
 
-ALL = dict(commands(typer.main.get_command(app), "stafett"))
+ALL = dict(walk_commands(typer.main.get_command(app), "stafett"))
 
 
 def test_the_page_of_commands_is_what_the_program_says(project: Path) -> None:
     written = (project / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert written == reference(), "python -m stafett.cli.reference > docs/commands.md"
+    assert written == render_reference(), "python -m stafett.cli.reference > docs/commands.md"
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
@@ -58,15 +58,15 @@ def test_a_profile_is_a_set_of_variables_and_the_environment_has_the_last_word(
 ) -> None:
     profiles.write_text('[prod]\nSTAFETT_API_URL = "https://stafett.example"\nSTAFETT_API__PORT = 8080\n')
     monkeypatch.setenv("STAFETT_API__PORT", "9090")
-    take_up("prod")
+    apply_profile("prod")
     assert os.environ["STAFETT_API_URL"] == "https://stafett.example"
     assert os.environ["STAFETT_API__PORT"] == "9090"
 
 
 def test_profiles_can_be_kept_elsewhere(profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert profiles_file() == profiles
+    assert profiles_path() == profiles
     monkeypatch.setenv("STAFETT_PROFILES", "/etc/stafett.toml")
-    assert profiles_file() == Path("/etc/stafett.toml")
+    assert profiles_path() == Path("/etc/stafett.toml")
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_a_profile_that_cannot_be_taken_up_is_said_to_be_so(profiles: Path, writ
     if written is not None:
         profiles.write_text(written)
     with pytest.raises(SettingsError, match=said):
-        take_up("prod")
+        apply_profile("prod")

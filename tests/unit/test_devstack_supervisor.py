@@ -10,7 +10,7 @@ import psutil  # type: ignore[import-untyped]  # the package ships no types
 from stafett.devstack.child_process import Child, Launch
 from stafett.devstack.supervisor import Supervisor
 from stafett.domain.errors import ServiceUnavailableError
-from stafett.testing import eventually
+from stafett.testing import wait_until
 
 Ready = Callable[[int], Awaitable[bool]]
 
@@ -55,8 +55,8 @@ async def test_two_that_die_at_once_are_both_replaced_though_one_finds_the_other
         async def pids() -> list[int]:
             return [child.pid for child in standing if child.is_running]
 
-        stand = await eventually(pids, lambda pids: len(pids) == 2 and not set(pids) & set(fallen), within=10)
-        await eventually(_all_of(said), lambda said: sum("restarted as pid" in line for line in said) == 2, within=10)
+        stand = await wait_until(pids, lambda pids: len(pids) == 2 and not set(pids) & set(fallen), timeout=10)
+        await wait_until(_all_of(said), lambda said: sum("restarted as pid" in line for line in said) == 2, timeout=10)
     assert len(set(stand)) == 2
     assert any("Temporal cannot be reached just now. Next try in" in line for line in said)
     assert not any(map(psutil.pid_exists, [*stand, *tries]))

@@ -10,7 +10,7 @@ from stafett.database.session import Database
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.exports.mapped_parts import MappedPartStore
-from stafett.version import edition
+from stafett.version import build_fingerprint
 
 QUERIED: dict[str, Any] = {
     "parts": [StagedPart(key="one", rows=1, sha256="1" * 64), StagedPart(key="two", rows=1, sha256="2" * 64)],
@@ -50,9 +50,9 @@ def test_a_program_of_other_sources_is_another_edition(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     source = tmp_path / "below" / "rules.py"
     source.write_text("MOST = 1\n")
-    first = edition(tmp_path)
-    assert edition(tmp_path) == first
+    first = build_fingerprint(tmp_path)
+    assert build_fingerprint(tmp_path) == first
     source.write_text("MOST = 2\n")
-    second = edition(tmp_path)
+    second = build_fingerprint(tmp_path)
     source.rename(tmp_path / "rules.py")
-    assert len({first, second, edition(tmp_path), edition()}) == 4
+    assert len({first, second, build_fingerprint(tmp_path), build_fingerprint()}) == 4

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from stafett.allocator import ALLOCATOR
+from stafett.allocator import POLARS_ALLOCATOR_VARIABLE
 
 _BEGIN_AS_THE_WORKER_DOES = """
 import os, sys
@@ -24,8 +24,8 @@ print(os.environ[ALLOCATOR])
 def test_polars_is_told_before_it_is_imported_and_an_operator_has_the_last_word(
     set_by_an_operator: str | None, last_words: str
 ) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != ALLOCATOR}
-    environment |= {ALLOCATOR: set_by_an_operator} if set_by_an_operator else {}
+    environment = {name: value for name, value in os.environ.items() if name != POLARS_ALLOCATOR_VARIABLE}
+    environment |= {POLARS_ALLOCATOR_VARIABLE: set_by_an_operator} if set_by_an_operator else {}
     command = [sys.executable, "-c", _BEGIN_AS_THE_WORKER_DOES]
     said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     assert said.strip().endswith(f",{last_words}")

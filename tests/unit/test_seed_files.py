@@ -6,13 +6,13 @@ import zlib
 
 import pytest
 
-from stafett.seed.attachment_files import DISTINCT, attachment_file
-from stafett.seed.images import gif_of, png_of
-from stafett.seed.pdf import pdf_of
+from stafett.seed.attachment_files import DISTINCT_FILE_COUNT, build_attachment_file
+from stafett.seed.images import render_gif, render_png
+from stafett.seed.pdf import render_pdf
 
 
 def test_every_entry_of_a_pdfs_table_points_at_its_object() -> None:
-    pdf = pdf_of(["Blåbærsyltetøy (rørt)", "C:\\møte"])
+    pdf = render_pdf(["Blåbærsyltetøy (rørt)", "C:\\møte"])
     start = int(re.findall(rb"startxref\n(\d+)\n%%EOF", pdf)[0])
     assert pdf[start:].startswith(b"xref\n0 6\n")
     offsets = re.findall(rb"(\d{10}) 00000 n \n", pdf[start:])
@@ -20,17 +20,17 @@ def test_every_entry_of_a_pdfs_table_points_at_its_object() -> None:
 
 
 def test_the_text_of_a_pdf_is_as_long_as_it_says() -> None:
-    pdf = pdf_of(["én", "to"])
+    pdf = render_pdf(["én", "to"])
     length, text = re.findall(rb"/Length (\d+) >>\nstream\n(.*)\nendstream", pdf, re.DOTALL)[0]
     assert len(text) == int(length)
 
 
 def test_brackets_and_backslashes_do_not_end_a_pdfs_text() -> None:
-    assert rb"(\(a\) \\ b) Tj" in pdf_of([r"(a) \ b"])
+    assert rb"(\(a\) \\ b) Tj" in render_pdf([r"(a) \ b"])
 
 
 def test_a_png_holds_all_its_pixels_and_right_checksums() -> None:
-    chunks = dict(_chunks_of(png_of(5)))
+    chunks = dict(_chunks_of(render_png(5)))
     width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
     assert len(zlib.decompress(chunks[b"IDAT"])) == (width + 1) * height
     assert len(chunks[b"PLTE"]) == 128 * 3
@@ -38,14 +38,14 @@ def test_a_png_holds_all_its_pixels_and_right_checksums() -> None:
 
 
 def test_a_gif_is_framed_as_one() -> None:
-    gif = gif_of(5)
+    gif = render_gif(5)
     assert gif.startswith(b"GIF89a" + struct.pack("<HH", 120, 80))
     assert gif.endswith(b"\0;")
 
 
 def test_the_files_differ_and_say_what_they_are() -> None:
-    files = [attachment_file(variant) for variant in range(DISTINCT)]
-    assert len({file.sha256 for file in files}) == DISTINCT
+    files = [build_attachment_file(variant) for variant in range(DISTINCT_FILE_COUNT)]
+    assert len({file.sha256 for file in files}) == DISTINCT_FILE_COUNT
     assert {(file.name[-4:], file.mime_type) for file in files} == {
         (".pdf", "application/pdf"),
         (".png", "image/png"),
@@ -55,7 +55,7 @@ def test_the_files_differ_and_say_what_they_are() -> None:
 
 @pytest.mark.parametrize("part", ["ø", " ", "å", "..\\møte?", "Áhkku", ";"])
 def test_file_names_are_what_people_call_their_files(part: str) -> None:
-    assert any(part in attachment_file(variant).name for variant in range(DISTINCT))
+    assert any(part in build_attachment_file(variant).name for variant in range(DISTINCT_FILE_COUNT))
 
 
 def _chunks_of(png: bytes) -> list[tuple[bytes, bytes]]:

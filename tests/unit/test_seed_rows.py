@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 
 from stafett.domain.activity import ActivityType
 from stafett.domain.reporting_period import OSLO, ReportingPeriod
-from stafett.seed.activities import draw_activities
-from stafett.seed.attachments import draw_attachments
-from stafett.seed.insertion import Seeding
-from stafett.seed.notes import AWKWARD
-from stafett.seed.peer_mentors import draw_peer_mentors, share_out
-from stafett.seed.seeded_random import Chance
+from stafett.seed.activities import generate_activities
+from stafett.seed.attachments import generate_attachments
+from stafett.seed.insertion import SeedRequest
+from stafett.seed.notes import AWKWARD_NOTES
+from stafett.seed.peer_mentors import distribute_activities, generate_peer_mentors
+from stafett.seed.seeded_random import SeededRandom
 from stafett.seed.timetable import Timetable
 
 
-def mentors_of(seeding: Seeding) -> pl.DataFrame:
-    timetable = Timetable(seeding.chance, seeding.org_id, seeding.year)
-    drawn = draw_peer_mentors(seeding.chance, seeding.org_id, seeding.mentor_count)
-    return share_out(drawn, seeding.activities, timetable.most_each)
+def mentors_of(seeding: SeedRequest) -> pl.DataFrame:
+    timetable = Timetable(seeding.rng, seeding.org_id, seeding.year)
+    drawn = generate_peer_mentors(seeding.rng, seeding.org_id, seeding.mentor_count)
+    return distribute_activities(drawn, seeding.activities, timetable.max_per_mentor)
 
 
-def activities_of(seeding: Seeding, coordinator: UUID | None = None) -> pl.DataFrame:
-    timetable = Timetable(seeding.chance, seeding.org_id, seeding.year)
-    return pl.concat(draw_activities(seeding.chance, timetable, mentors_of(seeding), coordinator))
+def activities_of(seeding: SeedRequest, coordinator: UUID | None = None) -> pl.DataFrame:
+    timetable = Timetable(seeding.rng, seeding.org_id, seeding.year)
+    return pl.concat(generate_activities(seeding.rng, timetable, mentors_of(seeding), coordinator))
 
 
 def overlaps_in(activities: pl.DataFrame) -> pl.DataFrame:
@@ -43,18 +43,18 @@ def days_of(activities: pl.DataFrame) -> set[date]:
 
 @pytest.fixture(scope="module")
 def leap_year() -> pl.DataFrame:
-    return activities_of(Seeding(org_id="nhf", year=2024, activities=120_000))
+    return activities_of(SeedRequest(org_id="nhf", year=2024, activities=120_000))
 
 
 def test_the_same_request_draws_the_same_rows_on_every_machine() -> None:
-    rows = activities_of(Seeding(org_id="hlf", year=2025, activities=500)).write_csv()
+    rows = activities_of(SeedRequest(org_id="hlf", year=2025, activities=500)).write_csv()
     assert hashlib.sha256(rows.encode()).hexdigest() == (
         "5d99b72b070476fc9fc4aede2cb3b77960ff678538a6aa036c75796a482f0f85"
     )
 
 
 def test_the_draw_is_splitmix64() -> None:
-    drawn = pl.select(number=pl.int_range(3)).select(Chance("a").draw("b")).to_series().to_list()
+    drawn = pl.select(number=pl.int_range(3)).select(SeededRandom("a").random_u64("b")).to_series().to_list()
     assert drawn == list(splitmix64("a/b", 3))
 
 
@@ -73,8 +73,8 @@ def splitmix64(key: str, count: int) -> Iterator[int]:
     [{"seed": 1}, {"year": 2026}, {"org_id": "nhf"}, {"activities": 301}, {"attachments": 1}, {"mentors": 61}],
 )
 def test_any_other_request_has_other_mentors_and_other_activities(other: dict[str, int | str]) -> None:
-    one = Seeding(org_id="hlf", year=2025, activities=300)
-    another = Seeding.model_validate(one.model_dump() | other)
+    one = SeedRequest(org_id="hlf", year=2025, activities=300)
+    another = SeedRequest.model_validate(one.model_dump() | other)
     assert set(mentors_of(one)["id"]).isdisjoint(mentors_of(another)["id"])
     assert set(activities_of(one)["id"]).isdisjoint(activities_of(another)["id"])
 
@@ -89,7 +89,7 @@ def test_any_other_request_has_other_mentors_and_other_activities(other: dict[st
 def test_for_every_request_no_mentor_does_two_things_at_once_nor_leaves_the_oslo_year(
     activities: int, mentors: int, year: int, number: int
 ) -> None:
-    drawn = activities_of(Seeding(org_id="hlf", year=year, activities=activities, mentors=mentors, seed=number))
+    drawn = activities_of(SeedRequest(org_id="hlf", year=year, activities=activities, mentors=mentors, seed=number))
     oslo_year = ReportingPeriod(start=date(year, 1, 1), end=date(year, 12, 31))
     assert len(drawn) == activities == drawn["id"].n_unique()
     assert overlaps_in(drawn).is_empty()
@@ -99,8 +99,8 @@ def test_for_every_request_no_mentor_does_two_things_at_once_nor_leaves_the_oslo
 
 
 def test_a_year_can_be_filled_to_its_last_slot() -> None:
-    full = Timetable(Chance(""), "hlf", 2025).most_each * 3
-    drawn = activities_of(Seeding(org_id="hlf", year=2025, activities=full, mentors=3))
+    full = Timetable(SeededRandom(""), "hlf", 2025).max_per_mentor * 3
+    drawn = activities_of(SeedRequest(org_id="hlf", year=2025, activities=full, mentors=3))
     assert len(drawn) == full
     assert overlaps_in(drawn).is_empty()
 
@@ -141,39 +141,39 @@ def test_some_rows_will_not_count(leap_year: pl.DataFrame) -> None:
 
 
 def test_some_mentors_are_busy_twice_on_one_day() -> None:
-    drawn = activities_of(Seeding(org_id="nhf", year=2025, activities=3_000))
+    drawn = activities_of(SeedRequest(org_id="nhf", year=2025, activities=3_000))
     per_day = drawn.group_by("mentor_id", pl.col("starts_at").dt.date()).len()
     assert not per_day.filter(pl.col("len") > 1).is_empty()
 
 
 def test_notes_hold_every_awkward_word_and_mostly_are_plain_or_missing(leap_year: pl.DataFrame) -> None:
-    assert set(AWKWARD) <= set(leap_year["note"])
+    assert set(AWKWARD_NOTES) <= set(leap_year["note"])
     assert leap_year["note"].str.len_chars().max() > 2_000  # type: ignore[operator] # a number, as notes are text
     assert 0.4 < leap_year["note"].null_count() / len(leap_year) < 0.6
 
 
 def test_the_coordinator_writes_down_some_of_them() -> None:
     coordinator = UUID(int=7)
-    drawn = activities_of(Seeding(org_id="nhf", year=2025, activities=400), coordinator)
+    drawn = activities_of(SeedRequest(org_id="nhf", year=2025, activities=400), coordinator)
     assert set(drawn["registered_by"]) == {None, str(coordinator)}
 
 
 def test_a_few_mentors_are_inactive() -> None:
-    active = draw_peer_mentors(Chance("any"), "nhf", 100)["active"]
+    active = generate_peer_mentors(SeededRandom("any"), "nhf", 100)["active"]
     assert 1 <= (~active).sum() <= 10
 
 
 @given(activities=st.integers(1, 2_000), share=st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
 def test_for_every_request_exactly_so_many_activities_carry_an_attachment(activities: int, share: float) -> None:
-    seeding = Seeding(org_id="nhf", year=2025, activities=activities, attachments=int(activities * share))
-    drawn = draw_attachments(seeding.chance, "nhf", seeding.attachments, activities)
+    seeding = SeedRequest(org_id="nhf", year=2025, activities=activities, attachments=int(activities * share))
+    drawn = generate_attachments(seeding.rng, "nhf", seeding.attachments, activities)
     assert drawn["activity_id"].n_unique() == seeding.attachments
     assert drawn["id"].n_unique() == len(drawn)
     assert set(drawn["activity_id"]) <= set(activities_of(seeding)["id"])
 
 
 def test_every_fortieth_carries_two_files_of_one_name() -> None:
-    twice = draw_attachments(Chance("any"), "nhf", 40, 1_000).group_by("activity_id").agg("variant")
+    twice = generate_attachments(SeededRandom("any"), "nhf", 40, 1_000).group_by("activity_id").agg("variant")
     assert [set(row) for row in twice.filter(pl.col("variant").list.len() == 2)["variant"].to_list()] != []
-    assert len(draw_attachments(Chance("any"), "nhf", 39, 1_000)) == 39
+    assert len(generate_attachments(SeededRandom("any"), "nhf", 39, 1_000)) == 39

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stafett.domain.errors import SettingsError
-from stafett.settings import Settings, require
+from stafett.settings import Settings, require_setting
 
 
 def test_every_setting_is_found_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,7 +13,7 @@ def test_every_setting_is_found_under_its_own_name(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("STAFETT_DATABASE__API_URL", "postgresql://stafett_api:hemmelig@db/stafett")
     settings = Settings.load()
     assert settings.s3.bucket == "rapporter"
-    assert require(settings.database.api_url, "X") == "postgresql://stafett_api:hemmelig@db/stafett"
+    assert require_setting(settings.database.api_url, "X") == "postgresql://stafett_api:hemmelig@db/stafett"
 
 
 def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_bad_settings_are_named_without_their_values(monkeypatch: pytest.MonkeyP
 
 def test_a_url_that_is_missing_is_asked_for_by_its_name() -> None:
     with pytest.raises(SettingsError, match="STAFETT_DATABASE__API_URL is not set"):
-        require(None, "STAFETT_DATABASE__API_URL")
+        require_setting(None, "STAFETT_DATABASE__API_URL")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_mail_is_configured_whole_or_not_at_all(
 
 def test_nobody_is_written_to_unless_a_mail_server_is_named() -> None:
     assert Settings().mail.host is None
-    assert Settings().webhooks.allow_private is False
+    assert Settings().webhooks.allow_private_networks is False
 
 
 def test_a_checkout_that_was_never_set_up_says_so(project: Path, tmp_path: Path) -> None:

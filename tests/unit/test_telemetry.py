@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from stafett.database.session import to_sqlalchemy_url
 from stafett.settings import LogSettings
-from stafett.telemetry import formatter, whence
+from stafett.telemetry import error_location, make_formatter
 
 _NAME = "Kari Nordmann"
 
@@ -38,7 +38,7 @@ def _of_the_compiler() -> None:
 
 def _line(form: Literal["json", "console"], logger: str, message: str, error: BaseException) -> str:
     record = logging.LogRecord(logger, logging.ERROR, "", 0, message, (), (type(error), error, error.__traceback__))
-    return formatter(LogSettings(format=form)).format(record)
+    return make_formatter(LogSettings(format=form)).format(record)
 
 
 @pytest.mark.parametrize("fail", [_of_a_row, _with_a_cause_a_note_and_members, _of_the_database, _of_the_compiler])
@@ -75,10 +75,10 @@ def test_asyncio_says_that_a_task_failed_and_not_what_it_said() -> None:
 def test_whence_names_our_own_steps_and_the_last_one_of_all() -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the library's own kind
         to_sqlalchemy_url("nowhere")
-    ours, last = whence(caught.value).split(" > ")
+    ours, last = error_location(caught.value).split(" > ")
     assert ours.startswith("stafett/database/session.py:")
     assert last.startswith("engine/url.py:")
 
 
 def test_whence_of_an_error_that_was_never_raised_is_empty() -> None:
-    assert not whence(ValueError(_NAME))
+    assert not error_location(ValueError(_NAME))

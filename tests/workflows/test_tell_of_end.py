@@ -18,7 +18,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, DeliveryRef, NotificationJob
 from stafett.temporal.client import JOB_KIND, ORG_ID, cpu_queue, notification_queue, start_job
 from stafett.temporal.workers import run_workers
-from stafett.testing import eventually
+from stafett.testing import wait_until
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
 from workflows.notifications import SendNotifications
@@ -127,9 +127,9 @@ async def test_an_export_ends_whoever_cannot_be_told(temporal: Client, job: Expo
     played = [method for method in stages.registered() if method != stages.find_deliveries]
     async with working(temporal, queue, dead, *played):
         run = await start_job(temporal, job, queue)
-        ended = await eventually(run.describe, lambda described: described.close_time is not None)
+        ended = await wait_until(run.describe, lambda described: described.close_time is not None)
         child = temporal.get_workflow_handle(f"tell/{job.export_id}/1")
-        await eventually(_tries_of(dead), bool)
+        await wait_until(_tries_of(dead), bool)
         assert (await child.describe()).status is WorkflowExecutionStatus.RUNNING
         await child.terminate()
     expected = WorkflowExecutionStatus.FAILED if fails else WorkflowExecutionStatus.COMPLETED
@@ -147,7 +147,7 @@ async def test_an_end_that_the_sweeper_tells_already_is_not_told_twice(temporal:
         Worker(temporal, task_queue=cpu_queue(queue), activities=played),
     ):
         run = await start_job(temporal, job, queue)
-        ended = await eventually(run.describe, lambda described: described.close_time is not None)
+        ended = await wait_until(run.describe, lambda described: described.close_time is not None)
     assert ended.status is WorkflowExecutionStatus.COMPLETED
     described = await temporal.get_workflow_handle(telling.workflow_id).describe()
     assert (described.run_id, described.status) == (before.first_execution_run_id, WorkflowExecutionStatus.RUNNING)

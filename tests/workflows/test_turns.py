@@ -20,7 +20,7 @@ from temporalio.worker import Worker
 from stafett.domain.export_job import ExportJob, StageResult
 from stafett.temporal.client import cpu_queue, start_job
 from stafett.temporal.workers import run_workers
-from stafett.testing import eventually
+from stafett.testing import wait_until
 from tests.workflows.played_stages import PlayedStages
 from workflows.bufdir_export import BufdirExport
 from workflows.notifications import SendNotifications
@@ -100,8 +100,8 @@ class Backlog:
             for export_id, (org_id, _) in rows.items():
                 job = like.model_copy(update={"export_id": export_id, "org_id": org_id})
                 runs.append(await start_job(self.client, job, self.queue))
-                await eventually(partial(_next_of, runs[-1]), "map_columns".__eq__)
-            await eventually(self._waiting, len(runs).__eq__)
+                await wait_until(partial(_next_of, runs[-1]), "map_columns".__eq__)
+            await wait_until(self._waiting, len(runs).__eq__)
             async with one_core(self.client, self.queue, stages):
                 await asyncio.gather(*(run.result() for run in runs))
         return mapped
