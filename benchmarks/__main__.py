@@ -13,63 +13,65 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import api_load, bulk, bundling, csv_rendering, exports, mapping, query, sandbox, xlsx
-from benchmarks.measurement import Table
+from benchmarks.measurement import ComparisonTable
 from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
-from stafett.devstack.stack import servers
+from stafett.devstack.stack import run_servers
 from stafett.storage.files import FileStorage
 
 RESULTS = Path(__file__).parent / "results"
-_EVERYBODY = 0o777
+_WORLD_WRITABLE = 0o777
 
 
 @dataclass(frozen=True)
-class Sizes:
+class BenchmarkSizes:
     rows: int
-    mapped: int
+    mapped_rows: int
     cells: Sequence[int]
 
 
-async def main(wanted: set[str], sizes: Sizes, folder: Path) -> None:
+async def main(pages: set[str], sizes: BenchmarkSizes, folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING)
-    if "mapping" in wanted:
-        _publish("mapping", mapping.run(sizes.mapped))
-    if "exports" in wanted:
-        _publish("exports", exports.run())
-    if "gateway" in wanted:
-        _publish("gateway", await api_load.run())
-    if not wanted & {"foundation", "files", "bulk"}:
+    if "mapping" in pages:
+        _write_page("mapping", mapping.run(sizes.mapped_rows))
+    if "exports" in pages:
+        _write_page("exports", exports.run())
+    if "gateway" in pages:
+        _write_page("gateway", await api_load.run())
+    if not pages & {"foundation", "files", "bulk"}:
         return
-    async with servers(StackOptions(data_dir=folder / "data")) as running:
+    async with run_servers(StackOptions(data_dir=folder / "data")) as running:
         prepare_stores(running.addresses)
-        if "foundation" in wanted:
-            _publish("foundation", [*sandbox.run(), *query.run(running.addresses, sizes.rows)])
-        if "bulk" in wanted:
+        if "foundation" in pages:
+            _write_page("foundation", [*sandbox.run(), *query.run(running.addresses, sizes.rows)])
+        if "bulk" in pages:
             issuer = DevIssuer(folder / "issuer")
-            issuer.ensure()
-            _publish("bulk", await bulk.run(settings_from_addresses(running.addresses), issuer))
-        if "files" in wanted:
+            issuer.ensure_keys()
+            _write_page("bulk", await bulk.run(settings_from_addresses(running.addresses), issuer))
+        if "files" in pages:
             workbooks = [entry for cells in sizes.cells for entry in xlsx.run(cells)]
             texts = csv_rendering.run(sizes.rows, running.addresses.postgres_url, folder)
             bundles = bundling.run(FileStorage(settings_from_addresses(running.addresses).s3))
-            _publish("files", [*workbooks, *texts, *bundles])
+            _write_page("files", [*workbooks, *texts, *bundles])
 
 
-def _publish(name: str, entries: Sequence[Table] | Sequence[str] | Sequence[Table | str]) -> None:
+def _write_page(
+    page_name: str, entries: Sequence[ComparisonTable] | Sequence[str] | Sequence[ComparisonTable | str]
+) -> None:
     """The page and its plots; told here as well."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     lines = [f"# Benchmarks\n\nOn {machine}.\n"]
     RESULTS.mkdir(exist_ok=True)
     for entry in entries:
-        if isinstance(entry, Table):
-            plot = f"{name}-{re.sub(r'[^a-z0-9]+', '-', entry.title.lower()).strip('-')}.svg"
-            (RESULTS / plot).write_text(entry.as_plot(), encoding="utf-8")
-            lines.append(f"{entry.as_markdown()}\n![{entry.title}]({plot})\n")
+        if isinstance(entry, ComparisonTable):
+            plot = f"{page_name}-{re.sub(r'[^a-z0-9]+', '-', entry.title.lower()).strip('-')}.svg"
+            (RESULTS / plot).write_text(entry.to_svg(), encoding="utf-8")
+            lines.append(f"{entry.to_markdown()}\n![{entry.title}]({plot})\n")
         else:
             lines.append(entry)
     page = "\n".join(lines)
-    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+    (RESULTS / f"{page_name}.md").write_text(page, encoding="utf-8")
     print(page)
 
 
@@ -83,7 +85,7 @@ if __name__ == "__main__":
     parser.add_argument("--cells", type=int, nargs="+", default=[1_000_000, 20_000_000])
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(_EVERYBODY)  # PostgreSQL writes there as a user of its own
-        asyncio.run(main(set(asked.pages), Sizes(asked.rows, asked.mapped, asked.cells), Path(folder)))
+        Path(folder).chmod(_WORLD_WRITABLE)  # PostgreSQL writes there as a user of its own
+        asyncio.run(main(set(asked.pages), BenchmarkSizes(asked.rows, asked.mapped, asked.cells), Path(folder)))
     sys.stdout.flush()
     os._exit(0)

@@ -18,24 +18,24 @@ from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 
-PLACE = "benchmarks/bare/"
+PREFIX = "benchmarks/bare/"
 
 
-def export(database: Database, storage: FileStorage, year: int) -> int:
+def run_bare_export(database: Database, storage: FileStorage, year: int) -> int:
     """Staged in storage on the way, as the stages do: rows are not asked for twice."""
     document = load_bundled_mappings("nhf")[-1]
     period = ("nhf", datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
     with database.snapshot("nhf") as connection:
         queried = [
-            _staged(storage, "rows", number, frame)
+            _stage_part(storage, "rows", number, frame)
             for number, frame in enumerate(stream_activity_frames(connection, period, ROWS_PER_PART))
         ]
     outcome, written, apart = MappingOutcome(compile_mapping(document, "nb")), list[StagedPart](), list[StagedPart]()
     for number, part in enumerate(queried):
         mapped = outcome.map_and_add(frame_from_arrow(storage.read_part(part)))
-        written.append(_staged(storage, "written", number, mapped.report_rows))
+        written.append(_stage_part(storage, "written", number, mapped.report_rows))
         if mapped.excluded_rows.height:
-            apart.append(_staged(storage, "apart", number, mapped.excluded_rows))
+            apart.append(_stage_part(storage, "apart", number, mapped.excluded_rows))
     rows = MappedRows(
         parts=tuple(written),
         excluded_parts=tuple(apart),
@@ -51,21 +51,21 @@ def export(database: Database, storage: FileStorage, year: int) -> int:
     chunks = render_workbook(
         book, report_frames=report, excluded_frames=(frame_from_arrow(storage.read_part(part)) for part in apart)
     )
-    return storage.write(f"{PLACE}report.xlsx", chunks).size_bytes
+    return storage.write(f"{PREFIX}report.xlsx", chunks).size_bytes
 
 
-def _staged(storage: FileStorage, name: str, number: int, frame: pl.DataFrame) -> StagedPart:
-    stored = storage.write(f"{PLACE}{name}-{number:05}.arrow", [arrow_from_frame(frame)])
+def _stage_part(storage: FileStorage, part_name: str, number: int, frame: pl.DataFrame) -> StagedPart:
+    stored = storage.write(f"{PREFIX}{part_name}-{number:05}.arrow", [arrow_from_frame(frame)])
     return StagedPart(key=stored.key, rows=frame.height, sha256=stored.sha256)
 
 
-def main(year: int, times: int) -> None:
+def main(year: int, repetitions: int) -> None:
     """The seconds of each but the first; the process is begun and warm by then, as a worker is."""
     settings = Settings.load()
     database, storage = Database(require_setting(settings.database.worker_url, "it")), FileStorage(settings.s3)
-    for number in range(times + 1):
+    for number in range(repetitions + 1):
         began = time.perf_counter()
-        export(database, storage, year)
+        run_bare_export(database, storage, year)
         if number:
             print(time.perf_counter() - began)
     database.close()

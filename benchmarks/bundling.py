@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from benchmarks.measurement import Table, side_by_side
+from benchmarks.measurement import ComparisonTable, measure_contenders
 from stafett.attachment_bundler.bundle import BundleWriter, StagedAttachment
 from stafett.attachment_bundler.manifest import BundleManifest, BundleMember, ManifestPeriod, ReportRendering
 from stafett.attachment_bundler.unavailable import UnavailableAttachment
@@ -18,55 +18,61 @@ _NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
 _MIB = 1024 * 1024
 
 
-def run(storage: FileStorage) -> list[Table]:
+def run(storage: FileStorage) -> list[ComparisonTable]:
     return [
-        _beside_a_copy(storage, "photographs, held while they are looked at", 200, 2 * _MIB),
-        _beside_a_copy(storage, "films, read twice", 4, 100 * _MIB),
+        _compare_with_copy(storage, "photographs, held while they are looked at", 200, 2 * _MIB),
+        _compare_with_copy(storage, "films, read twice", 4, 100 * _MIB),
     ]
 
 
-def _beside_a_copy(storage: FileStorage, kind: str, count: int, size: int) -> Table:
+def _compare_with_copy(storage: FileStorage, label: str, count: int, size: int) -> ComparisonTable:
     noise = random.Random(size)  # noqa: S311 - bytes that do not get smaller
     contents = [noise.randbytes(size) for _ in range(min(count, 4))]
     attachments = [
-        _stored(storage, f"benchmarks/{size}-{number}", contents[number % len(contents)], number)
+        _store_attachment(storage, f"benchmarks/{size}-{number}", contents[number % len(contents)], number)
         for number in range(count)
     ]
-    report = _report(storage)
+    report = _store_report(storage)
     contenders = {
-        "a bundle": lambda: _bundled(storage, report, attachments),
-        "the same objects verified and copied into one": lambda: _copied(storage, report, attachments, verified=True),
-        "the same objects copied into one unseen": lambda: _copied(storage, report, attachments, verified=False),
+        "a bundle": lambda: _write_bundle(storage, report, attachments),
+        "the same objects verified and copied into one": lambda: _copy_objects(
+            storage, report, attachments, verify=True
+        ),
+        "the same objects copied into one unseen": lambda: _copy_objects(storage, report, attachments, verify=False),
     }
-    title = f"A ZIP file of {count} {kind}, {size // _MIB} MiB each, through S3"
-    return Table(title, side_by_side(contenders, rounds=5), base=1)
+    title = f"A ZIP file of {count} {label}, {size // _MIB} MiB each, through S3"
+    return ComparisonTable(title, measure_contenders(contenders, rounds=5), baseline=1)
 
 
-def _bundled(storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment]) -> int:
-    bundle = BundleWriter(storage, timestamp=_NOON, report_progress=lambda _size: None, on_unavailable=_refuse)
-    chunks = bundle.write_chunks(report, attachments, lambda members: _manifest(report, members))
+def _write_bundle(storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment]) -> int:
+    bundle = BundleWriter(
+        storage, timestamp=_NOON, report_progress=lambda _size: None, on_unavailable=_fail_on_unavailable
+    )
+    chunks = bundle.write_chunks(report, attachments, lambda members: _build_manifest(report, members))
     return storage.write("benchmarks/bundle", chunks).size_bytes
 
 
-def _copied(storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment], *, verified: bool) -> int:
+def _copy_objects(
+    storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment], *, verify: bool
+) -> int:
     def chunks() -> Iterator[bytes]:
         for key in (report.key, *(attachment.object_key for attachment in attachments)):
             found = hashlib.sha256()
             for block in storage.read_chunks(key):
-                if verified:
+                if verify:
                     found.update(block)
                 yield block
 
     return storage.write("benchmarks/copy", chunks()).size_bytes
 
 
-def _stored(storage: FileStorage, key: str, content: bytes, number: int) -> StagedAttachment:
+def _store_attachment(storage: FileStorage, key: str, content: bytes, number: int) -> StagedAttachment:
     stored = storage.write(key, [content])
     about = (f"bilde {number}.jpg", "image/jpeg", stored.size_bytes, stored.sha256, key)
     return StagedAttachment(number, UUID(int=number), date(2026, 1, 5), UUID(int=number), *about, number=1)
 
 
-def _report(storage: FileStorage) -> ReportFile:
+def _store_report(storage: FileStorage) -> ReportFile:
     stored = storage.write("benchmarks/report.xlsx", [hashlib.shake_256(b"report").digest(_MIB)])
     return ReportFile(
         name="rapport.xlsx",
@@ -77,7 +83,7 @@ def _report(storage: FileStorage) -> ReportFile:
     )
 
 
-def _manifest(report: ReportFile, members: tuple[BundleMember, ...]) -> BundleManifest:
+def _build_manifest(report: ReportFile, members: tuple[BundleMember, ...]) -> BundleManifest:
     return BundleManifest(
         export_id=UUID(int=1),
         org_id="nhf",
@@ -96,5 +102,5 @@ def _manifest(report: ReportFile, members: tuple[BundleMember, ...]) -> BundleMa
     )
 
 
-def _refuse(found: UnavailableAttachment) -> None:
-    raise AssertionError(found)
+def _fail_on_unavailable(unavailable: UnavailableAttachment) -> None:
+    raise AssertionError(unavailable)

@@ -7,17 +7,17 @@ from pathlib import Path
 import polars as pl
 import psycopg
 
-from benchmarks.measurement import Table, side_by_side
+from benchmarks.measurement import ComparisonTable, measure_contenders
 from stafett.domain.export import CsvProfile
 from stafett.file_generator.csv import render_csv
 
-_DEFUSED = ("=", "+", "-", "@", "\t", "\r")
-_TABLE = """
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
+_CREATE_TABLE = """
     CREATE UNLOGGED TABLE csv_peer ("Dato" date, "Sted" text, "Deltakere" bigint, "Timer" float8, "Merknad" text)
 """
 
 
-def run(rows: int, superuser_url: str, folder: Path) -> list[Table]:
+def run(rows: int, superuser_url: str, folder: Path) -> list[ComparisonTable]:
     """The folder is one that PostgreSQL can write to."""
     frame = pl.DataFrame(
         {
@@ -29,39 +29,39 @@ def run(rows: int, superuser_url: str, folder: Path) -> list[Table]:
         }
     )
     with psycopg.connect(superuser_url, autocommit=True) as connection:
-        _fill(connection, frame)
+        _fill_table(connection, frame)
         contenders = {
-            "Stafett, for Excel": lambda: _ours(frame, "excel", folder / "excel.csv"),
-            "Stafett, for programs": lambda: _ours(frame, "machine", folder / "machine.csv"),
-            "csv module, row by row, for Excel": lambda: _by_rows(frame, folder / "rows.csv"),
-            "PostgreSQL's COPY … TO a file": lambda: _by_copy(connection, folder / "copy.csv"),
+            "Stafett, for Excel": lambda: _write_with_stafett(frame, "excel", folder / "excel.csv"),
+            "Stafett, for programs": lambda: _write_with_stafett(frame, "machine", folder / "machine.csv"),
+            "csv module, row by row, for Excel": lambda: _write_with_csv_module(frame, folder / "rows.csv"),
+            "PostgreSQL's COPY … TO a file": lambda: _write_with_copy(connection, folder / "copy.csv"),
         }
-        measured = side_by_side(contenders, rounds=5, also=[connection.info.backend_pid])
-    return [Table(f"CSV of {rows:,} rows of {frame.width} columns, to a file", measured)]
+        measured = measure_contenders(contenders, rounds=5, extra_pids=[connection.info.backend_pid])
+    return [ComparisonTable(f"CSV of {rows:,} rows of {frame.width} columns, to a file", measured)]
 
 
-def _ours(frame: pl.DataFrame, profile: CsvProfile, path: Path) -> None:
+def _write_with_stafett(frame: pl.DataFrame, profile: CsvProfile, path: Path) -> None:
     with path.open("wb") as file:
         file.writelines(render_csv([frame], profile))
 
 
-def _by_rows(frame: pl.DataFrame, path: Path) -> None:
+def _write_with_csv_module(frame: pl.DataFrame, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
         writer.writerow(frame.columns)
         for day, place, people, hours, note in frame.iter_rows():
-            safe = f"'{note}" if note and note.startswith(_DEFUSED) else note
+            safe = f"'{note}" if note and note.startswith(_FORMULA_PREFIXES) else note
             writer.writerow([day.strftime("%d.%m.%Y"), place, people, str(hours).replace(".", ","), safe])
 
 
-def _fill(connection: psycopg.Connection, frame: pl.DataFrame) -> None:
-    connection.execute(_TABLE)
+def _fill_table(connection: psycopg.Connection, frame: pl.DataFrame) -> None:
+    connection.execute(_CREATE_TABLE)
     with connection.cursor().copy("COPY csv_peer FROM STDIN (FORMAT csv, HEADER)") as copy:
         for chunk in render_csv([frame], "machine"):
             copy.write(chunk)
     connection.execute("VACUUM ANALYZE csv_peer")
 
 
-def _by_copy(connection: psycopg.Connection, path: Path) -> None:
+def _write_with_copy(connection: psycopg.Connection, path: Path) -> None:
     target = psycopg.sql.Literal(str(path))
     connection.execute(psycopg.sql.SQL("COPY csv_peer TO {} (FORMAT csv, HEADER)").format(target))

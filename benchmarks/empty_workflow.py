@@ -2,7 +2,7 @@ from temporalio import workflow
 
 
 @workflow.defn
-class Bare:
+class EmptyWorkflow:
     """The floor: nothing but the SDK."""
 
     @workflow.run

@@ -14,57 +14,64 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.measurement import forget_peak_memory, peak_memory
+from benchmarks.measurement import peak_memory_mib, reset_peak_memory
 from stafett.cli.client import ApiClient, connect
 from stafett.cli.demo import run_stafett, running_stack
 from stafett.cli.terminal import make_console
-from stafett.devstack.stack_file import read_stack
+from stafett.devstack.stack_file import load_stack_file
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 
-_SMALL, _MIDDLE = 2025, 2024
-_YEARS = {_SMALL: 500, _MIDDLE: 50_000, 2023: 250_000, 2022: 1_000_000}
-_AT_ONCE, _TIMES = 20, 15
-_TURNS, _IN_A_ROW = 5, 4
-_SECONDS_BETWEEN_LOOKS = 0.25  # the end is read from the job itself: looking oftener only slows down what is measured
-Job = Mapping[str, Any]
+_SMALL_YEAR, _MEDIUM_YEAR = 2025, 2024
+_ROWS_BY_YEAR = {_SMALL_YEAR: 500, _MEDIUM_YEAR: 50_000, 2023: 250_000, 2022: 1_000_000}
+_CONCURRENT_EXPORTS, _REPETITIONS = 20, 15
+_ROUNDS, _RUNS_PER_ROUND = 5, 4
+_POLL_INTERVAL_SECONDS = 0.25  # the end is read from the job itself: looking oftener only slows down what is measured
+JobResource = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Button:
+class ExportTimer:
     api: ApiClient
 
-    def press(self, year: int, export_format: str = "xlsx") -> str:
+    def start_export(self, year: int, export_format: str = "xlsx") -> str:
         period = {"start": f"{year}-01-01", "end": f"{year}-12-31"}
         asked = {"org_id": "nhf", "reporting_period": period, "export_format": export_format}
         return str(self.api.post("/bufdir-exports", asked)["id"])
 
-    def end_of(self, export_id: str) -> datetime:
+    def wait_until_completed(self, export_id: str) -> datetime:
         while (job := self.api.get(f"/bufdir-exports/{export_id}"))["status"] not in EXPORT_FINAL_STATUSES:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_POLL_INTERVAL_SECONDS)
         assert job["status"] == "completed", job  # noqa: S101 - a figure of something else is no figure
         return datetime.fromisoformat(job["completed_at"])
 
-    def seconds(self, year: int, export_format: str = "xlsx") -> float:
+    def time_export(self, year: int, export_format: str = "xlsx") -> float:
         """From before the request until the end that is written down, by the one clock of this machine."""
         began = datetime.now(UTC)
-        return (self.end_of(self.press(year, export_format)) - began).total_seconds()
+        return (self.wait_until_completed(self.start_export(year, export_format)) - began).total_seconds()
 
 
 def run() -> list[str]:
-    with _stack() as folder:
-        for year, rows in _YEARS.items():
+    with _run_stack() as folder:
+        for year, rows in _ROWS_BY_YEAR.items():
             run_stafett("seed", "--org", "nhf", "--activities", str(rows), "--year", str(year), data_dir=folder)
-        with psycopg.connect(read_stack(folder).database_url, autocommit=True) as connection:
+        with psycopg.connect(load_stack_file(folder).database_url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE activities")
-        button = Button(connect(folder, None, "nhf"))
-        button.seconds(_SMALL)
-        return [_small(button), _beside_the_bare_functions(button, folder), _large(button, folder)]
+        button = ExportTimer(connect(folder, None, "nhf"))
+        button.time_export(_SMALL_YEAR)
+        return [
+            _measure_small_exports(button),
+            _compare_with_bare_functions(button, folder),
+            _measure_large_exports(button, folder),
+        ]
 
 
-def _small(button: Button) -> str:
-    taken = sorted(button.seconds(_SMALL, "csv") for _ in range(_TIMES))
+def _measure_small_exports(timer: ExportTimer) -> str:
+    taken = sorted(timer.time_export(_SMALL_YEAR, "csv") for _ in range(_REPETITIONS))
     began = datetime.now(UTC)
-    ends = [button.end_of(export_id) for export_id in [button.press(_SMALL) for _ in range(_AT_ONCE)]]
+    ends = [
+        timer.wait_until_completed(export_id)
+        for export_id in [timer.start_export(_SMALL_YEAR) for _ in range(_CONCURRENT_EXPORTS)]
+    ]
     together = (max(ends) - began).total_seconds()
     return "\n".join(
         [
@@ -72,16 +79,16 @@ def _small(button: Button) -> str:
             "",
             "| | seconds |",
             "| --- | --- |",
-            f"| median of {_TIMES} | {statistics.median(taken):.3f} |",
-            f"| slowest of {_TIMES} | {taken[-1]:.3f} |",
-            f"| {_AT_ONCE} of them asked for at once, until the last one's end | {together:.1f} |",
+            f"| median of {_REPETITIONS} | {statistics.median(taken):.3f} |",
+            f"| slowest of {_REPETITIONS} | {taken[-1]:.3f} |",
+            f"| {_CONCURRENT_EXPORTS} of them asked for at once, until the last one's end | {together:.1f} |",
             "",
         ]
     )
 
 
-def _beside_the_bare_functions(button: Button, folder: Path) -> str:
-    bare, whole = _side_by_side(button, folder)
+def _compare_with_bare_functions(timer: ExportTimer, folder: Path) -> str:
+    bare, whole = _measure_alternately(timer, folder)
     return "\n".join(
         [
             "### 50,000 rows by NHF's document to xlsx",
@@ -95,42 +102,42 @@ def _beside_the_bare_functions(button: Button, folder: Path) -> str:
     )
 
 
-def _side_by_side(button: Button, folder: Path) -> tuple[float, float]:
+def _measure_alternately(timer: ExportTimer, folder: Path) -> tuple[float, float]:
     """In turn, as a machine that slows down slows both down: the median of each."""
-    button.seconds(_MIDDLE)  # the bare functions' first is not counted either
+    timer.time_export(_MEDIUM_YEAR)  # the bare functions' first is not counted either
     bare, whole = list[float](), list[float]()
-    for _ in range(_TURNS):
-        bare += _bare(folder, _MIDDLE)
-        whole += [button.seconds(_MIDDLE) for _ in range(_IN_A_ROW)]
+    for _ in range(_ROUNDS):
+        bare += _time_bare_exports(folder, _MEDIUM_YEAR)
+        whole += [timer.time_export(_MEDIUM_YEAR) for _ in range(_RUNS_PER_ROUND)]
     return statistics.median(bare), statistics.median(whole)
 
 
-def _bare(folder: Path, year: int) -> list[float]:
-    command = [sys.executable, "-m", "benchmarks.bare_export", str(year), str(_IN_A_ROW)]
-    found = subprocess.run(command, env=_environment(folder), check=True, capture_output=True, text=True).stdout
+def _time_bare_exports(folder: Path, year: int) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.bare_export", str(year), str(_RUNS_PER_ROUND)]
+    found = subprocess.run(command, env=_worker_environment(folder), check=True, capture_output=True, text=True).stdout
     return list(map(float, found.split()))
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _worker_environment(folder: Path) -> dict[str, str]:
     """The worker's own: the same settings, the same roles."""
-    (worker, *_) = read_stack(folder).pids.worker
+    (worker, *_) = load_stack_file(folder).pids.worker
     said = Path(f"/proc/{worker}/environ").read_bytes().decode().split("\0")
     return dict(one.split("=", 1) for one in said if "=" in one)
 
 
-def _large(button: Button, folder: Path) -> str:
+def _measure_large_exports(timer: ExportTimer, folder: Path) -> str:
     lines = ["### Large ones to xlsx", "", "| rows | seconds | worker's peak memory, MiB |", "| --- | --- | --- |"]
-    for year, rows in sorted(_YEARS.items(), key=lambda item: item[1]):
-        workers = read_stack(folder).pids.worker
+    for year, rows in sorted(_ROWS_BY_YEAR.items(), key=lambda item: item[1]):
+        workers = load_stack_file(folder).pids.worker
         for worker in workers:
-            forget_peak_memory(worker)
-        seconds = button.seconds(year)
-        peak = max(map(peak_memory, workers))
+            reset_peak_memory(worker)
+        seconds = timer.time_export(year)
+        peak = max(map(peak_memory_mib, workers))
         lines.append(f"| {rows:,} | {seconds:.2f} | {peak} |")
     return "\n".join([*lines, ""])
 
 
 @contextmanager
-def _stack() -> Iterator[Path]:
+def _run_stack() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="stafett-bench-") as folder, running_stack(Path(folder), make_console()):
         yield Path(folder)

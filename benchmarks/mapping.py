@@ -8,61 +8,61 @@ import polars as pl
 
 from benchmarks import mapping_in_polars
 from benchmarks.mapping_by_rows import RowInterpreter
-from benchmarks.measurement import Measured, Table, peak_memory, side_by_side
+from benchmarks.measurement import ComparisonTable, Measurement, measure_contenders, peak_memory_mib
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import load_bundled_mappings
 from stafett.column_mapper.outcome import MappingOutcome
 from stafett.seed.activity_profiles import ACTIVITY_PROFILES
 
-_PART, _MENTORS, _FOR_PYTHON = 50_000, 20_000, 20_000
-_DAYS = 365
-_FIRST = int(datetime(2026, 1, 1, 7, tzinfo=UTC).timestamp())
+_ROWS_PER_PART, _MENTOR_COUNT, _ROWS_FOR_INTERPRETER = 50_000, 20_000, 20_000
+_DAYS_PER_YEAR = 365
+_FIRST_START_EPOCH = int(datetime(2026, 1, 1, 7, tzinfo=UTC).timestamp())
 
 
-def run(rows: int) -> list[Table | str]:
+def run(rows: int) -> list[ComparisonTable | str]:
     document = load_bundled_mappings("nhf")[-1]
     program = compile_mapping(document, "nb")
-    parts = _parts(rows)
-    few = parts[0].head(_FOR_PYTHON)
-    _agree(program.apply(parts[0]), mapping_in_polars.apply(parts[0]))
+    parts = _create_parts(rows)
+    few = parts[0].head(_ROWS_FOR_INTERPRETER)
+    _assert_same_result(program.apply(parts[0]), mapping_in_polars.apply(parts[0]))
     by_rows = RowInterpreter(document.as_json())
-    _agree_in_rows(program.apply(few), *by_rows.apply(few))
+    _assert_same_rows(program.apply(few), *by_rows.apply(few))
     contenders = {
         "compiled document": lambda: [program.apply(part).report_rows.height for part in parts],
         "hand-written Polars": lambda: [mapping_in_polars.apply(part).report_rows.height for part in parts],
     }
-    columnar = side_by_side(contenders, rounds=5)
-    (python,) = side_by_side({"": lambda: by_rows.apply(few)}, rounds=1)
+    columnar = measure_contenders(contenders, rounds=5)
+    (python,) = measure_contenders({"": lambda: by_rows.apply(few)}, rounds=1)
     scale = rows / few.height
     name = f"row by row in Python ({few.height:,} rows, scaled up)"
-    scaled = Measured(name, python.cpu_seconds * scale, python.wall_seconds * scale)
-    peaks = ", ".join(f"{many} parts: {_peak_over(many)} MiB" for many in (5, 20, 80))
+    scaled = Measurement(name, python.cpu_seconds * scale, python.wall_seconds * scale)
+    peaks = ", ".join(f"{many} parts: {_measure_peak_memory(many)} MiB" for many in (5, 20, 80))
     title = f"Mapping {rows:,} activities by NHF's document ({len(program.columns)} columns)"
     return [
-        Table(title, [*columnar, scaled]),
-        f"Peak memory of a process that maps parts of {_PART:,} rows: {peaks}.\n",
+        ComparisonTable(title, [*columnar, scaled]),
+        f"Peak memory of a process that maps parts of {_ROWS_PER_PART:,} rows: {peaks}.\n",
     ]
 
 
-def _peak_over(parts: int) -> int:
+def _measure_peak_memory(part_count: int) -> int:
     """In a process of its own, for a peak never goes down again."""
     run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.mapping", str(parts)], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.mapping", str(part_count)], check=True, capture_output=True, text=True
     )
     return int(run.stdout)
 
 
-def _map_again_and_again(parts: int) -> int:
+def _map_repeatedly(part_count: int) -> int:
     """MiB at the most, the part itself and Python included."""
-    document, part = load_bundled_mappings("nhf")[-1], _parts(_PART * 8)[0]
+    document, part = load_bundled_mappings("nhf")[-1], _create_parts(_ROWS_PER_PART * 8)[0]
     outcome = MappingOutcome(compile_mapping(document, "nb"))
-    for _ in range(parts):
+    for _ in range(part_count):
         outcome.map_and_add(part)
-    return peak_memory()
+    return peak_memory_mib()
 
 
-def _agree(ours: MappedPart, peer: MappedPart) -> None:
+def _assert_same_result(ours: MappedPart, peer: MappedPart) -> None:
     assert ours.report_rows.equals(peer.report_rows, null_equal=True)  # noqa: S101 - a peer that does less is no peer
     assert (ours.rejected, ours.countable, ours.not_countable) == (peer.rejected, peer.countable, peer.not_countable)  # noqa: S101 - the same
     ours_failed, peer_failed = (
@@ -71,26 +71,30 @@ def _agree(ours: MappedPart, peer: MappedPart) -> None:
     assert ours_failed == peer_failed  # noqa: S101 - the same
 
 
-def _agree_in_rows(ours: MappedPart, written: list[tuple[object, ...]], countable: int) -> None:
+def _assert_same_rows(ours: MappedPart, written: list[tuple[object, ...]], countable: int) -> None:
     decimals = pl.selectors.decimal().cast(pl.Float64)
     assert ours.report_rows.with_columns(decimals).rows() == written  # noqa: S101 - the same
     assert ours.countable == countable  # noqa: S101 - the same
 
 
-def _parts(rows: int) -> list[pl.DataFrame]:
+def _create_parts(rows: int) -> list[pl.DataFrame]:
     """Believable rows in report order, cut between days."""
-    whole = _activities(rows)
-    a_day = rows / _DAYS
-    days = max(1, round(_PART / a_day))
+    whole = _create_activities(rows)
+    a_day = rows / _DAYS_PER_YEAR
+    days = max(1, round(_ROWS_PER_PART / a_day))
     return [part for _, part in whole.group_by(pl.col(OSLO_DAY).dt.ordinal_day() // days, maintain_order=True)]
 
 
-def _activities(rows: int) -> pl.DataFrame:
+def _create_activities(rows: int) -> pl.DataFrame:
     number = pl.int_range(rows)
-    kind = _drawn("kind", len(ACTIVITY_PROFILES))
-    participants = _of_kind([list(k.participant_choices) for k in ACTIVITY_PROFILES], kind, "participants")
-    minutes = _of_kind([list(k.duration_choices) for k in ACTIVITY_PROFILES], kind, "minutes")
-    start = _FIRST + (number * _DAYS // rows) * 86_400 + (number * _DAYS % rows) * 43_200 // rows
+    kind = _pseudo_random("kind", len(ACTIVITY_PROFILES))
+    participants = _choose_by_kind([list(k.participant_choices) for k in ACTIVITY_PROFILES], kind, "participants")
+    minutes = _choose_by_kind([list(k.duration_choices) for k in ACTIVITY_PROFILES], kind, "minutes")
+    start = (
+        _FIRST_START_EPOCH
+        + (number * _DAYS_PER_YEAR // rows) * 86_400
+        + (number * _DAYS_PER_YEAR % rows) * 43_200 // rows
+    )
     return (
         pl.select(number.alias("n"))
         .with_columns(
@@ -106,27 +110,29 @@ def _activities(rows: int) -> pl.DataFrame:
             "starts_at",
             (pl.col("starts_at") + pl.duration(minutes=pl.col("minutes"))).alias("ends_at"),
             "participants",
-            pl.min_horizontal(_drawn("new", 3), "participants").alias("new_participants"),
-            pl.lit(pl.Series(["Tromsø", "Bodø", "Oslo", "Kárášjohka "])).gather(_drawn("place", 4)).alias("place"),
-            (_drawn("apart", 10) > 0).alias("in_person"),
-            (_drawn("abroad", 60) > 0).alias("in_norway"),
-            pl.when(_drawn("noted", 2) == 0).then(pl.lit("Fin kveld på Grønland, æøå")).alias("note"),
-            pl.format("mentor-{}", _drawn("mentor", _MENTORS)).alias("mentor_id"),
-            pl.format("Åse Ødegård {}", _drawn("mentor", _MENTORS)).alias("mentor_name"),
-            (_drawn("proxy", 4) == 0).alias("is_proxy"),
-            _drawn("files", 2).alias("attachments"),
+            pl.min_horizontal(_pseudo_random("new", 3), "participants").alias("new_participants"),
+            pl.lit(pl.Series(["Tromsø", "Bodø", "Oslo", "Kárášjohka "]))
+            .gather(_pseudo_random("place", 4))
+            .alias("place"),
+            (_pseudo_random("apart", 10) > 0).alias("in_person"),
+            (_pseudo_random("abroad", 60) > 0).alias("in_norway"),
+            pl.when(_pseudo_random("noted", 2) == 0).then(pl.lit("Fin kveld på Grønland, æøå")).alias("note"),
+            pl.format("mentor-{}", _pseudo_random("mentor", _MENTOR_COUNT)).alias("mentor_id"),
+            pl.format("Åse Ødegård {}", _pseudo_random("mentor", _MENTOR_COUNT)).alias("mentor_name"),
+            (_pseudo_random("proxy", 4) == 0).alias("is_proxy"),
+            _pseudo_random("files", 2).alias("attachments"),
         )
     )
 
 
-def _drawn(what: str, below: int) -> pl.Expr:
-    return (pl.int_range(pl.len()).hash(sum(map(ord, what))) % below).cast(pl.Int64)
+def _pseudo_random(seed: str, upper_bound: int) -> pl.Expr:
+    return (pl.int_range(pl.len()).hash(sum(map(ord, seed))) % upper_bound).cast(pl.Int64)
 
 
-def _of_kind(choices: list[list[int]], kind: pl.Expr, what: str) -> pl.Expr:
+def _choose_by_kind(choices: list[list[int]], kind: pl.Expr, seed: str) -> pl.Expr:
     every = pl.lit(pl.Series(choices, dtype=pl.List(pl.Int64))).gather(kind)
-    return every.list.get((_drawn(what, 1_000_000) % every.list.len()).cast(pl.Int64))
+    return every.list.get((_pseudo_random(seed, 1_000_000) % every.list.len()).cast(pl.Int64))
 
 
 if __name__ == "__main__":
-    print(_map_again_and_again(int(sys.argv[1])))
+    print(_map_repeatedly(int(sys.argv[1])))

@@ -15,7 +15,7 @@ _OSLO = ZoneInfo("Europe/Oslo")
 _MINUTE = timedelta(minutes=1)
 _YES, _NO = "Ja", "Nei"
 
-_EAGER: dict[str, Callable[..., Any]] = {
+_OPERATIONS: dict[str, Callable[..., Any]] = {
     "==": lambda one, other: one == other,
     ">": lambda one, other: one is not None and other is not None and one > other,
     ">=": lambda one, other: one is not None and other is not None and one >= other,
@@ -44,22 +44,22 @@ class RowInterpreter:
     def apply(self, frame: pl.DataFrame) -> tuple[list[tuple[Any, ...]], int]:
         """The written rows, and how many of them count."""
         rows: list[Row] = list(frame.iter_rows(named=True))
-        self._count_days(rows)
+        self._rank_within_days(rows)
         kept = [row for row in rows if not self._is_rejected(row)]
         if len(kept) < len(rows):
             rows = [{name: row[name] for name in frame.columns} for row in kept]
-            self._count_days(rows)
-        written = [self._written(row) for row in rows]
+            self._rank_within_days(rows)
+        written = [self._map_row(row) for row in rows]
         return written, sum(bool(row["counts"]) for row in rows)
 
-    def _count_days(self, rows: list[Row]) -> None:
+    def _rank_within_days(self, rows: list[Row]) -> None:
         """Ranks and counts within mentor and day, of the two conditions that NHF's document has."""
         counts: dict[tuple[str, Any], int] = defaultdict(int)
         seen: dict[tuple[str, Any], int] = defaultdict(int)
         for row in rows:
             day = (row["mentor_id"], row["oslo_day"])
             counts[day] += 1
-            counting = bool(self._named("kind_counts", row))
+            counting = bool(self._evaluate_name("kind_counts", row))
             seen[day] += counting
             row["rank"] = seen[day] if counting else None
         for row in rows:
@@ -67,27 +67,27 @@ class RowInterpreter:
 
     def _is_rejected(self, row: Row) -> bool:
         lost = False
-        row["values"] = [self._read(column["value"], row) for column in self._document["columns"]]
+        row["values"] = [self._evaluate(column["value"], row) for column in self._document["columns"]]
         for column, value in zip(self._document["columns"], row["values"], strict=True):
-            if self._read(column.get("required", False), row) and _EAGER["empty"](value):
+            if self._evaluate(column.get("required", False), row) and _OPERATIONS["empty"](value):
                 lost |= column.get("if_missing", "reject") == "reject"
             if column["type"] == "choice" and value is not None and value not in self._labels[column["options"]]:
                 lost |= column.get("unknown", "fail") == "fail"
         for rule in self._document["rules"]:
             if rule["severity"] == "reject":
-                lost |= bool(self._read(rule["when"], row))
+                lost |= bool(self._evaluate(rule["when"], row))
         return lost
 
-    def _written(self, row: Row) -> tuple[Any, ...]:
+    def _map_row(self, row: Row) -> tuple[Any, ...]:
         columns = self._document["columns"]
-        values = row.get("values") or [self._read(column["value"], row) for column in columns]
-        return tuple(self._cell(column, value) for column, value in zip(columns, values, strict=True))
+        values = row.get("values") or [self._evaluate(column["value"], row) for column in columns]
+        return tuple(self._format_cell(column, value) for column, value in zip(columns, values, strict=True))
 
-    def _count(self, row: Row) -> None:
-        reason = next((r for r in self._document["counting"]["reasons"] if self._read(r["when"], row)), None)
+    def _set_counting_reason(self, row: Row) -> None:
+        reason = next((r for r in self._document["counting"]["reasons"] if self._evaluate(r["when"], row)), None)
         row["counts"], row["reason"] = reason is None, reason and reason["label"]["nb"]
 
-    def _cell(self, column: Json, value: Any) -> Any:
+    def _format_cell(self, column: Json, value: Any) -> Any:
         match column["type"]:
             case "yes_no":
                 return _YES if value else _NO
@@ -100,36 +100,36 @@ class RowInterpreter:
             case _:
                 return value
 
-    def _read(self, expression: Json, row: Row) -> Any:  # noqa: PLR0911 - an interpreter has a case for each operation
+    def _evaluate(self, expression: Json, row: Row) -> Any:  # noqa: PLR0911 - an interpreter has a case for each operation
         if not isinstance(expression, dict):
             return expression
         ((name, given),) = expression.items()
         arguments = given if isinstance(given, list) else [given]
         match name:
             case "var":
-                return self._named(arguments[0], row)
+                return self._evaluate_name(arguments[0], row)
             case "and":
-                return all(self._read(one, row) for one in arguments)
+                return all(self._evaluate(one, row) for one in arguments)
             case "or":
-                return any(self._read(one, row) for one in arguments)
+                return any(self._evaluate(one, row) for one in arguments)
             case "if":
                 pairs = zip(arguments[::2], arguments[1::2], strict=False)
                 otherwise = arguments[-1] if len(arguments) % 2 else None
-                return self._read(next((then for when, then in pairs if self._read(when, row)), otherwise), row)
+                return self._evaluate(next((then for when, then in pairs if self._evaluate(when, row)), otherwise), row)
             case "in":
-                return self._read(arguments[0], row) in arguments[1]
+                return self._evaluate(arguments[0], row) in arguments[1]
             case "lookup":
-                return self._document["lookups"][arguments[1]].get(self._read(arguments[0], row))
+                return self._document["lookups"][arguments[1]].get(self._evaluate(arguments[0], row))
             case "day_rank":
                 return row["rank"]
             case "day_count":
                 return row["count"]
             case _:
-                return _EAGER[name](*[self._read(one, row) for one in arguments])
+                return _OPERATIONS[name](*[self._evaluate(one, row) for one in arguments])
 
-    def _named(self, name: str, row: Row) -> Any:
+    def _evaluate_name(self, name: str, row: Row) -> Any:
         if name in {"counts", "reason"} and name not in row:
-            self._count(row)
+            self._set_counting_reason(row)
         if name not in row:
-            row[name] = self._read(self._values[name], row)
+            row[name] = self._evaluate(self._values[name], row)
         return row[name]

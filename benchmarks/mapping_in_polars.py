@@ -34,25 +34,25 @@ _REASONS = {
     "course_too_short": "Kursdag kortere enn 2 × 45 minutter",  # noqa: RUF001 - as the document spells it
     "nobody_new_that_day": "Likepersonen har allerede en tellende aktivitet denne dagen, og ingen deltaker er ny",
 }
-_MENTORS_DAY = ("mentor_id", "oslo_day")
+_MENTOR_DAY_KEYS = ("mentor_id", "oslo_day")
 
-_kind, _minutes, _people = pl.col("activity_type"), pl.col("minutes"), pl.col("participants")
-_sought, _course = _kind == "oppsokende_samtale", _kind == "likepersonskurs"
+_kind, _minutes, _participants = pl.col("activity_type"), pl.col("minutes"), pl.col("participants")
+_outreach, _course = _kind == "oppsokende_samtale", _kind == "likepersonskurs"
 _group = _kind.is_in(["samtalegruppe", "aktivitetsgruppe"])
 
 
 def apply(rows: pl.DataFrame) -> MappedPart:
-    computed = _computed(rows)
-    faults = _faults(computed)
+    computed = _add_computed_columns(rows)
+    faults = _find_errors(computed)
     rejecting = [fault for fault in faults if fault.rejects_row]
     rejected = 0
     if rejecting:
         lost = sorted({row for fault in rejecting for row in fault.row_indices})
         rejected = len(lost)
-        computed = _computed(rows.with_row_index().filter(~pl.col("index").is_in(lost)).drop("index"))
-    written = computed.select(**_cells())
+        computed = _add_computed_columns(rows.with_row_index().filter(~pl.col("index").is_in(lost)).drop("index"))
+    written = computed.select(**_cell_expressions())
     found = dict(computed["reason"].drop_nulls().value_counts().iter_rows())
-    totals = computed.group_by(_cells()["Kategori"].alias("category")).agg(
+    totals = computed.group_by(_cell_expressions()["Kategori"].alias("category")).agg(
         pl.col("reason").is_null().sum(),
         pl.col("reason").is_not_null().sum().alias("not"),
         pl.len(),
@@ -71,27 +71,27 @@ def apply(rows: pl.DataFrame) -> MappedPart:
     )
 
 
-def _computed(rows: pl.DataFrame) -> pl.DataFrame:
+def _add_computed_columns(rows: pl.DataFrame) -> pl.DataFrame:
     kind_counts = (
         pl.col("in_norway")
-        & (_people >= 1)
+        & (_participants >= 1)
         & (
-            (_sought & pl.col("in_person"))
-            | (_group & (_people >= 3) & (_minutes >= 45))
+            (_outreach & pl.col("in_person"))
+            | (_group & (_participants >= 3) & (_minutes >= 45))
             | (_course & (_minutes >= 90))
         )
     )
     words = {code: pl.lit(reason) for code, reason in _REASONS.items()}
     reason = (
-        pl.when(~(_sought | _group | _course))
+        pl.when(~(_outreach | _group | _course))
         .then(words["kind_never_counts"])
         .when(~pl.col("in_norway"))
         .then(words["abroad"])
-        .when(_sought & ~pl.col("in_person"))
+        .when(_outreach & ~pl.col("in_person"))
         .then(words["not_in_person"])
-        .when(_people < 1)
+        .when(_participants < 1)
         .then(words["nobody_came"])
-        .when(_group & (_people < 3))
+        .when(_group & (_participants < 3))
         .then(words["too_few_participants"])
         .when(_group & (_minutes < 45))
         .then(words["group_too_short"])
@@ -105,16 +105,16 @@ def _computed(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(kind_counts=kind_counts)
         .with_columns(
             row=pl.int_range(pl.len()),
-            that_day=pl.len().over(_MENTORS_DAY),
+            that_day=pl.len().over(_MENTOR_DAY_KEYS),
         )
-        .with_columns(day=pl.col("row").min().over(_MENTORS_DAY))
+        .with_columns(day=pl.col("row").min().over(_MENTOR_DAY_KEYS))
         .with_columns(order=(pl.col("day") * 2**32 + pl.col("row")).arg_sort())
-        .with_columns(nth=_nth_of_the_day())
+        .with_columns(nth=_rank_within_day())
         .with_columns(reason=reason)
     )
 
 
-def _nth_of_the_day() -> pl.Expr:
+def _rank_within_day() -> pl.Expr:
     """Days side by side, counted on: a window for each day takes ten times as long."""
     order = pl.col("order")
     number, day = pl.col("kind_counts").cast(pl.Int64).gather(order), pl.col("day").gather(order)
@@ -123,7 +123,7 @@ def _nth_of_the_day() -> pl.Expr:
     return pl.when("kind_counts").then((running - before).gather(order.arg_sort()))
 
 
-def _cells() -> dict[str, pl.Expr]:
+def _cell_expressions() -> dict[str, pl.Expr]:
     local = pl.col("starts_at").dt.convert_time_zone("Europe/Oslo").dt.time().cast(pl.Int64)
     return {
         "Dato": pl.col("oslo_day"),
@@ -134,33 +134,33 @@ def _cells() -> dict[str, pl.Expr]:
         "Timer": (_minutes / 60).round(2, mode="half_away_from_zero").cast(pl.Decimal(38, 2)),
         "Likeperson": pl.col("mentor_name").str.strip_chars(),
         "Sted": pl.col("place").str.strip_chars(),
-        "Deltakere": _people,
+        "Deltakere": _participants,
         "Nye deltakere": pl.col("new_participants"),
-        "Gruppestørrelse": pl.when(_people < 1)
+        "Gruppestørrelse": pl.when(_participants < 1)
         .then(pl.lit("Ingen deltakere"))
-        .when(_people == 1)
+        .when(_participants == 1)
         .then(pl.lit("En til en"))
-        .when(_people == 2)
+        .when(_participants == 2)
         .then(pl.lit("2 deltakere"))
-        .when(_people <= 12)
+        .when(_participants <= 12)
         .then(pl.lit("3–12 deltakere"))  # noqa: RUF001 - as the document spells it
         .otherwise(pl.lit("Mer enn 12 deltakere")),
-        "Fysisk møte": _yes_no(pl.col("in_person")),
-        "I Norge": _yes_no(pl.col("in_norway")),
-        "Registrert av koordinator": _yes_no(pl.col("is_proxy")),
+        "Fysisk møte": _to_yes_no(pl.col("in_person")),
+        "I Norge": _to_yes_no(pl.col("in_norway")),
+        "Registrert av koordinator": _to_yes_no(pl.col("is_proxy")),
         "Vedlegg": pl.col("attachments"),
-        "Tellende": _yes_no(pl.col("reason").is_null()),
+        "Tellende": _to_yes_no(pl.col("reason").is_null()),
         "Teller ikke fordi": pl.col("reason"),
         "Merknad": pl.col("note"),
         "Aktivitets-ID": pl.col("id"),
     }
 
 
-def _yes_no(flag: pl.Expr) -> pl.Expr:
+def _to_yes_no(flag: pl.Expr) -> pl.Expr:
     return pl.when(flag).then(pl.lit("Ja")).otherwise(pl.lit("Nei"))
 
 
-def _faults(computed: pl.DataFrame) -> tuple[FailedCheck, ...]:
+def _find_errors(computed: pl.DataFrame) -> tuple[FailedCheck, ...]:
     place, note = pl.col("place").str.strip_chars(), pl.col("note").str.strip_chars()
     judged = computed.select(
         required_date=pl.col("oslo_day").is_null(),
@@ -168,20 +168,20 @@ def _faults(computed: pl.DataFrame) -> tuple[FailedCheck, ...]:
         required_mentor=pl.col("mentor_name").str.strip_chars() == "",
         required_place=pl.col("in_person") & (place == ""),
         required_id=pl.col("id").str.strip_chars() == "",
-        course_without_participants=_course & (_people < 1),
+        course_without_participants=_course & (_participants < 1),
         longer_than_a_day=_minutes > 1440,
-        more_than_one_to_one=_sought & (_people > 2),
+        more_than_one_to_one=_outreach & (_participants > 2),
         many_in_one_day=pl.col("that_day") > 6,
         other_without_a_note=(_kind == "annet") & (note.fill_null("") == ""),
     )
     rejecting = {"required_date", "unknown_choice_type", "required_mentor", "required_id"}
     rejecting |= {"course_without_participants", "longer_than_a_day"}
     return tuple(
-        FailedCheck(number, _code(name), None, name in rejecting, "", judged[name].arg_true().to_list())
+        FailedCheck(number, _error_code(name), None, name in rejecting, "", judged[name].arg_true().to_list())
         for number, name in enumerate(judged.columns)
         if judged[name].any()
     )
 
 
-def _code(name: str) -> str:
+def _error_code(name: str) -> str:
     return next((code for code in ("required", "unknown_choice") if name.startswith(code)), name)

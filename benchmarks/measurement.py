@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-_LABELS, _BARS, _LINE, _HEAD = 330, 420, 24, 40
-_LOOK = 'font-family="sans-serif" font-size="13" role="img"'
-_OURS, _THEIRS = "#1F3864", "#9AA7BD"
+_LABEL_WIDTH, _BAR_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 330, 420, 24, 40
+_SVG_ATTRIBUTES = 'font-family="sans-serif" font-size="13" role="img"'
+_OWN_COLOUR, _PEER_COLOUR = "#1F3864", "#9AA7BD"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One contender's median of each figure."""
 
     name: str
@@ -24,24 +24,24 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Table:
+class ComparisonTable:
     """What was measured side by side; ours stands first, ``base`` is the one that the others are multiples of."""
 
     title: str
-    measured: Sequence[Measured]
-    base: int = 0
-    by_the_wall: bool = False
+    measurements: Sequence[Measurement]
+    baseline: int = 0
+    by_wall_time: bool = False
     """What is compared, where commits are waited for and several processes work."""
 
     @property
     def clock(self) -> str:
-        return "wall" if self.by_the_wall else "CPU"
+        return "wall" if self.by_wall_time else "CPU"
 
-    def seconds_of(self, one: Measured) -> float:
-        return one.wall_seconds if self.by_the_wall else one.cpu_seconds
+    def seconds(self, measurement: Measurement) -> float:
+        return measurement.wall_seconds if self.by_wall_time else measurement.cpu_seconds
 
-    def as_markdown(self) -> str:
-        base = "ours" if self.base == 0 else self.measured[self.base].name
+    def to_markdown(self) -> str:
+        base = "ours" if self.baseline == 0 else self.measurements[self.baseline].name
         lines = [
             f"### {self.title}",
             "",
@@ -50,37 +50,37 @@ class Table:
         ]
         lines += [
             f"| {one.name} | {one.cpu_seconds:.4f} | {one.wall_seconds:.4f} | {ratio:.{1 if ratio >= 2 else 2}f} |"
-            for one, ratio in self._ratios()
+            for one, ratio in self._with_ratios()
         ]
         return "\n".join([*lines, ""])
 
-    def as_plot(self) -> str:
+    def to_svg(self) -> str:
         """Bars of CPU time, as SVG."""
-        longest = max(map(self.seconds_of, self.measured)) or 1
-        width, height = _LABELS + _BARS + 120, _HEAD + _LINE * len(self.measured) + 10
+        longest = max(map(self.seconds, self.measurements)) or 1
+        width, height = _LABEL_WIDTH + _BAR_WIDTH + 120, _HEADER_HEIGHT + _ROW_HEIGHT * len(self.measurements) + 10
         lines = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {_LOOK}>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {_SVG_ATTRIBUTES}>',
             f"<title>{escape(self.title)}: {self.clock} seconds</title>",
             f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>',
             f'<text x="10" y="22" font-weight="bold">{escape(self.title)}: {self.clock} seconds</text>',
         ]
-        for number, (one, ratio) in enumerate(self._ratios()):
-            top, bar = _HEAD + _LINE * number, max(1, round(_BARS * self.seconds_of(one) / longest))
+        for number, (one, ratio) in enumerate(self._with_ratios()):
+            top, bar = _HEADER_HEIGHT + _ROW_HEIGHT * number, max(1, round(_BAR_WIDTH * self.seconds(one) / longest))
             lines += [
-                f'<text x="{_LABELS - 10}" y="{top + 14}" text-anchor="end">{escape(one.name)}</text>',
-                f'<rect x="{_LABELS}" y="{top}" width="{bar}" height="18" fill="{_OURS if number == 0 else _THEIRS}"/>',
-                f'<text x="{_LABELS + bar + 6}" y="{top + 14}">{self.seconds_of(one):.2f} (x {ratio:.1f})</text>',
+                f'<text x="{_LABEL_WIDTH - 10}" y="{top + 14}" text-anchor="end">{escape(one.name)}</text>',
+                f'<rect x="{_LABEL_WIDTH}" y="{top}" width="{bar}" height="18" fill="{_OWN_COLOUR if number == 0 else _PEER_COLOUR}"/>',
+                f'<text x="{_LABEL_WIDTH + bar + 6}" y="{top + 14}">{self.seconds(one):.2f} (x {ratio:.1f})</text>',
             ]
         return "\n".join([*lines, "</svg>", ""])
 
-    def _ratios(self) -> list[tuple[Measured, float]]:
-        base = self.seconds_of(self.measured[self.base])
-        return [(one, self.seconds_of(one) / base if base else float("nan")) for one in self.measured]
+    def _with_ratios(self) -> list[tuple[Measurement, float]]:
+        base = self.seconds(self.measurements[self.baseline])
+        return [(one, self.seconds(one) / base if base else float("nan")) for one in self.measurements]
 
 
-def side_by_side(
-    contenders: Mapping[str, Callable[[], object]], *, rounds: int, also: Sequence[int] = ()
-) -> list[Measured]:
+def measure_contenders(
+    contenders: Mapping[str, Callable[[], object]], *, rounds: int, extra_pids: Sequence[int] = ()
+) -> list[Measurement]:
     """A B C, A B C, …: a machine that slows down slows everybody down. The first round is not counted.
 
     The CPU time is that of this process, and of those whose ids are in ``also``.
@@ -88,33 +88,33 @@ def side_by_side(
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for counted in range(-1, rounds):
         for name, run in contenders.items():
-            cpu, wall = _cpu(also), time.perf_counter()
+            cpu, wall = _cpu_seconds(extra_pids), time.perf_counter()
             run()
             if counted >= 0:
-                taken[name].append((_cpu(also) - cpu, time.perf_counter() - wall))
+                taken[name].append((_cpu_seconds(extra_pids) - cpu, time.perf_counter() - wall))
     return [
-        Measured(name, statistics.median(cpu for cpu, _ in runs), statistics.median(wall for _, wall in runs))
+        Measurement(name, statistics.median(cpu for cpu, _ in runs), statistics.median(wall for _, wall in runs))
         for name, runs in taken.items()
     ]
 
 
-def _cpu(also: Sequence[int]) -> float:
+def _cpu_seconds(extra_pids: Sequence[int]) -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime + sum(map(_cpu_of, also))
+    return used.ru_utime + used.ru_stime + sum(map(_process_cpu_seconds, extra_pids))
 
 
-def _cpu_of(process: int) -> float:
-    after_the_name = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+def _process_cpu_seconds(pid: int) -> float:
+    after_the_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return sum(map(int, after_the_name[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_memory(process: int | str = "self") -> int:
+def peak_memory_mib(pid: int | str = "self") -> int:
     """MiB of a process: what ``getrusage`` says is at least what its parent had when it began this one."""
-    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(peak) // 1024
 
 
-def forget_peak_memory(process: int) -> None:
+def reset_peak_memory(pid: int) -> None:
     """From now on the peak is that of what comes."""
-    Path(f"/proc/{process}/clear_refs").write_text("5", encoding="ascii")
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")

@@ -6,7 +6,7 @@ from stafett.database.tables import Export
 
 
 @workflow.defn
-class ImportsTheTables:
+class TableImportingWorkflow:
     @workflow.run
     async def run(self) -> str:
         return str(Export.__tablename__)

@@ -18,7 +18,7 @@ from stafett.database.session import Database
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
-from stafett.devstack.stack import RunningServers, servers
+from stafett.devstack.stack import RunningServers, run_servers
 from stafett.exports.service import ExportService
 from stafett.settings import AuthSettings, Settings, require_setting
 from stafett.storage.files import FileStorage
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServers]:
     folder = tmp_path_factory.mktemp("stack") / "data"
     options = StackOptions(data_dir=folder, durable=False, temporal_args=_TIME_SKIPPING)
-    async with servers(options, report=lambda _line: None) as running:
+    async with run_servers(options, report=lambda _line: None) as running:
         prepare_stores(running.addresses)
         yield running
 
@@ -48,14 +48,14 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runni
 @pytest.fixture(scope="session")
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> DevIssuer:
     issuer = DevIssuer(tmp_path_factory.mktemp("issuer"))
-    issuer.ensure()
+    issuer.ensure_keys()
     return issuer
 
 
 @pytest.fixture(scope="session")
 def audit_key(tmp_path_factory: pytest.TempPathFactory) -> DevAuditKey:
     key = DevAuditKey(tmp_path_factory.mktemp("audit-key"))
-    key.ensure()
+    key.ensure_key()
     return key
 
 
@@ -64,8 +64,8 @@ def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -
     """This test's own task queue on the session's servers."""
     settings = settings_from_addresses(stack.addresses)
     queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
-    keys = AuthSettings(jwks_file=issuer.jwks)
-    audit = settings.audit.model_copy(update={"signing_key_file": audit_key.file})
+    keys = AuthSettings(jwks_file=issuer.jwks_file)
+    audit = settings.audit.model_copy(update={"signing_key_file": audit_key.key_file})
     return settings.model_copy(update={"temporal": queue, "auth": keys, "audit": audit})
 
 
@@ -130,7 +130,7 @@ def working(temporal: Client, settings: Settings) -> Working:
 @pytest.fixture
 def bearer(issuer: DevIssuer, tenant: Tenant) -> Callable[..., dict[str, str]]:
     def bearer(user_id: UUID, org_id: str | None = tenant.org_id, role: str = "coordinator") -> dict[str, str]:
-        return {"Authorization": f"Bearer {issuer.token(user_id, org_id, role)}"}
+        return {"Authorization": f"Bearer {issuer.create_token(user_id, org_id, role)}"}
 
     return bearer
 

@@ -182,9 +182,9 @@ def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClie
                 " (or STAFETT_TOKEN_FILE), or a --profile that has them."
             )
         return ApiClient(url, token)
-    from stafett.devstack.stack_file import read_stack
+    from stafett.devstack.stack_file import load_stack_file
 
-    stack = read_stack(data_dir)
+    stack = load_stack_file(data_dir)
     if token := _read_token():
         return ApiClient(stack.api_url, token)
     user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")

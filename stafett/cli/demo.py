@@ -19,8 +19,8 @@ from stafett.cli.jobs import download_job_file
 from stafett.cli.terminal import make_console, make_table
 from stafett.cli.verify import verify_file
 from stafett.cli.watch import watch_job
-from stafett.devstack.errors import last_words
-from stafett.devstack.privileges import die_with_us
+from stafett.devstack.errors import summarise_output
+from stafett.devstack.privileges import parent_death_prefix
 from stafett.domain.errors import StafettError
 
 YEAR = 2026
@@ -117,7 +117,7 @@ def _interrupt_on_stop_signals() -> Iterator[None]:
 def running_stack(data_dir: Path, console: Console) -> Iterator[None]:
     """`stafett dev` as anybody starts it, ended again whatever happens."""
     # In a session of its own a Ctrl-C reaches us alone; if we are killed, it ends by itself.
-    command = [*die_with_us(signal.SIGTERM), *_build_command("dev", data_dir)]
+    command = [*parent_death_prefix(signal.SIGTERM), *_build_command("dev", data_dir)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as stack:
@@ -151,7 +151,9 @@ def run_stafett(*arguments: str, data_dir: Path) -> None:
     command = [*_build_command(arguments[0], data_dir), *arguments[1:]]
     finished = subprocess.run(command, check=False, capture_output=True)
     if finished.returncode:
-        raise StafettError(f"`stafett {arguments[0]}` ended with {finished.returncode}. {last_words(finished.stderr)}")
+        raise StafettError(
+            f"`stafett {arguments[0]}` ended with {finished.returncode}. {summarise_output(finished.stderr)}"
+        )
 
 
 def _build_command(subcommand: str, data_dir: Path) -> list[str]:

@@ -10,7 +10,7 @@ import psycopg
 from stafett.cli.bulk import BULK_RESOURCE, list_active_mentor_ids
 from stafett.cli.client import ApiClient, Json, connect
 from stafett.cli.watch import watch_job
-from stafett.devstack.stack_file import read_stack
+from stafett.devstack.stack_file import load_stack_file
 from stafett.domain.errors import StafettError
 
 MENTOR_COUNT, INACTIVE_MENTOR_COUNT = 50, 4
@@ -76,5 +76,5 @@ def _result_from_job(name: str, job: Json, size: int, started_at: float, file: s
 
 def _set_mentors_active(data_dir: Path, mentor_ids: Sequence[str], *, active: bool) -> None:
     """On leave and back again: what the system that looks after the mentors would tell us."""
-    with psycopg.connect(read_stack(data_dir).database_url) as connection:
+    with psycopg.connect(load_stack_file(data_dir).database_url) as connection:
         connection.execute("UPDATE peer_mentors SET active = %s WHERE id = ANY(%s::uuid[])", [active, list(mentor_ids)])

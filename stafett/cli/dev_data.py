@@ -66,4 +66,4 @@ def issue_development_token(data_dir: Path | None, user: str, org: str | None, r
 
     if data_dir is None:
         raise SettingsError("A development token is made from a development stack's folder: say which with --data-dir.")
-    return DevIssuer(data_dir).token(dev_user_id(user), org, role)
+    return DevIssuer(data_dir).create_token(dev_user_id(user), org, role)

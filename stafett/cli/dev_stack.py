@@ -12,12 +12,12 @@ from api.cors import CODEC_PATH
 from stafett.audit.checkpoint_store import CheckpointStore
 from stafett.audit.keys import load_verification_keys
 from stafett.devstack.audit_key import DevAuditKey
-from stafett.devstack.codec_keys import DevCodec
-from stafett.devstack.dev import Program, run_stack
-from stafett.devstack.identity_provider import publishing
+from stafett.devstack.codec_keys import DevCodecKeys
+from stafett.devstack.dev import AppProcess, run_stack
+from stafett.devstack.identity_provider import serve_issuer
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
-from stafett.devstack.temporal import polls
+from stafett.devstack.temporal import is_polling
 from stafett.seed.organisations import seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
 from stafett.storage.files import FileStorage
@@ -34,21 +34,23 @@ _WITHHELD_FROM_WORKER = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("
 
 async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt: bool = False) -> None:
     """Everything on one machine, until Ctrl-C."""
-    issuer, audit_key, codec = DevIssuer(data_dir), DevAuditKey(data_dir), DevCodec(data_dir, wanted=encrypt)
+    issuer, audit_key, codec = DevIssuer(data_dir), DevAuditKey(data_dir), DevCodecKeys(data_dir, enable=encrypt)
 
     async def prepare(addresses: StackAddresses) -> dict[str, str]:
         await asyncio.to_thread(prepare_stores, addresses)
-        issuer.ensure()
-        issuer.live_at(addresses.issuer_url)
-        audit_key.ensure()
+        issuer.ensure_keys()
+        issuer.set_url(addresses.issuer_url)
+        audit_key.ensure_key()
         return issuer.environment() | audit_key.environment() | codec.environment(addresses.temporal_ui_url)
 
     programs = (
-        Program("api", (*_STAFETT_COMMAND, "api"), _is_api_healthy, withheld=_WITHHELD_FROM_API),
-        Program("worker", (*_STAFETT_COMMAND, "worker"), _is_worker_polling, withheld=_WITHHELD_FROM_WORKER),
+        AppProcess("api", (*_STAFETT_COMMAND, "api"), _is_api_healthy, excluded_variables=_WITHHELD_FROM_API),
+        AppProcess(
+            "worker", (*_STAFETT_COMMAND, "worker"), _is_worker_polling, excluded_variables=_WITHHELD_FROM_WORKER
+        ),
     )
-    options = StackOptions(data_dir=data_dir, api_port=api_port, codec_path=CODEC_PATH if codec.is_on else None)
-    await run_stack(options, prepare, programs, partial(publishing, issuer), partial(print, flush=True))
+    options = StackOptions(data_dir=data_dir, api_port=api_port, codec_path=CODEC_PATH if codec.is_enabled else None)
+    await run_stack(options, prepare, programs, partial(serve_issuer, issuer), partial(print, flush=True))
 
 
 def prepare_stores(addresses: StackAddresses) -> None:
@@ -95,4 +97,6 @@ async def _is_api_healthy(addresses: StackAddresses, _pid: int) -> bool:
 
 
 async def _is_worker_polling(addresses: StackAddresses, pid: int) -> bool:
-    return await polls(addresses.temporal_address, addresses.temporal_namespace, TemporalSettings().task_queue, pid)
+    return await is_polling(
+        addresses.temporal_address, addresses.temporal_namespace, TemporalSettings().task_queue, pid
+    )

@@ -13,9 +13,9 @@ def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
 
     findings = diagnose(data_dir)
     if as_json:
-        typer.echo(json.dumps([{"subject": f.subject, "ok": f.ok, "sentence": f.sentence} for f in findings]))
+        typer.echo(json.dumps([{"subject": f.subject, "ok": f.ok, "sentence": f.message} for f in findings]))
     else:
         for finding in findings:
-            typer.echo(f"{'ok ' if finding.ok else 'NOT'} {finding.subject}: {finding.sentence}")
+            typer.echo(f"{'ok ' if finding.ok else 'NOT'} {finding.subject}: {finding.message}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -14,20 +14,20 @@ class DevAuditKey:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "audit"
-        self.file = self._folder / "signing.pem"
+        self.key_file = self._folder / "signing.pem"
 
-    def ensure(self) -> None:
+    def ensure_key(self) -> None:
         """Make the key at the first start."""
-        if self.file.exists():
+        if self.key_file.exists():
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(pem)
 
     def environment(self) -> dict[str, str]:
-        return {"STAFETT_AUDIT__SIGNING_KEY_FILE": str(self.file.resolve())}
+        return {"STAFETT_AUDIT__SIGNING_KEY_FILE": str(self.key_file.resolve())}
 
-    def settings(self) -> AuditSettings:
+    def audit_settings(self) -> AuditSettings:
         """A stack that has not made its key yet has signed nothing either."""
-        return AuditSettings(signing_key_file=self.file if self.file.exists() else None)
+        return AuditSettings(signing_key_file=self.key_file if self.key_file.exists() else None)

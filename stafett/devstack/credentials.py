@@ -4,8 +4,8 @@ import secrets
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stafett.devstack.data_folder import DataFolder, write_whole
-from stafett.devstack.errors import DevStackError, folder_faults
+from stafett.devstack.data_folder import DataFolder, write_atomically
+from stafett.devstack.errors import DevStackError, translate_folder_errors
 
 
 class Credentials(BaseModel):
@@ -21,21 +21,21 @@ class Credentials(BaseModel):
     s3_secret_key: str = Field(default_factory=lambda: secrets.token_hex(20))
 
 
-def credentials_of(folder: DataFolder) -> Credentials:
+def load_or_create_credentials(folder: DataFolder) -> Credentials:
     """Read them, or make them if the folder is new."""
-    if not folder.secrets.exists() and not folder.postgres.exists():
+    if not folder.secrets_file.exists() and not folder.postgres.exists():
         made = Credentials()
-        write_whole(folder.secrets, made.model_dump_json(indent=2))
+        write_atomically(folder.secrets_file, made.model_dump_json(indent=2))
         return made
     try:
-        with folder_faults(folder.secrets):
-            text = folder.secrets.read_text()
+        with translate_folder_errors(folder.secrets_file):
+            text = folder.secrets_file.read_text()
         kept = Credentials.model_validate_json(text)
     except (DevStackError, ValidationError):
         kept = None
     if kept is None or kept.model_fields_set != set(Credentials.model_fields):
         raise DevStackError(
-            f"{folder.secrets} is missing or damaged, and without it the data beside it stays closed; "
+            f"{folder.secrets_file} is missing or damaged, and without it the data beside it stays closed; "
             f"restore the file or choose another --data-dir."
         )
     return kept

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stafett.devstack.errors import DevStackError, folder_faults
+from stafett.devstack.errors import DevStackError, translate_folder_errors
 
-MARKER = ".stafett"
-LEAST_FREE_BYTES = 300_000_000
-POSTGRES_MAJOR = "18"
+MARKER_FILE = ".stafett"
+MIN_FREE_BYTES = 300_000_000
+POSTGRES_MAJOR_VERSION = "18"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class DataFolder:
     path: Path
 
     @classmethod
-    def at(cls, path: Path) -> "DataFolder":
+    def from_path(cls, path: Path) -> "DataFolder":
         return cls(path.expanduser().resolve())
 
     @property
@@ -44,19 +44,19 @@ class DataFolder:
         return self.path / "mail"
 
     @property
-    def secrets(self) -> Path:
+    def secrets_file(self) -> Path:
         return self.path / "secrets.json"
 
     @property
-    def codec_keys(self) -> Path:
+    def codec_keys_file(self) -> Path:
         return self.path / "codec-keys"
 
     @property
-    def ports(self) -> Path:
+    def ports_file(self) -> Path:
         return self.path / "ports.json"
 
     @property
-    def pids(self) -> Path:
+    def pids_file(self) -> Path:
         return self.path / "pids.json"
 
     @property
@@ -64,30 +64,30 @@ class DataFolder:
         return self.path / "stack.json"
 
     @property
-    def lock(self) -> Path:
+    def lock_file(self) -> Path:
         return self.path / "stack.lock"
 
-    def log(self, name: str) -> Path:
+    def log_file(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def acquire_lock(self) -> Iterator[None]:
         """Make the folder ours (or refuse it untouched) and keep every other stack out of it."""
-        with folder_faults(self.path):
-            self._claim()
-            lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with translate_folder_errors(self.path):
+            self._prepare_folder()
+            lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._take(lock)
-            with folder_faults(self.path):
-                self._lay_out()
+            self._lock_exclusively(lock)
+            with translate_folder_errors(self.path):
+                self._create_subfolders()
             yield
         finally:
             os.close(lock)
 
-    def holder(self) -> int | None:
+    def find_running_pid(self) -> int | None:
         """The pid of the stack that runs here, if one does."""
         try:
-            lock = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+            lock = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
         try:
@@ -98,59 +98,59 @@ class DataFolder:
             os.close(lock)
         return None
 
-    def is_foreign(self) -> bool:
+    def has_foreign_files(self) -> bool:
         """Whether somebody else's files are in it."""
-        return not (self.path / MARKER).exists() and any(self.path.iterdir())
+        return not (self.path / MARKER_FILE).exists() and any(self.path.iterdir())
 
-    def _claim(self) -> None:
+    def _prepare_folder(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.is_foreign():
+        if self.has_foreign_files():
             raise DevStackError(
                 f"{self.path} holds files that are not Stafett's; choose an empty folder as --data-dir."
             )
         free = shutil.disk_usage(self.path).free
-        if free < LEAST_FREE_BYTES:
+        if free < MIN_FREE_BYTES:
             raise DevStackError(
                 f"The disk that holds {self.path} has {free // 1_000_000} MB left, and the stack wants "
-                f"{LEAST_FREE_BYTES // 1_000_000} MB; free some space or choose another --data-dir."
+                f"{MIN_FREE_BYTES // 1_000_000} MB; free some space or choose another --data-dir."
             )
-        self._refuse_another_postgres()
+        self._check_postgres_version()
         self.path.chmod(0o700)
-        (self.path / MARKER).touch(mode=0o600)
+        (self.path / MARKER_FILE).touch(mode=0o600)
 
-    def _refuse_another_postgres(self) -> None:
+    def _check_postgres_version(self) -> None:
         version = self.postgres / "PG_VERSION"
-        if version.exists() and (found := version.read_text().strip()) != POSTGRES_MAJOR:
+        if version.exists() and (found := version.read_text().strip()) != POSTGRES_MAJOR_VERSION:
             raise DevStackError(
-                f"{self.postgres} was written by PostgreSQL {found} and this stack brings {POSTGRES_MAJOR}; "
+                f"{self.postgres} was written by PostgreSQL {found} and this stack brings {POSTGRES_MAJOR_VERSION}; "
                 f"dump it with the old version or choose another --data-dir."
             )
 
-    def _take(self, lock: int) -> None:
+    def _lock_exclusively(self, lock_fd: int) -> None:
         # Whoever asks `holder` has the lock for an instant, so one refusal is not yet an answer.
         for _ in range(10):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 time.sleep(0.03)
                 continue
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            os.ftruncate(lock_fd, 0)
+            os.pwrite(lock_fd, str(os.getpid()).encode(), 0)
             return
-        holder = os.pread(lock, 20, 0).decode() or "unknown"
+        holder = os.pread(lock_fd, 20, 0).decode() or "unknown"
         raise DevStackError(
             f"A stack is already running on {self.path} (pid {holder}); stop it or choose another --data-dir."
         )
 
-    def _lay_out(self) -> None:
+    def _create_subfolders(self) -> None:
         for folder in (self.temporal, self.s3, self.path / "logs"):
             folder.mkdir(mode=0o700, exist_ok=True)
         self.stack_file.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Replace a file at once, readable by its owner alone: a reader sees the old or the new, never half."""
-    with folder_faults(path.parent):
+    with translate_folder_errors(path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w") as file:

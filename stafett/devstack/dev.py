@@ -9,144 +9,157 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stafett.devstack.child_process import Child, Launch
-from stafett.devstack.mail_server import MailFolder, catching_mail
+from stafett.devstack.child_process import ChildProcess, ProcessSpec
+from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.devstack.options import StackAddresses, StackOptions
-from stafett.devstack.privileges import die_with_us
+from stafett.devstack.privileges import parent_death_prefix
 from stafett.devstack.stack import (
-    Report,
+    PrintStatus,
     RunningServers,
     environment_without_stafett,
-    servers,
-    start_together,
-    stop_together,
+    run_servers,
+    start_all,
+    stop_all,
 )
 from stafett.devstack.stack_file import StackFile, StackPids
 from stafett.devstack.supervisor import Supervisor
 
-Prepare = Callable[[StackAddresses], Awaitable[Mapping[str, str]]]
-Publishing = Callable[[int], AbstractContextManager[None]]
+PrepareStack = Callable[[StackAddresses], Awaitable[Mapping[str, str]]]
+ServeIssuer = Callable[[int], AbstractContextManager[None]]
 """The issuer at a port, for as long as the programs run."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Program:
+class AppProcess:
     """One of our own processes; ``ready`` is given its pid; ``withheld`` names variables it must not see."""
 
     name: Literal["api", "worker"]
     argv: tuple[str, ...]
-    ready: Callable[[StackAddresses, int], Awaitable[bool]] | None = None
-    withheld: frozenset[str] = frozenset()
+    readiness_probe: Callable[[StackAddresses, int], Awaitable[bool]] | None = None
+    excluded_variables: frozenset[str] = frozenset()
 
-    def launch(self, running: RunningServers, environment: Mapping[str, str], log_name: str) -> Launch:
-        return Launch(
+    def process_spec(
+        self, running_servers: RunningServers, environment: Mapping[str, str], log_name: str
+    ) -> ProcessSpec:
+        return ProcessSpec(
             name=self.name,
-            argv=(*die_with_us(signal.SIGKILL), *self.argv),
-            environment={name: value for name, value in environment.items() if name not in self.withheld},
+            argv=(*parent_death_prefix(signal.SIGKILL), *self.argv),
+            environment={name: value for name, value in environment.items() if name not in self.excluded_variables},
             cwd=Path.cwd(),
-            log=running.folder.log(log_name),
-            ready=partial(self._answers, running.addresses),
-            stop=((signal.SIGTERM, 5.0),),
+            log_file=running_servers.folder.log_file(log_name),
+            readiness_probe=partial(self._is_ready, running_servers.addresses),
+            stop_signals=((signal.SIGTERM, 5.0),),
         )
 
-    async def _answers(self, addresses: StackAddresses, pid: int) -> bool:
-        return self.ready is None or await self.ready(addresses, pid)
+    async def _is_ready(self, addresses: StackAddresses, pid: int) -> bool:
+        return self.readiness_probe is None or await self.readiness_probe(addresses, pid)
 
 
 async def run_stack(
     options: StackOptions,
-    prepare: Prepare,
-    programs: tuple[Program, ...],
-    publishing: Publishing,
-    report: Report = print,
+    prepare: PrepareStack,
+    app_processes: tuple[AppProcess, ...],
+    serve_issuer: ServeIssuer,
+    print_status: PrintStatus = print,
 ) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP; returns when nothing is left running."""
-    stack = asyncio.ensure_future(_run(options, prepare, programs, publishing, report))
+    stack = asyncio.ensure_future(_run_until_cancelled(options, prepare, app_processes, serve_issuer, print_status))
     loop = asyncio.get_running_loop()
     interrupted: list[signal.Signals] = []
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, _interrupt, stack, number, interrupted)
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, _cancel_once, stack, number, interrupted)
     try:
         await stack
     except asyncio.CancelledError:
         if not interrupted:
             raise
-        report("Stopped.")
+        print_status("Stopped.")
     finally:
-        for number in _SIGNALS:
+        for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)
 
 
-def _interrupt(stack: asyncio.Future[None], number: signal.Signals, interrupted: list[signal.Signals]) -> None:
+def _cancel_once(stack: asyncio.Future[None], number: signal.Signals, interrupted: list[signal.Signals]) -> None:
     # Once: a second Ctrl-C would cancel the cleaning up, which ends by itself within seconds.
     if not interrupted:
         interrupted.append(number)
         stack.cancel()
 
 
-async def _run(
-    options: StackOptions, prepare: Prepare, programs: tuple[Program, ...], publishing: Publishing, report: Report
+async def _run_until_cancelled(
+    options: StackOptions,
+    prepare: PrepareStack,
+    app_processes: tuple[AppProcess, ...],
+    serve_issuer: ServeIssuer,
+    print_status: PrintStatus,
 ) -> None:
-    async with servers(options, report) as running:
+    async with run_servers(options, print_status) as running:
         extra = await prepare(running.addresses)
         environment = environment_without_stafett() | running.addresses.environment() | dict(extra)
-        mail = catching_mail(MailFolder(running.folder.mail), running.addresses.mail_port)
-        with publishing(running.addresses.issuer_port):
-            async with mail, _started(programs, running, environment) as children:
-                await _supervise(running, children, report)
+        mail = run_mail_server(MailFolder(running.folder.mail), running.addresses.mail_port)
+        with serve_issuer(running.addresses.issuer_port):
+            async with mail, _run_app_processes(app_processes, running, environment) as children:
+                await _supervise(running, children, print_status)
 
 
 @asynccontextmanager
-async def _started(
-    programs: tuple[Program, ...], running: RunningServers, environment: Mapping[str, str]
-) -> AsyncIterator[list[Child]]:
+async def _run_app_processes(
+    app_processes: tuple[AppProcess, ...], running_servers: RunningServers, environment: Mapping[str, str]
+) -> AsyncIterator[list[ChildProcess]]:
     """The list is the supervisor's too, so that what is stopped at the end is what runs by then."""
-    names = [program.name for program in programs]
+    names = [program.name for program in app_processes]
     logs = [f"{name}-{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
-    launches = [program.launch(running, environment, log) for program, log in zip(programs, logs, strict=True)]
-    children = await start_together(launches)
+    launches = [
+        program.process_spec(running_servers, environment, log)
+        for program, log in zip(app_processes, logs, strict=True)
+    ]
+    children = await start_all(launches)
     try:
         yield children
     finally:
-        await stop_together(children)
+        await stop_all(children)
 
 
-async def _supervise(running: RunningServers, programs: list[Child], report: Report) -> None:
-    everyone = [*running.children.values(), *programs]
+async def _supervise(
+    running_servers: RunningServers, app_children: list[ChildProcess], print_status: PrintStatus
+) -> None:
+    everyone = [*running_servers.children.values(), *app_children]
 
-    def replaced(place: int, child: Child) -> None:
-        if child.name in running.children:
-            running.children[child.name] = child
+    def on_replaced(index: int, child: ChildProcess) -> None:
+        if child.name in running_servers.children:
+            running_servers.children[child.name] = child
         else:
-            programs[place - len(running.children)] = child
-        publish()
+            app_children[index - len(running_servers.children)] = child
+        write_stack_file()
 
-    def publish() -> None:
-        running.record(also=programs)
-        StackFile.describing(running.addresses, _pids(running, programs)).write(running.folder)
+    def write_stack_file() -> None:
+        running_servers.record_pids(additional=app_children)
+        StackFile.from_addresses(running_servers.addresses, _collect_pids(running_servers, app_children)).write(
+            running_servers.folder
+        )
 
-    publish()
-    _announce(running.addresses, running.folder.path, report)
+    write_stack_file()
+    _print_addresses(running_servers.addresses, running_servers.folder.path, print_status)
     try:
-        await Supervisor(everyone, report, replaced).watch()
+        await Supervisor(everyone, print_status, on_replaced).watch()
     finally:
-        running.folder.stack_file.unlink(missing_ok=True)
+        running_servers.folder.stack_file.unlink(missing_ok=True)
 
 
-def _pids(running: RunningServers, programs: list[Child]) -> StackPids:
-    workers = [child.pid for child in programs if child.name == "worker"]
-    api = next((child.pid for child in programs if child.name == "api"), 0)
-    return StackPids.model_validate({**running.pids, "api": api, "worker": workers})
+def _collect_pids(running_servers: RunningServers, app_children: list[ChildProcess]) -> StackPids:
+    workers = [child.pid for child in app_children if child.name == "worker"]
+    api = next((child.pid for child in app_children if child.name == "api"), 0)
+    return StackPids.model_validate({**running_servers.pids, "api": api, "worker": workers})
 
 
-def _announce(addresses: StackAddresses, data_dir: Path, report: Report) -> None:
-    report(f"API          {addresses.api_url}")
-    report(f"API docs     {addresses.api_url}/docs")
-    report(f"Temporal UI  {addresses.temporal_ui_url}")
-    report(f"S3           {addresses.s3_endpoint} (bucket {addresses.s3_bucket})")
-    report(f"Issuer       {addresses.issuer_url}/.well-known/openid-configuration")
-    report(f"Mail         {data_dir / 'mail'}")
-    report(f"Data         {data_dir}")
-    report("Ready. Ctrl-C stops everything.")
+def _print_addresses(addresses: StackAddresses, data_dir: Path, print_status: PrintStatus) -> None:
+    print_status(f"API          {addresses.api_url}")
+    print_status(f"API docs     {addresses.api_url}/docs")
+    print_status(f"Temporal UI  {addresses.temporal_ui_url}")
+    print_status(f"S3           {addresses.s3_endpoint} (bucket {addresses.s3_bucket})")
+    print_status(f"Issuer       {addresses.issuer_url}/.well-known/openid-configuration")
+    print_status(f"Mail         {data_dir / 'mail'}")
+    print_status(f"Data         {data_dir}")
+    print_status("Ready. Ctrl-C stops everything.")

@@ -12,14 +12,14 @@ from stafett.devstack.errors import DevStackError
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.loopback import HOST
 
-DISCOVERY, JWKS = "/.well-known/openid-configuration", "/jwks.json"
+DISCOVERY_PATH, JWKS_PATH = "/.well-known/openid-configuration", "/jwks.json"
 
 
 @contextmanager
-def publishing(issuer: DevIssuer, port: int) -> Iterator[None]:
+def serve_issuer(issuer: DevIssuer, port: int) -> Iterator[None]:
     """Publish the issuer's keys at this port for the length of a block."""
     try:
-        server = ThreadingHTTPServer((HOST, port), _handler(issuer))
+        server = ThreadingHTTPServer((HOST, port), _create_handler(issuer))
     except OSError as fault:
         raise DevStackError(f"Port {port} cannot be had for the issuer: {fault.strerror}.") from fault
     server.daemon_threads = True
@@ -33,22 +33,24 @@ def publishing(issuer: DevIssuer, port: int) -> Iterator[None]:
         thread.join()
 
 
-def _handler(issuer: DevIssuer) -> type[BaseHTTPRequestHandler]:
-    class Publisher(BaseHTTPRequestHandler):
+def _create_handler(issuer: DevIssuer) -> type[BaseHTTPRequestHandler]:
+    class IssuerRequestHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers = {DISCOVERY: issuer.discovery, JWKS: issuer.published}
+            answers = {DISCOVERY_PATH: issuer.discovery_document, JWKS_PATH: issuer.load_jwks}
             answer = answers.get(self.path.partition("?")[0])
-            self._say(HTTPStatus.OK, answer()) if answer else self._say(HTTPStatus.NOT_FOUND, {"error": "not_found"})
+            self._send_json(HTTPStatus.OK, answer()) if answer else self._send_json(
+                HTTPStatus.NOT_FOUND, {"error": "not_found"}
+            )
 
-        def _say(self, status: HTTPStatus, said: dict[str, Any]) -> None:
-            body = json.dumps(said).encode()
+        def _send_json(self, status: HTTPStatus, document: dict[str, Any]) -> None:
+            body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_said: object) -> None:
+        def log_message(self, *_args: object) -> None:
             """Nothing: it is asked by ourselves."""
 
-    return Publisher
+    return IssuerRequestHandler

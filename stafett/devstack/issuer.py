@@ -16,7 +16,7 @@ from stafett.devstack.errors import DevStackError
 from stafett.settings import AuthSettings
 
 _KEY_ID = "development"
-_LIFE = timedelta(hours=12)
+_TOKEN_LIFETIME = timedelta(hours=12)
 
 
 class DevIssuer:
@@ -24,38 +24,38 @@ class DevIssuer:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "issuer"
-        self._private = self._folder / "private.pem"
-        self._address = self._folder / "address"
-        self.jwks = self._folder / "jwks.json"
+        self._private_key_file = self._folder / "private.pem"
+        self._url_file = self._folder / "address"
+        self.jwks_file = self._folder / "jwks.json"
 
-    def ensure(self) -> None:
+    def ensure_keys(self) -> None:
         """Make the key pair at the first start, and keep it."""
-        if self._private.exists() and self.jwks.exists():
+        if self._private_key_file.exists() and self.jwks_file.exists():
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        with os.fdopen(os.open(self._private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(self._private_key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(pem)
         public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
-        self.jwks.write_text(json.dumps({"keys": [public | {"kid": _KEY_ID, "use": "sig", "alg": "ES256"}]}))
+        self.jwks_file.write_text(json.dumps({"keys": [public | {"kid": _KEY_ID, "use": "sig", "alg": "ES256"}]}))
 
-    def live_at(self, url: str) -> None:
+    def set_url(self, url: str) -> None:
         """Be the issuer at this address from now on; its tokens say so."""
-        self._address.write_text(url)
+        self._url_file.write_text(url)
 
     @property
     def url(self) -> str:
         """What its tokens name as their issuer."""
-        return self._address.read_text() if self._address.exists() else AuthSettings().issuer
+        return self._url_file.read_text() if self._url_file.exists() else AuthSettings().issuer
 
-    def published(self) -> dict[str, Any]:
-        keys: dict[str, Any] = json.loads(self.jwks.read_text())
+    def load_jwks(self) -> dict[str, Any]:
+        keys: dict[str, Any] = json.loads(self.jwks_file.read_text())
         return keys
 
-    def discovery(self) -> dict[str, Any]:
+    def discovery_document(self) -> dict[str, Any]:
         """As OpenID Connect has it; nobody logs in here, so there is no more to discover than the keys."""
         return {
             "issuer": self.url,
@@ -68,8 +68,8 @@ class DevIssuer:
     def environment(self) -> dict[str, str]:
         return {"STAFETT_AUTH__ISSUER": self.url, "STAFETT_AUTH__JWKS_URL": f"{self.url}/jwks.json"}
 
-    def token(self, user_id: UUID, org_id: str | None, role: str, **claims: Any) -> str:
-        if not self._private.exists():
+    def create_token(self, user_id: UUID, org_id: str | None, role: str, **claims: Any) -> str:
+        if not self._private_key_file.exists():
             raise DevStackError(f"{self._folder.parent} has no development issuer; start `stafett dev` on it first.")
         now = datetime.now(UTC)
         said = {
@@ -79,6 +79,8 @@ class DevIssuer:
             "org": org_id,
             "role": role,
             "iat": now,
-            "exp": now + _LIFE,
+            "exp": now + _TOKEN_LIFETIME,
         }
-        return jwt.encode(said | claims, self._private.read_text(), algorithm="ES256", headers={"kid": _KEY_ID})
+        return jwt.encode(
+            said | claims, self._private_key_file.read_text(), algorithm="ES256", headers={"kid": _KEY_ID}
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 
 
-async def accepts(port: int) -> bool:
+async def is_port_open(port: int) -> bool:
     """Whether somebody listens there."""
     try:
         _, writer = await asyncio.open_connection(HOST, port)
@@ -19,6 +19,6 @@ async def accepts(port: int) -> bool:
     return True
 
 
-def bare_environment(home: Path) -> dict[str, str]:
+def minimal_environment(home: Path) -> dict[str, str]:
     """A server gets none of ours: no proxy to phone through, no home or cloud account to read."""
     return {"HOME": str(home), "TMPDIR": str(home), "PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

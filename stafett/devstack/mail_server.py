@@ -20,7 +20,7 @@ class MailFolder:
         self.path = path
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def letters(self) -> list[Path]:
+    def list_emails(self) -> list[Path]:
         return sorted(self.path.glob("*.eml"))
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
@@ -33,7 +33,7 @@ class MailFolder:
 
 
 @asynccontextmanager
-async def catching_mail(folder: MailFolder, port: int) -> AsyncIterator[int]:
+async def run_mail_server(folder: MailFolder, port: int) -> AsyncIterator[int]:
     """Take letters at this port, or at a free one for 0, for the length of a block."""
     try:
         server = await asyncio.get_running_loop().create_server(

@@ -11,12 +11,12 @@ import psycopg
 from psycopg import sql
 
 from stafett.devstack import privileges, processes
-from stafett.devstack.binaries import find
-from stafett.devstack.child_process import Launch
+from stafett.devstack.binaries import find_program
+from stafett.devstack.child_process import ProcessSpec
 from stafett.devstack.credentials import Credentials
-from stafett.devstack.data_folder import DataFolder, write_whole
-from stafett.devstack.errors import DevStackError, folder_faults, last_words
-from stafett.devstack.loopback import HOST, accepts, bare_environment
+from stafett.devstack.data_folder import DataFolder, write_atomically
+from stafett.devstack.errors import DevStackError, summarise_output, translate_folder_errors
+from stafett.devstack.loopback import HOST, is_port_open, minimal_environment
 from stafett.devstack.options import DATABASE
 
 _SETTINGS = (
@@ -25,8 +25,8 @@ _SETTINGS = (
     *("timezone=UTC", "log_timezone=UTC", "log_line_prefix=%m [%p] %u@%d "),
 )
 # No more than this: with synchronous_commit=off a commit would be lost to a mere kill -9 as well.
-_FORGETFUL = ("fsync=off",)
-_INITDB = (
+_NON_DURABLE_SETTINGS = ("fsync=off",)
+_INITDB_OPTIONS = (
     *("-U", "postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin"),
     *("--locale=C.UTF-8", "--no-sync"),
 )
@@ -43,18 +43,24 @@ class PostgresServer:
         password = self.credentials.model_dump()[role]
         return f"postgresql://{role}:{password}@{HOST}:{self.port}/{database}"
 
-    def launch(self) -> Launch:
+    def process_spec(self) -> ProcessSpec:
         home = self.folder.postgres
-        settings = (f"port={self.port}", *_SETTINGS, *(() if self.durable else _FORGETFUL))
+        settings = (f"port={self.port}", *_SETTINGS, *(() if self.durable else _NON_DURABLE_SETTINGS))
         options = (part for setting in settings for part in ("-c", setting))
-        return Launch(
+        return ProcessSpec(
             name="postgres",
-            argv=(*privileges.unprivileged(signal.SIGINT), str(find("postgres")), "-D", str(home), *options),
-            environment=bare_environment(home),
+            argv=(
+                *privileges.unprivileged_prefix(signal.SIGINT),
+                str(find_program("postgres")),
+                "-D",
+                str(home),
+                *options,
+            ),
+            environment=minimal_environment(home),
             cwd=self.folder.path,
-            log=self.folder.log("postgres"),
-            ready=self._answers,
-            stop=((signal.SIGINT, 6.0), (signal.SIGQUIT, 2.0)),
+            log_file=self.folder.log_file("postgres"),
+            readiness_probe=self._is_ready,
+            stop_signals=((signal.SIGINT, 6.0), (signal.SIGQUIT, 2.0)),
             prepare=self._prepare,
         )
 
@@ -62,38 +68,38 @@ class PostgresServer:
         if not self.folder.postgres.exists():
             await self._create_cluster()
         elif (self.folder.postgres / "postmaster.pid").exists():
-            await asyncio.to_thread(self._clear_after_a_kill)
+            await asyncio.to_thread(self._clean_up_after_kill)
 
-    def _clear_after_a_kill(self) -> None:
+    def _clean_up_after_kill(self) -> None:
         """Backends outlive a killed postmaster for a moment and keep its shared memory from us.
 
         The pid file must go too: after a reboot, or in a container, its number may be anybody's,
         and PostgreSQL would refuse to start. That nobody uses the folder is what our own lock says.
         """
-        processes.end_orphans(find("postgres"), self.folder.postgres)
+        processes.stop_orphans(find_program("postgres"), self.folder.postgres)
         (self.folder.postgres / "postmaster.pid").unlink(missing_ok=True)
 
     async def _create_cluster(self) -> None:
         """Beside its place, then renamed: what was interrupted half-way is simply begun again."""
         unfinished, password = self.folder.path / "postgres.new", self.folder.path / "postgres.password"
-        with folder_faults(self.folder.path):
+        with translate_folder_errors(self.folder.path):
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(mode=0o700)
-            privileges.give_to_unprivileged(unfinished)
-            write_whole(password, self.credentials.postgres)
+            privileges.chown_to_unprivileged(unfinished)
+            write_atomically(password, self.credentials.postgres)
             try:
-                await self._initdb(unfinished, password)
+                await self._run_initdb(unfinished, password)
             finally:
                 password.unlink(missing_ok=True)
             unfinished.rename(self.folder.postgres)
 
-    async def _initdb(self, target: Path, password: Path) -> None:
+    async def _run_initdb(self, target: Path, password_file: Path) -> None:
         process = await asyncio.create_subprocess_exec(
-            *privileges.unprivileged(signal.SIGKILL),
-            str(find("initdb")),
-            *("-D", str(target), f"--pwfile={password}", *_INITDB),
+            *privileges.unprivileged_prefix(signal.SIGKILL),
+            str(find_program("initdb")),
+            *("-D", str(target), f"--pwfile={password_file}", *_INITDB_OPTIONS),
             cwd=self.folder.path,
-            env=bare_environment(target),
+            env=minimal_environment(target),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -106,10 +112,10 @@ class PostgresServer:
             await process.wait()
             raise
         if process.returncode:
-            raise DevStackError(f"PostgreSQL could not create its data folder. {last_words(said)}.")
+            raise DevStackError(f"PostgreSQL could not create its data folder. {summarise_output(said)}.")
 
-    async def _answers(self, _pid: int) -> bool:
-        if not await accepts(self.port):
+    async def _is_ready(self, _pid: int) -> bool:
+        if not await is_port_open(self.port):
             return False
         connect = partial(psycopg.AsyncConnection.connect, connect_timeout=5, autocommit=True)
         try:

@@ -9,25 +9,25 @@ from functools import partial
 
 from stafett.allocator import POLARS_ALLOCATOR_VARIABLE
 from stafett.devstack import processes
-from stafett.devstack.child_process import Child, Launch
-from stafett.devstack.credentials import credentials_of
+from stafett.devstack.child_process import ChildProcess, ProcessSpec
+from stafett.devstack.credentials import load_or_create_credentials
 from stafett.devstack.data_folder import DataFolder
-from stafett.devstack.errors import ProcessEndedError
+from stafett.devstack.errors import ProcessExitedError
 from stafett.devstack.loopback import HOST
 from stafett.devstack.options import BUCKET, NAMESPACE, StackAddresses, StackOptions
-from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_free
+from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_port_free
 from stafett.devstack.postgres import PostgresServer
 from stafett.devstack.s3 import S3Server
 from stafett.devstack.temporal import TemporalServer
 from stafett.domain.errors import StafettError
 
-Report = Callable[[str], None]
+PrintStatus = Callable[[str], None]
 
-_PORT_ATTEMPTS = 3
+_MAX_PORT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class StackPlan:
     """The servers of one data folder, with the ports and secrets of this start."""
 
     postgres: PostgresServer
@@ -38,8 +38,8 @@ class Blueprint:
     issuer_port: int
 
     @classmethod
-    def draw(cls, folder: DataFolder, options: StackOptions) -> "Blueprint":
-        credentials, ports = credentials_of(folder), choose_ports(folder, options.api_port)
+    def from_options(cls, folder: DataFolder, options: StackOptions) -> "StackPlan":
+        credentials, ports = load_or_create_credentials(folder), choose_ports(folder, options.api_port)
         return cls(
             PostgresServer(folder, credentials, ports["postgres"], options.durable),
             TemporalServer(folder, ports, _temporal_args(options, ports), options.durable),
@@ -49,8 +49,8 @@ class Blueprint:
             ports["issuer"],
         )
 
-    def launches(self) -> tuple[Launch, ...]:
-        return (self.postgres.launch(), self.temporal.launch(), self.s3.launch())
+    def process_specs(self) -> tuple[ProcessSpec, ...]:
+        return (self.postgres.process_spec(), self.temporal.process_spec(), self.s3.process_spec())
 
     def addresses(self) -> StackAddresses:
         return StackAddresses(
@@ -80,11 +80,11 @@ def _temporal_args(options: StackOptions, ports: Ports) -> tuple[str, ...]:
 class RunningServers:
     """What `servers` yields; the faults a test plays are played through `kill` and `restart`."""
 
-    def __init__(self, folder: DataFolder, blueprint: Blueprint, children: Iterable[Child]) -> None:
+    def __init__(self, folder: DataFolder, plan: StackPlan, children: Iterable[ChildProcess]) -> None:
         self.folder = folder
-        self.addresses = blueprint.addresses()
+        self.addresses = plan.addresses()
         self.children = {child.name: child for child in children}
-        self._blueprint = blueprint
+        self._plan = plan
 
     @property
     def pids(self) -> dict[str, int]:
@@ -97,83 +97,85 @@ class RunningServers:
 
     async def restart(self, name: str) -> None:
         """Start one that ended again, on the same ports."""
-        (self.children[name],) = await start_together((self.children[name].launch,))
-        self.record()
+        (self.children[name],) = await start_all((self.children[name].spec,))
+        self.record_pids()
 
-    def record(self, also: Iterable[Child] = ()) -> None:
+    def record_pids(self, additional: Iterable[ChildProcess] = ()) -> None:
         """Write down who runs, for the next start to find what this one may leave behind."""
-        processes.record(self.folder, [child.pid for child in (*self.children.values(), *also)])
+        processes.record_pids(self.folder, [child.pid for child in (*self.children.values(), *additional)])
 
     async def stop(self) -> None:
-        await stop_together(self.children.values())
-        self._blueprint.s3.sweep_sockets()
-        self.folder.pids.unlink(missing_ok=True)
+        await stop_all(self.children.values())
+        self._plan.s3.remove_sockets()
+        self.folder.pids_file.unlink(missing_ok=True)
 
 
 @asynccontextmanager
-async def servers(options: StackOptions, report: Report = print) -> AsyncIterator[RunningServers]:
+async def run_servers(options: StackOptions, print_status: PrintStatus = print) -> AsyncIterator[RunningServers]:
     """Run PostgreSQL, Temporal and S3 on a data folder for as long as the block lasts."""
-    folder = DataFolder.at(options.data_dir)
-    with folder.held():
-        for pid in await asyncio.to_thread(processes.end_left_over, folder):
-            report(f"Ended a process that an earlier stack left behind (pid {pid}).")
-        running = await _start(folder, options)
+    folder = DataFolder.from_path(options.data_dir)
+    with folder.acquire_lock():
+        for pid in await asyncio.to_thread(processes.stop_leftover_processes, folder):
+            print_status(f"Ended a process that an earlier stack left behind (pid {pid}).")
+        running = await _start_servers(folder, options)
         try:
-            running.record()
+            running.record_pids()
             yield running
         finally:
             await running.stop()
 
 
-async def _start(folder: DataFolder, options: StackOptions) -> RunningServers:
+async def _start_servers(folder: DataFolder, options: StackOptions) -> RunningServers:
     """Between our choice of a port and the server's bind somebody may take it: then choose again."""
-    for attempt in range(1, _PORT_ATTEMPTS + 1):
-        blueprint = Blueprint.draw(folder, options)
+    for attempt in range(1, _MAX_PORT_ATTEMPTS + 1):
+        blueprint = StackPlan.from_options(folder, options)
         try:
-            children = await start_together(blueprint.launches(), partial(processes.record, folder))
+            children = await start_all(blueprint.process_specs(), partial(processes.record_pids, folder))
             return RunningServers(folder, blueprint, children)
-        except ProcessEndedError:
-            if attempt == _PORT_ATTEMPTS or _all_free(blueprint.s3.ports):
+        except ProcessExitedError:
+            if attempt == _MAX_PORT_ATTEMPTS or _are_ports_free(blueprint.s3.ports):
                 raise
     raise AssertionError
 
 
-def _all_free(ports: Ports) -> bool:
+def _are_ports_free(ports: Ports) -> bool:
     paired = (port + GRPC_OFFSET for name, port in ports.items() if name.startswith("s3"))
-    return all(is_free(port) for port in (*ports.values(), *paired))
+    return all(is_port_free(port) for port in (*ports.values(), *paired))
 
 
-async def start_together(
-    launches: Iterable[Launch], record: Callable[[Iterable[int]], None] = lambda _pids: None
-) -> list[Child]:
+async def start_all(
+    specs: Iterable[ProcessSpec], record_pids: Callable[[Iterable[int]], None] = lambda _pids: None
+) -> list[ChildProcess]:
     """Start in parallel, each written down at once; if one fails the others are stopped again."""
-    children: list[Child] = []
+    children: list[ChildProcess] = []
     try:
         async with asyncio.TaskGroup() as starting:
-            for launch in launches:
-                starting.create_task(_start_one(launch, children, record))
+            for launch in specs:
+                starting.create_task(_start_one(launch, children, record_pids))
     except BaseException as failure:
-        await stop_together(children)
+        await stop_all(children)
         if isinstance(failure, BaseExceptionGroup):
-            raise _first_expected(failure) from failure
+            raise _first_stafett_error(failure) from failure
         raise
-    order = [launch.name for launch in launches]
+    order = [launch.name for launch in specs]
     return sorted(children, key=lambda child: order.index(child.name))
 
 
-async def _start_one(launch: Launch, children: list[Child], record: Callable[[Iterable[int]], None]) -> None:
-    child = await Child.spawn(launch)
+async def _start_one(
+    spec: ProcessSpec, children: list[ChildProcess], record_pids: Callable[[Iterable[int]], None]
+) -> None:
+    child = await ChildProcess.spawn(spec)
     children.append(child)
-    record(one.pid for one in children)
-    await child.wait_ready()
+    record_pids(one.pid for one in children)
+    await child.wait_until_ready()
 
 
-def _first_expected(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+def _first_stafett_error(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     expected = failures.subgroup(StafettError)
     return (expected or failures).exceptions[0]
 
 
-async def stop_together(children: Iterable[Child]) -> None:
+async def stop_all(children: Iterable[ChildProcess]) -> None:
     await asyncio.gather(*(child.stop() for child in children))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stafett.devstack.data_folder import DataFolder, write_whole
+from stafett.devstack.data_folder import DataFolder, write_atomically
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.options import StackAddresses
 
@@ -37,7 +37,7 @@ class StackFile(BaseModel):
     pids: StackPids
 
     @classmethod
-    def describing(cls, addresses: StackAddresses, pids: StackPids) -> "StackFile":
+    def from_addresses(cls, addresses: StackAddresses, pids: StackPids) -> "StackFile":
         return cls(
             api_url=addresses.api_url,
             console_url=None,
@@ -53,12 +53,12 @@ class StackFile(BaseModel):
         )
 
     def write(self, folder: DataFolder) -> None:
-        write_whole(folder.stack_file, self.model_dump_json(indent=2) + "\n")
+        write_atomically(folder.stack_file, self.model_dump_json(indent=2) + "\n")
 
 
-def read_stack(data_dir: Path) -> StackFile:
+def load_stack_file(data_dir: Path) -> StackFile:
     """Find the stack that runs on this folder now."""
-    folder = DataFolder.at(data_dir)
+    folder = DataFolder.from_path(data_dir)
     start = f"start one with `stafett dev --data-dir {data_dir}`"
     try:
         text = folder.stack_file.read_text()
@@ -66,7 +66,7 @@ def read_stack(data_dir: Path) -> StackFile:
         raise DevStackError(f"{folder.stack_file} may not be read by you; ask whoever runs the stack.") from None
     except OSError:
         raise DevStackError(f"No stack is running on {folder.path}; {start}.") from None
-    if folder.holder() is None:
+    if folder.find_running_pid() is None:
         raise DevStackError(f"The stack on {folder.path} is no longer running; {start}.")
     try:
         return StackFile.model_validate_json(text)

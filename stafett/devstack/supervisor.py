@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from stafett.devstack.child_process import Child
+from stafett.devstack.child_process import ChildProcess
 from stafett.domain.errors import StafettError
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+_MIN_RESTART_DELAY, _MAX_RESTART_DELAY = 0.1, 10.0
 _STABLE_SECONDS = 60.0
 
 
@@ -16,57 +16,57 @@ class Supervisor:
 
     def __init__(
         self,
-        children: Iterable[Child],
-        report: Callable[[str], None],
-        replaced: Callable[[int, Child], None],
+        children: Iterable[ChildProcess],
+        print_status: Callable[[str], None],
+        on_replaced: Callable[[int, ChildProcess], None],
     ) -> None:
         self._children = list(children)
-        self._report = report
-        self._replaced = replaced
+        self._print_status = print_status
+        self._on_replaced = on_replaced
 
     async def watch(self) -> None:
         """Never returns; cancel it before the children are stopped on purpose."""
         async with asyncio.TaskGroup() as watching:
             for place in range(len(self._children)):
-                watching.create_task(self._keep_alive(place))
+                watching.create_task(self._restart_on_exit(place))
 
-    async def _keep_alive(self, place: int) -> None:
-        pause = _FIRST_PAUSE
+    async def _restart_on_exit(self, index: int) -> None:
+        pause = _MIN_RESTART_DELAY
         while True:
-            child, since = self._children[place], time.monotonic()
+            child, since = self._children[index], time.monotonic()
             await child.wait()
             child.kill()  # what it started goes with it
-            pause = _FIRST_PAUSE if time.monotonic() - since > _STABLE_SECONDS else pause
-            pause = await self._replace(place, pause)
+            pause = _MIN_RESTART_DELAY if time.monotonic() - since > _STABLE_SECONDS else pause
+            pause = await self._replace(index, pause)
 
-    async def _replace(self, place: int, pause: float) -> float:
+    async def _replace(self, index: int, delay: float) -> float:
         """Start it again until it stands; returns the pause before the next time."""
-        fallen = self._children[place]
-        story = f"{fallen.name} (pid {fallen.pid}) {fallen.obituary()}"
-        self._report(f"{story}; it is being restarted.")
+        fallen = self._children[index]
+        story = f"{fallen.name} (pid {fallen.pid}) {fallen.describe_exit()}"
+        self._print_status(f"{story}; it is being restarted.")
         while True:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _MAX_RESTART_DELAY)
             try:
-                self._children[place] = await self._start_again(fallen)
+                self._children[index] = await self._start_replacement(fallen)
             except StafettError as fault:
-                self._report(f"{fault} Next try in {pause:.1f} s.")
+                self._print_status(f"{fault} Next try in {delay:.1f} s.")
                 continue
-            self._report(f"{story}; restarted as pid {self._children[place].pid}.")
-            self._tell_of_change(place)
-            return pause
+            self._print_status(f"{story}; restarted as pid {self._children[index].pid}.")
+            self._call_on_replaced(index)
+            return delay
 
-    def _tell_of_change(self, place: int) -> None:
+    def _call_on_replaced(self, index: int) -> None:
         """A full disk must not take down what runs."""
         try:
-            self._replaced(place, self._children[place])
+            self._on_replaced(index, self._children[index])
         except StafettError as fault:
-            self._report(str(fault))
+            self._print_status(str(fault))
 
-    async def _start_again(self, fallen: Child) -> Child:
-        child = await Child.spawn(fallen.launch)
+    async def _start_replacement(self, exited: ChildProcess) -> ChildProcess:
+        child = await ChildProcess.spawn(exited.spec)
         try:
-            await child.wait_ready()
+            await child.wait_until_ready()
         except BaseException:
             await child.stop()
             raise

@@ -15,21 +15,21 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from stafett.devstack import processes
-from stafett.devstack.binaries import find
-from stafett.devstack.child_process import Launch
+from stafett.devstack.binaries import find_program
+from stafett.devstack.child_process import ProcessSpec
 from stafett.devstack.data_folder import DataFolder
-from stafett.devstack.errors import folder_faults
-from stafett.devstack.loopback import HOST, accepts, bare_environment
+from stafett.devstack.errors import translate_folder_errors
+from stafett.devstack.loopback import HOST, is_port_open, minimal_environment
 from stafett.devstack.options import NAMESPACE
 from stafett.devstack.ports import Ports
-from stafett.devstack.privileges import die_with_us
+from stafett.devstack.privileges import parent_death_prefix
 from stafett.temporal.client import SEARCH_ATTRIBUTES
 
 _SEARCH_ATTRIBUTES = {
     key.name: key.indexed_value_type.name.title().replace("_", "")  # KEYWORD_LIST is KeywordList to the program
     for key in SEARCH_ATTRIBUTES
 }
-_DATABASE = "temporal.db"
+_DATABASE_FILE = "temporal.db"
 _PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 # By default twenty tasks a second once a burst is spent, fairness keys are ignored, and a queue is four queues of
 # which each keeps an order of its own: of few cores every one would ask a queue at random.
@@ -42,7 +42,7 @@ DYNAMIC_CONFIG = (
     "matching.numTaskqueueReadPartitions=1",
 )
 
-_PATIENCE = timedelta(seconds=5)
+_RPC_TIMEOUT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -60,44 +60,44 @@ class TemporalServer:
     def ui_url(self) -> str:
         return f"http://{HOST}:{self.ports['temporal_ui']}"
 
-    def launch(self) -> Launch:
-        return Launch(
+    def process_spec(self) -> ProcessSpec:
+        return ProcessSpec(
             name="temporal",
             argv=(
-                *die_with_us(signal.SIGKILL),
-                *(str(find("temporal")), "server", "start-dev", *self._listeners(), *self._flags()),
+                *parent_death_prefix(signal.SIGKILL),
+                *(str(find_program("temporal")), "server", "start-dev", *self._listener_flags(), *self._server_flags()),
                 *self.extra_args,
             ),
-            environment=bare_environment(self.folder.temporal),
+            environment=minimal_environment(self.folder.temporal),
             cwd=self.folder.temporal,
-            log=self.folder.log("temporal"),
-            ready=self._answers,
+            log_file=self.folder.log_file("temporal"),
+            readiness_probe=self._is_ready,
             # It takes a second to end, which a test has no use for: killed, it loses nothing either.
-            stop=((signal.SIGINT, 5.0),) if self.durable else (),
+            stop_signals=((signal.SIGINT, 5.0),) if self.durable else (),
             prepare=self._prepare,
         )
 
     async def _prepare(self) -> None:
         """The server makes its tables only where there is no file: what an interrupted first start left must go."""
-        if (self.folder.temporal / _DATABASE).exists() and not self._has_ever_served():
-            with folder_faults(self.folder.path):
-                for part in self.folder.temporal.glob(f"{_DATABASE}*"):
+        if (self.folder.temporal / _DATABASE_FILE).exists() and not self._is_initialised():
+            with translate_folder_errors(self.folder.path):
+                for part in self.folder.temporal.glob(f"{_DATABASE_FILE}*"):
                     part.unlink()
 
-    def _has_ever_served(self) -> bool:
+    def _is_initialised(self) -> bool:
         """It writes itself down before it serves; of a file that cannot be read as a database, the server tells."""
-        with closing(sqlite3.connect(self.folder.temporal / _DATABASE)) as database:
+        with closing(sqlite3.connect(self.folder.temporal / _DATABASE_FILE)) as database:
             try:
                 return database.execute("SELECT 1 FROM cluster_metadata_info").fetchone() is not None
             except sqlite3.DatabaseError as error:
                 return "no such table" not in str(error)
 
-    def _listeners(self) -> tuple[str, ...]:
+    def _listener_flags(self) -> tuple[str, ...]:
         flags = {"--port": "temporal", "--ui-port": "temporal_ui"}
         flags |= {"--metrics-port": "temporal_metrics", "--http-port": "temporal_http"}
         return ("--ip", HOST, *(part for flag, name in flags.items() for part in (flag, str(self.ports[name]))))
 
-    def _flags(self) -> tuple[str, ...]:
+    def _server_flags(self) -> tuple[str, ...]:
         repeated = (
             ("--sqlite-pragma", _PRAGMAS),
             ("--dynamic-config-value", DYNAMIC_CONFIG),
@@ -105,16 +105,16 @@ class TemporalServer:
         )
         # The file is named from its own folder: `?` or `#` in a path would end the SQLite address.
         return (
-            *("--db-filename", _DATABASE, "--log-level", "warn", "--ui-disable-news-fetch"),
+            *("--db-filename", _DATABASE_FILE, "--log-level", "warn", "--ui-disable-news-fetch"),
             *(part for flag, values in repeated for value in values for part in (flag, value)),
         )
 
-    async def _answers(self, pid: int) -> bool:
+    async def _is_ready(self, pid: int) -> bool:
         # Temporal asks for no key, so a stranger's server on our port would answer just as well.
         for name in ("temporal", "temporal_ui"):
-            if not await accepts(self.ports[name]):
+            if not await is_port_open(self.ports[name]):
                 return False
-        if not await asyncio.to_thread(processes.listens, pid, self.ports["temporal"]):
+        if not await asyncio.to_thread(processes.is_listening_on, pid, self.ports["temporal"]):
             return False
         try:
             client = await Client.connect(self.address, namespace=NAMESPACE)
@@ -126,7 +126,7 @@ class TemporalServer:
         return _SEARCH_ATTRIBUTES.keys() <= known.custom_attributes.keys()
 
 
-async def polls(address: str, namespace: str, task_queue: str, pid: int, *, for_activities: bool = False) -> bool:
+async def is_polling(address: str, namespace: str, task_queue: str, pid: int, *, for_activities: bool = False) -> bool:
     """Whether this very process asks for work: Temporal remembers one that died for minutes."""
     activities, workflows = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
     asked = DescribeTaskQueueRequest(
@@ -136,7 +136,7 @@ async def polls(address: str, namespace: str, task_queue: str, pid: int, *, for_
     )
     try:
         client = await Client.connect(address, namespace=namespace)
-        described = await client.workflow_service.describe_task_queue(asked, timeout=_PATIENCE)
+        described = await client.workflow_service.describe_task_queue(asked, timeout=_RPC_TIMEOUT)
     except (RPCError, RuntimeError):
         return False
     return any(poller.identity.startswith(f"{pid}@") for poller in described.pollers)

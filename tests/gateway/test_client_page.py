@@ -22,7 +22,10 @@ async def test_the_program_on_the_page_has_an_export_made(
     diary.create_activity(diary.create_mentor())
     (program,) = re.findall(r"```python\n(.*?)```", (project / "docs" / "api.md").read_text("utf-8"), re.DOTALL)
     async with working(), served(create_app(settings)) as url:
-        known: dict[str, Any] = {"url": url, "token": issuer.token(tenant.coordinator, tenant.org_id, "coordinator")}
+        known: dict[str, Any] = {
+            "url": url,
+            "token": issuer.create_token(tenant.coordinator, tenant.org_id, "coordinator"),
+        }
         await asyncio.to_thread(exec, program, known)
         known["api"].close()
     assert (known["job"]["status"], known["answer"].status_code) == ("completed", 200)

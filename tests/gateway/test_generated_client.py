@@ -57,7 +57,7 @@ async def test_it_has_an_export_made_and_fetches_the_file(
 ) -> None:
     diary.create_activity(diary.create_mentor())
     models: Any = generated("models")
-    token = issuer.token(tenant.coordinator, tenant.org_id, "coordinator")
+    token = issuer.create_token(tenant.coordinator, tenant.org_id, "coordinator")
     client: Any = generated("client").AuthenticatedClient(base_url=url, token=token, raise_on_unexpected_status=True)
     period = {"start": "2026-01-01", "end": "2026-12-31"}
     body = models.ExportStart.from_dict({"org_id": tenant.org_id, "reporting_period": period, "export_format": "csv"})
@@ -87,7 +87,7 @@ async def test_it_has_an_export_made_and_fetches_the_file(
 async def test_it_understands_a_refusal(
     generated: Callable[[str], ModuleType], url: str, issuer: DevIssuer, tenant: Tenant
 ) -> None:
-    token = issuer.token(tenant.coordinator, tenant.org_id, "coordinator")
+    token = issuer.create_token(tenant.coordinator, tenant.org_id, "coordinator")
     client: Any = generated("client").AuthenticatedClient(base_url=url, token=token)
     async with client:
         refused = await generated("api.webhooks.list_webhooks").asyncio(client=client)

@@ -35,7 +35,7 @@ every_operation = pytest.mark.parametrize("operation", _GUARDED, ids=lambda oper
 
 def _of_an_admin(issuer: DevIssuer, tenant: Tenant, **said: object) -> str:
     """Of somebody who would be let in almost everywhere, were the rest of it good."""
-    return issuer.token(tenant.users[Role.ADMIN], tenant.org_id, "admin", **said)
+    return issuer.create_token(tenant.users[Role.ADMIN], tenant.org_id, "admin", **said)
 
 
 def _claims(issuer: DevIssuer, tenant: Tenant) -> Mapping[str, object]:
@@ -43,7 +43,7 @@ def _claims(issuer: DevIssuer, tenant: Tenant) -> Mapping[str, object]:
 
 
 def _public(issuer: DevIssuer) -> PublicKeyTypes:
-    return load_pem_private_key(issuer.jwks.with_name("private.pem").read_bytes(), None).public_key()
+    return load_pem_private_key(issuer.jwks_file.with_name("private.pem").read_bytes(), None).public_key()
 
 
 FORGERIES: Mapping[str, Callable[[DevIssuer, Tenant], str | None]] = {
@@ -88,7 +88,7 @@ def everybody(owner_url: str, tenant: Tenant, issuer: DevIssuer) -> dict[str, He
         "stranger": (neighbour.users[Role.ADMIN], neighbour.org_id, "admin"),
         "operator": (create_operator(owner_url), None, "operator"),
     }
-    return {who: {"Authorization": f"Bearer {issuer.token(*claims)}"} for who, claims in known.items()}
+    return {who: {"Authorization": f"Bearer {issuer.create_token(*claims)}"} for who, claims in known.items()}
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ def known(
     makers = Things(owner_url, tenant, api_database, worker_database).makers
     values = {name: sorted({str(maker()) for _ in range(_OF_EACH)}) for name, maker in makers.items()}
     return {
-        "token": issuer.token(tenant.users[Role.ADMIN], tenant.org_id, "admin"),
-        "operator": issuer.token(create_operator(owner_url), None, "operator"),
+        "token": issuer.create_token(tenant.users[Role.ADMIN], tenant.org_id, "admin"),
+        "operator": issuer.create_token(create_operator(owner_url), None, "operator"),
         "dictionaries": "\n".join(f"[dictionaries.{name}]\nvalues = {ids}" for name, ids in values.items()),
         "bindings": "\n".join(
             f'"{place}.{name}" = {{ dictionary = "{name}", probability = {probability} }}'

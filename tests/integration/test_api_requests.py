@@ -36,7 +36,7 @@ async def gateway(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def token(issuer: DevIssuer, tenant: Tenant) -> str:
-    return issuer.token(tenant.coordinator, tenant.org_id, "coordinator")
+    return issuer.create_token(tenant.coordinator, tenant.org_id, "coordinator")
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.doctor.machine import diagnose
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.options import StackAddresses, StackOptions
-from stafett.devstack.stack import servers
-from stafett.devstack.stack_file import StackFile, read_stack
+from stafett.devstack.stack import run_servers
+from stafett.devstack.stack_file import StackFile, load_stack_file
 
 PATIENCE = 20.0
 LEFT = ("row", "kept", b"object")
@@ -135,7 +135,7 @@ def listening(pids: list[int]) -> set[str]:
 
 async def test_what_was_stored_survives_kill_9_of_every_server(tmp_path: Path) -> None:
     options = StackOptions(tmp_path / "blåbær, and #1?", durable=False)
-    async with servers(options, report=pytest.fail) as running:
+    async with run_servers(options, report=pytest.fail) as running:
         await leave_something(running.addresses)
         addresses, pids = running.addresses, running.pids
         assert listening(list(pids.values())) == {"127.0.0.1"}
@@ -145,14 +145,14 @@ async def test_what_was_stored_survives_kill_9_of_every_server(tmp_path: Path) -
             assert running.pids[name] != pid
         assert await find_it_again(addresses) == LEFT
         await asyncio.gather(*(running.kill(name) for name in pids))
-    async with servers(options, report=pytest.fail) as running:
+    async with run_servers(options, report=pytest.fail) as running:
         assert await find_it_again(running.addresses) == LEFT
         assert running.addresses == addresses
 
 
 async def test_two_stacks_run_side_by_side_and_leave_nothing(tmp_path: Path) -> None:
     first, second = (StackOptions(tmp_path / name, durable=False) for name in ("first", "second"))
-    async with asyncio.timeout(PATIENCE), servers(first) as one, servers(second) as other:
+    async with asyncio.timeout(PATIENCE), run_servers(first) as one, run_servers(second) as other:
         pids = [*one.pids.values(), *other.pids.values()]
         assert one.addresses.temporal_address != other.addresses.temporal_address
         assert one.addresses.s3_secret_key != other.addresses.s3_secret_key
@@ -174,23 +174,23 @@ async def test_a_stack_restarts_what_dies_and_ends_whole(tmp_path: Path) -> None
     data_dir = tmp_path / "data"
     async with playing(STACK, data_dir) as stack:
         await line(stack, "Ready")
-        before = read_stack(data_dir)
+        before = load_stack_file(data_dir)
         assert len(before.pids.worker) == 2
         for pid in (before.pids.worker[1], before.pids.postgres):
             psutil.Process(pid).kill()
             assert f"(pid {pid}) ended with signal 9; restarted as pid" in await line(stack, "restarted as")
-        await until(lambda: read_stack(data_dir).pids.postgres != before.pids.postgres)
-        after = read_stack(data_dir)
+        await until(lambda: load_stack_file(data_dir).pids.postgres != before.pids.postgres)
+        after = load_stack_file(data_dir)
         assert after.pids.worker[0] == before.pids.worker[0]
         assert after.database_url == before.database_url
         # Nothing has migrated here, and programs that only wait are neither an API nor a worker.
         await asyncio.to_thread(without_bucket, after)
         findings = await asyncio.to_thread(diagnose, data_dir)
-        wrong = {finding.subject: finding.sentence for finding in findings if not finding.ok}
+        wrong = {finding.subject: finding.message for finding in findings if not finding.ok}
         assert wrong.keys() == {"running api", "schema", "bucket", "audit bucket", "worker", "readiness"}
         assert "which migrates" in wrong["schema"]
         assert "which makes it" in wrong["bucket"]
-        assert any("every job waits" in finding.sentence for finding in findings if finding.subject == "worker")
+        assert any("every job waits" in finding.message for finding in findings if finding.subject == "worker")
         everything = [child.pid for child in psutil.Process(stack.pid).children(recursive=True)]
         stack.send_signal(signal.SIGTERM)
         await line(stack, "Stopped")
@@ -205,7 +205,7 @@ async def test_an_interrupted_first_start_is_repaired_by_the_next(tmp_path: Path
     async with playing(SERVERS, data_dir) as parent:
         await until((data_dir / "postgres.new" / "PG_VERSION").exists)
         parent.kill()
-    async with servers(StackOptions(data_dir, durable=False)) as running:
+    async with run_servers(StackOptions(data_dir, durable=False)) as running:
         assert set(running.pids) == {"postgres", "temporal", "s3"}
         assert json.loads((data_dir / "pids.json").read_text()).keys() == {str(pid) for pid in running.pids.values()}
     assert not (data_dir / "postgres.new").exists()
@@ -215,16 +215,16 @@ async def test_an_interrupted_first_start_is_repaired_by_the_next(tmp_path: Path
     "made", ["", "CREATE TABLE namespaces (id int)", "CREATE TABLE cluster_metadata_info (id int)"]
 )
 async def test_tables_that_an_interrupted_first_start_left_half_made_are_made_anew(tmp_path: Path, made: str) -> None:
-    folder = DataFolder.at(tmp_path / "data")
-    with folder.held(), closing(sqlite3.connect(folder.temporal / "temporal.db")) as database:
+    folder = DataFolder.from_path(tmp_path / "data")
+    with folder.acquire_lock(), closing(sqlite3.connect(folder.temporal / "temporal.db")) as database:
         database.execute(made)
         database.commit()
-    async with servers(StackOptions(tmp_path / "data", durable=False)) as running:
+    async with run_servers(StackOptions(tmp_path / "data", durable=False)) as running:
         assert running.pids.keys() == {"postgres", "temporal", "s3"}
 
 
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     options = StackOptions(tmp_path / "data", durable=False, temporal_args=("--no-such-flag",))
     with pytest.raises(DevStackError, match=r"temporal ended with status 1 before it was ready.*no-such-flag"):
-        async with servers(options):
+        async with run_servers(options):
             pytest.fail("it started")

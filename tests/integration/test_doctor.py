@@ -11,8 +11,8 @@ from minio import Minio
 from temporalio.client import Client
 
 import worker
-from stafett.devstack.doctor.audit import audit_bucket
-from stafett.devstack.temporal import polls
+from stafett.devstack.doctor.audit import check_audit_bucket
+from stafett.devstack.temporal import is_polling
 from stafett.settings import AuditSettings, Settings
 from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import cpu_queue, notification_queue
@@ -30,7 +30,7 @@ async def test_a_worker_is_looked_for_at_each_queue_by_itself(only: str, tempora
     light, computing = {queue, notification_queue(queue)}, {cpu_queue(queue)}
 
     async def staffed() -> set[str]:
-        asked = partial(polls, address, temporal.namespace, pid=os.getpid(), for_activities=True)
+        asked = partial(is_polling, address, temporal.namespace, pid=os.getpid(), for_activities=True)
         return {name for name in light | computing if await asked(name)}
 
     assert await staffed() == set()
@@ -40,12 +40,12 @@ async def test_a_worker_is_looked_for_at_each_queue_by_itself(only: str, tempora
 
 def test_checkpoints_without_a_place_or_a_lock_are_named(s3: Minio, owner_url: str) -> None:
     bucket = f"audit-{uuid4().hex[:12]}"
-    missing = audit_bucket(s3, owner_url, AuditSettings(bucket=bucket), "look")
+    missing = check_audit_bucket(s3, owner_url, AuditSettings(bucket=bucket), "look")
     s3.make_bucket(bucket)
-    unlocked = audit_bucket(s3, owner_url, AuditSettings(bucket=bucket), "look")
+    unlocked = check_audit_bucket(s3, owner_url, AuditSettings(bucket=bucket), "look")
     assert [(finding.ok, finding.subject) for finding in (missing, unlocked)] == [(False, "audit bucket")] * 2
-    assert "is missing" in missing.sentence
-    assert "no object lock" in unlocked.sentence
+    assert "is missing" in missing.message
+    assert "no object lock" in unlocked.message
 
 
 def signed_but_of(s3: Minio, bucket: str, owner_url: str, org_id: str) -> None:
@@ -64,8 +64,8 @@ async def test_what_grows_and_is_not_signed_is_told_once_it_is_old(
     s3.make_bucket(bucket, object_lock=True)
     signed_but_of(s3, bucket, owner_url, button.org_id)
     patient = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 1440})
-    young = audit_bucket(s3, owner_url, patient, "look")
+    young = check_audit_bucket(s3, owner_url, patient, "look")
     overdue = settings.audit.model_copy(update={"bucket": bucket, "checkpoint_minutes": 0})
-    old = audit_bucket(s3, owner_url, overdue, "look")
+    old = check_audit_bucket(s3, owner_url, overdue, "look")
     assert (young.ok, old.ok) == (True, False)
-    assert "is not signed" in old.sentence
+    assert "is not signed" in old.message

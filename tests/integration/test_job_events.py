@@ -156,7 +156,9 @@ async def test_an_operator_and_an_auditor_watch_any_step_they_may_see(
 
 async def test_the_stream_ends_with_the_token(tenant: Tenant, issuer: DevIssuer, button: ExportClient) -> None:
     export_id = await button.start_export()  # and nobody works on it
-    token = issuer.token(tenant.coordinator, tenant.org_id, "coordinator", exp=datetime.now(UTC) + timedelta(seconds=2))
+    token = issuer.create_token(
+        tenant.coordinator, tenant.org_id, "coordinator", exp=datetime.now(UTC) + timedelta(seconds=2)
+    )
     answer = await button.http_client.get(
         f"{EXPORTS}/{export_id}/events", headers={"Authorization": f"Bearer {token}"}, timeout=30
     )

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from stafett.devstack.mail_server import MailFolder, catching_mail
+from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.domain.errors import DeliveryError
 from stafett.domain.notification import JobOutcome, JobType
 from stafett.notifications.email import Email, SmtpSender
@@ -82,9 +82,9 @@ class Unwilling:
 
 async def test_the_catcher_keeps_a_letter_as_it_was_sent(tmp_path: Path) -> None:
     folder = MailFolder(tmp_path / "mail")
-    async with catching_mail(folder, 0) as port:
+    async with run_mail_server(folder, 0) as port:
         await send(settings_for(port))
-    (kept,) = folder.letters()
+    (kept,) = folder.list_emails()
     message = email.message_from_bytes(kept.read_bytes(), policy=email.policy.default)
     assert message["To"] == ADDRESS
     assert "klar til å lastast ned" in message.get_content()
@@ -131,7 +131,7 @@ async def test_starttls_and_a_password_are_used_where_they_are_set(tmp_path: Pat
         wrong = await refusal(settings_for(port, password=PASSWORD[::-1], **with_tls), certificate.believer)
         unknown = await refusal(settings_for(port, password=PASSWORD, **with_tls))
     assert seen[0] == (b"stafett", PASSWORD.encode(), True)
-    assert len(folder.letters()) == 1
+    assert len(folder.list_emails()) == 1
     assert (wrong.code, unknown.code) == ("smtp_535", "tls_failed")
 
 
@@ -145,7 +145,7 @@ async def test_implicit_tls_is_tls_from_the_first_byte(tmp_path: Path) -> None:
     certificate, folder = Certificate.of("localhost", tmp_path), MailFolder(tmp_path / "mail")
     async with a_server(lambda: SMTP(folder), ssl=certificate.server) as port:
         await send(settings_for(port, tls="implicit"), certificate.believer)
-    assert len(folder.letters()) == 1
+    assert len(folder.list_emails()) == 1
 
 
 async def test_a_server_that_says_nothing_is_left_in_time() -> None:

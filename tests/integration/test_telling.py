@@ -24,7 +24,7 @@ from temporalio.client import Client
 import worker
 from stafett.database.session import Database
 from stafett.database.tables import Export
-from stafett.devstack.mail_server import MailFolder, catching_mail
+from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
@@ -48,7 +48,7 @@ def mail(tmp_path: Path) -> MailFolder:
 async def settings(settings: Settings, mail: MailFolder) -> AsyncIterator[Settings]:
     """As the development stack has them."""
     usual = {"host": "127.0.0.1", "tls": "none", "sender": "s@stafett.example", "public_url": "https://s.example"}
-    async with catching_mail(mail, 0) as port:
+    async with run_mail_server(mail, 0) as port:
         letters = MailSettings.model_validate(usual | {"port": port})
         webhooks = WebhookSettings(allow_private_networks=True)
         yield settings.model_copy(update={"mail": letters, "webhooks": webhooks})
@@ -153,7 +153,7 @@ async def test_the_end_of_an_export_is_recorded_written_and_called_out(
     assert notification["subject"] == {"kind": "export", "id": export_id}
     assert (notification["status"], notification["attempt"], notification["read_at"]) == ("completed", 1, None)
     assert [(made["attempts"], made["last_error"]) for made in notification["deliveries"]] == [(1, None), (1, None)]
-    (letter,) = mail.letters()
+    (letter,) = mail.list_emails()
     assert read(letter)["To"] == f"coordinator@{tenant.org_id}.example"
     assert f"https://s.example/api/v1/bufdir-exports/{export_id}" in read(letter).get_content()
     assert "er klar til å lastast ned" in read(letter).get_content()
@@ -305,7 +305,7 @@ async def test_an_export_without_a_file_is_told_of_too(
         await button.wait_for_completion(export_id)
         assert (await told(button, email="delivered", webhook="delivered"))["status"] == status
     assert json.loads(receiver.taken[0].body)["type"] == f"export.{status}"
-    assert len(mail.letters()) == 1
+    assert len(mail.list_emails()) == 1
 
 
 async def test_without_a_mail_server_there_is_the_record_alone(
@@ -388,7 +388,7 @@ async def test_somebody_who_has_left_is_not_written_to(
     async with working():
         assert (await button.wait_for_completion(export_id))["error"]["code"] == "permission_denied"
         await wait_until(state, lambda row: row == ("given_up", "recipient_left"))
-    assert mail.letters() == []
+    assert mail.list_emails() == []
 
 
 async def test_an_end_is_announced_once_and_only_with_the_end_itself(

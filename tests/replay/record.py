@@ -21,9 +21,9 @@ from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
 from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.database.session import Database
-from stafett.devstack.mail_server import MailFolder, catching_mail
+from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.devstack.options import StackOptions
-from stafett.devstack.stack import RunningServers, servers
+from stafett.devstack.stack import RunningServers, run_servers
 from stafett.domain import bulk
 from stafett.domain.bulk import BulkRequest
 from stafett.domain.export import ExportRequest
@@ -45,10 +45,10 @@ HISTORIES = Path(__file__).parent / "histories"
 
 async def main(release: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with servers(StackOptions(data_dir=Path(folder) / "data", durable=False)) as running:
+        async with run_servers(StackOptions(data_dir=Path(folder) / "data", durable=False)) as running:
             prepare_stores(running.addresses)
             mail = MailFolder(Path(folder) / "mail")
-            async with catching_mail(mail, 0) as port:
+            async with run_mail_server(mail, 0) as port:
                 settings = _with_mail(running, port)
                 await _record_cancelled(settings, release)
                 await _record(settings, release)

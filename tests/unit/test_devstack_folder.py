@@ -9,20 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from stafett.devstack.credentials import credentials_of
-from stafett.devstack.data_folder import DataFolder, write_whole
+from stafett.devstack.credentials import load_or_create_credentials
+from stafett.devstack.data_folder import DataFolder, write_atomically
 from stafett.devstack.doctor.machine import diagnose
-from stafett.devstack.errors import DevStackError, folder_faults
+from stafett.devstack.errors import DevStackError, translate_folder_errors
 from stafett.devstack.options import StackOptions
-from stafett.devstack.ports import GRPC_OFFSET, choose_ports, is_free
-from stafett.devstack.processes import end_left_over, record
-from stafett.devstack.stack import servers
-from stafett.devstack.stack_file import read_stack
+from stafett.devstack.ports import GRPC_OFFSET, choose_ports, is_port_free
+from stafett.devstack.processes import record_pids, stop_leftover_processes
+from stafett.devstack.stack import run_servers
+from stafett.devstack.stack_file import load_stack_file
 
 
 async def refusal(data_dir: Path) -> str:
     with pytest.raises(DevStackError) as refused:
-        async with servers(StackOptions(data_dir)):
+        async with run_servers(StackOptions(data_dir)):
             pytest.fail("it started")
     return str(refused.value)
 
@@ -52,7 +52,7 @@ async def test_a_nearly_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_fills_up_is_one_sentence() -> None:
-    with pytest.raises(DevStackError, match="is full"), folder_faults(Path("/dev/full")):
+    with pytest.raises(DevStackError, match="is full"), translate_folder_errors(Path("/dev/full")):
         os.write(os.open("/dev/full", os.O_WRONLY), b"x")
 
 
@@ -64,11 +64,11 @@ async def test_the_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_second_stack_on_a_folder_is_told_who_holds_it(tmp_path: Path) -> None:
-    folder = DataFolder.at(tmp_path / "data")
-    with folder.held():
-        assert folder.holder() == os.getpid()
+    folder = DataFolder.from_path(tmp_path / "data")
+    with folder.acquire_lock():
+        assert folder.find_running_pid() == os.getpid()
         assert f"pid {os.getpid()}" in await refusal(folder.path)
-    assert folder.holder() is None
+    assert folder.find_running_pid() is None
 
 
 async def test_a_taken_api_port_is_one_sentence(tmp_path: Path) -> None:
@@ -77,29 +77,29 @@ async def test_a_taken_api_port_is_one_sentence(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(DevStackError, match=f"Port {port} is taken"):
-            async with servers(StackOptions(tmp_path / "data", api_port=port)):
+            async with run_servers(StackOptions(tmp_path / "data", api_port=port)):
                 pytest.fail("it started")
 
 
 def test_secrets_are_made_once_and_are_for_the_owner_alone(tmp_path: Path) -> None:
-    folder = DataFolder.at(tmp_path)
-    made = credentials_of(folder)
-    assert credentials_of(folder) == made
-    assert folder.secrets.stat().st_mode & 0o777 == 0o600
+    folder = DataFolder.from_path(tmp_path)
+    made = load_or_create_credentials(folder)
+    assert load_or_create_credentials(folder) == made
+    assert folder.secrets_file.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"postgres": "x"}', None])
 def test_lost_secrets_are_never_made_anew_beside_old_data(tmp_path: Path, damage: str | None) -> None:
-    folder = DataFolder.at(tmp_path)
+    folder = DataFolder.from_path(tmp_path)
     folder.postgres.mkdir()
     if damage is not None:
-        folder.secrets.write_text(damage)
+        folder.secrets_file.write_text(damage)
     with pytest.raises(DevStackError, match="missing or damaged"):
-        credentials_of(folder)
+        load_or_create_credentials(folder)
 
 
 def test_ports_are_those_of_last_time_unless_taken(tmp_path: Path) -> None:
-    folder = DataFolder.at(tmp_path)
+    folder = DataFolder.from_path(tmp_path)
     first = choose_ports(folder, None)
     assert choose_ports(folder, None) == first
     with socket.socket() as stranger:
@@ -110,38 +110,38 @@ def test_ports_are_those_of_last_time_unless_taken(tmp_path: Path) -> None:
 
 
 def test_ports_of_a_stack_are_free_and_differ(tmp_path: Path) -> None:
-    ports = choose_ports(DataFolder.at(tmp_path), None)
+    ports = choose_ports(DataFolder.from_path(tmp_path), None)
     assert len(set(ports.values())) == len(ports)
-    assert all(is_free(port) for port in ports.values())
+    assert all(is_port_free(port) for port in ports.values())
 
 
 def test_a_folder_without_a_stack_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DevStackError, match="No stack is running"):
-        read_stack(tmp_path)
+        load_stack_file(tmp_path)
 
 
 def test_a_stack_file_nobody_holds_is_stale(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text("{}")
     with pytest.raises(DevStackError, match="no longer running"):
-        read_stack(tmp_path)
+        load_stack_file(tmp_path)
 
 
 def test_a_damaged_stack_file_is_one_sentence(tmp_path: Path) -> None:
-    folder = DataFolder.at(tmp_path / "data")
-    with folder.held():
-        write_whole(folder.stack_file, "{")
+    folder = DataFolder.from_path(tmp_path / "data")
+    with folder.acquire_lock():
+        write_atomically(folder.stack_file, "{")
         with pytest.raises(DevStackError, match="is damaged"):
-            read_stack(folder.path)
+            load_stack_file(folder.path)
 
 
 def test_a_process_left_over_is_ended_and_a_stranger_with_its_number_is_not(tmp_path: Path) -> None:
-    folder = DataFolder.at(tmp_path)
+    folder = DataFolder.from_path(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        folder.pids.write_text(f'{{"{process.pid}": 12.5}}')
-        assert end_left_over(folder) == []
+        folder.pids_file.write_text(f'{{"{process.pid}": 12.5}}')
+        assert stop_leftover_processes(folder) == []
         assert process.poll() is None
-        record(folder, [process.pid])
-        assert end_left_over(folder) == [process.pid]
+        record_pids(folder, [process.pid])
+        assert stop_leftover_processes(folder) == [process.pid]
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_diagnosis_names_a_variable_that_is_wrong(
     monkeypatch.setenv(variable, value)
     wrong = [finding for finding in diagnose() if not finding.ok]
     assert [finding.subject for finding in wrong] == ["settings"]
-    assert said in wrong[0].sentence
+    assert said in wrong[0].message
 
 
 def test_diagnosis_names_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     wrong = [finding for finding in diagnose(tmp_path) if not finding.ok]
     assert [finding.subject for finding in wrong] == ["data folder"]
-    assert "choose an empty folder" in wrong[0].sentence
+    assert "choose an empty folder" in wrong[0].message

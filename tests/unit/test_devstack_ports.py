@@ -11,7 +11,7 @@ from stafett.devstack.ports import choose_ports
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder.at(tmp_path)
+    return DataFolder.from_path(tmp_path)
 
 
 @pytest.mark.parametrize("_time", range(50))
@@ -37,8 +37,8 @@ def test_a_port_whose_socket_another_user_left_in_everybodys_folder_is_not_taken
     left = Path(f"/tmp/seaweedfs-volume-grpc-{11_500 + ports.GRPC_OFFSET}.sock")  # noqa: S108 - weed's choice
     left.touch()
     try:
-        assert ports._choose(11_500, set(), paired=True)[0] == 11_500  # noqa: SLF001 - the one place that decides
+        assert ports._choose_port(11_500, set(), with_grpc=True)[0] == 11_500  # noqa: SLF001 - the one place that decides
         monkeypatch.setattr("os.geteuid", lambda: left.stat().st_uid + 1)
-        assert ports._choose(11_500, set(), paired=True)[0] != 11_500  # noqa: SLF001 - the same
+        assert ports._choose_port(11_500, set(), with_grpc=True)[0] != 11_500  # noqa: SLF001 - the same
     finally:
         left.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # the package ships no types
 
-from stafett.devstack.child_process import Child, Launch
+from stafett.devstack.child_process import ChildProcess, ProcessSpec
 from stafett.devstack.supervisor import Supervisor
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.testing import wait_until
@@ -15,8 +15,10 @@ from stafett.testing import wait_until
 Ready = Callable[[int], Awaitable[bool]]
 
 
-def _sleeper(name: str, folder: Path, ready: Ready) -> Launch:
-    return Launch(name, ("sleep", "60"), {"PATH": "/usr/bin:/bin"}, folder, folder / f"{name}.log", ready, stop=())
+def _sleeper(name: str, folder: Path, ready: Ready) -> ProcessSpec:
+    return ProcessSpec(
+        name, ("sleep", "60"), {"PATH": "/usr/bin:/bin"}, folder, folder / f"{name}.log", ready, stop_signals=()
+    )
 
 
 async def _at_once(_pid: int) -> bool:
@@ -24,9 +26,9 @@ async def _at_once(_pid: int) -> bool:
 
 
 @asynccontextmanager
-async def _watched(*launches: Launch) -> AsyncIterator[tuple[list[Child], list[str]]]:
+async def _watched(*launches: ProcessSpec) -> AsyncIterator[tuple[list[ChildProcess], list[str]]]:
     """The children that stand at each place now, and what was reported."""
-    standing, said = [await Child.spawn(launch) for launch in launches], list[str]()
+    standing, said = [await ChildProcess.spawn(launch) for launch in launches], list[str]()
     watching = asyncio.create_task(Supervisor(standing, said.append, standing.__setitem__).watch())
     try:
         yield standing, said

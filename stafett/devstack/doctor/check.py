@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorCheck:
     """``sentence`` says what was found, and the next step when it is not ``ok``."""
 
     subject: str
     ok: bool
-    sentence: str
+    message: str
