@@ -100,7 +100,7 @@ async def run_queue_workers(
     with ExitStack() as kept:
         bench = _ActivityRegistry(settings, kept)
         computing, workers = bench.cpu_activities(), list[Worker]()
-        if role != "light":
+        if role != "io":
             workers.append(
                 kept.enter_context(_worker_with_threads(client, cpu_queue(queue), slots.cpu_threads, computing))
             )
@@ -267,7 +267,7 @@ class _ActivityRegistry:
 async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None:
     """Have the audit chains signed at intervals, or say that nobody does."""
     if load_signing_key(settings.audit) is None:
-        _log.warning("audit_chains_not_signed", missing="STAFETT_AUDIT__SIGNING_KEY")
+        _log.warning("audit_signing_disabled", missing="STAFETT_AUDIT__SIGNING_KEY")
         return
     every = timedelta(minutes=settings.audit.checkpoint_minutes)
     await upsert_checkpoint_schedule(client, settings.temporal.task_queue, every)

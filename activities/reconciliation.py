@@ -118,7 +118,7 @@ class NotificationReconciler:
             except RPCError as error:
                 if error.status in TRANSIENT:
                     raise
-                _log.warning("telling_skipped", workflow_id=telling.workflow_id, error=error.status.name)
+                _log.warning("notification_job_skipped", workflow_id=telling.workflow_id, error=error.status.name)
         return begun
 
     async def _reconcile(self, job: NotificationJob) -> bool:

@@ -175,7 +175,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         with suppress(AttributeError, RuntimeError):  # before the lifespan has begun, or after it
-            self._app.state.loop.call_soon_threadsafe(self._app.state.services.changes.close)
+            self._app.state.loop.call_soon_threadsafe(self._app.state.services.job_notifier.close)
         super().handle_exit(sig, frame)
 
 

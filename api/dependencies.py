@@ -124,7 +124,7 @@ class GuardedRoute(APIRoute):
             # To an operator nothing is another organisation's.
             if (not names_a_thing or caller.is_operator) and not caller.has_permission(rule.permission):
                 raise PermissionDeniedError(f"The role {caller.role} lacks the permission {rule.permission}.")
-            request.state.bearer, request.state.caller = bearer, caller
+            request.state.token, request.state.caller = bearer, caller
             if takes_json:
                 _require_json_content_type(request)
             return await handle(request)

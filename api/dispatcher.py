@@ -60,14 +60,14 @@ class JobDispatcher:
         try:
             await call
         except (RPCError, RuntimeError, TimeoutError) as error:
-            _log.warning("call_owed", workflow_id=job.workflow_id, error=type(error).__name__)
+            _log.warning("temporal_call_deferred", workflow_id=job.workflow_id, error=type(error).__name__)
             self._sweep_needed.set()
 
     async def _update_run(self, run: WorkflowRun, edit: BaseModel) -> None:
         try:
             await send_edit_update(self._client, run, edit)
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            _log.info("run_not_told", workflow_id=run.workflow_id, error=type(error).__name__)
+            _log.info("run_update_failed", workflow_id=run.workflow_id, error=type(error).__name__)
 
     async def _retry_sweep(self) -> None:
         """Call the sweeper whenever something is owed, until it has been reached."""
@@ -83,6 +83,6 @@ class JobDispatcher:
         try:
             await trigger_sweep(self._client)
         except Exception as error:  # noqa: BLE001 - whatever it is, a promise is kept later and not forgotten
-            _log.info("sweeper_not_reached", error=type(error).__name__)
+            _log.info("sweep_trigger_failed", error=type(error).__name__)
             return False
         return True

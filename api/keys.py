@@ -48,7 +48,7 @@ class JwksFile:
         try:
             self._keys = _parse_jwks(self._path.read_text())
         except _READ_ERRORS as error:
-            _log.warning("keys_unreadable", error=type(error).__name__)
+            _log.warning("jwks_file_unreadable", error=type(error).__name__)
 
 
 class JwksEndpoint:
@@ -87,7 +87,7 @@ class JwksEndpoint:
             self._keys = _parse_jwks(self._download())
             self._fetched_at = self._clock()
         except (httpx.HTTPError, *_READ_ERRORS) as error:
-            _log.warning("keys_not_fetched", error=type(error).__name__)
+            _log.warning("jwks_fetch_failed", error=type(error).__name__)
 
     def _download(self) -> str:
         with self._http_client.stream("GET", self._url) as response:

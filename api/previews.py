@@ -17,7 +17,7 @@ _TIMEOUT = timedelta(seconds=55)
 
 
 async def await_preview(
-    client: Client, task_queue: str, preview_input: PreviewJob, *, timeout: timedelta = _TIMEOUT
+    client: Client, task_queue: str, preview_input: PreviewJob, *, execution_timeout: timedelta = _TIMEOUT
 ) -> None:
     """Return when the preview lies ready in PostgreSQL."""
     try:
@@ -26,7 +26,7 @@ async def await_preview(
             preview_input,
             id=preview_input.workflow_id,
             task_queue=task_queue,
-            execution_timeout=timeout,
+            execution_timeout=execution_timeout,
             static_summary=f"Preview of an export for {preview_input.request.org_id}",
             priority=Priority(priority_key=1, fairness_key=preview_input.request.org_id),
         )

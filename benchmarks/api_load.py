@@ -54,7 +54,8 @@ class LatencyRecorder:
 
     def format_rows(self, seconds: float) -> list[str]:
         return [
-            f"| {kind} | {len(taken) / seconds:,.0f} | {_format_percentile(taken, 50)} | {_format_percentile(taken, 99)} | {self.errors[kind]} |"
+            f"| {kind} | {len(taken) / seconds:,.0f} | {_format_percentile(taken, 50)} | "
+            f"{_format_percentile(taken, 99)} | {self.errors[kind]} |"
             for kind, taken in self.durations.items()
         ]
 
@@ -139,7 +140,8 @@ async def _measure_api(api_url: str, tokens: Sequence[str]) -> list[str]:
 
 
 _LOAD_DESCRIPTION = (
-    f"{_POLLERS} poll every {_POLL_INTERVAL_SECONDS:.0f} s with the tag they have, {_WATCHERS} watch one job after the other,"
+    f"{_POLLERS} poll every {_POLL_INTERVAL_SECONDS:.0f} s with the tag they have, "
+    f"{_WATCHERS} watch one job after the other,"
     f" {_STARTERS} start an export every {_START_INTERVAL_SECONDS:.0f} s, which the worker makes meanwhile.\n"
 )
 

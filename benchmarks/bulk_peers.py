@@ -61,11 +61,11 @@ class ProcrastinatePeer:
         await self._app.close_async()
 
     async def run_by_chunks(self, job: BulkJob) -> None:
-        await self._batch_task.defer_async(said=job.model_dump(mode="json"), by_items=False)
+        await self._batch_task.defer_async(payload=job.model_dump(mode="json"), by_items=False)
         await self._wait_for_batch(job)
 
     async def run_by_items(self, job: BulkJob) -> None:
-        await self._batch_task.defer_async(said=job.model_dump(mode="json"), by_items=True)
+        await self._batch_task.defer_async(payload=job.model_dump(mode="json"), by_items=True)
         await self._wait_for_batch(job)
 
     async def _register_batch(self, *, payload: JobPayload, by_items: bool) -> None:
@@ -73,11 +73,11 @@ class ProcrastinatePeer:
         job = BulkJob.model_validate(payload)
         if by_items:
             items = await asyncio.to_thread(_list_pending_items, self._registration, job)
-            alone: list[JobPayload] = [{"said": payload, "chunk": chunk, "at": at} for chunk, at in items]
+            alone: list[JobPayload] = [{"payload": payload, "chunk": chunk, "position": at} for chunk, at in items]
             await self._item_task.batch_defer_async(*alone)
         else:
             plan = await asyncio.to_thread(self._registration.start_attempt, job)
-            together: list[JobPayload] = [{"said": payload, "number": number} for number in plan.pending_chunks]
+            together: list[JobPayload] = [{"payload": payload, "number": number} for number in plan.pending_chunks]
             await self._chunk_task.batch_defer_async(*together)
 
     async def _register_chunk(self, *, payload: JobPayload, number: int) -> None:

@@ -68,7 +68,10 @@ class ComparisonTable:
             top, bar = _HEADER_HEIGHT + _ROW_HEIGHT * number, max(1, round(_BAR_WIDTH * self.seconds(one) / longest))
             lines += [
                 f'<text x="{_LABEL_WIDTH - 10}" y="{top + 14}" text-anchor="end">{escape(one.name)}</text>',
-                f'<rect x="{_LABEL_WIDTH}" y="{top}" width="{bar}" height="18" fill="{_OWN_COLOUR if number == 0 else _PEER_COLOUR}"/>',
+                (
+                    f'<rect x="{_LABEL_WIDTH}" y="{top}" width="{bar}" height="18" '
+                    f'fill="{_OWN_COLOUR if number == 0 else _PEER_COLOUR}"/>'
+                ),
                 f'<text x="{_LABEL_WIDTH + bar + 6}" y="{top + 14}">{self.seconds(one):.2f} (x {ratio:.1f})</text>',
             ]
         return "\n".join([*lines, "</svg>", ""])

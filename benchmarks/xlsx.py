@@ -44,7 +44,7 @@ def run(cells: int) -> list[ComparisonTable | str]:
     title = f"XLSX of {cells:,} cells ({rows:,} rows of {len(_COLUMN_TYPES)} columns)"
     return [
         ComparisonTable(title, measure_contenders(contenders, rounds=3)),
-        f"Peak memory of a process that writes staged parts of {_ROWS_PER_PART:,} rows, above its beginning: {peaks}.\n",
+        f"Peak memory growth while writing staged parts of {_ROWS_PER_PART:,} rows: {peaks}.\n",
     ]
 
 

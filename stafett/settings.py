@@ -23,7 +23,7 @@ from pydantic_settings import SettingsError as UnreadableSettingError
 from stafett.domain.codec_keys import parse_codec_keys
 from stafett.domain.errors import SettingsError
 
-WorkerRole = Literal["light", "cpu"]
+WorkerRole = Literal["io", "cpu"]
 """Half of a worker's work: runs and short activities, or the activities that compute."""
 
 _POSTGRES_URL_ADAPTER = TypeAdapter(PostgresDsn)

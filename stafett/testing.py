@@ -77,7 +77,7 @@ class ActivityFactory:
 
     def create_activity(self, mentor_id: UUID, **fields: object) -> UUID:
         activity_id, starts_at = uuid4(), fields.pop("starts_at", self._next_start)
-        assert isinstance(starts_at, datetime)
+        assert isinstance(starts_at, datetime)  # noqa: S101 - a builder for tests
         row = {
             "id": activity_id,
             "org_id": self.org_id,
@@ -95,7 +95,7 @@ class ActivityFactory:
         self._next_start = max(self._next_start, starts_at + timedelta(hours=2))
         columns, marks = ", ".join(row), ", ".join(["%s"] * len(row))
         with self._cursor() as cursor:
-            cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({marks})".encode(), list(row.values()))
+            cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({marks})".encode(), list(row.values()))  # noqa: S608 - our own names
         return activity_id
 
     def create_attachment(
@@ -126,15 +126,15 @@ ResultT = TypeVar("ResultT")
 
 
 async def wait_until(
-    poll: Callable[[], Awaitable[ResultT]], is_done: Callable[[ResultT], bool], *, timeout: float = 30
+    poll: Callable[[], Awaitable[ResultT]], is_done: Callable[[ResultT], bool], *, timeout_seconds: float = 30
 ) -> ResultT:
-    """Look again and again until what is seen is as wanted; otherwise show what was seen last."""
-    patience = time.monotonic() + timeout
-    while not is_done(seen := await poll()):
-        if time.monotonic() > patience:
-            raise AssertionError(f"not within {timeout} s; last seen: {seen!r}")
+    """Poll until the result satisfies `is_done`; fail with the last result after the timeout."""
+    deadline = time.monotonic() + timeout_seconds
+    while not is_done(result := await poll()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not done within {timeout_seconds} s; last result: {result!r}")
         await asyncio.sleep(_POLL_INTERVAL_SECONDS)
-    return seen
+    return result
 
 
 class ExportClient:

@@ -141,4 +141,4 @@ class Coordinator:
             job: Json = (await self.get(f"/{batch_id}")).raise_for_status().json()
             return job
 
-        return await wait_until(look, lambda job: BulkStatus(job["status"]).is_final, timeout=within)
+        return await wait_until(look, lambda job: BulkStatus(job["status"]).is_final, timeout_seconds=within)

@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServers]:
     folder = tmp_path_factory.mktemp("stack") / "data"
     options = StackOptions(data_dir=folder, durable=False, temporal_args=_TIME_SKIPPING)
-    async with run_servers(options, report=lambda _line: None) as running:
+    async with run_servers(options, print_status=lambda _line: None) as running:
         prepare_stores(running.addresses)
         yield running
 

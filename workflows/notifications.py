@@ -15,8 +15,6 @@ with workflow.unsafe.imports_passed_through():
     from stafett.temporal.client import ATTEMPT_MEMO_KEY, build_search_attributes, notification_queue
     from workflows.policies import DELIVERY_RETRY, run_activity
 
-_PATCH_ID = "tell-of-end"  # exports that began before there was anybody to tell
-
 
 @workflow.defn(name=JobKind.SEND_NOTIFICATIONS.value)
 class SendNotifications:
@@ -45,8 +43,6 @@ class SendNotifications:
 
 async def start_notifications(job: Job) -> None:
     """Start telling people how a job ended, and do not wait for it."""
-    if not workflow.patched(_PATCH_ID):
-        return
     telling = NotificationJob.from_job(job)
     try:
         _running = await workflow.start_child_workflow(

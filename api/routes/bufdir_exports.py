@@ -114,7 +114,7 @@ async def watch_export(
 ) -> Response:
     """Every step of an export as it happens, and how far it has come."""
     return await stream_job_events(
-        partial(_load_view, services, caller, export_id), services, request.state.bearer, last_event_id
+        partial(_load_view, services, caller, export_id), services, request.state.token, last_event_id
     )
 
 

@@ -121,7 +121,7 @@ async def watch_bulk_registration(
 ) -> Response:
     """Every step of a batch as it happens, and how many items have come to which outcome."""
     return await stream_job_events(
-        partial(_load_view, services, caller, batch_id), services, request.state.bearer, last_event_id
+        partial(_load_view, services, caller, batch_id), services, request.state.token, last_event_id
     )
 
 

@@ -74,7 +74,7 @@ async def _apply_codec(caller: Caller, request: Request, codec_function: CodecFu
         done = await codec_function(payloads)
     except PayloadDecryptionError as error:
         raise InvalidPayloadsError(str(error)) from None
-    _log.info("payloads_read", step=codec_function.__name__, user_id=str(caller.user_id), payloads=len(done))
+    _log.info("payloads_decoded", step=codec_function.__name__, user_id=str(caller.user_id), payloads=len(done))
     return JSONResponse(
         {"payloads": [MessageToDict(payload) for payload in done]}, headers={"Cache-Control": "no-store"}
     )

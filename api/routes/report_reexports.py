@@ -85,7 +85,7 @@ async def watch_reexport(
 ) -> Response:
     """Every step of a re-export as it happens."""
     return await stream_job_events(
-        partial(_load_view, services, caller, reexport_id), services, request.state.bearer, last_event_id
+        partial(_load_view, services, caller, reexport_id), services, request.state.token, last_event_id
     )
 
 

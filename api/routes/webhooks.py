@@ -102,7 +102,7 @@ def remove_webhook(webhook_id: UUID, caller: CurrentCaller, services: ServicesDe
     operation_id="test_webhook",
     dependencies=[require(Permission.ADMINISTER)],
 )
-async def test_webhook(
+async def send_test_webhook(
     webhook_id: UUID,
     caller: CurrentCaller,
     services: ServicesDep,

@@ -18,7 +18,7 @@ REQUEST_BODY_OPENAPI: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            JSON_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/BulkStart"}},
+            JSON_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/BatchCreate"}},
             CSV_MEDIA_TYPE: {
                 "schema": {"type": "string", "description": "What `failed.csv` is; `;` or `,`, in UTF-8."}
             },

@@ -26,7 +26,7 @@ COPY (SELECT org_id, seq, id, at, actor, event, subject_kind, subject_id, status
 _MIN_SEQ = -(2**63)
 
 
-class _StopCopy(Exception):
+class _StopCopy(Exception):  # noqa: N818 - no error of anybody's, but psycopg breaks a COPY off for nothing less
     """Whoever went along a chain has seen what there is to see."""
 
 

@@ -34,7 +34,7 @@ WITH due AS MATERIALIZED (
     SELECT ctid AS place, position, mentor_id, activity_id, fault, overrides
     FROM bulk_items
     WHERE batch_id = :batch AND chunk = :chunk AND status = 'pending'
-      AND (CAST(:only AS integer) IS NULL OR position = :only)
+      AND (CAST(:position AS integer) IS NULL OR position = :position)
     ORDER BY chunk, position
     FOR UPDATE
 ), judged AS MATERIALIZED (
@@ -74,12 +74,12 @@ _SET_OUTCOMES = text("""
 WITH due AS MATERIALIZED (
     SELECT position FROM bulk_items
     WHERE batch_id = :batch AND status = 'pending' AND (CAST(:chunk AS integer) IS NULL OR chunk = :chunk)
-      AND (CAST(:only AS integer) IS NULL OR position = :only)
+      AND (CAST(:position AS integer) IS NULL OR position = :position)
     ORDER BY chunk, position
     FOR UPDATE
 ), settled AS (
     UPDATE bulk_items i
-    SET status = :status, error_code = :code, attempts = attempts + :tries
+    SET status = :status, error_code = :code, attempts = attempts + :attempts
     WHERE i.batch_id = :batch AND i.position = ANY (ARRAY(SELECT position FROM due))
     RETURNING 1
 )
@@ -114,7 +114,7 @@ class ItemSelection(NamedTuple):
 
     @property
     def params(self) -> dict[str, Any]:
-        return {"batch": self.job.batch_id, "org": self.job.org_id, "chunk": self.chunk, "only": self.position}
+        return {"batch": self.job.batch_id, "org": self.job.org_id, "chunk": self.chunk, "position": self.position}
 
 
 class OutcomeCounts(NamedTuple):
@@ -178,6 +178,6 @@ def list_pending_positions(session: Session, selection: ItemSelection) -> list[i
 
 def _set_outcomes(session: Session, selection: ItemSelection, status: ItemStatus, code: ItemErrorCode | None) -> int:
     tries = int(status is ItemStatus.FAILED)
-    given = {**selection.params, "status": status, "code": code, "tries": tries}
+    given = {**selection.params, "status": status, "code": code, "attempts": tries}
     count: int = session.execute(_SET_OUTCOMES, given).scalar_one()
     return count

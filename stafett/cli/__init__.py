@@ -31,5 +31,5 @@ def run() -> NoReturn:
 
 
 def _print_error(message: str, exit_code: int) -> int:
-    print(f"stafett: {message}", file=sys.stderr)
+    print(f"stafett: {message}", file=sys.stderr)  # noqa: T201 - this is where people are spoken to
     return exit_code

@@ -56,7 +56,7 @@ def start(
 def list_batches(
     org: OptionalOrgOption = None,
     status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,

@@ -13,7 +13,7 @@ def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
 
     findings = diagnose(data_dir)
     if as_json:
-        typer.echo(json.dumps([{"subject": f.subject, "ok": f.ok, "sentence": f.message} for f in findings]))
+        typer.echo(json.dumps([{"subject": f.subject, "ok": f.ok, "message": f.message} for f in findings]))
     else:
         for finding in findings:
             typer.echo(f"{'ok ' if finding.ok else 'NOT'} {finding.subject}: {finding.message}")

@@ -17,7 +17,7 @@ def list_mentors(
     org: OrgOption,
     name_filter: Annotated[str | None, typer.Option("--name", help="Only those with this in their names.")] = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive", help="Only those who are, or are not.")] = None,
-    limit: Annotated[int, typer.Option("--most", min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 50,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,

@@ -63,7 +63,7 @@ def list_reexports(
     org: OptionalOrgOption = None,
     report_id: Annotated[str | None, typer.Option("--report", help="Only those of this report.")] = None,
     status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,

@@ -73,4 +73,4 @@ def _to_single_line(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(render_reference(), end="")
+    print(render_reference(), end="")  # noqa: T201 - for a file

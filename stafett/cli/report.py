@@ -19,7 +19,7 @@ ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The report'
 @app.command(name="list")
 def list_reports(
     org: OptionalOrgOption = None,
-    limit: Annotated[int, typer.Option("--most", min=1, max=200, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,

@@ -36,7 +36,7 @@ def api() -> None:
 def worker(
     queue: Annotated[str | None, typer.Option(help="The task queue, instead of STAFETT_TEMPORAL__TASK_QUEUE.")] = None,
     role: Annotated[
-        WorkerRole | None, typer.Option(help="Not the whole work: `cpu` what keeps a core busy, `light` all else.")
+        WorkerRole | None, typer.Option(help="Run only CPU-bound (`cpu`) or only I/O-bound (`io`) activities.")
     ] = None,
 ) -> None:
     """Run a worker."""

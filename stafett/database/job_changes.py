@@ -84,7 +84,7 @@ class JobNotifier:
                 await self._listen()
             except psycopg.Error as error:
                 pause = _INITIAL_BACKOFF if self.is_listening else min(2 * pause, _MAX_BACKOFF)
-                _log.warning("changes_not_heard", error=type(error).__name__)
+                _log.warning("listen_connection_lost", error=type(error).__name__)
             finally:
                 self.is_listening = False
                 self._notify_all()

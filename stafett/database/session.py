@@ -54,7 +54,7 @@ def to_sqlalchemy_url(url: str) -> URL:
 def get_driver_connection(connection: Connection) -> PsycopgConnection:
     """The psycopg connection below SQLAlchemy's, for what only the driver can say."""
     driver = connection.connection.driver_connection
-    assert isinstance(driver, PsycopgConnection)
+    assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the URL's dialect is psycopg
     return driver
 
 

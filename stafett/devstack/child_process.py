@@ -80,7 +80,8 @@ class ChildProcess:
                 )
             if not answers.done():
                 raise DevStackError(
-                    f"{self.name} did not answer within {self.spec.readiness_timeout_seconds:.0f} seconds. {self._describe_log_tail()}"
+                    f"{self.name} did not answer within {self.spec.readiness_timeout_seconds:.0f} seconds. "
+                    f"{self._describe_log_tail()}"
                 )
             answers.result()
         finally:
@@ -113,7 +114,7 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
     async def _poll_until_ready(self) -> None:
-        while not await self.spec.readiness_probe(self.pid):
+        while not await self.spec.readiness_probe(self.pid):  # noqa: ASYNC110 - a server sets no event of ours
             await asyncio.sleep(_READINESS_POLL_SECONDS)
 
     def _describe_log_tail(self) -> str:

@@ -23,7 +23,7 @@ class MailFolder:
     def list_emails(self) -> list[Path]:
         return sorted(self.path.glob("*.eml"))
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the library's name
         """Whole or not at all: a letter that can be seen can be read."""
         content = envelope.content or b""
         unfinished = self.path / f".{uuid4().hex}"

@@ -67,5 +67,5 @@ class StackAddresses:
             "STAFETT_MAIL__TLS": "none",
             "STAFETT_MAIL__SENDER": "stafett@stafett.example",
             "STAFETT_MAIL__PUBLIC_URL": self.api_url,
-            "STAFETT_WEBHOOKS__ALLOW_PRIVATE": "true",
+            "STAFETT_WEBHOOKS__ALLOW_PRIVATE_NETWORKS": "true",
         }

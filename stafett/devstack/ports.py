@@ -66,13 +66,13 @@ def _load_previous_ports(folder: DataFolder) -> dict[str, int]:
 
 def _has_foreign_socket(port: int) -> bool:
     """Weed names a socket in a folder of everybody's by this port, and leaves it there: another user's shuts us out."""
-    left = Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")
+    left = Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock")  # noqa: S108 - weed's choice, not ours
     return any(socket_file.stat().st_uid != os.geteuid() for socket_file in left)
 
 
 def _choose_port(previous: int | None, taken: set[int], *, with_grpc: bool) -> list[int]:
     """The port, and its second one if it has one: neither is another server's first or second."""
-    drawn = (random.randint(_MIN_PORT, _MAX_PORT) for _ in range(1000))
+    drawn = (random.randint(_MIN_PORT, _MAX_PORT) for _ in range(1000))  # noqa: S311 - a port is no secret
     for port in chain([previous] if previous else [], drawn):
         both = [port, port + GRPC_OFFSET] if with_grpc else [port]
         if (

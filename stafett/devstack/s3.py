@@ -91,7 +91,7 @@ class S3Server:
         for part in ("master", "filer", "volume", "s3", "admin"):
             port = self.ports["s3" if part == "s3" else f"s3_{part}"] + GRPC_OFFSET
             with suppress(OSError):
-                Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink()
+                Path(f"/tmp/seaweedfs-{part}-grpc-{port}.sock").unlink()  # noqa: S108 - weed's choice, not ours
 
     async def _is_ready(self, _pid: int) -> bool:
         return await is_port_open(self.ports["s3"]) and await asyncio.to_thread(self._can_serve_objects)

@@ -88,7 +88,7 @@ class MappedPartStore:
 def _columns_from_part(part: StoredPart) -> dict[str, Any]:
     """Where it lies is told apart from what was in it, which is nobody's business but the worker's."""
     return {
-        "objects": part.model_dump(mode="json", include={"written", "apart"}),
+        "objects": part.model_dump(mode="json", include={"written", "excluded"}),
         "outcome": part.outcome.model_dump(mode="json"),
     }
 

@@ -91,7 +91,7 @@ class FileStorage:
         """What somebody who was killed began to upload: storage keeps it for ever, and no list of objects shows it."""
         with translate_s3_errors():
             for upload_id, key in self.list_incomplete_uploads(prefix):
-                self._client._abort_multipart_upload(self._bucket, key, upload_id)
+                self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public way
 
     def delete(self, keys: Iterable[str]) -> None:
         with translate_s3_errors():
@@ -100,7 +100,7 @@ class FileStorage:
 
     def list_incomplete_uploads(self, prefix: str) -> list[tuple[str, str]]:
         """Each by its id and the key it is for."""
-        found = self._client._list_multipart_uploads(self._bucket, prefix=prefix)
+        found = self._client._list_multipart_uploads(self._bucket, prefix=prefix)  # noqa: SLF001 - minio has no public way
         return [(upload.upload_id or "", upload.object_name) for upload in found.uploads]
 
     def list_keys(self, prefix: str) -> list[str]:

@@ -55,7 +55,7 @@ class _ZipMember:
 class ZipArchive:
     """Write members one after the other, and take what is ready meanwhile."""
 
-    def __init__(self, timestamp: datetime = datetime(_MIN_YEAR, 1, 1), *, allow_zip64: bool = True) -> None:
+    def __init__(self, timestamp: datetime = datetime(_MIN_YEAR, 1, 1), *, allow_zip64: bool = True) -> None:  # noqa: DTZ001 - ZIP knows no zone
         year = min(max(timestamp.year, _MIN_YEAR), _MAX_YEAR)
         self._dos_time = timestamp.hour << 11 | timestamp.minute << 5 | timestamp.second // 2
         self._dos_date = (year - _MIN_YEAR) << 9 | timestamp.month << 5 | timestamp.day

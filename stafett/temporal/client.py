@@ -25,7 +25,7 @@ from stafett.temporal.request_ids import RequestIdInterceptor
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
 CHECKPOINT_AUDIT_CHAINS = "CheckpointAuditChains"
-CANCEL_SIGNAL, RECORD_EDIT_UPDATE = "cancel", "edited"
+CANCEL_SIGNAL, RECORD_EDIT_UPDATE = "cancel", "record_edit"
 ATTEMPT_MEMO_KEY = "attempt"  # the memo that tells which attempt a run was for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")

@@ -53,7 +53,7 @@ async def ensure_search_attributes(client: Client) -> None:
     except RPCError as error:
         if error.status not in _UNAVAILABLE_STATUS_CODES:
             raise
-        _log.warning("search_attributes_not_checked", names=[key.name for key in SEARCH_ATTRIBUTES])
+        _log.warning("search_attributes_unverified", names=[key.name for key in SEARCH_ATTRIBUTES])
 
 
 async def ensure_schedules(client: Client, task_queue: str) -> None:

@@ -29,21 +29,21 @@ Headers = Mapping[str, Payload]
 class RequestIdInterceptor(ClientInterceptor, WorkerInterceptor):
     """Put into headers what the log is told, by clients; and back into the log, by workers."""
 
-    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
         return _ClientOutbound(next)
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
         return _ActivityInbound(next)
 
     def workflow_interceptor_class(
         self,
-        input: WorkflowInterceptorClassInput,
+        input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002 - the SDK's name
     ) -> type[WorkflowInboundInterceptor]:
         return _WorkflowInbound
 
 
 class _ClientOutbound(OutboundInterceptor):
-    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
         request_id = structlog.contextvars.get_contextvars().get(REQUEST_ID)
         if request_id is not None:
             input.headers = {**input.headers, REQUEST_ID: PayloadConverter.default.to_payload(request_id)}
@@ -58,17 +58,17 @@ class _WorkflowInbound(WorkflowInboundInterceptor):
 class _WorkflowOutbound(WorkflowOutboundInterceptor):
     """A run's own header goes on to all that it starts."""
 
-    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
         input.headers = {**input.headers, **_request_id_header(workflow.info().headers)}
         return super().start_activity(input)
 
-    async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
+    async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
         input.headers = {**input.headers, **_request_id_header(workflow.info().headers)}
         return await super().start_child_workflow(input)
 
 
 class _ActivityInbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
         info, known = activity.info(), {}
         if REQUEST_ID in input.headers:
             known[REQUEST_ID] = PayloadConverter.default.from_payload(input.headers[REQUEST_ID])

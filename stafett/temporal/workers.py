@@ -29,7 +29,7 @@ async def run_workers(*workers: Worker) -> AsyncIterator[None]:
         stopping = [asyncio.create_task(worker.__aexit__(broken_off_by)) for worker in workers]
         stopped, hanging = await asyncio.wait(stopping, timeout=_SHUTDOWN_TIMEOUT.total_seconds())
         if hanging:
-            _log.warning("worker_not_stopped", hanging=len(hanging))
+            _log.warning("worker_shutdown_timed_out", hanging=len(hanging))
             for one in hanging:
                 one.cancel()
         for one in stopped:

@@ -79,7 +79,7 @@ class _CheckedNetworkBackend(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -113,7 +113,7 @@ def _build_headers(destination: Destination, message: WebhookMessage) -> list[tu
 
 def _raise_for_status(response: httpcore.Response) -> None:
     status = response.status
-    if 200 <= status < 300:
+    if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own figures
         return
     wait = _parse_retry_after(response) if status in _RETRY_AFTER_STATUSES else None
     raise DeliveryError(f"http_{status}", is_permanent=status == _GONE, retry_after=wait)
@@ -122,6 +122,6 @@ def _raise_for_status(response: httpcore.Response) -> None:
 def _parse_retry_after(response: httpcore.Response) -> timedelta | None:
     """What ``Retry-After`` says in seconds, within reason; its dates are left to the usual pauses."""
     for name, value in response.headers:
-        if name.lower() == b"retry-after" and value.isdigit() and len(value) < 8:
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) < 8:  # noqa: PLR2004 - a hundred days
             return min(timedelta(seconds=int(value)), _MAX_RETRY_AFTER)
     return None

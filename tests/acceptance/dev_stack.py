@@ -86,7 +86,7 @@ async def all_gone(processes: Sequence[psutil.Process], *, within: float = 10) -
     async def left() -> list[psutil.Process]:
         return [process for process in processes if _runs(process)]
 
-    await wait_until(left, lambda processes: not processes, timeout=within)
+    await wait_until(left, lambda processes: not processes, timeout_seconds=within)
 
 
 class DevStack:
@@ -103,7 +103,7 @@ class DevStack:
             self._process = await asyncio.create_subprocess_exec(
                 *_STAFETT, "dev", "--data-dir", str(self.data_dir), *self.options, stdout=log, stderr=log
             )
-        await wait_until(self._written, lambda text: text not in {"", before}, timeout=60)
+        await wait_until(self._written, lambda text: text not in {"", before}, timeout_seconds=60)
 
     async def end(self, request: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, wait until it has, and say its exit code."""

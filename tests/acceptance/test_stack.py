@@ -113,7 +113,7 @@ async def test_the_doctor_names_a_variable_and_a_schema_that_are_wrong(
     finally:
         owner.execute("UPDATE alembic_version SET version_num = %s", [newest])
     assert answer.code == 1
-    wrong = {finding["subject"]: finding["sentence"] for finding in json.loads(answer.out) if not finding["ok"]}
+    wrong = {finding["subject"]: finding["message"] for finding in json.loads(answer.out) if not finding["ok"]}
     assert wrong.keys() == {"settings", "schema"}
     assert "STAFETT_S3__ENDPOINT" in wrong["settings"]
     assert "9999" in wrong["schema"]

@@ -55,7 +55,7 @@ def prepare_between_parts() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     query_activities.ROWS_PER_PART = 1
-    setattr(MappedPartStore, "keep", watched)  # noqa: B010 - a type checker rightly refuses the assignment
+    setattr(MappedPartStore, "store", watched)  # noqa: B010 - a type checker rightly refuses the assignment
 
 
 async def main(queue: str) -> None:

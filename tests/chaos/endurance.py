@@ -60,7 +60,9 @@ class Coordinator:
         return await self._when(export_id, EXPORT_FINAL_STATUSES, within=60)
 
     async def _when(self, export_id: str, states: AbstractSet[str], within: float = 30) -> Json:
-        return await wait_until(lambda: self.look(export_id), lambda job: job["status"] in states, timeout=within)
+        return await wait_until(
+            lambda: self.look(export_id), lambda job: job["status"] in states, timeout_seconds=within
+        )
 
 
 async def assert_exported_once_and_right(dev: DevStack, job: Json) -> None:

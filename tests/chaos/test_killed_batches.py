@@ -51,7 +51,7 @@ async def test_ten_thousand_items_outlive_the_death_of_one_server(
     for pid in pids if isinstance(pids, list) else [pids]:
         kill(pid)
     ended = await wait_until(
-        look, lambda job: job["status"] in set(BulkStatus) and BulkStatus(job["status"]).is_final, timeout=60
+        look, lambda job: job["status"] in set(BulkStatus) and BulkStatus(job["status"]).is_final, timeout_seconds=60
     )
     assert (ended["status"], ended["counts"]["registered"]) == ("completed", MANY)
     assert sorted(activities_of(dev.database_url, batch_id)) == sorted(mentors)

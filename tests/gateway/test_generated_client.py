@@ -60,7 +60,7 @@ async def test_it_has_an_export_made_and_fetches_the_file(
     token = issuer.create_token(tenant.coordinator, tenant.org_id, "coordinator")
     client: Any = generated("client").AuthenticatedClient(base_url=url, token=token, raise_on_unexpected_status=True)
     period = {"start": "2026-01-01", "end": "2026-12-31"}
-    body = models.ExportStart.from_dict({"org_id": tenant.org_id, "reporting_period": period, "export_format": "csv"})
+    body = models.ExportCreate.from_dict({"org_id": tenant.org_id, "reporting_period": period, "export_format": "csv"})
 
     def exports(name: str) -> Any:
         return generated(f"api.bufdir_exports.{name}")

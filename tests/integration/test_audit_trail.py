@@ -499,7 +499,7 @@ async def test_a_worker_without_a_key_says_so_and_makes_no_schedule(temporal: Cl
     with structlog.testing.capture_logs() as logs:
         await worker.ensure_checkpoint_schedule(temporal, without)
     assert logs == [
-        {"event": "audit_chains_not_signed", "log_level": "warning", "missing": "STAFETT_AUDIT__SIGNING_KEY"}
+        {"event": "audit_signing_disabled", "log_level": "warning", "missing": "STAFETT_AUDIT__SIGNING_KEY"}
     ]
     with pytest.raises(RPCError):
         await temporal.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).describe()

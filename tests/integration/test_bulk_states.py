@@ -246,7 +246,7 @@ def core(tenant: Tenant, api_database: Database, worker_database: Database) -> C
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "ITEMS_A_CHUNK", 2)
+    monkeypatch.setattr(bulk, "ITEMS_PER_CHUNK", 2)
 
 
 @pytest.mark.parametrize("sequences", [200, pytest.param(10_000, marks=pytest.mark.soak)])

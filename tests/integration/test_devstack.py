@@ -135,7 +135,7 @@ def listening(pids: list[int]) -> set[str]:
 
 async def test_what_was_stored_survives_kill_9_of_every_server(tmp_path: Path) -> None:
     options = StackOptions(tmp_path / "blåbær, and #1?", durable=False)
-    async with run_servers(options, report=pytest.fail) as running:
+    async with run_servers(options, print_status=pytest.fail) as running:
         await leave_something(running.addresses)
         addresses, pids = running.addresses, running.pids
         assert listening(list(pids.values())) == {"127.0.0.1"}
@@ -145,7 +145,7 @@ async def test_what_was_stored_survives_kill_9_of_every_server(tmp_path: Path) -
             assert running.pids[name] != pid
         assert await find_it_again(addresses) == LEFT
         await asyncio.gather(*(running.kill(name) for name in pids))
-    async with run_servers(options, report=pytest.fail) as running:
+    async with run_servers(options, print_status=pytest.fail) as running:
         assert await find_it_again(running.addresses) == LEFT
         assert running.addresses == addresses
 

@@ -24,18 +24,18 @@ def s3(settings: Settings) -> Minio:
     return create_s3_client(settings.s3, settings.s3.endpoint)
 
 
-@pytest.mark.parametrize("only", ["light", "cpu"])
-async def test_a_worker_is_looked_for_at_each_queue_by_itself(only: str, temporal: Client, settings: Settings) -> None:
+@pytest.mark.parametrize("role", ["io", "cpu"])
+async def test_a_worker_is_looked_for_at_each_queue_by_itself(role: str, temporal: Client, settings: Settings) -> None:
     queue, address = settings.temporal.task_queue, settings.temporal.address
-    light, computing = {queue, notification_queue(queue)}, {cpu_queue(queue)}
+    io_queues, computing = {queue, notification_queue(queue)}, {cpu_queue(queue)}
 
     async def staffed() -> set[str]:
         asked = partial(is_polling, address, temporal.namespace, pid=os.getpid(), for_activities=True)
-        return {name for name in light | computing if await asked(name)}
+        return {name for name in io_queues | computing if await asked(name)}
 
     assert await staffed() == set()
-    async with worker.run_queue_workers(temporal, settings, role="light" if only == "light" else "cpu"):
-        await wait_until(staffed, (light if only == "light" else computing).__eq__)
+    async with worker.run_queue_workers(temporal, settings, role="io" if role == "io" else "cpu"):
+        await wait_until(staffed, (io_queues if role == "io" else computing).__eq__)
 
 
 def test_checkpoints_without_a_place_or_a_lock_are_named(s3: Minio, owner_url: str) -> None:

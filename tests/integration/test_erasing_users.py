@@ -204,7 +204,10 @@ def test_killed_in_the_middle_it_completes_when_it_is_run_again(
     def killed(*_: object) -> None:
         raise KilledError
 
-    for step in ("stafett.erasure.name_search.Mentions.of", "stafett.erasure.journal.Journal.finish"):
+    for step in (
+        "stafett.erasure.name_search.NameSearch.find_activities",
+        "stafett.erasure.journal.ErasureJournal.finish",
+    ):
         with monkeypatch.context() as during:
             during.setattr(step, killed)
             with pytest.raises(KilledError):

@@ -52,7 +52,7 @@ def tenant(owner_url: str) -> Tenant:
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_activities, "ROWS_A_PART", 1)
+    monkeypatch.setattr(query_activities, "ROWS_PER_PART", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -233,7 +233,7 @@ def test_when_s3_is_back_mapping_goes_on_where_it_was(
 ) -> None:
     class Away(FileStorage):
         def write(self, key: str, *given: Any, **more: Any) -> StoredObject:
-            if "apart-00002" in key:
+            if "excluded-00002" in key:
                 raise ServiceUnavailableError("S3")
             return super().write(key, *given, **more)
 
@@ -340,7 +340,7 @@ def test_whoever_comes_too_late_leaves_nothing(
     assert_as_undisturbed(bench, job, queried(), owner_url)
 
 
-@pytest.mark.parametrize("name", ["part-00001.arrow", "apart-00001.arrow"])
+@pytest.mark.parametrize("name", ["part-00001.arrow", "excluded-00001.arrow"])
 @pytest.mark.parametrize("content", [None, b"something else"])
 def test_a_part_that_is_not_in_storage_as_it_was_is_mapped_anew(
     content: bytes | None,

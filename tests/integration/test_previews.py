@@ -161,7 +161,7 @@ async def test_without_a_worker_a_preview_is_not_waited_for_for_ever(
     request = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     asked = PreviewJob(preview_id=uuid4(), request=ExportRequest.model_validate(request | {"reporting_period": YEAR}))
     with pytest.raises(ServiceUnavailableError):
-        await await_preview(temporal, settings.temporal.task_queue, asked, timeout=timedelta(seconds=1))
+        await await_preview(temporal, settings.temporal.task_queue, asked, execution_timeout=timedelta(seconds=1))
 
 
 def test_a_preview_nobody_came_for_is_forgotten(tenant: Tenant, owner_url: str, settings: Settings) -> None:

@@ -45,7 +45,7 @@ async def test_an_organisations_export_is_done_before_the_last_of_anothers_flood
     diary.create_activity(diary.create_mentor())
     guest = ActivityFactory(owner_url, other.org_id)
     guest.create_activity(guest.create_mentor())
-    async with worker.run_queue_workers(temporal, settings, role="light"):
+    async with worker.run_queue_workers(temporal, settings, role="io"):
         flood = [await button.start_export() for _ in range(FLOOD)]
         for export_id in flood:
             await wait_until(partial(waits_for, temporal, export_id), {"map_columns"}.__eq__)
@@ -70,7 +70,7 @@ async def test_while_every_core_is_taken_an_export_that_needs_none_ends(
     tenant: Tenant,
 ) -> None:
     diary.create_activity(diary.create_mentor())
-    async with worker.run_queue_workers(temporal, settings, role="light"):
+    async with worker.run_queue_workers(temporal, settings, role="io"):
         renders = await button.start_export()
         await wait_until(partial(waits_for, temporal, renders), {"map_columns"}.__eq__)
         assert (await other.wait_for_completion(await other.start_export()))["status"] == "completed_empty"

@@ -355,7 +355,7 @@ async def test_a_failed_export_that_temporal_has_forgotten_is_tried_again_from_w
                 return not (await handle.describe()).run_id
             return True
 
-        await wait_until(is_forgotten, bool, timeout=120)  # the engine takes its time to forget
+        await wait_until(is_forgotten, bool, timeout_seconds=120)  # the engine takes its time to forget
         assert (await retried(button, export_id)).status_code == 202
         job = await button.wait_for_completion(export_id)
     assert (job["status"], job["attempts"][1]["resumed_from"]) == ("completed", "recording_audit")

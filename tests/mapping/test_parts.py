@@ -17,7 +17,7 @@ from tests.mapping.documents import Document, documents
 from tests.mapping.rows import Row, frame_of, row_lists
 from tests.mapping.test_against_oracle import BROAD, SOME, cut_between_days
 
-NAMES_FEW = "stafett.column_mapper.outcome.MOST_AFFECTED_ROWS"
+NAMES_FEW = "stafett.column_mapper.outcome.MAX_AFFECTED_ROWS"
 ORGANISATIONS = {"nhf": "2020-01-01", "hlf": "2026-01-01"}
 KINDS = ("samtalegruppe", "likepersonskurs", "telefonsamtale", "oppsokende_samtale", "kaffe")
 

@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(verifier: TokenVerifier, key
     stranger = token("two", OTHER_KEY)
     with structlog.testing.capture_logs() as lines, pytest.raises(UnauthenticatedError):
         verifier.verify(stranger)
-    assert [line["event"] for line in lines] == ["keys_unreadable"]
+    assert [line["event"] for line in lines] == ["jwks_file_unreadable"]
     assert not any(part in str(lines) for part in stranger.split("."))
     assert verifier.verify(token()).user_id == USER
 

@@ -19,8 +19,8 @@ def test_no_second_port_is_another_servers_port(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch, _time: int
 ) -> None:
     """In a range so narrow that by chance they would be."""
-    monkeypatch.setattr(ports, "_LOWEST", 11_000)
-    monkeypatch.setattr(ports, "_HIGHEST", 11_060)
+    monkeypatch.setattr(ports, "_MIN_PORT", 11_000)
+    monkeypatch.setattr(ports, "_MAX_PORT", 11_060)
     monkeypatch.setattr(ports, "GRPC_OFFSET", 20)
     chosen = choose_ports(folder, None)
     every = [*chosen.values(), *(port + 20 for name, port in chosen.items() if name.startswith("s3"))]

@@ -57,8 +57,10 @@ async def test_two_that_die_at_once_are_both_replaced_though_one_finds_the_other
         async def pids() -> list[int]:
             return [child.pid for child in standing if child.is_running]
 
-        stand = await wait_until(pids, lambda pids: len(pids) == 2 and not set(pids) & set(fallen), timeout=10)
-        await wait_until(_all_of(said), lambda said: sum("restarted as pid" in line for line in said) == 2, timeout=10)
+        stand = await wait_until(pids, lambda pids: len(pids) == 2 and not set(pids) & set(fallen), timeout_seconds=10)
+        await wait_until(
+            _all_of(said), lambda said: sum("restarted as pid" in line for line in said) == 2, timeout_seconds=10
+        )
     assert len(set(stand)) == 2
     assert any("Temporal cannot be reached just now. Next try in" in line for line in said)
     assert not any(map(psutil.pid_exists, [*stand, *tries]))

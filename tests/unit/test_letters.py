@@ -60,7 +60,7 @@ def test_a_second_copy_is_known_by_its_id_and_is_the_same_to_the_byte() -> None:
 @pytest.mark.parametrize("locale", get_args(Locale))
 @pytest.mark.parametrize(("subject", "ending"), sorted(EMAIL_TEMPLATES["nb"].texts))
 def test_every_end_has_words_in_every_language(locale: Locale, subject: JobType, ending: JobOutcome) -> None:
-    message = received(LETTER.model_copy(update={"locale": locale, "subject": subject, "ending": ending}))
+    message = received(LETTER.model_copy(update={"locale": locale, "job_type": subject, "outcome": ending}))
     assert ("2026" in message["Subject"]) is (subject is not JobType.BULK_REGISTRATION)
     assert "{" not in message["Subject"] + message.get_content()
 

@@ -8,12 +8,12 @@ from stafett.allocator import POLARS_ALLOCATOR_VARIABLE
 
 _BEGIN_AS_THE_WORKER_DOES = """
 import os, sys
-import stafett.cli.processes
-from stafett.memory import ALLOCATOR, give_memory_back
+import stafett.cli.services
+from stafett.allocator import POLARS_ALLOCATOR_VARIABLE, limit_allocator_arenas
 assert "polars" not in sys.modules
-give_memory_back(3)
+limit_allocator_arenas(3)
 import polars
-print(os.environ[ALLOCATOR])
+print(os.environ[POLARS_ALLOCATOR_VARIABLE])
 """
 
 

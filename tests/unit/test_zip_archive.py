@@ -94,7 +94,7 @@ def test_a_member_that_is_announced_beyond_4_gib_is_a_zip64_one(tmp_path: Path) 
 
 def test_what_lies_beyond_4_gib_is_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every field of ZIP64, as they would be, with the limit brought near."""
-    monkeypatch.setattr(zip_archive, "_LARGE", 1000)
+    monkeypatch.setattr(zip_archive, "_ZIP64_THRESHOLD", 1000)
     members: list[Content] = [([b"a" * 5000], True), ([b"b" * 5000], False), ([b"c"], True)]
     content = zipped(members, announced=5000)
     with ZipFile(io.BytesIO(content)) as read:
@@ -111,7 +111,7 @@ def test_more_members_than_the_old_form_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_without_zip64_more_is_refused(monkeypatch: pytest.MonkeyPatch, *, stored: bool) -> None:
-    monkeypatch.setattr(zip_archive, "MOST_BYTES", 1000)
+    monkeypatch.setattr(zip_archive, "MAX_ZIP32_BYTES", 1000)
     noise = b"".join(zlib.crc32(bytes([number])).to_bytes(4, "big") for number in range(256)) * 2
     with pytest.raises(TooLargeForZipError):
         zipped([([noise], stored)], with_zip64=False)

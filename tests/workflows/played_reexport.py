@@ -50,7 +50,7 @@ class PlayedReexport:
             self.record_reexport_completion,
             self.record_reexport_failure,
             self.record_reexport_cancellation,
-            self.read_reexport_end,
+            self.read_reexport_outcome,
         ]
 
     async def play(self, name: str) -> None:
@@ -103,8 +103,8 @@ class PlayedReexport:
         return self.end_of_cancel
 
     @activity.defn
-    async def read_reexport_end(self, _job: ReexportJob) -> ReexportOutcome:
-        await self.play("read_reexport_end")
+    async def read_reexport_outcome(self, _job: ReexportJob) -> ReexportOutcome:
+        await self.play("read_reexport_outcome")
         return self.end_elsewhere
 
 

@@ -50,10 +50,10 @@ class PlayedStages:
             self.bundle_attachments,
             self.store_file,
             self.record_completion,
-            self.record_empty,
+            self.record_empty_completion,
             self.record_failure,
             self.record_cancellation,
-            self.read_end,
+            self.read_outcome,
             self.find_deliveries,
         ]
 
@@ -88,8 +88,8 @@ class PlayedStages:
         return ExportOutcome(status=ExportStatus.COMPLETED, row_count=self.play("record_completion").rows)
 
     @activity.defn
-    async def record_empty(self, _job: ExportJob) -> ExportOutcome:
-        self.called.append("record_empty")
+    async def record_empty_completion(self, _job: ExportJob) -> ExportOutcome:
+        self.called.append("record_empty_completion")
         return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
 
     @activity.defn
@@ -103,8 +103,8 @@ class PlayedStages:
         return self.end_of_cancel
 
     @activity.defn
-    async def read_end(self, _job: ExportJob) -> ExportOutcome:
-        self.called.append("read_end")
+    async def read_outcome(self, _job: ExportJob) -> ExportOutcome:
+        self.called.append("read_outcome")
         return self.end_elsewhere
 
     @activity.defn

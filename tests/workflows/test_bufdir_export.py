@@ -50,7 +50,7 @@ async def test_no_rows_end_it_at_once(temporal: Client, job: ExportJob) -> None:
     stages = PlayedStages(rows=0)
     async with running(temporal, job, stages) as run:
         assert await run.result() == ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
-    assert stages.called == ["query_activities", "record_empty"]
+    assert stages.called == ["query_activities", "record_empty_completion"]
 
 
 async def test_a_foreseen_failure_is_recorded_by_its_code_before_it_is_raised_on(
@@ -111,13 +111,13 @@ async def test_a_run_that_comes_too_late_answers_with_what_was_reached_without_i
     async with running(temporal, job, stages) as run:
         assert await run.result() == ExportOutcome(status=ExportStatus.COMPLETED, row_count=7)
         assert (await run.describe()).typed_search_attributes[JOB_STATUS] == "completed"
-    assert stages.called == ["query_activities", "read_end"]
+    assert stages.called == ["query_activities", "read_outcome"]
 
 
 async def test_a_store_that_is_away_for_minutes_is_waited_for(temporal: Client, job: ExportJob) -> None:
     stages = PlayedStages()
     away = 10  # tries, ever further apart: a minute and a half of the workflow's own time
-    stages.faults["store_file"] = iter([ApplicationError("away", type="ServiceAwayError")] * away)
+    stages.faults["store_file"] = iter([ApplicationError("away", type="ServiceUnavailableError")] * away)
     async with running(temporal, job, stages) as run:
         assert (await run.result()).status is ExportStatus.COMPLETED
     assert stages.called.count("store_file") == away + 1
@@ -148,7 +148,7 @@ async def test_an_operator_sees_where_it_is(temporal: Client, job: ExportJob) ->
             "| --- | ---: | --- |",
             "| querying activities | 2 |  |",
         ]
-        assert f"(/namespaces/default/workflows/tell%2F{job.export_id}%2F1)" in metadata.current_details
+        assert f"(/namespaces/default/workflows/notify%2F{job.export_id}%2F1)" in metadata.current_details
         described = await run.describe()
         assert described.typed_search_attributes[JOB_STATUS] == "generating_file"
         assert described.typed_search_attributes[ORG_ID] == "nhf"

@@ -44,12 +44,12 @@ class PlayedRegistration:
         return counts(self.total, pending=self.total - sum(settled), registered=settled[0], failed=settled[1])
 
     @activity.defn
-    async def begin_batch(self, _job: BulkJob) -> BulkPlan:
+    async def start_batch(self, _job: BulkJob) -> BulkPlan:
         self.begun += 1
         return BulkPlan(pending_chunks=tuple(range(self.total)), counts=self.counts)
 
     @activity.defn
-    async def register_stretch(self, stretch: ChunkRange) -> BulkCounts:
+    async def register_chunks(self, stretch: ChunkRange) -> BulkCounts:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
@@ -62,7 +62,7 @@ class PlayedRegistration:
         return self.counts
 
     @activity.defn
-    async def give_up_stretch(self, stretch: ChunkRange) -> BulkCounts:
+    async def fail_chunks(self, stretch: ChunkRange) -> BulkCounts:
         self.given_up |= {*stretch.numbers} - self.registered
         return self.counts
 
@@ -75,7 +75,7 @@ class PlayedRegistration:
         return BulkOutcome(status=BulkStatus.CANCELLED, counts=self.counts)
 
     @activity.defn
-    async def read_batch(self, _job: BulkJob) -> BulkOutcome:
+    async def read_batch_outcome(self, _job: BulkJob) -> BulkOutcome:
         return BulkOutcome(status=self.end_elsewhere, counts=self.counts)
 
     @activity.defn
@@ -83,8 +83,8 @@ class PlayedRegistration:
         return ()
 
     def activities(self) -> list[Callable[..., Any]]:
-        batch = [self.begin_batch, self.finish_batch, self.cancel_batch, self.read_batch]
-        return [*batch, self.register_stretch, self.give_up_stretch, self.find_deliveries]
+        batch = [self.start_batch, self.finish_batch, self.cancel_batch, self.read_batch_outcome]
+        return [*batch, self.register_chunks, self.fail_chunks, self.find_deliveries]
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ async def test_a_long_batch_goes_on_in_further_runs_a_few_chunks_at_a_time(tempo
 
 async def test_a_chunk_that_cannot_be_reached_for_good_is_given_up_and_holds_up_no_other(temporal: Client) -> None:
     played = PlayedRegistration(chunks=3)
-    played.refuses = lambda number: ApplicationError("away", type="ServiceAwayError") if number == 1 else None
+    played.refuses = lambda number: ApplicationError("away", type="ServiceUnavailableError") if number == 1 else None
     async with running(temporal, played) as run:
         assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=counts(3, registered=2, failed=1))
     assert played.tried.count(1) == 24
@@ -123,7 +123,7 @@ async def test_a_chunk_that_cannot_be_reached_for_good_is_given_up_and_holds_up_
 
 async def test_a_chunk_that_can_be_reached_again_is_tried_until_then(temporal: Client) -> None:
     played = PlayedRegistration(chunks=1)
-    played.refuses = lambda _: ApplicationError("away", type="ServiceAwayError") if len(played.tried) < 7 else None
+    played.refuses = lambda _: ApplicationError("away", type="ServiceUnavailableError") if len(played.tried) < 7 else None
     async with running(temporal, played) as run:
         assert (await run.result()).counts == counts(1, registered=1)
     assert len(played.tried) == 7

@@ -125,7 +125,7 @@ async def test_what_waits_for_a_store_that_is_away_need_not_wait(temporal: Clien
     def away() -> Any:
         while True:
             tried.set()
-            yield ApplicationError("away", type="ServiceAwayError")
+            yield ApplicationError("away", type="ServiceUnavailableError")
 
     stages.faults["store_file"] = away()
     async with running(temporal, job, stages) as run:
@@ -145,7 +145,7 @@ async def test_cancelling_again_while_it_cleans_up_changes_nothing(temporal: Cli
             await ask_to_stop(run, "gateway")
         stages.go_on.set()
         await assert_ended(run, "gateway")
-    assert stages.called == ["query_activities", "read_end", "record_cancellation"]
+    assert stages.called == ["query_activities", "read_outcome", "record_cancellation"]
 
 
 async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(temporal: Client, job: ExportJob) -> None:
@@ -155,7 +155,7 @@ async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(temporal:
     stages.end_elsewhere = ExportOutcome(status=ExportStatus.CANCELLING)
     async with running(temporal, job, stages) as run:
         assert await run.result() == CANCELLED
-    assert stages.called[-2:] == ["read_end", "record_cancellation"]
+    assert stages.called[-2:] == ["read_outcome", "record_cancellation"]
 
 
 async def test_a_failure_that_meets_such_a_cancel_is_a_cancel(temporal: Client, job: ExportJob) -> None:
@@ -165,7 +165,7 @@ async def test_a_failure_that_meets_such_a_cancel_is_a_cancel(temporal: Client, 
     stages.end_elsewhere = ExportOutcome(status=ExportStatus.CANCELLING)
     async with running(temporal, job, stages) as run:
         assert await run.result() == CANCELLED
-    assert stages.called[-3:] == ["record_failure", "read_end", "record_cancellation"]
+    assert stages.called[-3:] == ["record_failure", "read_outcome", "record_cancellation"]
 
 
 async def test_a_cancel_that_comes_too_late_finds_the_report_done(temporal: Client, job: ExportJob) -> None:

@@ -42,7 +42,7 @@ async def fails(kind: str) -> None:
         ("foreseen", "no_data_for_period", True),
         ("lost", "storage_unavailable", True),
         ("late", "stale_attempt", True),
-        ("away", "ServiceAwayError", False),
+        ("away", "ServiceUnavailableError", False),
         ("odd", "NotFoundError", True),
         ("surprise", "KeyError", False),
     ],

@@ -250,7 +250,7 @@ async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(
     steps.end_elsewhere = ReexportOutcome(status=ReexportStatus.CANCELLING)
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         assert await run.result() == CANCELLED
-    assert steps.called == ["load_history", "read_reexport_end", "record_reexport_cancellation"]
+    assert steps.called == ["load_history", "read_reexport_outcome", "record_reexport_cancellation"]
 
 
 async def test_a_run_that_finds_its_job_ended_ends_as_it_did(
@@ -259,7 +259,7 @@ async def test_a_run_that_finds_its_job_ended_ends_as_it_did(
     steps.faults[STORE] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         assert (await run.result()).status is ReexportStatus.FAILED
-    assert steps.called[-1] == "read_reexport_end"
+    assert steps.called[-1] == "read_reexport_outcome"
 
 
 async def test_a_failure_that_finds_the_version_stored_goes_on_from_there(
@@ -291,7 +291,7 @@ async def test_nobody_being_told_undoes_nothing(temporal: Client, reexport: Reex
 
 
 async def test_what_is_away_is_waited_for(temporal: Client, reexport: ReexportJob, steps: PlayedReexport) -> None:
-    steps.faults[STORE] = iter([ApplicationError("away", type="ServiceAwayError") for _ in range(3)])
+    steps.faults[STORE] = iter([ApplicationError("away", type="ServiceUnavailableError") for _ in range(3)])
     async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
         assert await run.result() == COMPLETED
     assert steps.called.count(STORE) == 4

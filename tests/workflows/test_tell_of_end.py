@@ -88,7 +88,7 @@ async def test_everybody_is_told(temporal: Client, telling: NotificationJob) -> 
     assert list(receivers.tries.values()) == [1, 1]
     assert receivers.given_up == []
     described = await run.describe()
-    assert described.id == f"tell/{telling.subject_id}/1"
+    assert described.id == f"notify/{telling.subject_id}/1"
     assert (described.typed_search_attributes[ORG_ID], described.typed_search_attributes[JOB_KIND]) == (
         "nhf",
         "TellOfEnd",
@@ -128,7 +128,7 @@ async def test_an_export_ends_whoever_cannot_be_told(temporal: Client, job: Expo
     async with working(temporal, queue, dead, *played):
         run = await start_job(temporal, job, queue)
         ended = await wait_until(run.describe, lambda described: described.close_time is not None)
-        child = temporal.get_workflow_handle(f"tell/{job.export_id}/1")
+        child = temporal.get_workflow_handle(f"notify/{job.export_id}/1")
         await wait_until(_tries_of(dead), bool)
         assert (await child.describe()).status is WorkflowExecutionStatus.RUNNING
         await child.terminate()

@@ -65,7 +65,7 @@ def test_a_further_sheets_name_gives_way_and_is_never_too_long() -> None:
 
 
 def test_more_than_a_zip_can_hold_without_zip64_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zip_archive, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(zip_archive, "MAX_ZIP32_BYTES", 10_000)
     with pytest.raises(ExportError, match="too large for one Excel file"):
         rendered([numbered(10_000)], ONLY_TEXT)
 

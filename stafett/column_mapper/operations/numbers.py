@@ -32,7 +32,7 @@ def add(call: OperationCall) -> Value:
 
 def subtract(call: OperationCall) -> Value:
     call.check_argument_count(1, 2)
-    if len(call.arguments) == 2:
+    if len(call.arguments) == 2:  # noqa: PLR2004 - the other form
         return _reduce_arguments(call, partial(_add_or_subtract, operator.sub))
     (value,) = _parse_numbers(call)
     return derive_value([value], value.kind, -value.expr, max_abs=value.max_abs)

@@ -26,7 +26,7 @@ def substr(call: OperationCall) -> Value:
     call.check_argument_count(2, 3)
     text, start = call.parse_argument(0, ValueKind.TEXT), _parse_position(call, 1)
     expr = text.expr.str.slice(start) if start >= 0 else text.expr.str.tail(-start)
-    if len(call.arguments) > 2:
+    if len(call.arguments) > 2:  # noqa: PLR2004 - the length, if it is said
         expr = expr.str.head(_parse_position(call, 2))
     return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
 
@@ -108,7 +108,7 @@ def _parse_non_empty_literal(call: OperationCall, index: int, expected: str) -> 
 def lookup(call: OperationCall) -> Value:
     call.check_argument_count(2, 3)
     text, table = call.parse_argument(0, ValueKind.TEXT), _get_table(call, call.scope.lookups, "lookup")
-    default = call.literal_argument(2, str, "a text") if len(call.arguments) > 2 else None
+    default = call.literal_argument(2, str, "a text") if len(call.arguments) > 2 else None  # noqa: PLR2004 - if it is said
     size = max(text_units(written) for written in (*table.values(), default or ""))
     return _replace_by_table(text, table, default, size)
 

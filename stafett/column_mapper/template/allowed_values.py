@@ -15,7 +15,7 @@ from stafett.domain.export import Locale
 _MAX_FORMULA_SHOWN = 80
 
 
-def compare_values(
+def compare_values(  # noqa: PLR0913, PLR0917 - both sides, and what to look at in each
     document: MappingDocument,
     column: Column,
     book: TemplateWorkbook,

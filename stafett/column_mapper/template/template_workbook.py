@@ -53,7 +53,7 @@ class TemplateWorkbook:
             return [[_to_text(value) for value in row] for row in rows]
 
     def list_validations(self, sheet: str) -> list[ListValidation]:
-        part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]
+        part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells a sheet's part
         return self._lists.get(part, [])
 
     def resolve_defined_name(self, name: str, sheet: str) -> str | None:
@@ -73,7 +73,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
             yield
     except UnsafeWorkbookError as error:
         raise UnreadableTemplateError(path, str(error)) from None
-    except Exception:
+    except Exception:  # noqa: BLE001 - over files that are not in order, openpyxl stumbles in every way there is
         raise UnreadableTemplateError(path, "it is not an Excel workbook (.xlsx), or it is damaged") from None
 
 

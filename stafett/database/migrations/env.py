@@ -3,7 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from stafett.database import tables
+from stafett.database import tables  # noqa: F401 - importing the tables fills the metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
 context.run_migrations()

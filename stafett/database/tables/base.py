@@ -20,7 +20,7 @@ class StrEnumType(TypeDecorator[StrEnum]):
         super().__init__()
         self.enum_class = enum_class
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
         return None if value is None else self.enum_class(value)
 
 

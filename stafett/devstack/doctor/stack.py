@@ -149,7 +149,7 @@ def _is_postgres_reachable(url: str) -> bool:
 
 def _is_http_reachable(url: str) -> bool:
     answer = _get_response(url)
-    return answer is not None and answer.status < 500
+    return answer is not None and answer.status < 500  # noqa: PLR2004 - a refusal is an answer
 
 
 def _get_response(url: str) -> urllib3.BaseHTTPResponse | None:

@@ -100,7 +100,7 @@ class ColumnMapper:
         part, adds = outcome.map_part(activities_from_arrow(self._storage.read_part(staged)))
         written = _write_part(context, "part", number, part.report_rows)
         apart = (
-            _write_part(context, "apart", number, _add_reason_column(part, locale))
+            _write_part(context, "excluded", number, _add_reason_column(part, locale))
             if part.excluded_rows.height
             else None
         )

@@ -36,7 +36,7 @@ class WorkbookSpec:
         first, last = self.period
         if self.locale == "en":
             return f"{first.isoformat()} to {last.isoformat()}"
-        return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"
+        return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"  # noqa: RUF001 - as people write it
 
 
 @dataclass(frozen=True)

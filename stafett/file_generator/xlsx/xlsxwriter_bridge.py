@@ -82,10 +82,10 @@ class StreamedWorkbook(Workbook):  # type: ignore[misc]  # the same
     def write_leading_parts(self) -> None:
         """Write what tells programs that this is no mere ZIP: they look at the first three members, and not far."""
         packager = self._get_packager()
-        packager._add_workbook(self)
-        packager._write_root_rels_file()
-        packager._write_core_file()
-        packager._write_theme_file()
+        packager._add_workbook(self)  # noqa: SLF001 - XlsxWriter's own parts, a little earlier than it writes them
+        packager._write_root_rels_file()  # noqa: SLF001 - the same
+        packager._write_core_file()  # noqa: SLF001 - the same
+        packager._write_theme_file()  # noqa: SLF001 - the same
 
     def _get_packager(self) -> Packager:
         return _StreamedPackager(self._archive)
@@ -124,5 +124,5 @@ class _MemberStream(StringIO):
 
 def get_style_index(format_: Format) -> int:
     """The number that cells know this format by."""
-    number: int = format_._get_xf_index()
+    number: int = format_._get_xf_index()  # noqa: SLF001 - styles are written after the rows that use them
     return number
