@@ -1,4 +1,4 @@
-"""A client's key stands for one job: however often, and from however many places at once, it is sent."""
+"""Idempotency keys: one job per key, however often and concurrently a client sends it."""
 
 import hashlib
 from datetime import timedelta
@@ -16,8 +16,8 @@ from stafett.domain.errors import IdempotencyKeyReusedError
 KEY_RETENTION = timedelta(days=30)
 
 
-class OperationKey(NamedTuple):
-    """What a client chose, for one operation of one organisation."""
+class IdempotencyScope(NamedTuple):
+    """A key chosen by a client, within one operation of one organisation."""
 
     org_id: str
     operation: str
@@ -25,26 +25,26 @@ class OperationKey(NamedTuple):
 
 
 def delete_expired_keys(session: Session) -> None:
-    """Those of requests that nobody repeats any more; as the maintenance role, of every organisation."""
+    """Delete the expired keys of all organisations, in a session of the maintenance role."""
     age = func.now() - col(IdempotencyKey.created_at)
     old = delete(IdempotencyKey).where(age > KEY_RETENTION)
-    session.execute(old, execution_options={"synchronize_session": False})  # the role reads no keys
+    session.execute(old, execution_options={"synchronize_session": False})  # the role cannot select keys
 
 
-def claim_key(session: Session, key: OperationKey, body: BaseModel, new_id: UUID) -> UUID:
-    """The id that this key stands for: the new one, or the one of the job that it started before."""
+def claim_idempotency_key(session: Session, key: IdempotencyScope, body: BaseModel, new_id: UUID) -> UUID:
+    """Claim the `Idempotency-Key` for a new job; return ``new_id``, or the id of the job that has the key already."""
     fingerprint = _hash_request(body)
     row = insert(IdempotencyKey).values(**key._asdict(), request_sha256=fingerprint, resource_id=new_id)
-    # Somebody who is just now using the same key is waited for here, until they commit or give up.
+    # This waits for a concurrent transaction with the same key to commit or roll back.
     if session.scalar(row.on_conflict_do_nothing().returning(col(IdempotencyKey.resource_id))) is not None:
         return new_id
     return _require_same_request(session.get_one(IdempotencyKey, key), fingerprint)
 
 
-def find_claimed_id(session: Session, key: OperationKey, body: BaseModel) -> UUID | None:
-    """The id that this key stands for already, for whoever has something to settle before a claim."""
-    known = session.get(IdempotencyKey, key)
-    return _require_same_request(known, _hash_request(body)) if known else None
+def find_claimed_id(session: Session, key: IdempotencyScope, body: BaseModel) -> UUID | None:
+    """Return the id of the job that was started with the key, for services that run other checks before the claim."""
+    row = session.get(IdempotencyKey, key)
+    return _require_same_request(row, _hash_request(body)) if row else None
 
 
 def _require_same_request(row: IdempotencyKey, fingerprint: str) -> UUID:
@@ -54,5 +54,5 @@ def _require_same_request(row: IdempotencyKey, fingerprint: str) -> UUID:
 
 
 def _hash_request(body: BaseModel) -> str:
-    """What was not said is left out, so that a field a later version adds does not make an old body another one."""
+    """Hash the body without default values, so that a field added by a later version does not change the hash."""
     return hashlib.sha256(body.model_dump_json(exclude_defaults=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Who waits for a job hears of its changes: one connection listens, however many wait."""
+"""Notifications about changed jobs, over one LISTEN connection for all waiting requests."""
 
 import asyncio
 from collections import defaultdict
@@ -10,10 +10,10 @@ import psycopg
 import structlog
 from psycopg.conninfo import make_conninfo
 
-from stafett.database.session import KEEPALIVE_OPTIONS
+from stafett.database.session import CONNECTION_OPTIONS
 
 JOB_CHANGED_CHANNEL = "job_changed"
-"""What the tables' triggers notify, with the job's id."""
+"""The channel that the tables' triggers notify, with the job's id as payload."""
 
 _LISTEN_STATEMENT = f"LISTEN {JOB_CHANGED_CHANNEL}"
 _INITIAL_BACKOFF, _MAX_BACKOFF = 0.5, 10.0
@@ -22,7 +22,7 @@ _log = structlog.get_logger("stafett.job_changes")
 
 
 class Subscription:
-    """One job, watched by one waiter."""
+    """Subscription of one waiting request to one job."""
 
     def __init__(self, notifier: "JobNotifier") -> None:
         self._notifier = notifier
@@ -32,74 +32,75 @@ class Subscription:
         self._notified.set()
 
     async def wait_for_change(self, max_wait: float) -> bool:
-        """Whether the job may have changed since it was last asked; while nobody listens, that is soon."""
+        """Wait at most ``max_wait`` seconds, and return whether the job may have changed since the last call."""
+        # Changes are missed while the connection is down, so callers then poll the job.
         seconds = max_wait if self._notifier.is_listening else min(max_wait, _POLL_INTERVAL)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._notified.wait()
-        may_have = self._notified.is_set() or not self._notifier.is_listening
+        may_have_changed = self._notified.is_set() or not self._notifier.is_listening
         self._notified.clear()
-        return may_have
+        return may_have_changed
 
 
 class JobNotifier:
-    """A connection that is lost is made anew, and then everybody looks again: nothing is missed."""
+    """Dispatcher of notifications to subscriptions. After a reconnect it notifies all, so that no change is missed."""
 
     def __init__(self, url: str) -> None:
-        self._conninfo = make_conninfo(url, **KEEPALIVE_OPTIONS)
+        self._conninfo = make_conninfo(url, **CONNECTION_OPTIONS)
         self._subscriptions: defaultdict[UUID, set[Subscription]] = defaultdict(set)
         self.is_listening = False
         self.is_closing = False
 
     @contextmanager
     def subscribe(self, job_id: UUID) -> Iterator[Subscription]:
-        """From the beginning of the block on no change is missed."""
-        watch = Subscription(self)
-        self._subscriptions[job_id].add(watch)
+        """Subscribe to a job for the duration of the block, within which no change is missed."""
+        subscription = Subscription(self)
+        self._subscriptions[job_id].add(subscription)
         try:
-            yield watch
+            yield subscription
         finally:
-            self._subscriptions[job_id].discard(watch)
+            self._subscriptions[job_id].discard(subscription)
             if not self._subscriptions[job_id]:
                 del self._subscriptions[job_id]
 
     def close(self) -> None:
-        """Let nobody wait any longer: the gateway is about to go."""
+        """Stop all waiting, because the API shuts down."""
         self.is_closing = True
         self._notify_all()
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        listening = asyncio.create_task(self._listen_and_reconnect())
+        listener = asyncio.create_task(self._listen_and_reconnect())
         try:
             yield
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
 
     async def _listen_and_reconnect(self) -> None:
-        pause = _INITIAL_BACKOFF
+        backoff = _INITIAL_BACKOFF
         while True:
             try:
                 await self._listen()
             except psycopg.Error as error:
-                pause = _INITIAL_BACKOFF if self.is_listening else min(2 * pause, _MAX_BACKOFF)
+                backoff = _INITIAL_BACKOFF if self.is_listening else min(2 * backoff, _MAX_BACKOFF)
                 _log.warning("listen_connection_lost", error=type(error).__name__)
             finally:
                 self.is_listening = False
                 self._notify_all()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(backoff)
 
     async def _listen(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
             await connection.execute(_LISTEN_STATEMENT)
             self.is_listening = True
             self._notify_all()
-            async for told in connection.notifies():
-                for watch in self._subscriptions.get(UUID(told.payload), ()):
-                    watch.notify()
+            async for notification in connection.notifies():
+                for subscription in self._subscriptions.get(UUID(notification.payload), ()):
+                    subscription.notify()
 
     def _notify_all(self) -> None:
-        for watches in self._subscriptions.values():
-            for watch in watches:
-                watch.notify()
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.notify()

@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema: safe to run twice, and from two machines at once."""
+"""Migration to the newest schema, which is safe to run repeatedly and concurrently."""
 
 from importlib.resources import as_file, files
 from typing import LiteralString
@@ -20,16 +20,16 @@ from stafett.settings import DatabaseSettings, require_setting
 OWNER_ROLE = "stafett_owner"
 LOGIN_ROLES = ("stafett_api", "stafett_worker", "stafett_maintenance")
 ERASURE_ROLE = "stafett_erasure"
-"""Nobody logs in as it: the migrating login takes it on, and can then do no more than forgetting people needs."""
-_ADVISORY_LOCK_ID = 7_832_384_111  # any number, the same on every machine that migrates
+"""Role without login. The migrating login switches to it, and then has only the privileges for erasing a person."""
+_ADVISORY_LOCK_ID = 7_832_384_111  # arbitrary, but the same on every machine that migrates
 
 
 class MigrationError(StafettError):
-    """The schema stands where it stood before."""
+    """The migration failed, and the schema is unchanged."""
 
 
 def migrate(settings: DatabaseSettings) -> str:
-    """Create the roles that are missing, run what migrations are missing, and say which revision stands now."""
+    """Create missing roles, run the pending migrations, and return the current revision."""
     engine = create_engine(to_sqlalchemy_url(require_setting(settings.owner_url, "STAFETT_DATABASE__OWNER_URL")))
     try:
         with engine.connect() as connection:
@@ -41,10 +41,10 @@ def migrate(settings: DatabaseSettings) -> str:
             connection.commit()
             return MigrationContext.configure(connection).get_current_revision() or ""
     except CommandError as error:
-        raise MigrationError(f"This version does not know the schema that is there: {error}.") from error
+        raise MigrationError(f"This version cannot migrate the existing schema: {error}.") from error
     except (DBAPIError, psycopg.Error) as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise MigrationError(f"PostgreSQL refused: {reason}") from error
+        raise MigrationError(f"The migration failed: {reason}") from error
     finally:
         engine.dispose()
 
@@ -59,32 +59,32 @@ def _run_migrations(connection: Connection) -> None:
 def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
     driver = get_driver_connection(connection)
 
-    def say(statement: LiteralString, role: str, secret: str = "") -> None:
+    def execute(statement: LiteralString, role: str, secret: str = "") -> None:
         driver.execute(sql.SQL(statement).format(role=sql.Identifier(role), secret=sql.Literal(secret)))
 
-    known = {name for (name,) in driver.execute("SELECT rolname FROM pg_roles").fetchall()}
-    if OWNER_ROLE not in known:
-        say("CREATE ROLE {role} NOLOGIN BYPASSRLS", OWNER_ROLE)
-        say("GRANT {role} TO CURRENT_USER", OWNER_ROLE)
-    if ERASURE_ROLE not in known:
-        say("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", ERASURE_ROLE)
-        say("GRANT {role} TO CURRENT_USER", ERASURE_ROLE)
-    say("GRANT ALL ON SCHEMA public TO {role}", OWNER_ROLE)
+    existing_roles = {name for (name,) in driver.execute("SELECT rolname FROM pg_roles").fetchall()}
+    if OWNER_ROLE not in existing_roles:
+        execute("CREATE ROLE {role} NOLOGIN BYPASSRLS", OWNER_ROLE)
+        execute("GRANT {role} TO CURRENT_USER", OWNER_ROLE)
+    if ERASURE_ROLE not in existing_roles:
+        execute("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", ERASURE_ROLE)
+        execute("GRANT {role} TO CURRENT_USER", ERASURE_ROLE)
+    execute("GRANT ALL ON SCHEMA public TO {role}", OWNER_ROLE)
     database = sql.Identifier(connection.scalar(text("SELECT current_database()")) or "")
     driver.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER_ROLE)))
-    # A temporary table could stand in for a real one where a function trusts its caller's search path.
+    # A temporary table could shadow a real one in a function that uses its caller's search path.
     driver.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
     passwords = _passwords_by_role(settings)
     for role in LOGIN_ROLES:
-        if role not in known:
-            say("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", role)
+        if role not in existing_roles:
+            execute("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS", role)
         driver.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(role)))
         if role in passwords:
-            say("ALTER ROLE {role} LOGIN PASSWORD {secret}", role, passwords[role])
+            execute("ALTER ROLE {role} LOGIN PASSWORD {secret}", role, passwords[role])
 
 
 def _passwords_by_role(settings: DatabaseSettings) -> dict[str, str]:
-    """The passwords that the processes' own URLs carry: an operator writes them down once."""
+    """Return the passwords in the processes' own URLs, so that an operator configures each of them once."""
     urls = (settings.api_url, settings.worker_url, settings.maintenance_url)
     parts = [urlsplit(url.get_secret_value()) for url in urls if url is not None]
     return {unquote(part.username): unquote(part.password) for part in parts if part.username and part.password}

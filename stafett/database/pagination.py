@@ -1,4 +1,4 @@
-"""Lists as every resource has them: newest first, a page at a time, of the caller's organisation."""
+"""Pagination of lists, newest first, of the caller's organisation."""
 
 from datetime import datetime
 from typing import TypeVar
@@ -15,7 +15,7 @@ Row = TypeVar("Row", bound=SQLModel)
 
 
 class ListFilter(FrozenModel):
-    """Which rows a list shows, and after which one it goes on."""
+    """Filters of a list, and the cursor after which its page starts."""
 
     org_id: str | None = None
     created_after: datetime | None = None
@@ -25,14 +25,15 @@ class ListFilter(FrozenModel):
 
 
 def paginate(table: type[Row], caller: Caller, filters: ListFilter) -> SelectOfScalar[Row]:
-    """One more than a page: whoever sees it knows that there is a next one."""
+    """Select a page and one more row, which shows that there is a next page."""
     columns = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
-    place = (columns.created_at, columns.id)
-    query = select(table).order_by(*(column.desc() for column in place)).limit(filters.page_size + 1)
-    for org_id in (filters.org_id, caller.org_id):  # the policy filters too, but an index is found by us
+    sort_key = (columns.created_at, columns.id)
+    query = select(table).order_by(*(column.desc() for column in sort_key)).limit(filters.page_size + 1)
+    # The policies filter by organisation too, but only a condition in the query uses the index.
+    for org_id in (filters.org_id, caller.org_id):
         query = query if org_id is None else query.where(columns.org_id == org_id)
     if filters.created_after is not None:
         query = query.where(columns.created_at > filters.created_after)
     if filters.created_before is not None:
         query = query.where(columns.created_at < filters.created_before)
-    return query if filters.cursor is None else query.where(tuple_(*place) < filters.cursor)
+    return query if filters.cursor is None else query.where(tuple_(*sort_key) < filters.cursor)

@@ -1,4 +1,4 @@
-"""Connections, each transaction bound to the organisation and the user it works for."""
+"""Database connections, with each transaction bound to an organisation and a user."""
 
 import select
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SET_TENANT_CONTEXT = text(
     " set_config('app.operator', :operator, true)"
 )
 
-KEEPALIVE_OPTIONS: dict[str, str | int] = {
+CONNECTION_OPTIONS: dict[str, str | int] = {
     "application_name": "stafett",
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -41,7 +41,7 @@ _UNAVAILABLE_ERRORS = (
 
 
 class Timeouts(StrEnum):
-    """How long PostgreSQL lets us have it: a person waits for seconds, a stage for as long as its rows take."""
+    """PostgreSQL timeouts. Only interactive statements have a time limit; those of a stage take as long as needed."""
 
     INTERACTIVE = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
     WORKER = "-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min"
@@ -52,14 +52,14 @@ def to_sqlalchemy_url(url: str) -> URL:
 
 
 def get_driver_connection(connection: Connection) -> PsycopgConnection:
-    """The psycopg connection below SQLAlchemy's, for what only the driver can say."""
+    """Return SQLAlchemy's psycopg connection, for features that only the driver has."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, PsycopgConnection)  # noqa: S101 - the URL's dialect is psycopg
     return driver
 
 
 class Database:
-    """One role's pool; every transaction says whom it is for, and row-level security does the rest."""
+    """Connection pool of one role. Each transaction sets its tenant, and row-level security restricts the rows."""
 
     def __init__(
         self, url: str, *, pool_size: int = 10, timeouts: Timeouts = Timeouts.WORKER, role: str | None = None
@@ -70,8 +70,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            hide_parameters=True,  # an error's text quotes them, and they are people's
-            connect_args=KEEPALIVE_OPTIONS | {"options": options},
+            hide_parameters=True,  # error texts would quote them, and they contain personal data
+            connect_args=CONNECTION_OPTIONS | {"options": options},
         )
         event.listen(self._engine, "checkout", _discard_dead_connection)
 
@@ -79,15 +79,15 @@ class Database:
     def transaction(
         self, org_id: str | None = None, *, user_id: UUID | None = None, is_operator: bool = False
     ) -> Iterator[Session]:
-        """A transaction that commits at the end of the block, or not at all."""
+        """Open a transaction that commits at the end of the block, or rolls back on an exception."""
         with _translate_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
-            bound = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
-            session.execute(_SET_TENANT_CONTEXT, bound)
+            context = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
+            session.execute(_SET_TENANT_CONTEXT, context)
             yield session
 
     @contextmanager
     def snapshot(self, org_id: str) -> Iterator[PsycopgConnection]:
-        """A read-only view of one instant, on the driver's own connection: for ``COPY``."""
+        """Open a read-only snapshot, and yield the driver's connection for ``COPY``."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with _translate_errors(), self._engine.connect().execution_options(**options) as connection:
             connection.execute(_SET_TENANT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
@@ -102,15 +102,15 @@ class Database:
 
 
 def _discard_dead_connection(connection: PsycopgConnection, _record: object, _proxy: object) -> None:
-    """Whatever there is to be read from a connection that nobody used is its end; a ping would cost a round trip."""
+    """Discard an idle connection that is readable: the server has closed it. Polling is cheaper than a ping."""
     if connection.closed or _is_readable(connection.fileno()):
         raise InvalidatePoolError("PostgreSQL has closed the connection.")
 
 
 def _is_readable(file_descriptor: int) -> bool:
-    looking = select.poll()
-    looking.register(file_descriptor, select.POLLIN)
-    return bool(looking.poll(0))
+    poller = select.poll()
+    poller.register(file_descriptor, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 @contextmanager
@@ -120,6 +120,6 @@ def _translate_errors() -> Iterator[None]:
     except _UNAVAILABLE_ERRORS as error:
         raise ServiceUnavailableError("PostgreSQL") from error
     except InternalError as error:
-        if isinstance(error.orig, ReadOnlySqlTransaction):  # a standby, or a disk that is full
-            raise ServiceUnavailableError("A PostgreSQL that can be written to") from error
+        if isinstance(error.orig, ReadOnlySqlTransaction):  # the server is a standby, or its disk is full
+            raise ServiceUnavailableError("A writable PostgreSQL server") from error
         raise

@@ -1,4 +1,4 @@
-"""The tables as SQLModel sees them. Checks, policies and grants are in the migration; a test compares the two."""
+"""SQLModel classes of the tables. Checks, policies and grants are in the migrations; a test compares the two."""
 
 from stafett.database.tables.activities import Activity, Attachment
 from stafett.database.tables.audit import AuditEvent, IdempotencyKey

@@ -15,7 +15,7 @@ _ACTIVITY_FOREIGN_KEY = ForeignKeyConstraint(["org_id", "activity_id"], ["activi
 
 
 class Activity(SQLModel, table=True):
-    """What a mentor did, from when to when; no mentor does two things at once."""
+    """A peer mentor's activity. The activities of a mentor never overlap."""
 
     __tablename__ = "activities"
     __table_args__ = (

@@ -10,7 +10,7 @@ from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """A key a client chose, and the one job that it stands for."""
+    """A key chosen by a client, and the job that was started with it."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
@@ -24,13 +24,13 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class AuditEvent(SQLModel, table=True):
-    """One link of an organisation's chain of events; written by ``append_audit_event`` alone, never changed."""
+    """An event of an organisation's hash chain. Only ``append_audit_event`` inserts events; none is ever changed."""
 
     __tablename__ = "audit_events"
     __table_args__ = (
         Index("audit_events_of_subject", "org_id", "subject_id", "seq"),
         Index(
-            "audit_events_one_link_a_day",
+            "audit_events_one_link_per_day",
             *("org_id", "subject_id", "actor", text("(detail ->> 'day')"), text("(detail ->> 'sha256')")),
             unique=True,
             postgresql_where=text("event = 'link_issued'"),

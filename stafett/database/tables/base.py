@@ -11,7 +11,7 @@ JsonObject = dict[str, Any]
 
 
 class StrEnumType(TypeDecorator[StrEnum]):
-    """A code of ours, as text in the database and as the enumeration's member in Python."""
+    """Column type that stores a StrEnum as text and returns its members."""
 
     impl = AutoString
     cache_ok = True

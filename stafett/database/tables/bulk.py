@@ -1,4 +1,4 @@
-"""The tables of bulk registration; the migrations hold for them as for the others."""
+"""Bulk registrations, their items and allowed status transitions."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
 
 
 class BulkTransition(SQLModel, table=True):
-    """A step the database lets a batch take."""
+    """A status transition that the database allows for a batch."""
 
     __tablename__ = "bulk_transitions"
 
@@ -21,13 +21,13 @@ class BulkTransition(SQLModel, table=True):
 
 
 class BulkBatch(SQLModel, table=True):
-    """One activity for many mentors; what its items have come to is counted here."""
+    """One activity for many peer mentors, with the number of items per outcome."""
 
     __tablename__ = "bulk_registrations"
     __table_args__ = (
         Index("bulk_registrations_of_org", "org_id", "id", unique=True),
-        Index("bulk_registrations_newest_of_all", text("created_at DESC"), text("id DESC")),
-        Index("bulk_registrations_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("bulk_registrations_by_created_at", text("created_at DESC"), text("id DESC")),
+        Index("bulk_registrations_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_unfinished", "created_at", "id", postgresql_where=text("completed_at IS NULL")),
     )
 
@@ -54,7 +54,7 @@ class BulkBatch(SQLModel, table=True):
 
     @property
     def job(self) -> BulkJob:
-        """The job's identity, as the workflow carries it."""
+        """The argument of the workflow."""
         return BulkJob(
             batch_id=self.id,
             org_id=self.org_id,
@@ -66,13 +66,13 @@ class BulkBatch(SQLModel, table=True):
 
 
 class BulkItem(SQLModel, table=True):
-    """One mentor of a batch, and what became of the registration."""
+    """One peer mentor of a batch, and the outcome of the registration."""
 
     __tablename__ = "bulk_items"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "batch_id"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
-        Index("bulk_items_once_a_batch", "batch_id", "client_ref", unique=True),
-        Index("bulk_items_in_chunks", "batch_id", "chunk", "position"),
+        Index("bulk_items_client_ref_per_batch", "batch_id", "client_ref", unique=True),
+        Index("bulk_items_by_chunk", "batch_id", "chunk", "position"),
         Index("bulk_items_of_mentor", "org_id", "mentor_id"),
     )
 
@@ -84,7 +84,7 @@ class BulkItem(SQLModel, table=True):
     mentor_ref: str
     mentor_id: UUID | None = None
     overrides: JsonObject = Field(sa_type=JSONB_OR_NULL)
-    fault: str | None = None
+    validation_error: str | None = None
     activity_id: UUID
     status: ItemStatus = Field(default=ItemStatus.PENDING, sa_type=StrEnumType(ItemStatus))
     error_code: ItemErrorCode | None = Field(default=None, sa_type=StrEnumType(ItemErrorCode))

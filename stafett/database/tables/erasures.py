@@ -12,14 +12,14 @@ from stafett.domain.erasure import PersonKind
 
 
 class Erasure(SQLModel, table=True):
-    """How far the erasure of one person has come; ``sought`` is the name, while copies of it are looked for."""
+    """The progress of one person's erasure. `search_name` is stored only while copies of the name are searched for."""
 
     __tablename__ = "erasures"
 
     org_id: str = Field(primary_key=True, foreign_key="organisations.id")
     kind: PersonKind = Field(primary_key=True, sa_type=StrEnumType(PersonKind))
     person_id: UUID = Field(primary_key=True)
-    sought: str | None = None
-    touched: JsonObject = Field(sa_type=JSONB(none_as_null=True), sa_column_kwargs={"server_default": text("'{}'")})
-    begun_at: datetime = Field(sa_column_kwargs={"server_default": text("now()")})
+    search_name: str | None = None
+    summary: JsonObject = Field(sa_type=JSONB(none_as_null=True), sa_column_kwargs={"server_default": text("'{}'")})
+    started_at: datetime = Field(sa_column_kwargs={"server_default": text("now()")})
     finished_at: datetime | None = None

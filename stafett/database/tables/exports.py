@@ -13,7 +13,7 @@ from stafett.domain.export_status import ExportStatus
 
 
 class ExportTransition(SQLModel, table=True):
-    """A step the database lets an export take."""
+    """A status transition that the database allows for an export."""
 
     __tablename__ = "export_transitions"
 
@@ -25,20 +25,20 @@ _IS_UNFINISHED = text("status NOT IN ('completed', 'completed_empty', 'failed', 
 
 
 class Export(SQLModel, table=True):
-    """An export job, from its request to its file; the row is the state machine's only memory."""
+    """An export job, from its request to its file. The row is the only storage of the job's state."""
 
     __tablename__ = "exports"
     __table_args__ = (
         ForeignKeyConstraint(
             ["org_id", "reexport_id"], ["report_reexports.org_id", "report_reexports.id"], use_alter=True
         ),
-        ForeignKeyConstraint(["org_id", "repeats"], ["exports.org_id", "exports.id"]),
+        ForeignKeyConstraint(["org_id", "source_export_id"], ["exports.org_id", "exports.id"]),
         Index("exports_of_reexport", "reexport_id", unique=True),
         Index("exports_of_org", "org_id", "id", unique=True),
-        Index("exports_newest_of_all", text("created_at DESC"), text("id DESC")),
-        Index("exports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("exports_by_created_at", text("created_at DESC"), text("id DESC")),
+        Index("exports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("exports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
-        Index("exports_to_tidy", "completed_at", "id", postgresql_where=text("tidied_at IS NULL")),
+        Index("exports_staging_to_clear", "completed_at", "id", postgresql_where=text("staging_cleared_at IS NULL")),
         Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
     )
 
@@ -71,14 +71,14 @@ class Export(SQLModel, table=True):
         sa_column_kwargs={"server_default": text("'report'")},
     )
     reexport_id: UUID | None = None
-    repeats: UUID | None = None
+    source_export_id: UUID | None = None
     deleted_at: datetime | None = None
-    tidied_at: datetime | None = None
+    staging_cleared_at: datetime | None = None
     files_removed_at: datetime | None = None
 
     @property
     def job(self) -> ExportJob:
-        """The job's identity, as the workflow carries it."""
+        """The argument of the workflow."""
         return ExportJob(
             export_id=self.id,
             org_id=self.org_id,
@@ -92,7 +92,7 @@ class Export(SQLModel, table=True):
 
 
 class ExportAttempt(SQLModel, table=True):
-    """One run at an export; a retry makes another."""
+    """An attempt at an export. A retry adds another."""
 
     __tablename__ = "export_attempts"
     __table_args__ = (export_foreign_key(),)
@@ -108,7 +108,7 @@ class ExportAttempt(SQLModel, table=True):
 
 
 class ExportStageOutput(SQLModel, table=True):
-    """What a finished stage left for the next one: references, counts and hashes."""
+    """Outputs of a finished stage: storage keys, counts and hashes."""
 
     __tablename__ = "export_stage_outputs"
     __table_args__ = (export_foreign_key(),)
@@ -123,7 +123,7 @@ class ExportStageOutput(SQLModel, table=True):
 
 
 class ExportMappedPart(SQLModel, table=True):
-    """What is mapped of an export whose mapping is not finished."""
+    """A mapped part of an export whose mapping stage has not finished."""
 
     __tablename__ = "export_mapped_parts"
     __table_args__ = (export_foreign_key(),)
@@ -131,27 +131,27 @@ class ExportMappedPart(SQLModel, table=True):
     export_id: UUID = Field(primary_key=True)
     number: int = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
-    made_from: str
-    objects: JsonObject = Field(sa_type=JSONB_OR_NULL)
+    input_sha256: str
+    parts: JsonObject = Field(sa_type=JSONB_OR_NULL)
     outcome: JsonObject = Field(sa_type=JSONB_OR_NULL)
-    kept_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    stored_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
 
 
 class ExportStageCrashes(SQLModel, table=True):
-    """How often a stage was begun without an answer."""
+    """Number of executions of a stage that started and reported no result."""
 
-    __tablename__ = "export_stage_tries"
+    __tablename__ = "export_stage_crashes"
     __table_args__ = (export_foreign_key(),)
 
     export_id: UUID = Field(primary_key=True)
     attempt: int = Field(primary_key=True)
     stage: ExportStatus = Field(primary_key=True, sa_type=StrEnumType(ExportStatus))
     org_id: str = Field(foreign_key="organisations.id")
-    unanswered: int
+    crashes: int
 
 
 class ExportPartialFailures(SQLModel, table=True):
-    """Which rows of an export are not as they should be: at most a thousand entries."""
+    """Partial failures of an export, at most 1000."""
 
     __tablename__ = "export_partial_failures"
     __table_args__ = (export_foreign_key(),)
@@ -162,7 +162,7 @@ class ExportPartialFailures(SQLModel, table=True):
 
 
 class PreviewResult(SQLModel, table=True):
-    """A preview that waits to be fetched, once."""
+    """A finished preview, which can be fetched once."""
 
     __tablename__ = "preview_results"
 

@@ -10,7 +10,7 @@ from stafett.database.tables.base import DEFAULT_NOW, JsonObject
 
 
 class ColumnMappingVersion(SQLModel, table=True):
-    """One version of an organisation's mapping document; added, never changed."""
+    """A version of an organisation's mapping document. Versions are added and never changed."""
 
     __tablename__ = "column_mappings"
     __table_args__ = (Index("column_mappings_by_day", "org_id", text("effective_from DESC"), text("version DESC")),)

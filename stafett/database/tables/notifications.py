@@ -1,4 +1,4 @@
-"""The tables of telling people, apart from those of what is told; the migrations hold for them as for the others."""
+"""Notifications, webhooks and deliveries."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,13 +15,13 @@ def _webhook_foreign_key() -> ForeignKeyConstraint:
 
 
 class Notification(SQLModel, table=True):
-    """That a job has ended, for whoever asked for it."""
+    """A notification about a finished job for the user who requested it."""
 
     __tablename__ = "notifications"
     __table_args__ = (
         Index("notifications_of_org", "org_id", "id", unique=True),
-        Index("notifications_tell_an_end_once", "org_id", "subject_id", "attempt", unique=True),
-        Index("notifications_newest_first", "org_id", "user_id", text("created_at DESC"), text("id DESC")),
+        Index("notifications_once_per_attempt", "org_id", "subject_id", "attempt", unique=True),
+        Index("notifications_by_user_created_at", "org_id", "user_id", text("created_at DESC"), text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -37,13 +37,13 @@ class Notification(SQLModel, table=True):
 
 
 class Webhook(SQLModel, table=True):
-    """An address of an organisation's own, which is told when its exports end."""
+    """A URL of an organisation that receives a message when one of its jobs finishes."""
 
     __tablename__ = "webhooks"
     __table_args__ = (
         Index("webhooks_of_org", "org_id", "id", unique=True),
         Index(
-            "webhooks_newest_first",
+            "webhooks_by_org_created_at",
             "org_id",
             text("created_at DESC"),
             text("id DESC"),
@@ -62,7 +62,7 @@ class Webhook(SQLModel, table=True):
 
 
 class WebhookSecret(SQLModel, table=True):
-    """What a webhook's messages are signed with: written by the API, read by workers alone."""
+    """The signing secret of a webhook, which the API can only write and only workers can read."""
 
     __tablename__ = "webhook_secrets"
     __table_args__ = (_webhook_foreign_key(),)
@@ -70,12 +70,12 @@ class WebhookSecret(SQLModel, table=True):
     webhook_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     secret: str
-    former_secret: str | None = None
-    former_until: datetime | None = None
+    previous_secret: str | None = None
+    previous_expires_at: datetime | None = None
 
 
 class Delivery(SQLModel, table=True):
-    """One message to one receiver; the row is the outbox's only memory."""
+    """A message to one receiver. The row is the only storage of the delivery's state."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -83,7 +83,7 @@ class Delivery(SQLModel, table=True):
         _webhook_foreign_key(),
         Index("deliveries_of_notification", "org_id", "notification_id"),
         Index("deliveries_of_webhook", "org_id", "webhook_id", text("created_at DESC"), text("id DESC")),
-        Index("deliveries_unsettled", "created_at", "id", postgresql_where=text("state IN ('pending', 'failed')")),
+        Index("deliveries_open", "created_at", "id", postgresql_where=text("state IN ('pending', 'failed')")),
     )
 
     id: UUID = Field(primary_key=True)

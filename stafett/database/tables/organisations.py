@@ -1,4 +1,4 @@
-"""Organisations and their people."""
+"""Organisations, users, memberships and peer mentors."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,7 +21,7 @@ class Organisation(SQLModel, table=True):
 
 
 class User(SQLModel, table=True):
-    """Somebody with an account, known everywhere else by the opaque id alone."""
+    """A user account, which other tables refer to by the opaque id only."""
 
     __tablename__ = "users"
 
@@ -32,7 +32,7 @@ class User(SQLModel, table=True):
 
 
 class Membership(SQLModel, table=True):
-    """What a user is to an organisation."""
+    """The role of a user in an organisation."""
 
     __tablename__ = "memberships"
 

@@ -1,4 +1,4 @@
-"""The tables of making reports again; the migrations hold for them as for the others."""
+"""Re-exports of reports, and their allowed status transitions."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +18,7 @@ def _export_foreign_key(column: str) -> ForeignKeyConstraint:
 
 
 class ReexportTransition(SQLModel, table=True):
-    """A step the database lets a re-export take."""
+    """A status transition that the database allows for a re-export."""
 
     __tablename__ = "reexport_transitions"
 
@@ -27,19 +27,19 @@ class ReexportTransition(SQLModel, table=True):
 
 
 class Reexport(SQLModel, table=True):
-    """A re-export job, from its request to the version it became."""
+    """A re-export job, from its request to the new version of the report."""
 
     __tablename__ = "report_reexports"
     __table_args__ = (
         ForeignKeyConstraint(["org_id", "report_id"], ["reports.org_id", "reports.id"]),
-        _export_foreign_key("repeats"),
+        _export_foreign_key("source_export_id"),
         _export_foreign_key("export_id"),
         _export_foreign_key("result_export_id"),
         Index("report_reexports_of_org", "org_id", "id", unique=True),
-        Index("report_reexports_in_turn", "report_id", "attempt", unique=True),
-        Index("report_reexports_one_at_a_time", "report_id", unique=True, postgresql_where=_IS_UNFINISHED),
-        Index("report_reexports_newest_of_all", text("created_at DESC"), text("id DESC")),
-        Index("report_reexports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("report_reexports_attempt_per_report", "report_id", "attempt", unique=True),
+        Index("report_reexports_one_unfinished_per_report", "report_id", unique=True, postgresql_where=_IS_UNFINISHED),
+        Index("report_reexports_by_created_at", text("created_at DESC"), text("id DESC")),
+        Index("report_reexports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("report_reexports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
         Index("report_reexports_by_result", "org_id", "result_export_id"),
     )
@@ -50,11 +50,11 @@ class Reexport(SQLModel, table=True):
     attempt: int
     requested_by: UUID = Field(foreign_key="users.id")
     request: JsonObject = Field(sa_type=JSONB_OR_NULL)
-    repeats: UUID | None = None
+    source_export_id: UUID | None = None
     period_start: datetime
     period_end: datetime
     status: ReexportStatus = Field(default=ReexportStatus.PENDING, sa_type=StrEnumType(ReexportStatus))
-    tries: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    crashes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     run_id: str | None = None
     export_id: UUID | None = Field(default=None, unique=True)
     file_version: int | None = None
@@ -72,7 +72,7 @@ class Reexport(SQLModel, table=True):
 
     @property
     def job(self) -> ReexportJob:
-        """The job's identity, as the workflow carries it."""
+        """The argument of the workflow."""
         return ReexportJob(
             reexport_id=self.id,
             report_id=self.report_id,

@@ -10,13 +10,13 @@ from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject,
 
 
 class Report(SQLModel, table=True):
-    """An entry of an organisation's history: what was made once, and whether it was handed in."""
+    """A report in an organisation's history, and when it was submitted."""
 
     __tablename__ = "reports"
     __table_args__ = (
         export_foreign_key(),
         Index("reports_of_org", "org_id", "id", unique=True),
-        Index("reports_newest_first", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("reports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -33,7 +33,7 @@ class Report(SQLModel, table=True):
 
 
 class ReportFileVersion(SQLModel, table=True):
-    """One file that a report was made as; added, never changed."""
+    """A version of a report, with its file. Versions are added and never changed."""
 
     __tablename__ = "report_files"
     __table_args__ = (

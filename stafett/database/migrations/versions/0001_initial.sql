@@ -1,0 +1,920 @@
+-- One section per aggregate, in the order of the foreign keys.
+--
+-- Every row of an organisation has an org_id, and each foreign key between two such rows includes it, so that no row
+-- refers to a row of another organisation. Row-level security limits a transaction to the organisation in app.org_id,
+-- and the grants limit each role to the columns and commands that it needs.
+
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+
+GRANT USAGE ON SCHEMA public TO stafett_api, stafett_worker, stafett_maintenance, stafett_erasure;
+
+
+-- Session settings
+
+-- A setting that was never set is NULL in a new session, and '' after the transaction that set it.
+CREATE FUNCTION current_org() RETURNS varchar LANGUAGE sql STABLE AS
+    $$ SELECT nullif(current_setting('app.org_id', true), '') $$;
+CREATE FUNCTION current_user_id() RETURNS uuid LANGUAGE sql STABLE AS
+    $$ SELECT nullif(current_setting('app.user_id', true), '')::uuid $$;
+
+
+-- Immutable rows and columns
+
+-- Arguments: the message, which must not quote row data, and the name of the SQLSTATE. A row-level trigger has its rule
+-- in the WHEN condition, so that a valid change costs a comparison and no function call.
+CREATE FUNCTION reject_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = TG_ARGV[1];
+END $$;
+
+
+-- Jobs (exports, re-exports and batches)
+
+CREATE TABLE export_transitions (
+    from_status varchar NOT NULL,
+    to_status varchar NOT NULL,
+    PRIMARY KEY (from_status, to_status)
+);
+-- A retry starts at the first stage whose output is missing. Every stage can fail and be cancelled.
+INSERT INTO export_transitions
+WITH stages (name) AS (VALUES ('querying_activities'), ('mapping_columns'), ('generating_file'),
+                              ('bundling_attachments'), ('storing_file'), ('recording_audit'))
+SELECT 'initialised', name FROM stages
+UNION ALL SELECT name, unnest(ARRAY['failed', 'cancelling']) FROM stages
+UNION ALL VALUES ('initialised', 'failed'), ('initialised', 'cancelling'),
+                 ('querying_activities', 'mapping_columns'), ('querying_activities', 'completed_empty'),
+                 ('mapping_columns', 'generating_file'),
+                 ('generating_file', 'bundling_attachments'), ('generating_file', 'storing_file'),
+                 ('bundling_attachments', 'storing_file'), ('storing_file', 'recording_audit'),
+                 ('recording_audit', 'completed'), ('cancelling', 'cancelled'),
+                 ('failed', 'initialised'), ('cancelled', 'initialised');
+
+CREATE TABLE reexport_transitions (
+    from_status varchar NOT NULL,
+    to_status varchar NOT NULL,
+    PRIMARY KEY (from_status, to_status)
+);
+INSERT INTO reexport_transitions
+SELECT at, unnest(ARRAY['failed', 'cancelling']) FROM unnest(ARRAY['pending', 'exporting', 'storing_result']) AS at
+UNION ALL VALUES ('pending', 'exporting'), ('exporting', 'storing_result'), ('storing_result', 'notifying'),
+                 ('notifying', 'completed'), ('cancelling', 'cancelled');
+
+CREATE TABLE bulk_transitions (
+    from_status varchar NOT NULL,
+    to_status varchar NOT NULL,
+    PRIMARY KEY (from_status, to_status)
+);
+INSERT INTO bulk_transitions VALUES
+    ('accepted', 'running'), ('accepted', 'failed'), ('accepted', 'cancelling'),
+    ('running', 'completed'), ('running', 'completed_with_failures'), ('running', 'failed'), ('running', 'cancelling'),
+    ('cancelling', 'cancelled'), ('cancelling', 'failed'),
+    ('completed_with_failures', 'accepted'), ('failed', 'accepted'), ('cancelled', 'accepted');
+
+CREATE VIEW job_transitions AS
+    SELECT 'exports' AS job_table, from_status, to_status FROM export_transitions
+    UNION ALL SELECT 'report_reexports', from_status, to_status FROM reexport_transitions
+    UNION ALL SELECT 'bulk_registrations', from_status, to_status FROM bulk_transitions;
+
+-- Argument: the noun for the message. The function runs as the owner, because no other role can read the transitions.
+-- The statement of a user's edit increments edits; every other update increments changes. Both counters together are
+-- the revision of the job.
+CREATE FUNCTION check_job_update() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NEW.status <> OLD.status AND NOT EXISTS (
+        SELECT FROM job_transitions t
+        WHERE t.job_table = TG_TABLE_NAME AND t.from_status = OLD.status AND t.to_status = NEW.status) THEN
+        RAISE EXCEPTION '% cannot change from % to %', TG_ARGV[0], OLD.status, NEW.status
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.edits = OLD.edits THEN
+        NEW.changes := OLD.changes + 1;
+    END IF;
+    NEW.updated_at := clock_timestamp();
+    RETURN NEW;
+END $$;
+
+-- PostgreSQL delivers the id of the job to listeners when the transaction commits.
+CREATE FUNCTION notify_job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('job_changed', NEW.id::text);
+    RETURN NULL;
+END $$;
+
+
+-- Organisations and people
+
+CREATE TABLE organisations (
+    id varchar PRIMARY KEY CHECK (id ~ '^[a-z][a-z0-9_-]{0,62}$'),
+    name varchar NOT NULL CHECK (name <> ''),
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE organisations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_organisation ON organisations USING (id = current_org());
+CREATE POLICY operators ON organisations FOR SELECT TO stafett_api USING (current_setting('app.operator', true) = 'on');
+CREATE POLICY maintenance ON organisations FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT ON organisations TO stafett_api, stafett_worker;
+GRANT SELECT (id) ON organisations TO stafett_maintenance, stafett_erasure;
+
+-- A user belongs to no organisation. An erasure sets app.user_id to the person, and so can update that row only.
+CREATE TABLE users (
+    id uuid PRIMARY KEY,
+    email varchar NOT NULL UNIQUE CHECK (email = lower(email) AND email LIKE '%_@_%'),
+    display_name varchar NOT NULL,
+    is_operator boolean NOT NULL DEFAULT false
+);
+ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_user ON users FOR SELECT USING (id = current_user_id());
+CREATE POLICY erase_own_user ON users FOR UPDATE TO stafett_erasure USING (id = current_user_id());
+GRANT SELECT ON users TO stafett_api;
+GRANT SELECT, UPDATE (email, display_name, is_operator) ON users TO stafett_erasure;
+
+CREATE TABLE memberships (
+    user_id uuid NOT NULL REFERENCES users,
+    org_id varchar NOT NULL REFERENCES organisations,
+    role varchar NOT NULL CHECK (role IN ('coordinator', 'admin', 'auditor')),
+    PRIMARY KEY (user_id, org_id)
+);
+CREATE POLICY own_memberships ON memberships FOR SELECT USING (user_id = current_user_id());
+GRANT SELECT ON memberships TO stafett_api, stafett_worker;
+GRANT SELECT, DELETE ON memberships TO stafett_erasure;
+
+CREATE TABLE peer_mentors (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    display_name varchar NOT NULL CHECK (display_name <> ''),
+    active boolean NOT NULL DEFAULT true
+);
+-- This index and the others on (org_id, id) are the targets of the foreign keys that include the organisation.
+CREATE UNIQUE INDEX peer_mentors_of_org ON peer_mentors (org_id, id);
+GRANT SELECT ON peer_mentors TO stafett_api, stafett_worker;
+GRANT SELECT, UPDATE (display_name, active) ON peer_mentors TO stafett_erasure;
+
+
+-- Bulk registration
+
+-- A batch. The transaction that updates items also updates the counts of the batch.
+CREATE TABLE bulk_registrations (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    requested_by uuid NOT NULL REFERENCES users,
+    label varchar CHECK (length(label) BETWEEN 1 AND 200),
+    activity jsonb NOT NULL CHECK (jsonb_typeof(activity) = 'object'),
+    status varchar NOT NULL CHECK (status IN (
+        'accepted', 'running', 'completed', 'completed_with_failures', 'failed', 'cancelling', 'cancelled')),
+    attempt integer NOT NULL CHECK (attempt >= 1),
+    total integer NOT NULL CHECK (total BETWEEN 1 AND 10000),
+    registered integer NOT NULL DEFAULT 0 CHECK (registered >= 0),
+    failed integer NOT NULL DEFAULT 0 CHECK (failed >= 0),
+    cancelled integer NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
+    period_start timestamptz,
+    period_end timestamptz,
+    error jsonb,
+    edits integer NOT NULL DEFAULT 0,
+    changes integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    deleted_at timestamptz,
+    CHECK (registered + failed + cancelled <= total),
+    CHECK ((status IN ('completed', 'completed_with_failures', 'failed', 'cancelled')) = (completed_at IS NOT NULL)),
+    CHECK (completed_at IS NULL OR registered + failed + cancelled = total),
+    CHECK (status <> 'completed' OR registered = total),
+    CHECK (status <> 'completed_with_failures' OR (registered > 0 AND failed > 0)),
+    CHECK (deleted_at IS NULL OR completed_at IS NOT NULL)
+);
+CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id);
+CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
+CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
+CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
+
+CREATE TRIGGER bulk_registrations_check_insert BEFORE INSERT ON bulk_registrations FOR EACH ROW
+    WHEN (NEW.status <> 'accepted' OR NEW.attempt <> 1)
+    EXECUTE FUNCTION reject_change('a batch starts as accepted, with attempt 1', 'check_violation');
+CREATE TRIGGER bulk_registrations_check_update BEFORE UPDATE ON bulk_registrations FOR EACH ROW
+    EXECUTE FUNCTION check_job_update('a batch');
+-- The free text of an activity can change: erasing a person and deleting a batch clear it.
+CREATE TRIGGER bulk_registrations_immutable_columns BEFORE UPDATE ON bulk_registrations FOR EACH ROW
+    WHEN ((NEW.id, NEW.org_id, NEW.requested_by, NEW.total, NEW.activity - 'note' - 'place', NEW.created_at)
+        IS DISTINCT FROM
+        (OLD.id, OLD.org_id, OLD.requested_by, OLD.total, OLD.activity - 'note' - 'place', OLD.created_at))
+    EXECUTE FUNCTION reject_change('the request of a batch is immutable', 'check_violation');
+CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registrations FOR EACH ROW
+    EXECUTE FUNCTION notify_job_changed();
+
+CREATE POLICY operators ON bulk_registrations FOR SELECT TO stafett_api
+    USING (current_setting('app.operator', true) = 'on');
+CREATE POLICY maintenance ON bulk_registrations FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, registered, failed, cancelled, error, edits,
+    completed_at, deleted_at) ON bulk_registrations TO stafett_api;
+GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations
+    TO stafett_worker, stafett_maintenance;
+GRANT SELECT (id, org_id, label, activity) ON bulk_registrations TO stafett_erasure;
+
+-- Each item is updated soon after its insert. No index contains the status, and the fill factor leaves space on the
+-- page for the new version of the row, so that the update does not touch an index.
+CREATE TABLE bulk_items (
+    batch_id uuid NOT NULL,
+    position integer NOT NULL CHECK (position >= 0),
+    org_id varchar NOT NULL REFERENCES organisations,
+    chunk integer NOT NULL CHECK (chunk >= 0),
+    client_ref varchar NOT NULL CHECK (length(client_ref) BETWEEN 1 AND 200),
+    mentor_ref varchar NOT NULL CHECK (length(mentor_ref) BETWEEN 1 AND 200),
+    mentor_id uuid,
+    overrides jsonb NOT NULL CHECK (jsonb_typeof(overrides) = 'object'),
+    validation_error varchar,
+    activity_id uuid NOT NULL,
+    status varchar NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'registered', 'failed', 'cancelled')),
+    error_code varchar CHECK (error_code IN (
+        'mentor_not_found', 'mentor_inactive', 'overlapping_activity', 'invalid_activity', 'temporarily_unavailable')),
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    PRIMARY KEY (batch_id, position),
+    FOREIGN KEY (org_id, batch_id) REFERENCES bulk_registrations (org_id, id),
+    CHECK ((status = 'failed') = (error_code IS NOT NULL))
+) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX bulk_items_client_ref_per_batch ON bulk_items (batch_id, client_ref);
+CREATE INDEX bulk_items_by_chunk ON bulk_items (batch_id, chunk, position);
+CREATE INDEX bulk_items_of_mentor ON bulk_items (org_id, mentor_id);
+
+CREATE TRIGGER bulk_items_check_update BEFORE UPDATE ON bulk_items FOR EACH ROW
+    WHEN ((NEW.status <> OLD.status AND OLD.status <> 'pending'
+            AND NOT (NEW.status = 'pending' AND OLD.status <> 'registered'))
+        OR NEW.position <> OLD.position OR NEW.client_ref <> OLD.client_ref OR NEW.activity_id <> OLD.activity_id)
+    EXECUTE FUNCTION reject_change(
+        'an item cannot make this status transition, or change its position, client_ref or activity_id',
+        'check_violation');
+
+GRANT SELECT, INSERT, UPDATE (status, error_code, attempts), DELETE ON bulk_items TO stafett_api;
+GRANT SELECT, UPDATE (status, error_code, attempts) ON bulk_items TO stafett_worker;
+GRANT SELECT (org_id, batch_id, chunk, position, status, attempts), UPDATE (status, error_code, attempts) ON bulk_items
+    TO stafett_maintenance;
+GRANT SELECT (org_id, batch_id, position, client_ref, mentor_ref, mentor_id, overrides), UPDATE (overrides)
+    ON bulk_items TO stafett_erasure;
+
+
+-- Activities
+
+CREATE TABLE activities (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    mentor_id uuid NOT NULL,
+    activity_type varchar NOT NULL CHECK (activity_type IN (
+        'oppsokende_samtale', 'samtalegruppe', 'aktivitetsgruppe', 'likepersonskurs',
+        'telefonsamtale', 'digital_samtale', 'besok', 'annet')),
+    starts_at timestamptz NOT NULL CHECK (starts_at >= '1900-01-01Z' AND starts_at < '2200-01-01Z'),
+    ends_at timestamptz NOT NULL,
+    participants integer NOT NULL CHECK (participants BETWEEN 0 AND 100000),
+    new_participants integer NOT NULL,
+    place varchar NOT NULL,
+    in_person boolean NOT NULL,
+    in_norway boolean NOT NULL,
+    note varchar,
+    registered_by uuid REFERENCES users,
+    batch_id uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz,
+    FOREIGN KEY (org_id, mentor_id) REFERENCES peer_mentors (org_id, id),
+    FOREIGN KEY (org_id, batch_id) REFERENCES bulk_registrations (org_id, id),
+    CHECK (new_participants BETWEEN 0 AND participants),
+    -- An empty range overlaps nothing, so the exclusion constraint would accept it.
+    CHECK (ends_at > starts_at AND ends_at - starts_at <= interval '14 days'),
+    CHECK (batch_id IS NULL OR registered_by IS NOT NULL),
+    CONSTRAINT activities_no_overlap_per_mentor
+        EXCLUDE USING gist (mentor_id WITH =, tstzrange(starts_at, ends_at) WITH &&) WHERE (deleted_at IS NULL)
+);
+CREATE UNIQUE INDEX activities_of_org ON activities (org_id, id);
+CREATE INDEX activities_in_report_order ON activities (org_id, starts_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX activities_of_batch ON activities (org_id, batch_id, starts_at, id) WHERE batch_id IS NOT NULL;
+
+-- The API and the worker insert only activities of batches. The API inserts them to validate a batch, and rolls the
+-- transaction back.
+CREATE POLICY insert_requires_batch ON activities AS RESTRICTIVE FOR INSERT TO stafett_api, stafett_worker
+    WITH CHECK (batch_id IS NOT NULL AND registered_by IS NOT NULL);
+GRANT SELECT, INSERT ON activities TO stafett_api, stafett_worker;
+GRANT SELECT (id, org_id, mentor_id, starts_at, place, note), UPDATE (note) ON activities TO stafett_erasure;
+
+CREATE TABLE attachments (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    activity_id uuid NOT NULL,
+    file_name varchar NOT NULL CHECK (file_name <> ''),
+    mime_type varchar NOT NULL,
+    size_bytes bigint NOT NULL CHECK (size_bytes >= 0),
+    sha256 varchar NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    object_key varchar NOT NULL UNIQUE,
+    FOREIGN KEY (org_id, activity_id) REFERENCES activities (org_id, id)
+);
+CREATE INDEX attachments_of_activity ON attachments (org_id, activity_id);
+GRANT SELECT ON attachments TO stafett_worker;
+GRANT SELECT, DELETE ON attachments TO stafett_erasure;
+
+
+-- Exports
+
+-- An export of a re-export names the re-export in reexport_id, and in source_export_id the export whose snapshot it
+-- copies. The foreign keys of these two columns are at the end of the file.
+CREATE TABLE exports (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    requested_by uuid NOT NULL REFERENCES users,
+    parameters jsonb NOT NULL,
+    period_start timestamptz NOT NULL,
+    period_end timestamptz NOT NULL,
+    origin varchar NOT NULL DEFAULT 'report' CHECK (origin IN ('report', 'reexport')),
+    reexport_id uuid,
+    source_export_id uuid,
+    status varchar NOT NULL CHECK (status IN (
+        'initialised', 'querying_activities', 'mapping_columns', 'generating_file', 'bundling_attachments',
+        'storing_file', 'recording_audit', 'completed', 'completed_empty', 'failed', 'cancelling', 'cancelled')),
+    attempt integer NOT NULL CHECK (attempt >= 1),
+    progress jsonb,
+    counts jsonb,
+    warnings jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array'),
+    partial_failure_count integer NOT NULL DEFAULT 0 CHECK (partial_failure_count >= 0),
+    not_countable jsonb,
+    mapping jsonb,
+    file jsonb,
+    report_id uuid UNIQUE,
+    error jsonb,
+    audit_id uuid NOT NULL,
+    edits integer NOT NULL DEFAULT 0,
+    changes integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    deleted_at timestamptz,
+    staging_cleared_at timestamptz,
+    files_removed_at timestamptz,
+    CHECK (period_end >= period_start),
+    CHECK ((status = 'failed') = (error IS NOT NULL)),
+    CHECK ((status IN ('completed', 'completed_empty', 'failed', 'cancelled')) = (completed_at IS NOT NULL)),
+    CHECK (status <> 'completed' OR file IS NOT NULL),
+    CHECK (deleted_at IS NULL OR status IN ('completed', 'completed_empty', 'failed', 'cancelled')),
+    CHECK ((origin = 'reexport') = (reexport_id IS NOT NULL)),
+    CHECK (source_export_id IS NULL OR origin = 'reexport')
+);
+CREATE UNIQUE INDEX exports_of_org ON exports (org_id, id);
+CREATE UNIQUE INDEX exports_of_reexport ON exports (reexport_id);
+CREATE INDEX exports_by_org_created_at ON exports (org_id, created_at DESC, id DESC);
+CREATE INDEX exports_by_created_at ON exports (created_at DESC, id DESC);
+CREATE INDEX exports_unfinished ON exports (created_at, id)
+    WHERE status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled');
+CREATE INDEX exports_staging_to_clear ON exports (completed_at, id) WHERE staging_cleared_at IS NULL;
+CREATE INDEX exports_with_files_to_remove ON exports (completed_at, id) WHERE files_removed_at IS NULL;
+
+CREATE TRIGGER exports_check_insert BEFORE INSERT ON exports FOR EACH ROW
+    WHEN (NEW.status <> 'initialised' OR NEW.attempt <> 1)
+    EXECUTE FUNCTION reject_change('an export starts as initialised, with attempt 1', 'check_violation');
+CREATE TRIGGER exports_check_update BEFORE UPDATE ON exports FOR EACH ROW
+    EXECUTE FUNCTION check_job_update('an export');
+CREATE TRIGGER exports_immutable_columns BEFORE UPDATE ON exports FOR EACH ROW
+    WHEN ((NEW.id, NEW.org_id, NEW.requested_by, NEW.parameters, NEW.origin, NEW.reexport_id, NEW.source_export_id,
+           NEW.created_at)
+        IS DISTINCT FROM
+        (OLD.id, OLD.org_id, OLD.requested_by, OLD.parameters, OLD.origin, OLD.reexport_id, OLD.source_export_id,
+           OLD.created_at))
+    EXECUTE FUNCTION reject_change('the request of an export is immutable', 'check_violation');
+CREATE TRIGGER exports_notify_change AFTER UPDATE ON exports FOR EACH ROW EXECUTE FUNCTION notify_job_changed();
+
+-- Operators see the jobs and states of every organisation, but none of their data.
+CREATE POLICY operators ON exports FOR SELECT TO stafett_api USING (current_setting('app.operator', true) = 'on');
+CREATE POLICY maintenance ON exports FOR SELECT TO stafett_maintenance USING (true);
+-- The API inserts the exports that users request, and the worker inserts those of re-exports.
+CREATE POLICY api_inserts_requested ON exports AS RESTRICTIVE FOR INSERT TO stafett_api WITH CHECK (origin = 'report');
+CREATE POLICY worker_inserts_reexports ON exports AS RESTRICTIVE FOR INSERT TO stafett_worker
+    WITH CHECK (origin = 'reexport');
+GRANT SELECT, INSERT, UPDATE ON exports TO stafett_api, stafett_worker;
+GRANT SELECT, UPDATE ON exports TO stafett_maintenance;
+GRANT SELECT, UPDATE (files_removed_at) ON exports TO stafett_erasure;
+
+CREATE TABLE export_attempts (
+    export_id uuid NOT NULL,
+    number integer NOT NULL CHECK (number >= 1),
+    org_id varchar NOT NULL REFERENCES organisations,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    outcome varchar,
+    resumed_from varchar,
+    stages_reused varchar[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (export_id, number),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id),
+    CHECK ((ended_at IS NULL) = (outcome IS NULL))
+);
+CREATE POLICY operators ON export_attempts FOR SELECT TO stafett_api
+    USING (current_setting('app.operator', true) = 'on');
+GRANT SELECT, INSERT ON export_attempts TO stafett_api;
+GRANT SELECT, INSERT, UPDATE ON export_attempts TO stafett_worker;
+GRANT SELECT, UPDATE ON export_attempts TO stafett_maintenance;
+
+-- How many executions of a stage ended without a result: their worker crashed, or an unexpected error occurred.
+CREATE TABLE export_stage_crashes (
+    export_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    stage varchar NOT NULL,
+    org_id varchar NOT NULL REFERENCES organisations,
+    crashes integer NOT NULL CHECK (crashes >= 0),
+    PRIMARY KEY (export_id, attempt, stage),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON export_stage_crashes TO stafett_worker;
+GRANT SELECT (export_id, org_id), DELETE ON export_stage_crashes TO stafett_maintenance;
+
+-- The references, counts and hashes that a finished stage passes to the next one.
+CREATE TABLE export_stage_outputs (
+    export_id uuid NOT NULL,
+    stage varchar NOT NULL,
+    org_id varchar NOT NULL REFERENCES organisations,
+    attempt integer NOT NULL,
+    rows bigint NOT NULL CHECK (rows >= 0),
+    outputs jsonb NOT NULL,
+    finished_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (export_id, stage),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+GRANT SELECT (export_id, stage, org_id), DELETE ON export_stage_outputs TO stafett_api;
+GRANT SELECT, INSERT, DELETE ON export_stage_outputs TO stafett_worker;
+GRANT SELECT ON export_stage_outputs TO stafett_maintenance, stafett_erasure;
+
+-- The finished parts of an unfinished mapping stage: the objects of each part, and what the part adds to the outcome.
+-- Removing files deletes the rows, and retention reads which objects they protect. Neither can read the outcome.
+CREATE TABLE export_mapped_parts (
+    export_id uuid NOT NULL,
+    number integer NOT NULL CHECK (number >= 0),
+    org_id varchar NOT NULL REFERENCES organisations,
+    input_sha256 varchar NOT NULL CHECK (input_sha256 ~ '^[0-9a-f]{64}$'),
+    parts jsonb NOT NULL CHECK (jsonb_typeof(parts) = 'object'),
+    outcome jsonb NOT NULL CHECK (jsonb_typeof(outcome) = 'object'),
+    stored_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (export_id, number),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+GRANT SELECT, INSERT, DELETE ON export_mapped_parts TO stafett_worker;
+GRANT SELECT (export_id, org_id), DELETE ON export_mapped_parts TO stafett_api, stafett_erasure;
+GRANT SELECT (export_id, org_id, parts), DELETE ON export_mapped_parts TO stafett_maintenance;
+
+-- Separate from exports because of its size: up to a thousand reports, each with the ids of up to a thousand rows.
+CREATE TABLE export_partial_failures (
+    export_id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    reports jsonb NOT NULL CHECK (jsonb_typeof(reports) = 'array' AND jsonb_array_length(reports) <= 1000),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+GRANT SELECT, DELETE ON export_partial_failures TO stafett_api;
+GRANT SELECT, INSERT, DELETE ON export_partial_failures TO stafett_worker;
+
+
+-- Reports and re-exports
+
+-- The history has one report per completed export, and one file version per file that was made for the report.
+CREATE TABLE reports (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    export_id uuid NOT NULL UNIQUE,
+    period_start timestamptz NOT NULL,
+    period_end timestamptz NOT NULL,
+    parameters jsonb NOT NULL,
+    submitted_at timestamptz,
+    submitted_reference varchar CHECK (length(submitted_reference) BETWEEN 1 AND 200),
+    edits integer NOT NULL DEFAULT 0,
+    changes integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+);
+CREATE UNIQUE INDEX reports_of_org ON reports (org_id, id);
+CREATE INDEX reports_by_org_created_at ON reports (org_id, created_at DESC, id DESC);
+
+CREATE FUNCTION count_report_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.changes := OLD.changes + 1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER reports_count_change BEFORE UPDATE ON reports FOR EACH ROW EXECUTE FUNCTION count_report_change();
+CREATE TRIGGER reports_immutable_columns BEFORE UPDATE ON reports FOR EACH ROW
+    WHEN ((NEW.id, NEW.org_id, NEW.export_id, NEW.parameters, NEW.created_at)
+        IS DISTINCT FROM (OLD.id, OLD.org_id, OLD.export_id, OLD.parameters, OLD.created_at))
+    EXECUTE FUNCTION reject_change('the source of a report is immutable', 'check_violation');
+
+GRANT SELECT, UPDATE (submitted_at, submitted_reference, edits) ON reports TO stafett_api;
+GRANT SELECT, INSERT ON reports TO stafett_worker;
+
+-- A request to re-export a report, and its result. A report has at most one unfinished re-export; attempt numbers the
+-- re-exports of one report. The column source_export_id names the export whose snapshot is copied, export_id the export
+-- that makes the file, and result_export_id the export whose file is the result.
+CREATE TABLE report_reexports (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    report_id uuid NOT NULL,
+    attempt integer NOT NULL CHECK (attempt >= 1),
+    requested_by uuid NOT NULL REFERENCES users,
+    request jsonb NOT NULL CHECK (jsonb_typeof(request) = 'object'),
+    source_export_id uuid,
+    period_start timestamptz NOT NULL,
+    period_end timestamptz NOT NULL,
+    status varchar NOT NULL CHECK (status IN (
+        'pending', 'exporting', 'storing_result', 'notifying', 'completed', 'failed', 'cancelling', 'cancelled')),
+    -- How many executions in the current status ended without a result.
+    crashes integer NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+    run_id varchar,
+    export_id uuid UNIQUE,
+    file_version integer,
+    file jsonb,
+    result_export_id uuid,
+    notified_at timestamptz,
+    label varchar CHECK (length(label) BETWEEN 1 AND 200),
+    error jsonb,
+    audit_id uuid NOT NULL,
+    edits integer NOT NULL DEFAULT 0,
+    changes integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    completed_at timestamptz,
+    FOREIGN KEY (org_id, report_id) REFERENCES reports (org_id, id),
+    FOREIGN KEY (org_id, source_export_id) REFERENCES exports (org_id, id),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id),
+    FOREIGN KEY (org_id, result_export_id) REFERENCES exports (org_id, id),
+    CHECK ((status = 'failed') = (error IS NOT NULL)),
+    CHECK ((status IN ('completed', 'failed', 'cancelled')) = (completed_at IS NOT NULL)),
+    CHECK (status NOT IN ('exporting', 'storing_result') OR export_id IS NOT NULL),
+    CHECK ((status IN ('notifying', 'completed')) = (file IS NOT NULL)),
+    CHECK ((file IS NULL) = (file_version IS NULL) AND (file IS NULL) = (result_export_id IS NULL))
+);
+CREATE UNIQUE INDEX report_reexports_of_org ON report_reexports (org_id, id);
+CREATE UNIQUE INDEX report_reexports_attempt_per_report ON report_reexports (report_id, attempt);
+CREATE UNIQUE INDEX report_reexports_one_unfinished_per_report ON report_reexports (report_id)
+    WHERE status NOT IN ('completed', 'failed', 'cancelled');
+CREATE INDEX report_reexports_by_org_created_at ON report_reexports (org_id, created_at DESC, id DESC);
+CREATE INDEX report_reexports_by_created_at ON report_reexports (created_at DESC, id DESC);
+CREATE INDEX report_reexports_unfinished ON report_reexports (created_at, id)
+    WHERE status NOT IN ('completed', 'failed', 'cancelled');
+CREATE INDEX report_reexports_by_result ON report_reexports (org_id, result_export_id);
+
+CREATE FUNCTION reset_reexport_crashes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.crashes := 0;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER report_reexports_check_insert BEFORE INSERT ON report_reexports FOR EACH ROW
+    WHEN (NEW.status <> 'pending')
+    EXECUTE FUNCTION reject_change('a re-export starts as pending', 'check_violation');
+CREATE TRIGGER report_reexports_check_update BEFORE UPDATE ON report_reexports FOR EACH ROW
+    EXECUTE FUNCTION check_job_update('a re-export');
+-- export_id and file_version are written once.
+CREATE TRIGGER report_reexports_immutable_columns BEFORE UPDATE ON report_reexports FOR EACH ROW
+    WHEN ((NEW.id, NEW.org_id, NEW.report_id, NEW.attempt, NEW.requested_by, NEW.request,
+           NEW.source_export_id, NEW.created_at)
+        IS DISTINCT FROM
+        (OLD.id, OLD.org_id, OLD.report_id, OLD.attempt, OLD.requested_by, OLD.request,
+           OLD.source_export_id, OLD.created_at)
+        OR NEW.export_id IS DISTINCT FROM coalesce(OLD.export_id, NEW.export_id)
+        OR NEW.file_version IS DISTINCT FROM coalesce(OLD.file_version, NEW.file_version))
+    EXECUTE FUNCTION reject_change('the request of a re-export is immutable', 'check_violation');
+CREATE TRIGGER report_reexports_reset_crashes BEFORE UPDATE ON report_reexports FOR EACH ROW
+    WHEN (NEW.status <> OLD.status)
+    EXECUTE FUNCTION reset_reexport_crashes();
+CREATE TRIGGER report_reexports_notify_change AFTER UPDATE ON report_reexports FOR EACH ROW
+    EXECUTE FUNCTION notify_job_changed();
+
+CREATE POLICY operators ON report_reexports FOR SELECT TO stafett_api
+    USING (current_setting('app.operator', true) = 'on');
+CREATE POLICY maintenance ON report_reexports FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT, INSERT, UPDATE (status, label, notified_at, file, result_export_id, edits) ON report_reexports
+    TO stafett_api;
+GRANT SELECT, UPDATE (status, crashes, run_id, export_id, file_version, file, result_export_id, notified_at, error,
+    completed_at) ON report_reexports TO stafett_worker;
+GRANT SELECT, UPDATE (status, notified_at, error, completed_at) ON report_reexports TO stafett_maintenance;
+
+-- A version of a re-export names its data source, the reason, and how it differs from the previous version.
+CREATE TABLE report_files (
+    report_id uuid NOT NULL,
+    version integer NOT NULL CHECK (version >= 1),
+    org_id varchar NOT NULL REFERENCES organisations,
+    export_id uuid NOT NULL,
+    kind varchar NOT NULL CHECK (kind IN ('original', 'reexport')),
+    file jsonb NOT NULL,
+    mapping jsonb NOT NULL,
+    reexport_id uuid UNIQUE,
+    source varchar CHECK (source IN ('current_data', 'same_snapshot')),
+    reason varchar,
+    change jsonb,
+    created_by uuid NOT NULL REFERENCES users,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (report_id, version),
+    FOREIGN KEY (org_id, report_id) REFERENCES reports (org_id, id),
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id),
+    FOREIGN KEY (org_id, reexport_id) REFERENCES report_reexports (org_id, id),
+    CHECK ((kind = 'reexport') = (reexport_id IS NOT NULL)),
+    CHECK ((kind = 'reexport') = (source IS NOT NULL)),
+    CHECK ((kind = 'reexport') = (change IS NOT NULL)),
+    CHECK (reason IS NULL OR kind = 'reexport')
+);
+CREATE INDEX report_files_of_export ON report_files (org_id, export_id);
+
+CREATE TRIGGER report_files_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON report_files FOR EACH STATEMENT
+    EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
+ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_append_only;
+
+GRANT SELECT ON report_files TO stafett_api;
+GRANT SELECT, INSERT ON report_files TO stafett_worker;
+
+
+-- Column mappings
+
+CREATE TABLE column_mappings (
+    org_id varchar NOT NULL REFERENCES organisations,
+    version integer NOT NULL CHECK (version >= 1),
+    id uuid NOT NULL UNIQUE,
+    effective_from date NOT NULL,
+    sha256 varchar NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
+    document json NOT NULL CHECK (json_typeof(document) = 'object'),
+    created_by uuid REFERENCES users,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (org_id, version)
+);
+CREATE INDEX column_mappings_by_day ON column_mappings (org_id, effective_from DESC, version DESC);
+
+CREATE TRIGGER column_mappings_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON column_mappings FOR EACH STATEMENT
+    EXECUTE FUNCTION reject_change('the versions of a column mapping are append-only', 'insufficient_privilege');
+ALTER TABLE column_mappings ENABLE ALWAYS TRIGGER column_mappings_append_only;
+
+GRANT SELECT, INSERT ON column_mappings TO stafett_api;
+GRANT SELECT ON column_mappings TO stafett_worker;
+
+
+-- Notifications and webhooks
+
+-- The outcome of one attempt at a job, for the user who requested it, inserted in the transaction of the final status.
+CREATE TABLE notifications (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    user_id uuid NOT NULL REFERENCES users,
+    kind varchar NOT NULL CHECK (kind = subject_kind || '_ended'),
+    subject_kind varchar NOT NULL CHECK (subject_kind IN ('export', 'reexport', 'bulk_registration')),
+    subject_id uuid NOT NULL,
+    attempt integer NOT NULL CHECK (attempt >= 1),
+    status varchar NOT NULL CHECK (status IN (
+        'completed', 'completed_empty', 'completed_with_failures', 'failed', 'cancelled')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    read_at timestamptz
+);
+CREATE UNIQUE INDEX notifications_of_org ON notifications (org_id, id);
+CREATE UNIQUE INDEX notifications_once_per_attempt ON notifications (org_id, subject_id, attempt);
+CREATE INDEX notifications_by_user_created_at ON notifications (org_id, user_id, created_at DESC, id DESC);
+
+ALTER TABLE notifications ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_notifications ON notifications TO stafett_api
+    USING (org_id = current_org() AND user_id = current_user_id());
+CREATE POLICY own_organisation ON notifications TO stafett_worker, stafett_maintenance
+    USING (org_id = current_org()) WITH CHECK (org_id = current_org());
+CREATE POLICY own_organisation_erasure ON notifications FOR SELECT TO stafett_erasure USING (org_id = current_org());
+CREATE POLICY maintenance ON notifications FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT, UPDATE (read_at) ON notifications TO stafett_api;
+GRANT SELECT, INSERT ON notifications TO stafett_worker, stafett_maintenance;
+GRANT SELECT (id, org_id, user_id) ON notifications TO stafett_erasure;
+
+CREATE TABLE webhooks (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    url varchar NOT NULL CHECK (url ~ '^https?://' AND length(url) <= 2000),
+    description varchar CHECK (length(description) <= 200),
+    created_by uuid NOT NULL REFERENCES users,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    disabled_at timestamptz,
+    deleted_at timestamptz
+);
+CREATE UNIQUE INDEX webhooks_of_org ON webhooks (org_id, id);
+CREATE INDEX webhooks_by_org_created_at ON webhooks (org_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
+GRANT SELECT, INSERT, UPDATE (disabled_at, deleted_at) ON webhooks TO stafett_api;
+GRANT SELECT, UPDATE (disabled_at) ON webhooks TO stafett_worker;
+GRANT SELECT (id, org_id, disabled_at, deleted_at) ON webhooks TO stafett_maintenance;
+
+-- Separate from webhooks, so that the API can write a secret but not read it, and can delete it with its webhook.
+CREATE TABLE webhook_secrets (
+    webhook_id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    secret varchar NOT NULL CHECK (secret LIKE 'whsec\_%'),
+    previous_secret varchar CHECK (previous_secret LIKE 'whsec\_%'),
+    previous_expires_at timestamptz,
+    FOREIGN KEY (org_id, webhook_id) REFERENCES webhooks (org_id, id),
+    CHECK ((previous_secret IS NULL) = (previous_expires_at IS NULL))
+);
+
+-- For one day after a change of the secret, messages have the signatures of both secrets. The API cannot read the
+-- previous secret, so the trigger stores it.
+CREATE FUNCTION store_previous_secret() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.previous_secret := OLD.secret;
+    NEW.previous_expires_at := clock_timestamp() + interval '1 day';
+    RETURN NEW;
+END $$;
+CREATE TRIGGER webhook_secrets_store_previous BEFORE UPDATE OF secret ON webhook_secrets FOR EACH ROW
+    EXECUTE FUNCTION store_previous_secret();
+
+GRANT SELECT (webhook_id, org_id), INSERT, UPDATE (secret), DELETE ON webhook_secrets TO stafett_api;
+GRANT SELECT ON webhook_secrets TO stafett_worker;
+
+-- The outbox: one message to one receiver. A delivery without a notification is a test of its webhook.
+CREATE TABLE deliveries (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    notification_id uuid,
+    webhook_id uuid,
+    channel varchar NOT NULL CHECK (channel IN ('email', 'webhook')),
+    state varchar NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'failed', 'delivered', 'given_up')),
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    last_error varchar CHECK (last_error ~ '^[a-z0-9_]{1,40}$'),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_tried_at timestamptz,
+    settled_at timestamptz,
+    FOREIGN KEY (org_id, notification_id) REFERENCES notifications (org_id, id),
+    FOREIGN KEY (org_id, webhook_id) REFERENCES webhooks (org_id, id),
+    CHECK ((channel = 'webhook') = (webhook_id IS NOT NULL)),
+    CHECK (channel = 'webhook' OR notification_id IS NOT NULL),
+    CHECK ((state IN ('delivered', 'given_up')) = (settled_at IS NOT NULL))
+);
+CREATE INDEX deliveries_of_notification ON deliveries (org_id, notification_id);
+CREATE INDEX deliveries_of_webhook ON deliveries (org_id, webhook_id, created_at DESC, id DESC);
+CREATE INDEX deliveries_open ON deliveries (created_at, id) WHERE state IN ('pending', 'failed');
+
+CREATE TRIGGER deliveries_check_update BEFORE UPDATE ON deliveries FOR EACH ROW
+    WHEN (OLD.state IN ('delivered', 'given_up'))
+    EXECUTE FUNCTION reject_change('a settled delivery is immutable', 'check_violation');
+
+-- The worker cannot read users. This function returns the address of an open email delivery, if the delivery belongs to
+-- the transaction's organisation and the user is a member of it.
+CREATE FUNCTION get_delivery_recipient(p_delivery_id uuid) RETURNS varchar LANGUAGE sql STABLE
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT u.email
+    FROM deliveries d
+    JOIN notifications n ON n.org_id = d.org_id AND n.id = d.notification_id
+    JOIN memberships m ON m.org_id = n.org_id AND m.user_id = n.user_id
+    JOIN users u ON u.id = n.user_id
+    WHERE d.id = p_delivery_id AND d.org_id = current_org()
+        AND d.channel = 'email' AND d.state IN ('pending', 'failed')
+$$;
+REVOKE EXECUTE ON FUNCTION get_delivery_recipient FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION get_delivery_recipient TO stafett_worker;
+
+CREATE POLICY maintenance ON deliveries FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT, INSERT ON deliveries TO stafett_api;
+GRANT SELECT, INSERT, UPDATE (state, attempts, last_error, last_tried_at, settled_at) ON deliveries
+    TO stafett_worker, stafett_maintenance;
+GRANT SELECT, UPDATE (state, last_error, settled_at) ON deliveries TO stafett_erasure;
+
+
+-- Audit trail
+
+CREATE TABLE audit_events (
+    org_id varchar NOT NULL REFERENCES organisations,
+    seq bigint NOT NULL CHECK (seq >= 1),
+    id uuid NOT NULL UNIQUE,
+    at timestamptz NOT NULL,
+    actor varchar NOT NULL,
+    event varchar NOT NULL,
+    subject_kind varchar NOT NULL,
+    subject_id uuid NOT NULL,
+    status varchar,
+    detail jsonb NOT NULL CHECK (jsonb_typeof(detail) = 'object'),
+    hash varchar NOT NULL CHECK (hash ~ '^[0-9a-f]{64}$'),
+    previous_hash varchar NOT NULL CHECK (previous_hash ~ '^[0-9a-f]{64}$'),
+    PRIMARY KEY (org_id, seq)
+);
+CREATE INDEX audit_events_of_subject ON audit_events (org_id, subject_id, seq);
+-- A client that polls gets the same download link all day, and the audit trail records it once.
+CREATE UNIQUE INDEX audit_events_one_link_per_day
+    ON audit_events (org_id, subject_id, actor, (detail ->> 'day'), (detail ->> 'sha256')) WHERE event = 'link_issued';
+
+CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events FOR EACH STATEMENT
+    EXECUTE FUNCTION reject_change('the audit trail is append-only', 'insufficient_privilege');
+ALTER TABLE audit_events ENABLE ALWAYS TRIGGER audit_events_append_only;
+
+-- Checkpoints cover the chains of all organisations.
+CREATE POLICY maintenance ON audit_events FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT ON audit_events TO stafett_api, stafett_worker, stafett_maintenance;
+
+-- RFC 8785 for the values that details consist of: objects with ASCII keys, arrays, text, integers, booleans and null.
+CREATE FUNCTION canonical_json(value jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    CASE jsonb_typeof(value)
+        WHEN 'object' THEN
+            RETURN '{' || coalesce((SELECT string_agg(to_json(key)::text || ':' || canonical_json(each.value), ','
+                                                      ORDER BY key COLLATE "C")
+                                    FROM jsonb_each(value) AS each), '') || '}';
+        WHEN 'array' THEN
+            RETURN '[' || coalesce((SELECT string_agg(canonical_json(element), ',' ORDER BY index)
+                                    FROM jsonb_array_elements(value) WITH ORDINALITY AS e (element, index)), '') || ']';
+        WHEN 'number' THEN
+            IF value::numeric <> trunc(value::numeric) OR abs(value::numeric) > 9007199254740991 THEN
+                RAISE EXCEPTION 'numbers in audit details must be integers below 2^53'
+                    USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN trunc(value::numeric)::text;
+        ELSE
+            RETURN value::text;
+    END CASE;
+END $$;
+
+-- The only way to insert an audit event. The function locks the organisation's chain until the transaction ends, so it
+-- must be the last statement of the transaction.
+CREATE FUNCTION append_audit_event(
+    p_id uuid, p_org_id varchar, p_actor varchar, p_event varchar, p_subject_kind varchar, p_subject_id uuid,
+    p_status varchar, p_detail jsonb
+) RETURNS audit_events LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    last audit_events;
+    link audit_events;
+BEGIN
+    IF p_org_id IS DISTINCT FROM current_org() THEN
+        RAISE EXCEPTION 'an audit event must belong to the organisation of the transaction'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('audit:' || p_org_id, 0));
+    SELECT * INTO last FROM audit_events e WHERE e.org_id = p_org_id ORDER BY e.seq DESC LIMIT 1;
+    link := (p_org_id, coalesce(last.seq, 0) + 1, p_id, clock_timestamp(), p_actor, p_event, p_subject_kind,
+             p_subject_id, p_status, p_detail, '', coalesce(last.hash, repeat('0', 64)));
+    link.hash := encode(sha256(convert_to(canonical_json(jsonb_build_object(
+        'org_id', link.org_id, 'seq', link.seq, 'id', link.id,
+        'at', to_char(link.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'actor', link.actor, 'event', link.event, 'subject_kind', link.subject_kind, 'subject_id', link.subject_id,
+        'status', link.status, 'detail', link.detail, 'previous_hash', link.previous_hash)), 'UTF8')), 'hex');
+    INSERT INTO audit_events SELECT link.*;
+    RETURN link;
+END $$;
+REVOKE EXECUTE ON FUNCTION append_audit_event FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION append_audit_event TO stafett_api, stafett_worker, stafett_maintenance, stafett_erasure;
+
+
+-- Erasure of people
+
+-- The name in search_name is required until every copy of it has been searched for: the source row no longer has it,
+-- and the next call must be able to continue an interrupted erasure.
+CREATE TABLE erasures (
+    org_id varchar NOT NULL REFERENCES organisations,
+    kind varchar NOT NULL CHECK (kind IN ('mentor', 'user')),
+    person_id uuid NOT NULL,
+    search_name varchar,
+    summary jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(summary) = 'object'),
+    started_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    PRIMARY KEY (org_id, kind, person_id),
+    CHECK (finished_at IS NULL OR search_name IS NULL)
+);
+GRANT SELECT, INSERT, UPDATE ON erasures TO stafett_erasure;
+
+
+-- Idempotency keys and previews
+
+CREATE TABLE idempotency_keys (
+    org_id varchar NOT NULL REFERENCES organisations,
+    operation varchar NOT NULL,
+    key varchar NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+    request_sha256 varchar NOT NULL,
+    resource_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (org_id, operation, key)
+);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+CREATE POLICY maintenance ON idempotency_keys TO stafett_maintenance USING (true);
+GRANT SELECT, INSERT ON idempotency_keys TO stafett_api;
+GRANT SELECT (created_at), DELETE ON idempotency_keys TO stafett_maintenance;
+
+-- A preview travels from the worker to the API's waiting request, and the first read deletes it. It contains rows about
+-- people, which no write-ahead log, workflow history or backup (pg_dump --no-unlogged-table-data) may retain.
+CREATE UNLOGGED TABLE preview_results (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    result json NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE POLICY maintenance ON preview_results TO stafett_maintenance USING (true);
+GRANT SELECT, DELETE ON preview_results TO stafett_api, stafett_maintenance;
+GRANT SELECT (id, org_id), INSERT ON preview_results TO stafett_worker;
+GRANT SELECT (org_id), DELETE ON preview_results TO stafett_erasure;
+
+
+-- Foreign keys from exports to tables that did not exist when exports was created
+
+ALTER TABLE exports
+    ADD FOREIGN KEY (org_id, reexport_id) REFERENCES report_reexports (org_id, id),
+    ADD FOREIGN KEY (org_id, source_export_id) REFERENCES exports (org_id, id);
+
+
+-- Row-level security
+
+-- FORCE applies the policies to the owner of the table, too. The policies of organisations, users and notifications are
+-- above, and the tables of transitions need none.
+DO $$
+DECLARE
+    tenant_table text;
+BEGIN
+    FOREACH tenant_table IN ARRAY ARRAY[
+        'memberships', 'peer_mentors', 'bulk_registrations', 'bulk_items', 'activities', 'attachments',
+        'exports', 'export_attempts', 'export_stage_crashes', 'export_stage_outputs', 'export_mapped_parts',
+        'export_partial_failures', 'reports', 'report_reexports', 'report_files', 'column_mappings',
+        'webhooks', 'webhook_secrets', 'deliveries', 'audit_events', 'erasures', 'idempotency_keys', 'preview_results'
+    ] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', tenant_table);
+        EXECUTE format('CREATE POLICY own_organisation ON %I
+                        USING (org_id = current_org()) WITH CHECK (org_id = current_org())', tenant_table);
+    END LOOP;
+END $$;
