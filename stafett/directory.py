@@ -17,7 +17,7 @@ from stafett.domain.membership import Caller
 
 
 class OrganisationService:
-    """The gateway's side of the ``organisations`` table: a member sees their own, an operator every one."""
+    """Service that lists organisations: members see their own, operators all."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,7 +33,7 @@ _NAME_ORDER = (col(PeerMentor.display_name), col(PeerMentor.id))
 
 
 class MentorFilter(FrozenModel):
-    """Which of them a list shows, and after whom it goes on."""
+    """Filters of the list of peer mentors, and the cursor after which its page starts."""
 
     org_id: str | None = None
     active: bool | None = None
@@ -43,20 +43,20 @@ class MentorFilter(FrozenModel):
 
 
 class PeerMentorService:
-    """The gateway's side of the ``peer_mentors`` table: it reads."""
+    """Service that lists peer mentors."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list(self, caller: Caller, filters: MentorFilter) -> Sequence[PeerMentor]:
-        """By name, one more than a page; where a page ends is said by an id, for a name is nobody's business."""
+        """List a page and one more row, by name. The cursor is an id, because a name is personal data."""
         query = _build_query(caller, filters).order_by(*_NAME_ORDER).limit(filters.page_size + 1)
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             if filters.cursor is not None:
-                last = session.get(PeerMentor, filters.cursor)
-                if last is None:
-                    raise NotFoundError("The peer mentor after whom the list was to go on is not there any more.")
-                query = query.where(tuple_(*_NAME_ORDER) > (last.display_name, last.id))
+                last_mentor = session.get(PeerMentor, filters.cursor)
+                if last_mentor is None:
+                    raise NotFoundError("The peer mentor of the page token no longer exists. List from the first page.")
+                query = query.where(tuple_(*_NAME_ORDER) > (last_mentor.display_name, last_mentor.id))
             return session.exec(query).all()
 
 
@@ -72,7 +72,7 @@ def _build_query(caller: Caller, filters: MentorFilter) -> SelectOfScalar[PeerMe
 
 
 class ActivityFilter(ListFilter):
-    """Which activities a list shows; both ends of the period are in it."""
+    """Filters of the list of activities. Both ends of the period are included."""
 
     batch_id: UUID | None = None
     mentor_id: UUID | None = None
@@ -81,19 +81,21 @@ class ActivityFilter(ListFilter):
 
 
 class ActivityService:
-    """The gateway's side of the ``activities`` table."""
+    """Service that lists activities."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list(self, caller: Caller, filters: ActivityFilter) -> Sequence[Activity]:
-        """The latest first, as they took place; one more than a page."""
-        place = (col(Activity.starts_at), col(Activity.id))
+        """List a page and one more row, latest start first."""
+        sort_key = (col(Activity.starts_at), col(Activity.id))
         query = (
-            select(Activity).where(*_build_conditions(caller, filters)).order_by(*(column.desc() for column in place))
+            select(Activity)
+            .where(*_build_conditions(caller, filters))
+            .order_by(*(column.desc() for column in sort_key))
         )
         if filters.cursor is not None:
-            query = query.where(tuple_(*place) < filters.cursor)
+            query = query.where(tuple_(*sort_key) < filters.cursor)
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             return session.exec(query.limit(filters.page_size + 1)).all()
 

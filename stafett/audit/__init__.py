@@ -1,1 +1,1 @@
-"""The audit trail held against itself and against what was signed of it: nothing here believes the database."""
+"""Audit trail: events, verification of their hash chain, and signed checkpoints."""

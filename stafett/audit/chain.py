@@ -1,6 +1,6 @@
-"""One organisation's chain of events, gone along from its beginning, or from an event that a checkpoint knows.
+"""Verification of an organisation's hash chain, from its first event or from an event with a checkpoint.
 
-Every hash is made anew from the fields as PostgreSQL shows them as text. What the database computes is not asked.
+Every hash is recomputed here from the fields in PostgreSQL's text format: the database itself is not trusted.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _encode_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensu
 
 
 class ChainEvent(NamedTuple):
-    """An event as it stands in the table; ``at`` and ``detail`` as PostgreSQL writes them, in UTC."""
+    """An event as stored in the table. ``at`` (in UTC) and ``detail`` are in PostgreSQL's text format."""
 
     org_id: str
     seq: int
@@ -35,7 +35,7 @@ class ChainEvent(NamedTuple):
 
 
 class CheckpointClaim(NamedTuple):
-    """What a checkpoint says of one event; or, if it is none of ours, what is wrong with it."""
+    """The hash that a checkpoint claims for an event, or the reason why the checkpoint is invalid."""
 
     seq: int
     hash: str = ""
@@ -44,63 +44,63 @@ class CheckpointClaim(NamedTuple):
 
 
 def compute_event_hash(event: ChainEvent) -> str:
-    """SHA-256 over the event's canonical JSON (RFC 8785), as ``append_audit_event`` makes it."""
-    said = event._asdict()
-    del said["hash"]
-    said["at"] = datetime.fromisoformat(event.at).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    said["detail"] = json.loads(event.detail)
-    return hashlib.sha256(_encode_canonical(said).encode()).hexdigest()
+    """Compute the SHA-256 of the event's canonical JSON (RFC 8785), like the SQL function ``append_audit_event``."""
+    fields = event._asdict()
+    del fields["hash"]
+    fields["at"] = datetime.fromisoformat(event.at).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    fields["detail"] = json.loads(event.detail)
+    return hashlib.sha256(_encode_canonical(fields).encode()).hexdigest()
 
 
 class ChainVerifier:
-    """Where one stands in a chain: ``seq`` is the last event that was found whole, ``hash`` its hash."""
+    """Verifier of one chain. ``last_seq`` is the last event that was verified, and ``last_hash`` its hash."""
 
     def __init__(self, org_id: str, claims: Iterable[CheckpointClaim] = (), *, start_seq: int = 1) -> None:
         self.org_id = org_id
         self.last_seq = start_seq - 1
         self.last_hash = GENESIS_HASH if start_seq == 1 else None
-        self._claims = deque(sorted((one for one in claims if one.seq >= start_seq), key=lambda one: one.seq))
+        self._claims = deque(sorted((claim for claim in claims if claim.seq >= start_seq), key=lambda claim: claim.seq))
         self._confirmed_seq = self.last_seq
 
     def find_break(self, events: Iterable[ChainEvent]) -> BrokenRecord | None:
-        """Go along to the end, or to the first record that is not as it was written."""
+        """Verify the events in order, and return the first broken record, if there is one."""
         for event in events:
             if broken := self.check_next(event):
                 return broken
         return self._find_truncation()
 
     def check_next(self, event: ChainEvent) -> BrokenRecord | None:
-        """One step on, if the event is the next one."""
+        """Verify that the event is the next one in the chain, and advance to it."""
         if event.seq > self.last_seq + 1:
-            return self._to_broken_record(self.last_seq + 1, f"it is missing; what comes next is event {event.seq}")
-        if what := self._find_error(event):
-            return self._to_broken_record(event.seq, what)
+            return self._to_broken_record(self.last_seq + 1, f"it is missing; the next event is {event.seq}")
+        if reason := self._find_error(event):
+            return self._to_broken_record(event.seq, reason)
         self.last_seq, self.last_hash = event.seq, event.hash
         return None
 
     def _find_error(self, event: ChainEvent) -> str | None:
         if event.seq < 1:
-            return "there is no event before the first"
+            return "its sequence number is below 1"
         if event.seq <= self.last_seq:
-            return "it is there more than once"
+            return "its sequence number is duplicated"
         if self.last_hash is not None and event.previous_hash != self.last_hash:
-            return "it does not follow the event before it, for its previous_hash is another one's"
+            return "its previous_hash does not match the hash of the event before it"
         try:
-            is_as_written = compute_event_hash(event) == event.hash
+            is_unchanged = compute_event_hash(event) == event.hash
         except _PARSE_ERRORS:
-            is_as_written = False
-        if not is_as_written:
-            return "it was edited, for its hash is not that of its fields"
+            is_unchanged = False
+        if not is_unchanged:
+            return "it was edited; its hash does not match its fields"
         return self._find_contradiction(event)
 
     def _find_contradiction(self, event: ChainEvent) -> str | None:
         while self._claims and self._claims[0].seq <= event.seq:
-            seen = self._claims.popleft()
-            if seen.error is not None:
-                return seen.error
-            if seen.hash != event.hash:
+            claim = self._claims.popleft()
+            if claim.error is not None:
+                return claim.error
+            if claim.hash != event.hash:
                 return (
-                    f"it is not the event that the checkpoint of {_format_checkpoint_time(seen)} knows;"
+                    f"it differs from the event in the checkpoint of {_format_checkpoint_time(claim)};"
                     f" the chain was rewritten {self._describe_rewrite_start()}"
                 )
             self._confirmed_seq = event.seq
@@ -108,23 +108,21 @@ class ChainVerifier:
 
     def _describe_rewrite_start(self) -> str:
         return (
-            f"from some event after {self._confirmed_seq} on"
-            if self._confirmed_seq
-            else "from its first event or later on"
+            f"at some point after event {self._confirmed_seq}" if self._confirmed_seq else "at its first event or later"
         )
 
     def _find_truncation(self) -> BrokenRecord | None:
-        """Whether somebody has seen more than there is."""
+        """Return the first missing event if a checkpoint covers more events than the chain has."""
         if not self._claims:
             return None
-        seen = self._claims[0]
-        if seen.error is not None:
-            return self._to_broken_record(seen.seq, seen.error)
-        ends = f"ends with event {self.last_seq}" if self.last_seq else "has no event at all"
+        claim = self._claims[0]
+        if claim.error is not None:
+            return self._to_broken_record(claim.seq, claim.error)
+        ends = f"ends with event {self.last_seq}" if self.last_seq else "has no events"
         return self._to_broken_record(
             self.last_seq + 1,
-            f"it is missing; the chain {ends}, and the checkpoint of {_format_checkpoint_time(seen)} "
-            f"knows event {seen.seq}",
+            f"it is missing; the chain {ends}, but the checkpoint of {_format_checkpoint_time(claim)} "
+            f"covers event {claim.seq}",
         )
 
     def _to_broken_record(self, seq: int, reason: str) -> BrokenRecord:

@@ -1,7 +1,7 @@
-"""A checkpoint: at this time, this organisation's chain was that long and ended with this hash; signed.
+"""Signed checkpoints, which state the length and the last hash of an organisation's chain at a point in time.
 
-The signature is Ed25519's over the canonical JSON (RFC 8785) of everything else in the object, so that it can be
-verified years from now, without any program of ours.
+The Ed25519 signature covers the canonical JSON (RFC 8785) of all other fields, so that it can be verified years
+from now, and without this program.
 """
 
 import base64
@@ -22,11 +22,11 @@ _KEY_ID_LENGTH = 16
 
 
 class InvalidCheckpointError(Exception):
-    """It was not signed by us; the text says why, to follow "its checkpoint"."""
+    """A checkpoint is invalid. The text gives the reason, as the predicate of a sentence about "its checkpoint"."""
 
 
 class Checkpoint(FrozenModel):
-    """What is signed."""
+    """The signed fields of a checkpoint."""
 
     format: Literal["stafett-audit-checkpoint/1"] = "stafett-audit-checkpoint/1"
     org_id: OrgId
@@ -38,7 +38,7 @@ class Checkpoint(FrozenModel):
 
 
 class SigningKey:
-    """Only who writes checkpoints has it."""
+    """The private key of the processes that sign checkpoints."""
 
     def __init__(self, private_key: Ed25519PrivateKey) -> None:
         self._private_key = private_key
@@ -46,14 +46,14 @@ class SigningKey:
         self.id = compute_key_id(self.public_key)
 
     def sign(self, checkpoint: Checkpoint) -> bytes:
-        """The checkpoint as it is stored."""
-        said = checkpoint.model_dump(mode="json")
-        signature = base64.b64encode(self._private_key.sign(rfc8785.dumps(said))).decode()
-        return rfc8785.dumps(said | {"signature": signature})
+        """Sign the checkpoint, and return the JSON to store."""
+        fields = checkpoint.model_dump(mode="json")
+        signature = base64.b64encode(self._private_key.sign(rfc8785.dumps(fields))).decode()
+        return rfc8785.dumps(fields | {"signature": signature})
 
 
 class VerificationKeys:
-    """Every public key that ever signed: an old one stays, or what it signed could not be verified any more."""
+    """The public keys of all signing keys. Without a former key, its checkpoints could no longer be verified."""
 
     def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
         self._keys = {compute_key_id(key): key for key in keys}
@@ -62,24 +62,24 @@ class VerificationKeys:
         return bool(self._keys)
 
     def verify(self, content: bytes) -> Checkpoint:
-        """What a stored checkpoint says, if one of these keys has signed it."""
+        """Parse a stored checkpoint, and verify that one of these keys signed it."""
         try:
-            said: dict[str, Any] = json.loads(content)
-            signature = base64.b64decode(said.pop("signature"), validate=True)
-            checkpoint = Checkpoint.model_validate_json(json.dumps(said))
-            signed = rfc8785.dumps(said)
+            fields: dict[str, Any] = json.loads(content)
+            signature = base64.b64decode(fields.pop("signature"), validate=True)
+            checkpoint = Checkpoint.model_validate_json(json.dumps(fields))
+            signed = rfc8785.dumps(fields)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ValidationError):
-            raise InvalidCheckpointError("is no checkpoint of ours") from None
+            raise InvalidCheckpointError("is malformed") from None
         key = self._keys.get(checkpoint.key_id)
         if key is None:
-            raise InvalidCheckpointError(f"names the key {checkpoint.key_id[:_KEY_ID_LENGTH]}, which we do not know")
+            raise InvalidCheckpointError(f"names the unknown key {checkpoint.key_id[:_KEY_ID_LENGTH]}")
         try:
             key.verify(signature, signed)
         except InvalidSignature:
-            raise InvalidCheckpointError("bears a signature that is not valid") from None
+            raise InvalidCheckpointError("has an invalid signature") from None
         return checkpoint
 
 
 def compute_key_id(key: Ed25519PublicKey) -> str:
-    """The beginning of the SHA-256 of the key's 32 bytes."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of the key's 32 bytes."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:_KEY_ID_LENGTH]

@@ -1,6 +1,6 @@
-"""Where checkpoints lie: a bucket with object lock, in which nobody removes or replaces anything for years.
+"""Storage of checkpoints in an S3 bucket with object lock, where objects cannot be removed or replaced for years.
 
-A second object under a name, or a deletion, only adds a version. Every version is read, and none is believed more.
+Overwriting or deleting an object only adds a version. All versions are read, and none takes precedence.
 """
 
 import io
@@ -28,7 +28,7 @@ _INITIAL_LOOKBACK = 1000
 
 
 class CheckpointVersion(NamedTuple):
-    """One version of one checkpoint's object."""
+    """One version of a checkpoint's object."""
 
     org_id: str
     seq: int
@@ -37,7 +37,7 @@ class CheckpointVersion(NamedTuple):
 
 
 class CheckpointStore:
-    """The checkpoints of every organisation, in order of their events."""
+    """The stored checkpoints of all organisations, in the order of their events."""
 
     def __init__(self, s3: S3Settings, audit: AuditSettings, keys: VerificationKeys) -> None:
         self._bucket = audit.bucket
@@ -45,46 +45,46 @@ class CheckpointStore:
         self._keys = keys
 
     def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing: S3 lets a bucket lock from its beginning or hardly ever."""
+        """Create the bucket if it is missing. Object lock can hardly ever be enabled for an existing bucket."""
         with translate_s3_errors():
             if self._client.bucket_exists(self._bucket):
                 return
             try:
                 self._client.make_bucket(self._bucket, object_lock=True)
             except S3Error as error:
-                if error.code != "BucketAlreadyOwnedByYou":  # another worker was faster
+                if error.code != "BucketAlreadyOwnedByYou":  # another worker has created it
                     raise
 
     def put_checkpoint(self, checkpoint: Checkpoint, signing_key: SigningKey, retained_until: datetime) -> None:
-        """Sign it and lock it away."""
-        content, name = signing_key.sign(checkpoint), f"{_prefix_for(checkpoint.org_id)}{checkpoint.seq:020}.json"
-        lock, kind = Retention(COMPLIANCE, retained_until), "application/json"
+        """Sign the checkpoint, and store it locked until ``retained_until``."""
+        content, key = signing_key.sign(checkpoint), f"{_prefix_for(checkpoint.org_id)}{checkpoint.seq:020}.json"
+        lock, mime_type = Retention(COMPLIANCE, retained_until), "application/json"
         with translate_s3_errors(), self._require_object_lock():
-            self._client.put_object(self._bucket, name, io.BytesIO(content), len(content), kind, retention=lock)
+            self._client.put_object(self._bucket, key, io.BytesIO(content), len(content), mime_type, retention=lock)
 
     def list_organisations(self) -> list[str]:
-        """Everybody of whom there ever was a checkpoint."""
+        """List the organisations that have at least one checkpoint."""
         with self._translate_read_errors():
-            found = self._client.list_objects(self._bucket, _PREFIX, include_version=True)
-            return [(one.object_name or "").removeprefix(_PREFIX).rstrip("/") for one in found if one.is_dir]
+            entries = self._client.list_objects(self._bucket, _PREFIX, include_version=True)
+            return [(entry.object_name or "").removeprefix(_PREFIX).rstrip("/") for entry in entries if entry.is_dir]
 
     def load_claims(self, org_id: str) -> list[CheckpointClaim]:
-        """What every checkpoint of an organisation says."""
+        """Load the claims of all checkpoints of an organisation."""
         return self._read_claims(self._list_versions(org_id))
 
     def load_newest_claims(self, org_id: str, near_seq: int) -> list[CheckpointClaim]:
-        """What the newest one says, each of its versions; it is looked for from about this event backwards."""
-        reach = _INITIAL_LOOKBACK
+        """Load a claim per version of the newest checkpoint, searching backwards from about ``near_seq``."""
+        lookback = _INITIAL_LOOKBACK
         while True:
-            after = max(near_seq - reach, 0)
-            found = self._list_versions(org_id, after_seq=after)
-            if found or after == 0:
-                return self._read_claims(one for one in found if one.seq == found[-1].seq)
-            reach *= 10
+            after_seq = max(near_seq - lookback, 0)
+            versions = self._list_versions(org_id, after_seq=after_seq)
+            if versions or after_seq == 0:
+                return self._read_claims(version for version in versions if version.seq == versions[-1].seq)
+            lookback *= 10
 
     def _list_versions(self, org_id: str, *, after_seq: int = 0) -> list[CheckpointVersion]:
         with self._translate_read_errors():
-            found = self._client.list_objects(
+            entries = self._client.list_objects(
                 self._bucket,
                 _prefix_for(org_id),
                 recursive=True,
@@ -92,11 +92,11 @@ class CheckpointStore:
                 include_version=True,
             )
             versions = [
-                CheckpointVersion(name["org_id"], int(name["seq"]), name[0], one.version_id or "")
-                for one in found
-                if not one.is_delete_marker and (name := _KEY_PATTERN.fullmatch(one.object_name or ""))
+                CheckpointVersion(key["org_id"], int(key["seq"]), key[0], entry.version_id or "")
+                for entry in entries
+                if not entry.is_delete_marker and (key := _KEY_PATTERN.fullmatch(entry.object_name or ""))
             ]
-        return sorted(versions, key=lambda one: one.seq)
+        return sorted(versions, key=lambda version: version.seq)
 
     def _read_claims(self, versions: Iterable[CheckpointVersion]) -> list[CheckpointClaim]:
         with ThreadPoolExecutor(_MAX_CONCURRENT_READS, "checkpoint") as executor:
@@ -105,15 +105,15 @@ class CheckpointStore:
     def _read_claim(self, version: CheckpointVersion) -> CheckpointClaim:
         with (
             self._translate_read_errors(),
-            self._client.get_object(self._bucket, version.key, version_id=version.version_id) as answer,
+            self._client.get_object(self._bucket, version.key, version_id=version.version_id) as response,
         ):
-            content = answer.data
+            content = response.data
         try:
             checkpoint = self._keys.verify(content)
-        except InvalidCheckpointError as forged:
-            return CheckpointClaim(version.seq, error=f"its checkpoint {forged}")
+        except InvalidCheckpointError as error:
+            return CheckpointClaim(version.seq, error=f"its checkpoint {error}")
         if (checkpoint.org_id, checkpoint.seq, checkpoint.count) != (version.org_id, version.seq, version.seq):
-            return CheckpointClaim(version.seq, error="its checkpoint is about another event")
+            return CheckpointClaim(version.seq, error="its checkpoint describes another event")
         return CheckpointClaim(version.seq, checkpoint.hash, checkpoint.at)
 
     @contextmanager
@@ -124,7 +124,7 @@ class CheckpointStore:
             if error.code != "InvalidRequest":
                 raise
             raise SettingsError(
-                f"The bucket {self._bucket} does not lock what is put into it; checkpoints need one with object lock."
+                f"The bucket {self._bucket} has no object lock, which is required for checkpoints."
             ) from error
 
     @contextmanager
@@ -133,7 +133,7 @@ class CheckpointStore:
             with translate_s3_errors():
                 yield
         except ServiceUnavailableError as error:
-            raise ServiceUnavailableError(f"The bucket of the checkpoints, {self._bucket},") from error
+            raise ServiceUnavailableError(f"The checkpoint bucket {self._bucket}") from error
 
 
 def _prefix_for(org_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Signing what has grown since the last time, and nothing that is not whole."""
+"""Signing of checkpoints for chains that have grown and are intact."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,17 +21,19 @@ _log = structlog.get_logger("stafett.audit")
 
 
 def create_checkpointer(settings: Settings, maintenance_database: Database) -> "AuditCheckpointer | None":
-    """As the settings say; none without a key to sign with."""
+    """Create the checkpointer from the settings, or return None if no signing key is configured."""
     key = load_signing_key(settings.audit)
     if key is None:
         return None
-    vault = CheckpointStore(settings.s3, settings.audit, load_verification_keys(settings.audit))
+    checkpoint_store = CheckpointStore(settings.s3, settings.audit, load_verification_keys(settings.audit))
     retention = timedelta(days=settings.audit.retention_days)
-    return AuditCheckpointer(ChainReader(maintenance_database), vault, key, retention, partial(datetime.now, UTC))
+    return AuditCheckpointer(
+        ChainReader(maintenance_database), checkpoint_store, key, retention, partial(datetime.now, UTC)
+    )
 
 
 class AuditCheckpointer:
-    """Every organisation by itself: a broken chain is reported, and the others are signed all the same."""
+    """Signer of the organisations' chains. A broken chain is reported and does not block the others."""
 
     def __init__(
         self,
@@ -49,14 +51,14 @@ class AuditCheckpointer:
         self._verifier = AuditVerifier(reader, checkpoint_store)
 
     def __call__(self, org_ids: list[str] | None = None) -> CheckpointReport:
-        """Those that are named, or every organisation."""
+        """Sign the chains of these organisations, or of all."""
         self._checkpoint_store.ensure_bucket()
         broken: list[BrokenRecord] = []
         written = unchanged = 0
         for org_id in self._verifier.list_organisations() if org_ids is None else org_ids:
             match self._sign_chain(org_id):
                 case BrokenRecord() as record:
-                    _log.error("audit_chain_broken", org_id=org_id, seq=record.seq, what=record.reason)
+                    _log.error("audit_chain_broken", org_id=org_id, seq=record.seq, reason=record.reason)
                     broken.append(record)
                 case True:
                     written += 1
@@ -65,7 +67,7 @@ class AuditCheckpointer:
         return CheckpointReport(written=written, unchanged=unchanged, broken_records=tuple(broken))
 
     def _sign_chain(self, org_id: str) -> BrokenRecord | bool:
-        """Whether there was something to sign; what lies before the last checkpoint is held by that one."""
+        """Sign the chain and return True if it has grown since its last checkpoint, which covers the earlier events."""
         newest = self._checkpoint_store.load_newest_claims(org_id, self._reader.get_last_seq(org_id))
         signed = newest[-1].seq if newest else 0
         chain = ChainVerifier(org_id, newest, start_seq=max(signed, 1))
@@ -76,8 +78,8 @@ class AuditCheckpointer:
         if chain.last_seq == signed or chain.last_hash is None:
             return False
         now = self._clock()
-        said = Checkpoint(
+        checkpoint = Checkpoint(
             org_id=org_id, seq=chain.last_seq, hash=chain.last_hash, count=chain.last_seq, at=now, key_id=self._key.id
         )
-        self._checkpoint_store.put_checkpoint(said, self._key, now + self._retention)
+        self._checkpoint_store.put_checkpoint(checkpoint, self._key, now + self._retention)
         return True

@@ -1,4 +1,4 @@
-"""The keys that the settings name: PEM, or the base64 inside of it on one line, as an environment file has it."""
+"""Keys from the settings, as PEM, or as the base64 content of PEM on one line for environment files."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _KEY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, binascii.Error)
 
 
 def load_signing_key(settings: AuditSettings) -> SigningKey | None:
-    """The key that checkpoints are signed with; none if none is configured."""
+    """Load the key that signs checkpoints, or return None if none is configured."""
     secret = None if settings.signing_key is None else settings.signing_key.get_secret_value()
     text, variable = _read_setting(secret, settings.signing_key_file, "SIGNING_KEY")
     if text is None:
@@ -29,22 +29,22 @@ def load_signing_key(settings: AuditSettings) -> SigningKey | None:
     except _KEY_ERRORS:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"{variable} is not one Ed25519 private key without a password, in PEM or base64.")
+        raise SettingsError(f"{variable} must be one Ed25519 private key without a password, in PEM or base64.")
     return SigningKey(key)
 
 
 def load_verification_keys(settings: AuditSettings) -> VerificationKeys:
-    """Those that are named, and the one that belongs to the signing key."""
-    signing = load_signing_key(settings)
+    """Load the configured public keys and the public key of the signing key."""
+    signing_key = load_signing_key(settings)
     text, variable = _read_setting(settings.verification_keys, settings.verification_keys_file, "VERIFICATION_KEYS")
     try:
         keys = [load_der_public_key(document) for document in _decode_keys(text or "")]
     except _KEY_ERRORS:
         keys = []
-    named = [key for key in keys if isinstance(key, Ed25519PublicKey)]
-    if text is not None and (not named or len(named) != len(keys)):
-        raise SettingsError(f"{variable} is not a row of Ed25519 public keys, in PEM or base64.")
-    return VerificationKeys([*named, *([signing.public_key] if signing else [])])
+    verification_keys = [key for key in keys if isinstance(key, Ed25519PublicKey)]
+    if text is not None and (not verification_keys or len(verification_keys) != len(keys)):
+        raise SettingsError(f"{variable} must be a list of Ed25519 public keys, in PEM or base64.")
+    return VerificationKeys([*verification_keys, *([signing_key.public_key] if signing_key else [])])
 
 
 def _read_setting(value: str | None, file: Path | None, name: str) -> tuple[str | None, str]:
@@ -54,7 +54,7 @@ def _read_setting(value: str | None, file: Path | None, name: str) -> tuple[str 
     try:
         return file.read_text(encoding="ascii"), f"{variable}_FILE"
     except (OSError, ValueError):
-        raise SettingsError(f"{variable}_FILE names a file that cannot be read.") from None
+        raise SettingsError(f"{variable}_FILE is the path of a file that cannot be read.") from None
 
 
 def _decode_keys(text: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Chains as the database has them, event by event, in memory that does not grow."""
+"""Reading of chains from the database, event by event with constant memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,7 +7,7 @@ from typing import LiteralString
 from stafett.audit.chain import ChainEvent
 from stafett.database.session import Database
 
-# One step down the index for each organisation, instead of every event of all.
+# A loose index scan: one index lookup per organisation instead of a scan of all events.
 _SELECT_ORGANISATIONS: LiteralString = """
 WITH RECURSIVE with_events AS (
     (SELECT org_id FROM audit_events ORDER BY org_id LIMIT 1)
@@ -26,39 +26,39 @@ COPY (SELECT org_id, seq, id, at, actor, event, subject_kind, subject_id, status
 _MIN_SEQ = -(2**63)
 
 
-class _StopCopy(Exception):  # noqa: N818 - no error of anybody's, but psycopg breaks a COPY off for nothing less
-    """Whoever went along a chain has seen what there is to see."""
+class _StopCopy(Exception):  # noqa: N818 - not an error, but only an exception makes psycopg cancel a COPY
+    """The consumer stopped before the last event."""
 
 
 class ChainReader:
-    """For a role that sees the events of every organisation."""
+    """Reader of chains, for a database role that can read the events of every organisation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list_organisations(self) -> list[str]:
-        """All that there are, and all that have an event."""
+        """List the organisations that exist, and those that have an event."""
         with self._database.snapshot("") as connection:
             return [org_id for (org_id,) in connection.execute(_SELECT_ORGANISATIONS)]
 
     def get_last_seq(self, org_id: str) -> int:
-        """The sequence number of the newest event; 0 if there is none."""
+        """Return the sequence number of the newest event, or 0 if there is none."""
         with self._database.snapshot(org_id) as connection:
             row = connection.execute(_SELECT_LAST_SEQ, [org_id]).fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
     def read_events(self, org_id: str, *, start_seq: int = 1) -> Iterator[Iterator[ChainEvent]]:
-        """The chain of one instant, as text; from its beginning with whatever was put before the first event."""
-        least = start_seq if start_seq > 1 else _MIN_SEQ
+        """Yield the events of one snapshot as text. From the first event on, this includes sequence numbers below 1."""
+        min_seq = start_seq if start_seq > 1 else _MIN_SEQ
         with self._database.snapshot(org_id) as connection:
             connection.execute("SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)")
             with (
                 suppress(_StopCopy),
                 connection.cursor() as cursor,
-                cursor.copy(_COPY_EVENTS, [org_id, least]) as copied,
+                cursor.copy(_COPY_EVENTS, [org_id, min_seq]) as copy,
             ):
-                rows = copied.rows()
+                rows = copy.rows()
                 yield (ChainEvent(row[0], int(row[1]), *row[2:]) for row in rows)
                 if next(rows, None) is not None:
                     raise _StopCopy

@@ -1,4 +1,4 @@
-"""A job's steps in their order, for whoever may see the job: of the audit trail the steps, and no more."""
+"""Status transitions of a job, read from its audit events."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from stafett.domain.fields import UtcDatetime
 
 
 class JobStep(NamedTuple):
-    """The job came into this state; ``seq`` is the step's place in the organisation's chain."""
+    """A transition to a status. ``seq`` is the position of its event in the organisation's chain."""
 
     seq: int
     at: UtcDatetime
@@ -21,14 +21,14 @@ class JobStep(NamedTuple):
 
 
 class JobHistory:
-    """Every step is committed with its event, so whoever reads the events has missed none."""
+    """Transitions of jobs. Each is committed with its audit event, so that the events have all of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def steps_after(self, org_id: str, job_id: UUID, after_seq: int) -> Sequence[JobStep]:
-        """What came after an event; the caller has seen to it that they may know of the job."""
-        steps = (
+        """Return the transitions after an event. The caller of this method checks that the user may view the job."""
+        query = (
             select(AuditEvent)
             .where(
                 col(AuditEvent.org_id) == org_id,
@@ -39,5 +39,5 @@ class JobHistory:
             .order_by(col(AuditEvent.seq))
         )
         with self._database.transaction(org_id) as session:
-            found = session.exec(steps).all()
-        return [JobStep(step.seq, step.at, str(step.status), step.detail.get("attempt")) for step in found]
+            events = session.exec(query).all()
+        return [JobStep(event.seq, event.at, str(event.status), event.detail.get("attempt")) for event in events]

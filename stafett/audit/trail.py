@@ -1,4 +1,4 @@
-"""The audit trail: what happened to a job, who did it and when, in ids and codes alone."""
+"""Audit events: what happened to a job, by whom and when, as ids and codes only."""
 
 from typing import Literal
 from uuid import UUID, uuid4
@@ -21,12 +21,12 @@ ERASURE_ACTOR = "system:erasure"
 
 
 def actor_from_user_id(user_id: UUID) -> str:
-    """A person as an actor: by the opaque id alone."""
+    """Return the actor of a user, who is identified by the opaque id only."""
     return f"user:{user_id}"
 
 
 class AuditEntry(FrozenModel):
-    """An event about to be written down."""
+    """An event to append to the audit trail."""
 
     id: UUID = Field(default_factory=uuid4)
     org_id: str
@@ -41,7 +41,7 @@ class AuditEntry(FrozenModel):
 
 
 def append_audit_event(session: Session, entry: AuditEntry) -> None:
-    """Add an event, as the last thing a transaction does: the organisation's chain is held until it ends."""
+    """Append an event. Call this last in a transaction, because it locks the organisation's chain until the end."""
     session.flush()
     values = [getattr(entry, name) for name in AuditEntry.model_fields if name != "detail"]
     detail = bindparam("detail", dict(entry.detail), type_=JSONB)

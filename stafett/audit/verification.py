@@ -1,4 +1,4 @@
-"""A chain held against itself from its first event on, and against every checkpoint that was ever signed of it."""
+"""Verification of a whole chain against its own hashes and against all of its checkpoints."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -18,7 +18,7 @@ VerificationProgressCallback = Callable[[int, int], None]
 
 
 class ChainVerification(FrozenModel):
-    """What was found of one chain; ``unchecked`` says why it was held against no checkpoints."""
+    """Result for one chain. ``unchecked`` is the reason why it was not compared with checkpoints, if it was not."""
 
     org_id: str
     events: int
@@ -30,57 +30,57 @@ class ChainVerification(FrozenModel):
 
 
 def create_audit_verifier(settings: Settings, maintenance_database: Database) -> "AuditVerifier":
-    """As the settings say; without any key no checkpoint is asked for."""
+    """Create the verifier from the settings. Without verification keys, checkpoints are not read."""
     keys = load_verification_keys(settings.audit)
-    vault = CheckpointStore(settings.s3, settings.audit, keys) if keys else None
-    return AuditVerifier(ChainReader(maintenance_database), vault)
+    checkpoint_store = CheckpointStore(settings.s3, settings.audit, keys) if keys else None
+    return AuditVerifier(ChainReader(maintenance_database), checkpoint_store)
 
 
 class AuditVerifier:
-    """Without a vault a chain is held against itself alone."""
+    """Verifier of chains. Without a checkpoint store, only the hashes of a chain are verified."""
 
     def __init__(self, reader: ChainReader, checkpoint_store: CheckpointStore | None) -> None:
         self._reader = reader
         self._checkpoint_store = checkpoint_store
 
     def list_organisations(self) -> list[str]:
-        """Everybody who has, or ever had, a chain."""
-        known = set(self._reader.list_organisations())
+        """List the organisations that have a chain, or have a checkpoint of one."""
+        org_ids = set(self._reader.list_organisations())
         try:
-            return sorted(known | set(self._checkpoint_store.list_organisations() if self._checkpoint_store else ()))
+            return sorted(org_ids | set(self._checkpoint_store.list_organisations() if self._checkpoint_store else ()))
         except ServiceUnavailableError:
-            return sorted(known)
+            return sorted(org_ids)
 
     def verify_chain(
         self, org_id: str, report_progress: VerificationProgressCallback = lambda _done, _total: None
     ) -> ChainVerification:
-        """The checkpoints are read first, so that none of them can know more than the chain that is then gone along."""
-        sightings, unchecked = self._load_claims(org_id)
-        chain, head = ChainVerifier(org_id, sightings or ()), self._reader.get_last_seq(org_id)
-        counted = _EventCounter(lambda done: report_progress(done, head))
+        """Verify a chain. The checkpoints are loaded first, so that none is newer than the events read afterwards."""
+        claims, unchecked = self._load_claims(org_id)
+        chain, last_seq = ChainVerifier(org_id, claims or ()), self._reader.get_last_seq(org_id)
+        counter = _EventCounter(lambda done: report_progress(done, last_seq))
         with self._reader.read_events(org_id) as events:
-            broken = chain.find_break(counted.count_events(events))
+            broken = chain.find_break(counter.count_events(events))
         return ChainVerification(
             org_id=org_id,
-            events=counted.events,
-            last_seq=counted.last_seq,
-            checkpoints=None if sightings is None else len(sightings),
-            newest_checkpoint_at=max((one.at for one in sightings or () if one.at), default=None),
+            events=counter.events,
+            last_seq=counter.last_seq,
+            checkpoints=None if claims is None else len(claims),
+            newest_checkpoint_at=max((claim.at for claim in claims or () if claim.at), default=None),
             broken=broken,
             unchecked=unchecked,
         )
 
     def _load_claims(self, org_id: str) -> tuple[list[CheckpointClaim] | None, str | None]:
         if self._checkpoint_store is None:
-            return None, "No key is named that checkpoints could be verified with (STAFETT_AUDIT__VERIFICATION_KEYS)."
+            return None, "No verification keys are configured (STAFETT_AUDIT__VERIFICATION_KEYS)."
         try:
             return self._checkpoint_store.load_claims(org_id), None
-        except ServiceUnavailableError as away:
-            return None, str(away)
+        except ServiceUnavailableError as error:
+            return None, str(error)
 
 
 class _EventCounter:
-    """How far one has come."""
+    """Counter of the events read, which reports the progress."""
 
     def __init__(self, report_progress: Callable[[int], None]) -> None:
         self._report_progress = report_progress

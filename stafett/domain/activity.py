@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from pydantic import Field
+
 from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
 
 
 class ActivityType(StrEnum):
-    """The kinds of activity; whether one counts is for the organisation's mapping to say."""
+    """Type of an activity. The organisation's column mapping decides whether an activity counts."""
 
     OPPSOKENDE_SAMTALE = "oppsokende_samtale"
     SAMTALEGRUPPE = "samtalegruppe"
@@ -20,27 +22,27 @@ class ActivityType(StrEnum):
     ANNET = "annet"
 
 
-LocalizedText = Mapping[Locale, str]
+LocalisedText = Mapping[Locale, str]
 
 
 class ActivityTypeInfo(FrozenModel):
-    """What a client shows of a kind; an organisation's own mapping has the last word on what counts."""
+    """Names and default counting rule of an activity type. The organisation's column mapping takes precedence."""
 
     id: ActivityType
-    countable: bool
-    names: LocalizedText
-    counting_rule: LocalizedText
+    countable: bool = Field(description="Whether activities of the type can count.")
+    names: LocalisedText = Field(description="Name of the type per locale.")
+    counting_rule: LocalisedText = Field(description="When an activity of the type counts, in words, per locale.")
 
 
-_NEVER_COUNTS: LocalizedText = {"nb": "Teller aldri.", "nn": "Tel aldri.", "en": "Never counts."}
-_GROUP_RULE: LocalizedText = {
+_NEVER_COUNTS: LocalisedText = {"nb": "Teller aldri.", "nn": "Tel aldri.", "en": "Never counts."}
+_GROUP_RULE: LocalisedText = {
     "nb": "Teller når en likeperson leder den i Norge, med minst tre deltakere og i minst 45 minutter.",
     "nn": "Tel når ein likeperson leier henne i Noreg, med minst tre deltakarar og i minst 45 minutt.",
     "en": "Counts when a peer mentor leads it in Norway, with three or more participants and for at least 45 minutes.",
 }
 
 
-def _countable_type(activity_type: ActivityType, names: LocalizedText, rule: LocalizedText) -> ActivityTypeInfo:
+def _countable_type(activity_type: ActivityType, names: LocalisedText, rule: LocalisedText) -> ActivityTypeInfo:
     return ActivityTypeInfo(id=activity_type, countable=True, names=names, counting_rule=rule)
 
 

@@ -1,10 +1,10 @@
-"""An organisation's audit trail as an auditor sees it: a chain that is whole, or the first record that is not."""
+"""Results of verifying and signing an organisation's audit chain."""
 
 from stafett.domain.frozen import FrozenModel
 
 
 class BrokenRecord(FrozenModel):
-    """The first event of a chain that is not as it was written, and what is wrong with it."""
+    """The first event of a chain that is missing or was changed, and the reason."""
 
     org_id: str
     seq: int
@@ -16,7 +16,7 @@ class BrokenRecord(FrozenModel):
 
 
 class CheckpointReport(FrozenModel):
-    """What became of the chains: a broken one is never signed, and holds up no other."""
+    """Result of signing the chains. A broken chain is never signed and does not block the others."""
 
     written: int = 0
     unchanged: int = 0

@@ -1,4 +1,4 @@
-"""A bulk registration, told whole: one activity, many peer mentors, and what is said of some of them otherwise."""
+"""Bulk registrations: one activity for many peer mentors, with overrides per item."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.proxy_activity import REQUIRED_ACTIVITY_FIELDS, ActivityDefaults, ProxyActivity, describe_errors
 
-MAX_ITEMS = 10_000
+MAX_ITEMS_PER_BATCH = 10_000
 ITEMS_PER_CHUNK = 500
 _MAX_SAFE_INTEGER = 2**53
 
 
 def _normalise_mentor_ref(value: str) -> str:
-    """What is no id of ours is kept as it is: no mentor has it."""
+    """Normalise a UUID, and leave any other text unchanged, because no mentor can have it as an id."""
     try:
         return str(UUID(value))
     except ValueError:
@@ -53,19 +53,23 @@ OverrideValue = (
     | Annotated[str, _text_constraints(10_000), NO_NUL]
     | None
 )
-"""What somebody says of a field, sound or not: that is for the item's verdict."""
+"""Any JSON scalar: an invalid value fails its item, not the whole request."""
 
 
 class BulkItemInput(FrozenModel):
-    """One mentor, and what is otherwise for this one."""
+    """A peer mentor of the batch, with the fields that differ for this mentor."""
 
-    mentor_id: MentorRef
-    client_ref: ClientRef | None = None
-    overrides: dict[ActivityField, OverrideValue] = Field(default_factory=dict)
+    mentor_id: MentorRef = Field(description="Id of the peer mentor.")
+    client_ref: ClientRef | None = Field(
+        None, description="The client's reference of the item, unique in the batch. The default is `mentor_id`."
+    )
+    overrides: dict[ActivityField, OverrideValue] = Field(
+        default_factory=dict, description="Fields of the activity that differ for this mentor."
+    )
 
     @property
     def effective_client_ref(self) -> str:
-        """The item's own key in everything that is answered of it."""
+        """The reference that identifies the item in responses: ``client_ref``, or else the mentor's id."""
         return self.client_ref or self.mentor_id
 
 
@@ -76,40 +80,43 @@ def _require_items(items: tuple[BulkItemInput, ...]) -> tuple[BulkItemInput, ...
 
 
 class BulkRequest(FrozenModel):
-    """One submission, for one organisation."""
+    """Request for a bulk registration in an organisation."""
 
-    org_id: OrgId
-    label: Label | None = None
-    activity: ActivityDefaults
+    org_id: OrgId = Field(description="Id of the organisation that the activities belong to.")
+    label: Label | None = Field(None, description="Name of the batch for its users. No personal data.")
+    activity: ActivityDefaults = Field(description="Fields that all items share unless an item overrides them.")
     items: Annotated[
         tuple[BulkItemInput, ...],
-        AfterValidator(_require_items),  # the bound of a field would count items that are unsound as not there
-        Field(max_length=MAX_ITEMS, json_schema_extra={"minItems": 1}),
+        AfterValidator(_require_items),  # min_length would count invalid items as missing
+        Field(
+            max_length=MAX_ITEMS_PER_BATCH,
+            description="One item per activity to register.",
+            json_schema_extra={"minItems": 1},
+        ),
     ]
 
     def validate_batch(self) -> None:
-        """Nothing that every item needs is missing, and every item can be told from the others."""
-        faults = [*self._find_missing_fields(), *self._find_duplicate_refs()]
-        if faults:
-            raise InvalidRequestError(faults)
+        """Raise if a required field is missing from an item, or if two items have the same reference."""
+        issues = [*self._find_missing_fields(), *self._find_duplicate_refs()]
+        if issues:
+            raise InvalidRequestError(issues)
 
     def _find_missing_fields(self) -> Iterator[RequestIssue]:
         for name in REQUIRED_ACTIVITY_FIELDS:
             if name not in self.activity.model_fields_set and any(name not in item.overrides for item in self.items):
-                yield RequestIssue(f"/activity/{name}", "missing", "Field required, unless every item says it")
+                yield RequestIssue(f"/activity/{name}", "missing", "Field required, unless every item overrides it")
 
     def _find_duplicate_refs(self) -> Iterator[RequestIssue]:
         first: dict[str, int] = {}
         for position, item in enumerate(self.items):
             if first.setdefault(item.effective_client_ref, position) != position:
-                detail = (
-                    f"Item {first[item.effective_client_ref]} has the same; without a client_ref it is the mentor's id"
-                )
+                original = first[item.effective_client_ref]
+                detail = f"Duplicate of item {original}. An item without a client_ref uses the mentor's id."
                 yield RequestIssue(f"/items/{position}/client_ref", "not_unique", detail)
 
 
 class PlannedItem(NamedTuple):
-    """An item as it is kept: what is said of it in its proper form, or what is wrong with it."""
+    """An item as it is stored: with its overrides in normalised form, or with its validation error."""
 
     position: int
     chunk: int
@@ -121,34 +128,34 @@ class PlannedItem(NamedTuple):
     validation_error: str | None
 
     def derive_activity_id(self, batch_id: UUID) -> UUID:
-        """The same for ever: what is written again is known."""
+        """Derive the activity's id, which never changes, so that a repeated insert is detected."""
         return uuid5(batch_id, self.client_ref)
 
 
 def plan_items(request: BulkRequest) -> list[PlannedItem]:
-    """Every item held against the rules that need no database, and given its place in a chunk."""
+    """Validate each item against the rules that need no database, and assign it to a chunk."""
     shared, chunks = request.activity.provided, _assign_chunks(request.items)
 
     @cache
-    def unchanged() -> tuple[dict[str, Any] | None, str | None]:
+    def validate_shared() -> tuple[dict[str, Any] | None, str | None]:
         return _validate_activity(shared)
 
     items = []
     for position, item in enumerate(request.items):
-        sound, fault = _validate_activity(shared | item.overrides) if item.overrides else unchanged()
-        overrides: dict[str, Any] = {name: sound[name] if sound else said for name, said in item.overrides.items()}
-        starts_at = sound["starts_at"] if sound else None
-        mentor = _parse_uuid(item.mentor_id)
+        valid, error = _validate_activity(shared | item.overrides) if item.overrides else validate_shared()
+        overrides: dict[str, Any] = {name: valid[name] if valid else value for name, value in item.overrides.items()}
+        starts_at = valid["starts_at"] if valid else None
+        mentor_id = _parse_uuid(item.mentor_id)
         items.append(
             PlannedItem(
                 position,
                 chunks[position],
                 item.effective_client_ref,
                 item.mentor_id,
-                mentor,
+                mentor_id,
                 overrides,
                 starts_at,
-                fault,
+                error,
             )
         )
     return items
@@ -162,18 +169,18 @@ def _validate_activity(values: dict[str, Any]) -> tuple[dict[str, Any] | None, s
 
 
 def _assign_chunks(items: Sequence[BulkItemInput]) -> list[int]:
-    """Each item's chunk; all of a mentor's are in one, so that chunks at work together never meet."""
-    of_mentors, chunks = defaultdict[str, list[int]](list), [0] * len(items)
+    """Return each item's chunk. A mentor's items share one if they fit, so that concurrent chunks do not conflict."""
+    positions_by_mentor, chunks = defaultdict[str, list[int]](list), [0] * len(items)
     for position, item in enumerate(items):
-        of_mentors[item.mentor_id].append(position)
-    chunk = filled = 0
-    for positions in of_mentors.values():
-        if filled and filled + len(positions) > ITEMS_PER_CHUNK:
-            chunk, filled = chunk + 1, 0
+        positions_by_mentor[item.mentor_id].append(position)
+    chunk = size = 0
+    for positions in positions_by_mentor.values():
+        if size and size + len(positions) > ITEMS_PER_CHUNK:
+            chunk, size = chunk + 1, 0
         for position in positions:
-            if filled == ITEMS_PER_CHUNK:
-                chunk, filled = chunk + 1, 0
-            chunks[position], filled = chunk, filled + 1
+            if size == ITEMS_PER_CHUNK:
+                chunk, size = chunk + 1, 0
+            chunks[position], size = chunk, size + 1
     return chunks
 
 
@@ -185,26 +192,26 @@ def _parse_uuid(mentor_ref: str) -> UUID | None:
 
 
 class ItemError(FrozenModel):
-    """Why an item was not registered."""
+    """Error of an item that was not registered."""
 
     code: ItemErrorCode
-    message: str
-    retryable: bool
+    message: str = Field(description="Explanation for people.")
+    retryable: bool = Field(description="Whether a retry can succeed without any correction.")
 
 
 class ItemOutcome(FrozenModel):
-    """What became of an item."""
+    """Outcome of an item."""
 
-    client_ref: str
+    client_ref: str = Field(description="The client's reference of the item; by default the mentor's id.")
     mentor_id: str
     status: ItemStatus
-    activity_id: UUID | None
-    error: ItemError | None
-    attempts: int
+    activity_id: UUID | None = Field(description="Id of the registered activity; null until it is registered.")
+    error: ItemError | None = Field(description="Why the item was not registered; null otherwise.")
+    attempts: int = Field(description="Number of attempts to register the item.")
 
 
 class BulkCounts(FrozenModel):
-    """What became of a batch's items; none is ever lost silently."""
+    """Item counts of a batch, which account for every item."""
 
     total: int
     pending: int

@@ -1,4 +1,4 @@
-"""What travels between the gateway, the workflow and its activities: ids, codes and counts, never items."""
+"""Arguments and results of the bulk workflow and its activities: ids, codes and counts, never items."""
 
 from datetime import datetime
 from typing import Self
@@ -14,21 +14,21 @@ from stafett.domain.job import JobKind
 
 
 class BulkPlan(FrozenModel):
-    """What is to be done: the chunks in which something is pending."""
+    """The chunks with pending items, and the counts of the batch."""
 
     pending_chunks: tuple[int, ...]
     counts: BulkCounts
 
 
 class BulkJob(FrozenModel):
-    """One attempt at one batch."""
+    """One attempt at a batch."""
 
     batch_id: UUID
     org_id: OrgId
     attempt: int
     total: int
     remaining: BulkPlan | None = None
-    """What an earlier run of the attempt has left to do."""
+    """The plan that an earlier run of the attempt continued as new with."""
     period_start: AwareDatetime | None = None
     period_end: AwareDatetime | None = None
 
@@ -46,11 +46,11 @@ class BulkJob(FrozenModel):
 
     @property
     def period(self) -> tuple[datetime, datetime] | None:
-        """When the first and the last of its activities begin."""
+        """The start times of the first and the last activity."""
         return (self.period_start, self.period_end) if self.period_start and self.period_end else None
 
     def for_activities(self) -> Self:
-        """As activities are given it."""
+        """Return a copy without the plan, which activities do not need."""
         return self.model_copy(update={"remaining": None})
 
     def continued_with(self, plan: BulkPlan) -> Self:
@@ -62,14 +62,14 @@ class BulkJob(FrozenModel):
 
 
 class Chunk(FrozenModel):
-    """Items of a batch that are registered together."""
+    """Items of a batch that are registered in one transaction."""
 
     job: BulkJob
     number: int
 
 
 class ChunkRange(FrozenModel):
-    """Chunks that one activity takes, one after another, each committed by itself."""
+    """Chunks that one Temporal activity registers in sequence, each in its own transaction."""
 
     job: BulkJob
     numbers: tuple[int, ...]
@@ -80,7 +80,7 @@ class ChunkRange(FrozenModel):
 
 
 class BulkProgress(FrozenModel):
-    """What the query ``progress`` answers."""
+    """Result of the query ``progress``."""
 
     status: BulkStatus
     attempt: int
@@ -88,7 +88,7 @@ class BulkProgress(FrozenModel):
 
 
 class BulkOutcome(FrozenModel):
-    """How a run ended; what the workflow answers with."""
+    """Result of the workflow."""
 
     status: BulkStatus
     counts: BulkCounts

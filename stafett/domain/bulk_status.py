@@ -1,6 +1,6 @@
-"""Where a batch and each of its items can be, and how they get from one place to the next.
+"""Statuses of a bulk registration and of its items, with the allowed transitions.
 
-The database holds the same pairs in ``bulk_transitions`` and refuses every other step; a test compares the two.
+The database enforces the same transitions with the table ``bulk_transitions``; a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 
 class BulkStatus(StrEnum):
-    """How far a batch has come."""
+    """Status of a bulk registration."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -42,7 +42,7 @@ BULK_TRANSITIONS: Mapping[BulkStatus, frozenset[BulkStatus]] = MappingProxyType(
 
 
 class ItemStatus(StrEnum):
-    """``registered`` is for good; what failed or was cancelled is pending again when somebody tries it again."""
+    """Status of an item. ``registered`` is final; a retry of the batch resets the other outcomes to ``pending``."""
 
     PENDING = "pending"
     REGISTERED = "registered"
@@ -51,7 +51,7 @@ class ItemStatus(StrEnum):
 
 
 class ItemErrorCode(StrEnum):
-    """Why an item was not registered: stable, and what client programs decide by."""
+    """Stable code for the reason why an item was not registered."""
 
     MENTOR_NOT_FOUND = "mentor_not_found"
     MENTOR_INACTIVE = "mentor_inactive"
@@ -61,7 +61,7 @@ class ItemErrorCode(StrEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether asking again helps though nothing was corrected."""
+        """True if a retry can succeed without a correction of the item."""
         return self is ItemErrorCode.TEMPORARILY_UNAVAILABLE
 
 
@@ -70,7 +70,7 @@ ITEM_ERROR_MESSAGES: Mapping[ItemErrorCode, str] = MappingProxyType(
         ItemErrorCode.MENTOR_NOT_FOUND: "The organisation has no such peer mentor.",
         ItemErrorCode.MENTOR_INACTIVE: "The peer mentor is not active.",
         ItemErrorCode.OVERLAPPING_ACTIVITY: "The peer mentor has another activity at that time.",
-        ItemErrorCode.INVALID_ACTIVITY: "The activity cannot be registered as it is.",
-        ItemErrorCode.TEMPORARILY_UNAVAILABLE: "The activity could not be registered just now; it can be tried again.",
+        ItemErrorCode.INVALID_ACTIVITY: "The activity is not valid.",
+        ItemErrorCode.TEMPORARILY_UNAVAILABLE: "A required service was unavailable. Retry the batch.",
     }
 )

@@ -1,4 +1,4 @@
-"""Forgetting a person: who is meant, and what of them was found, by opaque ids and counts alone."""
+"""Erasure of a person's data (GDPR): the person and the changes, by opaque ids and counts only."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -8,18 +8,18 @@ from stafett.domain.fields import UtcDatetime
 from stafett.domain.frozen import FrozenModel
 
 ERASED_NAME = "Slettet person"
-"""What everybody is called who was erased, in every language of a report."""
+"""Replaces the name of an erased person, in reports of every language."""
 
 
 class PersonKind(StrEnum):
-    """What somebody is to the organisation."""
+    """Kind of person whose data an organisation can erase."""
 
     MENTOR = "mentor"
     USER = "user"
 
 
 class Person(FrozenModel):
-    """Somebody whom an organisation is to forget."""
+    """A person whose data an organisation erases."""
 
     kind: PersonKind
     id: UUID
@@ -27,14 +27,14 @@ class Person(FrozenModel):
 
 
 class EmptiedExport(FrozenModel):
-    """An export that has lost its files, and the entry of the history that it made."""
+    """An export whose files were removed, and its report in the history."""
 
     id: UUID
     report_id: UUID | None = None
 
 
 class ErasureSummary(FrozenModel):
-    """What was changed, and what somebody has to look at because no program should decide it."""
+    """Changes made by an erasure, and records that an administrator has to review because a program cannot decide."""
 
     notes_cleared: int = 0
     attachments_removed: int = 0
@@ -46,7 +46,7 @@ class ErasureSummary(FrozenModel):
     batches_to_review: tuple[UUID, ...] = ()
 
     def merge(self, other: "ErasureSummary") -> "ErasureSummary":
-        """Counts are added up, and nothing is listed twice."""
+        """Add up the counts, and join the lists without duplicates."""
         merged = {
             name: _merge_values(getattr(self, name), getattr(other, name)) for name in ErasureSummary.model_fields
         }
@@ -59,7 +59,7 @@ class ErasureSummary(FrozenModel):
 
 
 class ErasureReport(FrozenModel):
-    """How an erasure stands; of one that was only looked into, what it would touch."""
+    """State of an erasure. A dry run reports what the erasure would change."""
 
     person: Person
     dry_run: bool = False
@@ -74,6 +74,6 @@ class ErasureReport(FrozenModel):
 def _merge_values(first: object, second: object) -> object:
     if isinstance(first, int) and isinstance(second, int):
         return first + second
-    assert isinstance(first, tuple)  # noqa: S101 - a count or a list, there is nothing else
+    assert isinstance(first, tuple)  # noqa: S101 - every field is a count or a tuple
     assert isinstance(second, tuple)  # noqa: S101 - the same
     return tuple(dict.fromkeys((*first, *second)))

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain: no HTTP and no Temporal here."""
+"""Errors of the domain, independent of HTTP and Temporal."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -9,15 +9,15 @@ from stafett.domain.export_status import ExportErrorCode
 
 
 class StafettError(Exception):
-    """An error we expected: its text is one sentence fit for the person who sees it."""
+    """An expected error. Its text is a sentence that can be shown to the user."""
 
 
 class SettingsError(StafettError):
-    """The configuration is missing something or contradicts itself."""
+    """A setting is missing, invalid or contradicts another one."""
 
 
 class RequestIssue(NamedTuple):
-    """One thing that is wrong with what was asked, and where it stands."""
+    """A problem with a request, at a JSON pointer into its body."""
 
     pointer: str
     code: str
@@ -25,7 +25,7 @@ class RequestIssue(NamedTuple):
 
 
 class InvalidRequestError(StafettError):
-    """What is asked for makes no sense, for reasons that no schema tells."""
+    """The request conforms to its schema and is still invalid."""
 
     def __init__(self, issues: Iterable[RequestIssue]) -> None:
         super().__init__("The request is not valid.")
@@ -33,63 +33,63 @@ class InvalidRequestError(StafettError):
 
 
 class UnauthenticatedError(StafettError):
-    """Nobody we know is asking."""
+    """Missing or invalid bearer token."""
 
 
 class PermissionDeniedError(StafettError):
-    """The caller is known, and may not do this."""
+    """The authenticated caller lacks a permission."""
 
 
 class NotFoundError(StafettError):
-    """There is no such thing, or none that the caller may know of."""
+    """The object does not exist, or the caller must not know of it."""
 
 
 class NotFinishedError(StafettError):
-    """What is asked for is still being made."""
+    """The requested file is not available yet, because the job is still running."""
 
 
 class FileRemovedError(StafettError):
-    """There was one, and it has left storage."""
+    """The requested file has been removed from storage."""
 
 
 class NoFileError(StafettError):
-    """The job has ended, and left no file."""
+    """The job has finished without a file."""
 
 
 class InvalidPayloadsError(StafettError):
-    """What was handed in as the engine's payloads is none, or none that can be opened here."""
+    """The Temporal payloads of a request are malformed or cannot be decrypted."""
 
 
 class IdempotencyKeyReusedError(StafettError):
-    """An idempotency key came again with another body."""
+    """An idempotency key was reused with a different body."""
 
 
 class PreconditionRequiredError(StafettError):
-    """An edit has to say which state it is based on."""
+    """An edit does not specify the revision that it is based on."""
 
 
 class PreconditionFailedError(StafettError):
-    """An edit is based on a state that is not the present one."""
+    """An edit is based on an outdated revision."""
 
 
 class InvalidStateError(StafettError):
-    """What is asked for is not possible in the state that the job is in."""
+    """The operation is not possible in the job's current status."""
 
 
 class SnapshotGoneError(StafettError):
-    """The rows that a version was made from are kept no longer."""
+    """The snapshot of a version is no longer stored."""
 
 
 class ReexportInProgressError(StafettError):
-    """One at a time: the report is just being made again, in another way."""
+    """A re-export of the same report with other parameters is running."""
 
     def __init__(self, running_id: UUID) -> None:
-        super().__init__(f"Re-export {running_id} of this report is running, and was asked for otherwise.")
+        super().__init__(f"Re-export {running_id} of this report is already running with other parameters.")
         self.running_id = running_id
 
 
 class InvalidFieldError(StafettError):
-    """A field is sound in itself, and cannot be meant of this."""
+    """A field conforms to its schema, but its value cannot be applied to this object."""
 
     def __init__(self, field: str, code: str, message: str) -> None:
         super().__init__(message)
@@ -98,19 +98,19 @@ class InvalidFieldError(StafettError):
 
 
 class ServiceUnavailableError(StafettError):
-    """Something we stand on cannot be reached."""
+    """A required service is unavailable."""
 
     def __init__(self, service: str) -> None:
-        super().__init__(f"{service} cannot be reached just now.")
+        super().__init__(f"{service} is unavailable.")
         self.service = service
 
 
 class StaleAttemptError(StafettError):
-    """Another attempt, or a cancel, has taken the job over: this one must not write any more."""
+    """Another attempt or a cancel has superseded this attempt, which must not write any more."""
 
 
 class ExportError(StafettError):
-    """An export cannot go on, for a reason its user can be told; asking again later may or may not help."""
+    """An export fails for a reason that can be shown to the user."""
 
     def __init__(self, code: ExportErrorCode, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -119,7 +119,7 @@ class ExportError(StafettError):
 
 
 class StagedDataLostError(ExportError):
-    """What an earlier stage left is gone, or is not what it was: only beginning anew helps."""
+    """The staged data of an earlier stage is missing or was changed, so that only a new attempt can succeed."""
 
     def __init__(self) -> None:
         message = "What was staged for this export is no longer in storage as it was; it can be tried again."
@@ -127,22 +127,22 @@ class StagedDataLostError(ExportError):
 
 
 class WorkCancelledError(StafettError):
-    """The work was asked to stop."""
+    """Cancellation of the work was requested."""
 
 
 class ForbiddenDestinationError(InvalidFieldError):
-    """A webhook may not lead there."""
+    """A webhook's URL has a forbidden destination."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__("url", code, message)
 
 
 class TooManyWebhooksError(StafettError):
-    """An organisation has as many webhooks as it may have."""
+    """The organisation has the maximum number of webhooks."""
 
 
 class DeliveryError(StafettError):
-    """A receiver did not take a message; for good, or for now."""
+    """A receiver rejected a message, permanently or for now."""
 
     def __init__(self, code: str, *, is_permanent: bool = False, retry_after: timedelta | None = None) -> None:
         super().__init__(f"The message was not taken: {code}.")

@@ -1,4 +1,4 @@
-"""An export, told whole: what is asked for, what comes out, and what can be wrong with it."""
+"""Exports: the request, its parameters, counts and partial failures, and the result."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -21,14 +21,14 @@ CsvProfile = Literal["excel", "machine"]
 
 
 class ExportOrigin(StrEnum):
-    """For what an export is made: a report of its own, or a further version of one that is there."""
+    """Origin of an export: a new report, or a re-export that adds a version to an existing report."""
 
     REPORT = "report"
     REEXPORT = "reexport"
 
 
 class ExportFormat(StrEnum):
-    """The kinds of file an organisation can hand in."""
+    """File format of a report."""
 
     CSV = "csv"
     XLSX = "xlsx"
@@ -43,18 +43,24 @@ class ExportFormat(StrEnum):
 
 
 class ExportParameters(FrozenModel):
-    """What shapes the file, apart from whose rows they are: kept, so that the report can be made again."""
+    """Parameters that determine the file. They are stored, so that the report can be re-exported."""
 
-    reporting_period: ReportingPeriod
-    export_format: ExportFormat
-    locale: Locale = "nb"
-    include_attachments: StrictBool = False
-    fail_on_empty: StrictBool = False
-    csv_profile: CsvProfile = "excel"
+    reporting_period: ReportingPeriod = Field(description="Activities that start in this period are exported.")
+    export_format: ExportFormat = Field(description="Format of the report file.")
+    locale: Locale = Field("nb", description="Language of the report: Bokmål, Nynorsk or English.")
+    include_attachments: StrictBool = Field(
+        default=False, description="Bundle the activities' attachments and the report in a ZIP archive."
+    )
+    fail_on_empty: StrictBool = Field(
+        default=False, description="If there are no activities, fail with `no_data_for_period`."
+    )
+    csv_profile: CsvProfile = Field(
+        "excel", description="CSV dialect: `excel` for Excel with Norwegian settings, `machine` for programs."
+    )
 
 
 class ExportRequest(ExportParameters):
-    """One press of the button, by one user, for one organisation."""
+    """Request of a user for an export of an organisation."""
 
     org_id: OrgId
     requesting_user_id: UUID
@@ -65,34 +71,38 @@ class ExportRequest(ExportParameters):
 
 
 class ExportCounts(FrozenModel):
-    """What became of the rows; none is ever lost silently."""
+    """Row counts of an export, which account for every queried row."""
 
-    queried: int = Field(0, ge=0)
-    written: int = Field(0, ge=0)
-    countable: int = Field(0, ge=0)
-    not_countable: int = Field(0, ge=0)
-    rejected: int = Field(0, ge=0)
+    queried: int = Field(0, ge=0, description="Activities in the period.")
+    written: int = Field(0, ge=0, description="Rows in the report.")
+    countable: int = Field(0, ge=0, description="Activities that count.")
+    not_countable: int = Field(0, ge=0, description="Activities that do not count.")
+    rejected: int = Field(0, ge=0, description="Activities left out because a column could not be filled.")
 
 
 class PartialFailureReport(FrozenModel):
-    """Rows that could not be exported as they are, and why; the export is a success all the same."""
+    """Rows that could not be exported as they are, and the reason. The export can still succeed."""
 
-    affected_row_indices: Annotated[tuple[int, ...], Field(max_length=MAX_AFFECTED_ROWS)] = ()
-    affected_activity_ids: Annotated[tuple[UUID, ...], Field(max_length=MAX_AFFECTED_ROWS)] = ()
-    affected_count: int = Field(ge=0)
-    failure_reason: str
-    code: str
-    column: str | None = None
-    sub_service_name: str
-    is_fatal: bool = False
+    affected_row_indices: Annotated[tuple[int, ...], Field(max_length=MAX_AFFECTED_ROWS)] = Field(
+        (), description="0-based indices of the rows in query order, at most 1000."
+    )
+    affected_activity_ids: Annotated[tuple[UUID, ...], Field(max_length=MAX_AFFECTED_ROWS)] = Field(
+        (), description="Ids of the activities of these rows."
+    )
+    affected_count: int = Field(ge=0, description="Number of affected rows, including those not listed.")
+    failure_reason: str = Field(description="Explanation for people, in the export's locale.")
+    code: str = Field(description="Stable code of the reason.")
+    column: str | None = Field(None, description="Id of the report column, if one is concerned.")
+    sub_service_name: str = Field(description="The part of the system that reported the failure.")
+    is_fatal: bool = Field(default=False, description="Whether the affected rows were left out of the report.")
 
     @classmethod
     def truncate(cls, reports: Iterable[Self]) -> tuple[Self, ...]:
-        """At most a thousand of them; the last then sums up the rest."""
-        every = tuple(reports)
-        if len(every) <= MAX_PARTIAL_FAILURES:
-            return every
-        kept, rest = every[: MAX_PARTIAL_FAILURES - 1], every[MAX_PARTIAL_FAILURES - 1 :]
+        """Return at most ``MAX_PARTIAL_FAILURES`` reports. If there are more, the last one summarises the rest."""
+        all_reports = tuple(reports)
+        if len(all_reports) <= MAX_PARTIAL_FAILURES:
+            return all_reports
+        listed, rest = all_reports[: MAX_PARTIAL_FAILURES - 1], all_reports[MAX_PARTIAL_FAILURES - 1 :]
         summary = cls(
             affected_count=sum(report.affected_count for report in rest),
             failure_reason=f"{len(rest)} more",
@@ -100,11 +110,11 @@ class PartialFailureReport(FrozenModel):
             sub_service_name="bufdir-export-orchestrator",
             is_fatal=any(report.is_fatal for report in rest),
         )
-        return (*kept, summary)
+        return (*listed, summary)
 
 
 class DownloadArtifact(FrozenModel):
-    """A finished file that is fetched only when it is opened, and of which nothing is kept."""
+    """A finished file that is fetched when it is opened, and never cached."""
 
     file_name: str
     mime_type: str
@@ -119,13 +129,13 @@ class DownloadArtifact(FrozenModel):
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The bytes as a stream, closed again at the end of the block."""
+        """Open the file as a stream, and close it at the end of the block."""
         with closing(self._fetch()) as stream:
             yield stream
 
 
 class ExportSuccess(FrozenModel):
-    """The report is there, or there was nothing to report."""
+    """Result of an export that completed, with or without rows."""
 
     outcome: Literal["success"] = "success"
     audit_id: UUID
@@ -137,7 +147,7 @@ class ExportSuccess(FrozenModel):
 
 
 class ExportFailure(FrozenModel):
-    """No report, and the reason."""
+    """Result of an export that produced no report, with the reason."""
 
     outcome: Literal["failure"] = "failure"
     audit_id: UUID | None
@@ -150,6 +160,6 @@ ExportResult = Annotated[ExportSuccess | ExportFailure, Field(discriminator="out
 
 
 class ExportOrchestrator(Protocol):
-    """The single button: press it, and learn how it ended."""
+    """Service that runs an export and returns its result."""
 
     async def export(self, request: ExportRequest) -> ExportSuccess | ExportFailure: ...

@@ -1,4 +1,4 @@
-"""What travels between the gateway, the workflow and its activities: ids, codes and counts, never rows."""
+"""Arguments and results of the export workflow and its activities: ids, codes and counts, never rows."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -12,11 +12,11 @@ from stafett.domain.job import JobKind
 from stafett.domain.reporting_period import OSLO
 
 STALE_ATTEMPT = "stale_attempt"
-"""The failure type of a run that finds its attempt over."""
+"""Failure type of a run whose attempt was superseded, cancelled or already finished."""
 
 
 class ExportJob(FrozenModel):
-    """One attempt at one export: what every stage is given."""
+    """One attempt at an export, the argument of every stage."""
 
     export_id: UUID
     org_id: OrgId
@@ -41,7 +41,7 @@ class ExportJob(FrozenModel):
 
     @property
     def key_prefix(self) -> str:
-        """What the key of every object of this export begins with."""
+        """The prefix of the object keys of this export."""
         return f"exports/{self.org_id}/{self.export_id}/"
 
     @property
@@ -60,7 +60,7 @@ class ExportJob(FrozenModel):
 
 
 class StageResult(FrozenModel):
-    """A stage is done; its outputs are in PostgreSQL and S3."""
+    """Result of a finished stage. Its outputs are in PostgreSQL and S3."""
 
     stage: ExportStatus
     rows: int
@@ -68,7 +68,7 @@ class StageResult(FrozenModel):
 
 
 class RecordFailureInput(FrozenModel):
-    """A job and the reason that ends it."""
+    """The job to fail, and the reason."""
 
     job: ExportJob
     code: ExportErrorCode
@@ -77,28 +77,28 @@ class RecordFailureInput(FrozenModel):
 
 
 class ExportProgress(FrozenModel):
-    """What the query ``progress`` answers."""
+    """Result of the query ``progress``."""
 
     stage: ExportStatus
     attempt: int
 
 
 class ExportOutcome(FrozenModel):
-    """How a run ended; what the workflow answers with."""
+    """Result of the workflow."""
 
     status: ExportStatus
     row_count: int = 0
 
 
 class RetentionReport(FrozenModel):
-    """From how many exports something was removed: what is not needed any more, and all that there was."""
+    """Numbers of exports whose staging was cleared, and whose files were removed."""
 
     staging_cleared: int = 0
     files_removed: int = 0
 
 
 class SweepReport(FrozenModel):
-    """What a sweep found to do."""
+    """Numbers of jobs that a sweep handled, by action."""
 
     started: int = 0
     failed: int = 0

@@ -1,16 +1,16 @@
-"""What each stage of an export leaves behind for the next: where it lies, how much it is, how to know it again."""
+"""Outputs of the export stages: storage keys, row counts and hashes."""
 
 from datetime import date
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from stafett.domain.export import ExportCounts, PartialFailureReport
 from stafett.domain.frozen import FrozenModel
 
 
 class StagedPart(FrozenModel):
-    """A run of rows in report order, never cut within a day of Europe/Oslo."""
+    """A stored object with consecutive rows in report order. A day in Europe/Oslo is never split between two parts."""
 
     key: str
     rows: int
@@ -18,14 +18,14 @@ class StagedPart(FrozenModel):
 
 
 class MappingVersion(FrozenModel):
-    """Which rules were applied."""
+    """Version and hash of a column mapping."""
 
-    version: int
-    sha256: str
+    version: int = Field(description="Number of the version, from 1.")
+    sha256: str = Field(description="SHA-256 of the mapping document.")
 
 
 class EffectiveMapping(MappingVersion):
-    """The version in force on the period's last day, and the days within the period on which the rules changed."""
+    """The version effective on the period's last day, and the days within the period on which the mapping changed."""
 
     change_dates: tuple[date, ...] = ()
 
@@ -35,16 +35,16 @@ class EffectiveMapping(MappingVersion):
 
 
 class QueriedRows(FrozenModel):
-    """The snapshot everything after it works from; the source is not asked again."""
+    """Output of the query stage: a snapshot for all later stages, which never query the activities again."""
 
     parts: tuple[StagedPart, ...]
     attachments: StagedPart | None = None
     snapshot_at: AwareDatetime
     mapping: EffectiveMapping
     organisation_name: str | None = None
-    """What it called itself then: a workbook says so."""
+    """The name at the time of the query, shown in the workbook."""
     identical_export_id: UUID | None = None
-    """The export that this one repeats in everything, and whose file it makes again byte for byte."""
+    """The export with the same snapshot and parameters, so that this file must have the same bytes."""
 
     @property
     def rows(self) -> int:
@@ -52,29 +52,29 @@ class QueriedRows(FrozenModel):
 
 
 class ExportWarning(FrozenModel):
-    """Something that whoever hands the report in should know of it."""
+    """A warning for the user who submits the report."""
 
-    code: str
-    message: str
+    code: str = Field(description="Stable code of the warning.")
+    message: str = Field(description="Explanation for people, in the export's locale.")
 
 
 class NotCountableReason(FrozenModel):
-    """Why activities do not count, and how many of them."""
+    """Reason why activities do not count, and their number."""
 
-    code: str
-    reason: str
-    count: int
+    code: str = Field(description="Code of the counting rule.")
+    reason: str = Field(description="Explanation for people, in the export's locale.")
+    count: int = Field(description="Number of activities that do not count for this reason.")
 
 
 class Total(FrozenModel):
-    """A line of the report's summary: what is counted, and the figures under the measures' headers."""
+    """A line of the report's summary, with a figure for each measure."""
 
-    label: str | None
-    figures: tuple[int, ...]
+    label: str | None = Field(description="Value of the grouping column; null for rows without one.")
+    figures: tuple[int, ...] = Field(description="One figure for each measure of the summary.")
 
 
 class MappedRows(FrozenModel):
-    """The organisation's columns, and what became of each row: in the report, listed apart, or rejected."""
+    """Output of the mapping stage. Each queried row is in the report, in the excluded parts, or rejected."""
 
     parts: tuple[StagedPart, ...]
     excluded_parts: tuple[StagedPart, ...] = ()
@@ -92,7 +92,7 @@ class MappedRows(FrozenModel):
 
 
 class ReportFile(FrozenModel):
-    """The finished file, as people download it and as storage knows it."""
+    """A finished file, with its download name, and its key and hashes in storage."""
 
     name: str
     mime_type: str
@@ -104,7 +104,7 @@ class ReportFile(FrozenModel):
 
 
 class BundledFile(FrozenModel):
-    """The report and what belongs to it as one file, and which attachments are not in it."""
+    """Output of the bundling stage: a ZIP file with the report and its attachments, and a list of those missing."""
 
     file: ReportFile
     partial_failures: tuple[PartialFailureReport, ...] = ()

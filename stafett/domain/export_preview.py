@@ -1,8 +1,11 @@
-"""A look at what an export would be, before there is one."""
+"""Previews of exports.
+
+The rows of a preview reach the API through PostgreSQL, never through Temporal.
+"""
 
 from uuid import UUID
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from stafett.domain.export import ExportCounts, ExportRequest, PartialFailureReport
 from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountableReason, Total
@@ -12,7 +15,7 @@ MAX_PREVIEW_ROWS = 20
 
 
 class PreviewJob(FrozenModel):
-    """What travels to the worker: ids and parameters."""
+    """Argument of the preview workflow: ids and parameters."""
 
     preview_id: UUID
     request: ExportRequest
@@ -23,14 +26,16 @@ class PreviewJob(FrozenModel):
 
 
 class Preview(FrozenModel):
-    """What the export would say; its rows go from worker to reader by PostgreSQL, never through the engine."""
+    """Preview of an export: counts, warnings, partial failures and the first mapped rows."""
 
-    mapping: MappingVersion
+    mapping: MappingVersion = Field(description="Version of the column mapping that would be applied.")
     counts: ExportCounts
-    not_countable: tuple[NotCountableReason, ...]
-    warnings: tuple[ExportWarning, ...]
-    partial_failures: tuple[PartialFailureReport, ...]
-    partial_failure_count: int
-    totals: tuple[Total, ...]
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, JsonValue], ...]
+    not_countable: tuple[NotCountableReason, ...] = Field(description="Reasons why activities would not count.")
+    warnings: tuple[ExportWarning, ...] = Field(description="What to consider before the export.")
+    partial_failures: tuple[PartialFailureReport, ...] = Field(
+        description="Rows that would not be exported unchanged, at most 1000 entries."
+    )
+    partial_failure_count: int = Field(description="Number of partial failures, including those not listed.")
+    totals: tuple[Total, ...] = Field(description="Lines of the report's summary.")
+    columns: tuple[str, ...] = Field(description="Headers of the report's columns.")
+    rows: tuple[dict[str, JsonValue], ...] = Field(description="The first rows of the report, by column header.")

@@ -1,6 +1,6 @@
-"""Where an export can be, and how it gets from one place to the next: the only table of it in Python.
+"""Statuses and error codes of an export, with the allowed transitions.
 
-The database holds the same pairs in ``export_transitions`` and refuses every other step; a test compares the two.
+The database enforces the same transitions with the table ``export_transitions``; a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 
 class ExportStatus(StrEnum):
-    """The name of the stage now running, or of the end that was reached."""
+    """Status of an export: the stage that is running, or the outcome."""
 
     INITIALISED = "initialised"
     QUERYING_ACTIVITIES = "querying_activities"
@@ -46,7 +46,7 @@ _ALWAYS_POSSIBLE = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLING})
 
 EXPORT_TRANSITIONS: Mapping[ExportStatus, frozenset[ExportStatus]] = MappingProxyType(
     {
-        # A new attempt passes over the stages whose results still stand, so it may enter at any of them.
+        # A new attempt skips the stages whose outputs can be reused, so it can start at any stage.
         ExportStatus.INITIALISED: frozenset(EXPORT_STAGES) | _ALWAYS_POSSIBLE,
         ExportStatus.QUERYING_ACTIVITIES: frozenset({ExportStatus.MAPPING_COLUMNS, ExportStatus.COMPLETED_EMPTY})
         | _ALWAYS_POSSIBLE,
@@ -66,7 +66,7 @@ EXPORT_TRANSITIONS: Mapping[ExportStatus, frozenset[ExportStatus]] = MappingProx
 
 
 class ExportErrorCode(StrEnum):
-    """Why an export failed: stable, and what client programs decide by."""
+    """Stable code for the reason why an export failed."""
 
     NO_DATA_FOR_PERIOD = "no_data_for_period"
     COLUMN_MAPPING_UNAVAILABLE = "column_mapping_unavailable"
@@ -91,4 +91,4 @@ ERROR_CODE_BY_STAGE: Mapping[ExportStatus, ExportErrorCode] = MappingProxyType(
         ExportStatus.RECORDING_AUDIT: ExportErrorCode.AUDIT_SERVICE_UNAVAILABLE,
     }
 )
-"""What a stage's failure is called when nobody foresaw it."""
+"""Error codes of unexpected failures by stage."""

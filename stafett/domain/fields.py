@@ -13,7 +13,7 @@ _RFC_3339_PATTERN = re.compile(
 
 
 def _require_rfc_3339(value: object) -> object:
-    """Pydantic would take a number of seconds for a moment too."""
+    """Reject anything but RFC 3339 text. Pydantic would also accept a number of seconds."""
     if value is None or isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339_PATTERN.fullmatch(value)):
         return value
     raise ValueError("Expected an RFC 3339 time with its offset, such as 2026-01-31T12:00:00Z")
@@ -23,7 +23,7 @@ def _to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("lies beyond the years that there are in UTC") from None
+        raise ValueError("is out of range in UTC") from None
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc), BeforeValidator(_require_rfc_3339)]
@@ -31,7 +31,7 @@ _ISO_DATE_PATTERN = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _parse_iso_date(value: object) -> object:
-    """Pydantic would take a number of seconds for a day too."""
+    """Parse a date. Pydantic would also accept a number of seconds."""
     if isinstance(value, str) and _ISO_DATE_PATTERN.fullmatch(value):
         with suppress(ValueError):
             return date.fromisoformat(value)
@@ -45,9 +45,9 @@ IsoDate = Annotated[date, BeforeValidator(_parse_iso_date)]
 
 def _reject_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("text holds no NUL character")
+        raise ValueError("text must not contain NUL characters")
     return text
 
 
 NO_NUL = AfterValidator(_reject_nul)
-"""Behind the constraints of a text, so that those are told, and shown in the schema, as what they are: of a text."""
+"""Validator to put after a text's constraints, so that their errors and their JSON schema remain those of a text."""

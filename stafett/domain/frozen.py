@@ -2,6 +2,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class FrozenModel(BaseModel):
-    """A value: never changed after it was made, and with no field nobody declared."""
+    """Base class of immutable values that reject undeclared fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""What every kind of job is to the engine: something with an id that is started once and comes to an end."""
+"""Common interface of the jobs that Temporal runs."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 class JobKind(StrEnum):
-    """The workflow types people and search attributes know."""
+    """Workflow types, which are also the values of the search attribute ``JobKind``."""
 
     BUFDIR_EXPORT = "BufdirExport"
     REPORT_REEXPORT = "ReportReexport"
@@ -16,7 +16,7 @@ class JobKind(StrEnum):
 
 
 class Job(Protocol):
-    """One attempt at one job; also what its workflow is given, so it holds ids and no person's data."""
+    """One attempt at a job. It is also the workflow's argument, so it has ids and no personal data."""
 
     @property
     def kind(self) -> JobKind: ...
@@ -35,8 +35,8 @@ class Job(Protocol):
 
     @property
     def summary(self) -> str:
-        """A line for operators."""
+        """One line about the job for operators."""
 
     @property
     def period(self) -> tuple[datetime, datetime] | None:
-        """The first and the last instant it is about, if it is about a period."""
+        """The first and the last instant of the job's period, if it has one."""

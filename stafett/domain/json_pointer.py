@@ -1,4 +1,4 @@
-"""RFC 6901: where in a JSON document something stands."""
+"""JSON pointers (RFC 6901) to the location of a validation error."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,21 +7,21 @@ PathSegment = str | int
 
 
 def format_pointer(*segments: PathSegment) -> str:
-    return "".join(f"/{_escape(step)}" for step in segments)
+    return "".join(f"/{_escape(segment)}" for segment in segments)
 
 
 def pointer_from_error(path: Sequence[PathSegment], error_type: str, document: object) -> str:
-    """Where Pydantic found a fault; the alternatives of unions, which it names as it goes, are no steps."""
+    """Convert the location of a Pydantic error into a pointer, without the union alternatives that Pydantic adds."""
     return format_pointer(*_resolve_segments(path, error_type, document))
 
 
 def _resolve_segments(path: Sequence[PathSegment], error_type: str, value: Any) -> Iterator[PathSegment]:
-    for number, step in enumerate(path, start=1):
-        if _has_segment(value, step):
-            value = value[step]
-            yield step
+    for number, segment in enumerate(path, start=1):
+        if _has_segment(value, segment):
+            value = value[segment]
+            yield segment
         elif error_type == "missing" and number == len(path) and isinstance(value, dict):
-            yield step
+            yield segment
 
 
 def _has_segment(value: object, segment: PathSegment) -> bool:
@@ -29,6 +29,6 @@ def _has_segment(value: object, segment: PathSegment) -> bool:
 
 
 def _escape(segment: PathSegment) -> str:
-    """JSON can spell half a character, UTF-8 cannot."""
-    written = str(segment).replace("~", "~0").replace("/", "~1")
-    return written.encode(errors="replace").decode()
+    """Escape a segment. JSON text can contain an unpaired surrogate, which UTF-8 cannot encode."""
+    escaped = str(segment).replace("~", "~0").replace("/", "~1")
+    return escaped.encode(errors="replace").decode()

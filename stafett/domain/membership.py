@@ -1,4 +1,4 @@
-"""Who may do what: the only place that knows the roles."""
+"""Roles, their permissions, and the authenticated caller."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from stafett.domain.frozen import FrozenModel
 
 
 class Role(StrEnum):
-    """What somebody is to an organisation; an operator is that to the service, and to no organisation."""
+    """Role of a user in an organisation. An operator operates the service and belongs to no organisation."""
 
     COORDINATOR = "coordinator"
     ADMIN = "admin"
@@ -25,14 +25,14 @@ class Permission(StrEnum):
     START_JOBS = "start_jobs"
     DOWNLOAD_FILES = "download_files"
     CANCEL_AND_RETRY = "cancel_and_retry"
-    READ_AUDIT_TRAIL = "read_audit_trail"
+    READ_AUDIT_EVENTS = "read_audit_events"
     ADMINISTER = "administer"
     DECODE_PAYLOADS = "decode_payloads"
     READ_NOTIFICATIONS = "read_notifications"
 
 
 _ANY_ROLE = frozenset({Permission.VIEW_JOBS, Permission.READ_NOTIFICATIONS})
-_MEMBER = _ANY_ROLE | {Permission.READ_ORGANISATION, Permission.READ_AUDIT_TRAIL}
+_MEMBER = _ANY_ROLE | {Permission.READ_ORGANISATION, Permission.READ_AUDIT_EVENTS}
 _COORDINATOR = _MEMBER | {Permission.START_JOBS, Permission.DOWNLOAD_FILES, Permission.CANCEL_AND_RETRY}
 PERMISSIONS_BY_ROLE: Mapping[Role, frozenset[Permission]] = {
     Role.COORDINATOR: _COORDINATOR,
@@ -43,7 +43,7 @@ PERMISSIONS_BY_ROLE: Mapping[Role, frozenset[Permission]] = {
 
 
 class Caller(FrozenModel):
-    """A verified user at work for one organisation, in the role that the database gives, whatever a token claims."""
+    """An authenticated user acting for an organisation. The role is the database's, whatever the token claims."""
 
     user_id: UUID
     org_id: OrgId | None
@@ -63,14 +63,20 @@ class Caller(FrozenModel):
         return org_id == self.org_id and self.has_permission(Permission.DOWNLOAD_FILES)
 
     def can_cancel_and_retry(self, org_id: str, requested_by: UUID) -> bool:
-        """Cancel it and try it again: an operator any job, an admin the organisation's, a coordinator their own."""
+        """Return whether the caller may cancel and retry this user's jobs.
+
+        Operators may for every job, admins for jobs of their organisation, coordinators for their own.
+        """
         is_theirs = org_id == self.org_id and (self.role is not Role.COORDINATOR or requested_by == self.user_id)
         return self.has_permission(Permission.CANCEL_AND_RETRY) and (is_theirs or self.is_operator)
 
     def can_read_audit_of(self, org_id: str, requested_by: UUID) -> bool:
-        """Of a job: who answers for the organisation, who audits it, and a coordinator of what they asked for."""
+        """Return whether the caller may read the audit events of this user's jobs.
+
+        Admins and auditors may for every job of their organisation, coordinators for their own.
+        """
         is_theirs = self.role is not Role.COORDINATOR or requested_by == self.user_id
-        return org_id == self.org_id and self.has_permission(Permission.READ_AUDIT_TRAIL) and is_theirs
+        return org_id == self.org_id and self.has_permission(Permission.READ_AUDIT_EVENTS) and is_theirs
 
     def can_administer(self, org_id: str) -> bool:
         return org_id == self.org_id and self.has_permission(Permission.ADMINISTER)

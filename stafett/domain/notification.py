@@ -1,4 +1,4 @@
-"""Telling people that something has ended: to whom, by which way, and how far each message has come."""
+"""Notifications about finished jobs: channels, delivery states and workflow arguments."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,14 +11,14 @@ from stafett.domain.job import Job, JobKind
 
 
 class Channel(StrEnum):
-    """The ways out of the house; the notification itself is read at the API."""
+    """Delivery channels."""
 
     EMAIL = "email"
     WEBHOOK = "webhook"
 
 
 class JobType(StrEnum):
-    """What somebody is told of: a kind of job, by the name it has in messages."""
+    """Type of the job that a notification is about."""
 
     EXPORT = "export"
     REEXPORT = "reexport"
@@ -26,7 +26,7 @@ class JobType(StrEnum):
 
 
 class JobOutcome(StrEnum):
-    """How a job can end, of whatever kind it is."""
+    """Final status of a job of any type."""
 
     COMPLETED = "completed"
     COMPLETED_EMPTY = "completed_empty"
@@ -36,7 +36,7 @@ class JobOutcome(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """``failed`` is tried again; ``delivered`` and ``given_up`` are for good."""
+    """State of a delivery. ``failed`` is retried; ``delivered`` and ``given_up`` are final."""
 
     PENDING = "pending"
     FAILED = "failed"
@@ -48,7 +48,7 @@ OPEN_DELIVERY_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 
 class NotificationJob(FrozenModel):
-    """What a run of ``TellOfEnd`` is given: an attempt that ended, or the id of a webhook's test."""
+    """Argument of the workflow ``SendNotifications``: a finished attempt of a job, or the id of a webhook's test."""
 
     org_id: OrgId
     subject_id: UUID
@@ -56,7 +56,7 @@ class NotificationJob(FrozenModel):
 
     @classmethod
     def from_job(cls, job: Job) -> Self:
-        """Of how this attempt ended."""
+        """Create the argument for a finished attempt of a job."""
         return cls(org_id=job.org_id, subject_id=job.job_id, attempt=job.attempt)
 
     @property
@@ -77,11 +77,11 @@ class NotificationJob(FrozenModel):
 
     @property
     def summary(self) -> str:
-        return f"Telling people of {self.org_id}"
+        return f"Notifications for {self.org_id}"
 
 
 class DeliveryRef(FrozenModel):
-    """One message on its way: by its id alone, for who receives it is nobody's business on the way."""
+    """A delivery by its id only, because payloads must not identify its recipient."""
 
     id: UUID
     org_id: OrgId

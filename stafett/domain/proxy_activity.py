@@ -1,4 +1,4 @@
-"""An activity that a coordinator registers in a peer mentor's stead: what it must be to be written down."""
+"""Activities that a coordinator registers on behalf of peer mentors, with their validation rules."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
@@ -24,7 +24,7 @@ MAX_PARTICIPANTS = 100_000
 
 
 def _parse_datetime(value: str) -> datetime | None:
-    """Python's own complaint would repeat what was said."""
+    """Parse an ISO 8601 time, or return None, because Python's own error message would quote the value."""
     try:
         return datetime.fromisoformat(value.upper())
     except ValueError:
@@ -32,7 +32,7 @@ def _parse_datetime(value: str) -> datetime | None:
 
 
 def _parse_instant(value: object) -> datetime:
-    """Pydantic would take a number of seconds for an instant too."""
+    """Parse an RFC 3339 time. Pydantic would also accept a number of seconds."""
     if isinstance(value, str):
         value = _parse_datetime(value)
     if not isinstance(value, datetime) or value.tzinfo is None:
@@ -40,14 +40,14 @@ def _parse_instant(value: object) -> datetime:
     try:
         instant = value.astimezone(UTC)
     except OverflowError:
-        instant = datetime.min.replace(tzinfo=UTC)
+        instant = datetime.min.replace(tzinfo=UTC)  # out of range for Python, so the year is rejected below
     if not EARLIEST_YEAR <= instant.year <= LATEST_YEAR:
-        raise ValueError(f"an activity lies between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
+        raise ValueError(f"the year must be between {EARLIEST_YEAR} and {LATEST_YEAR}")
     return instant
 
 
 def _coerce_whole_number(value: object) -> object:
-    """In JSON 60.0 is a whole number too; nothing else becomes one here."""
+    """Convert a float such as 60.0, a whole number in JSON, to an integer, and leave other values unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -65,7 +65,7 @@ Note = Annotated[str, StringConstraints(strict=True, max_length=4000), NO_NUL]
 
 
 class ProxyActivity(FrozenModel):
-    """Everything that is said of an activity but whose it is: the rules that hold whoever the mentor is."""
+    """A complete activity without its mentor. Its validation rules are the same for every mentor."""
 
     activity_type: ActivityType
     starts_at: StartsAt
@@ -84,25 +84,27 @@ class ProxyActivity(FrozenModel):
         return self
 
 
-_UNSET: Any = None  # a default is not held against its type, and null is nothing that somebody may say
+_UNSET: Any = None  # Pydantic does not validate defaults, and null is not a valid value of these fields
 
 
 class ActivityDefaults(FrozenModel):
-    """What a batch says once for all of its items: each field sound in itself, and any of them left to the items."""
+    """Fields shared by all items of a batch. Each is validated on its own, and any of them can be left to the items."""
 
-    activity_type: ActivityType = _UNSET
-    starts_at: StartsAt = _UNSET
-    duration_minutes: DurationMinutes = _UNSET
-    participants: ParticipantCount = _UNSET
-    new_participants: ParticipantCount = _UNSET
-    place: Place = _UNSET
-    in_person: StrictBool = _UNSET
-    in_norway: StrictBool = _UNSET
-    note: Note | None = None
+    activity_type: ActivityType = Field(_UNSET, description="Type of the activity.")
+    starts_at: StartsAt = Field(_UNSET, description="Start, as an RFC 3339 time with its offset.")
+    duration_minutes: DurationMinutes = Field(_UNSET, description="Duration in minutes.")
+    participants: ParticipantCount = Field(_UNSET, description="Number of participants, new ones included.")
+    new_participants: ParticipantCount = Field(
+        _UNSET, description="Number of participants who took part for the first time."
+    )
+    place: Place = Field(_UNSET, description="Place of the activity.")
+    in_person: StrictBool = Field(_UNSET, description="Whether the participants met in person.")
+    in_norway: StrictBool = Field(_UNSET, description="Whether the activity took place in Norway.")
+    note: Note | None = Field(None, description="Free text. It is stored, and neither exported nor returned.")
 
     @property
     def provided(self) -> dict[str, Any]:
-        """Only what was said, as JSON."""
+        """The fields that the client provided, as JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -111,9 +113,10 @@ REQUIRED_ACTIVITY_FIELDS = tuple(name for name, field in ProxyActivity.model_fie
 
 
 def describe_errors(error: ValidationError) -> str:
-    """What is wrong, field by field, and never the value itself."""
+    """Describe the errors field by field, without quoting values."""
     return " ".join(
-        f"{_format_location(fault['loc'])}{fault['msg'].removeprefix('Value error, ')}." for fault in error.errors()
+        f"{_format_location(details['loc'])}{details['msg'].removeprefix('Value error, ')}."
+        for details in error.errors()
     )
 
 

@@ -1,4 +1,4 @@
-"""A re-export, told whole: a past report made again, from what is kept of it or from what there is today."""
+"""Re-exports: a new version of a report, from a stored snapshot or from current data."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -14,21 +14,21 @@ _MAX_VERSION = 2**31 - 1
 
 
 class ReexportSource(StrEnum):
-    """What the report is made from."""
+    """Data from which a re-export is produced."""
 
     CURRENT_DATA = "current_data"
-    """Today's rows of the period, by the mapping in force for it."""
+    """The period's current rows, with the mapping that is effective on its last day."""
     SAME_SNAPSHOT = "same_snapshot"
-    """The rows that a version was made from, by the mapping of that time: the same bytes, if nothing is overridden."""
+    """An earlier version's rows and mapping. Without overrides, the new file has the same bytes."""
 
 
 class ReexportOverrides(FrozenModel):
-    """What of the original's parameters is to be otherwise; the period is the report's own."""
+    """Parameters that differ from the original export's. The reporting period cannot be overridden."""
 
-    export_format: ExportFormat | None = None
-    locale: Locale | None = None
-    include_attachments: bool | None = None
-    csv_profile: CsvProfile | None = None
+    export_format: ExportFormat | None = Field(None, description="Another format of the report file.")
+    locale: Locale | None = Field(None, description="Another language of the report.")
+    include_attachments: bool | None = Field(None, description="With or without the activities' attachments.")
+    csv_profile: CsvProfile | None = Field(None, description="Another CSV dialect.")
 
 
 _EXAMPLE_REQUEST: dict[str, JsonValue] = {
@@ -39,58 +39,62 @@ _EXAMPLE_REQUEST: dict[str, JsonValue] = {
 
 
 class ReexportRequest(FrozenModel):
-    """One wish to have one report again."""
+    """Request to re-export a report."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_REQUEST]})
 
-    report_id: UUID
-    source: ReexportSource = ReexportSource.CURRENT_DATA
-    version: int = Field(1, ge=1, le=_MAX_VERSION, description="Which version `same_snapshot` repeats.")
+    report_id: UUID = Field(description="Id of the report to export again.")
+    source: ReexportSource = Field(ReexportSource.CURRENT_DATA, description="Data to export.")
+    version: int = Field(1, ge=1, le=_MAX_VERSION, description="The file version that `same_snapshot` repeats.")
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), NO_NUL] | None = (
-        Field(None, description="Kept in the history; no personal data.")
+        Field(None, description="Reason for the re-export, shown in the report history. No personal data.")
     )
-    overrides: ReexportOverrides = ReexportOverrides()
+    overrides: ReexportOverrides = Field(
+        ReexportOverrides(), description="Parameters that differ from the original export."
+    )
 
 
 def build_export_parameters(original: ExportParameters, overrides: ReexportOverrides) -> ExportParameters:
-    """The requirements' ``buildExportParams``. A report always has rows: that there are none any more is a failure."""
-    said = original.model_dump() | overrides.model_dump(exclude_none=True)
-    return ExportParameters.model_validate(said | {"fail_on_empty": True})
+    """Apply the overrides (``buildExportParams`` in the requirements). A re-export without rows is a failure."""
+    values = original.model_dump() | overrides.model_dump(exclude_none=True)
+    return ExportParameters.model_validate(values | {"fail_on_empty": True})
 
 
-def produce_identical_file(first: ExportParameters, second: ExportParameters) -> bool:
-    """Whether the same rows become the same bytes by both: what happens if there are no rows is no part of a file."""
-    whatever = {"fail_on_empty": False}
-    return first.model_copy(update=whatever) == second.model_copy(update=whatever)
+def is_identical_output(first: ExportParameters, second: ExportParameters) -> bool:
+    """Return whether both turn the same rows into the same bytes. ``fail_on_empty`` does not affect the file."""
+    ignoring_empty = {"fail_on_empty": False}
+    return first.model_copy(update=ignoring_empty) == second.model_copy(update=ignoring_empty)
 
 
 class VersionChange(FrozenModel):
-    """How a version of a report differs from the one before; rows are null if either's are kept no longer."""
+    """Difference from the previous version of the report. Row counts are null if a snapshot is no longer stored."""
 
-    rows_added: int | None = Field(ge=0)
-    rows_removed: int | None = Field(ge=0)
-    rows_changed: int | None = Field(ge=0)
-    mapping_changed: bool
-    same_bytes: bool
+    rows_added: int | None = Field(ge=0, description="Null if one of the two snapshots is no longer stored.")
+    rows_removed: int | None = Field(ge=0, description="Null if one of the two snapshots is no longer stored.")
+    rows_changed: int | None = Field(ge=0, description="Null if one of the two snapshots is no longer stored.")
+    mapping_changed: bool = Field(description="Whether another version of the column mapping was applied.")
+    same_bytes: bool = Field(description="Whether both files are identical.")
 
 
 class ReexportEdit(FrozenModel):
-    """What people may write down on a job; what is not said stays as it is."""
+    """Editable fields of a re-export. Omitted fields stay unchanged."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"label": "For the auditors"}]})
 
     label: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None = (
-        Field(None, description="A name for people to know it by; null takes it away. No personal data.")
+        Field(None, description="Name of the re-export for its users; null removes it. No personal data.")
     )
-    notification_sent: bool | None = Field(None, description="That people were told, or were not, by whatever way.")
+    notification_sent: bool | None = Field(
+        None, description="Whether the user was notified of the result by any means."
+    )
     result_file_ref: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
-        None, description="For an administrator: the object, of this report's own, that the result is fetched from."
+        None, description="Only for administrators: storage key of the object to download, under this report's prefix."
     )
 
     @model_validator(mode="after")
     def _require_any_field(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("nothing is said")
+            raise ValueError("at least one field is required")
         for name in ("notification_sent", "result_file_ref"):
             if name in self.model_fields_set and getattr(self, name) is None:
                 raise ValueError(f"{name} cannot be null")

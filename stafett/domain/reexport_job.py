@@ -1,4 +1,4 @@
-"""What travels between the gateway, ``ReportReexport`` and its activities: ids and codes, never rows or reasons."""
+"""Arguments and results of the workflow ``ReportReexport`` and its activities: ids and codes, never rows or reasons."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ from stafett.domain.reporting_period import OSLO
 
 
 class ReexportJob(FrozenModel):
-    """One re-export of a report. They follow one another under its workflow id: ``attempt`` tells them apart."""
+    """One re-export of a report. A report's re-exports share a workflow id, and ``attempt`` distinguishes them."""
 
     reexport_id: UUID
     report_id: UUID
@@ -47,17 +47,17 @@ class ReexportJob(FrozenModel):
 
 
 class HistoricalRecord(FrozenModel):
-    """What the history knows of a report, and what this job wants otherwise."""
+    """A report's stored parameters, and the overrides of this re-export."""
 
     job: ReexportJob
     parameters: ExportParameters
     overrides: ReexportOverrides
     source_export_id: UUID | None = None
-    """The export whose snapshot is taken, if today's rows are not."""
+    """The export whose snapshot is reused, or None for current data."""
 
 
 class RecordReexportFailureInput(FrozenModel):
-    """A job and the reason that ends it, unless its export knows a better one."""
+    """The job to fail, and the reason, unless its failed export has a more specific one."""
 
     job: ReexportJob
     code: ExportErrorCode
@@ -66,20 +66,20 @@ class RecordReexportFailureInput(FrozenModel):
 
 
 class ReexportUpdateInput(FrozenModel):
-    """What a run is told of an edit: that there was one, for what was written is nobody's business there."""
+    """Argument of the update that announces an edit. It has no text, because payloads must not contain user input."""
 
     edits: int
     notification_sent: bool | None = None
 
 
 class ReexportProgress(FrozenModel):
-    """What the query ``progress`` answers."""
+    """Result of the query ``progress``."""
 
     stage: ReexportStatus
     export_id: UUID | None = None
 
 
 class ReexportOutcome(FrozenModel):
-    """How a run ended; what the workflow answers with."""
+    """Result of the workflow."""
 
     status: ReexportStatus

@@ -1,6 +1,6 @@
-"""Where a re-export can be, and how it gets from one place to the next: the only table of it in Python.
+"""Statuses of a re-export, with the allowed transitions.
 
-The database holds the same pairs in ``reexport_transitions`` and refuses every other step; a test compares the two.
+The database enforces the same transitions with the table ``reexport_transitions``; a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from stafett.domain.export_status import ExportErrorCode
 
 
 class ReexportStatus(StrEnum):
-    """The name of what is now being done, or of the end that was reached."""
+    """Status of a re-export: the step that is running, or the outcome."""
 
     PENDING = "pending"
     EXPORTING = "exporting"
@@ -29,7 +29,7 @@ class ReexportStatus(StrEnum):
 
 REEXPORT_FINAL_STATUSES = frozenset({ReexportStatus.COMPLETED, ReexportStatus.FAILED, ReexportStatus.CANCELLED})
 RESULT_STORED_STATUSES = frozenset({ReexportStatus.NOTIFYING, ReexportStatus.COMPLETED})
-"""From here on the new version is in the history: nothing undoes it."""
+"""In these statuses the new version is in the report's history, and a cancel is no longer possible."""
 
 _ALWAYS_POSSIBLE = frozenset({ReexportStatus.FAILED, ReexportStatus.CANCELLING})
 
@@ -49,4 +49,4 @@ REEXPORT_TRANSITIONS: Mapping[ReexportStatus, frozenset[ReexportStatus]] = Mappi
 REEXPORT_ERROR_CODE_BY_STATUS: Mapping[ReexportStatus, ExportErrorCode] = MappingProxyType(
     {ReexportStatus.STORING_RESULT: ExportErrorCode.STORAGE_UNAVAILABLE}
 )
-"""What a failure is called when nobody foresaw it; an export that failed says so itself."""
+"""Error codes of unexpected failures. A failed child export has its own code."""

@@ -1,4 +1,4 @@
-"""A reporting period: what was asked for, and the instants it means."""
+"""Reporting periods: the dates or times of a request, and the instants that they include."""
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -12,40 +12,40 @@ from stafett.domain.frozen import FrozenModel
 OSLO = ZoneInfo("Europe/Oslo")
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2199
 _DATE_PATTERN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_TIMESTAMP_RESOLUTION = timedelta(microseconds=1)  # what PostgreSQL tells apart
+_TIMESTAMP_RESOLUTION = timedelta(microseconds=1)  # of PostgreSQL's timestamptz
 
 
 def _parse_day_or_instant(value: object) -> date:
-    """Text of the form of a day is a day; anything else has to be an instant with its offset."""
+    """Parse text in the form of a date as a whole day, and any other text as a time with a UTC offset."""
     if isinstance(value, str):
         value = date.fromisoformat(value) if _DATE_PATTERN.fullmatch(value) else datetime.fromisoformat(value.upper())
     if not isinstance(value, date) or (isinstance(value, datetime) and value.tzinfo is None):
         raise ValueError("expected a date such as 2026-01-31, or an RFC 3339 time with its offset")
     try:
-        meant = value.astimezone(UTC) if isinstance(value, datetime) else value
+        parsed = value.astimezone(UTC) if isinstance(value, datetime) else value
     except OverflowError:
-        meant = date.min
-    if not EARLIEST_YEAR <= meant.year <= LATEST_YEAR:
-        raise ValueError(f"a period lies between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
-    return meant
+        parsed = date.min  # the UTC time is out of range for Python, so the year is rejected below
+    if not EARLIEST_YEAR <= parsed.year <= LATEST_YEAR:
+        raise ValueError(f"the year must be between {EARLIEST_YEAR} and {LATEST_YEAR}")
+    return parsed
 
 
 DayOrInstant = Annotated[
     AwareDatetime | date,
     BeforeValidator(_parse_day_or_instant, json_schema_input_type=date | AwareDatetime),
-    Field(description="A date is a whole day in Europe/Oslo; an RFC 3339 time is taken as given."),
+    Field(description="A date, which means a whole day in Europe/Oslo, or an RFC 3339 time with its offset."),
 ]
 
 
 def to_first_instant(start: datetime | date) -> datetime:
-    """Of a day, its beginning in Europe/Oslo."""
+    """Convert to UTC. A date becomes its first instant in Europe/Oslo."""
     if isinstance(start, datetime):
         return start.astimezone(UTC)
     return datetime.combine(start, time.min, OSLO).astimezone(UTC)
 
 
 def to_last_instant(end: datetime | date) -> datetime:
-    """Of a day, the last instant before the next one begins in Europe/Oslo."""
+    """Convert to UTC. A date becomes its last instant in Europe/Oslo."""
     if isinstance(end, datetime):
         return end.astimezone(UTC)
     midnight_after = datetime.combine(end + timedelta(days=1), time.min, OSLO)
@@ -53,10 +53,14 @@ def to_last_instant(end: datetime | date) -> datetime:
 
 
 class ReportingPeriod(FrozenModel):
-    """Both ends included. A day means all of it, as it passes in Europe/Oslo, 23 to 25 hours long."""
+    """Reporting period with both ends included. A date is a whole day in Europe/Oslo, 23 to 25 hours long."""
 
-    start: DayOrInstant
-    end: DayOrInstant
+    start: DayOrInstant = Field(
+        description="Start of the period, included: a date in Europe/Oslo or an RFC 3339 time with its offset."
+    )
+    end: DayOrInstant = Field(
+        description="End of the period, included: a date in Europe/Oslo or an RFC 3339 time with its offset."
+    )
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -70,12 +74,12 @@ class ReportingPeriod(FrozenModel):
 
     @property
     def last_instant(self) -> datetime:
-        """The last instant that still belongs to the period."""
+        """The last instant included in the period."""
         return to_last_instant(self.end)
 
     @property
     def last_day(self) -> date:
-        """The day in Europe/Oslo whose rules hold for the whole period, and that documents are dated by."""
+        """The last day in Europe/Oslo, which selects the mapping version and dates the documents."""
         return self.last_instant.astimezone(OSLO).date()
 
     @property
