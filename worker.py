@@ -1,4 +1,4 @@
-"""The worker: every dependency of every activity is put together here, and nowhere else."""
+"""The worker process; the only module that wires the dependencies of activities."""
 
 import asyncio
 import signal
@@ -16,16 +16,9 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bulk import BulkRegistrationActivities
-from activities.exports import (
-    ActivityQueryActivities,
-    AttachmentBundlingActivities,
-    ColumnMappingActivities,
-    ExportOutcomeActivities,
-    FileGenerationActivities,
-    FileStorageActivities,
-)
+from activities.exports import ExportOutcomeActivities, ExportStageActivities
 from activities.interceptors import ActivityInterceptor, raise_if_cancelled
-from activities.maintenance import CheckpointActivities, RetentionActivities
+from activities.maintenance import MaintenanceActivities
 from activities.notifications import DeliveryActivities, NotificationActivities
 from activities.previews import PreviewActivities
 from activities.reconciliation import NotificationReconciler, ReconciliationActivities
@@ -33,10 +26,11 @@ from activities.reexports import ReexportActivities
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import create_checkpointer
 from stafett.audit.keys import load_signing_key
-from stafett.bulk.registration import ProxyRegistration
+from stafett.bulk.registration import BatchProcessor
 from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
+from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.mapped_parts import MappedPartStore
@@ -44,9 +38,9 @@ from stafett.exports.preview import PreviewBuilder, delete_expired_previews
 from stafett.exports.retention import Retention, RetentionPolicy
 from stafett.exports.stage_runner import StageRunner
 from stafett.exports.stage_store import StageStore
-from stafett.exports.stages.bundle_attachments import AttachmentBundler
-from stafett.exports.stages.generate_file import FileGeneration
-from stafett.exports.stages.map_columns import ColumnMapper
+from stafett.exports.stages.bundle_attachments import AttachmentBundlingStage
+from stafett.exports.stages.generate_file import FileGenerationStage
+from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.exports.stages.store_file import FileVerificationStage
 from stafett.notifications.deliveries import DeliveryStore, find_undelivered
@@ -87,7 +81,7 @@ WORKFLOWS = (
 _HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 _GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 _MAX_CONCURRENT_EMAILS, _MAX_CONCURRENT_DNS_LOOKUPS, _MAX_CONCURRENT_DELIVERIES, _DELIVERY_CONNECTIONS = 4, 16, 32, 2
-_STICKY_TIMEOUT = timedelta(seconds=2)  # a workflow that waited so long for its last worker goes to any other
+_STICKY_TIMEOUT = timedelta(seconds=2)  # after this, a workflow task goes from its last worker to any other worker
 _log = structlog.get_logger("stafett.worker")
 
 
@@ -95,22 +89,22 @@ _log = structlog.get_logger("stafett.worker")
 async def run_queue_workers(
     client: Client, settings: Settings, queue: str | None = None, role: WorkerRole | None = None
 ) -> AsyncIterator[None]:
-    """A worker for the length of a block; PostgreSQL and S3 are asked when an activity needs them."""
+    """Run the workers during a block; they connect to PostgreSQL and S3 when an activity needs them."""
     queue, slots = queue or settings.temporal.task_queue, settings.worker
-    with ExitStack() as kept:
-        bench = _ActivityRegistry(settings, kept)
-        computing, workers = bench.cpu_activities(), list[Worker]()
+    with ExitStack() as stack:
+        registry, workers = _ActivityRegistry(settings, stack), list[Worker]()
+        cpu_activities = registry.cpu_activities()
         if role != "io":
             workers.append(
-                kept.enter_context(_worker_with_threads(client, cpu_queue(queue), slots.cpu_threads, computing))
+                stack.enter_context(_worker_with_threads(client, cpu_queue(queue), slots.cpu_threads, cpu_activities))
             )
         if role != "cpu":
-            # What computes is known here too: a run of an earlier release still waits for it at this queue.
-            activities = [*bench.io_activities(), *bench.maintenance_activities(client), *computing]
+            # Runs of earlier releases schedule the CPU-bound activities on this queue.
+            activities = [*registry.io_activities(), *registry.maintenance_activities(client), *cpu_activities]
             workers.append(
-                kept.enter_context(_worker_with_threads(client, queue, slots.threads, activities, WORKFLOWS))
+                stack.enter_context(_worker_with_threads(client, queue, slots.threads, activities, WORKFLOWS))
             )
-            workers.append(_delivery_worker(client, queue, bench.delivery_activities()))
+            workers.append(_delivery_worker(client, queue, registry.delivery_activities()))
         async with run_workers(*workers):
             yield
 
@@ -123,15 +117,15 @@ def _worker_with_threads(
     activities: Sequence[ActivityFunction],
     workflows: Sequence[type] = (),
 ) -> Iterator[Worker]:
-    """A worker at one queue, with threads of its own."""
-    with ThreadPoolExecutor(thread_count, queue) as threads:
+    """Create a worker of one task queue with its own thread pool."""
+    with ThreadPoolExecutor(thread_count, queue) as executor:
         yield Worker(
             client,
             task_queue=queue,
             workflows=workflows,
             activities=activities,
             interceptors=[ActivityInterceptor()],
-            activity_executor=threads,
+            activity_executor=executor,
             max_concurrent_activities=thread_count,
             max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
             default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
@@ -141,7 +135,7 @@ def _worker_with_threads(
 
 
 def _delivery_worker(client: Client, queue: str, activities: Sequence[ActivityFunction]) -> Worker:
-    """At a queue of its own: receivers that hang hold nothing up but one another."""
+    """Create the worker of the notification queue, so that slow receivers only delay other deliveries."""
     return Worker(
         client,
         task_queue=notification_queue(queue),
@@ -153,7 +147,7 @@ def _delivery_worker(client: Client, queue: str, activities: Sequence[ActivityFu
 
 
 class _ActivityRegistry:
-    """What activities share, and the activities themselves."""
+    """Creates the activities and the dependencies that they share."""
 
     def __init__(self, settings: Settings, exit_stack: ExitStack) -> None:
         url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
@@ -164,117 +158,128 @@ class _ActivityRegistry:
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
         self._stage_store = StageStore(self._database)
         self._mapped_parts = MappedPartStore(self._database, build_fingerprint=build_fingerprint())
-        self._completion = ExportCompletion(self._database, by_email=self._by_email)
+        self._completion = ExportCompletion(self._database, notify_by_email=self._by_email)
         self._stage_runner = StageRunner(self._stage_store, self._storage, raise_if_cancelled=raise_if_cancelled)
 
     def cpu_activities(self) -> list[ActivityFunction]:
-        """Those that keep a core busy, each for as long as there are rows."""
-        given, stages = (self._stage_store, self._storage, self._mappings), self._stage_runner
+        """Return the CPU-bound activities, whose duration grows with the number of rows."""
+        stages = self._stage_activities()
         return [
-            ColumnMappingActivities(stages, ColumnMapper(*given, self._mapped_parts)).map_columns,
-            FileGenerationActivities(stages, FileGeneration(*given)).generate_file,
-            AttachmentBundlingActivities(stages, AttachmentBundler(*given)).bundle_attachments,
+            stages.map_columns,
+            stages.generate_file,
+            stages.bundle_attachments,
             self._reexport_activities().store_reexport_result,
         ]
 
     def io_activities(self) -> list[ActivityFunction]:
-        """Those that are short, or wait for PostgreSQL and S3 most of the time, or for which somebody waits."""
-        query = SnapshotCopy(self._database, ActivityQueryStage(self._database, self._mappings))
-        previewing = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
-        ending = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
-        notifying, reexporting = NotificationActivities(DeliveryStore(self._database)), self._reexport_activities()
-        bulk = BulkRegistrationActivities(ProxyRegistration(self._database, by_email=self._by_email))
+        """Return the activities that are short, mostly wait for PostgreSQL and S3, or have a waiting caller."""
+        stages, reexports = self._stage_activities(), self._reexport_activities()
+        preview_builder = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
+        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
+        notifications = NotificationActivities(DeliveryStore(self._database))
+        bulk = BulkRegistrationActivities(BatchProcessor(self._database, notify_by_email=self._by_email))
         return [
-            ActivityQueryActivities(self._stage_runner, query).query_activities,
-            FileStorageActivities(
-                self._stage_runner, FileVerificationStage(self._stage_store, self._storage)
-            ).store_file,
-            PreviewActivities(previewing).preview_export,
-            ending.record_completion,
-            ending.record_empty_completion,
-            ending.record_failure,
-            ending.record_cancellation,
-            ending.read_outcome,
+            stages.query_activities,
+            stages.store_file,
+            PreviewActivities(preview_builder).preview_export,
+            outcomes.record_completion,
+            outcomes.record_empty_completion,
+            outcomes.record_failure,
+            outcomes.record_cancellation,
+            outcomes.read_outcome,
             bulk.start_batch,
             bulk.register_chunks,
             bulk.fail_chunks,
             bulk.finish_batch,
             bulk.cancel_batch,
             bulk.read_batch_outcome,
-            notifying.find_deliveries,
-            notifying.give_up_delivery,
-            reexporting.load_history,
-            reexporting.build_export_params,
-            reexporting.notify_reexport_complete,
-            reexporting.record_reexport_completion,
-            reexporting.record_reexport_failure,
-            reexporting.record_reexport_cancellation,
-            reexporting.read_reexport_outcome,
+            notifications.find_deliveries,
+            notifications.give_up_delivery,
+            reexports.load_original_parameters,
+            reexports.insert_child_export,
+            reexports.enqueue_reexport_notifications,
+            reexports.record_reexport_completion,
+            reexports.record_reexport_failure,
+            reexports.record_reexport_cancellation,
+            reexports.read_reexport_outcome,
         ]
 
+    def _stage_activities(self) -> ExportStageActivities:
+        query = ActivityQueryStage(self._database, self._mappings)
+        dependencies = self._stage_store, self._storage, self._mappings
+        return ExportStageActivities(
+            self._stage_runner,
+            {
+                ExportStatus.QUERYING_ACTIVITIES: SnapshotCopy(self._database, query),
+                ExportStatus.MAPPING_COLUMNS: ColumnMappingStage(*dependencies, self._mapped_parts),
+                ExportStatus.GENERATING_FILE: FileGenerationStage(*dependencies),
+                ExportStatus.BUNDLING_ATTACHMENTS: AttachmentBundlingStage(*dependencies),
+                ExportStatus.STORING_FILE: FileVerificationStage(self._stage_store, self._storage),
+            },
+        )
+
     def _reexport_activities(self) -> ReexportActivities:
-        compare = VersionComparison(self._database, self._storage, raise_if_cancelled=raise_if_cancelled)
+        comparison = VersionComparison(self._database, self._storage, raise_if_cancelled=raise_if_cancelled)
         removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER_ACTOR)
         return ReexportActivities(
-            ReexportSteps(self._database, compare, by_email=self._by_email),
-            ReexportCompletion(self._database, removal.remove, by_email=self._by_email),
+            ReexportSteps(self._database, comparison, notify_by_email=self._by_email),
+            ReexportCompletion(self._database, removal.remove, notify_by_email=self._by_email),
         )
 
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
-        """What schedules start, for every organisation: the maintenance role's."""
+        """Return the scheduled activities, which use the maintenance role and cover all organisations."""
         settings = self._settings
         url = require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._exit_stack.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, DeliveryStore(maintenance)
-        endings = ExportCompletion(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email)
-        stray = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER_ACTOR)
-        reexports = ReexportCompletion(
-            maintenance, stray.remove, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email
+        completion = ExportCompletion(maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._by_email)
+        sweep_removal = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER_ACTOR)
+        reexport_completion = ReexportCompletion(
+            maintenance, sweep_removal.remove, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._by_email
         )
-        batches = ProxyRegistration(maintenance, actor=audit_trail.SWEEPER_ACTOR, by_email=self._by_email)
-        sweeping = ReconciliationActivities(
+        registration = BatchProcessor(maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._by_email)
+        reconciliation = ReconciliationActivities(
             client,
             queue,
             [
-                OpenExports(maintenance, endings),
-                OpenReexports(maintenance, reexports),
-                OpenBatches(maintenance, batches),
+                OpenExports(maintenance, completion),
+                OpenReexports(maintenance, reexport_completion),
+                OpenBatches(maintenance, registration),
             ],
             partial(delete_expired_previews, maintenance),
             NotificationReconciler(client, queue, partial(find_undelivered, maintenance), outbox),
         )
-        days = settings.retention
-        periods = RetentionPolicy(timedelta(days=days.files_days), timedelta(days=days.staging_days))
+        policy = RetentionPolicy(
+            timedelta(days=settings.retention.files_days), timedelta(days=settings.retention.staging_days)
+        )
         removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION_ACTOR)
-        retention = Retention(maintenance, self._storage, removal, periods, raise_if_cancelled=raise_if_cancelled)
-        return [
-            sweeping.sweep_jobs,
-            RetentionActivities(retention).apply_retention,
-            CheckpointActivities(create_checkpointer(settings, maintenance)).checkpoint_chains,
-        ]
+        retention = Retention(maintenance, self._storage, removal, policy, raise_if_cancelled=raise_if_cancelled)
+        scheduled = MaintenanceActivities(retention, create_checkpointer(settings, maintenance))
+        return [reconciliation.sweep_jobs, scheduled.apply_retention, scheduled.checkpoint_chains]
 
     def delivery_activities(self) -> list[ActivityFunction]:
-        """One message each; letters and the names of hosts have threads of their own."""
+        """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""
         tls, settings = create_ssl_context(), self._settings
-        letters = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_EMAILS, "letter"))
-        mailer = SmtpSender(settings.mail, tls) if settings.mail.host else None
-        lookups = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_DNS_LOOKUPS, "lookup"))
-        resolve = partial(resolve_host, executor=lookups)
-        poster = WebhookSender(DestinationPolicy(settings.webhooks.allow_private_networks, resolve), tls)
-        return [DeliveryActivities(DeliverySender(DeliveryStore(self._database), poster, mailer, letters)).deliver]
+        email_threads = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_EMAILS, "email"))
+        dns_threads = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup"))
+        smtp_sender = SmtpSender(settings.mail, tls) if settings.mail.host else None
+        resolve = partial(resolve_host, executor=dns_threads)
+        webhook_sender = WebhookSender(DestinationPolicy(settings.webhooks.allow_private_networks, resolve), tls)
+        store = DeliveryStore(self._database)
+        return [DeliveryActivities(DeliverySender(store, webhook_sender, smtp_sender, email_threads)).deliver]
 
 
 async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None:
-    """Have the audit chains signed at intervals, or say that nobody does."""
+    """Create the checkpoint schedule, or log that audit signing is disabled because there is no signing key."""
     if load_signing_key(settings.audit) is None:
         _log.warning("audit_signing_disabled", missing="STAFETT_AUDIT__SIGNING_KEY")
         return
-    every = timedelta(minutes=settings.audit.checkpoint_minutes)
-    await upsert_checkpoint_schedule(client, settings.temporal.task_queue, every)
+    interval = timedelta(minutes=settings.audit.checkpoint_minutes)
+    await upsert_checkpoint_schedule(client, settings.temporal.task_queue, interval)
 
 
 async def serve(settings: Settings, queue: str | None = None, role: WorkerRole | None = None) -> None:
-    """Work until SIGINT or SIGTERM; what is running then goes on elsewhere, or here after the next start."""
+    """Run the worker until SIGINT or SIGTERM; Temporal then retries its running activities on another worker."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -286,12 +291,12 @@ async def serve(settings: Settings, queue: str | None = None, role: WorkerRole |
         await ensure_search_attributes(client)
     except RPCError as error:
         raise SettingsError(
-            f"Temporal does not let us into {client.namespace}: {error.status.name.lower()}."
+            f"Temporal denies access to the namespace {client.namespace}: {error.status.name.lower()}."
         ) from error
     async with run_queue_workers(client, settings, queue, role):
         if role != "cpu":
             await ensure_schedules(client, settings.temporal.task_queue)
             await ensure_checkpoint_schedule(client, settings)
-        _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, only=role)
+        _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, role=role)
         await stopping.wait()
     _log.info("worker_stopped")

@@ -1,16 +1,16 @@
 from temporalio import activity
 
 from activities.interceptors import raise_if_cancelled
-from stafett.bulk.registration import ProxyRegistration
+from stafett.bulk.registration import BatchProcessor
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange
 from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
 
 
 class BulkRegistrationActivities:
-    """The requirements' ``proxy-registration-service``, a stretch of a batch at a time."""
+    """The requirements' ``proxy-registration-service``, one chunk range at a time."""
 
-    def __init__(self, registration: ProxyRegistration) -> None:
+    def __init__(self, registration: BatchProcessor) -> None:
         self._registration = registration
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -19,16 +19,16 @@ class BulkRegistrationActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
-        """Chunk by chunk; one that cannot be reached holds up no other, and has the stretch tried again."""
-        counts, away = None, None
+        """Register chunk by chunk; if one was unavailable, finish the others, then have Temporal retry the range."""
+        counts, unavailable = None, None
         for chunk in chunk_range.chunks:
             raise_if_cancelled()
             try:
                 counts = self._registration.register_chunk(chunk)
             except ServiceUnavailableError as error:
-                away = error
-        if away is not None or counts is None:
-            raise away or StaleAttemptError("There is nothing to do in this stretch.")
+                unavailable = error
+        if unavailable is not None or counts is None:
+            raise unavailable or StaleAttemptError("The chunk range is empty.")
         return counts
 
     @activity.defn(no_thread_cancel_exception=True)

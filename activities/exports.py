@@ -1,81 +1,54 @@
-"""The stages of an export as activities."""
+"""The stages and the outcome of an export as activities."""
+
+from collections.abc import Mapping
 
 from temporalio import activity
 
 from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
-from stafett.exports.stage_runner import StageRunner
-from stafett.exports.stages.bundle_attachments import AttachmentBundler
-from stafett.exports.stages.generate_file import FileGeneration
-from stafett.exports.stages.map_columns import ColumnMapper
-from stafett.exports.stages.store_file import FileVerificationStage
-from stafett.reports.snapshot_copy import SnapshotCopy
+from stafett.exports.stage_runner import Stage, StageRunner
 from stafett.storage.files import FileStorage
 
 
-class ActivityQueryActivities:
-    """The requirements' ``bufdir-activity-query-service``."""
+class ExportStageActivities:
+    """The stages of an export; a stage whose outputs are already committed is not run again."""
 
-    def __init__(self, stage_runner: StageRunner, query: SnapshotCopy) -> None:
+    def __init__(self, stage_runner: StageRunner, stages: Mapping[ExportStatus, Stage]) -> None:
         self._stage_runner = stage_runner
-        self._query = query
+        self._stages = stages
 
     @activity.defn(no_thread_cancel_exception=True)
     def query_activities(self, job: ExportJob) -> StageResult:
-        return self._stage_runner.run(job, ExportStatus.QUERYING_ACTIVITIES, self._query)
-
-
-class ColumnMappingActivities:
-    """The requirements' ``bufdir-column-mapper``."""
-
-    def __init__(self, stage_runner: StageRunner, mapping: ColumnMapper) -> None:
-        self._stage_runner = stage_runner
-        self._mapping = mapping
+        """The requirements' ``bufdir-activity-query-service``."""
+        return self._run(job, ExportStatus.QUERYING_ACTIVITIES)
 
     @activity.defn(no_thread_cancel_exception=True)
     def map_columns(self, job: ExportJob) -> StageResult:
-        return self._stage_runner.run(job, ExportStatus.MAPPING_COLUMNS, self._mapping)
-
-
-class FileGenerationActivities:
-    """The requirements' ``bufdir-file-generator``."""
-
-    def __init__(self, stage_runner: StageRunner, generation: FileGeneration) -> None:
-        self._stage_runner = stage_runner
-        self._generation = generation
+        """The requirements' ``bufdir-column-mapper``."""
+        return self._run(job, ExportStatus.MAPPING_COLUMNS)
 
     @activity.defn(no_thread_cancel_exception=True)
     def generate_file(self, job: ExportJob) -> StageResult:
-        return self._stage_runner.run(job, ExportStatus.GENERATING_FILE, self._generation)
-
-
-class AttachmentBundlingActivities:
-    """The requirements' ``bufdir-attachment-bundler``."""
-
-    def __init__(self, stage_runner: StageRunner, bundler: AttachmentBundler) -> None:
-        self._stage_runner = stage_runner
-        self._bundler = bundler
+        """The requirements' ``bufdir-file-generator``."""
+        return self._run(job, ExportStatus.GENERATING_FILE)
 
     @activity.defn(no_thread_cancel_exception=True)
     def bundle_attachments(self, job: ExportJob) -> StageResult:
-        return self._stage_runner.run(job, ExportStatus.BUNDLING_ATTACHMENTS, self._bundler)
-
-
-class FileStorageActivities:
-    """Makes sure of the file before anybody is told of it."""
-
-    def __init__(self, stage_runner: StageRunner, verification: FileVerificationStage) -> None:
-        self._stage_runner = stage_runner
-        self._verification = verification
+        """The requirements' ``bufdir-attachment-bundler``."""
+        return self._run(job, ExportStatus.BUNDLING_ATTACHMENTS)
 
     @activity.defn(no_thread_cancel_exception=True)
     def store_file(self, job: ExportJob) -> StageResult:
-        return self._stage_runner.run(job, ExportStatus.STORING_FILE, self._verification)
+        """Verify the stored file before the export completes."""
+        return self._run(job, ExportStatus.STORING_FILE)
+
+    def _run(self, job: ExportJob, stage: ExportStatus) -> StageResult:
+        return self._stage_runner.run(job, stage, self._stages[stage])
 
 
 class ExportOutcomeActivities:
-    """The requirements' ``bufdir-export-audit-service``: how an export ended, for good."""
+    """The requirements' ``bufdir-export-audit-service``: records the outcome of an export."""
 
     def __init__(self, stage_runner: StageRunner, completion: ExportCompletion, storage: FileStorage) -> None:
         self._stage_runner = stage_runner
@@ -96,7 +69,7 @@ class ExportOutcomeActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_cancellation(self, job: ExportJob) -> ExportOutcome:
-        """Nothing of it is left in storage when it is said to be cancelled."""
+        """Delete the export's objects from storage before it is recorded as cancelled."""
         if not self._completion.begin_cancel(job):
             return self._completion.load_outcome(job)
         self._storage.delete_prefix(job.key_prefix)

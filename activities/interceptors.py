@@ -1,4 +1,4 @@
-"""What holds for every activity: it is alive as long as its process is, and its errors tell nothing they must not."""
+"""Interceptor for all activities: heartbeats while the process lives, and translates errors without leaking data."""
 
 import asyncio
 import contextlib
@@ -29,13 +29,13 @@ _log = structlog.get_logger("stafett.activities")
 
 
 def raise_if_cancelled() -> None:
-    """End the running activity if somebody asked for it."""
+    """Stop the running activity if its cancellation was requested."""
     if activity.in_activity() and activity.is_cancelled():
-        raise WorkCancelledError("The work was asked to stop.")
+        raise WorkCancelledError("The activity was cancelled.")
 
 
 class ActivityInterceptor(Interceptor):
-    """The worker's one interceptor."""
+    """Adds heartbeats and error translation to every activity of a worker."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
         return _Inbound(next)
@@ -49,18 +49,18 @@ class _Inbound(ActivityInboundInterceptor):
         super().init(outbound)
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        beating = asyncio.create_task(self._heartbeat())
+        heartbeats = asyncio.create_task(self._heartbeat())
         try:
             return await super().execute_activity(input)
-        except Exception as error:  # noqa: BLE001 - every one of them is translated, none is swallowed
+        except Exception as error:  # noqa: BLE001 - every error is translated and raised
             _raise_translated(error)
         finally:
-            beating.cancel()
+            heartbeats.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await beating
+                await heartbeats
 
     async def _heartbeat(self) -> None:
-        """Heartbeat from the loop: a thread deep in a library cannot, and need not."""
+        """Heartbeat from the event loop, because a thread inside a library call cannot."""
         timeout = activity.info().heartbeat_timeout
         while timeout:
             await asyncio.sleep(timeout.total_seconds() / _HEARTBEATS_PER_TIMEOUT)
@@ -68,11 +68,12 @@ class _Inbound(ActivityInboundInterceptor):
 
 
 def _raise_translated(error: Exception) -> NoReturn:
-    """Domain errors by their code; of others only the kind: their texts may quote rows.
+    """Map domain errors to typed ApplicationErrors; unexpected errors keep only their class name.
 
-    Only what is away is waited for. A surprise is tried again too; its stage keeps count of them.
+    The text of an unexpected error may quote rows. Temporal retries only unavailable services and unexpected errors;
+    a stage limits how often the latter may happen.
     """
-    kind = type(error).__name__
+    error_type = type(error).__name__
     match error:
         case CancelledError() | ApplicationError():
             raise error
@@ -83,11 +84,14 @@ def _raise_translated(error: Exception) -> NoReturn:
         case StaleAttemptError():
             raise ApplicationError(str(error), type=STALE_ATTEMPT, non_retryable=True) from None
         case ServiceUnavailableError():
-            raise ApplicationError(str(error), error.service, type=kind) from None
+            raise ApplicationError(str(error), error.service, type=error_type) from None
         case StafettError():
-            raise ApplicationError(str(error), type=kind, non_retryable=True) from None
+            raise ApplicationError(str(error), type=error_type, non_retryable=True) from None
         case _:
             _log.warning(
-                "activity_failed", activity=activity.info().activity_type, error=kind, at=error_location(error)
+                "activity_failed",
+                activity=activity.info().activity_type,
+                error=error_type,
+                location=error_location(error),
             )
-            raise ApplicationError("An unexpected error.", type=kind) from None
+            raise ApplicationError("An unexpected error.", type=error_type) from None

@@ -9,25 +9,19 @@ from stafett.domain.export_job import RetentionReport
 from stafett.exports.retention import Retention
 
 
-class RetentionActivities:
-    """Removes what is kept no longer."""
+class MaintenanceActivities:
+    """Applies retention and signs the audit chains; without a signing key there is no checkpointer."""
 
-    def __init__(self, retention: Retention) -> None:
+    def __init__(self, retention: Retention, checkpointer: AuditCheckpointer | None) -> None:
         self._retention = retention
+        self._checkpointer = checkpointer
 
     @activity.defn(no_thread_cancel_exception=True)
     def apply_retention(self) -> RetentionReport:
         return self._retention.apply()
 
-
-class CheckpointActivities:
-    """Signs the audit chains, if this worker has the key to do it with."""
-
-    def __init__(self, checkpointing: AuditCheckpointer | None) -> None:
-        self._checkpointing = checkpointing
-
     @activity.defn
     def checkpoint_chains(self) -> CheckpointReport:
-        if self._checkpointing is None:
-            raise SettingsError("This worker has no key to sign with: STAFETT_AUDIT__SIGNING_KEY is not set.")
-        return self._checkpointing()
+        if self._checkpointer is None:
+            raise SettingsError("This worker has no signing key: STAFETT_AUDIT__SIGNING_KEY is not set.")
+        return self._checkpointer()

@@ -8,7 +8,7 @@ from stafett.notifications.sender import DeliverySender
 
 
 class NotificationActivities:
-    """Who is to be told, and what is not told after all."""
+    """Finds pending deliveries, and gives up those that no receiver has accepted."""
 
     def __init__(self, deliveries: DeliveryStore) -> None:
         self._deliveries = deliveries
@@ -23,7 +23,7 @@ class NotificationActivities:
 
 
 class DeliveryActivities:
-    """The way to the receiver: at a task queue of its own, for there is no saying how long a receiver takes."""
+    """Sends messages to receivers, on a separate task queue because a receiver may take very long to respond."""
 
     def __init__(self, sender: DeliverySender) -> None:
         self._sender = sender

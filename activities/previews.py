@@ -5,7 +5,7 @@ from stafett.exports.preview import PreviewBuilder
 
 
 class PreviewActivities:
-    """Looks before anybody leaps."""
+    """Builds export previews."""
 
     def __init__(self, preview_builder: PreviewBuilder) -> None:
         self._preview_builder = preview_builder

@@ -1,4 +1,4 @@
-"""No job is pending for ever: what was accepted is started, what was ended from outside is closed."""
+"""Reconciliation of jobs and notifications with their Temporal runs: starts missing runs, closes jobs of ended runs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,11 +18,11 @@ from stafett.temporal.codec import PayloadDecryptionError
 
 RUNNING = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 TRANSIENT = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
-_log = structlog.get_logger("stafett.sweeper")
+_log = structlog.get_logger("stafett.reconciliation")
 
 
 class ReconciliationActivities:
-    """Holds the jobs that have not ended against what the engine knows of them."""
+    """Compares every open job with its Temporal run."""
 
     def __init__(
         self,
@@ -41,17 +41,22 @@ class ReconciliationActivities:
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
         await asyncio.to_thread(self._delete_expired_previews)
-        done = {"started": 0, "failed": 0, "skipped": 0, "left": 0}
-        for kind in self._open_jobs:
-            for one in await asyncio.to_thread(list, kind()):
-                done[await self._reconcile(one)] += 1
-        told = await self._reconcile_notifications()
+        counts = {"started": 0, "failed": 0, "skipped": 0, "unchanged": 0}
+        for list_open_jobs in self._open_jobs:
+            for open_job in await asyncio.to_thread(list, list_open_jobs()):
+                counts[await self._reconcile(open_job)] += 1
         return SweepReport(
-            started=done["started"], failed=done["failed"], skipped=done["skipped"], notifications_started=told
+            started=counts["started"],
+            failed=counts["failed"],
+            skipped=counts["skipped"],
+            notifications_started=await self._reconcile_notifications(),
         )
 
     async def _reconcile(self, open_job: OpenJob) -> str:
-        """What became of one job; an engine that is away ends the sweep, one odd job does not."""
+        """Reconcile one job and return the action taken.
+
+        A job whose run cannot be read is skipped; if Temporal is unavailable, the sweep fails.
+        """
         job = open_job.job
         try:
             run = await describe_latest_run(self._client, job.workflow_id)
@@ -67,15 +72,15 @@ class ReconciliationActivities:
         except PayloadDecryptionError as error:
             return _skip(job, type(error).__name__)
         if run.status in RUNNING:
-            return "left"
-        how = run.status.name.lower() if run.status else "closed"
-        return "failed" if await asyncio.to_thread(open_job.close, how) else "left"
+            return "unchanged"
+        run_status = run.status.name.lower() if run.status else "closed"
+        return "failed" if await asyncio.to_thread(open_job.close, run_status) else "unchanged"
 
     async def _resume_cancellation(self, job: Job, run: WorkflowExecutionDescription) -> str:
-        """A run that has not heard of the cancel hears of it again; one that is gone is made up for by another."""
+        """Cancel the run again if it is running; otherwise start another run, which finishes the cancellation."""
         if run.status in RUNNING:
             await cancel_job(self._client, job)
-            return "left"
+            return "unchanged"
         await start_job(self._client, job, self._task_queue)
         return "started"
 
@@ -95,7 +100,10 @@ def _skip(job: Job, reason: str) -> str:
 
 
 class NotificationReconciler:
-    """Holds the outbox against what the engine knows of it."""
+    """Compares the notification outbox with its Temporal runs.
+
+    It starts runs for undelivered notifications, and gives up the deliveries of runs that have ended.
+    """
 
     def __init__(
         self,
@@ -110,16 +118,19 @@ class NotificationReconciler:
         self._deliveries = deliveries
 
     async def __call__(self) -> int:
-        """How many tellings were begun; an engine that is away ends the sweep, one odd telling does not."""
-        begun = 0
-        for telling in await asyncio.to_thread(lambda: list(self._undelivered())):
+        """Return the number of started runs.
+
+        A notification whose run cannot be read is skipped; if Temporal is unavailable, the sweep fails.
+        """
+        started = 0
+        for job in await asyncio.to_thread(lambda: list(self._undelivered())):
             try:
-                begun += await self._reconcile(telling)
+                started += await self._reconcile(job)
             except RPCError as error:
                 if error.status in TRANSIENT:
                     raise
-                _log.warning("notification_job_skipped", workflow_id=telling.workflow_id, error=error.status.name)
-        return begun
+                _log.warning("notification_job_skipped", workflow_id=job.workflow_id, error=error.status.name)
+        return started
 
     async def _reconcile(self, job: NotificationJob) -> bool:
         run = await describe_latest_run(self._client, job.workflow_id)

@@ -7,27 +7,27 @@ from stafett.reports.steps import ReexportSteps
 
 
 class ReexportActivities:
-    """The requirements' ``report-reexport-coordinator``, apart from the export itself."""
+    """The requirements' ``report-reexport-coordinator``, without the export itself."""
 
     def __init__(self, steps: ReexportSteps, completion: ReexportCompletion) -> None:
         self._steps = steps
         self._completion = completion
 
     @activity.defn(no_thread_cancel_exception=True)
-    def load_history(self, job: ReexportJob) -> HistoricalRecord:
-        return self._steps.load_history(job, activity.info().workflow_run_id or "")
+    def load_original_parameters(self, job: ReexportJob) -> HistoricalRecord:
+        return self._steps.load_original_parameters(job, activity.info().workflow_run_id or "")
 
     @activity.defn(no_thread_cancel_exception=True)
-    def build_export_params(self, record: HistoricalRecord) -> ExportJob:
-        return self._steps.build_export_params(record)
+    def insert_child_export(self, record: HistoricalRecord) -> ExportJob:
+        return self._steps.insert_child_export(record)
 
     @activity.defn(no_thread_cancel_exception=True)
     def store_reexport_result(self, job: ReexportJob) -> None:
         self._steps.store_result(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def notify_reexport_complete(self, job: ReexportJob) -> None:
-        self._steps.notify_complete(job)
+    def enqueue_reexport_notifications(self, job: ReexportJob) -> None:
+        self._steps.enqueue_completion_notifications(job)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_reexport_completion(self, job: ReexportJob) -> ReexportOutcome:
@@ -40,7 +40,7 @@ class ReexportActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_reexport_cancellation(self, job: ReexportJob) -> ReexportOutcome:
-        """Nothing of its export is left in storage when it is said to be cancelled."""
+        """Delete the child export's files before the re-export is recorded as cancelled."""
         return self._completion.finish_cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)

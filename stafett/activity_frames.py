@@ -1,4 +1,4 @@
-"""Activities as the stages of an export hand them on: one schema, one form on disk."""
+"""Polars frames of staged activities and attachments: their schemas and their Arrow format in storage."""
 
 import io
 
@@ -39,14 +39,14 @@ ATTACHMENT_SCHEMA = pl.Schema(
         "object_key": pl.String(),
     }
 )
-"""The attachments of staged activities; ``row`` is the activity's own, in query order."""
+"""The attachments of staged activities; ``row`` is the index of the activity in query order."""
 
 _TIMESTAMP_COLUMNS = ("starts_at", "ends_at")
 _BOOLEAN_COLUMNS = ("in_person", "in_norway", "is_proxy")
 
 
 def activities_from_copy(records: bytes, row_count: int) -> pl.DataFrame:
-    """What ``COPY`` sent, every record of it."""
+    """Parse the CSV records of a ``COPY``; fail if the number of rows differs."""
     frame = _parse_csv(records, row_count, ACTIVITY_SCHEMA)
     return frame.with_columns(
         pl.col(_TIMESTAMP_COLUMNS).cast(pl.Datetime("us", "UTC")), pl.col(_BOOLEAN_COLUMNS) == "t"
@@ -54,29 +54,28 @@ def activities_from_copy(records: bytes, row_count: int) -> pl.DataFrame:
 
 
 def attachments_from_copy(records: bytes, row_count: int) -> pl.DataFrame:
-    """The same for attachments."""
     return _parse_csv(records, row_count, ATTACHMENT_SCHEMA) if row_count else ATTACHMENT_SCHEMA.to_frame()
 
 
 def _parse_csv(records: bytes, row_count: int, schema: pl.Schema) -> pl.DataFrame:
     frame = pl.read_csv(io.BytesIO(records), has_header=False, schema=schema)
     if frame.height != row_count:
-        raise RuntimeError(f"{row_count} records were sent and {frame.height} rows were read")
+        raise RuntimeError(f"COPY returned {row_count} records, but {frame.height} rows were parsed")
     return frame
 
 
 def arrow_from_frame(frame: pl.DataFrame) -> bytes:
-    """A part as it is staged: Arrow IPC, compressed, the same bytes for the same rows."""
+    """Serialise a frame as compressed Arrow IPC; the same rows give the same bytes."""
     buffer = io.BytesIO()
     frame.write_ipc(buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def activities_from_arrow(content: bytes) -> pl.DataFrame:
-    """A part of a snapshot; one that was taken before we kept who had registered an activity does not know it."""
+    """Read a part of a snapshot; snapshots of earlier releases lack the column ``registered_by``."""
     frame = frame_from_arrow(content)
-    known = pl.col("registered_by") if "registered_by" in frame.columns else pl.lit(None, pl.String)
-    return frame.with_columns(known.alias("registered_by"))
+    registered_by = pl.col("registered_by") if "registered_by" in frame.columns else pl.lit(None, pl.String)
+    return frame.with_columns(registered_by.alias("registered_by"))
 
 
 def frame_from_arrow(content: bytes) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""The jobs that have not ended, of every organisation, as the sweeper looks after them."""
+"""Open jobs of all organisations, which the reconciliation sweep compares with their Temporal runs."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,7 +8,7 @@ from sqlalchemy import tuple_
 from sqlmodel import SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from stafett.bulk.registration import ProxyRegistration
+from stafett.bulk.registration import BatchProcessor
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, Export, Reexport
 from stafett.domain.bulk_status import BulkStatus
@@ -26,7 +26,10 @@ _PAGE_SIZE = 500
 
 
 class OpenJob(NamedTuple):
-    """A job that has not ended, whether it is to stop, and how it is closed when its run has ended from outside."""
+    """An unfinished job, whether it is cancelling, and a function that closes it after its run was terminated.
+
+    ``close`` gets the status of the run, and returns false if the job had already ended.
+    """
 
     job: Job
     is_cancelling: bool
@@ -34,76 +37,76 @@ class OpenJob(NamedTuple):
 
 
 class OpenJobs(Protocol):
-    """One kind of job, as the sweeper looks after it."""
+    """Lists the open jobs of one kind."""
 
     def __call__(self) -> Iterator[OpenJob]:
-        """All that have not ended, oldest first."""
+        """Iterate over all jobs that have not ended, oldest first."""
 
 
 def iterate_open(database: Database, table: type[Row], query: SelectOfScalar[Row]) -> Iterator[Row]:
-    """A page at a time, each in a transaction of its own."""
+    """Iterate over the rows, oldest first; each page has its own transaction."""
     columns: Any = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
-    place = tuple_(columns.created_at, columns.id)
+    cursor = tuple_(columns.created_at, columns.id)
     query = query.order_by(columns.created_at, columns.id).limit(_PAGE_SIZE)
-    page = query
+    page_query = query
     while True:
         with database.transaction() as session:
-            found = session.exec(page).all()
-        yield from found
-        if len(found) < _PAGE_SIZE:
+            rows = session.exec(page_query).all()
+        yield from rows
+        if len(rows) < _PAGE_SIZE:
             return
-        last: Any = found[-1]
-        page = query.where(place > (last.created_at, last.id))
+        last: Any = rows[-1]
+        page_query = query.where(cursor > (last.created_at, last.id))
 
 
 class OpenExports:
-    """One whose run was ended from outside has failed, and can be tried again."""
+    """Lists the open exports; one whose run was terminated fails, and can be retried."""
 
     def __init__(self, maintenance: Database, completion: ExportCompletion) -> None:
         self._maintenance = maintenance
         self._completion = completion
 
     def __call__(self) -> Iterator[OpenJob]:
-        ours = ~is_child_of_open_reexport()  # which looks after its export itself
-        unended = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), ours)
-        for export in iterate_open(self._maintenance, Export, unended):
+        is_independent = ~is_child_of_open_reexport()  # a re-export controls its child export itself
+        query = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), is_independent)
+        for export in iterate_open(self._maintenance, Export, query):
             job = export.job
             yield OpenJob(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
 
     def _close(self, job: ExportJob, run_status: str) -> bool:
-        message = f"The export was ended from outside ({run_status}) before it was done; it can be tried again."
-        failing = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        message = f"The workflow run was closed externally ({run_status}) before it finished; retry the export."
+        failure = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         try:
-            self._completion.fail(failing)
+            self._completion.fail(failure)
         except StaleAttemptError:
             return False
         return True
 
 
 class OpenReexports:
-    """One whose run was ended from outside has failed, unless its result is stored."""
+    """Lists the open re-exports; one whose run was terminated fails, unless its result is stored."""
 
     def __init__(self, maintenance: Database, completion: ReexportCompletion) -> None:
         self._maintenance = maintenance
         self._completion = completion
 
     def __call__(self) -> Iterator[OpenJob]:
-        unended = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
-        for row in iterate_open(self._maintenance, Reexport, unended):
+        query = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
+        for row in iterate_open(self._maintenance, Reexport, query):
             job = row.job
             is_cancelling = row.status is ReexportStatus.CANCELLING
             yield OpenJob(job, is_cancelling, partial(self._completion.close, job))
 
 
 class OpenBatches:
-    """One whose run was ended from outside has failed, and can be tried again."""
+    """Lists the open batches; one whose run was terminated ends, and its failed items can be retried."""
 
-    def __init__(self, maintenance: Database, registration: ProxyRegistration) -> None:
+    def __init__(self, maintenance: Database, processor: BatchProcessor) -> None:
         self._maintenance = maintenance
-        self._registration = registration
+        self._processor = processor
 
     def __call__(self) -> Iterator[OpenJob]:
-        unended = select(BulkBatch).where(col(BulkBatch.completed_at).is_(None))
-        for batch in iterate_open(self._maintenance, BulkBatch, unended):
+        query = select(BulkBatch).where(col(BulkBatch.completed_at).is_(None))
+        for batch in iterate_open(self._maintenance, BulkBatch, query):
             job = batch.job
-            yield OpenJob(job, batch.status is BulkStatus.CANCELLING, partial(self._registration.close, job))
+            yield OpenJob(job, batch.status is BulkStatus.CANCELLING, partial(self._processor.close, job))

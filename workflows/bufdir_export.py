@@ -1,4 +1,4 @@
-"""The single button: query, map, generate, bundle if asked for, store, record."""
+"""The Bufdir export: query, map, generate, bundle if requested, store, record."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,14 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.exports import (
-        ActivityQueryActivities,
-        AttachmentBundlingActivities,
-        ColumnMappingActivities,
-        ExportOutcomeActivities,
-        FileGenerationActivities,
-        FileStorageActivities,
-    )
+    from activities.exports import ExportOutcomeActivities, ExportStageActivities
     from stafett.domain.export import ExportOrigin
     from stafett.domain.export_job import (
         ExportJob,
@@ -37,70 +30,69 @@ ActivityResult = TypeVar("ActivityResult")
 
 @workflow.defn(name=JobKind.BUFDIR_EXPORT.value)
 class BufdirExport(CancellableWorkflow[ExportOutcome]):
-    """One attempt at one export; what it knows is in PostgreSQL and S3, here is only the order of things."""
+    """One attempt at an export. The workflow only sequences stages; all state is in PostgreSQL and S3."""
 
     @workflow.init
     def __init__(self, job: ExportJob) -> None:
         self._job = job
-        self._stage = ExportStatus.INITIALISED
+        self._status = ExportStatus.INITIALISED
         self._finished_stages: list[StageResult] = []
 
     @workflow.run
     async def run(self, job: ExportJob) -> ExportOutcome:
         try:
-            end = await self._run_cancellable(self._run_stages(job))
+            outcome = await self._run_cancellable(self._run_stages(job))
         except (ActivityError, asyncio.CancelledError) as error:
-            end = await finish_despite_cancellation(self._handle_failure(job, error))
-        self._publish_status(end.status)
+            outcome = await finish_despite_cancellation(self._handle_failure(job, error))
+        self._publish_status(outcome.status)
         await finish_despite_cancellation(self._notify(job))
-        if end.status is ExportStatus.CANCELLED:
+        if outcome.status is ExportStatus.CANCELLED:
             self._close_as_cancelled()
-        return end
+        return outcome
 
     @workflow.query
     def progress(self) -> ExportProgress:
-        """The stage now running; rows are counted in PostgreSQL."""
-        return ExportProgress(stage=self._stage, attempt=self._job.attempt)
+        """Return the running stage; its row counts are in PostgreSQL."""
+        return ExportProgress(stage=self._status, attempt=self._job.attempt)
 
     async def _run_stages(self, job: ExportJob) -> ExportOutcome:
-        queried = await self._run_stage(ExportStatus.QUERYING_ACTIVITIES, ActivityQueryActivities.query_activities)
+        queried = await self._run_stage(ExportStatus.QUERYING_ACTIVITIES, ExportStageActivities.query_activities)
         if queried.rows == 0:
-            return await run_activity(ExportOutcomeActivities.record_empty_completion, job, "nothing to report")
+            return await run_activity(ExportOutcomeActivities.record_empty_completion, job, "record empty export")
         rows = queried.rows
-        await self._run_stage(ExportStatus.MAPPING_COLUMNS, ColumnMappingActivities.map_columns, rows)
-        await self._run_stage(ExportStatus.GENERATING_FILE, FileGenerationActivities.generate_file, rows)
+        await self._run_stage(ExportStatus.MAPPING_COLUMNS, ExportStageActivities.map_columns, rows)
+        await self._run_stage(ExportStatus.GENERATING_FILE, ExportStageActivities.generate_file, rows)
         if job.include_attachments:
-            await self._run_stage(
-                ExportStatus.BUNDLING_ATTACHMENTS, AttachmentBundlingActivities.bundle_attachments, rows
-            )
-        await self._run_stage(ExportStatus.STORING_FILE, FileStorageActivities.store_file)
+            await self._run_stage(ExportStatus.BUNDLING_ATTACHMENTS, ExportStageActivities.bundle_attachments, rows)
+        await self._run_stage(ExportStatus.STORING_FILE, ExportStageActivities.store_file)
         return await self._run_stage(ExportStatus.RECORDING_AUDIT, ExportOutcomeActivities.record_completion)
 
     async def _handle_failure(self, job: ExportJob, error: BaseException) -> ExportOutcome:
-        """Cancelled, by us or behind our back; ended by somebody else; or failed, and then raised on."""
+        """Record why the run stopped (cancelled, superseded or failed). Re-raises failures."""
         if not self._cancel_requested:
             if not is_stale_attempt(error) and await self._record_failure(error):
                 self._publish_status(ExportStatus.FAILED)
                 await self._notify(job)
                 raise error
-            end = await run_activity(ExportOutcomeActivities.read_outcome, job, "somebody else ended it")
-            if end.status is not ExportStatus.CANCELLING:
-                return end
+            outcome = await run_activity(ExportOutcomeActivities.read_outcome, job, "read outcome")
+            if outcome.status is not ExportStatus.CANCELLING:
+                return outcome
         self._publish_status(ExportStatus.CANCELLING)
-        return await run_activity(ExportOutcomeActivities.record_cancellation, job, "stop, and leave nothing behind")
+        summary = "clean up and record cancellation"
+        return await run_activity(ExportOutcomeActivities.record_cancellation, job, summary)
 
     async def _record_failure(self, error: BaseException) -> bool:
-        """Say why; false if it is not for us to say, because somebody else has ended it or wants it stopped."""
+        """Record the failure; return false if the attempt has already ended or is being cancelled."""
         try:
-            await run_activity(ExportOutcomeActivities.record_failure, self._failure_from(error), "say why it failed")
-        except ActivityError as late:
-            if not is_stale_attempt(late):
+            await run_activity(ExportOutcomeActivities.record_failure, self._failure_from(error), "record failure")
+        except ActivityError as recording_error:
+            if not is_stale_attempt(recording_error):
                 raise
             return False
         return True
 
     async def _notify(self, job: ExportJob) -> None:
-        """Of what is made for a re-export, that tells."""
+        """Start the notifications. A re-export sends its own notification, so its child export sends none."""
         if job.origin is ExportOrigin.REPORT:
             await start_notifications(job)
 
@@ -109,20 +101,20 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
     ) -> ActivityResult:
         self._raise_if_cancelled()
         self._publish_status(stage)
-        answer = await run_activity(method, self._job, stage.replace("_", " "), row_count=row_count)
-        if isinstance(answer, StageResult):
-            self._finished_stages.append(answer)
-        return answer
+        result = await run_activity(method, self._job, stage.replace("_", " "), row_count=row_count)
+        if isinstance(result, StageResult):
+            self._finished_stages.append(result)
+        return result
 
-    def _publish_status(self, stage: ExportStatus) -> None:
-        self._stage = stage
-        workflow.upsert_search_attributes([JOB_STATUS.value_set(stage)])
+    def _publish_status(self, status: ExportStatus) -> None:
+        self._status = status
+        workflow.upsert_search_attributes([JOB_STATUS.value_set(status)])
         workflow.set_current_details(
-            render_export_details(self._job, stage, self._finished_stages, workflow.info().namespace)
+            render_export_details(self._job, status, self._finished_stages, workflow.info().namespace)
         )
 
     def _failure_from(self, error: BaseException) -> RecordFailureInput:
-        """A foreseen failure by its own code; any other by the stage that it happened in."""
+        """Take the code of a domain error; give any other error the code of the stage in which it happened."""
         match error.__cause__:
             case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):
                 retryable = bool(details and details[0])
@@ -130,6 +122,6 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
                     job=self._job, code=ExportErrorCode(code), message=message, retryable=retryable
                 )
             case _:
-                code = ERROR_CODE_BY_STAGE.get(self._stage, ExportErrorCode.INTERNAL)
-                message = f"The export could not go on after {self._stage.replace('_', ' ')}; it can be tried again."
+                code = ERROR_CODE_BY_STAGE.get(self._status, ExportErrorCode.INTERNAL)
+                message = f"The export failed while {self._status.replace('_', ' ')}; retry the export."
                 return RecordFailureInput(job=self._job, code=code, message=message, retryable=True)

@@ -1,4 +1,4 @@
-"""One activity for many mentors: a window of stretches of chunks over the items, whose outcomes are in PostgreSQL."""
+"""Register one activity for many mentors, a few chunk ranges at a time; the items' outcomes are in PostgreSQL."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ with workflow.unsafe.imports_passed_through():
     from stafett.temporal.client import JOB_STATUS
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import finish_despite_cancellation, run_activity, run_activity_bounded
+    from workflows.policies import finish_despite_cancellation, run_activity, run_activity_with_max_attempts
     from workflows.run_details import render_bulk_details
 
 _WINDOW = 4
-_CHUNKS_PER_ACTIVITY = 5  # whatever is cancelled, a stretch ends with the chunk that it is at
-_CHUNKS_PER_RUN = 20  # so few that no history grows long, whatever becomes of each of them
+_CHUNKS_PER_ACTIVITY = 5  # after a cancellation, the activity still finishes its current chunk
+_CHUNKS_PER_RUN = 20  # few enough to keep the history short, even if every chunk range fails
 
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
 class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
-    """One attempt at one batch; an item's problem is its outcome, and nothing that the run could fail of."""
+    """One attempt at a batch. An item's error is its outcome; it never fails the run."""
 
     @workflow.init
     def __init__(self, job: BulkJob) -> None:
@@ -37,72 +37,73 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
     @workflow.run
     async def run(self, job: BulkJob) -> BulkOutcome:
         try:
-            end = await self._run_cancellable(self._process_batch(self._job, job.remaining))
+            outcome = await self._run_cancellable(self._process_batch(self._job, job.remaining))
         except (ActivityError, asyncio.CancelledError) as error:
-            end = await finish_despite_cancellation(self._handle_failure(self._job, error))
-        if isinstance(end, BulkPlan):
-            workflow.continue_as_new(self._job.continued_with(end))
-        self._publish_status(end.status, end.counts)
+            outcome = await finish_despite_cancellation(self._handle_failure(self._job, error))
+        if isinstance(outcome, BulkPlan):
+            workflow.continue_as_new(self._job.continued_with(outcome))
+        self._publish_status(outcome.status, outcome.counts)
         await finish_despite_cancellation(start_notifications(self._job))
-        if end.status is BulkStatus.CANCELLED:
+        if outcome.status is BulkStatus.CANCELLED:
             self._close_as_cancelled()
-        return end
+        return outcome
 
     @workflow.query
     def progress(self) -> BulkProgress:
-        """How the batch stands, as of the last stretch that is done."""
+        """Return the status and the counts after the last finished chunk range."""
         return BulkProgress(status=self._status, attempt=self._job.attempt, counts=self._counts)
 
     async def _process_batch(self, job: BulkJob, plan: BulkPlan | None) -> BulkOutcome | BulkPlan:
-        """The end, or what is left for the next run."""
+        """Return the outcome, or the plan for the next run if chunks remain."""
         self._raise_if_cancelled()
         if plan is None:
-            plan = await run_activity(BulkRegistrationActivities.start_batch, job, "what there is to do")
+            plan = await run_activity(BulkRegistrationActivities.start_batch, job, "plan chunks")
         self._publish_status(BulkStatus.RUNNING, plan.counts)
         await self._process_window(plan.pending_chunks[:_CHUNKS_PER_RUN])
         self._raise_if_cancelled()
-        if left := plan.pending_chunks[_CHUNKS_PER_RUN:]:
-            return BulkPlan(pending_chunks=left, counts=self._counts)
-        return await run_activity(BulkRegistrationActivities.finish_batch, job, "say how it ended")
+        if remaining_chunks := plan.pending_chunks[_CHUNKS_PER_RUN:]:
+            return BulkPlan(pending_chunks=remaining_chunks, counts=self._counts)
+        return await run_activity(BulkRegistrationActivities.finish_batch, job, "record outcome")
 
     async def _process_window(self, chunks: tuple[int, ...]) -> None:
-        """A few stretches at a time; whoever is done takes the next."""
-        waiting = iter(_split_into_ranges(chunks))
-        walkers = [asyncio.create_task(self._drain(waiting)) for _ in range(_WINDOW)]
+        """Process the chunk ranges with `_WINDOW` tasks; each task takes the next range when it is done."""
+        pending = iter(_split_into_ranges(chunks))
+        tasks = [asyncio.create_task(self._drain(pending)) for _ in range(_WINDOW)]
         try:
-            await asyncio.gather(*walkers)
+            await asyncio.gather(*tasks)
         finally:
-            for walker in walkers:
-                walker.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _drain(self, pending: Iterator[tuple[int, ...]]) -> None:
         for numbers in pending:
             self._raise_if_cancelled()
             counts = await self._register_chunks(ChunkRange(job=self._job, numbers=numbers))
-            if counts.pending < self._counts.pending:  # answers may overtake one another
+            if counts.pending < self._counts.pending:  # results may arrive out of order
                 self._publish_status(BulkStatus.RUNNING, counts)
 
     async def _register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
-        summary = f"chunks from {chunk_range.numbers[0] + 1} to {chunk_range.numbers[-1] + 1}"
+        numbers = f"chunks {chunk_range.numbers[0] + 1} to {chunk_range.numbers[-1] + 1}"
         register = BulkRegistrationActivities.register_chunks
         try:
-            return await run_activity_bounded(register, chunk_range, summary, row_count=self._job.total)
+            return await run_activity_with_max_attempts(
+                register, chunk_range, f"register {numbers}", item_count=self._job.total
+            )
         except ActivityError as error:
             if self._cancel_requested or not isinstance(error.__cause__, ApplicationError) or is_stale_attempt(error):
                 raise
-        give_up = BulkRegistrationActivities.fail_chunks
-        return await run_activity(give_up, chunk_range, f"{summary} could not be reached")
+        return await run_activity(BulkRegistrationActivities.fail_chunks, chunk_range, f"fail {numbers}")
 
     async def _handle_failure(self, job: BulkJob, error: BaseException) -> BulkOutcome:
-        """Cancelled, by us or behind our back; ended by somebody else; or failed, which the sweeper writes down."""
+        """Record why the run stopped (cancelled or superseded). Re-raises failures, which the sweep then records."""
         if not self._cancel_requested:
             if not is_stale_attempt(error):
                 raise error
-            end = await run_activity(BulkRegistrationActivities.read_batch_outcome, job, "somebody else ended it")
-            if end.status is not BulkStatus.CANCELLING:
-                return end
+            outcome = await run_activity(BulkRegistrationActivities.read_batch_outcome, job, "read outcome")
+            if outcome.status is not BulkStatus.CANCELLING:
+                return outcome
         self._publish_status(BulkStatus.CANCELLING, self._counts)
-        return await run_activity(BulkRegistrationActivities.cancel_batch, job, "begin no further items")
+        return await run_activity(BulkRegistrationActivities.cancel_batch, job, "cancel pending items")
 
     def _publish_status(self, status: BulkStatus, counts: BulkCounts) -> None:
         if status is not self._status:
@@ -112,6 +113,6 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
 
 
 def _split_into_ranges(chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Shared out evenly, in their order."""
+    """Split the chunks evenly and in order; a small batch gets short ranges, so that it too fills the window."""
     length = min(_CHUNKS_PER_ACTIVITY, -(-len(chunks) // _WINDOW))
     return (chunks[first : first + length] for first in range(0, len(chunks), length or 1))

@@ -1,4 +1,4 @@
-"""How every run is stopped: by our signal or as the engine asks, once, and however often it is asked for."""
+"""Cancellation of a workflow by our signal or by Temporal's cancel request, applied once however often it is sent."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,20 +15,20 @@ WorkflowResult = TypeVar("WorkflowResult")
 
 
 class CancellableWorkflow(Generic[WorkflowResult]):
-    """A run whose work may have to stop, and which then has something of its own to write down."""
+    """A workflow that records its own outcome after it was cancelled."""
 
     _task: asyncio.Task[WorkflowResult] | None = None
     _is_cancel_signalled = False
 
     @workflow.signal
     def cancel(self) -> None:
-        """Stop: from the gateway, the Web UI or Temporal's own command line."""
+        """Cancel the job: sent by the API, from the Web UI or with Temporal's own command line."""
         self._is_cancel_signalled = True
         if self._task and not self._task.cancelling():
             self._task.cancel()
 
     async def _run_cancellable(self, work: Coroutine[Any, Any, WorkflowResult]) -> WorkflowResult:
-        """Cancelled once, however often it is asked for: a second time, what was answered would be lost."""
+        """Cancel the inner task at most once: a second cancel would discard the activity's result."""
         self._task = asyncio.create_task(work)
         try:
             return await asyncio.shield(self._task)
@@ -42,17 +42,17 @@ class CancellableWorkflow(Generic[WorkflowResult]):
         return self._is_cancel_signalled or workflow.cancellation_reason() is not None
 
     def _raise_if_cancelled(self) -> None:
-        """Not if we are to stop: an activity that came to its end all the same has swallowed the cancel."""
+        """Raise if cancelled; called before each step, because a finished activity has swallowed the cancellation."""
         if self._cancel_requested:
             raise asyncio.CancelledError
 
     def _close_as_cancelled(self) -> None:
-        """What the engine was asked to cancel is closed as cancelled; what our signal stopped has completed."""
+        """Close the run as cancelled after Temporal's cancel request; after our signal it closes as completed."""
         if workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
 
 
 def is_stale_attempt(error: BaseException) -> bool:
-    """Whether somebody else has ended this attempt, or begun the next."""
+    """Return whether this attempt has already ended, or a later one has started."""
     cause = error.__cause__
     return isinstance(cause, ApplicationError) and cause.type == STALE_ATTEMPT

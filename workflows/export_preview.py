@@ -7,11 +7,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.previews import PreviewActivities
     from stafett.domain.export_preview import PreviewJob
     from stafett.temporal.client import PREVIEW_EXPORT
+    from workflows.policies import HEARTBEAT_TIMEOUT
 
 
 @workflow.defn(name=PREVIEW_EXPORT)
 class PreviewExport:
-    """Somebody waits for it, so it takes less than a minute or is given up."""
+    """Build a preview in less than a minute or fail: an API request is waiting for it."""
 
     @workflow.run
     async def run(self, job: PreviewJob) -> None:
@@ -19,7 +20,7 @@ class PreviewExport:
             PreviewActivities.preview_export,
             job,
             schedule_to_close_timeout=timedelta(seconds=50),
-            heartbeat_timeout=timedelta(seconds=5),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
-            summary="what the export would be",
+            summary="build preview",
         )

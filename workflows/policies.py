@@ -1,4 +1,4 @@
-"""How long things may take and how often they are tried: the one place for it."""
+"""Timeouts, retry policies and priorities of activities."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,25 +15,26 @@ with workflow.unsafe.imports_passed_through():
 ActivityInput = TypeVar("ActivityInput")
 ActivityResult = TypeVar("ActivityResult")
 
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 _RETRY_UNTIL_AVAILABLE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
-_RETRY_8_MINUTES = RetryPolicy(
+_RETRY_24_ATTEMPTS = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
     backoff_coefficient=2,
     maximum_interval=timedelta(seconds=30),
     maximum_attempts=24,
 )
-"""For about eight minutes of trying; a worker that is not there tries nothing."""
+"""About eight minutes of backoff in all. Time without an available worker uses up no attempt."""
 DELIVERY_RETRY = RetryPolicy(
     initial_interval=timedelta(seconds=5),
     backoff_coefficient=4,
     maximum_interval=timedelta(hours=12),
     maximum_attempts=13,
 )
-"""Of a receiver nobody can mend but its owner: within seconds, minutes, hours, and for almost three days in all."""
+"""Retries after seconds, minutes, then hours, for almost three days, because only its owner can repair a receiver."""
 
-# A month or a quarter, the years of most organisations, and what is larger.
+# A month or a quarter; the years of most organisations; larger exports have the lowest priority.
 _PRIORITY_BY_ROWS = ((10_000, 2), (100_000, 3))
 _LOWEST_PRIORITY = 4
 
@@ -45,46 +46,47 @@ async def run_activity(
     *,
     row_count: int | None = None,
 ) -> ActivityResult:
-    """Run an activity, again and again over a long weekend while what it needs is away, a worker included.
+    """Run an activity and retry for up to four days, including while no worker is available.
 
-    One that computes over so many ``rows`` waits for a core, the small before the large.
+    With a ``row_count`` the activity is CPU-bound: it runs on the CPU task queue, small exports before large ones.
     """
     return await workflow.execute_activity_method(
         method,
         argument,
         start_to_close_timeout=timedelta(hours=2),
         schedule_to_close_timeout=timedelta(days=4),
-        heartbeat_timeout=timedelta(seconds=5),
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
         retry_policy=_RETRY_UNTIL_AVAILABLE,
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
         task_queue=None if row_count is None else cpu_queue(workflow.info().task_queue),
-        priority=Priority.default if row_count is None else Priority(priority_key=_priority_for(row_count)),
+        priority=Priority.default if row_count is None else Priority(priority_key=_priority_key_for(row_count)),
     )
 
 
-async def run_activity_bounded(
-    method: Callable[[Any, ActivityInput], ActivityResult], argument: ActivityInput, summary: str, *, row_count: int
+async def run_activity_with_max_attempts(
+    method: Callable[[Any, ActivityInput], ActivityResult], argument: ActivityInput, summary: str, *, item_count: int
 ) -> ActivityResult:
-    """Run an activity again and again, but not for ever: there is something else to do if it never succeeds.
+    """Run an activity of a batch with at most 24 attempts; the caller records a failure if none succeeds.
 
-    Who cancels it does not wait for it: what it does must stop of itself where PostgreSQL says so.
+    ``item_count`` sets the priority. Cancellation is not awaited: the activity stops at its next chunk once PostgreSQL
+    has the batch as ``cancelling``.
     """
     return await workflow.execute_activity_method(
         method,
         argument,
         start_to_close_timeout=timedelta(minutes=10),
         schedule_to_close_timeout=timedelta(days=4),
-        heartbeat_timeout=timedelta(seconds=5),
-        retry_policy=_RETRY_8_MINUTES,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT,
+        retry_policy=_RETRY_24_ATTEMPTS,
         cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
         summary=summary,
-        priority=Priority(priority_key=_priority_for(row_count)),
+        priority=Priority(priority_key=_priority_key_for(item_count)),
     )
 
 
 async def finish_despite_cancellation(work: Awaitable[ActivityResult]) -> ActivityResult:
-    """Do it whatever is cancelled meanwhile, and however often."""
+    """Await ``work`` to completion, ignoring cancellation."""
     task = asyncio.ensure_future(work)
     while not task.done():
         with suppress(asyncio.CancelledError):
@@ -92,6 +94,6 @@ async def finish_despite_cancellation(work: Awaitable[ActivityResult]) -> Activi
     return task.result()
 
 
-def _priority_for(row_count: int) -> int:
-    """A priority; who of several organisations comes first within one is fairness's business, by the run's own key."""
-    return next((turn for most, turn in _PRIORITY_BY_ROWS if row_count <= most), _LOWEST_PRIORITY)
+def _priority_key_for(row_count: int) -> int:
+    """Return the priority by size. Within one priority, organisations take turns: `start_job` sets the fairness key."""
+    return next((priority for max_rows, priority in _PRIORITY_BY_ROWS if row_count <= max_rows), _LOWEST_PRIORITY)

@@ -1,4 +1,4 @@
-"""A past report, made again: load the history, build the parameters, export, store, notify."""
+"""The re-export of a past report: load the history, build the parameters, export, store, notify."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +42,7 @@ ActivityInput = TypeVar("ActivityInput")
 
 @workflow.defn(name=JobKind.REPORT_REEXPORT.value)
 class ReportReexport(CancellableWorkflow[ReexportOutcome]):
-    """One re-export of one report; under the report's own id, so that the engine too runs one at a time."""
+    """One re-export of a report. The workflow id is the report's, so that Temporal too runs one at a time."""
 
     @workflow.init
     def __init__(self, job: ReexportJob) -> None:
@@ -54,47 +54,52 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
     @workflow.run
     async def run(self, job: ReexportJob) -> ReexportOutcome:
         try:
-            end = await self._run_cancellable(self._run_steps(job))
+            outcome = await self._run_cancellable(self._run_steps(job))
         except (FailureError, asyncio.CancelledError) as error:
-            end = await finish_despite_cancellation(self._handle_failure(job, error))
-        self._publish_status(end.status)
+            outcome = await finish_despite_cancellation(self._handle_failure(job, error))
+        self._publish_status(outcome.status)
         await finish_despite_cancellation(start_notifications(job))
-        if end.status is ReexportStatus.CANCELLED:
+        if outcome.status is ReexportStatus.CANCELLED:
             self._close_as_cancelled()
-        return end
+        return outcome
 
     @workflow.update
     def record_edit(self, edit: ReexportUpdateInput) -> ReexportProgress:
-        """Somebody has written something down on the job: it stands in PostgreSQL, and operators see that it does."""
+        """Show operators that a user has edited the job; the edit itself is in PostgreSQL."""
         self._last_edit = edit
         self._publish_status(self._status)
         return self.progress()
 
     @workflow.query
     def progress(self) -> ReexportProgress:
-        """What is now being done, and the export whose own progress tells the rest."""
+        """Return the current status and the child export, whose own ``progress`` has the details."""
         return ReexportProgress(stage=self._status, export_id=self._export_job and self._export_job.export_id)
 
     async def _run_steps(self, job: ReexportJob) -> ReexportOutcome:
-        record: HistoricalRecord = await self._run_step(ReexportActivities.load_history, job)
-        export: ExportJob = await self._run_step(ReexportActivities.build_export_params, record)
-        rows = await self._run_export(export)
+        record: HistoricalRecord = await self._run_step(ReexportActivities.load_original_parameters, job)
+        export: ExportJob = await self._run_step(ReexportActivities.insert_child_export, record)
+        row_count = await self._run_export(export)
         self._publish_status(ReexportStatus.STORING_RESULT)
-        await self._run_step(ReexportActivities.store_reexport_result, job, rows)
-        return await finish_despite_cancellation(self._notify_and_complete(job))
+        await self._run_step(ReexportActivities.store_reexport_result, job, row_count)
+        return await finish_despite_cancellation(self._enqueue_notifications_and_complete(job))
 
     async def _run_export(self, export_job: ExportJob) -> int:
-        """How many rows it has. Its run is a child: whatever stops this one stops that, and is answered when it has."""
+        """Run the export as a child workflow and return its row count.
+
+        Cancelling this run cancels the child, and waits until the child has stopped.
+        """
         self._export_job = export_job
         self._publish_status(ReexportStatus.EXPORTING)
-        end = await self._run_child_workflow(export_job)
-        match end.status:
+        outcome = await self._run_child_workflow(export_job)
+        match outcome.status:
             case ExportStatus.COMPLETED:
-                return end.row_count
+                return outcome.row_count
             case ExportStatus.CANCELLED:
                 raise CancelledError("The export was cancelled.")
             case _:
-                raise ApplicationError(f"The export ended {end.status}.", type=ExportErrorCode.INTERNAL)
+                raise ApplicationError(
+                    f"The export ended with the status {outcome.status}.", type=ExportErrorCode.INTERNAL
+                )
 
     async def _run_child_workflow(self, export_job: ExportJob) -> ExportOutcome:
         starting = workflow.start_child_workflow(
@@ -108,38 +113,47 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
             memo={ATTEMPT_MEMO_KEY: export_job.attempt},
             priority=Priority(fairness_key=export_job.org_id),
         )
-        run = await finish_despite_cancellation(starting)  # a child that is just being started could not be waited for
+        run = await finish_despite_cancellation(starting)  # otherwise a cancel during the start would lose the child
         if self._cancel_requested:
             run.cancel()
         return await run
 
-    async def _notify_and_complete(self, job: ReexportJob) -> ReexportOutcome:
-        """The version stands, and whatever happens now does not undo it."""
+    async def _enqueue_notifications_and_complete(self, job: ReexportJob) -> ReexportOutcome:
+        """Complete even if the notifications cannot be enqueued, because the version is stored."""
         self._publish_status(ReexportStatus.NOTIFYING)
         try:
-            await run_activity(ReexportActivities.notify_reexport_complete, job, "notify")
+            await run_activity(ReexportActivities.enqueue_reexport_notifications, job, "enqueue notifications")
         except ActivityError:
-            workflow.logger.warning("nobody could be told of the re-export")
-        return await run_activity(ReexportActivities.record_reexport_completion, job, "completed")
+            workflow.logger.warning("re-export notification failed")
+        return await run_activity(ReexportActivities.record_reexport_completion, job, "record completion")
 
     async def _handle_failure(self, job: ReexportJob, error: BaseException) -> ReexportOutcome:
-        """Cancelled, by whomever; ended by somebody else; or failed, and then raised on."""
+        """Finish a run that was cancelled, superseded or failed; re-raise failures.
+
+        If the result was stored before the run stopped, the re-export completes.
+        """
         if not self._cancel_requested and not _is_cancellation(error):
             if not is_stale_attempt(error):
-                failing = self._failure_from(error)
-                end = await run_activity(ReexportActivities.record_reexport_failure, failing, "say why it failed")
-                if end.status is ReexportStatus.FAILED:
+                failure = self._failure_from(error)
+                outcome = await run_activity(ReexportActivities.record_reexport_failure, failure, "record failure")
+                if outcome.status is ReexportStatus.FAILED:
                     self._publish_status(ReexportStatus.FAILED)
                     await start_notifications(job)
                     raise error
             else:
-                end = await run_activity(ReexportActivities.read_reexport_outcome, job, "somebody else ended it")
-            if end.status is not ReexportStatus.CANCELLING:
-                return await self._notify_and_complete(job) if end.status in RESULT_STORED_STATUSES else end
+                outcome = await run_activity(ReexportActivities.read_reexport_outcome, job, "read outcome")
+            if outcome.status is not ReexportStatus.CANCELLING:
+                return (
+                    await self._enqueue_notifications_and_complete(job)
+                    if outcome.status in RESULT_STORED_STATUSES
+                    else outcome
+                )
         self._publish_status(ReexportStatus.CANCELLING)
-        stop = ReexportActivities.record_reexport_cancellation
-        end = await run_activity(stop, job, "stop, and leave nothing behind")
-        return await self._notify_and_complete(job) if end.status in RESULT_STORED_STATUSES else end
+        summary = "clean up and record cancellation"
+        outcome = await run_activity(ReexportActivities.record_reexport_cancellation, job, summary)
+        return (
+            await self._enqueue_notifications_and_complete(job) if outcome.status in RESULT_STORED_STATUSES else outcome
+        )
 
     async def _run_step(
         self,
@@ -147,6 +161,7 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         argument: ActivityInput,
         row_count: int | None = None,
     ) -> ActivityResult:
+        """Run a step; with a ``row_count`` on the CPU task queue."""
         self._raise_if_cancelled()
         return await run_activity(method, argument, method.__name__.replace("_", " "), row_count=row_count)
 
@@ -158,7 +173,7 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         workflow.set_current_details(details)
 
     def _failure_from(self, error: BaseException) -> RecordReexportFailureInput:
-        """A foreseen failure by its own code; any other by what was being done."""
+        """Take the code of a domain error; give any other error the code of the status in which it happened."""
         match error.__cause__:
             case ApplicationError(type=code, message=message, details=details) if code in set(ExportErrorCode):
                 retryable = bool(details and details[0])
@@ -167,13 +182,11 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
                 )
             case _:
                 code = REEXPORT_ERROR_CODE_BY_STATUS.get(self._status, ExportErrorCode.INTERNAL)
-                message = (
-                    f"The re-export could not go on after {self._status.replace('_', ' ')}; it can be asked for again."
-                )
+                message = f"The re-export failed while {self._status.replace('_', ' ')}; request a new re-export."
                 return RecordReexportFailureInput(job=self._job, code=code, message=message, retryable=True)
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Somebody has stopped the export, and so what it was for."""
-    is_childs = isinstance(error, ChildWorkflowError) and isinstance(error.__cause__, CancelledError)
-    return is_childs or isinstance(error, (CancelledError, asyncio.CancelledError))
+    """Return whether the run was cancelled, or its child export was, which cancels the re-export too."""
+    is_child_cancelled = isinstance(error, ChildWorkflowError) and isinstance(error.__cause__, CancelledError)
+    return is_child_cancelled or isinstance(error, (CancelledError, asyncio.CancelledError))

@@ -1,1 +1,1 @@
-"""Exports: accepted, worked on stage by stage, ended, steered, handed out."""
+"""Exports: acceptance, stages, completion, commands, downloads, previews and retention."""

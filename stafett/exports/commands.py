@@ -1,4 +1,4 @@
-"""What people do to a job that is there: cancel it, try it again, delete it."""
+"""Commands on existing exports: cancel, retry and delete."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from sqlalchemy import func, insert
 from sqlmodel import Session, select
 
 from stafett.audit import trail as audit_trail
-from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
 from stafett.domain.errors import InvalidStateError, NotFoundError, PermissionDeniedError
@@ -21,23 +21,23 @@ from stafett.exports.state import ExportTransitionEvent, delete_outputs, has_ope
 
 _RETRY_OPERATION = "bufdir-exports.retry"
 _RETRYABLE = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
-_OUTCOME_COLUMNS = ("error", "completed_at", "progress", "tidied_at", "files_removed_at")
+_OUTCOME_COLUMNS = ("error", "completed_at", "progress", "staging_cleared_at", "files_removed_at")
 
 
 class _ExportRetryBody(FrozenModel):
-    """What an idempotency key for another try stands for."""
+    """The request that an idempotency key of a retry identifies."""
 
     export_id: UUID
 
 
 class ExportCommands:
-    """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
+    """Each command is one transaction with its audit event; the API informs Temporal afterwards."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def cancel(self, caller: Caller, export_id: UUID) -> Export:
-        """Have it stop; once more while it stops is no mistake."""
+        """Request cancellation. Idempotent while cancelling."""
         with self._lock_and_authorise(caller, export_id) as (session, export):
             if export.status is ExportStatus.CANCELLING:
                 return export
@@ -46,39 +46,43 @@ class ExportCommands:
             return _transition_and_refresh(session, caller, export, ExportStatus.CANCELLING, "cancel_requested")
 
     def retry(self, caller: Caller, export_id: UUID, idempotency_key: str | None = None) -> tuple[Export, bool]:
-        """A new attempt under the same id, and whether it was this very call that made it."""
+        """Start a new attempt under the same id; return whether this call started it."""
         with self._lock_and_authorise(caller, export_id) as (session, export):
             if export.origin is ExportOrigin.REEXPORT:
-                raise InvalidStateError("This export is part of a re-export; a new re-export tries it again.")
+                raise InvalidStateError(
+                    "This export is part of a re-export and cannot be retried; start a new re-export."
+                )
             if idempotency_key and _is_repeat(session, export, idempotency_key):
                 return export, False
             if export.status not in _RETRYABLE:
                 raise InvalidStateError(
-                    f"Only what failed or was cancelled is tried again; this export is {export.status}."
+                    f"Only a failed or cancelled export can be retried; this export is {export.status}."
                 )
-            reused = _finished_stages(session, export)
+            finished_stages = _load_finished_stages(session, export)
             attempt = insert(ExportAttempt).values(
                 export_id=export.id,
                 number=export.attempt + 1,
                 org_id=export.org_id,
-                resumed_from=_resume_stage(export, reused),
-                stages_reused=reused,
+                resumed_from=_find_resume_stage(export, finished_stages),
+                stages_reused=finished_stages,
             )
             session.execute(attempt)
-            anew = {"attempt": export.attempt + 1, **dict.fromkeys(_OUTCOME_COLUMNS)}
+            new_values = {"attempt": export.attempt + 1, **dict.fromkeys(_OUTCOME_COLUMNS)}
             return _transition_and_refresh(
-                session, caller, export, ExportStatus.INITIALISED, "retry_requested", **anew
+                session, caller, export, ExportStatus.INITIALISED, "retry_requested", **new_values
             ), True
 
     def delete(self, caller: Caller, export_id: UUID) -> Export:
-        """Take an ended one out of sight; what it leaves in storage is removed by whoever can reach it."""
+        """Hide a finished export from lists and reads; its files are removed later, by the API or by retention."""
         with self._lock_export(caller, export_id) as (session, export):
             if not caller.can_administer(export.org_id):
-                raise PermissionDeniedError("Only an administrator of the organisation deletes an export.")
+                raise PermissionDeniedError("Only an administrator of the organisation may delete an export.")
             if not export.status.is_final:
                 raise InvalidStateError(f"The export is {export.status}; cancel it first.")
             if has_open_reexport(session, export):
-                raise InvalidStateError("This export is part of a re-export that has not ended; cancel that first.")
+                raise InvalidStateError(
+                    "This export is part of a re-export that has not ended; cancel the re-export first."
+                )
             return _transition_and_refresh(
                 session, caller, export, export.status, "export_deleted", deleted_at=func.clock_timestamp()
             )
@@ -87,12 +91,12 @@ class ExportCommands:
     def _lock_and_authorise(self, caller: Caller, export_id: UUID) -> Iterator[tuple[Session, Export]]:
         with self._lock_export(caller, export_id) as (session, export):
             if not caller.can_cancel_and_retry(export.org_id, export.requested_by):
-                raise PermissionDeniedError("You may not cancel this export or try it again.")
+                raise PermissionDeniedError("You may not cancel or retry this export.")
             yield session, export
 
     @contextmanager
     def _lock_export(self, caller: Caller, export_id: UUID) -> Iterator[tuple[Session, Export]]:
-        """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
+        """Lock the row in a transaction of the export's own organisation, because an operator belongs to none."""
         org_id = self._find_org_id(caller, export_id)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             yield (
@@ -108,36 +112,36 @@ class ExportCommands:
 
 
 def _existing_or_404(export: Export | None) -> Export:
-    """Asked twice, before the row is held and after it: somebody may delete it in between."""
+    """Return the export; called before and after locking its row, because it may be deleted in between."""
     if export is None or export.deleted_at is not None:
         raise NotFoundError("There is no such export.")
     return export
 
 
 def _is_repeat(session: Session, export: Export, idempotency_key: str) -> bool:
-    """A key stands for one retry of one export."""
-    receipt = uuid4()
+    """Return whether the key has already been used for a retry of this export."""
+    new_id = uuid4()
     return (
-        claim_key(
+        claim_idempotency_key(
             session,
-            OperationKey(export.org_id, _RETRY_OPERATION, idempotency_key),
+            IdempotencyScope(export.org_id, _RETRY_OPERATION, idempotency_key),
             _ExportRetryBody(export_id=export.id),
-            receipt,
+            new_id,
         )
-        != receipt
+        != new_id
     )
 
 
-def _finished_stages(session: Session, export: Export) -> Sequence[ExportStatus]:
-    """In their order: of a cancelled export none, nor of one whose snapshot was kept no longer."""
+def _load_finished_stages(session: Session, export: Export) -> Sequence[ExportStatus]:
+    """List the finished stages in order, none of a cancelled export; drop them all if their files were removed."""
     if export.files_removed_at is not None:
         delete_outputs(session, export.job)
     finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
     return [stage for stage in EXPORT_STAGES if stage in set(finished)]
 
 
-def _resume_stage(export: Export, finished_stages: Sequence[ExportStatus]) -> ExportStatus | None:
-    """Where the work goes on, if anything of it stands."""
+def _find_resume_stage(export: Export, finished_stages: Sequence[ExportStatus]) -> ExportStatus | None:
+    """Return the first unfinished stage, or none if no stage is finished."""
     if not finished_stages:
         return None
     has_bundle = export.parameters.get("include_attachments", False)
@@ -148,7 +152,7 @@ def _resume_stage(export: Export, finished_stages: Sequence[ExportStatus]) -> Ex
 def _transition_and_refresh(
     session: Session, caller: Caller, export: Export, status: ExportStatus, event: str, **values: Any
 ) -> Export:
-    """The step is told of the attempt that it leads to."""
+    """Write the transition; its audit event carries the number of the new attempt, if there is one."""
     job = export.job.model_copy(update={"attempt": values.get("attempt", export.attempt)})
     transition_export(
         session,

@@ -1,4 +1,4 @@
-"""How an export ends, for good: its last transition, its entry in the history and what people are told, all at once."""
+"""Terminal transitions of an export: status, report entry and notifications in one transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,7 @@ from stafett.audit import trail as audit_trail
 from stafett.audit.trail import EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, Report, ReportFileVersion
-from stafett.domain.errors import (
-    StaleAttemptError,
-)
+from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export import ExportOrigin
 from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput
 from stafett.domain.export_outputs import ReportFile
@@ -31,26 +29,31 @@ from stafett.exports.state import (
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 
 _NOW = func.clock_timestamp()
-_STAGE_COLUMNS = ("file", "counts", "not_countable", "mapping")
-_CLEARED_COLUMNS: dict[str, Any] = {"warnings": [], "partial_failure_count": 0, **dict.fromkeys(_STAGE_COLUMNS)}
+_COLUMNS_RESET_BY_CANCEL: dict[str, Any] = {
+    "warnings": [],
+    "partial_failure_count": 0,
+    **dict.fromkeys(("file", "counts", "not_countable", "mapping")),
+}
 
 
 class ExportCompletion:
-    """Whoever ends an attempt first has ended it."""
+    """Ends an attempt of an export; the first writer wins."""
 
-    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, by_email: bool = False) -> None:
+    def __init__(
+        self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, notify_by_email: bool = False
+    ) -> None:
         self._database = database
         self._actor = actor
-        self._by_email = by_email
+        self._notify_by_email = notify_by_email
 
     def complete(self, job: ExportJob) -> ExportOutcome:
-        """The last step of a report that is there: from here on it can be downloaded."""
+        """Complete the export, so that its file can be downloaded. An export of a re-export makes no report."""
         with self._database.transaction(job.org_id) as session:
             file = ReportFile.model_validate(session.get_one(Export, job.export_id).file)
         detail: EventDetail = {"rows": file.rows, "sha256": file.sha256}
-        done = build_progress(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
+        progress = build_progress(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
         with self._ignore_repeat_of(job, ExportStatus.COMPLETED):
-            self._finish(job, ExportStatus.COMPLETED, "export_completed", detail, progress=done)
+            self._finish(job, ExportStatus.COMPLETED, "export_completed", detail, progress=progress)
         return ExportOutcome(status=ExportStatus.COMPLETED, row_count=file.rows)
 
     def complete_empty(self, job: ExportJob) -> ExportOutcome:
@@ -59,7 +62,7 @@ class ExportCompletion:
         return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
 
     def begin_cancel(self, job: ExportJob) -> bool:
-        """Have nobody write for it any more; false if the attempt has ended otherwise."""
+        """Stop all writes of this attempt by setting ``cancelling``; return false if it has already ended."""
         with self._database.transaction(job.org_id) as session:
             try:
                 export = lock_active_export(session, job, allow_cancelling=True)
@@ -70,26 +73,26 @@ class ExportCompletion:
             return True
 
     def finish_cancel(self, job: ExportJob) -> ExportOutcome:
-        """It has stopped, and nothing of it is left in storage: another attempt begins anew."""
+        """Record the cancellation once the objects are deleted; the user's next retry starts from the first stage."""
         with self._ignore_repeat_of(job, ExportStatus.CANCELLED):
-            self._finish(job, ExportStatus.CANCELLED, "export_cancelled", **_CLEARED_COLUMNS)
+            self._finish(job, ExportStatus.CANCELLED, "export_cancelled", **_COLUMNS_RESET_BY_CANCEL)
         return ExportOutcome(status=ExportStatus.CANCELLED)
 
     def fail(self, failure: RecordFailureInput) -> None:
-        """Say why; one that is to stop does not fail any more, and is stopped by whoever finds it so."""
+        """Record the failure; raise ``StaleAttemptError`` if the attempt has ended or is being cancelled."""
         error = {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
         with self._ignore_repeat_of(failure.job, ExportStatus.FAILED):
             self._finish(failure.job, ExportStatus.FAILED, "export_failed", {"code": failure.code}, error=error)
 
     def load_outcome(self, job: ExportJob) -> ExportOutcome:
-        """How it stands, for a run that finds itself too late."""
+        """Load the current status, for a run whose attempt is stale."""
         with self._database.transaction(job.org_id) as session:
             export = session.get_one(Export, job.export_id)
             return ExportOutcome(status=export.status, row_count=(export.counts or {}).get("written", 0))
 
     @contextmanager
     def _ignore_repeat_of(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
-        """An end that was committed, and whose answer got lost on its way, is the end."""
+        """Succeed if an earlier try has committed this very status, but its response was lost."""
         try:
             yield
         except StaleAttemptError:
@@ -108,8 +111,8 @@ class ExportCompletion:
     ) -> None:
         with self._database.transaction(job.org_id) as session:
             export = lock_active_export(session, job, allow_cancelling=status is ExportStatus.CANCELLED)
-            is_a_report = export.origin is ExportOrigin.REPORT
-            if status is ExportStatus.COMPLETED and is_a_report:
+            is_report = export.origin is ExportOrigin.REPORT
+            if status is ExportStatus.COMPLETED and is_report:
                 values["report_id"] = create_report(session, job)
             elif status is ExportStatus.CANCELLED:
                 delete_outputs(session, job)
@@ -119,9 +122,9 @@ class ExportCompletion:
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
                 .values(ended_at=_NOW, outcome=status)
             )
-            if is_a_report:  # of a re-export's, the re-export itself is told of
-                end = JobCompletion(JobType.EXPORT, job, JobOutcome(status), requested_by=export.requested_by)
-                enqueue_notifications(session, end, by_email=self._by_email)
+            if is_report:  # a re-export sends its own notification
+                completion = JobCompletion(JobType.EXPORT, job, JobOutcome(status), requested_by=export.requested_by)
+                enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
             transition_export(session, job, self._build_transition(status, event, detail), completed_at=_NOW, **values)
 
     def _build_transition(
@@ -134,9 +137,9 @@ _ORIGINAL_VERSION = 1
 
 
 def create_report(session: Session, job: ExportJob) -> UUID:
-    """Write the entry of an export, in the very transaction that completes it."""
+    """Insert the report entry and its first file version, in the transaction that completes the export."""
     report_id = uuid4()
-    of_the_export = col(Export.id) == job.export_id
+    is_this_export = col(Export.id) == job.export_id
     entry: dict[Any, Any] = {
         Report.id: literal(report_id),
         Report.org_id: Export.org_id,
@@ -156,6 +159,6 @@ def create_report(session: Session, job: ExportJob) -> UUID:
         ReportFileVersion.created_by: Export.requested_by,
     }
     for table, values in ((Report, entry), (ReportFileVersion, file)):
-        source = select(*values.values()).where(of_the_export)
+        source = select(*values.values()).where(is_this_export)
         session.execute(insert(table).from_select(list(values), source))
     return report_id

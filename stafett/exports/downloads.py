@@ -1,4 +1,4 @@
-"""Who is given a report, and the trail of it: no link leaves us of which nothing is written down."""
+"""Download links and files of exports; every issued link and every download has an audit event."""
 
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -24,7 +24,7 @@ _MAX_CACHED_LINKS = 10_000
 
 
 class DownloadLink(NamedTuple):
-    """A signed address of one object: the same for a whole day."""
+    """A presigned URL of one object, the same for a whole day."""
 
     url: str
     expires_at: datetime
@@ -35,18 +35,18 @@ class DownloadLink(NamedTuple):
 
 
 def get_downloadable_file(export: Export) -> ReportFile:
-    """The file that people may have of an export now, or why there is none."""
+    """Return the file that can be downloaded now, or raise the reason why there is none."""
     match export.status:
         case ExportStatus.COMPLETED if export.files_removed_at is not None:
-            raise FileRemovedError("The file was removed from storage, and is gone; the export can be asked for anew.")
+            raise FileRemovedError("The file has been removed from storage; start a new export to get it again.")
         case ExportStatus.COMPLETED:
             return ReportFile.model_validate(export.file)
         case ExportStatus.COMPLETED_EMPTY:
-            raise NoFileError("There was nothing to report in this period, so the export has no file.")
+            raise NoFileError("There were no activities in this period, so the export has no file.")
         case ExportStatus.FAILED | ExportStatus.CANCELLED as ended:
-            raise NoFileError(f"The export is {ended}, and has no file.")
+            raise NoFileError(f"The export is {ended} and has no file.")
         case _:
-            raise NotFinishedError("The export is not finished, and has no file yet.")
+            raise NotFinishedError("The export is not finished and has no file yet.")
 
 
 class ExportDownloads:
@@ -56,10 +56,10 @@ class ExportDownloads:
         self._database = database
         self._storage = storage
         self._recorded_links: set[tuple[UUID, DownloadLink]] = set()
-        """What the trail is known to hold, and by its nature goes on to hold: whoever polls is asked for it once."""
+        """Links whose audit event is already written, so that polling does not query the audit trail."""
 
     def get_link(self, caller: Caller, export: Export, now: datetime) -> DownloadLink | None:
-        """What this caller may be handed now; it is not issued yet."""
+        """Return the link that this caller may have, or none; the caller records it with ``record_link_issued``."""
         if not caller.can_download_from(export.org_id):
             return None
         try:
@@ -68,10 +68,10 @@ class ExportDownloads:
             return None
 
     def record_link_issued(self, caller: Caller, export: Export, link: DownloadLink) -> None:
-        """Have it in the trail that the caller was given this day's link: written once."""
+        """Write the audit event of this day's link, once per user, file and day."""
         if (caller.user_id, link) in self._recorded_links:
             return
-        entry = _audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
+        entry = _build_audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
         try:
             with self._transaction(caller) as session:
                 if not _is_recorded(session, entry):
@@ -84,7 +84,7 @@ class ExportDownloads:
         self._recorded_links.add((caller.user_id, link))
 
     def get_download_url(self, caller: Caller, export_id: UUID, now: datetime) -> str:
-        """The address of the file, for somebody who goes there now."""
+        """Return a URL for an immediate download, and write the audit event of the download."""
         with self._transaction(caller) as session:
             export = session.get(Export, export_id)
             if export is None:
@@ -92,16 +92,16 @@ class ExportDownloads:
             if not caller.can_download_from(export.org_id):
                 raise PermissionDeniedError("You may not download the files of this organisation.")
             if export.deleted_at is not None:
-                raise FileRemovedError("The export was deleted, and its file with it.")
+                raise FileRemovedError("The export and its file were deleted.")
             file = get_downloadable_file(export)
-            audit_trail.append_audit_event(session, _audit_entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append_audit_event(session, _build_audit_entry(caller, export, FILE_DOWNLOADED))
         return self._sign_link(file, now).url
 
     def open_file(self, caller: Caller, export: Export) -> BinaryIO:
-        """The file itself; close it."""
+        """Open the file for reading; the caller closes it."""
         file = get_downloadable_file(export)
         with self._transaction(caller) as session:
-            audit_trail.append_audit_event(session, _audit_entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append_audit_event(session, _build_audit_entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
     def _sign_link(self, file: ReportFile, now: datetime) -> DownloadLink:
@@ -111,26 +111,27 @@ class ExportDownloads:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
-def _audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
+def _build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
     detail: EventDetail = {"attempt": export.attempt, "sha256": get_downloadable_file(export).sha256, **extra_detail}
     actor = audit_trail.actor_from_user_id(caller.user_id)
     return AuditEntry(org_id=export.org_id, actor=actor, event=event, subject_id=export.id, detail=detail)
 
 
 def _is_recorded(session: Session, entry: AuditEntry) -> bool:
-    """Found in the index that also keeps it from being written twice."""
-    same = (
+    """Return whether the event exists, by the partial unique index that prevents duplicates."""
+    conditions = (
         col(AuditEvent.org_id) == entry.org_id,
         col(AuditEvent.subject_id) == entry.subject_id,
-        col(AuditEvent.event) == literal_column(f"'{LINK_ISSUED}'"),  # not a parameter: the index is of these alone
+        col(AuditEvent.event)
+        == literal_column(f"'{LINK_ISSUED}'"),  # a literal, because the planner must match the partial index
         col(AuditEvent.actor) == entry.actor,
         col(AuditEvent.detail)["day"].astext == entry.detail["day"],
         col(AuditEvent.detail)["sha256"].astext == entry.detail["sha256"],
     )
-    return session.exec(select(AuditEvent.seq).where(*same)).first() is not None
+    return session.exec(select(AuditEvent.seq).where(*conditions)).first() is not None
 
 
 def _is_duplicate_link_event(error: IntegrityError) -> bool:
-    """Somebody polls from two places, and the other one was first."""
-    diagnosis = getattr(error.orig, "diag", None)
-    return getattr(diagnosis, "constraint_name", None) == "audit_events_one_link_a_day"
+    """Return whether a concurrent request of the same user wrote the event first."""
+    diagnostics = getattr(error.orig, "diag", None)
+    return getattr(diagnostics, "constraint_name", None) == "audit_events_one_link_per_day"

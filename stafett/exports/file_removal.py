@@ -1,4 +1,4 @@
-"""Taking an export's files out of storage, and writing down that they are gone."""
+"""Removal of an export's files from storage, with its audit event."""
 
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
@@ -15,7 +15,7 @@ _NOW = func.clock_timestamp()
 
 
 class FileRemoval:
-    """Twice is once: whoever comes second finds nothing to remove and nothing to write."""
+    """Idempotent: a second call removes nothing and writes nothing."""
 
     def __init__(self, database: Database, storage: FileStorage, *, actor: str, reason: str | None = None) -> None:
         self._database = database
@@ -24,9 +24,9 @@ class FileRemoval:
         self._reason: EventDetail = {} if reason is None else {"reason": reason}
 
     def remove(self, job: ExportJob) -> bool:
-        """Whether it was this call that removed them; the row is held meanwhile, so that nobody tries it again."""
+        """Remove the files, and return whether this call did. The row stays locked, so that no retry can start."""
         with self._database.transaction(job.org_id) as session:
-            export = lock_finished(session, job)
+            export = lock_finished_export(session, job)
             if export is None or export.files_removed_at is not None:
                 return False
             self._storage.delete_prefix(job.key_prefix)
@@ -44,7 +44,7 @@ class FileRemoval:
             return True
 
 
-def lock_finished(session: Session, job: ExportJob) -> Export | None:
-    """The job's row, held, if this attempt has ended and none has followed it."""
+def lock_finished_export(session: Session, job: ExportJob) -> Export | None:
+    """Lock the job's row; return it if this attempt has ended and no later one has started."""
     export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
     return export if export.status.is_final and export.attempt == job.attempt else None

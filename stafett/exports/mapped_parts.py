@@ -1,6 +1,6 @@
-"""What mapping has done of an export that it has not finished: parts that whoever maps it next takes as they are.
+"""Mapped parts of an export whose mapping stage is not finished; its next execution reuses them.
 
-They are kept until the stage is committed, or begun anew.
+They are stored until the stage is committed or its outputs are invalidated.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from stafett.exports.state import lock_active_export
 
 
 class StoredPart(FrozenModel):
-    """A part as it was written, and what it adds to the outcome."""
+    """A mapped part in storage, and its share of the outcome."""
 
     written: StagedPart
     excluded: StagedPart | None
@@ -38,65 +38,65 @@ class StoredPart(FrozenModel):
 
 
 class MappedPartStore:
-    """Parts that another edition of the program made, or that were made from anything else, are none."""
+    """The finished parts of a mapping stage. Parts of another build of the program or of other inputs are ignored."""
 
     def __init__(self, database: Database, *, build_fingerprint: str) -> None:
         self._database = database
         self._build_fingerprint = build_fingerprint
 
     def input_fingerprint(self, queried: QueriedRows, parameters: ExportParameters) -> str:
-        """All that mapped parts depend on: rules, language, kind of file, program and rows, those of every part.
+        """Hash everything that a mapped part depends on: mapping, locale, format, build, and the rows of every part.
 
-        Which faulty rows a part still names depends on the parts before it.
+        The rows of all parts count, because earlier parts decide which invalid rows of a part are still listed.
         """
-        made_from = [queried.mapping.sha256, parameters.locale, parameters.export_format, self._build_fingerprint]
-        told = "\n".join([*made_from, *(part.sha256 for part in queried.parts)])
-        return hashlib.sha256(told.encode()).hexdigest()
+        inputs = [queried.mapping.sha256, parameters.locale, parameters.export_format, self._build_fingerprint]
+        inputs += [part.sha256 for part in queried.parts]
+        return hashlib.sha256("\n".join(inputs).encode()).hexdigest()
 
     def load(self, job: ExportJob, fingerprint: str) -> dict[int, StoredPart]:
-        """By their number."""
+        """Load the stored parts by their number."""
         query = select(ExportMappedPart).where(
-            ExportMappedPart.export_id == job.export_id, ExportMappedPart.made_from == fingerprint
+            ExportMappedPart.export_id == job.export_id, ExportMappedPart.input_sha256 == fingerprint
         )
         with self._database.transaction(job.org_id) as session:
             return {row.number: _part_from_row(row) for row in session.exec(query).all()}
 
     def store(self, job: ExportJob, number: int, fingerprint: str, part: StoredPart) -> StoredPart | None:
-        """Write down that a part is done. Of two executions the first one's stands; none, once the stage is done."""
+        """Store a part unless another execution has; return the stored part, or None if the stage is finished."""
         with self._database.transaction(job.org_id) as session:
             lock_active_export(session, job)
             if session.get(ExportStageOutput, (job.export_id, ExportStatus.MAPPING_COLUMNS)) is not None:
                 return None
-            found = session.get(ExportMappedPart, (job.export_id, number))
-            if found is not None and found.made_from == fingerprint:
-                return _part_from_row(found)
-            if found is not None:
+            row = session.get(ExportMappedPart, (job.export_id, number))
+            if row is not None and row.input_sha256 == fingerprint:
+                return _part_from_row(row)
+            if row is not None:
                 _delete_row(session, job, number)
-            row = {"export_id": job.export_id, "number": number, "org_id": job.org_id, "made_from": fingerprint}
-            session.execute(insert(ExportMappedPart).values(**row, **_columns_from_part(part)))
+            keys = {"export_id": job.export_id, "number": number, "org_id": job.org_id, "input_sha256": fingerprint}
+            session.execute(insert(ExportMappedPart).values(**keys, **_columns_from_part(part)))
             return part
 
-    def delete(self, job: ExportJob, number: int, part: StoredPart) -> None:
-        """What is not in storage as it was is mapped anew, unless somebody has done so meanwhile."""
+    def delete_row(self, job: ExportJob, number: int, part: StoredPart) -> None:
+        """Delete the row of a part that is damaged in storage, unless another execution has stored it again."""
         with self._database.transaction(job.org_id) as session:
             lock_active_export(session, job)
-            found = session.get(ExportMappedPart, (job.export_id, number))
-            if found is not None and _part_from_row(found) == part:
+            row = session.get(ExportMappedPart, (job.export_id, number))
+            if row is not None and _part_from_row(row) == part:
                 _delete_row(session, job, number)
 
 
 def _columns_from_part(part: StoredPart) -> dict[str, Any]:
-    """Where it lies is told apart from what was in it, which is nobody's business but the worker's."""
+    """Separate the storage references, which other roles may read, from the outcome, which only the worker reads."""
     return {
-        "objects": part.model_dump(mode="json", include={"written", "excluded"}),
+        "parts": part.model_dump(mode="json", include={"written", "excluded"}),
         "outcome": part.outcome.model_dump(mode="json"),
     }
 
 
 def _part_from_row(row: ExportMappedPart) -> StoredPart:
-    return StoredPart.model_validate({**row.objects, "outcome": row.outcome})
+    return StoredPart.model_validate({**row.parts, "outcome": row.outcome})
 
 
 def _delete_row(session: Session, job: ExportJob, number: int) -> None:
-    of_this_export = col(ExportMappedPart.export_id) == job.export_id
-    session.execute(delete(ExportMappedPart).where(of_this_export, col(ExportMappedPart.number) == number))
+    is_this_export = col(ExportMappedPart.export_id) == job.export_id
+    session.execute(delete(ExportMappedPart).where(is_this_export, col(ExportMappedPart.number) == number))

@@ -1,4 +1,4 @@
-"""Previews: the whole period is read and mapped, the counts and the first rows are kept until they are fetched."""
+"""Previews: the whole period is read and mapped; the counts and the first rows are stored until they are fetched."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -32,7 +32,7 @@ SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND ro
 
 
 class PreviewBuilder:
-    """The worker's side; ``go_on`` raises when the work is to stop."""
+    """Builds previews on a worker; ``raise_if_cancelled`` raises when the activity is cancelled."""
 
     def __init__(
         self, database: Database, mappings: MappingVersions, *, raise_if_cancelled: Callable[[], None]
@@ -42,14 +42,14 @@ class PreviewBuilder:
         self._raise_if_cancelled = raise_if_cancelled
 
     def __call__(self, job: PreviewJob) -> None:
-        """Put the preview where ``fetched`` finds it, with its audit event."""
+        """Store the preview for ``take_preview``, with its audit event."""
         request = job.request
         preview = self._build(request)
         with self._database.transaction(request.org_id) as session:
             result = preview.model_dump(mode="json")
             row = insert(PreviewResult).values(id=job.preview_id, org_id=request.org_id, result=result)
             if session.scalar(row.on_conflict_do_nothing().returning(col(PreviewResult.id))) is None:
-                return  # an earlier execution of this very preview was not heard
+                return  # an earlier execution stored it, but its response was lost
             entry = AuditEntry(
                 org_id=request.org_id,
                 actor=audit_trail.actor_from_user_id(request.requesting_user_id),
@@ -63,8 +63,8 @@ class PreviewBuilder:
     def _build(self, request: ExportRequest) -> Preview:
         period, org_id = request.reporting_period, request.org_id
         with self._database.snapshot(org_id) as connection:
-            member = connection.execute(_IS_MEMBER_QUERY, [org_id, request.requesting_user_id]).fetchone()
-            if member != (True,):
+            is_member = connection.execute(_IS_MEMBER_QUERY, [org_id, request.requesting_user_id]).fetchone()
+            if is_member != (True,):
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
             mapping = self._mappings.choose_version(org_id, period.first_day, period.last_day)
             program = self._mappings.load_program(org_id, mapping.version, request.locale)
@@ -72,30 +72,28 @@ class PreviewBuilder:
                 MappingOutcome(program, ignored_checks=ignored_checks(request.export_format)),
                 list[pl.DataFrame](),
             )
-            asked = (org_id, period.first_instant, period.last_instant)
-            with closing(stream_activity_frames(connection, asked, ROWS_PER_PART)) as frames:
-                for rows in frames:
-                    part = outcome.map_and_add(rows)
-                    first_rows.append(
-                        part.report_rows.head(MAX_PREVIEW_ROWS - sum(frame.height for frame in first_rows))
-                    )
+            query_period = (org_id, period.first_instant, period.last_instant)
+            with closing(stream_activity_frames(connection, query_period, ROWS_PER_PART)) as frames:
+                for frame in frames:
+                    part = outcome.map_and_add(frame)
+                    first_rows.append(part.report_rows.head(MAX_PREVIEW_ROWS - sum(rows.height for rows in first_rows)))
                     self._raise_if_cancelled()
         headers = tuple(cell.header for cell in program.columns)
         return _to_preview(request, mapping, outcome, headers, pl.concat(first_rows) if first_rows else pl.DataFrame())
 
 
 def take_preview(database: Database, caller: Caller, job: PreviewJob) -> Preview:
-    """The preview, which is then nowhere any more."""
+    """Fetch and delete the preview."""
     with database.transaction(job.request.org_id, user_id=caller.user_id) as session:
-        taken = delete(PreviewResult).where(col(PreviewResult.id) == job.preview_id)
-        result = session.scalar(taken.returning(col(PreviewResult.result)))
+        delete_result = delete(PreviewResult).where(col(PreviewResult.id) == job.preview_id)
+        result = session.scalar(delete_result.returning(col(PreviewResult.result)))
     if result is None:
         raise ServiceUnavailableError("The preview")
     return Preview.model_validate(result)
 
 
 def delete_expired_previews(maintenance: Database) -> None:
-    """Those that nobody came for."""
+    """Delete previews that were not fetched within ten minutes."""
     with maintenance.transaction() as session:
         age = func.now() - func.make_interval(0, 0, 0, 0, 0, 10)
         session.execute(delete(PreviewResult).where(col(PreviewResult.created_at) < age))

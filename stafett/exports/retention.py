@@ -1,4 +1,4 @@
-"""How long what an export left in storage is kept: what is not needed goes soon, what is too old for ever."""
+"""Retention: staging data is cleared soon after an export ends, expired files are removed later."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,25 +12,25 @@ from stafett.database.session import Database
 from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, Reexport
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
-from stafett.exports.file_removal import FileRemoval, lock_finished
+from stafett.exports.file_removal import FileRemoval, lock_finished_export
 from stafett.storage.files import FileStorage
 
 _NOW = func.now()
 _CLEANUP_GRACE_PERIOD = timedelta(minutes=10)
-"""An execution that was thought dead may still be at work for so long after the end, and cleans up after itself."""
+"""How long an execution that timed out may still run after the export has ended; it cleans up after itself."""
 
 _PAGE_SIZE = 100
 
 
 class RetentionPolicy(NamedTuple):
-    """For how long: finished files with their snapshots, and what was staged for an export that has no file."""
+    """Retention periods of finished files with their snapshots, and of the staging data of failed exports."""
 
     files: timedelta
     staging: timedelta
 
 
 class Retention:
-    """Works as the maintenance role, export by export; whatever is interrupted is found again next time."""
+    """Works as the maintenance role, one export at a time; the next run continues after an interruption."""
 
     def __init__(
         self,
@@ -48,79 +48,81 @@ class Retention:
         self._raise_if_cancelled = raise_if_cancelled
 
     def apply(self) -> RetentionReport:
-        tidied = sum(self._clear_staging(export) for export in self._iterate_exports(_has_staging_to_clear()))
+        staging_cleared = sum(self._clear_staging(export) for export in self._iterate_exports(_has_staging_to_clear()))
         with self._database.transaction() as session:
             delete_expired_keys(session)
-        removed = sum(self._file_removal.remove(export.job) for export in self._iterate_exports(self._is_expired()))
-        return RetentionReport(staging_cleared=tidied, files_removed=removed)
+        files_removed = sum(
+            self._file_removal.remove(export.job) for export in self._iterate_exports(self._is_expired())
+        )
+        return RetentionReport(staging_cleared=staging_cleared, files_removed=files_removed)
 
     def _iterate_exports(self, condition: ColumnElement[bool]) -> Iterator[Export]:
-        """Page by page, oldest first; what was done leaves the list, what was not is passed over."""
+        """Iterate page by page, oldest first; the cursor passes over exports that still match the condition."""
         after: ColumnElement[bool] | None = None
         while True:
             query = select(Export).where(condition).order_by(col(Export.completed_at), col(Export.id)).limit(_PAGE_SIZE)
             with self._database.transaction() as session:
-                found = session.exec(query if after is None else query.where(after)).all()
-            for export in found:
+                page = session.exec(query if after is None else query.where(after)).all()
+            for export in page:
                 self._raise_if_cancelled()
                 yield export
-            if len(found) < _PAGE_SIZE:
+            if len(page) < _PAGE_SIZE:
                 return
-            last = found[-1]
+            last = page[-1]
             after = or_(
                 col(Export.completed_at) > last.completed_at,
                 and_(col(Export.completed_at) == last.completed_at, col(Export.id) > last.id),
             )
 
     def _is_expired(self) -> ColumnElement[bool]:
-        """Or deleted; and not removed yet."""
+        """Match exports that are expired or deleted, and whose files are not removed yet."""
         age = _NOW - col(Export.completed_at)
-        is_past = or_(
+        is_expired = or_(
             col(Export.deleted_at).is_not(None),
             and_(col(Export.status) == ExportStatus.COMPLETED, age > self._policy.files),
             and_(col(Export.status) == ExportStatus.FAILED, age > self._policy.staging),
         )
-        return and_(col(Export.files_removed_at).is_(None), is_past)
+        return and_(col(Export.files_removed_at).is_(None), is_expired)
 
     def _clear_staging(self, export: Export) -> bool:
-        """Keep what somebody may still ask for, and nothing else; the row is held, so that nobody tries it again."""
+        """Delete all objects that are not referenced any more; the row is locked, so that no retry can start."""
         job = export.job
         with self._database.transaction(job.org_id) as session:
-            if lock_finished(session, job) is None:
+            if lock_finished_export(session, job) is None:
                 return False
-            needed = _referenced_keys(session, export)
+            referenced_keys = _load_referenced_keys(session, export)
             self._storage.abort_uploads(job.key_prefix)
-            self._storage.delete(key for key in self._storage.list_keys(job.key_prefix) if key not in needed)
-            session.execute(update(Export).where(col(Export.id) == job.export_id).values(tidied_at=_NOW))
+            self._storage.delete(key for key in self._storage.list_keys(job.key_prefix) if key not in referenced_keys)
+            session.execute(update(Export).where(col(Export.id) == job.export_id).values(staging_cleared_at=_NOW))
             return True
 
 
 def _has_staging_to_clear() -> ColumnElement[bool]:
     return and_(
         col(Export.status).in_(EXPORT_FINAL_STATUSES),
-        col(Export.tidied_at).is_(None),
+        col(Export.staging_cleared_at).is_(None),
         col(Export.files_removed_at).is_(None),
         col(Export.completed_at) < _NOW - _CLEANUP_GRACE_PERIOD,
     )
 
 
-def _referenced_keys(session: Session, export: Export) -> set[str]:
-    """Of a finished export its file and the snapshot it was made from; of a failed one whatever a retry reuses."""
+def _load_referenced_keys(session: Session, export: Export) -> set[str]:
+    """Return the keys of a completed export's file and snapshot, or of all that a retry of a failed export reuses."""
     outputs = session.exec(select(ExportStageOutput).where(ExportStageOutput.export_id == export.id)).all()
-    parts = session.exec(select(ExportMappedPart.objects).where(ExportMappedPart.export_id == export.id)).all()
+    parts = session.exec(select(ExportMappedPart.parts).where(ExportMappedPart.export_id == export.id)).all()
     if export.status is ExportStatus.COMPLETED:
-        outputs, parts = [one for one in outputs if one.stage is ExportStatus.QUERYING_ACTIVITIES], []
-    of_this_one = col(Reexport.result_export_id) == export.id
-    results = session.exec(select(Reexport.file).where(Reexport.org_id == export.org_id, of_this_one)).all()
-    return set(iterate_object_keys([*(one.outputs for one in outputs), *parts, export.file, *results]))
+        outputs, parts = [output for output in outputs if output.stage is ExportStatus.QUERYING_ACTIVITIES], []
+    is_this_export = col(Reexport.result_export_id) == export.id
+    results = session.exec(select(Reexport.file).where(Reexport.org_id == export.org_id, is_this_export)).all()
+    return set(iterate_object_keys([*(output.outputs for output in outputs), *parts, export.file, *results]))
 
 
 def iterate_object_keys(node: object) -> Iterator[str]:
-    """Every object that outputs refer to, whatever they are."""
+    """Iterate over the object keys anywhere in a JSON value of stage outputs."""
     if isinstance(node, dict):
         if isinstance(node.get("key"), str):
             yield node["key"]
         node = list(node.values())
     if isinstance(node, list):
-        for one in node:
-            yield from iterate_object_keys(one)
+        for item in node:
+            yield from iterate_object_keys(item)

@@ -1,4 +1,4 @@
-"""Exports as the API sees them: accepted in one transaction, loaded, listed, and their audit events."""
+"""The API's operations on exports: accept, find, list, and read audit events."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export, ExportAttempt, ExportPartialFailures
@@ -23,14 +23,14 @@ START_OPERATION = "bufdir-exports.start"
 
 
 class AcceptedExport(NamedTuple):
-    """A job that will run whatever happens now; ``is_new`` unless its key was seen before."""
+    """A committed job; ``is_new`` is false if its idempotency key had been used before."""
 
     export: Export
     is_new: bool
 
 
 class ReexportOrigin(NamedTuple):
-    """The re-export that an export is made for, and the export whose snapshot it takes over."""
+    """The re-export that an export belongs to, and the export whose snapshot it copies, if any."""
 
     reexport_id: UUID
     source_export_id: UUID | None
@@ -38,7 +38,7 @@ class ReexportOrigin(NamedTuple):
 
 
 class ExportDetails(NamedTuple):
-    """A job with everything that is kept apart from it."""
+    """An export with its attempts and partial failures."""
 
     export: Export
     attempts: Sequence[ExportAttempt]
@@ -46,40 +46,43 @@ class ExportDetails(NamedTuple):
 
 
 class ExportFilter(ListFilter):
-    """Which jobs a list shows."""
+    """Filters of the export list."""
 
     status: ExportStatus | None = None
 
 
 def authorise_start(caller: Caller, request: ExportRequest) -> None:
     if request.requesting_user_id != caller.user_id:
-        raise PermissionDeniedError("An export is asked for in one's own name.")
+        raise PermissionDeniedError("An export can only be requested in the caller's own name.")
     if not caller.can_start_in(request.org_id):
         raise PermissionDeniedError("You may not start an export for this organisation.")
 
 
 class ExportService:
-    """The gateway's side of the ``exports`` table."""
+    """Accepts, finds and lists exports."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def accept(self, caller: Caller, request: ExportRequest, idempotency_key: str | None = None) -> AcceptedExport:
-        """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
+        """Commit the job, its idempotency key and its first audit event together; only PostgreSQL is needed."""
         authorise_start(caller, request)
         new_id = uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             export_id = (
-                claim_key(
-                    session, OperationKey(request.org_id, START_OPERATION, idempotency_key), request.parameters, new_id
+                claim_idempotency_key(
+                    session,
+                    IdempotencyScope(request.org_id, START_OPERATION, idempotency_key),
+                    request.parameters,
+                    new_id,
                 )
                 if idempotency_key
                 else new_id
             )
             if export_id != new_id:
                 return AcceptedExport(session.get_one(Export, export_id), is_new=False)
-            asked_by = audit_trail.actor_from_user_id(caller.user_id)
-            return AcceptedExport(insert_export(session, new_id, request, asked_by), is_new=True)
+            actor = audit_trail.actor_from_user_id(caller.user_id)
+            return AcceptedExport(insert_export(session, new_id, request, actor), is_new=True)
 
     def find(self, caller: Caller, export_id: UUID) -> ExportDetails:
         with self._transaction(caller) as session:
@@ -87,11 +90,11 @@ class ExportService:
             if export is None or export.deleted_at is not None:
                 raise NotFoundError("There is no such export.")
             attempts = select(ExportAttempt).where(ExportAttempt.export_id == export_id)
-            kept = session.get(ExportPartialFailures, export_id)
+            failures = session.get(ExportPartialFailures, export_id)
             return ExportDetails(
                 export,
                 session.exec(attempts.order_by(col(ExportAttempt.number))).all(),
-                [PartialFailureReport.model_validate(report) for report in kept.reports] if kept else [],
+                [PartialFailureReport.model_validate(report) for report in failures.reports] if failures else [],
             )
 
     def list(self, caller: Caller, filters: ExportFilter) -> Sequence[Export]:
@@ -108,7 +111,7 @@ class ExportService:
 def insert_export(
     session: Session, export_id: UUID, request: ExportRequest, actor: str, reexport_origin: ReexportOrigin | None = None
 ) -> Export:
-    """The job, its first attempt and its first audit event, for whoever commits them."""
+    """Insert the job, its first attempt and its first audit event; the caller commits."""
     period, audit_id = request.reporting_period, uuid4()
     row = insert(Export).values(
         id=export_id,
@@ -138,13 +141,13 @@ def insert_export(
 
 
 class ExportAuditTrail:
-    """An export's events out of its organisation's chain."""
+    """Reads an export's events from its organisation's audit chain."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list_events(self, caller: Caller, export_id: UUID, *, after_seq: int, page_size: int) -> Sequence[AuditEvent]:
-        """Oldest first, one more than a page: whoever sees it knows that there is a next one."""
+        """List events, oldest first, and one more than the page size, which shows that there is a next page."""
         with self._database.transaction(
             caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
         ) as session:
@@ -153,6 +156,6 @@ class ExportAuditTrail:
                 raise NotFoundError("There is no such export.")
             if not caller.can_read_audit_of(export.org_id, export.requested_by):
                 raise PermissionDeniedError("You may not read the audit trail of this export.")
-            of_this_export = (col(AuditEvent.org_id) == export.org_id, col(AuditEvent.subject_id) == export_id)
-            later = select(AuditEvent).where(*of_this_export, col(AuditEvent.seq) > after_seq)
+            is_this_export = (col(AuditEvent.org_id) == export.org_id, col(AuditEvent.subject_id) == export_id)
+            later = select(AuditEvent).where(*is_this_export, col(AuditEvent.seq) > after_seq)
             return session.exec(later.order_by(col(AuditEvent.seq)).limit(page_size + 1)).all()

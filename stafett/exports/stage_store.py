@@ -1,4 +1,4 @@
-"""What stages read and leave behind: entered, told of, committed, each in one transaction with its audit event."""
+"""Inputs, outputs, progress and crash counts of stages; each method is one transaction."""
 
 from typing import Any, TypeVar
 
@@ -34,11 +34,11 @@ from stafett.exports.state import (
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MAX_CRASHES = 5
-"""So often a stage may take its worker down, or meet an error nobody foresaw, before the attempt is given up."""
+"""How many executions of a stage may end in a crash or an unexpected error before the attempt fails."""
 
 
 class StageStore:
-    """The worker's side of an export that is at work."""
+    """The worker's access to a running export."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class StageStore:
             return ExportParameters.model_validate(session.get_one(Export, job.export_id).parameters)
 
     def load_organisation_name(self, job: ExportJob) -> str:
-        """What the organisation called itself when the rows were taken; they and their document stay together."""
+        """Load the name stored by the query stage, so that a copied snapshot gives the same workbook, else today's."""
         with self._database.transaction(job.org_id) as session:
             staged = session.get(ExportStageOutput, (job.export_id, ExportStatus.QUERYING_ACTIVITIES))
             name: str | None = staged.outputs.get("organisation_name") if staged else None
@@ -59,37 +59,37 @@ class StageStore:
             return output_type.model_validate(_load_outputs(session, job, stage))
 
     def load_mapped_rows(self, job: ExportJob) -> MappedRows:
-        """With the partial failures, which are kept apart from the rest."""
+        """Load the outputs of the mapping stage with the partial failures, which are in their own table."""
         with self._database.transaction(job.org_id) as session:
             outputs = _load_outputs(session, job, ExportStatus.MAPPING_COLUMNS)
-            kept = session.get(ExportPartialFailures, job.export_id)
-        return MappedRows.model_validate({**outputs, "partial_failures": kept.reports if kept else ()})
+            failures = session.get(ExportPartialFailures, job.export_id)
+        return MappedRows.model_validate({**outputs, "partial_failures": failures.reports if failures else ()})
 
     def start_stage(self, job: ExportJob, stage: ExportStatus) -> int | None:
-        """Enter the stage; or how many rows it had, if its outputs stand already."""
+        """Enter the stage; return the row count instead if its outputs are already committed."""
         with self._database.transaction(job.org_id) as session:
             export = lock_active_export(session, job)
-            done = session.get(ExportStageOutput, (job.export_id, stage))
-            if done is not None:
-                return done.rows
-            tries = _enter_stage(session, job, stage, export)
-        _fail_after_too_many_crashes(tries, stage)
+            output = session.get(ExportStageOutput, (job.export_id, stage))
+            if output is not None:
+                return output.rows
+            crashes = _enter_stage(session, job, stage, export)
+        _fail_after_too_many_crashes(crashes, stage)
         return None
 
-    def uncount_crash(self, job: ExportJob, stage: ExportStatus) -> None:
-        """A try that failed for a reason which is not the stage's own does not count."""
+    def uncount_execution(self, job: ExportJob, stage: ExportStatus) -> None:
+        """Subtract an execution that was cancelled, or that failed because a dependency was unavailable."""
         with self._database.transaction(job.org_id) as session:
             session.execute(
                 update(ExportStageCrashes)
-                .where(*_crash_count_conditions(job, stage), col(ExportStageCrashes.unanswered) > 0)
-                .values(unanswered=col(ExportStageCrashes.unanswered) - 1)
+                .where(*_crash_count_conditions(job, stage), col(ExportStageCrashes.crashes) > 0)
+                .values(crashes=col(ExportStageCrashes.crashes) - 1)
             )
 
     def finish_stage(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
-        """Commit what a stage leaves; false if another execution of it was first."""
+        """Commit a stage's outputs; return false if another execution of the stage was first."""
         with self._database.transaction(job.org_id) as session:
             if lock_active_export(session, job).status is not stage:
-                return False  # the export has gone on; and what it went on from may be void by now
+                return False  # a later stage is running, and these outputs may be invalidated by now
             row = insert(ExportStageOutput).values(
                 export_id=job.export_id,
                 stage=stage,
@@ -112,44 +112,44 @@ class StageStore:
             session.execute(update_if_running(job, stage).values(progress=build_progress(stage, done, total)))
 
     def record_unavailable(self, job: ExportJob, stage: ExportStatus, service: str) -> None:
-        """Say what is away; the engine tries again, and what is told then tells that it is back."""
-        told = func.jsonb_set(col(Export.progress), ["waiting_for"], func.to_jsonb(cast(service, Text)))
+        """Record the unavailable service; Temporal retries, and the next progress report clears it."""
+        progress = func.jsonb_set(col(Export.progress), ["waiting_for"], func.to_jsonb(cast(service, Text)))
         with self._database.transaction(job.org_id) as session:
-            session.execute(update_if_running(job, stage).values(progress=told))
+            session.execute(update_if_running(job, stage).values(progress=progress))
 
     def invalidate_outputs(self, job: ExportJob) -> None:
-        """Something of theirs is lost in storage: the next attempt begins anew."""
+        """Delete all stage outputs because an object is lost; the user's next retry starts from the first stage."""
         with self._database.transaction(job.org_id) as session:
             lock_active_export(session, job)
             delete_outputs(session, job)
 
-    def restart_stage(self, job: ExportJob, stage: ExportStatus) -> None:
-        """Begin the stage once more; the try is counted whatever becomes of the transition."""
+    def start_final_stage(self, job: ExportJob, stage: ExportStatus) -> None:
+        """Enter the last stage, which has no outputs that an earlier execution could have committed."""
         with self._database.transaction(job.org_id) as session:
-            tries = _enter_stage(session, job, stage, lock_active_export(session, job))
-        _fail_after_too_many_crashes(tries, stage)
+            crashes = _enter_stage(session, job, stage, lock_active_export(session, job))
+        _fail_after_too_many_crashes(crashes, stage)
 
 
 def _enter_stage(session: Session, job: ExportJob, stage: ExportStatus, export: Export) -> int:
-    """How often it was begun without an answer, this time included."""
-    progress, tries = build_progress(stage, 0, 0), _increment_crashes(session, job, stage)
+    """Count this execution and enter the stage; return the count, which is final if the worker crashes from here on."""
+    progress, crashes = build_progress(stage, 0, 0), _count_execution(session, job, stage)
     if export.status is stage:
         session.execute(update_if_running(job, stage).values(progress=progress))
-    elif tries <= MAX_CRASHES:
+    elif crashes <= MAX_CRASHES:
         try:
             with session.begin_nested():
-                step = ExportTransitionEvent(status=stage, event="stage_started", actor=audit_trail.WORKER_ACTOR)
-                transition_export(session, job, step, progress=progress)
+                transition = ExportTransitionEvent(status=stage, event="stage_started", actor=audit_trail.WORKER_ACTOR)
+                transition_export(session, job, transition, progress=progress)
         except DBAPIError as error:
             if not error.connection_invalidated:
-                session.commit()  # the transition is refused, the try is counted
+                session.commit()  # the database refused the transition; the execution is counted
             raise
-    return tries
+    return crashes
 
 
 def _fail_after_too_many_crashes(crashes: int, stage: ExportStatus) -> None:
     if crashes > MAX_CRASHES:
-        message = "The stage did not end, however often it was begun; it can be tried again."
+        message = "The stage failed too many times; retry the export."
         raise ExportError(ERROR_CODE_BY_STAGE[stage], message, retryable=True)
 
 
@@ -165,40 +165,41 @@ def _crash_count_conditions(job: ExportJob, stage: ExportStatus) -> tuple[Any, .
     )
 
 
-def _increment_crashes(session: Session, job: ExportJob, stage: ExportStatus) -> int:
+def _count_execution(session: Session, job: ExportJob, stage: ExportStatus) -> int:
     row = insert(ExportStageCrashes).values(
-        export_id=job.export_id, attempt=job.attempt, stage=stage, org_id=job.org_id, unanswered=1
+        export_id=job.export_id, attempt=job.attempt, stage=stage, org_id=job.org_id, crashes=1
     )
-    again = row.on_conflict_do_update(
+    upsert = row.on_conflict_do_update(
         constraint=ExportStageCrashes.__table__.primary_key,  # type: ignore[attr-defined]  # SQLModel hides its table
-        set_={"unanswered": col(ExportStageCrashes.unanswered) + 1},
+        set_={"crashes": col(ExportStageCrashes.crashes) + 1},
     )
-    return session.scalars(again.returning(col(ExportStageCrashes.unanswered))).one()
+    return session.scalars(upsert.returning(col(ExportStageCrashes.crashes))).one()
 
 
 def _append_partial_failures(session: Session, job: ExportJob, outputs: StageOutputs) -> None:
-    """A later stage's come after those that are kept already."""
+    """Append the stage's partial failures to those of earlier stages."""
     if not isinstance(outputs, (MappedRows, BundledFile)) or not outputs.partial_failures:
         return
-    of_this_export = col(ExportPartialFailures.export_id) == job.export_id
-    taken = delete(ExportPartialFailures).where(of_this_export).returning(col(ExportPartialFailures.reports))
-    kept = (PartialFailureReport.model_validate(report) for report in session.scalar(taken) or ())
+    is_this_export = col(ExportPartialFailures.export_id) == job.export_id
+    delete_reports = delete(ExportPartialFailures).where(is_this_export).returning(col(ExportPartialFailures.reports))
+    earlier = (PartialFailureReport.model_validate(report) for report in session.scalar(delete_reports) or ())
     reports = [
-        failure.model_dump(mode="json") for failure in PartialFailureReport.truncate((*kept, *outputs.partial_failures))
+        failure.model_dump(mode="json")
+        for failure in PartialFailureReport.truncate((*earlier, *outputs.partial_failures))
     ]
     session.execute(insert(ExportPartialFailures).values(export_id=job.export_id, org_id=job.org_id, reports=reports))
 
 
 def _export_columns_from(outputs: StageOutputs) -> dict[str, Any]:
-    """What of a stage's outputs the job itself shows."""
+    """Return the columns of the export's row that show a stage's outputs."""
     match outputs:
         case QueriedRows():
             return {"counts": ExportCounts(queried=outputs.rows).model_dump()}
         case MappedRows():
-            shown = {"counts", "not_countable", "mapping", "warnings", "partial_failure_count"}
-            return outputs.model_dump(mode="json", include=shown)
-        case BundledFile(file=file, partial_failures=more):
-            count = col(Export.partial_failure_count) + len(more)
+            fields = {"counts", "not_countable", "mapping", "warnings", "partial_failure_count"}
+            return outputs.model_dump(mode="json", include=fields)
+        case BundledFile(file=file, partial_failures=failures):
+            count = col(Export.partial_failure_count) + len(failures)
             return {"file": file.model_dump(mode="json"), "partial_failure_count": count}
         case ReportFile():
             return {"file": outputs.model_dump(mode="json")}

@@ -1,6 +1,7 @@
-"""An export's row and its trail: each change in the transaction that holds the row, with its audit event.
+"""Locks, transitions and progress of an export's row; a transition and its audit event are one transaction.
 
-Nobody writes for an attempt that is over: every write holds the row and looks first.
+A write locks the row and checks the attempt first, or has the attempt in its `WHERE` clause, so that a stale attempt
+writes nothing.
 """
 
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
 
 
 class ExportTransitionEvent(FrozenModel):
-    """A transition as its audit event tells it."""
+    """A transition and the fields of its audit event."""
 
     status: ExportStatus
     event: str
@@ -37,23 +38,23 @@ class ExportTransitionEvent(FrozenModel):
 
 
 def lock_active_export(session: Session, job: ExportJob, *, allow_cancelling: bool = False) -> Export:
-    """The job's row, locked until the transaction ends, if this attempt still has the right to write to it."""
+    """Lock the job's row until the transaction ends; raise ``StaleAttemptError`` if this attempt may not write."""
     export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
-    is_over = export.status.is_final or (export.status is ExportStatus.CANCELLING and not allow_cancelling)
-    if export.attempt != job.attempt or is_over:
-        raise StaleAttemptError("This attempt at the export is over.")
+    has_ended = export.status.is_final or (export.status is ExportStatus.CANCELLING and not allow_cancelling)
+    if export.attempt != job.attempt or has_ended:
+        raise StaleAttemptError("This attempt at the export has ended.")
     return export
 
 
 def update_if_running(job: ExportJob, stage: ExportStatus) -> Update:
-    """For as long as the stage is the one now running."""
+    """Build an update that only matches while the stage is running."""
     return update(Export).where(
         col(Export.id) == job.export_id, col(Export.attempt) == job.attempt, col(Export.status) == stage
     )
 
 
 def transition_export(session: Session, job: ExportJob, transition: ExportTransitionEvent, **values: Any) -> None:
-    """The transition and its event: the last thing in the transaction that holds the row."""
+    """Write the transition and its audit event, as the last statements of the transaction that locks the row."""
     session.execute(update(Export).where(col(Export.id) == job.export_id).values(status=transition.status, **values))
     entry = AuditEntry(
         org_id=job.org_id,
@@ -67,32 +68,31 @@ def transition_export(session: Session, job: ExportJob, transition: ExportTransi
 
 
 def delete_outputs(session: Session, job: ExportJob) -> None:
-    """Whatever is done next begins anew."""
+    """Delete all stage outputs, so that the export starts from its first stage again."""
     for table in (ExportStageOutput, ExportPartialFailures):
         session.execute(delete(table).where(col(table.export_id) == job.export_id))
     delete_mapped_parts(session, job)
 
 
 def delete_mapped_parts(session: Session, job: ExportJob) -> None:
-    """Nobody goes on from them any more."""
     session.execute(delete(ExportMappedPart).where(col(ExportMappedPart.export_id) == job.export_id))
 
 
 def delete_crash_counts(session: Session, job: ExportJob) -> None:
-    """They keep count for an attempt that is at work."""
+    """Delete the crash counts, which only matter for a running attempt."""
     session.execute(delete(ExportStageCrashes).where(col(ExportStageCrashes.export_id) == job.export_id))
 
 
 def build_progress(stage: ExportStatus, done: int, total: int, updated_at: datetime | None = None) -> dict[str, Any]:
-    """Rows done of rows to do, as the job shows them; nothing is waited for."""
+    """Build the job's progress: processed and total rows, and no unavailable service."""
     written_at = (updated_at or datetime.now(UTC)).isoformat()
     return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": written_at}
 
 
 def is_child_of_open_reexport() -> ColumnElement[bool]:
-    """Of an export: its job is still that re-export's to look after."""
-    unfinished = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
-    return exists().where(col(Reexport.id) == col(Export.reexport_id), unfinished)
+    """Match exports that belong to an open re-export, which controls its child export itself."""
+    is_open = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
+    return exists().where(col(Reexport.id) == col(Export.reexport_id), is_open)
 
 
 def has_open_reexport(session: Session, export: Export) -> bool:

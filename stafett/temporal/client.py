@@ -1,4 +1,4 @@
-"""The engine: how to reach it, what our jobs are called there, how one is started."""
+"""The Temporal client, the names of workflows and search attributes, and how jobs are started and cancelled."""
 
 import asyncio
 from contextlib import suppress
@@ -26,7 +26,7 @@ from stafett.temporal.request_ids import RequestIdInterceptor
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
 CHECKPOINT_AUDIT_CHAINS = "CheckpointAuditChains"
 CANCEL_SIGNAL, RECORD_EDIT_UPDATE = "cancel", "record_edit"
-ATTEMPT_MEMO_KEY = "attempt"  # the memo that tells which attempt a run was for
+ATTEMPT_MEMO_KEY = "attempt"  # the memo field with the attempt that a run was started for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")
 JOB_KIND = SearchAttributeKey.for_keyword("JobKind")
 JOB_STATUS = SearchAttributeKey.for_keyword("JobStatus")
@@ -35,18 +35,17 @@ PERIOD_END = SearchAttributeKey.for_datetime("PeriodEnd")
 SEARCH_ATTRIBUTES = (ORG_ID, JOB_KIND, JOB_STATUS, PERIOD_START, PERIOD_END)
 
 _RPC_TIMEOUT = timedelta(seconds=5)
-_RUN_CLOSE_TIMEOUT = timedelta(
-    seconds=15
-)  # the last task of a run, lost with a worker that stopped, comes again after ten
+# The last workflow task of a run, lost with a worker that stopped, is rescheduled after ten seconds.
+_RUN_CLOSE_TIMEOUT = timedelta(seconds=15)
 
 
 def cpu_queue(task_queue: str) -> str:
-    """Where the activities of this queue's runs wait for a core, if they compute."""
+    """Return the task queue of the CPU-bound activities."""
     return f"{task_queue}-cpu"
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
-    """A client of the configured namespace; a lazy one connects when it is first used."""
+    """Create a client of the configured namespace; a lazy client connects on its first use."""
     try:
         return await Client.connect(
             settings.address,
@@ -63,7 +62,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
 
 
 async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle[Any, Any]:
-    """Start the job's run; if it is running already, that is the one."""
+    """Start the job's workflow, or return its running one."""
     return await client.start_workflow(
         job.kind,
         job,
@@ -80,7 +79,7 @@ async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle
 
 
 async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
-    """Start the run of this attempt; the run of the one before has a moment to close."""
+    """Start the workflow of this attempt, after waiting for the run of the previous attempt to close."""
     if job.attempt == 1:
         await start_job(client, job, task_queue)
         return
@@ -94,20 +93,20 @@ async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
 
 
 async def cancel_job(client: Client, job: Job) -> None:
-    """Ask the job's run to stop: by our signal, which it hears at once, and then by the engine's own request.
+    """Cancel the job's run by our signal, which takes effect at once, and then by Temporal's cancel request.
 
-    This very attempt's: what runs under the same id may by now be a later one, which nobody has asked to stop.
+    Only the run of this attempt is cancelled: a later attempt may already be running under the same workflow id.
     """
-    found = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=_RPC_TIMEOUT)
-    if await found.memo_value(ATTEMPT_MEMO_KEY, job.attempt) != job.attempt:
+    latest_run = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=_RPC_TIMEOUT)
+    if await latest_run.memo_value(ATTEMPT_MEMO_KEY, job.attempt) != job.attempt:
         return
-    run = client.get_workflow_handle(job.workflow_id, run_id=found.run_id)
+    run = client.get_workflow_handle(job.workflow_id, run_id=latest_run.run_id)
     await run.signal(CANCEL_SIGNAL, rpc_timeout=_RPC_TIMEOUT)
     await run.cancel(rpc_timeout=_RPC_TIMEOUT)
 
 
 class WorkflowRun(NamedTuple):
-    """One run, and none that follows it under the same id."""
+    """A specific run, as opposed to the latest run of its workflow id."""
 
     workflow_id: str
     run_id: str
@@ -119,16 +118,16 @@ async def send_edit_update(client: Client, run: WorkflowRun, edit: BaseModel) ->
 
 
 def build_search_attributes(job: Job) -> TypedSearchAttributes:
-    about: list[SearchAttributePair[Any]] = [
+    pairs: list[SearchAttributePair[Any]] = [
         SearchAttributePair(ORG_ID, job.org_id),
         SearchAttributePair(JOB_KIND, job.kind.value),
     ]
     if job.period is not None:
-        first, last = job.period
-        about += [SearchAttributePair(PERIOD_START, first), SearchAttributePair(PERIOD_END, last)]
-    return TypedSearchAttributes(about)
+        start, end = job.period
+        pairs += [SearchAttributePair(PERIOD_START, start), SearchAttributePair(PERIOD_END, end)]
+    return TypedSearchAttributes(pairs)
 
 
 def notification_queue(task_queue: str) -> str:
-    """Where messages leave the house: apart from the jobs, whose places no slow receiver is to take."""
-    return f"{task_queue}-telling"
+    """Return the task queue of deliveries, which is separate so that slow receivers take no slots from jobs."""
+    return f"{task_queue}-notifications"

@@ -1,6 +1,6 @@
-"""What the engine is told is sealed before it leaves a process of ours, and opened when it comes back.
+"""Payload encryption: payloads are encrypted before they leave a process, and decrypted when they are read back.
 
-One AES-256-GCM key of several seals, all of them open. What was never sealed is taken as it is.
+The first of several AES-256-GCM keys encrypts, all of them decrypt. Unencrypted payloads are passed through.
 """
 
 import dataclasses
@@ -26,25 +26,25 @@ _log = structlog.get_logger("stafett.codec")
 
 
 class PayloadDecryptionError(StafettError):
-    """A payload is sealed and cannot be opened."""
+    """An encrypted payload cannot be decrypted."""
 
 
 class MissingCodecKeyError(PayloadDecryptionError):
-    """Its key is not among ours; the engine shows operators this name where the message is sealed itself."""
+    """The payload's key is not configured here. Operators see this class name in Temporal; the message is encrypted."""
 
     def __init__(self) -> None:
-        super().__init__("A payload was sealed with a key that STAFETT_TEMPORAL__CODEC_KEYS does not name here.")
+        super().__init__("A payload was encrypted with a key that STAFETT_TEMPORAL__CODEC_KEYS does not contain here.")
 
 
 class DamagedPayloadError(PayloadDecryptionError):
-    """It has our key's name, and other bytes than we sealed, or another key, or another namespace."""
+    """The payload names a configured key, but its bytes, its key or its namespace are different ones."""
 
     def __init__(self) -> None:
-        super().__init__("A payload is not as it was sealed, or its key is another one under the same name.")
+        super().__init__("A payload is damaged, or was encrypted with another key of the same name.")
 
 
 class EncryptionCodec(PayloadCodec):
-    """Without keys it seals nothing; it still knows a sealed payload when it sees one."""
+    """Encrypts and decrypts payloads; without keys it encrypts nothing, and rejects encrypted payloads."""
 
     def __init__(self, keys: Sequence[CodecKey], namespace: str) -> None:
         self._encryption_key_id = keys[0].id if keys else None
@@ -56,13 +56,13 @@ class EncryptionCodec(PayloadCodec):
         return self._encryption_key_id is not None
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Seal them, metadata included."""
+        """Encrypt the payloads, metadata included."""
         if self._encryption_key_id is None:
             return list(payloads)
         return [self._encrypt(payload, self._encryption_key_id) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Open those that are sealed."""
+        """Decrypt the encrypted payloads."""
         return [self._decrypt(payload) for payload in payloads]
 
     def _encrypt(self, payload: Payload, key_id: str) -> Payload:
@@ -76,17 +76,17 @@ class EncryptionCodec(PayloadCodec):
         key_id = payload.metadata.get(KEY_ID, b"").decode("ascii", "replace")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            _log.error("codec_key_missing", key=key_id[:64], held=list(self._ciphers))
+            _log.error("codec_key_missing", key=key_id[:64], known_keys=list(self._ciphers))
             raise MissingCodecKeyError
-        nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
+        nonce, ciphertext = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
         try:
-            return Payload.FromString(cipher.decrypt(nonce, sealed, self._associated_data(key_id)))
+            return Payload.FromString(cipher.decrypt(nonce, ciphertext, self._associated_data(key_id)))
         except (InvalidTag, ValueError, DecodeError):
             _log.error("payload_damaged", key=key_id)
             raise DamagedPayloadError from None
 
     def _associated_data(self, key_id: str) -> bytes:
-        """No more than the Web UI tells: it asks for payloads by themselves, and names a namespace but no run."""
+        """Bind the payload to its namespace and key; the Web UI sends no run id when it has payloads decoded."""
         return b"\0".join((ENCODING, self._namespace.encode(), key_id.encode()))
 
 
@@ -96,7 +96,7 @@ def codec_from_settings(settings: TemporalSettings) -> EncryptionCodec:
 
 
 def data_converter_from_settings(settings: TemporalSettings) -> DataConverter:
-    """The one way in which every client and worker of ours speaks to the engine."""
+    """Build the data converter of all clients and workers; it also encrypts failures if there are keys."""
     codec = codec_from_settings(settings)
     converter = dataclasses.replace(pydantic_data_converter, payload_codec=codec)
     if not codec.is_enabled:

@@ -1,4 +1,4 @@
-"""The id of the request that began it all, carried through the engine: one search finds every line of a job's log."""
+"""Propagation of the API request's id through Temporal, so that one search finds all log lines of a job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,13 +21,13 @@ from temporalio.worker import (
 from temporalio.worker import Interceptor as WorkerInterceptor
 
 REQUEST_ID = "request_id"
-"""In logs, and as the header of runs and activities; it is ours or a proxy's, and says nothing about anybody."""
+"""Log field, and header of workflows and activities; the id comes from the API or a proxy and identifies no person."""
 
 Headers = Mapping[str, Payload]
 
 
 class RequestIdInterceptor(ClientInterceptor, WorkerInterceptor):
-    """Put into headers what the log is told, by clients; and back into the log, by workers."""
+    """Clients copy the request id from the log context to headers, workers from headers to the log context."""
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
         return _ClientOutbound(next)
@@ -56,27 +56,27 @@ class _WorkflowInbound(WorkflowInboundInterceptor):
 
 
 class _WorkflowOutbound(WorkflowOutboundInterceptor):
-    """A run's own header goes on to all that it starts."""
+    """Passes the header of a run to every activity and child workflow that it starts."""
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
-        input.headers = {**input.headers, **_request_id_header(workflow.info().headers)}
+        input.headers = {**input.headers, **_get_request_id_header(workflow.info().headers)}
         return super().start_activity(input)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
-        input.headers = {**input.headers, **_request_id_header(workflow.info().headers)}
+        input.headers = {**input.headers, **_get_request_id_header(workflow.info().headers)}
         return await super().start_child_workflow(input)
 
 
 class _ActivityInbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        info, known = activity.info(), {}
+        info, request_context = activity.info(), {}
         if REQUEST_ID in input.headers:
-            known[REQUEST_ID] = PayloadConverter.default.from_payload(input.headers[REQUEST_ID])
+            request_context[REQUEST_ID] = PayloadConverter.default.from_payload(input.headers[REQUEST_ID])
         with structlog.contextvars.bound_contextvars(
-            workflow_id=info.workflow_id, activity=info.activity_type, try_number=info.attempt, **known
+            workflow_id=info.workflow_id, activity=info.activity_type, activity_attempt=info.attempt, **request_context
         ):
             return await super().execute_activity(input)
 
 
-def _request_id_header(headers: Headers) -> dict[str, Payload]:
+def _get_request_id_header(headers: Headers) -> dict[str, Payload]:
     return {REQUEST_ID: headers[REQUEST_ID]} if REQUEST_ID in headers else {}

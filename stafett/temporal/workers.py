@@ -1,4 +1,4 @@
-"""Workers of the SDK, and how they are stopped."""
+"""Start and shutdown of SDK workers."""
 
 import asyncio
 import sys
@@ -15,22 +15,22 @@ _log = structlog.get_logger("stafett.worker")
 
 @asynccontextmanager
 async def run_workers(*workers: Worker) -> AsyncIterator[None]:
-    """Workers for the length of a block, stopped all at once; one that cannot go on ends the block, and says why.
+    """Run the workers during a block and stop them together; a fatal error of a worker ends the block.
 
-    Now and then the SDK waits for ever for a poll that the server does not answer any more (temporalio/sdk-rust#1297);
-    then we do not.
+    The SDK sometimes waits for ever for a poll that the server never answers (temporalio/sdk-rust#1297), so that the
+    shutdown has a timeout.
     """
     for worker in workers:
         await worker.__aenter__()
     try:
         yield
     finally:
-        broken_off_by = sys.exc_info()[0]
-        stopping = [asyncio.create_task(worker.__aexit__(broken_off_by)) for worker in workers]
-        stopped, hanging = await asyncio.wait(stopping, timeout=_SHUTDOWN_TIMEOUT.total_seconds())
+        error_type = sys.exc_info()[0]
+        shutdowns = [asyncio.create_task(worker.__aexit__(error_type)) for worker in workers]
+        stopped, hanging = await asyncio.wait(shutdowns, timeout=_SHUTDOWN_TIMEOUT.total_seconds())
         if hanging:
-            _log.warning("worker_shutdown_timed_out", hanging=len(hanging))
-            for one in hanging:
-                one.cancel()
-        for one in stopped:
-            one.result()
+            _log.warning("worker_shutdown_timed_out", hanging_workers=len(hanging))
+            for shutdown in hanging:
+                shutdown.cancel()
+        for shutdown in stopped:
+            shutdown.result()

@@ -1,4 +1,4 @@
-"""The stage ``bundling_attachments``: from storage through one ZIP file back into storage."""
+"""The stage ``bundling_attachments``: streams the report and its attachments from storage into one ZIP file."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,8 +24,8 @@ from stafett.storage.files import FileStorage
 _MIME_TYPE = "application/zip"
 
 
-class AttachmentBundler:
-    """Puts the report and the attachments of its snapshot together."""
+class AttachmentBundlingStage:
+    """Bundles the report and the attachments of its snapshot."""
 
     def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions) -> None:
         self._stage_store = stage_store
@@ -33,7 +33,7 @@ class AttachmentBundler:
         self._mappings = mappings
 
     def __call__(self, job: ExportJob, context: StageContext) -> BundledFile:
-        asked = self._stage_store.load_parameters(job)
+        parameters = self._stage_store.load_parameters(job)
         queried = self._stage_store.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
         report = self._stage_store.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
         staged = self._load_staged_attachments(queried)
@@ -45,15 +45,19 @@ class AttachmentBundler:
             ),
             on_unavailable=self._build_unavailable_handler(job, queried),
         )
-        manifest = partial(self._build_manifest, job, asked, queried, report)
+        manifest = partial(self._build_manifest, job, parameters, queried, report)
         name = f"{PurePosixPath(report.name).stem}.zip"
         stored = context.put_file(
             name, bundle.write_chunks(report, attachments_from_frame(staged), manifest), _MIME_TYPE
         )
-        made = {"name": name, "mime_type": _MIME_TYPE, **stored.model_dump(include={"key", "size_bytes", "sha256"})}
+        file_fields = {
+            "name": name,
+            "mime_type": _MIME_TYPE,
+            **stored.model_dump(include={"key", "size_bytes", "sha256"}),
+        }
         return BundledFile(
-            file=report.model_copy(update=made),
-            partial_failures=tuple(to_partial_failures(bundle.unavailable, asked.locale)),
+            file=report.model_copy(update=file_fields),
+            partial_failures=tuple(to_partial_failures(bundle.unavailable, parameters.locale)),
         )
 
     def _load_staged_attachments(self, queried_rows: QueriedRows) -> pl.DataFrame:
@@ -66,11 +70,11 @@ class AttachmentBundler:
     ) -> Callable[[UnavailableAttachment], None]:
         attachments = self._mappings.load_document(job.org_id, queried_rows.mapping.version).attachments
 
-        def refuse(found: UnavailableAttachment) -> None:
+        def raise_if_fatal(attachment: UnavailableAttachment) -> None:
             if attachments.unavailable == "fail":
-                raise to_export_error(found)
+                raise to_export_error(attachment)
 
-        return refuse
+        return raise_if_fatal
 
     def _build_manifest(
         self,
@@ -107,12 +111,12 @@ def _build_rendering(parameters: ExportParameters, report: ReportFile) -> Report
 
 
 def _build_progress_callback(context: StageContext, report: ReportFile, total_bytes: int) -> Callable[[int], None]:
-    """Bytes told in rows, as every other stage tells them."""
+    """Build a callback that converts written bytes to rows, the unit of progress of all stages."""
     done = 0
 
-    def more(size: int) -> None:
+    def report_bytes(size: int) -> None:
         nonlocal done
         done += size
         context.report_progress(report.rows * min(done, total_bytes) // total_bytes, report.rows)
 
-    return more
+    return report_bytes

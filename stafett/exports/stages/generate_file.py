@@ -1,4 +1,4 @@
-"""The stages ``generating_file`` and ``storing_file``: mapped parts to one object, and the object made sure of."""
+"""The stage ``generating_file``: renders the mapped parts into one file in storage."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,8 +18,8 @@ from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
 from stafett.storage.files import FileStorage
 
 
-class FileGeneration:
-    """Renders the mapped parts, in order, straight into storage."""
+class FileGenerationStage:
+    """Renders the mapped parts in report order, streaming into storage."""
 
     def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions) -> None:
         self._stage_store = stage_store
@@ -27,15 +27,15 @@ class FileGeneration:
         self._mappings = mappings
 
     def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
-        asked = self._stage_store.load_parameters(job)
+        parameters = self._stage_store.load_parameters(job)
         mapped = self._stage_store.load_mapped_rows(job)
-        name, content = build_report_name(job.org_id, asked), ContentHash()
-        report = content.hash_frames(self._load_frames(mapped.parts, mapped.rows, context))
-        chunks = self._render(job, asked, mapped, report)
-        stored = context.put_file(name, chunks, asked.export_format.mime_type)
+        name, content = build_report_name(job.org_id, parameters), ContentHash()
+        report_frames = content.hash_frames(self._load_frames(mapped.parts, mapped.rows, context))
+        chunks = self._render(job, parameters, mapped, report_frames)
+        stored = context.put_file(name, chunks, parameters.export_format.mime_type)
         return ReportFile(
             name=name,
-            mime_type=asked.export_format.mime_type,
+            mime_type=parameters.export_format.mime_type,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
             content_sha256=content.hexdigest(),
@@ -70,7 +70,7 @@ class FileGeneration:
     def _load_frames(
         self, parts: Iterable[StagedPart], total_rows: int, context: StageContext
     ) -> Iterator[pl.DataFrame]:
-        """One at a time: nothing here holds a frame while the next is made."""
+        """Yield one frame at a time; none is referenced here while the next one is loaded."""
         done = 0
         for part in parts:
             yield self._load_frame(part)
@@ -82,12 +82,12 @@ class FileGeneration:
 
 
 def _exclude_truncation_failures(mapped_rows: MappedRows) -> MappedRows:
-    """The workbook names the very cells that it cut."""
+    """Leave out truncation failures, because the workbook lists the truncated cells itself."""
     failures = tuple(failure for failure in mapped_rows.partial_failures if failure.code != TEXT_TRUNCATED_CODE)
     return mapped_rows.model_copy(update={"partial_failures": failures})
 
 
 def build_report_name(org_id: str, parameters: ExportParameters) -> str:
-    """A name that depends on what was asked for alone."""
+    """Build a file name that depends on the request only."""
     period = parameters.reporting_period
     return f"{org_id}-bufdir-{period.first_day}-{period.last_day}.{ExportFormat(parameters.export_format)}"

@@ -1,4 +1,4 @@
-"""The stage ``mapping_columns``: part by part, from the snapshot to the organisation's columns."""
+"""The stage ``mapping_columns``: maps the snapshot part by part to the organisation's columns."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,23 +21,23 @@ from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 
-class ColumnMapper:
-    """Applies the organisation's mapping to the staged rows, and goes on from the parts that are mapped already."""
+class ColumnMappingStage:
+    """Applies the organisation's mapping to the staged rows; reuses parts that an earlier execution has mapped."""
 
     def __init__(
-        self, store: StageStore, storage: FileStorage, mappings: MappingVersions, mapped_parts: MappedPartStore
+        self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions, mapped_parts: MappedPartStore
     ) -> None:
-        self._store = store
+        self._stage_store = stage_store
         self._storage = storage
         self._mappings = mappings
         self._mapped_parts = mapped_parts
 
     def __call__(self, job: ExportJob, context: StageContext) -> MappedRows:
-        queried = self._store.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
-        asked = self._store.load_parameters(job)
-        program = self._mappings.load_program(job.org_id, queried.mapping.version, asked.locale)
-        outcome = MappingOutcome(program, ignored_checks=ignored_checks(asked.export_format))
-        parts = list(self._iterate_parts(job, context, queried, asked, outcome))
+        queried = self._stage_store.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
+        parameters = self._stage_store.load_parameters(job)
+        program = self._mappings.load_program(job.org_id, queried.mapping.version, parameters.locale)
+        outcome = MappingOutcome(program, ignored_checks=ignored_checks(parameters.export_format))
+        parts = list(self._iterate_parts(job, context, queried, parameters, outcome))
         failures = outcome.partial_failures
         return MappedRows(
             parts=tuple(part.written for part in parts),
@@ -45,7 +45,7 @@ class ColumnMapper:
             counts=outcome.counts,
             not_countable=outcome.not_countable,
             totals=outcome.totals,
-            warnings=tuple(collect_warnings(queried.mapping, asked, outcome.excluded_count)),
+            warnings=tuple(collect_warnings(queried.mapping, parameters, outcome.excluded_count)),
             mapping=queried.mapping.mapping_version,
             partial_failures=PartialFailureReport.truncate(failures),
             partial_failure_count=len(failures),
@@ -59,37 +59,37 @@ class ColumnMapper:
         parameters: ExportParameters,
         outcome: MappingOutcome,
     ) -> Iterator[StoredPart]:
-        """In report order, each kept when it is there; but the last, which the stage's own commit follows."""
-        made_from, last = self._mapped_parts.input_fingerprint(queried, parameters), len(queried.parts) - 1
-        standing = self._reusable_parts(job, context, made_from) if last > 0 else {}
-        done = sum(queried.parts[number].rows for number in standing)
-        context.report_progress(done, queried.rows, force=bool(standing))
+        """Yield the parts in report order, storing each but the last one, which the stage commits itself."""
+        fingerprint, last_number = self._mapped_parts.input_fingerprint(queried, parameters), len(queried.parts) - 1
+        reusable_parts = self._load_reusable_parts(job, context, fingerprint) if last_number > 0 else {}
+        done = sum(queried.parts[number].rows for number in reusable_parts)
+        context.report_progress(done, queried.rows, force=bool(reusable_parts))
         for number, staged in enumerate(queried.parts):
-            part = standing.get(number)
+            part = reusable_parts.get(number)
             if part is None:
                 part = self._map_part(context, number, staged, parameters.locale, outcome)
-                if number < last:
-                    part = self._store_or_adopt(job, context, number, made_from, part)
+                if number < last_number:
+                    part = self._store_or_adopt(job, context, number, fingerprint, part)
                 done += staged.rows
             outcome.add_part(part.outcome)
             context.report_progress(done, queried.rows)
             yield part
 
-    def _reusable_parts(self, job: ExportJob, context: StageContext, fingerprint: str) -> Mapping[int, StoredPart]:
-        """What an earlier execution mapped, if it is in storage as it was; what is not is forgotten."""
-        standing = {}
+    def _load_reusable_parts(self, job: ExportJob, context: StageContext, fingerprint: str) -> Mapping[int, StoredPart]:
+        """Load the parts of earlier executions that are intact in storage, and delete the damaged ones."""
+        reusable_parts = {}
         for number, part in self._mapped_parts.load(job, fingerprint).items():
             if self._is_intact(part):
-                standing[number] = part
+                reusable_parts[number] = part
             else:
-                self._mapped_parts.delete(job, number, part)
+                self._mapped_parts.delete_row(job, number, part)
                 context.delete(part.keys)
-        return standing
+        return reusable_parts
 
     def _is_intact(self, part: StoredPart) -> bool:
         try:
-            for written in part.parts:
-                self._storage.read_part(written)
+            for staged in part.parts:
+                self._storage.read_part(staged)
         except StagedDataLostError:
             return False
         return True
@@ -97,21 +97,21 @@ class ColumnMapper:
     def _map_part(
         self, context: StageContext, number: int, staged: StagedPart, locale: Locale, outcome: MappingOutcome
     ) -> StoredPart:
-        part, adds = outcome.map_part(activities_from_arrow(self._storage.read_part(staged)))
+        part, part_outcome = outcome.map_part(activities_from_arrow(self._storage.read_part(staged)))
         written = _write_part(context, "part", number, part.report_rows)
-        apart = (
+        excluded = (
             _write_part(context, "excluded", number, _add_reason_column(part, locale))
             if part.excluded_rows.height
             else None
         )
-        return StoredPart(written=written, excluded=apart, outcome=adds)
+        return StoredPart(written=written, excluded=excluded, outcome=part_outcome)
 
     def _store_or_adopt(
         self, job: ExportJob, context: StageContext, number: int, fingerprint: str, part: StoredPart
     ) -> StoredPart:
-        """The one that counts: ours, or another execution's that was first.
+        """Store the part and return the valid one: this execution's, or that of another execution that was first.
 
-        After an error whose outcome nobody knows the objects stay: the commit may stand, and they be its own.
+        The objects remain if the commit's result is unknown, because it may refer to them.
         """
         context.protect(part.keys)
         try:
@@ -134,7 +134,7 @@ def ignored_checks(export_format: ExportFormat) -> frozenset[str]:
 def collect_warnings(
     mapping: EffectiveMapping, parameters: ExportParameters, excluded_count: int
 ) -> Iterator[ExportWarning]:
-    """What whoever hands the report in should know of it."""
+    """Collect the warnings for the user who submits the report."""
     locale: Locale = parameters.locale
     for day in mapping.change_dates:
         message = MAPPING_CHANGED[locale].format(day=format_date(locale, day))
@@ -144,7 +144,7 @@ def collect_warnings(
 
 
 def _add_reason_column(part: MappedPart, locale: Locale) -> pl.DataFrame:
-    """What is listed apart says why, in a column of its own behind the others."""
+    """Append a column with the reason why each row is excluded; its header must differ from all others."""
     header = REASON_HEADER[locale]
     while header in part.excluded_rows.columns:
         header += "\N{NO-BREAK SPACE}"

@@ -1,4 +1,4 @@
-"""An organisation's activities of a period, as they stood at one instant, staged in report order."""
+"""The stage ``querying_activities``: stages a snapshot of an organisation's activities in report order."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -22,11 +22,11 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.exports.stage_runner import StageContext
 
 OrganisationPeriod = tuple[str, datetime, datetime]
-"""Whose rows, from when, to when: both ends included."""
+"""Organisation, first instant and last instant, both included."""
 
 ROWS_PER_PART = 50_000
-# The day comes first and ten characters wide: where to cut is seen without parsing a record. Instants travel as
-# microseconds, which no locale and no time-zone table can read differently.
+# The day is the first field and ten characters wide, so that records are split by day without parsing them. Instants
+# are microseconds, which no locale and no time-zone table can interpret differently.
 _COPY_ACTIVITIES_QUERY: LiteralString = """
 COPY (
     SELECT to_char(a.starts_at AT TIME ZONE 'Europe/Oslo', 'YYYY-MM-DD'),
@@ -62,14 +62,14 @@ SELECT EXISTS (SELECT FROM memberships m JOIN exports e ON e.org_id = m.org_id A
 
 
 class ActivityQueryStage:
-    """Reads the source once, in one snapshot; nothing after it asks the source again."""
+    """Reads the activities once, in one snapshot; later stages only read the staged rows."""
 
     def __init__(self, database: Database, mappings: MappingVersions) -> None:
         self._database = database
         self._mappings = mappings
 
     def __call__(self, job: ExportJob, context: StageContext) -> QueriedRows:
-        """Membership first, then the rules, then the count and the rows of one instant."""
+        """Check the membership, choose the mapping, then read the count and the rows in one snapshot."""
         with self._database.snapshot(job.org_id) as connection, context.interrupt_on_cancel(connection.cancel_safe):
             require_requester_is_member(connection, job.export_id)
             mapping = self._mappings.choose_version(job.org_id, *job.date_range)
@@ -82,46 +82,46 @@ class ActivityQueryStage:
                 for part in map(partial(_put_part, context), count(), frames):
                     parts.append(part)
                     context.report_progress(sum(part.rows for part in parts), total)
-            attached = _put_attachments(connection, period, context) if job.include_attachments else None
+            attachments = _put_attachments(connection, period, context) if job.include_attachments else None
             queried = QueriedRows(
                 parts=tuple(parts),
-                attachments=attached,
+                attachments=attachments,
                 snapshot_at=snapshot_at,
                 mapping=mapping,
                 organisation_name=_fetch_one(connection, _ORGANISATION_NAME_QUERY, [job.org_id])[0],
             )
             if queried.rows != total:
-                raise RuntimeError("the rows of one snapshot were counted twice, with two results")
+                raise RuntimeError("two counts of the rows of one snapshot differ")
             return queried
 
 
 def require_requester_is_member(connection: Connection, export_id: UUID) -> None:
-    """Whoever asked for the export is to be one of the organisation's now, not when they asked."""
+    """Require that the requesting user is a member now, and not only when the export was requested."""
     if not _fetch_one(connection, _IS_REQUESTER_MEMBER_QUERY, [export_id])[0]:
         raise ExportError(
             ExportErrorCode.PERMISSION_DENIED,
-            "Whoever asked for this export may not export for the organisation.",
+            "The requesting user may not export for this organisation.",
         )
 
 
 def stream_activity_frames(
     connection: Connection, period: OrganisationPeriod, rows_per_part: int
 ) -> Generator[pl.DataFrame, None, None]:
-    """The rows as frames of about so many, each a whole number of Oslo days.
+    """Yield frames of about ``rows_per_part`` rows, each of whole days in Europe/Oslo.
 
-    Close it: a ``COPY`` that was left in the middle keeps the connection, and whoever rolls back waits for ever.
+    The caller must close the generator: an unfinished ``COPY`` keeps the connection busy, and a rollback never returns.
     """
     with connection.cursor() as cursor, cursor.copy(_COPY_ACTIVITIES_QUERY, period) as records:
-        waiting, rows, last_day = BytesIO(), 0, b""
+        buffer, rows, last_day = BytesIO(), 0, b""
         for record in records:
             day = bytes(record[:10])
             if rows >= rows_per_part and day != last_day:
-                yield activities_from_copy(_drain_buffer(waiting), rows)
+                yield activities_from_copy(_drain_buffer(buffer), rows)
                 rows = 0
-            waiting.write(record)
+            buffer.write(record)
             rows, last_day = rows + 1, day
         if rows:
-            yield activities_from_copy(_drain_buffer(waiting), rows)
+            yield activities_from_copy(_drain_buffer(buffer), rows)
 
 
 def _drain_buffer(buffer: BytesIO) -> bytes:
@@ -132,19 +132,19 @@ def _drain_buffer(buffer: BytesIO) -> bytes:
 
 
 def _put_part(context: StageContext, number: int, frame: pl.DataFrame) -> StagedPart:
-    """Of two parts never more than one is in memory: a loop over the frames would hold the last one."""
+    """Store one frame; called by `map`, which releases each frame, where a `for` loop would keep two in memory."""
     return context.put_part(number, arrow_from_frame(frame), frame.height)
 
 
 def _put_attachments(connection: Connection, period: OrganisationPeriod, context: StageContext) -> StagedPart:
-    """What the rows of this snapshot have with them, in their order; nothing is a part too."""
-    with connection.cursor() as cursor, cursor.copy(_COPY_ATTACHMENTS_QUERY, (*period, period[0])) as copied:
-        records = [bytes(record) for record in copied]
-    frame = attachments_from_copy(b"".join(records), len(records))
+    """Store the attachments of the snapshot's rows as one part, in row order; the part may be empty."""
+    with connection.cursor() as cursor, cursor.copy(_COPY_ATTACHMENTS_QUERY, (*period, period[0])) as records:
+        attachments = [bytes(record) for record in records]
+    frame = attachments_from_copy(b"".join(attachments), len(attachments))
     return context.put_part(0, arrow_from_frame(frame), frame.height, "attachments")
 
 
 def _fetch_one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:
     row = connection.execute(query, parameters).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate always answers
+    assert row is not None  # noqa: S101 - an aggregate always returns a row
     return row

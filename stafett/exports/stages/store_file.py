@@ -1,4 +1,4 @@
-"""The stage ``storing_file``: the object is read back and verified against its hash."""
+"""The stage ``storing_file``: reads the file back from storage and verifies its hash."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from stafett.storage.files import FileStorage
 
 
 class FileVerificationStage:
-    """Reads the object back and holds it against what was written, before anybody is told of it."""
+    """Verifies the stored file before the export completes and its user is notified."""
 
     def __init__(self, stage_store: StageStore, storage: FileStorage) -> None:
         self._stage_store = stage_store
@@ -20,15 +20,15 @@ class FileVerificationStage:
 
     def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
         file = self._load_finished_file(job)
-        found, read = hashlib.sha256(), 0
+        digest, read = hashlib.sha256(), 0
         try:
             for block in self._storage.read_chunks(file.key):
-                found.update(block)
+                digest.update(block)
                 read += len(block)
                 context.report_progress(file.rows * read // file.size_bytes, file.rows)
         except NotFoundError:
             raise StagedDataLostError from None
-        if found.hexdigest() != file.sha256:
+        if digest.hexdigest() != file.sha256:
             raise StagedDataLostError
         return file
 
