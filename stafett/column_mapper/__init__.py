@@ -1,4 +1,4 @@
-"""One document says everything about an organisation's report; it is compiled to Polars."""
+"""Mapping documents: JSON that defines an organisation's report and is compiled to Polars expressions."""
 
 from stafett.column_mapper.compiler import compile_mapping
 from stafett.column_mapper.document import MappingDocument

@@ -1,4 +1,4 @@
-"""What a column's value is written as, and what can be wrong with it."""
+"""The cells of each column type, and the checks on their values."""
 
 from collections.abc import Mapping, Sequence
 from typing import assert_never
@@ -19,24 +19,22 @@ from stafett.column_mapper.document import (
 )
 from stafett.column_mapper.messages import CHOICE_REPLACED, TEXT_TRUNCATED, UNKNOWN_CHOICE, VALUE_MISSING
 from stafett.column_mapper.operations.logic import is_empty
-from stafett.column_mapper.operations.numbers import round_half_away
+from stafett.column_mapper.operations.numbers import round_half_up
 from stafett.column_mapper.program import RowCheck
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import MAX_EXACT_INTEGER, Value, ValueKind
 from stafett.domain.export import Locale
 
 _NANOSECONDS_PER_MINUTE, _MICROSECONDS_PER_MINUTE = 60 * 10**9, 60 * 10**6
-
-
 _MAX_MINUTES = 10**9
 _NON_BMP_CHARACTER = "[\U00010000-\U0010ffff]"
 MAX_CELL_LENGTH = 32_767
 TEXT_TRUNCATED_CODE = "text_cut"
-"""The code of what only a workbook does; in other formats it is no fault."""
+"""The code of a check for workbooks only: other formats do not truncate texts."""
 
 
 def accepted_kinds(column: Column) -> Sequence[ValueKind]:
-    """The types that a column's value may have."""
+    """Return the types that a column's value can have."""
     match column:
         case TextColumn() | ChoiceColumn():
             return [ValueKind.TEXT]
@@ -55,38 +53,38 @@ def accepted_kinds(column: Column) -> Sequence[ValueKind]:
 
 
 def build_output_expr(column: Column, value: Value, scope: Scope) -> pl.Expr:
-    """The value as it stands in the report; what is missing stays missing."""
-    plain = value.expr
+    """Return the value as the report writes it. Missing values stay missing."""
+    expr = value.expr
     match column:
         case TextColumn() | IntegerColumn() | DateColumn():
-            return plain
+            return expr
         case DecimalColumn(decimals=decimals):
             return _to_decimal(value, decimals, scope)
         case TimeColumn():
-            return (plain.cast(pl.Int64) // _NANOSECONDS_PER_MINUTE * _NANOSECONDS_PER_MINUTE).cast(pl.Time)
+            return (expr.cast(pl.Int64) // _NANOSECONDS_PER_MINUTE * _NANOSECONDS_PER_MINUTE).cast(pl.Time)
         case DurationColumn():
-            sane = pl.when(plain.is_between(-_MAX_MINUTES, _MAX_MINUTES)).then(plain)
-            return (sane * _MICROSECONDS_PER_MINUTE).cast(pl.Duration("us"))
+            bounded = pl.when(expr.is_between(-_MAX_MINUTES, _MAX_MINUTES)).then(expr)
+            return (bounded * _MICROSECONDS_PER_MINUTE).cast(pl.Duration("us"))
         case YesNoColumn(labels=labels):
             yes, no = labels.yes.in_locale(scope.locale), labels.no.in_locale(scope.locale)
-            return pl.when(plain).then(pl.lit(yes)).when(plain.not_()).then(pl.lit(no))
+            return pl.when(expr).then(pl.lit(yes)).when(expr.not_()).then(pl.lit(no))
         case ChoiceColumn():
-            return _replace_codes_by_labels(column, plain, scope.taxonomies.get(column.options, {}))
+            return _replace_codes_by_labels(column, expr, scope.taxonomies.get(column.options, {}))
         case _:
             assert_never(column)
 
 
 def _to_decimal(value: Value, decimals: int, scope: Scope) -> pl.Expr:
-    """To the digit: a large number goes over in two pieces, for Polars multiplies doubles on the way."""
+    """Cast to an exact decimal. Polars multiplies doubles in this cast, so a large number is cast in two pieces."""
     dtype = pl.Decimal(38, decimals)
     if value.kind is ValueKind.INTEGER:
         return value.expr.cast(dtype)
-    rounded = scope.null_if_inexact(round_half_away(value, decimals))
+    rounded = scope.null_if_inexact(round_half_up(value, decimals))
     if value.max_abs * 10**decimals <= MAX_EXACT_INTEGER:
         return rounded.expr.cast(dtype)
-    plain = scope.to_atomic(rounded).expr
-    whole = plain.cast(pl.Int64)
-    return whole.cast(dtype) + (plain - whole.cast(pl.Float64)).cast(dtype)
+    expr = scope.to_atomic(rounded).expr
+    whole = expr.cast(pl.Int64)
+    return whole.cast(dtype) + (expr - whole.cast(pl.Float64)).cast(dtype)
 
 
 def _replace_codes_by_labels(column: ChoiceColumn, code: pl.Expr, options: Mapping[str, str]) -> pl.Expr:
@@ -102,7 +100,7 @@ def _replace_codes_by_labels(column: ChoiceColumn, code: pl.Expr, options: Mappi
     return code.replace_strict(list(options), list(options.values()), default=otherwise, return_dtype=pl.String)
 
 
-def check_required(column: Column, value: Value, required: Value, locale: Locale) -> list[RowCheck]:
+def build_required_checks(column: Column, value: Value, required: Value, locale: Locale) -> list[RowCheck]:
     if column.required is False:
         return []
     message = VALUE_MISSING[locale].format(header=column.header.in_locale(locale))
@@ -113,8 +111,11 @@ def check_required(column: Column, value: Value, required: Value, locale: Locale
     ]
 
 
-def check_cell_length(column: TextColumn, value: Value, locale: Locale) -> RowCheck:
-    """In the UTF-16 units that Excel counts; bytes are looked at first, for they are known already."""
+def build_cell_length_check(column: TextColumn, value: Value, locale: Locale) -> RowCheck:
+    """Build the check on a text's length in UTF-16 units, as Excel counts.
+
+    It compares the byte length first, because Polars stores that.
+    """
     text = value.expr
     units = text.str.len_chars() + text.str.count_matches(_NON_BMP_CHARACTER)
     is_too_long = pl.when(text.str.len_bytes() > MAX_CELL_LENGTH).then(units > MAX_CELL_LENGTH).fill_null(False)
@@ -122,7 +123,9 @@ def check_cell_length(column: TextColumn, value: Value, locale: Locale) -> RowCh
     return RowCheck(TEXT_TRUNCATED_CODE, column.id, False, message, is_too_long)
 
 
-def check_choice(column: ChoiceColumn, value: Value, options: Mapping[str, str], locale: Locale) -> list[RowCheck]:
+def build_choice_checks(
+    column: ChoiceColumn, value: Value, options: Mapping[str, str], locale: Locale
+) -> list[RowCheck]:
     header, is_unknown = column.header.in_locale(locale), value.expr.is_in(list(options)).not_().fill_null(False)
     match column.unknown:
         case "fail":
@@ -139,7 +142,7 @@ def check_choice(column: ChoiceColumn, value: Value, options: Mapping[str, str],
 
 
 def list_possible_values(document: MappingDocument, column: Column, locale: Locale) -> list[str] | None:
-    """Everything the document can write in a column, if that can be listed."""
+    """Return every value that the document can write in a column, or ``None`` if they cannot be listed."""
     match column:
         case ChoiceColumn():
             return [option.label.in_locale(locale) for option in document.taxonomies[column.options]]

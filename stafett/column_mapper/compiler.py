@@ -1,4 +1,4 @@
-"""From document to program: everything that can be wrong with a document is found here, before any row is read."""
+"""Compiles mapping documents to programs, and finds every issue that validation against the schema cannot find."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -39,7 +39,7 @@ _MAX_CYCLE_NAMES, _MAX_ROW_TEXT_UNITS = 6, 300
 
 
 def compile_mapping(document: MappingDocument, locale: Locale) -> MappingProgram:
-    """The document as a program in one language, or every fault in it."""
+    """Compile a document for one language. Raises ``InvalidMappingError`` with all of its issues."""
     compiler = _Compiler(document, locale)
     program = compiler.compile()
     if compiler.issues:
@@ -63,16 +63,16 @@ class _Compiler:
                 self._compile_counting()
             else:
                 self._scope.define(name, self._parser.parse(self._document.values[name], "values", name))
-        made = [self._compile_column(number, column) for number, column in enumerate(self._document.columns)]
+        compiled = [self._compile_column(index, column) for index, column in enumerate(self._document.columns)]
         self._check_row_width()
-        judgements = [judgement for _, judged in made for judgement in judged] + list(self._compile_rules())
+        checks = [check for _, column_checks in compiled for check in column_checks] + list(self._compile_rules())
         summary = self._compile_summary()
-        needed = [*(cell.expr for cell, _ in made), *(judgement.expr for judgement in judgements)]
+        outputs = [*(column.expr for column, _ in compiled), *(check.expr for check in checks)]
         return MappingProgram(
-            layers=_build_layers(self._scope.layers, needed),
+            layers=_build_layers(self._scope.layers, outputs),
             uses_day_windows=self._scope.uses_day_windows,
-            columns=tuple(cell for cell, _ in made),
-            checks=tuple(judgements),
+            columns=tuple(column for column, _ in compiled),
+            checks=tuple(checks),
             reasons=tuple(
                 CompiledReason(r.code, r.label.in_locale(self._locale)) for r in self._document.counting.reasons
             ),
@@ -84,7 +84,7 @@ class _Compiler:
         document = self._document
         for name in document.values:
             if _is_reserved(name):
-                self._add_issue("reserved_name", f"“{name}” is the name of a field already.", "values", name)
+                self._add_issue("reserved_name", f"“{name}” is already the name of a field.", "values", name)
         self._check_unique("id", (("columns", n, "id", c.id) for n, c in enumerate(document.columns)))
         for locale in Localized.model_fields:
             headers = ((n, getattr(c.header, locale)) for n, c in enumerate(document.columns))
@@ -95,79 +95,86 @@ class _Compiler:
         for name, options in document.taxonomies.items():
             self._check_unique("code", (("taxonomies", name, n, "code", o.code) for n, o in enumerate(options)))
 
-    def _check_unique(self, what: str, named_paths: Iterable[tuple[PathSegment, ...]]) -> None:
-        seen: dict[str, str] = {}
-        for *place, name in named_paths:
-            first = seen.setdefault(str(name).casefold() if what == "header" else str(name), format_pointer(*place))
-            if first != format_pointer(*place):
-                self._add_issue("not_distinct", f"This {what} is used already, at {first}.", *place)
+    def _check_unique(self, field: str, named_paths: Iterable[tuple[PathSegment, ...]]) -> None:
+        first_pointers: dict[str, str] = {}
+        for *path, name in named_paths:
+            pointer = format_pointer(*path)
+            first = first_pointers.setdefault(str(name).casefold() if field == "header" else str(name), pointer)
+            if first != pointer:
+                self._add_issue("not_distinct", f"This {field} is already used at {first}.", *path)
 
     def _sort_by_dependency(self) -> list[str]:
-        """Values and the counting, each after what it needs; of a circle, one is given up so that the rest is read."""
+        """Sort the named values and the counting so that each comes after what it uses.
+
+        The names of a circular reference are left out, so that the rest is still compiled.
+        """
         whens: list[Any] = [reason.when for reason in self._document.counting.reasons]
         values = ((name, value) for name, value in self._document.values.items() if not _is_reserved(name))
-        needs = {name: set(_find_referenced_names(value)) for name, value in values}
-        needs[COUNTS] = set(_find_referenced_names(whens))
+        references = {name: set(_find_referenced_names(value)) for name, value in values}
+        references[COUNTS] = set(_find_referenced_names(whens))
         graph = {
-            name: {COUNTS if other in BUILT_IN_NAMES else other for other in others} & needs.keys()
-            for name, others in needs.items()
+            name: {COUNTS if other in BUILT_IN_NAMES else other for other in others} & references.keys()
+            for name, others in references.items()
         }
-        given_up: set[str] = set()
+        in_cycles: set[str] = set()
         while True:
             try:
-                return [name for name in TopologicalSorter(graph).static_order() if name not in given_up]
+                return [name for name in TopologicalSorter(graph).static_order() if name not in in_cycles]
             except CycleError as error:
-                *circle, _ = reversed(error.args[1])
-                self._add_cycle_issue(circle)
-                given_up.update(circle)
-                graph |= {name: set() for name in circle}
+                *cycle, _ = reversed(error.args[1])
+                self._add_cycle_issue(cycle)
+                in_cycles.update(cycle)
+                graph |= {name: set() for name in cycle}
 
     def _add_cycle_issue(self, cycle: list[str]) -> None:
         shown = cycle if len(cycle) <= _MAX_CYCLE_NAMES else [*cycle[:_MAX_CYCLE_NAMES], "…"]
-        needs = " needs ".join(f"“{name}”" for name in [*shown, cycle[0]])
-        place = ("counting", "reasons") if cycle[0] == COUNTS else ("values", cycle[0])
-        self._add_issue("circle", f"These need one another: {needs}.", *place)
+        chain = " needs ".join(f"“{name}”" for name in [*shown, cycle[0]])
+        path = ("counting", "reasons") if cycle[0] == COUNTS else ("values", cycle[0])
+        self._add_issue("circle", f"Circular reference: {chain}.", *path)
         for name in cycle:
-            for known in BUILT_IN_NAMES if name == COUNTS else (name,):
-                self._scope.mark_invalid(known)
+            for defined in BUILT_IN_NAMES if name == COUNTS else (name,):
+                self._scope.mark_invalid(defined)
 
     def _compile_counting(self) -> None:
-        """The first reason that applies is a row's; none, and it counts."""
+        """Compile each row's reason index: that of the first reason that applies. A row without one counts."""
         reasons = self._document.counting.reasons
         whens = [
-            self._parser.parse_as([ValueKind.BOOLEAN], reason.when, "counting", "reasons", number, "when")
-            for number, reason in enumerate(reasons)
+            self._parser.parse_as([ValueKind.BOOLEAN], reason.when, "counting", "reasons", index, "when")
+            for index, reason in enumerate(reasons)
         ]
         expr = pl.lit(None, dtype=pl.Int32)
-        for place, when in reversed(list(enumerate(whens))):
-            expr = pl.when(when.expr).then(pl.lit(place, dtype=pl.Int32)).otherwise(expr)
+        for index, when in reversed(list(enumerate(whens))):
+            expr = pl.when(when.expr).then(pl.lit(index, dtype=pl.Int32)).otherwise(expr)
         layer = max((when.layer for when in whens), default=0)
-        number = self._scope.materialise(REASON_INDEX, Value(ValueKind.INTEGER, expr, layer))
-        self._scope.define_built_in(COUNTS, Value(ValueKind.BOOLEAN, number.expr.is_null(), number.layer))
+        reason_index = self._scope.materialise(REASON_INDEX, Value(ValueKind.INTEGER, expr, layer))
+        self._scope.define_built_in(COUNTS, Value(ValueKind.BOOLEAN, reason_index.expr.is_null(), reason_index.layer))
         codes = [reason.code for reason in reasons]
         labels = [reason.label.in_locale(self._locale) for reason in reasons]
-        size = max((reason.label.max_text_units for reason in reasons), default=0)
-        for name, words in ((REASON_CODE, codes), (REASON, labels)):
-            said = pl.lit(pl.Series(words, dtype=pl.String)).gather(number.expr) if words else pl.lit(None, pl.String)
-            self._scope.define_built_in(name, Value(ValueKind.TEXT, said, number.layer, max_text_units=size))
+        text_units = max((reason.label.max_text_units for reason in reasons), default=0)
+        for name, texts in ((REASON_CODE, codes), (REASON, labels)):
+            text = pl.lit(None, pl.String)
+            if texts:
+                text = pl.lit(pl.Series(texts, dtype=pl.String)).gather(reason_index.expr)
+            value = Value(ValueKind.TEXT, text, reason_index.layer, max_text_units=text_units)
+            self._scope.define_built_in(name, value)
 
-    def _compile_column(self, number: int, column: Column) -> tuple[OutputColumn, list[RowCheck]]:
-        place = ("columns", number)
-        value = self._parser.parse_as(cells.accepted_kinds(column), column.value, *place, "value")
+    def _compile_column(self, index: int, column: Column) -> tuple[OutputColumn, list[RowCheck]]:
+        path = ("columns", index)
+        value = self._parser.parse_as(cells.accepted_kinds(column), column.value, *path, "value")
         self._row_text_units += self._column_text_units(column, value)
         value = self._scope.materialise(f"column {column.id}", value)
-        required = self._parser.parse_as([ValueKind.BOOLEAN], column.required, *place, "required")
-        judgements = cells.check_required(column, value, required, self._locale)
+        required = self._parser.parse_as([ValueKind.BOOLEAN], column.required, *path, "required")
+        checks = cells.build_required_checks(column, value, required, self._locale)
         if isinstance(column, TextColumn):
-            judgements.append(cells.check_cell_length(column, value, self._locale))
+            checks.append(cells.build_cell_length_check(column, value, self._locale))
         if isinstance(column, ChoiceColumn):
-            self._check_choice(column, *place)
-            judgements += cells.check_choice(
+            self._check_choice(column, *path)
+            checks += cells.build_choice_checks(
                 column, value, self._scope.taxonomies.get(column.options, {}), self._locale
             )
         return OutputColumn(
             column.header.in_locale(self._locale), cells.build_output_expr(column, value, self._scope)
-        ), judgements
+        ), checks
 
     def _column_text_units(self, column: Column, value: Value) -> float:
         match column:
@@ -179,11 +186,10 @@ class _Compiler:
                 return value.max_text_units
 
     def _check_row_width(self) -> None:
-        """Whole parts of the report are held in memory while they are written."""
+        """Limit the length of a row, because whole parts of the report are in memory while they are written."""
         if self._row_text_units > _MAX_ROW_TEXT_UNITS:
-            detail = (
-                f"A row could become longer than {_MAX_ROW_TEXT_UNITS} times the longest field or a hundred characters."
-            )
+            limit = _MAX_ROW_TEXT_UNITS
+            detail = f"A row could become too long: more than {limit} fields or {limit * 100:,} characters of text."
             self._add_issue("too_wide", detail, "columns")
 
     def _check_choice(self, column: ChoiceColumn, *path: PathSegment) -> None:
@@ -191,17 +197,17 @@ class _Compiler:
         if options is None:
             self._add_issue("unknown_table", f"There is no taxonomy “{column.options}”.", *path, "options")
         if (column.unknown == "fallback") != (column.fallback is not None):
-            detail = "“fallback” names a code if “unknown” is “fallback”, and only then."
+            detail = "“fallback” is required if “unknown” is “fallback”, and not allowed otherwise."
             self._add_issue("fallback", detail, *path, "fallback" if column.fallback is not None else "unknown")
         elif column.fallback is not None and options is not None and column.fallback not in options:
             self._add_issue("fallback", f"The taxonomy “{column.options}” has no such code.", *path, "fallback")
 
     def _compile_rules(self) -> Iterator[RowCheck]:
         columns = {column.id for column in self._document.columns}
-        for number, rule in enumerate(self._document.rules):
-            when = self._parser.parse_as([ValueKind.BOOLEAN], rule.when, "rules", number, "when")
+        for index, rule in enumerate(self._document.rules):
+            when = self._parser.parse_as([ValueKind.BOOLEAN], rule.when, "rules", index, "when")
             if rule.column is not None and rule.column not in columns:
-                self._add_issue("unknown_name", f"There is no column “{rule.column}”.", "rules", number, "column")
+                self._add_issue("unknown_name", f"There is no column “{rule.column}”.", "rules", index, "column")
             yield RowCheck(
                 rule.code,
                 rule.column,
@@ -214,23 +220,23 @@ class _Compiler:
         summary = self._document.summary
         if summary is None:
             return None
-        columns = {column.id: (number, column) for number, column in enumerate(self._document.columns)}
+        columns = {column.id: (index, column) for index, column in enumerate(self._document.columns)}
         by, column = columns.get(summary.by, (0, None))
         if not (isinstance(column, YesNoColumn) or (isinstance(column, ChoiceColumn) and column.unknown != "keep")):
-            detail = "Expected the id of a yes_no column, or of a choice column that keeps no unknown values."
+            detail = "Expected the id of a yes_no column, or of a choice column whose “unknown” is not “keep”."
             self._add_issue("wrong_column", detail, "summary", "by")
         if isinstance(column, ChoiceColumn):
             self._check_unique_labels(column.options)
         measures: list[pl.Expr] = []
-        for number, measure in enumerate(summary.measures):
+        for index, measure in enumerate(summary.measures):
             if isinstance(measure, SumMeasure) and not isinstance(
                 columns.get(measure.sum, (0, None))[1], IntegerColumn
             ):
                 self._add_issue(
-                    "wrong_column", "Expected the id of an integer column.", "summary", "measures", number, "sum"
+                    "wrong_column", "Expected the id of an integer column.", "summary", "measures", index, "sum"
                 )
                 continue
-            measures.append(_compile_measure(measure, {name: place for name, (place, _) in columns.items()}))
+            measures.append(_compile_measure(measure, {name: position for name, (position, _) in columns.items()}))
         return CompiledSummary(by, self._summary_labels(column), tuple(measures))
 
     def _summary_labels(self, column: Column | None) -> tuple[str, ...]:
@@ -243,7 +249,7 @@ class _Compiler:
                 return ()
 
     def _check_unique_labels(self, taxonomy: str) -> None:
-        """What a summary is by has to be told apart by its label alone."""
+        """Require distinct labels, because a summary groups rows by label."""
         for locale in Localized.model_fields:
             labels = ((n, getattr(o.label, locale)) for n, o in enumerate(self._document.taxonomies.get(taxonomy, ())))
             self._check_unique("label", (("taxonomies", taxonomy, n, "label", locale, label) for n, label in labels))
@@ -253,16 +259,16 @@ class _Compiler:
 
 
 def _build_layers(layers: Sequence[Sequence[pl.Expr]], outputs: Iterable[pl.Expr]) -> tuple[Layer, ...]:
-    """Each layer forgets what was needed for the last time, so that a long document is not a large one."""
-    last = {expr.meta.output_name(): number for number, layer in enumerate(layers) for expr in layer}
-    for number, layer in enumerate(layers):
-        last |= {name: number for expr in layer for name in expr.meta.root_names() if name in last}
+    """Drop each column after the last layer that uses it, so that a long document does not need a lot of memory."""
+    last_uses = {expr.meta.output_name(): index for index, layer in enumerate(layers) for expr in layer}
+    for index, layer in enumerate(layers):
+        last_uses |= {name: index for expr in layer for name in expr.meta.root_names() if name in last_uses}
     for name in (*BUILT_IN_NAMES, REASON_INDEX, *(name for expr in outputs for name in expr.meta.root_names())):
-        last.pop(name, None)
-    forgotten: dict[int, list[str]] = {}
-    for name, number in last.items():
-        forgotten.setdefault(number, []).append(name)
-    return tuple(Layer(tuple(layer), tuple(forgotten.get(number, ()))) for number, layer in enumerate(layers))
+        last_uses.pop(name, None)
+    dropped: dict[int, list[str]] = {}
+    for name, index in last_uses.items():
+        dropped.setdefault(index, []).append(name)
+    return tuple(Layer(tuple(layer), tuple(dropped.get(index, ()))) for index, layer in enumerate(layers))
 
 
 def _is_reserved(name: str) -> bool:
@@ -282,18 +288,18 @@ def _compile_measure(measure: CountMeasure | SumMeasure, column_indices: dict[st
 
 
 def _find_referenced_names(expression: Any) -> Iterator[str]:
-    """Every name an expression uses; faulty ones are the reader's to find."""
-    waiting = [expression]
-    while waiting:
-        match waiting.pop():
+    """Yield every name that an expression uses. Invalid names are left for the parser to report."""
+    pending = [expression]
+    while pending:
+        match pending.pop():
             case {"var": str(name)} | {"var": [str(name)]}:
                 yield name
             case {"var": [str(name), *others]}:
                 yield name
-                waiting.extend(others)
+                pending.extend(others)
             case dict() as operation:
-                waiting.extend(operation.values())
-            case list() as several:
-                waiting.extend(several)
+                pending.extend(operation.values())
+            case list() as items:
+                pending.extend(items)
             case _:
                 pass

@@ -1,4 +1,4 @@
-"""The mapping document as people write it: what a report's columns, rules and counting are, and nothing about how."""
+"""The schema of mapping documents: what a report contains, not how it is computed."""
 
 import hashlib
 from typing import Annotated, Any, Literal
@@ -17,9 +17,7 @@ from stafett.column_mapper.workbook_layout import Layout
 from stafett.domain.fields import IsoDate
 from stafett.domain.frozen import FrozenModel
 
-Expression = Annotated[
-    JsonValue, Field(description="A literal, or an object with one operation: see the table of operations.")
-]
+Expression = Annotated[JsonValue, Field(description="A literal, or an object with exactly one operation.")]
 Severity = Literal["reject", "warning"]
 
 
@@ -37,10 +35,13 @@ class _BaseColumn(FrozenModel):
     id: SnakeCaseName
     header: Localized
     value: Expression
-    required: Expression = Field(False, description="Whether a value must be there: true, or a condition.")
-    if_missing: Severity = Field("reject", description="What becomes of a row whose required value is missing.")
-    width: float | None = Field(None, ge=1, le=255, description="In characters, for Excel.")
-    number_format: NonBlankText | None = Field(None, description="As Excel writes it, such as #,##0.00.")
+    required: Expression = Field(False, description="Whether a value is required: true, false or a condition.")
+    if_missing: Severity = Field(
+        "reject",
+        description="What happens to a row whose required value is missing: it is rejected, or stays with a warning.",
+    )
+    width: float | None = Field(None, ge=1, le=255, description="The width of the column in Excel, in characters.")
+    number_format: NonBlankText | None = Field(None, description="An Excel number format, such as #,##0.00.")
 
 
 class TextColumn(_BaseColumn):
@@ -61,13 +62,13 @@ class DateColumn(_BaseColumn):
 
 
 class TimeColumn(_BaseColumn):
-    """Written to the minute."""
+    """A column of times of day, written to the minute."""
 
     type: Literal["time"]
 
 
 class DurationColumn(_BaseColumn):
-    """Its value is a number of minutes."""
+    """A column of durations, whose value is a number of minutes."""
 
     type: Literal["duration"]
 
@@ -83,7 +84,7 @@ class YesNoColumn(_BaseColumn):
 
 
 class ChoiceColumn(_BaseColumn):
-    """Its value is a code of a taxonomy, written as its label."""
+    """A column of taxonomy codes, which are written as their labels."""
 
     type: Literal["choice"]
     options: SnakeCaseName
@@ -98,7 +99,7 @@ Column = Annotated[
 
 
 class Rule(FrozenModel):
-    """A row is faulty when ``when`` is true."""
+    """A check that a row fails when ``when`` is true."""
 
     code: SnakeCaseName
     when: Expression
@@ -108,7 +109,7 @@ class Rule(FrozenModel):
 
 
 class Reason(FrozenModel):
-    """A row does not count when ``when`` is true; the first reason that applies is the one given."""
+    """A reason why a row does not count. The first reason whose ``when`` is true applies."""
 
     code: SnakeCaseName
     when: Expression
@@ -116,21 +117,21 @@ class Reason(FrozenModel):
 
 
 class Counting(FrozenModel):
-    """Which rows count, and where those stand that do not."""
+    """The rules for which rows count, and where the other rows are listed."""
 
     rows_that_do_not_count: Literal["in_report", "apart"] = "in_report"
     reasons: Annotated[tuple[Reason, ...], Field(max_length=100)]
 
 
 class CountMeasure(FrozenModel):
-    """How many rows of a group there are."""
+    """The number of rows in a group."""
 
     header: Localized
     count: Literal["rows", "countable", "not_countable"]
 
 
 class SumMeasure(FrozenModel):
-    """What an integer column's values of a group add up to."""
+    """The sum of an integer column over a group."""
 
     header: Localized
     sum: SnakeCaseName
@@ -146,24 +147,24 @@ Measure = Annotated[
 
 
 class Summary(FrozenModel):
-    """Totals by the values of one column, with a chart of the first measure."""
+    """Totals for each value of one column, with an optional chart of the first measure."""
 
     title: Localized
     by: SnakeCaseName
     measures: Annotated[tuple[Measure, ...], Field(min_length=1, max_length=20)]
-    chart: Localized | None = Field(None, description="The chart's title; without it there is no chart.")
+    chart: Localized | None = Field(None, description="The title of the chart. Without it, no chart is drawn.")
 
 
 class AttachmentPolicy(FrozenModel):
-    """What becomes of an export whose attachments are not all there as they were."""
+    """The policy for attachments that are missing or have changed."""
 
     unavailable: Literal["fail", "report"] = "fail"
 
 
 class MappingDocument(FrozenModel):
-    """Everything about an organisation's report, from a day on."""
+    """The complete definition of an organisation's report, valid from a given day."""
 
-    format: Literal[1] = Field(description="The version of this language.")
+    format: Literal[1] = Field(description="The version of the mapping language.")
     title: Annotated[NonBlankText, StringConstraints(max_length=200)]
     effective_from: IsoDate
     lookups: Annotated[
@@ -184,9 +185,9 @@ class MappingDocument(FrozenModel):
 
     @property
     def sha256(self) -> str:
-        """Of the canonical form (RFC 8785): the same for every spelling of the same document."""
+        """The SHA-256 of the canonical JSON (RFC 8785), which does not depend on formatting."""
         return hashlib.sha256(rfc8785.dumps(self.as_json())).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """The document as it was written, without what was left to its default."""
+        """Return the document as it was written, without fields that were left to their defaults."""
         return self.model_dump(mode="json", exclude_unset=True)

@@ -1,4 +1,4 @@
-"""Reads expressions: from JSON to Polars, every part of known type, every fault found."""
+"""Parses expressions from JSON to typed Polars expressions, and collects every issue."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -12,12 +12,13 @@ from stafett.domain.json_pointer import PathSegment, format_pointer
 
 MAX_ARGUMENTS = 50
 MAX_TEXT_UNITS, _MAX_COST = 50.0, 3000.0
+"""The maximum length of a computed text, and of the arguments and text lengths of a document in all."""
 
 OperationHandler = Callable[["OperationCall"], Value]
 
 
 class ExpressionParser:
-    """Reads the expressions of one document; what is faulty becomes UNKNOWN, and the reading goes on."""
+    """Parser for the expressions of one document; an invalid one becomes ``INVALID_VALUE`` and parsing continues."""
 
     def __init__(self, scope: Scope, operations: dict[str, OperationHandler], issues: list[MappingIssue]) -> None:
         self.scope = scope
@@ -28,33 +29,31 @@ class ExpressionParser:
     def parse(self, expression: Any, *path: PathSegment) -> Value:
         try:
             return self.scope.limit_depth(self._parse_value(expression, path))
-        except ExpressionError as refused:
+        except ExpressionError as error:
             self._issues.append(
-                MappingIssue(
-                    pointer=format_pointer(*path, *refused.relative_path), code=refused.code, detail=refused.detail
-                )
+                MappingIssue(pointer=format_pointer(*path, *error.relative_path), code=error.code, detail=error.detail)
             )
             return INVALID_VALUE
 
     def parse_as(self, kinds: Sequence[ValueKind], expression: Any, *path: PathSegment) -> Value:
-        """An expression that has to be of one of these types."""
+        """Parse an expression that must have one of these types."""
         value = self.parse(expression, *path)
         if value.kind is ValueKind.INVALID:
             return value
-        meant = next((kind for kind in kinds if common_kind(value.kind, kind) is kind), None)
-        if meant is None:
+        target = next((kind for kind in kinds if common_kind(value.kind, kind) is kind), None)
+        if target is None:
             expected, hint = _format_alternatives(kinds), _conversion_hint(value.kind, kinds)
             detail = f"Expected {expected}, found {with_article(value.kind)}.{hint}"
             self._issues.append(MappingIssue(pointer=format_pointer(*path), code="wrong_type", detail=detail))
             return INVALID_VALUE
-        return value.cast_to(meant)
+        return value.cast_to(target)
 
     def _parse_value(self, expression: Any, path: tuple[PathSegment, ...]) -> Value:
         match expression:
             case dict():
                 return self._parse_operation(expression, path)
             case list():
-                raise ExpressionError("unexpected_list", "A list stands only as the arguments of an operation.")
+                raise ExpressionError("unexpected_list", "A list is only allowed as the arguments of an operation.")
             case str() if len(expression) > MAX_TEXT_LENGTH:
                 raise ExpressionError("too_long", f"A text has at most {MAX_TEXT_LENGTH} characters.")
             case _:
@@ -73,25 +72,28 @@ class ExpressionParser:
             )
         is_list = isinstance(arguments, list)
         call = OperationCall(self, arguments if is_list else [arguments], (*path, name), is_list=is_list)
-        made = operation(call)
+        result = operation(call)
         if call.is_invalid:
             return INVALID_VALUE
-        if made.max_text_units > MAX_TEXT_UNITS:
+        if result.max_text_units > MAX_TEXT_UNITS:
             raise ExpressionError("too_long", "This text could become more than 50 times as long as the longest field.")
-        self.charge(len(call.arguments) + made.max_text_units)
-        return replace(made, depth=made.depth + 1).fold_constant()
+        self.add_cost(len(call.arguments) + result.max_text_units)
+        return replace(result, depth=result.depth + 1).fold_constant()
 
-    def charge(self, cost: float) -> None:
-        """A document that asks for too much is refused once, and not in every operation from there on."""
-        was_enough, self._cost = self._cost <= _MAX_COST, self._cost + cost
-        if was_enough and self._cost > _MAX_COST:
+    def add_cost(self, cost: float) -> None:
+        """Add to the document's cost, and raise the first time that it exceeds the maximum.
+
+        Later operations do not raise, so that one expensive document causes one issue.
+        """
+        was_within_maximum, self._cost = self._cost <= _MAX_COST, self._cost + cost
+        if was_within_maximum and self._cost > _MAX_COST:
             raise ExpressionError(
-                "too_much", "From here on the document asks for too much: use fewer operations or shorter texts."
+                "too_much", "The document is too complex from here on: use fewer operations or shorter texts."
             )
 
 
 class OperationCall:
-    """One use of an operation: its arguments, read as the operation wants them."""
+    """One use of an operation; parses its arguments as the operation requires."""
 
     def __init__(
         self, parser: ExpressionParser, arguments: list[Any], path: tuple[PathSegment, ...], *, is_list: bool
@@ -105,22 +107,22 @@ class OperationCall:
 
     def check_argument_count(self, min_count: int, max_count: int = MAX_ARGUMENTS) -> None:
         if not min_count <= len(self.arguments) <= max_count:
-            wanted = f"{min_count}" if min_count == max_count else f"{min_count} to {max_count}"
+            expected = f"{min_count}" if min_count == max_count else f"{min_count} to {max_count}"
             arguments = "argument" if max_count == 1 else "arguments"
-            raise self.error("wrong_arguments", f"Expected {wanted} {arguments}, found {len(self.arguments)}.")
+            raise self.error("wrong_arguments", f"Expected {expected} {arguments}, found {len(self.arguments)}.")
 
     def parse_argument(self, index: int, *kinds: ValueKind) -> Value:
-        """One argument, of one of these types if any are named."""
-        place = (*self._path, *self._argument_path(index))
+        """Parse one argument, which must have one of ``kinds`` if any are given."""
+        path = (*self._path, *self._argument_path(index))
         if kinds:
-            value = self._parser.parse_as(kinds, self.arguments[index], *place)
+            value = self._parser.parse_as(kinds, self.arguments[index], *path)
         else:
-            value = self._parser.parse(self.arguments[index], *place)
+            value = self._parser.parse(self.arguments[index], *path)
         self.is_invalid |= value.kind is ValueKind.INVALID
         return value
 
     def parse_arguments(self, *kinds: ValueKind, start: int = 0) -> list[Value]:
-        return [self.parse_argument(number, *kinds) for number in range(start, len(self.arguments))]
+        return [self.parse_argument(index, *kinds) for index in range(start, len(self.arguments))]
 
     def to_common_kind(
         self,
@@ -129,33 +131,36 @@ class OperationCall:
         *,
         indices: Sequence[int] | None = None,
     ) -> list[Value]:
-        """The values as one type that all of them can be taken for; ``numbers`` tell which arguments they are."""
+        """Cast values to one type that all of them convert to.
+
+        ``indices`` are the positions of the values among the arguments, for the location of an issue.
+        """
         common = ValueKind.NULL
-        for number, value in zip(indices or range(len(values)), values, strict=True):
-            met = common_kind(common, value.kind)
-            if met is None:
+        for index, value in zip(indices or range(len(values)), values, strict=True):
+            widened = common_kind(common, value.kind)
+            if widened is None:
                 raise self.error(
                     "types_differ",
-                    f"{with_article(value.kind).capitalize()} does not go with {with_article(common)}.",
-                    number,
+                    f"{with_article(value.kind).capitalize()} cannot be combined with {with_article(common)}.",
+                    index,
                 )
-            if kinds and met not in kinds | {ValueKind.NULL, ValueKind.INVALID}:
+            if kinds and widened not in kinds | {ValueKind.NULL, ValueKind.INVALID}:
                 raise self.error(
-                    "wrong_type", f"Expected {_format_alternatives(kinds)}, found {with_article(met)}.", number
+                    "wrong_type", f"Expected {_format_alternatives(kinds)}, found {with_article(widened)}.", index
                 )
-            common = met
+            common = widened
         return [value.cast_to(common) for value in values]
 
     def literal_argument(self, index: int, python_type: type[str] | type[int], expected: str) -> Any:
-        """An argument that has to be written out."""
-        given = self.arguments[index]
-        if type(given) is not python_type:
-            raise self.error("literal_expected", f"Expected {expected}, written out.", index)
-        return given
+        """Return an argument that must be a literal."""
+        argument = self.arguments[index]
+        if type(argument) is not python_type:
+            raise self.error("literal_expected", f"Expected a literal: {expected}.", index)
+        return argument
 
     def error(self, code: str, detail: str, index: int | None = None, *subpath: PathSegment) -> ExpressionError:
-        below = [] if index is None else [*self._argument_path(index), *subpath]
-        return ExpressionError(code, detail, self._path[-1], *below)
+        argument_path = [] if index is None else [*self._argument_path(index), *subpath]
+        return ExpressionError(code, detail, self._path[-1], *argument_path)
 
     def _argument_path(self, index: int) -> Iterator[PathSegment]:
         if self._is_list:
@@ -181,15 +186,15 @@ def with_article(kind: str) -> str:
 def _conversion_hint(actual: ValueKind, expected: Sequence[ValueKind]) -> str:
     match actual, expected[0]:
         case ValueKind.INSTANT, ValueKind.DATE:
-            return " “date_of” gives its date."
+            return " Use “date_of” to get its date."
         case ValueKind.INSTANT, ValueKind.TIME:
-            return " “time_of” gives its time of day."
+            return " Use “time_of” to get its time of day."
         case ValueKind.DECIMAL, ValueKind.INTEGER:
-            return " “round”, “floor” or “ceil” makes it whole."
+            return " Use “round”, “floor” or “ceil” to get an integer."
         case ValueKind.TEXT, ValueKind.DATE:
-            return ' A date is written {"date": "2026-01-31"}.'
+            return ' Write a date as {"date": "2026-01-31"}.'
         case ValueKind.TEXT, ValueKind.TIME:
-            return ' A time is written {"time": "09:30"}.'
+            return ' Write a time as {"time": "09:30"}.'
         case _:
             return ""
 

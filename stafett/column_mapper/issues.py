@@ -1,4 +1,4 @@
-"""What is wrong with a mapping document: all of it at once, each fault where it stands."""
+"""The issues of an invalid mapping document, each with its location."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from stafett.domain.json_pointer import pointer_from_error
 
 
 class MappingIssue(FrozenModel):
-    """One fault, and what was expected instead."""
+    """One issue: the JSON pointer to it, a code, and a sentence that names what was expected."""
 
     pointer: str
     code: str
@@ -21,7 +21,7 @@ class MappingIssue(FrozenModel):
 
 
 class InvalidMappingError(StafettError):
-    """A document that cannot be used."""
+    """A document that does not validate or compile, with all of its issues."""
 
     def __init__(self, issues: Iterable[MappingIssue]) -> None:
         self.issues = tuple(issues)
@@ -31,7 +31,7 @@ class InvalidMappingError(StafettError):
 
 
 class ExpressionError(Exception):
-    """Something in an expression is not as it must be."""
+    """An invalid expression, with the issue's path below that expression."""
 
     def __init__(self, code: str, detail: str, *relative_path: str | int) -> None:
         super().__init__(detail)
@@ -41,76 +41,77 @@ class ExpressionError(Exception):
 
 
 def quote_name(name: object) -> str:
-    """A name as it can be shown: short, on one line, with nothing in it that a terminal would obey."""
-    shown = "".join(character if character.isprintable() else "�" for character in str(name)[:60])
-    return f"“{shown}…”" if len(str(name)) > len(shown) else f"“{shown}”"
+    """Quote a name from a document, shortened and without control characters, which a terminal would interpret."""
+    printable = "".join(character if character.isprintable() else "�" for character in str(name)[:60])
+    return f"“{printable}…”" if len(str(name)) > len(printable) else f"“{printable}”"
 
 
 def issues_from_validation(error: ValidationError, document: Any) -> list[MappingIssue]:
-    """Pydantic's findings in our words; they quote no value."""
+    """Convert Pydantic's errors to issues. The issues quote no values."""
     return [
         MappingIssue(
-            pointer=pointer_from_error(document_path(found), found["type"], document),
-            code=found["type"],
-            detail=_format_detail(found),
+            pointer=pointer_from_error(document_path(details), details["type"], document),
+            code=details["type"],
+            detail=_format_detail(details),
         )
-        for found in independent_errors(error)
+        for details in independent_errors(error)
     ]
 
 
 def document_path(error: ErrorDetails) -> tuple[str | int, ...]:
-    """Where it stands in the document: the alternatives of unions, which Pydantic names as it goes, are no steps."""
+    """Return the path of an error in the document, without the union tags that Pydantic adds to its location."""
     match error["loc"]:
         case ("columns", int(number), str(), *further):
             return ("columns", number, *further)
         case ("summary", "measures", int(number), str(), *further):
             return ("summary", "measures", number, *further)
-        case place:
-            return place
+        case path:
+            return path
 
 
 def independent_errors(error: ValidationError) -> list[ErrorDetails]:
-    """What Pydantic found, without what only follows from something else that it found."""
-    every = error.errors(include_url=False, include_input=False)
-    return [found for found in every if not _is_consequence(found, every)]
+    """Return Pydantic's errors without those that only follow from another error."""
+    errors = error.errors(include_url=False, include_input=False)
+    return [details for details in errors if not _is_consequence(details, errors)]
 
 
 def _is_consequence(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
-    """A list is called too short because what stands in it is faulty, and that is told already."""
-    place = error["loc"]
+    """Return whether a list only counts as too short because its items have errors of their own."""
+    path = error["loc"]
     return error["type"] == "too_short" and any(
-        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in errors
+        other["loc"][: len(path)] == path and len(other["loc"]) > len(path) for other in errors
     )
 
 
 def _format_detail(error: ErrorDetails) -> str:
-    known, facts = error.get("ctx", {}), _MessageContext(name=quote_name(error["loc"][-1] if error["loc"] else ""))
-    words = (
-        "Expected a cell such as A4."
-        if known.get("pattern") == CELL_REFERENCE_PATTERN
+    parameters = error.get("ctx", {})
+    context = _MessageContext(name=quote_name(error["loc"][-1] if error["loc"] else ""))
+    template = (
+        "Expected a cell reference such as A4."
+        if parameters.get("pattern") == CELL_REFERENCE_PATTERN
         else _MESSAGE_BY_ERROR_TYPE.get(error["type"])
     )
-    if words is None:
+    if template is None:
         return error["msg"].removeprefix("Value error, ").removesuffix(".") + "."
-    return words.format_map(facts | {name: str(value) for name, value in known.items()})
+    return template.format_map(context | {name: str(value) for name, value in parameters.items()})
 
 
 class _MessageContext(dict[str, object]):
-    """What a sentence may name; what is not known of a fault is left out of it."""
+    """The parameters of a message. A parameter that the error does not have becomes an ellipsis."""
 
     def __missing__(self, name: str) -> str:
         return "…"
 
 
 _MESSAGE_BY_ERROR_TYPE = {
-    "extra_forbidden": "{name} is not known here.",
+    "extra_forbidden": "Unknown field {name}.",
     "missing": "{name} is missing.",
     "literal_error": "Expected {expected}.",
     "union_tag_not_found": "“type” is missing.",
     "union_tag_invalid": "Expected one of {expected_tags} as the type.",
     "string_type": "Expected a text.",
-    "int_type": "Expected a whole number.",
-    "int_from_float": "Expected a whole number.",
+    "int_type": "Expected an integer.",
+    "int_from_float": "Expected an integer.",
     "float_type": "Expected a number.",
     "bool_type": "Expected true or false.",
     "dict_type": "Expected an object.",
@@ -122,11 +123,11 @@ _MESSAGE_BY_ERROR_TYPE = {
     "date_parsing": "Expected a date such as 2026-01-31.",
     "date_from_datetime_parsing": "Expected a date such as 2026-01-31.",
     "date_from_datetime_inexact": "Expected a date such as 2026-01-31.",
-    "string_pattern_mismatch": "Expected at most 63 small letters a to z, digits and _, with a letter first.",
+    "string_pattern_mismatch": "Expected 1 to 63 characters: a to z, 0 to 9 and _, starting with a to z.",
     "string_too_short": "Expected at least {min_length} character.",
     "string_too_long": "Expected at most {max_length} characters.",
-    "too_short": "Expected at least {min_length} of them.",
-    "too_long": "Expected at most {max_length} of them.",
+    "too_short": "Expected at least {min_length} item.",
+    "too_long": "Expected at most {max_length} items.",
     "greater_than_equal": "Expected at least {ge}.",
     "less_than_equal": "Expected at most {le}.",
 }

@@ -1,4 +1,4 @@
-"""From what somebody wrote to a document that is sound, or to everything that is wrong with it."""
+"""Loads mapping documents and collects every issue in an invalid one."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from stafett.column_mapper.compiler import compile_mapping
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.issues import InvalidMappingError, MappingIssue, issues_from_validation, quote_name
-from stafett.column_mapper.repair import mended
+from stafett.column_mapper.repair import repair_document
 from stafett.column_mapper.values import MAX_EXACT_INTEGER
 from stafett.domain.json_pointer import PathSegment, format_pointer
 
@@ -22,42 +22,42 @@ _ALLOWED_CONTROL_CHARACTERS, _FORBIDDEN_IN_XML = frozenset("\t\n"), frozenset("\
 
 
 def load_mapping(content: bytes | str) -> MappingDocument:
-    """A document that compiles; raises ``InvalidMappingError`` with all of its faults."""
+    """Parse and validate a document. Raises ``InvalidMappingError`` with all of its issues."""
     return validate_document(_parse_json(content))
 
 
 def load_mapping_request(content: bytes, org_id: str) -> MappingDocument:
-    """A document as a client hands it in: bare, or within the resource that it was read from."""
-    given = _parse_json(content)
-    if not isinstance(given, dict) or "document" not in given:
-        return validate_document(given)
+    """Load the document of a request body: a bare document, or the resource that GET returned with one in it."""
+    body = _parse_json(content)
+    if not isinstance(body, dict) or "document" not in body:
+        return validate_document(body)
     try:
-        document = validate_document(given["document"])
+        document = validate_document(body["document"])
     except InvalidMappingError as error:
-        below = (fault.model_copy(update={"pointer": f"/document{fault.pointer}"}) for fault in error.issues)
-        raise InvalidMappingError(below) from None
-    faults = list(_find_conflicts(given, {"org_id": org_id, "effective_from": document.effective_from.isoformat()}))
-    if faults:
-        raise InvalidMappingError(faults)
+        issues = (issue.model_copy(update={"pointer": f"/document{issue.pointer}"}) for issue in error.issues)
+        raise InvalidMappingError(issues) from None
+    conflicts = list(_find_conflicts(body, {"org_id": org_id, "effective_from": document.effective_from.isoformat()}))
+    if conflicts:
+        raise InvalidMappingError(conflicts)
     return document
 
 
 def _find_conflicts(resource: dict[str, Any], expected: dict[str, str]) -> Iterator[MappingIssue]:
-    """What a resource says beside its document, if it says anything else than the document or the address."""
+    """Yield the fields of a resource that are unknown or contradict its document or the URL."""
     for name, value in resource.items():
         if name not in _RESOURCE_FIELDS:
             yield MappingIssue(
-                pointer=format_pointer(name), code="extra_forbidden", detail=f"{quote_name(name)} is not known here."
+                pointer=format_pointer(name), code="extra_forbidden", detail=f"Unknown field {quote_name(name)}."
             )
         elif value != expected.get(name, value):
             yield MappingIssue(pointer=format_pointer(name), code="contradiction", detail=f"Expected {expected[name]}.")
 
 
 def validate_document(data: Any) -> MappingDocument:
-    """The same for JSON that was parsed already."""
-    faults = list(_find_invalid_values(data))
-    if faults:
-        raise InvalidMappingError(_limit_issues(faults))
+    """Validate JSON that is already parsed. Raises ``InvalidMappingError`` with all of its issues."""
+    issues = list(_find_invalid_values(data))
+    if issues:
+        raise InvalidMappingError(_limit_issues(issues))
     try:
         return _validate_and_compile(_normalise_numbers(data))
     except InvalidMappingError as error:
@@ -65,10 +65,10 @@ def validate_document(data: Any) -> MappingDocument:
 
 
 def _limit_issues(issues: Sequence[MappingIssue]) -> list[MappingIssue]:
-    """Enough for anybody to begin with."""
+    """Truncate a long list, and end it with an issue that counts the omitted ones."""
     if len(issues) <= _MAX_ISSUES:
         return list(issues)
-    more = MappingIssue(pointer="", code="more_faults", detail=f"There are {len(issues) - _MAX_ISSUES + 1} more.")
+    more = MappingIssue(pointer="", code="more_faults", detail=f"{len(issues) - _MAX_ISSUES + 1} more are not listed.")
     return [*issues[: _MAX_ISSUES - 1], more]
 
 
@@ -76,26 +76,26 @@ def _validate_and_compile(data: Any) -> MappingDocument:
     try:
         document = MappingDocument.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        faults = issues_from_validation(error, data)
-        raise InvalidMappingError([*faults, *_find_further_issues(data, {fault.pointer for fault in faults})]) from None
+        issues = issues_from_validation(error, data)
+        raise InvalidMappingError([*issues, *_find_further_issues(data, {issue.pointer for issue in issues})]) from None
     compile_mapping(document, "nb")
     return document
 
 
 def _find_further_issues(data: Any, known_pointers: set[str]) -> tuple[MappingIssue, ...]:
-    """What else is wrong, seen by putting something sound in the place of what has not even the right form."""
-    document = mended(data)
+    """Find the remaining issues by compiling the document with placeholders for its malformed parts."""
+    document = repair_document(data)
     if document is None:
         return ()
     try:
         compile_mapping(document, "nb")
     except InvalidMappingError as error:
-        return tuple(fault for fault in error.issues if not _is_uncertain(fault, known_pointers))
+        return tuple(issue for issue in error.issues if not _is_uncertain(issue, known_pointers))
     return ()
 
 
 def _is_uncertain(issue: MappingIssue, known_pointers: set[str]) -> bool:
-    """What may hold only because something was put in the place of something else, such as a column's type."""
+    """Return whether only a placeholder, such as one for a column's type, may have caused this issue."""
     column = issue.pointer.removesuffix("/value")
     return issue.code in _UNCERTAIN_CODES or (
         issue.code == "wrong_type" and column != issue.pointer and column in known_pointers
@@ -107,10 +107,10 @@ def _parse_json(content: bytes | str) -> Any:
         raise _document_error("too_large", f"A mapping document has at most {MAX_DOCUMENT_BYTES // 1024} KiB.")
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        twice: list[str] = []
-        given = json.loads(
+        duplicates: list[str] = []
+        data = json.loads(
             text,
-            object_pairs_hook=partial(_build_object, twice),
+            object_pairs_hook=partial(_build_object, duplicates),
             parse_constant=_reject_constant,
             parse_int=_parse_integer,
         )
@@ -124,21 +124,21 @@ def _parse_json(content: bytes | str) -> Any:
         raise _document_error("too_deep", f"Expected at most {_MAX_DEPTH} levels.") from None
     except ValueError as error:
         raise _document_error("not_json", f"{error}.") from None
-    if twice:
-        doubled = (f"{quote_name(name)} stands twice in one object." for name in dict.fromkeys(twice))
+    if duplicates:
+        details = (f"Duplicate key {quote_name(name)} in one object." for name in dict.fromkeys(duplicates))
         raise InvalidMappingError(
-            _limit_issues([MappingIssue(pointer="", code="stands_twice", detail=detail) for detail in doubled])
+            _limit_issues([MappingIssue(pointer="", code="stands_twice", detail=detail) for detail in details])
         )
-    return given
+    return data
 
 
 def _build_object(duplicates: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    known: dict[str, Any] = {}
+    built: dict[str, Any] = {}
     for name, value in pairs:
-        if name in known:
+        if name in built:
             duplicates.append(name)
-        known[name] = value
-    return known
+        built[name] = value
+    return built
 
 
 def _parse_integer(digits: str) -> int:
@@ -156,18 +156,18 @@ def _document_error(code: str, detail: str) -> InvalidMappingError:
 
 
 def _find_invalid_values(data: Any) -> Iterator[MappingIssue]:
-    """What no document may hold, wherever it stands; looked at level by level, so that depth costs nothing."""
+    """Yield values that no document may contain. The walk goes level by level, so deep nesting needs no recursion."""
     level: list[tuple[tuple[PathSegment, ...], Any]] = [((), data)]
-    parts = 0
+    value_count = 0
     for _ in range(_MAX_DEPTH):
-        parts += len(level)
-        if parts > _MAX_VALUES:
+        value_count += len(level)
+        if value_count > _MAX_VALUES:
             yield MappingIssue(pointer="", code="too_large", detail=f"Expected at most {_MAX_VALUES} values in all.")
             return
-        for place, value in level:
+        for path, value in level:
             if reason := _explain_invalid_value(value):
-                yield MappingIssue(pointer=format_pointer(*place), code="unfit_value", detail=reason)
-        level = [below for place, value in level for below in _iterate_children(place, value)]
+                yield MappingIssue(pointer=format_pointer(*path), code="unfit_value", detail=reason)
+        level = [child for path, value in level for child in _iterate_children(path, value)]
         if not level:
             return
     yield MappingIssue(
@@ -178,9 +178,9 @@ def _find_invalid_values(data: Any) -> Iterator[MappingIssue]:
 def _iterate_children(path: tuple[PathSegment, ...], value: Any) -> Iterator[tuple[tuple[PathSegment, ...], Any]]:
     match value:
         case dict():
-            yield from (((*path, name), below) for name, below in value.items() if len(name) <= _MAX_NAME_LENGTH)
+            yield from (((*path, name), child) for name, child in value.items() if len(name) <= _MAX_NAME_LENGTH)
         case list():
-            yield from (((*path, number), below) for number, below in enumerate(value))
+            yield from (((*path, index), child) for index, child in enumerate(value))
         case _:
             return
 
@@ -188,11 +188,11 @@ def _iterate_children(path: tuple[PathSegment, ...], value: Any) -> Iterator[tup
 def _explain_invalid_value(value: Any) -> str | None:
     match value:
         case str() if _has_forbidden_characters(value):
-            return "A text holds no control characters and no half characters."
+            return "A text must not contain control characters or unpaired surrogates."
         case dict() if any(len(name) > _MAX_NAME_LENGTH for name in value):
             return f"A name has at most {_MAX_NAME_LENGTH} characters."
         case dict() if any(_has_forbidden_characters(name) for name in value):
-            return "A name holds no control characters and no half characters."
+            return "A name must not contain control characters or unpaired surrogates."
         case int() | float() if not -MAX_EXACT_INTEGER <= value <= MAX_EXACT_INTEGER:
             return f"Expected a number between -{MAX_EXACT_INTEGER} and {MAX_EXACT_INTEGER}."
         case _:
@@ -200,8 +200,11 @@ def _explain_invalid_value(value: Any) -> str | None:
 
 
 def _has_forbidden_characters(text: str) -> bool:
-    """Neither as UTF-8 nor in a workbook."""
-    return any(_is_forbidden_control(one) or "\ud800" <= one <= "\udfff" or one in _FORBIDDEN_IN_XML for one in text)
+    """Return whether UTF-8 or the XML of a workbook cannot represent the text."""
+    return any(
+        _is_forbidden_control(character) or "\ud800" <= character <= "\udfff" or character in _FORBIDDEN_IN_XML
+        for character in text
+    )
 
 
 def _is_forbidden_control(character: str) -> bool:
@@ -209,12 +212,12 @@ def _is_forbidden_control(character: str) -> bool:
 
 
 def _normalise_numbers(value: Any) -> Any:
-    """Numbers as JSON means them: 1.0 is 1."""
+    """Convert whole floats to integers, because 1.0 and 1 are the same number in JSON."""
     match value:
         case dict():
-            return {name: _normalise_numbers(below) for name, below in value.items()}
+            return {name: _normalise_numbers(child) for name, child in value.items()}
         case list():
-            return [_normalise_numbers(below) for below in value]
+            return [_normalise_numbers(child) for child in value]
         case float() if value.is_integer():
             return int(value)
         case _:

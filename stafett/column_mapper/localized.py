@@ -1,4 +1,4 @@
-"""Texts and names in a mapping document."""
+"""Localised texts and names in mapping documents."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ MAX_TEXT_LENGTH = 1000
 
 def _require_visible_text(text: str) -> str:
     if not text.strip():
-        raise ValueError("Expected something that can be seen")
+        raise ValueError("Expected a text that is not blank")
     return text
 
 
@@ -24,22 +24,22 @@ SnakeCaseName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}
 
 
 class Localized(FrozenModel):
-    """The same words in every language a report can be in."""
+    """A text in every language that a report can have."""
 
     nb: NonBlankText
     nn: NonBlankText
     en: NonBlankText
 
     def in_locale(self, locale: Locale) -> str:
-        words: str = getattr(self, locale)
-        return words
+        text: str = getattr(self, locale)
+        return text
 
     @property
     def max_text_units(self) -> float:
-        """Of the longest: what holds of a document holds in every language."""
-        return max(text_units(words) for words in (self.nb, self.nn, self.en))
+        """The length of the longest text, because a document must be valid in every language."""
+        return max(text_units(text) for text in (self.nb, self.nn, self.en))
 
 
 def text_units(text: str) -> float:
-    """How long a text is, in hundreds of characters."""
+    """Return the length of a text in hundreds of characters."""
     return len(text) / 100

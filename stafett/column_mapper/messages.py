@@ -1,4 +1,4 @@
-"""What readers of a report are told, in its language."""
+"""Messages to the readers of a report, in the report's language."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""Operations as JSON Schema says them: how many arguments, and what may stand there when it is written out."""
+"""The JSON Schema of operations: the number of their arguments, and the types of literal arguments."""
 
 from typing import Any
 
@@ -24,22 +24,26 @@ def build_operation_schemas() -> dict[str, JsonSchema]:
 
 def _operation_schema(operation: OperationSpec) -> JsonSchema:
     signature = ", ".join(map(str, operation.arguments))
-    said = {"description": f"{operation.name}: [{signature}]. {operation.description} Gives: {operation.returns}."}
-    listed = _transformation_schema() if operation.name == "transformation" else _argument_list_schema(operation)
+    described = {
+        "description": f"{operation.name}: [{signature}]. {operation.description} Returns: {operation.returns}."
+    }
+    list_schema = _transformation_schema() if operation.name == "transformation" else _argument_list_schema(operation)
     if operation.min_arguments > 1:
-        return {**said, **listed}
-    return {**said, "if": {"type": "array"}, "then": listed, "else": _argument_schema(operation.arguments[0])}
+        return {**described, **list_schema}
+    return {**described, "if": {"type": "array"}, "then": list_schema, "else": _argument_schema(operation.arguments[0])}
 
 
 def _argument_list_schema(operation: OperationSpec) -> JsonSchema:
-    """Arguments in a list; only the last of them may come several times."""
-    *single, last = operation.arguments
-    first: JsonSchema = {"prefixItems": [_described_argument_schema(argument) for argument in single]} if single else {}
+    """Build the schema of a list of arguments. Only the last of them can be repeated."""
+    *leading, last = operation.arguments
+    prefix: JsonSchema = (
+        {"prefixItems": [_described_argument_schema(argument) for argument in leading]} if leading else {}
+    )
     return {
         "type": "array",
         "minItems": operation.min_arguments,
         "maxItems": operation.max_arguments,
-        **first,
+        **prefix,
         "items": _described_argument_schema(last),
     }
 
@@ -93,18 +97,20 @@ _JSON_TYPES_BY_KIND = {
 
 
 def _transformation_schema() -> JsonSchema:
-    """Each with its own arguments, so that an editor knows how many."""
+    """Build one alternative for each transformation, so that an editor knows its arguments."""
     names = {"enum": sorted(TRANSFORMATIONS), "description": str(ArgumentType.TRANSFORMATION)}
-    calls = [_transformation_call_schema(known) for _, known in sorted(TRANSFORMATIONS.items())]
+    calls = [_transformation_call_schema(transformation) for _, transformation in sorted(TRANSFORMATIONS.items())]
     return {"type": "array", "minItems": 1, "prefixItems": [names], "anyOf": calls}
 
 
 def _transformation_call_schema(transformation: Transformation) -> JsonSchema:
-    takes = [_literal_or_operation_schema(*_JSON_TYPES_BY_KIND.get(kind, [])) for kind in transformation.argument_kinds]
-    count = 1 + len(takes)
+    arguments = [
+        _literal_or_operation_schema(*_JSON_TYPES_BY_KIND.get(kind, [])) for kind in transformation.argument_kinds
+    ]
+    count = 1 + len(arguments)
     return {
         "description": transformation.description,
-        "prefixItems": [{"const": transformation.name}, *takes],
+        "prefixItems": [{"const": transformation.name}, *arguments],
         "minItems": count,
         "maxItems": count,
     }

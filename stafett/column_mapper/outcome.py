@@ -1,4 +1,4 @@
-"""What became of the rows, part after part, in memory that does not grow with them."""
+"""The outcome of a mapping, summed over the parts of a report in constant memory."""
 
 from collections import Counter
 from collections.abc import Container, Iterator
@@ -16,7 +16,10 @@ _SERVICE_NAME = "bufdir-column-mapper"
 
 
 class FailedRows(FrozenModel):
-    """A part's rows that did not pass one judgement: all of them counted, those named that the whole still names."""
+    """The rows of a part that failed one check.
+
+    All of them are counted. Only those are listed that fit into the report's ``MAX_AFFECTED_ROWS``.
+    """
 
     check_index: int
     count: int
@@ -25,7 +28,7 @@ class FailedRows(FrozenModel):
 
 
 class PartOutcome(FrozenModel):
-    """What one part adds to the outcome: small, and fit to be kept as JSON."""
+    """The contribution of one part to the outcome, small enough to store as JSON."""
 
     counts: ExportCounts
     excluded_count: int
@@ -36,14 +39,14 @@ class PartOutcome(FrozenModel):
 
 @dataclass
 class _CheckTally:
-    """One judgement's rows: all of them counted, the first thousand named."""
+    """The rows that failed one check: all of them counted, the first ``MAX_AFFECTED_ROWS`` listed."""
 
     count: int = 0
     row_indices: list[int] = field(default_factory=list)
     activity_ids: list[str] = field(default_factory=list)
 
     @property
-    def remaining_names(self) -> int:
+    def remaining_capacity(self) -> int:
         return MAX_AFFECTED_ROWS - len(self.row_indices)
 
     def add(self, failed_rows: FailedRows, first_row_index: int) -> None:
@@ -65,7 +68,7 @@ class _CheckTally:
 
 
 class MappingOutcome:
-    """Add the parts in report order, then ask."""
+    """Accumulates the outcomes of parts. Parts must be added in report order."""
 
     def __init__(self, program: MappingProgram, *, ignored_checks: Container[str] = ()) -> None:
         self._program = program
@@ -77,16 +80,16 @@ class MappingOutcome:
         self._excluded_count = 0
 
     def map_and_add(self, rows: pl.DataFrame) -> MappedPart:
-        """Map the next part and take note of what came out."""
+        """Map the next part and add its outcome."""
         part, outcome = self.map_part(rows)
         self.add_part(outcome)
         return part
 
     def map_part(self, rows: pl.DataFrame) -> tuple[MappedPart, PartOutcome]:
-        """The next part and what it adds, of which no note is taken yet."""
+        """Map the next part without adding its outcome."""
         part = self._program.apply(rows)
         if rows.height != part.report_rows.height + part.excluded_rows.height + part.rejected:
-            raise RuntimeError("a row was lost or doubled in mapping")
+            raise RuntimeError("a row was lost or duplicated in mapping")
         return part, PartOutcome(
             counts=ExportCounts(
                 queried=rows.height,
@@ -102,9 +105,9 @@ class MappingOutcome:
         )
 
     def add_part(self, outcome: PartOutcome) -> None:
-        """Take note of the next part, whenever it was mapped."""
-        for faulty in outcome.failures:
-            self._tallies_by_check.setdefault(faulty.check_index, _CheckTally()).add(faulty, self._counts.queried)
+        """Add the outcome of the next part, which may have been mapped by an earlier execution."""
+        for failed in outcome.failures:
+            self._tallies_by_check.setdefault(failed.check_index, _CheckTally()).add(failed, self._counts.queried)
         self._rows_by_reason.update(outcome.not_countable)
         for total in outcome.totals:
             before = self._totals.get(total.label, (0,) * len(total.figures))
@@ -113,17 +116,16 @@ class MappingOutcome:
         self._excluded_count += outcome.excluded_count
 
     def _collect_failed_rows(self, part: MappedPart, ids: pl.Series) -> Iterator[FailedRows]:
-        for fault in part.failed_checks:
-            if fault.code in self._ignored_checks:
+        for failed in part.failed_checks:
+            if failed.code in self._ignored_checks:
                 continue
-            named = tuple(
-                fault.row_indices[: self._tallies_by_check.get(fault.check_index, _CheckTally()).remaining_names]
-            )
+            tally = self._tallies_by_check.get(failed.check_index, _CheckTally())
+            listed = tuple(failed.row_indices[: tally.remaining_capacity])
             yield FailedRows(
-                check_index=fault.check_index,
-                count=len(fault.row_indices),
-                row_indices=named,
-                activity_ids=tuple(ids.gather(named).to_list()),
+                check_index=failed.check_index,
+                count=len(failed.row_indices),
+                row_indices=listed,
+                activity_ids=tuple(ids.gather(listed).to_list()),
             )
 
     @property
@@ -136,9 +138,9 @@ class MappingOutcome:
 
     @property
     def partial_failures(self) -> tuple[PartialFailureReport, ...]:
-        """In the order of the document."""
-        judgements = self._program.checks
-        return tuple(tally.to_report(judgements[number]) for number, tally in sorted(self._tallies_by_check.items()))
+        """The failed checks, in the order of the document."""
+        checks = self._program.checks
+        return tuple(tally.to_report(checks[index]) for index, tally in sorted(self._tallies_by_check.items()))
 
     @property
     def not_countable(self) -> tuple[NotCountableReason, ...]:
@@ -149,15 +151,15 @@ class MappingOutcome:
 
     @property
     def totals(self) -> tuple[Total, ...]:
-        """A line for every value that the column can have, in its order."""
+        """The totals for every value that the summary's column can have, in the column's order."""
         summary = self._program.summary
         if summary is None:
             return ()
-        none = (0,) * len(summary.measures)
+        zeros = (0,) * len(summary.measures)
         labels: list[str | None] = [*summary.labels, *([None] if None in self._totals else [])]
-        return tuple(Total(label=label, figures=self._totals.get(label, none)) for label in labels)
+        return tuple(Total(label=label, figures=self._totals.get(label, zeros)) for label in labels)
 
 
 def _add_counts(first: ExportCounts, second: ExportCounts) -> ExportCounts:
-    more = second.model_dump()
-    return ExportCounts(**{name: count + more[name] for name, count in first.model_dump().items()})
+    addends = second.model_dump()
+    return ExportCounts(**{name: count + addends[name] for name, count in first.model_dump().items()})

@@ -1,4 +1,4 @@
-"""A compiled mapping: what is done to each part of the rows, all of it on whole columns."""
+"""Compiled mappings: Polars programs that map the parts of a report column by column."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import polars as pl
 
 from stafett.column_mapper.scope import COUNTS, REASON
 
-REASON_INDEX = "reason number"
+REASON_INDEX = "reason index"
 TotalsByLabel = Mapping[str | None, Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Columns that are computed together, and those that nothing after them needs."""
+    """Columns that are computed together, and the columns that are dropped because no later layer uses them."""
 
     columns: tuple[pl.Expr, ...]
     dropped: tuple[str, ...]
@@ -21,7 +21,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """A column as it is written."""
+    """A column of the report."""
 
     header: str
     expr: pl.Expr
@@ -29,7 +29,7 @@ class OutputColumn:
 
 @dataclass(frozen=True)
 class RowCheck:
-    """Something a row can be at fault in."""
+    """A check on rows; ``expr`` is true for the rows that fail."""
 
     code: str
     column: str | None
@@ -40,7 +40,7 @@ class RowCheck:
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """A judgement that some rows did not pass, and which: numbers within their part."""
+    """A check that some rows failed, with the indices of those rows in their part."""
 
     check_index: int
     code: str
@@ -58,22 +58,22 @@ class CompiledReason:
 
 @dataclass(frozen=True)
 class CompiledSummary:
-    """Totals by what is written in one column."""
+    """Totals for each value that is written in one column."""
 
     column_index: int
     labels: tuple[str, ...]
-    """Of everything that can be written in that column, in its order."""
+    """Every value that can be written in that column, in its order."""
     measures: tuple[pl.Expr, ...]
 
 
 @dataclass(frozen=True)
 class MappedPart:
-    """A part with every row accounted for."""
+    """A mapped part; every row is in the report, excluded or rejected."""
 
     report_rows: pl.DataFrame
     excluded_rows: pl.DataFrame
     exclusion_reasons: pl.Series
-    """The reason of each row that is listed apart."""
+    """The reason of each excluded row."""
     failed_checks: tuple[FailedCheck, ...]
     rejected: int
     countable: int
@@ -83,7 +83,7 @@ class MappedPart:
 
 @dataclass(frozen=True)
 class MappingProgram:
-    """One document in one language, ready to be applied to any number of parts."""
+    """A document compiled for one language, which can be applied to any number of parts."""
 
     layers: tuple[Layer, ...]
     uses_day_windows: bool
@@ -94,17 +94,19 @@ class MappingProgram:
     summary: CompiledSummary | None
 
     def apply(self, rows: pl.DataFrame) -> MappedPart:
-        """Rows in report order, whole days of every mentor."""
+        """Map a part. Its rows must be in report order and hold whole days of every mentor."""
         computed = self._compute_layers(rows)
-        judged = self._run_checks(computed)
-        faults = tuple(self._collect_failed_checks(judged))
-        rejected = pl.Series([False]).new_from_index(0, rows.height) if not faults else self._find_rejected_rows(judged)
-        lost = int(rejected.sum())
-        if lost:  # what is said of a mentor's day is about the rows that are in the report
+        results = self._run_checks(computed)
+        failed_checks = tuple(self._collect_failed_checks(results))
+        rejected = (
+            self._find_rejected_rows(results) if failed_checks else pl.Series([False]).new_from_index(0, rows.height)
+        )
+        rejected_count = int(rejected.sum())
+        if rejected_count:  # a day window covers only the rows that are in the report
             computed = (
                 self._compute_layers(rows.filter(~rejected)) if self.uses_day_windows else computed.filter(~rejected)
             )
-        return self._build_part(computed, faults, lost)
+        return self._build_part(computed, failed_checks, rejected_count)
 
     def _compute_layers(self, rows: pl.DataFrame) -> pl.DataFrame:
         for layer in self.layers:
@@ -112,25 +114,25 @@ class MappingProgram:
         return rows
 
     def _run_checks(self, computed: pl.DataFrame) -> pl.DataFrame:
-        named = [judgement.expr.alias(f"fault {number}") for number, judgement in enumerate(self.checks)]
-        return computed.with_columns(named).select(f"fault {number}" for number in range(len(named)))
+        results = [check.expr.alias(f"check {index}") for index, check in enumerate(self.checks)]
+        return computed.with_columns(results).select(f"check {index}" for index in range(len(results)))
 
     def _collect_failed_checks(self, results: pl.DataFrame) -> list[FailedCheck]:
         return [
             FailedCheck(
-                number,
-                judgement.code,
-                judgement.column,
-                judgement.rejects_row,
-                judgement.message,
-                found.arg_true().to_list(),
+                index,
+                check.code,
+                check.column,
+                check.rejects_row,
+                check.message,
+                is_failed.arg_true().to_list(),
             )
-            for number, judgement in enumerate(self.checks)
-            if (found := results.to_series(number)).any()
+            for index, check in enumerate(self.checks)
+            if (is_failed := results.to_series(index)).any()
         ]
 
     def _find_rejected_rows(self, results: pl.DataFrame) -> pl.Series:
-        rejecting = [f"fault {number}" for number, judgement in enumerate(self.checks) if judgement.rejects_row]
+        rejecting = [f"check {index}" for index, check in enumerate(self.checks) if check.rejects_row]
         if not rejecting:
             return pl.Series([False]).new_from_index(0, results.height)
         return results.select(pl.any_horizontal(rejecting)).to_series()
@@ -138,30 +140,30 @@ class MappingProgram:
     def _build_part(
         self, computed: pl.DataFrame, failed_checks: tuple[FailedCheck, ...], rejected_count: int
     ) -> MappedPart:
-        places = [f"cell {number}" for number in range(len(self.columns))]
-        whole = computed.with_columns(cell.expr.alias(place) for cell, place in zip(self.columns, places, strict=True))
-        headed = {place: cell.header for place, cell in zip(places, self.columns, strict=True)}
-        counts = whole[COUNTS]
-        report = whole.select(places).rename(headed)
+        names = [f"cell {index}" for index in range(len(self.columns))]
+        rows = computed.with_columns(column.expr.alias(name) for name, column in zip(names, self.columns, strict=True))
+        headers = {name: column.header for name, column in zip(names, self.columns, strict=True)}
+        counts = rows[COUNTS]
+        report = rows.select(names).rename(headers)
         return MappedPart(
             report_rows=report.filter(counts) if self.excludes_not_countable else report,
             excluded_rows=report.filter(~counts) if self.excludes_not_countable else report.clear(),
-            exclusion_reasons=whole[REASON].filter(~counts) if self.excludes_not_countable else whole[REASON].clear(),
+            exclusion_reasons=rows[REASON].filter(~counts) if self.excludes_not_countable else rows[REASON].clear(),
             failed_checks=failed_checks,
             rejected=rejected_count,
             countable=int(counts.sum()),
-            not_countable=self._count_not_countable(whole),
-            totals=self._compute_totals(whole),
+            not_countable=self._count_not_countable(rows),
+            totals=self._compute_totals(rows),
         )
 
     def _count_not_countable(self, rows: pl.DataFrame) -> dict[str, int]:
-        found = dict(rows[REASON_INDEX].drop_nulls().value_counts().iter_rows())
-        return {reason.code: found.get(number, 0) for number, reason in enumerate(self.reasons)}
+        counts_by_index = dict(rows[REASON_INDEX].drop_nulls().value_counts().iter_rows())
+        return {reason.code: counts_by_index.get(index, 0) for index, reason in enumerate(self.reasons)}
 
     def _compute_totals(self, rows: pl.DataFrame) -> TotalsByLabel:
         if self.summary is None:
             return {}
         grouped = rows.group_by(f"cell {self.summary.column_index}").agg(
-            measure.alias(f"measure {number}") for number, measure in enumerate(self.summary.measures)
+            measure.alias(f"measure {index}") for index, measure in enumerate(self.summary.measures)
         )
         return {label: figures for label, *figures in grouped.iter_rows()}

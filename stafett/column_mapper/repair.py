@@ -1,4 +1,4 @@
-"""Puts something sound where a document has not even the right form, so that the rest of it can be looked at too."""
+"""Repairs malformed documents with placeholders, so that the rest of them can be compiled and checked."""
 
 import copy
 import json
@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.issues import document_path, independent_errors
 
-_ROUNDS = 6
-_OF_A_NAME = "[key]"  # how Pydantic says that a name is wrong and not what it stands for
-_WORDS = {"nb": "-", "nn": "-", "en": "-"}
-_SOUND: dict[str, Any] = {
+_MAX_ROUNDS = 6
+_KEY_MARKER = "[key]"  # the end of Pydantic's location for an invalid key of an object, as opposed to its value
+_PLACEHOLDER_TEXTS = {"nb": "-", "nn": "-", "en": "-"}
+_PLACEHOLDERS: dict[str, Any] = {
     "format": 1,
     "title": "-",
     "effective_from": "2000-01-01",
@@ -21,66 +21,69 @@ _SOUND: dict[str, Any] = {
     "severity": "warning",
     "count": "rows",
     "options": "malformed",
-    "columns": [{"id": "malformed", "header": _WORDS, "type": "text", "value": None}],
-    "message": _WORDS,
-    "label": _WORDS,
+    "columns": [{"id": "malformed", "header": _PLACEHOLDER_TEXTS, "type": "text", "value": None}],
+    "message": _PLACEHOLDER_TEXTS,
+    "label": _PLACEHOLDER_TEXTS,
     "when": False,
     "value": None,
-    **_WORDS,
+    **_PLACEHOLDER_TEXTS,
 }
 
 
-def mended(given: Any) -> MappingDocument | None:
-    """The document without its malformed parts; none if there is too little left of it."""
-    if not isinstance(given, dict):
+def repair_document(data: Any) -> MappingDocument | None:
+    """Return the document without its malformed parts, or ``None`` if it cannot be repaired."""
+    if not isinstance(data, dict):
         return None
-    given = copy.deepcopy(given)
-    for _ in range(_ROUNDS):
+    data = copy.deepcopy(data)
+    for _ in range(_MAX_ROUNDS):
         try:
-            return MappingDocument.model_validate_json(json.dumps(given), strict=True)
-        except ValidationError as error:
-            for found in independent_errors(error):
-                _mend(given, document_path(found), found["type"])
+            return MappingDocument.model_validate_json(json.dumps(data), strict=True)
+        except ValidationError as validation_error:
+            for error in independent_errors(validation_error):
+                _repair_error(data, document_path(error), error["type"])
     return None
 
 
-def _mend(given: Any, place: tuple[str | int, ...], kind: str) -> None:
-    """Take out what is wrong, or put in what is missing; a summary has no expressions, so it goes whole."""
-    if place[:1] == ("summary",):
-        given.pop("summary", None)
+def _repair_error(data: Any, path: tuple[str | int, ...], error_type: str) -> None:
+    """Remove an invalid value, or add a missing one.
+
+    An invalid summary is removed completely: it has no expressions that could be checked.
+    """
+    if path[:1] == ("summary",):
+        data.pop("summary", None)
         return
-    place = tuple(step for step in place if step != _OF_A_NAME)
-    holder, last = _followed(given, place)
-    match holder, last:
-        case list(), int() if kind.startswith("union_tag") and isinstance(holder[last], dict):
-            holder[last] |= {"type": "text"}
-        case dict(), str() if kind == "missing":
-            holder[last] = _stand_in(last, place)
+    path = tuple(segment for segment in path if segment != _KEY_MARKER)
+    container, key = _find_container(data, path)
+    match container, key:
+        case list(), int() if error_type.startswith("union_tag") and isinstance(container[key], dict):
+            container[key] |= {"type": "text"}
+        case dict(), str() if error_type == "missing":
+            container[key] = _placeholder_for(key, path)
         case dict(), str():
-            holder.pop(last, None)
-        case list(), int() if last < len(holder):
-            holder[last] = {}
+            container.pop(key, None)
+        case list(), int() if key < len(container):
+            container[key] = {}
 
 
-def _stand_in(name: str, place: tuple[str | int, ...]) -> Any:
-    number = next((step for step in place if isinstance(step, int)), 0)
+def _placeholder_for(name: str, path: tuple[str | int, ...]) -> Any:
+    index = next((segment for segment in path if isinstance(segment, int)), 0)
     match name:
         case "id" | "code":
-            return f"malformed_{number}"
+            return f"malformed_{index}"
         case "header":
-            return dict.fromkeys(_WORDS, f"malformed {number}")
+            return dict.fromkeys(_PLACEHOLDER_TEXTS, f"malformed {index}")
         case _:
-            return copy.deepcopy(_SOUND.get(name))
+            return copy.deepcopy(_PLACEHOLDERS.get(name))
 
 
-def _followed(given: Any, place: tuple[str | int, ...]) -> tuple[Any, str | int | None]:
-    """The innermost thing that holds the fault, and the fault's place in it."""
-    holder: Any = None
-    value: Any = given
-    last: str | int | None = None
-    for number, step in enumerate(place, start=1):
-        if isinstance(value, dict) and (step in value or (number == len(place) and isinstance(step, str))):
-            holder, value, last = value, value.get(step), step
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            holder, value, last = value, value[step], step
-    return holder, last
+def _find_container(data: Any, path: tuple[str | int, ...]) -> tuple[Any, str | int | None]:
+    """Find the innermost object or list on the path, and the key or index of the error in it."""
+    container: Any = None
+    value: Any = data
+    key: str | int | None = None
+    for depth, segment in enumerate(path, start=1):
+        if isinstance(value, dict) and (segment in value or (depth == len(path) and isinstance(segment, str))):
+            container, value, key = value, value.get(segment), segment
+        elif isinstance(value, list) and isinstance(segment, int) and segment < len(value):
+            container, value, key = value, value[segment], segment
+    return container, key

@@ -1,4 +1,4 @@
-"""The published JSON Schema of a mapping document, for editors and for whoever writes documents with a program."""
+"""The published JSON Schema of mapping documents, for editors and programs that write documents."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SHEET_NAME_PATTERN = r"^[^\[\]:*?/\\']([^\[\]:*?/\\]{0,29}[^\[\]:*?/\\'])?$"
 
 
 def build_mapping_schema() -> JsonSchema:
-    """What can be said of a document without compiling it: all it accepts compiles, but for names and types."""
+    """Build the schema. It validates everything about a document except names and types, which the compiler checks."""
     schema = _simplify(MappingDocument.model_json_schema())
     parts = schema.pop("$defs")
     schema.pop("title")
@@ -37,18 +37,18 @@ def build_mapping_schema() -> JsonSchema:
 
 
 def _simplify(value: Any) -> Any:
-    """Pydantic's schema as every validator understands it."""
+    """Rewrite Pydantic's schema in the keywords that every validator supports."""
     match value:
         case {"patternProperties": dict() as patterns, **others}:
-            ((pattern, below),) = patterns.items()
+            ((pattern, child),) = patterns.items()
             names = {"pattern": _simplify(pattern)}
-            return {**_simplify(others), "propertyNames": names, "additionalProperties": _simplify(below)}
+            return {**_simplify(others), "propertyNames": names, "additionalProperties": _simplify(child)}
         case {"$ref": "#/$defs/JsonValue", **others}:
             return {"$ref": "#/$defs/Expression", **others}
         case dict():
-            return {name: _simplify(below) for name, below in value.items()}
+            return {name: _simplify(child) for name, child in value.items()}
         case list():
-            return [_simplify(below) for below in value]
+            return [_simplify(child) for child in value]
         case str() if value.endswith(r"\z"):
             return value.removesuffix(r"\z") + "$"
         case _:
@@ -56,7 +56,7 @@ def _simplify(value: Any) -> Any:
 
 
 def _build_expression_schema() -> JsonSchema:
-    """One definition, for a validator that follows no alternatives says best what is wrong."""
+    """Build one definition without alternatives, for which validators report the clearest errors."""
     return {
         "description": EXPRESSION_DESCRIPTION,
         "type": ["string", "number", "boolean", "null", "object"],
@@ -72,16 +72,20 @@ def _add_descriptions(name: str, schema: JsonSchema) -> None:
     if name in CLASS_DESCRIPTIONS:
         schema |= {"title": _title_from_class_name(name), "description": CLASS_DESCRIPTIONS[name]}
     family = "Column" if name.endswith("Column") else name
-    for field, below in schema.get("properties", {}).items():
-        words = FIELD_DESCRIPTIONS.get(f"{name}.{field}") or FIELD_DESCRIPTIONS.get(f"{family}.{field}")
+    for field, field_schema in schema.get("properties", {}).items():
+        description = FIELD_DESCRIPTIONS.get(f"{name}.{field}") or FIELD_DESCRIPTIONS.get(f"{family}.{field}")
         if name != "Expression":
-            below["title"] = field.replace("_", " ").capitalize()
-        if words:
-            below["description"] = words
+            field_schema["title"] = field.replace("_", " ").capitalize()
+        if description:
+            field_schema["description"] = description
 
 
 def _title_from_class_name(name: str) -> str:
-    return "".join(f" {one.lower()}" if one.isupper() else one for one in name).strip().capitalize()
+    return (
+        "".join(f" {character.lower()}" if character.isupper() else character for character in name)
+        .strip()
+        .capitalize()
+    )
 
 
 def _discriminate_columns_by_type(columns: JsonSchema) -> None:
@@ -99,8 +103,10 @@ def _if_field_equals(field: str, value: str, then: JsonSchema) -> JsonSchema:
 
 
 def _require_fallback(choice: JsonSchema) -> None:
-    named = {"required": ["fallback"], "properties": {"fallback": {"type": "string"}}}
-    choice |= _if_field_equals("unknown", "fallback", named) | {"else": {"properties": {"fallback": {"type": "null"}}}}
+    required = {"required": ["fallback"], "properties": {"fallback": {"type": "string"}}}
+    choice |= _if_field_equals("unknown", "fallback", required) | {
+        "else": {"properties": {"fallback": {"type": "null"}}}
+    }
 
 
 def _build_sheet_name_schema(localized: JsonSchema) -> JsonSchema:
@@ -109,6 +115,6 @@ def _build_sheet_name_schema(localized: JsonSchema) -> JsonSchema:
 
 
 def _use_sheet_name_schema(layout: JsonSchema) -> None:
-    for field, below in layout["properties"].items():
+    for field, field_schema in layout["properties"].items():
         if field == "sheet" or field.endswith("_sheet"):
-            below["$ref"] = "#/$defs/SheetName"
+            field_schema["$ref"] = "#/$defs/SheetName"

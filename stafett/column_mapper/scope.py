@@ -1,4 +1,4 @@
-"""The names an expression may use, and the columns that are computed for it on the way."""
+"""The names that expressions can use, and the intermediate columns that are computed for them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,21 +34,21 @@ SOURCE_FIELDS: Mapping[str, Value] = MappingProxyType(
         "attachments": column_value(ValueKind.INTEGER, "attachments", 0, max_abs=_MAX_ATTACHMENTS),
     }
 )
-"""What the source knows of an activity."""
+"""The fields of an activity, by the names that expressions use."""
 
 COUNTS, REASON, REASON_CODE = "counts", "reason", "reason_code"
 BUILT_IN_NAMES = (COUNTS, REASON, REASON_CODE)
-"""What the counting rules say of a row."""
+"""Names that the counting rules define for each row."""
 
 _MAX_EXPR_DEPTH, _MAX_SUGGESTIONS = 20, 20
 
 
 class UnknownNameError(LookupError):
-    """Nothing has this name."""
+    """No field or value has this name."""
 
 
 class Scope:
-    """One document's names in one language."""
+    """The names of one document, with labels in one language."""
 
     def __init__(self, document: MappingDocument, locale: Locale) -> None:
         self.locale: Locale = locale
@@ -68,7 +68,7 @@ class Scope:
         self._suggestions: dict[str, str] = {}
 
     def define(self, name: str, value: Value) -> None:
-        """Give a name to a value that was read."""
+        """Register a named value of the document."""
         self._values_by_name[name] = (
             value if value.kind is ValueKind.INVALID else self.materialise(f"value {name}", value)
         )
@@ -77,20 +77,20 @@ class Scope:
         self._values_by_name[name] = self.materialise(name, value)
 
     def resolve(self, name: str) -> Value:
-        known = self._values_by_name.get(name)
-        if known is None:
+        value = self._values_by_name.get(name)
+        if value is None:
             raise UnknownNameError(f"There is no field or value {quote_name(name)}.{self._suggest(name)}")
-        return known
+        return value
 
     def _suggest(self, name: str) -> str:
-        """For the first few names, once each: looking for what was meant takes its time."""
+        """Suggest a similar name, for the first few unknown names only, because the search is slow."""
         if name not in self._suggestions and len(self._suggestions) < _MAX_SUGGESTIONS:
-            near = get_close_matches(name, self._values_by_name, n=1)
-            self._suggestions[name] = f" Did you mean “{near[0]}”?" if near else ""
+            matches = get_close_matches(name, self._values_by_name, n=1)
+            self._suggestions[name] = f" Did you mean “{matches[0]}”?" if matches else ""
         return self._suggestions.get(name, "")
 
     def materialise(self, name: str, value: Value) -> Value:
-        """The value as a column of its own, computed once; the same name is the same column."""
+        """Compute the value once, as a column. Calls with the same name share one column."""
         if name not in self._columns_by_name:
             while len(self.layers) <= value.layer:
                 self.layers.append([])
@@ -103,21 +103,21 @@ class Scope:
         return self._columns_by_name[name]
 
     def to_atomic(self, value: Value) -> Value:
-        """The value as something that may be named twice."""
+        """Return the value in a form that can be used twice without being computed twice."""
         return value if value.is_atomic else self.materialise(f"part {len(self._columns_by_name)}", value)
 
     def limit_depth(self, value: Value) -> Value:
-        """The value with few operations on top of one another."""
+        """Materialise a value whose operations are nested too deeply."""
         return self.to_atomic(value) if value.depth > _MAX_EXPR_DEPTH else value
 
     def null_if_inexact(self, value: Value) -> Value:
-        """A number that is missing where it is beyond what is exact."""
+        """Make a number missing where it is beyond ``MAX_EXACT_INTEGER``."""
         if value.max_abs <= MAX_EXACT_INTEGER:
             return value
-        plain = self.to_atomic(value)
-        bounded = pl.when(plain.expr.is_between(-MAX_EXACT_INTEGER, MAX_EXACT_INTEGER)).then(plain.expr)
-        return replace(plain, expr=bounded, is_atomic=False, max_abs=MAX_EXACT_INTEGER, depth=1)
+        atomic = self.to_atomic(value)
+        bounded = pl.when(atomic.expr.is_between(-MAX_EXACT_INTEGER, MAX_EXACT_INTEGER)).then(atomic.expr)
+        return replace(atomic, expr=bounded, is_atomic=False, max_abs=MAX_EXACT_INTEGER, depth=1)
 
     def mark_invalid(self, name: str) -> None:
-        """Have uses of a name whose own fault is told already pass in silence."""
+        """Make later uses of a name whose own issue is already recorded raise no further issues."""
         self._values_by_name[name] = INVALID_VALUE

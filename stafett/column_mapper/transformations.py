@@ -1,7 +1,7 @@
-"""What no expression can say is registered here, under a name that documents use.
+"""Registry of named transformations, for what expressions cannot express.
 
-A transformation is a pure function of columns: no clock, no chance, no look at other rows. Changing what one does
-changes reports that were made with it, so a changed one gets a new name.
+A transformation is a pure function of columns: it uses no clock, no randomness and no other rows. Changing a function
+would change reports that were made with it, so a changed transformation gets a new name.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,18 @@ ColumnFunction = Callable[..., pl.Expr]
 
 @dataclass(frozen=True)
 class Transformation:
-    """A registered function: what it takes, what it gives, and what it does in a sentence."""
+    """A registered function with its argument types, return type and description."""
 
     name: str
     argument_kinds: tuple[ValueKind, ...]
     return_kind: ValueKind
     max_growth: float
+    """Upper bound on the length of the result, in multiples of the combined length of the text arguments."""
     function: ColumnFunction
 
     @property
     def description(self) -> str:
+        """The function's docstring, which the command line and the published schema show."""
         return (self.function.__doc__ or "").strip()
 
 
@@ -35,11 +37,11 @@ TRANSFORMATIONS: dict[str, Transformation] = {}
 def register_transformation(
     name: str, *, argument_kinds: tuple[ValueKind, ...], return_kind: ValueKind, max_growth: float = 1
 ) -> Callable[[ColumnFunction], ColumnFunction]:
-    """Register a function under a name; a text it gives is at most ``lengthens`` times as long as those it takes."""
+    """Register a function under a name. ``max_growth`` bounds the length of a text that it returns."""
 
     def register(function: ColumnFunction) -> ColumnFunction:
         if name in TRANSFORMATIONS:
-            raise ValueError(f"there is a transformation {name} already")
+            raise ValueError(f"transformation {name} is already registered")
         TRANSFORMATIONS[name] = Transformation(name, argument_kinds, return_kind, max_growth, function)
         return function
 
@@ -48,12 +50,12 @@ def register_transformation(
 
 @register_transformation("initials", argument_kinds=(ValueKind.TEXT,), return_kind=ValueKind.TEXT, max_growth=2)
 def initials(text: pl.Expr) -> pl.Expr:
-    """The first letter of each word, each with a full stop: “Kari Anne Nordmann” is “K.A.N.”."""
+    """The first character of each word, each followed by a full stop: “Kari Anne Nordmann” becomes “K.A.N.”."""
     words = text.str.split(" ").list.eval(pl.element().filter(pl.element() != "").str.head(1) + ".")
     return words.list.join("")
 
 
 @register_transformation("sentence_case", argument_kinds=(ValueKind.TEXT,), return_kind=ValueKind.TEXT, max_growth=3)
 def sentence_case(text: pl.Expr) -> pl.Expr:
-    """A capital first, and the rest as it is: “åpen gruppe i Oslo” is “Åpen gruppe i Oslo”."""
+    """The text with its first character in upper case: “åpen gruppe i Oslo” becomes “Åpen gruppe i Oslo”."""
     return text.str.head(1).str.to_uppercase() + text.str.slice(1)

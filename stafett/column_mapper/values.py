@@ -1,4 +1,4 @@
-"""What an expression has become: a Polars expression whose type is known."""
+"""Typed Polars expressions, the results of parsing expressions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,11 +13,11 @@ from polars.datatypes import DataTypeClass
 from stafett.column_mapper.localized import text_units
 
 MAX_EXACT_INTEGER = 9_007_199_254_740_991
-"""Numbers beyond it are not exact everywhere: they count as missing."""
+"""2**53 - 1. Larger numbers are not exact in every program, so they count as missing."""
 
 
 class ValueKind(StrEnum):
-    """The types of the mapping language, as people are told of them."""
+    """The types of the mapping language, named as in messages to users."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -26,10 +26,10 @@ class ValueKind(StrEnum):
     DATE = "date"
     TIME = "time"
     INSTANT = "instant"
-    NULL = "nothing"
-    """The type of ``null``; it goes with every other."""
-    INVALID = "unknown"
-    """Of what was faulty; it goes with every other, so that one fault is told once."""
+    NULL = "null"
+    """The type of ``null``, which combines with every other type."""
+    INVALID = "invalid"
+    """The type of an invalid expression. It combines with every other type, so that one issue is reported once."""
 
 
 NUMERIC_KINDS = frozenset({ValueKind.INTEGER, ValueKind.DECIMAL})
@@ -50,25 +50,25 @@ DTYPES: Mapping[ValueKind, pl.DataType | DataTypeClass] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Value:
-    """An expression of a known type, and what a compiler has to know of it."""
+    """A Polars expression with its type and the bounds that the compiler needs."""
 
     kind: ValueKind
     expr: pl.Expr
     layer: int = 0
-    """The layer of columns it can be computed on: 0 is the source."""
+    """The first layer of columns that it can be computed from; layer 0 is the source."""
     depth: int = 0
-    """How many operations stand on top of one another; Polars takes ages over high ones."""
+    """How deeply its operations are nested. Polars plans deeply nested expressions in quadratic time."""
     is_atomic: bool = False
-    """A column or a literal, which costs nothing to name twice."""
+    """Whether it is a column or a literal, which costs nothing to use twice."""
     is_constant: bool = False
-    """The same for every row."""
+    """Whether it is the same for every row."""
     max_abs: float = MAX_EXACT_INTEGER
-    """No number of it lies further from zero."""
+    """Upper bound on the absolute value of a number."""
     max_text_units: float = 0
-    """How long a text may become, in multiples of the longest field or a hundred characters."""
+    """Upper bound on the length of a text, in multiples of the longest field or of 100 characters."""
 
     def cast_to(self, kind: ValueKind) -> "Value":
-        """The same as another type that it goes with."""
+        """Cast to another type that this type combines with."""
         if self.kind is kind or kind in _WILDCARD_KINDS:
             return self
         if self.kind in _WILDCARD_KINDS:
@@ -76,15 +76,15 @@ class Value:
         return replace(self, kind=kind, expr=self.expr.cast(DTYPES[kind])).fold_constant()
 
     def fold_constant(self) -> "Value":
-        """What is the same for every row is worked out now; Polars would take a column of one row for it."""
+        """Evaluate a constant now, because Polars would compute a column of one row for it."""
         if not self.is_constant or self.kind in _WILDCARD_KINDS:
             return self
-        known = pl.select(self.expr.cast(DTYPES[self.kind])).item()
-        return replace(self, expr=constant_value(self.kind, known).expr, depth=0, is_atomic=True)
+        constant = pl.select(self.expr.cast(DTYPES[self.kind])).item()
+        return replace(self, expr=constant_value(self.kind, constant).expr, depth=0, is_atomic=True)
 
     @property
     def null_as_false(self) -> pl.Expr:
-        """A condition; what is missing is not so."""
+        """A condition that is false where it would be missing."""
         return self.expr.fill_null(False)
 
 
@@ -121,7 +121,7 @@ def constant_value(
 
 
 def common_kind(first: ValueKind, second: ValueKind) -> ValueKind | None:
-    """The type that both can be taken for, if there is one."""
+    """Return the type that both convert to, if there is one."""
     if first is second or second in _WILDCARD_KINDS:
         return first if first is not ValueKind.NULL else second
     if first in _WILDCARD_KINDS:
@@ -132,7 +132,7 @@ def common_kind(first: ValueKind, second: ValueKind) -> ValueKind | None:
 def derive_value(
     operands: Iterable[Value], kind: ValueKind, expr: pl.Expr, *, max_abs: float = 0, max_text_units: float = 0
 ) -> Value:
-    """A value that needs these others."""
+    """Build a value that is computed from these operands."""
     parts = tuple(operands)
     return Value(
         kind,

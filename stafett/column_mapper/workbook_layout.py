@@ -1,4 +1,4 @@
-"""Where the report stands in a workbook."""
+"""The layout of a report in a workbook."""
 
 from typing import Annotated, Self
 
@@ -12,15 +12,15 @@ _MAX_SHEET_NAME_LENGTH, _FORBIDDEN_IN_SHEET_NAMES = 31, frozenset("[]:*?/\\\t\n"
 
 
 def _validate_sheet_name(name: Localized) -> Localized:
-    for written in name.model_dump().values():
+    for text in name.model_dump().values():
         if (
-            len(written.encode("utf-16-le")) > 2 * _MAX_SHEET_NAME_LENGTH
-            or set(written) & _FORBIDDEN_IN_SHEET_NAMES
-            or written.strip("'") != written
+            len(text.encode("utf-16-le")) > 2 * _MAX_SHEET_NAME_LENGTH
+            or set(text) & _FORBIDDEN_IN_SHEET_NAMES
+            or text.strip("'") != text
         ):
-            raise ValueError("A sheet's name has at most 31 characters, none of []:*?/\\, no tab, no ' at its ends")
-        if written.casefold() == "history":
-            raise ValueError("Excel keeps the name History for itself")
+            raise ValueError("A sheet name has at most 31 characters, none of []:*?/\\, no tab, and no ' at either end")
+        if text.casefold() == "history":
+            raise ValueError("Excel reserves the sheet name “History”")
     return name
 
 
@@ -28,12 +28,12 @@ SheetName = Annotated[Localized, AfterValidator(_validate_sheet_name)]
 
 
 class Layout(FrozenModel):
-    """Where things stand in a workbook."""
+    """The names of the sheets, and the position of the report on its sheet."""
 
     sheet: SheetName = Localized(nb="Rapport", nn="Rapport", en="Report")
     title_rows: Annotated[tuple[Localized, ...], Field(max_length=20)] = ()
     start_cell: Annotated[str, StringConstraints(pattern=CELL_REFERENCE_PATTERN)] = Field(
-        "A1", description="Where the header's first cell stands."
+        "A1", description="The cell of the first header, such as A4. It is below the title rows."
     )
     frozen_header: bool = True
     summary_sheet: SheetName = Localized(nb="Oppsummering", nn="Oppsummering", en="Summary")

@@ -1,4 +1,4 @@
-"""What an expression can do: JsonLogic's operations, and named ones of our own."""
+"""The operations of expressions: those of JsonLogic, and further ones for dates, taxonomies and day windows."""
 
 from stafett.column_mapper.expression_parser import OperationHandler
 from stafett.column_mapper.operations import dates, day_windows, logic, numbers, texts, transformations

@@ -1,4 +1,4 @@
-"""Dates, times of day and instants; a day is a day in Europe/Oslo."""
+"""Operations on dates, times of day and instants. Instants are converted to Europe/Oslo."""
 
 import json
 import re
@@ -19,58 +19,58 @@ _MAX_MINUTES_BETWEEN, _MAX_DAYS_BETWEEN = 160_000_000, 3_660_000
 def _literal_operation(
     kind: ValueKind, pattern: re.Pattern[str], parse: Callable[[str], object], expected: str
 ) -> OperationHandler:
-    def written_out(call: OperationCall) -> Value:
+    def parse_literal(call: OperationCall) -> Value:
         call.check_argument_count(1, 1)
-        written: str = call.literal_argument(0, str, expected)
+        text: str = call.literal_argument(0, str, expected)
         with suppress(ValueError):
-            if pattern.fullmatch(written):
-                return constant_value(kind, parse(written))
+            if pattern.fullmatch(text):
+                return constant_value(kind, parse(text))
         raise call.error("literal_expected", f"Expected {expected}.", 0)
 
-    return written_out
+    return parse_literal
 
 
 def _component_operation(
     argument_kind: ValueKind, return_kind: ValueKind, extract: Callable[[pl.Expr], pl.Expr], max_abs: int = 0
 ) -> OperationHandler:
-    def part(call: OperationCall) -> Value:
+    def extract_component(call: OperationCall) -> Value:
         call.check_argument_count(1, 1)
         value = call.parse_argument(0, argument_kind)
         return derive_value([value], return_kind, extract(value.expr), max_abs=max_abs)
 
-    return part
+    return extract_component
 
 
 def _oslo_operation(return_kind: ValueKind, extract: Callable[[pl.Expr], pl.Expr]) -> OperationHandler:
-    """Kept, for many columns ask for the same, and time zones are slow."""
+    """Build an operation on local time. Its result is materialised: time zones are slow, and many columns share it."""
 
-    def of_oslo(call: OperationCall) -> Value:
+    def convert_to_oslo(call: OperationCall) -> Value:
         call.check_argument_count(1, 1)
         instant = call.parse_argument(0, ValueKind.INSTANT)
-        made = derive_value([instant], return_kind, extract(instant.expr.dt.convert_time_zone("Europe/Oslo")))
-        return (
-            made if call.is_invalid else call.scope.materialise(f"{return_kind} of {json.dumps(call.arguments)}", made)
-        )
+        local = derive_value([instant], return_kind, extract(instant.expr.dt.convert_time_zone("Europe/Oslo")))
+        if call.is_invalid:
+            return local
+        return call.scope.materialise(f"{return_kind} of {json.dumps(call.arguments)}", local)
 
-    return of_oslo
+    return convert_to_oslo
 
 
 def minutes_between(call: OperationCall) -> Value:
     call.check_argument_count(2, 2)
-    begin, end = call.parse_arguments(ValueKind.INSTANT)
-    expr = (end.expr - begin.expr).dt.total_minutes()
-    return derive_value((begin, end), ValueKind.INTEGER, expr, max_abs=_MAX_MINUTES_BETWEEN)
+    start, end = call.parse_arguments(ValueKind.INSTANT)
+    expr = (end.expr - start.expr).dt.total_minutes()
+    return derive_value((start, end), ValueKind.INTEGER, expr, max_abs=_MAX_MINUTES_BETWEEN)
 
 
 def days_between(call: OperationCall) -> Value:
     call.check_argument_count(2, 2)
-    begin, end = call.parse_arguments(ValueKind.DATE)
-    expr = (end.expr - begin.expr).dt.total_days()
-    return derive_value((begin, end), ValueKind.INTEGER, expr, max_abs=_MAX_DAYS_BETWEEN)
+    start, end = call.parse_arguments(ValueKind.DATE)
+    expr = (end.expr - start.expr).dt.total_days()
+    return derive_value((start, end), ValueKind.INTEGER, expr, max_abs=_MAX_DAYS_BETWEEN)
 
 
 def _as_integer(extract: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr], pl.Expr]:
-    return lambda moment: extract(moment).cast(pl.Int64)
+    return lambda temporal: extract(temporal).cast(pl.Int64)
 
 
 OPERATIONS: dict[str, OperationHandler] = {
@@ -85,9 +85,11 @@ OPERATIONS: dict[str, OperationHandler] = {
     "day": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.day()), 31),
     "weekday": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.weekday()), 7),
     "week": _component_operation(ValueKind.DATE, ValueKind.INTEGER, _as_integer(lambda day: day.dt.week()), 53),
-    "hour": _component_operation(ValueKind.TIME, ValueKind.INTEGER, _as_integer(lambda moment: moment.dt.hour()), 23),
+    "hour": _component_operation(
+        ValueKind.TIME, ValueKind.INTEGER, _as_integer(lambda time_of_day: time_of_day.dt.hour()), 23
+    ),
     "minute": _component_operation(
-        ValueKind.TIME, ValueKind.INTEGER, _as_integer(lambda moment: moment.dt.minute()), 59
+        ValueKind.TIME, ValueKind.INTEGER, _as_integer(lambda time_of_day: time_of_day.dt.minute()), 59
     ),
     "minutes_between": minutes_between,
     "days_between": days_between,

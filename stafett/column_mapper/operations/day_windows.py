@@ -1,4 +1,4 @@
-"""A mentor's day: parts are cut between days of Europe/Oslo, so every row of a day is there when it is looked at."""
+"""Operations on all rows of a mentor's day. Parts are split between days, so a part has every row of a day."""
 
 import json
 from dataclasses import replace
@@ -21,15 +21,16 @@ def day_count(call: OperationCall) -> Value:
 
 
 def day_rank(call: OperationCall) -> Value:
-    """Every day's rows are put side by side and counted on; a window for each day takes ten times as long."""
+    """Rank the rows with one running count over rows sorted by day. A window per day is ten times slower."""
     condition, day = _parse_condition(call), _number_days(call.scope)
     order = _order_by_day(call.scope, day)
-    number, of_day = condition.expr.cast(pl.Int64).gather(order.expr), day.expr.gather(order.expr)
+    sorted_condition, sorted_day = condition.expr.cast(pl.Int64).gather(order.expr), day.expr.gather(order.expr)
     running = _materialise_result(
-        call, "running", derive_value([condition, order], ValueKind.INTEGER, number.cum_sum())
+        call, "running", derive_value([condition, order], ValueKind.INTEGER, sorted_condition.cum_sum())
     )
-    before_the_day = pl.when(of_day != of_day.shift(1)).then(running.expr - number).forward_fill().fill_null(0)
-    rank = (running.expr - before_the_day).gather(order.expr.arg_sort())
+    is_first_of_day = sorted_day != sorted_day.shift(1)
+    count_before_day = pl.when(is_first_of_day).then(running.expr - sorted_condition).forward_fill().fill_null(0)
+    rank = (running.expr - count_before_day).gather(order.expr.arg_sort())
     return _materialise_result(
         call, "rank", derive_value([running], ValueKind.INTEGER, pl.when(condition.expr).then(rank))
     )
@@ -43,18 +44,18 @@ def _parse_condition(call: OperationCall) -> Value:
 
 
 def _number_days(scope: Scope) -> Value:
-    """Each row's day, by the number of the first row in it."""
-    row = scope.materialise("row number", Value(ValueKind.INTEGER, pl.int_range(pl.len())))
+    """Number each mentor's days by the index of their first row."""
+    row = scope.materialise("row index", Value(ValueKind.INTEGER, pl.int_range(pl.len())))
     return scope.materialise("day number", derive_value([row], ValueKind.INTEGER, row.expr.min().over(_DAY_KEYS)))
 
 
 def _order_by_day(scope: Scope, day: Value) -> Value:
-    by_day_and_place = (day.expr * _MAX_ROWS + pl.col("row number")).arg_sort()
-    return scope.materialise("row order", derive_value([day], ValueKind.INTEGER, by_day_and_place))
+    by_day_and_row = (day.expr * _MAX_ROWS + pl.col("row index")).arg_sort()
+    return scope.materialise("row order", derive_value([day], ValueKind.INTEGER, by_day_and_row))
 
 
 def _materialise_result(call: OperationCall, name: str, value: Value) -> Value:
-    """A column of its own: Polars does not look at days within days."""
+    """Materialise the result, because Polars does not support nested windows."""
     return call.scope.materialise(f"{name} {_serialise_arguments(call)}", replace(value, max_abs=_MAX_ROWS))
 
 

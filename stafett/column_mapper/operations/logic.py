@@ -1,4 +1,4 @@
-"""Names, conditions and comparisons; a condition about what is missing is false, never missing itself."""
+"""Operations on names, conditions and comparisons. A condition is never missing: it is false instead."""
 
 from itertools import pairwise
 from typing import Any
@@ -32,59 +32,59 @@ _MIRRORED_OPERATORS = {
 def var(call: OperationCall) -> Value:
     call.check_argument_count(1, 2)
     try:
-        found = call.scope.resolve(call.literal_argument(0, str, "a name"))
-    except UnknownNameError as unknown:
-        raise call.error("unknown_name", str(unknown), 0) from None
+        value = call.scope.resolve(call.literal_argument(0, str, "a name"))
+    except UnknownNameError as error:
+        raise call.error("unknown_name", str(error), 0) from None
     if len(call.arguments) == 1:
-        return found
-    first, default = call.to_common_kind([found, call.parse_argument(1)])
-    both = (first, default)
-    expr = pl.coalesce(first.expr, default.expr)
+        return value
+    value, default = call.to_common_kind([value, call.parse_argument(1)])
     return derive_value(
-        both,
-        first.kind,
-        expr,
-        max_abs=_max_abs(*both),
-        max_text_units=max(first.max_text_units, default.max_text_units),
+        (value, default),
+        value.kind,
+        pl.coalesce(value.expr, default.expr),
+        max_abs=_max_abs(value, default),
+        max_text_units=max(value.max_text_units, default.max_text_units),
     )
 
 
 def if_(call: OperationCall) -> Value:
     call.check_argument_count(2)
     pairs, odd = divmod(len(call.arguments), 2)
-    conditions = [call.parse_argument(2 * number, ValueKind.BOOLEAN) for number in range(pairs)]
-    outcomes = [call.parse_argument(2 * number + 1) for number in range(pairs)]
+    conditions = [call.parse_argument(2 * pair, ValueKind.BOOLEAN) for pair in range(pairs)]
+    outcomes = [call.parse_argument(2 * pair + 1) for pair in range(pairs)]
     outcomes.append(call.parse_argument(len(call.arguments) - 1) if odd else literal_value(None))
-    numbers = [*range(1, 2 * pairs, 2), len(call.arguments) - 1]
-    *outcomes, otherwise = call.to_common_kind(outcomes, indices=numbers)
+    indices = [*range(1, 2 * pairs, 2), len(call.arguments) - 1]
+    *outcomes, otherwise = call.to_common_kind(outcomes, indices=indices)
     if otherwise.kind is ValueKind.INVALID:
         return INVALID_VALUE
     expr = otherwise.expr
     for condition, outcome in zip(reversed(conditions), reversed(outcomes), strict=True):
         expr = pl.when(condition.expr).then(outcome.expr).otherwise(expr)
-    every = (*conditions, *outcomes, otherwise)
-    size = max(value.max_text_units for value in (*outcomes, otherwise))
-    return derive_value(every, otherwise.kind, expr, max_abs=_max_abs(*outcomes, otherwise), max_text_units=size)
+    operands = (*conditions, *outcomes, otherwise)
+    text_units = max(value.max_text_units for value in (*outcomes, otherwise))
+    return derive_value(
+        operands, otherwise.kind, expr, max_abs=_max_abs(*outcomes, otherwise), max_text_units=text_units
+    )
 
 
 def _parse_operand_pair(call: OperationCall) -> tuple[Value, Value]:
     call.check_argument_count(2, 2)
-    one, other = call.to_common_kind(call.parse_arguments())
-    return one, other
+    left, right = call.to_common_kind(call.parse_arguments())
+    return left, right
 
 
 def equal(call: OperationCall) -> Value:
-    one, other = _parse_operand_pair(call)
-    return derive_value((one, other), ValueKind.BOOLEAN, _compare("eq_missing", one, other))
+    left, right = _parse_operand_pair(call)
+    return derive_value((left, right), ValueKind.BOOLEAN, _compare("eq_missing", left, right))
 
 
 def not_equal(call: OperationCall) -> Value:
-    one, other = _parse_operand_pair(call)
-    return derive_value((one, other), ValueKind.BOOLEAN, _compare("ne_missing", one, other))
+    left, right = _parse_operand_pair(call)
+    return derive_value((left, right), ValueKind.BOOLEAN, _compare("ne_missing", left, right))
 
 
 def _compare(operator: str, left: Value, right: Value) -> pl.Expr:
-    """A constant stands on the right: on the left, Polars takes what is the same in every row for one row."""
+    """Compare with a constant on the right: with one on the left, Polars returns a single row."""
     if left.is_constant and not right.is_constant:
         left, right, operator = right, left, _MIRRORED_OPERATORS[operator]
     compared: pl.Expr = getattr(left.expr, operator)(right.expr)
@@ -95,23 +95,23 @@ def _ordering_operation(operator: str, max_arguments: int) -> OperationHandler:
     def compare(call: OperationCall) -> Value:
         call.check_argument_count(2, max_arguments)
         values = call.to_common_kind(call.parse_arguments(), ORDERED_KINDS)
-        values[1:-1] = [call.scope.to_atomic(value) for value in values[1:-1]]  # held against both its neighbours
-        steps = [_compare(operator, low, high) for low, high in pairwise(values)]
-        expr = steps[0] if len(steps) == 1 else pl.all_horizontal(*steps)
+        values[1:-1] = [call.scope.to_atomic(value) for value in values[1:-1]]  # compared with both neighbours
+        comparisons = [_compare(operator, low, high) for low, high in pairwise(values)]
+        expr = comparisons[0] if len(comparisons) == 1 else pl.all_horizontal(*comparisons)
         return derive_value(values, ValueKind.BOOLEAN, expr.fill_null(False))
 
     return compare
 
 
 def _logical_operation(combine: Any) -> OperationHandler:
-    def of_conditions(call: OperationCall) -> Value:
+    def combine_conditions(call: OperationCall) -> Value:
         call.check_argument_count(1)
         conditions = call.parse_arguments(ValueKind.BOOLEAN)
         return derive_value(
             conditions, ValueKind.BOOLEAN, combine([condition.null_as_false for condition in conditions])
         )
 
-    return of_conditions
+    return combine_conditions
 
 
 def not_(call: OperationCall) -> Value:
@@ -123,30 +123,31 @@ def not_(call: OperationCall) -> Value:
 def in_(call: OperationCall) -> Value:
     call.check_argument_count(2, 2)
     if isinstance(call.arguments[1], list):
-        return _is_in_list(call, call.arguments[1])
-    needle, hay = call.scope.to_atomic(call.parse_argument(0, ValueKind.TEXT)), call.parse_argument(1, ValueKind.TEXT)
-    # A constant becomes a column: searched for a column, Polars gives it one row even where there are none.
-    searched = pl.when(needle.expr.is_not_null()).then(hay.expr) if hay.is_constant else hay.expr
+        return _compile_list_membership(call, call.arguments[1])
+    needle = call.scope.to_atomic(call.parse_argument(0, ValueKind.TEXT))
+    haystack = call.parse_argument(1, ValueKind.TEXT)
+    # When a constant is searched for a column, Polars returns one row even if there are none. So it becomes a column.
+    searched = pl.when(needle.expr.is_not_null()).then(haystack.expr) if haystack.is_constant else haystack.expr
     return derive_value(
-        (needle, hay), ValueKind.BOOLEAN, searched.str.contains(needle.expr, literal=True).fill_null(False)
+        (needle, haystack), ValueKind.BOOLEAN, searched.str.contains(needle.expr, literal=True).fill_null(False)
     )
 
 
-def _is_in_list(call: OperationCall, items: list[Any]) -> Value:
-    wanted = call.parse_argument(0)
-    if not 1 <= len(items) <= _MAX_LIST_ITEMS or any(one is None or isinstance(one, dict | list) for one in items):
+def _compile_list_membership(call: OperationCall, items: list[Any]) -> Value:
+    needle = call.parse_argument(0)
+    if not 1 <= len(items) <= _MAX_LIST_ITEMS or any(item is None or isinstance(item, dict | list) for item in items):
         raise call.error("literal_expected", "Expected a list of 1 to 1000 literals, none of them null.", 1)
-    kind = wanted.kind
-    for place, one in enumerate(items):
-        met = common_kind(kind, literal_value(one).kind)
-        if met is None:
-            detail = f"{with_article(literal_value(one).kind).capitalize()} is never {with_article(kind)}."
-            raise call.error("types_differ", detail, 1, place)
-        kind = met
+    kind = needle.kind
+    for index, item in enumerate(items):
+        widened = common_kind(kind, literal_value(item).kind)
+        if widened is None:
+            detail = f"{with_article(literal_value(item).kind).capitalize()} is never {with_article(kind)}."
+            raise call.error("types_differ", detail, 1, index)
+        kind = widened
     if kind is ValueKind.INVALID:
         return INVALID_VALUE
-    among = pl.Series(items, dtype=DTYPES[kind], strict=False)
-    return derive_value([wanted], ValueKind.BOOLEAN, wanted.cast_to(kind).expr.is_in(among.implode()).fill_null(False))
+    series = pl.Series(items, dtype=DTYPES[kind], strict=False)
+    return derive_value([needle], ValueKind.BOOLEAN, needle.cast_to(kind).expr.is_in(series.implode()).fill_null(False))
 
 
 def empty(call: OperationCall) -> Value:
@@ -156,7 +157,7 @@ def empty(call: OperationCall) -> Value:
 
 
 def is_empty(value: Value) -> pl.Expr:
-    """Whether there is nothing, or nothing to be seen."""
+    """Return an expression that is true for missing values and blank texts."""
     if value.kind is ValueKind.TEXT:
         return value.expr.str.strip_chars().fill_null("") == ""
     return value.expr.is_null()

@@ -1,4 +1,4 @@
-"""Texts; a character is a code point, and nothing here is a pattern."""
+"""Operations on texts. A character is a code point, and arguments are never interpreted as patterns."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from stafett.column_mapper.localized import text_units
 from stafett.column_mapper.values import Value, ValueKind, derive_value
 
 _MAX_POSITION, _MAX_PIECES = 100_000, 20
-_MAX_CASE_GROWTH = 3  # some letters have three others for a capital
+_MAX_CASE_GROWTH = 3  # the upper case of some characters has three characters
 
 
 def cat(call: OperationCall) -> Value:
@@ -26,16 +26,16 @@ def substr(call: OperationCall) -> Value:
     call.check_argument_count(2, 3)
     text, start = call.parse_argument(0, ValueKind.TEXT), _parse_position(call, 1)
     expr = text.expr.str.slice(start) if start >= 0 else text.expr.str.tail(-start)
-    if len(call.arguments) > 2:  # noqa: PLR2004 - the length, if it is said
+    if len(call.arguments) > 2:  # noqa: PLR2004 - with the length
         expr = expr.str.head(_parse_position(call, 2))
     return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
 
 
 def _parse_position(call: OperationCall, index: int) -> int:
-    place: int = call.literal_argument(index, int, "a whole number")
-    if abs(place) > _MAX_POSITION:
-        raise call.error("out_of_range", f"Expected a number from -{_MAX_POSITION} to {_MAX_POSITION}.", index)
-    return place
+    position: int = call.literal_argument(index, int, "an integer")
+    if abs(position) > _MAX_POSITION:
+        raise call.error("out_of_range", f"Expected an integer from -{_MAX_POSITION} to {_MAX_POSITION}.", index)
+    return position
 
 
 def trim(call: OperationCall) -> Value:
@@ -71,18 +71,18 @@ def join(call: OperationCall) -> Value:
     call.check_argument_count(2)
     separator = call.literal_argument(0, str, "a separator")
     texts = [call.scope.to_atomic(value) for value in call.parse_arguments(ValueKind.TEXT, start=1)]
-    seen = [pl.when(text.expr != "").then(text.expr) for text in texts]
-    expr = pl.concat_str(*seen, separator=separator, ignore_nulls=True)
-    size = sum(text.max_text_units for text in texts) + len(texts) * text_units(separator)
-    return derive_value(texts, ValueKind.TEXT, expr, max_text_units=size)
+    non_empty = [pl.when(text.expr != "").then(text.expr) for text in texts]
+    expr = pl.concat_str(*non_empty, separator=separator, ignore_nulls=True)
+    max_text_units = sum(text.max_text_units for text in texts) + len(texts) * text_units(separator)
+    return derive_value(texts, ValueKind.TEXT, expr, max_text_units=max_text_units)
 
 
 def split(call: OperationCall) -> Value:
     call.check_argument_count(3, 3)
     text, separator = call.parse_argument(0, ValueKind.TEXT), _parse_non_empty_literal(call, 1, "a separator")
-    piece = call.literal_argument(2, int, "which piece, from 1")
+    piece = call.literal_argument(2, int, "the number of the piece, from 1")
     if not 1 <= piece <= _MAX_PIECES:
-        raise call.error("out_of_range", f"Expected which piece, from 1 to {_MAX_PIECES}.", 2)
+        raise call.error("out_of_range", f"Expected the number of the piece, from 1 to {_MAX_PIECES}.", 2)
     expr = text.expr.str.splitn(separator, piece + 1).struct.field(f"field_{piece - 1}")
     return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
 
@@ -99,18 +99,18 @@ def replace(call: OperationCall) -> Value:
 
 
 def _parse_non_empty_literal(call: OperationCall, index: int, expected: str) -> str:
-    given: str = call.literal_argument(index, str, expected)
-    if not given:
+    text: str = call.literal_argument(index, str, expected)
+    if not text:
         raise call.error("literal_expected", f"Expected {expected} of at least one character.", index)
-    return given
+    return text
 
 
 def lookup(call: OperationCall) -> Value:
     call.check_argument_count(2, 3)
     text, table = call.parse_argument(0, ValueKind.TEXT), _get_table(call, call.scope.lookups, "lookup")
-    default = call.literal_argument(2, str, "a text") if len(call.arguments) > 2 else None  # noqa: PLR2004 - if it is said
-    size = max(text_units(written) for written in (*table.values(), default or ""))
-    return _replace_by_table(text, table, default, size)
+    default = call.literal_argument(2, str, "a text") if len(call.arguments) > 2 else None  # noqa: PLR2004 - with the default
+    max_text_units = max(text_units(value) for value in (*table.values(), default or ""))
+    return _replace_by_table(text, table, default, max_text_units)
 
 
 def label(call: OperationCall) -> Value:

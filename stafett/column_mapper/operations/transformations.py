@@ -1,4 +1,4 @@
-"""The escape hatch: a function registered in code, called by its name."""
+"""The operation that calls a registered transformation by its name."""
 
 from typing import TYPE_CHECKING
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 def apply_transformation(call: OperationCall) -> Value:
     call.check_argument_count(1)
     name = call.literal_argument(0, str, "the name of a transformation")
-    known = TRANSFORMATIONS.get(name)
-    if known is None:
+    transformation = TRANSFORMATIONS.get(name)
+    if transformation is None:
         names = ", ".join(sorted(TRANSFORMATIONS))
-        raise call.error("unknown_name", f"There is no transformation {quote_name(name)}; there are: {names}.", 0)
-    call.check_argument_count(1 + len(known.argument_kinds), 1 + len(known.argument_kinds))
+        raise call.error("unknown_name", f"There is no transformation {quote_name(name)}. Available: {names}.", 0)
+    call.check_argument_count(1 + len(transformation.argument_kinds), 1 + len(transformation.argument_kinds))
     values = [
-        call.scope.to_atomic(call.parse_argument(number, kind))
-        for number, kind in enumerate(known.argument_kinds, start=1)
+        call.scope.to_atomic(call.parse_argument(index, kind))
+        for index, kind in enumerate(transformation.argument_kinds, start=1)
     ]
-    expr: pl.Expr = known.function(*(value.expr for value in values)).cast(DTYPES[known.return_kind])
-    if known.return_kind in NUMERIC_KINDS:
-        return call.scope.null_if_inexact(derive_value(values, known.return_kind, expr, max_abs=float("inf")))
-    return derive_value(
-        values, known.return_kind, expr, max_text_units=sum(value.max_text_units for value in values) * known.max_growth
-    )
+    return_kind = transformation.return_kind
+    expr: pl.Expr = transformation.function(*(value.expr for value in values)).cast(DTYPES[return_kind])
+    if return_kind in NUMERIC_KINDS:
+        return call.scope.null_if_inexact(derive_value(values, return_kind, expr, max_abs=float("inf")))
+    max_text_units = sum(value.max_text_units for value in values) * transformation.max_growth
+    return derive_value(values, return_kind, expr, max_text_units=max_text_units)
 
 
 OPERATIONS: dict[str, OperationHandler] = {"transformation": apply_transformation}

@@ -1,6 +1,6 @@
-"""The documents we bring along: three organisations', and a plain one to begin with.
+"""The bundled mapping documents: those of three organisations, and a standard one to start from.
 
-An organisation's first version holds for every day before the next one: a report of long ago is made by it too.
+An organisation's first version is valid for every day before the second one, so that it also applies to old reports.
 """
 
 from importlib.resources import files
@@ -12,7 +12,7 @@ STANDARD = "standard"
 
 
 def load_bundled_mappings(organisation: str) -> list[MappingDocument]:
-    """Every version of an organisation's document, oldest first."""
+    """Load every version of an organisation's document, oldest first."""
     folder = files(__name__) / organisation
     versions = sorted(folder.iterdir(), key=lambda file: file.name)
     return [load_mapping(file.read_bytes()) for file in versions]

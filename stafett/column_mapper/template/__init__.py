@@ -1,4 +1,4 @@
-"""Excel templates: a blank one made of a document, and an organisation's own held against a document."""
+"""Excel templates: renders blank ones from documents, and compares an organisation's own template with a document."""
 
 from stafett.column_mapper.template.blank import render_blank_template
 from stafett.column_mapper.template.comparison import compare_template

@@ -1,4 +1,4 @@
-"""What a template allows in a column, beside what the document writes there."""
+"""Compares the values that a template allows in a column with those that the document writes."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,10 @@ from stafett.column_mapper.template.text_matching import match_texts
 from stafett.column_mapper.template.xml_scan import ListValidation
 from stafett.domain.export import Locale
 
-_MAX_FORMULA_SHOWN = 80
+_MAX_FORMULA_LENGTH = 80
 
 
-def compare_values(  # noqa: PLR0913, PLR0917 - both sides, and what to look at in each
+def compare_values(  # noqa: PLR0913, PLR0917 - the two sides, and the position in each
     document: MappingDocument,
     column: Column,
     book: TemplateWorkbook,
@@ -23,33 +23,33 @@ def compare_values(  # noqa: PLR0913, PLR0917 - both sides, and what to look at 
     lists: list[ListValidation],
     locale: Locale,
 ) -> Iterator[TemplateDifference]:
-    written = list_possible_values(document, column, locale)
-    for one in find_lists_below(lists, header_cell.row, header_cell.column):
-        values = resolve_allowed_values(book, header_cell.sheet, one.formula)
-        if written is None:
+    expected = list_possible_values(document, column, locale)
+    for validation in find_lists_below(lists, header_cell.row, header_cell.column):
+        allowed = resolve_allowed_values(book, header_cell.sheet, validation.formula)
+        if expected is None:
             detail = (
                 f"The template has a list for “{header_cell.text}”; the document's column is of type {column.type}."
             )
             yield TemplateDifference(location=header_cell.location, code="list_unexpected", detail=detail)
-        elif values is None:
-            shown = one.formula[:_MAX_FORMULA_SHOWN]
-            detail = f"The list for “{header_cell.text}” is computed ({shown}); please compare it by hand."
+        elif allowed is None:
+            formula = validation.formula[:_MAX_FORMULA_LENGTH]
+            detail = f"The list for “{header_cell.text}” is computed ({formula}) and must be compared manually."
             yield TemplateDifference(location=header_cell.location, code="list_computed", detail=detail)
         else:
-            yield from _compare_list(header_cell, written, values)
+            yield from _compare_list(header_cell, expected, allowed)
 
 
 def _compare_list(header_cell: HeaderCell, expected: list[str], actual: list[str]) -> Iterator[TemplateDifference]:
     pairs = match_texts(expected, actual)
-    for number, value in enumerate(actual):
-        if number not in pairs and value not in expected:
+    for index, value in enumerate(actual):
+        if index not in pairs and value not in expected:
             detail = f"The template's list for “{header_cell.text}” has “{value}”, which the document never writes."
             yield TemplateDifference(location=header_cell.location, code="value_extra", detail=detail)
-        elif number in pairs and expected[pairs[number]] != value:
-            meant = expected[pairs[number]]
-            detail = f"The template's list for “{header_cell.text}” says “{value}”, the document “{meant}”."
+        elif index in pairs and expected[pairs[index]] != value:
+            label = expected[pairs[index]]
+            detail = f"The template's list for “{header_cell.text}” has “{value}”; the document writes “{label}”."
             yield TemplateDifference(location=header_cell.location, code="value_spelling", detail=detail)
-    for number, label in enumerate(expected):
-        if number not in pairs.values():
+    for index, label in enumerate(expected):
+        if index not in pairs.values():
             detail = f"The template's list for “{header_cell.text}” lacks “{label}”, which the document writes."
             yield TemplateDifference(location=header_cell.location, code="value_missing", detail=detail)

@@ -1,4 +1,4 @@
-"""An empty workbook as an organisation would hand it out, made of its document."""
+"""Renders a blank Excel template from a mapping document."""
 
 from io import BytesIO
 
@@ -31,16 +31,15 @@ def render_blank_template(document: MappingDocument, locale: Locale) -> bytes:
     sheet.title = document.layout.sheet.in_locale(locale)
     workbook.properties.title = document.title
     workbook.properties.language = locale
-    for number, title in enumerate(document.layout.title_rows, start=1):
-        _write_text(sheet, number, 1, title.in_locale(locale))
-        sheet.cell(number, 1).font = Font(bold=True)
+    for title_row, title in enumerate(document.layout.title_rows, start=1):
+        _write_text(sheet, title_row, 1, title.in_locale(locale))
+        sheet.cell(title_row, 1).font = Font(bold=True)
     lists = _ListValidationWriter(workbook, document, locale)
-    row, first = coordinate_to_tuple(document.layout.start_cell)
-    for number, column in enumerate(document.columns, start=first):
-        _write_header(sheet, row, number, column, locale)
-        lists.add_validation(
-            sheet, column, f"{get_column_letter(number)}{row + 1}:{get_column_letter(number)}{row + _VALIDATED_ROWS}"
-        )
+    row, first_column = coordinate_to_tuple(document.layout.start_cell)
+    for column_index, column in enumerate(document.columns, start=first_column):
+        _write_header(sheet, row, column_index, column, locale)
+        letters = get_column_letter(column_index)
+        lists.add_validation(sheet, column, f"{letters}{row + 1}:{letters}{row + _VALIDATED_ROWS}")
     if document.layout.frozen_header:
         sheet.freeze_panes = f"A{row + 1}"
     file = BytesIO()
@@ -53,13 +52,13 @@ def _write_header(sheet: Worksheet, row: int, column_index: int, column: Column,
     _write_text(sheet, row, column_index, header)
     cell = sheet.cell(row, column_index)
     cell.font, cell.alignment = Font(bold=True), Alignment(wrap_text=True, vertical="top")
-    below = sheet.column_dimensions[get_column_letter(column_index)]
-    below.width = column.width or min(max(len(header) + 2, _MIN_COLUMN_WIDTH), _MAX_COLUMN_WIDTH)
-    below.number_format = column.number_format or _number_format(column, locale)
+    dimension = sheet.column_dimensions[get_column_letter(column_index)]
+    dimension.width = column.width or min(max(len(header) + 2, _MIN_COLUMN_WIDTH), _MAX_COLUMN_WIDTH)
+    dimension.number_format = column.number_format or _number_format(column, locale)
 
 
 def _write_text(sheet: Worksheet, row: int, column: int, text: str) -> None:
-    sheet.cell(row, column, text).data_type = "s"  # a text that begins with = is no formula
+    sheet.cell(row, column, text).data_type = "s"  # otherwise a text that starts with = becomes a formula
 
 
 def _number_format(column: Column, locale: Locale) -> str:
@@ -73,7 +72,7 @@ def _number_format(column: Column, locale: Locale) -> str:
 
 
 class _ListValidationWriter:
-    """The values that columns allow: written in place if Excel lets them, else on a hidden sheet."""
+    """Writes the allowed values of columns: inline if they fit into Excel's limits, else on a hidden sheet."""
 
     def __init__(self, workbook: Workbook, document: MappingDocument, locale: Locale) -> None:
         self._workbook = workbook
@@ -86,20 +85,20 @@ class _ListValidationWriter:
         values = list_possible_values(self._document, column, self._locale)
         if values is None:
             return
-        keeps = isinstance(column, ChoiceColumn) and column.unknown == "keep"
+        keeps_unknown = isinstance(column, ChoiceColumn) and column.unknown == "keep"
         validation = DataValidation(
             type="list",
             formula1=self._formula(tuple(values)),
             allow_blank=column.required is not True,
             showErrorMessage=True,
-            errorStyle="warning" if keeps else "stop",
+            errorStyle="warning" if keeps_unknown else "stop",
             sqref=cell_range,
         )
         sheet.add_data_validation(validation)
 
     def _formula(self, values: tuple[str, ...]) -> str:
         inline = ",".join(values)
-        if len(inline) <= _MAX_INLINE_LENGTH and all(_fits_inline(value) for value in values):
+        if len(inline) <= _MAX_INLINE_LENGTH and all(_can_inline(value) for value in values):
             return f'"{inline}"'
         if values not in self._formulas_by_values:
             self._formulas_by_values[values] = self._write_to_lists_sheet(values)
@@ -112,8 +111,8 @@ class _ListValidationWriter:
         column = len(self._formulas_by_values) + 1
         for row, value in enumerate(values, start=1):
             _write_text(self._sheet, row, column, value)
-        letter = get_column_letter(column)
-        return f"{quote_sheetname(self._sheet.title)}!${letter}$1:${letter}${len(values)}"
+        letters = get_column_letter(column)
+        return f"{quote_sheetname(self._sheet.title)}!${letters}$1:${letters}${len(values)}"
 
     def _unused_sheet_name(self) -> str:
         name = _LISTS_SHEET_NAME[self._locale]
@@ -122,5 +121,5 @@ class _ListValidationWriter:
         return name
 
 
-def _fits_inline(value: str) -> bool:
+def _can_inline(value: str) -> bool:
     return not set(value) & set(',"\n\t') and value == value.strip()

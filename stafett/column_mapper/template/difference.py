@@ -1,4 +1,4 @@
-"""One thing that a template and a document do not agree on."""
+"""Differences between a template and a document, and the format of their locations."""
 
 from openpyxl.utils.cell import get_column_letter, quote_sheetname
 
@@ -6,7 +6,7 @@ from stafett.domain.frozen import FrozenModel
 
 
 class TemplateDifference(FrozenModel):
-    """What differs, and where: a cell of the template, or a column of the document."""
+    """One difference, located at a cell or sheet of the template, or at a column of the document."""
 
     location: str
     code: str

@@ -1,4 +1,4 @@
-"""The texts above a template's columns, and their order."""
+"""Finds the header cells of a template, and compares them and their order with the document."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _EXTRA_ROWS, _EXTRA_COLUMNS = 50, 100
 
 @dataclass(frozen=True)
 class HeaderCell:
-    """A text above a column, where it stands."""
+    """A header in the template, with its position."""
 
     sheet: str
     row: int
@@ -32,15 +32,15 @@ class HeaderCell:
 def find_header_cells(
     book: TemplateWorkbook, sheet: str, document: MappingDocument, locale: Locale
 ) -> list[HeaderCell]:
-    """The row at the layout's start cell, unless another one looks more like the document's headers."""
+    """Return the cells of the row with the most headers of the document. The layout's header row wins a tie."""
     start_row, start_column = coordinate_to_tuple(document.layout.start_cell)
     width = start_column + len(document.columns) + _EXTRA_COLUMNS
     rows = book.read_texts(sheet, (1, 1), (start_row + _EXTRA_ROWS, width))
     texts = {column.header.in_locale(locale) for column in document.columns}
-    known = [len(texts & set(row)) for row in rows]
-    row = max(range(len(rows)), key=lambda number: (known[number], number == start_row - 1), default=0)
-    found = rows[row] if rows else []
-    return [HeaderCell(sheet, row + 1, number, text) for number, text in enumerate(found, start=1) if text]
+    match_counts = [len(texts & set(row)) for row in rows]
+    best = max(range(len(rows)), key=lambda index: (match_counts[index], index == start_row - 1), default=0)
+    cells = rows[best] if rows else []
+    return [HeaderCell(sheet, best + 1, column, text) for column, text in enumerate(cells, start=1) if text]
 
 
 def compare_headers(
@@ -49,18 +49,18 @@ def compare_headers(
     yield from _compare_position(document, sheet, header_cells)
     yield from _find_gaps(header_cells)
     texts = [column.header.in_locale(locale) for column in document.columns]
-    for number, heading in enumerate(header_cells):
-        if number not in matches:
-            again = " a second time" if heading.text in texts else ""
-            detail = f"The template has “{heading.text}”{again}, the document has no such column."
-            yield TemplateDifference(location=heading.location, code="header_extra", detail=detail)
-        elif texts[matches[number]] != heading.text:
-            meant = document.columns[matches[number]]
-            detail = f"The template says “{heading.text}”, the document “{texts[matches[number]]}” (column {meant.id})."
-            yield TemplateDifference(location=heading.location, code="header_spelling", detail=detail)
-    for number, column in enumerate(document.columns):
-        if number not in matches.values():
-            detail = f"The template has no “{texts[number]}”."
+    for index, cell in enumerate(header_cells):
+        if index not in matches:
+            again = " a second time" if cell.text in texts else ""
+            detail = f"The template has “{cell.text}”{again}; the document has no such column."
+            yield TemplateDifference(location=cell.location, code="header_extra", detail=detail)
+        elif texts[matches[index]] != cell.text:
+            column_id, expected = document.columns[matches[index]].id, texts[matches[index]]
+            detail = f"The template has “{cell.text}”; the document has “{expected}” (column {column_id})."
+            yield TemplateDifference(location=cell.location, code="header_spelling", detail=detail)
+    for index, column in enumerate(document.columns):
+        if index not in matches.values():
+            detail = f"The template has no header “{texts[index]}”."
             yield TemplateDifference(location=f"column {column.id}", code="header_missing", detail=detail)
     yield from _compare_order(texts, header_cells, matches)
 
@@ -70,9 +70,9 @@ def _compare_position(
 ) -> Iterator[TemplateDifference]:
     row, column = coordinate_to_tuple(document.layout.start_cell)
     first = header_cells[0]
-    if first.row != row or column not in {heading.column for heading in header_cells}:
-        begin = format_cell_reference(first.row, first.column)
-        detail = f"The headers begin at {begin}, in the document at {document.layout.start_cell}."
+    if first.row != row or column not in {cell.column for cell in header_cells}:
+        start = format_cell_reference(first.row, first.column)
+        detail = f"The headers start at {start}; in the document they start at {document.layout.start_cell}."
         yield TemplateDifference(
             location=format_cell_location(sheet, first.row, first.column), code="header_place", detail=detail
         )
@@ -81,17 +81,17 @@ def _compare_position(
 def _find_gaps(header_cells: list[HeaderCell]) -> Iterator[TemplateDifference]:
     for before, after in pairwise(header_cells):
         if after.column > before.column + 1:
-            place = format_cell_location(before.sheet, before.row, before.column + 1)
-            detail = f"There is nothing between “{before.text}” and “{after.text}”."
-            yield TemplateDifference(location=place, code="header_empty", detail=detail)
+            location = format_cell_location(before.sheet, before.row, before.column + 1)
+            detail = f"The header row is empty between “{before.text}” and “{after.text}”."
+            yield TemplateDifference(location=location, code="header_empty", detail=detail)
 
 
 def _compare_order(
     texts: list[str], header_cells: list[HeaderCell], matches: dict[int, int]
 ) -> Iterator[TemplateDifference]:
-    found = list(matches)
+    matched_cells = list(matches)
     for moved in find_out_of_order(list(matches.values())):
-        heading, number = header_cells[found[moved]], matches[found[moved]]
-        where = f"after “{texts[number - 1]}”" if number else "first"
-        detail = f"“{texts[number]}” stands in another place: in the document it comes {where}."
-        yield TemplateDifference(location=heading.location, code="header_order", detail=detail)
+        cell, index = header_cells[matched_cells[moved]], matches[matched_cells[moved]]
+        position = f"after “{texts[index - 1]}”" if index else "first"
+        detail = f"“{texts[index]}” is out of order: in the document it comes {position}."
+        yield TemplateDifference(location=cell.location, code="header_order", detail=detail)

@@ -1,4 +1,4 @@
-"""What a template's lists allow: written in place, in cells, or under a name."""
+"""Resolves the allowed values of list validations: inline lists, ranges of cells and defined names."""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +18,11 @@ _RANGE_PATTERN = re.compile(
 
 
 def find_lists_below(lists: list[ListValidation], row: int, column: int) -> Iterator[ListValidation]:
-    """The lists that hold in cells of this column below this row."""
-    for one in lists:
-        if any(left <= column <= right and bottom > row for left, _, right, bottom in _parse_ranges(one.ranges)):
-            yield one
+    """Yield the lists that apply to cells of this column below this row."""
+    for validation in lists:
+        ranges = _parse_ranges(validation.ranges)
+        if any(left <= column <= right and bottom > row for left, _, right, bottom in ranges):
+            yield validation
 
 
 def _parse_ranges(ranges: str) -> Iterator[tuple[int, int, int, int]]:
@@ -34,7 +35,7 @@ def _parse_ranges(ranges: str) -> Iterator[tuple[int, int, int, int]]:
 
 
 def resolve_allowed_values(book: TemplateWorkbook, sheet: str, formula: str) -> list[str] | None:
-    """The values, or nothing if the formula would have to be computed."""
+    """Return the allowed values, or ``None`` if Excel would have to compute the formula."""
     for _ in range(_MAX_NAME_LOOKUPS):
         formula = formula.removeprefix("=").strip()
         if formula.startswith('"') and formula.endswith('"') and len(formula) > 1:
@@ -42,20 +43,20 @@ def resolve_allowed_values(book: TemplateWorkbook, sheet: str, formula: str) -> 
         area = _RANGE_PATTERN.fullmatch(formula)
         if area and (area["row"] or area["last_column"]):
             return _read_range(book, sheet, area)
-        meant = book.resolve_defined_name(formula, sheet)
-        if meant is None:
+        definition = book.resolve_defined_name(formula, sheet)
+        if definition is None:
             return None
-        formula = meant
+        formula = definition
     return None
 
 
 def _read_range(book: TemplateWorkbook, sheet: str, match: re.Match[str]) -> list[str] | None:
-    named = match["quoted"].replace("''", "'") if match["quoted"] else match["sheet"] or sheet
-    known = next((one for one in book.sheet_names if one.casefold() == named.casefold()), None)
-    if known is None:
+    referenced = match["quoted"].replace("''", "'") if match["quoted"] else match["sheet"] or sheet
+    sheet_name = next((name for name in book.sheet_names if name.casefold() == referenced.casefold()), None)
+    if sheet_name is None:
         return None
     top, left = int(match["row"] or 1), column_index_from_string(match["column"].upper())
     right = column_index_from_string((match["last_column"] or match["column"]).upper())
     bottom = int(match["last_row"] or (top if match["row"] else top + _MAX_ROWS))
-    last = min(bottom, top + _MAX_ROWS), min(right, left + _MAX_COLUMNS)
-    return [text for row in book.read_texts(known, (top, left), last) for text in row if text]
+    last_cell = min(bottom, top + _MAX_ROWS), min(right, left + _MAX_COLUMNS)
+    return [text for row in book.read_texts(sheet_name, (top, left), last_cell) for text in row if text]

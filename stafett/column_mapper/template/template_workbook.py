@@ -1,4 +1,4 @@
-"""Opens a workbook that anybody may have sent, and reads what it is asked for and no more."""
+"""Opens untrusted workbooks and reads only the requested parts of them."""
 
 import warnings
 import zipfile
@@ -21,14 +21,14 @@ _OLE_SIGNATURE, _ENCRYPTED_FLAG = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0x1
 
 
 class UnreadableTemplateError(StafettError):
-    """A file that cannot be held against a document."""
+    """A file that cannot be read as a template."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} cannot be read as a template: {reason}.")
 
 
 class TemplateWorkbook:
-    """A template's sheets, names and lists."""
+    """The sheets, defined names and list validations of a template."""
 
     def __init__(self, path: Path, workbook: Workbook, lists: dict[str, list[ListValidation]]) -> None:
         self._path = path
@@ -45,7 +45,7 @@ class TemplateWorkbook:
             return cls(path, openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True), lists)
 
     def read_texts(self, sheet: str, first: tuple[int, int], last: tuple[int, int]) -> list[list[str]]:
-        """What the cells of an area show, row by row; the corners are row and column, counted from 1."""
+        """Read the texts of a range of cells, row by row. The corners are (row, column), counted from 1."""
         with _translate_errors(self._path):
             rows = self._sheets[sheet].iter_rows(
                 min_row=first[0], max_row=last[0], min_col=first[1], max_col=last[1], values_only=True
@@ -53,15 +53,15 @@ class TemplateWorkbook:
             return [[_to_text(value) for value in row] for row in rows]
 
     def list_validations(self, sheet: str) -> list[ListValidation]:
-        part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells a sheet's part
+        part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]  # noqa: SLF001 - openpyxl has no public attribute for it
         return self._lists.get(part, [])
 
     def resolve_defined_name(self, name: str, sheet: str) -> str | None:
-        """What a defined name stands for; the sheet's own names come first."""
+        """Return the formula of a defined name. Names of the sheet take precedence over those of the workbook."""
         for names in (self._sheets[sheet].defined_names, self._workbook.defined_names):
-            for known, defined in names.items():
-                if known.casefold() == name.casefold():
-                    return str(defined.attr_text)
+            for defined_name, definition in names.items():
+                if defined_name.casefold() == name.casefold():
+                    return str(definition.attr_text)
         return None
 
 
@@ -69,11 +69,11 @@ class TemplateWorkbook:
 def _translate_errors(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of what it leaves out; we look at nothing it leaves out
+            warnings.simplefilter("ignore")  # openpyxl warns about parts that it skips, none of which are read here
             yield
     except UnsafeWorkbookError as error:
         raise UnreadableTemplateError(path, str(error)) from None
-    except Exception:  # noqa: BLE001 - over files that are not in order, openpyxl stumbles in every way there is
+    except Exception:  # noqa: BLE001 - openpyxl raises all kinds of errors for malformed files
         raise UnreadableTemplateError(path, "it is not an Excel workbook (.xlsx), or it is damaged") from None
 
 
@@ -88,12 +88,12 @@ def _read_file(path: Path) -> bytes:
     if len(content) > _MAX_BYTES:
         raise UnreadableTemplateError(path, f"it is larger than {_MAX_BYTES // _MEBIBYTE} MiB")
     if content.startswith(_OLE_SIGNATURE):
-        raise UnreadableTemplateError(path, "it is encrypted, or of Excel's old form (.xls); save it as .xlsx")
+        raise UnreadableTemplateError(path, "it is encrypted or in the old Excel format (.xls); save it as .xlsx")
     return content
 
 
 def _scan_parts(content: bytes) -> dict[str, list[ListValidation]]:
-    sweep = XmlScanner()
+    scanner = XmlScanner()
     with zipfile.ZipFile(BytesIO(content)) as archive:
         parts = archive.infolist()
         if len(parts) > _MAX_PARTS:
@@ -101,12 +101,12 @@ def _scan_parts(content: bytes) -> dict[str, list[ListValidation]]:
         if any(part.flag_bits & _ENCRYPTED_FLAG for part in parts):
             raise UnsafeWorkbookError("it is encrypted")
         if sum(part.file_size for part in parts) > _MAX_UNPACKED_BYTES:
-            raise UnsafeWorkbookError(f"unpacked it is larger than {_MAX_UNPACKED_BYTES // _MEBIBYTE} MiB")
-        found = {}
+            raise UnsafeWorkbookError(f"it is larger than {_MAX_UNPACKED_BYTES // _MEBIBYTE} MiB when unpacked")
+        lists_by_part = {}
         for part in parts:
             with archive.open(part) as file:
-                found[part.filename] = sweep.find_lists(file)
-        return found
+                lists_by_part[part.filename] = scanner.find_lists(file)
+        return lists_by_part
 
 
 def _to_text(value: Any) -> str:

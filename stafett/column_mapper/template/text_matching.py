@@ -1,4 +1,4 @@
-"""Which of the texts that were found is which of those that were expected, also if somebody wrote it another way."""
+"""Matches actual texts to expected texts, including those that are written slightly differently."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,22 @@ _MAX_COMPARISONS = 10_000
 
 
 def match_texts(expected: Sequence[str], actual: Sequence[str]) -> dict[int, int]:
-    """Numbers of found texts with the numbers of those they are meant to be: the same ones first, then the likest."""
-    places = {text: number for number, text in reversed(list(enumerate(expected)))}
-    first = {text: number for number, text in reversed(list(enumerate(actual)))}
-    pairs = {number: places[text] for text, number in first.items() if text in places}
-    left = [number for number, text in enumerate(expected) if number not in set(pairs.values())]
-    strange = [number for number, text in enumerate(actual) if text not in places and first[text] == number]
-    for one, other in _rank_matches(expected, left, actual, strange):
-        if one not in pairs and other in left:
-            pairs[one] = other
-            left.remove(other)
-    return dict(sorted(pairs.items()))
+    """Match each actual text to at most one expected text: equal texts first, then the most similar ones.
+
+    Returns the indices of expected texts by the indices of actual texts.
+    """
+    expected_indices = {text: index for index, text in reversed(list(enumerate(expected)))}
+    actual_indices = {text: index for index, text in reversed(list(enumerate(actual)))}
+    matches = {index: expected_indices[text] for text, index in actual_indices.items() if text in expected_indices}
+    unmatched_expected = [index for index in range(len(expected)) if index not in set(matches.values())]
+    unmatched_actual = [
+        index for index, text in enumerate(actual) if text not in expected_indices and actual_indices[text] == index
+    ]
+    for actual_index, expected_index in _rank_matches(expected, unmatched_expected, actual, unmatched_actual):
+        if actual_index not in matches and expected_index in unmatched_expected:
+            matches[actual_index] = expected_index
+            unmatched_expected.remove(expected_index)
+    return dict(sorted(matches.items()))
 
 
 def _rank_matches(
@@ -27,21 +32,21 @@ def _rank_matches(
 ) -> Iterator[tuple[int, int]]:
     if len(unmatched_expected) * len(unmatched_actual) > _MAX_COMPARISONS:
         return
-    likenesses = [
-        (_similarity(actual[one], expected[other]), one, other)
-        for one in unmatched_actual
-        for other in unmatched_expected
+    candidates = [
+        (_similarity(actual[actual_index], expected[expected_index]), actual_index, expected_index)
+        for actual_index in unmatched_actual
+        for expected_index in unmatched_expected
     ]
-    for likeness, one, other in sorted(likenesses, key=lambda pair: -pair[0]):
-        if likeness >= _MIN_SIMILARITY:
-            yield one, other
+    for similarity, actual_index, expected_index in sorted(candidates, key=lambda candidate: -candidate[0]):
+        if similarity >= _MIN_SIMILARITY:
+            yield actual_index, expected_index
 
 
 def _similarity(actual: str, expected: str) -> float:
-    plain, meant = _normalise(actual), _normalise(expected)
-    if plain == meant:
+    normalised_actual, normalised_expected = _normalise(actual), _normalise(expected)
+    if normalised_actual == normalised_expected:
         return 1
-    matcher = SequenceMatcher(None, plain, meant, autojunk=False)
+    matcher = SequenceMatcher(None, normalised_actual, normalised_expected, autojunk=False)
     return (
         0
         if matcher.real_quick_ratio() < _MIN_SIMILARITY or matcher.quick_ratio() < _MIN_SIMILARITY
@@ -50,22 +55,25 @@ def _similarity(actual: str, expected: str) -> float:
 
 
 def _normalise(text: str) -> str:
-    """Without what people type one way or another; long texts are told apart by how they begin."""
-    return "".join(one for one in text[:200].casefold() if one.isalnum())
+    """Remove case, white space and punctuation. Only the first 200 characters of a text are compared."""
+    return "".join(character for character in text[:200].casefold() if character.isalnum())
 
 
 def find_out_of_order(numbers: Sequence[int]) -> list[int]:
-    """Places of those that have to move so that the others, as many as can be, stand in order."""
-    ends: list[int] = []
-    longest = []
+    """Return the indices of the fewest numbers to move so that the others are in order.
+
+    The others are a longest increasing subsequence.
+    """
+    tails: list[int] = []
+    lengths = []
     for number in numbers:
-        place = bisect_left(ends, number)
-        ends[place : place + 1] = [number]
-        longest.append(place)
-    moved, wanted = [], len(ends) - 1
-    for place in reversed(range(len(numbers))):
-        if longest[place] == wanted:
-            wanted -= 1
+        length = bisect_left(tails, number)
+        tails[length : length + 1] = [number]
+        lengths.append(length)
+    moved, length = [], len(tails) - 1
+    for index in reversed(range(len(numbers))):
+        if lengths[index] == length:
+            length -= 1
         else:
-            moved.append(place)
+            moved.append(index)
     return moved[::-1]

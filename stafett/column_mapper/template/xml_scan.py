@@ -1,6 +1,6 @@
-"""Looks through the parts of a workbook before anything is built of them, in memory that does not grow with them.
+"""Scans the XML parts of a workbook in constant memory, before openpyxl loads them.
 
-What openpyxl leaves out is gathered on the way: Excel writes lists that stand on another sheet where it does not look.
+It also collects list validations: Excel stores those that refer to another sheet in an extension that openpyxl skips.
 """
 
 from collections.abc import Iterator
@@ -13,34 +13,34 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class UnsafeWorkbookError(Exception):
-    """A part that would take too much, or that no spreadsheet program has written."""
+    """A workbook that is too large, or that no spreadsheet program has written."""
 
 
 @dataclass(frozen=True)
 class ListValidation:
-    """A data validation of type list: where it holds, and the formula that gives its values."""
+    """A data validation of type list: the ranges that it applies to, and the formula of its values."""
 
     ranges: str
     formula: str
 
 
 class XmlScanner:
-    """Counts the elements of all parts, and gathers each part's lists."""
+    """Limits the number of XML elements of a workbook, and collects the list validations of each part."""
 
     def __init__(self) -> None:
         self._remaining_elements = _MAX_ELEMENTS
 
     def find_lists(self, part: IO[bytes]) -> list[ListValidation]:
-        """Up to where the part stops being XML: an image stops at once, and openpyxl comes no further either."""
-        reading = _ListCollector(self._remaining_elements)
-        parser = XMLParser(target=reading)  # noqa: S314 - this is the guard: no entities, no tree, counted
+        """Find the lists in a part, up to where it stops being XML, which is also how far openpyxl would read it."""
+        collector = _ListCollector(self._remaining_elements)
+        parser = XMLParser(target=collector)  # noqa: S314 - the collector refuses entities, builds no tree and counts
         try:
             for chunk in _read_chunks(part):
                 parser.feed(chunk)
         except ParseError:
             pass
-        self._remaining_elements = reading.remaining_elements
-        return reading.lists
+        self._remaining_elements = collector.remaining_elements
+        return collector.lists
 
 
 def _read_chunks(part: IO[bytes]) -> Iterator[bytes]:
@@ -49,7 +49,7 @@ def _read_chunks(part: IO[bytes]) -> Iterator[bytes]:
 
 
 class _ListCollector:
-    """What the XML parser tells as it goes; the names are the parser's."""
+    """The target of the XML parser, which defines the names of the public methods."""
 
     def __init__(self, remaining_elements: int) -> None:
         self.remaining_elements = remaining_elements
@@ -58,12 +58,12 @@ class _ListCollector:
         self._text: list[str] = []
 
     def doctype(self, *_: object) -> None:
-        raise UnsafeWorkbookError("it has a document type, which no spreadsheet program writes")
+        raise UnsafeWorkbookError("it has a document type declaration, which no spreadsheet program writes")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.remaining_elements -= 1
         if self.remaining_elements < 0:
-            raise UnsafeWorkbookError(f"it has more than {_MAX_ELEMENTS} cells and other elements")
+            raise UnsafeWorkbookError(f"it has more than {_MAX_ELEMENTS} XML elements")
         self._text.clear()
         if _local_name(tag) == "dataValidation":
             self._attributes = dict(attributes)
