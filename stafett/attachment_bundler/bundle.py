@@ -1,6 +1,7 @@
-"""A bundle as it is made: the report, the attachments, and last the manifest that names them.
+"""Writes a bundle: a ZIP file of the report, the attachments and, last, the manifest that lists them.
 
-Every member is read before it goes in, for what it is has to be known by then; a small one is held meanwhile.
+Every object is read in full before it is added, because its size and checksum must be known by then.
+Small objects are buffered meanwhile, large ones are read twice.
 """
 
 import hashlib
@@ -34,11 +35,11 @@ from stafett.storage.zip_archive import SizeAndCrc, ZipArchive
 
 _MAX_READ_AHEAD = 4
 _MAX_BUFFERED_BYTES = 8 * 1024 * 1024
-_CHANGED_WHILE_BUNDLED = "A file that changes while it is bundled"
+_CHANGED_WHILE_BUNDLED = "A stable copy of a file that changed while it was bundled"
 
 
 class StagedAttachment(NamedTuple):
-    """One of the staged rows; ``number`` counts those of its activity."""
+    """A row of the staged attachment list; ``number`` counts the attachments of one activity from 1."""
 
     row: int
     activity_id: UUID
@@ -71,12 +72,12 @@ def attachments_from_frame(staged: pl.DataFrame) -> Iterator[StagedAttachment]:
 
 
 def _ignore_progress(_size: int) -> None:
-    """Threads tell nobody how far they have come."""
+    """Report no progress from read-ahead threads."""
 
 
 @dataclass
 class _ObjectContent:
-    """An object that has been read once."""
+    """The size and checksums of an object that has been read once, and its bytes if it is small."""
 
     key: str
     size: int = 0
@@ -101,7 +102,7 @@ _PendingRead = tuple[StagedAttachment, Callable[[], _ObjectContent | None]]
 
 
 class BundleWriter:
-    """Chunks of a ZIP file; what is wrong with a member is known before its first byte is in it."""
+    """Writer of a bundle as chunks of a ZIP file. Each member is verified before its first byte is written."""
 
     def __init__(
         self,
@@ -143,19 +144,19 @@ class BundleWriter:
     def _read_ahead(
         self, attachments: Iterable[StagedAttachment]
     ) -> Iterator[tuple[StagedAttachment, _ObjectContent | None]]:
-        """Small ones come from storage while those before them are written; what is large waits for its turn."""
-        threads, waiting = ThreadPoolExecutor(_MAX_READ_AHEAD), deque[_PendingRead]()
+        """Read small attachments in threads while earlier ones are written; read a large one only when it is next."""
+        threads, pending = ThreadPoolExecutor(_MAX_READ_AHEAD), deque[_PendingRead]()
         try:
             for attachment in attachments:
                 read = partial(self._read_object, attachment.object_key, attachment.size_bytes)
                 is_small = attachment.size_bytes <= _MAX_BUFFERED_BYTES
-                waiting.append(
+                pending.append(
                     (attachment, threads.submit(read).result if is_small else partial(read, self._report_progress))
                 )
-                if len(waiting) > _MAX_READ_AHEAD:
-                    yield _await_first(waiting)
-            while waiting:
-                yield _await_first(waiting)
+                if len(pending) > _MAX_READ_AHEAD:
+                    yield _await_first(pending)
+            while pending:
+                yield _await_first(pending)
         finally:
             threads.shutdown(cancel_futures=True)
 
@@ -168,15 +169,15 @@ class BundleWriter:
             self._add_missing(attachment, UnavailableReason.CHANGED)
 
     def _add_missing(self, attachment: StagedAttachment, reason: UnavailableReason) -> None:
-        found = UnavailableAttachment(attachment.row, attachment.activity_id, reason)
-        self._on_unavailable(found)
-        self.unavailable.append(found)
+        missing = UnavailableAttachment(attachment.row, attachment.activity_id, reason)
+        self._on_unavailable(missing)
+        self.unavailable.append(missing)
         self.members.append(attachment.member.model_copy(update={"missing": True, "reason": reason}))
 
     def _read_object(
         self, key: str, expected_size: int, report_progress: Callable[[int], None] = _ignore_progress
     ) -> _ObjectContent | None:
-        """The object, if there is one, and little further than it should be long."""
+        """Read an object, or return None if it does not exist; stop soon after the expected size is exceeded."""
         content = _ObjectContent(key)
         with suppress(NotFoundError), closing(self._storage.read_chunks(key)) as blocks:
             for block in blocks:
@@ -199,15 +200,15 @@ class BundleWriter:
         self.members.append(member)
 
     def _reread_object(self, content: _ObjectContent) -> Iterator[bytes]:
-        """One that changes between two readings ends this bundle; the next try finds out what became of it."""
-        found = _ObjectContent(content.key, buffer=None)
+        """Read a large object again. A change since the first read fails this bundle; the retry reads it again."""
+        reread = _ObjectContent(content.key, buffer=None)
         try:
             for block in self._storage.read_chunks(content.key):
-                found.update(block)
+                reread.update(block)
                 yield block
         except NotFoundError:
             raise ServiceUnavailableError(_CHANGED_WHILE_BUNDLED) from None
-        if not found.matches(content.size, content.hash.hexdigest()):
+        if not reread.matches(content.size, content.hash.hexdigest()):
             raise ServiceUnavailableError(_CHANGED_WHILE_BUNDLED)
 
 

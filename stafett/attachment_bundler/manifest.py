@@ -1,4 +1,4 @@
-"""``manifest.json``: what is in a bundle, what should be, and where all of it is from."""
+"""``manifest.json``: the members of a bundle, the attachments missing from it, and the source of each."""
 
 import json
 from datetime import date
@@ -16,13 +16,13 @@ MANIFEST_NAME = "manifest.json"
 
 
 class ReportSource(FrozenModel):
-    """The member is the report."""
+    """The source of the report."""
 
     kind: Literal["report"] = "report"
 
 
 class AttachmentSource(FrozenModel):
-    """The member is a file that belongs to an activity."""
+    """The source of an attachment: the activity that it belongs to."""
 
     kind: Literal["attachment"] = "attachment"
     activity_id: UUID
@@ -30,7 +30,7 @@ class AttachmentSource(FrozenModel):
 
 
 class BundleMember(FrozenModel):
-    """A file of the bundle; of a missing one, what it should have been."""
+    """A file of the bundle. A missing one is listed with the size and hash that it should have."""
 
     name: str
     size_bytes: int = Field(ge=0)
@@ -41,14 +41,14 @@ class BundleMember(FrozenModel):
 
 
 class ManifestPeriod(FrozenModel):
-    """The first and the last day, in Europe/Oslo."""
+    """The first and the last day of the period, in Europe/Oslo."""
 
     start: date
     end: date
 
 
 class ReportRendering(FrozenModel):
-    """How the report was written."""
+    """The options that the report was rendered with, and the hash of its content."""
 
     export_format: ExportFormat
     locale: Locale
@@ -58,7 +58,7 @@ class ReportRendering(FrozenModel):
 
 
 class BundleManifest(FrozenModel):
-    """The last member of a bundle; no clock but the snapshot's, so a bundle made twice is the same."""
+    """The last member of a bundle. Its only time is the snapshot's, so that a second bundle has the same bytes."""
 
     format: Literal[1] = 1
     export_id: UUID

@@ -1,4 +1,4 @@
-"""What attachments are called in a bundle: names that we make, which every system can write."""
+"""Names of the attachments in a bundle, built so that every operating system can create the files."""
 
 import mimetypes
 import re
@@ -26,7 +26,7 @@ _COMPRESSED_EXTENSIONS = frozenset(
 
 
 def build_member_name(day: date, activity_id: UUID, number: int, file_name: str, mime_type: str) -> str:
-    """Unique by what stands before the slug, and so wherever capitals or accents are not told apart."""
+    """Build a name that is unique before its slug, and so also where case and accents are ignored."""
     stem, _, extension = file_name.rpartition(".")
     if not _VALID_EXTENSION.fullmatch(extension.lower()) or not stem:
         stem, extension = file_name, _guess_extension(mime_type)
@@ -34,17 +34,18 @@ def build_member_name(day: date, activity_id: UUID, number: int, file_name: str,
 
 
 def is_compressed(name: str, mime_type: str) -> bool:
-    """Whether deflating it would be a waste."""
+    """Check whether the content is compressed already, so that deflating it would gain nothing."""
     extension = PurePosixPath(name).suffix.removeprefix(".").lower()
     return extension in _COMPRESSED_EXTENSIONS or _COMPRESSED_TYPES.fullmatch(mime_type.lower()) is not None
 
 
 def _slugify(stem: str) -> str:
-    """Letters and digits of every alphabet; everything else is a hyphen."""
-    letters = (
-        one if unicodedata.category(one)[0] in _SLUG_CATEGORIES else "-" for one in unicodedata.normalize("NFC", stem)
+    """Keep letters and digits of every script, and replace everything else with hyphens."""
+    characters = (
+        character if unicodedata.category(character)[0] in _SLUG_CATEGORIES else "-"
+        for character in unicodedata.normalize("NFC", stem)
     )
-    slug = re.sub("-+", "-", "".join(letters)).strip("-")
+    slug = re.sub("-+", "-", "".join(characters)).strip("-")
     return slug.encode()[:_MAX_SLUG_BYTES].decode(errors="ignore").strip("-") or "file"
 
 

@@ -1,4 +1,4 @@
-"""Attachments that are not there as they were: what is said of them, to whom."""
+"""Attachments that are missing from storage or changed, and how they are reported."""
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -14,14 +14,14 @@ from stafett.domain.export_status import ExportErrorCode
 
 
 class UnavailableReason(StrEnum):
-    """Why an attachment is not in a bundle."""
+    """The reason why an attachment is left out of a bundle."""
 
     NOT_IN_STORAGE = "not_in_storage"
     CHANGED = "not_as_it_was"
 
 
 class UnavailableAttachment(NamedTuple):
-    """The activity's row and id, once for each attachment that it misses."""
+    """One attachment that is left out, by the row and id of its activity."""
 
     row: int
     activity_id: UUID
@@ -35,14 +35,14 @@ _REASON_MESSAGES: MappingProxyType[UnavailableReason, Translations] = MappingPro
             {
                 "nb": "Et vedlegg finnes ikke lenger i lageret og er ikke med.",
                 "nn": "Eit vedlegg finst ikkje lenger i lageret og er ikkje med.",
-                "en": "An attachment is not in storage any more, and is left out.",
+                "en": "An attachment is no longer in storage and is left out.",
             }
         ),
         UnavailableReason.CHANGED: MappingProxyType(
             {
                 "nb": "Et vedlegg er ikke lenger den filen som ble lagt ved, og er ikke med.",
                 "nn": "Eit vedlegg er ikkje lenger den fila som vart lagd ved, og er ikkje med.",
-                "en": "An attachment is not the file any more that was attached, and is left out.",
+                "en": "An attachment is no longer the file that was attached, and is left out.",
             }
         ),
     }
@@ -50,19 +50,19 @@ _REASON_MESSAGES: MappingProxyType[UnavailableReason, Translations] = MappingPro
 
 
 def to_export_error(unavailable: UnavailableAttachment) -> ExportError:
-    """Not retryable: nothing about it passes by itself, somebody has to put the file back or attach it anew."""
-    what = {
-        UnavailableReason.NOT_IN_STORAGE: "is not in storage any more",
-        UnavailableReason.CHANGED: "is not the file any more that was attached",
+    """Build an error that is not retryable: a user must restore the file or attach it again."""
+    problems = {
+        UnavailableReason.NOT_IN_STORAGE: "is no longer in storage",
+        UnavailableReason.CHANGED: "is no longer the file that was attached",
     }
-    message = f"An attachment of activity {unavailable.activity_id} {what[unavailable.reason]}."
+    message = f"An attachment of activity {unavailable.activity_id} {problems[unavailable.reason]}."
     return ExportError(ExportErrorCode.ATTACHMENT_UNAVAILABLE, message)
 
 
 def to_partial_failures(unavailable: Sequence[UnavailableAttachment], locale: Locale) -> Iterator[PartialFailureReport]:
-    """One for each reason; an activity is named once, however many of its attachments are missing."""
+    """Yield one failure per reason; an activity is listed once, however many of its attachments are missing."""
     for reason in UnavailableReason:
-        affected = {one.row: one.activity_id for one in unavailable if one.reason is reason}
+        affected = {missing.row: missing.activity_id for missing in unavailable if missing.reason is reason}
         if affected:
             yield PartialFailureReport(
                 affected_row_indices=tuple(islice(affected, MAX_AFFECTED_ROWS)),

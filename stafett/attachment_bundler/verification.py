@@ -1,4 +1,4 @@
-"""A bundle held against its own manifest; nothing in it is believed, and nothing of it is unpacked to a disk."""
+"""Verifies a bundle against its own manifest, without trusting its content or unpacking it to disk."""
 
 import hashlib
 import struct
@@ -25,76 +25,76 @@ _DAMAGED_ZIP_ERRORS = (
     ValueError,
     OverflowError,
 )
-"""What ``zipfile`` says of files that are not as they should be; an unknown method is a ``RuntimeError`` too."""
+"""Errors that ``zipfile`` raises for damaged files; an unknown compression method is a ``RuntimeError``."""
 
 _BLOCK_SIZE = 1024 * 1024
 _MAX_MANIFEST_BYTES = 256 * _BLOCK_SIZE
 
 
 def verify_bundle(path: Path) -> tuple[BundleManifest | None, list[str]]:
-    """The manifest, if there is one, and everything that is not as it says."""
+    """Return the manifest, or None if it cannot be read, and a description of each difference from it."""
     try:
         with ZipFile(path) as bundle:
             return _verify_zip(bundle)
     except _DAMAGED_ZIP_ERRORS:
-        return None, ["It is no ZIP file, or a damaged one."]
+        return None, ["Not a ZIP file, or damaged."]
 
 
 def _verify_zip(bundle: ZipFile) -> tuple[BundleManifest | None, list[str]]:
-    there = {info.filename: info for info in bundle.infolist()}
-    if MANIFEST_NAME not in there:
-        return None, [f"It has no {MANIFEST_NAME}."]
+    members_by_name = {info.filename: info for info in bundle.infolist()}
+    if MANIFEST_NAME not in members_by_name:
+        return None, [f"{MANIFEST_NAME} is missing."]
     try:
-        with bundle.open(there[MANIFEST_NAME]) as content:
+        with bundle.open(members_by_name[MANIFEST_NAME]) as content:
             manifest = BundleManifest.model_validate_json(content.read(_MAX_MANIFEST_BYTES))
     except ValidationError:
-        return None, [f"Its {MANIFEST_NAME} is not one that this version knows."]
+        return None, [f"{MANIFEST_NAME} has an unsupported format."]
     except _DAMAGED_ZIP_ERRORS:
-        return None, [f"Its {MANIFEST_NAME} is damaged."]
-    return manifest, list(_find_issues(bundle, manifest, there))
+        return None, [f"{MANIFEST_NAME} is damaged."]
+    return manifest, list(_find_issues(bundle, manifest, members_by_name))
 
 
 def _find_issues(bundle: ZipFile, manifest: BundleManifest, members_by_name: dict[str, ZipInfo]) -> Iterator[str]:
     for member in manifest.members:
         info = members_by_name.get(member.name)
         if (
-            fault := _check_absent(member, info)
+            issue := _check_absent(member, info)
             if member.missing or info is None
             else _check_content(bundle, member, info)
         ):
-            yield f"{_to_printable(member.name)} {fault}"
-    known = {MANIFEST_NAME, *(member.name for member in manifest.members)}
-    times = Counter(info.filename for info in bundle.infolist())
-    for name in times:
-        if name not in known:
+            yield f"{_to_printable(member.name)} {issue}"
+    listed_names = {MANIFEST_NAME, *(member.name for member in manifest.members)}
+    counts_by_name = Counter(info.filename for info in bundle.infolist())
+    for name in counts_by_name:
+        if name not in listed_names:
             yield f"{_to_printable(name)} is not in the manifest."
-        elif times[name] > 1:
-            yield f"{_to_printable(name)} is there {times[name]} times."
+        elif counts_by_name[name] > 1:
+            yield f"{_to_printable(name)} appears {counts_by_name[name]} times."
 
 
 def _check_absent(member: BundleMember, info: ZipInfo | None) -> str | None:
     if member.missing:
-        return "is there, and the manifest says it is missing." if info else None
+        return "is present, but the manifest lists it as missing." if info else None
     return "is missing."
 
 
 def _check_content(bundle: ZipFile, member: BundleMember, info: ZipInfo) -> str | None:
-    """Read no further than it should be long: it may be made to unpack without end."""
-    found, size = hashlib.sha256(), 0
+    """Compare a member with the manifest. Reading stops at the listed size, because a ZIP bomb unpacks without end."""
+    sha256, size = hashlib.sha256(), 0
     try:
         with bundle.open(info) as content:
             for block in iter(partial(content.read, _BLOCK_SIZE), b""):
-                found.update(block)
+                sha256.update(block)
                 size += len(block)
                 if size > member.size_bytes:
-                    return f"is larger than the {member.size_bytes} bytes of the manifest."
+                    return f"is larger than the {member.size_bytes} bytes in the manifest."
     except _DAMAGED_ZIP_ERRORS:
         return "is damaged."
     if size != member.size_bytes:
-        return f"has {size} bytes, and {member.size_bytes} in the manifest."
-    return None if found.hexdigest() == member.sha256 else "has another SHA-256 than in the manifest."
+        return f"has {size} bytes instead of the {member.size_bytes} in the manifest."
+    return None if sha256.hexdigest() == member.sha256 else "does not match the SHA-256 in the manifest."
 
 
 def _to_printable(name: str) -> str:
-    """A name that somebody else made, on our terminal."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in name)
+    """Replace unprintable characters: the name is untrusted and is written to a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)

@@ -1,4 +1,4 @@
-"""The hash of a report's content: what it says, however a writer spells it."""
+"""Hash of a report's content, independent of the file format and of the writer's version."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,14 @@ _ROWS_PER_SLICE = 5_000
 
 
 class ContentHash:
-    """A line a row, cells parted by tabs, ISO dates, no value that could be taken for another: this form is ours."""
+    """SHA-256 over an unambiguous text form of our own: a line per row, tab-separated escaped cells, ISO dates."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._has_header = False
 
     def hash_frames(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """The same frames, taken note of as they pass."""
+        """Yield the same frames, and add each to the hash as it passes."""
         return map(self._hash_frame, frames)
 
     def hexdigest(self) -> str:
@@ -30,8 +30,8 @@ class ContentHash:
         if not self._has_header:
             self._has_header = True
             self._hash_rows(pl.DataFrame([frame.columns], orient="row"))
-        for few in frame.iter_slices(_ROWS_PER_SLICE):
-            self._hash_rows(few)
+        for chunk in frame.iter_slices(_ROWS_PER_SLICE):
+            self._hash_rows(chunk)
         return frame
 
     def _hash_rows(self, frame: pl.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""CSV as a Norwegian Excel opens it, and as programs read it."""
+"""CSV files for Norwegian Excel and for programs."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,10 +11,11 @@ from stafett.file_generator.durations import format_clock_durations, format_iso_
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}".encode()
 _TIME_FORMAT, _ROWS_PER_SLICE = "%H:%M", 5_000
 _FORMULA_PREFIX = r"^[=+\-@\t\r\x00]"
+"""Text that a spreadsheet would run as a formula (CSV injection) is escaped in the `excel` profile."""
 
 
 def render_csv(frames: Iterable[pl.DataFrame], profile: CsvProfile) -> Iterator[bytes]:
-    """The whole file, frame by frame; the header stands before the first."""
+    """Yield the file in chunks, the first of which starts with the header."""
     for number, frame in enumerate(_slice_frames(frames)):
         match profile:
             case "excel":
@@ -24,7 +25,7 @@ def render_csv(frames: Iterable[pl.DataFrame], profile: CsvProfile) -> Iterator[
 
 
 def _slice_frames(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """So few that their text fits into memory, however wide they are; and one without rows for its header."""
+    """Slice frames so that their text fits into memory; an empty frame is passed on, because its header is written."""
     for frame in frames:
         yield from frame.iter_slices(_ROWS_PER_SLICE) if frame.height else [frame]
 
@@ -34,9 +35,9 @@ def _escape_formula(header: str) -> str:
 
 
 def _to_excel_csv(frame: pl.DataFrame, *, include_header: bool) -> bytes:
-    """Text that Excel would take for a formula gets an apostrophe before it; numbers are numbers and stay so."""
+    """Prefix text that Excel would evaluate as a formula with an apostrophe; numbers are left as they are."""
     safe = frame.with_columns(pl.col(pl.String).str.replace(_FORMULA_PREFIX, "'${0}")).rename(_escape_formula)
-    written = format_clock_durations(safe).write_csv(
+    text = format_clock_durations(safe).write_csv(
         include_header=include_header,
         separator=";",
         line_terminator="\r\n",
@@ -44,9 +45,9 @@ def _to_excel_csv(frame: pl.DataFrame, *, include_header: bool) -> bytes:
         time_format=_TIME_FORMAT,
         decimal_comma=True,
     )
-    return written.encode()
+    return text.encode()
 
 
 def _to_machine_csv(frame: pl.DataFrame, *, include_header: bool) -> bytes:
-    spelled = format_iso_durations(frame)
-    return spelled.write_csv(include_header=include_header, line_terminator="\n", time_format=_TIME_FORMAT).encode()
+    formatted = format_iso_durations(frame)
+    return formatted.write_csv(include_header=include_header, line_terminator="\n", time_format=_TIME_FORMAT).encode()

@@ -1,4 +1,4 @@
-"""Objects in S3: written as they are made, read as they are needed, handed out by signed links."""
+"""Objects in S3: streaming upload and download, listing, deletion and presigned URLs."""
 
 import hashlib
 from collections.abc import Container, Generator, Iterable
@@ -22,7 +22,7 @@ _BLOCK_SIZE = 1024 * 1024
 
 
 class StoredObject(FrozenModel):
-    """What lies where, and how to know that it is still the same."""
+    """The key of an object, with the size and hash that verify it."""
 
     key: str
     size_bytes: int
@@ -30,16 +30,16 @@ class StoredObject(FrozenModel):
 
 
 class FileStorage:
-    """One bucket. What S3 or the network says is translated here, once."""
+    """One S3 bucket. Errors of S3 and the network are translated to domain errors here."""
 
     def __init__(self, settings: S3Settings) -> None:
         self._bucket = settings.bucket
         self._client = create_s3_client(settings, settings.endpoint)
-        # A link is signed for the host that browsers reach; signing asks no server anything.
+        # URLs are signed for the host that browsers reach. Signing sends no request.
         self._signer = create_s3_client(settings, settings.public_endpoint or settings.endpoint)
 
     def write(self, key: str, chunks: Iterable[bytes], mime_type: str = "application/octet-stream") -> StoredObject:
-        """Upload as the chunks come, in memory that does not grow; an upload that breaks off leaves nothing."""
+        """Upload chunks as they are produced, as a multipart upload in constant memory; an error aborts the upload."""
         stream = _HashingStream(chunks)
         with translate_s3_errors():
             self._client.put_object(
@@ -49,17 +49,17 @@ class FileStorage:
                 length=-1,
                 part_size=_PART_SIZE,
                 content_type=mime_type,
-                num_parallel_uploads=1,  # its thread pool outlives an upload that breaks off
+                num_parallel_uploads=1,  # minio's thread pool would outlive a failed upload
             )
         return StoredObject(key=key, size_bytes=stream.size, sha256=stream.sha256)
 
     def copy(self, key: str, target_key: str) -> None:
-        """The same bytes under another name; none of them passes through here."""
+        """Copy an object to another key inside S3, without downloading it."""
         with translate_s3_errors():
             self._client.copy_object(self._bucket, target_key, CopySource(self._bucket, key))
 
     def read_chunks(self, key: str) -> Generator[bytes, None, None]:
-        """The object, a block at a time."""
+        """Yield the object in blocks of 1 MiB."""
         with translate_s3_errors(), closing(self.open(key)) as stream:
             while block := stream.read(_BLOCK_SIZE):
                 yield block
@@ -68,7 +68,7 @@ class FileStorage:
         return b"".join(self.read_chunks(key))
 
     def read_part(self, part: StagedPart) -> bytes:
-        """A staged part, and nothing else under its name."""
+        """Read a staged part, or raise ``StagedDataLostError`` if it is missing or its hash differs."""
         try:
             content = self.read(part.key)
         except NotFoundError:
@@ -78,20 +78,20 @@ class FileStorage:
         return content
 
     def open(self, key: str) -> BinaryIO:
-        """The object as a stream; close it."""
+        """Open the object as a stream, which the caller must close."""
         with translate_s3_errors():
             return cast("BinaryIO", self._client.get_object(self._bucket, key))
 
     def delete_prefix(self, prefix: str, *, protected_keys: Container[str] = ()) -> None:
-        """Delete every object whose key begins so, but those, and break off every upload of one."""
+        """Abort the uploads to this prefix, and delete its objects except the protected ones."""
         self.abort_uploads(prefix)
         self.delete(key for key in self.list_keys(prefix) if key not in protected_keys)
 
     def abort_uploads(self, prefix: str) -> None:
-        """What somebody who was killed began to upload: storage keeps it for ever, and no list of objects shows it."""
+        """Abort uploads of killed processes, which S3 stores for ever and no listing of objects shows."""
         with translate_s3_errors():
             for upload_id, key in self.list_incomplete_uploads(prefix):
-                self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public way
+                self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public method
 
     def delete(self, keys: Iterable[str]) -> None:
         with translate_s3_errors():
@@ -99,16 +99,16 @@ class FileStorage:
                 raise ServiceUnavailableError(f"S3 ({error.code})")
 
     def list_incomplete_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        """Each by its id and the key it is for."""
-        found = self._client._list_multipart_uploads(self._bucket, prefix=prefix)  # noqa: SLF001 - minio has no public way
-        return [(upload.upload_id or "", upload.object_name) for upload in found.uploads]
+        """Return the upload id and the key of each incomplete upload."""
+        result = self._client._list_multipart_uploads(self._bucket, prefix=prefix)  # noqa: SLF001 - minio has no public method
+        return [(upload.upload_id or "", upload.object_name) for upload in result.uploads]
 
     def list_keys(self, prefix: str) -> list[str]:
         with translate_s3_errors():
-            return [o.object_name or "" for o in self._client.list_objects(self._bucket, prefix, recursive=True)]
+            return [item.object_name or "" for item in self._client.list_objects(self._bucket, prefix, recursive=True)]
 
     def presign_url(self, key: str, file_name: str, now: datetime) -> tuple[str, datetime]:
-        """A link to this one object and when it ends: the same all day, so that polling changes nothing."""
+        """Return an object's URL and its expiry, both constant for a day (UTC), so that polling sees no change."""
         day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         url = self._signer.presigned_get_object(
             self._bucket,
@@ -131,7 +131,7 @@ class FileStorage:
 
 
 class _HashingStream:
-    """Chunks as the stream that the client reads, counted and hashed on their way."""
+    """A readable stream of chunks that counts and hashes them."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -151,7 +151,7 @@ class _HashingStream:
             self._hash.update(chunk)
             self.size += len(chunk)
             self._buffer += chunk
-        with memoryview(self._buffer) as waiting:  # a slice of the bytearray would be one copy more
-            taken = bytes(waiting if size < 0 else waiting[:size])
-        del self._buffer[: len(taken)]
-        return taken
+        with memoryview(self._buffer) as view:  # slicing the bytearray itself would copy twice
+            block = bytes(view if size < 0 else view[:size])
+        del self._buffer[: len(block)]
+        return block

@@ -1,4 +1,4 @@
-"""How S3 is reached, and what its errors mean."""
+"""The S3 client and the translation of its errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _NOT_FOUND_CODES = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
 
 def create_s3_client(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
-    """A client of one S3 server that neither waits nor tries for ever."""
+    """Create a client with bounded timeouts and retries."""
     url = urlsplit(str(endpoint))
     return Minio(
         url.netloc,
@@ -32,12 +32,12 @@ def create_s3_client(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
 
 @contextmanager
 def translate_s3_errors() -> Iterator[None]:
-    """What S3 or the network says, in the words of the domain."""
+    """Translate errors of S3 and the network to domain errors."""
     try:
         yield
     except S3Error as error:
         if error.code in _NOT_FOUND_CODES:
-            raise NotFoundError("The object is not in storage any more.") from error
+            raise NotFoundError("The object is no longer in storage.") from error
         raise ServiceUnavailableError(f"S3 ({error.code})") from error
     except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:
         raise ServiceUnavailableError("S3") from error

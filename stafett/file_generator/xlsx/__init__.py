@@ -1,4 +1,4 @@
-"""XLSX: XlsxWriter makes the workbook, Polars the rows' XML, ISA-L one streamed ZIP."""
+"""XLSX files: XlsxWriter writes the workbook, Polars the rows' XML, and ISA-L deflates one streamed ZIP file."""
 
 from stafett.file_generator.xlsx.builder import WorkbookSpec
 from stafett.file_generator.xlsx.truncation import TruncatedCell, TruncatedTexts

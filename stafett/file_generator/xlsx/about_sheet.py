@@ -1,4 +1,4 @@
-"""The sheet about the report: by which rules it was made, and from what. Nothing here changes from run to run."""
+"""The sheet about the report: its parameters, mapping and counts. Nothing in it changes from run to run."""
 
 from collections.abc import Iterator
 
@@ -10,15 +10,15 @@ _WIDTHS = (34, 72)
 
 
 def add_about_sheet(builder: WorkbookBuilder) -> None:
-    """Facts and their values, one a row."""
-    workbook = builder.spec
-    sheet = builder.add_sheet(workbook.translate(workbook.document.layout.metadata_sheet))
-    headers = [workbook.translate(labels.PROPERTY), workbook.translate(labels.VALUE)]
+    """Add the sheet, with one property and its value per row."""
+    spec = builder.spec
+    sheet = builder.add_sheet(spec.translate(spec.document.layout.metadata_sheet))
+    headers = [spec.translate(labels.PROPERTY), spec.translate(labels.VALUE)]
     write_table(
         builder,
         sheet,
         0,
-        SmallTable(labels.ABOUT_TABLE, headers, list(_build_property_rows(workbook)), _WIDTHS, left_aligned=True),
+        SmallTable(labels.ABOUT_TABLE, headers, list(_build_property_rows(spec)), _WIDTHS, left_aligned=True),
     )
     sheet.freeze_panes(1, 0)
     for number, width in enumerate(_WIDTHS):
@@ -26,15 +26,15 @@ def add_about_sheet(builder: WorkbookBuilder) -> None:
 
 
 def _build_property_rows(spec: WorkbookSpec) -> Iterator[tuple[CellValue, ...]]:
-    say, mapped, document = spec.translate, spec.mapped_rows, spec.document
-    yield say(labels.ORGANISATION), spec.organisation_name
-    yield say(labels.FIRST_DAY), spec.period[0]
-    yield say(labels.LAST_DAY), spec.period[1]
-    yield say(labels.LANGUAGE), say(labels.LANGUAGE_NAME)
-    yield say(labels.MAPPING), document.title
-    yield say(labels.MAPPING_VERSION), mapped.mapping.version
-    yield say(labels.MAPPING_EFFECTIVE_FROM), document.effective_from
-    yield say(labels.MAPPING_HASH), mapped.mapping.sha256
-    yield say(labels.QUERIED), mapped.counts.queried
-    yield say(labels.WRITTEN), mapped.counts.written
-    yield say(labels.LONG_NUMBERS), say(labels.LONG_NUMBERS_NOTE)
+    translate, mapped, document = spec.translate, spec.mapped_rows, spec.document
+    yield translate(labels.ORGANISATION), spec.organisation_name
+    yield translate(labels.FIRST_DAY), spec.period[0]
+    yield translate(labels.LAST_DAY), spec.period[1]
+    yield translate(labels.LANGUAGE), translate(labels.LANGUAGE_NAME)
+    yield translate(labels.MAPPING), document.title
+    yield translate(labels.MAPPING_VERSION), mapped.mapping.version
+    yield translate(labels.MAPPING_EFFECTIVE_FROM), document.effective_from
+    yield translate(labels.MAPPING_HASH), mapped.mapping.sha256
+    yield translate(labels.QUERIED), mapped.counts.queried
+    yield translate(labels.WRITTEN), mapped.counts.written
+    yield translate(labels.LONG_NUMBERS), translate(labels.LONG_NUMBERS_NOTE)

@@ -1,4 +1,4 @@
-"""One workbook in the making: what all its sheets share."""
+"""State that all sheets of a workbook under construction share: spec, archive, formats and names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _DARK_BLUE, _WHITE = "#1F3864", "#FFFFFF"
 
 @dataclass(frozen=True, kw_only=True)
 class WorkbookSpec:
-    """All that shapes the file: no clock, no host, no key of the export."""
+    """Everything that the file's bytes depend on: no clock, no host name, no export id."""
 
     document: MappingDocument
     locale: Locale
@@ -36,12 +36,12 @@ class WorkbookSpec:
         first, last = self.period
         if self.locale == "en":
             return f"{first.isoformat()} to {last.isoformat()}"
-        return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"  # noqa: RUF001 - as people write it
+        return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"  # noqa: RUF001 - the dash of Norwegian date ranges
 
 
 @dataclass(frozen=True)
 class SheetLimits:
-    """How much a sheet holds: rows, and bytes of XML, with room for what stands around the rows."""
+    """Maximum rows and bytes of XML per sheet; the bytes leave room for the XML around the rows."""
 
     max_rows: int = 1_048_576
     max_bytes: int = MAX_ZIP32_BYTES - 64 * 1024 * 1024
@@ -51,7 +51,7 @@ EXCEL_LIMITS = SheetLimits()
 
 
 class CellFormats:
-    """Each look once."""
+    """The workbook's cell formats, each created once."""
 
     def __init__(self, book: StreamedWorkbook) -> None:
         self._book = book
@@ -72,11 +72,11 @@ class CellFormats:
         self.text = self.get_format(TEXT_FORMAT, wraps=True)
 
     def get_format(self, number_format: str, *, wraps: bool = False, left_aligned: bool = False) -> Format:
-        """How cells below a header look."""
-        look: dict[str, object] = {"num_format": number_format, "valign": "top", "text_wrap": wraps}
-        if left_aligned or number_format == TEXT_FORMAT:  # or it would touch the number before it
-            look |= {"align": "left", "indent": 1}
-        return self._get_or_add_format(**look)
+        """Return the format of cells below a header."""
+        properties: dict[str, object] = {"num_format": number_format, "valign": "top", "text_wrap": wraps}
+        if left_aligned or number_format == TEXT_FORMAT:  # otherwise it would touch the number to its left
+            properties |= {"align": "left", "indent": 1}
+        return self._get_or_add_format(**properties)
 
     def _get_or_add_format(self, **properties: object) -> Format:
         key = tuple(properties.items())
@@ -87,7 +87,7 @@ class CellFormats:
 
 @dataclass
 class WorkbookBuilder:
-    """The workbook, the file it goes into, and what has been handed out of both."""
+    """A workbook under construction, the archive it is written to, and the names in use."""
 
     spec: WorkbookSpec
     book: StreamedWorkbook
@@ -102,11 +102,11 @@ class WorkbookBuilder:
         self.formats = CellFormats(self.book)
 
     def reserve_sheet_names(self, names: Sequence[str]) -> None:
-        """Names that the document gives; what is numbered goes out of their way."""
+        """Reserve the sheet names of the mapping document, so that numbered sheets avoid them."""
         self._sheet_names |= {name.casefold() for name in names}
 
     def add_sheet(self, name: str, number: int = 1) -> Sheet:
-        """A sheet of this name, or the next one that continues it."""
+        """Add a sheet with this name, or with a numbered name if it continues another (``number`` above 1)."""
         sheet: Sheet = self.book.add_worksheet(
             replace_control_characters(name) if number == 1 else self.allocate_sheet_name(name, number)
         )
@@ -121,21 +121,21 @@ class WorkbookBuilder:
     def allocate_sheet_name(self, name: str, number: int) -> str:
         while True:
             suffix = f" ({number})" if number > 1 else ""
-            free = (
+            candidate = (
                 take_utf16_units(replace_control_characters(name), _MAX_SHEET_NAME_LENGTH - count_utf16_units(suffix))
                 + suffix
             )
-            if free.casefold() not in self._sheet_names:
-                self._sheet_names.add(free.casefold())
-                return free
+            if candidate.casefold() not in self._sheet_names:
+                self._sheet_names.add(candidate.casefold())
+                return candidate
             number += 1
 
     def allocate_table_name(self, label: Localized) -> str:
-        """The second table of a kind is called so."""
+        """Return an unused table name; the second table with this label gets the suffix ``_2``."""
         name, number = label.in_locale(self.spec.locale), 1
-        free = name
-        while free.casefold() in self._table_names:
+        candidate = name
+        while candidate.casefold() in self._table_names:
             number += 1
-            free = f"{name}_{number}"
-        self._table_names.add(free.casefold())
-        return free
+            candidate = f"{name}_{number}"
+        self._table_names.add(candidate.casefold())
+        return candidate

@@ -1,4 +1,4 @@
-"""Texts as cells hold them: at most so long, and spelled so that XML and Excel give the same text back."""
+"""Text in cells: length limits, and escaping so that XML and Excel return the original text."""
 
 import re
 
@@ -14,7 +14,7 @@ _TRUNCATION_MARK = Localized(nb=" … [kuttet]", nn=" … [kutta]", en=" … [cu
 _BYTES_PER_UTF16_UNIT = 2
 LINE_HEIGHT, _LINE_FILL_RATIO = 15, 0.9
 
-# Both are looked for in a whole column at once, its texts put together with a bar between them.
+# Both patterns are searched in a whole column at once, its texts joined by the separator.
 _SEPARATOR = "|"
 _NEEDS_ESCAPING = r"[&<>\x00-\x08\x0B-\x1F\x{FFFE}\x{FFFF}]|_x[0-9A-Fa-f]{4}_"
 _NEEDS_SPACE_PRESERVED = r"^ | $|  | \||\| |[\t\n]"
@@ -25,53 +25,53 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {chr(code): f"_x{code:04X}
 
 
 def has_special_text(text: pl.Expr) -> pl.Expr:
-    """Whether one of the next two does; mostly none, so this is what is asked of every column."""
+    """Check both conditions below in one search; few columns meet either, so every column is checked with this one."""
     return text.str.join(_SEPARATOR).str.contains(f"{_NEEDS_ESCAPING}|{_NEEDS_SPACE_PRESERVED}")
 
 
 def has_escapable_text(text: pl.Expr) -> pl.Expr:
-    """Whether any of a column's texts has a character to be escaped."""
+    """Check whether any text of a column has a character that must be escaped."""
     return text.str.join(_SEPARATOR).str.contains(_NEEDS_ESCAPING)
 
 
 def has_significant_spaces(text: pl.Expr) -> pl.Expr:
-    """Whether any of a column's texts has spaces or line breaks that XML readers may drop."""
+    """Check whether any text of a column has spaces or line breaks that XML readers may drop."""
     return text.str.join(_SEPARATOR).str.contains(_NEEDS_SPACE_PRESERVED)
 
 
 def escape_text(text: pl.Expr) -> pl.Expr:
-    """What looks like an escape gets its underscores escaped, each of them, for they may overlap."""
-    literal = text.str.replace_all("_x", "_x005F_x", literal=True)
-    return pl.when(text.str.contains(_ESCAPE_SEQUENCE)).then(literal).otherwise(text).str.replace_many(_ESCAPES)
+    """Escape text for XML. In text that looks like an escape, escape every ``_x``, because matches may overlap."""
+    protected = text.str.replace_all("_x", "_x005F_x", literal=True)
+    return pl.when(text.str.contains(_ESCAPE_SEQUENCE)).then(protected).otherwise(text).str.replace_many(_ESCAPES)
 
 
 def count_utf16_units(text: str) -> int:
-    """Excel counts UTF-16."""
+    """Count UTF-16 code units, as Excel does."""
     return len(text.encode("utf-16-le")) // _BYTES_PER_UTF16_UNIT
 
 
 def truncate_text(text: str, locale: Locale) -> str:
-    """The beginning of a text, no character halved, and a mark that says there was more."""
+    """Shorten a text to the limit of a cell, without splitting a character, and append a mark."""
     mark = _TRUNCATION_MARK.in_locale(locale)
     return take_utf16_units(text, MAX_CELL_UNITS - count_utf16_units(mark)) + mark
 
 
-def estimate_line_count(text: pl.Expr, chars_per_line: int, *, has_breaks: bool) -> pl.Expr:
-    """How many lines of so many characters a text takes, about: words do not fill them."""
+def estimate_line_count(text: pl.Expr, chars_per_line: int, *, has_newlines: bool) -> pl.Expr:
+    """Estimate the lines that a text takes; wrapped words do not fill a line completely."""
     characters = text.str.len_chars()
     lines = (
         pl.when(characters <= chars_per_line)
         .then(1)
         .otherwise(characters // int(chars_per_line * _LINE_FILL_RATIO + 1) + 1)
     )
-    return lines + text.str.count_matches("\n", literal=True) if has_breaks else lines
+    return lines + text.str.count_matches("\n", literal=True) if has_newlines else lines
 
 
 def replace_control_characters(text: str) -> str:
-    """On one line, without characters that attributes and names cannot have."""
+    """Replace line breaks and other characters that attributes and names cannot contain with spaces."""
     return _CONTROL_CHARACTERS.sub(" ", text)
 
 
 def take_utf16_units(text: str, max_units: int) -> str:
-    """At most so many UTF-16 units of it."""
+    """Return the start of a text, at most ``max_units`` UTF-16 code units long."""
     return text.encode("utf-16-le")[: max_units * _BYTES_PER_UTF16_UNIT].decode("utf-16-le", errors="ignore")

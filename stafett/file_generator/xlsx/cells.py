@@ -1,4 +1,4 @@
-"""Rows as XML, whole columns at a time; a value that is missing has no cell."""
+"""Renders rows as sheet XML, whole columns at a time. A missing value has no cell."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _MINUTES_PER_DAY = 24 * 60
 _NANOSECONDS_PER_MINUTE = 60 * 10**9
 _UNIX_EPOCH_DAY, _MAX_DAY = 25_569, 2_958_465
 
-# What Excel keeps: fifteen digits, days since 1900-03-01 (61) to the year 9999, no duration below nothing.
+# Excel stores fifteen digits, dates from 1900-03-01 (day 61) to the year 9999, and no negative durations.
 _INTEGER_BOUNDS = (1 - 10**_MAX_DIGITS, 10**_MAX_DIGITS - 1)
 _DATE_BOUNDS = (61 - _UNIX_EPOCH_DAY, _MAX_DAY - _UNIX_EPOCH_DAY)
 _DURATION_BOUNDS = (timedelta(0), timedelta(days=_MAX_DAY))
@@ -40,7 +40,7 @@ ColumnStats = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CellStyle:
-    """Where a column's cells stand and how they look: as what they are, and as the text of what no cell can be."""
+    """The letters and style indexes of a column; ``text_style`` is for values that Excel can only store as text."""
 
     column_letters: str
     style: int
@@ -50,7 +50,7 @@ class CellStyle:
 
 @dataclass(frozen=True)
 class FormattedColumn:
-    """A column's values as Excel reads them; those that it could not keep are spelled as text."""
+    """A column's values as Excel reads them, with a text fallback for values that it cannot store."""
 
     value: pl.Expr
     fallback_text: pl.Expr | None = None
@@ -60,78 +60,77 @@ class FormattedColumn:
 
 
 def render_rows_xml(rows: pl.DataFrame, styles: Sequence[CellStyle], first_row: int, locale: Locale) -> bytes:
-    """``<row>`` after ``<row>``, numbered from ``first_row``."""
-    names = [f"cell {number}" for number in range(rows.width)]
+    """Render ``<row>`` elements, numbered from ``first_row`` (1-based)."""
+    names = [f"column {number}" for number in range(rows.width)]
     rows = rows.rename(dict(zip(rows.columns, names, strict=True)))
-    survey = _collect_stats(rows)
+    stats = _collect_stats(rows)
     numbers = pl.int_range(first_row, first_row + rows.height, dtype=pl.Int64).cast(pl.String)
-    whole = rows.with_columns(numbers.alias("row"), *_format_negative_durations(rows, survey))
-    parts: list[str | pl.Expr] = ['<row r="', _ROW_NUMBER, '"', *_render_row_height(rows, styles, survey), ">"]
+    numbered = rows.with_columns(numbers.alias("row"), *_format_negative_durations(rows, stats))
+    parts: list[str | pl.Expr] = ['<row r="', _ROW_NUMBER, '"', *_render_row_height(rows, styles, stats), ">"]
     for (name, dtype), style in zip(rows.schema.items(), styles, strict=True):
-        cell = list(_render_cell(_format_column(name, dtype, survey, locale), style))
-        parts += cell if not survey[f"{name} missing"] else [_concat_parts(cell).fill_null("")]
-    lines = whole.select(_concat_parts([*parts, "</row>"])).to_series()
+        cell = list(_render_cell(_format_column(name, dtype, stats, locale), style))
+        parts += cell if not stats[f"{name} null_count"] else [_concat_parts(cell).fill_null("")]
+    lines = numbered.select(_concat_parts([*parts, "</row>"])).to_series()
     if lines.null_count():
-        raise RuntimeError("a row was lost on its way into the file")
+        raise RuntimeError("a row was rendered as null")
     xml: bytes = lines.str.join("").cast(pl.Binary).item()
     return xml
 
 
 def _collect_stats(rows: pl.DataFrame) -> ColumnStats:
-    """What has to be known of a column before it is spelled; mostly that nothing in it is unusual."""
-    found = rows.select(
-        question for name, dtype in rows.schema.items() for question in _build_stats_queries(name, dtype)
-    )
-    survey = found.row(0, named=True)
-    careful = [name for name in rows.columns if survey.get(f"{name} care")]
-    more = rows.select(question for name in careful for question in _build_text_queries(name))
-    return survey | (more.row(0, named=True) if careful else {})
+    """Collect what each column's formatting depends on; few columns contain anything unusual."""
+    basic = rows.select(query for name, dtype in rows.schema.items() for query in _build_stats_queries(name, dtype))
+    stats = basic.row(0, named=True)
+    special = [name for name in rows.columns if stats.get(f"{name} special")]
+    details = rows.select(query for name in special for query in _build_text_queries(name))
+    return stats | (details.row(0, named=True) if special else {})
 
 
 def _build_stats_queries(name: str, dtype: pl.DataType) -> Iterator[pl.Expr]:
     column = pl.col(name)
-    yield column.null_count().alias(f"{name} missing")
+    yield column.null_count().alias(f"{name} null_count")
     if dtype == pl.String:
-        yield has_special_text(column).alias(f"{name} care")
-        yield column.str.len_bytes().max().alias(f"{name} longest")
+        yield has_special_text(column).alias(f"{name} special")
+        yield column.str.len_bytes().max().alias(f"{name} max_bytes")
     elif dtype not in _NUMERIC_TYPES:
-        raise TypeError(f"no cell can hold a {dtype}")
+        raise TypeError(f"unsupported column type {dtype}")
     else:
-        measured = column.to_physical() if dtype == pl.Date else column  # Python knows no day after the year 9999
-        yield measured.min().alias(f"{name} least")
-        yield measured.max().alias(f"{name} most")
+        measured = column.to_physical() if dtype == pl.Date else column  # Python has no dates after the year 9999
+        yield measured.min().alias(f"{name} min")
+        yield measured.max().alias(f"{name} max")
 
 
 def _build_text_queries(name: str) -> Iterator[pl.Expr]:
-    yield has_escapable_text(pl.col(name)).alias(f"{name} escapes")
-    yield has_significant_spaces(pl.col(name)).alias(f"{name} spaces")
-    yield pl.col(name).str.contains("\n", literal=True).any().alias(f"{name} breaks")
+    yield has_escapable_text(pl.col(name)).alias(f"{name} escapable")
+    yield has_significant_spaces(pl.col(name)).alias(f"{name} significant_spaces")
+    yield pl.col(name).str.contains("\n", literal=True).any().alias(f"{name} has_newlines")
 
 
 def _render_row_height(rows: pl.DataFrame, styles: Sequence[CellStyle], stats: ColumnStats) -> Iterator[pl.Expr]:
-    """Not every program looks for itself how many lines a text takes."""
+    """Render the height, because not every program computes itself how many lines a text takes."""
     lines = [
-        estimate_line_count(pl.col(name), style.wrap_width, has_breaks=bool(stats.get(f"{name} breaks")))
+        estimate_line_count(pl.col(name), style.wrap_width, has_newlines=bool(stats.get(f"{name} has_newlines")))
         for name, style in zip(rows.columns, styles, strict=True)
-        if style.wrap_width and ((stats[f"{name} longest"] or 0) > style.wrap_width or stats.get(f"{name} breaks"))
+        if style.wrap_width
+        and ((stats[f"{name} max_bytes"] or 0) > style.wrap_width or stats.get(f"{name} has_newlines"))
     ]
     if lines:
-        most = pl.max_horizontal(lines).fill_null(1).clip(1, _MAX_LINES)
-        yield pl.lit(pl.Series(_HEIGHT_ATTRIBUTES)).gather(most)
+        line_count = pl.max_horizontal(lines).fill_null(1).clip(1, _MAX_LINES)
+        yield pl.lit(pl.Series(_HEIGHT_ATTRIBUTES)).gather(line_count)
 
 
 def _format_column(name: str, dtype: pl.DataType, stats: ColumnStats, locale: Locale) -> FormattedColumn:
     column = pl.col(name)
     match dtype:
         case pl.String():
-            value = escape_text(column) if stats.get(f"{name} escapes") else column
-            return FormattedColumn(value, is_text=True, preserves_spaces=bool(stats.get(f"{name} spaces")))
+            value = escape_text(column) if stats.get(f"{name} escapable") else column
+            return FormattedColumn(value, is_text=True, preserves_spaces=bool(stats.get(f"{name} significant_spaces")))
         case pl.Int64():
-            spelled = column.cast(pl.String)
+            formatted = column.cast(pl.String)
             return (
-                FormattedColumn(spelled)
+                FormattedColumn(formatted)
                 if _is_all_within(stats, name, _INTEGER_BOUNDS)
-                else FormattedColumn(spelled, spelled, _is_within(column, _INTEGER_BOUNDS))
+                else FormattedColumn(formatted, formatted, _is_within(column, _INTEGER_BOUNDS))
             )
         case pl.Decimal():
             return _format_decimal(name, dtype, stats, locale)
@@ -144,24 +143,24 @@ def _format_column(name: str, dtype: pl.DataType, stats: ColumnStats, locale: Lo
 
 
 def _format_decimal(name: str, dtype: pl.Decimal, stats: ColumnStats, locale: Locale) -> FormattedColumn:
-    most = (10**_MAX_DIGITS - 1) * Decimal(1).scaleb(-dtype.scale)
-    spelled = pl.col(name).cast(pl.String)
-    if _is_all_within(stats, name, (-most, most)):
-        return FormattedColumn(spelled)
-    text = spelled if locale == "en" else spelled.str.replace(".", ",", literal=True)
-    return FormattedColumn(spelled, text, _is_within(pl.col(name), (-most, most)))
+    limit = (10**_MAX_DIGITS - 1) * Decimal(1).scaleb(-dtype.scale)
+    formatted = pl.col(name).cast(pl.String)
+    if _is_all_within(stats, name, (-limit, limit)):
+        return FormattedColumn(formatted)
+    text = formatted if locale == "en" else formatted.str.replace(".", ",", literal=True)
+    return FormattedColumn(formatted, text, _is_within(pl.col(name), (-limit, limit)))
 
 
 def _format_date(name: str, stats: ColumnStats) -> FormattedColumn:
     days = pl.col(name).to_physical()
-    spelled = (days + _UNIX_EPOCH_DAY).cast(pl.String)
+    formatted = (days + _UNIX_EPOCH_DAY).cast(pl.String)
     if _is_all_within(stats, name, _DATE_BOUNDS):
-        return FormattedColumn(spelled)
-    return FormattedColumn(spelled, pl.col(name).dt.to_string("iso"), _is_within(days, _DATE_BOUNDS))
+        return FormattedColumn(formatted)
+    return FormattedColumn(formatted, pl.col(name).dt.to_string("iso"), _is_within(days, _DATE_BOUNDS))
 
 
 def _format_duration(name: str, stats: ColumnStats) -> FormattedColumn:
-    """To the minute; Excel shows no duration below nothing."""
+    """Format durations to the minute; Excel shows no negative ones."""
     minutes = pl.col(name).dt.total_minutes()
     days = (minutes / _MINUTES_PER_DAY).cast(pl.String)
     if _is_all_within(stats, name, _DURATION_BOUNDS):
@@ -170,15 +169,15 @@ def _format_duration(name: str, stats: ColumnStats) -> FormattedColumn:
 
 
 def _format_negative_durations(rows: pl.DataFrame, stats: ColumnStats) -> list[pl.Series]:
-    """The durations that are spelled as text."""
+    """Build text columns for the durations that Excel cannot store."""
     names = [name for name in rows.select(cs.duration()).columns if not _is_all_within(stats, name, _DURATION_BOUNDS)]
     return [clock.alias(f"{clock.name} clock") for clock in format_clock_durations(rows.select(names)).get_columns()]
 
 
 def _is_all_within(stats: ColumnStats, name: str, bounds: tuple[Any, Any]) -> bool:
-    """Usually all of a column is within bounds, and nothing is asked of each value."""
-    least, most = stats[f"{name} least"], stats[f"{name} most"]
-    return least is None or bool(bounds[0] <= least and most <= bounds[1])
+    """Check a whole column by its extremes; usually all values fit, and none needs a check of its own."""
+    minimum, maximum = stats[f"{name} min"], stats[f"{name} max"]
+    return minimum is None or bool(bounds[0] <= minimum and maximum <= bounds[1])
 
 
 def _is_within(value: pl.Expr, bounds: tuple[Any, Any]) -> pl.Expr:
@@ -186,7 +185,7 @@ def _is_within(value: pl.Expr, bounds: tuple[Any, Any]) -> pl.Expr:
 
 
 def _format_time(time: pl.Expr) -> pl.Expr:
-    """Down to the minute: a second before midnight is still the same day."""
+    """Round down to the minute, so that a second before midnight is still the same day."""
     return pl.lit(pl.Series(_DAY_FRACTIONS)).gather(time.to_physical() // _NANOSECONDS_PER_MINUTE)
 
 
@@ -210,18 +209,18 @@ def _render_number_cell(value: pl.Expr, style: CellStyle) -> Iterator[str | pl.E
 def _render_text_cell(
     text: pl.Expr, column_letters: str, style: int, *, preserves_spaces: bool = False
 ) -> Iterator[str | pl.Expr]:
-    kept = ' xml:space="preserve"' if preserves_spaces else ""
+    space_attribute = ' xml:space="preserve"' if preserves_spaces else ""
     yield from (
         f'<c r="{column_letters}',
         _ROW_NUMBER,
-        f'" s="{style}" t="inlineStr"><is><t{kept}>',
+        f'" s="{style}" t="inlineStr"><is><t{space_attribute}>',
         text,
         "</t></is></c>",
     )
 
 
 def _concat_parts(parts: Iterable[str | pl.Expr]) -> pl.Expr:
-    """Missing if one of them is; none of our own words has braces."""
+    """Concatenate parts; the result is null if one of them is. String parts contain no braces."""
     parts = list(parts)
-    form = "".join(part if isinstance(part, str) else "{}" for part in parts)
-    return pl.format(form, *(part for part in parts if not isinstance(part, str)))
+    template = "".join(part if isinstance(part, str) else "{}" for part in parts)
+    return pl.format(template, *(part for part in parts if not isinstance(part, str)))

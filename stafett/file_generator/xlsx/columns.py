@@ -1,4 +1,4 @@
-"""What a document's columns are in a sheet."""
+"""Columns of a sheet, built from the columns of the mapping document."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _ESCAPE_SEQUENCE = re.compile("(_x[0-9A-Fa-f]{4}_)")
 
 @dataclass(frozen=True)
 class AllowedValues:
-    """What somebody may choose in a cell, and whether something else may stand there too."""
+    """The values of a cell's dropdown list, and whether other values or blanks are allowed."""
 
     values: tuple[str, ...]
     allows_other_values: bool
@@ -32,7 +32,7 @@ class AllowedValues:
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """A column of the report as a sheet has it."""
+    """Header, width, format and allowed values of a column in a sheet."""
 
     header: str
     width: float
@@ -45,33 +45,35 @@ class SheetColumn:
 def build_sheet_columns(
     document: MappingDocument, locale: Locale, extra_headers: Sequence[str] = ()
 ) -> tuple[SheetColumn, ...]:
-    """The document's columns, and texts of ours behind them."""
-    given = [column.header.in_locale(locale) for column in document.columns]
-    headers = list(make_unique_headers([*given, *extra_headers]))
-    own = [
+    """Build the document's columns, followed by text columns with the extra headers."""
+    document_headers = [column.header.in_locale(locale) for column in document.columns]
+    headers = list(make_unique_headers([*document_headers, *extra_headers]))
+    document_columns = [
         _build_sheet_column(document, column, header, locale)
         for column, header in zip(document.columns, headers, strict=False)
     ]
-    ours = [SheetColumn(header, _MAX_WIDTH, TEXT_FORMAT, wraps=True) for header in headers[len(own) :]]
-    return (*own, *ours)
+    extra_columns = [
+        SheetColumn(header, _MAX_WIDTH, TEXT_FORMAT, wraps=True) for header in headers[len(document_columns) :]
+    ]
+    return (*document_columns, *extra_columns)
 
 
 def make_unique_headers(headers: Sequence[str]) -> Iterator[str]:
-    """As Excel takes them for a table: short, visible, and each once, capitals or not."""
-    seen: set[str] = set()
+    """Make headers valid for an Excel table: short, without control characters, and unique ignoring case."""
+    used: set[str] = set()
     for header in headers:
         plain = take_utf16_units(replace_control_characters(header), MAX_HEADER_UNITS)
-        distinct, number = plain, 1
-        while distinct.lower() in seen:
+        unique, number = plain, 1
+        while unique.lower() in used:
             number += 1
             suffix = f" ({number})"
-            distinct = take_utf16_units(plain, MAX_HEADER_UNITS - count_utf16_units(suffix)) + suffix
-        seen.add(distinct.lower())
-        yield distinct
+            unique = take_utf16_units(plain, MAX_HEADER_UNITS - count_utf16_units(suffix)) + suffix
+        used.add(unique.lower())
+        yield unique
 
 
 def escape_header_attribute(header: str) -> str:
-    """What XlsxWriter does to the same text in the header's cell: the two must be one to Excel."""
+    """Escape a header as XlsxWriter escapes it in the header's cell, because Excel requires the two to be equal."""
     return _ESCAPE_SEQUENCE.sub(r"_x005F\1", header)
 
 
@@ -88,7 +90,7 @@ def _build_sheet_column(document: MappingDocument, column: Column, header: str, 
 
 
 def get_number_format(column: Column, locale: Locale) -> str:
-    """As blank templates have it."""
+    """Return a column's default number format, which blank templates use too."""
     match column:
         case DateColumn():
             return get_date_format(locale)
@@ -103,7 +105,7 @@ def get_date_format(locale: Locale) -> str:
 
 
 def _compute_width(column: Column, header: str, values: Sequence[str]) -> float:
-    """What the document says, as long as no word of the header is broken for it."""
+    """Use the document's width, widened so that no word of the header is broken."""
     if column.width:
         longest_word = max(map(len, header.split()), default=0)
         return max(column.width, min(longest_word + _FILTER_BUTTON_WIDTH, _MAX_WIDTH))
@@ -114,5 +116,7 @@ def _compute_width(column: Column, header: str, values: Sequence[str]) -> float:
 def _build_allowed_values(column: Column, values: Sequence[str] | None) -> AllowedValues | None:
     if values is None:
         return None
-    keeps = isinstance(column, ChoiceColumn) and column.unknown == "keep"
-    return AllowedValues(tuple(values), allows_other_values=keeps, allows_blank=column.required is not True)
+    allows_other_values = isinstance(column, ChoiceColumn) and column.unknown == "keep"
+    return AllowedValues(
+        tuple(values), allows_other_values=allows_other_values, allows_blank=column.required is not True
+    )

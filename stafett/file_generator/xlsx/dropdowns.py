@@ -1,6 +1,6 @@
-"""What may be chosen in a cell: a list in the validation itself where Excel takes it, else on a hidden sheet."""
+"""Dropdown lists of cells: inline in the data validation if Excel's limits allow it, otherwise on a hidden sheet."""
 
-from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
+from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter ships no types
 
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import WorkbookBuilder
@@ -12,7 +12,7 @@ _MAX_INLINE_LENGTH = 255
 
 
 class DropdownLists:
-    """The lists of a workbook; those of the same values are one."""
+    """The dropdown lists of a workbook; columns with the same values share one list."""
 
     def __init__(self, builder: WorkbookBuilder) -> None:
         self._builder = builder
@@ -22,21 +22,21 @@ class DropdownLists:
     def add_validation(
         self, sheet: Sheet, column: int, row_range: tuple[int, int], allowed_values: AllowedValues
     ) -> None:
-        """In these rows of a column, counted from 0, both included."""
-        say = self._builder.spec.translate
+        """Add the list to a range of rows of a column; rows and columns are 0-based, and the range is inclusive."""
+        translate = self._builder.spec.translate
         options = {
             "validate": "list",
             "source": self._get_list_source(allowed_values.values),
             "ignore_blank": allowed_values.allows_blank,
             "error_type": "warning" if allowed_values.allows_other_values else "stop",
-            "error_title": say(labels.NOT_IN_LIST),
-            "error_message": say(labels.CHOOSE_FROM_LIST),
+            "error_title": translate(labels.NOT_IN_LIST),
+            "error_message": translate(labels.CHOOSE_FROM_LIST),
         }
         if sheet.data_validation(row_range[0], column, row_range[1], column, options) != 0:
-            raise RuntimeError("XlsxWriter refused a list of values")
+            raise RuntimeError("XlsxWriter rejected a data validation")
 
     def write_hidden_sheet(self) -> None:
-        """Write the hidden sheet, behind all others."""
+        """Write the lists that are too long to be inline to a hidden sheet, after all other sheets."""
         if self._sheet_name is None:
             return
         sheet = self._builder.add_sheet(self._sheet_name)

@@ -1,4 +1,4 @@
-"""The sheet of partial failures: what was wrong, how often, and where to begin mending."""
+"""The sheet of partial failures: what was wrong, how often, and the first activities affected."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,15 +12,13 @@ _WIDTHS = (60, 24, 30, 12, 10, 24, 44)
 
 
 def add_failures_sheet(builder: WorkbookBuilder) -> None:
-    """A line each; rows are counted as they were registered, which no sheet shows, so that is explained above."""
-    workbook = builder.spec
-    failures = (*workbook.mapped_rows.partial_failures, *builder.truncated.to_partial_failures(workbook.locale))
-    sheet = builder.add_sheet(workbook.translate(workbook.document.layout.partial_failures_sheet))
-    sheet.write_string(0, 0, workbook.translate(labels.ROW_NUMBERS_NOTE))
-    lines = [tuple(_build_row(workbook, failure)) for failure in failures] or [
-        (workbook.translate(labels.NO_FAILURES),)
-    ]
-    write_table(builder, sheet, 1, SmallTable(labels.FAILURES_TABLE, _build_headers(workbook), lines, _WIDTHS))
+    """Add one line per failure. Its row numbers count registered activities, not sheet rows; a note explains this."""
+    spec = builder.spec
+    failures = (*spec.mapped_rows.partial_failures, *builder.truncated.to_partial_failures(spec.locale))
+    sheet = builder.add_sheet(spec.translate(spec.document.layout.partial_failures_sheet))
+    sheet.write_string(0, 0, spec.translate(labels.ROW_NUMBERS_NOTE))
+    lines = [tuple(_build_row(spec, failure)) for failure in failures] or [(spec.translate(labels.NO_FAILURES),)]
+    write_table(builder, sheet, 1, SmallTable(labels.FAILURES_TABLE, _build_headers(spec), lines, _WIDTHS))
     sheet.freeze_panes(2, 0)
     sheet.repeat_rows(1)
     for number, width in enumerate(_WIDTHS):
@@ -28,7 +26,7 @@ def add_failures_sheet(builder: WorkbookBuilder) -> None:
 
 
 def _build_headers(spec: WorkbookSpec) -> list[str]:
-    named = (
+    texts = (
         labels.FAILURE_REASON,
         labels.COLUMN,
         labels.CODE,
@@ -37,7 +35,7 @@ def _build_headers(spec: WorkbookSpec) -> list[str]:
         labels.FIRST_ROW_NUMBERS,
         labels.FIRST_ACTIVITY_IDS,
     )
-    return [spec.translate(one) for one in named]
+    return [spec.translate(text) for text in texts]
 
 
 def _build_row(spec: WorkbookSpec, failure: PartialFailureReport) -> Iterator[CellValue]:
@@ -53,5 +51,5 @@ def _build_row(spec: WorkbookSpec, failure: PartialFailureReport) -> Iterator[Ce
 
 
 def _format_first(values: Sequence[object], total: int) -> str:
-    shown = ", ".join(str(one) for one in values[:_MAX_LISTED])
+    shown = ", ".join(str(value) for value in values[:_MAX_LISTED])
     return f"{shown} …" if shown and total > _MAX_LISTED else shown

@@ -1,4 +1,4 @@
-"""What the workbook itself says, beside the document's own words."""
+"""Texts of the workbook that do not come from the mapping document."""
 
 from stafett.column_mapper.localized import Localized
 
@@ -10,7 +10,7 @@ CHOOSE_FROM_LIST = Localized(
 )
 COUNT = Localized(nb="Antall", nn="Tal", en="Count")
 
-# Names of tables: Excel takes letters, digits and underscores.
+# Names of tables: Excel allows letters, digits and underscores.
 REPORT_TABLE = Localized(nb="Rapport", nn="Rapport", en="Report")
 EXCLUDED_TABLE = Localized(nb="TellerIkke", nn="TelIkkje", en="DoesNotCount")
 COUNTS_TABLE = Localized(nb="Aktiviteter", nn="Aktivitetar", en="Activities")

@@ -1,4 +1,4 @@
-"""Rows cut the same way however they come: a file may not depend on how its rows were staged."""
+"""Splits rows the same way however they were staged, so that a file does not depend on the staged parts."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,22 +11,22 @@ _MAX_TEXT_BYTES = 8 * 1024 * 1024
 
 
 def rechunk(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Of some thousand rows each, fewer where the texts are long."""
-    for block in _split_by_rows(frames):
-        yield from _split_by_text_size(block)
+    """Yield chunks of at most ``_MAX_ROWS`` rows, fewer where rows are wide or texts long."""
+    for chunk in _split_by_rows(frames):
+        yield from _split_by_text_size(chunk)
 
 
 def _split_by_rows(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    waiting = pl.DataFrame()
+    pending = pl.DataFrame()
     for frame in frames:
-        waiting = frame if waiting.is_empty() else pl.concat([waiting, frame])
+        pending = frame if pending.is_empty() else pl.concat([pending, frame])
         size = min(max(_MIN_ROWS, _CELLS_PER_CHUNK // max(1, frame.width)), _MAX_ROWS)
-        whole = waiting.height - waiting.height % size
-        for first in range(0, whole, size):
-            yield waiting[first : first + size]
-        waiting = waiting[whole:]
-    if not waiting.is_empty():
-        yield waiting
+        complete_rows = pending.height - pending.height % size
+        for first in range(0, complete_rows, size):
+            yield pending[first : first + size]
+        pending = pending[complete_rows:]
+    if not pending.is_empty():
+        yield pending
 
 
 def _split_by_text_size(chunk: pl.DataFrame) -> Iterator[pl.DataFrame]:

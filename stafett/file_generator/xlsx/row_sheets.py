@@ -1,10 +1,10 @@
-"""Sheets of rows: one table after the other, each on a sheet with its header, as many as the rows need."""
+"""Sheets with the rows of a table, each with a header, continued on a further sheet when one is full."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
-from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
+from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore[import-untyped]  # XlsxWriter ships no types
 
 from stafett.column_mapper.localized import Localized
 from stafett.file_generator.xlsx.builder import TEXT_FORMAT, WorkbookBuilder
@@ -21,7 +21,7 @@ _INDENT = 1
 
 @dataclass(frozen=True)
 class RowTable:
-    """What is listed, and under which name."""
+    """A table of rows: its names, columns and number of rows."""
 
     sheet_name: str
     name: Localized
@@ -31,7 +31,7 @@ class RowTable:
 
 @dataclass
 class _OpenSheet:
-    """The sheet that rows are going to; rows of a sheet are counted from 0 here."""
+    """The sheet that rows are being written to; row numbers of a sheet are 0-based."""
 
     sheet: Sheet
     first_row: int
@@ -52,7 +52,7 @@ class _OpenSheet:
 
 @dataclass
 class RowSheets:
-    """Give it the rows, and it gives the file's blocks."""
+    """Writer of one table to as many sheets as its rows need."""
 
     builder: WorkbookBuilder
     dropdowns: DropdownLists
@@ -62,28 +62,28 @@ class RowSheets:
     _rows_received: int = 0
 
     def render_chunks(self, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
-        """All rows, in order; fewer or more than were announced is an error."""
+        """Write all rows in order and yield finished blocks; raise if there are not ``table.row_count`` rows."""
         self._header_row, self._first_column = xl_cell_to_rowcol(self.builder.spec.document.layout.start_cell)
         self._styles = [
             self._build_cell_style(number, column)
             for number, column in enumerate(self.table.columns, self._first_column)
         ]
         current = self._start_sheet()
-        for piece in rechunk(frames):
-            short = truncate_rows(piece, self.builder.spec.locale)
-            self._truncated_positions += [(column, self._rows_received + row) for column, row in short.positions]
-            self._rows_received += piece.height
-            rest = short.rows
-            while not rest.is_empty():
-                done = self._write_rows(rest, current)
-                current = current if done else self._start_next_sheet(current)
-                rest = rest[done:]
+        for chunk in rechunk(frames):
+            truncated = truncate_rows(chunk, self.builder.spec.locale)
+            self._truncated_positions += [(column, self._rows_received + row) for column, row in truncated.positions]
+            self._rows_received += chunk.height
+            remaining = truncated.rows
+            while not remaining.is_empty():
+                written = self._write_rows(remaining, current)
+                current = current if written else self._start_next_sheet(current)
+                remaining = remaining[written:]
                 yield from self.builder.archive.take_ready()
         self._finish_sheet(current)
         self._record_truncated_cells()
 
     def _write_rows(self, rows: pl.DataFrame, current: _OpenSheet) -> int:
-        """How many of the rows found room."""
+        """Write the rows that fit on the sheet, and return how many."""
         fitting = rows[: current.remaining_rows]
         if fitting.is_empty():
             return 0
@@ -99,8 +99,8 @@ class RowSheets:
         formats = self.builder.formats
         plain = formats.get_format(column.number_format, wraps=column.wraps)
         as_text = formats.get_format(TEXT_FORMAT, wraps=column.wraps)
-        wraps_at = max(1, int(column.width) - _INDENT) if column.wraps else None
-        return CellStyle(xl_col_to_name(column_number), get_style_index(plain), get_style_index(as_text), wraps_at)
+        wrap_width = max(1, int(column.width) - _INDENT) if column.wraps else None
+        return CellStyle(xl_col_to_name(column_number), get_style_index(plain), get_style_index(as_text), wrap_width)
 
     def _start_next_sheet(self, current: _OpenSheet) -> _OpenSheet:
         self._finish_sheet(current)
@@ -108,17 +108,17 @@ class RowSheets:
 
     def _start_sheet(self) -> _OpenSheet:
         sheet = self.builder.add_sheet(self.table.sheet_name, len(self._sheets) + 1)
-        first, written = self._header_row + 1, sum(one.row_count for one in self._sheets)
-        capacity = self.builder.limits.max_rows - first
-        expected = max(0, min(capacity, self.table.row_count - written))
+        first_row, rows_before = self._header_row + 1, sum(previous.row_count for previous in self._sheets)
+        capacity = self.builder.limits.max_rows - first_row
+        expected = max(0, min(capacity, self.table.row_count - rows_before))
         self._write_header(sheet)
-        self._format_columns(sheet, first + max(1, expected) - 1)
-        head, tail = sheet.split_around_rows(
-            first, self._header_row + expected, self._first_column + len(self.table.columns) - 1
+        self._format_columns(sheet, first_row + max(1, expected) - 1)
+        leading_xml, trailing_xml = sheet.split_around_rows(
+            first_row, self._header_row + expected, self._first_column + len(self.table.columns) - 1
         )
         self.builder.archive.start_deflated(f"xl/worksheets/sheet{len(self.builder.book.worksheets())}.xml")
-        self.builder.archive.write(head.encode())
-        self._sheets.append(_OpenSheet(sheet, first, capacity, written, tail, len(head)))
+        self.builder.archive.write(leading_xml.encode())
+        self._sheets.append(_OpenSheet(sheet, first_row, capacity, rows_before, trailing_xml, len(leading_xml)))
         return self._sheets[-1]
 
     def _finish_sheet(self, current: _OpenSheet) -> None:
@@ -126,41 +126,41 @@ class RowSheets:
         current.sheet.extend_table(current.first_row + max(1, current.row_count) - 1)
 
     def _write_header(self, sheet: Sheet) -> None:
-        """The titles and the table's header, which stays in sight and stands on every page."""
-        workbook, columns = self.builder.spec, self.table.columns
-        for row, title in enumerate(workbook.document.layout.title_rows):
-            look = self.builder.formats.heading if row else self.builder.formats.title
-            sheet.write_string(row, 0, workbook.translate(title), look)
+        """Write the titles and the table's header, which is repeated on every page and frozen if so configured."""
+        spec, columns = self.builder.spec, self.table.columns
+        for row, title in enumerate(spec.document.layout.title_rows):
+            cell_format = self.builder.formats.heading if row else self.builder.formats.title
+            sheet.write_string(row, 0, spec.translate(title), cell_format)
         add_table(self.builder, sheet, (self._header_row, self._first_column), self.table.name, _get_headers(columns))
         sheet.set_row(self._header_row, compute_row_height(_get_headers(columns), [column.width for column in columns]))
-        if workbook.document.layout.frozen_header:
+        if spec.document.layout.frozen_header:
             sheet.freeze_panes(self._header_row + 1, 0)
         sheet.repeat_rows(self._header_row)
 
     def _format_columns(self, sheet: Sheet, last_row: int) -> None:
-        """How they look and what may stand in them, also where somebody writes later."""
+        """Set formats and dropdown lists, also for cells that a user fills in later."""
         columns = self.table.columns
         first, last = xl_col_to_name(self._first_column), xl_col_to_name(self._first_column + len(columns) - 1)
         sheet.ignore_errors({"number_stored_as_text": f"{first}{self._header_row + 2}:{last}{last_row + 1}"})
         for number, column in enumerate(columns, start=self._first_column):
-            look = self.builder.formats.get_format(column.number_format, wraps=column.wraps)
-            sheet.set_column(number, number, column.width, look)
+            cell_format = self.builder.formats.get_format(column.number_format, wraps=column.wraps)
+            sheet.set_column(number, number, column.width, cell_format)
             if column.allowed_values:
                 self.dropdowns.add_validation(sheet, number, (self._header_row + 1, last_row), column.allowed_values)
 
     def _record_truncated_cells(self) -> None:
-        """No row is missing, and what was cut is known by its place."""
+        """Check that no row is missing, and record the location of each truncated cell."""
         if self._rows_received != self.table.row_count:
-            raise RuntimeError(f"{self.table.row_count} rows were announced, and {self._rows_received} came")
+            raise RuntimeError(f"{self.table.row_count} rows were expected, but {self._rows_received} were received")
         for number, column in enumerate(self.table.columns):
-            places = [self._locate_cell(row, number) for cut, row in self._truncated_positions if cut == number]
-            if places:
-                self.builder.truncated.add(column.id, places)
+            rows = [row for position, row in self._truncated_positions if position == number]
+            if rows:
+                self.builder.truncated.add(column.id, [self._locate_cell(row, number) for row in rows])
 
     def _locate_cell(self, row: int, column: int) -> TruncatedCell:
-        found = next(one for one in reversed(self._sheets) if one.rows_before <= row)
-        cell = f"{self._styles[column].column_letters}{found.first_row + row - found.rows_before + 1}"
-        return TruncatedCell(found.sheet.get_name(), cell)
+        written = next(sheet for sheet in reversed(self._sheets) if sheet.rows_before <= row)
+        cell = f"{self._styles[column].column_letters}{written.first_row + row - written.rows_before + 1}"
+        return TruncatedCell(written.sheet.get_name(), cell)
 
 
 def _get_headers(columns: Sequence[SheetColumn]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The summary sheet: what became of the activities, why some do not count, and the document's own totals."""
+"""The summary sheet: outcome of the activities, why some do not count, and the document's totals."""
 
 from collections.abc import Iterator
 from itertools import repeat
@@ -18,13 +18,13 @@ _CHART_WIDTH, _BAR_HEIGHT, _CHART_MARGIN = 640, 38, 110
 
 
 def add_summary_sheet(builder: WorkbookBuilder) -> None:
-    """Tables one below the other, each with its heading; the chart stands beside them."""
-    workbook = builder.spec
-    sheet = builder.add_sheet(workbook.translate(workbook.document.layout.summary_sheet))
-    title = f"{workbook.organisation_name}: {workbook.period_label}"
+    """Add the tables one below the other, each with a heading, and the chart beside them."""
+    spec = builder.spec
+    sheet = builder.add_sheet(spec.translate(spec.document.layout.summary_sheet))
+    title = f"{spec.organisation_name}: {spec.period_label}"
     sheet.write_string(0, 0, title, builder.formats.title)
     row, widest = 1, 2
-    for table in _build_tables(workbook):
+    for table in _build_tables(spec):
         below = write_table(builder, sheet, row, table)
         if table.name == labels.TOTALS_TABLE:
             _add_chart(builder, sheet, (row + 1, below - 1), len(table.headers))
@@ -34,17 +34,19 @@ def add_summary_sheet(builder: WorkbookBuilder) -> None:
 
 
 def _build_tables(spec: WorkbookSpec) -> Iterator[SmallTable]:
-    say, document = spec.translate, spec.document
-    lines, headers = list(_build_count_rows(spec)), _build_headers(spec, labels.ACTIVITY_OUTCOME)
-    yield SmallTable(labels.COUNTS_TABLE, headers, lines, _WIDTHS, say(labels.ACTIVITIES))
+    translate, document = spec.translate, spec.document
+    rows, headers = list(_build_count_rows(spec)), _build_headers(spec, labels.ACTIVITY_OUTCOME)
+    yield SmallTable(labels.COUNTS_TABLE, headers, rows, _WIDTHS, translate(labels.ACTIVITIES))
     if document.counting.reasons:
-        lines, headers = list(_build_reason_rows(spec)), _build_headers(spec, labels.REASON)
-        yield SmallTable(labels.REASONS_TABLE, headers, lines, _WIDTHS, say(labels.NOT_COUNTABLE_REASONS))
+        rows, headers = list(_build_reason_rows(spec)), _build_headers(spec, labels.REASON)
+        yield SmallTable(labels.REASONS_TABLE, headers, rows, _WIDTHS, translate(labels.NOT_COUNTABLE_REASONS))
     if document.summary:
         yield _build_totals_table(spec, document.summary)
     if spec.mapped_rows.warnings:
         remarks = [(warning.message,) for warning in spec.mapped_rows.warnings]
-        yield SmallTable(labels.WARNINGS_TABLE, [say(labels.WARNING)], remarks, _WIDTHS, say(labels.WARNINGS))
+        yield SmallTable(
+            labels.WARNINGS_TABLE, [translate(labels.WARNING)], remarks, _WIDTHS, translate(labels.WARNINGS)
+        )
 
 
 def _build_headers(spec: WorkbookSpec, first_header: Localized) -> list[str]:
@@ -52,42 +54,40 @@ def _build_headers(spec: WorkbookSpec, first_header: Localized) -> list[str]:
 
 
 def _build_count_rows(spec: WorkbookSpec) -> Iterator[tuple[CellValue, ...]]:
-    say, counts, layout = spec.translate, spec.mapped_rows.counts, spec.document.layout
-    yield say(labels.QUERIED), counts.queried
-    yield say(labels.WRITTEN), counts.written
-    apart = sum(part.rows for part in spec.mapped_rows.excluded_parts)
-    if apart:
-        yield say(labels.EXCLUDED).format(sheet=say(layout.apart_sheet)), apart
-    yield say(labels.REJECTED).format(sheet=say(layout.partial_failures_sheet)), counts.rejected
-    yield say(labels.COUNTABLE), counts.countable
-    yield say(labels.NOT_COUNTABLE), counts.not_countable
+    translate, counts, layout = spec.translate, spec.mapped_rows.counts, spec.document.layout
+    yield translate(labels.QUERIED), counts.queried
+    yield translate(labels.WRITTEN), counts.written
+    excluded = sum(part.rows for part in spec.mapped_rows.excluded_parts)
+    if excluded:
+        yield translate(labels.EXCLUDED).format(sheet=translate(layout.apart_sheet)), excluded
+    yield translate(labels.REJECTED).format(sheet=translate(layout.partial_failures_sheet)), counts.rejected
+    yield translate(labels.COUNTABLE), counts.countable
+    yield translate(labels.NOT_COUNTABLE), counts.not_countable
 
 
 def _build_reason_rows(spec: WorkbookSpec) -> Iterator[tuple[CellValue, ...]]:
-    """Every reason there is, also those that no activity had."""
-    found = {one.code: one.count for one in spec.mapped_rows.not_countable}
+    """Yield every reason of the document, including those without activities."""
+    counts = {reason.code: reason.count for reason in spec.mapped_rows.not_countable}
     for reason in spec.document.counting.reasons:
-        yield spec.translate(reason.label), found.get(reason.code, 0)
+        yield spec.translate(reason.label), counts.get(reason.code, 0)
 
 
 def _build_totals_table(spec: WorkbookSpec, summary: Summary) -> SmallTable:
-    by = next(column for column in spec.document.columns if column.id == summary.by)
-    headers = [spec.translate(one) for one in (by.header, *(measure.header for measure in summary.measures))]
-    lines: list[tuple[CellValue, ...]] = [
-        (_get_label(spec, total), *total.figures) for total in spec.mapped_rows.totals
-    ]
-    return SmallTable(labels.TOTALS_TABLE, headers, lines, _WIDTHS, spec.translate(summary.title))
+    group = next(column for column in spec.document.columns if column.id == summary.by)
+    headers = [spec.translate(header) for header in (group.header, *(measure.header for measure in summary.measures))]
+    rows: list[tuple[CellValue, ...]] = [(_get_label(spec, total), *total.figures) for total in spec.mapped_rows.totals]
+    return SmallTable(labels.TOTALS_TABLE, headers, rows, _WIDTHS, spec.translate(summary.title))
 
 
 def _add_chart(builder: WorkbookBuilder, sheet: Sheet, row_range: tuple[int, int], column_count: int) -> None:
-    """Bars, for their labels are long; the first measure's figures stand beside them."""
-    workbook, summary = builder.spec, builder.spec.document.summary
-    if summary is None or summary.chart is None or not workbook.mapped_rows.totals:
+    """Add a chart of the first measure, with horizontal bars, because their labels are long."""
+    spec, summary = builder.spec, builder.spec.document.summary
+    if summary is None or summary.chart is None or not spec.mapped_rows.totals:
         return
     header, last = row_range[0], row_range[1]
     title, measure = (
-        replace_control_characters(workbook.translate(summary.chart)),
-        replace_control_characters(workbook.translate(summary.measures[0].header)),
+        replace_control_characters(spec.translate(summary.chart)),
+        replace_control_characters(spec.translate(summary.measures[0].header)),
     )
     chart = builder.book.add_chart({"type": "bar"})
     chart.add_series(
@@ -105,11 +105,11 @@ def _add_chart(builder: WorkbookBuilder, sheet: Sheet, row_range: tuple[int, int
     chart.set_y_axis({"reverse": True, "num_font": {"size": 11}})
     chart.set_x_axis({"name": measure, "label_position": "high", "major_gridlines": {"visible": False}})
     chart.set_size({"width": _CHART_WIDTH, "height": _CHART_MARGIN + _BAR_HEIGHT * (last - header)})
-    sheet.insert_chart(1, column_count + 1, chart, {"description": f"{title}. {_describe_chart(workbook)}"})
+    sheet.insert_chart(1, column_count + 1, chart, {"description": f"{title}. {_describe_chart(spec)}"})
 
 
 def _describe_chart(spec: WorkbookSpec) -> str:
-    """What the chart shows, for those who do not see it."""
+    """Describe the chart for readers who cannot see it."""
     return "; ".join(f"{_get_label(spec, total)}: {total.figures[0]}" for total in spec.mapped_rows.totals)
 
 

@@ -1,4 +1,4 @@
-"""Excel tables: the head that every one of ours has, and small ones with all that stands in them."""
+"""Excel tables: the header that all tables share, and small tables with all their cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ CellValue = str | int | date
 
 @dataclass(frozen=True)
 class SmallTable:
-    """A table of a few lines, with a heading right above it: no row is left empty between two of them."""
+    """A table of a few rows with a heading directly above it; no row between two tables is empty."""
 
     name: Localized
     headers: Sequence[str]
@@ -33,7 +33,7 @@ class SmallTable:
 def add_table(
     builder: WorkbookBuilder, sheet: Sheet, position: tuple[int, int], name: Localized, headers: Sequence[str]
 ) -> None:
-    """The header of a table, with one row below it; ``stretch_table`` gives it all its rows."""
+    """Add a table's header with one row below it; ``Sheet.extend_table`` extends it to all rows."""
     row, column = position
     options = {
         "name": builder.allocate_table_name(name),
@@ -42,27 +42,27 @@ def add_table(
         "columns": [{"header": header, "header_format": builder.formats.header} for header in headers],
     }
     if sheet.add_table(row, column, row + 1, column + len(headers) - 1, options) != 0:
-        raise RuntimeError("XlsxWriter refused a table")
+        raise RuntimeError("XlsxWriter rejected a table")
     sheet.set_table_headers([escape_header_attribute(header) for header in headers])
 
 
 def compute_row_height(texts: Sequence[str], widths: Sequence[float]) -> float:
-    """For so many lines as the text that needs most of them; not every program looks for itself."""
-    rooms = [max(1, int(width) - _CELL_PADDING) for width in widths]
-    lines = [len(wrap(text, room)) for text, room in zip(texts, rooms, strict=False)]
+    """Compute the height for the text with the most lines, because not every program computes it itself."""
+    wrap_widths = [max(1, int(width) - _CELL_PADDING) for width in widths]
+    lines = [len(wrap(text, wrap_width)) for text, wrap_width in zip(texts, wrap_widths, strict=False)]
     return float(LINE_HEIGHT * max(1, *lines))
 
 
 def write_table(builder: WorkbookBuilder, sheet: Sheet, row: int, table: SmallTable) -> int:
-    """Below whatever stands above ``row``; returns the next free row."""
+    """Write a table with its heading at ``row`` (0-based), and return the next free row."""
     if table.heading is not None:
         sheet.write_string(row, 0, table.heading, builder.formats.heading)
         row += 1
     add_table(builder, sheet, (row, 0), table.name, list(make_unique_headers(table.headers)))
-    for number, line in enumerate(table.rows, start=row + 1):
-        sheet.set_row(number, compute_row_height([str(entry) for entry in line], table.widths))
-        for column, entry in enumerate(line):
-            _write_cell(builder, sheet, (number, column), entry, left_aligned=table.left_aligned)
+    for number, values in enumerate(table.rows, start=row + 1):
+        sheet.set_row(number, compute_row_height([str(value) for value in values], table.widths))
+        for column, value in enumerate(values):
+            _write_cell(builder, sheet, (number, column), value, left_aligned=table.left_aligned)
     sheet.set_row(row, compute_row_height(table.headers, table.widths))
     last = row + max(1, len(table.rows))
     sheet.extend_table(last)

@@ -1,4 +1,4 @@
-"""The whole workbook, as blocks of a finished file: whoever pulls them sets the pace, and may stop at any time."""
+"""Renders a workbook as blocks of the finished file. The caller sets the pace and may stop at any time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, time
@@ -22,7 +22,7 @@ from stafett.file_generator.xlsx.truncation import TruncatedTexts
 from stafett.file_generator.xlsx.xlsxwriter_bridge import StreamedWorkbook
 from stafett.storage.zip_archive import TooLargeForZipError, ZipArchive
 
-_TOO_LARGE_MESSAGE = "The report is too large for one Excel file; ask for a shorter period, or for CSV."
+_TOO_LARGE_MESSAGE = "The report is too large for one Excel file; choose a shorter period or CSV."
 
 
 def render_workbook(
@@ -33,13 +33,13 @@ def render_workbook(
     truncated: TruncatedTexts | None = None,
     limits: SheetLimits = EXCEL_LIMITS,
 ) -> Iterator[bytes]:
-    """The file; when it has all been taken, ``cut`` knows the texts that no cell could hold."""
-    archive = ZipArchive(allow_zip64=False)  # Excel offers to repair a workbook that uses it
-    edition = WorkbookBuilder(
+    """Yield the blocks of the file; after the last one, ``truncated`` has the texts that were too long for a cell."""
+    archive = ZipArchive(allow_zip64=False)  # Excel offers to repair a workbook that uses ZIP64
+    builder = WorkbookBuilder(
         spec, StreamedWorkbook(archive), archive, TruncatedTexts() if truncated is None else truncated, limits
     )
     try:
-        yield from _render_sheets(edition, report_frames, excluded_frames)
+        yield from _render_sheets(builder, report_frames, excluded_frames)
         yield from archive.finish()
     except TooLargeForZipError:
         raise ExportError(ExportErrorCode.FILE_GENERATION_FAILED, _TOO_LARGE_MESSAGE) from None
@@ -48,35 +48,35 @@ def render_workbook(
 def _render_sheets(
     builder: WorkbookBuilder, report_frames: Iterable[pl.DataFrame], excluded_frames: Iterable[pl.DataFrame]
 ) -> Iterator[bytes]:
-    workbook = builder.spec
+    spec = builder.spec
     _set_properties(builder)
     builder.book.write_leading_parts()
-    choices = DropdownLists(builder)
-    yield from RowSheets(builder, choices, _build_report_table(workbook)).render_chunks(report_frames)
+    dropdowns = DropdownLists(builder)
+    yield from RowSheets(builder, dropdowns, _build_report_table(spec)).render_chunks(report_frames)
     add_summary_sheet(builder)
-    if _count_rows(workbook.mapped_rows.excluded_parts):
+    if _count_rows(spec.mapped_rows.excluded_parts):
         first, frames = _peek_first_frame(excluded_frames)
-        yield from RowSheets(builder, choices, _build_excluded_table(workbook, first)).render_chunks(frames)
+        yield from RowSheets(builder, dropdowns, _build_excluded_table(spec, first)).render_chunks(frames)
     add_failures_sheet(builder)
     add_about_sheet(builder)
-    choices.write_hidden_sheet()
+    dropdowns.write_hidden_sheet()
     builder.book.close()
 
 
 def _set_properties(builder: WorkbookBuilder) -> None:
-    """The file's properties; its clock stands at the end of the period."""
-    workbook, layout = builder.spec, builder.spec.document.layout
+    """Set the document properties; the creation date is the end of the period, not the time of rendering."""
+    spec, layout = builder.spec, builder.spec.document.layout
     sheets = (layout.sheet, layout.summary_sheet, layout.apart_sheet)
     builder.reserve_sheet_names(
-        [workbook.translate(name) for name in (*sheets, layout.partial_failures_sheet, layout.metadata_sheet)]
+        [spec.translate(name) for name in (*sheets, layout.partial_failures_sheet, layout.metadata_sheet)]
     )
-    titles = [workbook.translate(title) for title in layout.title_rows]
+    titles = [spec.translate(title) for title in layout.title_rows]
     builder.book.set_properties(
         {
-            "title": replace_control_characters(": ".join(titles or [workbook.translate(layout.sheet)])),
-            "subject": f"{workbook.translate(labels.REPORT_TO_BUFDIR)}, {workbook.period_label}",
-            "author": replace_control_characters(workbook.organisation_name),
-            "created": datetime.combine(workbook.period[1], time.min),
+            "title": replace_control_characters(": ".join(titles or [spec.translate(layout.sheet)])),
+            "subject": f"{spec.translate(labels.REPORT_TO_BUFDIR)}, {spec.period_label}",
+            "author": replace_control_characters(spec.organisation_name),
+            "created": datetime.combine(spec.period[1], time.min),
         }
     )
 
@@ -106,7 +106,7 @@ def _count_rows(parts: Sequence[StagedPart]) -> int:
 
 
 def _peek_first_frame(frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
-    """The first frame, and all of them."""
-    rest = iter(frames)
-    first = next(rest, pl.DataFrame())
-    return first, chain([first], rest)
+    """Return the first frame, and an iterator over all frames."""
+    remaining = iter(frames)
+    first = next(remaining, pl.DataFrame())
+    return first, chain([first], remaining)

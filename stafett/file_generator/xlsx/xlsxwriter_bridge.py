@@ -1,13 +1,13 @@
-"""XlsxWriter, with rows that it never sees: every private name of it that we build on is in this file.
+"""Bridge to XlsxWriter for rows that it never sees. Every private name of XlsxWriter that we use is in this file.
 
-XlsxWriter writes a sheet in one go. Here a sheet with rows is written in two halves, what stands before them and what
-stands after; the rows are put between them by whoever makes them.
+XlsxWriter writes a sheet in one go. Here a sheet with rows is written in two parts, the XML before the rows and the
+XML after them; the caller writes the rows in between.
 """
 
 from io import BytesIO, StringIO
 from string import digits
 
-from xlsxwriter import Workbook  # type: ignore[import-untyped]  # XlsxWriter says nothing of its types
+from xlsxwriter import Workbook  # type: ignore[import-untyped]  # XlsxWriter ships no types
 from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
 from xlsxwriter.packager import Packager  # type: ignore[import-untyped]  # the same
 from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # the same
@@ -25,7 +25,7 @@ _WORKBOOK_OPTIONS = {
 
 
 class Sheet(Worksheet):  # type: ignore[misc]  # the same
-    """A worksheet; one with rows is written before the workbook is closed."""
+    """A worksheet; one with streamed rows is written before the workbook is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,24 +34,24 @@ class Sheet(Worksheet):  # type: ignore[misc]  # the same
         self._split_offset = 0
 
     def split_around_rows(self, first_row: int, last_row: int, last_column: int) -> tuple[str, str]:
-        """What stands before the rows and after them; the rows are counted from 0, ``rows_end`` is the last."""
+        """Return the XML before the rows and the XML after them; all arguments are 0-based and inclusive."""
         xml, self._first_row = StringIO(), first_row
         self._check_dimensions(last_row, last_column)
         self._set_xml_writer(xml)
         self._assemble_xml_file()
         self._is_written = True
-        whole = xml.getvalue()
-        return whole[: self._split_offset], whole[self._split_offset :]
+        content = xml.getvalue()
+        return content[: self._split_offset], content[self._split_offset :]
 
     def extend_table(self, last_row: int) -> None:
-        """Let the newest table end in this row, counted from 0; ``add_table`` would remember every cell of it."""
+        """Extend the newest table to this row (0-based); ``add_table`` with all rows would store every cell of it."""
         table = self.tables[-1]
         first, last = table["range"].split(":")
-        whole = f"{first}:{last.rstrip(digits)}{last_row + 1}"
-        table["range"] = table["a_range"] = table["autofilter"] = whole
+        cell_range = f"{first}:{last.rstrip(digits)}{last_row + 1}"
+        table["range"] = table["a_range"] = table["autofilter"] = cell_range
 
     def set_table_headers(self, headers: list[str]) -> None:
-        """The newest table's, as attributes; XlsxWriter escapes what looks like an escape in cells alone."""
+        """Set the newest table's headers as attributes; XlsxWriter escapes what looks like an escape only in cells."""
         for column, header in zip(self.tables[-1]["columns"], headers, strict=True):
             column["name"] = header
 
@@ -71,7 +71,7 @@ class Sheet(Worksheet):  # type: ignore[misc]  # the same
 
 
 class StreamedWorkbook(Workbook):  # type: ignore[misc]  # the same
-    """A workbook that is written into an archive."""
+    """A workbook whose parts are written straight to an archive."""
 
     worksheet_class = Sheet
 
@@ -80,9 +80,9 @@ class StreamedWorkbook(Workbook):  # type: ignore[misc]  # the same
         self._archive = archive
 
     def write_leading_parts(self) -> None:
-        """Write what tells programs that this is no mere ZIP: they look at the first three members, and not far."""
+        """Write first the parts that identify an XLSX file: programs detect its type from the first three members."""
         packager = self._get_packager()
-        packager._add_workbook(self)  # noqa: SLF001 - XlsxWriter's own parts, a little earlier than it writes them
+        packager._add_workbook(self)  # noqa: SLF001 - XlsxWriter's own parts, written earlier than it does
         packager._write_root_rels_file()  # noqa: SLF001 - the same
         packager._write_core_file()  # noqa: SLF001 - the same
         packager._write_theme_file()  # noqa: SLF001 - the same
@@ -92,7 +92,7 @@ class StreamedWorkbook(Workbook):  # type: ignore[misc]  # the same
 
 
 class _StreamedPackager(Packager):  # type: ignore[misc]  # the same
-    """Every part goes into the archive as it is written."""
+    """A packager that writes every part to the archive at once."""
 
     def __init__(self, archive: ZipArchive) -> None:
         super().__init__()
@@ -105,13 +105,13 @@ class _StreamedPackager(Packager):  # type: ignore[misc]  # the same
         return _MemberStream(self._archive)
 
     def _create_package(self) -> list[tuple[object, str, bool]]:
-        """XlsxWriter zips what it is given here: nothing."""
+        """Write the parts, and return no files for XlsxWriter to zip."""
         super()._create_package()
         return []
 
 
 class _MemberStream(StringIO):
-    """XlsxWriter asks for a ``StringIO``, and only ever writes to it."""
+    """The current member as a ``StringIO``, because XlsxWriter requires one; it only writes to it."""
 
     def __init__(self, archive: ZipArchive) -> None:
         super().__init__()
@@ -123,6 +123,6 @@ class _MemberStream(StringIO):
 
 
 def get_style_index(format_: Format) -> int:
-    """The number that cells know this format by."""
-    number: int = format_._get_xf_index()  # noqa: SLF001 - styles are written after the rows that use them
-    return number
+    """Return the index by which cells refer to this format."""
+    index: int = format_._get_xf_index()  # noqa: SLF001 - styles are written after the rows that use them
+    return index
