@@ -1,1 +1,1 @@
-"""Batches: one activity for many mentors, accepted, steered, shown."""
+"""Bulk registration: one activity for many peer mentors."""

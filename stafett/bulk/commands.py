@@ -1,11 +1,11 @@
-"""What people do to a batch that is there: call it otherwise, cancel it, try it again, delete it."""
+"""Commands on an existing batch: edit, cancel, retry and delete."""
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
@@ -13,7 +13,7 @@ from stafett.audit import trail as audit_trail
 from stafett.bulk import items as bulk_items
 from stafett.bulk.service import get_batch_or_404
 from stafett.bulk.state import append_batch_event, transition_batch
-from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.bulk import Label
@@ -32,28 +32,28 @@ _RETRYABLE = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, B
 
 
 class BulkEdit(FrozenModel):
-    """What a client changes of a batch: what it is called, or that it is to stop."""
+    """A new label for a batch, or its cancellation."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"label": "Training day"}, {"status": "cancelled"}]})
 
-    label: Label | None = None
-    status: Literal[BulkStatus.CANCELLED] | None = None
+    label: Label | None = Field(None, description="New name of the batch; null removes it. No personal data.")
+    status: Literal[BulkStatus.CANCELLED] | None = Field(None, description="`cancelled` cancels the batch.")
 
     @model_validator(mode="after")
     def _require_a_change(self) -> "BulkEdit":
         if not self.model_fields_set or ("status" in self.model_fields_set and self.status is None):
-            raise ValueError('say a label, or {"status": "cancelled"}')
+            raise ValueError('specify a label, or {"status": "cancelled"}')
         return self
 
 
 class _BatchRetryBody(FrozenModel):
-    """What an idempotency key for another try stands for."""
+    """The request that the idempotency key of a retry is bound to."""
 
     batch_id: UUID
 
 
 class BulkCommands:
-    """Each of them one transaction, with its audit event; the engine hears of it afterwards."""
+    """Commands on batches. Each is one transaction with its audit event; Temporal is notified after the commit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,7 +61,7 @@ class BulkCommands:
     def edit(
         self, caller: Caller, batch_id: UUID, edit: BulkEdit, expected_revisions: Container[int] | None
     ) -> BulkBatch:
-        """Said on the basis of what the client has seen."""
+        """Edit the label or request cancellation, if the client's expected revision is current."""
         with self._lock_and_authorise(caller, batch_id) as (session, batch):
             _check_expected_revision(expected_revisions, batch.edits)
             values: dict[str, Any] = {"edits": col(BulkBatch.edits) + 1}
@@ -78,55 +78,57 @@ class BulkCommands:
             return batch
 
     def cancel(self, caller: Caller, batch_id: UUID) -> BulkBatch:
-        """Have it stop; once more while it stops is no mistake."""
+        """Request cancellation. Idempotent while cancelling."""
         with self._lock_and_authorise(caller, batch_id) as (session, batch):
             if _needs_cancelling(batch):
                 transition_batch(session, batch, BulkStatus.CANCELLING, "cancel_requested", _actor_from_caller(caller))
             return batch
 
     def retry(self, caller: Caller, batch_id: UUID, idempotency_key: str | None = None) -> tuple[BulkBatch, bool]:
-        """A new attempt at what failed or was cancelled, and whether it was this very call that made it."""
+        """Start a new attempt at the failed and cancelled items; the flag is False if the key was already used."""
         with self._lock_and_authorise(caller, batch_id) as (session, batch):
             if idempotency_key and _is_repeat(session, batch, idempotency_key):
                 return batch, False
             if batch.status not in _RETRYABLE or not batch.failed + batch.cancelled:
-                raise InvalidStateError(f"There is nothing to try again in this batch; it is {batch.status}.")
-            # Nobody else has hold of its items: each attempt that could is over.
+                raise InvalidStateError(f"There is nothing to retry in this batch; it is {batch.status}.")
+            # No other transaction locks the items: every attempt that could has ended.
             bulk_items.reset_for_retry(session, batch_id)
-            anew = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
-            transition_batch(session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor_from_caller(caller), **anew)
+            values = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
+            transition_batch(
+                session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor_from_caller(caller), **values
+            )
             return batch, True
 
     def delete(self, caller: Caller, batch_id: UUID) -> None:
-        """Take an ended one out of sight, its items and its texts for good; what it registered stays."""
+        """Delete an ended batch with its items and free texts; the activities that it registered stay."""
         with self._lock_batch(caller, batch_id) as (session, batch):
             if not caller.can_administer(batch.org_id):
-                raise PermissionDeniedError("Only an administrator of the organisation deletes a batch.")
+                raise PermissionDeniedError("Only an administrator of the organisation may delete a batch.")
             if not batch.status.is_final:
                 raise InvalidStateError(f"The batch is {batch.status}; cancel it first.")
             session.execute(delete(BulkItem).where(col(BulkItem.batch_id) == batch_id))
-            said = {name: value for name, value in batch.activity.items() if name not in {"note", "place"}}
-            gone = {"deleted_at": func.clock_timestamp(), "label": None, "activity": said}
-            transition_batch(session, batch, batch.status, "bulk_deleted", _actor_from_caller(caller), **gone)
+            activity = {name: value for name, value in batch.activity.items() if name not in {"note", "place"}}
+            values = {"deleted_at": func.clock_timestamp(), "label": None, "activity": activity}
+            transition_batch(session, batch, batch.status, "bulk_deleted", _actor_from_caller(caller), **values)
 
     @contextmanager
     def _lock_and_authorise(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
         with self._lock_batch(caller, batch_id) as (session, batch):
             if not caller.can_cancel_and_retry(batch.org_id, batch.requested_by):
-                raise PermissionDeniedError("You may not change this batch, cancel it or try it again.")
+                raise PermissionDeniedError("You may not edit, cancel or retry this batch.")
             yield session, batch
 
     @contextmanager
     def _lock_batch(self, caller: Caller, batch_id: UUID) -> Iterator[tuple[Session, BulkBatch]]:
-        """The row, held, in a transaction that is bound to its organisation: an operator belongs to none."""
+        """Lock the row in a transaction that is bound to its organisation, because an operator belongs to none."""
         with self._database.transaction(
             caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
         ) as session:
             org_id = get_batch_or_404(session, batch_id).org_id
-        held = select(BulkBatch).where(BulkBatch.id == batch_id).with_for_update()
+        query = select(BulkBatch).where(BulkBatch.id == batch_id).with_for_update()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            session.exec(held).one()
-            yield session, get_batch_or_404(session, batch_id)  # it may have been deleted while it was waited for
+            session.exec(query).one()
+            yield session, get_batch_or_404(session, batch_id)  # may have been deleted during the wait for the lock
 
 
 def _actor_from_caller(caller: Caller) -> str:
@@ -141,20 +143,20 @@ def _needs_cancelling(batch: BulkBatch) -> bool:
 
 def _check_expected_revision(expected_revisions: Container[int] | None, revision: int) -> None:
     if expected_revisions is None:
-        raise PreconditionRequiredError("Say with If-Match which state of the batch this is based on.")
+        raise PreconditionRequiredError("Send the batch's ETag in an If-Match header.")
     if revision not in expected_revisions:
-        raise PreconditionFailedError("The batch was edited meanwhile; look at it again.")
+        raise PreconditionFailedError("The batch was edited meanwhile; fetch it again.")
 
 
 def _is_repeat(session: Session, batch: BulkBatch, idempotency_key: str) -> bool:
-    """A key stands for one retry of one batch."""
-    receipt = uuid4()
+    """Check whether the key was already used for a retry of this batch."""
+    claim_id = uuid4()
     return (
-        claim_key(
+        claim_idempotency_key(
             session,
-            OperationKey(batch.org_id, _RETRY_OPERATION, idempotency_key),
+            IdempotencyScope(batch.org_id, _RETRY_OPERATION, idempotency_key),
             _BatchRetryBody(batch_id=batch.id),
-            receipt,
+            claim_id,
         )
-        != receipt
+        != claim_id
     )

@@ -1,4 +1,4 @@
-"""Batches as CSV: what failed, to be corrected in a spreadsheet and sent again, and what comes back from there."""
+"""Batches as CSV: renders failed items for correction in a spreadsheet, and parses submitted files."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from stafett.domain.bulk import MAX_ITEMS, BulkItemInput, BulkRequest, ItemOutcome
+from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
@@ -26,7 +26,7 @@ _BOOLEAN_COLUMNS = frozenset({"in_person", "in_norway"})
 _BOOLEAN_BY_TEXT: Mapping[str, bool] = MappingProxyType(
     dict.fromkeys(("true", "ja", "yes", "sann", "1"), True) | dict.fromkeys(("false", "nei", "no", "usann", "0"), False)
 )
-"""As people say it, and as a Norwegian Excel writes it."""
+"""The words that users type, and those that a Norwegian Excel writes."""
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
 _DAY_FIRST = re.compile(
@@ -35,67 +35,71 @@ _DAY_FIRST = re.compile(
 _YEAR_FIRST = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d) (?P<hour>\d\d):(?P<minute>\d\d)(:00)?", re.ASCII
 )
-# With the apostrophes that are there already, so that what is armed again is what it was.
+# Leading apostrophes are matched too, so that unescaping restores a text that already had some.
 _FORMULA_LIKE, _ESCAPED_FORMULA = re.compile(r"'*[=+\-@\t\r\x00]"), re.compile(r"'+[=+\-@\t\r\x00]")
 _MAX_ERRORS = 100
 
 
 class FailedItem(NamedTuple):
-    """An item that was not registered, with everything that was said of it."""
+    """An item that was not registered, with all its activity fields."""
 
     outcome: ItemOutcome
     activity_fields: Mapping[str, Any]
 
 
 def render_failed_csv(items: Iterable[FailedItem]) -> str:
-    """As a Norwegian Excel opens it; nothing in it is a formula."""
+    """Render the items as a CSV file that a Norwegian Excel opens, with formulas escaped."""
     file = io.StringIO(newline="")
     file.write(_BYTE_ORDER_MARK)
     writer = csv.writer(file, delimiter=";", lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for outcome, said in items:
+    for outcome, fields in items:
         error = (outcome.error.code, outcome.error.message) if outcome.error else ("", "")
-        values = (said.get(name) for name in ACTIVITY_FIELDS)
+        values = (fields.get(name) for name in ACTIVITY_FIELDS)
         writer.writerow([_format_cell(value) for value in (outcome.client_ref, outcome.mentor_id, *values, *error)])
     return file.getvalue()
 
 
 def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest:
-    """Each line an item that says everything itself; what makes no sense is told by its line."""
-    lines, faults = list[BulkItemInput](), list[RequestIssue]()
-    seen: dict[str, int] = {}
+    """Parse a file in which each line is an item with all its fields; issues point to the line and the column."""
+    items, issues = list[BulkItemInput](), list[RequestIssue]()
+    line_by_client_ref: dict[str, int] = {}
     for number, row in _iterate_rows(content):
         try:
             item = _parse_item(row)
         except ValidationError as error:
-            faults += [
-                RequestIssue(_build_pointer(number, one["loc"]), one["type"], one["msg"]) for one in error.errors()
+            issues += [
+                RequestIssue(_build_pointer(number, details["loc"]), details["type"], details["msg"])
+                for details in error.errors()
             ]
         else:
-            lines.append(item)
-            if seen.setdefault(item.effective_client_ref, number) != number:
+            items.append(item)
+            if line_by_client_ref.setdefault(item.effective_client_ref, number) != number:
                 detail = (
-                    f"Line {seen[item.effective_client_ref]} has the same; without a client_ref it is the mentor's id"
+                    f"Line {line_by_client_ref[item.effective_client_ref]} has the same client_ref;"
+                    " the default is the mentor's id"
                 )
-                faults.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail))
-        if len(lines) > MAX_ITEMS:
-            faults.append(RequestIssue(f"line:{number}", "too_long", f"A batch has at most {MAX_ITEMS} items"))
-        if len(faults) >= _MAX_ERRORS or len(lines) > MAX_ITEMS:
+                issues.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail))
+        if len(items) > MAX_ITEMS_PER_BATCH:
+            issues.append(
+                RequestIssue(f"line:{number}", "too_long", f"A batch has at most {MAX_ITEMS_PER_BATCH} items")
+            )
+        if len(issues) >= _MAX_ERRORS or len(items) > MAX_ITEMS_PER_BATCH:
             break
-    if not faults and not lines:
-        faults.append(RequestIssue("line:2", "too_short", "There is no item below the columns' names"))
-    if faults:
-        raise InvalidRequestError(faults)
-    return BulkRequest(org_id=org_id, label=label, activity=ActivityDefaults(), items=tuple(lines))
+    if not issues and not items:
+        issues.append(RequestIssue("line:2", "too_short", "There is no item below the header"))
+    if issues:
+        raise InvalidRequestError(issues)
+    return BulkRequest(org_id=org_id, label=label, activity=ActivityDefaults(), items=tuple(items))
 
 
 def _build_pointer(line: int, location: tuple[int | str, ...]) -> str:
-    """The line and the name of the column; what is said of the activity is below the item's overrides."""
+    """Return a pointer with line and column; the activity's fields are located in the item's overrides."""
     return f"line:{line}/{location[1] if location[0] == 'overrides' else location[0]}"
 
 
 def _iterate_rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every line that is not empty, by the names of the columns."""
+    """Yield each line that is not empty, with its number, as values by column name."""
     reader = _open_reader(content)
     try:
         names = _parse_header(next(reader, []))
@@ -104,7 +108,7 @@ def _iterate_rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
                 yield reader.line_num, _parse_row(reader.line_num, names, cells)
     except csv.Error as error:
         raise InvalidRequestError(
-            [RequestIssue(f"line:{reader.line_num}", "csv", f"This is no CSV: {error}")]
+            [RequestIssue(f"line:{reader.line_num}", "csv", f"The file is not valid CSV: {error}")]
         ) from None
 
 
@@ -124,22 +128,20 @@ def _detect_delimiter(header: str) -> str:
 
 def _parse_header(header: Sequence[str]) -> list[str]:
     names = [name.strip().lower() for name in header]
-    unknown = (place for place, name in enumerate(names, start=1) if name not in COLUMNS)
+    unknown = (number for number, name in enumerate(names, start=1) if name not in COLUMNS)
     missing = (name for name in _REQUIRED_COLUMNS if name not in names)
-    faults = [
-        RequestIssue("line:1", "unknown_column", f"Column {place} has a name that is none of ours") for place in unknown
-    ]
-    faults += [RequestIssue("line:1", "missing_column", f"The column {name} is missing") for name in missing]
+    issues = [RequestIssue("line:1", "unknown_column", f"Column {number} has an unknown name") for number in unknown]
+    issues += [RequestIssue("line:1", "missing_column", f"The column {name} is missing") for name in missing]
     if len(set(names)) < len(names):
-        faults.append(RequestIssue("line:1", "repeated_column", "A column is there twice"))
-    if faults:
-        raise InvalidRequestError(faults[:_MAX_ERRORS])
+        issues.append(RequestIssue("line:1", "repeated_column", "A column name occurs twice"))
+    if issues:
+        raise InvalidRequestError(issues[:_MAX_ERRORS])
     return names
 
 
 def _parse_row(line: int, names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     if len(cells) != len(names):
-        detail = f"{len(cells)} cells under {len(names)} columns"
+        detail = f"The line has {len(cells)} cells, the header {len(names)}"
         raise InvalidRequestError([RequestIssue(f"line:{line}", "cells", detail)])
     return {name: _unescape_formula(cell) for name, cell in zip(names, cells, strict=True)}
 
@@ -155,25 +157,25 @@ def _parse_item(row: Mapping[str, str]) -> BulkItemInput:
 
 
 def _parse_value(column: str, cell: str) -> str | int | bool | None:
-    """What can be read as what it should be; anything else stays as it is, and is the item's own problem."""
-    said = cell.strip()
+    """Convert the cell to its column's type; validation of the item reports a cell that cannot be converted."""
+    text = cell.strip()
     if column in _INTEGER_COLUMNS:
-        return int(said) if _WHOLE_NUMBER.fullmatch(said) else said or None
+        return int(text) if _WHOLE_NUMBER.fullmatch(text) else text or None
     if column in _BOOLEAN_COLUMNS:
-        return _BOOLEAN_BY_TEXT.get(said.lower(), said or None)
+        return _BOOLEAN_BY_TEXT.get(text.lower(), text or None)
     if column == "starts_at":
-        return _add_oslo_offset(said) or None
+        return _add_oslo_offset(text) or None
     if column == "note":
         return cell or None
     return cell
 
 
 def _add_oslo_offset(value: str) -> str:
-    """A local time of day is Oslo's."""
-    found = _DAY_FIRST.fullmatch(value) or _YEAR_FIRST.fullmatch(value)
-    if found is None:
+    """Interpret a local time as Europe/Oslo; return any other value unchanged."""
+    match = _DAY_FIRST.fullmatch(value) or _YEAR_FIRST.fullmatch(value)
+    if match is None:
         return value
-    year, month, day, hour, minute = (int(found[part]) for part in ("year", "month", "day", "hour", "minute"))
+    year, month, day, hour, minute = (int(match[part]) for part in ("year", "month", "day", "hour", "minute"))
     try:
         return datetime(year, month, day, hour, minute, tzinfo=OSLO).isoformat()
     except ValueError:

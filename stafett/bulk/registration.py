@@ -1,4 +1,4 @@
-"""The worker's side of a batch: its chunks brought to their outcomes, and the batch to its end."""
+"""The worker's part of a bulk registration: registers the items of its chunks and finishes the batch."""
 
 from typing import Any
 
@@ -22,19 +22,21 @@ from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 
 _NOW = func.clock_timestamp()
 _INVALID_VALUE_CLASSES = ("22", "23")
-"""The classes of SQLSTATE that say that a value is wrong: no other try would find it right."""
+"""SQLSTATE classes of an invalid value, which no retry can fix."""
 
 
-class ProxyRegistration:
-    """Each step may be done twice, even at once: what has its outcome keeps it."""
+class BatchProcessor:
+    """Idempotent steps of a batch: repeated or concurrent execution never changes an item's outcome."""
 
-    def __init__(self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, by_email: bool = False) -> None:
+    def __init__(
+        self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, notify_by_email: bool = False
+    ) -> None:
         self._database = database
         self._actor = actor
-        self._by_email = by_email
+        self._notify_by_email = notify_by_email
 
     def start_attempt(self, job: BulkJob) -> BulkPlan:
-        """Enter the attempt, and see what there is to do."""
+        """Set an accepted batch to running, and return its pending chunks."""
         with self._database.transaction(job.org_id) as session:
             batch = lock_active_batch(session, job)
             chunks = bulk_items.list_pending_chunks(session, job)
@@ -43,7 +45,7 @@ class ProxyRegistration:
             return BulkPlan(pending_chunks=chunks, counts=counts_from_row(batch))
 
     def register_chunk(self, chunk: Chunk) -> BulkCounts:
-        """Every pending item of the chunk to its outcome, and with the last of all the batch to its end."""
+        """Register the chunk's pending items, and finish the batch if they were the last ones."""
         job = chunk.job
         with self._database.transaction(job.org_id) as session:
             batch = load_active_batch(session, job)
@@ -53,25 +55,25 @@ class ProxyRegistration:
             return counts
 
     def fail_chunk(self, chunk: Chunk) -> BulkCounts:
-        """What could not be reached for good: its items can be tried again."""
+        """Fail the pending items of a chunk whose registration was given up; they can be retried."""
         with self._database.transaction(chunk.job.org_id) as session:
             code = ItemErrorCode.TEMPORARILY_UNAVAILABLE
-            given_up = bulk_items.fail_items(session, ItemSelection(chunk.job, chunk.number), code)
-            return add_counts(session, chunk.job, given_up)
+            outcomes = bulk_items.fail_items(session, ItemSelection(chunk.job, chunk.number), code)
+            return add_counts(session, chunk.job, outcomes)
 
     def finish(self, job: BulkJob) -> BulkOutcome:
-        """All items have their outcomes; with which of them it ended already, and if none was left with this."""
+        """Finish a batch whose items all have outcomes, or return the outcome that is already committed."""
         with self._database.transaction(job.org_id) as session:
             try:
                 batch = lock_active_batch(session, job)
             except StaleAttemptError:
-                return _load_outcome(session, job)
+                return _load_outcome_of_attempt(session, job)
             return self._finish(session, batch, _final_status_for(counts_from_row(batch)))
 
     def finish_cancel(self, job: BulkJob) -> BulkOutcome:
-        """What is not begun is not begun any more, and the batch has stopped."""
+        """Cancel the pending items, then the batch."""
         with self._database.transaction(job.org_id) as session:
-            left = bulk_items.cancel_items(session, ItemSelection(job))
+            outcomes = bulk_items.cancel_items(session, ItemSelection(job))
             try:
                 batch = lock_active_batch(session, job, allow_cancelling=True)
             except StaleAttemptError:
@@ -79,20 +81,23 @@ class ProxyRegistration:
                 return self.load_outcome(job)
             if batch.status is not BulkStatus.CANCELLING:
                 transition_batch(session, batch, BulkStatus.CANCELLING, "cancel_requested", self._actor)
-            return self._finish(session, batch, BulkStatus.CANCELLED, cancelled=batch.cancelled + left.cancelled)
+            return self._finish(session, batch, BulkStatus.CANCELLED, cancelled=batch.cancelled + outcomes.cancelled)
 
     def close(self, job: BulkJob, run_status: str) -> bool:
-        """The run was ended from outside: what it left has failed, and can be tried again; false if it had ended."""
+        """End a batch whose run was closed externally: fail its pending items, or complete it if none are pending.
+
+        Return False if the batch has ended already.
+        """
         with self._database.transaction(job.org_id) as session:
-            left = bulk_items.fail_items(session, ItemSelection(job), ItemErrorCode.TEMPORARILY_UNAVAILABLE)
+            outcomes = bulk_items.fail_items(session, ItemSelection(job), ItemErrorCode.TEMPORARILY_UNAVAILABLE)
             try:
                 batch = lock_active_batch(session, job, allow_cancelling=True)
             except StaleAttemptError:
                 session.rollback()
                 return False
-            status, values = BulkStatus.FAILED, dict[str, Any](failed=batch.failed + left.failed)
-            if left.failed or batch.status is not BulkStatus.RUNNING:
-                message = f"The batch was ended from outside ({run_status}) before it was done; it can be tried again."
+            status, values = BulkStatus.FAILED, dict[str, Any](failed=batch.failed + outcomes.failed)
+            if outcomes.failed or batch.status is not BulkStatus.RUNNING:
+                message = f"The workflow run was closed externally ({run_status}) before it finished; retry the batch."
                 values["error"] = {"code": "internal", "message": message, "retryable": True}
             else:
                 status = _final_status_for(counts_from_row(batch))
@@ -100,20 +105,22 @@ class ProxyRegistration:
             return True
 
     def load_outcome(self, job: BulkJob) -> BulkOutcome:
-        """How it stands, for a run that finds itself too late."""
+        """Return the stored outcome, for a run whose job another writer has ended."""
         with self._database.transaction(job.org_id) as session:
             batch = session.get_one(BulkBatch, job.batch_id)
             return BulkOutcome(status=batch.status, counts=counts_from_row(batch))
 
     def _finish(self, session: Session, batch: BulkBatch, status: BulkStatus, **values: Any) -> BulkOutcome:
-        end = JobCompletion(JobType.BULK_REGISTRATION, batch.job, JobOutcome(status), requested_by=batch.requested_by)
-        enqueue_notifications(session, end, by_email=self._by_email)
+        completion = JobCompletion(
+            JobType.BULK_REGISTRATION, batch.job, JobOutcome(status), requested_by=batch.requested_by
+        )
+        enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
         transition_batch(session, batch, status, f"bulk_{status}", self._actor, completed_at=_NOW, **values)
         return BulkOutcome(status=batch.status, counts=counts_from_row(batch))
 
 
 def register_with_fallback(session: Session, selection: ItemSelection) -> OutcomeCounts:
-    """Set-based; if that is refused for a reason nobody foresaw, item by item, and the bad item alone fails."""
+    """Register in one statement; after an unforeseen error item by item, so that only the bad item fails."""
     try:
         with session.begin_nested():
             return bulk_items.register_items(session, selection)
@@ -122,21 +129,21 @@ def register_with_fallback(session: Session, selection: ItemSelection) -> Outcom
             raise
         if selection.position is not None:
             return bulk_items.fail_items(session, selection, _error_code_for(error))
-    settled = OutcomeCounts()
+    outcomes = OutcomeCounts()
     for position in bulk_items.list_pending_positions(session, selection):
-        settled = settled.plus(register_with_fallback(session, selection._replace(position=position)))
-    return settled
+        outcomes = outcomes.plus(register_with_fallback(session, selection._replace(position=position)))
+    return outcomes
 
 
 def _error_code_for(error: DBAPIError) -> ItemErrorCode:
-    is_of_the_values = str(getattr(error.orig, "sqlstate", "")).startswith(_INVALID_VALUE_CLASSES)
-    return ItemErrorCode.INVALID_ACTIVITY if is_of_the_values else ItemErrorCode.TEMPORARILY_UNAVAILABLE
+    is_invalid_value = str(getattr(error.orig, "sqlstate", "")).startswith(_INVALID_VALUE_CLASSES)
+    return ItemErrorCode.INVALID_ACTIVITY if is_invalid_value else ItemErrorCode.TEMPORARILY_UNAVAILABLE
 
 
 def _is_transient(error: DBAPIError) -> bool:
-    """A server that is away, a deadlock, a lock that was waited for too long: the whole chunk is tried again."""
-    is_away = error.connection_invalidated or isinstance(error.orig, ReadOnlySqlTransaction)
-    return is_away or isinstance(error, (OperationalError, InterfaceError))
+    """Check for an unavailable server, a deadlock or a lock timeout, after which the whole chunk is retried."""
+    is_server_unavailable = error.connection_invalidated or isinstance(error.orig, ReadOnlySqlTransaction)
+    return is_server_unavailable or isinstance(error, (OperationalError, InterfaceError))
 
 
 def _final_status_for(counts: BulkCounts) -> BulkStatus:
@@ -145,8 +152,8 @@ def _final_status_for(counts: BulkCounts) -> BulkStatus:
     return BulkStatus.COMPLETED_WITH_FAILURES if counts.registered else BulkStatus.FAILED
 
 
-def _load_outcome(session: Session, job: BulkJob) -> BulkOutcome:
-    """An end that was committed, and whose answer got lost on its way, is the end."""
+def _load_outcome_of_attempt(session: Session, job: BulkJob) -> BulkOutcome:
+    """Return the committed outcome: a commit whose response was lost counts as success."""
     batch = session.get_one(BulkBatch, job.batch_id)
     if batch.attempt != job.attempt or not batch.status.is_final:
         raise StaleAttemptError("This attempt at the batch is over.")

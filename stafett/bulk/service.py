@@ -1,4 +1,4 @@
-"""Batches as the gateway knows them: accepted in one transaction, validated, found, listed."""
+"""Accepts and validates batches, and finds and lists them for the API."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +16,7 @@ from stafett.bulk.csv_format import FailedItem, render_failed_csv
 from stafett.bulk.items import ItemSelection
 from stafett.bulk.registration import register_with_fallback
 from stafett.bulk.state import append_batch_event
-from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
@@ -27,11 +27,11 @@ from stafett.domain.membership import Caller
 
 START_OPERATION = "bulk-registrations.start"
 MAX_ITEMS_SHOWN = 200
-"""So many items a batch shows itself; the others are listed."""
+"""Number of items in the batch resource itself; the others are in the list of items."""
 
 
 class AcceptedBatch(NamedTuple):
-    """A batch that will run whatever happens now; ``is_new`` unless its key was seen before."""
+    """A committed batch; ``is_new`` is false if its key was already used."""
 
     batch: BulkBatch
     is_new: bool
@@ -45,20 +45,20 @@ class BatchDetails(NamedTuple):
 
 
 class ValidationResult(NamedTuple):
-    """What would become of a batch and of every item of it."""
+    """The outcomes that a batch and each of its items would have."""
 
     counts: BulkCounts
     items: Sequence[ItemOutcome]
 
 
 class BatchFilter(ListFilter):
-    """Which batches a list shows."""
+    """Filter of the list of batches."""
 
     status: BulkStatus | None = None
 
 
 class ItemFilter(NamedTuple):
-    """Which items a list shows, in the order of the submission."""
+    """Filter of the list of items, which is in the order of the submission."""
 
     status: ItemStatus | None = None
     after_position: int = -1
@@ -71,19 +71,21 @@ def authorise_registration(caller: Caller, org_id: str) -> None:
 
 
 class BulkService:
-    """The gateway's side of the ``bulk_registrations`` table."""
+    """The API's access to the ``bulk_registrations`` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def accept(self, caller: Caller, request: BulkRequest, idempotency_key: str | None = None) -> AcceptedBatch:
-        """Commit batch, items, key and audit event together; PostgreSQL alone is needed for it."""
+        """Commit batch, items, key and audit event together; only PostgreSQL is needed."""
         authorise_registration(caller, request.org_id)
         request.validate_batch()
         items, new_id = plan_items(request), uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             batch_id = (
-                claim_key(session, OperationKey(request.org_id, START_OPERATION, idempotency_key), request, new_id)
+                claim_idempotency_key(
+                    session, IdempotencyScope(request.org_id, START_OPERATION, idempotency_key), request, new_id
+                )
                 if idempotency_key
                 else new_id
             )
@@ -94,7 +96,7 @@ class BulkService:
             return AcceptedBatch(batch, is_new=True)
 
     def validate(self, caller: Caller, request: BulkRequest) -> ValidationResult:
-        """The real thing, in a transaction that is rolled back: there are no other rules."""
+        """Register the batch in a transaction that is rolled back, so that the rules exist only once."""
         authorise_registration(caller, request.org_id)
         request.validate_batch()
         items = plan_items(request)
@@ -103,9 +105,9 @@ class BulkService:
             for chunk in sorted({item.chunk for item in items}):
                 register_with_fallback(session, ItemSelection(batch.job, chunk))
             rows = session.exec(_select_items(batch.id)).all()
-            verdicts = ValidationResult(_count_outcomes(rows), [_validation_outcome_from_row(row) for row in rows])
+            result = ValidationResult(_count_outcomes(rows), [_validation_outcome_from_row(row) for row in rows])
             session.rollback()
-        return verdicts
+        return result
 
     def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
         with self._transaction(caller) as session:
@@ -114,7 +116,7 @@ class BulkService:
         return BatchDetails(batch, [outcome_from_row(row) for row in rows])
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Sequence[BulkItem]:
-        """One more than a page: whoever sees it knows that there is a next one."""
+        """Return one item more than a page, from which the caller knows that there is a next page."""
         query = (
             _select_items(batch_id).where(col(BulkItem.position) > filters.after_position).limit(filters.page_size + 1)
         )
@@ -125,12 +127,12 @@ class BulkService:
             return session.exec(query).all()
 
     def download_failed_csv(self, caller: Caller, batch_id: UUID) -> str:
-        """What can be corrected and sent again."""
+        """Render the failed items as a CSV file that can be corrected and submitted again."""
         query = _select_items(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
         with self._transaction(caller) as session:
             batch = get_batch_or_404(session, batch_id)
             if not caller.can_download_from(batch.org_id):
-                raise PermissionDeniedError("You may not download what this batch holds.")
+                raise PermissionDeniedError("You may not download this batch's items.")
             failed = [
                 FailedItem(outcome_from_row(item), batch.activity | item.overrides) for item in session.exec(query)
             ]
@@ -168,16 +170,16 @@ def outcome_from_row(item: BulkItem) -> ItemOutcome:
         mentor_id=item.mentor_ref,
         status=item.status,
         activity_id=item.activity_id if is_written else None,
-        error=_item_error_from_code(item.error_code, item.fault) if item.error_code else None,
+        error=_item_error_from_code(item.error_code, item.validation_error) if item.error_code else None,
         attempts=item.attempts,
     )
 
 
 def _item_error_from_code(code: ItemErrorCode, validation_error: str | None) -> ItemError:
-    said = (
+    message = (
         validation_error if validation_error and code is ItemErrorCode.INVALID_ACTIVITY else ITEM_ERROR_MESSAGES[code]
     )
-    return ItemError(code=code, message=said, retryable=code.is_retryable)
+    return ItemError(code=code, message=message, retryable=code.is_retryable)
 
 
 def _validation_outcome_from_row(item: BulkItem) -> ItemOutcome:
@@ -186,13 +188,13 @@ def _validation_outcome_from_row(item: BulkItem) -> ItemOutcome:
 
 def _count_outcomes(items: Sequence[BulkItem]) -> BulkCounts:
     statuses = [item.status for item in items]
-    settled = {status.value: statuses.count(status) for status in ItemStatus}
-    return BulkCounts(total=len(items), **settled)
+    counts = {status.value: statuses.count(status) for status in ItemStatus}
+    return BulkCounts(total=len(items), **counts)
 
 
 def _require_member(caller: Caller, batch: BulkBatch) -> None:
     if caller.org_id != batch.org_id:
-        raise PermissionDeniedError("You may see how this batch stands, and nothing that is in it.")
+        raise PermissionDeniedError("You may read this batch's status, but not its items.")
 
 
 def _select_items(batch_id: UUID) -> SelectOfScalar[BulkItem]:
@@ -203,7 +205,7 @@ def _insert_batch(
     session: Session, batch_id: UUID, caller: Caller, request: BulkRequest, items: Sequence[PlannedItem]
 ) -> BulkBatch:
     starts = [datetime.fromisoformat(item.starts_at) for item in items if item.starts_at]
-    row = insert(BulkBatch).values(
+    statement = insert(BulkBatch).values(
         id=batch_id,
         org_id=request.org_id,
         requested_by=caller.user_id,
@@ -215,6 +217,6 @@ def _insert_batch(
         period_start=min(starts, default=None),
         period_end=max(starts, default=None),
     )
-    batch = session.scalars(row.returning(BulkBatch)).one()
+    batch = session.scalars(statement.returning(BulkBatch)).one()
     bulk_items.insert_items(session, batch_id, request.org_id, items)
     return batch

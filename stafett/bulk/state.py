@@ -1,4 +1,4 @@
-"""A batch's row and its trail: each change in the transaction that holds the row, with its audit event."""
+"""Locks, counts, transitions and audit events of batches."""
 
 from typing import Any
 
@@ -18,32 +18,34 @@ _COUNT_COLUMNS = ("registered", "failed", "cancelled")
 
 
 def counts_from_row(row: BulkBatch) -> BulkCounts:
-    settled = {name: getattr(row, name) for name in _COUNT_COLUMNS}
-    return BulkCounts(total=row.total, pending=row.total - sum(settled.values()), **settled)
+    counts = {name: getattr(row, name) for name in _COUNT_COLUMNS}
+    return BulkCounts(total=row.total, pending=row.total - sum(counts.values()), **counts)
 
 
 def lock_active_batch(session: Session, job: BulkJob, *, allow_cancelling: bool = False) -> BulkBatch:
-    """The batch, locked until the transaction ends, if this attempt still has the right to write to it."""
+    """Lock the batch until the transaction ends; raise if this attempt is no longer active."""
     query = select(BulkBatch).where(BulkBatch.id == job.batch_id).with_for_update()
     return _require_active(session.exec(query).one(), job, allow_cancelling=allow_cancelling)
 
 
 def load_active_batch(session: Session, job: BulkJob) -> BulkBatch:
-    """The same without holding it: whoever goes on from here counts at the end, and is refused there if need be."""
+    """Like `lock_active_batch` without the lock; `add_counts` re-checks the attempt before commit."""
     return _require_active(session.get_one(BulkBatch, job.batch_id), job, allow_cancelling=False)
 
 
 def add_counts(session: Session, job: BulkJob, outcomes: OutcomeCounts) -> BulkCounts:
-    """Add what items have come to, in the transaction that brought them there, and as the last thing it does."""
-    more = {name: getattr(BulkBatch, name) + number for name, number in outcomes._asdict().items() if number}
-    row = update(BulkBatch).where(
+    """Add the items' outcomes, as the last thing in the transaction that wrote them."""
+    increments = {name: getattr(BulkBatch, name) + number for name, number in outcomes._asdict().items() if number}
+    statement = update(BulkBatch).where(
         col(BulkBatch.id) == job.batch_id,
         col(BulkBatch.attempt) == job.attempt,
         col(BulkBatch.status).in_((BulkStatus.RUNNING, BulkStatus.CANCELLING)),
     )
-    if not more:
+    if not increments:
         return counts_from_row(session.get_one(BulkBatch, job.batch_id, populate_existing=True))
-    batch = session.scalars(row.values(more).returning(BulkBatch), execution_options=_REFRESH_OPTIONS).one_or_none()
+    batch = session.scalars(
+        statement.values(increments).returning(BulkBatch), execution_options=_REFRESH_OPTIONS
+    ).one_or_none()
     if batch is None:
         raise StaleAttemptError("This attempt at the batch is over.")
     return counts_from_row(batch)
@@ -55,18 +57,18 @@ _REFRESH_OPTIONS = {"populate_existing": True}
 def transition_batch(
     session: Session, batch: BulkBatch, status: BulkStatus, event: str, actor: str, **values: Any
 ) -> None:
-    """The transition and its event, which tells counts and nobody: the last thing in a transaction."""
-    row = update(BulkBatch).where(col(BulkBatch.id) == batch.id).values(status=status, **values)
-    session.execute(row.execution_options(synchronize_session=False))
-    is_step = batch.status is not status
+    """Write the transition and its audit event with counts only, as the last thing in the transaction."""
+    statement = update(BulkBatch).where(col(BulkBatch.id) == batch.id).values(status=status, **values)
+    session.execute(statement.execution_options(synchronize_session=False))
+    is_transition = batch.status is not status
     session.refresh(batch)
-    append_batch_event(session, batch, event, actor, is_transition=is_step)
+    append_batch_event(session, batch, event, actor, is_transition=is_transition)
 
 
 def append_batch_event(
     session: Session, batch: BulkBatch, event: str, actor: str, *, is_transition: bool = True
 ) -> None:
-    """An event of the trail, as the batch stands; only a step into a state names the state."""
+    """Append an audit event with the batch's counts; only a transition names the status."""
     detail: EventDetail = {"attempt": batch.attempt, **counts_from_row(batch).model_dump()}
     entry = AuditEntry(
         org_id=batch.org_id,

@@ -1,1 +1,1 @@
-"""Forgetting a person: first where they are kept, then wherever a copy of it went."""
+"""Erasure of a person (GDPR): first at the source, then in every copy."""

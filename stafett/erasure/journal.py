@@ -1,4 +1,4 @@
-"""How far an erasure has come, by opaque ids; and the name, for as long as copies of it are looked for."""
+"""Progress of an erasure by opaque ids, and the name for as long as its copies are searched for."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ STARTED_EVENT, ERASED_EVENT = "person_erasure_begun", "person_erased"
 
 
 class SourceErasure(NamedTuple):
-    """What was found where a person is kept: the name, if it is still there, and whether anything had to be changed."""
+    """Result of erasing a person at the source: the name, if it was still there, and whether anything was changed."""
 
     name: str | None
     changed: bool
@@ -24,56 +24,56 @@ class SourceErasure(NamedTuple):
 
 
 class ErasureJournal:
-    """Each entry in the transaction that carries the erasure further, with its audit event where one is due."""
+    """Writes each entry in the transaction that advances the erasure, with an audit event at its start and end."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def start(self, session: Session, person: Person, source: SourceErasure) -> None:
-        """The last thing in the transaction that takes the name away; nothing is written if nothing was."""
+        """Record the start, last in the transaction that erases the name; write nothing if nothing changed."""
         row = _lock_row(session, person)
         if row is not None and row.finished_at is not None and not source.changed:
             return
-        touched = _summary_from_row(row).merge(source.summary)
-        _upsert(session, person, touched, sought=(row.sought if row else None) or source.name)
+        summary = _summary_from_row(row).merge(source.summary)
+        _upsert(session, person, summary, search_name=(row.search_name if row else None) or source.name)
         if row is None or row.finished_at is not None:
             audit_trail.append_audit_event(session, _build_audit_entry(person, STARTED_EVENT, {"kind": person.kind}))
 
     def add_to_summary(self, session: Session, person: Person, summary: ErasureSummary) -> None:
-        """Something more; an erasure that was finished before is to be finished again."""
+        """Add to the summary; an erasure that had finished must be finished again."""
         _upsert(session, person, _summary_from_row(_lock_row(session, person)).merge(summary))
 
     def has_erasure(self, session: Session, person: Person) -> bool:
-        """Whether an erasure of theirs was begun."""
+        """Check whether an erasure of the person has been started."""
         return session.get(Erasure, _build_primary_key(person)) is not None
 
     def get_search_name(self, person: Person) -> str | None:
-        """The name that copies are looked through for."""
+        """Return the name that copies are searched for."""
         with self._database.transaction(person.org_id) as session:
             row = session.get(Erasure, _build_primary_key(person))
-        return None if row is None else row.sought
+        return None if row is None else row.search_name
 
     def finish(self, person: Person, to_review: ErasureSummary) -> bool:
-        """Forget the name here too; false if there was nothing to finish."""
+        """Delete the name here too and record the end; return False if there was nothing to finish."""
         with self._database.transaction(person.org_id) as session:
             row = _lock_row(session, person)
             if row is None or row.finished_at is not None:
                 return False
-            touched = _summary_from_row(row).merge(to_review)
-            _upsert(session, person, touched, sought=None, finished_at=func.clock_timestamp())
+            summary = _summary_from_row(row).merge(to_review)
+            _upsert(session, person, summary, search_name=None, finished_at=func.clock_timestamp())
             audit_trail.append_audit_event(
-                session, _build_audit_entry(person, ERASED_EVENT, {"kind": person.kind, **touched.counts})
+                session, _build_audit_entry(person, ERASED_EVENT, {"kind": person.kind, **summary.counts})
             )
             return True
 
     def load_report(self, person: Person) -> ErasureReport:
-        """What was written down so far, of every run together."""
+        """Load what all runs together have recorded so far."""
         with self._database.transaction(person.org_id) as session:
             row = session.get(Erasure, _build_primary_key(person))
         if row is None:
             return ErasureReport(person=person)
         return ErasureReport(
-            person=person, started_at=row.begun_at, finished_at=row.finished_at, summary=_summary_from_row(row)
+            person=person, started_at=row.started_at, finished_at=row.finished_at, summary=_summary_from_row(row)
         )
 
 
@@ -91,12 +91,12 @@ def _lock_row(session: Session, person: Person) -> Erasure | None:
 
 
 def _summary_from_row(row: Erasure | None) -> ErasureSummary:
-    return ErasureSummary() if row is None else ErasureSummary.model_validate(row.touched)
+    return ErasureSummary() if row is None else ErasureSummary.model_validate(row.summary)
 
 
 def _upsert(session: Session, person: Person, summary: ErasureSummary, **values: Any) -> None:
-    """Unfinished, unless the values say otherwise."""
-    values = {"touched": summary.model_dump(mode="json"), "finished_at": None} | values
+    """Insert or update the row, as unfinished unless ``values`` sets ``finished_at``."""
+    values = {"summary": summary.model_dump(mode="json"), "finished_at": None} | values
     key = {"org_id": person.org_id, "kind": person.kind, "person_id": person.id}
     row = insert(Erasure).values(**key, **values)
     session.execute(row.on_conflict_do_update(index_elements=list(key), set_=values))

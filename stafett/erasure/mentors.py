@@ -1,4 +1,4 @@
-"""Peer mentors: their activities stay as countable facts under the opaque id, all that tells who it was goes."""
+"""Erases peer mentors: their activities stay as countable facts under the opaque id; identifying data goes."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -15,16 +15,16 @@ from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.erasure.export_scan import ErasureProgressCallback, ExportScanner, ScanFinding, ScannedExport
 from stafett.erasure.journal import ErasureJournal, SourceErasure
 from stafett.erasure.name_search import NameSearch
-from stafett.exports.file_removal import FileRemoval, lock_finished
+from stafett.exports.file_removal import FileRemoval, lock_finished_export
 from stafett.storage.files import FileStorage
 
 REMOVAL_REASON = "person_erased"
 _ATTACHMENTS_PER_PAGE = 500
-_RETRY_HINT = "Wait for the end, or cancel, and run this again."
+_RETRY_HINT = "Wait for all running exports to end, or cancel them, then run the command again."
 
 
 class MentorErasure:
-    """Each step is one that may be done again; an export that begins after the first of them finds nothing to copy."""
+    """Erases mentors in repeatable steps; an export that starts after the first step finds nothing to copy."""
 
     def __init__(self, database: Database, storage: FileStorage, journal: ErasureJournal) -> None:
         self._database = database
@@ -35,52 +35,59 @@ class MentorErasure:
         self._file_removal = FileRemoval(database, storage, actor=audit_trail.ERASURE_ACTOR, reason=REMOVAL_REASON)
 
     def dry_run(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureReport:
-        """What there is to be erased, and nothing changed."""
+        """Report what would be erased, without changing anything."""
         with self._database.transaction(person.org_id) as session:
-            present_name = _current_name(_get_mentor_or_404(session, person))
-            notes = session.scalar(select(func.count()).select_from(Activity).where(*_activity_note_filter(person)))
-            asked = session.scalar(select(func.count(col(BulkItem.batch_id))).where(*_item_note_filter(person)))
-            files = session.scalar(select(func.count()).select_from(Attachment).where(_attachment_filter(person)))
-        name = present_name or self._journal.get_search_name(person)
-        copies = list(self._scanner.scan(person, name, report_progress))
-        touched = ErasureSummary(
-            notes_cleared=(notes or 0) + (asked or 0),
-            attachments_removed=files or 0,
+            current_name = _current_name(_get_mentor_or_404(session, person))
+            activity_note_count = session.scalar(
+                select(func.count()).select_from(Activity).where(*_activity_note_filter(person))
+            )
+            item_note_count = session.scalar(
+                select(func.count(col(BulkItem.batch_id))).where(*_item_note_filter(person))
+            )
+            attachment_count = session.scalar(
+                select(func.count()).select_from(Attachment).where(_attachment_filter(person))
+            )
+        name = current_name or self._journal.get_search_name(person)
+        scanned_exports = list(self._scanner.scan(person, name, report_progress))
+        summary = ErasureSummary(
+            notes_cleared=(activity_note_count or 0) + (item_note_count or 0),
+            attachments_removed=attachment_count or 0,
             exports_emptied=tuple(
-                _emptied_export_from_scan(copy) for copy in copies if copy.finding is ScanFinding.ROWS
+                _emptied_export_from_scan(scanned) for scanned in scanned_exports if scanned.finding is ScanFinding.ROWS
             ),
             activities_to_review=self._name_search.find_activities(person, name),
-            exports_to_review=_list_export_ids(copies, ScanFinding.MENTIONS),
+            exports_to_review=_list_export_ids(scanned_exports, ScanFinding.MENTIONS),
             batches_to_review=self._name_search.find_batches(person, name),
         )
-        running = _list_export_ids(copies, ScanFinding.IN_FLIGHT)
-        return ErasureReport(person=person, dry_run=True, summary=touched, running_export_ids=running)
+        running = _list_export_ids(scanned_exports, ScanFinding.IN_FLIGHT)
+        return ErasureReport(person=person, dry_run=True, summary=summary, running_export_ids=running)
 
     def erase(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureSummary:
-        """What is left for somebody to look at."""
+        """Erase the mentor, and return what the operator has to review."""
         self._require_no_running_exports(person, report_progress)
-        self._erase_source(person)
+        self._anonymise_mentor_and_notes(person)
         self._remove_attachments(person, report_progress)
-        to_look_at = self._empty_exports(person, report_progress)
-        report_progress("Looking through notes", 0, 1)
-        sought = self._journal.get_search_name(person)
-        mentioning, batches = (
-            self._name_search.find_activities(person, sought),
-            self._name_search.find_batches(person, sought),
+        to_review = self._remove_export_files(person, report_progress)
+        report_progress("Searching notes", 0, 1)
+        name = self._journal.get_search_name(person)
+        activities, batches = (
+            self._name_search.find_activities(person, name),
+            self._name_search.find_batches(person, name),
         )
-        self._erase_source(person)  # once more: what was being registered or previewed meanwhile
-        report_progress("Looking through notes", 1, 1)
-        return to_look_at.merge(ErasureSummary(activities_to_review=mentioning, batches_to_review=batches))
+        self._anonymise_mentor_and_notes(person)  # again, for what was being registered or previewed meanwhile
+        report_progress("Searching notes", 1, 1)
+        return to_review.merge(ErasureSummary(activities_to_review=activities, batches_to_review=batches))
 
     def _require_no_running_exports(self, person: Person, report_progress: ErasureProgressCallback) -> None:
         with self._database.transaction(person.org_id) as session:
             _get_mentor_or_404(session, person)
         if running := self._scanner.list_running(person, report_progress):
             raise InvalidStateError(
-                f"{_describe_exports(running)} not ended, and may hold this mentor's activities. {_RETRY_HINT}"
+                f"{_describe_exports(running)} not ended and may contain this mentor's activities. {_RETRY_HINT}"
             )
 
-    def _erase_source(self, person: Person) -> None:
+    def _anonymise_mentor_and_notes(self, person: Person) -> None:
+        """Erase the name, the notes and the organisation's preview results, which may show them. Idempotent."""
         with self._database.transaction(person.org_id) as session:
             mentor = _get_mentor_or_404(session, person, for_update=True)
             name, changed = _current_name(mentor), mentor.active or mentor.display_name != ERASED_NAME
@@ -92,11 +99,11 @@ class MentorErasure:
             )
             notes = len(session.scalars(cleared).all()) + len(session.scalars(_clear_item_notes(person)).all())
             session.execute(delete(PreviewResult).where(col(PreviewResult.org_id) == person.org_id))
-            found = SourceErasure(name, changed or notes > 0, ErasureSummary(notes_cleared=notes))
-            self._journal.start(session, person, found)
+            source = SourceErasure(name, changed or notes > 0, ErasureSummary(notes_cleared=notes))
+            self._journal.start(session, person, source)
 
     def _remove_attachments(self, person: Person, report_progress: ErasureProgressCallback) -> None:
-        """The objects first: a row that is left leads to them, an object without a row is found by nobody."""
+        """Delete each object before its row, so that a crash leaves a row that still leads to its object."""
         query = (
             select(Attachment)
             .where(_attachment_filter(person))
@@ -107,36 +114,38 @@ class MentorErasure:
         while True:
             report_progress("Removing attachments", removed, removed)
             with self._database.transaction(person.org_id) as session:
-                found = session.exec(query).all()
-            if not found:
+                attachments = session.exec(query).all()
+            if not attachments:
                 return
-            self._storage.delete(file.object_key for file in found)
+            self._storage.delete(attachment.object_key for attachment in attachments)
             with self._database.transaction(person.org_id) as session:
-                taken = delete(Attachment).where(col(Attachment.id).in_([file.id for file in found]))
-                gone = session.scalars(taken.returning(col(Attachment.id))).all()
-                if gone:
-                    self._journal.add_to_summary(session, person, ErasureSummary(attachments_removed=len(gone)))
-            removed += len(found)
+                statement = delete(Attachment).where(
+                    col(Attachment.id).in_([attachment.id for attachment in attachments])
+                )
+                removed_ids = session.scalars(statement.returning(col(Attachment.id))).all()
+                if removed_ids:
+                    self._journal.add_to_summary(session, person, ErasureSummary(attachments_removed=len(removed_ids)))
+            removed += len(attachments)
 
-    def _empty_exports(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureSummary:
-        copies, running = list[ScannedExport](), list[UUID]()
-        for copy in self._scanner.scan(person, self._journal.get_search_name(person), report_progress):
-            copies.append(copy)
-            if copy.finding is ScanFinding.IN_FLIGHT or (
-                copy.finding is ScanFinding.ROWS and not self._empty_export(person, copy)
+    def _remove_export_files(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureSummary:
+        scanned_exports, running = list[ScannedExport](), list[UUID]()
+        for scanned in self._scanner.scan(person, self._journal.get_search_name(person), report_progress):
+            scanned_exports.append(scanned)
+            if scanned.finding is ScanFinding.IN_FLIGHT or (
+                scanned.finding is ScanFinding.ROWS and not self._remove_files_of(person, scanned)
             ):
-                running.append(copy.export.id)
+                running.append(scanned.export.id)
         if running:
             raise InvalidStateError(
-                f"The name is erased at its source, but {_describe_exports(running, 'e')} not finished. {_RETRY_HINT}"
+                f"The name is erased at its source, but {_describe_exports(running, 'export')} not ended. {_RETRY_HINT}"
             )
-        return ErasureSummary(exports_to_review=_list_export_ids(copies, ScanFinding.MENTIONS))
+        return ErasureSummary(exports_to_review=_list_export_ids(scanned_exports, ScanFinding.MENTIONS))
 
-    def _empty_export(self, person: Person, scanned: ScannedExport) -> bool:
-        """Written down first, so that it is known whatever happens; false if somebody tries it again just now."""
+    def _remove_files_of(self, person: Person, scanned: ScannedExport) -> bool:
+        """Record the export before removing its files, lest a crash hide it; return False if it is being retried."""
         job = scanned.export.job
         with self._database.transaction(person.org_id) as session:
-            export = lock_finished(session, job)
+            export = lock_finished_export(session, job)
             if export is None or export.files_removed_at is not None:
                 return export is not None
             self._journal.add_to_summary(
@@ -160,20 +169,20 @@ def _current_name(mentor: PeerMentor) -> str | None:
 
 
 def _activity_note_filter(person: Person) -> tuple[ColumnElement[bool], ...]:
-    of_theirs = (col(Activity.org_id) == person.org_id, col(Activity.mentor_id) == person.id)
-    return (*of_theirs, col(Activity.note).is_not(None))
+    is_of_mentor = (col(Activity.org_id) == person.org_id, col(Activity.mentor_id) == person.id)
+    return (*is_of_mentor, col(Activity.note).is_not(None))
 
 
 def _item_note_filter(person: Person) -> tuple[ColumnElement[bool], ...]:
-    """What a batch was asked to register for them."""
-    of_theirs = (col(BulkItem.org_id) == person.org_id, col(BulkItem.mentor_id) == person.id)
-    return (*of_theirs, col(BulkItem.overrides)["note"].as_string().is_not(None))
+    """Match the mentor's items of batches that have a note of their own."""
+    is_of_mentor = (col(BulkItem.org_id) == person.org_id, col(BulkItem.mentor_id) == person.id)
+    return (*is_of_mentor, col(BulkItem.overrides)["note"].as_string().is_not(None))
 
 
 def _clear_item_notes(person: Person) -> ReturningUpdate[tuple[UUID]]:
     emptied = func.jsonb_set(col(BulkItem.overrides), ["note"], text("'null'::jsonb"))
-    asked = update(BulkItem).where(*_item_note_filter(person))
-    return asked.values(overrides=emptied).returning(col(BulkItem.batch_id))
+    statement = update(BulkItem).where(*_item_note_filter(person))
+    return statement.values(overrides=emptied).returning(col(BulkItem.batch_id))
 
 
 def _attachment_filter(person: Person) -> ColumnElement[bool]:
@@ -185,10 +194,10 @@ def _emptied_export_from_scan(scanned: ScannedExport) -> EmptiedExport:
     return EmptiedExport(id=scanned.export.id, report_id=scanned.export.report_id)
 
 
-def _list_export_ids(scanned: Iterable[ScannedExport], finding: ScanFinding) -> tuple[UUID, ...]:
-    return tuple(copy.export.id for copy in scanned if copy.finding is finding)
+def _list_export_ids(scanned_exports: Iterable[ScannedExport], finding: ScanFinding) -> tuple[UUID, ...]:
+    return tuple(scanned.export.id for scanned in scanned_exports if scanned.finding is finding)
 
 
-def _describe_exports(export_ids: Sequence[UUID], first_letter: str = "E") -> str:
+def _describe_exports(export_ids: Sequence[UUID], noun: str = "Export") -> str:
     ids = ", ".join(map(str, export_ids))
-    return f"{first_letter}xport {ids} has" if len(export_ids) == 1 else f"{first_letter}xports {ids} have"
+    return f"{noun} {ids} has" if len(export_ids) == 1 else f"{noun}s {ids} have"

@@ -1,4 +1,4 @@
-"""A name in what other people wrote: found whatever its case, its composition and its blanks."""
+"""Searches free texts for a name, regardless of case, Unicode composition and white space."""
 
 import io
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from stafett.domain.erasure import Person
 _ROWS_PER_READ = 50_000
 _FREE_TEXT_COLUMNS = ("note", "place", "file_name", "text")
 _SCHEMA = pl.Schema({"id": pl.String(), "text": pl.String()})
-# A mentor's own notes and attachments go anyway. Fields are kept apart by a character that nobody types.
+# The mentor's own notes and attachments are erased anyway. The fields are separated by a character that is never typed.
 _ACTIVITY_TEXTS: LiteralString = """
 COPY (
     SELECT a.id, concat_ws(chr(31), a.place, CASE WHEN NOT a.own THEN a.note END, CASE WHEN NOT a.own THEN (
@@ -25,7 +25,7 @@ COPY (
 """
 
 
-# A batch with everything that is written in it; of the mentor's own items the notes go anyway.
+# A batch with all its free texts; the notes of the mentor's own items are erased anyway.
 _BATCH_TEXTS: LiteralString = """
 COPY (
     SELECT b.id, concat_ws(chr(31), b.label, b.activity->>'note', b.activity->>'place', (
@@ -38,13 +38,13 @@ COPY (
 
 
 class NamePattern:
-    """A full name as it may be written down somewhere."""
+    """A full name to be found in free texts."""
 
     def __init__(self, name: str) -> None:
         self._folded_name = pl.select(_fold(pl.lit(name))).item().strip()
 
     def filter_rows(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Those in whose free text it stands."""
+        """Return the rows whose free texts contain the name."""
         texts = [column for column in _FREE_TEXT_COLUMNS if column in frame.columns]
         if not texts or not self._folded_name:
             return frame.clear()
@@ -54,27 +54,27 @@ class NamePattern:
 
 
 class NameSearch:
-    """An organisation's activities, gone through in memory that does not grow."""
+    """Searches an organisation's activities and batches with a bounded amount of memory."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find_activities(self, person: Person, name: str | None) -> tuple[UUID, ...]:
-        """The activities in which others wrote the name, deleted ones too."""
+        """Return the activities in which others wrote the name, including deleted ones."""
         return self._find(person, name, _ACTIVITY_TEXTS)
 
     def find_batches(self, person: Person, name: str | None) -> tuple[UUID, ...]:
-        """The batches in which others wrote the name."""
+        """Return the batches in which others wrote the name."""
         return self._find(person, name, _BATCH_TEXTS)
 
     def _find(self, person: Person, name: str | None, query: LiteralString) -> tuple[UUID, ...]:
         if name is None:
             return ()
-        sought = NamePattern(name)
-        found = pl.concat(
-            [_SCHEMA.to_frame(), *(sought.filter_rows(frame) for frame in self._read_texts(person, query))]
+        pattern = NamePattern(name)
+        matches = pl.concat(
+            [_SCHEMA.to_frame(), *(pattern.filter_rows(frame) for frame in self._read_texts(person, query))]
         )
-        return tuple(UUID(found_id) for found_id in found["id"].sort())
+        return tuple(UUID(match_id) for match_id in matches["id"].sort())
 
     def _read_texts(self, person: Person, query: LiteralString) -> Iterator[pl.DataFrame]:
         with (

@@ -1,4 +1,4 @@
-"""``stafett erase-person``: begun, gone on with after whatever stopped it, done once."""
+"""Erases a person for ``stafett erase-person``; an interrupted erasure continues when it is run again."""
 
 import psycopg
 from sqlmodel import col, select
@@ -16,7 +16,7 @@ from stafett.storage.files import FileStorage
 
 
 class ErasureService:
-    """Two at once do it together: every step holds what it changes, and finds nothing to change the second time."""
+    """Erases persons. Concurrent runs share the work: each step locks what it changes, and repeats change nothing."""
 
     def __init__(self, database: Database, storage: FileStorage) -> None:
         self._database = database
@@ -25,30 +25,30 @@ class ErasureService:
         self._user_erasure = UserErasure(database, self._journal)
 
     def dry_run(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureReport:
-        """What an erasure would touch now, and what earlier ones have."""
+        """Report what an erasure would change now, and what earlier runs have changed."""
         self._require_organisation(person.org_id)
         match person.kind:
             case PersonKind.MENTOR:
-                found = self._mentor_erasure.dry_run(person, report_progress)
+                report = self._mentor_erasure.dry_run(person, report_progress)
             case PersonKind.USER:
-                found = self._user_erasure.dry_run(person)
-        before = self._journal.load_report(person)
-        dates = {"started_at": before.started_at, "finished_at": before.finished_at}
-        return found.model_copy(update={"summary": before.summary.merge(found.summary), **dates})
+                report = self._user_erasure.dry_run(person)
+        earlier = self._journal.load_report(person)
+        dates = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
+        return report.model_copy(update={"summary": earlier.summary.merge(report.summary), **dates})
 
     def erase(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureReport:
-        """Everything that this run and any before it have touched."""
+        """Erase the person, and report what this run and all earlier ones have changed."""
         self._require_organisation(person.org_id)
-        kept_for: tuple[str, ...] = ()
+        retained_for: tuple[str, ...] = ()
         match person.kind:
             case PersonKind.MENTOR:
-                to_look_at = self._mentor_erasure.erase(person, report_progress)
+                to_review = self._mentor_erasure.erase(person, report_progress)
             case PersonKind.USER:
-                to_look_at = self._user_erasure.erase(person)
-                kept_for = self._user_erasure.list_other_organisations(person)
-        is_news = self._journal.finish(person, to_look_at)
+                to_review = self._user_erasure.erase(person)
+                retained_for = self._user_erasure.list_other_organisations(person)
+        has_finished_now = self._journal.finish(person, to_review)
         report = self._journal.load_report(person)
-        return report.model_copy(update={"already_erased": not is_news, "account_retained_for": kept_for})
+        return report.model_copy(update={"already_erased": not has_finished_now, "account_retained_for": retained_for})
 
     def _require_organisation(self, org_id: str) -> None:
         with self._database.transaction(org_id) as session:
@@ -60,7 +60,10 @@ _ERASED_TABLES = "peer_mentors, activities, attachments, users, preview_results,
 
 
 def vacuum_erased_tables(owner_url: str) -> bool:
-    """False if PostgreSQL would not; nothing of it can be read by any of our roles, so it can be done later."""
+    """Remove the erased rows from PostgreSQL's files; return False if it fails.
+
+    None of our roles can read those rows, so that it can be done later.
+    """
     try:
         with psycopg.connect(owner_url, autocommit=True) as connection:
             connection.execute(f"SET ROLE {OWNER_ROLE}".encode())

@@ -1,4 +1,4 @@
-"""Users: their opaque id stays in events and jobs, and belongs to nobody any more."""
+"""Erases users: their opaque id stays in events and jobs, without identifying anyone."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from stafett.erasure.name_search import NameSearch
 
 
 class UserErasure:
-    """An account is given up with its last membership: as long as another organisation has it, it is that one's too."""
+    """Erases an account with its last membership: while another organisation has it, the account is retained."""
 
     def __init__(self, database: Database, journal: ErasureJournal) -> None:
         self._database = database
@@ -23,60 +23,63 @@ class UserErasure:
         self._name_search = NameSearch(database)
 
     def dry_run(self, person: Person) -> ErasureReport:
-        """What there is to be erased, and nothing changed."""
+        """Report what would be erased, without changing anything."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
             user, memberships = self._get_user_or_404(session, person), _load_memberships(session, person)
-            letters = session.scalar(select(func.count()).select_from(Delivery).where(*_pending_email_filter(person)))
+            emails = session.scalar(select(func.count()).select_from(Delivery).where(*_pending_email_filter(person)))
         name = _current_name(user) or self._journal.get_search_name(person)
-        touched = ErasureSummary(
+        summary = ErasureSummary(
             memberships_removed=len(memberships) - len(_list_other_organisations(memberships, person)),
-            emails_given_up=letters or 0,
+            emails_given_up=emails or 0,
             activities_to_review=self._name_search.find_activities(person, name),
             batches_to_review=self._name_search.find_batches(person, name),
         )
-        kept_for = _list_other_organisations(memberships, person)
-        return ErasureReport(person=person, dry_run=True, summary=touched, account_retained_for=kept_for)
+        retained_for = _list_other_organisations(memberships, person)
+        return ErasureReport(person=person, dry_run=True, summary=summary, account_retained_for=retained_for)
 
     def erase(self, person: Person) -> ErasureSummary:
-        """What is left for somebody to look at."""
+        """Erase the user, and return what the operator has to review."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
             user = self._get_user_or_404(session, person, for_update=True)
             self._journal.start(session, person, _erase_source(session, person, user))
-        sought = self._journal.get_search_name(person)
-        batches = self._name_search.find_batches(person, sought)
+        name = self._journal.get_search_name(person)
+        batches = self._name_search.find_batches(person, name)
         return ErasureSummary(
-            activities_to_review=self._name_search.find_activities(person, sought), batches_to_review=batches
+            activities_to_review=self._name_search.find_activities(person, name), batches_to_review=batches
         )
 
     def list_other_organisations(self, person: Person) -> tuple[str, ...]:
-        """The other organisations that still have the account."""
+        """List the other organisations that still have the account."""
         with self._database.transaction(person.org_id, user_id=person.id) as session:
             return _list_other_organisations(_load_memberships(session, person), person)
 
     def _get_user_or_404(self, session: Session, person: Person, *, for_update: bool = False) -> User:
-        """Of this organisation, or of none: an operator, somebody who has left, and whoever is being erased already."""
+        """Load a user of this organisation or of none: an operator, a former member, or one being erased already."""
         query = select(User).where(col(User.id) == person.id)
         user = session.exec(query.with_for_update() if for_update else query).one_or_none()
         memberships = {membership.org_id for membership in _load_memberships(session, person)}
-        is_theirs = not memberships or person.org_id in memberships or self._journal.has_erasure(session, person)
-        if user is None or not is_theirs:
+        is_of_organisation = (
+            not memberships or person.org_id in memberships or self._journal.has_erasure(session, person)
+        )
+        if user is None or not is_of_organisation:
             raise NotFoundError(f"{person.org_id} has no user {person.id}.")
         return user
 
 
 def _erase_source(session: Session, person: Person, user: User) -> SourceErasure:
     name, memberships = _current_name(user), _load_memberships(session, person)
-    elsewhere = _list_other_organisations(memberships, person)
-    if not elsewhere and name is not None:
+    other_organisations = _list_other_organisations(memberships, person)
+    if not other_organisations and name is not None:
         user.display_name, user.email, user.is_operator = ERASED_NAME, f"erased-{user.id}@invalid", False
         session.add(user)
-    left = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
-    here = len(session.scalars(left.returning(col(Membership.org_id))).all())
-    given_up = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}
-    letters = update(Delivery).where(*_pending_email_filter(person)).values(given_up)
-    count = len(session.scalars(letters.returning(col(Delivery.id))).all())
-    is_news = bool(here or count) or (not elsewhere and name is not None)
-    return SourceErasure(name, is_news, ErasureSummary(memberships_removed=here, emails_given_up=count))
+    removal = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
+    memberships_removed = len(session.scalars(removal.returning(col(Membership.org_id))).all())
+    values = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}
+    emails = update(Delivery).where(*_pending_email_filter(person)).values(values)
+    emails_given_up = len(session.scalars(emails.returning(col(Delivery.id))).all())
+    has_changed = bool(memberships_removed or emails_given_up) or (not other_organisations and name is not None)
+    summary = ErasureSummary(memberships_removed=memberships_removed, emails_given_up=emails_given_up)
+    return SourceErasure(name, has_changed, summary)
 
 
 def _load_memberships(session: Session, person: Person) -> Sequence[Membership]:
@@ -84,18 +87,18 @@ def _load_memberships(session: Session, person: Person) -> Sequence[Membership]:
 
 
 def _list_other_organisations(memberships: Sequence[Membership], person: Person) -> tuple[str, ...]:
-    return tuple(sorted(one.org_id for one in memberships if one.org_id != person.org_id))
+    return tuple(sorted(membership.org_id for membership in memberships if membership.org_id != person.org_id))
 
 
 def _pending_email_filter(person: Person) -> tuple[ColumnElement[bool], ...]:
-    theirs = select(Notification.id).where(
+    notification_ids = select(Notification.id).where(
         col(Notification.org_id) == person.org_id, col(Notification.user_id) == person.id
     )
     return (
         col(Delivery.org_id) == person.org_id,
         col(Delivery.channel) == Channel.EMAIL,
         col(Delivery.state).in_(OPEN_DELIVERY_STATES),
-        col(Delivery.notification_id).in_(theirs),
+        col(Delivery.notification_id).in_(notification_ids),
     )
 
 

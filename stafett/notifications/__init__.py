@@ -1,1 +1,1 @@
-"""Telling people that a job has ended: a record, a letter, a webhook; each delivered at least once."""
+"""Notifications that a job has ended: stored, emailed and sent to webhooks, each delivered at least once."""

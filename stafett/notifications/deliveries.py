@@ -1,4 +1,4 @@
-"""Deliveries as the worker knows them: what they carry, and how far they have come."""
+"""Deliveries as the worker handles them: their messages and their states."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -29,45 +29,47 @@ from stafett.notifications.email import Email
 from stafett.webhooks.sender import WebhookMessage
 from stafett.webhooks.service import build_webhook_audit_entry
 
-_SELECT_RECIPIENT: LiteralString = "SELECT recipient_of(:delivery)"
+_SELECT_RECIPIENT: LiteralString = "SELECT get_delivery_recipient(:delivery)"
 _NOW = func.clock_timestamp()
 
 
 class DeliveryStore:
-    """The ``deliveries`` table under the role of whoever sends: a worker, or the sweeper for what nobody sends."""
+    """The state of each delivery. A worker uses it to send; reconciliation uses it for deliveries without a run."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find_pending(self, job: NotificationJob) -> tuple[DeliveryRef, ...]:
-        """What of it has neither arrived nor been given up."""
-        of_an_end = and_(col(Notification.subject_id) == job.subject_id, col(Notification.attempt) == job.attempt)
-        a_test = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == job.subject_id)
-        told = select(Delivery).join(Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True)
-        query = told.where(or_(of_an_end, a_test), col(Delivery.state).in_(OPEN_DELIVERY_STATES))
+        """Return the job's deliveries that are neither delivered nor given up."""
+        is_of_job = and_(col(Notification.subject_id) == job.subject_id, col(Notification.attempt) == job.attempt)
+        is_test = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == job.subject_id)
+        deliveries = select(Delivery).join(
+            Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True
+        )
+        query = deliveries.where(or_(is_of_job, is_test), col(Delivery.state).in_(OPEN_DELIVERY_STATES))
         with self._database.transaction(job.org_id) as session:
-            found = session.exec(query.order_by(col(Delivery.id))).all()
-        return tuple(DeliveryRef(id=row.id, org_id=row.org_id, channel=row.channel) for row in found)
+            rows = session.exec(query.order_by(col(Delivery.id))).all()
+        return tuple(DeliveryRef(id=row.id, org_id=row.org_id, channel=row.channel) for row in rows)
 
     def start_attempt(self, delivery: DeliveryRef) -> bool:
-        """Count one more try; false if it is settled."""
+        """Count one more attempt; return False if the delivery is already delivered or given up."""
         values = {"attempts": col(Delivery.attempts) + 1, "last_tried_at": _NOW}
         return self._update_pending(delivery, values)
 
     def record_failure(self, delivery: DeliveryRef, code: str) -> None:
-        """This try was in vain, and there will be another one."""
+        """Record a failed attempt, which will be retried."""
         self._update_pending(delivery, {"state": DeliveryState.FAILED, "last_error": code})
 
     def record_success(self, delivery: DeliveryRef) -> None:
         self._update_pending(delivery, {"state": DeliveryState.DELIVERED, "last_error": None, "settled_at": _NOW})
 
     def give_up(self, delivery: DeliveryRef, code: str | None = None) -> None:
-        """Nothing more is tried; without a code the last try's stays."""
+        """Stop retrying; without a code the last attempt's code stays."""
         values: dict[str, Any] = {"state": DeliveryState.GIVEN_UP, "settled_at": _NOW}
         self._update_pending(delivery, values | ({"last_error": code} if code else {}))
 
     def disable_webhook(self, delivery: DeliveryRef) -> None:
-        """Its receiver has said that it will not be there any more."""
+        """Disable the delivery's webhook, because its receiver answered that it is permanently gone."""
         with self._database.transaction(delivery.org_id) as session:
             webhook = _load_webhook(session, session.get_one(Delivery, delivery.id).webhook_id)
             if webhook.disabled_at is None:
@@ -77,20 +79,20 @@ class DeliveryStore:
                 )
 
     def load_email(self, delivery: DeliveryRef) -> Email:
-        """The letter, with the address that no other step of its way learns."""
+        """Load the email's data. The address is read here alone, so that it reaches no payload and no history."""
         with self._database.transaction(delivery.org_id) as session:
             notification = _load_notification(session, delivery)
             address = session.scalar(text(_SELECT_RECIPIENT), {"delivery": delivery.id})
             if address is None:
                 raise DeliveryError("recipient_left", is_permanent=True)
-            about = CONTEXT_LOADERS[notification.subject_kind](session, notification.subject_id)
+            context = CONTEXT_LOADERS[notification.subject_kind](session, notification.subject_id)
             organisation = session.get_one(Organisation, delivery.org_id).name
         return Email(
             id=delivery.id,
             address=address,
-            locale=about.locale,
+            locale=context.locale,
             organisation=organisation,
-            period=about.period,
+            period=context.period,
             job_type=notification.subject_kind,
             job_id=notification.subject_id,
             outcome=notification.status,
@@ -98,7 +100,7 @@ class DeliveryStore:
         )
 
     def load_webhook_message(self, delivery: DeliveryRef) -> WebhookMessage:
-        """The webhook's message: made of rows that do not change, so that every try sends the same bytes."""
+        """Build the webhook's message from rows that do not change, so that every attempt sends the same bytes."""
         with self._database.transaction(delivery.org_id) as session:
             row = session.get_one(Delivery, delivery.id)
             webhook = _load_webhook(session, row.webhook_id)
@@ -108,29 +110,33 @@ class DeliveryStore:
             if webhook.disabled_at is not None and not is_test:
                 raise DeliveryError("webhook_disabled", is_permanent=True)
             secrets = _list_active_secrets(session.get_one(WebhookSecret, webhook.id))
-            said = _build_test_payload(row) if is_test else _build_job_payload(_load_notification(session, delivery))
-        body = json.dumps(said, separators=(",", ":")).encode()
+            payload = (
+                _build_test_payload(row) if is_test else _build_outcome_payload(_load_notification(session, delivery))
+            )
+        body = json.dumps(payload, separators=(",", ":")).encode()
         return WebhookMessage(id=str(delivery.id), url=webhook.url, secrets=secrets, body=body)
 
     def _update_pending(self, delivery: DeliveryRef, values: dict[str, Any]) -> bool:
-        row = update(Delivery).where(col(Delivery.id) == delivery.id, col(Delivery.state).in_(OPEN_DELIVERY_STATES))
+        statement = update(Delivery).where(
+            col(Delivery.id) == delivery.id, col(Delivery.state).in_(OPEN_DELIVERY_STATES)
+        )
         with self._database.transaction(delivery.org_id) as session:
-            return session.scalar(row.values(values).returning(col(Delivery.id))) is not None
+            return session.scalar(statement.values(values).returning(col(Delivery.id))) is not None
 
 
 def find_undelivered(maintenance: Database) -> Sequence[NotificationJob]:
-    """Everything that somebody is still to be told, of every organisation, oldest first."""
-    its_subject = func.coalesce(col(Notification.subject_id), col(Delivery.id))
-    its_attempt = func.coalesce(col(Notification.attempt), 1)
-    outbox = select(Delivery.org_id, its_subject, its_attempt).join(
+    """List the jobs with open deliveries, of every organisation, oldest first."""
+    subject_id = func.coalesce(col(Notification.subject_id), col(Delivery.id))
+    attempt_number = func.coalesce(col(Notification.attempt), 1)
+    outbox = select(Delivery.org_id, subject_id, attempt_number).join(
         Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True
     )
-    waiting = outbox.where(col(Delivery.state).in_(OPEN_DELIVERY_STATES)).group_by(
-        col(Delivery.org_id), its_subject, its_attempt
+    query = outbox.where(col(Delivery.state).in_(OPEN_DELIVERY_STATES)).group_by(
+        col(Delivery.org_id), subject_id, attempt_number
     )
     with maintenance.transaction() as session:
-        found = session.exec(waiting.order_by(func.min(Delivery.created_at))).all()
-    return [NotificationJob(org_id=org_id, subject_id=subject, attempt=attempt) for org_id, subject, attempt in found]
+        rows = session.exec(query.order_by(func.min(Delivery.created_at))).all()
+    return [NotificationJob(org_id=org_id, subject_id=subject, attempt=attempt) for org_id, subject, attempt in rows]
 
 
 def _load_notification(session: Session, delivery: DeliveryRef) -> Notification:
@@ -143,13 +149,13 @@ def _load_webhook(session: Session, webhook_id: UUID | None) -> Webhook:
 
 
 def _list_active_secrets(row: WebhookSecret) -> tuple[str, ...]:
-    """The secret, and the one before it for as long as a receiver may know no other."""
-    if row.former_secret is None or row.former_until is None or row.former_until <= datetime.now(UTC):
+    """Return the secret, and its predecessor until receivers have had time to change over."""
+    if row.previous_secret is None or row.previous_expires_at is None or row.previous_expires_at <= datetime.now(UTC):
         return (row.secret,)
-    return row.secret, row.former_secret
+    return row.secret, row.previous_secret
 
 
-def _build_job_payload(notification: Notification) -> dict[str, Any]:
+def _build_outcome_payload(notification: Notification) -> dict[str, Any]:
     data = {
         f"{notification.subject_kind}_id": str(notification.subject_id),
         "org_id": notification.org_id,
@@ -173,7 +179,7 @@ def _format_created_at(row: Notification | Delivery) -> str:
 
 
 class EmailContext(NamedTuple):
-    """The language of a letter, and the first and the last day of what it is about, if it is about a period."""
+    """The language of an email, and the first and the last day of the job's period, if it has one."""
 
     locale: Locale
     period: tuple[date, date] | None
@@ -185,7 +191,7 @@ def _load_export_context(session: Session, export_id: UUID) -> EmailContext:
 
 
 def _load_reexport_context(session: Session, reexport_id: UUID) -> EmailContext:
-    """In the language of the report that was there before."""
+    """Use the language of the original report."""
     row = session.get_one(Reexport, reexport_id)
     report = session.get_one(Report, row.report_id)
     first, last = (moment.astimezone(OSLO).date() for moment in row.job.period)

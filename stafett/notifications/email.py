@@ -1,11 +1,11 @@
 """Plain-text emails about a job, and the SMTP client that sends them."""
 
-import email.policy
 import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
 from uuid import UUID
@@ -24,11 +24,11 @@ _API_PATHS = {
     JobType.REEXPORT: "report-reexports",
     JobType.BULK_REGISTRATION: "bulk-registrations",
 }
-_EMAIL_POLICY = email.policy.SMTP.clone(cte_type="7bit")  # whatever stands between, it arrives as it was written
+_EMAIL_POLICY = policy.SMTP.clone(cte_type="7bit")  # no mail server on the way has to re-encode the text
 
 
 class Email(FrozenModel):
-    """That a job has ended, for the person who asked for it."""
+    """Email to the user who requested a job that the job has ended."""
 
     id: UUID
     address: str = Field(repr=False)
@@ -41,20 +41,22 @@ class Email(FrozenModel):
     created_at: datetime
 
     def to_message(self, sender: str, public_url: str) -> EmailMessage:
-        """The same at every try, so that a second copy is known by its id."""
-        words = EMAIL_TEMPLATES[self.locale]
-        days = (day.strftime(words.date_format) for day in self.period or ())
-        filled = {"period": "\N{EN DASH}".join(days), "organisation": self.organisation}
-        told = words.texts[self.job_type, self.outcome]
-        link = words.link_line.format(link=f"{public_url.rstrip('/')}/api/v1/{_API_PATHS[self.job_type]}/{self.job_id}")
+        """Build the same message at every attempt, so that a duplicate is recognised by its ``Message-ID``."""
+        template = EMAIL_TEMPLATES[self.locale]
+        days = (day.strftime(template.date_format) for day in self.period or ())
+        values = {"period": "\N{EN DASH}".join(days), "organisation": self.organisation}
+        texts = template.texts[self.job_type, self.outcome]
+        link = template.link_line.format(
+            link=f"{public_url.rstrip('/')}/api/v1/{_API_PATHS[self.job_type]}/{self.job_id}"
+        )
         message = EmailMessage(policy=_EMAIL_POLICY)
         message["From"] = sender
         message["To"] = self.address
-        message["Subject"] = told.subject.format(**filled)
+        message["Subject"] = texts.subject.format(**values)
         message["Date"] = format_datetime(self.created_at)
         message["Message-ID"] = f"<{self.id}@{get_email_domain(sender)}>"
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(f"{told.opening.format(**filled)}\n\n{link}\n\n{words.closing}\n")
+        message.set_content(f"{texts.opening.format(**values)}\n\n{link}\n\n{template.closing}\n")
         message["Content-Language"] = self.locale
         return message
 
@@ -68,7 +70,7 @@ _MIN_PERMANENT_CODE = 500
 
 
 class SmtpSender:
-    """One connection a letter: there are few of them, and none waits for another one's server."""
+    """Sends each email over a connection of its own: there are few, and none waits for another."""
 
     def __init__(self, settings: MailSettings, tls: ssl.SSLContext, *, timeout: float = _SMTP_TIMEOUT) -> None:
         self._settings = settings
@@ -86,12 +88,12 @@ class SmtpSender:
             smtp.send_message(message)
 
     def _connect(self) -> smtplib.SMTP:
-        settings, ourselves = self._settings, get_email_domain(self._settings.sender)
+        settings, local_hostname = self._settings, get_email_domain(self._settings.sender)
         if settings.tls == "implicit":
             return smtplib.SMTP_SSL(
-                settings.host or "", settings.port, ourselves, timeout=self._timeout, context=self._tls
+                settings.host or "", settings.port, local_hostname, timeout=self._timeout, context=self._tls
             )
-        return smtplib.SMTP(settings.host or "", settings.port, ourselves, timeout=self._timeout)
+        return smtplib.SMTP(settings.host or "", settings.port, local_hostname, timeout=self._timeout)
 
 
 @contextmanager
@@ -108,6 +110,6 @@ def _translate_smtp_errors() -> Iterator[None]:
     except ssl.SSLError:
         raise DeliveryError("tls_failed") from None
     except (smtplib.SMTPException, OSError) as error:
-        # The library tells of a timeout as of a connection that was closed.
+        # smtplib reports a timeout as a closed connection.
         is_slow = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
         raise DeliveryError("timed_out" if is_slow else "unreachable") from None

@@ -1,4 +1,4 @@
-"""Notifications as their receiver reads them."""
+"""Lists a user's notifications and marks them as read."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,21 +17,21 @@ from stafett.domain.notification import JobOutcome
 
 
 class NotificationFilter(ListFilter):
-    """Which notifications a list shows."""
+    """Filter of the list of notifications."""
 
     status: JobOutcome | None = None
     unread: bool | None = None
 
 
 class NotificationDetails(NamedTuple):
-    """With what became of its deliveries."""
+    """A notification with its deliveries."""
 
     notification: Notification
     deliveries: Sequence[Delivery]
 
 
 class Inbox:
-    """The gateway's side of the ``notifications`` table; the policy shows everybody their own."""
+    """The API's access to the ``notifications`` table; row-level security shows each user only their own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,7 +47,7 @@ class Inbox:
             return _load_details(session, session.exec(query).all())
 
     def mark_read(self, caller: Caller, notification_id: UUID) -> NotificationDetails:
-        """Read now, unless it was read before."""
+        """Mark the notification as read; the time of an earlier call stays."""
         unread = update(Notification).where(
             col(Notification.id) == notification_id, col(Notification.read_at).is_(None)
         )
@@ -56,8 +56,8 @@ class Inbox:
             notification = session.get(Notification, notification_id, populate_existing=True)
             if notification is None:
                 raise NotFoundError("There is no such notification.")
-            (found,) = _load_details(session, [notification])
-            return found
+            (details,) = _load_details(session, [notification])
+            return details
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id)
@@ -65,8 +65,8 @@ class Inbox:
 
 def _load_details(session: Session, notifications: Sequence[Notification]) -> list[NotificationDetails]:
     ids = [notification.id for notification in notifications]
-    made = select(Delivery).where(col(Delivery.notification_id).in_(ids))
-    rows = session.exec(made.order_by(col(Delivery.channel), col(Delivery.id))).all()
+    deliveries = select(Delivery).where(col(Delivery.notification_id).in_(ids))
+    rows = session.exec(deliveries.order_by(col(Delivery.channel), col(Delivery.id))).all()
     return [
         NotificationDetails(notification, [row for row in rows if row.notification_id == notification.id])
         for notification in notifications

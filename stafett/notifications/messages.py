@@ -1,4 +1,4 @@
-"""What letters say, in each language of an export."""
+"""Email texts in each language of an export."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,14 +8,14 @@ from stafett.domain.notification import JobOutcome, JobType
 
 
 class EmailText(NamedTuple):
-    """The words of one end; ``{period}`` and ``{organisation}`` are filled in."""
+    """Subject and opening of the email about one outcome, with placeholders ``{period}`` and ``{organisation}``."""
 
     subject: str
     opening: str
 
 
 class EmailTemplate(NamedTuple):
-    """One language."""
+    """Texts and date format of one language."""
 
     date_format: str
     texts: Mapping[tuple[JobType, JobOutcome], EmailText]
@@ -131,51 +131,53 @@ _NN = {
 _EN = {
     (_EXPORT, JobOutcome.COMPLETED): EmailText(
         "The Bufdir export for {period} is ready",
-        "The export you asked for, for {organisation}, {period}, is ready to be downloaded.",
+        "The export you requested for {organisation}, {period}, is ready to download.",
     ),
     (_EXPORT, JobOutcome.COMPLETED_EMPTY): EmailText(
         "The Bufdir export for {period} is empty",
-        "The export you asked for, for {organisation}, {period}, has ended. "
-        "There are no activities in the period, so no file was made.",
+        "The export you requested for {organisation}, {period}, is complete. "
+        "There are no activities in the period, so no file was created.",
     ),
     (_EXPORT, JobOutcome.FAILED): EmailText(
         "The Bufdir export for {period} failed",
-        "The export you asked for, for {organisation}, {period}, failed. "
-        "The reason, and whether you can try again, is shown here:",
+        "The export you requested for {organisation}, {period}, failed. "
+        "The reason, and whether you can retry, are shown here:",
     ),
     (_EXPORT, JobOutcome.CANCELLED): EmailText(
         "The Bufdir export for {period} was cancelled",
-        "The export you asked for, for {organisation}, {period}, was cancelled. No file was made.",
+        "The export you requested for {organisation}, {period}, was cancelled. No file was created.",
     ),
     (_REEXPORT, JobOutcome.COMPLETED): EmailText(
-        "The Bufdir report for {period} was made again",
-        "The report you asked to have made again, for {organisation}, {period}, is ready to be downloaded.",
+        "The re-export of the Bufdir report for {period} is ready",
+        "The re-export you requested for {organisation}, {period}, is ready to download.",
     ),
     (_REEXPORT, JobOutcome.FAILED): EmailText(
-        "The Bufdir report for {period} could not be made again",
-        "The report you asked to have made again, for {organisation}, {period}, could not be made. "
-        "The earlier one is as it was. The reason, and whether you can try again, is shown here:",
+        "The re-export of the Bufdir report for {period} failed",
+        "The re-export you requested for {organisation}, {period}, failed. "
+        "The earlier report is unchanged. The reason, and whether you can retry, are shown here:",
     ),
     (_REEXPORT, JobOutcome.CANCELLED): EmailText(
-        "Making the Bufdir report for {period} again was cancelled",
-        "Making the report again, for {organisation}, {period}, was cancelled. The earlier one is as it was.",
+        "The re-export of the Bufdir report for {period} was cancelled",
+        "The re-export you requested for {organisation}, {period}, was cancelled. The earlier report is unchanged.",
     ),
     (_BULK, JobOutcome.COMPLETED): EmailText(
-        "The registration for several peer mentors is done",
-        "All the activities you asked to have registered for {organisation} are registered.",
+        "The registration for several peer mentors is complete",
+        "All activities in the registration you requested for {organisation} are registered.",
     ),
     (_BULK, JobOutcome.COMPLETED_WITH_FAILURES): EmailText(
-        "The registration for several peer mentors is done, with exceptions",
-        "Some of the activities you asked to have registered for {organisation} could not be. "
-        "Which, and why, is shown here:",
+        "The registration for several peer mentors is complete, with failures",
+        "Some activities in the registration you requested for {organisation} could not be registered. "
+        "Those activities, and the reasons, are shown here:",
     ),
     (_BULK, JobOutcome.FAILED): EmailText(
         "The registration for several peer mentors failed",
-        "None of the activities you asked to have registered for {organisation} could be. The reasons are shown here:",
+        "No activities in the registration you requested for {organisation} could be registered. "
+        "The reasons are shown here:",
     ),
     (_BULK, JobOutcome.CANCELLED): EmailText(
         "The registration for several peer mentors was cancelled",
-        "The registration you asked for, for {organisation}, was cancelled. What was registered before that stands.",
+        "The registration you requested for {organisation} was cancelled. "
+        "Activities that were registered before that remain.",
     ),
 }
 

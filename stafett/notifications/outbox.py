@@ -1,4 +1,4 @@
-"""The outbox: what is to be told is committed together with what has happened."""
+"""Notification outbox: notifications are committed together with the event that causes them."""
 
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ FROM webhooks WHERE org_id = :org_id AND disabled_at IS NULL AND deleted_at IS N
 
 
 class JobCompletion(NamedTuple):
-    """How an attempt at a job ended, and who asked for it."""
+    """Outcome of an attempt at a job, and the user who requested it."""
 
     job_type: JobType
     job: Job
@@ -26,8 +26,8 @@ class JobCompletion(NamedTuple):
     requested_by: UUID
 
 
-def enqueue_notifications(session: Session, completion: JobCompletion, *, by_email: bool) -> None:
-    """Write down, in the transaction that ends the job, who is to be told of it and how."""
+def enqueue_notifications(session: Session, completion: JobCompletion, *, notify_by_email: bool) -> None:
+    """Insert a notification and its deliveries, in the transaction that ends the job."""
     notification_id, org_id = uuid4(), completion.job.org_id
     session.execute(
         insert(Notification).values(
@@ -41,7 +41,7 @@ def enqueue_notifications(session: Session, completion: JobCompletion, *, by_ema
             status=completion.outcome,
         )
     )
-    if by_email:
-        letter = {"id": uuid4(), "org_id": org_id, "notification_id": notification_id, "channel": Channel.EMAIL}
-        session.execute(insert(Delivery).values(letter))
+    if notify_by_email:
+        delivery = {"id": uuid4(), "org_id": org_id, "notification_id": notification_id, "channel": Channel.EMAIL}
+        session.execute(insert(Delivery).values(delivery))
     session.execute(_INSERT_WEBHOOK_DELIVERIES, {"notification": notification_id, "org_id": org_id})

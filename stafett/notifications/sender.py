@@ -1,4 +1,4 @@
-"""One try at one delivery, and what comes of it."""
+"""Makes one attempt at a delivery and records its result."""
 
 import asyncio
 from concurrent.futures import Executor
@@ -11,7 +11,7 @@ from stafett.webhooks.sender import WebhookSender
 
 
 class DeliverySender:
-    """Brings messages to their receivers; letters go by threads of their own, which a dead mail server may hold."""
+    """Sends deliveries; emails have an executor of their own, because a hanging mail server blocks its threads."""
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class DeliverySender:
         self._email_executor = email_executor
 
     async def deliver(self, delivery: DeliveryRef) -> None:
-        """Return when it is settled; raise when there should be another try. Each try is written down."""
+        """Make and record one attempt; raise if the delivery should be retried."""
         if not await asyncio.to_thread(self._deliveries.start_attempt, delivery):
             return
         try:
             await self._send(delivery)
         except DeliveryError as error:
-            await self._handle_refusal(delivery, error)
+            await self._handle_delivery_error(delivery, error)
         except Exception:
             await asyncio.to_thread(self._deliveries.record_failure, delivery, "unexpected")
             raise
@@ -46,12 +46,12 @@ class DeliverySender:
                     await asyncio.to_thread(self._deliveries.load_webhook_message, delivery)
                 )
             case Channel.EMAIL:
-                letter = await asyncio.to_thread(self._deliveries.load_email, delivery)
+                email = await asyncio.to_thread(self._deliveries.load_email, delivery)
                 if self._smtp_sender is None:
                     raise DeliveryError("mail_not_configured")
-                await asyncio.get_running_loop().run_in_executor(self._email_executor, self._smtp_sender.send, letter)
+                await asyncio.get_running_loop().run_in_executor(self._email_executor, self._smtp_sender.send, email)
 
-    async def _handle_refusal(self, delivery: DeliveryRef, error: DeliveryError) -> None:
+    async def _handle_delivery_error(self, delivery: DeliveryRef, error: DeliveryError) -> None:
         if not error.is_permanent:
             await asyncio.to_thread(self._deliveries.record_failure, delivery, error.code)
             raise error

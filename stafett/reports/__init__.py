@@ -1,1 +1,1 @@
-"""Re-exports: a report made again, and what it became."""
+"""Report history and re-exports."""

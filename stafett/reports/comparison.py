@@ -1,4 +1,4 @@
-"""How one version of a report differs from another: activity by activity, out of the snapshots they were made from."""
+"""Compares two versions of a report, activity by activity, from the snapshots they were exported from."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _ID, _CONTENT_HASH = "id", "content"
 
 
 class _RowChanges(NamedTuple):
-    """How many activities are there in the one alone, in the other alone, and in both but otherwise."""
+    """Numbers of activities that were added, removed and changed; None if a snapshot is missing."""
 
     added: int | None
     removed: int | None
@@ -28,7 +28,7 @@ class _RowChanges(NamedTuple):
 
 
 class VersionComparison:
-    """Of each activity only its id and a hash of all its values is held, so that a million of them are small."""
+    """Compares versions with only an id and a hash per activity in memory, so that a million activities fit."""
 
     def __init__(self, database: Database, storage: FileStorage, *, raise_if_cancelled: Callable[[], None]) -> None:
         self._database = database
@@ -36,7 +36,7 @@ class VersionComparison:
         self._raise_if_cancelled = raise_if_cancelled
 
     def __call__(self, before: ReportFileVersion, after: Export) -> VersionChange:
-        """What a new version changes; the rows are null if a snapshot of the two is kept no longer."""
+        """Return what the new version changes; the row counts are null if either snapshot has been removed."""
         with self._database.transaction(after.org_id) as session:
             snapshots = _load_snapshot(session, before.export_id), _load_snapshot(session, after.id)
         rows = self._compare_snapshots(*snapshots)
@@ -54,7 +54,9 @@ class VersionComparison:
         if [part.sha256 for part in before.parts] == [part.sha256 for part in after.parts]:
             return _RowChanges(0, 0, 0)
         try:
-            return _compare_frames(*(pl.concat(list(self._hash_rows(one)) or [_NO_ROWS]) for one in (before, after)))
+            return _compare_frames(
+                *(pl.concat(list(self._hash_rows(snapshot)) or [_NO_ROWS]) for snapshot in (before, after))
+            )
         except StagedDataLostError:
             return _RowChanges(None, None, None)
 

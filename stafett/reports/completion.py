@@ -1,4 +1,4 @@
-"""How a re-export ends, for good: its last transition, what people are told, and nothing left of what is not to be."""
+"""Terminal transitions of a re-export, with their notifications and the clean-up of its child export."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ _HAS_FILES = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})
 
 
 class ReexportCompletion:
-    """Whoever ends a job first has ended it; a stored result is never undone."""
+    """Terminal transitions of a re-export: the first writer wins, and a stored result is never undone."""
 
     def __init__(
         self,
@@ -33,15 +33,15 @@ class ReexportCompletion:
         remove_files: Callable[[ExportJob], bool],
         *,
         actor: str = audit_trail.WORKER_ACTOR,
-        by_email: bool = False,
+        notify_by_email: bool = False,
     ) -> None:
         self._database = database
         self._remove_files = remove_files
         self._actor = actor
-        self._by_email = by_email
+        self._notify_by_email = notify_by_email
 
     def complete(self, job: ReexportJob) -> ReexportOutcome:
-        """The version is in the history, and whoever could be told is told."""
+        """Complete a re-export whose version is in the history and whose notifications are in the outbox."""
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
             if row.status is ReexportStatus.NOTIFYING:
@@ -49,7 +49,7 @@ class ReexportCompletion:
         return ReexportOutcome(status=ReexportStatus.COMPLETED)
 
     def fail(self, failure: RecordReexportFailureInput) -> bool:
-        """Say why; false if it has ended already, is to be cancelled, or its result is stored."""
+        """Record the failure; return False if the job has ended, is being cancelled or has its result stored."""
         job = failure.job
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
@@ -62,12 +62,12 @@ class ReexportCompletion:
             return True
 
     def finish_cancel(self, job: ReexportJob) -> ReexportOutcome:
-        """Have it stopped, with nothing left of it; or how it has ended, or is to end, otherwise."""
+        """Cancel the job and discard its export, unless it has ended or its result is stored; return its status."""
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
             if not row.status.is_final and row.status not in RESULT_STORED_STATUSES | {ReexportStatus.CANCELLING}:
-                step = self._build_transition(ReexportStatus.CANCELLING, "cancel_requested")
-                transition_reexport(session, job, step)
+                transition = self._build_transition(ReexportStatus.CANCELLING, "cancel_requested")
+                transition_reexport(session, job, transition)
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
             if row.status is ReexportStatus.CANCELLING:
@@ -77,10 +77,10 @@ class ReexportCompletion:
         return self.load_outcome(job)
 
     def close(self, job: ReexportJob, run_status: str) -> bool:
-        """Its run was ended from outside: it has failed, or, if its result is stored, is completed."""
-        message = f"The re-export was ended from outside ({run_status}) before it was done; it can be asked for again."
-        failing = RecordReexportFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
-        if self.fail(failing):
+        """Record that the run was closed externally: the job fails or, if its result is stored, completes."""
+        message = f"The workflow run was closed externally ({run_status}) before it finished; request a new re-export."
+        failure = RecordReexportFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
+        if self.fail(failure):
             return True
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
@@ -92,12 +92,12 @@ class ReexportCompletion:
             return True
 
     def load_outcome(self, job: ReexportJob) -> ReexportOutcome:
-        """How it stands, for a run that finds itself too late."""
+        """Return the stored status, for a run whose job another writer has ended."""
         with self._database.transaction(job.org_id) as session:
             return ReexportOutcome(status=session.get_one(Reexport, job.reexport_id).status)
 
     def _discard_export(self, session: Session, row: Reexport) -> Export | None:
-        """What was made for it is removed, or is to stop; the job is held meanwhile, so that nobody stores it."""
+        """Remove the child export's files or cancel it; the job stays locked, so that no worker stores the result."""
         if row.export_id is None:
             return None
         export = session.get_one(Export, row.export_id)
@@ -108,11 +108,13 @@ class ReexportCompletion:
         return export
 
     def _cancel_export(self, session: Session, export_id: UUID) -> None:
-        """Its run hears of it from ours, or from the sweeper."""
+        """Request the child export's cancellation, which the job's run or the sweeper then signals to its run."""
         export = session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
         if not export.status.is_final and export.status is not ExportStatus.CANCELLING:
-            step = ExportTransitionEvent(status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor)
-            transition_export(session, export.job, step)
+            transition = ExportTransitionEvent(
+                status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor
+            )
+            transition_export(session, export.job, transition)
 
     def _complete(self, session: Session, job: ReexportJob, row: Reexport) -> None:
         self._finish(session, job, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})
@@ -121,7 +123,7 @@ class ReexportCompletion:
         enqueue_notifications(
             session,
             JobCompletion(JobType.REEXPORT, job, outcome, requested_by=row.requested_by),
-            by_email=self._by_email,
+            notify_by_email=self._notify_by_email,
         )
 
     def _finish(
@@ -142,5 +144,5 @@ class ReexportCompletion:
 
 
 def _lock_reexport(session: Session, job: ReexportJob) -> Reexport:
-    """The row, whatever has become of the job, locked until the transaction ends."""
+    """Lock the job's row until the transaction ends, whatever its status."""
     return session.exec(select(Reexport).where(Reexport.id == job.reexport_id).with_for_update()).one()

@@ -1,4 +1,4 @@
-"""The history: an entry for each completed export, the files it was made as, and whether one was handed in."""
+"""Report history: an entry for each completed export, its file versions and its submission to Bufdir."""
 
 from collections.abc import Container, Sequence
 from datetime import datetime
@@ -28,24 +28,26 @@ _SUBMISSION_EXAMPLE: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "
 
 
 class ReportSubmission(FrozenModel):
-    """What was handed in to Bufdir, and when; null takes it back, and what is not said stays as it is."""
+    """What was submitted to Bufdir, and when. Null clears a field; an omitted field stays unchanged."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_SUBMISSION_EXAMPLE]})
 
-    submitted_at: UtcDatetime | None = None
+    submitted_at: UtcDatetime | None = Field(
+        None, description="When the report was submitted to Bufdir; null takes the submission back."
+    )
     submitted_reference: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None
-    ) = Field(None, description="Bufdir's own number or the like; no personal data.")
+    ) = Field(None, description="Bufdir's reference of the submission; null removes it. No personal data.")
 
     @model_validator(mode="after")
     def _require_a_field(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("nothing is said")
+            raise ValueError("at least one field is required")
         return self
 
 
 class VersionOrigin(NamedTuple):
-    """What a version that is not the original says of itself besides."""
+    """Fields of a re-exported version that the original does not have."""
 
     reexport_id: UUID
     source: str
@@ -54,34 +56,34 @@ class VersionOrigin(NamedTuple):
 
 
 class FileVersionDetails(NamedTuple):
-    """One file of a report, and when it left storage, if it did."""
+    """A file version of a report, and when its file was removed from storage, if it was."""
 
     version: ReportFileVersion
     removed_at: datetime | None
 
 
 class ReportDetails(NamedTuple):
-    """An entry with all of its files, the first one first."""
+    """An entry of the history with all its file versions, oldest first."""
 
     report: Report
     files: Sequence[FileVersionDetails]
 
     @property
     def changes(self) -> int:
-        """All that changed but clients' edits; it only ever grows."""
+        """Number of changes other than clients' edits; it only grows."""
         return len(self.files) + sum(file.removed_at is not None for file in self.files)
 
 
 def get_latest_version(session: Session, report_id: UUID) -> ReportFileVersion:
-    """The one that a further version is compared with."""
-    of_the_report = select(ReportFileVersion).where(ReportFileVersion.report_id == report_id)
-    return session.exec(of_the_report.order_by(col(ReportFileVersion.version).desc()).limit(1)).one()
+    """Return the version that the next one is compared with."""
+    versions = select(ReportFileVersion).where(ReportFileVersion.report_id == report_id)
+    return session.exec(versions.order_by(col(ReportFileVersion.version).desc()).limit(1)).one()
 
 
 def add_version(session: Session, export: Export, origin: VersionOrigin, previous: ReportFileVersion) -> int:
-    """A further version of a report, next to those that are there: the number is the lock, for there is one of each."""
+    """Insert the next version and return its number, which is unique, so that of two concurrent inserts one fails."""
     version = previous.version + 1
-    row = insert(ReportFileVersion).values(
+    statement = insert(ReportFileVersion).values(
         report_id=previous.report_id,
         version=version,
         org_id=export.org_id,
@@ -92,12 +94,12 @@ def add_version(session: Session, export: Export, origin: VersionOrigin, previou
         created_by=export.requested_by,
         **origin._asdict(),
     )
-    session.execute(row)
+    session.execute(statement)
     return version
 
 
 class ReportHistory:
-    """The gateway's side of it."""
+    """Report history as the API lists and edits it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -113,25 +115,25 @@ class ReportHistory:
     def record_submission(
         self, caller: Caller, report_id: UUID, submission: ReportSubmission, expected_revisions: Container[int] | None
     ) -> ReportDetails:
-        """Write down that it was handed in, and as what; said on the basis of what the client has seen."""
+        """Record or clear the submission, if the client's expected revision is current."""
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             report = _get_or_404(session, report_id, for_update=True).report
             if not caller.can_start_in(report.org_id):
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
             _check_expected_revision(expected_revisions, report.edits)
-            edited = update(Report).where(col(Report.id) == report_id)
-            session.execute(edited.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
+            statement = update(Report).where(col(Report.id) == report_id)
+            session.execute(statement.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
             session.expire(report)
-            found = _get_or_404(session, report_id)
-            audit_trail.append_audit_event(session, _build_submission_entry(caller, found.report))
-            return found
+            details = _get_or_404(session, report_id)
+            audit_trail.append_audit_event(session, _build_submission_entry(caller, details.report))
+            return details
 
 
 def _check_expected_revision(expected_revisions: Container[int] | None, revision: int) -> None:
     if expected_revisions is None:
-        raise PreconditionRequiredError("Say with If-Match which state of the report this is based on.")
+        raise PreconditionRequiredError("Send the report's ETag in an If-Match header.")
     if revision not in expected_revisions:
-        raise PreconditionFailedError("The report was edited meanwhile; look at it again.")
+        raise PreconditionFailedError("The report was edited meanwhile; fetch it again.")
 
 
 def _build_submission_entry(caller: Caller, report: Report) -> AuditEntry:
@@ -154,7 +156,7 @@ def _get_or_404(session: Session, report_id: UUID, *, for_update: bool = False) 
 
 
 def _load_details(session: Session, reports: Sequence[Report]) -> Sequence[ReportDetails]:
-    """With their files, in one question for all of them."""
+    """Load the file versions of all reports in one query."""
     query = (
         select(ReportFileVersion, func.coalesce(Export.files_removed_at, Export.deleted_at))
         .join(Export, col(Export.id) == col(ReportFileVersion.export_id))

@@ -1,4 +1,4 @@
-"""Re-exports as the gateway knows them: accepted in one transaction, one at a time for each report, found, listed."""
+"""Accepts re-exports, one at a time for each report, and finds and lists them for the API."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry, EventDetail
-from stafett.database.idempotency import OperationKey, claim_key, find_claimed_id
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key, find_claimed_id
 from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
 from stafett.database.tables import Export, JsonObject, Reexport, Report
@@ -27,14 +27,14 @@ START_OPERATION = "report-reexports.start"
 
 
 class AcceptedReexport(NamedTuple):
-    """A job that will run whatever happens now; ``is_new`` unless it was running, or its key seen, before."""
+    """A committed re-export; ``is_new`` is false if it was already running or its key was already used."""
 
     reexport: Reexport
     is_new: bool
 
 
 class ReexportDetails(NamedTuple):
-    """A job, the export that is made for it, and the one in whose place its result lies."""
+    """A re-export, its child export, and the export under whose prefix its result is stored."""
 
     reexport: Reexport
     export: Export | None
@@ -42,8 +42,8 @@ class ReexportDetails(NamedTuple):
 
     @property
     def changes(self) -> int:
-        """All that changed but clients' edits; it only ever grows."""
-        return self.reexport.changes + sum(one.changes for one in (self.export, self.result_export) if one)
+        """Number of changes other than clients' edits; it only grows."""
+        return self.reexport.changes + sum(export.changes for export in (self.export, self.result_export) if export)
 
     @property
     def file(self) -> ReportFile | None:
@@ -51,7 +51,7 @@ class ReexportDetails(NamedTuple):
 
     @property
     def progress(self) -> JsonObject | None:
-        """That of the export, for as long as it is at work."""
+        """Progress of the child export while it is running."""
         return self.export.progress if self.export and self.reexport.status is ReexportStatus.EXPORTING else None
 
     @property
@@ -60,37 +60,37 @@ class ReexportDetails(NamedTuple):
 
     @property
     def downloadable_export(self) -> Export | None:
-        """The export in whose place the result lies, with the very file that the result is."""
+        """The export under whose prefix the result is stored, with the result as its file."""
         if self.result_export is None or not self.is_completed:
             return None
         return Export(**self.result_export.model_dump() | {"file": self.reexport.file})
 
 
 class ReexportFilter(ListFilter):
-    """Which jobs a list shows."""
+    """Filter of the list of re-exports."""
 
     status: ReexportStatus | None = None
     report_id: UUID | None = None
 
 
 class ReexportService:
-    """The gateway's side of the ``report_reexports`` table."""
+    """The API's access to the ``report_reexports`` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def accept(self, caller: Caller, request: ReexportRequest, idempotency_key: str | None = None) -> AcceptedReexport:
-        """Commit the job, its key and its first audit event together; PostgreSQL alone is needed for it."""
+        """Commit the job, its key and its first audit event together; only PostgreSQL is needed."""
         if caller.org_id is None:
-            raise PermissionDeniedError("An operator makes no reports.")
+            raise PermissionDeniedError("An operator may not re-export reports.")
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             report = _load_report(session, caller, request)
             if idempotency_key and (
-                known := find_claimed_id(
-                    session, OperationKey(report.org_id, START_OPERATION, idempotency_key), request
+                claimed_id := find_claimed_id(
+                    session, IdempotencyScope(report.org_id, START_OPERATION, idempotency_key), request
                 )
             ):
-                return AcceptedReexport(session.get_one(Reexport, known), is_new=False)
+                return AcceptedReexport(session.get_one(Reexport, claimed_id), is_new=False)
             return _accept_once(session, caller, request, report, idempotency_key)
 
     def find(self, caller: Caller, reexport_id: UUID) -> ReexportDetails:
@@ -114,9 +114,9 @@ class ReexportService:
 
 
 def load_details(session: Session, rows: Sequence[Reexport]) -> Sequence[ReexportDetails]:
-    """With their exports, in one question for all of them."""
-    ids = {one for row in rows for one in (row.export_id, row.result_export_id) if one}
-    exports = {one.id: one for one in session.exec(select(Export).where(col(Export.id).in_(ids)))}
+    """Load the exports of all re-exports in one query."""
+    ids = {export_id for row in rows for export_id in (row.export_id, row.result_export_id) if export_id}
+    exports = {export.id: export for export in session.exec(select(Export).where(col(Export.id).in_(ids)))}
     return [
         ReexportDetails(row, exports.get(row.export_id or row.id), exports.get(row.result_export_id or row.id))
         for row in rows
@@ -128,29 +128,31 @@ def _load_report(session: Session, caller: Caller, request: ReexportRequest) -> 
     if report is None:
         export = session.get(Export, request.report_id)
         if export is not None and not export.status.is_final:
-            raise NotFinishedError("This is an export that has not ended; it has no report yet.")
+            raise NotFinishedError("This export has not ended and has no report yet.")
         raise NotFoundError("There is no such report.")
     if not caller.can_start_in(report.org_id):
-        raise PermissionDeniedError("You may not have a report of this organisation made again.")
+        raise PermissionDeniedError("You may not re-export a report of this organisation.")
     return report
 
 
 def _accept_once(
     session: Session, caller: Caller, request: ReexportRequest, report: Report, idempotency_key: str | None
 ) -> AcceptedReexport:
-    """Of two who ask at once the second waits for the first to commit, and then finds that one's job."""
+    """Accept the request; of two concurrent ones the second waits for the first to commit, then finds its job."""
     with session.begin_nested() as attempt:
         accepted = _insert_or_find_running(session, caller, request, report)
         job_id = accepted.reexport.id
-        known = (
-            claim_key(session, OperationKey(report.org_id, START_OPERATION, idempotency_key), request, job_id)
+        claimed_id = (
+            claim_idempotency_key(
+                session, IdempotencyScope(report.org_id, START_OPERATION, idempotency_key), request, job_id
+            )
             if idempotency_key
             else job_id
         )
-        if known != job_id:
+        if claimed_id != job_id:
             attempt.rollback()
-    if known != job_id:
-        return AcceptedReexport(session.get_one(Reexport, known), is_new=False)
+    if claimed_id != job_id:
+        return AcceptedReexport(session.get_one(Reexport, claimed_id), is_new=False)
     if accepted.is_new:
         audit_trail.append_audit_event(session, _build_request_entry(caller, request, accepted.reexport))
     return accepted
@@ -164,37 +166,37 @@ def _insert_or_find_running(
             if ReexportRequest.model_validate(running.request) != request:
                 raise ReexportInProgressError(running.id)
             return AcceptedReexport(running, is_new=False)
-        repeats = (
+        source_export_id = (
             get_snapshot_or_410(session, report, request) if request.source is ReexportSource.SAME_SNAPSHOT else None
         )
-        if inserted := _insert(session, caller, request, report, repeats):
+        if inserted := _insert(session, caller, request, report, source_export_id):
             return AcceptedReexport(inserted, is_new=True)
 
 
 def _find_running(session: Session, report_id: UUID) -> Reexport | None:
-    unended = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
-    return session.exec(select(Reexport).where(Reexport.report_id == report_id, unended)).first()
+    is_open = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
+    return session.exec(select(Reexport).where(Reexport.report_id == report_id, is_open)).first()
 
 
 def _insert(
     session: Session, caller: Caller, request: ReexportRequest, report: Report, source_export_id: UUID | None
 ) -> Reexport | None:
-    """None if another one of this report is running by now."""
-    earlier = select(func.coalesce(func.max(Reexport.attempt), 0)).where(Reexport.report_id == report.id)
-    row = insert(Reexport).values(
+    """Insert the job; return None if another re-export of this report is already running."""
+    last_attempt = select(func.coalesce(func.max(Reexport.attempt), 0)).where(Reexport.report_id == report.id)
+    statement = insert(Reexport).values(
         id=uuid4(),
         org_id=report.org_id,
         report_id=report.id,
-        attempt=earlier.scalar_subquery() + 1,
+        attempt=last_attempt.scalar_subquery() + 1,
         requested_by=caller.user_id,
         request=request.model_dump(mode="json"),
-        repeats=source_export_id,
+        source_export_id=source_export_id,
         period_start=report.period_start,
         period_end=report.period_end,
         status=ReexportStatus.PENDING,
         audit_id=uuid4(),
     )
-    return session.scalars(row.on_conflict_do_nothing().returning(Reexport)).one_or_none()
+    return session.scalars(statement.on_conflict_do_nothing().returning(Reexport)).one_or_none()
 
 
 def _build_request_entry(caller: Caller, request: ReexportRequest, row: Reexport) -> AuditEntry:

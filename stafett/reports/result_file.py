@@ -1,4 +1,4 @@
-"""Where a re-export's result lies, when an administrator says so: only what is the report's own, and the same file."""
+"""Validates ``result_file_ref``, with which an administrator moves a re-export's result to another object."""
 
 import hashlib
 from typing import Any
@@ -15,39 +15,39 @@ _FIELD = "result_file_ref"
 
 
 class ResultFile:
-    """A reference is taken only to the very bytes that the result has: nobody brings another file in by it."""
+    """Accepts only an object of the report with the result's exact bytes, so that no other file can be substituted."""
 
     def __init__(self, storage: FileStorage) -> None:
         self._storage = storage
 
     def validate(self, session: Session, row: Reexport, key: str) -> dict[str, Any]:
-        """What the row is to say then."""
+        """Return the row's new values; raise if the re-export has no result or the object is not acceptable."""
         if row.status not in RESULT_STORED_STATUSES or row.file is None:
-            raise InvalidStateError(f"The re-export is {row.status}, and has no result yet.")
+            raise InvalidStateError(f"The re-export is {row.status} and has no result yet.")
         owner = _find_owning_export(session, row, key) if _is_canonical_key(key) else None
         if owner is None:
-            raise InvalidFieldError(_FIELD, "not_this_reports", "That is no object of this report's own.")
+            raise InvalidFieldError(_FIELD, "not_this_reports", "The object does not belong to this report.")
         if self._hash_object(key) != row.file["sha256"]:
-            raise InvalidFieldError(_FIELD, "another_file", "That object is not there, or is another file.")
+            raise InvalidFieldError(_FIELD, "another_file", "The object does not exist or has other content.")
         return {"file": row.file | {"key": key}, "result_export_id": owner.id}
 
     def _hash_object(self, key: str) -> str | None:
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         try:
             for block in self._storage.read_chunks(key):
-                found.update(block)
+                digest.update(block)
         except NotFoundError:
             return None
-        return found.hexdigest()
+        return digest.hexdigest()
 
 
 def _is_canonical_key(key: str) -> bool:
-    """Only what says where it lies itself; storage, or what is before it, would read the rest as another place."""
+    """Check that storage, or a proxy before it, cannot normalise the key to another path."""
     return key.isprintable() and {"", ".", ".."}.isdisjoint(key.split("/"))
 
 
 def _find_owning_export(session: Session, row: Reexport, key: str) -> Export | None:
-    """The export in whose place it lies, if that is one of this report's versions and is kept."""
+    """Return the export under whose prefix the object is stored, if it is a version of this report and not expired."""
     query = (
         select(Export)
         .join(ReportFileVersion, col(ReportFileVersion.export_id) == col(Export.id))

@@ -1,4 +1,4 @@
-"""The stage ``querying_activities`` of an export that repeats another one: that one's snapshot, taken over as it is."""
+"""The stage ``querying_activities`` of a ``same_snapshot`` re-export, which copies an earlier export's snapshot."""
 
 from collections.abc import Callable, Iterable, Iterator
 from uuid import UUID
@@ -10,14 +10,14 @@ from stafett.domain.export import ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.reexport import produce_identical_file
+from stafett.domain.reexport import is_identical_output
 from stafett.exports.stage_runner import StageContext
 from stafett.exports.stages.query_activities import ActivityQueryStage, require_requester_is_member
 from stafett.reports.snapshots import SNAPSHOT_GONE_MESSAGE, is_expired
 
 
 class SnapshotCopy:
-    """Copies the parts into the export's own place: each export owns its snapshot, and loses it with its own file."""
+    """Copies the parts under the export's own prefix: each export's snapshot is deleted together with its file."""
 
     def __init__(self, database: Database, query_activities: ActivityQueryStage) -> None:
         self._database = database
@@ -26,20 +26,20 @@ class SnapshotCopy:
     def __call__(self, job: ExportJob, context: StageContext) -> QueriedRows:
         with self._database.transaction(job.org_id) as session:
             export = session.get_one(Export, job.export_id)
-            repeated = session.get(Export, export.repeats) if export.repeats else None
-            staged = session.get(ExportStageOutput, (export.repeats, ExportStatus.QUERYING_ACTIVITIES))
-        if repeated is None:
+            source = session.get(Export, export.source_export_id) if export.source_export_id else None
+            staged = session.get(ExportStageOutput, (export.source_export_id, ExportStatus.QUERYING_ACTIVITIES))
+        if source is None:
             return self._query_activities(job, context)
         with self._database.snapshot(job.org_id) as connection:
             require_requester_is_member(connection, job.export_id)
-        if is_expired(repeated) or staged is None:
+        if is_expired(source) or staged is None:
             raise _build_snapshot_gone_error()
-        taken = _copy_snapshot(QueriedRows.model_validate(staged.outputs), context)
-        return taken.model_copy(update={"identical_export_id": _find_identical_export_id(export, repeated, taken)})
+        copied = _copy_snapshot(QueriedRows.model_validate(staged.outputs), context)
+        return copied.model_copy(update={"identical_export_id": _find_identical_export_id(export, source, copied)})
 
 
 def _copy_snapshot(queried: QueriedRows, context: StageContext) -> QueriedRows:
-    """The same parts, the same rules, the same instant."""
+    """Copy the parts; the mapping and the snapshot time stay those of the source."""
     total, attachments = queried.rows, queried.attachments
     try:
         parts = tuple(_copy_parts(queried.parts, context, lambda done: context.report_progress(done, total)))
@@ -60,9 +60,10 @@ def _copy_parts(
 
 
 def _find_identical_export_id(export: Export, source: Export, copied_rows: QueriedRows) -> UUID | None:
-    """What was repeated so itself stands for what it repeated: the manifests of all of them name the first."""
-    one, other = (ExportParameters.model_validate(each.parameters) for each in (export, source))
-    return (copied_rows.identical_export_id or source.id) if produce_identical_file(one, other) else None
+    """Return the first of a chain of identical exports, which all their manifests name; None if this one differs."""
+    parameters, source_parameters = (ExportParameters.model_validate(row.parameters) for row in (export, source))
+    is_identical = is_identical_output(parameters, source_parameters)
+    return (copied_rows.identical_export_id or source.id) if is_identical else None
 
 
 def _build_snapshot_gone_error() -> ExportError:

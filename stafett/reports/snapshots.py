@@ -1,4 +1,4 @@
-"""The snapshots that versions of a report were made from, and whether they can be worked from again."""
+"""Snapshots that versions of a report were exported from, and whether they are still stored."""
 
 from uuid import UUID
 
@@ -8,13 +8,11 @@ from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import InvalidFieldError, SnapshotGoneError
 from stafett.domain.reexport import ReexportRequest
 
-SNAPSHOT_GONE_MESSAGE = (
-    "The rows that this version was made from are kept no longer; it can be made again from current data."
-)
+SNAPSHOT_GONE_MESSAGE = "The snapshot of this version is no longer stored; re-export the report from current_data."
 
 
 def get_snapshot_or_410(session: Session, report: Report, request: ReexportRequest) -> UUID:
-    """The export whose snapshot this request takes over; a snapshot lives as long as its file."""
+    """Return the export whose snapshot the request repeats; a snapshot is stored as long as its file."""
     version = session.get(ReportFileVersion, (report.id, request.version))
     if version is None:
         raise InvalidFieldError("version", "unknown_version", "The report has no such version.")
@@ -25,7 +23,7 @@ def get_snapshot_or_410(session: Session, report: Report, request: ReexportReque
         raise InvalidFieldError(
             "overrides/include_attachments",
             "no_attachments_in_snapshot",
-            "This version was made without attachments, so its snapshot has none; current_data has them.",
+            "This version was exported without attachments, so its snapshot has none; use current_data instead.",
         )
     return export.id
 

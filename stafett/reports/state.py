@@ -1,4 +1,4 @@
-"""A re-export's row and its trail: each change in the transaction that holds the row, with its audit event."""
+"""Locks, transitions and audit events of re-exports."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from stafett.domain.reexport_status import ReexportStatus
 
 
 class ReexportTransitionEvent(FrozenModel):
-    """A transition as its audit event tells it."""
+    """A transition and the details of its audit event."""
 
     status: ReexportStatus
     event: str
@@ -25,7 +25,7 @@ class ReexportTransitionEvent(FrozenModel):
 
 
 def lock_active_reexport(session: Session, job: ReexportJob, *, allow_cancelling: bool = False) -> Reexport:
-    """The job's row, locked until the transaction ends, if the job is still to be worked for."""
+    """Lock the job's row until the transaction ends; raise if the re-export is no longer active."""
     row = session.exec(select(Reexport).where(Reexport.id == job.reexport_id).with_for_update()).one()
     if row.status.is_final or (row.status is ReexportStatus.CANCELLING and not allow_cancelling):
         raise StaleAttemptError("This re-export is over.")
@@ -33,7 +33,7 @@ def lock_active_reexport(session: Session, job: ReexportJob, *, allow_cancelling
 
 
 def transition_reexport(session: Session, job: ReexportJob, transition: ReexportTransitionEvent, **values: Any) -> None:
-    """The transition and its event: the last thing in the transaction that holds the row."""
+    """Write the transition and its audit event, as the last thing in the transaction that locks the row."""
     session.execute(update_reexport(job).values(status=transition.status, **values))
     audit_trail.append_audit_event(
         session,
@@ -48,7 +48,7 @@ def update_reexport(job: ReexportJob) -> Update:
 def build_reexport_audit_entry(
     job: ReexportJob, actor: str, event: str, status: ReexportStatus | None = None, detail: EventDetail | None = None
 ) -> AuditEntry:
-    """Without a status it is no step of the job."""
+    """Build an audit entry, which records a transition only if it has a status."""
     return AuditEntry(
         org_id=job.org_id,
         actor=actor,

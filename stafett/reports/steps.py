@@ -1,4 +1,4 @@
-"""What a re-export does beside its export: each step commits once, however often and by how many it is begun."""
+"""Steps of a re-export besides its child export; each commits once, even if executed repeatedly or concurrently."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,28 +32,34 @@ _NOW = func.clock_timestamp()
 
 
 class ReexportSteps:
-    """The worker's side of a re-export that is at work."""
+    """Steps that a worker executes for a running re-export."""
 
-    def __init__(self, database: Database, compare_versions: VersionComparison, *, by_email: bool = False) -> None:
+    def __init__(
+        self, database: Database, compare_versions: VersionComparison, *, notify_by_email: bool = False
+    ) -> None:
         self._database = database
         self._compare_versions = compare_versions
-        self._by_email = by_email
+        self._notify_by_email = notify_by_email
         self._crash_counter = CrashCounter(database)
 
-    def load_history(self, job: ReexportJob, run_id: str) -> HistoricalRecord:
-        """What the report, or the version that is repeated, was made with; from PostgreSQL, which outlives the rest."""
+    def load_original_parameters(self, job: ReexportJob, run_id: str) -> HistoricalRecord:
+        """Store the run id and load the original's parameters from PostgreSQL; Temporal's history may be gone."""
         with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
             row = lock_active_reexport(session, job)
             session.execute(update_reexport(job).values(run_id=run_id))
             request = ReexportRequest.model_validate(row.request)
-            before = session.get_one(Export, row.repeats) if row.repeats else session.get_one(Report, job.report_id)
-            parameters = ExportParameters.model_validate(before.parameters)
+            source = (
+                session.get_one(Export, row.source_export_id)
+                if row.source_export_id
+                else session.get_one(Report, job.report_id)
+            )
+            parameters = ExportParameters.model_validate(source.parameters)
             return HistoricalRecord(
-                job=job, parameters=parameters, overrides=request.overrides, source_export_id=row.repeats
+                job=job, parameters=parameters, overrides=request.overrides, source_export_id=row.source_export_id
             )
 
-    def build_export_params(self, record: HistoricalRecord) -> ExportJob:
-        """The export that makes the file, accepted: the one that is there, if an earlier execution has done it."""
+    def insert_child_export(self, record: HistoricalRecord) -> ExportJob:
+        """Insert the child export that generates the file, or return the one that an earlier execution inserted."""
         job = record.job
         with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
             row = lock_active_reexport(session, job)
@@ -64,31 +70,31 @@ class ReexportSteps:
                 org_id=job.org_id,
                 requesting_user_id=row.requested_by,
             )
-            lineage = ReexportOrigin(job.reexport_id, record.source_export_id)
-            export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, lineage)
-            step = _build_transition(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
-            transition_reexport(session, job, step, export_id=export.id)
+            origin = ReexportOrigin(job.reexport_id, record.source_export_id)
+            export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, origin)
+            transition = _build_transition(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
+            transition_reexport(session, job, transition, export_id=export.id)
             return export.job
 
     def store_result(self, job: ReexportJob) -> None:
-        """Add the file to the history; what is compared beforehand is still the latest version when it is added."""
+        """Add the file to the history, compared with the version that is the latest when it is added."""
         if self._start_storing(job):
             return
         with self._crash_counter.guard(job):
             while not self._try_store(job):
-                pass  # a version has come between; compare with that one
+                pass  # another version was added meanwhile; compare with that one
 
-    def notify_complete(self, job: ReexportJob) -> None:
-        """Write down who is to be told, once; unless people have said that it is told already."""
+    def enqueue_completion_notifications(self, job: ReexportJob) -> None:
+        """Enqueue the notifications once, unless a client has already marked them as sent."""
         with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
             row = lock_active_reexport(session, job)
             if row.notified_at is None:
-                end = JobCompletion(JobType.REEXPORT, job, JobOutcome.COMPLETED, requested_by=row.requested_by)
-                enqueue_notifications(session, end, by_email=self._by_email)
+                completion = JobCompletion(JobType.REEXPORT, job, JobOutcome.COMPLETED, requested_by=row.requested_by)
+                enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
                 session.execute(update_reexport(job).values(notified_at=_NOW))
 
     def _start_storing(self, job: ReexportJob) -> bool:
-        """Whether an earlier execution has stored it."""
+        """Enter the storing step; return whether an earlier execution has already stored the result."""
         with self._database.transaction(job.org_id) as session:
             row = lock_active_reexport(session, job)
             if row.status is ReexportStatus.EXPORTING:
@@ -111,7 +117,7 @@ class ReexportSteps:
             request = ReexportRequest.model_validate(row.request)
             origin = VersionOrigin(row.id, request.source, request.reason, change.model_dump())
             version = add_version(session, export, origin, before)
-            _transition_to_notifying(session, job, export, version)
+            _record_stored_result(session, job, export, version)
             return True
 
 
@@ -121,34 +127,32 @@ def _build_transition(status: ReexportStatus, event: str, detail: EventDetail | 
 
 def _require_file(export: Export) -> None:
     if export.status is not ExportStatus.COMPLETED or is_expired(export):
-        message = "The file that was made for this re-export is not there any more; it can be tried again."
+        message = "The file of this re-export is no longer in storage; request a new re-export."
         raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
 
 
-def _transition_to_notifying(session: Session, job: ReexportJob, export: Export, version: int) -> None:
-    step = _build_transition(
+def _record_stored_result(session: Session, job: ReexportJob, export: Export, version: int) -> None:
+    transition = _build_transition(
         ReexportStatus.NOTIFYING, "result_stored", {"version": version, "sha256": (export.file or {})["sha256"]}
     )
     values = {"file": export.file, "file_version": version, "result_export_id": export.id}
-    transition_reexport(session, job, step, **values)
+    transition_reexport(session, job, transition, **values)
 
 
-_TOO_MANY_CRASHES = (
-    "It could not be done, however often it was begun; the history is as it was, and it can be asked for again."
-)
+_TOO_MANY_CRASHES = "The re-export failed repeatedly; request a new re-export."
 
 
 class CrashCounter:
-    """A step may take its worker down, or meet an error nobody foresaw, so often; what is merely away is waited for."""
+    """Limit on how often a step may crash its worker or fail unexpectedly; a transition sets the count to zero."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @contextmanager
     def guard(self, job: ReexportJob) -> Iterator[None]:
-        """The try is counted before it is made, and is none if it was answered."""
-        status, tries = self._increment(job)
-        if tries > MAX_CRASHES:
+        """Count the execution before it starts, and uncount it if it returns or raises an expected error."""
+        status, crashes = self._increment(job)
+        if crashes > MAX_CRASHES:
             raise ExportError(
                 REEXPORT_ERROR_CODE_BY_STATUS.get(status, ExportErrorCode.INTERNAL), _TOO_MANY_CRASHES, retryable=True
             )
@@ -163,10 +167,10 @@ class CrashCounter:
     def _increment(self, job: ReexportJob) -> tuple[ReexportStatus, int]:
         with self._database.transaction(job.org_id) as session:
             row = lock_active_reexport(session, job)
-            session.execute(update_reexport(job).values(tries=col(Reexport.tries) + 1))
-            return row.status, row.tries + 1
+            session.execute(update_reexport(job).values(crashes=col(Reexport.crashes) + 1))
+            return row.status, row.crashes + 1
 
     def _decrement(self, job: ReexportJob) -> None:
-        fewer = update_reexport(job).where(col(Reexport.tries) > 0).values(tries=col(Reexport.tries) - 1)
+        statement = update_reexport(job).where(col(Reexport.crashes) > 0).values(crashes=col(Reexport.crashes) - 1)
         with self._database.transaction(job.org_id) as session:
-            session.execute(fewer)
+            session.execute(statement)

@@ -1,1 +1,1 @@
-"""Webhooks as https://www.standardwebhooks.com has them: signed, thin, and never into anybody's own network."""
+"""Standard Webhooks (https://www.standardwebhooks.com): signed, with thin payloads, never into private networks."""

@@ -1,4 +1,4 @@
-"""A POST to somebody else's server: to an address that was checked, and for a bounded time."""
+"""Posts messages to webhooks: to checked addresses, within a bounded time."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ _GONE, _RETRY_AFTER_STATUSES = 410, {429, 502, 503, 504}
 
 
 class WebhookMessage(FrozenModel):
-    """What goes out; the id and the body are the same at every try."""
+    """A message to a webhook; its id and body are the same at every attempt."""
 
     id: str
     url: str = Field(repr=False)
@@ -31,7 +31,7 @@ class WebhookMessage(FrozenModel):
 
 
 class WebhookSender:
-    """Posts messages; no redirects are followed, no proxy of the environment is used, no answer's body is read."""
+    """Posts messages without following redirects, using the environment's proxies or reading response bodies."""
 
     def __init__(
         self, policy: DestinationPolicy, tls: ssl.SSLContext | None = None, *, timeout: float = _DELIVERY_TIMEOUT
@@ -42,7 +42,7 @@ class WebhookSender:
         self._timeout = timeout
 
     async def send(self, message: WebhookMessage) -> None:
-        """Return if the receiver took it; otherwise say by a code why not."""
+        """Send the message; raise a `DeliveryError` with a code if the receiver does not accept it."""
         try:
             destination = self._policy.parse(message.url)
             async with asyncio.timeout(self._timeout):
@@ -60,16 +60,16 @@ class WebhookSender:
         url = httpcore.URL(
             scheme=destination.scheme, host=destination.host, port=destination.port, target=destination.target
         )
-        headers, patience = _build_headers(destination, message), {"timeout": {"connect": _CONNECT_TIMEOUT}}
+        headers, extensions = _build_headers(destination, message), {"timeout": {"connect": _CONNECT_TIMEOUT}}
         async with (
             httpcore.AsyncConnectionPool(ssl_context=self._tls, network_backend=self._network_backend) as pool,
-            pool.stream("POST", url, headers=headers, content=message.body, extensions=patience) as response,
+            pool.stream("POST", url, headers=headers, content=message.body, extensions=extensions) as response,
         ):
             _raise_for_status(response)
 
 
 class _CheckedNetworkBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a host once, and connects to what was checked; TLS still asks for the host by its name."""
+    """Resolves a host once and connects to the checked address; TLS still verifies the host name."""
 
     def __init__(self, policy: DestinationPolicy) -> None:
         self._policy = policy
@@ -93,7 +93,7 @@ class _CheckedNetworkBackend(httpcore.AsyncNetworkBackend):
 
 
 def _is_tls_error(error: BaseException | None) -> bool:
-    """The libraries between wrap it once or twice."""
+    """Search the chain of causes, because the HTTP libraries wrap a TLS error once or twice."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -113,14 +113,14 @@ def _build_headers(destination: Destination, message: WebhookMessage) -> list[tu
 
 def _raise_for_status(response: httpcore.Response) -> None:
     status = response.status
-    if 200 <= status < 300:  # noqa: PLR2004 - HTTP's own figures
+    if 200 <= status < 300:  # noqa: PLR2004 - HTTP's range of success
         return
-    wait = _parse_retry_after(response) if status in _RETRY_AFTER_STATUSES else None
-    raise DeliveryError(f"http_{status}", is_permanent=status == _GONE, retry_after=wait)
+    retry_after = _parse_retry_after(response) if status in _RETRY_AFTER_STATUSES else None
+    raise DeliveryError(f"http_{status}", is_permanent=status == _GONE, retry_after=retry_after)
 
 
 def _parse_retry_after(response: httpcore.Response) -> timedelta | None:
-    """What ``Retry-After`` says in seconds, within reason; its dates are left to the usual pauses."""
+    """Return the seconds of ``Retry-After``, capped; for a date the usual retry intervals apply."""
     for name, value in response.headers:
         if name.lower() == b"retry-after" and value.isdigit() and len(value) < 8:  # noqa: PLR2004 - a hundred days
             return min(timedelta(seconds=int(value)), _MAX_RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""An organisation's webhooks, as its admins know them."""
+"""An organisation's webhooks, as its administrators manage them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.database.idempotency import OperationKey, claim_key
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
 from stafett.database.tables import Delivery, Webhook, WebhookSecret
@@ -26,13 +26,13 @@ _MAX_DELIVERIES_SHOWN = 20
 
 
 class WebhookFilter(ListFilter):
-    """Which webhooks a list shows."""
+    """Filter of the list of webhooks."""
 
     status: str | None = None
 
 
 class WebhookInput(FrozenModel):
-    """A webhook that somebody would like to have, its URL vetted already."""
+    """A webhook to add, whose URL is already checked."""
 
     org_id: str
     url: str
@@ -44,7 +44,7 @@ class _WebhookTestBody(FrozenModel):
 
 
 class IssuedSecret(NamedTuple):
-    """The one moment at which a secret is shown, a webhook's first one or another."""
+    """A webhook with a new secret, which is shown only in this response."""
 
     webhook: Webhook
     secret: str
@@ -56,22 +56,22 @@ class WebhookDetails(NamedTuple):
 
 
 class AcceptedWebhookTest(NamedTuple):
-    """A test that will be sent; ``is_new`` unless its key was seen before."""
+    """A test delivery; ``is_new`` is false if its key was already used."""
 
     delivery: Delivery
     is_new: bool
 
 
 def require_administrator(caller: Caller, org_id: str | None = None) -> str:
-    """The organisation whose webhooks the caller looks after."""
-    wanted = org_id or caller.org_id or ""
-    if not caller.can_administer(wanted):
-        raise PermissionDeniedError("Only an administrator looks after an organisation's webhooks.")
-    return wanted
+    """Return the organisation whose webhooks the caller may manage; raise if there is none."""
+    managed_org_id = org_id or caller.org_id or ""
+    if not caller.can_administer(managed_org_id):
+        raise PermissionDeniedError("Only an administrator may manage an organisation's webhooks.")
+    return managed_org_id
 
 
 class WebhookService:
-    """The gateway's side of the ``webhooks`` table."""
+    """The API's access to the ``webhooks`` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -79,38 +79,37 @@ class WebhookService:
     def add(self, caller: Caller, request: WebhookInput) -> IssuedSecret:
         org_id, secret, new_id = require_administrator(caller, request.org_id), generate_secret(), uuid4()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            row = insert(Webhook).values(id=new_id, created_by=caller.user_id, **request.model_dump())
-            webhook = session.scalars(row.returning(Webhook)).one()
+            statement = insert(Webhook).values(id=new_id, created_by=caller.user_id, **request.model_dump())
+            webhook = session.scalars(statement.returning(Webhook)).one()
             session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
             audit_trail.append_audit_event(
                 session,
                 build_webhook_audit_entry(webhook, "webhook_added", audit_trail.actor_from_user_id(caller.user_id)),
             )
-            _check_webhook_limit(session, org_id)  # here the chain is held: of two at once one sees the other's
+            # The audit chain is locked by now, so of two concurrent additions the second one counts the first.
+            _check_webhook_limit(session, org_id)
         return IssuedSecret(webhook, secret)
 
     def find(self, caller: Caller, webhook_id: UUID) -> WebhookDetails:
-        """With its latest deliveries."""
+        """Load a webhook with its latest deliveries."""
         org_id = require_administrator(caller)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             webhook = _get_or_404(session, webhook_id)
-            newest_first = (col(Delivery.created_at).desc(), col(Delivery.id).desc())
-            its_own = select(Delivery).where(Delivery.org_id == org_id, Delivery.webhook_id == webhook_id)
-            return WebhookDetails(
-                webhook, session.exec(its_own.order_by(*newest_first).limit(_MAX_DELIVERIES_SHOWN)).all()
-            )
+            order = (col(Delivery.created_at).desc(), col(Delivery.id).desc())
+            query = select(Delivery).where(Delivery.org_id == org_id, Delivery.webhook_id == webhook_id)
+            return WebhookDetails(webhook, session.exec(query.order_by(*order).limit(_MAX_DELIVERIES_SHOWN)).all())
 
     def list(self, caller: Caller, filters: WebhookFilter) -> Sequence[Webhook]:
         org_id = require_administrator(caller)
         query = paginate(Webhook, caller, filters).where(col(Webhook.deleted_at).is_(None))
         if filters.status is not None:
-            disabled = col(Webhook.disabled_at).is_not(None)
-            query = query.where(disabled if filters.status == "disabled" else ~disabled)
+            is_disabled = col(Webhook.disabled_at).is_not(None)
+            query = query.where(is_disabled if filters.status == "disabled" else ~is_disabled)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             return session.exec(query).all()
 
     def enable(self, caller: Caller, webhook_id: UUID) -> Webhook:
-        """Have it told again, if it was disabled; what it missed meanwhile is given up."""
+        """Enable a disabled webhook; messages that it missed meanwhile are not sent."""
         with self._lock_webhook(caller, webhook_id) as (session, webhook):
             if webhook.disabled_at is not None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook_id).values(disabled_at=None))
@@ -124,17 +123,17 @@ class WebhookService:
             return webhook
 
     def rotate_secret(self, caller: Caller, webhook_id: UUID) -> IssuedSecret:
-        """Another secret, from now on; the table keeps the one before it, which signs along for a day."""
+        """Issue a new secret; a trigger stores the previous one, which also signs for a day."""
         secret = generate_secret()
         with self._lock_webhook(caller, webhook_id) as (session, webhook):
-            its_own = col(WebhookSecret.webhook_id) == webhook_id
-            session.execute(update(WebhookSecret).where(its_own).values(secret=secret))
-            by = audit_trail.actor_from_user_id(caller.user_id)
-            audit_trail.append_audit_event(session, build_webhook_audit_entry(webhook, "webhook_secret_rotated", by))
+            statement = update(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id)
+            session.execute(statement.values(secret=secret))
+            actor = audit_trail.actor_from_user_id(caller.user_id)
+            audit_trail.append_audit_event(session, build_webhook_audit_entry(webhook, "webhook_secret_rotated", actor))
             return IssuedSecret(webhook, secret)
 
     def remove(self, caller: Caller, webhook_id: UUID) -> None:
-        """Nothing more is sent, its secret is gone; what was sent stays known."""
+        """Stop deliveries and delete the secret; past deliveries stay stored."""
         with self._lock_webhook(caller, webhook_id) as (session, webhook):
             session.execute(
                 update(Webhook).where(col(Webhook.id) == webhook_id).values(deleted_at=func.clock_timestamp())
@@ -146,31 +145,33 @@ class WebhookService:
             )
 
     def send_test(self, caller: Caller, webhook_id: UUID, idempotency_key: str | None) -> AcceptedWebhookTest:
-        """A delivery of its own, about nothing; a disabled webhook can be tested too, and is not enabled by it."""
+        """Enqueue a test delivery; a disabled webhook can be tested too, and stays disabled."""
         org_id, new_id = require_administrator(caller), uuid4()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             _get_or_404(session, webhook_id)
-            asked = _WebhookTestBody(webhook_id=webhook_id)
+            body = _WebhookTestBody(webhook_id=webhook_id)
             delivery_id = (
-                claim_key(session, OperationKey(org_id, TEST_OPERATION, idempotency_key), asked, new_id)
+                claim_idempotency_key(session, IdempotencyScope(org_id, TEST_OPERATION, idempotency_key), body, new_id)
                 if idempotency_key
                 else new_id
             )
             if delivery_id != new_id:
                 return AcceptedWebhookTest(session.get_one(Delivery, delivery_id), is_new=False)
-            row = insert(Delivery).values(id=new_id, org_id=org_id, webhook_id=webhook_id, channel=Channel.WEBHOOK)
-            return AcceptedWebhookTest(session.scalars(row.returning(Delivery)).one(), is_new=True)
+            statement = insert(Delivery).values(
+                id=new_id, org_id=org_id, webhook_id=webhook_id, channel=Channel.WEBHOOK
+            )
+            return AcceptedWebhookTest(session.scalars(statement.returning(Delivery)).one(), is_new=True)
 
     @contextmanager
     def _lock_webhook(self, caller: Caller, webhook_id: UUID) -> Iterator[tuple[Session, Webhook]]:
-        """Nobody else changes it meanwhile."""
+        """Lock the webhook against concurrent changes."""
         org_id = require_administrator(caller)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             yield session, _get_or_404(session, webhook_id, for_update=True)
 
 
 def build_webhook_audit_entry(webhook: Webhook, event: str, actor: str) -> AuditEntry:
-    """Where it leads is told nowhere but at the API: an address may be a secret of its own."""
+    """Build an audit entry without the URL, which may itself contain a secret."""
     return AuditEntry(org_id=webhook.org_id, actor=actor, event=event, subject_kind="webhook", subject_id=webhook.id)
 
 

@@ -1,4 +1,4 @@
-"""Secrets and signatures, by the letter of Standard Webhooks."""
+"""Secrets and signatures as Standard Webhooks specifies them."""
 
 import base64
 import hashlib
@@ -14,12 +14,12 @@ def generate_secret() -> str:
 
 
 def build_signature_header(active_secrets: Iterable[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """The header ``webhook-signature``: a receiver takes the message if one of them is right."""
+    """Build the header ``webhook-signature``; a receiver accepts a message if one of the signatures is valid."""
     return " ".join(sign(secret, message_id, timestamp, body) for secret in active_secrets)
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """One secret's; neither the id nor the timestamp holds a full stop."""
+    """Sign with one secret; neither the id nor the timestamp may contain a full stop, which separates the parts."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
     signed = f"{message_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
