@@ -1,4 +1,4 @@
-"""The gateway: every dependency of every handler is put together here, and nowhere else."""
+"""Application factory: wires settings, services, middleware and routes of the HTTP API."""
 
 import asyncio
 import sys
@@ -62,7 +62,7 @@ from stafett.version import VERSION
 from stafett.webhooks.destinations import DestinationPolicy
 from stafett.webhooks.service import WebhookService
 
-_EXIT_STARTUP_FAILED = 3  # as uvicorn's own program ends then
+_EXIT_STARTUP_FAILED = 3  # the exit code of uvicorn's own command line
 ROUTE_MODULES = (
     bufdir_exports,
     bulk_registrations,
@@ -79,7 +79,7 @@ _utc_now = partial(datetime.now, UTC)
 
 
 def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
-    """The application; it comes up whatever is away, and says so under ``/readyz``."""
+    """Create the API. It starts without its dependencies: ``/readyz`` reports which of them are unavailable."""
     database = Database(
         require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
         pool_size=settings.database.pool_size,
@@ -92,7 +92,7 @@ def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
         temporal = await connect(settings.temporal, lazy=True)
         services = app.state.services = _create_services(settings, database, temporal, verifier, clock)
         app.state.loop = asyncio.get_running_loop()
-        # Who has a thread has a connection: nobody waits for one by chance, as threads would.
+        # One connection per thread, so that no request thread can block on the pool.
         current_default_thread_limiter().total_tokens = settings.database.pool_size
         async with services.dispatcher.run(), services.job_notifier.run():
             yield
@@ -106,7 +106,7 @@ def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
 
 
 def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
-    """Every operation and its description, with nothing behind them yet."""
+    """Create the application with routes and OpenAPI document only; ``lifespan`` adds the services."""
     app = FastAPIOffline(
         title="Stafett",
         version=VERSION,
@@ -120,11 +120,11 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
     problems.register_exception_handlers(app)
     install_openapi(
         app,
-        [route for resource in ROUTE_MODULES for route in resource.router.routes if isinstance(route, GuardedRoute)],
+        [route for module in ROUTE_MODULES for route in module.router.routes if isinstance(route, GuardedRoute)],
     )
     v1 = APIRouter(prefix="/api/v1")
-    for resource in ROUTE_MODULES:
-        v1.include_router(resource.router)
+    for module in ROUTE_MODULES:
+        v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(health.router)
     return app
@@ -167,20 +167,20 @@ def _create_services(
 
 
 class _Server(uvicorn.Server):
-    """Whoever waits for a job, or watches one, is let go when the server is told to stop."""
+    """A server that ends `Prefer: wait` requests and event streams on shutdown, before uvicorn waits for them."""
 
     def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        with suppress(AttributeError, RuntimeError):  # before the lifespan has begun, or after it
+        with suppress(AttributeError, RuntimeError):  # the lifespan has not started, or has ended
             self._app.state.loop.call_soon_threadsafe(self._app.state.services.job_notifier.close)
         super().handle_exit(sig, frame)
 
 
 def serve(settings: Settings) -> None:
-    """Answer until SIGINT or SIGTERM."""
+    """Serve the API until SIGINT or SIGTERM."""
     app = create_app(settings)
     config = uvicorn.Config(
         app,

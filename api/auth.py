@@ -1,4 +1,4 @@
-"""Who is asking: the token proves the user, the database says what they are."""
+"""Authentication: the bearer token identifies the user, the database supplies their role."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +19,7 @@ from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Role
 from stafett.settings import AuthSettings
 
+UNAUTHENTICATED_MESSAGE = "Missing or invalid bearer token."
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
 _TIME_CLAIMS = frozenset({"exp", "nbf", "iat"})
 _INVALID_TOKEN_ERRORS = (
@@ -40,20 +41,20 @@ _ORG_ID_ADAPTER = TypeAdapter[str | None](OrgId | None)
 
 
 class Identity(FrozenModel):
-    """Who is asking, and for which organisation they are at work."""
+    """The user and organisation that a token names."""
 
     user_id: UUID
     org_id: OrgId | None
 
 
 class VerifiedToken(Identity):
-    """What a valid token says, and until when, in seconds since 1970."""
+    """The identity of a valid token, and its expiry in seconds since 1970."""
 
     expires_at: float
 
 
 class TokenVerifier:
-    """Holds bearer tokens against the issuer's published keys."""
+    """Verifies bearer tokens with the issuer's published keys."""
 
     def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
@@ -63,11 +64,11 @@ class TokenVerifier:
         try:
             claims = self._decode_claims(token)
             if not all(type(claims[name]) in {int, float} for name in _TIME_CLAIMS & claims.keys()):
-                raise ValueError("a time is a number, whatever else could be read as one")
+                raise ValueError("a time claim must be a number")  # PyJWT would accept numeric strings
             org_id = _ORG_ID_ADAPTER.validate_python(claims.get("org"))
             return VerifiedToken(user_id=UUID(claims["sub"]), org_id=org_id, expires_at=claims["exp"])
         except _INVALID_TOKEN_ERRORS:
-            raise UnauthenticatedError("A valid bearer token is needed.") from None
+            raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE) from None
 
     def _decode_claims(self, token: str) -> Mapping[str, Any]:
         key_id: str = jwt.get_unverified_header(token)["kid"]
@@ -83,7 +84,7 @@ class TokenVerifier:
 
 
 def load_caller(database: Database, identity: Identity) -> Caller:
-    """The caller with the role they have now; somebody who has none may do nothing."""
+    """Load the caller with their current role; a user without a role is denied."""
     with database.transaction(identity.org_id, user_id=identity.user_id) as session:
         role, is_operator = session.execute(_SELECT_ROLE, identity.model_dump()).one_or_none() or (None, False)
     if role is not None:

@@ -1,4 +1,4 @@
-"""The one page of another origin that may ask us something: Temporal's Web UI, which wants payloads opened."""
+"""CORS for the remote codec: Temporal's Web UI is the only other origin whose browser pages may call the API."""
 
 from pydantic import AnyHttpUrl
 from starlette.datastructures import Headers
@@ -10,7 +10,7 @@ _ALLOWED_HEADERS = ("Authorization", "Authorization-Extras", "Content-Type", "X-
 
 
 class CodecCORSMiddleware:
-    """Its browser is let read what the codec answers, refusals too; to any other page we say nothing about origins."""
+    """Adds CORS headers to codec responses for the Web UI's origin, errors included, and to no other response."""
 
     def __init__(self, app: ASGIApp, origin: AnyHttpUrl) -> None:
         self._app = app
@@ -20,8 +20,8 @@ class CodecCORSMiddleware:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = self._cors_app if self._is_from_web_ui(scope) else self._app
-        await chosen(scope, receive, send)
+        app = self._cors_app if self._is_from_web_ui(scope) else self._app
+        await app(scope, receive, send)
 
     def _is_from_web_ui(self, scope: Scope) -> bool:
         return (

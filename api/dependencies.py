@@ -1,6 +1,6 @@
-"""What handlers are given."""
+"""Dependencies of route handlers: services, the authenticated caller and the permission check."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
-from api.auth import TokenVerifier, VerifiedToken, load_caller
+from api.auth import UNAUTHENTICATED_MESSAGE, TokenVerifier, VerifiedToken, load_caller
 from api.dispatcher import JobDispatcher
 from api.rate_limit import RateLimiter
 from api.readiness import Probes
@@ -39,12 +39,23 @@ from stafett.webhooks.destinations import DestinationPolicy
 from stafett.webhooks.service import WebhookService
 
 UtcClock = Callable[[], datetime]
-_bearer_scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token of the configured issuer.")
+_DENIED_MESSAGES: Mapping[Permission, str] = {
+    Permission.VIEW_JOBS: "Your role does not allow reading jobs.",
+    Permission.READ_ORGANISATION: "Your role does not allow reading the organisation's data.",
+    Permission.START_JOBS: "Your role does not allow starting jobs.",
+    Permission.DOWNLOAD_FILES: "Your role does not allow downloading files.",
+    Permission.CANCEL_AND_RETRY: "Your role does not allow cancelling or retrying jobs.",
+    Permission.READ_AUDIT_EVENTS: "Your role does not allow reading the audit trail.",
+    Permission.ADMINISTER: "Only an administrator of the organisation may do this.",
+    Permission.DECODE_PAYLOADS: "Only an operator may decode or encode payloads.",
+    Permission.READ_NOTIFICATIONS: "Your role does not allow reading notifications.",
+}
+_bearer_scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A JWT issued by the configured issuer.")
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything a request may need, put together in the application's lifespan."""
+    """Everything that handlers use, created in the application's lifespan."""
 
     database: Database
     temporal: Client
@@ -85,46 +96,49 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 class PermissionRequirement:
-    """A route's rule: what the caller's role must allow. A route without one is a mistake, and no application."""
+    """The permission that a route requires of the caller's role. Every guarded route has exactly one."""
 
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
         self.roles = tuple(role for role in Role if permission in PERMISSIONS_BY_ROLE[role])
 
     def __call__(self) -> None:
-        """It is asked for by ``GuardedRoute``, before anything is read; here it is a declaration."""
+        """Do nothing: ``GuardedRoute`` reads the declaration and checks it before the body is read."""
 
 
 def require(permission: Permission) -> params.Depends:
-    """For a route's ``dependencies``."""
+    """Declare the permission that a route requires, as an element of its ``dependencies``."""
     dependency: params.Depends = Depends(PermissionRequirement(permission))
     return dependency
 
 
 class GuardedRoute(APIRoute):
-    """Who asks, whether they ask too often and whether their role allows it is settled before the body is read."""
+    """A route that authenticates, applies the rate limit and checks the permission before it reads the body."""
 
     @property
     def requirement(self) -> PermissionRequirement:
-        rules = [each.dependency for each in self.dependencies if isinstance(each.dependency, PermissionRequirement)]
-        if len(rules) != 1:
-            raise SettingsError(f"{self.name} says who may ask for it {len(rules)} times instead of once.")
-        return rules[0]
+        requirements = [
+            each.dependency for each in self.dependencies if isinstance(each.dependency, PermissionRequirement)
+        ]
+        if len(requirements) != 1:
+            raise SettingsError(f"The route {self.name} declares {len(requirements)} permissions instead of one.")
+        return requirements[0]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle, takes_json, rule = super().get_route_handler(), self.body_field is not None, self.requirement
-        # Of a thing that is named, its resource says first whether it is there for the caller at all: 404, then 403.
-        names_a_thing = bool(self.param_convertors)
+        handle, takes_json = super().get_route_handler(), self.body_field is not None
+        permission = self.requirement.permission
+        # For a path with an id, the service decides whether the caller may know of the resource: 404 comes before 403.
+        has_path_parameters = bool(self.param_convertors)
 
         async def handle_guarded(request: Request) -> Response:
-            given, credentials = get_services(request), await _bearer_scheme(request)
+            services, credentials = get_services(request), await _bearer_scheme(request)
             if credentials is None:
-                raise UnauthenticatedError("A valid bearer token is needed.")
-            bearer, caller = await run_in_threadpool(_authenticate, given, credentials.credentials)
-            # To an operator nothing is another organisation's.
-            if (not names_a_thing or caller.is_operator) and not caller.has_permission(rule.permission):
-                raise PermissionDeniedError(f"The role {caller.role} lacks the permission {rule.permission}.")
-            request.state.token, request.state.caller = bearer, caller
+                raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+            token, caller = await run_in_threadpool(_authenticate, services, credentials.credentials)
+            # Operators see the jobs of every organisation, so 403 reveals nothing to them.
+            if (not has_path_parameters or caller.is_operator) and not caller.has_permission(permission):
+                raise PermissionDeniedError(_DENIED_MESSAGES[permission])
+            request.state.token, request.state.caller = token, caller
             if takes_json:
                 _require_json_content_type(request)
             return await handle(request)
@@ -132,15 +146,15 @@ class GuardedRoute(APIRoute):
         return handle_guarded
 
 
-def _authenticate(services: Services, token: str) -> tuple[VerifiedToken, Caller]:
-    """The database is asked only for somebody who may ask us now."""
-    bearer = services.token_verifier.verify(token)
-    services.rate_limiter.take_token(bearer.user_id)
-    return bearer, load_caller(services.database, bearer)
+def _authenticate(services: Services, bearer_token: str) -> tuple[VerifiedToken, Caller]:
+    """Verify the token and load the caller. The rate limit comes before the query, so that it protects PostgreSQL."""
+    token = services.token_verifier.verify(bearer_token)
+    services.rate_limiter.take_token(token.user_id)
+    return token, load_caller(services.database, token)
 
 
 async def read_json_body(request: Request, *, max_bytes: int) -> bytes:
-    """The body as it was sent, for what is read more strictly than FastAPI would."""
+    """Return the unparsed JSON body, for parsers that are stricter than FastAPI's; ``max_bytes`` is its limit."""
     _require_json_content_type(request)
     body = await request.body()
     if len(body) > max_bytes:

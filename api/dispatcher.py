@@ -1,4 +1,4 @@
-"""From an accepted job to a running one; whatever cannot be started now is started later."""
+"""Calls Temporal for accepted jobs in the background, and defers to the sweeper what Temporal could not take."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine
@@ -20,25 +20,25 @@ _log = structlog.get_logger("stafett.api")
 
 
 class JobDispatcher:
-    """Starts runs behind the caller's back, and has the sweeper called for as long as a start is owed."""
+    """Starts workflows in the background; after a failed call, triggers the sweeper until a trigger succeeds."""
 
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_needed = asyncio.Event()
-        self._sweep_needed.set()  # an earlier gateway may have gone between accepting and starting
+        self._sweep_needed.set()  # an earlier process may have ended between accepting and starting
 
     def start(self, job: Job) -> None:
-        """The job is accepted already, and whoever asked for it need not wait for Temporal."""
+        """Start the workflow of an accepted job; the caller does not wait for Temporal."""
         self._in_background(self._call_or_defer(job, start_attempt(self._client, job, self._task_queue)))
 
     def cancel(self, job: Job) -> None:
-        """It is written down that the job is to stop; its run hears of it from here, or from the sweeper."""
+        """Signal the workflow to stop; its row is `cancelling` already, so the sweeper does it if this call fails."""
         self._in_background(self._call_or_defer(job, cancel_job(self._client, job)))
 
     def send_edit(self, run: WorkflowRun, edit: BaseModel) -> None:
-        """What people have written down on a job is told to its run, which may as well not hear of it."""
+        """Send the run an update for an edit that is committed already; a lost update does no harm."""
         self._in_background(self._update_run(run, edit))
 
     def _in_background(self, call: Coroutine[Any, Any, None]) -> None:
@@ -48,13 +48,13 @@ class JobDispatcher:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """For the length of the gateway's life; calls under way have a few seconds more, and are owed then."""
-        promises = asyncio.create_task(self._retry_sweep())
+        """Trigger a sweep at the start and after failed calls; at the end, give calls in progress a few seconds."""
+        sweep_retry = asyncio.create_task(self._sweep_when_needed())
         try:
             yield
         finally:
-            promises.cancel()
-            await asyncio.wait({promises, *self._tasks}, timeout=_SHUTDOWN_TIMEOUT_SECONDS)
+            sweep_retry.cancel()
+            await asyncio.wait({sweep_retry, *self._tasks}, timeout=_SHUTDOWN_TIMEOUT_SECONDS)
 
     async def _call_or_defer(self, job: Job, call: Awaitable[object]) -> None:
         try:
@@ -69,20 +69,20 @@ class JobDispatcher:
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             _log.info("run_update_failed", workflow_id=run.workflow_id, error=type(error).__name__)
 
-    async def _retry_sweep(self) -> None:
-        """Call the sweeper whenever something is owed, until it has been reached."""
+    async def _sweep_when_needed(self) -> None:
+        """Trigger the sweeper whenever a call was deferred, with exponential backoff until it succeeds."""
         while True:
             await self._sweep_needed.wait()
             self._sweep_needed.clear()
-            pause = _INITIAL_BACKOFF_SECONDS
+            backoff = _INITIAL_BACKOFF_SECONDS
             while not await self._trigger_sweep():
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _MAX_BACKOFF_SECONDS)
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, _MAX_BACKOFF_SECONDS)
 
     async def _trigger_sweep(self) -> bool:
         try:
             await trigger_sweep(self._client)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a promise is kept later and not forgotten
+        except Exception as error:  # noqa: BLE001 - the retry loop must survive any error
             _log.info("sweep_trigger_failed", error=type(error).__name__)
             return False
         return True

@@ -7,30 +7,30 @@ from datetime import UTC, datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ETAG = re.compile(r'"(\d{1,18})-\d+"', re.ASCII)
-_MAX_DAYS = 100_000  # more than there will be
+_MAX_DAYS = 100_000  # days since 1970, until the year 2243
 
 
 def format_etag(edit_count: int, change_count: int, link_expires_at: datetime | None) -> str:
-    """``"R-S"``: R counts clients' edits, and ``If-Match`` compares it alone; S tells all other change apart.
+    """Format a strong entity tag ``"R-S"``: R counts clients' edits, S identifies every other change.
 
-    S is the row's count of changes, followed by five digits for the day of the link that is shown, or zeros for
-    none: one answer to whoever may download and another to whoever may not, a new one at each midnight, and
-    never an old one again.
+    The commands compare only R of ``If-Match`` (`_check_expected_revision`). S is the row's change count followed by
+    five digits for the day on which the download link expires, or zeros without a link. The tag therefore differs
+    between callers who may download and callers who may not, changes with the link at midnight, and never repeats.
     """
     day = 0 if link_expires_at is None else (link_expires_at - _EPOCH).days
     return f'"{edit_count}-{change_count * _MAX_DAYS + day}"'
 
 
 def is_unchanged(etag: str, if_none_match: str | None) -> bool:
-    """Whether the client has it already: weakly compared, for proxies weaken what they compress."""
+    """Compare the tag with ``If-None-Match``, weakly: proxies weaken the tags of responses that they compress."""
     if if_none_match is None:
         return False
-    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in known or etag in known
+    client_tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return "*" in client_tags or etag in client_tags
 
 
 def parse_if_match(if_match: str | None) -> Container[int] | None:
-    """The counts of edits that a client says it has seen; of a strong tag R alone, of ``*`` any that there is."""
+    """Parse the expected revisions out of ``If-Match``: R of each strong tag, or every revision for ``*``."""
     if if_match is None:
         return None
     if if_match.strip() == "*":

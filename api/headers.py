@@ -1,4 +1,4 @@
-"""Request headers that several resources understand, each read in one place."""
+"""Request headers that several resources share."""
 
 import re
 from typing import Annotated
@@ -11,30 +11,48 @@ _EVENT_ID = re.compile(r"\d{1,18}", re.ASCII)
 
 IdempotencyKeyHeader = Annotated[
     str | None,
-    Header(min_length=1, max_length=255, description="The same key with the same body is the same job, never another."),
+    Header(
+        min_length=1,
+        max_length=255,
+        description=(
+            "Makes the request safe to repeat: the same key with the same body returns the same result. "
+            "Another body is refused with `422`. Keys are valid for at least 24 hours."
+        ),
+    ),
 ]
-IfNoneMatchHeader = Annotated[str | None, Header(description="Entity tags you have; 304 if one is the present one.")]
-IfMatchHeader = Annotated[str | None, Header(description="The entity tag that your edit is based on.")]
+IfNoneMatchHeader = Annotated[
+    str | None, Header(description="Entity tags of earlier responses; answers `304` if one of them is current.")
+]
+IfMatchHeader = Annotated[
+    str | None, Header(description="The entity tag of the response that the edit is based on. Required.")
+]
 
 
 def get_preferred_wait(
     request: Request,
-    prefer: Annotated[  # noqa: ARG001 - documented here; a header may come several times
+    prefer: Annotated[  # noqa: ARG001 - declared for the OpenAPI document; the header may be repeated
         str | None,
-        Header(description=f"`wait=N`: answer when the job has ended, or after N ≤ {MAX_WAIT_SECONDS} seconds."),
+        Header(
+            description=(
+                "`wait=N`: answer when the job has finished, or after N seconds. "
+                f"N is limited to {MAX_WAIT_SECONDS}. RFC 7240."
+            )
+        ),
     ] = None,
 ) -> int | None:
-    """RFC 7240, of which we know ``wait``; the first one counts."""
-    found = _WAIT_PREFERENCE.search(",".join(request.headers.getlist("prefer")))
-    return min(int(found[1]), MAX_WAIT_SECONDS) if found else None
+    """Parse the first ``wait`` preference (RFC 7240) in seconds; other preferences are ignored."""
+    match = _WAIT_PREFERENCE.search(",".join(request.headers.getlist("prefer")))
+    return min(int(match[1]), MAX_WAIT_SECONDS) if match else None
 
 
 def get_last_event_id(
-    last_event_id: Annotated[str | None, Header(description="The last event's id, to go on after it.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="Id of the last event received. The stream resumes after it.")
+    ] = None,
 ) -> int:
-    """What is no id of ours says nothing."""
-    said = _EVENT_ID.fullmatch(last_event_id or "")
-    return int(said[0]) if said else 0
+    """Parse ``Last-Event-ID``; an id that this API did not issue starts the stream from the beginning."""
+    match = _EVENT_ID.fullmatch(last_event_id or "")
+    return int(match[0]) if match else 0
 
 
 PreferredWait = Annotated[int | None, Depends(get_preferred_wait)]

@@ -1,7 +1,7 @@
-"""``/{id}/events``: a job's steps as server-sent events, for every kind of job.
+"""Server-sent events of a job (``GET …/{id}/events``), the same for every kind of job.
 
-Steps come out of the audit trail, each with its place there as its id: a client that comes back with the last id it
-saw misses none and gets none twice. Between them comes the present progress, without an id.
+Status events come from the audit trail, and their ids are positions in it: a client that resumes from the last id it
+received misses no event and gets none twice. Progress events in between have no id.
 """
 
 import asyncio
@@ -26,32 +26,40 @@ from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceU
 HEARTBEAT_SECONDS = 15.0
 _CLIENT_RETRY_MILLISECONDS = 2000
 _UNAVAILABLE_RETRY_SECONDS = 1.0
-_MIN_POLL_INTERVAL_SECONDS = 0.1  # the first news is told at once; what follows within so long is read together
+_MIN_POLL_INTERVAL_SECONDS = 0.1  # changes within this interval are read by one query
 _RESPONSE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
 _EVENT_SCHEMA = {
     "type": "object",
-    "description": "Each event. What its data says is a JSON object that begins with the job's `id`.",
+    "description": "A server-sent event. Its data is a JSON object with the job's `id`.",
     "required": ["event", "data"],
     "properties": {
-        "event": {"type": "string", "enum": ["status", "progress"]},
-        "id": {"type": "string", "description": "Of a `status`: for `Last-Event-ID`."},
-        "data": {"type": "string", "contentMediaType": "application/json"},
+        "event": {
+            "type": "string",
+            "enum": ["status", "progress"],
+            "description": "`status`: a recorded transition or edit. `progress`: an intermediate count.",
+        },
+        "id": {"type": "string", "description": "Only on `status` events: the value for `Last-Event-ID`."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "A JSON object: the job's `id` and the fields of the event.",
+        },
     },
 }
 EVENT_STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "`status` events, each with an id; `progress` events in between. Ends after the last state.",
+        "description": "`status` events with ids, and `progress` events in between. Ends after the final status.",
         "content": {MEDIA_TYPE: {"schema": _EVENT_SCHEMA}},
     },
-    204: {"description": "The job has ended, and you have seen all of it: do not come back."},
+    204: {"description": "The job has finished and there are no further events: stop reconnecting."},
 }
 
 
 async def stream_job_events(
     load_view: LoadView[Any], services: Services, token: VerifiedToken, last_event_id: int
 ) -> Response:
-    """The stream, or 204 for somebody who came back after its end."""
+    """Stream the job's events, or answer 204 to a client that reconnects after the last one."""
     view = await run_in_threadpool(load_view)
     if (
         view.is_finished
@@ -75,33 +83,36 @@ class _JobEventStream:
         self._view = view
         self._last_event_id = last_event_id
         self._progress: dict[str, Any] | None = None
-        self._has_news = True
+        self._has_changed = True
         self._polled_at = 0.0
 
     async def iterate_events(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=_CLIENT_RETRY_MILLISECONDS)
-        with self._services.job_notifier.subscribe(self._view.job_id) as watch:
+        with self._services.job_notifier.subscribe(self._view.job_id) as subscription:
             while True:
                 try:
                     for event in await run_in_threadpool(self._poll_events):
                         yield event
-                except NotFoundError:  # deleted meanwhile
+                except NotFoundError:  # the job was deleted
                     return
                 except ServiceUnavailableError:
                     await asyncio.sleep(_UNAVAILABLE_RETRY_SECONDS)
-                if self._view.is_finished or not await self._wait_and_reauthorise(watch):
+                if self._view.is_finished or not await self._wait_and_reauthorise(subscription):
                     return
-                if not self._has_news:
+                if not self._has_changed:
                     yield format_sse_event(comment="heartbeat")
 
     async def _wait_and_reauthorise(self, subscription: Subscription) -> bool:
-        """Wait for news; after a while without any, see whether the caller may still have them."""
-        left = self._token.expires_at - time.time()
-        self._has_news = await subscription.wait_for_change(max(0.0, min(HEARTBEAT_SECONDS, left)))
+        """Wait for a change or the next heartbeat; return whether the stream continues.
+
+        At a heartbeat the caller is loaded again, so that a removed membership ends the stream.
+        """
+        token_seconds = self._token.expires_at - time.time()
+        self._has_changed = await subscription.wait_for_change(max(0.0, min(HEARTBEAT_SECONDS, token_seconds)))
         await asyncio.sleep(self._polled_at + _MIN_POLL_INTERVAL_SECONDS - time.monotonic())
         if self._services.job_notifier.is_closing or time.time() >= self._token.expires_at:
             return False
-        if not self._has_news:
+        if not self._has_changed:
             try:
                 await run_in_threadpool(load_caller, self._services.database, self._token)
             except PermissionDeniedError:
@@ -111,7 +122,7 @@ class _JobEventStream:
         return True
 
     def _poll_events(self) -> list[bytes]:
-        """The state is looked at before the steps: of one that is over, all steps are there."""
+        """Read the job before its steps: once the job is final, no step can be missing from the second query."""
         self._polled_at = time.monotonic()
         self._view = self._load_view()
         steps = self._services.job_history.steps_after(self._view.org_id, self._view.job_id, self._last_event_id)
@@ -126,8 +137,8 @@ class _JobEventStream:
     def _format_step(self, step: JobStep) -> bytes:
         self._last_event_id = step.seq
         at = step.at.isoformat().replace("+00:00", "Z")
-        said = {"id": str(self._view.job_id), "status": step.status, "at": at, "attempt": step.attempt}
-        return _format_event("status", said, event_id=str(step.seq))
+        data = {"id": str(self._view.job_id), "status": step.status, "at": at, "attempt": step.attempt}
+        return _format_event("status", data, event_id=str(step.seq))
 
 
 def _format_event(name: str, data: dict[str, Any], event_id: str | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""A job as every kind of job answers: its tag, when to ask again, no copies of links, and waiting on request."""
+"""Responses for jobs of every kind: entity tag, `Retry-After`, `no-store` for links, and `Prefer: wait`."""
 
 import time
 from collections.abc import Callable
@@ -19,63 +19,61 @@ POLL_SECONDS = "1"
 
 @dataclass(frozen=True)
 class JobView(Generic[Body]):
-    """A job as one caller sees it at one moment."""
+    """The state of a job as one caller may see it."""
 
     job_id: UUID
     org_id: str
     is_finished: bool
     etag: str
     build_body: Callable[[], Body]
-    """Made only if it is sent: handing out a link is written down."""
+    """Called only for a body that is sent, because issuing a download link writes an audit event."""
     has_link: bool = False
     progress: dict[str, Any] | None = field(default=None)
 
 
 LoadView = Callable[[], JobView[Body]]
-"""Look at the job anew, as this caller may see it; ``NotFoundError`` if they may not."""
+"""Loads the current view of the job; raises ``NotFoundError`` if the caller may not see it."""
 
 
-async def respond(load_view: LoadView[Body], response: Response, status: HTTPStatus | None = None) -> Body:
-    """The job as it is now."""
-    view = await run_in_threadpool(load_view)
-    return await _send(view, response, status)
+async def respond(load_view: LoadView[Body], response: Response) -> Body:
+    """Answer with the current state of the job."""
+    return await _build_response(await run_in_threadpool(load_view), response)
 
 
 async def respond_if_changed(load_view: LoadView[Body], response: Response, if_none_match: str | None) -> Body | None:
-    """The job as it is now, or 304 for somebody who has it already."""
+    """Answer with the current state of the job, or 304 if the client has it."""
     view = await run_in_threadpool(load_view)
     if is_unchanged(view.etag, if_none_match):
         _set_headers(view, response)
         response.status_code = HTTPStatus.NOT_MODIFIED
         return None
-    return await _send(view, response, None)
+    return await _build_response(view, response)
 
 
-async def respond_when_finished(
+async def respond_or_wait(
     load_view: LoadView[Body], services: Services, response: Response, wait_seconds: int | None
 ) -> Body:
-    """202 with the job, or what the client prefers: wait for the end as long as it says, and then 200."""
+    """Answer 202 at once; with ``wait_seconds`` wait for the job, and answer 200 if it finished, else 202."""
     view = await run_in_threadpool(load_view)
     if wait_seconds is None:
-        return await _send(view, response, HTTPStatus.ACCEPTED)
+        return await _build_response(view, response, HTTPStatus.ACCEPTED)
     response.headers["Preference-Applied"] = f"wait={wait_seconds}"
     view = await _wait(load_view, view, services, wait_seconds)
-    return await _send(view, response, HTTPStatus.OK if view.is_finished else HTTPStatus.ACCEPTED)
+    return await _build_response(view, response, HTTPStatus.OK if view.is_finished else HTTPStatus.ACCEPTED)
 
 
 async def _wait(load_view: LoadView[Body], view: JobView[Body], services: Services, seconds: int) -> JobView[Body]:
-    patience = time.monotonic() + seconds
-    with services.job_notifier.subscribe(view.job_id) as watch:
-        while (
-            not view.is_finished and not services.job_notifier.is_closing and (left := patience - time.monotonic()) > 0
-        ):
+    deadline = time.monotonic() + seconds
+    notifier = services.job_notifier
+    with notifier.subscribe(view.job_id) as subscription:
+        while not view.is_finished and not notifier.is_closing and (remaining := deadline - time.monotonic()) > 0:
             view = await run_in_threadpool(load_view)
             if not view.is_finished:
-                await watch.wait_for_change(left)
+                await subscription.wait_for_change(remaining)
     return view
 
 
-async def _send(view: JobView[Body], response: Response, status: HTTPStatus | None) -> Body:
+async def _build_response(view: JobView[Body], response: Response, status: HTTPStatus | None = None) -> Body:
     _set_headers(view, response)
     if status is not None:
         response.status_code = status

@@ -1,4 +1,4 @@
-"""The issuer's keys, by the id that a token names: from a file beside us, or as the issuer publishes them."""
+"""The issuer's JSON Web Keys by key id, read from a file or fetched from the issuer's JWKS endpoint."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,16 +23,16 @@ KeysById = Mapping[str, jwt.PyJWK]
 
 
 class KeySource(Protocol):
-    """Where a token's key is found; ``LookupError`` if the issuer has none of that id."""
+    """A source of verification keys. ``get_key`` raises ``LookupError`` for an unknown key id."""
 
     def get_key(self, key_id: str) -> jwt.PyJWK: ...
 
 
 class JwksFile:
-    """Keys that somebody put beside us.
+    """Keys of a local JWKS file.
 
-    The file is read anew for a key that is not known yet: a new key works at once, and one that was taken out ceases
-    to be good with the first token of a key we have not seen. A file that cannot be read changes nothing.
+    The file is reloaded when a token names an unknown key id. A new key therefore works at once, and a removed key
+    stays valid until then. A file that cannot be read leaves the loaded keys unchanged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,11 +52,11 @@ class JwksFile:
 
 
 class JwksEndpoint:
-    """Keys that the issuer publishes.
+    """Keys that the issuer publishes at its JWKS endpoint.
 
-    They are fetched when they are first needed, every five minutes, and for a key that is not known yet; but however
-    many unknown ones are named, the issuer is not asked again at once. While it is away, what is known stays good for
-    a day.
+    They are fetched on first use, every five minutes, and for an unknown key id, but at most every ten seconds,
+    so that tokens with invented key ids cannot flood the issuer. While the issuer is unavailable, the fetched keys
+    stay valid for a day.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class JwksEndpoint:
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > _MAX_BYTES:
-                    raise ValueError("no key set is so large")
+                    raise ValueError(f"the key set is larger than {_MAX_BYTES} bytes")
         return body.decode()
 
 
@@ -108,7 +108,9 @@ def create_key_source(settings: AuthSettings) -> KeySource:
             raise SettingsError("STAFETT_AUTH__JWKS_FILE does not name a readable JSON Web Key Set.") from None
     if settings.jwks_url is not None:
         return JwksEndpoint(str(settings.jwks_url))
-    raise SettingsError("Neither STAFETT_AUTH__JWKS_URL nor STAFETT_AUTH__JWKS_FILE is set: no token could be checked.")
+    raise SettingsError(
+        "Neither STAFETT_AUTH__JWKS_URL nor STAFETT_AUTH__JWKS_FILE is set; without keys no token can be verified."
+    )
 
 
 def _parse_jwks(text: str) -> KeysById:

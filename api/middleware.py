@@ -1,4 +1,4 @@
-"""What holds for every request: an id to follow it by, careful headers, a limit on bodies, a line in the log."""
+"""Middleware for every request: request id, security headers, body limit, access log and unexpected errors."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import ProblemSpec, internal_error, render_problem
+from api.problems import BODY_TOO_LARGE, render_internal_error, render_problem
 
 _API_PREFIX = "/api/"
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -32,7 +32,7 @@ _API_HEADERS = {
 
 
 class RequestContextMiddleware:
-    """Plain ASGI: nothing here reads or buffers a body."""
+    """Plain ASGI middleware, so that bodies are streamed and not buffered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 0
-        request_id = scope["request_id"] = _request_id(Headers(scope=scope))
+        request_id = scope["request_id"] = _get_request_id(Headers(scope=scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
 
@@ -60,38 +60,37 @@ class RequestContextMiddleware:
 
         try:
             await self._handle_limited(scope, receive, send_with_headers)
-        except Exception as error:  # noqa: BLE001 - a server that gets hold of it logs what it says
-            response = internal_error(Request(scope), error)
+        except Exception as error:  # noqa: BLE001 - the server would log its message, which may quote data
+            response = render_internal_error(Request(scope), error)
             if not status:
                 await response(scope, receive, send_with_headers)
         finally:
-            milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+            duration_ms = round((time.perf_counter() - started) * 1000, 1)
+            _log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration_ms)
 
     async def _handle_limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _content_length(Headers(scope=scope)) > MAX_BODY_BYTES:
-            refusal = ProblemSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The body is too large.")
-            await render_problem(Request(scope), refusal)(scope, receive, send)
+        if _get_content_length(Headers(scope=scope)) > MAX_BODY_BYTES:
+            await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
         else:
             await self._app(scope, _limit_body(receive), send)
 
 
-def _request_id(headers: Headers) -> str:
-    """The caller's own, or that of the trace it is in (W3C's ``traceparent``), or a new one."""
-    wished = headers.get("x-request-id", "")
-    if _VALID_REQUEST_ID.fullmatch(wished):
-        return wished
-    traced = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
-    return traced[1] if traced else uuid4().hex
+def _get_request_id(headers: Headers) -> str:
+    """Return the client's ``X-Request-ID``, the trace id of a W3C ``traceparent``, or a new id."""
+    request_id = headers.get("x-request-id", "")
+    if _VALID_REQUEST_ID.fullmatch(request_id):
+        return request_id
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return match[1] if match else uuid4().hex
 
 
-def _content_length(headers: Headers) -> int:
+def _get_content_length(headers: Headers) -> int:
     length = headers.get("content-length", "0")
     return int(length) if length.isdecimal() else 0
 
 
 def _limit_body(receive: Receive) -> Receive:
-    """A body of no announced length is counted as it comes."""
+    """Enforce the limit on bodies without ``Content-Length`` by counting bytes as they arrive."""
     received = 0
 
     async def receive_limited() -> Message:

@@ -1,4 +1,4 @@
-"""The single button as a function: press it, wait, and hold the result in your hand."""
+"""The domain's ``ExportOrchestrator`` on top of Temporal: start an export, await it and return its result."""
 
 import asyncio
 import contextlib
@@ -32,11 +32,11 @@ from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
 
 _CANCELLED_MESSAGE = "The export was cancelled."
-_INTERRUPTED_MESSAGE = "The export was broken off; it can be tried again."
+_INTERRUPTED_MESSAGE = "The export was interrupted. It can be retried."
 
 
 class TemporalExportOrchestrator:
-    """The domain's ``ExportOrchestrator``: all of its state is in PostgreSQL, none in here."""
+    """An ``ExportOrchestrator`` without state of its own: all state is in PostgreSQL."""
 
     def __init__(
         self,
@@ -55,16 +55,16 @@ class TemporalExportOrchestrator:
         self._task_queue = task_queue
 
     async def export(self, request: ExportRequest) -> ExportSuccess | ExportFailure:
-        """How the export ended, however long that takes: once it is accepted, nothing that is away breaks it off."""
+        """Run an export and return its outcome; after acceptance, an outage delays the outcome but does not fail it."""
         identity = Identity(user_id=request.requesting_user_id, org_id=request.org_id)
         caller = await run_in_threadpool(load_caller, self._database, identity)
         accepted = await run_in_threadpool(self._exports.accept, caller, request)
-        is_over = await self._await_run(accepted.export.job)
-        found = await self._await_final_details(caller, accepted.export.id, is_finished=is_over)
-        return await run_in_threadpool(self._build_result, caller, found)
+        is_finished = await self._await_run(accepted.export.job)
+        details = await self._await_final_details(caller, accepted.export.id, is_finished=is_finished)
+        return await run_in_threadpool(self._build_result, caller, details)
 
     async def _await_run(self, job: ExportJob) -> bool:
-        """Whether the run is known to be over; what went wrong in it is written down with the rest of the story."""
+        """Await the run; return whether it is known to have ended. Its failure is recorded in the export's row."""
         try:
             run = await start_job(self._client, job, self._task_queue)
             await run.result()
@@ -75,12 +75,12 @@ class TemporalExportOrchestrator:
         return True
 
     async def _await_final_details(self, caller: Caller, export_id: UUID, *, is_finished: bool) -> ExportDetails:
-        """The job once nothing more becomes of it; a run that we could not start or follow, the sweeper sees to."""
+        """Poll until the export is final. The sweeper starts a run that this process could not start."""
         while True:
             with contextlib.suppress(ServiceUnavailableError):
-                found = await run_in_threadpool(self._exports.find, caller, export_id)
-                if is_finished or found.export.status.is_final:
-                    return found
+                details = await run_in_threadpool(self._exports.find, caller, export_id)
+                if is_finished or details.export.status.is_final:
+                    return details
             await asyncio.sleep(self._poll_interval_seconds)
 
     def _build_result(self, caller: Caller, details: ExportDetails) -> ExportSuccess | ExportFailure:

@@ -1,11 +1,11 @@
-"""Lists, as every resource has them: what is asked for, and where a list goes on, opaque to clients."""
+"""Pagination: the query parameters that lists share, and opaque page tokens."""
 
 import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi.exceptions import RequestValidationError
@@ -18,33 +18,44 @@ from stafett.domain.frozen import FrozenModel
 Cursor = tuple[datetime, UUID]
 Row = TypeVar("Row")
 MAX_TOKEN_LENGTH = 200
-"""Ours are about half as long; what is longer need not be looked into."""
+"""Tokens of this API are about half as long; a longer one is rejected without decoding it."""
 
 _MAX_SEQ = 2**63 - 1
+DEFAULT_PAGE_SIZE = 50
+PageSize = Annotated[int, Field(ge=1, le=200, description="Maximum number of items on the page.")]
+PageToken = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_TOKEN_LENGTH,
+        description="`next_page_token` of the previous page. Leave it out for the first page.",
+    ),
+]
+NextPageToken = Annotated[str | None, Field(description="`page_token` of the next page; null on the last page.")]
+OrgIdFilter = Annotated[OrgId | None, Field(description="Only entries of this organisation.")]
 
 
 class ListQuery(FrozenModel):
-    """What every list can be asked for."""
+    """Query parameters of every list."""
 
-    org_id: OrgId | None = None
-    created_after: UtcDatetime | None = None
-    created_before: UtcDatetime | None = None
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
+    org_id: OrgIdFilter = None
+    created_after: UtcDatetime | None = Field(None, description="Only entries created after this time.")
+    created_before: UtcDatetime | None = Field(None, description="Only entries created before this time.")
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
     @property
     def filter_args(self) -> dict[str, Any]:
-        """The same in the words of the core, the token read."""
-        after = decode_cursor(self.page_token) if self.page_token else None
-        return {"cursor": after, **self.model_dump(exclude={"page_token"})}
+        """The keyword arguments of the service's filter, with the page token decoded into a cursor."""
+        cursor = decode_cursor(self.page_token) if self.page_token else None
+        return {"cursor": cursor, **self.model_dump(exclude={"page_token"})}
 
 
 def split_page(
     rows: Sequence[Row], page_size: int, cursor_for: Callable[[Row], Cursor]
 ) -> tuple[Sequence[Row], str | None]:
-    """The rows that are shown, of one more than a page, and where the next page begins."""
-    shown = rows[:page_size]
-    return shown, encode_cursor(cursor_for(shown[-1])) if len(rows) > page_size else None
+    """Return one page and the next page's token. The query fetches one row more than a page to know of a next one."""
+    page = rows[:page_size]
+    return page, encode_cursor(cursor_for(page[-1])) if len(rows) > page_size else None
 
 
 def encode_cursor(cursor: Cursor) -> str:
@@ -55,10 +66,10 @@ def encode_cursor(cursor: Cursor) -> str:
 def decode_cursor(token: str) -> Cursor:
     with _translate_token_errors():
         at, row_id = _decode_token(token)
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise ValueError("no moment in time")
-        return moment.astimezone(UTC), UUID(row_id)
+        instant = datetime.fromisoformat(at)
+        if instant.tzinfo is None:
+            raise ValueError("a cursor's time has a UTC offset")
+        return instant.astimezone(UTC), UUID(row_id)
 
 
 def encode_seq_cursor(seq: int) -> str:
@@ -66,11 +77,11 @@ def encode_seq_cursor(seq: int) -> str:
 
 
 def decode_seq_cursor(token: str) -> int:
-    """Where a list of events goes on, which is in the order of their chain."""
+    """Decode the token of a list that is ordered by a positive sequence number."""
     with _translate_token_errors():
         (seq,) = _decode_token(token)
         if type(seq) is not int or not 0 < seq <= _MAX_SEQ:
-            raise ValueError("no event has this number")
+            raise ValueError("not a sequence number")
         return seq
 
 
@@ -79,7 +90,7 @@ def encode_id_cursor(row_id: UUID) -> str:
 
 
 def decode_id_cursor(token: str) -> UUID:
-    """Where a list goes on whose order is nobody else's business, such as that of names."""
+    """Decode the token of a list whose order is not visible in the cursor, such as a list by name."""
     with _translate_token_errors():
         (row_id,) = _decode_token(token)
         return UUID(row_id)
@@ -91,14 +102,15 @@ def _encode_token(parts: list[str] | list[int]) -> str:
 
 def _decode_token(token: str) -> list[Any]:
     if len(token) > MAX_TOKEN_LENGTH:
-        raise ValueError("too long")
+        raise ValueError("the token is too long")
     parts: list[Any] = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     return parts
 
 
 def invalid_token_error() -> RequestValidationError:
-    fault = {"type": "page_token", "loc": ("query", "page_token"), "msg": "not a token that a list gave", "input": None}
-    return RequestValidationError([fault])
+    message = "The page token was not issued by this list"
+    error = {"type": "page_token", "loc": ("query", "page_token"), "msg": message, "input": None}
+    return RequestValidationError([error])
 
 
 @contextmanager

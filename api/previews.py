@@ -1,4 +1,4 @@
-"""A preview is computed on a worker while the caller waits."""
+"""Runs an export preview on a worker while the client waits."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ _TIMEOUT = timedelta(seconds=55)
 async def await_preview(
     client: Client, task_queue: str, preview_input: PreviewJob, *, execution_timeout: timedelta = _TIMEOUT
 ) -> None:
-    """Return when the preview lies ready in PostgreSQL."""
+    """Run the preview workflow; the worker stores the preview in PostgreSQL before this returns."""
     try:
         await client.execute_workflow(
             PREVIEW_EXPORT,

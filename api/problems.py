@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: one table, one shape, no personal data, no stack trace, no SQL."""
+"""Errors as RFC 9457 problems. No problem contains personal data, a stack trace or SQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +38,7 @@ from stafett.domain.errors import (
     TooManyWebhooksError,
     UnauthenticatedError,
 )
+from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_from_error
 from stafett.telemetry import error_location
@@ -45,66 +46,44 @@ from stafett.telemetry import error_location
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_UNPROCESSABLE, _INTERNAL_ERROR = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR
 _log = structlog.get_logger("stafett.api")
-
-PROBLEMS: dict[type[StafettError], tuple[HTTPStatus, str]] = {
-    UnauthenticatedError: (HTTPStatus.UNAUTHORIZED, "unauthenticated"),
-    PermissionDeniedError: (HTTPStatus.FORBIDDEN, "permission_denied"),
-    NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
-    NotFinishedError: (HTTPStatus.CONFLICT, "not_finished"),
-    NoFileError: (HTTPStatus.CONFLICT, "no_file"),
-    FileRemovedError: (HTTPStatus.GONE, "file_removed"),
-    SnapshotGoneError: (HTTPStatus.GONE, "snapshot_gone"),
-    PreconditionFailedError: (HTTPStatus.PRECONDITION_FAILED, "precondition_failed"),
-    PreconditionRequiredError: (HTTPStatus.PRECONDITION_REQUIRED, "precondition_required"),
-    InvalidStateError: (HTTPStatus.CONFLICT, "wrong_state"),
-    ReexportInProgressError: (HTTPStatus.CONFLICT, "reexport_in_progress"),
-    InvalidMappingError: (_UNPROCESSABLE, "invalid_mapping"),
-    InvalidPayloadsError: (_UNPROCESSABLE, "invalid_payloads"),
-    IdempotencyKeyReusedError: (_UNPROCESSABLE, "idempotency_key_reused"),
-    TooManyWebhooksError: (HTTPStatus.CONFLICT, "too_many_webhooks"),
-    ServiceUnavailableError: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable"),
-}
-HTTP_CODES = {
-    HTTPStatus.NOT_FOUND: "not_found",
-    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
-}
 
 
 class FieldError(FrozenModel):
-    """One field that is wrong, and where it stands in the body."""
+    """An invalid field and its location."""
 
-    pointer: str
-    code: str
-    detail: str
+    pointer: str = Field(
+        description="JSON pointer into the body, or `query:name`, `header:name`, `path:name` for a parameter."
+    )
+    code: str = Field(description="Stable code of the error.")
+    detail: str = Field(description="Explanation for people. It never quotes the value.")
 
 
 class Problem(FrozenModel):
-    """What every error looks like."""
+    """The body of every error response."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    retryable: bool
-    trace_id: str
-    errors: tuple[FieldError, ...] = ()
+    type: str = Field(description="URN of the kind of problem: `urn:stafett:problem:` and the code.")
+    title: str = Field(description="Name of the HTTP status.")
+    status: int = Field(description="HTTP status of the response.")
+    detail: str = Field(description="Explanation for people.")
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="Stable code for programs. A code never changes its meaning.")
+    retryable: bool = Field(description="Whether the same request can succeed later. See `Retry-After`.")
+    trace_id: str = Field(description="Id of the request in the logs, as in `X-Request-ID`.")
+    errors: tuple[FieldError, ...] = Field((), description="The invalid fields, if the problem is about fields.")
     reexport_id: UUID | None = Field(
-        None, exclude_if=lambda value: value is None, description="Of `reexport_in_progress`: the one that runs."
+        None,
+        exclude_if=lambda value: value is None,
+        description="Only with `reexport_in_progress`: the id of the running re-export.",
     )
 
 
-_INVALID_JSON = FieldError(pointer="", code="json_invalid", detail="The body is no JSON in UTF-8.")
+_INVALID_JSON = FieldError(pointer="", code="json_invalid", detail="The body is not valid JSON in UTF-8.")
 
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """What is to be said no to, and why."""
+    """A problem without its request: ``detail`` is the general text, which an error's own message replaces."""
 
     status: HTTPStatus
     code: str
@@ -115,7 +94,7 @@ class ProblemSpec:
 
     @property
     def is_retryable(self) -> bool:
-        """The same request may be answered otherwise before long."""
+        """Whether the same request can succeed later."""
         return self.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
     def to_problem(self, path: str, trace_id: str) -> Problem:
@@ -133,17 +112,77 @@ class ProblemSpec:
         )
 
 
-INVALID_REQUEST = ProblemSpec(_UNPROCESSABLE, "invalid_request", "The request is not valid.")
-
-
-def problem_spec_for(error_type: type[StafettError], detail: str) -> ProblemSpec:
-    """What is answered to an error that we expected."""
-    status, code = PROBLEMS.get(error_type, (_INTERNAL_ERROR, "internal"))
-    return ProblemSpec(status, code, detail)
+INVALID_REQUEST = ProblemSpec(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "The request is not valid.")
+INTERNAL_ERROR = ProblemSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "An unexpected error occurred.")
+TOO_MANY_REQUESTS = ProblemSpec(
+    HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Too many requests. See the Retry-After header."
+)
+BODY_TOO_LARGE = ProblemSpec(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The request body exceeds the size limit."
+)
+METHOD_NOT_ALLOWED = ProblemSpec(
+    HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method."
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemSpec(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The content type of the body is not supported."
+)
+PROBLEMS: dict[type[StafettError], ProblemSpec] = {
+    UnauthenticatedError: ProblemSpec(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Missing or invalid bearer token."),
+    PermissionDeniedError: ProblemSpec(
+        HTTPStatus.FORBIDDEN, "permission_denied", "The caller is not allowed to do this."
+    ),
+    NotFoundError: ProblemSpec(HTTPStatus.NOT_FOUND, "not_found", "The resource does not exist."),
+    NotFinishedError: ProblemSpec(HTTPStatus.CONFLICT, "not_finished", "The job has not finished."),
+    NoFileError: ProblemSpec(HTTPStatus.CONFLICT, "no_file", "The job finished without a file."),
+    FileRemovedError: ProblemSpec(HTTPStatus.GONE, "file_removed", "The file has been removed from storage."),
+    SnapshotGoneError: ProblemSpec(
+        HTTPStatus.GONE, "snapshot_gone", "The snapshot of this version is no longer stored."
+    ),
+    PreconditionFailedError: ProblemSpec(
+        HTTPStatus.PRECONDITION_FAILED, "precondition_failed", "The resource was edited since the given entity tag."
+    ),
+    PreconditionRequiredError: ProblemSpec(
+        HTTPStatus.PRECONDITION_REQUIRED, "precondition_required", "The If-Match header is required."
+    ),
+    InvalidStateError: ProblemSpec(
+        HTTPStatus.CONFLICT, "wrong_state", "The job's status does not allow this operation."
+    ),
+    ReexportInProgressError: ProblemSpec(
+        HTTPStatus.CONFLICT, "reexport_in_progress", "A different re-export of this report is running."
+    ),
+    InvalidMappingError: ProblemSpec(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_mapping", "The mapping document is not valid."
+    ),
+    InvalidPayloadsError: ProblemSpec(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_payloads", "The body is not a set of payloads that can be decoded."
+    ),
+    IdempotencyKeyReusedError: ProblemSpec(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        "The idempotency key was used with a different request body.",
+    ),
+    TooManyWebhooksError: ProblemSpec(
+        HTTPStatus.CONFLICT, "too_many_webhooks", "The organisation has the maximum number of webhooks."
+    ),
+    ServiceUnavailableError: ProblemSpec(
+        HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", "A required service is unavailable."
+    ),
+}
+EXPORT_PROBLEMS: dict[ExportErrorCode, ProblemSpec] = {
+    code: ProblemSpec(HTTPStatus.CONFLICT, code, detail)
+    for code, detail in {
+        ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE: "The organisation's column mapping cannot be used.",
+        ExportErrorCode.QUERY_FAILED: "The activities could not be queried.",
+    }.items()
+}
+HTTP_PROBLEMS = {
+    spec.status: spec for spec in (PROBLEMS[NotFoundError], METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+}
+"""Problems that Starlette and FastAPI raise as ``HTTPException``."""
 
 
 def render_problem(request: Request, spec: ProblemSpec) -> JSONResponse:
-    """The one way in which this gateway says no."""
+    """Render a problem response with the headers that its status requires."""
     headers = dict(spec.headers)
     problem = spec.to_problem(request.scope["path"], trace_id=request.scope.get("request_id", ""))
     if spec.status is HTTPStatus.UNAUTHORIZED:
@@ -153,89 +192,88 @@ def render_problem(request: Request, spec: ProblemSpec) -> JSONResponse:
     return JSONResponse(problem.model_dump(mode="json"), spec.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def internal_error(request: Request, error: Exception) -> JSONResponse:
-    """What nobody foresaw: the log is told what kind it is and whence it came, and nobody what it says."""
-    _log.error("request_failed", error=type(error).__name__, at=error_location(error), path=request.scope["path"])
-    return render_problem(request, ProblemSpec(_INTERNAL_ERROR, "internal", "Something went wrong on our side."))
+def render_internal_error(request: Request, error: Exception) -> JSONResponse:
+    """Log an unexpected error by its class and location, never by its message, and answer 500."""
+    _log.error("request_failed", error=type(error).__name__, location=error_location(error), path=request.scope["path"])
+    return render_problem(request, INTERNAL_ERROR)
 
 
 def register_exception_handlers(app: FastAPI) -> None:
-    """Have every error of this application answered in the same way; surprises are ``EveryRequest``'s."""
-    app.add_exception_handler(StafettError, _domain_error)
-    app.add_exception_handler(ExportError, _export_error)
-    app.add_exception_handler(InvalidMappingError, _invalid_mapping)
-    app.add_exception_handler(InvalidFieldError, _invalid_field)
-    app.add_exception_handler(ReexportInProgressError, _reexport_in_progress)
-    app.add_exception_handler(InvalidRequestError, _invalid_request)
-    app.add_exception_handler(TooManyRequestsError, _rate_limited)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    """Render every expected error as a problem; ``RequestContextMiddleware`` handles unexpected ones."""
+    app.add_exception_handler(StafettError, _handle_domain_error)
+    app.add_exception_handler(ExportError, _handle_export_error)
+    app.add_exception_handler(InvalidMappingError, _handle_invalid_mapping)
+    app.add_exception_handler(InvalidFieldError, _handle_invalid_field)
+    app.add_exception_handler(ReexportInProgressError, _handle_reexport_in_progress)
+    app.add_exception_handler(InvalidRequestError, _handle_invalid_request)
+    app.add_exception_handler(TooManyRequestsError, _handle_rate_limit)
+    app.add_exception_handler(RequestValidationError, _handle_validation_error)
+    app.add_exception_handler(HTTPException, _handle_http_error)
 
 
-async def _domain_error(request: Request, error: Any) -> JSONResponse:
+async def _handle_domain_error(request: Request, error: Any) -> JSONResponse:
     if type(error) not in PROBLEMS:
-        return internal_error(request, error)
-    return render_problem(request, problem_spec_for(type(error), str(error)))
+        return render_internal_error(request, error)
+    return render_problem(request, replace(PROBLEMS[type(error)], detail=str(error)))
 
 
-async def _export_error(request: Request, error: Any) -> JSONResponse:
+async def _handle_export_error(request: Request, error: Any) -> JSONResponse:
     return render_problem(request, ProblemSpec(HTTPStatus.CONFLICT, error.code, str(error)))
 
 
-async def _invalid_mapping(request: Request, error: Any) -> JSONResponse:
-    faults = tuple(FieldError(**fault.model_dump()) for fault in error.faults)
-    refusal = problem_spec_for(InvalidMappingError, "The mapping document is not sound.")
-    return render_problem(request, replace(refusal, errors=faults))
+async def _handle_invalid_mapping(request: Request, error: Any) -> JSONResponse:
+    errors = tuple(FieldError(**issue.model_dump()) for issue in error.issues)
+    return render_problem(request, replace(PROBLEMS[InvalidMappingError], errors=errors))
 
 
-async def _invalid_request(request: Request, error: Any) -> JSONResponse:
-    faults = tuple(FieldError(**fault._asdict()) for fault in error.faults)
-    return render_problem(request, replace(INVALID_REQUEST, errors=faults))
+async def _handle_invalid_request(request: Request, error: Any) -> JSONResponse:
+    errors = tuple(FieldError(**issue._asdict()) for issue in error.issues)
+    return render_problem(request, replace(INVALID_REQUEST, errors=errors))
 
 
-async def _invalid_field(request: Request, error: Any) -> JSONResponse:
-    fault = FieldError(pointer=f"/{error.field}", code=error.code, detail=str(error))
-    return render_problem(request, replace(INVALID_REQUEST, errors=(fault,)))
+async def _handle_invalid_field(request: Request, error: Any) -> JSONResponse:
+    field_error = FieldError(pointer=f"/{error.field}", code=error.code, detail=str(error))
+    return render_problem(request, replace(INVALID_REQUEST, errors=(field_error,)))
 
 
-async def _reexport_in_progress(request: Request, error: Any) -> JSONResponse:
-    refusal = problem_spec_for(ReexportInProgressError, str(error))
-    return render_problem(request, replace(refusal, reexport_id=error.running))
+async def _handle_reexport_in_progress(request: Request, error: Any) -> JSONResponse:
+    spec = PROBLEMS[ReexportInProgressError]
+    return render_problem(request, replace(spec, detail=str(error), reexport_id=error.running_id))
 
 
-async def _rate_limited(request: Request, error: Any) -> JSONResponse:
-    headers = {"Retry-After": str(error.seconds)}
-    return render_problem(
-        request, ProblemSpec(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", str(error), headers=headers)
-    )
+async def _handle_rate_limit(request: Request, error: Any) -> JSONResponse:
+    headers = {"Retry-After": str(error.retry_after_seconds)}
+    return render_problem(request, replace(TOO_MANY_REQUESTS, headers=headers))
 
 
-async def _validation_error(request: Request, error: Any) -> JSONResponse:
-    if any(fault["loc"][0] == "path" for fault in error.errors()):  # ids are opaque: what is none of ours is nothing
-        return render_problem(request, problem_spec_for(NotFoundError, "There is no such thing."))
-    faults = tuple(_field_error(fault, error.body) for fault in error.errors())
-    return render_problem(request, replace(INVALID_REQUEST, errors=faults))
+async def _handle_validation_error(request: Request, error: Any) -> JSONResponse:
+    if any(issue["loc"][0] == "path" for issue in error.errors()):  # ids are opaque, so a malformed one is unknown
+        return render_problem(request, PROBLEMS[NotFoundError])
+    errors = tuple(_build_field_error(issue, error.body) for issue in error.errors())
+    return render_problem(request, replace(INVALID_REQUEST, errors=errors))
 
 
-async def _http_error(request: Request, error: Any) -> JSONResponse:
+async def _handle_http_error(request: Request, error: Any) -> JSONResponse:
     status = HTTPStatus(error.status_code)
-    if status is HTTPStatus.BAD_REQUEST:  # a body that FastAPI could not even decode
+    if status is HTTPStatus.BAD_REQUEST:  # a body that FastAPI could not decode
         return render_problem(request, replace(INVALID_REQUEST, errors=(_INVALID_JSON,)))
-    code = HTTP_CODES.get(status, "bad_request")
-    detail, headers = status.description or status.phrase, dict(error.headers or {})
+    spec = HTTP_PROBLEMS.get(status) or ProblemSpec(status, "bad_request", status.description or status.phrase)
+    headers = dict(error.headers or {})
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_allowed_methods(request)))
-    return render_problem(request, ProblemSpec(status, code, detail, headers=headers))
+        headers["Allow"] = ", ".join(sorted(_find_allowed_methods(request)))
+    return render_problem(request, replace(spec, headers=headers))
 
 
-def _allowed_methods(request: Request) -> set[str]:
-    """Every method of the path, whichever route it belongs to."""
-    asked = ({**request.scope, "method": method} for method in _METHODS)
-    return {scope["method"] for scope in asked for route in request.app.routes if route.matches(scope)[0] is Match.FULL}
+def _find_allowed_methods(request: Request) -> set[str]:
+    """Collect the methods of every route of the path; Starlette's own ``Allow`` has those of one route only."""
+    scopes = ({**request.scope, "method": method} for method in _METHODS)
+    return {
+        scope["method"] for scope in scopes for route in request.app.routes if route.matches(scope)[0] is Match.FULL
+    }
 
 
-def _field_error(error: dict[str, Any], body: object) -> FieldError:
-    """Where and what, never the value itself."""
+def _build_field_error(error: dict[str, Any], body: object) -> FieldError:
+    """Describe location and kind of a Pydantic error, without the value."""
     return FieldError(
         pointer=_pointer_from_location(error["loc"], error["type"], body),
         code=error["type"],
@@ -246,7 +284,7 @@ def _field_error(error: dict[str, Any], body: object) -> FieldError:
 def _pointer_from_location(location: Sequence[str | int], error_type: str, body: object) -> str:
     source, *path = location
     if error_type == "json_invalid":
-        return ""  # the body as a whole
+        return ""  # the whole body
     if source != "body":
         return f"{source}:{'/'.join(str(step) for step in path[:1])}"
     return pointer_from_error(path, error_type, body)

@@ -1,4 +1,4 @@
-"""How often somebody may ask: a bucket of requests for each user, filled at a steady rate, in this process's memory."""
+"""Rate limiting: a token bucket per user, in the memory of this process."""
 
 import math
 import time
@@ -12,15 +12,15 @@ _MAX_BUCKETS = 10_000
 
 
 class TooManyRequestsError(Exception):
-    """The user's bucket is empty, for so many seconds."""
+    """The user's token bucket is empty for ``retry_after_seconds`` more."""
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__("Too many requests; ask again in a while.")
+        super().__init__("Too many requests.")
         self.retry_after_seconds = retry_after_seconds
 
 
 class RateLimiter:
-    """A user's bucket holds a burst, and a request takes one out."""
+    """A bucket per user: it holds ``burst`` tokens, gains ``per_second``, and each request takes one."""
 
     def __init__(self, settings: RateLimitSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst = settings.per_second, float(settings.burst)
@@ -29,10 +29,10 @@ class RateLimiter:
         self._lock = Lock()
 
     def take_token(self, user_id: UUID) -> None:
-        """Let the request pass, or say when the next one may."""
+        """Take a token for one request; raise ``TooManyRequestsError`` if the bucket is empty."""
         with self._lock:
             now = self._clock()
-            level = self._level(user_id, now)
+            level = self._compute_level(user_id, now)
             if level < 1:
                 raise TooManyRequestsError(math.ceil((1 - level) / self._rate))
             if len(self._buckets) >= _MAX_BUCKETS:
@@ -40,13 +40,17 @@ class RateLimiter:
             self._buckets[user_id] = (level - 1, now)
 
     def __len__(self) -> int:
-        """How many users are kept in mind."""
+        """Count the users whose buckets are in memory."""
         return len(self._buckets)
 
-    def _level(self, user_id: UUID, now: float) -> float:
+    def _compute_level(self, user_id: UUID, now: float) -> float:
         level, at = self._buckets.get(user_id, (self._burst, now))
         return min(self._burst, level + (now - at) * self._rate)
 
     def _drop_full_buckets(self, now: float) -> None:
-        """A bucket that is full again is as one that never was."""
-        self._buckets = {user: kept for user, kept in self._buckets.items() if self._level(user, now) < self._burst}
+        """Drop the buckets that are full again: a new bucket starts full, so nothing is lost."""
+        self._buckets = {
+            user_id: bucket
+            for user_id, bucket in self._buckets.items()
+            if self._compute_level(user_id, now) < self._burst
+        }

@@ -1,4 +1,4 @@
-"""Whether what the gateway stands on answers."""
+"""Readiness probes of PostgreSQL, Temporal and S3."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ _PROBE_TIMEOUT = timedelta(seconds=3)
 
 
 class Probe:
-    """One question to one part, however many want to know: until it is answered, it is not asked again."""
+    """A health check of one dependency. Concurrent callers share one ping, so that polling cannot pile up pings."""
 
     def __init__(self, ping: Callable[[], Awaitable[object]], timeout: timedelta = _PROBE_TIMEOUT) -> None:
         self._ping = ping
@@ -27,21 +27,21 @@ class Probe:
     async def check(self) -> ProbeState:
         if self._pending is None or self._pending.done():
             self._pending = asyncio.create_task(self._run_ping())
-        asked = self._pending
-        await asyncio.wait({asked}, timeout=self._timeout_seconds)
-        return asked.result() if asked.done() else "away"
+        ping = self._pending  # a later caller may replace it during the wait
+        await asyncio.wait({ping}, timeout=self._timeout_seconds)
+        return ping.result() if ping.done() else "away"
 
     async def _run_ping(self) -> ProbeState:
         try:
             await self._ping()
-        except Exception:  # noqa: BLE001 - whatever it is, the part cannot be relied on now
+        except Exception:  # noqa: BLE001 - any error means that the dependency is unavailable
             return "away"
         return "ok"
 
 
 @dataclass(frozen=True)
 class Probes:
-    """One of each part, for the length of the gateway's life."""
+    """The probes of one API process."""
 
     database: Probe
     temporal: Probe

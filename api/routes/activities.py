@@ -1,4 +1,4 @@
-"""``/activities``: what is registered, so that a client can check."""
+"""``/activities``: the activities of an organisation."""
 
 from typing import Annotated
 
@@ -13,11 +13,16 @@ from stafett.domain.membership import Permission
 router = APIRouter(prefix="/activities", tags=["Activities"], route_class=GuardedRoute)
 
 
-@router.get("", operation_id="list_activities", dependencies=[require(Permission.READ_ORGANISATION)])
+@router.get(
+    "",
+    operation_id="list_activities",
+    summary="List activities",
+    description="List the organisation's activities, latest start first, for example those of a batch.",
+    dependencies=[require(Permission.READ_ORGANISATION)],
+)
 def list_activities(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[ActivityListQuery, Query()]
 ) -> ActivityPage:
-    """The organisation's activities, the latest first."""
-    found = services.activities.list(caller, ActivityFilter(**query.filter_args))
-    shown, token = split_page(found, query.page_size, lambda activity: (activity.starts_at, activity.id))
-    return ActivityPage(items=tuple(map(ActivityResource.from_row, shown)), next_page_token=token)
+    activities = services.activities.list(caller, ActivityFilter(**query.filter_args))
+    page, token = split_page(activities, query.page_size, lambda activity: (activity.starts_at, activity.id))
+    return ActivityPage(items=tuple(map(ActivityResource.from_row, page)), next_page_token=token)

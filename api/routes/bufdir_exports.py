@@ -1,4 +1,4 @@
-"""``/bufdir-exports``: each handler parses, asks one thing, answers."""
+"""``/bufdir-exports``: start, follow, cancel, retry and download exports."""
 
 from contextlib import suppress
 from functools import partial
@@ -6,16 +6,15 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import format_etag
 from api.headers import IdempotencyKeyHeader, IfNoneMatchHeader, LastEventId, PreferredWait
-from api.job_events import EVENT_STREAM_RESPONSES as EVENTS_DOCUMENTED
-from api.job_events import stream_job_events
-from api.job_responses import JobView, respond_if_changed, respond_when_finished
+from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
+from api.job_responses import JobView, respond_if_changed, respond_or_wait
 from api.openapi import raises
 from api.paging import decode_seq_cursor, encode_seq_cursor, split_page
 from api.previews import await_preview
@@ -44,10 +43,19 @@ from stafett.exports.preview import take_preview
 from stafett.exports.service import ExportDetails, ExportFilter, authorise_start
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
+ExportId = Annotated[UUID, Path(description="Id of the export.")]
 
 
 @router.post(
-    "", status_code=HTTPStatus.ACCEPTED, operation_id="start_export", dependencies=[require(Permission.START_JOBS)]
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    operation_id="start_export",
+    summary="Start an export",
+    description=(
+        "Start an export of an organisation's activities in a reporting period. The export is accepted once it is "
+        "stored; it starts later if Temporal or the workers are unavailable."
+    ),
+    dependencies=[require(Permission.START_JOBS)],
 )
 async def start_export(
     body: ExportCreate,
@@ -58,61 +66,71 @@ async def start_export(
     wait: PreferredWait,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
-    """Start an export. It is accepted once PostgreSQL has it, whatever else is away."""
     accepted = await run_in_threadpool(services.exports.accept, caller, body.to_request(caller), idempotency_key)
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
-    return await respond_when_finished(
-        partial(_load_view, services, caller, accepted.export.id), services, response, wait
-    )
+    return await respond_or_wait(partial(_load_view, services, caller, accepted.export.id), services, response, wait)
 
 
 @router.post(
     "/preview",
     operation_id="preview_export",
+    summary="Preview an export",
+    description=(
+        "Compute counts, warnings, partial failures and the first rows that an export with this body would have. "
+        "Nothing is stored but an audit event. A worker must be available."
+    ),
     dependencies=[require(Permission.START_JOBS)],
     openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED),
 )
 async def preview_export(
     body: ExportCreate, caller: CurrentCaller, services: ServicesDep, response: Response
 ) -> Preview:
-    """What an export would be: counts, what does not count and why, what would be rejected, and the first rows."""
     request = body.to_request(caller)
     authorise_start(caller, request)
-    asked = PreviewJob(preview_id=uuid4(), request=request)
-    await await_preview(services.temporal, services.task_queue, asked)
+    job = PreviewJob(preview_id=uuid4(), request=request)
+    await await_preview(services.temporal, services.task_queue, job)
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(take_preview, services.database, caller, asked)
+    return await run_in_threadpool(take_preview, services.database, caller, job)
 
 
-@router.get("/{export_id:uuid}", operation_id="get_export", dependencies=[require(Permission.VIEW_JOBS)])
+@router.get(
+    "/{export_id:uuid}",
+    operation_id="get_export",
+    summary="Get an export",
+    description=(
+        "Get an export with its status, counts and download link. A failed export is returned with `200` and its "
+        "`error`. `Retry-After` is present until the export has finished."
+    ),
+    dependencies=[require(Permission.VIEW_JOBS)],
+)
 async def get_export(
-    export_id: UUID,
+    export_id: ExportId,
     caller: CurrentCaller,
     services: ServicesDep,
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> ExportResource | None:
-    """One export, whatever became of it."""
     return await respond_if_changed(partial(_load_view, services, caller, export_id), response, if_none_match)
 
 
 @router.get(
     "/{export_id:uuid}/events",
     operation_id="watch_export",
+    summary="Stream an export's events",
+    description="Stream status transitions and progress as server-sent events until the export has finished.",
     dependencies=[require(Permission.VIEW_JOBS)],
     response_class=StreamingResponse,
-    responses=EVENTS_DOCUMENTED,
+    responses=EVENT_STREAM_RESPONSES,
 )
 async def watch_export(
-    export_id: UUID,
+    export_id: ExportId,
     caller: CurrentCaller,
     services: ServicesDep,
     request: Request,
     last_event_id: LastEventId,
 ) -> Response:
-    """Every step of an export as it happens, and how far it has come."""
     return await stream_job_events(
         partial(_load_view, services, caller, export_id), services, request.state.token, last_event_id
     )
@@ -121,30 +139,37 @@ async def watch_export(
 @router.get(
     "/{export_id:uuid}/file",
     operation_id="download_export",
+    summary="Download an export's file",
+    description=(
+        "Redirect to a signed URL of the file of a completed export. Each request is recorded in the audit trail. "
+        "Send no token to the URL."
+    ),
     dependencies=[require(Permission.DOWNLOAD_FILES)],
     openapi_extra=raises(NotFinishedError, NoFileError, FileRemovedError),
     status_code=HTTPStatus.SEE_OTHER,
     response_class=RedirectResponse,
 )
-def download_export(export_id: UUID, caller: CurrentCaller, services: ServicesDep) -> RedirectResponse:
-    """Go to the file of a finished export; each time is an event of its audit trail."""
+def download_export(export_id: ExportId, caller: CurrentCaller, services: ServicesDep) -> RedirectResponse:
     url = services.downloads.get_download_url(caller, export_id, services.clock())
     return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers={"Cache-Control": "no-store"})
 
 
 @router.get(
-    "/{export_id:uuid}/audit", operation_id="get_export_audit", dependencies=[require(Permission.READ_AUDIT_TRAIL)]
+    "/{export_id:uuid}/audit",
+    operation_id="get_export_audit",
+    summary="List an export's audit events",
+    description="List the audit events of an export, oldest first, with their positions in the organisation's chain.",
+    dependencies=[require(Permission.READ_AUDIT_EVENTS)],
 )
 def get_export_audit(
-    export_id: UUID, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditEventListQuery, Query()]
+    export_id: ExportId, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditEventListQuery, Query()]
 ) -> AuditEventPage:
-    """What happened to an export, oldest first: each event with its place in the organisation's chain."""
     after = decode_seq_cursor(query.page_token) if query.page_token else 0
-    found = services.export_audit_trail.list_events(caller, export_id, after_seq=after, page_size=query.page_size)
-    shown, more = found[: query.page_size], len(found) > query.page_size
+    events = services.export_audit_trail.list_events(caller, export_id, after_seq=after, page_size=query.page_size)
+    page, has_more = events[: query.page_size], len(events) > query.page_size
     return AuditEventPage(
-        items=tuple(AuditEventResource.from_row(event) for event in shown),
-        next_page_token=encode_seq_cursor(shown[-1].seq) if more else None,
+        items=tuple(AuditEventResource.from_row(event) for event in page),
+        next_page_token=encode_seq_cursor(page[-1].seq) if has_more else None,
     )
 
 
@@ -152,27 +177,36 @@ def get_export_audit(
     "/{export_id:uuid}/cancel",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_export",
+    summary="Cancel an export",
+    description=(
+        "Request the cancellation of a running export. Its files are removed from storage. Repeating the request "
+        "while the export is `cancelling` has no effect."
+    ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
 async def cancel_export(
-    export_id: UUID, caller: CurrentCaller, services: ServicesDep, response: Response, wait: PreferredWait
+    export_id: ExportId, caller: CurrentCaller, services: ServicesDep, response: Response, wait: PreferredWait
 ) -> ExportResource:
-    """Stop an export, and leave nothing of it in storage."""
     export = await run_in_threadpool(services.export_commands.cancel, caller, export_id)
     services.dispatcher.cancel(export.job)
-    return await respond_when_finished(partial(_load_view, services, caller, export_id), services, response, wait)
+    return await respond_or_wait(partial(_load_view, services, caller, export_id), services, response, wait)
 
 
 @router.post(
     "/{export_id:uuid}/retry",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_export",
+    summary="Retry an export",
+    description=(
+        "Start a new attempt at a failed or cancelled export. A failed export resumes after its last finished stage; "
+        "a cancelled one starts over."
+    ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
 async def retry_export(
-    export_id: UUID,
+    export_id: ExportId,
     caller: CurrentCaller,
     services: ServicesDep,
     request: Request,
@@ -180,47 +214,55 @@ async def retry_export(
     wait: PreferredWait,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
-    """Try a failed or cancelled export again: finished stages of a failed one stand, a cancelled one starts anew."""
     export, is_new = await run_in_threadpool(services.export_commands.retry, caller, export_id, idempotency_key)
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
         services.dispatcher.start(export.job)
-    return await respond_when_finished(partial(_load_view, services, caller, export_id), services, response, wait)
+    return await respond_or_wait(partial(_load_view, services, caller, export_id), services, response, wait)
 
 
 @router.delete(
     "/{export_id:uuid}",
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="delete_export",
+    summary="Delete an export",
+    description=(
+        "Delete a finished export and remove its files from storage. Its audit events and its entry in the report "
+        "history are retained."
+    ),
     dependencies=[require(Permission.ADMINISTER)],
     openapi_extra=raises(InvalidStateError),
 )
-def delete_export(export_id: UUID, caller: CurrentCaller, services: ServicesDep) -> None:
-    """Delete an ended export: its files leave storage, its trail and its entry in the history stay."""
+def delete_export(export_id: ExportId, caller: CurrentCaller, services: ServicesDep) -> None:
     export = services.export_commands.delete(caller, export_id)
-    with suppress(ServiceUnavailableError):  # deleted it is; what is left in storage retention removes
+    with suppress(ServiceUnavailableError):  # the deletion is committed; retention removes remaining files
         services.file_removal.remove(export.job)
 
 
-@router.get("", operation_id="list_exports", dependencies=[require(Permission.VIEW_JOBS)])
+@router.get(
+    "",
+    operation_id="list_exports",
+    summary="List exports",
+    description="List the exports that the caller may see, newest first.",
+    dependencies=[require(Permission.VIEW_JOBS)],
+)
 def list_exports(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportListQuery, Query()]
 ) -> ExportPage:
-    """The exports the caller may see, newest first."""
-    found = services.exports.list(caller, ExportFilter(**query.filter_args))
-    shown, token = split_page(found, query.page_size, lambda export: (export.created_at, export.id))
-    return ExportPage(items=tuple(map(ExportSummary.from_row, shown)), next_page_token=token)
+    exports = services.exports.list(caller, ExportFilter(**query.filter_args))
+    page, token = split_page(exports, query.page_size, lambda export: (export.created_at, export.id))
+    return ExportPage(items=tuple(map(ExportSummary.from_row, page)), next_page_token=token)
 
 
 def _load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
-    found = services.exports.find(caller, export_id)
-    export, link = found.export, services.downloads.get_link(caller, found.export, services.clock())
+    details = services.exports.find(caller, export_id)
+    export, link = details.export, services.downloads.get_link(caller, details.export, services.clock())
     return JobView(
         job_id=export.id,
         org_id=export.org_id,
         is_finished=export.status.is_final,
         etag=format_etag(export.edits, export.changes, link.expires_at if link else None),
-        build_body=partial(_issue_link_and_build, services, caller, found, link),
+        build_body=partial(_issue_link_and_build, services, caller, details, link),
         has_link=link is not None,
         progress=export.progress,
     )
@@ -229,7 +271,7 @@ def _load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[E
 def _issue_link_and_build(
     services: Services, caller: Caller, details: ExportDetails, link: DownloadLink | None
 ) -> ExportResource:
-    """A link that nobody could write down is not handed out."""
+    """Record that the link is issued before it is returned: without its audit event there is no link."""
     if link:
         services.downloads.record_link_issued(caller, details.export, link)
     return ExportResource.from_details(details, link)

@@ -1,9 +1,9 @@
-"""``/organisations/{org_id}/column-mapping``: what an organisation's reports are made by."""
+"""``/organisations/{org_id}/column-mapping``: the versions of an organisation's column mapping."""
 
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, read_json_body, require
@@ -19,10 +19,11 @@ from stafett.domain.membership import Caller, Permission
 from stafett.domain.reporting_period import OSLO
 
 router = APIRouter(prefix="/organisations/{org_id}/column-mapping", tags=["Organisations"], route_class=GuardedRoute)
+OrganisationId = Annotated[OrgId, Path(description="Id of the organisation.")]
 
 _DOCUMENT_SCHEMA = {
     "type": "object",
-    "description": "See `stafett mapping schema` and docs/mapping.md.",
+    "description": "A mapping document. `stafett mapping schema` prints its JSON Schema; see also docs/mapping.md.",
     "examples": [
         {
             "format": 1,
@@ -42,16 +43,21 @@ _DOCUMENT_SCHEMA = {
 }
 
 
-@router.get("", operation_id="get_column_mapping", dependencies=[require(Permission.READ_ORGANISATION)])
+@router.get(
+    "",
+    operation_id="get_column_mapping",
+    summary="Get a column mapping",
+    description="Get the version of the organisation's column mapping that is in force today, or another version.",
+    dependencies=[require(Permission.READ_ORGANISATION)],
+)
 def get_column_mapping(
-    org_id: OrgId,
+    org_id: OrganisationId,
     caller: CurrentCaller,
     services: ServicesDep,
     response: Response,
     query: Annotated[MappingQuery, Query()],
     if_none_match: IfNoneMatchHeader = None,
 ) -> MappingResource | None:
-    """The mapping that is in force today, on a day, or of a version."""
     resource = _respond(_load_mapping(services, caller, org_id, query), response)
     if is_unchanged(response.headers["ETag"], if_none_match):
         response.status_code = HTTPStatus.NOT_MODIFIED
@@ -62,22 +68,28 @@ def get_column_mapping(
 @router.put(
     "",
     operation_id="add_column_mapping",
+    summary="Add a version of the column mapping",
+    description=(
+        "Add a version of the organisation's column mapping. Existing versions never change. The body is a mapping "
+        "document, or the response of `GET` with an edited document."
+    ),
     dependencies=[require(Permission.ADMINISTER)],
-    responses={HTTPStatus.CREATED: {"model": MappingResource, "description": "The organisation's first version"}},
+    responses={
+        HTTPStatus.CREATED: {"model": MappingResource, "description": "Added as the organisation's first version"}
+    },
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": _DOCUMENT_SCHEMA}}},
         **raises(InvalidMappingError),
     },
 )
 async def add_column_mapping(
-    org_id: OrgId,
+    org_id: OrganisationId,
     caller: CurrentCaller,
     services: ServicesDep,
     request: Request,
     response: Response,
     if_match: IfMatchHeader = None,
 ) -> MappingResource:
-    """Add a version; those that are there never change. The body is a document, or what GET answers with one in it."""
     services.mappings.require_administrator(caller, org_id)
     document = await run_in_threadpool(
         load_mapping_request, await read_json_body(request, max_bytes=MAX_DOCUMENT_BYTES), org_id

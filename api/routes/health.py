@@ -1,10 +1,11 @@
-"""Whether the process lives, and whether what it stands on answers."""
+"""Liveness and readiness of the API process."""
 
 import asyncio
 from http import HTTPStatus
 from typing import Literal
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from api.dependencies import ServicesDep
 from api.readiness import ProbeState
@@ -18,25 +19,31 @@ class Liveness(FrozenModel):
 
 
 class Readiness(FrozenModel):
-    """Each part by its name."""
+    """The state of each dependency."""
 
-    database: ProbeState
-    temporal: ProbeState
-    s3: ProbeState
+    database: ProbeState = Field(description="PostgreSQL. Without it, no job can be accepted or read.")
+    temporal: ProbeState = Field(description="Temporal. Without it, accepted jobs wait and previews fail.")
+    s3: ProbeState = Field(description="The object storage.")
 
 
-@router.get("/healthz", operation_id="get_liveness")
+@router.get(
+    "/healthz", operation_id="get_liveness", summary="Check liveness", description="Check that the process is alive."
+)
 async def get_liveness() -> Liveness:
-    """Whether the process lives."""
     return Liveness()
 
 
-@router.get("/readyz", operation_id="get_readiness", responses={503: {"model": Readiness}})
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Check readiness",
+    description="Check PostgreSQL, Temporal and S3. The status is `503` if one of them is unavailable (`away`).",
+    responses={503: {"model": Readiness}},
+)
 async def get_readiness(services: ServicesDep, response: Response) -> Readiness:
-    """Whether what it stands on answers, each part by its name."""
     probes = services.probes
     database, temporal, s3 = await asyncio.gather(probes.database.check(), probes.temporal.check(), probes.s3.check())
-    ready = Readiness(database=database, temporal=temporal, s3=s3)
+    readiness = Readiness(database=database, temporal=temporal, s3=s3)
     if "away" in {database, temporal, s3}:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    return ready
+    return readiness

@@ -1,9 +1,9 @@
-"""``/notifications``: what the caller was told."""
+"""``/notifications``: the caller's notifications."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.paging import split_page
@@ -12,23 +12,34 @@ from stafett.domain.membership import Permission
 from stafett.notifications.inbox import NotificationFilter
 
 router = APIRouter(prefix="/notifications", tags=["Notifications"], route_class=GuardedRoute)
+NotificationId = Annotated[UUID, Path(description="Id of the notification.")]
 
 
-@router.get("", operation_id="list_notifications", dependencies=[require(Permission.READ_NOTIFICATIONS)])
+@router.get(
+    "",
+    operation_id="list_notifications",
+    summary="List notifications",
+    description="List the caller's notifications with the state of their deliveries, newest first.",
+    dependencies=[require(Permission.READ_NOTIFICATIONS)],
+)
 def list_notifications(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[NotificationListQuery, Query()]
 ) -> NotificationPage:
-    """The caller's own, newest first, with what became of letters and webhooks."""
-    found = services.inbox.list(caller, NotificationFilter(**query.filter_args))
-    shown, token = split_page(found, query.page_size, lambda one: (one.notification.created_at, one.notification.id))
-    return NotificationPage(items=tuple(map(NotificationResource.from_details, shown)), next_page_token=token)
+    notifications = services.inbox.list(caller, NotificationFilter(**query.filter_args))
+    page, token = split_page(
+        notifications, query.page_size, lambda details: (details.notification.created_at, details.notification.id)
+    )
+    return NotificationPage(items=tuple(map(NotificationResource.from_details, page)), next_page_token=token)
 
 
 @router.post(
     "/{notification_id:uuid}/read",
     operation_id="read_notification",
+    summary="Mark a notification as read",
+    description="Mark a notification as read. Repeating the request has no effect.",
     dependencies=[require(Permission.READ_NOTIFICATIONS)],
 )
-def read_notification(notification_id: UUID, caller: CurrentCaller, services: ServicesDep) -> NotificationResource:
-    """Mark one as read; a second time changes nothing."""
+def read_notification(
+    notification_id: NotificationId, caller: CurrentCaller, services: ServicesDep
+) -> NotificationResource:
     return NotificationResource.from_details(services.inbox.mark_read(caller, notification_id))

@@ -1,20 +1,19 @@
-"""``/report-reexports``: past reports, made again."""
+"""``/report-reexports``: start, follow, edit and cancel re-exports of past reports."""
 
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import format_etag, parse_if_match
 from api.headers import IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, LastEventId, PreferredWait
-from api.job_events import EVENT_STREAM_RESPONSES as EVENTS_DOCUMENTED
-from api.job_events import stream_job_events
-from api.job_responses import JobView, respond, respond_if_changed, respond_when_finished
+from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
+from api.job_responses import JobView, respond, respond_if_changed, respond_or_wait
 from api.openapi import raises
 from api.paging import split_page
 from api.schemas.reexports import ReexportListQuery, ReexportPage, ReexportResource, ReexportSummary
@@ -33,12 +32,18 @@ from stafett.reports.reexports import ReexportDetails, ReexportFilter
 from stafett.temporal.client import WorkflowRun
 
 router = APIRouter(prefix="/report-reexports", tags=["Report re-exports"], route_class=GuardedRoute)
+ReexportId = Annotated[UUID, Path(description="Id of the re-export.")]
 
 
 @router.post(
     "",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="start_reexport",
+    summary="Start a re-export",
+    description=(
+        "Export a past report again, from current data or from the snapshot of an earlier version. Only one "
+        "re-export per report runs at a time; an identical request returns the running one."
+    ),
     dependencies=[require(Permission.START_JOBS)],
     openapi_extra=raises(NotFoundError, NotFinishedError, ReexportInProgressError, SnapshotGoneError),
 )
@@ -51,39 +56,45 @@ async def start_reexport(
     wait: PreferredWait,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ReexportResource:
-    """Have a report made again. One runs at a time for each report; the same wish meanwhile is the one that runs."""
     accepted = await run_in_threadpool(services.reexports.accept, caller, body, idempotency_key)
     if accepted.is_new:
         services.dispatcher.start(accepted.reexport.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.reexport.id}"
-    return await respond_when_finished(
-        partial(_load_view, services, caller, accepted.reexport.id), services, response, wait
-    )
+    return await respond_or_wait(partial(_load_view, services, caller, accepted.reexport.id), services, response, wait)
 
 
-@router.get("/{reexport_id:uuid}", operation_id="get_reexport", dependencies=[require(Permission.VIEW_JOBS)])
+@router.get(
+    "/{reexport_id:uuid}",
+    operation_id="get_reexport",
+    summary="Get a re-export",
+    description=(
+        "Get a re-export with its status and download link. A failed re-export is returned with `200` and its "
+        "`error`. `Retry-After` is present until it has finished."
+    ),
+    dependencies=[require(Permission.VIEW_JOBS)],
+)
 async def get_reexport(
-    reexport_id: UUID,
+    reexport_id: ReexportId,
     caller: CurrentCaller,
     services: ServicesDep,
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> ReexportResource | None:
-    """One re-export, whatever became of it."""
     return await respond_if_changed(partial(_load_view, services, caller, reexport_id), response, if_none_match)
 
 
 @router.get(
     "/{reexport_id:uuid}/events",
     operation_id="watch_reexport",
+    summary="Stream a re-export's events",
+    description="Stream status transitions and progress as server-sent events until the re-export has finished.",
     dependencies=[require(Permission.VIEW_JOBS)],
     response_class=StreamingResponse,
-    responses=EVENTS_DOCUMENTED,
+    responses=EVENT_STREAM_RESPONSES,
 )
 async def watch_reexport(
-    reexport_id: UUID, caller: CurrentCaller, services: ServicesDep, request: Request, last_event_id: LastEventId
+    reexport_id: ReexportId, caller: CurrentCaller, services: ServicesDep, request: Request, last_event_id: LastEventId
 ) -> Response:
-    """Every step of a re-export as it happens."""
     return await stream_job_events(
         partial(_load_view, services, caller, reexport_id), services, request.state.token, last_event_id
     )
@@ -92,18 +103,22 @@ async def watch_reexport(
 @router.put(
     "/{reexport_id:uuid}",
     operation_id="edit_reexport",
+    summary="Edit a re-export",
+    description=(
+        "Edit the label, the notification status or, as an administrator, the result file of a re-export, during "
+        "the run or afterwards. Omitted fields stay unchanged."
+    ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
 async def edit_reexport(
-    reexport_id: UUID,
+    reexport_id: ReexportId,
     body: ReexportEdit,
     caller: CurrentCaller,
     services: ServicesDep,
     response: Response,
     if_match: IfMatchHeader = None,
 ) -> ReexportResource:
-    """Write something down on a re-export, while it runs or afterwards; a run that is on is told that it was edited."""
     row = await run_in_threadpool(services.reexport_commands.edit, caller, reexport_id, body, parse_if_match(if_match))
     if row.run_id is not None and not row.status.is_final:
         run = WorkflowRun(row.job.workflow_id, row.run_id)
@@ -117,47 +132,59 @@ async def edit_reexport(
     "/{reexport_id:uuid}",
     status_code=HTTPStatus.ACCEPTED,
     operation_id="cancel_reexport",
+    summary="Cancel a re-export",
+    description=(
+        "Cancel a re-export and its child export, and remove their files from storage. The report history stays "
+        "unchanged. Once the result is in the history, the re-export cannot be cancelled."
+    ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
 async def cancel_reexport(
-    reexport_id: UUID, caller: CurrentCaller, services: ServicesDep, response: Response, wait: PreferredWait
+    reexport_id: ReexportId, caller: CurrentCaller, services: ServicesDep, response: Response, wait: PreferredWait
 ) -> ReexportResource:
-    """Stop a re-export and its export, and leave nothing of them in storage; the history is as it was."""
     row = await run_in_threadpool(services.reexport_commands.cancel, caller, reexport_id)
     services.dispatcher.cancel(row.job)
-    return await respond_when_finished(partial(_load_view, services, caller, reexport_id), services, response, wait)
+    return await respond_or_wait(partial(_load_view, services, caller, reexport_id), services, response, wait)
 
 
-@router.get("", operation_id="list_reexports", dependencies=[require(Permission.VIEW_JOBS)])
+@router.get(
+    "",
+    operation_id="list_reexports",
+    summary="List re-exports",
+    description="List the re-exports that the caller may see, newest first.",
+    dependencies=[require(Permission.VIEW_JOBS)],
+)
 def list_reexports(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[ReexportListQuery, Query()]
 ) -> ReexportPage:
-    """The re-exports the caller may see, newest first."""
-    found = services.reexports.list(caller, ReexportFilter(**query.filter_args))
-    shown, token = split_page(found, query.page_size, lambda one: (one.reexport.created_at, one.reexport.id))
-    return ReexportPage(items=tuple(ReexportSummary.from_details(one, caller) for one in shown), next_page_token=token)
+    reexports = services.reexports.list(caller, ReexportFilter(**query.filter_args))
+    page, token = split_page(
+        reexports, query.page_size, lambda details: (details.reexport.created_at, details.reexport.id)
+    )
+    items = tuple(ReexportSummary.from_details(details, caller) for details in page)
+    return ReexportPage(items=items, next_page_token=token)
 
 
 def _load_view(services: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
-    found = services.reexports.find(caller, reexport_id)
-    row, export = found.reexport, found.downloadable_export
+    details = services.reexports.find(caller, reexport_id)
+    row, export = details.reexport, details.downloadable_export
     link = services.downloads.get_link(caller, export, services.clock()) if export else None
     return JobView(
         job_id=row.id,
         org_id=row.org_id,
         is_finished=row.status.is_final,
-        etag=format_etag(row.edits, found.changes, link.expires_at if link else None),
-        build_body=partial(_issue_link_and_build, services, caller, found, link),
+        etag=format_etag(row.edits, details.changes, link.expires_at if link else None),
+        build_body=partial(_issue_link_and_build, services, caller, details, link),
         has_link=link is not None,
-        progress=found.progress,
+        progress=details.progress,
     )
 
 
 def _issue_link_and_build(
     services: Services, caller: Caller, details: ReexportDetails, link: DownloadLink | None
 ) -> ReexportResource:
-    """A link that nobody could write down is not handed out."""
+    """Record that the link is issued before it is returned: without its audit event there is no link."""
     if link and details.downloadable_export:
         services.downloads.record_link_issued(caller, details.downloadable_export, link)
     return ReexportResource.from_details_and_link(details, caller, link)

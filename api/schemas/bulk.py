@@ -1,11 +1,11 @@
-"""What goes over the wire about batches and the activities that they register."""
+"""Requests and responses for bulk registrations and activities."""
 
 from typing import Any, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from api.paging import MAX_TOKEN_LENGTH, ListQuery
+from api.paging import DEFAULT_PAGE_SIZE, ListQuery, NextPageToken, PageSize, PageToken
 from api.schemas.exports import Resource
 from stafett.bulk.service import BatchDetails, ValidationResult
 from stafett.bulk.state import counts_from_row
@@ -36,11 +36,13 @@ _BATCH_EXAMPLE: dict[str, Any] = {
 
 
 class BatchCreate(BulkRequest):
-    """The body that starts a batch."""
+    """The JSON body of `POST /bulk-registrations`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_BATCH_EXAMPLE]})
 
-    validate_only: bool = Field(default=False, description="Answer with every item's verdict, and write nothing.")
+    validate_only: bool = Field(
+        default=False, description="Only validate: answer with the outcome of each item and write nothing."
+    )
 
     @property
     def request(self) -> BulkRequest:
@@ -48,61 +50,69 @@ class BatchCreate(BulkRequest):
 
 
 class BatchCreateQuery(FrozenModel):
-    """What a CSV file cannot say itself."""
+    """Query parameters of `POST /bulk-registrations`: what a CSV body cannot contain."""
 
-    org_id: OrgId | None = Field(None, description="Of a body in CSV; the caller's own, unless it is said.")
-    label: Label | None = Field(None, description="Of a body in CSV.")
-    validate_only: bool = False
+    org_id: OrgId | None = Field(
+        None, description="For a CSV body: id of the organisation. The default is the caller's own."
+    )
+    label: Label | None = Field(None, description="For a CSV body: label of the batch.")
+    validate_only: bool = Field(
+        default=False, description="Only validate: answer with the outcome of each item and write nothing."
+    )
 
 
 class BatchListQuery(ListQuery):
-    """Which batches a list shows."""
+    """Query parameters of `GET /bulk-registrations`."""
 
-    status: BulkStatus | None = None
+    status: BulkStatus | None = Field(None, description="Only batches with this status.")
 
 
 class ItemListQuery(FrozenModel):
-    """Which items of a batch are wanted."""
+    """Query parameters of `GET /bulk-registrations/{batch_id}/items`."""
 
-    status: ItemStatus | None = None
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
+    status: ItemStatus | None = Field(None, description="Only items with this status.")
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
 
 class BatchError(Resource):
-    code: str
-    message: str
-    retryable: bool
+    """The reason why a batch failed as a whole."""
+
+    code: str = Field(description="Stable code of the error.")
+    message: str = Field(description="Explanation for people.")
+    retryable: bool = Field(description="Whether a retry can succeed without any correction.")
 
 
 class BatchSummary(Resource):
-    """A batch as lists show it: everything but its items."""
+    """A batch without its items."""
 
     id: UUID
     org_id: str
-    requested_by: UUID
-    label: str | None
-    activity: dict[str, Any] | None
+    requested_by: UUID = Field(description="Id of the user who submitted the batch.")
+    label: str | None = Field(description="The batch's label; null for operators.")
+    activity: dict[str, Any] | None = Field(
+        description="The fields that all items share, as submitted; null for operators."
+    )
     status: BulkStatus
-    attempt: int
+    attempt: int = Field(description="Number of the current attempt. A retry adds an attempt.")
     counts: BulkCounts
-    error: BatchError | None
+    error: BatchError | None = Field(description="Why the batch failed as a whole; null otherwise.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
-    completed_at: AwareDatetime | None
+    completed_at: AwareDatetime | None = Field(description="When the batch reached a final status.")
 
     @classmethod
     def from_row(cls, batch: BulkBatch, caller: Caller, **extra: object) -> Self:
-        """An operator sees how a batch stands, and nothing that somebody wrote in it."""
-        shown = batch.model_dump() | {"counts": counts_from_row(batch)} | extra
+        """Build the summary; an operator gets the status and the counts, but no text that a user wrote."""
+        values = batch.model_dump() | {"counts": counts_from_row(batch)} | extra
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
-        return cls.model_validate(shown | hidden)
+        return cls.model_validate(values | hidden)
 
 
 class BatchResource(BatchSummary):
     """A batch with its first 200 items."""
 
-    items: tuple[ItemOutcome, ...]
+    items: tuple[ItemOutcome, ...] = Field(description="The first 200 items, in the order of the submission.")
 
     @classmethod
     def from_details(cls, details: BatchDetails, caller: Caller) -> Self:
@@ -110,26 +120,26 @@ class BatchResource(BatchSummary):
 
 
 class BatchPage(Resource):
-    """One page of a list, newest first."""
+    """A page of batches, newest first."""
 
     items: tuple[BatchSummary, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None
 
 
 class ItemPage(Resource):
-    """One page of a batch's items, in the order of the submission."""
+    """A page of a batch's items, in the order of the submission."""
 
     items: tuple[ItemOutcome, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None
 
 
 class BatchValidationResource(Resource):
-    """What would become of every item of a batch; nothing was written."""
+    """The result of a validation; nothing was written."""
 
     org_id: str
-    validate_only: bool = True
+    validate_only: bool = Field(default=True, description="Always true.")
     counts: BulkCounts
-    items: tuple[ItemOutcome, ...]
+    items: tuple[ItemOutcome, ...] = Field(description="The outcome that each item would have.")
 
     @classmethod
     def from_result(cls, org_id: str, result: ValidationResult) -> Self:
@@ -137,12 +147,16 @@ class BatchValidationResource(Resource):
 
 
 class ActivityListQuery(ListQuery):
-    """Which activities a list shows; a period has both its ends in it."""
+    """Query parameters of `GET /activities`; both ends of the period are included."""
 
-    batch_id: UUID | None = None
-    mentor_id: UUID | None = None
-    period_start: DayOrInstant | None = Field(None, description="Those that begin then, on that day in Oslo, or later.")
-    period_end: DayOrInstant | None = Field(None, description="Those that begin then, on that day in Oslo, or earlier.")
+    batch_id: UUID | None = Field(None, description="Only activities that this batch registered.")
+    mentor_id: UUID | None = Field(None, description="Only activities of this peer mentor.")
+    period_start: DayOrInstant | None = Field(
+        None, description="Only activities that start on this date in Europe/Oslo, at this time, or later."
+    )
+    period_end: DayOrInstant | None = Field(
+        None, description="Only activities that start on this date in Europe/Oslo, at this time, or earlier."
+    )
 
     @property
     def filter_args(self) -> dict[str, Any]:
@@ -152,7 +166,7 @@ class ActivityListQuery(ListQuery):
 
 
 class ActivityResource(Resource):
-    """An activity; notes stay where they are."""
+    """An activity without its note, which the API never returns."""
 
     id: UUID
     org_id: str
@@ -162,24 +176,26 @@ class ActivityResource(Resource):
     ends_at: AwareDatetime
     duration_minutes: int
     participants: int
-    new_participants: int
+    new_participants: int = Field(description="Participants who took part for the first time.")
     place: str
     in_person: bool
     in_norway: bool
-    is_proxy: bool
-    registered_by: UUID | None
-    batch_id: UUID | None
+    is_proxy: bool = Field(description="Whether a coordinator registered the activity for the mentor.")
+    registered_by: UUID | None = Field(
+        description="Id of the user who registered it for the mentor; null if the mentor did."
+    )
+    batch_id: UUID | None = Field(description="Id of the batch that registered it, if any.")
     created_at: AwareDatetime
 
     @classmethod
     def from_row(cls, activity: Activity) -> Self:
         minutes = (activity.ends_at - activity.starts_at).total_seconds() // 60
-        more = {"duration_minutes": minutes, "is_proxy": activity.registered_by is not None}
-        return cls.model_validate(activity.model_dump() | more)
+        derived = {"duration_minutes": minutes, "is_proxy": activity.registered_by is not None}
+        return cls.model_validate(activity.model_dump() | derived)
 
 
 class ActivityPage(Resource):
-    """One page of a list, the latest first."""
+    """A page of activities, latest start first."""
 
     items: tuple[ActivityResource, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None

@@ -1,4 +1,4 @@
-"""The two ways of submitting a batch: as JSON, which says everything, or as CSV, one line an item."""
+"""The body of a bulk registration: JSON, or CSV with one item per line."""
 
 import json
 from http import HTTPStatus
@@ -20,7 +20,10 @@ REQUEST_BODY_OPENAPI: dict[str, Any] = {
         "content": {
             JSON_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/BatchCreate"}},
             CSV_MEDIA_TYPE: {
-                "schema": {"type": "string", "description": "What `failed.csv` is; `;` or `,`, in UTF-8."}
+                "schema": {
+                    "type": "string",
+                    "description": "The columns of `failed.csv`; `;` or `,` as separator; UTF-8.",
+                }
             },
         },
     }
@@ -28,8 +31,6 @@ REQUEST_BODY_OPENAPI: dict[str, Any] = {
 
 
 class BatchSubmission(NamedTuple):
-    """A batch, and whether it is only to be looked at."""
-
     request: BulkRequest
     validate_only: bool
 
@@ -37,11 +38,11 @@ class BatchSubmission(NamedTuple):
 def parse_submission(
     media_type: str, body: bytes, query: BatchCreateQuery, default_org_id: str | None
 ) -> BatchSubmission:
-    """What was sent, whichever way it was."""
+    """Parse the body by its media type; the organisation and label of a CSV body come from the query."""
     match media_type.partition(";")[0].strip().lower():
         case "application/json":
-            start = _parse_json(body)
-            return BatchSubmission(start.request, start.validate_only or query.validate_only)
+            batch = _parse_json(body)
+            return BatchSubmission(batch.request, batch.validate_only or query.validate_only)
         case "text/csv":
             request = parse_request(body, query.org_id or default_org_id or "", query.label)
             return BatchSubmission(request, query.validate_only)
@@ -53,6 +54,6 @@ def _parse_json(body: bytes) -> BatchCreate:
     try:
         return BatchCreate.model_validate_json(body)
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()[:_MAX_ERRORS]]
-        read = None if faults[0]["type"] == "json_invalid" else json.loads(body)
-        raise RequestValidationError(faults, body=read) from None
+        errors = [{**issue, "loc": ("body", *issue["loc"])} for issue in error.errors()[:_MAX_ERRORS]]
+        document = None if errors[0]["type"] == "json_invalid" else json.loads(body)
+        raise RequestValidationError(errors, body=document) from None

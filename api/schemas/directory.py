@@ -1,22 +1,21 @@
-"""What goes over the wire for somebody who gets going: who they are, and what there is to choose from."""
+"""Responses for the caller's identity, organisations, activity types and peer mentors."""
 
 from uuid import UUID
 
 from pydantic import Field
 
-from api.paging import MAX_TOKEN_LENGTH
+from api.paging import DEFAULT_PAGE_SIZE, NextPageToken, OrgIdFilter, PageSize, PageToken
 from api.schemas.exports import Resource
 from stafett.domain.activity import ActivityTypeInfo
-from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Role
 
 
 class Me(Resource):
-    """Who the token says you are, and what the database says you are to your organisation."""
+    """The caller, as the token identifies them and with the role from the database."""
 
     user_id: UUID
-    org_id: str | None
+    org_id: str | None = Field(description="The caller's organisation; null for an operator.")
     role: Role
 
 
@@ -26,32 +25,30 @@ class OrganisationResource(Resource):
 
 
 class OrganisationPage(Resource):
-    """All of them: there are never many."""
+    """All organisations that the caller may see; the list is not paginated."""
 
     items: tuple[OrganisationResource, ...]
-    next_page_token: None = None
+    next_page_token: None = Field(None, description="Always null: the list has one page.")
 
 
 class ActivityTypePage(Resource):
-    """All of them, in the order of forms."""
+    """All activity types, in the order in which forms list them."""
 
     items: tuple[ActivityTypeInfo, ...]
-    next_page_token: None = None
+    next_page_token: None = Field(None, description="Always null: the list has one page.")
 
 
 class MentorListQuery(FrozenModel):
-    """Which peer mentors a list shows."""
+    """Query parameters of `GET /peer-mentors`."""
 
-    org_id: OrgId | None = None
-    active: bool | None = None
-    q: str | None = Field(None, min_length=1, max_length=100, description="A part of the name.")
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
+    org_id: OrgIdFilter = None
+    active: bool | None = Field(None, description="Only active, or only inactive, peer mentors.")
+    q: str | None = Field(None, min_length=1, max_length=100, description="Only names that contain this text.")
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
 
 class MentorResource(Resource):
-    """A peer mentor, as far as choosing one goes."""
-
     id: UUID
     org_id: str
     display_name: str
@@ -59,7 +56,7 @@ class MentorResource(Resource):
 
 
 class MentorPage(Resource):
-    """One page of a list, by name."""
+    """A page of peer mentors, ordered by name."""
 
     items: tuple[MentorResource, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None

@@ -1,4 +1,4 @@
-"""What goes over the wire: the resources of the contract, built from rows."""
+"""Requests and responses for exports, audit events and column mappings."""
 
 from datetime import date, datetime
 from typing import Any, Self
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.paging import MAX_TOKEN_LENGTH, ListQuery
+from api.paging import DEFAULT_PAGE_SIZE, ListQuery, NextPageToken, PageSize, PageToken
 from stafett.database.tables import AuditEvent, Export
 from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import (
@@ -37,40 +37,48 @@ _EXPORT_EXAMPLE: dict[str, Any] = {
 }
 
 
+DOWNLOAD_URL_DESCRIPTION = (
+    "Signed URL of the file, valid for at least 24 hours and without a token. "
+    "Null if there is no file or if the caller may not download it."
+)
+
+
 class Resource(BaseModel):
-    """What is answered; built from rows that know more."""
+    """Base of response models, built from rows that have more fields."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
 
 class ExportCreate(ExportParameters):
-    """The body that starts an export."""
+    """The body of `POST /bufdir-exports`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXPORT_EXAMPLE]})
 
-    org_id: OrgId
-    requesting_user_id: str | None = Field(None, description="The token's user; any other is refused.")
+    org_id: OrgId = Field(description="Id of the organisation to export for.")
+    requesting_user_id: str | None = Field(
+        None, description="Id of the requesting user. If given, it must be the caller's own."
+    )
 
     def to_request(self, caller: Caller) -> ExportRequest:
         if self.requesting_user_id is not None and self.requesting_user_id.lower() != str(caller.user_id):
-            raise PermissionDeniedError("An export is asked for in one's own name.")
+            raise PermissionDeniedError("requesting_user_id must be the id of the caller.")
         return ExportRequest.model_validate(self.model_dump() | {"requesting_user_id": caller.user_id})
 
 
-_WAITING_FOR_WORKER = {"waiting_for": "A worker"}
+_WAITING_FOR_WORKER = {"waiting_for": "worker"}
 
 
 class ExportListQuery(ListQuery):
-    """Which exports a list shows."""
+    """Query parameters of `GET /bufdir-exports`."""
 
-    status: ExportStatus | None = None
+    status: ExportStatus | None = Field(None, description="Only exports with this status.")
 
 
 class Progress(Resource):
-    stage: ExportStatus
-    done: int
-    total: int
-    waiting_for: str | None
+    stage: ExportStatus = Field(description="The running stage.")
+    done: int = Field(description="Number of rows or items that the stage has processed.")
+    total: int = Field(description="Number of rows or items in the stage; 0 if not known yet.")
+    waiting_for: str | None = Field(description="The unavailable service or worker that the job waits for, if any.")
     updated_at: AwareDatetime
 
 
@@ -78,75 +86,87 @@ class File(Resource):
     name: str
     mime_type: str
     size_bytes: int
-    sha256: str
-    content_sha256: str
+    sha256: str = Field(description="SHA-256 of the file's bytes, in hexadecimal.")
+    content_sha256: str = Field(
+        description="SHA-256 of the mapped content. It stays the same if a later software version writes other bytes."
+    )
 
 
 class JobError(Resource):
+    """The reason why a job failed."""
+
     code: ExportErrorCode
-    message: str
-    retryable: bool
+    message: str = Field(description="Explanation for people.")
+    retryable: bool = Field(description="Whether a retry can succeed without any correction.")
 
 
 class Attempt(Resource):
-    number: int
+    """One run of an export. A retry adds an attempt."""
+
+    number: int = Field(description="1 for the first attempt.")
     started_at: AwareDatetime
-    ended_at: AwareDatetime | None
-    outcome: str | None
-    resumed_from: ExportStatus | None
-    stages_reused: tuple[ExportStatus, ...]
+    ended_at: AwareDatetime | None = Field(description="Null while the attempt runs.")
+    outcome: str | None = Field(description="Final status of the attempt; null while it runs.")
+    resumed_from: ExportStatus | None = Field(description="Stage at which a retry resumed; null if it started over.")
+    stages_reused: tuple[ExportStatus, ...] = Field(
+        description="Stages whose results were taken over from an earlier attempt."
+    )
 
 
 class ExportSummary(Resource):
-    """An export as lists show it: everything but its link, its attempts and its partial failures."""
+    """An export without its download link, attempts and partial failures."""
 
     id: UUID
     org_id: str
-    requested_by: UUID
+    requested_by: UUID = Field(description="Id of the user who requested the export.")
     reporting_period: ReportingPeriod
     export_format: ExportFormat
-    locale: Locale
-    include_attachments: bool
-    fail_on_empty: bool
-    csv_profile: CsvProfile
+    locale: Locale = Field(description="Language of the report.")
+    include_attachments: bool = Field(description="Whether the file is a ZIP archive with the activities' attachments.")
+    fail_on_empty: bool = Field(description="Whether an export without activities fails.")
+    csv_profile: CsvProfile = Field(description="CSV dialect; only relevant for CSV.")
     status: ExportStatus
-    progress: Progress | None
-    row_count: int | None
-    counts: ExportCounts | None
-    not_countable: tuple[NotCountableReason, ...] | None
-    warnings: tuple[ExportWarning, ...]
-    file: File | None
-    audit_id: UUID
-    report_id: UUID | None
+    progress: Progress | None = Field(description="Progress of the running stage; null if there is none.")
+    row_count: int | None = Field(description="Number of rows in the report; null until the export has completed.")
+    counts: ExportCounts | None = Field(description="Row counts; null until the rows are mapped.")
+    not_countable: tuple[NotCountableReason, ...] | None = Field(
+        description="Reasons why activities do not count; null until the rows are mapped."
+    )
+    warnings: tuple[ExportWarning, ...] = Field(description="What to consider before submitting the report.")
+    file: File | None = Field(description="The report file; null until the export has completed.")
+    audit_id: UUID = Field(description="Id of the audit event that recorded the request.")
+    report_id: UUID | None = Field(description="Id of the entry in the report history, once there is one.")
     origin: ExportOrigin
-    reexport_id: UUID | None
-    mapping: MappingVersion | None
-    partial_failure_count: int
-    error: JobError | None
+    reexport_id: UUID | None = Field(description="Id of the re-export that this export belongs to, if any.")
+    mapping: MappingVersion | None = Field(description="Version of the column mapping that was applied.")
+    partial_failure_count: int = Field(description="Number of partial failures, including those not listed.")
+    error: JobError | None = Field(description="Why the export failed; null otherwise.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
-    completed_at: AwareDatetime | None
+    completed_at: AwareDatetime | None = Field(description="When the export reached a final status.")
 
     @classmethod
     def from_row(cls, export: Export, **extra: object) -> Self:
         counts = ExportCounts.model_validate(export.counts) if export.counts else None
-        finished = export.status in {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
-        shown = export.model_dump() | export.parameters | extra
-        shown["row_count"] = (counts.written if counts else 0) if finished else None
-        # The file is there for people once its audit stands, and not before.
-        shown["file"] = export.file if export.status is ExportStatus.COMPLETED else None
+        is_successful = export.status in {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
+        values = export.model_dump() | export.parameters | extra
+        values["row_count"] = (counts.written if counts else 0) if is_successful else None
+        # The row has the file earlier, but clients get it only after its audit event is committed.
+        values["file"] = export.file if export.status is ExportStatus.COMPLETED else None
         if export.status is ExportStatus.INITIALISED:
-            shown["progress"] = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _WAITING_FOR_WORKER
-        return cls.model_validate(shown)
+            values["progress"] = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _WAITING_FOR_WORKER
+        return cls.model_validate(values)
 
 
 class ExportResource(ExportSummary):
-    """An export in full."""
+    """An export with its download link, attempts and partial failures."""
 
-    partial_failures: tuple[PartialFailureReport, ...]
-    attempts: tuple[Attempt, ...]
-    download_url: str | None = None
-    download_url_expires_at: AwareDatetime | None = None
+    partial_failures: tuple[PartialFailureReport, ...] = Field(
+        description="Rows that were not exported unchanged, at most 1000 entries."
+    )
+    attempts: tuple[Attempt, ...] = Field(description="Attempts, oldest first.")
+    download_url: str | None = Field(None, description=DOWNLOAD_URL_DESCRIPTION)
+    download_url_expires_at: AwareDatetime | None = Field(None, description="When the signed URL expires.")
 
     @classmethod
     def from_details(cls, details: ExportDetails, link: tuple[str, datetime] | None = None) -> Self:
@@ -161,30 +181,30 @@ class ExportResource(ExportSummary):
 
 
 class ExportPage(Resource):
-    """One page of a list, newest first."""
+    """A page of exports, newest first."""
 
     items: tuple[ExportSummary, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None
 
 
 class AuditEventListQuery(FrozenModel):
-    """Which of an export's events are wanted."""
+    """Query parameters of `GET /bufdir-exports/{export_id}/audit`."""
 
-    page_size: int = Field(50, ge=1, le=200)
-    page_token: str | None = Field(None, max_length=MAX_TOKEN_LENGTH)
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
 
 class AuditEventResource(Resource):
-    """One event of the organisation's chain."""
+    """An event of the organisation's audit chain."""
 
-    seq: int
-    at: UtcDatetime
-    actor: str
-    event: str
-    status: str | None
-    detail: dict[str, Any]
-    hash: str
-    previous_hash: str
+    seq: int = Field(description="Position in the organisation's audit chain.")
+    at: UtcDatetime = Field(description="When the event was recorded.")
+    actor: str = Field(description="Who caused the event: a user's opaque id or the name of a part of the system.")
+    event: str = Field(description="Name of the event.")
+    status: str | None = Field(description="Status of the job after the event.")
+    detail: dict[str, Any] = Field(description="Further facts of the event: identifiers, codes and counts.")
+    hash: str = Field(description="Hash of this event and `previous_hash`.")
+    previous_hash: str = Field(description="Hash of the event before it in the chain.")
 
     @classmethod
     def from_row(cls, event: AuditEvent) -> Self:
@@ -192,17 +212,19 @@ class AuditEventResource(Resource):
 
 
 class AuditEventPage(Resource):
-    """One page of an export's events, oldest first."""
+    """A page of an export's audit events, oldest first."""
 
     items: tuple[AuditEventResource, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None
 
 
 class MappingQuery(FrozenModel):
-    """Which version of a mapping is wanted; today's, unless something is said."""
+    """Query parameters of `GET /organisations/{org_id}/column-mapping`; without them, today's version."""
 
-    at: DayOrInstant | None = Field(None, description="The one in force on this day, or at this time.")
-    version: int | None = Field(None, ge=1, le=2**31 - 1)
+    at: DayOrInstant | None = Field(
+        None, description="The version in force on this date or at this time. Excludes `version`."
+    )
+    version: int | None = Field(None, ge=1, le=2**31 - 1, description="The version with this number. Excludes `at`.")
 
     @property
     def day(self) -> date | None:
@@ -211,7 +233,7 @@ class MappingQuery(FrozenModel):
     @model_validator(mode="after")
     def _check_exclusive(self) -> Self:
         if self.at is not None and self.version is not None:
-            raise ValueError("either a day or a version")
+            raise ValueError("Specify either `at` or `version`, not both")
         return self
 
 
@@ -219,9 +241,9 @@ class MappingResource(Resource):
     """A version of an organisation's column mapping."""
 
     org_id: str
-    version: int
-    effective_from: date
-    sha256: str
-    created_by: UUID | None
+    version: int = Field(description="Number of the version, from 1.")
+    effective_from: date = Field(description="First day on which the version is in force.")
+    sha256: str = Field(description="SHA-256 of the document's canonical JSON.")
+    created_by: UUID | None = Field(description="Id of the user who added the version; null for a predefined one.")
     created_at: AwareDatetime
-    document: dict[str, Any]
+    document: dict[str, Any] = Field(description="The mapping document.")

@@ -1,11 +1,11 @@
-"""What goes over the wire about telling people: notifications, webhooks, deliveries."""
+"""Requests and responses for notifications, webhooks and deliveries."""
 
 from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from api.paging import ListQuery
+from api.paging import ListQuery, NextPageToken
 from api.schemas.exports import Resource
 from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
@@ -19,56 +19,61 @@ WebhookStatus = Literal["active", "disabled"]
 
 
 class NotificationListQuery(ListQuery):
-    """Which notifications a list shows."""
+    """Query parameters of `GET /notifications`."""
 
-    status: JobOutcome | None = None
-    unread: bool | None = None
+    status: JobOutcome | None = Field(None, description="Only notifications of jobs with this outcome.")
+    unread: bool | None = Field(None, description="Only unread, or only read, notifications.")
 
 
 class WebhookListQuery(ListQuery):
-    """Which webhooks a list shows."""
+    """Query parameters of `GET /webhooks`."""
 
-    status: WebhookStatus | None = None
+    status: WebhookStatus | None = Field(None, description="Only webhooks with this status.")
 
 
 class WebhookCreate(FrozenModel):
-    """The body that adds a webhook."""
+    """The body of `POST /webhooks`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://nhf.example/stafett"}]})
 
-    org_id: OrgId | None = Field(None, description="The caller's own, unless it is said.")
-    url: str = Field(min_length=1, max_length=MAX_URL_LENGTH, json_schema_extra={"format": "uri"})
-    description: str | None = Field(None, max_length=200)
+    org_id: OrgId | None = Field(None, description="Id of the organisation. The default is the caller's own.")
+    url: str = Field(
+        min_length=1,
+        max_length=MAX_URL_LENGTH,
+        description="HTTPS URL of the receiver. Private and other non-public addresses are refused.",
+        json_schema_extra={"format": "uri"},
+    )
+    description: str | None = Field(None, max_length=200, description="Free text that identifies the receiver.")
 
 
 class DeliveryStatus(Resource):
-    """What became of one way of telling."""
+    """The state of a delivery by one channel."""
 
     channel: Channel
     state: DeliveryState
-    attempts: int
-    last_error: str | None
+    attempts: int = Field(description="Number of attempts so far.")
+    last_error: str | None = Field(description="Code of the last attempt's error, if it failed.")
 
 
 class NotificationSubject(Resource):
-    """What a notification is about."""
+    """The job that a notification is about."""
 
     kind: JobType
-    id: UUID
+    id: UUID = Field(description="Id of the job.")
 
 
 class NotificationResource(Resource):
-    """That something has ended."""
+    """A notification that a job has finished."""
 
     id: UUID
     org_id: str
-    kind: str
+    kind: str = Field(description="Type of the notification, such as `export_ended`.")
     subject: NotificationSubject
-    attempt: int
-    status: JobOutcome
+    attempt: int = Field(description="The attempt of the job that finished.")
+    status: JobOutcome = Field(description="Outcome of the attempt.")
     created_at: AwareDatetime
-    read_at: AwareDatetime | None
-    deliveries: tuple[DeliveryStatus, ...]
+    read_at: AwareDatetime | None = Field(description="When the notification was marked as read; null if unread.")
+    deliveries: tuple[DeliveryStatus, ...] = Field(description="Deliveries by email and webhook.")
 
     @classmethod
     def from_details(cls, details: NotificationDetails) -> Self:
@@ -78,33 +83,33 @@ class NotificationResource(Resource):
 
 
 class NotificationPage(Resource):
-    """One page of a list, newest first."""
+    """A page of notifications, newest first."""
 
     items: tuple[NotificationResource, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None
 
 
 class DeliveryResource(DeliveryStatus):
-    """One message to a webhook; without a notification it is a test."""
+    """A message to a webhook: a notification or a test."""
 
     id: UUID
-    notification_id: UUID | None
+    notification_id: UUID | None = Field(description="Id of the notification; null for a test message.")
     created_at: AwareDatetime
-    last_tried_at: AwareDatetime | None
-    settled_at: AwareDatetime | None
+    last_tried_at: AwareDatetime | None = Field(description="When the message was last sent.")
+    settled_at: AwareDatetime | None = Field(description="When the message was delivered or given up.")
 
 
 class WebhookResource(Resource):
-    """A webhook; its secret is shown once, when it is added."""
+    """A webhook without its secret."""
 
     id: UUID
     org_id: str
     url: str
     description: str | None
-    status: WebhookStatus
-    created_by: UUID
+    status: WebhookStatus = Field(description="`disabled` webhooks receive no messages until they are enabled again.")
+    created_by: UUID = Field(description="Id of the user who added the webhook.")
     created_at: AwareDatetime
-    disabled_at: AwareDatetime | None
+    disabled_at: AwareDatetime | None = Field(description="When the webhook was disabled; null while it is active.")
 
     @classmethod
     def from_row(cls, webhook: Webhook, **extra: object) -> Self:
@@ -113,9 +118,9 @@ class WebhookResource(Resource):
 
 
 class WebhookWithSecret(WebhookResource):
-    """With the secret that its messages are signed with."""
+    """A webhook with its secret."""
 
-    secret: str
+    secret: str = Field(description="Secret that signs the messages (Standard Webhooks). It is not returned again.")
 
     @classmethod
     def from_added_webhook(cls, added: IssuedSecret) -> Self:
@@ -123,9 +128,9 @@ class WebhookWithSecret(WebhookResource):
 
 
 class WebhookWithDeliveries(WebhookResource):
-    """With its latest deliveries, newest first."""
+    """A webhook with its latest deliveries."""
 
-    deliveries: tuple[DeliveryResource, ...]
+    deliveries: tuple[DeliveryResource, ...] = Field(description="The latest 20 deliveries, newest first.")
 
     @classmethod
     def from_details(cls, details: WebhookDetails) -> Self:
@@ -133,7 +138,7 @@ class WebhookWithDeliveries(WebhookResource):
 
 
 class WebhookPage(Resource):
-    """One page of a list, newest first."""
+    """A page of webhooks, newest first."""
 
     items: tuple[WebhookResource, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None

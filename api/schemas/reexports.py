@@ -1,12 +1,12 @@
-"""Re-exports as they go over the wire."""
+"""Query and responses for report re-exports."""
 
 from typing import Self
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
-from api.paging import ListQuery
-from api.schemas.exports import File, JobError, Progress, Resource
+from api.paging import ListQuery, NextPageToken
+from api.schemas.exports import DOWNLOAD_URL_DESCRIPTION, File, JobError, Progress, Resource
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportOverrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
@@ -15,57 +15,59 @@ from stafett.reports.reexports import ReexportDetails
 
 
 class ReexportListQuery(ListQuery):
-    """Which re-exports a list shows."""
+    """Query parameters of `GET /report-reexports`."""
 
-    status: ReexportStatus | None = None
-    report_id: UUID | None = None
+    status: ReexportStatus | None = Field(None, description="Only re-exports with this status.")
+    report_id: UUID | None = Field(None, description="Only re-exports of this report.")
 
 
 _FREE_TEXT_FIELDS = ("label", "reason", "result_file_ref")
 
 
 class ReexportSummary(Resource):
-    """A re-export as lists show it: everything but its link."""
+    """A re-export without its download link."""
 
     id: UUID
     org_id: str
     report_id: UUID
-    requested_by: UUID
+    requested_by: UUID = Field(description="Id of the user who requested the re-export.")
     source: ReexportSource
-    version: int
-    reason: str | None
+    version: int = Field(description="The file version that `same_snapshot` repeats.")
+    reason: str | None = Field(description="The reason that the user gave; null for operators.")
     overrides: ReexportOverrides
     status: ReexportStatus
-    progress: Progress | None
-    export_id: UUID | None
-    file: File | None
-    file_version: int | None
-    result_file_ref: str | None
-    label: str | None
-    notified_at: AwareDatetime | None
-    audit_id: UUID
-    error: JobError | None
+    progress: Progress | None = Field(description="Progress of the child export; null if there is none.")
+    export_id: UUID | None = Field(description="Id of the child export, once it is created.")
+    file: File | None = Field(description="The new file; null until the re-export has completed.")
+    file_version: int | None = Field(description="Number of the new file version in the report history.")
+    result_file_ref: str | None = Field(
+        description="Storage key of the object that the result is downloaded from; null for operators."
+    )
+    label: str | None = Field(description="The label that a user gave; null for operators.")
+    notified_at: AwareDatetime | None = Field(description="When the user was notified of the result.")
+    audit_id: UUID = Field(description="Id of the audit event that recorded the request.")
+    error: JobError | None = Field(description="Why the re-export failed; null otherwise.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
-    completed_at: AwareDatetime | None
+    completed_at: AwareDatetime | None = Field(description="When the re-export reached a final status.")
 
     @classmethod
     def from_details(cls, details: ReexportDetails, caller: Caller, **extra: object) -> Self:
-        """What people wrote in their own words is their organisation's, and no operator's."""
+        """Build the summary; an operator gets no text that a user wrote."""
         row, hidden = details.reexport, dict.fromkeys(_FREE_TEXT_FIELDS) if caller.is_operator else {}
-        # The file is there for people once the job is done, and not before.
+        # `details.file` is set only for a completed job, so that no client sees the file earlier.
         file = details.file.model_dump() if details.file else None
-        asked = {name: row.request[name] for name in ("source", "version", "reason", "overrides")}
-        shown = row.model_dump() | asked | {"file": file, "result_file_ref": file["key"] if file else None}
-        shown["progress"] = details.progress
-        return cls.model_validate(shown | hidden | extra)
+        request = {name: row.request[name] for name in ("source", "version", "reason", "overrides")}
+        values = row.model_dump() | request | {"file": file, "result_file_ref": file["key"] if file else None}
+        values["progress"] = details.progress
+        return cls.model_validate(values | hidden | extra)
 
 
 class ReexportResource(ReexportSummary):
-    """A re-export in full."""
+    """A re-export with its download link."""
 
-    download_url: str | None = None
-    download_url_expires_at: AwareDatetime | None = None
+    download_url: str | None = Field(None, description=DOWNLOAD_URL_DESCRIPTION)
+    download_url_expires_at: AwareDatetime | None = Field(None, description="When the signed URL expires.")
 
     @classmethod
     def from_details_and_link(cls, details: ReexportDetails, caller: Caller, link: DownloadLink | None) -> Self:
@@ -74,7 +76,7 @@ class ReexportResource(ReexportSummary):
 
 
 class ReexportPage(Resource):
-    """One page of a list, newest first."""
+    """A page of re-exports, newest first."""
 
     items: tuple[ReexportSummary, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None

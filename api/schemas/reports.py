@@ -1,10 +1,11 @@
-"""The history as it goes over the wire."""
+"""Responses for the report history."""
 
 from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
+from api.paging import NextPageToken
 from api.schemas.exports import File, Resource
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
@@ -14,48 +15,50 @@ from stafett.reports.history import FileVersionDetails, ReportDetails
 
 
 class FileVersion(Resource):
-    """A file that the report was made as; null once it has left storage."""
+    """A version of the report's file."""
 
-    version: int
-    kind: Literal["original", "reexport"]
-    reexport_id: UUID | None = None
-    export_id: UUID
-    file: File | None
-    mapping: MappingVersion
-    source: ReexportSource | None = None
-    reason: str | None = None
-    created_by: UUID
+    version: int = Field(description="Number of the version, from 1.")
+    kind: Literal["original", "reexport"] = Field(description="Whether the version is the original or a re-export.")
+    reexport_id: UUID | None = Field(None, description="Id of the re-export; null for the original.")
+    export_id: UUID = Field(description="Id of the export that produced the file.")
+    file: File | None = Field(description="The file; null once it has been removed from storage.")
+    mapping: MappingVersion = Field(description="Version of the column mapping that was applied.")
+    source: ReexportSource | None = Field(None, description="Data source of the re-export; null for the original.")
+    reason: str | None = Field(None, description="Reason given for the re-export.")
+    created_by: UUID = Field(description="Id of the user who requested the version.")
     created_at: AwareDatetime
-    change: VersionChange | None = None
+    change: VersionChange | None = Field(
+        None, description="Difference from the previous version; null for the original."
+    )
 
     @classmethod
     def from_details(cls, details: FileVersionDetails) -> Self:
-        shown = details.version.model_dump()
-        return cls.model_validate(shown if details.removed_at is None else shown | {"file": None})
+        values = details.version.model_dump()
+        return cls.model_validate(values if details.removed_at is None else values | {"file": None})
 
 
 class ReportResource(Resource):
-    """An entry of the history."""
+    """An entry of the report history."""
 
     id: UUID
     org_id: str
-    export_id: UUID
+    export_id: UUID = Field(description="Id of the export that produced the original file.")
     reporting_period: ReportingPeriod
-    parameters: ExportParameters
-    submitted_at: AwareDatetime | None
-    submitted_reference: str | None
-    files: tuple[FileVersion, ...]
+    parameters: ExportParameters = Field(description="Parameters of the original export.")
+    submitted_at: AwareDatetime | None = Field(description="When the report was submitted to Bufdir, if it was.")
+    submitted_reference: str | None = Field(description="Bufdir's reference of the submission.")
+    files: tuple[FileVersion, ...] = Field(description="All versions of the file, oldest first.")
     created_at: AwareDatetime
 
     @classmethod
     def from_details(cls, details: ReportDetails) -> Self:
-        shown = details.report.model_dump()
-        shown["reporting_period"] = details.report.parameters["reporting_period"]
-        return cls.model_validate(shown | {"files": [FileVersion.from_details(file) for file in details.files]})
+        values = details.report.model_dump()
+        values["reporting_period"] = details.report.parameters["reporting_period"]
+        return cls.model_validate(values | {"files": [FileVersion.from_details(file) for file in details.files]})
 
 
 class ReportPage(Resource):
-    """One page of the history, newest first."""
+    """A page of the report history, newest first."""
 
     items: tuple[ReportResource, ...]
-    next_page_token: str | None = None
+    next_page_token: NextPageToken = None
