@@ -1,4 +1,4 @@
-"""Every setting of every process, read once from ``STAFETT_*`` and handed down by constructors."""
+"""Settings of all processes, read once from ``STAFETT_*`` variables and passed on through constructors."""
 
 import os
 import re
@@ -18,19 +18,19 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableSettingError
+from pydantic_settings import SettingsError as PydanticSettingsError
 
 from stafett.domain.codec_keys import parse_codec_keys
 from stafett.domain.errors import SettingsError
 
 WorkerRole = Literal["io", "cpu"]
-"""Half of a worker's work: runs and short activities, or the activities that compute."""
+"""Part of a worker's work: ``io`` is workflows and I/O-bound activities, ``cpu`` is CPU-bound activities."""
 
 _POSTGRES_URL_ADAPTER = TypeAdapter(PostgresDsn)
 
 
 def _validate_postgres_url(url: SecretStr) -> SecretStr:
-    """Checked, and kept as it was written; what is wrong is said without repeating it."""
+    """Validate the URL and return it unchanged. The error does not repeat the value, which contains a password."""
     try:
         _POSTGRES_URL_ADAPTER.validate_python(url.get_secret_value())
     except ValidationError:
@@ -63,14 +63,14 @@ class _SettingsSection(BaseModel):
 
 
 class DatabaseSettings(_SettingsSection):
-    """One URL a role: a process is given those it needs and no others."""
+    """One URL per database role; a process gets only those that it needs."""
 
     owner_url: PostgresUrl | None = Field(
-        None, description="migrates, seeds, erases people; bypasses row-level security"
+        None, description="for migrations, seeding and erasure; bypasses row-level security"
     )
     api_url: PostgresUrl | None = None
     worker_url: PostgresUrl | None = None
-    maintenance_url: PostgresUrl | None = Field(None, description="the sweeper and retention")
+    maintenance_url: PostgresUrl | None = Field(None, description="for the sweeper, retention and checkpoints")
     pool_size: int = Field(10, ge=1, le=100)
 
 
@@ -80,12 +80,14 @@ class TemporalSettings(_SettingsSection):
     task_queue: str = "stafett"
     tls: bool = False
     api_key: SecretStr | None = None
-    codec_keys: CodecKeys | None = Field(None, description="ID:KEY,ID:KEY: the first seals payloads, all open them")
+    codec_keys: CodecKeys | None = Field(
+        None, description="ID:KEY,ID:KEY: the first key encrypts payloads, all keys decrypt"
+    )
 
 
 class S3Settings(_SettingsSection):
     endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:9000")
-    public_endpoint: AnyHttpUrl | None = Field(None, description="the host browsers reach; part of what is signed")
+    public_endpoint: AnyHttpUrl | None = Field(None, description="host that browsers reach; part of signed URLs")
     access_key: str = ""
     secret_key: SecretStr = SecretStr("")
     bucket: str = "stafett"
@@ -93,73 +95,81 @@ class S3Settings(_SettingsSection):
 
 
 class AuditSettings(_SettingsSection):
-    """Checkpoints of the audit trail lie at the same S3 server, in a bucket of their own that has object lock."""
+    """Checkpoints of the audit trail, which are stored in a separate bucket with object lock on the same S3 server."""
 
     bucket: str = "stafett-audit"
-    signing_key: SecretStr | None = Field(None, description="Ed25519, in PEM or its base64; for workers alone")
-    signing_key_file: FilePath | None = Field(None, description="the same in a file, instead")
-    verification_keys: str | None = Field(None, description="public keys, old ones too; the signing key's is known")
-    verification_keys_file: FilePath | None = Field(None, description="the same in a file, instead")
-    checkpoint_minutes: int = Field(60, ge=1, le=1440, description="how often a chain that has grown is signed")
-    retention_days: int = Field(3653, ge=1, le=36525, description="how long nobody at all can remove a checkpoint")
+    signing_key: SecretStr | None = Field(
+        None, description="Ed25519 private key, in PEM or its base64; for workers only"
+    )
+    signing_key_file: FilePath | None = Field(None, description="file with the signing key, instead of signing_key")
+    verification_keys: str | None = Field(
+        None, description="public keys, including old ones; the signing key's own is implied"
+    )
+    verification_keys_file: FilePath | None = Field(
+        None, description="file with public keys, instead of verification_keys"
+    )
+    checkpoint_minutes: int = Field(60, ge=1, le=1440, description="interval at which a chain that has grown is signed")
+    retention_days: int = Field(
+        3653, ge=1, le=36525, description="how long a checkpoint is locked, even for administrators"
+    )
 
 
 class AuthSettings(_SettingsSection):
     issuer: str = "https://issuer.stafett.example"
     audience: str = "stafett"
-    jwks_url: AnyHttpUrl | None = Field(None, description="where the issuer publishes its keys")
-    jwks_file: FilePath | None = Field(None, description="the issuer's keys in a file, instead")
+    jwks_url: AnyHttpUrl | None = Field(None, description="URL at which the issuer publishes its keys")
+    jwks_file: FilePath | None = Field(None, description="file with the issuer's keys, instead of jwks_url")
     algorithms: tuple[Literal["RS256", "ES256"], ...] = ("RS256", "ES256")
     leeway_seconds: int = Field(30, ge=0, le=300)
 
 
 class RateLimitSettings(_SettingsSection):
-    """Of one user at one gateway process."""
+    """Limits for one user at one API process."""
 
-    per_second: float = Field(100, gt=0, le=100_000, description="requests that a user may make, in the long run")
-    burst: int = Field(1000, ge=1, le=1_000_000, description="and at once, after a while of silence")
+    per_second: float = Field(100, gt=0, le=100_000, description="sustained requests per second")
+    burst: int = Field(1000, ge=1, le=1_000_000, description="requests at once after a pause")
 
 
 class ApiSettings(_SettingsSection):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     rate_limit: RateLimitSettings = RateLimitSettings()
-    web_ui_origin: WebOrigin | None = Field(None, description="the Temporal Web UI's, which may ask for payloads")
+    web_ui_origin: WebOrigin | None = Field(None, description="origin of the Temporal Web UI, which may call the codec")
 
 
 class WorkerSettings(_SettingsSection):
-    threads: int = Field(8, ge=1, le=256, description="activities at once, but for those that compute")
-    cpu_threads: int = Field(default_factory=_cpu_count, ge=1, le=256, description="activities that compute, at once")
+    threads: int = Field(8, ge=1, le=256, description="concurrent I/O-bound activities")
+    cpu_threads: int = Field(default_factory=_cpu_count, ge=1, le=256, description="concurrent CPU-bound activities")
 
 
 class RetentionSettings(_SettingsSection):
-    files_days: int = Field(1826, ge=1, le=36_500, description="how long finished files and their snapshots are kept")
-    staging_days: int = Field(14, ge=1, le=3_650, description="how long what was staged for a failed export is kept")
+    files_days: int = Field(1826, ge=1, le=36_500, description="retention of finished files and their snapshots")
+    staging_days: int = Field(14, ge=1, le=3_650, description="retention of staged objects of a failed export")
 
 
 class MailSettings(_SettingsSection):
-    """Without a host no letters are written, and people find their notifications at the API alone."""
+    """Outgoing email. Without a host no emails are sent, and notifications are available from the API only."""
 
     host: str | None = None
     port: int = Field(587, ge=1, le=65535)
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     user: str | None = None
     password: SecretStr | None = None
-    sender: str = Field("", description="the address that letters come from")
-    public_url: AnyHttpUrl | None = Field(None, description="where people reach the service; letters link there")
+    sender: str = Field("", description="sender address of emails")
+    public_url: AnyHttpUrl | None = Field(None, description="public URL of the service, for links in emails")
 
     @model_validator(mode="after")
     def _validate_completeness(self) -> Self:
         if self.host is not None and (not re.fullmatch(r"[^@\s]+@[^@\s]+", self.sender) or self.public_url is None):
-            raise ValueError("with HOST, SENDER (an address) and PUBLIC_URL are needed")
+            raise ValueError("HOST requires SENDER (an email address) and PUBLIC_URL")
         if (self.user is None) != (self.password is None):
-            raise ValueError("USER and PASSWORD go together")
+            raise ValueError("USER and PASSWORD must be set together")
         return self
 
 
 class WebhookSettings(_SettingsSection):
     allow_private_networks: bool = Field(
-        default=False, description="http, and private addresses: for development alone"
+        default=False, description="allow http and private addresses, for development only"
     )
 
 
@@ -169,7 +179,7 @@ class LogSettings(_SettingsSection):
 
 
 class Settings(BaseSettings):
-    """Frozen, nested with ``__`` in the environment: ``STAFETT_S3__BUCKET`` is ``settings.s3.bucket``."""
+    """All settings, frozen; sections are separated by ``__``: ``STAFETT_S3__BUCKET`` is ``settings.s3.bucket``."""
 
     model_config = SettingsConfigDict(
         env_prefix="STAFETT_", env_nested_delimiter="__", frozen=True, extra="ignore", env_ignore_empty=True
@@ -189,24 +199,24 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> "Settings":
-        """Read the environment, or say in one sentence which variables are wrong; values are never repeated."""
+        """Read the environment; an error names the invalid variables and never their values."""
         try:
             return cls()
         except ValidationError as error:
-            faults = "; ".join(
-                f"STAFETT_{'__'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-                for fault in error.errors(include_url=False, include_input=False)
+            details = "; ".join(
+                f"STAFETT_{'__'.join(str(part) for part in detail['loc']).upper()}: {detail['msg']}"
+                for detail in error.errors(include_url=False, include_input=False)
             )
-            raise SettingsError(f"The settings are not valid. {faults}") from None
-        except UnreadableSettingError as error:
+            raise SettingsError(f"The settings are not valid. {details}") from None
+        except PydanticSettingsError as error:
             section = re.sub(r'.*field "(\w+)".*', r"\1", str(error)).upper()
             raise SettingsError(
-                f"STAFETT_{section} is not a setting but a group of them: STAFETT_{section}__… is one."
+                f"STAFETT_{section} is a group of settings; set STAFETT_{section}__… instead."
             ) from None
 
 
 def require_setting(value: SecretStr | None, variable: str) -> str:
-    """The secret itself, or the sentence that names the variable that is missing."""
+    """Return the secret; an error names the variable that is not set."""
     if value is None:
         raise SettingsError(f"{variable} is not set.")
     return value.get_secret_value()

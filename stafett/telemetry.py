@@ -1,4 +1,4 @@
-"""Logs: one line an event, in ids and codes; no personal data, no bodies, no addresses of people."""
+"""Logging: one line per event, with ids and codes only; no personal data, request bodies or user addresses."""
 
 import logging
 import sys
@@ -19,13 +19,13 @@ _MAX_FRAMES = 12
 
 
 def _drop_color_message(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Uvicorn says everything twice, the second time for terminals."""
+    """Drop Uvicorn's second copy of each message, which is coloured for terminals."""
     event.pop("color_message", None)
     return event
 
 
 def _truncate_asyncio_event(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Its further lines show a task with its exception's text."""
+    """Keep the first line only: the others contain a task's representation with its exception's text."""
     if event.get("logger") == "asyncio":
         event["event"] = str(event["event"]).partition("\n")[0]
     return event
@@ -43,10 +43,10 @@ _SHARED_PROCESSORS: tuple[Processor, ...] = (
 
 
 def error_location(error: BaseException) -> str:
-    """Our steps to an error and the last one of all, without what it says: its text may quote somebody's data."""
+    """Format the project's frames of a traceback and the last frame, without the error's text: it may quote data."""
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    shown = [frame for frame in frames[:-1] if _is_project_file(frame[0])][1 - _MAX_FRAMES :] + frames[-1:]
-    return " > ".join(f"{_shorten_path(path)}:{line}" for path, line in shown)
+    selected = [frame for frame in frames[:-1] if _is_project_file(frame[0])][1 - _MAX_FRAMES :] + frames[-1:]
+    return " > ".join(f"{_shorten_path(path)}:{line}" for path, line in selected)
 
 
 def _is_project_file(path: Path) -> bool:
@@ -58,7 +58,7 @@ def _shorten_path(path: Path) -> str:
 
 
 def _render_traceback(exc_info: ExcInfo) -> str:
-    """Kinds, files and lines: an exception's text and a frame's variables are rows and requests, never in a log."""
+    """Render classes, files and lines: an exception's text and a frame's variables may contain rows and requests."""
     return "\n".join(_format_trace(extract(*exc_info)))
 
 
@@ -72,7 +72,7 @@ def _format_trace(trace: Trace, indent: str = "") -> Iterator[str]:
 
 
 def make_formatter(settings: LogSettings) -> logging.Formatter:
-    """One line an event, whoever speaks."""
+    """Create the formatter for the service's and all libraries' events."""
     render: Processor = (
         structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
     )
@@ -87,10 +87,10 @@ def make_formatter(settings: LogSettings) -> logging.Formatter:
 
 
 def configure_logging(settings: LogSettings) -> None:
-    """Send our own lines and every library's the same way, to standard error."""
+    """Write the service's and all libraries' events in one format to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(make_formatter(settings))
-    # The engine's own core speaks through Python's logging too, instead of straight to the terminal.
+    # Without forwarding, Temporal's Rust core would write straight to the terminal.
     forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
     core = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=core)))

@@ -1,4 +1,4 @@
-"""What tests of this service need, and tests of what is built on it: real organisations, real tokens, real rows."""
+"""Test support for this service and for programs built on it: organisations, users, rows and an API client."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ _POLL_INTERVAL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Tenant:
-    """An organisation nobody else uses, with a user of each role."""
+    """An organisation for one test, with a user of each role."""
 
     org_id: str
     users: dict[Role, UUID]
@@ -38,7 +38,7 @@ class Tenant:
 
 
 def create_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
-    """A fresh organisation, which reports as this one does: tests that each have one never meet."""
+    """Create an organisation, so that tests share no rows; `mapping` names the organisation whose mapping it gets."""
     tenant = Tenant(f"t{uuid4().hex[:12]}", {role: uuid4() for role in Role if role is not Role.OPERATOR})
     with psycopg.connect(owner_url) as connection:
         connection.execute("INSERT INTO organisations (id, name) VALUES (%s, 'Prøveforbundet')", [tenant.org_id])
@@ -54,7 +54,7 @@ def create_tenant(owner_url: str, mapping: str | None = STANDARD) -> Tenant:
 
 
 def create_operator(owner_url: str) -> UUID:
-    """Somebody who looks after the service."""
+    """Create a user with the operator role."""
     user_id = uuid4()
     with psycopg.connect(owner_url) as connection:
         connection.execute("INSERT INTO users VALUES (%s, %s, 'Drift', true)", [user_id, f"{user_id}@example.org"])
@@ -63,7 +63,7 @@ def create_operator(owner_url: str) -> UUID:
 
 @dataclass
 class ActivityFactory:
-    """Activities of one organisation, written down one by one; whatever is not said is plausible."""
+    """A builder of one organisation's rows, with a plausible value for every field that the caller omits."""
 
     owner_url: str
     org_id: str
@@ -93,9 +93,9 @@ class ActivityFactory:
             "note": None,
         } | fields
         self._next_start = max(self._next_start, starts_at + timedelta(hours=2))
-        columns, marks = ", ".join(row), ", ".join(["%s"] * len(row))
+        columns, placeholders = ", ".join(row), ", ".join(["%s"] * len(row))
         with self._cursor() as cursor:
-            cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({marks})".encode(), list(row.values()))  # noqa: S608 - our own names
+            cursor.execute(f"INSERT INTO activities ({columns}) VALUES ({placeholders})".encode(), list(row.values()))  # noqa: S608 - column names of the test
         return activity_id
 
     def create_attachment(
@@ -106,7 +106,7 @@ class ActivityFactory:
         file_name: str = "Møtereferat.pdf",
         mime_type: str = "application/pdf",
     ) -> str:
-        """Where its object lies."""
+        """Store an attachment with its object, and return the object's key."""
         attachment_id = uuid4()
         key = f"attachments/{self.org_id}/{attachment_id}"
         storage.write(key, [content], mime_type)
@@ -138,7 +138,7 @@ async def wait_until(
 
 
 class ExportClient:
-    """What a coordinator does: press, look, wait for the end."""
+    """A client of the export API for one user: it starts, loads and awaits exports."""
 
     def __init__(self, http_client: httpx.AsyncClient, org_id: str, headers: dict[str, str]) -> None:
         self.http_client = http_client
@@ -146,20 +146,20 @@ class ExportClient:
         self.headers = headers
 
     async def request_export(self, idempotency_key: str | None = None, **fields: object) -> httpx.Response:
-        """Ask for the whole of 2026 as csv, unless something else is said."""
+        """Request an export of 2026 as CSV; `fields` replace or add fields of the body."""
         period = {"start": "2026-01-01", "end": "2026-12-31"}
         body = {"org_id": self.org_id, "reporting_period": period, "export_format": "csv"} | fields
         headers = self.headers | ({"Idempotency-Key": idempotency_key} if idempotency_key else {})
         return await self.http_client.post("/api/v1/bufdir-exports", json=body, headers=headers)
 
     async def start_export(self, **fields: object) -> str:
-        """The id of an export that was accepted."""
-        answer = await self.request_export(**fields)  # type: ignore[arg-type]  # the caller's words are the body's
-        return str(answer.raise_for_status().json()["id"])
+        """Start an export and return its id."""
+        response = await self.request_export(**fields)  # type: ignore[arg-type]  # the fields of the request body
+        return str(response.raise_for_status().json()["id"])
 
     async def get_export(self, export_id: str) -> Json:
-        answer = await self.http_client.get(f"/api/v1/bufdir-exports/{export_id}", headers=self.headers)
-        job: Json = answer.raise_for_status().json()
+        response = await self.http_client.get(f"/api/v1/bufdir-exports/{export_id}", headers=self.headers)
+        job: Json = response.raise_for_status().json()
         return job
 
     async def wait_for_completion(self, export_id: str) -> Json:

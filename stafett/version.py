@@ -9,8 +9,8 @@ _PACKAGE_ROOT = Path(__file__).parent
 
 
 def build_fingerprint(root: Path = _PACKAGE_ROOT) -> str:
-    """To be asked when a process begins: later the sources on disk may be the next edition's."""
-    found = hashlib.sha256(f"{VERSION} {version('polars')}".encode())
+    """Hash the sources. Call it when a process starts: later the files on disk may be those of a newer version."""
+    digest = hashlib.sha256(f"{VERSION} {version('polars')}".encode())
     for source in sorted(root.rglob("*.py")):
-        found.update(f"\n{source.relative_to(root)}\n".encode() + source.read_bytes())
-    return found.hexdigest()
+        digest.update(f"\n{source.relative_to(root)}\n".encode() + source.read_bytes())
+    return digest.hexdigest()

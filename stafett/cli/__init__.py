@@ -1,4 +1,4 @@
-"""The one program, ``stafett``: 0 done, 1 could not, 2 asked wrongly, 3 ended without a file, 4 not checked."""
+"""The ``stafett`` program. Exit codes: 0 success, 1 error, 2 usage error, 3 job did not succeed, 4 not verified."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from stafett.domain.errors import StafettError
 
 
 def run() -> NoReturn:
-    """Run the command line, and leave without waiting for threads that libraries left behind."""
+    """Run the command line, and exit without waiting for threads that libraries left running."""
     try:
         from stafett.cli.app import app
 
@@ -31,5 +31,5 @@ def run() -> NoReturn:
 
 
 def _print_error(message: str, exit_code: int) -> int:
-    print(f"stafett: {message}", file=sys.stderr)  # noqa: T201 - this is where people are spoken to
+    print(f"stafett: {message}", file=sys.stderr)  # noqa: T201 - the error output of the program
     return exit_code

@@ -1,4 +1,4 @@
-"""All commands, by name."""
+"""The Typer application with all commands."""
 
 from typing import Annotated
 
@@ -26,8 +26,8 @@ from stafett.version import VERSION
 
 app = typer.Typer(
     name="stafett",
-    help="Carries an organisation's peer-support work to Bufdir without dropping the baton.",
-    epilog="Exit codes: 0 done, 1 could not, 2 asked wrongly, 3 the job ended without a file, 4 could not be checked.",
+    help="Export peer-support activities to Bufdir, re-export past reports and register activities in bulk.",
+    epilog="Exit codes: 0 success, 1 error, 2 usage error, 3 the job did not succeed, 4 verification is incomplete.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,12 +62,14 @@ def _print_version(requested: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[  # noqa: ARG001 - its callback has said it
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and stop.")
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     profile: Annotated[
         str | None,
-        typer.Option("--profile", envvar="STAFETT_PROFILE", help="A section of profiles.toml: a set of variables."),
+        typer.Option(
+            "--profile", envvar="STAFETT_PROFILE", help="Section of profiles.toml whose STAFETT_* variables are used."
+        ),
     ] = None,
 ) -> None:
     if profile is not None:

@@ -1,4 +1,4 @@
-"""``stafett audit``: whether the audit trail is what was written."""
+"""``stafett audit``: verify the audit trail and sign its checkpoints."""
 
 import json
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ app = typer.Typer(name="audit", help="Verify and sign the audit trail.", no_args
 
 EXIT_TAMPERED, EXIT_NOT_CHECKED = 1, 4
 _VERDICT_BY_EXIT_CODE = {0: "whole", EXIT_TAMPERED: "tampered", EXIT_NOT_CHECKED: "not_checked"}
-OrgFilterOption = Annotated[str | None, typer.Option("--org", help="This organisation alone; else every one.")]
+OrgFilterOption = Annotated[str | None, typer.Option("--org", help="Organisation id. Default: all organisations.")]
 
 
 @app.command()
 def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Hold the audit trail against itself and against its checkpoints.
+    """Verify the hash chain of the audit trail and compare it with the signed checkpoints.
 
-    Exit codes: 0 it is whole, 1 it was tampered with, 2 asked wrongly, 4 not everything could be checked.
+    Exit codes: 0 intact, 1 tampered with, 2 usage error, 4 verification is incomplete.
     """
     validate_org_id(org)
     with _exit_not_checked_on_error():
@@ -37,22 +37,22 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
 
         settings = load_settings(data_dir)
         with closing(_open_maintenance_database(settings)) as database:
-            found = _verify_chains(create_audit_verifier(settings, database), org)
-    code = _exit_code_for(found)
+            verifications = _verify_chains(create_audit_verifier(settings, database), org)
+    code = _exit_code_for(verifications)
     if as_json:
-        chains = [chain.model_dump(mode="json") for chain in found]
+        chains = [chain.model_dump(mode="json") for chain in verifications]
         typer.echo(json.dumps({"verdict": _VERDICT_BY_EXIT_CODE[code], "organisations": chains}, ensure_ascii=False))
     else:
-        typer.echo("\n".join(map(_format_chain, found)))
+        typer.echo("\n".join(map(_format_chain, verifications)))
     if code:
         raise typer.Exit(code)
 
 
 @app.command()
 def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Sign now what has grown since its last checkpoint, such as before a restore; no worker is needed for it.
+    """Sign a checkpoint of every chain that has grown, for example before a restore. No worker is needed.
 
-    Exit codes: 0 done, 1 a chain is broken and was not signed, 2 asked wrongly, 4 it could not be done.
+    Exit codes: 0 success, 1 a chain is broken and was not signed, 2 usage error, 4 checkpoints could not be signed.
     """
     validate_org_id(org)
     with _exit_not_checked_on_error():
@@ -60,29 +60,29 @@ def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_j
 
         settings = load_settings(data_dir)
         with closing(_open_maintenance_database(settings)) as database:
-            sign = create_checkpointer(settings, database)
-            if sign is None:
-                raise SettingsError("There is no key to sign with: STAFETT_AUDIT__SIGNING_KEY is not set.")
-            report = sign(None if org is None else [org])
-    said = [f"{record.org_id}: BROKEN. {record.message}" for record in report.broken_records]
-    said.append(f"Signed: {report.written}. Not grown since the last time: {report.unchanged}.")
-    typer.echo(report.model_dump_json() if as_json else "\n".join(said))
+            checkpointer = create_checkpointer(settings, database)
+            if checkpointer is None:
+                raise SettingsError("There is no signing key: STAFETT_AUDIT__SIGNING_KEY is not set.")
+            report = checkpointer(None if org is None else [org])
+    lines = [f"{record.org_id}: BROKEN. {record.message}" for record in report.broken_records]
+    lines.append(f"Checkpoints signed: {report.written}. Unchanged chains: {report.unchanged}.")
+    typer.echo(report.model_dump_json() if as_json else "\n".join(lines))
     if report.broken_records:
         raise typer.Exit(EXIT_TAMPERED)
 
 
 def _verify_chains(verifier: "AuditVerifier", org: str | None) -> "list[ChainVerification]":
-    known = verifier.list_organisations()
-    found = [_verify_with_progress(verifier, org_id) for org_id in (known if org is None else [org])]
-    if org is not None and org not in known and found[0].unchecked is None:
-        raise typer.BadParameter(f"there is no organisation {org}, and no checkpoint of one")
-    return found
+    org_ids = verifier.list_organisations()
+    verifications = [_verify_with_progress(verifier, org_id) for org_id in (org_ids if org is None else [org])]
+    if org is not None and org not in org_ids and verifications[0].unchecked is None:
+        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it")
+    return verifications
 
 
 def _verify_with_progress(verifier: "AuditVerifier", org_id: str) -> "ChainVerification":
-    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
-        task = shown.add_task(f"Verifying {org_id}")
-        return verifier.verify_chain(org_id, lambda done, total: shown.update(task, completed=done, total=total))
+    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as progress:
+        task = progress.add_task(f"Verifying {org_id}")
+        return verifier.verify_chain(org_id, lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def _exit_code_for(chains: "list[ChainVerification]") -> int:
@@ -92,19 +92,21 @@ def _exit_code_for(chains: "list[ChainVerification]") -> int:
 
 
 def _format_chain(chain: "ChainVerification") -> str:
-    how = f"BROKEN. {chain.broken.message}" if chain.broken else "whole in itself." if chain.unchecked else "whole."
-    events = f"{chain.events} events, the last is {chain.last_seq}" if chain.events else "no events"
-    return f"{chain.org_id}: {how} {events}; {_format_checkpoints(chain)}"
+    verdict = (
+        f"BROKEN. {chain.broken.message}" if chain.broken else "hash chain intact." if chain.unchecked else "intact."
+    )
+    events = f"{chain.events} events, last seq {chain.last_seq}" if chain.events else "no events"
+    return f"{chain.org_id}: {verdict} {events}; {_format_checkpoints(chain)}"
 
 
 def _format_checkpoints(chain: "ChainVerification") -> str:
     if chain.unchecked:
-        return f"not held against checkpoints: {chain.unchecked}"
+        return f"checkpoints not verified: {chain.unchecked}"
     if not chain.checkpoints:
         return "no checkpoints yet"
     count = f"{chain.checkpoints} checkpoint{'' if chain.checkpoints == 1 else 's'}"
     newest = chain.newest_checkpoint_at
-    return f"{count}, the newest of {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else f"{count}, none of them ours"
+    return f"{count}, newest {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else f"{count}, none of them valid"
 
 
 def _open_maintenance_database(settings: Settings) -> "Database":
@@ -117,17 +119,17 @@ def _open_maintenance_database(settings: Settings) -> "Database":
 
 @contextmanager
 def _exit_not_checked_on_error() -> Iterator[None]:
-    """Whoever reads the exit code must not take a server that is away for somebody who tampers."""
+    """Exit with code 4 on an error, so that an unavailable server is not mistaken for tampering."""
     import psycopg
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except StafettError as error:
-        sentence = str(error)
+        message = str(error)
     except (psycopg.Error, SQLAlchemyError) as error:
-        sentence = f"PostgreSQL does not show the audit trail ({type(error).__name__})."
+        message = f"The audit trail cannot be read from PostgreSQL ({type(error).__name__})."
     else:
         return
-    typer.echo(f"stafett: {sentence}", err=True)
+    typer.echo(f"stafett: {message}", err=True)
     raise typer.Exit(EXIT_NOT_CHECKED)

@@ -1,4 +1,4 @@
-"""``stafett bulk``: one activity for many peer mentors, from a terminal."""
+"""``stafett bulk``: commands for bulk registrations."""
 
 import json
 from pathlib import Path
@@ -15,64 +15,66 @@ from stafett.cli.watch import watch_job
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StafettError
 
-app = typer.Typer(name="bulk", help="Register an activity for many peer mentors at once.", no_args_is_help=True)
+app = typer.Typer(name="bulk", help="Register one activity for many peer mentors.", no_args_is_help=True)
 
 BULK_RESOURCE = "bulk-registrations"
 EXIT_NOT_ALL_REGISTERED = 3
 
-BatchIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The batch's id.")]
+BatchIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the batch.")]
 
 
 @app.command()
 def start(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, one line an item, or JSON as the API takes it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV file with one line per item, or JSON file as for the API.")
+    ],
     org: OptionalOrgOption = None,
-    label: Annotated[str | None, typer.Option(help="What to call the batch.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label of the batch.")] = None,
     validate_only: Annotated[
-        bool, typer.Option("--validate-only", help="Say every verdict, and write nothing.")
+        bool, typer.Option("--validate-only", help="Validate every item without registering any.")
     ] = False,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same batch.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Submit a batch, and say its id."""
+    """Start a bulk registration and print its id."""
     content, media_type = _read_batch_file(file, org, label)
     api = connect(data_dir, user, org or _org_id_from_body(content, media_type))
-    query = {"org_id": org, "label": label} if media_type == "text/csv" else {}
-    said = {name: value for name, value in query.items() if value is not None}
-    said |= {"validate_only": "true"} if validate_only else {}
-    job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, said, idempotency_key=key or str(uuid4()))
+    params = {"org_id": org, "label": label} if media_type == "text/csv" else {}
+    query = {name: value for name, value in params.items() if value is not None}
+    query |= {"validate_only": "true"} if validate_only else {}
+    job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
     if validate_only:
         print_result(job, as_json, _format_counts(job), *_format_item_errors(job))
     elif watch:
         _exit_with_outcome(watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=as_json), as_json)
     else:
-        print_result(job, as_json, f"Batch {job['id']} is accepted; follow it with `stafett bulk watch {job['id']}`.")
+        print_result(job, as_json, f"Batch {job['id']} accepted. Follow it with `stafett bulk watch {job['id']}`.")
 
 
 @app.command(name="list")
 def list_batches(
     org: OptionalOrgOption = None,
-    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 20,
+    status: Annotated[str | None, typer.Option(help="Only batches with this status.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of batches.")] = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List batches, newest first."""
-    wanted: dict[str, str | int] = {"page_size": limit}
-    wanted |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
-    page = connect(data_dir, user, org).get(f"/{BULK_RESOURCE}", wanted)
+    query: dict[str, str | int] = {"page_size": limit}
+    query |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
+    page = connect(data_dir, user, org).get(f"/{BULK_RESOURCE}", query)
     if as_json:
         typer.echo(json.dumps(page, ensure_ascii=False))
         return
-    shown = make_table("id", "organisation", "label", "status", "items", "registered", "failed", "created")
+    table = make_table("id", "organisation", "label", "status", "items", "registered", "failed", "created")
     for job in page["items"]:
         counts = (str(job["counts"][name]) for name in ("total", "registered", "failed"))
-        shown.add_row(job["id"], job["org_id"], job["label"] or "", job["status"], *counts, format_created_at(job))
-    make_console().print(shown)
+        table.add_row(job["id"], job["org_id"], job["label"] or "", job["status"], *counts, format_created_at(job))
+    make_console().print(table)
 
 
 @app.command()
@@ -83,7 +85,7 @@ def show(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one batch, and which of its first items failed."""
+    """Show one batch and the errors of its first 200 items."""
     _, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
     print_result(job, as_json, *_format_batch(job))
 
@@ -96,7 +98,7 @@ def watch(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Wait for a batch's end, with a progress bar; exit code 3 if not every item was registered."""
+    """Wait for a batch to finish and show its progress. Exit code 3 unless every item was registered."""
     api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
     _exit_with_outcome(watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=as_json), as_json)
 
@@ -110,13 +112,13 @@ def retry(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try the failed and cancelled items again; what is registered stays as it is."""
+    """Retry the failed and cancelled items of a batch. Registered activities are not changed."""
     api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
     job = api.post(f"/{BULK_RESOURCE}/{job['id']}/retry", {}, idempotency_key=str(uuid4()))
     if watch:
         _exit_with_outcome(watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=as_json), as_json)
     else:
-        print_result(job, as_json, f"Batch {job['id']} is tried again: {job['counts']['pending']} items.")
+        print_result(job, as_json, f"Batch {job['id']} is retried: {job['counts']['pending']} items are pending.")
 
 
 @app.command()
@@ -127,22 +129,24 @@ def cancel(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Begin no further items; what is registered stays."""
+    """Cancel a batch. Activities that are already registered stay."""
     api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
     job = api.post(f"/{BULK_RESOURCE}/{job['id']}/cancel", {})
-    print_result(job, as_json, f"Batch {job['id']} is {job['status']}; it has stopped when it is cancelled.")
+    print_result(job, as_json, f"Batch {job['id']} is {job['status']}. It has stopped once its status is cancelled.")
 
 
-@app.command()
-def failed(
+@app.command(name="failed")
+def export_failed_items(
     batch_id: BatchIdArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else the terminal.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")
+    ] = None,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch the failed items as CSV, to be corrected and started again."""
+    """Download the failed items as CSV, to be corrected and submitted as a new batch."""
     api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
     if as_json:
         typer.echo(json.dumps({"items": _fetch_failed_items(api, job)}, ensure_ascii=False))
@@ -161,31 +165,31 @@ def failed(
 @app.command()
 def delete(
     batch_id: BatchIdArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
 ) -> None:
-    """Delete an ended batch and its items, as an administrator; the registered activities stay."""
+    """Delete a finished batch and its items (admins only). Registered activities stay."""
     api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id, role="admin")
     if not yes:
-        require_confirmation(f"Delete the batch {job['label'] or job['id']} of {job['org_id']} and its items?")
+        require_confirmation(f"Delete batch {job['label'] or job['id']} of {job['org_id']} and its items?")
     api.delete(f"/{BULK_RESOURCE}/{job['id']}")
-    typer.echo(f"Batch {job['id']} is deleted; what it registered stays.")
+    typer.echo(f"Batch {job['id']} is deleted. Its registered activities stay.")
 
 
 def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
-    items, asked = list[Json](), dict[str, str | int](status="failed", page_size=200)
+    items, query = list[Json](), dict[str, str | int](status="failed", page_size=200)
     while True:
-        page = api.get(f"/{BULK_RESOURCE}/{job['id']}/items", asked)
+        page = api.get(f"/{BULK_RESOURCE}/{job['id']}/items", query)
         items += page["items"]
         if page["next_page_token"] is None:
             return items
-        asked["page_token"] = page["next_page_token"]
+        query["page_token"] = page["next_page_token"]
 
 
 def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[bytes, str]:
-    """What the file says, and of JSON also what the options say."""
+    """Read the file and its media type. The options override the fields of a JSON file."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -195,9 +199,9 @@ def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[by
     try:
         body = json.loads(content)
     except ValueError:
-        raise StafettError(f"{file} is no JSON.") from None
+        raise StafettError(f"{file} is not valid JSON.") from None
     if not isinstance(body, dict):
-        raise StafettError(f"{file} holds no batch.")
+        raise StafettError(f"{file} does not contain a JSON object.")
     body |= {name: value for name, value in (("org_id", org), ("label", label)) if value is not None}
     return json.dumps(body).encode(), "application/json"
 
@@ -225,15 +229,13 @@ def _format_counts(job: Json) -> str:
 
 
 def _format_item_errors(job: Json) -> list[str]:
-    """Of the items that are shown."""
     return [
-        f"  {one['client_ref']}: {one['error']['message']} ({one['error']['code']})"
-        for one in job["items"]
-        if one["error"]
+        f"  {item['client_ref']}: {item['error']['message']} ({item['error']['code']})"
+        for item in job["items"]
+        if item["error"]
     ]
 
 
 def list_active_mentor_ids(api: ApiClient, org_id: str, limit: int) -> list[str]:
-    """So many active ones."""
     page = api.get("/peer-mentors", {"org_id": org_id, "active": "true", "page_size": limit})
     return [mentor["id"] for mentor in page["items"]]

@@ -1,4 +1,4 @@
-"""A client of the API, as any other program could be one."""
+"""HTTP client of the API, which uses only what is public to every client."""
 
 import hashlib
 import os
@@ -16,15 +16,11 @@ from stafett.domain.errors import SettingsError, StafettError
 Json = dict[str, Any]
 _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
-_UNAVAILABLE_STATUSES = {
-    httpx.codes.BAD_GATEWAY,
-    httpx.codes.SERVICE_UNAVAILABLE,
-    httpx.codes.GATEWAY_TIMEOUT,
-}  # a proxy's too
+_UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
 
 
 class ApiError(StafettError):
-    """The API said no, in its own words."""
+    """An error answer of the API, with the API's own message."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -32,7 +28,7 @@ class ApiError(StafettError):
 
 
 class ApiUnavailableError(ApiError):
-    """Nobody answers, or somebody answers in the API's stead; later it may be otherwise."""
+    """A server that cannot be reached or is temporarily unavailable; `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -40,11 +36,11 @@ class ApiUnavailableError(ApiError):
 
 
 class ApiClient:
-    """Requests on behalf of one user; every refusal becomes one sentence."""
+    """Requests on behalf of one user. Every error is raised with a message of one sentence."""
 
     def __init__(self, url: str, token: str) -> None:
         if not token.isascii() or not token.isprintable():
-            raise SettingsError("The token has characters that no token has.")
+            raise SettingsError("The token contains characters that are not allowed in a bearer token.")
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(
             base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=_REQUEST_TIMEOUT_SECONDS
@@ -63,60 +59,60 @@ class ApiClient:
     def post_content(
         self, path: str, content: bytes, media_type: str, query: Mapping[str, str], *, idempotency_key: str
     ) -> Json:
-        """Hand in a body as somebody wrote it, in whichever form."""
+        """Send a body of any media type without changing it."""
         headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key}
         return self._request_json("POST", path, params=dict(query), content=content, headers=headers)
 
     def get_bytes(self, path: str) -> bytes:
-        """What is no JSON."""
+        """Fetch a response that is not JSON."""
         return self._request("GET", path).content
 
     def put(self, path: str, content: bytes, *, if_match: str | None) -> Json:
-        """Hand in JSON as somebody wrote it."""
+        """Send a JSON body without changing it."""
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
         return self._request_json("PUT", path, content=content, headers=headers)
 
     def put_action(self, path: str) -> Json:
-        """Ask for a change that has no body."""
+        """Request a change by a PUT without a body, such as a cancel."""
         return self._request_json("PUT", path)
 
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
 
     def delete_action(self, path: str) -> Json:
-        """Ask for something to be stopped; it answers what it is now."""
+        """Request a cancel by a DELETE, and return the job as it is now."""
         return self._request_json("DELETE", path)
 
     def etag_of(self, path: str, query: Mapping[str, str | int]) -> str:
-        """The entity tag that an edit is based on."""
+        """Fetch the entity tag that an edit is based on."""
         return self._request("GET", path, params=dict(query)).headers["ETag"]
 
     def download(self, url: str, target: Path, sha256: str, report_progress: Callable[[int], None]) -> None:
-        """To a neighbour first: what bears the name is whole and is the right file, or is not there."""
-        unfinished, found = target.with_name(target.name + ".part"), hashlib.sha256()
+        """Download to a temporary file and rename it after verification, so that `target` is never incomplete."""
+        partial_file, digest = target.with_name(target.name + ".part"), hashlib.sha256()
         try:
             with (
                 _translate_transport_errors("the storage"),
                 httpx.stream("GET", url, timeout=60) as response,
-                unfinished.open("wb") as file,
+                partial_file.open("wb") as file,
             ):
                 if response.status_code != httpx.codes.OK:
-                    raise ApiError(f"The storage answered {response.status_code} instead of the file.")
-                for block in response.iter_bytes(_DOWNLOAD_CHUNK_BYTES):
-                    found.update(block)
-                    file.write(block)
-                    report_progress(len(block))
-            if found.hexdigest() != sha256:
-                raise ApiError("What came is not the file that was exported: its SHA-256 differs.")
-            unfinished.replace(target)
+                    raise ApiError(f"The storage answered {response.status_code} instead of sending the file.")
+                for chunk in response.iter_bytes(_DOWNLOAD_CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+                    report_progress(len(chunk))
+            if digest.hexdigest() != sha256:
+                raise ApiError("The downloaded file is not the exported one: its SHA-256 differs.")
+            partial_file.replace(target)
         except OSError as error:
             raise ApiError(f"{target} cannot be written: {error.strerror}.") from None
         finally:
-            unfinished.unlink(missing_ok=True)
+            partial_file.unlink(missing_ok=True)
 
     def _request_json(self, method: str, path: str, **options: Any) -> Json:
-        answer: Json = self._request(method, path, **options).json()
-        return answer
+        body: Json = self._request(method, path, **options).json()
+        return body
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         with _translate_transport_errors(f"the API at {self._url}"):
@@ -139,17 +135,17 @@ def _translate_transport_errors(service: str) -> Iterator[None]:
 
 
 def _parse_retry_after(retry_after: str) -> float | None:
-    """A date, which HTTP allows here too, says no more than that it is not now."""
+    """Parse a delay in seconds. HTTP allows a date too, which is ignored."""
     return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
 
 
 def _problem_message(response: httpx.Response) -> str:
     try:
         problem = response.json()
-        fields = "".join(_format_field_error(fault) for fault in problem.get("errors", ()))
+        fields = "".join(_format_field_error(error) for error in problem.get("errors", ()))
         return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
-        return f"The API answered {response.status_code} with something that is no problem document."
+        return f"The API answered {response.status_code} without a problem document."
 
 
 def _format_field_error(error: Json) -> str:
@@ -159,11 +155,11 @@ def _format_field_error(error: Json) -> str:
 def find_job(
     data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
 ) -> tuple[ApiClient, Json]:
-    """A job, and the API as whoever may do most with it: on a development stack, its organisation's coordinator."""
+    """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation."""
     try:
         path = f"/{resource}/{UUID(job_id)}"
     except ValueError:
-        raise ApiError(f"{job_id!r} is no id of a job.") from None
+        raise ApiError(f"{job_id!r} is not a valid id.") from None
     api = connect(data_dir, user, org)
     job = api.get(path)
     if data_dir is None or user or org or _read_token():
@@ -173,13 +169,13 @@ def find_job(
 
 
 def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClient:
-    """The API of a development stack, as one of its users; or the one that the environment names."""
+    """Connect to a development stack's API as one of its users, or to the API that the environment names."""
     if data_dir is None:
         url, token = os.environ.get("STAFETT_API_URL"), _read_token()
         if not url or not token:
             raise SettingsError(
-                "Say which API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN"
-                " (or STAFETT_TOKEN_FILE), or a --profile that has them."
+                "Specify the API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN"
+                " (or STAFETT_TOKEN_FILE), or a --profile that sets them."
             )
         return ApiClient(url, token)
     from stafett.devstack.stack_file import load_stack_file
@@ -193,18 +189,18 @@ def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClie
 
 
 def _read_token() -> str | None:
-    """Out of the environment, or of a file that something else keeps fresh."""
+    """Read the token from the environment, or from a file that another program refreshes."""
     if token := os.environ.get("STAFETT_TOKEN"):
         return token
-    if not (named := os.environ.get("STAFETT_TOKEN_FILE")):
+    if not (path := os.environ.get("STAFETT_TOKEN_FILE")):
         return None
     try:
-        return Path(named).expanduser().read_text(encoding="ascii").strip()
+        return Path(path).expanduser().read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        raise SettingsError("STAFETT_TOKEN_FILE does not name a file with a token.") from None
+        raise SettingsError("STAFETT_TOKEN_FILE does not name a readable file with a token.") from None
 
 
 def _org_id_from_email(email: str) -> str | None:
-    """Development users carry their organisation in their address; the operator belongs to none."""
+    """Derive the organisation from a development user's address; the operator belongs to none."""
     org = email.partition("@")[2].removesuffix(".example")
     return None if org == "stafett" else org

@@ -1,4 +1,4 @@
-"""``make demo``: the whole real stack, and one complete run through it."""
+"""``stafett demo``, which `make demo` runs: the whole stack, and one complete run through it."""
 
 import signal
 import subprocess
@@ -34,15 +34,15 @@ _START_TIMEOUT_SECONDS, _STOP_TIMEOUT_SECONDS = 90, 20
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the downloaded files are saved.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(help="Folder for the downloaded files.")] = Path("demo-output"),
 ) -> None:
-    """Bring up the whole stack in a private folder, export, make a report again, and show what came out."""
-    reports = dict[str, str]()
-    console, ran = make_console(), make_table("organisation", "job", "status", "rows", "bytes", "seconds", "file")
+    """Run exports, a re-export and a bulk registration on a temporary stack, and print the results."""
+    report_ids = dict[str, str]()
+    console, results = make_console(), make_table("organisation", "job", "status", "rows", "bytes", "seconds", "file")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StafettError(f"{output} cannot be made: {error.strerror}.") from None
+        raise StafettError(f"{output} cannot be created: {error.strerror}.") from None
     with (
         _interrupt_on_stop_signals(),
         tempfile.TemporaryDirectory(prefix="stafett-demo-") as folder,
@@ -51,48 +51,48 @@ def demo(
         for org, activities in ACTIVITIES_PER_ORG.items():
             counts = ("--activities", str(activities), "--attachments", str(ATTACHMENTS_PER_ORG.get(org, 0)))
             run_stafett("seed", "--org", org, *counts, "--year", str(YEAR), data_dir=Path(folder))
-            row, reports[org] = _run_export(Path(folder), org, output)
-            ran.add_row(*row)
-        ran.add_row(*_run_reexport(Path(folder), REEXPORT_ORG, reports[REEXPORT_ORG], output))
-        for one in run_bulk_demo(Path(folder), BULK_ORG, YEAR, output):
-            size = str(one.size) if one.size else ""
-            ran.add_row(BULK_ORG, one.job, one.status, str(one.rows), size, f"{one.seconds:.1f}", one.file)
-    console.print(ran)
+            row, report_ids[org] = _run_export(Path(folder), org, output)
+            results.add_row(*row)
+        results.add_row(*_run_reexport(Path(folder), REEXPORT_ORG, report_ids[REEXPORT_ORG], output))
+        for result in run_bulk_demo(Path(folder), BULK_ORG, YEAR, output):
+            size, seconds = str(result.size) if result.size else "", f"{result.seconds:.1f}"
+            results.add_row(BULK_ORG, result.job, result.status, str(result.rows), size, seconds, result.file)
+    console.print(results)
     console.print(f"The files are in {output}.")
 
 
 def _run_export(data_dir: Path, org: str, output: Path) -> tuple[tuple[str, ...], str]:
-    """What there is to show of it, and the report that it became."""
+    """Run and verify one export; return its row of the result table and its report's id."""
     api, started = connect(data_dir, None, org), time.monotonic()
     period = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31"}
-    asked = {"org_id": org, "reporting_period": period, "export_format": FORMAT_PER_ORG[org]}
-    accepted = api.post("/bufdir-exports", asked | {"include_attachments": org in ATTACHMENTS_PER_ORG})
+    body = {"org_id": org, "reporting_period": period, "export_format": FORMAT_PER_ORG[org]}
+    accepted = api.post("/bufdir-exports", body | {"include_attachments": org in ATTACHMENTS_PER_ORG})
     job = watch_job(api, f"/bufdir-exports/{accepted['id']}", quiet=False)
     seconds = time.monotonic() - started
     if job["status"] != "completed":
-        raise StafettError(f"The export for {org} ended {job['status']}: {job['error']}.")
+        raise StafettError(f"The export for {org} ended with status {job['status']}: {job['error']}.")
     file = download_job_file(api, job, str(output), force=True, quiet=False)
-    examined = verify_file(file, job["id"], lambda export_id: api.get(f"/bufdir-exports/{export_id}"))
-    if examined.findings:
-        raise StafettError(f"{file} is not what was exported: {' '.join(examined.findings)}")
-    what = f"export {FORMAT_PER_ORG[org]}" + (" with attachments" if org in ATTACHMENTS_PER_ORG else "")
-    return _result_row(job, what, job["row_count"], seconds, file), job["report_id"]
+    verification = verify_file(file, job["id"], lambda export_id: api.get(f"/bufdir-exports/{export_id}"))
+    if verification.findings:
+        raise StafettError(f"{file} does not match its export: {' '.join(verification.findings)}")
+    description = f"export {FORMAT_PER_ORG[org]}" + (" with attachments" if org in ATTACHMENTS_PER_ORG else "")
+    return _result_row(job, description, job["row_count"], seconds, file), job["report_id"]
 
 
 def _run_reexport(data_dir: Path, org: str, report_id: str, output: Path) -> tuple[str, ...]:
-    """The report that was just made, as if its file had been lost: it is the same file."""
+    """Re-export a report from its snapshot, as if its file were lost, and require the same bytes."""
     api, started = connect(data_dir, None, org), time.monotonic()
-    asked = {"report_id": report_id, "source": "same_snapshot", "reason": "Demonstration."}
-    job = watch_job(api, f"/report-reexports/{api.post('/report-reexports', asked)['id']}", quiet=False)
+    body = {"report_id": report_id, "source": "same_snapshot", "reason": "Demonstration."}
+    job = watch_job(api, f"/report-reexports/{api.post('/report-reexports', body)['id']}", quiet=False)
     seconds = time.monotonic() - started
     if job["status"] != "completed":
-        raise StafettError(f"The re-export for {org} ended {job['status']}: {job['error']}.")
+        raise StafettError(f"The re-export for {org} ended with status {job['status']}: {job['error']}.")
     name = Path(job["file"]["name"])
     file = download_job_file(
         api, job, str(output / f"{name.stem}-version-{job['file_version']}{name.suffix}"), force=True, quiet=False
     )
     if file.read_bytes() != (output / name).read_bytes():
-        raise StafettError(f"{file} is not what {name} is.")
+        raise StafettError(f"{file} is not identical to {name}.")
     return _result_row(
         job, "re-export, same snapshot", api.get(f"/bufdir-exports/{job['export_id']}")["row_count"], seconds, file
     )
@@ -104,19 +104,19 @@ def _result_row(job: Json, description: str, rows: int, seconds: float, file: Pa
 
 @contextmanager
 def _interrupt_on_stop_signals() -> Iterator[None]:
-    """Every request to stop is a Ctrl-C: what was begun is cleaned up."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _STOP_SIGNALS}
+    """Turn every stop signal into a KeyboardInterrupt, so that the stack and its folder are cleaned up."""
+    previous_handlers = {number: signal.signal(number, signal.default_int_handler) for number in _STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def running_stack(data_dir: Path, console: Console) -> Iterator[None]:
-    """`stafett dev` as anybody starts it, ended again whatever happens."""
-    # In a session of its own a Ctrl-C reaches us alone; if we are killed, it ends by itself.
+    """Run `stafett dev` as a subprocess, and stop it on every exit from the block."""
+    # In a session of its own, the stack receives no Ctrl-C. If this process is killed, the kernel stops the stack.
     command = [*parent_death_prefix(signal.SIGTERM), *_build_command("dev", data_dir)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -126,7 +126,7 @@ def running_stack(data_dir: Path, console: Console) -> Iterator[None]:
                 _wait_until_ready(stack, data_dir)
             yield
         finally:
-            # Once: a second Ctrl-C would cut the cleaning up short, which ends by itself within seconds.
+            # A second Ctrl-C would interrupt the cleanup, which takes only seconds.
             for number in _STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             stack.terminate()
@@ -137,12 +137,12 @@ def running_stack(data_dir: Path, console: Console) -> Iterator[None]:
 
 
 def _wait_until_ready(stack: "subprocess.Popen[str]", data_dir: Path) -> None:
-    patience = time.monotonic() + _START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
     while not (data_dir / "stack.json").exists():
         if stack.poll() is not None:
-            said, _ = stack.communicate()
-            raise StafettError(f"The stack did not start: {said.strip() or 'it said nothing'}")
-        if time.monotonic() > patience:
+            output, _ = stack.communicate()
+            raise StafettError(f"The stack did not start: {output.strip() or 'it printed nothing'}")
+        if time.monotonic() > deadline:
             raise StafettError(f"The stack was not ready after {_START_TIMEOUT_SECONDS} seconds.")
         time.sleep(0.1)
 
@@ -152,7 +152,7 @@ def run_stafett(*arguments: str, data_dir: Path) -> None:
     finished = subprocess.run(command, check=False, capture_output=True)
     if finished.returncode:
         raise StafettError(
-            f"`stafett {arguments[0]}` ended with {finished.returncode}. {summarise_output(finished.stderr)}"
+            f"`stafett {arguments[0]}` failed with exit code {finished.returncode}. {summarise_output(finished.stderr)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The demonstration's batch: fifty mentors, four of whom are on leave; when they are back, theirs are tried again."""
+"""The batch of ``stafett demo``: items of inactive mentors fail, and are retried when the mentors are active again."""
 
 import time
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from stafett.devstack.stack_file import load_stack_file
 from stafett.domain.errors import StafettError
 
 MENTOR_COUNT, INACTIVE_MENTOR_COUNT = 50, 4
-_NIGHT_TIME = "30T23:30:00+01:00"  # when nobody of the seeded ones is at work
+_NIGHT_TIME = "30T23:30:00+01:00"  # at night, when no seeded mentor has another activity
 
 
 class DemoResult(NamedTuple):
-    """One row of the table of what ran."""
+    """One row of the result table; `size` is in bytes."""
 
     job: str
     status: str
@@ -29,7 +29,7 @@ class DemoResult(NamedTuple):
 
 
 def run_bulk_demo(data_dir: Path, org: str, year: int, output: Path) -> list[DemoResult]:
-    """A batch of which some must fail, and then their retry."""
+    """Run a batch of which some items must fail, and retry them."""
     api, started = connect(data_dir, None, org), time.monotonic()
     mentors = list_active_mentor_ids(api, org, MENTOR_COUNT)
     _set_mentors_active(data_dir, mentors[:INACTIVE_MENTOR_COUNT], active=False)
@@ -41,11 +41,11 @@ def run_bulk_demo(data_dir: Path, org: str, year: int, output: Path) -> list[Dem
     )
     file = output / f"failed-{org}.csv"
     file.write_bytes(api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv"))
-    first = _result_from_job("bulk registration", job, file.stat().st_size, started, file.name)
+    first_result = _result_from_job("bulk registration", job, file.stat().st_size, started, file.name)
     _set_mentors_active(data_dir, mentors[:INACTIVE_MENTOR_COUNT], active=True)
     started = time.monotonic()
     job = _wait_for_outcome(api, api.post(f"/{BULK_RESOURCE}/{job['id']}/retry", {}), "completed", 0)
-    return [first, _result_from_job("its failed items again", job, 0, started, "")]
+    return [first_result, _result_from_job("bulk retry of failed items", job, 0, started, "")]
 
 
 def _build_batch_request(org: str, year: int, mentor_ids: Sequence[str]) -> Json:
@@ -66,7 +66,7 @@ def _build_batch_request(org: str, year: int, mentor_ids: Sequence[str]) -> Json
 def _wait_for_outcome(api: ApiClient, job: Json, expected_status: str, expected_failures: int) -> Json:
     job = watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=False)
     if (job["status"], job["counts"]["failed"]) != (expected_status, expected_failures):
-        raise StafettError(f"The batch ended {job['status']}, with {job['counts']['failed']} failures.")
+        raise StafettError(f"The batch ended with status {job['status']} and {job['counts']['failed']} failed items.")
     return job
 
 
@@ -75,6 +75,6 @@ def _result_from_job(name: str, job: Json, size: int, started_at: float, file: s
 
 
 def _set_mentors_active(data_dir: Path, mentor_ids: Sequence[str], *, active: bool) -> None:
-    """On leave and back again: what the system that looks after the mentors would tell us."""
+    """Change the mentors' status in the database, as a sync with the organisation's register would."""
     with psycopg.connect(load_stack_file(data_dir).database_url) as connection:
         connection.execute("UPDATE peer_mentors SET active = %s WHERE id = ANY(%s::uuid[])", [active, list(mentor_ids)])

@@ -1,4 +1,4 @@
-"""Development data and development tokens."""
+"""``stafett seed`` and ``stafett token``: data and tokens for development."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,44 +16,45 @@ from stafett.settings import require_setting
 
 def seed(
     org: OrgOption,
-    activities: Annotated[int, typer.Option(min=0, max=10_000_000, help="How many activities to add.")],
-    year: Annotated[int, typer.Option(min=1900, max=2199, help="The year they happen in.")],
-    attachments: Annotated[int, typer.Option(min=0, help="How many of them carry an attachment.")] = 0,
-    mentors: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="How many peer mentors to add.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 1,
+    activities: Annotated[int, typer.Option(min=0, max=10_000_000, help="Number of activities to add.")],
+    year: Annotated[int, typer.Option(min=1900, max=2199, help="Year of the activities.")],
+    attachments: Annotated[int, typer.Option(min=0, help="Number of activities with an attachment.")] = 0,
+    mentors: Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Number of peer mentors to add.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same rows.")] = 1,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Add believable activities and peer mentors to an organisation."""
-    from stafett.seed.insertion import SeedRequest
-    from stafett.seed.insertion import insert_seed_data as sow
+    """Add generated activities and peer mentors to an organisation."""
+    from stafett.seed.insertion import SeedRequest, insert_seed_data
     from stafett.storage.files import FileStorage
 
     settings = load_settings(data_dir)
-    wanted = SeedRequest(
+    request = SeedRequest(
         org_id=org, activities=activities, year=year, attachments=attachments, mentors=mentors, seed=seed
     )
     owner_url = require_setting(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
-    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
-        task = shown.add_task(f"Seeding {org}", total=activities)
-        report = sow(
-            wanted,
+    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as progress:
+        task = progress.add_task(f"Seeding {org}", total=activities)
+        result = insert_seed_data(
+            request,
             owner_url,
             FileStorage(settings.s3),
-            lambda done, total: shown.update(task, completed=done, total=total),
+            lambda done, total: progress.update(task, completed=done, total=total),
         )
-    if report.already_seeded:
-        typer.echo(f"{org} has these activities already: the same seed gives the same rows.")
+    if result.already_seeded:
+        typer.echo(f"{org} already has these rows: the same seed gives the same rows.")
     else:
         typer.echo(
-            f"{org} has {report.activities} more activities of {report.mentors} more peer mentors,"
-            f" and {report.attachments} more attachments."
+            f"Added to {org}: {result.mentors} peer mentors, {result.activities} activities"
+            f" and {result.attachments} attachments."
         )
 
 
 def token(
-    user: Annotated[str, typer.Option("--user", help="Whose token, by e-mail address.")],
-    role: Annotated[Role, typer.Option("--role", help="The role it claims; the database has the last word.")],
-    org: Annotated[str | None, typer.Option("--org", help="The organisation they are at work for.")] = None,
+    user: Annotated[str, typer.Option("--user", help="Email address of the user.")],
+    role: Annotated[
+        Role, typer.Option("--role", help="Role claimed by the token. The role in the database takes precedence.")
+    ],
+    org: Annotated[str | None, typer.Option("--org", help="Organisation claimed by the token.")] = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Print a bearer token of the development issuer."""
@@ -65,5 +66,7 @@ def issue_development_token(data_dir: Path | None, user: str, org: str | None, r
     from stafett.seed.organisations import dev_user_id
 
     if data_dir is None:
-        raise SettingsError("A development token is made from a development stack's folder: say which with --data-dir.")
+        raise SettingsError(
+            "A development token requires a development stack: specify its data directory with --data-dir."
+        )
     return DevIssuer(data_dir).create_token(dev_user_id(user), org, role)

@@ -1,4 +1,4 @@
-"""`stafett dev`: our own processes on the embedded servers."""
+"""``stafett dev``: the API and a worker on the embedded servers."""
 
 import asyncio
 import sys
@@ -33,7 +33,7 @@ _WITHHELD_FROM_WORKER = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("
 
 
 async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt: bool = False) -> None:
-    """Everything on one machine, until Ctrl-C."""
+    """Run the whole stack on this machine until Ctrl-C."""
     issuer, audit_key, codec = DevIssuer(data_dir), DevAuditKey(data_dir), DevCodecKeys(data_dir, enable=encrypt)
 
     async def prepare(addresses: StackAddresses) -> dict[str, str]:
@@ -54,8 +54,8 @@ async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt
 
 
 def prepare_stores(addresses: StackAddresses) -> None:
-    """The schema, the three organisations with their users, the buckets."""
-    from stafett.database.migrate import migrate  # while the servers start, nobody waits for Alembic's import
+    """Migrate the database, seed the organisations with their users, and create the buckets."""
+    from stafett.database.migrate import migrate  # deferred: Alembic's import must not delay the servers' start
 
     settings = settings_from_addresses(addresses)
     migrate(settings.database)
@@ -66,8 +66,8 @@ def prepare_stores(addresses: StackAddresses) -> None:
 
 
 def settings_from_addresses(addresses: StackAddresses) -> Settings:
-    """The settings of a process that may do everything: our tests, and the preparation above."""
-    return Settings.model_construct(  # from nothing else: what the environment says is of another installation
+    """Build settings with every database role, for the tests and for the preparation above."""
+    return Settings.model_construct(  # reads no environment, which may describe another installation
         database=DatabaseSettings.model_validate(
             {
                 "owner_url": addresses.postgres_url,

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and what to do about it."""
+"""``stafett doctor``: problems of a set-up, and how to fix them."""
 
 import typer
 
@@ -6,14 +6,15 @@ from stafett.cli.options import DataDirOption, JsonOption
 
 
 def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine, the embedded servers' programs and, if named, a stack's folder."""
+    """Check this machine, the embedded servers' programs and, with --data-dir, a stack's data directory."""
     import json
 
     from stafett.devstack.doctor.machine import diagnose
 
     findings = diagnose(data_dir)
     if as_json:
-        typer.echo(json.dumps([{"subject": f.subject, "ok": f.ok, "message": f.message} for f in findings]))
+        rows = [{"subject": finding.subject, "ok": finding.ok, "message": finding.message} for finding in findings]
+        typer.echo(json.dumps(rows))
     else:
         for finding in findings:
             typer.echo(f"{'ok ' if finding.ok else 'NOT'} {finding.subject}: {finding.message}")

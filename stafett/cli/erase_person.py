@@ -1,4 +1,4 @@
-"""``stafett erase-person``: what the law gives a person the right to, and an organisation has to be able to do."""
+"""``stafett erase-person``: erasure of a person's data (GDPR)."""
 
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -26,39 +26,41 @@ _COUNT_LABELS = {
     "attachments_removed": "attachments removed",
     "exports_emptied": "exports whose files and snapshots were removed",
     "memberships_removed": "memberships removed",
-    "emails_given_up": "pending emails given up",
-    "activities_to_review": "activities in which others wrote the name",
-    "exports_to_review": "exports made of activities in which others wrote the name",
-    "batches_to_review": "batches in which others wrote the name",
+    "emails_given_up": "pending emails discarded",
+    "activities_to_review": "activities to review, which mention the name",
+    "exports_to_review": "exports to review, whose activities mention the name",
+    "batches_to_review": "batches to review, which mention the name",
 }
 
 
 def erase_person(
     org: OrgOption,
-    mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="A peer mentor.")] = None,
-    user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Somebody with an account.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be touched, and change nothing.")] = False,
+    mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="Id of a peer mentor.")] = None,
+    user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Id of a user account.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report what would be erased without changing anything.")
+    ] = False,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person from activities, snapshots and files, for good, and say what was touched.
+    """Erase a person permanently from activities, snapshots and files, and report what was erased.
 
-    It works as whoever migrates the database. Interrupted, it goes on when it is run again; done, it is done once.
+    Uses the database login that runs migrations. Safe to run again: an interrupted erasure continues.
     """
     person = _person_from_options(org, mentor, user)
     settings = load_settings(data_dir)
     if dry_run or not yes:
-        with _open_erasure_service(settings) as erasing, _show_progress() as told:
-            found = erasing.dry_run(person, told)
+        with _open_erasure_service(settings) as service, _show_progress() as report_progress:
+            preview = service.dry_run(person, report_progress)
         if dry_run:
-            _print_report(found, as_json)
+            _print_report(preview, as_json)
             return
-        _print_summary(make_console(stderr=True), found)
-        require_confirmation(f"Erase {_format_person(person)} for good?")
-    with _open_erasure_service(settings) as erasing, _show_progress() as told:
-        report = erasing.erase(person, told)
-        told("Clearing what PostgreSQL keeps", 0, 1)
+        _print_summary(make_console(stderr=True), preview)
+        require_confirmation(f"Erase {_format_person(person)} permanently?")
+    with _open_erasure_service(settings) as service, _show_progress() as report_progress:
+        report = service.erase(person, report_progress)
+        report_progress("Vacuuming the erased tables", 0, 1)
         _vacuum_erased_tables(settings)
     _print_report(report, as_json)
 
@@ -73,7 +75,7 @@ def _person_from_options(org: str, mentor: UUID | None, user: UUID | None) -> "P
         case None, UUID() as person_id:
             return Person(kind=PersonKind.USER, id=person_id, org_id=org)
         case _:
-            raise typer.BadParameter("say whom: either --mentor or --user")
+            raise typer.BadParameter("specify either --mentor or --user")
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def _vacuum_erased_tables(settings: Settings) -> None:
     from stafett.erasure.service import vacuum_erased_tables
 
     if not vacuum_erased_tables(_require_owner_url(settings)):
-        typer.echo("stafett: PostgreSQL was not vacuumed; do it by hand (docs/operations.md).", err=True)
+        typer.echo("stafett: PostgreSQL was not vacuumed; run VACUUM by hand (docs/operations.md).", err=True)
 
 
 def _require_owner_url(settings: Settings) -> str:
@@ -100,9 +102,9 @@ def _require_owner_url(settings: Settings) -> str:
 
 @contextmanager
 def _show_progress() -> "Iterator[ErasureProgressCallback]":
-    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda what, done, total: shown.update(task, description=what, completed=done, total=total or None)
+    with make_progress_bar("{task.description}", BarColumn(), MofNCompleteColumn()) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda step, done, total: progress.update(task, description=step, completed=done, total=total or None)
 
 
 def _print_report(report: "ErasureReport", as_json: bool) -> None:
@@ -114,34 +116,34 @@ def _print_report(report: "ErasureReport", as_json: bool) -> None:
 
 def _print_summary(console: "Console", report: "ErasureReport") -> None:
     console.print(_format_headline(report))
-    shown = make_table("what", "how many")
+    table = make_table("result", "count")
     for name, count in report.summary.counts.items():
-        shown.add_row(_COUNT_LABELS[name], str(count))
-    console.print(shown)
+        table.add_row(_COUNT_LABELS[name], str(count))
+    console.print(table)
     for line in _format_details(report):
         console.print(line)
 
 
 def _format_details(report: "ErasureReport") -> "Iterator[str]":
-    touched = report.summary
-    for export in touched.exports_emptied:
-        made = f", report {export.report_id}" if export.report_id else ""
-        yield f"files removed: export {export.id}{made}"
-    yield from (f"to be looked at: activity {one}" for one in touched.activities_to_review)
-    yield from (f"to be looked at: export {one}" for one in touched.exports_to_review)
-    yield from (f"to be looked at: batch {one}" for one in touched.batches_to_review)
-    yield from (f"to be waited for: export {one} has not ended" for one in report.running_export_ids)
+    summary = report.summary
+    for export in summary.exports_emptied:
+        report_id = f", report {export.report_id}" if export.report_id else ""
+        yield f"files removed: export {export.id}{report_id}"
+    yield from (f"to review: activity {activity_id}" for activity_id in summary.activities_to_review)
+    yield from (f"to review: export {export_id}" for export_id in summary.exports_to_review)
+    yield from (f"to review: batch {batch_id}" for batch_id in summary.batches_to_review)
+    yield from (f"still running: export {export_id}" for export_id in report.running_export_ids)
     if report.account_retained_for:
-        yield f"The account stays, for it is a member of {', '.join(report.account_retained_for)} too."
+        yield f"The account is retained, because it is also a member of {', '.join(report.account_retained_for)}."
 
 
 def _format_headline(report: "ErasureReport") -> str:
-    whom = _format_person(report.person)
+    person = _format_person(report.person)
     if report.dry_run:
-        return f"{whom}: nothing is changed. An erasure touches this, earlier ones included:"
+        return f"{person}: nothing is changed. Totals of an erasure, including earlier ones:"
     if report.already_erased:
-        return f"{whom} was erased already, {report.finished_at:%Y-%m-%dT%H:%M:%SZ}; there was nothing more to do."
-    return f"{whom} is erased."
+        return f"{person} was already erased at {report.finished_at:%Y-%m-%dT%H:%M:%SZ}; nothing more to erase."
+    return f"{person} is erased."
 
 
 def _format_person(person: "Person") -> str:

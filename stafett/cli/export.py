@@ -1,4 +1,4 @@
-"""``stafett export``: the single button, from a terminal."""
+"""``stafett export``: commands for exports."""
 
 import json
 from typing import Annotated
@@ -13,32 +13,38 @@ from stafett.cli.terminal import make_console, make_table, require_confirmation
 from stafett.cli.watch import watch_job
 from stafett.domain.export_status import ExportStatus
 
-app = typer.Typer(name="export", help="Export activities to Bufdir.", no_args_is_help=True)
+app = typer.Typer(name="export", help="Export activities as reports for Bufdir.", no_args_is_help=True)
 
 _SUCCESS_STATUSES = {ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY}
 
-ExportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The export's id.")]
+ExportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the export.")]
 
 
 @app.command()
 def start(
     org: OrgOption,
     period_start: Annotated[
-        str, typer.Option("--start", "--from", help="First day (2026-01-01), or an RFC 3339 time.")
+        str, typer.Option("--start", "--from", help="First day of the period (2026-01-01), or an RFC 3339 time.")
     ],
-    period_end: Annotated[str, typer.Option("--end", "--to", help="Last day, or an RFC 3339 time; included.")],
-    export_format: Annotated[str, typer.Option("--format", help="csv or xlsx.")] = "csv",
-    locale: Annotated[str, typer.Option(help="nb, nn or en.")] = "nb",
-    csv_profile: Annotated[str, typer.Option(help="excel (Norwegian Excel) or machine.")] = "excel",
-    include_attachments: Annotated[bool, typer.Option("--attachments", help="Bundle the attachments.")] = False,
-    fail_on_empty: Annotated[bool, typer.Option("--fail-on-empty", help="No activities is a failure.")] = False,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same export.")] = None,
+    period_end: Annotated[
+        str, typer.Option("--end", "--to", help="Last day of the period (inclusive), or an RFC 3339 time.")
+    ],
+    export_format: Annotated[str, typer.Option("--format", help="File format: csv or xlsx.")] = "csv",
+    locale: Annotated[str, typer.Option(help="Language of the report: nb, nn or en.")] = "nb",
+    csv_profile: Annotated[str, typer.Option(help="CSV dialect: excel (Norwegian Excel) or machine.")] = "excel",
+    include_attachments: Annotated[
+        bool, typer.Option("--attachments", help="Bundle the report with its attachments in a ZIP file.")
+    ] = False,
+    fail_on_empty: Annotated[
+        bool, typer.Option("--fail-on-empty", help="Fail if the period has no activities.")
+    ] = False,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same export.")] = None,
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start an export, and say its id."""
+    """Start an export and print its id."""
     api = connect(data_dir, user, org)
     body = {
         "org_id": org,
@@ -53,30 +59,28 @@ def start(
     if watch:
         _exit_with_outcome(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
     else:
-        print_result(
-            job, as_json, f"Export {job['id']} is accepted; follow it with `stafett export watch {job['id']}`."
-        )
+        print_result(job, as_json, f"Export {job['id']} accepted. Follow it with `stafett export watch {job['id']}`.")
 
 
 @app.command(name="list")
 def list_exports(
     org: OptionalOrgOption = None,
-    status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="How many at most.")] = 20,
+    status: Annotated[str | None, typer.Option(help="Only exports with this status.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of exports.")] = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List exports, newest first."""
-    wanted: dict[str, str | int] = {"page_size": limit}
-    wanted |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
-    page = connect(data_dir, user, org).get("/bufdir-exports", wanted)
+    query: dict[str, str | int] = {"page_size": limit}
+    query |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
+    page = connect(data_dir, user, org).get("/bufdir-exports", query)
     if as_json:
         typer.echo(json.dumps(page, ensure_ascii=False))
         return
-    shown = make_table("id", "organisation", "period", "format", "status", "rows", "created")
+    table = make_table("id", "organisation", "period", "format", "status", "rows", "created")
     for job in page["items"]:
-        shown.add_row(
+        table.add_row(
             job["id"],
             job["org_id"],
             _format_period(job),
@@ -85,7 +89,7 @@ def list_exports(
             "" if job["row_count"] is None else str(job["row_count"]),
             format_created_at(job),
         )
-    make_console().print(shown)
+    make_console().print(table)
 
 
 @app.command()
@@ -109,7 +113,7 @@ def watch(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Wait for an export's end, with a progress bar; exit code 3 if it ends without a file."""
+    """Wait for an export to finish and show its progress. Exit code 3 if it failed or was cancelled."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     _exit_with_outcome(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
 
@@ -122,10 +126,10 @@ def cancel(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop an export; nothing of it is left in storage."""
+    """Cancel an export and remove its files from storage."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     job = api.put_action(f"/bufdir-exports/{job['id']}/cancel")
-    print_result(job, as_json, f"Export {job['id']} is {job['status']}; it has stopped when it is cancelled.")
+    print_result(job, as_json, f"Export {job['id']} is {job['status']}. It has stopped once its status is cancelled.")
 
 
 @app.command()
@@ -137,44 +141,44 @@ def retry(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try a failed or cancelled export again: of a failed one, finished stages are not done again."""
+    """Retry a failed or cancelled export. A failed export reuses its finished stages."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     job = api.post(f"/bufdir-exports/{job['id']}/retry", {}, idempotency_key=str(uuid4()))
     if watch:
         _exit_with_outcome(watch_job(api, f"/bufdir-exports/{job['id']}", quiet=as_json), as_json)
     else:
-        print_result(
-            job, as_json, f"Export {job['id']} is tried again, for the {_format_ordinal(len(job['attempts']))} time."
-        )
+        print_result(job, as_json, f"Export {job['id']} is retried: attempt {len(job['attempts'])}.")
 
 
 @app.command()
 def delete(
     export_id: ExportIdArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
 ) -> None:
-    """Delete an ended export and its files, as an administrator; its audit trail stays."""
+    """Delete a finished export and its files (admins only). Its audit trail is retained."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id, role="admin")
     if not yes:
         require_confirmation(f"Delete the export of {_format_period(job)} for {job['org_id']}, and its files?")
     api.delete(f"/bufdir-exports/{job['id']}")
-    typer.echo(f"Export {job['id']} is deleted; its audit trail stays.")
+    typer.echo(f"Export {job['id']} is deleted. Its audit trail is retained.")
 
 
 @app.command()
 def download(
     export_id: ExportIdArgument,
-    output: Annotated[str, typer.Option("--output", "-o", help="A file or a folder; else here.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Output file or folder. Default: the current folder.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a finished export's file and hold it against its SHA-256."""
+    """Download the file of a finished export and verify its SHA-256."""
     api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
     target = download_job_file(api, job, output, force=force, quiet=as_json)
     print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
@@ -184,10 +188,6 @@ def _exit_with_outcome(job: Json, as_json: bool) -> None:
     print_result(job, as_json, *_format_export(job))
     if job["status"] not in _SUCCESS_STATUSES:
         raise typer.Exit(EXIT_WITHOUT_FILE)
-
-
-def _format_ordinal(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
 
 
 def _format_period(job: Json) -> str:
@@ -204,10 +204,12 @@ def _format_export(job: Json) -> list[str]:
         lines.append("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in job["counts"].items()))
     lines += [f"  {warning['message']}" for warning in job["warnings"]]
     lines += [
-        f"  does not count: {one['reason']}: {one['count']}" for one in job["not_countable"] or () if one["count"]
+        f"  not countable: {entry['reason']}: {entry['count']}"
+        for entry in job["not_countable"] or ()
+        if entry["count"]
     ]
     if job["partial_failure_count"]:
-        lines.append(f"  {job['partial_failure_count']} kinds of deviations in single rows; --json shows them")
+        lines.append(f"  {job['partial_failure_count']} partial failures of single rows; use --json to list them")
     if job["file"]:
         lines.append(f"  {job['file']['name']}, {job['file']['size_bytes']} bytes, SHA-256 {job['file']['sha256']}")
     if job["error"]:

@@ -1,4 +1,4 @@
-"""What the commands about jobs have in common, of whatever kind the job is."""
+"""Options and output that the commands of all kinds of jobs share."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from stafett.domain.errors import StafettError
 
 EXIT_WITHOUT_FILE = 3
 
-WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the end, with a progress bar.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the job to finish and show its progress.")]
 
 
 def print_result(result: Json, as_json: bool, *lines: str) -> None:
@@ -23,21 +23,21 @@ def print_result(result: Json, as_json: bool, *lines: str) -> None:
 
 
 def format_created_at(job: Json) -> str:
-    """When, on the clock of whoever looks."""
+    """Format the creation time in the local time zone."""
     return f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, quiet: bool) -> Path:
-    """Save a finished job's file, under its own name unless another one is said."""
+    """Save a finished job's file, under its own name unless `output` names a file."""
     if not job["download_url"]:
-        raise StafettError(f"{job['id']} has no file for you to download; it is {job['status']}.")
+        raise StafettError(f"Job {job['id']} has no file that you can download; its status is {job['status']}.")
     target = Path(output)
     if output.endswith(os.sep):
         target.mkdir(parents=True, exist_ok=True)
     target = target / job["file"]["name"] if target.is_dir() else target
     if target.exists() and not force:
-        raise StafettError(f"{target} is there already; --force replaces it.")
-    with make_progress_bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as shown:
-        task = shown.add_task(target.name, total=job["file"]["size_bytes"])
-        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: shown.advance(task, size))
+        raise StafettError(f"{target} already exists; use --force to overwrite it.")
+    with make_progress_bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as progress:
+        task = progress.add_task(target.name, total=job["file"]["size_bytes"])
+        api.download(job["download_url"], target, job["file"]["sha256"], lambda size: progress.advance(task, size))
     return target

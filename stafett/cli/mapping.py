@@ -1,4 +1,4 @@
-"""``stafett mapping``: mapping documents, before anybody depends on them."""
+"""``stafett mapping``: commands for mapping documents in files, without a running service."""
 
 import json
 import sys
@@ -17,38 +17,39 @@ if TYPE_CHECKING:
     from stafett.column_mapper.template import TemplateDifference
 
 app = typer.Typer(
-    name="mapping", help="Check a column mapping, and hold it against an Excel template.", no_args_is_help=True
+    name="mapping", help="Validate, preview and publish an organisation's column mapping.", no_args_is_help=True
 )
 
-MappingFileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A mapping document; - is standard input.")]
-LocaleOption = Annotated[Locale, typer.Option("--locale", help="The language of headers and labels.")]
+MappingFileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Mapping document; - reads standard input.")]
+LocaleOption = Annotated[Locale, typer.Option("--locale", help="Language of headers and labels.")]
 
 
 @app.command()
 def check(
     file: MappingFileArgument,
     template: Annotated[
-        Path | None, typer.Option("--template", metavar="BOOK.xlsx", help="The organisation's own Excel template.")
+        Path | None,
+        typer.Option("--template", metavar="BOOK.xlsx", help="Excel template to compare the document with."),
     ] = None,
     locale: LocaleOption = "nb",
     as_json: JsonOption = False,
 ) -> None:
-    """Say everything that is wrong with a mapping document; exit code 1 if anything is."""
+    """List all issues of a mapping document and its differences from a template. Exit code 1 if there are any."""
     from stafett.column_mapper.template import compare_template
 
-    document, faults = _read_document(file)
-    found = compare_template(document, template, locale) if document and template else []
+    document, issues = _read_document(file)
+    differences = compare_template(document, template, locale) if document and template else []
     if as_json:
-        typer.echo(json.dumps(_check_result(document, faults, found), ensure_ascii=False))
+        typer.echo(json.dumps(_check_result(document, issues, differences), ensure_ascii=False))
     else:
-        typer.echo("\n".join(_format_check_result(document, faults, found, template)))
-    if faults or found:
+        typer.echo("\n".join(_format_check_result(document, issues, differences, template)))
+    if issues or differences:
         raise typer.Exit(1)
 
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of mapping documents, for editors."""
+    """Print the JSON Schema of mapping documents, for use in editors."""
     from stafett.column_mapper.schema import build_mapping_schema
 
     typer.echo(json.dumps(build_mapping_schema(), indent=2, ensure_ascii=False))
@@ -56,7 +57,7 @@ def schema() -> None:
 
 @app.command()
 def standard() -> None:
-    """Print a plain document that any organisation can begin with."""
+    """Print a standard mapping document that any organisation can start from."""
     from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
 
     typer.echo(json.dumps(load_bundled_mappings(STANDARD)[-1].as_json(), indent=2, ensure_ascii=False))
@@ -64,43 +65,48 @@ def standard() -> None:
 
 @app.command()
 def transformations(as_json: JsonOption = False) -> None:
-    """List the named transformations that a document can use."""
+    """List the named transformations that a mapping document can use."""
     from stafett.column_mapper.transformations import TRANSFORMATIONS
 
-    known = [one for _, one in sorted(TRANSFORMATIONS.items())]
+    specs = [spec for _, spec in sorted(TRANSFORMATIONS.items())]
     if as_json:
-        said = [
-            {"name": one.name, "takes": one.argument_kinds, "gives": one.return_kind, "description": one.description}
-            for one in known
+        rows = [
+            {
+                "name": spec.name,
+                "takes": spec.argument_kinds,
+                "gives": spec.return_kind,
+                "description": spec.description,
+            }
+            for spec in specs
         ]
-        typer.echo(json.dumps(said, ensure_ascii=False))
+        typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    shown = make_table("name", "takes", "gives", "what it does")
-    for one in known:
-        shown.add_row(one.name, ", ".join(one.argument_kinds), one.return_kind, one.description)
-    make_console().print(shown)
+    table = make_table("name", "arguments", "result", "description")
+    for spec in specs:
+        table.add_row(spec.name, ", ".join(spec.argument_kinds), spec.return_kind, spec.description)
+    make_console().print(table)
 
 
 @app.command()
 def template(
     file: MappingFileArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="BOOK.xlsx", help="Where to write it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="BOOK.xlsx", help="Excel file to write.")],
     locale: LocaleOption = "nb",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write an empty Excel template with the document's headers and lists."""
+    """Write an empty Excel template with the headers and lists of a mapping document."""
     from stafett.column_mapper.template import render_blank_template
 
-    document, faults = _read_document(file)
+    document, issues = _read_document(file)
     if document is None:
-        typer.echo("\n".join(_format_issues(faults)), err=True)
+        typer.echo("\n".join(_format_issues(issues)), err=True)
         raise typer.Exit(1)
     content = render_blank_template(document, locale)
     try:
         with output.open("wb" if force else "xb") as target:
             target.write(content)
     except FileExistsError:
-        raise StafettError(f"{output} is there already; --force replaces it.") from None
+        raise StafettError(f"{output} already exists; use --force to overwrite it.") from None
     except OSError as error:
         raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
     typer.echo(f"{output} ({len(content)} bytes)")
@@ -116,7 +122,7 @@ def _read_document(file: str) -> "tuple[MappingDocument | None, tuple[MappingIss
 
 
 def _read_bytes(file: str) -> bytes:
-    """As much as tells that it is too much; what is larger is the reader's to refuse."""
+    """Read at most one byte more than the limit; the loader rejects a larger document."""
     from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES
 
     if file == "-":
@@ -134,7 +140,7 @@ def _check_result(
     return {
         "valid": document is not None,
         "sha256": document and document.sha256,
-        "faults": [fault.model_dump() for fault in issues],
+        "faults": [issue.model_dump() for issue in issues],
         "differences": [difference.model_dump() for difference in differences],
     }
 
@@ -154,8 +160,8 @@ def _format_check_result(
 
 
 def _format_issues(issues: "tuple[MappingIssue, ...]") -> list[str]:
-    lines = [f"{fault.pointer or 'The document'}: {fault.detail}" for fault in issues]
-    return [*lines, f"{_format_count(len(issues), 'fault')}."]
+    lines = [f"{issue.pointer or 'The document'}: {issue.detail}" for issue in issues]
+    return [*lines, f"{_format_count(len(issues), 'issue')}."]
 
 
 def _format_summary(document: "MappingDocument") -> str:

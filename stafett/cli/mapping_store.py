@@ -1,4 +1,4 @@
-"""``stafett mapping preview``, ``show`` and ``add``: the mapping that an organisation's reports are made by."""
+"""``stafett mapping preview``, ``show`` and ``add``: an organisation's column mapping in the running service."""
 
 import json
 from pathlib import Path
@@ -12,73 +12,82 @@ from stafett.cli.terminal import make_console, make_table
 from stafett.domain.errors import StafettError
 
 _NOT_FOUND = 404
-UserOption = Annotated[str | None, typer.Option("--user", help="Who asks, on a development stack.")]
+UserOption = Annotated[
+    str | None, typer.Option("--user", help="Development stack only: email address of the user to act as.")
+]
 
 
 def preview(
     org: OrgOption,
     period_start: Annotated[
-        str, typer.Option("--start", "--from", help="First day (2026-01-01), or an RFC 3339 time.")
+        str, typer.Option("--start", "--from", help="First day of the period (2026-01-01), or an RFC 3339 time.")
     ],
-    period_end: Annotated[str, typer.Option("--end", "--to", help="Last day, or an RFC 3339 time; included.")],
-    export_format: Annotated[str, typer.Option("--format", help="csv or xlsx.")] = "csv",
-    locale: Annotated[str, typer.Option(help="nb, nn or en.")] = "nb",
+    period_end: Annotated[
+        str, typer.Option("--end", "--to", help="Last day of the period (inclusive), or an RFC 3339 time.")
+    ],
+    export_format: Annotated[str, typer.Option("--format", help="File format: csv or xlsx.")] = "csv",
+    locale: Annotated[str, typer.Option(help="Language of the report: nb, nn or en.")] = "nb",
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an export would be: counts, what does not count and why, and the first rows."""
+    """Preview an export: counts, the reasons why rows are not countable, and the first rows."""
     period = {"start": period_start, "end": period_end}
-    asked = {"org_id": org, "reporting_period": period, "export_format": export_format, "locale": locale}
+    body = {"org_id": org, "reporting_period": period, "export_format": export_format, "locale": locale}
     api = connect(data_dir, user, org)
     with make_console(stderr=True).status("Reading and mapping the period"):
-        found = api.post("/bufdir-exports/preview", asked, timeout=60)
+        result = api.post("/bufdir-exports/preview", body, timeout=60)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps(result, ensure_ascii=False))
         return
-    typer.echo("\n".join(_format_preview(found)))
-    if found["rows"]:
-        shown = make_table(*found["columns"])
-        for row in found["rows"]:
-            shown.add_row(*("" if cell is None else str(cell) for cell in row.values()))
-        make_console().print(shown)
+    typer.echo("\n".join(_format_preview(result)))
+    if result["rows"]:
+        table = make_table(*result["columns"])
+        for row in result["rows"]:
+            table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
+        make_console().print(table)
 
 
 def show(
     org: OrgOption,
-    version: Annotated[int | None, typer.Option(min=1, help="This version.")] = None,
-    at: Annotated[str | None, typer.Option(help="The one in force on this day; else today.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version to print. Default: the one in force.")] = None,
+    at: Annotated[str | None, typer.Option(help="Print the version in force on this day. Default: today.")] = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print an organisation's mapping document; with --json also its version, hash and day."""
-    wanted = {name: value for name, value in (("version", version), ("at", at)) if value is not None}
-    found = connect(data_dir, user, org).get(_mapping_path(org), wanted)
-    typer.echo(json.dumps(found if as_json else found["document"], indent=None if as_json else 2, ensure_ascii=False))
+    """Print an organisation's mapping document. --json adds its version, SHA-256 and effective date."""
+    query = {name: value for name, value in (("version", version), ("at", at)) if value is not None}
+    mapping = connect(data_dir, user, org).get(_mapping_path(org), query)
+    typer.echo(
+        json.dumps(mapping if as_json else mapping["document"], indent=None if as_json else 2, ensure_ascii=False)
+    )
 
 
 def add(
     org: OrgOption,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A mapping document that `mapping check` finds sound.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Mapping document that passes `stafett mapping check`.")],
     based_on: Annotated[
         int | None,
-        typer.Option("--based-on", min=0, help="The newest version you have seen; else that there is."),
+        typer.Option("--based-on", min=0, help="Version that the document is based on. Default: the newest."),
     ] = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a document as an organisation's newest version, in force from its own day on; administrators only."""
+    """Add a mapping document as an organisation's newest version, in force from its effective date (admins only)."""
     try:
-        written = file.read_bytes()
+        content = file.read_bytes()
     except OSError as error:
         raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
     api = connect(data_dir, user or f"admin@{org}.example", org)
-    seen = _current_etag(api, org) if based_on is None else f'"{based_on}-0"'
-    added = api.put(_mapping_path(org), written, if_match=seen)
-    said = f"Version {added['version']} of {org}'s mapping holds from {added['effective_from']}; {added['sha256']}."
-    typer.echo(json.dumps(added, ensure_ascii=False) if as_json else said)
+    etag = _current_etag(api, org) if based_on is None else f'"{based_on}-0"'
+    added = api.put(_mapping_path(org), content, if_match=etag)
+    message = (
+        f"Version {added['version']} of {org}'s mapping is in force from {added['effective_from']},"
+        f" SHA-256 {added['sha256']}."
+    )
+    typer.echo(json.dumps(added, ensure_ascii=False) if as_json else message)
 
 
 def _mapping_path(org: str) -> str:
@@ -86,7 +95,7 @@ def _mapping_path(org: str) -> str:
 
 
 def _current_etag(api: ApiClient, org: str) -> str | None:
-    """What the edit is based on; an organisation without any mapping has nothing to base it on."""
+    """Fetch the entity tag that an edit is based on; None if the organisation has no mapping yet."""
     try:
         return api.etag_of(_mapping_path(org), {"version": 1})
     except ApiError as error:
@@ -99,8 +108,10 @@ def _format_preview(preview: Json) -> list[str]:
     counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in preview["counts"].items())
     lines = [f"Mapping version {preview['mapping']['version']}: {counts}"]
     lines += [f"  {warning['message']}" for warning in preview["warnings"]]
-    lines += [f"  does not count: {one['reason']}: {one['count']}" for one in preview["not_countable"] if one["count"]]
+    lines += [
+        f"  not countable: {entry['reason']}: {entry['count']}" for entry in preview["not_countable"] if entry["count"]
+    ]
     for failure in preview["partial_failures"]:
-        what = "rejected" if failure["is_fatal"] else "warning"
-        lines.append(f"  {what}: {failure['failure_reason']} ({failure['affected_count']})")
+        severity = "rejected" if failure["is_fatal"] else "warning"
+        lines.append(f"  {severity}: {failure['failure_reason']} ({failure['affected_count']})")
     return lines

@@ -1,4 +1,4 @@
-"""What the gateway offers, for whoever writes a client."""
+"""``stafett openapi``: the OpenAPI document of the API."""
 
 import json
 
@@ -6,12 +6,12 @@ import typer
 
 
 def openapi() -> None:
-    """Print the description of the HTTP API, an OpenAPI document."""
+    """Print the OpenAPI document of the HTTP API."""
     typer.echo(render_openapi())
 
 
 def render_openapi() -> str:
-    """In an order that shows in review what has changed, and nothing else."""
+    """Render the document with sorted keys, so that a diff shows only what has changed."""
     from api.app import create_app_with_routes
 
     return json.dumps(create_app_with_routes().openapi(), indent=1, sort_keys=True, ensure_ascii=False)

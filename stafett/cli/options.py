@@ -10,13 +10,19 @@ from stafett.domain.export import OrgId
 
 DataDirOption = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="D", help="The folder of a running `stafett dev`; else STAFETT_* variables."),
+    typer.Option(
+        "--data-dir", metavar="D", help="Data directory of a running `stafett dev`. Default: use STAFETT_* variables."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-_ORG_OPTION = typer.Option("--org", help="The organisation: nhf, blindeforbundet, hlf.")
+_ORG_OPTION = typer.Option("--org", help="Organisation id, such as nhf, blindeforbundet or hlf.")
 OrgOption = Annotated[str, _ORG_OPTION]
 UserOption = Annotated[
-    str | None, typer.Option("--user", help="Who asks, on a development stack; else the organisation's coordinator.")
+    str | None,
+    typer.Option(
+        "--user",
+        help="Development stack only: email address of the user to act as. Default: the organisation's coordinator.",
+    ),
 ]
 OptionalOrgOption = Annotated[str | None, _ORG_OPTION]
 

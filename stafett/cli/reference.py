@@ -1,4 +1,4 @@
-"""The commands in writing, made from the program itself: ``python -m stafett.cli.reference > docs/commands.md``."""
+"""Generator of the command reference: ``python -m stafett.cli.reference > docs/commands.md``."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,29 +7,29 @@ import typer
 
 _HEADER = """# Commands
 
-What `stafett --help` says, on one page, made from the program itself:
+All commands and options of `stafett`, generated from the program itself:
 `python -m stafett.cli.reference > docs/commands.md`.
 """
 
 
 def render_reference() -> str:
-    """Every command with its arguments and options, in Markdown."""
+    """Render every command with its arguments and options in Markdown."""
     from stafett.cli.app import app
 
     return "\n".join([_HEADER, *_render_commands(typer.main.get_command(app), "stafett")])
 
 
 def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The command, and those below it."""
+    """Yield the command and all its subcommands, each with its full name."""
     yield name, command
     for child_name, child in getattr(command, "commands", {}).items():
         yield from walk_commands(child, f"{name} {child_name}")
 
 
 def _render_commands(root_command: Any, name: str) -> Iterator[str]:
-    for called, command in walk_commands(root_command, name):
+    for full_name, command in walk_commands(root_command, name):
         is_group = hasattr(command, "commands")
-        yield f"{'##' if is_group else '###'} `{' '.join([called, *_usage_arguments(command)])}`\n"
+        yield f"{'##' if is_group else '###'} `{' '.join([full_name, *_usage_arguments(command)])}`\n"
         yield f"{_to_single_line(command.help)}\n"
         if rows := [
             _render_parameter_row(parameter) for parameter in command.params if not _is_global_option(parameter)
@@ -73,4 +73,4 @@ def _to_single_line(text: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(render_reference(), end="")  # noqa: T201 - for a file
+    print(render_reference(), end="")  # noqa: T201 - the output is redirected to a file

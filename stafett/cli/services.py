@@ -1,4 +1,4 @@
-"""The parts of the service, all at once for development and one by one for production."""
+"""``stafett dev`` runs the whole service for development; ``api``, ``worker`` and ``migrate`` run its parts."""
 
 import asyncio
 from pathlib import Path
@@ -12,13 +12,15 @@ from stafett.telemetry import configure_logging
 
 
 def dev(
-    data_dir: Annotated[Path, typer.Option("--data-dir", metavar="D", help="Where everything it keeps is kept.")],
-    api_port: Annotated[int | None, typer.Option(min=1, max=65535, help="The API's port; else a free one.")] = None,
+    data_dir: Annotated[Path, typer.Option("--data-dir", metavar="D", help="Directory for all data of the stack.")],
+    api_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the API. Default: a free port.")
+    ] = None,
     encrypt: Annotated[
-        bool, typer.Option("--encrypt", help="Seal what Temporal is told, from now on, with keys kept in D.")
+        bool, typer.Option("--encrypt", help="Encrypt Temporal payloads from now on, with keys stored in D.")
     ] = False,
 ) -> None:
-    """Run the whole stack: PostgreSQL, Temporal with its Web UI, S3, the API and a worker, until Ctrl-C."""
+    """Run the whole stack until Ctrl-C: PostgreSQL, Temporal with its Web UI, S3, the API and a worker."""
     from stafett.cli.dev_stack import run_development_stack
 
     asyncio.run(run_development_stack(data_dir, api_port, encrypt=encrypt))
@@ -34,7 +36,7 @@ def api() -> None:
 
 
 def worker(
-    queue: Annotated[str | None, typer.Option(help="The task queue, instead of STAFETT_TEMPORAL__TASK_QUEUE.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Task queue, instead of STAFETT_TEMPORAL__TASK_QUEUE.")] = None,
     role: Annotated[
         WorkerRole | None, typer.Option(help="Run only CPU-bound (`cpu`) or only I/O-bound (`io`) activities.")
     ] = None,
@@ -49,7 +51,7 @@ def worker(
 
 
 def migrate() -> None:
-    """Bring the database to the newest schema; safe to run twice, and from two machines at once."""
-    from stafett.database.migrate import migrate as bring_up_to_date
+    """Migrate the database to the newest schema. Safe to run twice, and on two machines at once."""
+    from stafett.database.migrate import migrate as run_migrations
 
-    typer.echo(f"The schema stands at {bring_up_to_date(Settings.load().database)}.")
+    typer.echo(f"The database schema is at revision {run_migrations(Settings.load().database)}.")

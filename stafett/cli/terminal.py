@@ -1,4 +1,4 @@
-"""What people see: bars on a terminal, plain lines everywhere else, and tables that cut nothing off."""
+"""Output for people: progress bars on terminals only, and tables that are never truncated."""
 
 import typer
 from rich.console import Console
@@ -11,19 +11,19 @@ _UNLIMITED_WIDTH = 1000
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error for what is not the answer; a pipe has no edge to wrap at."""
+    """Create a console on standard output, or on standard error for messages. Lines to a pipe are not wrapped."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=_UNLIMITED_WIDTH)
 
 
 def make_progress_bar(*columns: ProgressColumn | str, quiet: bool = False) -> Progress:
-    """A progress bar that leaves nothing behind, and is not there at all where nobody would see it move."""
+    """Create a progress bar that is erased at its end, and is disabled where standard error is no terminal."""
     console = make_console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
 def require_confirmation(question: str) -> None:
-    """Ask, on standard error; whoever does not answer has not said yes."""
+    """Prompt for confirmation on standard error; no answer counts as a refusal."""
     try:
         typer.confirm(question, abort=True, err=True)
     except typer.Abort:
@@ -31,7 +31,7 @@ def require_confirmation(question: str) -> None:
 
 
 def make_table(*headings: str) -> Table:
-    shown = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for heading in headings:
-        shown.add_column(heading, no_wrap=heading == "id", overflow="fold", min_width=36 if heading == "id" else None)
-    return shown
+        table.add_column(heading, no_wrap=heading == "id", overflow="fold", min_width=36 if heading == "id" else None)
+    return table

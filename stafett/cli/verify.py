@@ -1,4 +1,4 @@
-"""``stafett export verify``: whether a file is what was exported."""
+"""``stafett export verify``: compare a downloaded file with its manifest and its export."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ from stafett.domain.errors import StafettError
 
 _REPORT_SUFFIXES = {".csv", ".xlsx"}
 _NOT_COMPARED = (
-    "it was not held against the export's record: no API was named (--data-dir, STAFETT_*), or none answered"
+    "not compared with the export's record: no API is configured (--data-dir, STAFETT_*), or it is unavailable"
 )
 
 
 class DownloadVerification(BaseModel):
-    """What was found; nothing in ``findings`` is good."""
+    """The result of a verification; without findings, no difference was found."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,50 +35,55 @@ class DownloadVerification(BaseModel):
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A downloaded bundle (.zip), or a .csv or .xlsx.")],
-    export_id: Annotated[str | None, typer.Option("--id", help="The export's id; a bundle knows its own.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Downloaded bundle (.zip) or report (.csv, .xlsx).")],
+    export_id: Annotated[
+        str | None, typer.Option("--id", help="Id of the export. Default: the one in a bundle's manifest.")
+    ] = None,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
-    user: Annotated[str | None, typer.Option("--user", help="Who asks, on a development stack.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", help="Development stack only: email address of the user to act as.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a downloaded file against its manifest and the export's record; exit code 1 if something differs."""
+    """Verify a downloaded file against its manifest and the export's record. Exit code 1 if anything differs."""
 
     def load_export(requested_id: str) -> Json:
         return find_job(data_dir, user, org, "bufdir-exports", requested_id)[1]
 
-    is_told = data_dir is not None or {"STAFETT_API_URL", "STAFETT_TOKEN"} <= os.environ.keys()
-    found = verify_file(file, export_id, load_export if is_told or export_id else None)
-    typer.echo(found.model_dump_json() if as_json else "\n".join(found.findings or _format_success(found)))
-    if found.findings:
+    has_api = data_dir is not None or {"STAFETT_API_URL", "STAFETT_TOKEN"} <= os.environ.keys()
+    result = verify_file(file, export_id, load_export if has_api or export_id else None)
+    typer.echo(result.model_dump_json() if as_json else "\n".join(result.findings or _format_success(result)))
+    if result.findings:
         raise typer.Exit(1)
 
 
 def verify_file(file: Path, export_id: str | None, load_export: Callable[[str], Json] | None) -> DownloadVerification:
-    """Everything that is wrong with a file; without ``record`` only what it says itself."""
+    """Verify a file; without ``load_export``, compare a bundle with its own manifest only."""
     from stafett.attachment_bundler.verification import verify_bundle
 
     size, sha256 = _measure_file(file)
-    is_single = file.suffix.lower() in _REPORT_SUFFIXES
-    if is_single and export_id is None:
-        raise StafettError("A report on its own does not know its export: say which one with --id.")
-    manifest, findings = (None, []) if is_single else verify_bundle(file)
-    own_id = str(manifest.export_id) if manifest else None
-    wanted, is_as_recorded = export_id or own_id, None
-    if wanted and load_export:
-        differences = _compare_with_record(wanted, size, sha256, load_export, is_required=export_id is not None)
-        is_as_recorded = None if differences is None else not differences
+    is_report = file.suffix.lower() in _REPORT_SUFFIXES
+    if is_report and export_id is None:
+        raise StafettError("A report file does not contain the id of its export; specify it with --id.")
+    manifest, findings = (None, []) if is_report else verify_bundle(file)
+    bundle_id = str(manifest.export_id) if manifest else None
+    expected_id, matches_record = export_id or bundle_id, None
+    if expected_id and load_export:
+        differences = _compare_with_record(expected_id, size, sha256, load_export, is_required=export_id is not None)
+        matches_record = None if differences is None else not differences
         findings += differences or []
-    if own_id and wanted and wanted.lower() != own_id and not is_as_recorded:  # one that repeats another is that one's
-        findings.insert(0, f"It is a bundle of export {own_id}.")
+    # The file of a re-export with the same snapshot names the export that it repeats.
+    if bundle_id and expected_id and expected_id.lower() != bundle_id and not matches_record:
+        findings.insert(0, f"The bundle belongs to export {bundle_id}.")
     return DownloadVerification(
         path=str(file),
         size_bytes=size,
         sha256=sha256,
-        export_id=wanted,
+        export_id=expected_id,
         member_count=len(manifest.members) if manifest else None,
         missing_count=sum(member.missing for member in manifest.members) if manifest else 0,
-        matches_record=is_as_recorded,
+        matches_record=matches_record,
         findings=tuple(findings),
     )
 
@@ -87,7 +92,7 @@ def _measure_file(file: Path) -> tuple[int, str]:
     try:
         with file.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-            return content.tell(), sha256
+            return content.seek(0, os.SEEK_END), sha256
     except OSError as error:
         raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
 
@@ -95,7 +100,7 @@ def _measure_file(file: Path) -> tuple[int, str]:
 def _compare_with_record(
     export_id: str, size: int, sha256: str, load_export: Callable[[str], Json], *, is_required: bool
 ) -> list[str] | None:
-    """None if nobody answered, and nobody was asked for by name."""
+    """List the differences; None if the API is unavailable and `is_required` is false."""
     try:
         file = load_export(export_id)["file"]
     except ApiUnavailableError:
@@ -106,17 +111,17 @@ def _compare_with_record(
         return [f"Export {export_id} has no file."]
     differences = []
     if size != file["size_bytes"]:
-        differences.append(f"It has {size} bytes, and {file['size_bytes']} in the record of export {export_id}.")
+        differences.append(f"The size is {size} bytes, and {file['size_bytes']} in the record of export {export_id}.")
     if sha256 != file["sha256"]:
-        differences.append(f"Its SHA-256 is not the one in the record of export {export_id}.")
+        differences.append(f"The SHA-256 differs from the one in the record of export {export_id}.")
     return differences
 
 
 def _format_success(verification: DownloadVerification) -> list[str]:
     lines = [f"{verification.path}: {verification.size_bytes} bytes, SHA-256 {verification.sha256}"]
     if verification.member_count is not None:
-        lines.append(f"  its {verification.member_count - verification.missing_count} files are as its manifest says")
+        lines.append(f"  {verification.member_count - verification.missing_count} files match the manifest")
     if verification.missing_count:
-        lines.append(f"  {verification.missing_count} attachments are not in it, as its manifest says")
-    told = f"  it is the file of export {verification.export_id}"
-    return [*lines, told if verification.matches_record else f"  {_NOT_COMPARED}"]
+        lines.append(f"  {verification.missing_count} attachments are missing, as recorded in the manifest")
+    match = f"  matches the record of export {verification.export_id}"
+    return [*lines, match if verification.matches_record else f"  {_NOT_COMPARED}"]

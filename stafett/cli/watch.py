@@ -1,4 +1,4 @@
-"""Following a job to its end: a bar for people at a terminal, a line a stage for everybody else."""
+"""Progress of a job until it finishes: a progress bar on a terminal, otherwise one line per status."""
 
 import time
 
@@ -15,25 +15,25 @@ _RETRY_INTERVAL_SECONDS, _UNAVAILABLE_TIMEOUT_SECONDS = 1.0, 60.0
 
 
 def watch_job(api: ApiClient, path: str, *, quiet: bool) -> Json:
-    """The job as it is when it has ended."""
+    """Poll a job, show its progress, and return it once its status is final."""
     columns = (TextColumn("{task.description:22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with make_progress_bar(*columns, quiet=quiet) as shown:
-        task, stage = shown.add_task("", total=None), ""
+    with make_progress_bar(*columns, quiet=quiet) as progress:
+        task, status = progress.add_task("", total=None), ""
         while True:
-            job = _get_with_retry(api, path, shown.console)
-            if job["status"] != stage:
-                stage = job["status"]
-                if shown.disable and not quiet:
-                    shown.console.print(f"{job['org_id']}: {stage.replace('_', ' ')}")
+            job = _get_with_retry(api, path, progress.console)
+            if job["status"] != status:
+                status = job["status"]
+                if progress.disable and not quiet:
+                    progress.console.print(f"{job['org_id']}: {status.replace('_', ' ')}")
             done, total = _done_and_total(job)
-            shown.update(task, description=stage.replace("_", " "), completed=done, total=total or None)
-            if stage in _FINAL_STATUSES:
+            progress.update(task, description=status.replace("_", " "), completed=done, total=total or None)
+            if status in _FINAL_STATUSES:
                 return job
             time.sleep(_POLL_INTERVAL_SECONDS)
 
 
 def _done_and_total(job: Json) -> tuple[int, int]:
-    """Of a stage its rows, of a batch its items."""
+    """Return the rows of an export's stage, or the items of a batch."""
     if "progress" not in job:
         total: int = job["counts"]["total"]
         return total - job["counts"]["pending"], total
@@ -42,16 +42,16 @@ def _done_and_total(job: Json) -> tuple[int, int]:
 
 
 def _get_with_retry(api: ApiClient, path: str, console: Console) -> Json:
-    """The job goes on without the API: one that is away is waited for, for a while."""
-    patience, told = time.monotonic() + _UNAVAILABLE_TIMEOUT_SECONDS, False
+    """Load the job, waiting for an unavailable API for a while, because the job continues without it."""
+    deadline, is_reported = time.monotonic() + _UNAVAILABLE_TIMEOUT_SECONDS, False
     while True:
         try:
             return api.get(path)
-        except ApiUnavailableError as away:
-            pause = away.retry_after or _RETRY_INTERVAL_SECONDS
-            if time.monotonic() + pause > patience:
+        except ApiUnavailableError as error:
+            delay = error.retry_after or _RETRY_INTERVAL_SECONDS
+            if time.monotonic() + delay > deadline:
                 raise
-            if not told:
-                console.print(f"{away} The job goes on; waiting for up to {_UNAVAILABLE_TIMEOUT_SECONDS:.0f} seconds.")
-                told = True
-            time.sleep(pause)
+            if not is_reported:
+                console.print(f"{error} The job continues; waiting up to {_UNAVAILABLE_TIMEOUT_SECONDS:.0f} seconds.")
+                is_reported = True
+            time.sleep(delay)

@@ -1,1 +1,1 @@
-"""What a development stack is filled with: organisations, people, activities and attachments, none of them real."""
+"""Generated data for development stacks: organisations, users, activities and attachments, none of them real."""

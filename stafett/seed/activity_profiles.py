@@ -1,4 +1,4 @@
-"""What the kinds of activity look like; to make something likelier it is named more often."""
+"""Typical values of each activity type; a value that occurs more often in a tuple is drawn more often."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from stafett.domain.activity import ActivityType
 
 
 class ActivityProfile(NamedTuple):
-    """One kind of activity: how many come, for how long, and how many in a hundred do not meet in person."""
+    """The participants, the durations in minutes and the percentage of remote meetings of one activity type."""
 
     activity_type: ActivityType
     participant_choices: tuple[int, ...]
@@ -14,7 +14,7 @@ class ActivityProfile(NamedTuple):
     percent_remote: int
 
 
-# Groups of two, groups of half an hour and courses of an hour are here for what will not count.
+# Groups of two, groups of half an hour and courses of an hour are included because they are not countable.
 ACTIVITY_PROFILES = (
     ActivityProfile(ActivityType.OPPSOKENDE_SAMTALE, (1,) * 19 + (2,), (30, 45, 60, 60, 60, 90, 120), 3),
     ActivityProfile(
@@ -36,11 +36,11 @@ _DEFAULT_PERCENTAGES = (30, 16, 14, 4, 14, 10, 8, 4)
 _PERCENTAGES_PER_ORG = {
     "nhf": (28, 14, 22, 5, 12, 8, 7, 4),
     "blindeforbundet": (32, 12, 16, 4, 22, 3, 9, 2),
-    "hlf": (30, 20, 10, 5, 3, 22, 6, 4),  # hard of hearing: written and digital rather than by telephone
+    "hlf": (30, 20, 10, 5, 3, 22, 6, 4),  # hard of hearing: rather in writing and digitally than by telephone
 }
 
 
 def profile_distribution(org_id: str) -> list[int]:
-    """A hundred places in ``KINDS``: each kind as often as it occurs in the organisation."""
+    """Return a hundred indices of ``ACTIVITY_PROFILES``, each as often as its type occurs in the organisation."""
     percents = _PERCENTAGES_PER_ORG.get(org_id, _DEFAULT_PERCENTAGES)
-    return [place for place, percent in enumerate(percents) for _ in range(percent)]
+    return [index for index, percent in enumerate(percents) for _ in range(percent)]

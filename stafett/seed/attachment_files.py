@@ -1,4 +1,4 @@
-"""What mentors attach: a few hundred files, and the names they give them."""
+"""Generated attachment files: a few hundred distinct ones, with the names that mentors give to files."""
 
 import hashlib
 from functools import cache
@@ -20,7 +20,7 @@ _MIME_TYPES = ("application/pdf", "image/png", "image/gif")
 
 
 class AttachmentFile(FrozenModel):
-    """The bytes of one file and what is known of them; many activities may have their own copy."""
+    """The name, type, content and hash of one file, of which many activities may have their own copy."""
 
     name: str
     mime_type: str
@@ -30,23 +30,23 @@ class AttachmentFile(FrozenModel):
 
 @cache
 def build_attachment_file(variant: int) -> AttachmentFile:
-    """One of the ``DISTINCT`` files."""
-    kind = variant % len(_SUFFIXES)
+    """Build one of the ``DISTINCT_FILE_COUNT`` files."""
+    format_index = variant % len(_SUFFIXES)
     content = _render_content(variant)
     return AttachmentFile(
-        name=_build_title(variant) + _SUFFIXES[kind],
-        mime_type=_MIME_TYPES[kind],
+        name=_build_title(variant) + _SUFFIXES[format_index],
+        mime_type=_MIME_TYPES[format_index],
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
 def _build_title(variant: int) -> str:
-    turn = variant // len(_SUFFIXES)
+    title_index = variant // len(_SUFFIXES)
     return (
         _AWKWARD_TITLE
-        if turn % _AWKWARD_TITLE_INTERVAL == _AWKWARD_TITLE_INTERVAL - 1
-        else _TITLES[turn % len(_TITLES)]
+        if title_index % _AWKWARD_TITLE_INTERVAL == _AWKWARD_TITLE_INTERVAL - 1
+        else _TITLES[title_index % len(_TITLES)]
     )
 
 

@@ -1,4 +1,4 @@
-"""The attachments of a seeding: which activities carry one, and the upload of their files."""
+"""Generated attachments: the activities that have one, and the upload of their files."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from stafett.seed.activities import activity_id
+from stafett.seed.activities import derive_activity_id
 from stafett.seed.attachment_files import DISTINCT_FILE_COUNT, build_attachment_file
 from stafett.seed.seeded_random import SeededRandom
 from stafett.storage.files import FileStorage
@@ -29,9 +29,10 @@ class _SeededAttachment(NamedTuple):
 def generate_attachments(
     rng: SeededRandom, org_id: str, activities_with_attachment: int, activities: int
 ) -> pl.DataFrame:
-    """Exactly so many activities carry a file; every fortieth of them carries two of the same name."""
+    """Give exactly `activities_with_attachment` activities a file, and every fortieth of them two of the same name."""
     carrier = pl.col("carrier")
-    first, following = (
+    # Each file gets a range of activities of its own, so that no activity is drawn twice.
+    range_start, range_end = (
         carrier * activities // activities_with_attachment,
         (carrier + 1) * activities // activities_with_attachment,
     )
@@ -41,7 +42,7 @@ def generate_attachments(
         .with_columns(number=carrier, copy=pl.int_ranges(0, copies))
         .with_columns(
             variant=rng.integer_below("file", DISTINCT_FILE_COUNT),
-            activity=first + rng.integer_below("carrier", following - first),
+            activity=range_start + rng.integer_below("carrier", range_end - range_start),
         )
         .explode("copy")
         .with_columns(number=carrier * 2 + pl.col("copy"))
@@ -50,21 +51,21 @@ def generate_attachments(
         "variant",
         id=rng.uuid("attachment"),
         org_id=pl.lit(org_id),
-        activity_id=activity_id(rng, pl.col("activity")),
+        activity_id=derive_activity_id(rng, pl.col("activity")),
     )
 
 
 def upload_attachments(
     storage: FileStorage, attachments: pl.DataFrame, on_uploaded: Callable[[], None]
 ) -> pl.DataFrame:
-    """Store every file and return the rows for ``attachments``; the same seed overwrites its own files."""
+    """Store every file and return the rows for ``attachments``. Repeating a seed overwrites its own files."""
 
     def store(row: tuple[int, str, str, str]) -> _SeededAttachment:
         variant, attachment_id, org_id, activity = row
         file = build_attachment_file(variant)
         stored = storage.write(f"attachments/{org_id}/{attachment_id}", [file.content], file.mime_type)
-        about = (file.name, file.mime_type, stored.size_bytes, stored.sha256, stored.key)
-        return _SeededAttachment(attachment_id, org_id, activity, *about)
+        metadata = (file.name, file.mime_type, stored.size_bytes, stored.sha256, stored.key)
+        return _SeededAttachment(attachment_id, org_id, activity, *metadata)
 
     rows = []
     with ThreadPoolExecutor(_MAX_CONCURRENT_UPLOADS) as pool:

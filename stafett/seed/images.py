@@ -1,4 +1,4 @@
-"""Small pictures, made by hand and uncompressed: compressors differ from machine to machine, these bytes do not."""
+"""Small uncompressed images, encoded by hand: the output of compressors differs between machines."""
 
 import struct
 import zlib
@@ -11,7 +11,7 @@ _PIXELS_PER_GIF_RUN = 120
 
 
 def render_png(variant: int) -> bytes:
-    """A pattern of stripes in the colours of the variant."""
+    """Render stripes in the colours of the variant as a PNG."""
     pixels = _pixels(variant)
     lines = b"".join(b"\0" + pixels[start : start + _WIDTH] for start in range(0, len(pixels), _WIDTH))
     header = struct.pack(">IIBBBBB", _WIDTH, _HEIGHT, 8, 3, 0, 0, 0)
@@ -24,7 +24,7 @@ def render_png(variant: int) -> bytes:
 
 
 def render_gif(variant: int) -> bytes:
-    """The same as a GIF."""
+    """Render the same stripes as a GIF."""
     screen = struct.pack("<6sHHBBB", b"GIF89a", _WIDTH, _HEIGHT, 0b1111_0110, 0, 0)
     image = struct.pack("<BHHHHBB", 0x2C, 0, 0, _WIDTH, _HEIGHT, 0, 7)
     return screen + _palette(variant) + image + _gif_blocks(_pixels(variant)) + b"\0;"
@@ -44,7 +44,7 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _store_uncompressed(content: bytes) -> bytes:
-    """A zlib stream of one block that is not compressed; it has to be under 64 KB."""
+    """Build a zlib stream of one stored block, which is limited to 64 KB."""
     block = struct.pack("<BHH", 1, len(content), len(content) ^ 0xFFFF) + content
     return b"\x78\x01" + block + struct.pack(">I", zlib.adler32(content))
 

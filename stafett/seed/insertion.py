@@ -1,4 +1,4 @@
-"""``stafett seed``: a year of an organisation's activities, the same from the same seed on every machine."""
+"""Insertion of a year of generated activities; the same request gives the same rows on every machine."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -27,16 +27,16 @@ _MIN_MENTORS, _ACTIVITIES_PER_MENTOR = 60, 50
 
 
 class SeedError(StafettError):
-    """What was asked for cannot be seeded."""
+    """A seed request that cannot be fulfilled."""
 
 
 class SeedRequest(FrozenModel):
-    """What to add; all of it together is the seed, so that any other request adds other rows."""
+    """The rows to add. All fields enter the random seed, so that a different request adds different rows."""
 
     org_id: OrgId
     year: int = Field(ge=1900, le=2199)
     activities: int = Field(ge=0, le=10_000_000)
-    attachments: int = Field(0, ge=0, description="how many of the activities carry one")
+    attachments: int = Field(0, ge=0, description="number of activities with an attachment")
     mentors: int | None = Field(None, ge=1, le=1_000_000)
     seed: int = 0
 
@@ -51,7 +51,7 @@ class SeedRequest(FrozenModel):
 
 
 class SeedResult(FrozenModel):
-    """What was added; nothing, if all of it was there."""
+    """The numbers of inserted rows; zero if the request was already seeded."""
 
     mentors: int = 0
     activities: int = 0
@@ -60,20 +60,20 @@ class SeedResult(FrozenModel):
 
 
 class _SeedPlan:
-    """A request with everything drawn that is needed more than once."""
+    """The mentors, attachments and timetable that are generated from a request before the insertion."""
 
     def __init__(self, request: SeedRequest) -> None:
         self.rng = request.rng
         self.timetable = Timetable(self.rng, request.org_id, request.year)
         _validate_feasible(request, self.timetable.max_per_mentor)
-        drawn = generate_peer_mentors(self.rng, request.org_id, request.mentor_count)
-        self.mentors = distribute_activities(drawn, request.activities, self.timetable.max_per_mentor)
+        mentors = generate_peer_mentors(self.rng, request.org_id, request.mentor_count)
+        self.mentors = distribute_activities(mentors, request.activities, self.timetable.max_per_mentor)
         self.attachments = generate_attachments(self.rng, request.org_id, request.attachments, request.activities)
         self.first_mentor_id: str = self.mentors["id"][0]
 
 
 class _SeedProgress:
-    """Counts what is done, and tells."""
+    """A counter that reports each advance to a callback."""
 
     def __init__(self, total: int, report_progress: SeedProgressCallback) -> None:
         self._done, self._total, self._report_progress = 0, total, report_progress
@@ -89,7 +89,7 @@ def insert_seed_data(
     storage: FileStorage,
     report_progress: SeedProgressCallback = lambda _done, _total: None,
 ) -> SeedResult:
-    """Add all of it or nothing, as the owner of the tables; rows that are there already are left as they are."""
+    """Insert all rows or none, as the owner of the tables. Rows of an earlier run are not changed."""
     plan = _SeedPlan(request)
     try:
         with psycopg.connect(owner_url, connect_timeout=5) as connection:
@@ -110,15 +110,15 @@ def _insert_rows(
     storage: FileStorage,
     report_progress: SeedProgressCallback,
 ) -> SeedResult:
-    tally = _SeedProgress(request.activities + len(plan.attachments), report_progress)
-    # First the files: a row never points at nothing, and no table is held while the network works.
-    attachments = upload_attachments(storage, plan.attachments, tally.advance)
+    progress = _SeedProgress(request.activities + len(plan.attachments), report_progress)
+    # Files are uploaded first: no row refers to a missing object, and no table is locked during the upload.
+    attachments = upload_attachments(storage, plan.attachments, progress.advance)
     coordinator = _find_coordinator(connection, request.org_id)
     with drop_constraints_while_loading(connection, request.activities):
         copy_rows(connection, "peer_mentors", plan.mentors.select("id", "org_id", "display_name", "active"))
         for batch in generate_activities(plan.rng, plan.timetable, plan.mentors, coordinator):
             copy_rows(connection, "activities", batch)
-            tally.advance(len(batch))
+            progress.advance(len(batch))
     copy_rows(connection, "attachments", attachments)
     connection.execute("ANALYZE peer_mentors, activities, attachments")
     return SeedResult(mentors=len(plan.mentors), activities=request.activities, attachments=len(attachments))
@@ -130,7 +130,7 @@ def _validate_feasible(request: SeedRequest, max_per_mentor: int) -> None:
     if request.activities > request.mentor_count * max_per_mentor:
         needed = -(-request.activities // max_per_mentor)
         raise SeedError(
-            f"{request.mentor_count} peer mentors cannot hold {request.activities} activities in {request.year}"
+            f"{request.mentor_count} peer mentors cannot have {request.activities} activities in {request.year}"
             f" without overlaps; at least {needed} are needed."
         )
 
@@ -141,12 +141,12 @@ def _require_organisation(connection: Connection, org_id: str) -> None:
 
 
 def _is_already_seeded(connection: Connection, first_mentor_id: str) -> bool:
-    """Whether this very seeding was done before; of two at once, the second waits and then finds it done."""
+    """Check for rows of the same request. Of two concurrent runs, the second waits for the first to commit."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('seed:' || %s, 0))", [first_mentor_id])
     return connection.execute("SELECT FROM peer_mentors WHERE id = %s", [first_mentor_id]).fetchone() is not None
 
 
 def _find_coordinator(connection: Connection, org_id: str) -> UUID | None:
-    found = connection.execute("SELECT id FROM users WHERE id = %s", [dev_user_id(coordinator_email(org_id))])
-    row: tuple[UUID] | None = found.fetchone()
+    cursor = connection.execute("SELECT id FROM users WHERE id = %s", [dev_user_id(coordinator_email(org_id))])
+    row: tuple[UUID] | None = cursor.fetchone()
     return row[0] if row else None

@@ -1,4 +1,4 @@
-"""Given names and surnames that are common in Norway, in all its letters; any pair of them is nobody in particular."""
+"""Given names and surnames that are common in Norway, in all its letters; a pair of them names no real person."""
 
 FIRST_NAMES = (
     *("Anne", "Inger", "Kari", "Marit", "Ingrid", "Liv", "Eva", "Berit", "Astrid", "Bjørg", "Hilde", "Solveig"),

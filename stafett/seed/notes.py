@@ -1,4 +1,4 @@
-"""What mentors write beside an activity: mostly nothing, mostly plain, and now and then what breaks a spreadsheet."""
+"""Notes of generated activities: plain ones, and rare ones with text that breaks spreadsheets."""
 
 _OPENING_SENTENCES = (
     *("Godt oppmøte.", "Fin samtale om hverdagen.", "Snakket om hjelpemidler.", "Tema: arbeid og studier."),

@@ -1,4 +1,4 @@
-"""The three organisations of the development stack, and the people who have an account there."""
+"""The three organisations of the development stack and their users."""
 
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
@@ -27,17 +27,17 @@ class _SeededUser(NamedTuple):
 
 
 def dev_user_id(email: str) -> UUID:
-    """The id that a seeded user has on every development stack: what a token is minted for."""
+    """Return the id of a seeded user, which is the same on every development stack."""
     return uuid5(_USER_ID_NAMESPACE, email.lower())
 
 
 def coordinator_email(org_id: str) -> str:
-    """The e-mail address of an organisation's seeded coordinator."""
+    """Return the email address of an organisation's seeded coordinator."""
     return f"{Role.COORDINATOR}@{org_id}.example"
 
 
 def seed_organisations(connection: Connection) -> None:
-    """Add what is missing of the organisations, users and memberships, in the caller's transaction."""
+    """Insert missing organisations, users, memberships and mappings in the caller's transaction."""
     users = _seeded_users()
     accounts = [(dev_user_id(user.email), user.email, user.display_name, False) for user in users]
     accounts.append((dev_user_id(OPERATOR_EMAIL), OPERATOR_EMAIL, "Drift, Stafett", True))
@@ -58,7 +58,7 @@ def seed_organisations(connection: Connection) -> None:
 
 
 def seed_mappings(connection: Connection, org_id: str, source: str) -> None:
-    """Give an organisation that has no column mapping yet the documents that we bring along for one."""
+    """Insert the bundled mapping documents of `source` if the organisation has no column mapping yet."""
     if connection.execute("SELECT FROM column_mappings WHERE org_id = %s LIMIT 1", [org_id]).fetchone() is not None:
         return
     versions = [

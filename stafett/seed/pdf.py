@@ -1,4 +1,4 @@
-"""A PDF of one page, made by hand: nothing in it depends on a clock or on a library's version."""
+"""A PDF of one page, encoded by hand: no byte depends on a clock or on a library's version."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ _PAGE = (
 
 
 def render_pdf(lines: Sequence[str]) -> bytes:
-    """The lines on an A4 page, in letters of Windows-1252."""
+    """Render the lines on an A4 page; all characters must be in Windows-1252."""
     text = _render_text(lines)
     return _assemble_document(
         [
@@ -24,8 +24,8 @@ def render_pdf(lines: Sequence[str]) -> bytes:
 
 
 def _render_text(lines: Sequence[str]) -> bytes:
-    shown = b"\n".join(b"(%b) Tj T*" % _escape_text(line) for line in lines)
-    return b"BT /F1 12 Tf 16 TL 72 770 Td\n%b\nET" % shown
+    operators = b"\n".join(b"(%b) Tj T*" % _escape_text(line) for line in lines)
+    return b"BT /F1 12 Tf 16 TL 72 770 Td\n%b\nET" % operators
 
 
 def _escape_text(line: str) -> bytes:
@@ -38,6 +38,6 @@ def _assemble_document(objects: Sequence[bytes]) -> bytes:
         offsets.append(len(body))
         body += b"%d 0 obj\n%b\nendobj\n" % (number, content)
     count = len(objects) + 1
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    entries = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     trailer = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (count, len(body))
-    return bytes(body) + b"xref\n0 %d\n0000000000 65535 f \n" % count + table + trailer
+    return bytes(body) + b"xref\n0 %d\n0000000000 65535 f \n" % count + entries + trailer

@@ -1,4 +1,4 @@
-"""Where peer support is met: Norwegian municipalities, the larger ones more often, and a few places abroad."""
+"""Places of generated activities: Norwegian municipalities, the larger ones more often, and a few places abroad."""
 
 _LARGE_MUNICIPALITIES = (
     "Oslo",

@@ -1,7 +1,7 @@
-"""Chance that is the same on every machine: a number drawn from a name and a row's number, and from nothing else.
+"""Random numbers that are the same on every machine, computed from a seed, a label and a row's number only.
 
-Polars' own ``hash``, ``sample`` and ``shuffle`` promise the same only within one version. SplitMix64 over wrapping
-64-bit columns is a dozen lines, and any part of the rows can be drawn without the others.
+Polars' own ``hash``, ``sample`` and ``shuffle`` are stable only within one version. SplitMix64 over wrapping 64-bit
+columns is a dozen lines, and any subset of the rows can be generated without the others.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ _HEX_WORDS = pl.Series([f"{value:04x}" for value in range(1 << 16)])
 
 
 class SeededRandom:
-    """Everything one seed decides, by what it is about; rows are told apart by their column ``number``."""
+    """Random expressions of one seed. A label selects the stream, and a row's column ``number`` the value in it."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
 
     def random_u64(self, label: str, number: pl.Expr = _ROW_NUMBER) -> pl.Expr:
-        """64 even bits for each row."""
+        """Draw 64 uniformly distributed bits for each row."""
         key = hashlib.sha256(f"{self._seed}/{label}".encode()).digest()[:8]
         return _finalise_splitmix64(number.cast(pl.UInt64) * _u64(_GOLDEN_GAMMA) + _u64(int.from_bytes(key, "big")))
 
     def integer_below(self, label: str, limit: int | pl.Expr) -> pl.Expr:
-        """A whole number from 0 up to, not including, the limit."""
+        """Draw an integer from 0 up to, but not including, the limit."""
         bound = _u64(limit) if isinstance(limit, int) else limit.cast(pl.UInt64)
         return (self.random_u64(label) % bound).cast(pl.Int64)
 
@@ -34,22 +34,22 @@ class SeededRandom:
         return self.integer_below(label, n) == 0
 
     def choice(self, label: str, choices: Sequence[str] | Sequence[int]) -> pl.Expr:
-        """One of the choices; to make one likelier, name it more often."""
+        """Draw one of the choices; a choice that is listed more often is more likely."""
         return pl.lit(pl.Series(choices)).gather(self.integer_below(label, len(choices)))
 
     def choice_from_group(self, label: str, group_index: pl.Expr, groups: Sequence[Sequence[int]]) -> pl.Expr:
-        """One of the choices that ``which`` points at."""
-        sizes = pl.Series([len(some) for some in groups])
+        """Draw one of the choices of the group that ``group_index`` selects."""
+        sizes = pl.Series([len(group) for group in groups])
         starts = pl.lit(sizes.cum_sum() - sizes).gather(group_index)
-        every = pl.Series([choice for some in groups for choice in some])
-        return pl.lit(every).gather(starts + self.integer_below(label, pl.lit(sizes).gather(group_index)))
+        choices = pl.Series([choice for group in groups for choice in group])
+        return pl.lit(choices).gather(starts + self.integer_below(label, pl.lit(sizes).gather(group_index)))
 
     def uuid(self, label: str, number: pl.Expr = _ROW_NUMBER) -> pl.Expr:
-        """A version 4 UUID as text: 122 bits of chance, so that no two seeds ever meet."""
+        """Draw a version 4 UUID as text: 122 bits are random, so that two seeds do not collide."""
         return _format_uuid(self.random_u64(f"{label}, high", number), self.random_u64(f"{label}, low", number))
 
     def sortable_uuid(self, label: str, number: pl.Expr = _ROW_NUMBER) -> pl.Expr:
-        """The same, but in the order of the numbers, which a B-tree takes in half the time; 90 bits are chance."""
+        """Draw a UUID that sorts like ``number``, which a B-tree inserts in half the time; 90 bits are random."""
         high = number.cast(pl.UInt64) * _u64(1 << 32) + self.random_u64(f"{label}, high", number) % _u64(1 << 32)
         return _format_uuid(high, self.random_u64(f"{label}, low", number))
 
@@ -65,7 +65,7 @@ def _format_uuid(high: pl.Expr, low: pl.Expr) -> pl.Expr:
 
 
 def _finalise_splitmix64(bits: pl.Expr) -> pl.Expr:
-    """SplitMix64's finaliser; a division by a power of two is its shift to the right."""
+    """Apply SplitMix64's finaliser; a division by a power of two replaces its right shift."""
     bits = (bits ^ (bits // _u64(1 << 30))) * _u64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits // _u64(1 << 27))) * _u64(0x94D049BB133111EB)
     return bits ^ (bits // _u64(1 << 31))

@@ -1,4 +1,4 @@
-"""Rows into tables by ``COPY``, and the short way for very many."""
+"""Insertion by ``COPY``, with deferred constraint checks for large numbers of rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from psycopg import Connection, Rollback
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Identifier
 
-# Below this, checking row by row is quick enough: a million rows take 40 to 50 s so, and 25 s the other way.
+# Below this, checking row by row is fast enough: a million rows take 40 to 50 s that way, and 25 s deferred.
 _MIN_ROWS_TO_DEFER = 100_000
 _SELECT_CONSTRAINTS = """
     SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
@@ -17,13 +17,13 @@ _SELECT_CONSTRAINTS = """
 """
 _LOCK_STATEMENTS: tuple[LiteralString, ...] = (
     "LOCK TABLE activities IN ACCESS EXCLUSIVE MODE NOWAIT",
-    # What adding the foreign keys again will ask for; asked for now, nobody can come in between.
+    # Adding the foreign keys again needs this lock; taken now, no other session can get in between.
     "LOCK TABLE organisations, peer_mentors, users IN SHARE ROW EXCLUSIVE MODE NOWAIT",
 )
 
 
 def copy_rows(connection: Connection, table: str, rows: pl.DataFrame) -> None:
-    """Append the rows, whose columns are named as the table's."""
+    """Append the rows; their columns have the names of the table's."""
     columns = SQL(", ").join(map(Identifier, rows.columns))
     statement = SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(Identifier(table), columns)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
@@ -32,10 +32,10 @@ def copy_rows(connection: Connection, table: str, rows: pl.DataFrame) -> None:
 
 @contextmanager
 def drop_constraints_while_loading(connection: Connection, rows: int) -> Iterator[None]:
-    """Check very many activities at the end of the block, if there were none and nobody is looking at them.
+    """Check many activities at the end of the block, if the table is empty and no other session uses it.
 
-    The constraints come back from the catalogue's own words, in this very transaction: others see the table with
-    all of them, and a crash in between leaves it as it was.
+    The constraints are added again from their definitions in the catalogue, in the same transaction: other sessions
+    see the table with all of them, and a crash in between leaves it unchanged.
     """
     if rows < _MIN_ROWS_TO_DEFER or not _lock_if_empty(connection):
         yield
@@ -46,25 +46,25 @@ def drop_constraints_while_loading(connection: Connection, rows: int) -> Iterato
     yield
     connection.execute("SET LOCAL maintenance_work_mem = '256MB'")
     for name, definition in constraints:
-        added = SQL("ALTER TABLE activities ADD CONSTRAINT {} {}").format(Identifier(name), SQL(definition))
-        connection.execute(added)
+        statement = SQL("ALTER TABLE activities ADD CONSTRAINT {} {}").format(Identifier(name), SQL(definition))
+        connection.execute(statement)
 
 
 def _lock_if_empty(connection: Connection) -> bool:
-    """Whether the table is empty and now ours; otherwise nothing stays locked."""
-    alone = _is_empty(connection)
-    if not alone:
+    """Lock the table if it is empty and unused; otherwise leave nothing locked."""
+    is_empty = _is_empty(connection)
+    if not is_empty:
         return False
     try:
         with connection.transaction():
             for lock in _LOCK_STATEMENTS:
                 connection.execute(lock)
-            alone = _is_empty(connection)
-            if not alone:
+            is_empty = _is_empty(connection)
+            if not is_empty:
                 raise Rollback
     except LockNotAvailable:
         return False
-    return alone
+    return is_empty
 
 
 def _is_empty(connection: Connection) -> bool:

@@ -1,11 +1,11 @@
-"""When a peer mentor can be busy: the hours of one Oslo year that activities begin in."""
+"""The times of one year in Oslo at which activities can start."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
 from stafett.domain.reporting_period import OSLO
 
-# Hours are two apart at least and a start is late by half an hour at most: 90 minutes always fit.
+# There are at least two hours between two slots and a start is delayed by at most 30 minutes: 90 minutes always fit.
 MAX_START_DELAY_MINUTES = 30
 _WEEKDAY_TIMES = (time(9), time(11), time(13), time(17), time(19))
 _WEEKEND_TIMES = {5: (time(11), time(13), time(17)), 6: (time(13), time(17))}
@@ -16,7 +16,7 @@ _JULY = 7
 
 
 def slots_in_year(year: int) -> list[datetime]:
-    """Every slot of the year in order, as instants in UTC."""
+    """Return every slot of the year in order, in UTC."""
     return [
         datetime.combine(day, hour, OSLO).astimezone(UTC)
         for day in _days_in_year(year)
@@ -25,7 +25,7 @@ def slots_in_year(year: int) -> list[datetime]:
 
 
 def end_of_year(year: int) -> datetime:
-    """The first instant that is no longer in the Oslo year."""
+    """Return the first instant after the year in Oslo."""
     return _midnight_after(date(year, 12, 31))
 
 

@@ -1,4 +1,4 @@
-"""Who is busy when: so many activities for each peer mentor, never two at once, none outside the Oslo year."""
+"""Times of generated activities: a mentor's never overlap, and none is outside the year in Oslo."""
 
 import polars as pl
 
@@ -10,7 +10,7 @@ _SECONDS_PER_MINUTE, _SECONDS_PER_QUARTER = 60, 900
 
 
 class Timetable:
-    """One year of an organisation."""
+    """The timetable of an organisation for one year."""
 
     def __init__(self, rng: SeededRandom, org_id: str, year: int) -> None:
         self._rng = rng
@@ -20,38 +20,40 @@ class Timetable:
 
     @property
     def max_per_mentor(self) -> int:
-        """How many activities one mentor's year has room for."""
+        """The largest number of activities that fit into one mentor's year."""
         return len(self._slot_seconds)
 
     def plan_activities(self, mentors: pl.DataFrame) -> pl.DataFrame:
-        """One row an activity by mentor and time, its ``kind`` a place in ``KINDS``, times in seconds of the epoch."""
-        chance = self._rng
-        minutes = chance.choice_from_group(
-            "minutes", pl.col("kind"), [kind.duration_choices for kind in ACTIVITY_PROFILES]
+        """Plan one row per activity, by mentor and time.
+
+        ``kind`` is an index of ``ACTIVITY_PROFILES``; ``starts`` and ``ends`` are in seconds since the epoch.
+        """
+        minutes = self._rng.choice_from_group(
+            "minutes", pl.col("kind"), [profile.duration_choices for profile in ACTIVITY_PROFILES]
         )
-        next_begins = pl.col("begins").shift(-1).over("mentor_id")
+        next_starts = pl.col("starts").shift(-1).over("mentor_id")
         return (
             _explode_activities(mentors)
-            .with_columns(kind=chance.choice("kind", self._profile_indices), begins=self._start_seconds())
+            .with_columns(kind=self._rng.choice("kind", self._profile_indices), starts=self._start_seconds())
             .with_columns(
                 ends=pl.min_horizontal(
-                    pl.col("begins") + minutes * _SECONDS_PER_MINUTE, next_begins, pl.lit(self._year_end_seconds)
+                    pl.col("starts") + minutes * _SECONDS_PER_MINUTE, next_starts, pl.lit(self._year_end_seconds)
                 )
             )
         )
 
     def _start_seconds(self) -> pl.Expr:
-        """Each activity has a stretch of its mentor's slots to itself, so that no two can begin in the same one."""
-        count, nth = pl.col("activities"), pl.col("nth")
-        stretch, next_stretch = nth * self.max_per_mentor // count, (nth + 1) * self.max_per_mentor // count
-        slot = stretch + self._rng.integer_below("slot", next_stretch - stretch)
+        """Draw each start from a range of the mentor's slots of its own, so that no two activities share a slot."""
+        count, index = pl.col("activities"), pl.col("index")
+        range_start, range_end = index * self.max_per_mentor // count, (index + 1) * self.max_per_mentor // count
+        slot = range_start + self._rng.integer_below("slot", range_end - range_start)
         quarters = self._rng.integer_below("late", MAX_START_DELAY_MINUTES // 15 + 1)
         return pl.lit(self._slot_seconds).gather(slot) + quarters * _SECONDS_PER_QUARTER
 
 
 def _explode_activities(mentors: pl.DataFrame) -> pl.DataFrame:
-    """Each activity with its number in the whole seeding, and its place among its mentor's."""
-    busy = mentors.filter(pl.col("activities") > 0)
+    """Return one row per activity, with its ``number`` among all and its ``index`` among its mentor's."""
+    busy_mentors = mentors.filter(pl.col("activities") > 0)
     numbers = pl.int_ranges(pl.col("first"), pl.col("first") + pl.col("activities"))
-    each = busy.rename({"id": "mentor_id"}).with_columns(number=numbers).explode("number")
-    return each.with_columns(nth=pl.col("number") - pl.col("first"))
+    activities = busy_mentors.rename({"id": "mentor_id"}).with_columns(number=numbers).explode("number")
+    return activities.with_columns(index=pl.col("number") - pl.col("first"))
