@@ -1,11 +1,10 @@
-"""`make bench`: every benchmark, each beside its peers in one run; tables and plots go to benchmarks/results/."""
+"""Runs the benchmarks (`make bench`) and writes their tables and plots to benchmarks/results/."""
 
 import argparse
 import asyncio
 import logging
 import os
 import platform
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -37,8 +36,8 @@ async def main(pages: set[str], sizes: BenchmarkSizes, folder: Path) -> None:
         _write_page("mapping", mapping.run(sizes.mapped_rows))
     if "exports" in pages:
         _write_page("exports", exports.run())
-    if "gateway" in pages:
-        _write_page("gateway", await api_load.run())
+    if "api" in pages:
+        _write_page("api", await api_load.run())
     if not pages & {"foundation", "files", "bulk"}:
         return
     async with run_servers(StackOptions(data_dir=folder / "data")) as running:
@@ -59,13 +58,13 @@ async def main(pages: set[str], sizes: BenchmarkSizes, folder: Path) -> None:
 def _write_page(
     page_name: str, entries: Sequence[ComparisonTable] | Sequence[str] | Sequence[ComparisonTable | str]
 ) -> None:
-    """The page and its plots; told here as well."""
+    """Write the page and its plots, and print the page."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     lines = [f"# Benchmarks\n\nOn {machine}.\n"]
     RESULTS.mkdir(exist_ok=True)
     for entry in entries:
         if isinstance(entry, ComparisonTable):
-            plot = f"{page_name}-{re.sub(r'[^a-z0-9]+', '-', entry.title.lower()).strip('-')}.svg"
+            plot = f"{page_name}-{entry.slug}.svg"
             (RESULTS / plot).write_text(entry.to_svg(), encoding="utf-8")
             lines.append(f"{entry.to_markdown()}\n![{entry.title}]({plot})\n")
         else:
@@ -75,7 +74,7 @@ def _write_page(
     print(page)
 
 
-PAGES = ("foundation", "mapping", "files", "exports", "bulk", "gateway")
+PAGES = ("foundation", "mapping", "files", "exports", "bulk", "api")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -83,9 +82,9 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--mapped", type=int, default=1_000_000)
     parser.add_argument("--cells", type=int, nargs="+", default=[1_000_000, 20_000_000])
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(_WORLD_WRITABLE)  # PostgreSQL writes there as a user of its own
-        asyncio.run(main(set(asked.pages), BenchmarkSizes(asked.rows, asked.mapped, asked.cells), Path(folder)))
+        Path(folder).chmod(_WORLD_WRITABLE)  # PostgreSQL writes there as another user
+        asyncio.run(main(set(args.pages), BenchmarkSizes(args.rows, args.mapped, args.cells), Path(folder)))
     sys.stdout.flush()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The gateway on the stack that `stafett dev` brings up: one client on an idle stack, then two hundred at once."""
+"""Latency of the API on a `stafett dev` stack: a single client, then 200 concurrent clients."""
 
 import asyncio
 import json
@@ -29,34 +29,35 @@ _POLLERS, _WATCHERS, _STARTERS = 150, 40, 10
 _LOAD_SECONDS, _POLL_INTERVAL_SECONDS, _START_INTERVAL_SECONDS = 20.0, 1.0, 4.0
 _FULL_SPEED_SECONDS = 10.0
 _EXPORTS_PATH = "/api/v1/bufdir-exports"
+_GET, _POST, _EVENT_LATENCY = "`GET`", "`POST`", "event latency (SSE)"
 _TLS_CONTEXT = ssl.create_default_context()
 
 
 @dataclass
 class LatencyRecorder:
-    """How long answers took, by their kind, and what was no answer."""
+    """Durations and numbers of errors by kind of request."""
 
     durations: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     errors: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     async def time_request(self, kind: str, request: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response | None:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
-            answer = await request()
+            response = await request()
         except httpx.HTTPError:
             self.errors[kind] += 1
             return None
-        if answer.status_code >= httpx.codes.BAD_REQUEST:
-            print(answer.text)
-        self.durations[kind].append(time.perf_counter() - began)
-        self.errors[kind] += answer.status_code >= httpx.codes.BAD_REQUEST
-        return answer if answer.status_code < httpx.codes.BAD_REQUEST else None
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            print(response.text)
+        self.durations[kind].append(time.perf_counter() - started)
+        self.errors[kind] += response.status_code >= httpx.codes.BAD_REQUEST
+        return response if response.status_code < httpx.codes.BAD_REQUEST else None
 
     def format_rows(self, seconds: float) -> list[str]:
         return [
-            f"| {kind} | {len(taken) / seconds:,.0f} | {_format_percentile(taken, 50)} | "
-            f"{_format_percentile(taken, 99)} | {self.errors[kind]} |"
-            for kind, taken in self.durations.items()
+            f"| {kind} | {len(durations) / seconds:,.0f} | {_format_percentile(durations, 50)} | "
+            f"{_format_percentile(durations, 99)} | {self.errors[kind]} |"
+            for kind, durations in self.durations.items()
         ]
 
 
@@ -66,7 +67,7 @@ def _format_percentile(durations: Sequence[float], percent: int) -> str:
 
 @dataclass(frozen=True)
 class SimulatedClient:
-    """One user, whoever else there is."""
+    """One user's requests, with their durations recorded."""
 
     http: httpx.AsyncClient
     headers: dict[str, str]
@@ -76,31 +77,31 @@ class SimulatedClient:
         period = {"start": f"{_YEAR}-01-01", "end": f"{_YEAR}-12-31"}
         body = {"org_id": _ORGANISATION, "reporting_period": period, "export_format": "csv"}
         headers = self.headers | {"Idempotency-Key": str(uuid4())}
-        answer = await self.recorder.time_request(
-            "start", lambda: self.http.post(_EXPORTS_PATH, json=body, headers=headers)
+        response = await self.recorder.time_request(
+            _POST, lambda: self.http.post(_EXPORTS_PATH, json=body, headers=headers)
         )
-        return str(answer.json()["id"]) if answer else None
+        return str(response.json()["id"]) if response else None
 
     async def poll_export(self, export_id: str, etag: str = "") -> str:
         headers = self.headers | ({"If-None-Match": etag} if etag else {})
-        answer = await self.recorder.time_request(
-            "poll", lambda: self.http.get(f"{_EXPORTS_PATH}/{export_id}", headers=headers)
+        response = await self.recorder.time_request(
+            _GET, lambda: self.http.get(f"{_EXPORTS_PATH}/{export_id}", headers=headers)
         )
-        return answer.headers["ETag"] if answer else etag
+        return response.headers["ETag"] if response else etag
 
     async def watch_events(self, export_id: str) -> None:
-        """To its end; what is timed is how long after its commit each step is known."""
+        """Follow the events until the export ends; records the time from each transition's commit to its event."""
         try:
             async with self.http.stream(
                 "GET", f"{_EXPORTS_PATH}/{export_id}/events", headers=self.headers, timeout=None
             ) as events:
                 async for line in events.aiter_lines():
-                    said = json.loads(line[6:]) if line.startswith("data:") else {}
-                    if "at" in said:
-                        late = datetime.now(UTC) - datetime.fromisoformat(said["at"])
-                        self.recorder.durations["step seen by a watcher"].append(late.total_seconds())
+                    event = json.loads(line[6:]) if line.startswith("data:") else {}
+                    if "at" in event:
+                        latency = datetime.now(UTC) - datetime.fromisoformat(event["at"])
+                        self.recorder.durations[_EVENT_LATENCY].append(latency.total_seconds())
         except httpx.HTTPError:
-            self.recorder.errors["step seen by a watcher"] += 1
+            self.recorder.errors[_EVENT_LATENCY] += 1
 
 
 async def run() -> list[str]:
@@ -124,25 +125,26 @@ def _create_users(database_url: str, count: int) -> list[UUID]:
 
 
 async def _measure_api(api_url: str, tokens: Sequence[str]) -> list[str]:
-    async with _open_clients(api_url, tokens) as (clients, tally):
-        alone = await _measure_single_client(clients[0], tally)
-    async with _open_clients(api_url, tokens) as (clients, tally):
+    async with _open_clients(api_url, tokens) as (clients, recorder):
+        single_table = await _measure_single_client(clients[0], recorder)
+    async with _open_clients(api_url, tokens) as (clients, recorder):
         jobs = await _run_concurrent_clients(clients)
-        together = _format_table(
-            f"{len(clients)} clients at once, for {_LOAD_SECONDS:.0f} s", tally, _LOAD_SECONDS, _LOAD_DESCRIPTION
+        concurrent_table = _format_table(
+            f"{len(clients)} concurrent clients for {_LOAD_SECONDS:.0f} s", recorder, _LOAD_SECONDS, _LOAD_DESCRIPTION
         )
-    async with _open_clients(api_url, tokens) as (clients, tally):
+    async with _open_clients(api_url, tokens) as (clients, recorder):
         await _poll_at_full_speed(clients, jobs)
-        fast = _format_table(
-            f"{len(clients)} clients that poll as fast as they are answered", tally, _FULL_SPEED_SECONDS, ""
+        full_speed_table = _format_table(
+            f"{len(clients)} clients polling without pause", recorder, _FULL_SPEED_SECONDS, ""
         )
-    return [alone, together, fast]
+    return [single_table, concurrent_table, full_speed_table]
 
 
 _LOAD_DESCRIPTION = (
-    f"{_POLLERS} poll every {_POLL_INTERVAL_SECONDS:.0f} s with the tag they have, "
-    f"{_WATCHERS} watch one job after the other,"
-    f" {_STARTERS} start an export every {_START_INTERVAL_SECONDS:.0f} s, which the worker makes meanwhile.\n"
+    f"{_POLLERS} clients poll every {_POLL_INTERVAL_SECONDS:g} s with `If-None-Match`, "
+    f"{_WATCHERS} follow event streams, "
+    f"{_STARTERS} start an export every {_START_INTERVAL_SECONDS:g} s; "
+    "the worker runs these exports during the test.\n"
 )
 
 
@@ -150,81 +152,81 @@ _LOAD_DESCRIPTION = (
 async def _open_clients(
     api_url: str, tokens: Sequence[str]
 ) -> AsyncIterator[tuple[list[SimulatedClient], LatencyRecorder]]:
-    """Each with connections of its own: one pool for all would be looked through at every request."""
-    tally = LatencyRecorder()
-    async with AsyncExitStack() as opened:
+    """Open clients with separate connection pools, because httpx searches a shared pool at every request."""
+    recorder = LatencyRecorder()
+    async with AsyncExitStack() as stack:
         connections = [httpx.AsyncClient(base_url=api_url, timeout=30, verify=_TLS_CONTEXT) for _ in tokens]
-        for one in connections:
-            await opened.enter_async_context(one)
+        for connection in connections:
+            await stack.enter_async_context(connection)
         headers = [{"Authorization": f"Bearer {token}"} for token in tokens]
-        yield [SimulatedClient(http, said, tally) for http, said in zip(connections, headers, strict=True)], tally
+        yield [SimulatedClient(*args, recorder) for args in zip(connections, headers, strict=True)], recorder
 
 
 async def _measure_single_client(client: SimulatedClient, recorder: LatencyRecorder) -> str:
     job = await client.start_export()
-    assert job is not None  # noqa: S101 - there is nothing to measure otherwise
+    assert job is not None  # noqa: S101 - the first export must start
     await client.watch_events(job)
     recorder.durations.clear()
     for _ in range(_SINGLE_CLIENT_REQUESTS):
         await client.poll_export(job)
-    recorder.durations["the whole job"] = recorder.durations.pop("poll")
-    tag = await client.poll_export(job)
-    recorder.durations.clear() if not tag else recorder.durations.pop("poll")
+    recorder.durations["`GET` (200)"] = recorder.durations.pop(_GET)
+    etag = await client.poll_export(job)
+    recorder.durations.clear() if not etag else recorder.durations.pop(_GET)
     for _ in range(_SINGLE_CLIENT_REQUESTS):
-        await client.poll_export(job, tag)
-    recorder.durations["nothing new (304)"] = recorder.durations.pop("poll")
+        await client.poll_export(job, etag)
+    recorder.durations["`GET`, unchanged (304)"] = recorder.durations.pop(_GET)
     for _ in range(_SINGLE_CLIENT_REQUESTS // 10):
         started = await client.start_export()
         await client.watch_events(str(started))
-    recorder.durations.pop("step seen by a watcher")
+    recorder.durations.pop(_EVENT_LATENCY)
     lines = [
-        f"| {kind} | {_format_percentile(taken, 50)} | {_format_percentile(taken, 90)} |"
-        for kind, taken in recorder.durations.items()
+        f"| {kind} | {_format_percentile(durations, 50)} | {_format_percentile(durations, 90)} |"
+        for kind, durations in recorder.durations.items()
     ]
-    head = ["### One client, nobody else", "", "| | p50, ms | p90, ms |", "| --- | --- | --- |"]
+    head = ["### Single client", "", "| | p50, ms | p90, ms |", "| --- | --- | --- |"]
     return "\n".join([*head, *lines, ""])
 
 
 async def _run_concurrent_clients(clients: Sequence[SimulatedClient]) -> list[str]:
-    """The jobs that were started."""
+    """Run all clients for the duration of the load and return the ids of the exports they started."""
     first = await clients[0].start_export()
-    assert first is not None  # noqa: S101 - the same
-    jobs, until = [first], time.monotonic() + _LOAD_SECONDS
+    assert first is not None  # noqa: S101 - as above
+    jobs, deadline = [first], time.monotonic() + _LOAD_SECONDS
 
     async def start_repeatedly(client: SimulatedClient) -> None:
-        await asyncio.sleep(random.uniform(0, _START_INTERVAL_SECONDS))  # noqa: S311 - so that they do not walk in step
-        while time.monotonic() < until:
+        await asyncio.sleep(random.uniform(0, _START_INTERVAL_SECONDS))  # noqa: S311 - so that they do not all start at once
+        while time.monotonic() < deadline:
             if job := await client.start_export():
                 jobs.append(job)
             await asyncio.sleep(_START_INTERVAL_SECONDS)
 
     async def poll_repeatedly(client: SimulatedClient) -> None:
-        await asyncio.sleep(random.uniform(0, _POLL_INTERVAL_SECONDS))  # noqa: S311 - the same
-        job, tag = "", ""
-        while time.monotonic() < until:
-            job, tag = (job, tag) if job == jobs[-1] else (jobs[-1], "")
-            tag = await client.poll_export(job, tag)
+        await asyncio.sleep(random.uniform(0, _POLL_INTERVAL_SECONDS))  # noqa: S311 - as above
+        job, etag = "", ""
+        while time.monotonic() < deadline:
+            job, etag = (job, etag) if job == jobs[-1] else (jobs[-1], "")
+            etag = await client.poll_export(job, etag)
             await asyncio.sleep(_POLL_INTERVAL_SECONDS)
 
     async def watch_repeatedly(client: SimulatedClient) -> None:
-        seen = ""
-        while time.monotonic() < until:
-            if (job := jobs[-1]) != seen:
-                await client.watch_events(seen := job)
+        watched = ""
+        while time.monotonic() < deadline:
+            if (job := jobs[-1]) != watched:
+                await client.watch_events(watched := job)
             await asyncio.sleep(0.05)
 
-    kinds = [poll_repeatedly] * _POLLERS + [watch_repeatedly] * _WATCHERS + [start_repeatedly] * _STARTERS
-    await asyncio.gather(*(does(client) for does, client in zip(kinds, clients, strict=True)))
+    behaviours = [poll_repeatedly] * _POLLERS + [watch_repeatedly] * _WATCHERS + [start_repeatedly] * _STARTERS
+    await asyncio.gather(*(behave(client) for behave, client in zip(behaviours, clients, strict=True)))
     return jobs
 
 
 async def _poll_at_full_speed(clients: Sequence[SimulatedClient], export_ids: Sequence[str]) -> None:
-    until = time.monotonic() + _FULL_SPEED_SECONDS
+    deadline = time.monotonic() + _FULL_SPEED_SECONDS
 
     async def poll_repeatedly(client: SimulatedClient, export_id: str) -> None:
-        tag = ""
-        while time.monotonic() < until:
-            tag = await client.poll_export(export_id, tag)
+        etag = ""
+        while time.monotonic() < deadline:
+            etag = await client.poll_export(export_id, etag)
 
     await asyncio.gather(
         *(poll_repeatedly(client, export_ids[number % len(export_ids)]) for number, client in enumerate(clients))
@@ -232,5 +234,10 @@ async def _poll_at_full_speed(clients: Sequence[SimulatedClient], export_ids: Se
 
 
 def _format_table(title: str, recorder: LatencyRecorder, seconds: float, description: str) -> str:
-    head = [f"### {title}", "", *([description] if description else []), "| | a second | p50, ms | p99, ms | errors |"]
+    head = [
+        f"### {title}",
+        "",
+        *([description] if description else []),
+        "| | requests/s | p50, ms | p99, ms | errors |",
+    ]
     return "\n".join([*head, "| --- | --- | --- | --- | --- |", *recorder.format_rows(seconds), ""])

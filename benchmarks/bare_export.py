@@ -1,4 +1,4 @@
-"""What an export costs without anything around it: the same functions, one after the other, in one process."""
+"""An export without the API and Temporal: the functions of its stages, called one after another in one process."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ PREFIX = "benchmarks/bare/"
 
 
 def run_bare_export(database: Database, storage: FileStorage, year: int) -> int:
-    """Staged in storage on the way, as the stages do: rows are not asked for twice."""
+    """Query, map and render a year, staging the rows in storage between the steps, like the stages do."""
     document = load_bundled_mappings("nhf")[-1]
     period = ("nhf", datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
     with database.snapshot("nhf") as connection:
@@ -30,26 +30,31 @@ def run_bare_export(database: Database, storage: FileStorage, year: int) -> int:
             _stage_part(storage, "rows", number, frame)
             for number, frame in enumerate(stream_activity_frames(connection, period, ROWS_PER_PART))
         ]
-    outcome, written, apart = MappingOutcome(compile_mapping(document, "nb")), list[StagedPart](), list[StagedPart]()
+    outcome = MappingOutcome(compile_mapping(document, "nb"))
+    report_parts, excluded_parts = list[StagedPart](), list[StagedPart]()
     for number, part in enumerate(queried):
         mapped = outcome.map_and_add(frame_from_arrow(storage.read_part(part)))
-        written.append(_stage_part(storage, "written", number, mapped.report_rows))
+        report_parts.append(_stage_part(storage, "written", number, mapped.report_rows))
         if mapped.excluded_rows.height:
-            apart.append(_stage_part(storage, "apart", number, mapped.excluded_rows))
+            excluded_parts.append(_stage_part(storage, "excluded", number, mapped.excluded_rows))
     rows = MappedRows(
-        parts=tuple(written),
-        excluded_parts=tuple(apart),
+        parts=tuple(report_parts),
+        excluded_parts=tuple(excluded_parts),
         counts=outcome.counts,
         not_countable=outcome.not_countable,
         totals=outcome.totals,
         mapping=MappingVersion(version=1, sha256=document.sha256),
     )
-    days = (date(year, 1, 1), date(year, 12, 31))
-    book = WorkbookSpec(document=document, locale="nb", organisation_name="NHF", period=days, mapped_rows=rows)
-    frames = (frame_from_arrow(storage.read_part(part)) for part in written)
-    report = ContentHash().hash_frames(frames)
+    reporting_period = (date(year, 1, 1), date(year, 12, 31))
+    book = WorkbookSpec(
+        document=document, locale="nb", organisation_name="NHF", period=reporting_period, mapped_rows=rows
+    )
+    frames = (frame_from_arrow(storage.read_part(part)) for part in report_parts)
+    report_frames = ContentHash().hash_frames(frames)
     chunks = render_workbook(
-        book, report_frames=report, excluded_frames=(frame_from_arrow(storage.read_part(part)) for part in apart)
+        book,
+        report_frames=report_frames,
+        excluded_frames=(frame_from_arrow(storage.read_part(part)) for part in excluded_parts),
     )
     return storage.write(f"{PREFIX}report.xlsx", chunks).size_bytes
 
@@ -60,14 +65,14 @@ def _stage_part(storage: FileStorage, part_name: str, number: int, frame: pl.Dat
 
 
 def main(year: int, repetitions: int) -> None:
-    """The seconds of each but the first; the process is begun and warm by then, as a worker is."""
+    """Print the seconds of each export but the first, which warms the process up."""
     settings = Settings.load()
     database, storage = Database(require_setting(settings.database.worker_url, "it")), FileStorage(settings.s3)
     for number in range(repetitions + 1):
-        began = time.perf_counter()
+        started = time.perf_counter()
         run_bare_export(database, storage, year)
         if number:
-            print(time.perf_counter() - began)
+            print(time.perf_counter() - started)
     database.close()
 
 

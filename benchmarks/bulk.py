@@ -1,7 +1,7 @@
-"""Bulk registration beside a loop without an engine and two other engines, on one PostgreSQL with durable commits.
+"""Bulk registration, compared with a sequential loop, Procrastinate and DBOS Transact on one PostgreSQL server.
 
-Everybody writes the same: one activity and one outcome an item, five in a hundred of unknown mentors. What is timed
-begins when the items are in PostgreSQL and ends when the batch has its end there.
+All write the same rows with durable commits: one activity and one outcome per item, 5 % of them of unknown mentors.
+The time is measured from the accepted batch, whose items are in PostgreSQL, to the commit of its completion.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import worker
 from api.app import create_app
 from benchmarks.bulk_peers import DbosPeer, ProcrastinatePeer
 from benchmarks.measurement import ComparisonTable, Measurement
-from stafett.bulk.registration import ProxyRegistration
+from stafett.bulk.registration import BatchProcessor
 from stafett.bulk.service import BulkService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
@@ -49,25 +49,25 @@ BatchRunner = Callable[[BulkJob], Awaitable[None]]
 
 
 class BulkBenchmark:
-    """Fresh batches of an organisation of its own."""
+    """Creates batches of a new organisation and measures them."""
 
     def __init__(self, settings: Settings) -> None:
         self.owner_url = require_setting(settings.database.owner_url, "owner")
         self.tenant: Tenant = create_tenant(self.owner_url)
         self.database = Database(require_setting(settings.database.worker_url, "worker"), pool_size=16)
         self.api_database = Database(require_setting(settings.database.api_url, "api"), pool_size=4)
-        self.registration = ProxyRegistration(self.database)
+        self.registration = BatchProcessor(self.database)
 
     def create_body(self, items: int) -> dict[str, Any]:
         mentors = [uuid4() for _ in range(items)]
-        known = mentors[: items - items // 20]
+        existing = mentors[: items - items // 20]
         with psycopg.connect(self.owner_url) as connection:
             connection.execute(
                 "INSERT INTO peer_mentors SELECT unnest(%s::uuid[]), %s, 'Likeperson', true",
-                [known, self.tenant.org_id],
+                [existing, self.tenant.org_id],
             )
-        asked = [{"mentor_id": str(mentor)} for mentor in mentors]
-        return {"org_id": self.tenant.org_id, "activity": _ACTIVITY, "items": asked}
+        batch_items = [{"mentor_id": str(mentor)} for mentor in mentors]
+        return {"org_id": self.tenant.org_id, "activity": _ACTIVITY, "items": batch_items}
 
     def accept_batch(self, items: int) -> BulkJob:
         caller = Caller(user_id=self.tenant.coordinator, org_id=self.tenant.org_id, role=Role.COORDINATOR)
@@ -75,14 +75,14 @@ class BulkBenchmark:
         return BulkService(self.api_database).accept(caller, request).batch.job
 
     async def time_batches(self, run_batch: BatchRunner, items: int, batches: int = 1) -> float:
-        """All of them at once."""
+        """Run the batches concurrently and return the seconds until all are completed."""
         jobs = [await asyncio.to_thread(self.accept_batch, items) for _ in range(batches)]
-        began = time.perf_counter()
+        started = time.perf_counter()
         await asyncio.gather(*map(run_batch, jobs))
-        taken = time.perf_counter() - began
+        duration = time.perf_counter() - started
         for counts in (self.registration.load_outcome(job).counts for job in jobs):
-            assert counts.registered == items - items // 20, counts  # noqa: S101 - of something else it is no figure
-        return taken
+            assert counts.registered == items - items // 20, counts  # noqa: S101 - only complete batches are comparable
+        return duration
 
     def close(self) -> None:
         self.database.close()
@@ -93,48 +93,60 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[ComparisonTable | s
     client = await connect(settings.temporal)
     settings = settings.model_copy(update={"auth": AuthSettings(jwks_file=issuer.jwks_file)})
     with (
-        closing(BulkBenchmark(settings)) as bench,
-        _create_peer_database(bench, "procrastinate") as one,
-        _create_peer_database(bench, "dbos") as other,
+        closing(BulkBenchmark(settings)) as benchmark,
+        _create_peer_database(benchmark, "procrastinate") as procrastinate_url,
+        _create_peer_database(benchmark, "dbos") as dbos_url,
     ):
 
         async def wait_until_finished(job: BulkJob) -> None:
-            """Ended in PostgreSQL, as somebody hears of it who waits for the batch at the gateway."""
-            with changes.subscribe(job.batch_id) as watch:
-                while not (await asyncio.to_thread(bench.registration.load_outcome, job)).status.is_final:
-                    await watch.wait_for_change(max_wait=1)
+            """Wait for the completion in PostgreSQL, in the same way as a client who waits at the API."""
+            with notifier.subscribe(job.batch_id) as subscription:
+                while not (await asyncio.to_thread(benchmark.registration.load_outcome, job)).status.is_final:
+                    await subscription.wait_for_change(max_wait=1)
 
         async def run_with_temporal(job: BulkJob) -> None:
             await start_job(client, job, settings.temporal.task_queue)
             await wait_until_finished(job)
 
-        async def run_without_engine(job: BulkJob) -> None:
-            await asyncio.to_thread(_register_in_loop, bench.registration, job)
+        async def run_in_loop(job: BulkJob) -> None:
+            await asyncio.to_thread(_register_in_loop, benchmark.registration, job)
 
-        changes = JobNotifier(require_setting(settings.database.api_url, "api"))
-        async with changes.run(), worker.run_queue_workers(client, settings):
-            async with ProcrastinatePeer(one, bench.registration, wait_until_finished) as procrastinate:
-                ways: dict[str, BatchRunner] = {
+        notifier = JobNotifier(require_setting(settings.database.api_url, "api"))
+        async with notifier.run(), worker.run_queue_workers(client, settings):
+            peer = ProcrastinatePeer(procrastinate_url, benchmark.registration, wait_until_finished)
+            async with peer as procrastinate:
+                runners: dict[str, BatchRunner] = {
                     _STAFETT_LABEL: run_with_temporal,
-                    "no engine, chunks of 500, one after another": run_without_engine,
+                    "Sequential loop, chunks of 500": run_in_loop,
                 }
-                ways["Procrastinate, the same chunks"] = procrastinate.run_by_chunks
-                many = await _measure_runners(bench, ways, LARGE_BATCH, _LARGE_BATCH_ROUNDS)
-                few = await _measure_runners(bench, ways, SMALL_BATCH, _SMALL_BATCH_ROUNDS)
-                ways = {_STAFETT_LABEL: run_with_temporal, "Procrastinate, a job an item": procrastinate.run_by_items}
-                one_by_one = await _measure_runners(bench, ways, LARGE_BATCH, 1, warmup_items=SMALL_BATCH)
-            async with DbosPeer(other, bench.registration) as dbos:  # asks its queue so often that all would pay for it
-                ways = {"DBOS Transact, the same chunks": dbos.run_by_chunks}
-                many += await _measure_runners(bench, ways, LARGE_BATCH, _LARGE_BATCH_ROUNDS)
-                few += await _measure_runners(bench, ways, SMALL_BATCH, _SMALL_BATCH_ROUNDS)
-                ways = {"DBOS Transact, a workflow an item": dbos.run_by_items}
-                one_by_one += await _measure_runners(bench, ways, LARGE_BATCH, 1, warmup_items=SMALL_BATCH)
+                runners["Procrastinate, chunks of 500"] = procrastinate.run_by_chunks
+                large_batches = await _measure_runners(benchmark, runners, LARGE_BATCH, _LARGE_BATCH_ROUNDS)
+                small_batches = await _measure_runners(benchmark, runners, SMALL_BATCH, _SMALL_BATCH_ROUNDS)
+                runners = {
+                    _STAFETT_LABEL: run_with_temporal,
+                    "Procrastinate, one job per item": procrastinate.run_by_items,
+                }
+                job_per_item = await _measure_runners(benchmark, runners, LARGE_BATCH, 1, warmup_items=SMALL_BATCH)
+            # DBOS runs after the others, because its frequent polling would slow them down.
+            async with DbosPeer(dbos_url, benchmark.registration) as dbos:
+                runners = {"DBOS Transact, chunks of 500": dbos.run_by_chunks}
+                large_batches += await _measure_runners(benchmark, runners, LARGE_BATCH, _LARGE_BATCH_ROUNDS)
+                small_batches += await _measure_runners(benchmark, runners, SMALL_BATCH, _SMALL_BATCH_ROUNDS)
+                runners = {"DBOS Transact, one workflow per item": dbos.run_by_items}
+                job_per_item += await _measure_runners(benchmark, runners, LARGE_BATCH, 1, warmup_items=SMALL_BATCH)
             return [
-                ComparisonTable(f"{LARGE_BATCH:,} items", many, by_wall_time=True),
-                ComparisonTable(f"{LARGE_BATCH:,} items, one by one", one_by_one, by_wall_time=True),
-                ComparisonTable(f"{SMALL_BATCH} items", few, by_wall_time=True),
-                await _measure_api_latency(bench, settings, issuer),
-                await _measure_scaling(bench, run_with_temporal),
+                ComparisonTable(
+                    f"Batch of {LARGE_BATCH:,} items, in chunks", "10k-chunks", large_batches, by_wall_time=True
+                ),
+                ComparisonTable(
+                    f"Batch of {LARGE_BATCH:,} items, one job per item",
+                    "10k-job-per-item",
+                    job_per_item,
+                    by_wall_time=True,
+                ),
+                ComparisonTable(f"Batch of {SMALL_BATCH} items", f"{SMALL_BATCH}", small_batches, by_wall_time=True),
+                await _measure_api_latency(benchmark, settings, issuer),
+                await _measure_scaling(benchmark, run_with_temporal),
             ]
 
 
@@ -146,72 +158,70 @@ async def _measure_runners(
     *,
     warmup_items: int | None = None,
 ) -> list[Measurement]:
-    """A B C, A B C, …; the first round is not counted. What counts is the wall: commits are waited for."""
-    taken: dict[str, list[float]] = {name: [] for name in runners}
-    used: dict[str, list[float]] = {name: [] for name in runners}
-    for counted in range(-1, rounds):
-        for name, way in runners.items():
-            cpu, seconds = (
-                time.process_time(),
-                await benchmark.time_batches(way, items if counted >= 0 else warmup_items or items),
-            )
-            if counted >= 0:
-                taken[name].append(seconds)
-                used[name].append(time.process_time() - cpu)
-    return [Measurement(name, statistics.median(used[name]), statistics.median(taken[name])) for name in runners]
+    """Run the batches in turn by wall time, which includes waiting for commits; the first round is not counted."""
+    wall: dict[str, list[float]] = {name: [] for name in runners}
+    cpu: dict[str, list[float]] = {name: [] for name in runners}
+    for round_number in range(-1, rounds):
+        for name, run_batch in runners.items():
+            cpu_before = time.process_time()
+            seconds = await benchmark.time_batches(run_batch, items if round_number >= 0 else warmup_items or items)
+            if round_number >= 0:
+                wall[name].append(seconds)
+                cpu[name].append(time.process_time() - cpu_before)
+    return [Measurement(name, statistics.median(cpu[name]), statistics.median(wall[name])) for name in runners]
 
 
 async def _measure_api_latency(benchmark: BulkBenchmark, settings: Settings, issuer: DevIssuer) -> str:
     app, headers = create_app(settings), {"Authorization": f"Bearer {_create_token(benchmark, issuer)}"}
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://b") as client:
-        answers, ends = list[float](), list[float]()
+        responses, completions = list[float](), list[float]()
         for _ in range(_SMALL_BATCH_ROUNDS):
-            for prefer, taken in (({}, answers), ({"Prefer": "wait=30"}, ends)):
+            for prefer, durations in (({}, responses), ({"Prefer": "wait=30"}, completions)):
                 body = benchmark.create_body(SMALL_BATCH)
-                began = time.perf_counter()
-                answer = await client.post("/api/v1/bulk-registrations", json=body, headers=headers | prefer)
-                taken.append(time.perf_counter() - began)
-                assert answer.status_code == (200 if prefer else 202), answer.text  # noqa: S101 - as above
-                await _wait_until_completed(client, answer.json()["id"], headers)
+                started = time.perf_counter()
+                response = await client.post("/api/v1/bulk-registrations", json=body, headers=headers | prefer)
+                durations.append(time.perf_counter() - started)
+                assert response.status_code == (200 if prefer else 202), response.text  # noqa: S101 - as above
+                await _wait_until_completed(client, response.json()["id"], headers)
     lines = [
-        f"### {SMALL_BATCH} items through the gateway, milliseconds",
+        f"### Batch of {SMALL_BATCH} items through the API, ms",
         "",
         "| | median | slowest |",
         "| --- | --- | --- |",
     ]
-    for name, taken in (("the `POST` until its answer", answers), ("the `POST` until the batch's end", ends)):
-        lines.append(f"| {name} | {1000 * statistics.median(taken):.0f} | {1000 * max(taken):.0f} |")
+    for name, durations in (("`POST` to response", responses), ("`POST` to batch completion", completions)):
+        lines.append(f"| {name} | {1000 * statistics.median(durations):.0f} | {1000 * max(durations):.0f} |")
     return "\n".join([*lines, ""])
 
 
 async def _wait_until_completed(client: httpx.AsyncClient, batch_id: str, headers: dict[str, str]) -> None:
-    """Nothing of it is left to run while the next one is timed."""
+    """Wait until nothing of the batch runs while the next one is measured."""
 
     async def get_completed_at() -> object:
-        answer = await client.get(f"/api/v1/bulk-registrations/{batch_id}", headers=headers)
-        return answer.json()["completed_at"]
+        response = await client.get(f"/api/v1/bulk-registrations/{batch_id}", headers=headers)
+        return response.json()["completed_at"]
 
     await wait_until(get_completed_at, lambda at: at is not None)
 
 
 async def _measure_scaling(benchmark: BulkBenchmark, run_batch: BatchRunner) -> str:
-    head = "| items | batches at once | items/s | of the rate at 10,000 in as large batches |"
-    lines = ["### However many there are", "", head, "| --- | --- | --- | --- |"]
+    head = "| items | concurrent batches | items/s | relative to 10,000 items (same batch size) |"
+    lines = ["### Throughput by number of items", "", head, "| --- | --- | --- | --- |"]
     for size in (MEDIUM_BATCH, LARGE_BATCH):
         rates = dict[int, float]()
         for items in (MEDIUM_BATCH, 5 * MEDIUM_BATCH, LARGE_BATCH, 5 * LARGE_BATCH):
             if items >= size:
-                taken = [
+                durations = [
                     await benchmark.time_batches(run_batch, size, items // size) for _ in range(_LARGE_BATCH_ROUNDS)
                 ]
-                rates[items] = items / statistics.median(taken)
+                rates[items] = items / statistics.median(durations)
         for items, rate in rates.items():
             lines.append(f"| {items:,} | {items // size} of {size:,} | {rate:,.0f} | {rate / rates[LARGE_BATCH]:.2f} |")
     return "\n".join([*lines, ""])
 
 
-def _register_in_loop(registration: ProxyRegistration, job: BulkJob) -> None:
+def _register_in_loop(registration: BatchProcessor, job: BulkJob) -> None:
     for number in registration.start_attempt(job).pending_chunks:
         registration.register_chunk(Chunk(job=job, number=number))
     registration.finish(job)
@@ -223,8 +233,8 @@ def _create_token(benchmark: BulkBenchmark, issuer: DevIssuer) -> str:
 
 @contextmanager
 def _create_peer_database(benchmark: BulkBenchmark, peer: str) -> Iterator[str]:
-    """The peer's own, on the same server."""
-    fresh = f"{peer}_{UUID(int=0).hex[:4]}"
+    """Create a database for a peer on the same server, and return its URL."""
+    name = f"{peer}_{UUID(int=0).hex[:4]}"
     with psycopg.connect(benchmark.owner_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(fresh)))
-    yield benchmark.owner_url.rpartition("/")[0] + f"/{fresh}"
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield benchmark.owner_url.rpartition("/")[0] + f"/{name}"

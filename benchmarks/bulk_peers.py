@@ -1,6 +1,6 @@
-"""The two peers, each in its documented form for many small jobs, and with the chunks that ours has.
+"""Bulk registration with Procrastinate and DBOS Transact, by chunks as in Stafett and with one job per item.
 
-Their batches are as durable as ours: beginning and ending one is their engine's work too.
+Each is used as its documentation describes for many small jobs. Starting and completing a batch are durable jobs too.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from procrastinate import App, PsycopgConnector
 
 from stafett.bulk import items
 from stafett.bulk.items import ItemSelection
-from stafett.bulk.registration import ProxyRegistration, register_with_fallback
+from stafett.bulk.registration import BatchProcessor, register_with_fallback
 from stafett.bulk.state import add_counts
 from stafett.domain.bulk_job import BulkJob, Chunk
 
@@ -21,26 +21,28 @@ JobPayload = dict[str, Any]
 WaitForBatch = Callable[[BulkJob], Awaitable[None]]
 
 
-def _register_item(registration: ProxyRegistration, job: BulkJob, chunk: int, position: int) -> None:
-    with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - what nobody does but a peer here
+def _register_item(registration: BatchProcessor, job: BulkJob, chunk: int, position: int) -> None:
+    with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - the product registers no single items
         counts = add_counts(session, job, register_with_fallback(session, ItemSelection(job, chunk, position)))
-    if counts.pending == 0:  # whoever was the last ends the batch, as with a chunk
+    if counts.pending == 0:  # the last item completes the batch, like the last chunk
         registration.finish(job)
 
 
-def _list_pending_items(registration: ProxyRegistration, job: BulkJob) -> list[tuple[int, int]]:
-    """Every pending item, and its chunk."""
+def _list_pending_items(registration: BatchProcessor, job: BulkJob) -> list[tuple[int, int]]:
+    """List chunk and position of every pending item."""
     chunks = registration.start_attempt(job).pending_chunks
-    with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - the same
+    with registration._database.transaction(job.org_id) as session:  # noqa: SLF001 - as above
         return [
-            (chunk, at) for chunk in chunks for at in items.list_pending_positions(session, ItemSelection(job, chunk))
+            (chunk, position)
+            for chunk in chunks
+            for position in items.list_pending_positions(session, ItemSelection(job, chunk))
         ]
 
 
 class ProcrastinatePeer:
-    """Jobs deferred together, and a worker that is told of them; ``over`` waits for the batch's end."""
+    """Batches as Procrastinate jobs, which a worker in this process runs when PostgreSQL notifies it."""
 
-    def __init__(self, url: str, registration: ProxyRegistration, wait_for_batch: WaitForBatch) -> None:
+    def __init__(self, url: str, registration: BatchProcessor, wait_for_batch: WaitForBatch) -> None:
         self._registration = registration
         self._wait_for_batch = wait_for_batch
         self._app = App(connector=PsycopgConnector(conninfo=url))
@@ -51,8 +53,8 @@ class ProcrastinatePeer:
     async def __aenter__(self) -> Self:
         await self._app.open_async()
         await self._app.schema_manager.apply_schema_async()
-        working = self._app.run_worker_async(concurrency=_CONCURRENCY, install_signal_handlers=False)
-        self._worker_task = asyncio.create_task(working)
+        run_worker = self._app.run_worker_async(concurrency=_CONCURRENCY, install_signal_handlers=False)
+        self._worker_task = asyncio.create_task(run_worker)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -69,16 +71,18 @@ class ProcrastinatePeer:
         await self._wait_for_batch(job)
 
     async def _register_batch(self, *, payload: JobPayload, by_items: bool) -> None:
-        """Its items or chunks are deferred together."""
+        """Defer a job for each item or chunk, all in one call."""
         job = BulkJob.model_validate(payload)
         if by_items:
             items = await asyncio.to_thread(_list_pending_items, self._registration, job)
-            alone: list[JobPayload] = [{"payload": payload, "chunk": chunk, "position": at} for chunk, at in items]
-            await self._item_task.batch_defer_async(*alone)
+            item_args: list[JobPayload] = [
+                {"payload": payload, "chunk": chunk, "position": position} for chunk, position in items
+            ]
+            await self._item_task.batch_defer_async(*item_args)
         else:
             plan = await asyncio.to_thread(self._registration.start_attempt, job)
-            together: list[JobPayload] = [{"payload": payload, "number": number} for number in plan.pending_chunks]
-            await self._chunk_task.batch_defer_async(*together)
+            chunk_args: list[JobPayload] = [{"payload": payload, "number": number} for number in plan.pending_chunks]
+            await self._chunk_task.batch_defer_async(*chunk_args)
 
     async def _register_chunk(self, *, payload: JobPayload, number: int) -> None:
         chunk = Chunk(job=BulkJob.model_validate(payload), number=number)
@@ -90,9 +94,9 @@ class ProcrastinatePeer:
 
 
 class DbosPeer:
-    """Workflows enqueued at a queue of limited concurrency, and waited for."""
+    """Batches as DBOS workflows, whose child workflows run in a queue with limited concurrency."""
 
-    def __init__(self, url: str, registration: ProxyRegistration) -> None:
+    def __init__(self, url: str, registration: BatchProcessor) -> None:
         DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR"})
         step = DBOS.step()
 
@@ -105,12 +109,12 @@ class DbosPeer:
             _register_item(registration, BulkJob.model_validate(payload), chunk, position)
 
         @step
-        def begin_step(payload: JobPayload, *, by_items: bool) -> list[tuple[int, ...]]:
+        def start_step(payload: JobPayload, *, by_items: bool) -> list[tuple[int, ...]]:
             job = BulkJob.model_validate(payload)
             return (
                 list(_list_pending_items(registration, job))
                 if by_items
-                else [(at,) for at in registration.start_attempt(job).pending_chunks]
+                else [(number,) for number in registration.start_attempt(job).pending_chunks]
             )
 
         @DBOS.workflow()
@@ -123,9 +127,9 @@ class DbosPeer:
 
         @DBOS.workflow()
         def batch_workflow(payload: JobPayload, *, by_items: bool) -> None:
-            one: Callable[..., None] = item_workflow if by_items else chunk_workflow
+            child_workflow: Callable[..., None] = item_workflow if by_items else chunk_workflow
             for handle in [
-                self._queue.enqueue(one, payload, *where) for where in begin_step(payload, by_items=by_items)
+                self._queue.enqueue(child_workflow, payload, *args) for args in start_step(payload, by_items=by_items)
             ]:
                 handle.get_result()
 

@@ -1,4 +1,4 @@
-"""The report's CSV: Polars over whole columns, the standard library row by row, PostgreSQL's own ``COPY``."""
+"""CSV files: Stafett (Polars, by columns), the csv module (row by row) and PostgreSQL's ``COPY``."""
 
 import csv
 from datetime import date, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import psycopg
 
-from benchmarks.measurement import ComparisonTable, measure_contenders
+from benchmarks.measurement import ComparisonTable, measure_implementations
 from stafett.domain.export import CsvProfile
 from stafett.file_generator.csv import render_csv
 
@@ -18,7 +18,7 @@ _CREATE_TABLE = """
 
 
 def run(rows: int, superuser_url: str, folder: Path) -> list[ComparisonTable]:
-    """The folder is one that PostgreSQL can write to."""
+    """Write each file to the folder, which must be writable for PostgreSQL."""
     frame = pl.DataFrame(
         {
             "Dato": [date(2026, 1, 1) + timedelta(days=number % 365) for number in range(rows)],
@@ -30,14 +30,14 @@ def run(rows: int, superuser_url: str, folder: Path) -> list[ComparisonTable]:
     )
     with psycopg.connect(superuser_url, autocommit=True) as connection:
         _fill_table(connection, frame)
-        contenders = {
-            "Stafett, for Excel": lambda: _write_with_stafett(frame, "excel", folder / "excel.csv"),
-            "Stafett, for programs": lambda: _write_with_stafett(frame, "machine", folder / "machine.csv"),
-            "csv module, row by row, for Excel": lambda: _write_with_csv_module(frame, folder / "rows.csv"),
-            "PostgreSQL's COPY … TO a file": lambda: _write_with_copy(connection, folder / "copy.csv"),
+        implementations = {
+            "Stafett, `excel` profile": lambda: _write_with_stafett(frame, "excel", folder / "excel.csv"),
+            "Stafett, `machine` profile": lambda: _write_with_stafett(frame, "machine", folder / "machine.csv"),
+            "csv module, row by row (`excel` profile)": lambda: _write_with_csv_module(frame, folder / "rows.csv"),
+            "PostgreSQL COPY TO file": lambda: _write_with_copy(connection, folder / "copy.csv"),
         }
-        measured = measure_contenders(contenders, rounds=5, extra_pids=[connection.info.backend_pid])
-    return [ComparisonTable(f"CSV of {rows:,} rows of {frame.width} columns, to a file", measured)]
+        measurements = measure_implementations(implementations, rounds=5, extra_pids=[connection.info.backend_pid])
+    return [ComparisonTable(f"Writing a CSV file of {rows:,} rows of {frame.width} columns", "csv", measurements)]
 
 
 def _write_with_stafett(frame: pl.DataFrame, profile: CsvProfile, path: Path) -> None:
@@ -49,9 +49,9 @@ def _write_with_csv_module(frame: pl.DataFrame, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
         writer.writerow(frame.columns)
-        for day, place, people, hours, note in frame.iter_rows():
-            safe = f"'{note}" if note and note.startswith(_FORMULA_PREFIXES) else note
-            writer.writerow([day.strftime("%d.%m.%Y"), place, people, str(hours).replace(".", ","), safe])
+        for day, place, participants, hours, note in frame.iter_rows():
+            escaped_note = f"'{note}" if note and note.startswith(_FORMULA_PREFIXES) else note
+            writer.writerow([day.strftime("%d.%m.%Y"), place, participants, str(hours).replace(".", ","), escaped_note])
 
 
 def _fill_table(connection: psycopg.Connection, frame: pl.DataFrame) -> None:

@@ -1,10 +1,10 @@
+"""An empty workflow, as the baseline of the sandbox benchmark."""
+
 from temporalio import workflow
 
 
 @workflow.defn
 class EmptyWorkflow:
-    """The floor: nothing but the SDK."""
-
     @workflow.run
     async def run(self) -> None:
         return

@@ -1,4 +1,4 @@
-"""Exports from the button to the end, on the stack that `stafett dev` brings up: time, memory, many at once."""
+"""Exports through the API on a `stafett dev` stack: duration, overhead, concurrency and peak memory."""
 
 import statistics
 import subprocess
@@ -25,7 +25,7 @@ _SMALL_YEAR, _MEDIUM_YEAR = 2025, 2024
 _ROWS_BY_YEAR = {_SMALL_YEAR: 500, _MEDIUM_YEAR: 50_000, 2023: 250_000, 2022: 1_000_000}
 _CONCURRENT_EXPORTS, _REPETITIONS = 20, 15
 _ROUNDS, _RUNS_PER_ROUND = 5, 4
-_POLL_INTERVAL_SECONDS = 0.25  # the end is read from the job itself: looking oftener only slows down what is measured
+_POLL_INTERVAL_SECONDS = 0.25  # durations end at `completed_at`, so polling more often would only slow down the export
 JobResource = Mapping[str, Any]
 
 
@@ -35,19 +35,19 @@ class ExportTimer:
 
     def start_export(self, year: int, export_format: str = "xlsx") -> str:
         period = {"start": f"{year}-01-01", "end": f"{year}-12-31"}
-        asked = {"org_id": "nhf", "reporting_period": period, "export_format": export_format}
-        return str(self.api.post("/bufdir-exports", asked)["id"])
+        body = {"org_id": "nhf", "reporting_period": period, "export_format": export_format}
+        return str(self.api.post("/bufdir-exports", body)["id"])
 
     def wait_until_completed(self, export_id: str) -> datetime:
         while (job := self.api.get(f"/bufdir-exports/{export_id}"))["status"] not in EXPORT_FINAL_STATUSES:
             time.sleep(_POLL_INTERVAL_SECONDS)
-        assert job["status"] == "completed", job  # noqa: S101 - a figure of something else is no figure
+        assert job["status"] == "completed", job  # noqa: S101 - only completed exports are comparable
         return datetime.fromisoformat(job["completed_at"])
 
     def time_export(self, year: int, export_format: str = "xlsx") -> float:
-        """From before the request until the end that is written down, by the one clock of this machine."""
-        began = datetime.now(UTC)
-        return (self.wait_until_completed(self.start_export(year, export_format)) - began).total_seconds()
+        """Measure from before the request until the recorded completion; both use the clock of this machine."""
+        started_at = datetime.now(UTC)
+        return (self.wait_until_completed(self.start_export(year, export_format)) - started_at).total_seconds()
 
 
 def run() -> list[str]:
@@ -56,77 +56,82 @@ def run() -> list[str]:
             run_stafett("seed", "--org", "nhf", "--activities", str(rows), "--year", str(year), data_dir=folder)
         with psycopg.connect(load_stack_file(folder).database_url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE activities")
-        button = ExportTimer(connect(folder, None, "nhf"))
-        button.time_export(_SMALL_YEAR)
+        timer = ExportTimer(connect(folder, None, "nhf"))
+        timer.time_export(_SMALL_YEAR)
         return [
-            _measure_small_exports(button),
-            _compare_with_bare_functions(button, folder),
-            _measure_large_exports(button, folder),
+            _measure_small_exports(timer),
+            _compare_with_bare_functions(timer, folder),
+            _measure_large_exports(timer, folder),
         ]
 
 
 def _measure_small_exports(timer: ExportTimer) -> str:
-    taken = sorted(timer.time_export(_SMALL_YEAR, "csv") for _ in range(_REPETITIONS))
-    began = datetime.now(UTC)
-    ends = [
+    durations = sorted(timer.time_export(_SMALL_YEAR, "csv") for _ in range(_REPETITIONS))
+    started_at = datetime.now(UTC)
+    completion_times = [
         timer.wait_until_completed(export_id)
         for export_id in [timer.start_export(_SMALL_YEAR) for _ in range(_CONCURRENT_EXPORTS)]
     ]
-    together = (max(ends) - began).total_seconds()
+    concurrent_seconds = (max(completion_times) - started_at).total_seconds()
     return "\n".join(
         [
-            "### 500 rows, from the `POST` to `completed`",
+            "### Export of 500 rows, from `POST` to `completed`",
             "",
             "| | seconds |",
             "| --- | --- |",
-            f"| median of {_REPETITIONS} | {statistics.median(taken):.3f} |",
-            f"| slowest of {_REPETITIONS} | {taken[-1]:.3f} |",
-            f"| {_CONCURRENT_EXPORTS} of them asked for at once, until the last one's end | {together:.1f} |",
+            f"| median of {_REPETITIONS} | {statistics.median(durations):.3f} |",
+            f"| slowest of {_REPETITIONS} | {durations[-1]:.3f} |",
+            f"| {_CONCURRENT_EXPORTS} concurrent exports, until the last completes | {concurrent_seconds:.1f} |",
             "",
         ]
     )
 
 
 def _compare_with_bare_functions(timer: ExportTimer, folder: Path) -> str:
-    bare, whole = _measure_alternately(timer, folder)
+    script, service = _measure_alternately(timer, folder)
     return "\n".join(
         [
-            "### 50,000 rows by NHF's document to xlsx",
+            "### Export of 50,000 rows to xlsx: overhead of the API and Temporal",
             "",
-            "| | seconds | the bare functions = 1 |",
+            "| | seconds | script = 1 |",
             "| --- | --- | --- |",
-            f"| through the gateway and the engine | {whole:.2f} | {whole / bare:.2f} |",
-            f"| the same functions, staging included, in one script | {bare:.2f} | 1 |",
+            f"| through the API and Temporal | {service:.2f} | {service / script:.2f} |",
+            f"| same functions in one script (staging included) | {script:.2f} | 1 |",
             "",
         ]
     )
 
 
 def _measure_alternately(timer: ExportTimer, folder: Path) -> tuple[float, float]:
-    """In turn, as a machine that slows down slows both down: the median of each."""
-    timer.time_export(_MEDIUM_YEAR)  # the bare functions' first is not counted either
-    bare, whole = list[float](), list[float]()
+    """Run both in turn, so that a machine that slows down affects both, and return the median of each."""
+    timer.time_export(_MEDIUM_YEAR)  # not counted, like the script's first run
+    script, service = list[float](), list[float]()
     for _ in range(_ROUNDS):
-        bare += _time_bare_exports(folder, _MEDIUM_YEAR)
-        whole += [timer.time_export(_MEDIUM_YEAR) for _ in range(_RUNS_PER_ROUND)]
-    return statistics.median(bare), statistics.median(whole)
+        script += _time_bare_exports(folder, _MEDIUM_YEAR)
+        service += [timer.time_export(_MEDIUM_YEAR) for _ in range(_RUNS_PER_ROUND)]
+    return statistics.median(script), statistics.median(service)
 
 
 def _time_bare_exports(folder: Path, year: int) -> list[float]:
     command = [sys.executable, "-m", "benchmarks.bare_export", str(year), str(_RUNS_PER_ROUND)]
-    found = subprocess.run(command, env=_worker_environment(folder), check=True, capture_output=True, text=True).stdout
-    return list(map(float, found.split()))
+    output = subprocess.run(command, env=_worker_environment(folder), check=True, capture_output=True, text=True).stdout
+    return list(map(float, output.split()))
 
 
 def _worker_environment(folder: Path) -> dict[str, str]:
-    """The worker's own: the same settings, the same roles."""
+    """Read the worker's environment, so that the script has its settings and database role."""
     (worker, *_) = load_stack_file(folder).pids.worker
-    said = Path(f"/proc/{worker}/environ").read_bytes().decode().split("\0")
-    return dict(one.split("=", 1) for one in said if "=" in one)
+    variables = Path(f"/proc/{worker}/environ").read_bytes().decode().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if "=" in variable)
 
 
 def _measure_large_exports(timer: ExportTimer, folder: Path) -> str:
-    lines = ["### Large ones to xlsx", "", "| rows | seconds | worker's peak memory, MiB |", "| --- | --- | --- |"]
+    lines = [
+        "### xlsx exports by size: duration and peak memory",
+        "",
+        "| rows | seconds | worker's peak memory, MiB |",
+        "| --- | --- | --- |",
+    ]
     for year, rows in sorted(_ROWS_BY_YEAR.items(), key=lambda item: item[1]):
         workers = load_stack_file(folder).pids.worker
         for worker in workers:

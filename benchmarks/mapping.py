@@ -1,4 +1,4 @@
-"""NHF's document over a year of activities: compiled, written by hand for Polars, and row by row in Python."""
+"""NHF's mapping over a year of activities: the compiled document, hand-written Polars, and a row interpreter."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import polars as pl
 
 from benchmarks import mapping_in_polars
 from benchmarks.mapping_by_rows import RowInterpreter
-from benchmarks.measurement import ComparisonTable, Measurement, measure_contenders, peak_memory_mib
+from benchmarks.measurement import ComparisonTable, Measurement, measure_implementations, peak_memory_mib
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart, compile_mapping
 from stafett.column_mapper.organisations import load_bundled_mappings
@@ -24,29 +24,29 @@ def run(rows: int) -> list[ComparisonTable | str]:
     document = load_bundled_mappings("nhf")[-1]
     program = compile_mapping(document, "nb")
     parts = _create_parts(rows)
-    few = parts[0].head(_ROWS_FOR_INTERPRETER)
+    sample = parts[0].head(_ROWS_FOR_INTERPRETER)
     _assert_same_result(program.apply(parts[0]), mapping_in_polars.apply(parts[0]))
     by_rows = RowInterpreter(document.as_json())
-    _assert_same_rows(program.apply(few), *by_rows.apply(few))
-    contenders = {
+    _assert_same_rows(program.apply(sample), *by_rows.apply(sample))
+    implementations = {
         "compiled document": lambda: [program.apply(part).report_rows.height for part in parts],
         "hand-written Polars": lambda: [mapping_in_polars.apply(part).report_rows.height for part in parts],
     }
-    columnar = measure_contenders(contenders, rounds=5)
-    (python,) = measure_contenders({"": lambda: by_rows.apply(few)}, rounds=1)
-    scale = rows / few.height
-    name = f"row by row in Python ({few.height:,} rows, scaled up)"
+    columnar = measure_implementations(implementations, rounds=5)
+    (python,) = measure_implementations({"": lambda: by_rows.apply(sample)}, rounds=1)
+    scale = rows / sample.height
+    name = f"Python interpreter, row by row ({sample.height:,} rows, scaled)"
     scaled = Measurement(name, python.cpu_seconds * scale, python.wall_seconds * scale)
-    peaks = ", ".join(f"{many} parts: {_measure_peak_memory(many)} MiB" for many in (5, 20, 80))
-    title = f"Mapping {rows:,} activities by NHF's document ({len(program.columns)} columns)"
+    peaks = ", ".join(f"{count} parts: {_measure_peak_memory(count)} MiB" for count in (5, 20, 80))
+    title = f"Mapping {rows:,} activities with NHF's document ({len(program.columns)} columns)"
     return [
-        ComparisonTable(title, [*columnar, scaled]),
+        ComparisonTable(title, "nhf", [*columnar, scaled]),
         f"Peak memory of a process that maps parts of {_ROWS_PER_PART:,} rows: {peaks}.\n",
     ]
 
 
 def _measure_peak_memory(part_count: int) -> int:
-    """In a process of its own, for a peak never goes down again."""
+    """Measure in a separate process, because a process's peak never decreases."""
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.mapping", str(part_count)], check=True, capture_output=True, text=True
     )
@@ -54,7 +54,7 @@ def _measure_peak_memory(part_count: int) -> int:
 
 
 def _map_repeatedly(part_count: int) -> int:
-    """MiB at the most, the part itself and Python included."""
+    """Map one part many times and return the peak memory in MiB, which includes the part and Python."""
     document, part = load_bundled_mappings("nhf")[-1], _create_parts(_ROWS_PER_PART * 8)[0]
     outcome = MappingOutcome(compile_mapping(document, "nb"))
     for _ in range(part_count):
@@ -63,26 +63,26 @@ def _map_repeatedly(part_count: int) -> int:
 
 
 def _assert_same_result(ours: MappedPart, peer: MappedPart) -> None:
-    assert ours.report_rows.equals(peer.report_rows, null_equal=True)  # noqa: S101 - a peer that does less is no peer
-    assert (ours.rejected, ours.countable, ours.not_countable) == (peer.rejected, peer.countable, peer.not_countable)  # noqa: S101 - the same
+    assert ours.report_rows.equals(peer.report_rows, null_equal=True)  # noqa: S101 - only equal results are comparable
+    assert (ours.rejected, ours.countable, ours.not_countable) == (peer.rejected, peer.countable, peer.not_countable)  # noqa: S101 - as above
     ours_failed, peer_failed = (
         [(check.code, list(check.row_indices)) for check in part.failed_checks] for part in (ours, peer)
     )
-    assert ours_failed == peer_failed  # noqa: S101 - the same
+    assert ours_failed == peer_failed  # noqa: S101 - as above
 
 
-def _assert_same_rows(ours: MappedPart, written: list[tuple[object, ...]], countable: int) -> None:
+def _assert_same_rows(ours: MappedPart, expected: list[tuple[object, ...]], countable: int) -> None:
     decimals = pl.selectors.decimal().cast(pl.Float64)
-    assert ours.report_rows.with_columns(decimals).rows() == written  # noqa: S101 - the same
-    assert ours.countable == countable  # noqa: S101 - the same
+    assert ours.report_rows.with_columns(decimals).rows() == expected  # noqa: S101 - as above
+    assert ours.countable == countable  # noqa: S101 - as above
 
 
 def _create_parts(rows: int) -> list[pl.DataFrame]:
-    """Believable rows in report order, cut between days."""
-    whole = _create_activities(rows)
-    a_day = rows / _DAYS_PER_YEAR
-    days = max(1, round(_ROWS_PER_PART / a_day))
-    return [part for _, part in whole.group_by(pl.col(OSLO_DAY).dt.ordinal_day() // days, maintain_order=True)]
+    """Create plausible rows in report order, split between days."""
+    activities = _create_activities(rows)
+    rows_per_day = rows / _DAYS_PER_YEAR
+    days = max(1, round(_ROWS_PER_PART / rows_per_day))
+    return [part for _, part in activities.group_by(pl.col(OSLO_DAY).dt.ordinal_day() // days, maintain_order=True)]
 
 
 def _create_activities(rows: int) -> pl.DataFrame:
@@ -130,8 +130,8 @@ def _pseudo_random(seed: str, upper_bound: int) -> pl.Expr:
 
 
 def _choose_by_kind(choices: list[list[int]], kind: pl.Expr, seed: str) -> pl.Expr:
-    every = pl.lit(pl.Series(choices, dtype=pl.List(pl.Int64))).gather(kind)
-    return every.list.get((_pseudo_random(seed, 1_000_000) % every.list.len()).cast(pl.Int64))
+    kind_choices = pl.lit(pl.Series(choices, dtype=pl.List(pl.Int64))).gather(kind)
+    return kind_choices.list.get((_pseudo_random(seed, 1_000_000) % kind_choices.list.len()).cast(pl.Int64))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A mapping document interpreted row by row, as one would in Python without a compiler: what NHF's document needs."""
+"""An interpreter of mapping documents in plain Python, row by row, with the operations that NHF's document needs."""
 
 import math
 from collections import defaultdict
@@ -16,22 +16,22 @@ _MINUTE = timedelta(minutes=1)
 _YES, _NO = "Ja", "Nei"
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
-    "==": lambda one, other: one == other,
-    ">": lambda one, other: one is not None and other is not None and one > other,
-    ">=": lambda one, other: one is not None and other is not None and one >= other,
-    "<": lambda one, other: one is not None and other is not None and one < other,
-    "<=": lambda one, other: one is not None and other is not None and one <= other,
-    "!": lambda one: not one,
-    "/": lambda one, other: one / other,
+    "==": lambda left, right: left == right,
+    ">": lambda left, right: left is not None and right is not None and left > right,
+    ">=": lambda left, right: left is not None and right is not None and left >= right,
+    "<": lambda left, right: left is not None and right is not None and left < right,
+    "<=": lambda left, right: left is not None and right is not None and left <= right,
+    "!": lambda value: not value,
+    "/": lambda left, right: left / right,
     "trim": lambda text: None if text is None else text.strip(),
-    "empty": lambda one: one is None or (isinstance(one, str) and not one.strip()),
+    "empty": lambda value: value is None or (isinstance(value, str) and not value.strip()),
     "time_of": lambda instant: instant.astimezone(_OSLO).time(),
     "minutes_between": lambda begin, end: (end - begin) // _MINUTE,
 }
 
 
 class RowInterpreter:
-    """Maps dicts one after another; mentors' days are counted beforehand."""
+    """Maps one row at a time, after counting the rows of each mentor and day."""
 
     def __init__(self, document: Json) -> None:
         self._document = document
@@ -42,41 +42,41 @@ class RowInterpreter:
         }
 
     def apply(self, frame: pl.DataFrame) -> tuple[list[tuple[Any, ...]], int]:
-        """The written rows, and how many of them count."""
+        """Return the report's rows and the number of rows that count."""
         rows: list[Row] = list(frame.iter_rows(named=True))
         self._rank_within_days(rows)
-        kept = [row for row in rows if not self._is_rejected(row)]
-        if len(kept) < len(rows):
-            rows = [{name: row[name] for name in frame.columns} for row in kept]
+        accepted = [row for row in rows if not self._is_rejected(row)]
+        if len(accepted) < len(rows):
+            rows = [{name: row[name] for name in frame.columns} for row in accepted]
             self._rank_within_days(rows)
-        written = [self._map_row(row) for row in rows]
-        return written, sum(bool(row["counts"]) for row in rows)
+        report_rows = [self._map_row(row) for row in rows]
+        return report_rows, sum(bool(row["counts"]) for row in rows)
 
     def _rank_within_days(self, rows: list[Row]) -> None:
-        """Ranks and counts within mentor and day, of the two conditions that NHF's document has."""
+        """Set each row's rank and number of rows within its mentor and day, as NHF's document uses them."""
         counts: dict[tuple[str, Any], int] = defaultdict(int)
-        seen: dict[tuple[str, Any], int] = defaultdict(int)
+        ranks: dict[tuple[str, Any], int] = defaultdict(int)
         for row in rows:
             day = (row["mentor_id"], row["oslo_day"])
             counts[day] += 1
-            counting = bool(self._evaluate_name("kind_counts", row))
-            seen[day] += counting
-            row["rank"] = seen[day] if counting else None
+            is_counted = bool(self._evaluate_name("kind_counts", row))
+            ranks[day] += is_counted
+            row["rank"] = ranks[day] if is_counted else None
         for row in rows:
             row["count"] = counts[row["mentor_id"], row["oslo_day"]]
 
     def _is_rejected(self, row: Row) -> bool:
-        lost = False
+        is_rejected = False
         row["values"] = [self._evaluate(column["value"], row) for column in self._document["columns"]]
         for column, value in zip(self._document["columns"], row["values"], strict=True):
             if self._evaluate(column.get("required", False), row) and _OPERATIONS["empty"](value):
-                lost |= column.get("if_missing", "reject") == "reject"
+                is_rejected |= column.get("if_missing", "reject") == "reject"
             if column["type"] == "choice" and value is not None and value not in self._labels[column["options"]]:
-                lost |= column.get("unknown", "fail") == "fail"
+                is_rejected |= column.get("unknown", "fail") == "fail"
         for rule in self._document["rules"]:
             if rule["severity"] == "reject":
-                lost |= bool(self._evaluate(rule["when"], row))
-        return lost
+                is_rejected |= bool(self._evaluate(rule["when"], row))
+        return is_rejected
 
     def _map_row(self, row: Row) -> tuple[Any, ...]:
         columns = self._document["columns"]
@@ -103,15 +103,15 @@ class RowInterpreter:
     def _evaluate(self, expression: Json, row: Row) -> Any:  # noqa: PLR0911 - an interpreter has a case for each operation
         if not isinstance(expression, dict):
             return expression
-        ((name, given),) = expression.items()
-        arguments = given if isinstance(given, list) else [given]
+        ((name, operands),) = expression.items()
+        arguments = operands if isinstance(operands, list) else [operands]
         match name:
             case "var":
                 return self._evaluate_name(arguments[0], row)
             case "and":
-                return all(self._evaluate(one, row) for one in arguments)
+                return all(self._evaluate(argument, row) for argument in arguments)
             case "or":
-                return any(self._evaluate(one, row) for one in arguments)
+                return any(self._evaluate(argument, row) for argument in arguments)
             case "if":
                 pairs = zip(arguments[::2], arguments[1::2], strict=False)
                 otherwise = arguments[-1] if len(arguments) % 2 else None
@@ -125,7 +125,7 @@ class RowInterpreter:
             case "day_count":
                 return row["count"]
             case _:
-                return _OPERATIONS[name](*[self._evaluate(one, row) for one in arguments])
+                return _OPERATIONS[name](*[self._evaluate(argument, row) for argument in arguments])
 
     def _evaluate_name(self, name: str, row: Row) -> Any:
         if name in {"counts", "reason"} and name not in row:

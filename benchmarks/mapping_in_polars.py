@@ -1,4 +1,4 @@
-"""The rules of NHF's document since 2020 as somebody who knows Polars would write them, for this document alone."""
+"""The rules of NHF's document since 2020, written by hand in Polars for this document only."""
 
 import polars as pl
 
@@ -31,7 +31,7 @@ _REASONS = {
     "nobody_came": "Ingen deltakere",
     "too_few_participants": "Færre enn 3 deltakere",
     "group_too_short": "Gruppe kortere enn 45 minutter",
-    "course_too_short": "Kursdag kortere enn 2 × 45 minutter",  # noqa: RUF001 - as the document spells it
+    "course_too_short": "Kursdag kortere enn 2 × 45 minutter",  # noqa: RUF001 - as in the document
     "nobody_new_that_day": "Likepersonen har allerede en tellende aktivitet denne dagen, og ingen deltaker er ny",
 }
 _MENTOR_DAY_KEYS = ("mentor_id", "oslo_day")
@@ -43,15 +43,17 @@ _group = _kind.is_in(["samtalegruppe", "aktivitetsgruppe"])
 
 def apply(rows: pl.DataFrame) -> MappedPart:
     computed = _add_computed_columns(rows)
-    faults = _find_errors(computed)
-    rejecting = [fault for fault in faults if fault.rejects_row]
+    failed_checks = _find_errors(computed)
+    rejecting = [check for check in failed_checks if check.rejects_row]
     rejected = 0
     if rejecting:
-        lost = sorted({row for fault in rejecting for row in fault.row_indices})
-        rejected = len(lost)
-        computed = _add_computed_columns(rows.with_row_index().filter(~pl.col("index").is_in(lost)).drop("index"))
-    written = computed.select(**_cell_expressions())
-    found = dict(computed["reason"].drop_nulls().value_counts().iter_rows())
+        rejected_rows = sorted({row for check in rejecting for row in check.row_indices})
+        rejected = len(rejected_rows)
+        computed = _add_computed_columns(
+            rows.with_row_index().filter(~pl.col("index").is_in(rejected_rows)).drop("index")
+        )
+    report_rows = computed.select(**_cell_expressions())
+    counts_by_reason = dict(computed["reason"].drop_nulls().value_counts().iter_rows())
     totals = computed.group_by(_cell_expressions()["Kategori"].alias("category")).agg(
         pl.col("reason").is_null().sum(),
         pl.col("reason").is_not_null().sum().alias("not"),
@@ -60,13 +62,13 @@ def apply(rows: pl.DataFrame) -> MappedPart:
         pl.col("minutes").sum(),
     )
     return MappedPart(
-        report_rows=written,
-        excluded_rows=written.clear(),
+        report_rows=report_rows,
+        excluded_rows=report_rows.clear(),
         exclusion_reasons=pl.Series(dtype=pl.String),
-        failed_checks=faults,
+        failed_checks=failed_checks,
         rejected=rejected,
         countable=int(computed["reason"].null_count()),
-        not_countable={code: found.get(words, 0) for code, words in _REASONS.items()},
+        not_countable={code: counts_by_reason.get(text, 0) for code, text in _REASONS.items()},
         totals={label: figures for label, *figures in totals.iter_rows()},
     )
 
@@ -81,24 +83,24 @@ def _add_computed_columns(rows: pl.DataFrame) -> pl.DataFrame:
             | (_course & (_minutes >= 90))
         )
     )
-    words = {code: pl.lit(reason) for code, reason in _REASONS.items()}
+    texts = {code: pl.lit(reason) for code, reason in _REASONS.items()}
     reason = (
         pl.when(~(_outreach | _group | _course))
-        .then(words["kind_never_counts"])
+        .then(texts["kind_never_counts"])
         .when(~pl.col("in_norway"))
-        .then(words["abroad"])
+        .then(texts["abroad"])
         .when(_outreach & ~pl.col("in_person"))
-        .then(words["not_in_person"])
+        .then(texts["not_in_person"])
         .when(_participants < 1)
-        .then(words["nobody_came"])
+        .then(texts["nobody_came"])
         .when(_group & (_participants < 3))
-        .then(words["too_few_participants"])
+        .then(texts["too_few_participants"])
         .when(_group & (_minutes < 45))
-        .then(words["group_too_short"])
+        .then(texts["group_too_short"])
         .when(_course & (_minutes < 90))
-        .then(words["course_too_short"])
+        .then(texts["course_too_short"])
         .when((pl.col("nth") > 1) & (pl.col("new_participants") == 0))
-        .then(words["nobody_new_that_day"])
+        .then(texts["nobody_new_that_day"])
     )
     return (
         rows.with_columns(minutes=(pl.col("ends_at") - pl.col("starts_at")).dt.total_minutes())
@@ -115,7 +117,7 @@ def _add_computed_columns(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rank_within_day() -> pl.Expr:
-    """Days side by side, counted on: a window for each day takes ten times as long."""
+    """Rank the counted rows of each day with one cumulative sum, because a window per day takes ten times as long."""
     order = pl.col("order")
     number, day = pl.col("kind_counts").cast(pl.Int64).gather(order), pl.col("day").gather(order)
     running = number.cum_sum()
@@ -143,7 +145,7 @@ def _cell_expressions() -> dict[str, pl.Expr]:
         .when(_participants == 2)
         .then(pl.lit("2 deltakere"))
         .when(_participants <= 12)
-        .then(pl.lit("3–12 deltakere"))  # noqa: RUF001 - as the document spells it
+        .then(pl.lit("3–12 deltakere"))  # noqa: RUF001 - as in the document
         .otherwise(pl.lit("Mer enn 12 deltakere")),
         "Fysisk møte": _to_yes_no(pl.col("in_person")),
         "I Norge": _to_yes_no(pl.col("in_norway")),
@@ -162,7 +164,7 @@ def _to_yes_no(flag: pl.Expr) -> pl.Expr:
 
 def _find_errors(computed: pl.DataFrame) -> tuple[FailedCheck, ...]:
     place, note = pl.col("place").str.strip_chars(), pl.col("note").str.strip_chars()
-    judged = computed.select(
+    failures = computed.select(
         required_date=pl.col("oslo_day").is_null(),
         unknown_choice_type=~_kind.is_in(list(_TYPES)),
         required_mentor=pl.col("mentor_name").str.strip_chars() == "",
@@ -177,9 +179,9 @@ def _find_errors(computed: pl.DataFrame) -> tuple[FailedCheck, ...]:
     rejecting = {"required_date", "unknown_choice_type", "required_mentor", "required_id"}
     rejecting |= {"course_without_participants", "longer_than_a_day"}
     return tuple(
-        FailedCheck(number, _error_code(name), None, name in rejecting, "", judged[name].arg_true().to_list())
-        for number, name in enumerate(judged.columns)
-        if judged[name].any()
+        FailedCheck(number, _error_code(name), None, name in rejecting, "", failures[name].arg_true().to_list())
+        for number, name in enumerate(failures.columns)
+        if failures[name].any()
     )
 
 

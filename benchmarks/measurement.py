@@ -1,4 +1,4 @@
-"""Measuring one thing beside its peers: in turn, several times, as medians and ratios, in a table and as a plot."""
+"""Comparison of implementations: alternating runs, medians and ratios, as a table and as a plot."""
 
 import os
 import resource
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-_LABEL_WIDTH, _BAR_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 330, 420, 24, 40
+_LABEL_WIDTH, _BAR_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 370, 420, 24, 40
 _SVG_ATTRIBUTES = 'font-family="sans-serif" font-size="13" role="img"'
 _OWN_COLOUR, _PEER_COLOUR = "#1F3864", "#9AA7BD"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One contender's median of each figure."""
+    """Median CPU and wall time of one implementation."""
 
     name: str
     cpu_seconds: float
@@ -25,13 +25,15 @@ class Measurement:
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """What was measured side by side; ours stands first, ``base`` is the one that the others are multiples of."""
+    """Measurements of several implementations, Stafett first; ratios are relative to the one at index ``baseline``."""
 
     title: str
+    slug: str
+    """The name of the plot's file, after the page's name."""
     measurements: Sequence[Measurement]
     baseline: int = 0
     by_wall_time: bool = False
-    """What is compared, where commits are waited for and several processes work."""
+    """Compare wall time, where the work is done by several processes or waits for commits."""
 
     @property
     def clock(self) -> str:
@@ -41,22 +43,22 @@ class ComparisonTable:
         return measurement.wall_seconds if self.by_wall_time else measurement.cpu_seconds
 
     def to_markdown(self) -> str:
-        base = "ours" if self.baseline == 0 else self.measurements[self.baseline].name
+        baseline = "Stafett" if self.baseline == 0 else self.measurements[self.baseline].name
         lines = [
             f"### {self.title}",
             "",
-            f"| contender | CPU s | wall s | {self.clock}, {base} = 1 |",
+            f"| implementation | CPU s | wall s | {self.clock}, {baseline} = 1 |",
             "| --- | --- | --- | --- |",
         ]
         lines += [
-            f"| {one.name} | {one.cpu_seconds:.4f} | {one.wall_seconds:.4f} | {ratio:.{1 if ratio >= 2 else 2}f} |"
-            for one, ratio in self._with_ratios()
+            f"| {row.name} | {row.cpu_seconds:.4f} | {row.wall_seconds:.4f} | {ratio:.{1 if ratio >= 2 else 2}f} |"
+            for row, ratio in self._with_ratios()
         ]
         return "\n".join([*lines, ""])
 
     def to_svg(self) -> str:
-        """Bars of CPU time, as SVG."""
-        longest = max(map(self.seconds, self.measurements)) or 1
+        """Render a bar chart of the compared times."""
+        max_seconds = max(map(self.seconds, self.measurements)) or 1
         width, height = _LABEL_WIDTH + _BAR_WIDTH + 120, _HEADER_HEIGHT + _ROW_HEIGHT * len(self.measurements) + 10
         lines = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {_SVG_ATTRIBUTES}>',
@@ -64,40 +66,41 @@ class ComparisonTable:
             f'<rect width="{width}" height="{height}" fill="#FFFFFF"/>',
             f'<text x="10" y="22" font-weight="bold">{escape(self.title)}: {self.clock} seconds</text>',
         ]
-        for number, (one, ratio) in enumerate(self._with_ratios()):
-            top, bar = _HEADER_HEIGHT + _ROW_HEIGHT * number, max(1, round(_BAR_WIDTH * self.seconds(one) / longest))
+        for number, (row, ratio) in enumerate(self._with_ratios()):
+            label, top = escape(row.name.replace("`", "")), _HEADER_HEIGHT + _ROW_HEIGHT * number
+            bar = max(1, round(_BAR_WIDTH * self.seconds(row) / max_seconds))
             lines += [
-                f'<text x="{_LABEL_WIDTH - 10}" y="{top + 14}" text-anchor="end">{escape(one.name)}</text>',
+                f'<text x="{_LABEL_WIDTH - 10}" y="{top + 14}" text-anchor="end">{label}</text>',
                 (
                     f'<rect x="{_LABEL_WIDTH}" y="{top}" width="{bar}" height="18" '
                     f'fill="{_OWN_COLOUR if number == 0 else _PEER_COLOUR}"/>'
                 ),
-                f'<text x="{_LABEL_WIDTH + bar + 6}" y="{top + 14}">{self.seconds(one):.2f} (x {ratio:.1f})</text>',
+                f'<text x="{_LABEL_WIDTH + bar + 6}" y="{top + 14}">{self.seconds(row):.2f} (x {ratio:.1f})</text>',
             ]
         return "\n".join([*lines, "</svg>", ""])
 
     def _with_ratios(self) -> list[tuple[Measurement, float]]:
         base = self.seconds(self.measurements[self.baseline])
-        return [(one, self.seconds(one) / base if base else float("nan")) for one in self.measurements]
+        return [(row, self.seconds(row) / base if base else float("nan")) for row in self.measurements]
 
 
-def measure_contenders(
-    contenders: Mapping[str, Callable[[], object]], *, rounds: int, extra_pids: Sequence[int] = ()
+def measure_implementations(
+    implementations: Mapping[str, Callable[[], object]], *, rounds: int, extra_pids: Sequence[int] = ()
 ) -> list[Measurement]:
-    """A B C, A B C, …: a machine that slows down slows everybody down. The first round is not counted.
+    """Run the implementations in turn, so that a machine that slows down affects all; the first round is not counted.
 
-    The CPU time is that of this process, and of those whose ids are in ``also``.
+    The CPU time is that of this process and of the processes ``extra_pids``.
     """
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-    for counted in range(-1, rounds):
-        for name, run in contenders.items():
+    durations: dict[str, list[tuple[float, float]]] = {name: [] for name in implementations}
+    for round_number in range(-1, rounds):
+        for name, run in implementations.items():
             cpu, wall = _cpu_seconds(extra_pids), time.perf_counter()
             run()
-            if counted >= 0:
-                taken[name].append((_cpu_seconds(extra_pids) - cpu, time.perf_counter() - wall))
+            if round_number >= 0:
+                durations[name].append((_cpu_seconds(extra_pids) - cpu, time.perf_counter() - wall))
     return [
         Measurement(name, statistics.median(cpu for cpu, _ in runs), statistics.median(wall for _, wall in runs))
-        for name, runs in taken.items()
+        for name, runs in durations.items()
     ]
 
 
@@ -107,17 +110,17 @@ def _cpu_seconds(extra_pids: Sequence[int]) -> float:
 
 
 def _process_cpu_seconds(pid: int) -> float:
-    after_the_name = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return sum(map(int, after_the_name[11:13])) / os.sysconf("SC_CLK_TCK")
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_memory_mib(pid: int | str = "self") -> int:
-    """MiB of a process: what ``getrusage`` says is at least what its parent had when it began this one."""
+    """Read a process's peak memory; ``getrusage`` would include the peak of its parent before the fork."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(peak) // 1024
 
 
 def reset_peak_memory(pid: int) -> None:
-    """From now on the peak is that of what comes."""
+    """Set the process's recorded peak memory to its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 from sqlmodel import col, select
 
-from benchmarks.measurement import ComparisonTable, measure_contenders
+from benchmarks.measurement import ComparisonTable, measure_implementations
 from stafett.cli.dev_stack import settings_from_addresses
 from stafett.database.session import Database
 from stafett.database.tables import Activity
@@ -17,7 +17,7 @@ from stafett.storage.files import FileStorage
 PERIOD: OrganisationPeriod = ("nhf", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
 _COLUMNS = "id, activity_type, starts_at, ends_at, participants, new_participants, place, in_person, in_norway, note"
 _CURSOR_QUERY = (
-    f"SELECT {_COLUMNS} FROM activities WHERE org_id = %s AND starts_at BETWEEN %s AND %s ORDER BY starts_at, id"  # noqa: S608 - our own names
+    f"SELECT {_COLUMNS} FROM activities WHERE org_id = %s AND starts_at BETWEEN %s AND %s ORDER BY starts_at, id"  # noqa: S608 - constant column names
 )
 
 
@@ -28,14 +28,14 @@ def run(addresses: StackAddresses, rows: int) -> list[ComparisonTable]:
         FileStorage(settings_from_addresses(addresses).s3),
     )
     database = Database(addresses.worker_database_url)
-    contenders = {
+    implementations = {
         "COPY into Polars, with mentors and attachments joined": lambda: _read_with_copy(database),
         "server-side cursor, rows into Polars": lambda: _read_with_cursor(database),
         "SQLModel objects": lambda: _read_with_orm(database),
     }
-    measured = measure_contenders(contenders, rounds=3)
+    measurements = measure_implementations(implementations, rounds=3)
     database.close()
-    return [ComparisonTable(f"Reading {rows:,} activities", measured)]
+    return [ComparisonTable(f"Reading {rows:,} activities from PostgreSQL", "read-activities", measurements)]
 
 
 def _read_with_copy(database: Database) -> int:

@@ -1,4 +1,4 @@
-"""What one instance of a workflow costs: our module passes its contracts through the sandbox."""
+"""Creation of sandboxed workflow instances: `BufdirExport`, an empty workflow and one that imports tables."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from benchmarks.empty_workflow import EmptyWorkflow
-from benchmarks.measurement import ComparisonTable, measure_contenders
+from benchmarks.measurement import ComparisonTable, measure_implementations
 from benchmarks.workflow_importing_tables import TableImportingWorkflow
 from workflows.bufdir_export import BufdirExport
 
@@ -14,16 +14,17 @@ INSTANCE_COUNT = 10
 
 
 def run() -> list[ComparisonTable]:
-    contenders = {
-        "BufdirExport": _instance_factory(BufdirExport),
-        "a workflow that imports nothing (the floor)": _instance_factory(EmptyWorkflow),
-        "a workflow that imports SQLModel tables in the sandbox": _instance_factory(TableImportingWorkflow),
+    implementations = {
+        "`BufdirExport`": _instance_factory(BufdirExport),
+        "empty workflow (baseline)": _instance_factory(EmptyWorkflow),
+        "workflow_importing_tables": _instance_factory(TableImportingWorkflow),
     }
-    return [ComparisonTable(f"{INSTANCE_COUNT} sandboxed workflow instances", measure_contenders(contenders, rounds=5))]
+    title = f"Creating {INSTANCE_COUNT} sandboxed workflow instances"
+    return [ComparisonTable(title, "sandbox", measure_implementations(implementations, rounds=5))]
 
 
 def _instance_factory(workflow_class: type) -> Callable[[], None]:
-    definition = workflow._Definition.must_from_class(workflow_class)  # noqa: SLF001 - the SDK makes instances so, and offers no public way
+    definition = workflow._Definition.must_from_class(workflow_class)  # noqa: SLF001 - the SDK has no public function for this
     runner = SandboxedWorkflowRunner()
 
     def create_instances() -> None:

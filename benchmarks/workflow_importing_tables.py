@@ -1,4 +1,4 @@
-"""A peer of our workflow modules: its sandbox imports the tables anew for every instance."""
+"""A workflow whose sandbox imports the SQLModel tables again for every instance."""
 
 from temporalio import workflow
 

@@ -1,4 +1,4 @@
-"""The report's XLSX beside every other Python writer: a plain sheet from them, the whole workbook from us."""
+"""XLSX files: Stafett's whole workbook, compared with a plain sheet from other Python libraries."""
 
 import io
 import subprocess
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import openpyxl
 import polars as pl
-import pyexcelerate  # type: ignore[import-untyped]  # it says nothing of its types
+import pyexcelerate  # type: ignore[import-untyped]  # the package ships no types
 import rustpy_xlsxwriter
-import xlsxwriter  # type: ignore[import-untyped]  # the same
+import xlsxwriter  # type: ignore[import-untyped]  # as above
 
-from benchmarks.measurement import ComparisonTable, measure_contenders, peak_memory_mib
+from benchmarks.measurement import ComparisonTable, measure_implementations, peak_memory_mib
 from stafett.activity_frames import arrow_from_frame, frame_from_arrow
 from stafett.column_mapper import MappingDocument
 from stafett.domain.export import ExportCounts
@@ -29,21 +29,23 @@ _PERIOD = (date(2026, 1, 1), date(2026, 12, 31))
 
 
 def run(cells: int) -> list[ComparisonTable | str]:
-    """Those that take minutes for millions of cells are asked for up to two million only."""
+    """Measure the slow libraries only up to two million cells, because they take minutes for more."""
     rows = cells // len(_COLUMN_TYPES)
     frame = _create_frame(0, rows)
     plain = frame.with_columns(pl.selectors.decimal().cast(pl.Float64))
-    contenders: dict[str, Callable[[], object]] = {
+    implementations: dict[str, Callable[[], object]] = {
         "Stafett (whole workbook)": lambda: _write_with_stafett(rows, iter([frame])),
         "rustpy-xlsxwriter, from the frame": lambda: rustpy_xlsxwriter.write_worksheet(plain, io.BytesIO()),
         "rustpy-xlsxwriter, from dicts": lambda: _write_with_rustpy_dicts(plain),
     }
     if cells <= _MAX_CELLS_FOR_SLOW_WRITERS:
-        contenders |= _slow_contenders(plain)
-    peaks = ", ".join(f"{share:,} rows: {_measure_peak_memory(share)} MiB" for share in (rows // 10, rows // 2, rows))
+        implementations |= _slow_contenders(plain)
+    peaks = ", ".join(f"{count:,} rows: {_measure_peak_memory(count)} MiB" for count in (rows // 10, rows // 2, rows))
     title = f"XLSX of {cells:,} cells ({rows:,} rows of {len(_COLUMN_TYPES)} columns)"
     return [
-        ComparisonTable(title, measure_contenders(contenders, rounds=3)),
+        ComparisonTable(
+            title, f"xlsx-{cells / 1_000_000:g}m-cells", measure_implementations(implementations, rounds=3)
+        ),
         f"Peak memory growth while writing staged parts of {_ROWS_PER_PART:,} rows: {peaks}.\n",
     ]
 
@@ -98,23 +100,23 @@ def _write_with_openpyxl(frame: pl.DataFrame) -> None:
 def _write_with_pyexcelerate(frame: pl.DataFrame) -> None:
     book = pyexcelerate.Workbook()
     book.new_sheet("Rapport", data=[frame.columns, *map(list, frame.iter_rows())])
-    book._save(io.BytesIO())  # noqa: SLF001 - its public way writes to a path alone
+    book._save(io.BytesIO())  # noqa: SLF001 - its public method writes only to a path
 
 
 def _create_document() -> MappingDocument:
-    def localized(text: str) -> dict[str, str]:
+    def localize(text: str) -> dict[str, str]:
         return dict.fromkeys(("nb", "nn", "en"), text)
 
     columns = [
-        {"id": f"c{number}", "header": localized(f"Kolonne {number}"), "type": kind, "value": None}
+        {"id": f"c{number}", "header": localize(f"Kolonne {number}"), "type": kind, "value": None}
         for number, kind in enumerate(_COLUMN_TYPES)
     ]
-    said = {"format": 1, "title": "Prøve", "effective_from": "2026-01-01", "counting": {"reasons": []}}
-    return MappingDocument.model_validate(said | {"columns": columns})
+    fields = {"format": 1, "title": "Prøve", "effective_from": "2026-01-01", "counting": {"reasons": []}}
+    return MappingDocument.model_validate(fields | {"columns": columns})
 
 
 def _create_frame(first: int, rows: int) -> pl.DataFrame:
-    """Places that come again and again, notes that do not, figures and days."""
+    """Create rows with repeating places, unique notes, numbers and dates."""
     row = pl.int_range(first, first + rows, dtype=pl.Int64)
     return pl.select(
         _column_expression(kind, number, row).alias(f"Kolonne {number}") for number, kind in enumerate(_COLUMN_TYPES)
@@ -136,7 +138,7 @@ def _column_expression(column_type: str, number: int, row: pl.Expr) -> pl.Expr:
 
 
 def _measure_peak_memory(rows: int) -> int:
-    """In a process of its own, for a peak never goes down again; the parts lie in files, as they do in storage."""
+    """Measure in a separate process, because a peak never decreases; the parts are in files, like staged parts."""
     with tempfile.TemporaryDirectory() as folder:
         for first in range(0, rows, _ROWS_PER_PART):
             (Path(folder) / f"{first:012}").write_bytes(

@@ -1,1 +1,1 @@
-"""The whole real stack on one machine, from wheels: only this package knows which."""
+"""The real stack on one machine, from wheels. Only this package knows which programs they contain."""

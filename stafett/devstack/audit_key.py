@@ -1,4 +1,4 @@
-"""The development stack's key for audit checkpoints: made once, and kept beside what it has signed."""
+"""The signing key for audit checkpoints of a development stack, created once and stored in its data folder."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from stafett.settings import AuditSettings
 
 
 class DevAuditKey:
-    """Whoever can read its folder can sign: for development alone."""
+    """A signing key in a file. Every user who can read its folder can sign, so it is for development only."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "audit"
         self.key_file = self._folder / "signing.pem"
 
     def ensure_key(self) -> None:
-        """Make the key at the first start."""
+        """Create the key at the first start."""
         if self.key_file.exists():
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -29,5 +29,5 @@ class DevAuditKey:
         return {"STAFETT_AUDIT__SIGNING_KEY_FILE": str(self.key_file.resolve())}
 
     def audit_settings(self) -> AuditSettings:
-        """A stack that has not made its key yet has signed nothing either."""
+        """Return settings without a key if the stack has not created one; it has signed nothing then."""
         return AuditSettings(signing_key_file=self.key_file if self.key_file.exists() else None)

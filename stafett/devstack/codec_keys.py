@@ -1,4 +1,4 @@
-"""Keys that seal payloads on a development stack: made when they are first asked for, and then kept in use."""
+"""Payload encryption keys of a development stack, created on first use and reused from then on."""
 
 import base64
 import secrets
@@ -8,7 +8,7 @@ from stafett.devstack.data_folder import DataFolder, write_atomically
 
 
 class DevCodecKeys:
-    """A folder that was sealed once stays so: without its keys nobody could go on with what runs there."""
+    """The keys of one data folder. Encryption stays enabled, because running workflows need the keys to continue."""
 
     def __init__(self, data_dir: Path, *, enable: bool) -> None:
         self._file = DataFolder.from_path(data_dir).codec_keys_file
@@ -19,7 +19,7 @@ class DevCodecKeys:
         return self._enable or self._file.exists()
 
     def environment(self, web_ui_origin: str) -> dict[str, str]:
-        """For the API and the worker; the keys are made if there are none."""
+        """Return the variables for the API and the worker, creating the keys if there are none."""
         if not self.is_enabled:
             return {}
         if not self._file.exists():

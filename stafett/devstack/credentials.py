@@ -1,4 +1,4 @@
-"""Passwords and keys of one data folder, made once and kept."""
+"""Passwords and keys of one data folder, created once and stored in it."""
 
 import secrets
 
@@ -9,7 +9,7 @@ from stafett.devstack.errors import DevStackError, translate_folder_errors
 
 
 class Credentials(BaseModel):
-    """Hexadecimal throughout, so that nothing needs quoting in a URL."""
+    """Credentials of the servers, all hexadecimal, so that none needs quoting in a URL."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,20 +22,20 @@ class Credentials(BaseModel):
 
 
 def load_or_create_credentials(folder: DataFolder) -> Credentials:
-    """Read them, or make them if the folder is new."""
+    """Load the credentials, or create them if the folder is new."""
     if not folder.secrets_file.exists() and not folder.postgres.exists():
-        made = Credentials()
-        write_atomically(folder.secrets_file, made.model_dump_json(indent=2))
-        return made
+        created = Credentials()
+        write_atomically(folder.secrets_file, created.model_dump_json(indent=2))
+        return created
     try:
         with translate_folder_errors(folder.secrets_file):
             text = folder.secrets_file.read_text()
-        kept = Credentials.model_validate_json(text)
+        credentials = Credentials.model_validate_json(text)
     except (DevStackError, ValidationError):
-        kept = None
-    if kept is None or kept.model_fields_set != set(Credentials.model_fields):
+        credentials = None
+    if credentials is None or credentials.model_fields_set != set(Credentials.model_fields):
         raise DevStackError(
-            f"{folder.secrets_file} is missing or damaged, and without it the data beside it stays closed; "
+            f"{folder.secrets_file} is missing or damaged, and the data beside it cannot be opened without it; "
             f"restore the file or choose another --data-dir."
         )
-    return kept
+    return credentials

@@ -1,4 +1,4 @@
-"""The one folder a stack lives in: whose it is, and who holds it."""
+"""The data folder of a stack: its paths, the checks before it is used, and its lock."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ POSTGRES_MAJOR_VERSION = "18"
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Paths below one data folder, and the checks that come before the first write."""
+    """Paths in one data folder, and the checks before the first write."""
 
     path: Path
 
@@ -72,7 +72,7 @@ class DataFolder:
 
     @contextmanager
     def acquire_lock(self) -> Iterator[None]:
-        """Make the folder ours (or refuse it untouched) and keep every other stack out of it."""
+        """Prepare the folder, or reject it unchanged, and lock it against other stacks."""
         with translate_folder_errors(self.path):
             self._prepare_folder()
             lock = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -85,7 +85,7 @@ class DataFolder:
             os.close(lock)
 
     def find_running_pid(self) -> int | None:
-        """The pid of the stack that runs here, if one does."""
+        """Return the pid of the stack that has locked the folder, or None."""
         try:
             lock = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -99,19 +99,19 @@ class DataFolder:
         return None
 
     def has_foreign_files(self) -> bool:
-        """Whether somebody else's files are in it."""
+        """Check whether the folder has files but no marker, so that they are not Stafett's."""
         return not (self.path / MARKER_FILE).exists() and any(self.path.iterdir())
 
     def _prepare_folder(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.has_foreign_files():
             raise DevStackError(
-                f"{self.path} holds files that are not Stafett's; choose an empty folder as --data-dir."
+                f"{self.path} contains files that are not Stafett's; choose an empty folder as --data-dir."
             )
         free = shutil.disk_usage(self.path).free
         if free < MIN_FREE_BYTES:
             raise DevStackError(
-                f"The disk that holds {self.path} has {free // 1_000_000} MB left, and the stack wants "
+                f"The disk of {self.path} has {free // 1_000_000} MB left, and the stack requires "
                 f"{MIN_FREE_BYTES // 1_000_000} MB; free some space or choose another --data-dir."
             )
         self._check_postgres_version()
@@ -119,15 +119,15 @@ class DataFolder:
         (self.path / MARKER_FILE).touch(mode=0o600)
 
     def _check_postgres_version(self) -> None:
-        version = self.postgres / "PG_VERSION"
-        if version.exists() and (found := version.read_text().strip()) != POSTGRES_MAJOR_VERSION:
+        version_file = self.postgres / "PG_VERSION"
+        if version_file.exists() and (version := version_file.read_text().strip()) != POSTGRES_MAJOR_VERSION:
             raise DevStackError(
-                f"{self.postgres} was written by PostgreSQL {found} and this stack brings {POSTGRES_MAJOR_VERSION}; "
+                f"{self.postgres} was written by PostgreSQL {version}, and this stack runs {POSTGRES_MAJOR_VERSION}; "
                 f"dump it with the old version or choose another --data-dir."
             )
 
     def _lock_exclusively(self, lock_fd: int) -> None:
-        # Whoever asks `holder` has the lock for an instant, so one refusal is not yet an answer.
+        # `find_running_pid` takes a shared lock for an instant, so one failed attempt proves nothing.
         for _ in range(10):
             try:
                 fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,7 +149,7 @@ class DataFolder:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file at once, readable by its owner alone: a reader sees the old or the new, never half."""
+    """Replace a file atomically, readable by its owner only; readers see the old or the new content, never a part."""
     with translate_folder_errors(path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

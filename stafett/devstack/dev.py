@@ -1,4 +1,4 @@
-"""``stafett dev``: servers, programs, and a watch over all of them until Ctrl-C."""
+"""``stafett dev``: runs the servers, the API and the workers, and supervises them until Ctrl-C."""
 
 import asyncio
 import signal
@@ -26,14 +26,14 @@ from stafett.devstack.supervisor import Supervisor
 
 PrepareStack = Callable[[StackAddresses], Awaitable[Mapping[str, str]]]
 ServeIssuer = Callable[[int], AbstractContextManager[None]]
-"""The issuer at a port, for as long as the programs run."""
+"""Serves the issuer at a port for the duration of the block."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class AppProcess:
-    """One of our own processes; ``ready`` is given its pid; ``withheld`` names variables it must not see."""
+    """One of our own processes; its environment lacks ``excluded_variables``."""
 
     name: Literal["api", "worker"]
     argv: tuple[str, ...]
@@ -64,7 +64,7 @@ async def run_stack(
     serve_issuer: ServeIssuer,
     print_status: PrintStatus = print,
 ) -> None:
-    """Run everything until SIGINT, SIGTERM or SIGHUP; returns when nothing is left running."""
+    """Run everything until SIGINT, SIGTERM or SIGHUP, and return when all processes have exited."""
     stack = asyncio.ensure_future(_run_until_cancelled(options, prepare, app_processes, serve_issuer, print_status))
     loop = asyncio.get_running_loop()
     interrupted: list[signal.Signals] = []
@@ -82,7 +82,7 @@ async def run_stack(
 
 
 def _cancel_once(stack: asyncio.Future[None], number: signal.Signals, interrupted: list[signal.Signals]) -> None:
-    # Once: a second Ctrl-C would cancel the cleaning up, which ends by itself within seconds.
+    # Cancel once: a second Ctrl-C would cancel the cleanup, which takes only seconds.
     if not interrupted:
         interrupted.append(number)
         stack.cancel()
@@ -108,14 +108,14 @@ async def _run_until_cancelled(
 async def _run_app_processes(
     app_processes: tuple[AppProcess, ...], running_servers: RunningServers, environment: Mapping[str, str]
 ) -> AsyncIterator[list[ChildProcess]]:
-    """The list is the supervisor's too, so that what is stopped at the end is what runs by then."""
-    names = [program.name for program in app_processes]
-    logs = [f"{name}-{place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
-    launches = [
-        program.process_spec(running_servers, environment, log)
-        for program, log in zip(app_processes, logs, strict=True)
+    """Run the processes during the block. The supervisor updates the yielded list, so that current ones are stopped."""
+    names = [process.name for process in app_processes]
+    log_names = [f"{name}-{number}" if names.count(name) > 1 else name for number, name in enumerate(names, 1)]
+    specs = [
+        process.process_spec(running_servers, environment, log_name)
+        for process, log_name in zip(app_processes, log_names, strict=True)
     ]
-    children = await start_all(launches)
+    children = await start_all(specs)
     try:
         yield children
     finally:
@@ -125,7 +125,7 @@ async def _run_app_processes(
 async def _supervise(
     running_servers: RunningServers, app_children: list[ChildProcess], print_status: PrintStatus
 ) -> None:
-    everyone = [*running_servers.children.values(), *app_children]
+    all_children = [*running_servers.children.values(), *app_children]
 
     def on_replaced(index: int, child: ChildProcess) -> None:
         if child.name in running_servers.children:
@@ -143,7 +143,7 @@ async def _supervise(
     write_stack_file()
     _print_addresses(running_servers.addresses, running_servers.folder.path, print_status)
     try:
-        await Supervisor(everyone, print_status, on_replaced).watch()
+        await Supervisor(all_children, print_status, on_replaced).watch()
     finally:
         running_servers.folder.stack_file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded stack, each in one sentence."""
+"""Errors of the embedded stack, each with a one-sentence message for the user."""
 
 import errno
 from collections.abc import Iterator
@@ -11,35 +11,35 @@ _MAX_OUTPUT_LINES = 5
 
 
 class DevStackError(StafettError):
-    """The embedded stack cannot do what was asked."""
+    """The embedded stack cannot do what was requested."""
 
 
 class ProcessExitedError(DevStackError):
-    """A process ended before it was ready."""
+    """A process exited before it was ready."""
 
 
 @contextmanager
 def translate_folder_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about the data folder into a sentence."""
+    """Translate operating system errors on the data folder to messages for the user."""
     try:
         yield
-    except OSError as fault:
-        raise DevStackError(_describe_os_error(fault, path)) from fault
+    except OSError as error:
+        raise DevStackError(_describe_os_error(error, path)) from error
 
 
 def summarise_output(output: bytes) -> str:
-    """What a program said before it ended, fit to follow our own sentence."""
+    """Quote the last output of a program as a sentence without its full stop."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
-    # A log often goes on after the line that matters.
-    full = [line for line in lines if "no space left" in line.lower()]
-    told = " | ".join(full[-1:] or lines[-_MAX_OUTPUT_LINES:])
-    return f"Its last words: {told}" if told else "It said nothing"
+    # A log often continues after the line that explains the failure.
+    disk_full = [line for line in lines if "no space left" in line.lower()]
+    quoted = " | ".join(disk_full[-1:] or lines[-_MAX_OUTPUT_LINES:])
+    return f"Last output: {quoted}" if quoted else "It printed nothing"
 
 
 def _describe_os_error(error: OSError, path: Path) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return f"The disk that holds {path} is full; free some space or choose another --data-dir."
+            return f"The disk of {path} is full; free some space or choose another --data-dir."
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{path} cannot be written to; choose a --data-dir that belongs to you."
         case errno.EEXIST | errno.ENOTDIR:

@@ -1,4 +1,4 @@
-"""The development issuer at an address: discovery and keys, as any OpenID provider publishes them."""
+"""Serves the development issuer over HTTP: its discovery document and keys, like any OpenID provider."""
 
 import json
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ DISCOVERY_PATH, JWKS_PATH = "/.well-known/openid-configuration", "/jwks.json"
 
 @contextmanager
 def serve_issuer(issuer: DevIssuer, port: int) -> Iterator[None]:
-    """Publish the issuer's keys at this port for the length of a block."""
+    """Serve the issuer's discovery document and keys at this port for the duration of the block."""
     try:
         server = ThreadingHTTPServer((HOST, port), _create_handler(issuer))
-    except OSError as fault:
-        raise DevStackError(f"Port {port} cannot be had for the issuer: {fault.strerror}.") from fault
+    except OSError as error:
+        raise DevStackError(f"Port {port} cannot be bound for the issuer: {error.strerror}.") from error
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="issuer", daemon=True)
     thread.start()
@@ -36,9 +36,9 @@ def serve_issuer(issuer: DevIssuer, port: int) -> Iterator[None]:
 def _create_handler(issuer: DevIssuer) -> type[BaseHTTPRequestHandler]:
     class IssuerRequestHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers = {DISCOVERY_PATH: issuer.discovery_document, JWKS_PATH: issuer.load_jwks}
-            answer = answers.get(self.path.partition("?")[0])
-            self._send_json(HTTPStatus.OK, answer()) if answer else self._send_json(
+            documents = {DISCOVERY_PATH: issuer.discovery_document, JWKS_PATH: issuer.load_jwks}
+            load = documents.get(self.path.partition("?")[0])
+            self._send_json(HTTPStatus.OK, load()) if load else self._send_json(
                 HTTPStatus.NOT_FOUND, {"error": "not_found"}
             )
 
@@ -51,6 +51,6 @@ def _create_handler(issuer: DevIssuer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_args: object) -> None:
-            """Nothing: it is asked by ourselves."""
+            """Log nothing: all requests come from the stack itself."""
 
     return IssuerRequestHandler

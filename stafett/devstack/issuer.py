@@ -1,4 +1,4 @@
-"""The development issuer: a key pair in the data folder, and tokens as a real identity provider makes them."""
+"""The development issuer: a key pair in the data folder, and tokens like those of a real identity provider."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _TOKEN_LIFETIME = timedelta(hours=12)
 
 
 class DevIssuer:
-    """Whoever can read its folder can be anybody: for development alone."""
+    """An issuer of tokens, for development only: every user who can read its folder can sign in as any user."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "issuer"
@@ -29,7 +29,7 @@ class DevIssuer:
         self.jwks_file = self._folder / "jwks.json"
 
     def ensure_keys(self) -> None:
-        """Make the key pair at the first start, and keep it."""
+        """Create and store the key pair at the first start."""
         if self._private_key_file.exists() and self.jwks_file.exists():
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,12 +43,12 @@ class DevIssuer:
         self.jwks_file.write_text(json.dumps({"keys": [public | {"kid": _KEY_ID, "use": "sig", "alg": "ES256"}]}))
 
     def set_url(self, url: str) -> None:
-        """Be the issuer at this address from now on; its tokens say so."""
+        """Set the URL that tokens carry as their issuer from now on."""
         self._url_file.write_text(url)
 
     @property
     def url(self) -> str:
-        """What its tokens name as their issuer."""
+        """The ``iss`` claim of the tokens."""
         return self._url_file.read_text() if self._url_file.exists() else AuthSettings().issuer
 
     def load_jwks(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class DevIssuer:
         return keys
 
     def discovery_document(self) -> dict[str, Any]:
-        """As OpenID Connect has it; nobody logs in here, so there is no more to discover than the keys."""
+        """Return the OpenID Connect discovery document, which lists only the keys, because there is no sign-in here."""
         return {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks.json",
@@ -72,7 +72,7 @@ class DevIssuer:
         if not self._private_key_file.exists():
             raise DevStackError(f"{self._folder.parent} has no development issuer; start `stafett dev` on it first.")
         now = datetime.now(UTC)
-        said = {
+        payload = {
             "iss": self.url,
             "aud": AuthSettings().audience,
             "sub": str(user_id),
@@ -82,5 +82,5 @@ class DevIssuer:
             "exp": now + _TOKEN_LIFETIME,
         }
         return jwt.encode(
-            said | claims, self._private_key_file.read_text(), algorithm="ES256", headers={"kid": _KEY_ID}
+            payload | claims, self._private_key_file.read_text(), algorithm="ES256", headers={"kid": _KEY_ID}
         )

@@ -1,4 +1,4 @@
-"""Small questions to a server on 127.0.0.1."""
+"""The loopback address of the servers, and the environment they run in."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 async def is_port_open(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Check whether a server listens on the port."""
     try:
         _, writer = await asyncio.open_connection(HOST, port)
     except OSError:
@@ -20,5 +20,5 @@ async def is_port_open(port: int) -> bool:
 
 
 def minimal_environment(home: Path) -> dict[str, str]:
-    """A server gets none of ours: no proxy to phone through, no home or cloud account to read."""
+    """Return an environment without the user's variables, so that servers see no proxy, home or cloud account."""
     return {"HOME": str(home), "TMPDIR": str(home), "PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""The mail server of the stack: it takes every letter, and brings it no further than a folder."""
+"""The stack's mail server, which accepts every email and stores it in a folder without delivering it."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from stafett.devstack.loopback import HOST
 
 
 class MailFolder:
-    """A folder with a file for each letter, named so that the names are in the order of their coming."""
+    """A folder with one file per email, named so that the file names sort in order of arrival."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -24,23 +24,23 @@ class MailFolder:
         return sorted(self.path.glob("*.eml"))
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - the library's name
-        """Whole or not at all: a letter that can be seen can be read."""
+        """Store the email atomically, so that a listed file is always complete."""
         content = envelope.content or b""
         unfinished = self.path / f".{uuid4().hex}"
         unfinished.write_bytes(content if isinstance(content, bytes) else content.encode())
         unfinished.replace(self.path / f"{time.time_ns()}-{uuid4().hex[:8]}.eml")
-        return "250 Taken"
+        return "250 OK"
 
 
 @asynccontextmanager
 async def run_mail_server(folder: MailFolder, port: int) -> AsyncIterator[int]:
-    """Take letters at this port, or at a free one for 0, for the length of a block."""
+    """Accept emails at this port (0 chooses a free one) for the duration of the block, and yield the port."""
     try:
         server = await asyncio.get_running_loop().create_server(
             lambda: SMTP(folder, enable_SMTPUTF8=True, hostname="localhost", ident="Stafett"), HOST, port
         )
-    except OSError as fault:
-        raise DevStackError(f"Port {port} cannot be had for mail: {fault.strerror}.") from fault
+    except OSError as error:
+        raise DevStackError(f"Port {port} cannot be bound for the mail server: {error.strerror}.") from error
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:

@@ -1,4 +1,4 @@
-"""What is asked of a stack, and where to reach what came of it."""
+"""Options of a stack, and the addresses of a running one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,19 +10,22 @@ NAMESPACE = "default"
 
 @dataclass(frozen=True)
 class StackOptions:
-    """``durable=False`` may forget on power loss (never on a kill), and stops in an instant: for tests only."""
+    """Options of a stack.
+
+    ``durable=False`` is for tests: the stack stops at once, and loses data on power failure, but not on a kill.
+    """
 
     data_dir: Path
     api_port: int | None = None
     durable: bool = True
     temporal_args: tuple[str, ...] = ()
     codec_path: str | None = None
-    """Where at the API the Web UI is to have payloads opened."""
+    """The path of the API at which the Web UI decrypts payloads."""
 
 
 @dataclass(frozen=True)
 class StackAddresses:
-    """Everything a client needs; the roles in the database URLs are made by ``stafett migrate``."""
+    """Addresses and credentials for clients; ``stafett migrate`` creates the roles in the database URLs."""
 
     postgres_url: str
     api_database_url: str
@@ -48,7 +51,7 @@ class StackAddresses:
         return f"http://127.0.0.1:{self.api_port}"
 
     def environment(self) -> dict[str, str]:
-        """The ``STAFETT_*`` variables of ``stafett.settings`` that lead to this stack."""
+        """Return the ``STAFETT_*`` variables of ``stafett.settings`` that connect to this stack."""
         return {
             "STAFETT_DATABASE__OWNER_URL": self.postgres_url,
             "STAFETT_DATABASE__API_URL": self.api_database_url,

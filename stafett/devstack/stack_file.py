@@ -1,4 +1,4 @@
-"""``stack.json``: how other programs find a running stack."""
+"""``stack.json``, with which other programs find a running stack."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class StackPids(BaseModel):
 
 
 class StackFile(BaseModel):
-    """Where everything listens, and who it is."""
+    """Addresses, credentials and pids of a running stack."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,13 +57,13 @@ class StackFile(BaseModel):
 
 
 def load_stack_file(data_dir: Path) -> StackFile:
-    """Find the stack that runs on this folder now."""
+    """Load the file of the stack that is running on this folder now."""
     folder = DataFolder.from_path(data_dir)
     start = f"start one with `stafett dev --data-dir {data_dir}`"
     try:
         text = folder.stack_file.read_text()
     except PermissionError:
-        raise DevStackError(f"{folder.stack_file} may not be read by you; ask whoever runs the stack.") from None
+        raise DevStackError(f"You may not read {folder.stack_file}; run this as the user who runs the stack.") from None
     except OSError:
         raise DevStackError(f"No stack is running on {folder.path}; {start}.") from None
     if folder.find_running_pid() is None:

@@ -1,4 +1,4 @@
-"""Keeps processes alive: what dies is reported and started again."""
+"""Restarts processes that exit, and reports each restart."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ _STABLE_SECONDS = 60.0
 
 
 class Supervisor:
-    """Watches children, replaces those that end; ``replaced`` hears of it, with the place of the new one."""
+    """Watches children and replaces those that exit; ``on_replaced`` gets the index and the new child."""
 
     def __init__(
         self,
@@ -25,43 +25,43 @@ class Supervisor:
         self._on_replaced = on_replaced
 
     async def watch(self) -> None:
-        """Never returns; cancel it before the children are stopped on purpose."""
+        """Watch until cancelled; cancel it before stopping the children on purpose."""
         async with asyncio.TaskGroup() as watching:
-            for place in range(len(self._children)):
-                watching.create_task(self._restart_on_exit(place))
+            for index in range(len(self._children)):
+                watching.create_task(self._restart_on_exit(index))
 
     async def _restart_on_exit(self, index: int) -> None:
-        pause = _MIN_RESTART_DELAY
+        delay = _MIN_RESTART_DELAY
         while True:
             child, since = self._children[index], time.monotonic()
             await child.wait()
-            child.kill()  # what it started goes with it
-            pause = _MIN_RESTART_DELAY if time.monotonic() - since > _STABLE_SECONDS else pause
-            pause = await self._replace(index, pause)
+            child.kill()  # its descendants end with it
+            delay = _MIN_RESTART_DELAY if time.monotonic() - since > _STABLE_SECONDS else delay
+            delay = await self._replace(index, delay)
 
     async def _replace(self, index: int, delay: float) -> float:
-        """Start it again until it stands; returns the pause before the next time."""
-        fallen = self._children[index]
-        story = f"{fallen.name} (pid {fallen.pid}) {fallen.describe_exit()}"
-        self._print_status(f"{story}; it is being restarted.")
+        """Restart a child until it is ready, and return the delay before its next restart."""
+        exited = self._children[index]
+        exit_message = f"{exited.name} (pid {exited.pid}) {exited.describe_exit()}"
+        self._print_status(f"{exit_message}; restarting it.")
         while True:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _MAX_RESTART_DELAY)
             try:
-                self._children[index] = await self._start_replacement(fallen)
-            except StafettError as fault:
-                self._print_status(f"{fault} Next try in {delay:.1f} s.")
+                self._children[index] = await self._start_replacement(exited)
+            except StafettError as error:
+                self._print_status(f"{error} Next attempt in {delay:.1f} s.")
                 continue
-            self._print_status(f"{story}; restarted as pid {self._children[index].pid}.")
+            self._print_status(f"{exit_message}; restarted as pid {self._children[index].pid}.")
             self._call_on_replaced(index)
             return delay
 
     def _call_on_replaced(self, index: int) -> None:
-        """A full disk must not take down what runs."""
+        """Call ``on_replaced``; its failure, such as a full disk, must not stop the supervisor."""
         try:
             self._on_replaced(index, self._children[index])
-        except StafettError as fault:
-            self._print_status(str(fault))
+        except StafettError as error:
+            self._print_status(str(error))
 
     async def _start_replacement(self, exited: ChildProcess) -> ChildProcess:
         child = await ChildProcess.spawn(exited.spec)

@@ -1,4 +1,4 @@
-"""Temporal's development server, kept in SQLite."""
+"""Temporal's development server, with its state in SQLite."""
 
 import asyncio
 import signal
@@ -26,13 +26,13 @@ from stafett.devstack.privileges import parent_death_prefix
 from stafett.temporal.client import SEARCH_ATTRIBUTES
 
 _SEARCH_ATTRIBUTES = {
-    key.name: key.indexed_value_type.name.title().replace("_", "")  # KEYWORD_LIST is KeywordList to the program
+    key.name: key.indexed_value_type.name.title().replace("_", "")  # the program's name of KEYWORD_LIST is KeywordList
     for key in SEARCH_ATTRIBUTES
 }
 _DATABASE_FILE = "temporal.db"
 _PRAGMAS = ("journal_mode=wal", "synchronous=normal")
-# By default twenty tasks a second once a burst is spent, fairness keys are ignored, and a queue is four queues of
-# which each keeps an order of its own: of few cores every one would ask a queue at random.
+# By default, the server processes twenty tasks a second after a burst, ignores fairness keys, and splits a
+# queue into four partitions with an order of their own: a few pollers would each poll one at random.
 DYNAMIC_CONFIG = (
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
@@ -72,20 +72,20 @@ class TemporalServer:
             cwd=self.folder.temporal,
             log_file=self.folder.log_file("temporal"),
             readiness_probe=self._is_ready,
-            # It takes a second to end, which a test has no use for: killed, it loses nothing either.
+            # A graceful stop takes a second, which tests save: a kill loses no data either.
             stop_signals=((signal.SIGINT, 5.0),) if self.durable else (),
             prepare=self._prepare,
         )
 
     async def _prepare(self) -> None:
-        """The server makes its tables only where there is no file: what an interrupted first start left must go."""
+        """Delete what an interrupted first start left: the server creates its tables only if there is no file."""
         if (self.folder.temporal / _DATABASE_FILE).exists() and not self._is_initialised():
             with translate_folder_errors(self.folder.path):
                 for part in self.folder.temporal.glob(f"{_DATABASE_FILE}*"):
                     part.unlink()
 
     def _is_initialised(self) -> bool:
-        """It writes itself down before it serves; of a file that cannot be read as a database, the server tells."""
+        """Check for the server's own row, written before it serves; the server itself reports a damaged file."""
         with closing(sqlite3.connect(self.folder.temporal / _DATABASE_FILE)) as database:
             try:
                 return database.execute("SELECT 1 FROM cluster_metadata_info").fetchone() is not None
@@ -103,14 +103,14 @@ class TemporalServer:
             ("--dynamic-config-value", DYNAMIC_CONFIG),
             ("--search-attribute", (f"{name}={kind}" for name, kind in _SEARCH_ATTRIBUTES.items())),
         )
-        # The file is named from its own folder: `?` or `#` in a path would end the SQLite address.
+        # The path is relative to its own folder: `?` or `#` in a path would end the SQLite URI's path.
         return (
             *("--db-filename", _DATABASE_FILE, "--log-level", "warn", "--ui-disable-news-fetch"),
             *(part for flag, values in repeated for value in values for part in (flag, value)),
         )
 
     async def _is_ready(self, pid: int) -> bool:
-        # Temporal asks for no key, so a stranger's server on our port would answer just as well.
+        # Temporal requires no credentials, so another user's server on our port would answer just as well.
         for name in ("temporal", "temporal_ui"):
             if not await is_port_open(self.ports[name]):
                 return False
@@ -118,25 +118,25 @@ class TemporalServer:
             return False
         try:
             client = await Client.connect(self.address, namespace=NAMESPACE)
-            known = await client.operator_service.list_search_attributes(
+            registered = await client.operator_service.list_search_attributes(
                 ListSearchAttributesRequest(namespace=NAMESPACE)
             )
         except (RPCError, RuntimeError):
             return False
-        return _SEARCH_ATTRIBUTES.keys() <= known.custom_attributes.keys()
+        return _SEARCH_ATTRIBUTES.keys() <= registered.custom_attributes.keys()
 
 
 async def is_polling(address: str, namespace: str, task_queue: str, pid: int, *, for_activities: bool = False) -> bool:
-    """Whether this very process asks for work: Temporal remembers one that died for minutes."""
+    """Check whether this very process polls the queue: Temporal lists a dead poller for minutes."""
     activities, workflows = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    asked = DescribeTaskQueueRequest(
+    request = DescribeTaskQueueRequest(
         namespace=namespace,
         task_queue=TaskQueue(name=task_queue),
         task_queue_type=activities if for_activities else workflows,
     )
     try:
         client = await Client.connect(address, namespace=namespace)
-        described = await client.workflow_service.describe_task_queue(asked, timeout=_RPC_TIMEOUT)
+        queue = await client.workflow_service.describe_task_queue(request, timeout=_RPC_TIMEOUT)
     except (RPCError, RuntimeError):
         return False
-    return any(poller.identity.startswith(f"{pid}@") for poller in described.pollers)
+    return any(poller.identity.startswith(f"{pid}@") for poller in queue.pollers)

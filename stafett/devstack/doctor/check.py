@@ -1,11 +1,11 @@
-"""What ``stafett doctor`` has to say about one thing."""
+"""The result of one check of ``stafett doctor``."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DoctorCheck:
-    """``sentence`` says what was found, and the next step when it is not ``ok``."""
+    """A check's result; ``message`` states what was found and, if not ``ok``, the next step."""
 
     subject: str
     ok: bool

@@ -1,4 +1,4 @@
-"""``stafett doctor``: what stands in the way of a stack, each with the next step."""
+"""The checks of ``stafett doctor`` on this machine and a data folder; each failure names the next step."""
 
 import os
 import shutil
@@ -25,8 +25,8 @@ _VERSION_FLAGS = {"postgres": "--version", "initdb": "--version", "temporal": "-
 
 
 def diagnose(data_dir: Path | None = None) -> list[DoctorCheck]:
-    """Look at this machine, and at a data folder and the stack on it if one is named."""
-    findings = [
+    """Check this machine and, if a data folder is named, the folder and the stack that runs on it."""
+    checks = [
         _check_python(),
         *map(_check_program, _VERSION_FLAGS),
         _check_privileges(),
@@ -35,8 +35,8 @@ def diagnose(data_dir: Path | None = None) -> list[DoctorCheck]:
         _check_settings(),
     ]
     if data_dir is not None:
-        findings += _check_folder(DataFolder.from_path(data_dir))
-    return findings
+        checks += _check_folder(DataFolder.from_path(data_dir))
+    return checks
 
 
 def _check_python() -> DoctorCheck:
@@ -47,7 +47,7 @@ def _check_python() -> DoctorCheck:
 def _check_program(name: str) -> DoctorCheck:
     try:
         program = find_program(name)
-        answer = subprocess.run(
+        completed = subprocess.run(
             [program, _VERSION_FLAGS[name]],
             capture_output=True,
             text=True,
@@ -55,54 +55,55 @@ def _check_program(name: str) -> DoctorCheck:
             timeout=20,
             env=minimal_environment(Path(tempfile.gettempdir())),
         )
-    except DevStackError as missing:
-        return DoctorCheck(name, ok=False, message=str(missing))
-    except (OSError, subprocess.SubprocessError) as fault:
-        return DoctorCheck(name, ok=False, message=f"{name} is there but does not run ({fault}); run `make setup`.")
-    return DoctorCheck(name, ok=True, message=f"{answer.stdout.strip().splitlines()[0]}.")
+    except DevStackError as error:
+        return DoctorCheck(name, ok=False, message=str(error))
+    except (OSError, subprocess.SubprocessError) as error:
+        return DoctorCheck(name, ok=False, message=f"{name} is installed but does not run ({error}); run `make setup`.")
+    return DoctorCheck(name, ok=True, message=f"{completed.stdout.strip().splitlines()[0]}.")
 
 
 def _check_privileges() -> DoctorCheck:
     try:
         prefix = privileges.unprivileged_prefix(privileges.DEFAULT_STOP_SIGNAL)
-    except DevStackError as missing:
-        return DoctorCheck("privileges", ok=False, message=str(missing))
-    who = "root; PostgreSQL will run as nobody" if os.geteuid() == 0 else "an ordinary user"
-    tie = "" if prefix else " Without setpriv, servers outlive a stack killed with -9 until its next start."
-    return DoctorCheck("privileges", ok=True, message=f"You are {who}.{tie}")
+    except DevStackError as error:
+        return DoctorCheck("privileges", ok=False, message=str(error))
+    root = f"root; PostgreSQL will run as `{privileges.UNPRIVILEGED_USER}`"
+    user = root if os.geteuid() == 0 else "an ordinary user"
+    warning = "" if prefix else " Without setpriv, servers outlive a stack killed with -9 until its next start."
+    return DoctorCheck("privileges", ok=True, message=f"You are {user}.{warning}")
 
 
 def _check_loopback() -> DoctorCheck:
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", 0))
-        except OSError as fault:
-            sentence = f"127.0.0.1 cannot be listened on ({fault.strerror}); check the loopback interface."
-            return DoctorCheck("loopback", ok=False, message=sentence)
-    return DoctorCheck("loopback", ok=True, message="127.0.0.1 can be listened on.")
+        except OSError as error:
+            message = f"Servers cannot listen on 127.0.0.1 ({error.strerror}); check the loopback interface."
+            return DoctorCheck("loopback", ok=False, message=message)
+    return DoctorCheck("loopback", ok=True, message="Servers can listen on 127.0.0.1.")
 
 
 def _check_clock() -> DoctorCheck:
     if time.time() < Path(__file__).stat().st_mtime:
-        return DoctorCheck("clock", ok=False, message="The clock is behind the files of this program; set it.")
-    return DoctorCheck("clock", ok=True, message=time.strftime("It is %Y-%m-%dT%H:%M:%SZ.", time.gmtime()))
+        return DoctorCheck("clock", ok=False, message="The clock is earlier than the files of this program; set it.")
+    return DoctorCheck("clock", ok=True, message=time.strftime("The time is %Y-%m-%dT%H:%M:%SZ.", time.gmtime()))
 
 
 def _check_settings() -> DoctorCheck:
-    """They matter to the processes of production; `stafett dev` sets its own."""
-    given = sorted(name for name in os.environ if name.startswith("STAFETT_"))
+    """Check the STAFETT_* variables, which production processes read; `stafett dev` sets its own."""
+    variables = sorted(name for name in os.environ if name.startswith("STAFETT_"))
     sections = tuple(f"STAFETT_{section.upper()}" for section in Settings.model_fields)
-    strange = [name for name in given if not name.startswith(sections) and name not in _CLIENT_VARIABLES]
+    unknown = [name for name in variables if not name.startswith(sections) and name not in _CLIENT_VARIABLES]
     try:
         Settings.load()
-    except SettingsError as fault:
-        return DoctorCheck("settings", ok=False, message=f"{str(fault).rstrip('.')}; correct or unset it.")
-    if strange:
-        return DoctorCheck(
-            "settings", ok=False, message=f"No setting is called {', '.join(strange)}; correct or unset it."
-        )
-    sentence = f"{len(given)} STAFETT_* variables are set and understood." if given else "No STAFETT_* variable is set."
-    return DoctorCheck("settings", ok=True, message=sentence)
+    except SettingsError as error:
+        return DoctorCheck("settings", ok=False, message=f"{str(error).rstrip('.')}; correct or unset it.")
+    if unknown:
+        return DoctorCheck("settings", ok=False, message=f"Unknown setting {', '.join(unknown)}; correct or unset it.")
+    message = (
+        f"{len(variables)} STAFETT_* variables are set and valid." if variables else "No STAFETT_* variable is set."
+    )
+    return DoctorCheck("settings", ok=True, message=message)
 
 
 def _check_folder(folder: DataFolder) -> Iterator[DoctorCheck]:
@@ -113,26 +114,26 @@ def _check_folder(folder: DataFolder) -> Iterator[DoctorCheck]:
 
 
 def _check_folder_state(folder: DataFolder) -> DoctorCheck:
-    def finding(message: str, *, ok: bool = True) -> DoctorCheck:
+    def build_check(message: str, *, ok: bool = True) -> DoctorCheck:
         return DoctorCheck("data folder", ok=ok, message=f"{folder.path} {message}.")
 
     nearest = _find_nearest_existing(folder.path)
     if not nearest.is_dir():
-        return finding(f"cannot be made, for {nearest} is not a folder; choose another", ok=False)
+        return build_check(f"cannot be created, because {nearest} is not a folder; choose another", ok=False)
     if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
-        return finding(f"cannot be used, for {nearest} is not yours to write to; choose another", ok=False)
+        return build_check(f"cannot be used, because you cannot write to {nearest}; choose another", ok=False)
     if not folder.path.exists():
-        return finding("does not exist yet; `stafett dev` will make it")
+        return build_check("does not exist yet; `stafett dev` will create it")
     if folder.has_foreign_files():
-        return finding("holds files that are not Stafett's; choose an empty folder", ok=False)
+        return build_check("contains files that are not Stafett's; choose an empty folder", ok=False)
     holder = folder.find_running_pid()
-    return finding(f"is used by a running stack (pid {holder})" if holder is not None else "is free to use")
+    return build_check(f"is used by a running stack (pid {holder})" if holder is not None else "is free to use")
 
 
 def _check_disk_space(folder: DataFolder) -> DoctorCheck:
     free = shutil.disk_usage(_find_nearest_existing(folder.path)).free
-    step = "" if free >= MIN_FREE_BYTES else f"; at least {MIN_FREE_BYTES // 1_000_000} MB are wanted"
-    return DoctorCheck("disk", ok=not step, message=f"{free // 1_000_000} MB are free{step}.")
+    requirement = "" if free >= MIN_FREE_BYTES else f"; at least {MIN_FREE_BYTES // 1_000_000} MB are required"
+    return DoctorCheck("disk", ok=not requirement, message=f"{free // 1_000_000} MB are free{requirement}.")
 
 
 def _find_nearest_existing(path: Path) -> Path:

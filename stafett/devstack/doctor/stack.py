@@ -1,4 +1,4 @@
-"""The doctor's questions to a running stack: whether each part answers, and whether it has what a job needs."""
+"""The doctor's checks of a running stack: each server answers, and everything that a job needs is there."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -28,34 +28,36 @@ _RESTART_HINT = "stop `stafett dev` and start it again"
 
 
 def check_stack(folder: DataFolder) -> Iterator[DoctorCheck]:
-    """What a stack that holds this folder answers."""
+    """Check the stack that has locked this folder."""
     try:
         stack = load_stack_file(folder.path)
-    except DevStackError as fault:
-        yield DoctorCheck("stack", ok=False, message=f"It is starting, or not what `stafett dev` started. {fault}")
+    except DevStackError as error:
+        yield DoctorCheck(
+            "stack", ok=False, message=f"The stack is starting, or was not started by `stafett dev`. {error}"
+        )
         return
-    logs = f"look into {folder.path / 'logs'}"
-    answering: dict[str, Callable[[StackFile], bool]] = {
+    log_hint = f"see the logs in {folder.path / 'logs'}"
+    probes: dict[str, Callable[[StackFile], bool]] = {
         "running postgres": lambda stack: _is_postgres_reachable(stack.database_url),
         "running temporal": lambda stack: not is_port_free(int(stack.temporal_address.rpartition(":")[2])),
         "running temporal-ui": lambda stack: _is_http_reachable(stack.temporal_ui_url),
         "running s3": lambda stack: _is_http_reachable(stack.s3_endpoint),
         "running api": lambda stack: _is_http_reachable(f"{stack.api_url}/healthz"),
     }
-    for subject, answers in answering.items():
-        ok = answers(stack)
-        yield DoctorCheck(subject, ok=ok, message="It answers." if ok else f"It does not answer; {logs}.")
-    yield _check_schema(stack, logs)
+    for subject, probe in probes.items():
+        ok = probe(stack)
+        yield DoctorCheck(subject, ok=ok, message="It answers." if ok else f"It does not answer; {log_hint}.")
+    yield _check_schema(stack, log_hint)
     with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_SECONDS) as pool:
         s3 = _create_s3_client(stack, pool)
-        yield _check_bucket(s3, stack, logs)
-        yield check_audit_bucket(s3, stack.database_url, AuditSettings(), logs)
-    yield from _check_workers(stack, logs)
-    yield _check_readiness(stack, logs)
+        yield _check_bucket(s3, stack, log_hint)
+        yield check_audit_bucket(s3, stack.database_url, AuditSettings(), log_hint)
+    yield from _check_workers(stack, log_hint)
+    yield _check_readiness(stack, log_hint)
 
 
 def list_schema_revisions() -> list[str]:
-    """The schemas that this version of the program knows, the newest first."""
+    """Return the schema revisions of this version of Stafett, the newest first."""
     with as_file(files("stafett.database") / "migrations") as scripts:
         return [script.revision for script in ScriptDirectory(str(scripts)).walk_revisions()]
 
@@ -64,19 +66,23 @@ def _check_schema(stack: StackFile, log_hint: str) -> DoctorCheck:
     known = list_schema_revisions()
     try:
         with psycopg.connect(stack.database_url, connect_timeout=3) as connection:
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except psycopg.errors.UndefinedTable:
-        found = None
+        row = None
     except psycopg.Error:
-        return DoctorCheck("schema", ok=False, message=f"PostgreSQL does not say where it stands; {log_hint}.")
-    stands = found[0] if found else None
-    if stands == known[0]:
-        return DoctorCheck("schema", ok=True, message=f"It stands at {stands}, the newest.")
-    if stands is None or stands in known:
-        sentence = f"It stands at {stands or 'nothing'} instead of {known[0]}; {_RESTART_HINT}, which migrates."
+        return DoctorCheck(
+            "schema", ok=False, message=f"The schema revision cannot be read from PostgreSQL; {log_hint}."
+        )
+    current = row[0] if row else None
+    if current == known[0]:
+        return DoctorCheck("schema", ok=True, message=f"The schema revision is {current}, the newest.")
+    if current is None or current in known:
+        message = f"The schema revision is {current or 'not set'} instead of {known[0]}; {_RESTART_HINT} to migrate."
     else:
-        sentence = f"It stands at {stands}, of another version of Stafett; run that one, or choose another --data-dir."
-    return DoctorCheck("schema", ok=False, message=sentence)
+        message = (
+            f"The schema revision {current} is another Stafett version's; run that one or choose another --data-dir."
+        )
+    return DoctorCheck("schema", ok=False, message=message)
 
 
 def _create_s3_client(stack: StackFile, pool: urllib3.PoolManager) -> Minio:
@@ -92,51 +98,53 @@ def _create_s3_client(stack: StackFile, pool: urllib3.PoolManager) -> Minio:
 
 def _check_bucket(s3: Minio, stack: StackFile, log_hint: str) -> DoctorCheck:
     try:
-        there = s3.bucket_exists(stack.s3_bucket)
+        exists = s3.bucket_exists(stack.s3_bucket)
     except (MinioException, urllib3.exceptions.HTTPError, ValueError):
-        return DoctorCheck(
-            "bucket", ok=False, message=f"S3 does not say whether {stack.s3_bucket} is there; {log_hint}."
-        )
-    if there:
-        return DoctorCheck("bucket", ok=True, message=f"{stack.s3_bucket} is there.")
-    return DoctorCheck("bucket", ok=False, message=f"{stack.s3_bucket} is missing; {_RESTART_HINT}, which makes it.")
+        return DoctorCheck("bucket", ok=False, message=f"S3 did not answer for bucket {stack.s3_bucket}; {log_hint}.")
+    if exists:
+        return DoctorCheck("bucket", ok=True, message=f"{stack.s3_bucket} exists.")
+    return DoctorCheck("bucket", ok=False, message=f"{stack.s3_bucket} is missing; {_RESTART_HINT} to create it.")
 
 
 def _check_workers(stack: StackFile, log_hint: str) -> Iterator[DoctorCheck]:
-    """At each of the task queues: what waits at one is done by nobody at another."""
+    """Check that a worker polls each task queue, because workers of one queue run no tasks of another."""
     queue = TemporalSettings().task_queue
-    waiting = {
+    effects = {
         queue: "every job waits",
         cpu_queue(queue): "every report waits",
-        notification_queue(queue): "nobody is told",
+        notification_queue(queue): "no notification is sent",
     }
-    for name, harm in waiting.items():
+    for name, effect in effects.items():
         ok = asyncio.run(_is_any_worker_polling(stack, name))
         yield DoctorCheck(
             "worker",
             ok=ok,
-            message=f"It works at the task queue {name}." if ok else f"None works at {name}, so {harm}; {log_hint}.",
+            message=f"A worker polls the task queue {name}."
+            if ok
+            else f"No worker polls the task queue {name}, so {effect}; {log_hint}.",
         )
 
 
 async def _is_any_worker_polling(stack: StackFile, task_queue: str) -> bool:
     alive = filter(processes.is_alive, stack.pids.worker)
-    where = (stack.temporal_address, stack.temporal_namespace, task_queue)
-    asked = (is_polling(*where, pid, for_activities=True) for pid in alive)
-    return any(await asyncio.gather(*asked))
+    queue = (stack.temporal_address, stack.temporal_namespace, task_queue)
+    checks = (is_polling(*queue, pid, for_activities=True) for pid in alive)
+    return any(await asyncio.gather(*checks))
 
 
 def _check_readiness(stack: StackFile, log_hint: str) -> DoctorCheck:
-    answer = _get_response(f"{stack.api_url}/readyz")
+    response = _get_response(f"{stack.api_url}/readyz")
     try:
-        said = answer.json() if answer else {}
-        away = [name for name, state in said.items() if state != "ok"]
+        states = response.json() if response else {}
+        unavailable = [name for name, state in states.items() if state != "ok"]
     except (ValueError, AttributeError):
-        said, away = {}, []
-    if said and not away:
-        return DoctorCheck("readiness", ok=True, message="The API reaches everything it stands on.")
-    about = f"The API does not reach {', '.join(away)}" if away else "The API does not say what it reaches"
-    return DoctorCheck("readiness", ok=False, message=f"{about}; {log_hint}.")
+        states, unavailable = {}, []
+    if states and not unavailable:
+        return DoctorCheck("readiness", ok=True, message="Every dependency of the API is available.")
+    problem = (
+        f"The API cannot reach {', '.join(unavailable)}" if unavailable else "The API does not report its readiness"
+    )
+    return DoctorCheck("readiness", ok=False, message=f"{problem}; {log_hint}.")
 
 
 def _is_postgres_reachable(url: str) -> bool:
@@ -148,8 +156,8 @@ def _is_postgres_reachable(url: str) -> bool:
 
 
 def _is_http_reachable(url: str) -> bool:
-    answer = _get_response(url)
-    return answer is not None and answer.status < 500  # noqa: PLR2004 - a refusal is an answer
+    response = _get_response(url)
+    return response is not None and response.status < 500  # noqa: PLR2004 - a client error shows that the server runs
 
 
 def _get_response(url: str) -> urllib3.BaseHTTPResponse | None:
