@@ -1,7 +1,6 @@
-"""One real stack a session; a fresh organisation and a fresh task queue a test."""
+"""Shared fixtures: real servers for the session, and a new organisation and task queue for each test."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -9,6 +8,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from temporalio.client import Client
 
 import worker
@@ -24,15 +25,20 @@ from stafett.settings import AuthSettings, Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
+from tests.support.fixture_types import RunWorker
 
-_ONE_STACK_FOR_ALL = ("acceptance", "browser", "chaos")
+# No test asserts a duration: a slow machine must not fail a property.
+hypothesis_settings.register_profile("stafett", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("stafett")
+
+_FOLDERS_WITH_SHARED_STACK = ("acceptance", "browser", "chaos")
 _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has a stack of processes of its own stays together, in the one run that has made it."""
+    """Run all tests of such a folder in one xdist worker, because they share a `stafett dev` that it starts."""
     for item in items:
-        if (folder := item.path.parent.name) in _ONE_STACK_FOR_ALL:
+        if (folder := item.path.parent.name) in _FOLDERS_WITH_SHARED_STACK:
             item.add_marker(pytest.mark.xdist_group(folder))
 
 
@@ -61,7 +67,7 @@ def audit_key(tmp_path_factory: pytest.TempPathFactory) -> DevAuditKey:
 
 @pytest.fixture
 def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -> Settings:
-    """This test's own task queue on the session's servers."""
+    """Settings for the session's servers, with a task queue of this test's own."""
     settings = settings_from_addresses(stack.addresses)
     queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
     keys = AuthSettings(jwks_file=issuer.jwks_file)
@@ -90,7 +96,7 @@ def org_id(tenant: Tenant) -> str:
 
 
 @pytest.fixture
-def diary(owner_url: str, tenant: Tenant) -> ActivityFactory:
+def activity_factory(owner_url: str, tenant: Tenant) -> ActivityFactory:
     return ActivityFactory(owner_url, tenant.org_id)
 
 
@@ -109,7 +115,7 @@ def worker_database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def jobs(api_database: Database) -> ExportService:
+def export_service(api_database: Database) -> ExportService:
     return ExportService(api_database)
 
 
@@ -118,26 +124,23 @@ async def temporal(settings: Settings) -> Client:
     return await connect(settings.temporal)
 
 
-Working = Callable[[], AbstractAsyncContextManager[None]]
-
-
 @pytest.fixture
-def working(temporal: Client, settings: Settings) -> Working:
-    """A worker of this test's own, for the length of a block."""
+def run_worker(temporal: Client, settings: Settings) -> RunWorker:
+    """A context manager that runs a worker on this test's task queue."""
     return partial(worker.run_queue_workers, temporal, settings)
 
 
 @pytest.fixture
 def bearer(issuer: DevIssuer, tenant: Tenant) -> Callable[..., dict[str, str]]:
-    def bearer(user_id: UUID, org_id: str | None = tenant.org_id, role: str = "coordinator") -> dict[str, str]:
+    def create_headers(user_id: UUID, org_id: str | None = tenant.org_id, role: str = "coordinator") -> dict[str, str]:
         return {"Authorization": f"Bearer {issuer.create_token(user_id, org_id, role)}"}
 
-    return bearer
+    return create_headers
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def gateway(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """The application as a server would run it, asked without a socket."""
+async def api_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the whole application, in process and without a socket."""
     app = create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
@@ -148,9 +151,9 @@ async def gateway(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def button(gateway: httpx.AsyncClient, tenant: Tenant, bearer: Callable[..., dict[str, str]]) -> ExportClient:
-    """In the hand of this test's coordinator."""
-    return ExportClient(gateway, tenant.org_id, bearer(tenant.coordinator))
+def export_client(api_client: httpx.AsyncClient, tenant: Tenant, bearer: Callable[..., dict[str, str]]) -> ExportClient:
+    """A client that acts as this test's coordinator."""
+    return ExportClient(api_client, tenant.org_id, bearer(tenant.coordinator))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""One `stafett dev` for the whole session, seen from outside; a fresh organisation in its database for each test."""
+"""Fixtures of the acceptance tests: one `stafett dev` for the session, and a new organisation for each test."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -10,65 +10,63 @@ import pytest
 import pytest_asyncio
 
 from stafett.testing import Tenant
-from tests.acceptance.dev_stack import DevStack, Tokens, a_stack_that_ends_well, browser
-
-Bearer = Callable[..., dict[str, str]]
+from tests.support.dev_stack import DevStack, Tokens, open_http_client, run_dev_stack
+from tests.support.fixture_types import Bearer
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevStack]:
-    async with a_stack_that_ends_well(tmp_path_factory.mktemp("acceptance") / "data") as stack:
+async def dev_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevStack]:
+    async with run_dev_stack(tmp_path_factory.mktemp("acceptance") / "data") as stack:
         yield stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def tokens(dev: DevStack) -> Tokens:
-    return await Tokens.of(dev)
+async def tokens(dev_stack: DevStack) -> Tokens:
+    return await Tokens.from_stack(dev_stack)
 
 
 @pytest.fixture
-def owner_url(dev: DevStack) -> str:
-    """Where the builders `tenant`, `diary` and `button` of this suite's root write."""
-    return dev.database_url
+def owner_url(dev_stack: DevStack) -> str:
+    """The stack's database, where the root fixtures `tenant` and `activity_factory` insert their rows."""
+    return dev_stack.database_url
 
 
 @pytest.fixture
-def owner(owner_url: str) -> Iterator[psycopg.Connection]:
+def owner_connection(owner_url: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(owner_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def bearer(tokens: Tokens, tenant: Tenant) -> Bearer:
-    def bearer(user_id: UUID, org_id: str | None = tenant.org_id, role: str = "coordinator") -> dict[str, str]:
-        return tokens.bearer(user_id, org_id, role)
+    def create_headers(user_id: UUID, org_id: str | None = tenant.org_id, role: str = "coordinator") -> dict[str, str]:
+        return tokens.create_headers(user_id, org_id, role)
 
-    return bearer
+    return create_headers
 
 
 @pytest.fixture
-def operator(tokens: Tokens, owner: psycopg.Connection) -> dict[str, str]:
-    row = owner.execute("SELECT id FROM users WHERE email = 'operator@stafett.example'").fetchone()
+def operator_headers(tokens: Tokens, owner_connection: psycopg.Connection) -> dict[str, str]:
+    row = owner_connection.execute("SELECT id FROM users WHERE email = 'operator@stafett.example'").fetchone()
     assert row is not None
-    return tokens.bearer(row[0], None, "operator")
+    return tokens.create_headers(row[0], None, "operator")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def gateway(dev: DevStack) -> AsyncIterator[httpx.AsyncClient]:
-    async with dev.gateway() as client:
+async def api_client(dev_stack: DevStack) -> AsyncIterator[httpx.AsyncClient]:
+    async with dev_stack.api_client() as client:
         yield client
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def anybody() -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody with nothing but a link."""
-    async with browser() as client:
+async def anonymous_client() -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a token."""
+    async with open_http_client() as client:
         yield client
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty folder of this test's own."""
+def empty_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     return folder

@@ -1,4 +1,4 @@
-"""The audit trail from outside: shown, signed, verified, and found out when somebody changes it."""
+"""The audit trail from outside: events, checkpoints, and detection of a forged event."""
 
 import re
 from collections.abc import Iterator
@@ -10,74 +10,84 @@ from temporalio.client import Client, Schedule
 from temporalio.service import RPCError
 
 from stafett.testing import ActivityFactory, ExportClient, wait_until
-from tests.acceptance.dev_stack import EXPORTS, DevStack, assert_problem
+from tests.support.dev_stack import EXPORTS, DevStack, assert_problem
 
 
 @contextmanager
-def forged(owner: psycopg.Connection, org_id: str, seq: int) -> Iterator[None]:
-    """Another actor, for the length of a block: what a superuser can do, and undo."""
+def forge_event(owner_connection: psycopg.Connection, org_id: str, seq: int) -> Iterator[None]:
+    """Replace an event's actor for the length of a block, which a superuser can do."""
     update = "UPDATE audit_events SET actor = %s WHERE org_id = %s AND seq = %s"
-    row = owner.execute("SELECT actor FROM audit_events WHERE org_id = %s AND seq = %s", [org_id, seq]).fetchone()
+    row = owner_connection.execute(
+        "SELECT actor FROM audit_events WHERE org_id = %s AND seq = %s", [org_id, seq]
+    ).fetchone()
     assert row is not None
-    owner.execute("ALTER TABLE audit_events DISABLE TRIGGER audit_events_never_change")
-    owner.execute(update, ["user:nobody", org_id, seq])
+    owner_connection.execute("ALTER TABLE audit_events DISABLE TRIGGER audit_events_append_only")
+    owner_connection.execute(update, ["user:forged", org_id, seq])
     try:
         yield
     finally:
-        owner.execute(update, [row[0], org_id, seq])
-        owner.execute("ALTER TABLE audit_events ENABLE ALWAYS TRIGGER audit_events_never_change")
+        owner_connection.execute(update, [row[0], org_id, seq])
+        owner_connection.execute("ALTER TABLE audit_events ENABLE ALWAYS TRIGGER audit_events_append_only")
 
 
-async def test_the_trail_of_a_whole_stack_is_verified_and_a_forged_event_is_named(
-    dev: DevStack, button: ExportClient, diary: ActivityFactory, owner: psycopg.Connection
+async def test_audit_verify_reports_a_forged_event(
+    dev_stack: DevStack,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    owner_connection: psycopg.Connection,
 ) -> None:
-    diary.create_activity(diary.create_mentor())
-    await button.wait_for_completion(await button.start_export())
-    (await dev.run("audit", "checkpoint")).done()
-    lines = (await dev.run("audit", "verify")).done().out.splitlines()
-    assert {"nhf", "blindeforbundet", "hlf", button.org_id} <= {line.partition(":")[0] for line in lines}
-    own = next(line for line in lines if line.startswith(f"{button.org_id}: "))
-    whole = rf"{button.org_id}: whole\. 8 events, the last is 8; \d checkpoints?, the newest of \d{{4}}-.*Z"
-    assert re.fullmatch(whole, own)
+    activity_factory.create_activity(activity_factory.create_mentor())
+    await export_client.wait_for_completion(await export_client.start_export())
+    (await dev_stack.run("audit", "checkpoint")).require_success()
+    lines = (await dev_stack.run("audit", "verify")).require_success().stdout.splitlines()
+    assert {"nhf", "blindeforbundet", "hlf", export_client.org_id} <= {line.partition(":")[0] for line in lines}
+    own_line = next(line for line in lines if line.startswith(f"{export_client.org_id}: "))
+    expected = rf"{export_client.org_id}: intact\. 8 events, last seq 8; \d checkpoints?, newest \d{{4}}-.*Z"
+    assert re.fullmatch(expected, own_line)
 
-    with forged(owner, button.org_id, 3):
-        found = await dev.run("audit", "verify")
-        assert found.code == 1
-        assert f"Event 3 of {button.org_id}: it was edited, for its hash is not that of its fields." in found.out
-    (await dev.run("audit", "verify", "--org", button.org_id)).done()
+    with forge_event(owner_connection, export_client.org_id, 3):
+        result = await dev_stack.run("audit", "verify")
+        assert result.exit_code == 1
+        assert f"Event 3 of {export_client.org_id}: it was edited; its hash does not match its fields." in result.stdout
+    (await dev_stack.run("audit", "verify", "--org", export_client.org_id)).require_success()
 
 
-async def test_a_worker_sees_to_it_that_chains_are_signed_at_intervals(dev: DevStack) -> None:
-    client = await Client.connect(dev.facts["temporal_address"], namespace=dev.facts["temporal_namespace"])
+async def test_worker_schedules_a_checkpoint_every_hour(dev_stack: DevStack) -> None:
+    client = await Client.connect(
+        dev_stack.stack_json["temporal_address"], namespace=dev_stack.stack_json["temporal_namespace"]
+    )
 
-    async def described() -> Schedule | None:
+    async def load_schedule() -> Schedule | None:
         with suppress(RPCError):
             return (await client.get_schedule_handle("checkpoint-audit-chains").describe()).schedule
         return None
 
-    schedule = await wait_until(described, bool)
+    schedule = await wait_until(load_schedule, bool)
     assert schedule is not None
     assert [interval.every.total_seconds() for interval in schedule.spec.intervals] == [3600]
 
 
-async def test_the_file_is_one_redirection_away_and_the_way_there_is_in_the_trail(
-    button: ExportClient, diary: ActivityFactory, gateway: httpx.AsyncClient, anybody: httpx.AsyncClient
+async def test_file_redirects_to_a_link_and_the_download_is_audited(
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    api_client: httpx.AsyncClient,
+    anonymous_client: httpx.AsyncClient,
 ) -> None:
-    waiting = await button.start_export(reporting_period={"start": "2020-01-01", "end": "2020-12-31"})
-    await button.wait_for_completion(waiting)
-    assert_problem(await gateway.get(f"{EXPORTS}/{waiting}/file", headers=button.headers), 409, "no_file")
-    diary.create_activity(diary.create_mentor())
-    job = await button.wait_for_completion(await button.start_export())
-    sent = await gateway.get(f"{EXPORTS}/{job['id']}/file", headers=button.headers)
-    assert (sent.status_code, sent.headers["Cache-Control"]) == (303, "no-store")
-    assert len((await anybody.get(sent.headers["Location"])).content) == job["file"]["size_bytes"]
-    trail = await gateway.get(f"{EXPORTS}/{job['id']}/audit", headers=button.headers)
-    kinds = [event["event"] for event in trail.raise_for_status().json()["items"]]
-    assert kinds[0] == "export_requested"
-    assert kinds[-2:] == ["link_issued", "file_downloaded"]
+    empty_id = await export_client.start_export(reporting_period={"start": "2020-01-01", "end": "2020-12-31"})
+    await export_client.wait_for_completion(empty_id)
+    assert_problem(await api_client.get(f"{EXPORTS}/{empty_id}/file", headers=export_client.headers), 409, "no_file")
+    activity_factory.create_activity(activity_factory.create_mentor())
+    job = await export_client.wait_for_completion(await export_client.start_export())
+    redirect = await api_client.get(f"{EXPORTS}/{job['id']}/file", headers=export_client.headers)
+    assert (redirect.status_code, redirect.headers["Cache-Control"]) == (303, "no-store")
+    assert len((await anonymous_client.get(redirect.headers["Location"])).content) == job["file"]["size_bytes"]
+    audit_trail = await api_client.get(f"{EXPORTS}/{job['id']}/audit", headers=export_client.headers)
+    events = [event["event"] for event in audit_trail.raise_for_status().json()["items"]]
+    assert events[0] == "export_requested"
+    assert events[-2:] == ["link_issued", "file_downloaded"]
 
 
-async def test_an_unknown_organisation_is_no_finding(dev: DevStack) -> None:
-    refused = await dev.run("audit", "verify", "--org", "finnes-ikke")
-    assert refused.code == 2
-    assert "there is no organisation finnes-ikke" in refused.err
+async def test_audit_verify_of_an_unknown_organisation_is_a_usage_error(dev_stack: DevStack) -> None:
+    result = await dev_stack.run("audit", "verify", "--org", "finnes-ikke")
+    assert result.exit_code == 2
+    assert "there is no organisation finnes-ikke" in result.stderr

@@ -1,4 +1,4 @@
-"""`stafett demo`, interrupted: whatever it began is gone with it."""
+"""`stafett demo` is interrupted: it removes its files and ends its processes."""
 
 import asyncio
 import os
@@ -10,15 +10,15 @@ import psutil  # type: ignore[import-untyped]  # the package ships no types
 import pytest
 
 from stafett.testing import wait_until
-from tests.acceptance.dev_stack import all_gone
+from tests.support.dev_stack import wait_until_gone
 
 
 @pytest.mark.parametrize(
-    ("request_to_stop", "begun"),
+    ("stop_signal", "first_file"),
     [(signal.SIGINT, "stafett-demo-*/postgres.new"), (signal.SIGTERM, "stafett-demo-*/stack.json")],
 )
-async def test_an_interrupted_demo_leaves_nothing_behind(
-    tmp_path: Path, request_to_stop: signal.Signals, begun: str
+async def test_interrupted_demo_leaves_no_files_or_processes(
+    tmp_path: Path, stop_signal: signal.Signals, first_file: str
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -29,15 +29,15 @@ async def test_an_interrupted_demo_leaves_nothing_behind(
         env=dict(os.environ) | {"TMPDIR": str(scratch)},
     )
 
-    async def found() -> list[Path]:
-        return list(scratch.glob(begun))
+    async def list_first_files() -> list[Path]:
+        return list(scratch.glob(first_file))
 
-    await wait_until(found, bool)
-    family = psutil.Process(demo.pid).children(recursive=True)
-    assert family
-    demo.send_signal(request_to_stop)
+    await wait_until(list_first_files, bool)
+    processes = psutil.Process(demo.pid).children(recursive=True)
+    assert processes
+    demo.send_signal(stop_signal)
     _, err = await demo.communicate()
     assert demo.returncode == 130
     assert err == b""
     assert list(scratch.iterdir()) == []
-    await all_gone(family, within=1)
+    await wait_until_gone(processes, timeout_seconds=1)

@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same click is the same job, whatever happens in between."""
+"""Idempotency-Key: repeated requests start one export."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,79 +8,86 @@ import httpx
 import psycopg
 
 from stafett.testing import ExportClient, create_tenant, wait_until
-from tests.acceptance.dev_stack import EXPORTS, DevStack, assert_problem, kill
+from tests.support.dev_stack import EXPORTS, DevStack, assert_problem, kill
 
 
-async def test_twenty_equal_posts_at_once_are_one_job(button: ExportClient, owner: psycopg.Connection) -> None:
+async def test_twenty_concurrent_equal_posts_start_one_job(
+    export_client: ExportClient, owner_connection: psycopg.Connection
+) -> None:
     key = str(uuid4())
-    answers = await asyncio.gather(*(button.request_export(key) for _ in range(20)))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    assert _jobs(owner, button.org_id) == 1
+    responses = await asyncio.gather(*(export_client.request_export(key) for _ in range(20)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert _count_jobs(owner_connection, export_client.org_id) == 1
 
 
-async def test_the_same_key_with_another_body_is_refused(button: ExportClient, owner: psycopg.Connection) -> None:
+async def test_same_key_with_another_body_is_rejected(
+    export_client: ExportClient, owner_connection: psycopg.Connection
+) -> None:
     key = str(uuid4())
-    (await button.request_export(key)).raise_for_status()
-    assert_problem(await button.request_export(key, locale="en"), 422)
-    assert _jobs(owner, button.org_id) == 1
+    (await export_client.request_export(key)).raise_for_status()
+    assert_problem(await export_client.request_export(key, locale="en"), 422)
+    assert _count_jobs(owner_connection, export_client.org_id) == 1
 
 
-async def test_the_same_body_written_otherwise_is_the_same_job(button: ExportClient) -> None:
+async def test_same_key_with_explicit_defaults_returns_the_same_job(export_client: ExportClient) -> None:
     key = str(uuid4())
-    short, long = await button.request_export(key), await button.request_export(key, locale="nb", csv_profile="excel")
-    assert (long.status_code, long.json()["id"]) == (202, short.json()["id"])
+    first, repeated = (
+        await export_client.request_export(key),
+        await export_client.request_export(key, locale="nb", csv_profile="excel"),
+    )
+    assert (repeated.status_code, repeated.json()["id"]) == (202, first.json()["id"])
 
 
-async def test_the_same_key_in_another_organisation_is_another_job(
-    button: ExportClient, gateway: httpx.AsyncClient, owner_url: str, bearer: Callable[..., dict[str, str]]
+async def test_same_key_in_another_organisation_starts_another_job(
+    export_client: ExportClient, api_client: httpx.AsyncClient, owner_url: str, bearer: Callable[..., dict[str, str]]
 ) -> None:
     key, neighbour = str(uuid4()), create_tenant(owner_url)
-    their_button = ExportClient(gateway, neighbour.org_id, bearer(neighbour.coordinator, neighbour.org_id))
-    mine, theirs = await button.request_export(key), await their_button.request_export(key)
-    assert (mine.status_code, theirs.status_code) == (202, 202)
-    assert mine.json()["id"] != theirs.json()["id"]
+    their_client = ExportClient(api_client, neighbour.org_id, bearer(neighbour.coordinator, neighbour.org_id))
+    own, theirs = await export_client.request_export(key), await their_client.request_export(key)
+    assert (own.status_code, theirs.status_code) == (202, 202)
+    assert own.json()["id"] != theirs.json()["id"]
 
 
-async def test_without_a_key_each_post_is_a_job(button: ExportClient) -> None:
-    assert await button.start_export() != await button.start_export()
+async def test_each_post_without_a_key_starts_a_job(export_client: ExportClient) -> None:
+    assert await export_client.start_export() != await export_client.start_export()
 
 
-async def test_a_key_of_255_characters_is_taken_and_a_longer_one_is_not(button: ExportClient) -> None:
-    assert (await button.request_export("k" * 255)).status_code == 202
-    assert_problem(await button.request_export("k" * 256), 422)
+async def test_key_of_255_characters_is_accepted_and_of_256_rejected(export_client: ExportClient) -> None:
+    assert (await export_client.request_export("k" * 255)).status_code == 202
+    assert_problem(await export_client.request_export("k" * 256), 422)
 
 
-async def test_a_refused_post_does_not_use_up_its_key(button: ExportClient) -> None:
+async def test_rejected_post_does_not_use_its_key(export_client: ExportClient) -> None:
     key = str(uuid4())
-    assert_problem(await button.request_export(key, locale="sv"), 422)
-    assert (await button.request_export(key)).status_code == 202
+    assert_problem(await export_client.request_export(key, locale="sv"), 422)
+    assert (await export_client.request_export(key)).status_code == 202
 
 
-async def test_a_key_is_remembered_when_the_api_was_killed_and_came_back(dev: DevStack, button: ExportClient) -> None:
-    key, old = str(uuid4()), dev.facts["pids"]["api"]
-    before = await button.request_export(key)
-    said = len(await dev.said())
-    kill(old)
+async def test_key_is_still_known_after_the_api_was_killed(dev_stack: DevStack, export_client: ExportClient) -> None:
+    key, old_pid = str(uuid4()), dev_stack.stack_json["pids"]["api"]
+    before = await export_client.request_export(key)
+    output_length = len(await dev_stack.read_output())
+    kill(old_pid)
 
-    async def alive() -> bool:
-        if dev.facts["pids"]["api"] == old:
+    async def is_alive() -> bool:
+        if dev_stack.stack_json["pids"]["api"] == old_pid:
             return False
-        async with dev.gateway() as again:
+        async with dev_stack.api_client() as new_client:
             try:
-                return (await again.get("/healthz")).is_success
+                return (await new_client.get("/healthz")).is_success
             except httpx.TransportError:
                 return False
 
-    await wait_until(alive, bool)
-    assert "api" in (await dev.said())[said:].lower()
-    async with dev.gateway() as again:
-        after = await ExportClient(again, button.org_id, button.headers).request_export(key)
+    await wait_until(is_alive, bool)
+    assert "api" in (await dev_stack.read_output())[output_length:].lower()
+    async with dev_stack.api_client() as new_client:
+        after = await ExportClient(new_client, export_client.org_id, export_client.headers).request_export(key)
     assert (after.status_code, after.json()["id"]) == (202, before.json()["id"])
     assert after.headers["Location"] == f"{EXPORTS}/{before.json()['id']}"
 
 
-def _jobs(owner: psycopg.Connection, org_id: str) -> int:
-    row = owner.execute("SELECT count(*) FROM exports WHERE org_id = %s", [org_id]).fetchone()
+def _count_jobs(owner_connection: psycopg.Connection, org_id: str) -> int:
+    row = owner_connection.execute("SELECT count(*) FROM exports WHERE org_id = %s", [org_id]).fetchone()
     assert row is not None
     return int(row[0])

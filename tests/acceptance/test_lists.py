@@ -1,7 +1,6 @@
-"""Lists: newest first, page by page, filtered, and without links."""
+"""Lists of exports: order, paging, filters, visibility, and no download links."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,100 +8,105 @@ import pytest
 
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_tenant
-from tests.acceptance.dev_stack import EXPORTS, assert_problem
+from tests.support.dev_stack import EXPORTS, assert_problem
+from tests.support.fixture_types import Bearer
 
-Bearer = Callable[..., dict[str, str]]
 
-
-async def _page(button: ExportClient, **query: Any) -> Json:
-    answer = await button.http_client.get(EXPORTS, params=query, headers=button.headers)
-    page: Json = answer.raise_for_status().json()
+async def _list_page(export_client: ExportClient, **query: Any) -> Json:
+    response = await export_client.http_client.get(EXPORTS, params=query, headers=export_client.headers)
+    page: Json = response.raise_for_status().json()
     assert page.keys() == {"items", "next_page_token"}
     return page
 
 
-async def _ids(button: ExportClient, **query: Any) -> list[str]:
-    return [item["id"] for item in (await _page(button, **query))["items"]]
+async def _list_ids(export_client: ExportClient, **query: Any) -> list[str]:
+    return [item["id"] for item in (await _list_page(export_client, **query))["items"]]
 
 
-async def test_the_newest_export_comes_first(button: ExportClient) -> None:
-    pressed = [await button.start_export() for _ in range(3)]
-    assert await _ids(button) == pressed[::-1]
+async def test_list_starts_with_the_newest_export(export_client: ExportClient) -> None:
+    export_ids = [await export_client.start_export() for _ in range(3)]
+    assert await _list_ids(export_client) == export_ids[::-1]
 
 
-async def test_pages_show_every_export_once(button: ExportClient) -> None:
-    pressed = await asyncio.gather(*(button.start_export() for _ in range(7)))
-    page = await _page(button, page_size=3)
-    seen = [page["items"]]
+async def test_pages_contain_every_export_once(export_client: ExportClient) -> None:
+    export_ids = await asyncio.gather(*(export_client.start_export() for _ in range(7)))
+    page = await _list_page(export_client, page_size=3)
+    pages = [page["items"]]
     while page["next_page_token"]:
-        page = await _page(button, page_size=3, page_token=page["next_page_token"])
-        seen.append(page["items"])
-    assert [len(items) for items in seen] == [3, 3, 1]
-    listed = [item["id"] for items in seen for item in items]
-    assert sorted(listed) == sorted(pressed)
-    assert listed == await _ids(button)
+        page = await _list_page(export_client, page_size=3, page_token=page["next_page_token"])
+        pages.append(page["items"])
+    assert [len(items) for items in pages] == [3, 3, 1]
+    listed = [item["id"] for items in pages for item in items]
+    assert sorted(listed) == sorted(export_ids)
+    assert listed == await _list_ids(export_client)
 
 
-async def test_an_export_made_meanwhile_disturbs_no_page(button: ExportClient) -> None:
-    pressed = [await button.start_export() for _ in range(4)]
-    first = await _page(button, page_size=2)
-    await button.start_export()
-    rest = await _ids(button, page_size=2, page_token=first["next_page_token"])
-    assert [item["id"] for item in first["items"]] + rest == pressed[::-1]
+async def test_export_started_between_two_pages_does_not_change_them(export_client: ExportClient) -> None:
+    export_ids = [await export_client.start_export() for _ in range(4)]
+    first = await _list_page(export_client, page_size=2)
+    await export_client.start_export()
+    rest = await _list_ids(export_client, page_size=2, page_token=first["next_page_token"])
+    assert [item["id"] for item in first["items"]] + rest == export_ids[::-1]
 
 
-async def test_a_list_can_be_narrowed_to_a_state(button: ExportClient, diary: ActivityFactory) -> None:
-    empty = await button.start_export(reporting_period={"start": "2020-01-01", "end": "2020-12-31"})
-    diary.create_activity(diary.create_mentor())
-    full = await button.start_export()
-    await asyncio.gather(button.wait_for_completion(empty), button.wait_for_completion(full))
-    assert await _ids(button, status="completed") == [full]
-    assert await _ids(button, status="completed_empty") == [empty]
-    assert await _ids(button, status="failed") == []
+async def test_list_can_be_filtered_by_status(export_client: ExportClient, activity_factory: ActivityFactory) -> None:
+    empty = await export_client.start_export(reporting_period={"start": "2020-01-01", "end": "2020-12-31"})
+    activity_factory.create_activity(activity_factory.create_mentor())
+    full = await export_client.start_export()
+    await asyncio.gather(export_client.wait_for_completion(empty), export_client.wait_for_completion(full))
+    assert await _list_ids(export_client, status="completed") == [full]
+    assert await _list_ids(export_client, status="completed_empty") == [empty]
+    assert await _list_ids(export_client, status="failed") == []
 
 
-async def test_a_list_can_be_narrowed_to_a_time(button: ExportClient) -> None:
-    older, newer = await button.start_export(), await button.start_export()
-    between = (await button.get_export(newer))["created_at"]
-    assert older in await _ids(button, created_before=between)
-    assert older not in await _ids(button, created_after=between)
-    assert await _ids(button, created_after="2000-01-01T00:00:00Z") == [newer, older]
-    assert await _ids(button, created_after="2100-01-01T00:00:00Z") == []
+async def test_list_can_be_filtered_by_creation_time(export_client: ExportClient) -> None:
+    older, newer = await export_client.start_export(), await export_client.start_export()
+    between = (await export_client.get_export(newer))["created_at"]
+    assert older in await _list_ids(export_client, created_before=between)
+    assert older not in await _list_ids(export_client, created_after=between)
+    assert await _list_ids(export_client, created_after="2000-01-01T00:00:00Z") == [newer, older]
+    assert await _list_ids(export_client, created_after="2100-01-01T00:00:00Z") == []
 
 
-async def test_a_list_shows_the_own_organisation_only(
-    button: ExportClient, gateway: httpx.AsyncClient, owner_url: str, bearer: Bearer
+async def test_list_contains_only_exports_of_the_callers_organisation(
+    export_client: ExportClient, api_client: httpx.AsyncClient, owner_url: str, bearer: Bearer
 ) -> None:
     neighbour = create_tenant(owner_url)
-    theirs = ExportClient(gateway, neighbour.org_id, bearer(neighbour.coordinator, neighbour.org_id))
-    their_export, mine = await theirs.start_export(), await button.start_export()
-    assert await _ids(button) == [mine]
-    assert await _ids(theirs) == [their_export]
-    assert await _ids(button, org_id=neighbour.org_id) == []
+    their_client = ExportClient(api_client, neighbour.org_id, bearer(neighbour.coordinator, neighbour.org_id))
+    their_id, own_id = await their_client.start_export(), await export_client.start_export()
+    assert await _list_ids(export_client) == [own_id]
+    assert await _list_ids(their_client) == [their_id]
+    assert await _list_ids(export_client, org_id=neighbour.org_id) == []
 
 
-async def test_an_auditor_lists_what_others_started(button: ExportClient, tenant: Tenant, bearer: Bearer) -> None:
-    export_id = await button.start_export()
-    button.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
-    assert await _ids(button) == [export_id]
+async def test_auditor_lists_exports_of_other_users(
+    export_client: ExportClient, tenant: Tenant, bearer: Bearer
+) -> None:
+    export_id = await export_client.start_export()
+    export_client.headers = bearer(tenant.users[Role.AUDITOR], role="auditor")
+    assert await _list_ids(export_client) == [export_id]
 
 
-async def test_an_operator_lists_every_organisation_or_one(
-    button: ExportClient, gateway: httpx.AsyncClient, owner_url: str, bearer: Bearer, operator: dict[str, str]
+async def test_operator_lists_exports_of_all_organisations_or_one(
+    export_client: ExportClient,
+    api_client: httpx.AsyncClient,
+    owner_url: str,
+    bearer: Bearer,
+    operator_headers: dict[str, str],
 ) -> None:
     neighbour = create_tenant(owner_url)
-    theirs = ExportClient(gateway, neighbour.org_id, bearer(neighbour.coordinator, neighbour.org_id))
-    their_export, mine = await theirs.start_export(), await button.start_export()
-    button.headers = operator
-    assert (await _ids(button))[:2] == [mine, their_export]
-    assert await _ids(button, org_id=neighbour.org_id) == [their_export]
+    their_client = ExportClient(api_client, neighbour.org_id, bearer(neighbour.coordinator, neighbour.org_id))
+    their_id, own_id = await their_client.start_export(), await export_client.start_export()
+    export_client.headers = operator_headers
+    assert (await _list_ids(export_client))[:2] == [own_id, their_id]
+    assert await _list_ids(export_client, org_id=neighbour.org_id) == [their_id]
 
 
-async def test_a_list_never_hands_out_links(button: ExportClient, diary: ActivityFactory) -> None:
-    diary.create_activity(diary.create_mentor())
-    export_id = await button.start_export()
-    assert (await button.wait_for_completion(export_id))["download_url"]
-    page = await _page(button)
+async def test_list_contains_no_download_links(export_client: ExportClient, activity_factory: ActivityFactory) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export_id = await export_client.start_export()
+    assert (await export_client.wait_for_completion(export_id))["download_url"]
+    page = await _list_page(export_client)
     assert [item["id"] for item in page["items"]] == [export_id]
     assert all(item.get("download_url") is None for item in page["items"])
     assert "X-Amz-Signature" not in str(page)
@@ -123,19 +127,21 @@ async def test_a_list_never_hands_out_links(button: ExportClient, diary: Activit
     ],
     ids=str,
 )
-async def test_a_list_asked_wrongly_says_where(button: ExportClient, query: dict[str, Any]) -> None:
-    answer = await button.http_client.get(EXPORTS, params=query, headers=button.headers)
-    problem = assert_problem(answer, 422)
+async def test_invalid_list_parameter_is_named(export_client: ExportClient, query: dict[str, Any]) -> None:
+    response = await export_client.http_client.get(EXPORTS, params=query, headers=export_client.headers)
+    problem = assert_problem(response, 422)
     assert any(next(iter(query)) in error["pointer"] for error in problem["errors"])
 
 
-async def test_two_hundred_is_the_largest_page(button: ExportClient) -> None:
-    assert await _ids(button, page_size=200) == []
+async def test_page_size_of_200_is_accepted(export_client: ExportClient) -> None:
+    assert await _list_ids(export_client, page_size=200) == []
 
 
-async def test_a_token_of_one_list_that_was_tampered_with_is_refused(button: ExportClient) -> None:
+async def test_truncated_page_token_is_rejected(export_client: ExportClient) -> None:
     for _ in range(2):
-        await button.start_export()
-    token = (await _page(button, page_size=1))["next_page_token"]
-    answer = await button.http_client.get(EXPORTS, params={"page_token": token[:-4]}, headers=button.headers)
-    assert_problem(answer, 422)
+        await export_client.start_export()
+    token = (await _list_page(export_client, page_size=1))["next_page_token"]
+    response = await export_client.http_client.get(
+        EXPORTS, params={"page_token": token[:-4]}, headers=export_client.headers
+    )
+    assert_problem(response, 422)

@@ -1,4 +1,4 @@
-"""The file itself: which rows, in which order, in which bytes."""
+"""The report file: its rows, their order and the CSV profiles."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -7,26 +7,31 @@ from uuid import UUID
 import pytest
 
 from stafett.testing import ActivityFactory, ExportClient
-from tests.acceptance.report_file import BOM, exported, fetch
+from tests.support.report_file import BOM, export_report_file, fetch_report_file
 
 _FORMULAS = ["=SUM(A1:A9)", "+47 900 00 000", "-5", "@here", "\tindented", "\rreturned"]
 
 
-def at(*when: int) -> datetime:
-    return datetime(*when, tzinfo=UTC)  # type: ignore[arg-type, misc]  # a moment's numbers, in order
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]  # year, month, day and time in order
 
 
-def one(diary: ActivityFactory, starts_at: datetime, **said: object) -> str:
-    """A minute of a mentor who does nothing else, so that rows may be as close as they like."""
+def create_activity(activity_factory: ActivityFactory, starts_at: datetime, **fields: object) -> str:
+    """Create an activity of one minute, with a mentor of its own, so that activities may overlap."""
     minute = {"starts_at": starts_at, "ends_at": starts_at + timedelta(minutes=1)}
-    return str(diary.create_activity(diary.create_mentor(), **(minute | said)))
+    return str(activity_factory.create_activity(activity_factory.create_mentor(), **(minute | fields)))
 
 
-async def test_the_excel_profile_is_what_a_norwegian_excel_opens(button: ExportClient, diary: ActivityFactory) -> None:
-    diary.create_activity(
-        diary.create_mentor("Åse Ødegård"), starts_at=at(2026, 1, 5, 8), note='Sa "hei"; og gikk', place="Tromsø"
+async def test_excel_profile_is_csv_for_norwegian_excel(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(
+        activity_factory.create_mentor("Åse Ødegård"),
+        starts_at=utc(2026, 1, 5, 8),
+        note='Sa "hei"; og gikk',
+        place="Tromsø",
     )
-    report = await exported(button)
+    report = await export_report_file(export_client)
     assert report.content.startswith(BOM)
     assert report.content.count(BOM) == 1
     assert report.content.endswith(b"\r\n")
@@ -36,11 +41,14 @@ async def test_the_excel_profile_is_what_a_norwegian_excel_opens(button: ExportC
     assert {"09:00", "60", "Åse Ødegård", "Tromsø", 'Sa "hei"; og gikk'} <= set(report.rows[0])
 
 
-async def test_the_machine_profile_is_plain_csv(button: ExportClient, diary: ActivityFactory) -> None:
-    diary.create_activity(
-        diary.create_mentor("Åse Ødegård"), starts_at=at(2026, 1, 5, 8), note='Sa "hei", og gikk', place="Tromsø"
+async def test_machine_profile_is_plain_csv(export_client: ExportClient, activity_factory: ActivityFactory) -> None:
+    activity_factory.create_activity(
+        activity_factory.create_mentor("Åse Ødegård"),
+        starts_at=utc(2026, 1, 5, 8),
+        note='Sa "hei", og gikk',
+        place="Tromsø",
     )
-    report = await exported(button, csv_profile="machine")
+    report = await export_report_file(export_client, csv_profile="machine")
     assert not report.content.startswith(BOM)
     assert b"\r" not in report.content
     assert report.content.count(b"\n") == 2
@@ -49,37 +57,45 @@ async def test_the_machine_profile_is_plain_csv(button: ExportClient, diary: Act
 
 
 @pytest.mark.parametrize("column", ["note", "place"])
-async def test_text_that_looks_like_a_formula_is_disarmed_for_excel_only(
-    button: ExportClient, diary: ActivityFactory, column: str
+async def test_formula_text_is_escaped_only_in_the_excel_profile(
+    export_client: ExportClient, activity_factory: ActivityFactory, column: str
 ) -> None:
-    mentor = diary.create_mentor()
+    mentor = activity_factory.create_mentor()
     for text in _FORMULAS:
-        diary.create_activity(mentor, **{column: text})
-    excel, machine = await asyncio.gather(exported(button), exported(button, csv_profile="machine"))
-    where = excel.header.index({"note": "Merknad", "place": "Sted"}[column])
-    assert [row[where] for row in excel.rows] == [f"'{text}" for text in _FORMULAS]
-    assert [row[where] for row in machine.rows] == _FORMULAS
+        activity_factory.create_activity(mentor, **{column: text})
+    excel, machine = await asyncio.gather(
+        export_report_file(export_client), export_report_file(export_client, csv_profile="machine")
+    )
+    index = excel.header.index({"note": "Merknad", "place": "Sted"}[column])
+    assert [row[index] for row in excel.rows] == [f"'{text}" for text in _FORMULAS]
+    assert [row[index] for row in machine.rows] == _FORMULAS
 
 
-async def test_a_mentors_name_that_looks_like_a_formula_is_disarmed_too(
-    button: ExportClient, diary: ActivityFactory
+async def test_formula_in_a_mentors_name_is_escaped(
+    export_client: ExportClient, activity_factory: ActivityFactory
 ) -> None:
-    diary.create_activity(diary.create_mentor('=HYPERLINK("http://x")'))
-    excel = await exported(button)
+    activity_factory.create_activity(activity_factory.create_mentor('=HYPERLINK("http://x")'))
+    excel = await export_report_file(export_client)
     assert '\'=HYPERLINK("http://x")' in excel.rows[0]
 
 
-async def test_a_line_break_in_a_note_stays_inside_its_cell(button: ExportClient, diary: ActivityFactory) -> None:
-    diary.create_activity(diary.create_mentor(), note='to\nlinjer og et "sitat"')
+async def test_line_break_in_a_note_stays_inside_its_cell(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor(), note='to\nlinjer og et "sitat"')
     for profile in ("excel", "machine"):
-        report = await exported(button, csv_profile=profile)
+        report = await export_report_file(export_client, csv_profile=profile)
         assert len(report.rows) == 1
         assert 'to\nlinjer og et "sitat"' in [cell.replace("\r\n", "\n") for cell in report.rows[0]]
 
 
-async def test_headers_speak_the_language_that_was_asked_for(button: ExportClient, diary: ActivityFactory) -> None:
-    diary.create_activity(diary.create_mentor())
-    nb, nn, en = await asyncio.gather(*(exported(button, locale=locale) for locale in ("nb", "nn", "en")))
+async def test_headers_are_in_the_requested_language(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    nb, nn, en = await asyncio.gather(
+        *(export_report_file(export_client, locale=locale) for locale in ("nb", "nn", "en"))
+    )
     assert nb.header != nn.header != en.header != nb.header
     assert len(nb.header) == len(nn.header) == len(en.header)
     assert {"Dato", "Sted"} <= set(nb.header)
@@ -88,134 +104,151 @@ async def test_headers_speak_the_language_that_was_asked_for(button: ExportClien
     assert nb.ids == nn.ids == en.ids
 
 
-async def test_rows_come_by_start_and_then_by_id(button: ExportClient, diary: ActivityFactory) -> None:
-    moments = [at(2026, 6, 1, hour) for hour in (12, 8, 10)]
-    made = [(moment, UUID(one(diary, moment))) for moment in moments for _ in range(4)]
-    report = await exported(button)
-    assert report.ids == [str(activity_id) for _, activity_id in sorted(made)]
-
-
-async def test_a_year_is_the_norwegian_year_to_the_last_microsecond(
-    button: ExportClient, diary: ActivityFactory
+async def test_rows_are_ordered_by_start_and_then_by_id(
+    export_client: ExportClient, activity_factory: ActivityFactory
 ) -> None:
-    edge, instant = timedelta(microseconds=1), timedelta(hours=1)
-    first, next_year = at(2026, 1, 1) - instant, at(2027, 1, 1) - instant
-    one(diary, first - edge)
-    inside = [one(diary, first), one(diary, next_year - edge)]
-    one(diary, next_year)
-    assert (await exported(button)).ids == inside
+    moments = [utc(2026, 6, 1, hour) for hour in (12, 8, 10)]
+    activities = [(moment, UUID(create_activity(activity_factory, moment))) for moment in moments for _ in range(4)]
+    report = await export_report_file(export_client)
+    assert report.ids == [str(activity_id) for _, activity_id in sorted(activities)]
+
+
+async def test_year_starts_and_ends_in_norwegian_time(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    microsecond, utc_offset = timedelta(microseconds=1), timedelta(hours=1)
+    first, next_year = utc(2026, 1, 1) - utc_offset, utc(2027, 1, 1) - utc_offset
+    create_activity(activity_factory, first - microsecond)
+    inside = [create_activity(activity_factory, first), create_activity(activity_factory, next_year - microsecond)]
+    create_activity(activity_factory, next_year)
+    assert (await export_report_file(export_client)).ids == inside
 
 
 @pytest.mark.parametrize(
     ("day", "first", "next_day"),
     [
-        ("2026-03-29", at(2026, 3, 28, 23), at(2026, 3, 29, 22)),
-        ("2026-10-25", at(2026, 10, 24, 22), at(2026, 10, 25, 23)),
+        ("2026-03-29", utc(2026, 3, 28, 23), utc(2026, 3, 29, 22)),
+        ("2026-10-25", utc(2026, 10, 24, 22), utc(2026, 10, 25, 23)),
     ],
     ids=["23 hours", "25 hours"],
 )
-async def test_a_day_on_which_the_clock_changes_is_a_whole_day(
-    button: ExportClient, diary: ActivityFactory, day: str, first: datetime, next_day: datetime
+async def test_day_of_a_clock_change_is_reported_completely(
+    export_client: ExportClient, activity_factory: ActivityFactory, day: str, first: datetime, next_day: datetime
 ) -> None:
-    edge = timedelta(microseconds=1)
-    one(diary, first - edge)
-    inside = [one(diary, first), one(diary, next_day - edge)]
-    one(diary, next_day)
-    report = await exported(button, reporting_period={"start": day, "end": day}, csv_profile="machine")
+    microsecond = timedelta(microseconds=1)
+    create_activity(activity_factory, first - microsecond)
+    inside = [create_activity(activity_factory, first), create_activity(activity_factory, next_day - microsecond)]
+    create_activity(activity_factory, next_day)
+    report = await export_report_file(export_client, reporting_period={"start": day, "end": day}, csv_profile="machine")
     assert report.ids == inside
     assert {row[0] for row in report.rows} == {day}
     assert [row[1] for row in report.rows] == ["00:00", "23:59"]
 
 
-async def test_the_hour_that_happens_twice_keeps_its_order(button: ExportClient, diary: ActivityFactory) -> None:
-    twice = [one(diary, at(2026, 10, 25, 1, 15)), one(diary, at(2026, 10, 25, 0, 30))]
-    report = await exported(button)
+async def test_rows_of_the_repeated_hour_are_in_order(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    twice = [
+        create_activity(activity_factory, utc(2026, 10, 25, 1, 15)),
+        create_activity(activity_factory, utc(2026, 10, 25, 0, 30)),
+    ]
+    report = await export_report_file(export_client)
     assert report.ids == twice[::-1]
     assert [row[1] for row in report.rows] == ["02:30", "02:15"]
 
 
-async def test_deleted_activities_are_not_reported(button: ExportClient, diary: ActivityFactory) -> None:
-    kept = one(diary, at(2026, 2, 1, 9))
-    one(diary, at(2026, 2, 1, 10), deleted_at=at(2026, 2, 2))
-    report = await exported(button)
-    assert report.ids == [kept]
+async def test_deleted_activities_are_not_reported(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    activity_id = create_activity(activity_factory, utc(2026, 2, 1, 9))
+    create_activity(activity_factory, utc(2026, 2, 1, 10), deleted_at=utc(2026, 2, 2))
+    report = await export_report_file(export_client)
+    assert report.ids == [activity_id]
     assert report.job["counts"]["queried"] == report.job["row_count"] == 1
 
 
-async def test_what_does_not_count_is_reported_and_told_apart(button: ExportClient, diary: ActivityFactory) -> None:
-    mentor = diary.create_mentor()
-    diary.create_activity(mentor)
-    diary.create_activity(mentor, activity_type="telefonsamtale", in_person=False)
-    report = await exported(button)
+async def test_activities_that_do_not_count_are_reported_and_counted_separately(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    activity_factory.create_activity(mentor, activity_type="telefonsamtale", in_person=False)
+    report = await export_report_file(export_client)
     counts = {"queried": 2, "written": 2, "countable": 1, "not_countable": 1, "rejected": 0}
     assert (report.job["counts"], report.job["row_count"], len(report.rows)) == (counts, 2, 2)
 
 
-async def test_a_period_of_two_times_includes_both_ends(button: ExportClient, diary: ActivityFactory) -> None:
-    start, end, edge = at(2026, 4, 1, 10), at(2026, 4, 1, 12), timedelta(microseconds=1)
-    one(diary, start - edge)
-    inside = [one(diary, start), one(diary, end)]
-    one(diary, end + edge)
-    period = {"start": "2026-04-01T12:00:00+02:00", "end": "2026-04-01T12:00:00Z"}
-    assert (await exported(button, reporting_period=period)).ids == inside
-
-
-async def test_a_period_of_one_instant_has_the_activity_that_starts_then(
-    button: ExportClient, diary: ActivityFactory
+async def test_period_of_two_times_includes_both_ends(
+    export_client: ExportClient, activity_factory: ActivityFactory
 ) -> None:
-    then = one(diary, at(2026, 4, 1, 10))
+    start, end, microsecond = utc(2026, 4, 1, 10), utc(2026, 4, 1, 12), timedelta(microseconds=1)
+    create_activity(activity_factory, start - microsecond)
+    inside = [create_activity(activity_factory, start), create_activity(activity_factory, end)]
+    create_activity(activity_factory, end + microsecond)
+    period = {"start": "2026-04-01T12:00:00+02:00", "end": "2026-04-01T12:00:00Z"}
+    assert (await export_report_file(export_client, reporting_period=period)).ids == inside
+
+
+async def test_period_of_one_instant_includes_an_activity_that_starts_then(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    activity_id = create_activity(activity_factory, utc(2026, 4, 1, 10))
     period = {"start": "2026-04-01T10:00:00Z", "end": "2026-04-01T10:00:00Z"}
-    assert (await exported(button, reporting_period=period)).ids == [then]
+    assert (await export_report_file(export_client, reporting_period=period)).ids == [activity_id]
 
 
-async def test_a_period_without_activities_is_a_success_without_a_file(button: ExportClient) -> None:
-    job = await button.wait_for_completion(await button.start_export())
+async def test_period_without_activities_completes_without_a_file(export_client: ExportClient) -> None:
+    job = await export_client.wait_for_completion(await export_client.start_export())
     assert (job["status"], job["row_count"], job["counts"]["queried"]) == ("completed_empty", 0, 0)
     assert (job["file"], job["download_url"], job["error"]) == (None, None, None)
 
 
-async def test_a_period_without_activities_fails_if_that_was_asked_for(button: ExportClient) -> None:
-    job = await button.wait_for_completion(await button.start_export(fail_on_empty=True))
+async def test_period_without_activities_fails_with_fail_on_empty(export_client: ExportClient) -> None:
+    job = await export_client.wait_for_completion(await export_client.start_export(fail_on_empty=True))
     assert (job["status"], job["error"]["code"]) == ("failed", "no_data_for_period")
     assert (job["file"], job["download_url"]) == (None, None)
 
 
-async def test_two_exports_of_the_same_are_the_same_bytes(button: ExportClient, diary: ActivityFactory) -> None:
-    mentor = diary.create_mentor()
+async def test_two_exports_of_the_same_rows_are_identical(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor()
     for number in range(20):
-        diary.create_activity(mentor, note=f"Møte {number}")
-    one_, other = await asyncio.gather(exported(button), exported(button))
-    assert one_.job["id"] != other.job["id"]
-    assert one_.content == other.content
-    assert one_.job["file"]["content_sha256"] == other.job["file"]["content_sha256"]
+        activity_factory.create_activity(mentor, note=f"Møte {number}")
+    first, other = await asyncio.gather(export_report_file(export_client), export_report_file(export_client))
+    assert first.job["id"] != other.job["id"]
+    assert first.content == other.content
+    assert first.job["file"]["content_sha256"] == other.job["file"]["content_sha256"]
 
 
-async def test_a_row_that_changed_changes_the_content_hash(button: ExportClient, diary: ActivityFactory) -> None:
-    mentor = diary.create_mentor()
-    diary.create_activity(mentor)
-    before = await exported(button)
-    diary.create_activity(mentor)
-    after = await exported(button)
+async def test_additional_row_changes_the_content_hash(
+    export_client: ExportClient, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    before = await export_report_file(export_client)
+    activity_factory.create_activity(mentor)
+    after = await export_report_file(export_client)
     assert before.job["file"]["content_sha256"] != after.job["file"]["content_sha256"]
 
 
-async def test_a_finished_export_tells_of_one_attempt_that_went_well(
-    button: ExportClient, diary: ActivityFactory
+async def test_completed_export_has_one_completed_attempt(
+    export_client: ExportClient, activity_factory: ActivityFactory
 ) -> None:
-    diary.create_activity(diary.create_mentor())
-    report = await exported(button)
-    assert [(a["number"], a["outcome"]) for a in report.job["attempts"]] == [(1, "completed")]
+    activity_factory.create_activity(activity_factory.create_mentor())
+    report = await export_report_file(export_client)
+    assert [(attempt["number"], attempt["outcome"]) for attempt in report.job["attempts"]] == [(1, "completed")]
     assert report.job["completed_at"] is not None
     assert report.job["partial_failures"] == []
     assert report.job["partial_failure_count"] == 0
 
 
-async def test_a_link_of_an_older_export_still_hands_out_its_own_file(
-    button: ExportClient, diary: ActivityFactory
+async def test_link_of_an_older_export_downloads_its_own_file(
+    export_client: ExportClient, activity_factory: ActivityFactory
 ) -> None:
-    mentor = diary.create_mentor()
-    diary.create_activity(mentor)
-    before = await exported(button)
-    diary.create_activity(mentor)
-    await exported(button)
-    assert (await fetch(await button.get_export(before.job["id"]))).content == before.content
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    before = await export_report_file(export_client)
+    activity_factory.create_activity(mentor)
+    await export_report_file(export_client)
+    assert (await fetch_report_file(await export_client.get_export(before.job["id"]))).content == before.content

@@ -1,4 +1,4 @@
-"""`stafett export verify`: what was downloaded, and what somebody has made of it."""
+"""`stafett export verify`: unchanged and tampered downloads."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,120 +10,126 @@ import pytest_asyncio
 from stafett.settings import S3Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
-from tests.acceptance.dev_stack import DevStack, Finished, Tokens, run
-from tests.acceptance.report_file import exported
-from tests.reexports import AgainButton
+from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_stafett
+from tests.support.reexports import ReexportClient
+from tests.support.report_file import export_report_file
 
 
 @dataclass(frozen=True)
-class Downloaded:
-    """A file of an export, and a terminal that knows the API."""
+class DownloadedFile:
+    """A downloaded file, and the environment of a client of the API."""
 
     job: Json
     path: Path
     env: dict[str, str]
 
-    async def verify(self, *options: str, known: bool = True) -> Finished:
-        return await run("export", "verify", self.path, *options, env=self.env if known else {})
+    async def verify(self, *options: str, with_api: bool = True) -> CommandResult:
+        return await run_stafett("export", "verify", self.path, *options, env=self.env if with_api else {})
 
     def tamper(self, name: str, content: bytes) -> None:
-        """The same ZIP file with another member."""
-        whole = self.path.rename(self.path.with_suffix(".before"))
-        with ZipFile(whole) as before, ZipFile(self.path, "w") as after:
+        """Repack the ZIP file, with other content in the members whose name contains `name`."""
+        original = self.path.rename(self.path.with_suffix(".before"))
+        with ZipFile(original) as before, ZipFile(self.path, "w") as after:
             for info in before.infolist():
                 after.writestr(info.filename, content if name in info.filename else before.read(info))
 
 
 @pytest.fixture
-def env(dev: DevStack, tenant: Tenant, tokens: Tokens) -> dict[str, str]:
-    token = tokens.token(tenant.coordinator, tenant.org_id, "coordinator")
-    return {"STAFETT_API_URL": dev.facts["api_url"], "STAFETT_TOKEN": token}
+def env(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> dict[str, str]:
+    token = tokens.create_token(tenant.coordinator, tenant.org_id, "coordinator")
+    return {"STAFETT_API_URL": dev_stack.stack_json["api_url"], "STAFETT_TOKEN": token}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bundle(
-    dev: DevStack, button: ExportClient, diary: ActivityFactory, folder: Path, env: dict[str, str]
-) -> Downloaded:
-    facts = dev.facts
-    keys = {"access_key": facts["s3_access_key"], "secret_key": facts["s3_secret_key"]}
-    s3 = S3Settings.model_validate({"endpoint": facts["s3_endpoint"], "bucket": facts["s3_bucket"], **keys})
-    activity = diary.create_activity(diary.create_mentor())
-    diary.create_attachment(FileStorage(s3), activity, b"%PDF referat", "Møtereferat.pdf")
-    return await _downloaded(button, folder, env, include_attachments=True)
+    dev_stack: DevStack,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    empty_folder: Path,
+    env: dict[str, str],
+) -> DownloadedFile:
+    stack_json = dev_stack.stack_json
+    keys = {"access_key": stack_json["s3_access_key"], "secret_key": stack_json["s3_secret_key"]}
+    s3 = S3Settings.model_validate({"endpoint": stack_json["s3_endpoint"], "bucket": stack_json["s3_bucket"], **keys})
+    activity = activity_factory.create_activity(activity_factory.create_mentor())
+    activity_factory.create_attachment(FileStorage(s3), activity, b"%PDF referat", "Møtereferat.pdf")
+    return await _download(export_client, empty_folder, env, include_attachments=True)
 
 
-async def _downloaded(button: ExportClient, folder: Path, env: dict[str, str], **asked: object) -> Downloaded:
-    report = await exported(button, **asked)
-    path = folder / report.job["file"]["name"]
+async def _download(
+    export_client: ExportClient, empty_folder: Path, env: dict[str, str], **fields: object
+) -> DownloadedFile:
+    report = await export_report_file(export_client, **fields)
+    path = empty_folder / report.job["file"]["name"]
     path.write_bytes(report.content)
-    return Downloaded(report.job, path, env)
+    return DownloadedFile(report.job, path, env)
 
 
-async def test_a_bundle_is_held_against_its_manifest_and_its_record(bundle: Downloaded) -> None:
-    told = (await bundle.verify()).done()
-    assert "its 2 files are as its manifest says" in told.out
-    assert f"it is the file of export {bundle.job['id']}" in told.out
-    found = (await bundle.verify("--json")).done().json
-    assert (found["findings"], found["is_as_recorded"], found["members"]) == ([], True, 2)
-    assert found["sha256"] == bundle.job["file"]["sha256"]
+async def test_bundle_is_compared_with_its_manifest_and_its_record(bundle: DownloadedFile) -> None:
+    result = (await bundle.verify()).require_success()
+    assert "2 files match the manifest" in result.stdout
+    assert f"matches the record of export {bundle.job['id']}" in result.stdout
+    report = (await bundle.verify("--json")).require_success().json
+    assert (report["findings"], report["matches_record"], report["member_count"]) == ([], True, 2)
+    assert report["sha256"] == bundle.job["file"]["sha256"]
 
 
-async def test_a_bundle_can_be_verified_without_the_api(bundle: Downloaded) -> None:
-    told = (await bundle.verify(known=False)).done()
-    assert "it was not held against the export's record" in told.out
+async def test_bundle_can_be_verified_without_the_api(bundle: DownloadedFile) -> None:
+    result = (await bundle.verify(with_api=False)).require_success()
+    assert "not compared with the export's record" in result.stdout
     bundle.env["STAFETT_API_URL"] = "http://127.0.0.1:9"
-    assert "none answered" in (await bundle.verify()).done().out
+    assert "it is unavailable" in (await bundle.verify()).require_success().stdout
 
 
-async def test_a_changed_attachment_is_found_line_by_line(bundle: Downloaded) -> None:
+async def test_changed_attachment_and_changed_bundle_are_reported(bundle: DownloadedFile) -> None:
     bundle.tamper("Møtereferat", b"%PDF REFERAT")
-    found = await bundle.verify()
-    assert (found.code, found.err) == (1, "")
-    changed, *recorded = found.out.splitlines()
-    assert changed.endswith("-1-Møtereferat.pdf has another SHA-256 than in the manifest.")
-    assert recorded[-1] == f"Its SHA-256 is not the one in the record of export {bundle.job['id']}."
+    result = await bundle.verify()
+    assert (result.exit_code, result.stderr) == (1, "")
+    changed, *recorded = result.stdout.splitlines()
+    assert changed.endswith("-1-Møtereferat.pdf does not match the SHA-256 in the manifest.")
+    assert recorded[-1] == f"The SHA-256 differs from the one in the record of export {bundle.job['id']}."
 
 
-async def test_a_bundle_that_was_only_packed_anew_is_not_the_file_that_was_exported(bundle: Downloaded) -> None:
+async def test_repacked_bundle_matches_its_manifest_but_not_its_record(bundle: DownloadedFile) -> None:
     bundle.tamper("nothing", b"")
-    assert (await bundle.verify(known=False)).code == 0
-    assert (await bundle.verify()).code == 1
+    assert (await bundle.verify(with_api=False)).exit_code == 0
+    assert (await bundle.verify()).exit_code == 1
 
 
-async def test_half_a_bundle_is_said_to_be_damaged(bundle: Downloaded) -> None:
+async def test_truncated_bundle_is_reported_as_damaged(bundle: DownloadedFile) -> None:
     bundle.path.write_bytes(bundle.path.read_bytes()[:-100])
-    found = await bundle.verify()
-    assert (found.code, found.err) == (1, "")
-    assert found.out == "It is no ZIP file, or a damaged one.\n"
+    result = await bundle.verify()
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout == "Not a ZIP file, or damaged.\n"
 
 
-async def test_a_report_on_its_own_is_held_against_the_export_that_is_named(
-    button: ExportClient, diary: ActivityFactory, folder: Path, env: dict[str, str]
+async def test_report_without_a_bundle_is_compared_with_the_given_export(
+    export_client: ExportClient, activity_factory: ActivityFactory, empty_folder: Path, env: dict[str, str]
 ) -> None:
-    diary.create_activity(diary.create_mentor())
-    report = await _downloaded(button, folder, env)
-    (await report.verify()).refused_in_a_sentence("--id")
-    (await report.verify("--id", report.job["id"])).done()
+    activity_factory.create_activity(activity_factory.create_mentor())
+    report = await _download(export_client, empty_folder, env)
+    (await report.verify()).assert_one_line_error("--id")
+    (await report.verify("--id", report.job["id"])).require_success()
     report.path.write_bytes(report.path.read_bytes() + b"\r\n")
-    found = await report.verify("--id", report.job["id"])
-    assert (found.code, len(found.out.splitlines())) == (1, 2)
+    result = await report.verify("--id", report.job["id"])
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 2)
 
 
-async def test_a_bundle_of_another_export_is_told_from_the_one_that_is_named(
-    bundle: Downloaded, button: ExportClient
+async def test_bundle_of_another_export_does_not_match_the_given_export(
+    bundle: DownloadedFile, export_client: ExportClient
 ) -> None:
-    other = (await exported(button, include_attachments=True)).job
-    found = await bundle.verify("--id", other["id"])
-    assert found.code == 1
-    assert found.out.splitlines()[0] == f"It is a bundle of export {bundle.job['id']}."
+    other = (await export_report_file(export_client, include_attachments=True)).job
+    result = await bundle.verify("--id", other["id"])
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == f"The bundle belongs to export {bundle.job['id']}."
 
 
-async def test_a_file_that_is_not_there_is_said_in_a_sentence(folder: Path) -> None:
-    (await run("export", "verify", folder / "none.zip")).refused_in_a_sentence("none.zip")
+async def test_missing_file_is_a_one_line_error(empty_folder: Path) -> None:
+    (await run_stafett("export", "verify", empty_folder / "none.zip")).assert_one_line_error("none.zip")
 
 
-async def test_a_bundle_that_was_made_again_is_the_one_it_repeats(bundle: Downloaded, button: ExportClient) -> None:
-    job = await AgainButton(button).done(bundle.job["report_id"], source="same_snapshot")
+async def test_reexported_bundle_matches_both_exports(bundle: DownloadedFile, export_client: ExportClient) -> None:
+    job = await ReexportClient(export_client).complete_reexport(bundle.job["report_id"], source="same_snapshot")
     assert job["file"] == bundle.job["file"]
-    (await bundle.verify("--id", job["export_id"])).done()
-    (await bundle.verify("--id", bundle.job["id"])).done()
+    (await bundle.verify("--id", job["export_id"])).require_success()
+    (await bundle.verify("--id", bundle.job["id"])).require_success()

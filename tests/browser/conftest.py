@@ -1,4 +1,4 @@
-"""A real browser, where there is one: contributors without Chromium lose these tests and no others."""
+"""Fixtures of the browser tests, which are skipped where Chromium is not installed."""
 
 import asyncio
 import shutil
@@ -19,27 +19,27 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page() -> AsyncIterator[Page]:
-    """A page that reaches nothing outside this machine."""
-    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium is installed here")
+    """A page of a new Chromium process."""
+    executable = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip("Chromium is not installed")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=_FLAGS)
+        browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield await browser.new_page(viewport={"width": 1280, "height": 900})
         await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def served(settings: Settings) -> AsyncIterator[str]:
-    """The gateway behind a socket."""
+async def api_url(settings: Settings) -> AsyncIterator[str]:
+    """The URL of an API that listens on a free port."""
     config = uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    server_task = asyncio.create_task(server.serve())
 
-    async def started() -> bool:
+    async def is_started() -> bool:
         return server.started
 
-    await wait_until(started, bool)
+    await wait_until(is_started, bool)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
-    await serving
+    await server_task

@@ -1,7 +1,5 @@
-"""What people see: operators in the Temporal Web UI, programmers in the API's documentation."""
+"""Web pages: exports in Temporal's Web UI, and the API's documentation."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote, urlsplit
 
 from playwright.async_api import Page, expect
@@ -9,25 +7,29 @@ from temporalio.client import Client
 
 from stafett.devstack.stack import RunningServers
 from stafett.testing import ActivityFactory, ExportClient
+from tests.support.fixture_types import RunWorker
 
-Working = Callable[[], AbstractAsyncContextManager[None]]
 
-
-async def test_the_documentation_is_there_without_the_internet(page: Page, served: str) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(urlsplit(request.url).hostname or ""))
-    await page.goto(f"{served}/docs")
+async def test_documentation_page_loads_nothing_from_other_hosts(page: Page, api_url: str) -> None:
+    hosts: list[str] = []
+    page.on("request", lambda request: hosts.append(urlsplit(request.url).hostname or ""))
+    await page.goto(f"{api_url}/docs")
     await expect(page.get_by_text("/api/v1/bufdir-exports", exact=True).first).to_be_visible()
-    assert set(asked) <= {"127.0.0.1", ""}
+    assert set(hosts) <= {"127.0.0.1", ""}
 
 
-async def test_an_operator_finds_an_export_in_the_web_ui(
-    page: Page, stack: RunningServers, temporal: Client, button: ExportClient, diary: ActivityFactory, working: Working
+async def test_web_ui_shows_summary_and_status_of_an_export(
+    page: Page,
+    stack: RunningServers,
+    temporal: Client,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
 ) -> None:
-    diary.create_activity(diary.create_mentor())
-    export_id = await button.start_export()
-    async with working():
-        await button.wait_for_completion(export_id)
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export_id = await export_client.start_export()
+    async with run_worker():
+        await export_client.wait_for_completion(export_id)
         await temporal.get_workflow_handle(f"bufdir-export/{export_id}").result()
     workflow = quote(f"bufdir-export/{export_id}", safe="")
     await page.goto(f"{stack.addresses.temporal_ui_url}/namespaces/default/workflows/{workflow}")
@@ -35,7 +37,7 @@ async def test_an_operator_finds_an_export_in_the_web_ui(
     await expect(page.get_by_text("querying activities").first).to_be_visible()
     await page.get_by_text("User Metadata").click()
     summary = page.frame_locator("#user-metadata-summary").get_by_text(
-        f"Bufdir export for {button.org_id}, 2026-01-01 to 2026-12-31"
+        f"Bufdir export for {export_client.org_id}, 2026-01-01 to 2026-12-31"
     )
     await expect(summary).to_be_visible()
     await page.get_by_text("Search Attributes").click()

@@ -1,22 +1,24 @@
-"""A stack of its own, with a year big enough to be killed in the middle of."""
+"""Fixtures of the fault tests: a stack of their own, with a year of activities that takes seconds to export."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.acceptance.dev_stack import DevStack, Tokens, a_stack_that_ends_well
-from tests.chaos.endurance import BIG_YEAR, Coordinator
+from tests.chaos.fault_injection import BIG_YEAR, Coordinator
+from tests.support.dev_stack import DevStack, Tokens, run_dev_stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevStack]:
-    async with a_stack_that_ends_well(tmp_path_factory.mktemp("chaos") / "data") as stack:
-        (await stack.run("seed", "--org", "nhf", "--activities", BIG_YEAR.rows, "--year", BIG_YEAR.year)).done()
+async def dev_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DevStack]:
+    async with run_dev_stack(tmp_path_factory.mktemp("chaos") / "data") as stack:
+        (
+            await stack.run("seed", "--org", "nhf", "--activities", BIG_YEAR.rows, "--year", BIG_YEAR.year)
+        ).require_success()
         yield stack
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def coordinator(dev: DevStack) -> Coordinator:
-    tokens = await Tokens.of(dev)
-    return Coordinator(dev, tokens.bearer(tokens.claims["sub"], "nhf", "coordinator"))
+async def coordinator(dev_stack: DevStack) -> Coordinator:
+    tokens = await Tokens.from_stack(dev_stack)
+    return Coordinator(dev_stack, tokens.create_headers(tokens.claims["sub"], "nhf", "coordinator"))

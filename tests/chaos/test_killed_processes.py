@@ -1,4 +1,4 @@
-"""Whatever dies in the middle of an export, the export ends well, by itself and once."""
+"""Processes are killed or frozen during an export; it completes once, without help."""
 
 import asyncio
 import shutil
@@ -7,111 +7,111 @@ import psycopg
 import pytest
 
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
-from tests.acceptance.dev_stack import DevStack, all_gone, frozen, kill
-from tests.chaos.endurance import Coordinator, assert_exported_once_and_right
+from tests.chaos.fault_injection import Coordinator, assert_exported_completely_and_once
+from tests.support.dev_stack import DevStack, freeze_processes, kill, wait_until_gone
 
 _EMPTY_YEAR = 1999
-_SILENT_SECONDS = 20
+_FREEZE_SECONDS = 20
 
 
-async def test_an_export_outlives_the_death_of_every_process(dev: DevStack, coordinator: Coordinator) -> None:
-    export_id = await coordinator.press()
-    await coordinator.in_the_middle_of(export_id)
-    await dev.kill_everything()
-    await dev.start()
-    with psycopg.connect(dev.database_url) as connection:
+async def test_export_completes_after_all_processes_are_killed(dev_stack: DevStack, coordinator: Coordinator) -> None:
+    export_id = await coordinator.start_export()
+    await coordinator.wait_until_in_progress(export_id)
+    await dev_stack.kill_everything()
+    await dev_stack.start()
+    with psycopg.connect(dev_stack.database_url) as connection:
         restarted_at = connection.execute("SELECT pg_postmaster_start_time()").fetchone()
-    job = await coordinator.end_of(export_id)
+    job = await coordinator.wait_for_completion(export_id)
     assert job["status"] == "completed", job["error"]
-    with psycopg.connect(dev.database_url) as connection:
-        ended_at = connection.execute("SELECT completed_at FROM exports WHERE id = %s", [export_id]).fetchone()
+    with psycopg.connect(dev_stack.database_url) as connection:
+        completed_at = connection.execute("SELECT completed_at FROM exports WHERE id = %s", [export_id]).fetchone()
     assert restarted_at is not None
-    assert ended_at is not None
-    assert ended_at[0] > restarted_at[0]
-    await assert_exported_once_and_right(dev, job)
+    assert completed_at is not None
+    assert completed_at[0] > restarted_at[0]
+    await assert_exported_completely_and_once(dev_stack, job)
 
 
 @pytest.mark.parametrize("name", ["postgres", "temporal", "s3", pytest.param("api", marks=pytest.mark.soak)])
-async def test_an_export_outlives_the_death_of_one_server(dev: DevStack, coordinator: Coordinator, name: str) -> None:
-    export_id = await coordinator.press()
-    await coordinator.in_the_middle_of(export_id)
-    said, old = len(await dev.said()), dev.facts["pids"][name]
-    kill(old)
-    job = await coordinator.end_of(export_id)
-    assert job["status"] == "completed", job["error"]
-    await assert_exported_once_and_right(dev, job)
-    assert dev.facts["pids"][name] != old
-    assert name in (await dev.said())[said:].lower()
-
-
-async def test_an_export_waits_for_a_storage_that_is_silent_for_a_while(
-    dev: DevStack, coordinator: Coordinator
+async def test_export_completes_after_one_server_is_killed(
+    dev_stack: DevStack, coordinator: Coordinator, name: str
 ) -> None:
-    export_id = await coordinator.press()
-    await coordinator.in_the_middle_of(export_id)
-    with frozen(dev.facts["pids"]["s3"]):
-        await asyncio.sleep(_SILENT_SECONDS)  # the fault itself: nothing is waited for
-        assert (await coordinator.look(export_id))["status"] not in EXPORT_FINAL_STATUSES
-    job = await coordinator.end_of(export_id)
+    export_id = await coordinator.start_export()
+    await coordinator.wait_until_in_progress(export_id)
+    output_length, old_pid = len(await dev_stack.read_output()), dev_stack.stack_json["pids"][name]
+    kill(old_pid)
+    job = await coordinator.wait_for_completion(export_id)
     assert job["status"] == "completed", job["error"]
-    await assert_exported_once_and_right(dev, job)
+    await assert_exported_completely_and_once(dev_stack, job)
+    assert dev_stack.stack_json["pids"][name] != old_pid
+    assert name in (await dev_stack.read_output())[output_length:].lower()
+
+
+async def test_export_waits_while_the_storage_is_frozen(dev_stack: DevStack, coordinator: Coordinator) -> None:
+    export_id = await coordinator.start_export()
+    await coordinator.wait_until_in_progress(export_id)
+    with freeze_processes(dev_stack.stack_json["pids"]["s3"]):
+        await asyncio.sleep(_FREEZE_SECONDS)  # the length of the fault, not a wait for a result
+        assert (await coordinator.get_export(export_id))["status"] not in EXPORT_FINAL_STATUSES
+    job = await coordinator.wait_for_completion(export_id)
+    assert job["status"] == "completed", job["error"]
+    await assert_exported_completely_and_once(dev_stack, job)
 
 
 @pytest.mark.soak
-async def test_an_export_outlives_the_death_of_its_worker(dev: DevStack, coordinator: Coordinator) -> None:
-    export_id = await coordinator.press()
-    await coordinator.in_the_middle_of(export_id)
-    for pid in dev.facts["pids"]["worker"]:
+async def test_export_completes_after_its_workers_are_killed(dev_stack: DevStack, coordinator: Coordinator) -> None:
+    export_id = await coordinator.start_export()
+    await coordinator.wait_until_in_progress(export_id)
+    for pid in dev_stack.stack_json["pids"]["worker"]:
         kill(pid)
-    job = await coordinator.end_of(export_id)
+    job = await coordinator.wait_for_completion(export_id)
     assert job["status"] == "completed", job["error"]
-    await assert_exported_once_and_right(dev, job)
+    await assert_exported_completely_and_once(dev_stack, job)
 
 
-async def test_a_job_is_accepted_while_temporal_is_frozen_and_runs_afterwards(
-    dev: DevStack, coordinator: Coordinator
+async def test_export_requested_while_temporal_is_frozen_runs_afterwards(
+    dev_stack: DevStack, coordinator: Coordinator
 ) -> None:
-    with frozen(dev.facts["pids"]["temporal"]):
-        export_id = await coordinator.press(_EMPTY_YEAR)
-        assert (await coordinator.look(export_id))["status"] == "initialised"
-    assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
+    with freeze_processes(dev_stack.stack_json["pids"]["temporal"]):
+        export_id = await coordinator.start_export(_EMPTY_YEAR)
+        assert (await coordinator.get_export(export_id))["status"] == "initialised"
+    assert (await coordinator.wait_for_completion(export_id))["status"] == "completed_empty"
 
 
-async def test_a_job_is_accepted_the_moment_temporal_died_and_runs_afterwards(
-    dev: DevStack, coordinator: Coordinator
+async def test_export_requested_when_temporal_was_just_killed_runs_afterwards(
+    dev_stack: DevStack, coordinator: Coordinator
 ) -> None:
-    kill(dev.facts["pids"]["temporal"])
-    export_id = await coordinator.press(_EMPTY_YEAR)
-    assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
+    kill(dev_stack.stack_json["pids"]["temporal"])
+    export_id = await coordinator.start_export(_EMPTY_YEAR)
+    assert (await coordinator.wait_for_completion(export_id))["status"] == "completed_empty"
 
 
-async def test_a_job_waits_in_its_first_state_while_no_worker_works(dev: DevStack, coordinator: Coordinator) -> None:
-    with frozen(*dev.facts["pids"]["worker"]):
-        export_id = await coordinator.press(_EMPTY_YEAR)
-        assert (await coordinator.look(export_id))["status"] == "initialised"
-    assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
+async def test_export_stays_initialised_while_no_worker_runs(dev_stack: DevStack, coordinator: Coordinator) -> None:
+    with freeze_processes(*dev_stack.stack_json["pids"]["worker"]):
+        export_id = await coordinator.start_export(_EMPTY_YEAR)
+        assert (await coordinator.get_export(export_id))["status"] == "initialised"
+    assert (await coordinator.wait_for_completion(export_id))["status"] == "completed_empty"
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="only setpriv ties a child's life to ours")
-async def test_whatever_a_stack_started_ends_with_it_when_it_alone_is_killed(
-    dev: DevStack, coordinator: Coordinator
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="only setpriv ends a child process with its parent")
+async def test_killing_the_supervisor_ends_all_processes_it_started(
+    dev_stack: DevStack, coordinator: Coordinator
 ) -> None:
-    family = dev.family()
-    export_id = await coordinator.press()
-    await coordinator.in_the_middle_of(export_id)
-    await dev.kill_supervisor()
-    await all_gone(family, within=5)
-    await dev.start()
-    assert (await coordinator.end_of(export_id))["status"] == "completed"
+    processes = dev_stack.processes()
+    export_id = await coordinator.start_export()
+    await coordinator.wait_until_in_progress(export_id)
+    await dev_stack.kill_supervisor()
+    await wait_until_gone(processes, timeout_seconds=5)
+    await dev_stack.start()
+    assert (await coordinator.wait_for_completion(export_id))["status"] == "completed"
 
 
 @pytest.mark.soak
-async def test_a_stack_whose_supervisor_was_killed_starts_again_without_its_orphans(
-    dev: DevStack, coordinator: Coordinator
+async def test_restart_after_a_killed_supervisor_ends_its_orphans(
+    dev_stack: DevStack, coordinator: Coordinator
 ) -> None:
-    family = dev.family()
-    export_id = await coordinator.press(_EMPTY_YEAR)
-    await dev.kill_supervisor()
-    await dev.start()
-    await all_gone(family, within=0)
-    assert (await coordinator.end_of(export_id))["status"] == "completed_empty"
+    processes = dev_stack.processes()
+    export_id = await coordinator.start_export(_EMPTY_YEAR)
+    await dev_stack.kill_supervisor()
+    await dev_stack.start()
+    await wait_until_gone(processes, timeout_seconds=0)
+    assert (await coordinator.wait_for_completion(export_id))["status"] == "completed_empty"

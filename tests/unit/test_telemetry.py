@@ -1,4 +1,4 @@
-"""What a log line tells of an error: where it came from, and nothing that anybody said."""
+"""Exceptions in log lines: their class and location, and no text that could quote data."""
 
 import json
 import logging
@@ -15,64 +15,66 @@ from stafett.telemetry import error_location, make_formatter
 _NAME = "Kari Nordmann"
 
 
-def _of_a_row() -> None:
+def _raise_with_row() -> None:
     raise ValueError(_NAME)
 
 
-def _with_a_cause_a_note_and_members() -> None:
+def _raise_with_cause_note_and_members() -> None:
     try:
-        _of_a_row()
+        _raise_with_row()
     except ValueError as error:
         error.add_note(_NAME)
         raise ExceptionGroup(_NAME, [KeyError(_NAME)]) from error
 
 
-def _of_the_database() -> None:
+def _raise_in_database() -> None:
     with create_engine("sqlite://").connect() as connection:
         connection.execute(text("SELECT * FROM nowhere WHERE name = :name"), {"name": _NAME})
 
 
-def _of_the_compiler() -> None:
+def _raise_in_compiler() -> None:
     compile(f"{_NAME} = ", "file", "exec")
 
 
-def _line(form: Literal["json", "console"], logger: str, message: str, error: BaseException) -> str:
+def _format_line(log_format: Literal["json", "console"], logger: str, message: str, error: BaseException) -> str:
     record = logging.LogRecord(logger, logging.ERROR, "", 0, message, (), (type(error), error, error.__traceback__))
-    return make_formatter(LogSettings(format=form)).format(record)
+    return make_formatter(LogSettings(format=log_format)).format(record)
 
 
-@pytest.mark.parametrize("fail", [_of_a_row, _with_a_cause_a_note_and_members, _of_the_database, _of_the_compiler])
-@pytest.mark.parametrize("form", ["json", "console"])
-def test_a_logged_exception_says_its_kind_and_place_and_nothing_it_was_told(
-    form: Literal["json", "console"], fail: Callable[[], None]
+@pytest.mark.parametrize(
+    "fail", [_raise_with_row, _raise_with_cause_note_and_members, _raise_in_database, _raise_in_compiler]
+)
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_logged_exception_has_class_and_location_but_no_message(
+    log_format: Literal["json", "console"], fail: Callable[[], None]
 ) -> None:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - any exception
         fail()
-    line = _line(form, "stafett.api", "failed", caught.value)
+    line = _format_line(log_format, "stafett.api", "failed", caught.value)
     assert _NAME not in line
     assert caught.type.__name__ in line
     assert f"in {fail.__name__}" in line
-    if form == "json":
+    if log_format == "json":
         assert json.loads(line)["event"] == "failed"
 
 
-def test_the_cause_is_told_with_its_own_place() -> None:
+def test_cause_is_logged_with_its_own_location() -> None:
     with pytest.raises(ExceptionGroup) as caught:
-        _with_a_cause_a_note_and_members()
-    told = json.loads(_line("json", "stafett.api", "failed", caught.value))["exception"]
-    assert "ValueError (the cause)" in told
-    assert f"in {_of_a_row.__name__}" in told
-    assert "KeyError" in told
+        _raise_with_cause_note_and_members()
+    exception = json.loads(_format_line("json", "stafett.api", "failed", caught.value))["exception"]
+    assert "ValueError (the cause)" in exception
+    assert f"in {_raise_with_row.__name__}" in exception
+    assert "KeyError" in exception
 
 
-def test_asyncio_says_that_a_task_failed_and_not_what_it_said() -> None:
-    said = f"Task exception was never retrieved\nfuture: <Task finished exception=ValueError({_NAME!r})>"
-    line = _line("json", "asyncio", said, ValueError(_NAME))
+def test_asyncio_logs_the_failure_of_a_task_without_its_message() -> None:
+    message = f"Task exception was never retrieved\nfuture: <Task finished exception=ValueError({_NAME!r})>"
+    line = _format_line("json", "asyncio", message, ValueError(_NAME))
     assert json.loads(line)["event"] == "Task exception was never retrieved"
     assert _NAME not in line
 
 
-def test_whence_names_our_own_steps_and_the_last_one_of_all() -> None:
+def test_error_location_names_our_last_frame_and_the_last_of_all() -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the library's own kind
         to_sqlalchemy_url("nowhere")
     ours, last = error_location(caught.value).split(" > ")
@@ -80,5 +82,5 @@ def test_whence_names_our_own_steps_and_the_last_one_of_all() -> None:
     assert last.startswith("engine/url.py:")
 
 
-def test_whence_of_an_error_that_was_never_raised_is_empty() -> None:
+def test_error_location_of_an_error_never_raised_is_empty() -> None:
     assert not error_location(ValueError(_NAME))

@@ -1,4 +1,4 @@
-"""The window over a batch's chunks, on a real server; time is skipped, the registering is played."""
+"""The window over a batch's chunks, on a real server; time is skipped and the registration is a fake."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,49 +21,50 @@ from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import start_job
 from stafett.temporal.workers import run_workers
-from tests.bulk import counts
+from tests.support.bulk import build_counts
 from workflows.bulk_registration import BulkRegistration
 from workflows.notifications import SendNotifications
 
 
-class PlayedRegistration:
-    """Activities of the same names, over so many chunks of one item each."""
+class FakeRegistration:
+    """Activities with the product's names, for a batch of `chunks` chunks of one item each."""
 
     def __init__(self, chunks: int) -> None:
         self.total = chunks
-        self.tried: list[int] = []
-        self.begun = self.at_once = self.most_at_once = 0
+        self.attempts: list[int] = []
+        self.starts = self.concurrent = self.max_concurrent = 0
         self.registered: set[int] = set()
-        self.given_up: set[int] = set()
-        self.refuses: Callable[[int], Exception | None] = lambda _number: None
-        self.end_elsewhere = BulkStatus.COMPLETED
+        self.failed: set[int] = set()
+        self.error_for: Callable[[int], Exception | None] = lambda _number: None
+        self.stored_status = BulkStatus.COMPLETED
 
     @property
     def counts(self) -> BulkCounts:
-        settled = len(self.registered), len(self.given_up)
-        return counts(self.total, pending=self.total - sum(settled), registered=settled[0], failed=settled[1])
+        registered, failed = len(self.registered), len(self.failed)
+        pending = self.total - registered - failed
+        return build_counts(self.total, pending=pending, registered=registered, failed=failed)
 
     @activity.defn
     async def start_batch(self, _job: BulkJob) -> BulkPlan:
-        self.begun += 1
+        self.starts += 1
         return BulkPlan(pending_chunks=tuple(range(self.total)), counts=self.counts)
 
     @activity.defn
-    async def register_chunks(self, stretch: ChunkRange) -> BulkCounts:
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+    async def register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
+        self.concurrent += 1
+        self.max_concurrent = max(self.max_concurrent, self.concurrent)
         await asyncio.sleep(0)
-        self.at_once -= 1
-        for number in stretch.numbers:
-            self.tried.append(number)
-            if refusal := self.refuses(number):
-                raise refusal
+        self.concurrent -= 1
+        for number in chunk_range.numbers:
+            self.attempts.append(number)
+            if error := self.error_for(number):
+                raise error
             self.registered.add(number)
         return self.counts
 
     @activity.defn
-    async def fail_chunks(self, stretch: ChunkRange) -> BulkCounts:
-        self.given_up |= {*stretch.numbers} - self.registered
+    async def fail_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
+        self.failed |= {*chunk_range.numbers} - self.registered
         return self.counts
 
     @activity.defn
@@ -76,69 +77,75 @@ class PlayedRegistration:
 
     @activity.defn
     async def read_batch_outcome(self, _job: BulkJob) -> BulkOutcome:
-        return BulkOutcome(status=self.end_elsewhere, counts=self.counts)
+        return BulkOutcome(status=self.stored_status, counts=self.counts)
 
     @activity.defn
-    async def find_deliveries(self, _telling: NotificationJob) -> tuple[DeliveryRef, ...]:
+    async def find_deliveries(self, _job: NotificationJob) -> tuple[DeliveryRef, ...]:
         return ()
 
     def activities(self) -> list[Callable[..., Any]]:
-        batch = [self.start_batch, self.finish_batch, self.cancel_batch, self.read_batch_outcome]
-        return [*batch, self.register_chunks, self.fail_chunks, self.find_deliveries]
+        whole_batch = [self.start_batch, self.finish_batch, self.cancel_batch, self.read_batch_outcome]
+        return [*whole_batch, self.register_chunks, self.fail_chunks, self.find_deliveries]
 
 
 @asynccontextmanager
-async def running(client: Client, played: PlayedRegistration) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
-    job = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=played.total)
+async def run_batch(client: Client, batch: FakeRegistration) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
+    job = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=batch.total)
     queue = f"test-{job.batch_id}"
     worker = Worker(
         client,
         task_queue=queue,
         workflows=[BulkRegistration, SendNotifications],
-        activities=played.activities(),
+        activities=batch.activities(),
         interceptors=[ActivityInterceptor()],
     )
     async with run_workers(worker):
-        started = await start_job(TimeSkipper(client).client, job, queue)
-        yield client.get_workflow_handle(started.id, result_type=BulkOutcome)
+        handle = await start_job(TimeSkipper(client).client, job, queue)
+        yield client.get_workflow_handle(handle.id, result_type=BulkOutcome)
 
 
-async def test_a_long_batch_goes_on_in_further_runs_a_few_chunks_at_a_time(temporal: Client) -> None:
-    played = PlayedRegistration(chunks=40)
-    async with running(temporal, played) as run:
-        assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=counts(40, registered=40))
-    assert sorted(played.tried) == list(range(40))
-    assert played.begun == 1
-    assert played.most_at_once <= 4
+async def test_long_batch_continues_in_new_runs_with_bounded_concurrency(temporal: Client) -> None:
+    batch = FakeRegistration(chunks=40)
+    async with run_batch(temporal, batch) as run:
+        assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=build_counts(40, registered=40))
+    assert sorted(batch.attempts) == list(range(40))
+    assert batch.starts == 1
+    assert batch.max_concurrent <= 4
 
 
-async def test_a_chunk_that_cannot_be_reached_for_good_is_given_up_and_holds_up_no_other(temporal: Client) -> None:
-    played = PlayedRegistration(chunks=3)
-    played.refuses = lambda number: ApplicationError("away", type="ServiceUnavailableError") if number == 1 else None
-    async with running(temporal, played) as run:
-        assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=counts(3, registered=2, failed=1))
-    assert played.tried.count(1) == 24
-    assert played.given_up == {1}
+async def test_chunk_that_stays_unavailable_is_failed_and_blocks_no_other(temporal: Client) -> None:
+    batch = FakeRegistration(chunks=3)
+    batch.error_for = lambda number: (
+        ApplicationError("unavailable", type="ServiceUnavailableError") if number == 1 else None
+    )
+    async with run_batch(temporal, batch) as run:
+        assert await run.result() == BulkOutcome(
+            status=BulkStatus.COMPLETED, counts=build_counts(3, registered=2, failed=1)
+        )
+    assert batch.attempts.count(1) == 24
+    assert batch.failed == {1}
 
 
-async def test_a_chunk_that_can_be_reached_again_is_tried_until_then(temporal: Client) -> None:
-    played = PlayedRegistration(chunks=1)
-    played.refuses = lambda _: ApplicationError("away", type="ServiceUnavailableError") if len(played.tried) < 7 else None
-    async with running(temporal, played) as run:
-        assert (await run.result()).counts == counts(1, registered=1)
-    assert len(played.tried) == 7
+async def test_chunk_that_becomes_available_is_retried_until_registered(temporal: Client) -> None:
+    batch = FakeRegistration(chunks=1)
+    batch.error_for = lambda _: (
+        ApplicationError("unavailable", type="ServiceUnavailableError") if len(batch.attempts) < 7 else None
+    )
+    async with run_batch(temporal, batch) as run:
+        assert (await run.result()).counts == build_counts(1, registered=1)
+    assert len(batch.attempts) == 7
 
 
 @pytest.mark.parametrize(
-    ("elsewhere", "end"),
+    ("stored", "returned"),
     [(BulkStatus.COMPLETED, BulkStatus.COMPLETED), (BulkStatus.CANCELLING, BulkStatus.CANCELLED)],
 )
-async def test_a_run_that_finds_itself_too_late_writes_no_more(
-    elsewhere: BulkStatus, end: BulkStatus, temporal: Client
+async def test_stale_run_returns_the_stored_outcome_and_fails_no_chunks(
+    stored: BulkStatus, returned: BulkStatus, temporal: Client
 ) -> None:
-    played = PlayedRegistration(chunks=2)
-    played.end_elsewhere = elsewhere
-    played.refuses = lambda _: ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)
-    async with running(temporal, played) as run:
-        assert (await run.result()).status is end
-    assert played.given_up == set()
+    batch = FakeRegistration(chunks=2)
+    batch.stored_status = stored
+    batch.error_for = lambda _: ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)
+    async with run_batch(temporal, batch) as run:
+        assert (await run.result()).status is returned
+    assert batch.failed == set()

@@ -1,4 +1,4 @@
-"""The order of things when a report is made again, and every way in which it can come otherwise."""
+"""Order of the steps of a re-export, and every way in which they can be interrupted."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.reexport_job import ReexportJob, ReexportOutcome, ReexportProgress, ReexportUpdateInput
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.temporal.client import JOB_STATUS, WorkflowRun, send_edit_update
-from tests.workflows.played_reexport import DONE, STEPS, PlayedReexport, reexporting
-from tests.workflows.played_stages import WITHOUT_ATTACHMENTS, PlayedStages
-from tests.workflows.test_cancelling import Held
+from tests.support.blocking_stages import BlockingStages
+from tests.support.fake_reexport_steps import COMPLETION, STEPS, FakeReexportSteps, run_reexport
+from tests.support.fake_stages import WITHOUT_ATTACHMENTS, FakeStages
 
 Run = WorkflowHandle[Any, ReexportOutcome]
 COMPLETED, CANCELLED = (
@@ -40,154 +40,157 @@ def reexport() -> ReexportJob:
 
 
 @pytest.fixture
-def steps() -> PlayedReexport:
-    return PlayedReexport(uuid4())
+def steps() -> FakeReexportSteps:
+    return FakeReexportSteps(uuid4())
 
 
-class HeldSteps(PlayedReexport):
-    """One step goes on until it is told to stop, or, deaf, until it is let go."""
+class BlockingSteps(FakeReexportSteps):
+    """One step blocks until it is released or cancelled; with `ignores_cancel` only until it is released."""
 
-    def __init__(self, step: str, *, is_deaf: bool = False) -> None:
+    def __init__(self, step: str, *, ignores_cancel: bool = False) -> None:
         super().__init__(uuid4())
-        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
-        self._step, self._is_deaf = step, is_deaf
+        self.reached, self.released = asyncio.Event(), asyncio.Event()
+        self._step, self._ignores_cancel = step, ignores_cancel
 
     async def play(self, name: str) -> None:
         if name == self._step:
             self.reached.set()
             try:
-                await self.go_on.wait()
+                await self.released.wait()
             except asyncio.CancelledError:
-                if not self._is_deaf:
+                if not self._ignores_cancel:
                     raise
-                await self.go_on.wait()
+                await self.released.wait()
         await super().play(name)
 
 
-def surprises() -> Iterator[Exception]:
+def unexpected_error() -> Iterator[Exception]:
     return iter([ApplicationError("?", type="KeyError", non_retryable=True)])
 
 
-async def ask_to_stop(run: Run, by: str) -> None:
-    if by in {"signal", "gateway"}:
+async def request_cancel(run: Run, by: str) -> None:
+    if by in {"signal", "api"}:
         await run.signal("cancel")
-    if by in {"engine", "gateway"}:
+    if by in {"temporal", "api"}:
         await run.cancel()
 
 
 async def assert_cancelled(run: Run, by: str) -> None:
-    """The engine closes a run as it was asked to; by signal alone it cannot."""
+    """Temporal closes a run as cancelled only if that was requested of Temporal; after a signal it returns a result."""
     if by == "signal":
         assert await run.result() == CANCELLED
     else:
-        with pytest.raises(WorkflowFailureError) as ended:
+        with pytest.raises(WorkflowFailureError) as error:
             await run.result()
-        assert isinstance(ended.value.cause, CancelledError)
+        assert isinstance(error.value.cause, CancelledError)
     assert (await run.describe()).typed_search_attributes[JOB_STATUS] == "cancelled"
 
 
-async def failed(run: Run) -> None:
+async def assert_failed(run: Run) -> None:
     with pytest.raises(WorkflowFailureError):
         await run.result()
     assert (await run.describe()).typed_search_attributes[JOB_STATUS] == "failed"
 
 
-async def test_history_parameters_export_store_notify(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_reexport_runs_its_steps_and_its_export_in_order(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    stages = PlayedStages()
-    async with reexporting(temporal, reexport, steps, stages) as run:
+    stages = FakeStages()
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         assert await run.result() == COMPLETED
         assert await run.query("progress", result_type=ReexportProgress) == ReexportProgress(
             stage=ReexportStatus.COMPLETED, export_id=steps.export_id
         )
         child = await temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}").describe()
-    assert steps.called == [*STEPS, DONE]
+    assert steps.called == [*STEPS, COMPLETION]
     assert stages.called == [*WITHOUT_ATTACHMENTS, "record_completion"]
     assert child.parent_id == run.id
-    assert [telling.subject_id for telling in stages.told] == [reexport.reexport_id]  # of its export nobody is told
+    assert [job.subject_id for job in stages.notification_jobs] == [reexport.reexport_id]  # its export sends none
 
 
 @pytest.mark.parametrize("step", STEPS[:3])
-async def test_what_fails_for_good_is_said_and_people_are_told(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport, step: str
+async def test_failed_step_is_recorded_and_notified(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps, step: str
 ) -> None:
-    steps.faults[step] = surprises()
-    stages = PlayedStages()
-    async with reexporting(temporal, reexport, steps, stages) as run:
-        await failed(run)
+    steps.faults[step] = unexpected_error()
+    stages = FakeStages()
+    async with run_reexport(temporal, reexport, steps, stages) as run:
+        await assert_failed(run)
     assert steps.called == [*STEPS[: STEPS.index(step) + 1], "record_reexport_failure"]
-    assert steps.failing is not None
+    assert steps.recorded_failure is not None
     expected = ExportErrorCode.STORAGE_UNAVAILABLE if step == STORE else ExportErrorCode.INTERNAL
-    assert (steps.failing.code, steps.failing.retryable) == (expected, True)
-    assert len(stages.told) == 1
+    assert (steps.recorded_failure.code, steps.recorded_failure.retryable) == (expected, True)
+    assert len(stages.notification_jobs) == 1
 
 
-async def test_a_foreseen_failure_is_told_by_its_own_code(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_known_failure_is_recorded_with_its_own_code(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
     gone = ApplicationError("The file is gone.", True, type="storage_unavailable", non_retryable=True)
-    steps.faults["load_history"] = iter([gone])
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
-        await failed(run)
-    assert steps.failing is not None
-    assert (steps.failing.code, steps.failing.message) == (ExportErrorCode.STORAGE_UNAVAILABLE, "The file is gone.")
+    steps.faults["load_original_parameters"] = iter([gone])
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
+        await assert_failed(run)
+    assert steps.recorded_failure is not None
+    assert (steps.recorded_failure.code, steps.recorded_failure.message) == (
+        ExportErrorCode.STORAGE_UNAVAILABLE,
+        "The file is gone.",
+    )
 
 
-async def test_an_export_that_fails_fails_what_it_was_for(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_failed_export_fails_the_reexport(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    stages = PlayedStages()
+    stages = FakeStages()
     stages.faults["map_columns"] = iter([ApplicationError("?", type="column_mapping_unavailable", non_retryable=True)])
-    async with reexporting(temporal, reexport, steps, stages) as run:
-        await failed(run)
+    async with run_reexport(temporal, reexport, steps, stages) as run:
+        await assert_failed(run)
     assert steps.called == [*STEPS[:2], "record_reexport_failure"]
     assert "record_failure" in stages.called
 
 
 @pytest.mark.parametrize("status", [ExportStatus.FAILED, ExportStatus.COMPLETED_EMPTY])
-async def test_an_export_that_ends_otherwise_fails_what_it_was_for(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport, status: ExportStatus
+async def test_export_that_ends_without_a_file_fails_the_reexport(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps, status: ExportStatus
 ) -> None:
-    stages = PlayedStages()
+    stages = FakeStages()
     stages.faults["map_columns"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    stages.end_elsewhere = ExportOutcome(status=status)
-    async with reexporting(temporal, reexport, steps, stages) as run:
-        await failed(run)
+    stages.stored_outcome = ExportOutcome(status=status)
+    async with run_reexport(temporal, reexport, steps, stages) as run:
+        await assert_failed(run)
     assert steps.called[-1] == "record_reexport_failure"
 
 
-async def test_an_export_whose_run_is_terminated_fails_what_it_was_for(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_terminated_export_fails_the_reexport(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    stages = Held("map_columns")
-    async with reexporting(temporal, reexport, steps, stages) as run:
+    stages = BlockingStages("map_columns")
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
         await temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}").terminate()
-        await failed(run)
-        stages.go_on.set()
-    assert steps.failing is not None
-    assert (steps.failing.code, steps.failing.retryable) == (ExportErrorCode.INTERNAL, True)
+        await assert_failed(run)
+        stages.released.set()
+    assert steps.recorded_failure is not None
+    assert (steps.recorded_failure.code, steps.recorded_failure.retryable) == (ExportErrorCode.INTERNAL, True)
 
 
-@pytest.mark.parametrize("by", ["signal", "engine"])
-async def test_an_export_that_somebody_stops_stops_what_it_was_for(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport, by: str
+@pytest.mark.parametrize("by", ["signal", "temporal"])
+async def test_cancelled_export_cancels_the_reexport(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps, by: str
 ) -> None:
-    stages = Held("map_columns")
-    async with reexporting(temporal, reexport, steps, stages) as run:
+    stages = BlockingStages("map_columns")
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
-        await ask_to_stop(temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}"), by)
+        await request_cancel(temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}"), by)
         assert await run.result() == CANCELLED
     assert steps.called == [*STEPS[:2], "record_reexport_cancellation"]
 
 
-@pytest.mark.parametrize("by", ["signal", "engine", "gateway"])
-async def test_the_export_at_work_is_stopped_first(temporal: Client, reexport: ReexportJob, by: str) -> None:
-    steps, stages = PlayedReexport(uuid4()), Held("generate_file")
-    async with reexporting(temporal, reexport, steps, stages) as run:
+@pytest.mark.parametrize("by", ["signal", "temporal", "api"])
+async def test_cancel_stops_the_running_export_first(temporal: Client, reexport: ReexportJob, by: str) -> None:
+    steps, stages = FakeReexportSteps(uuid4()), BlockingStages("generate_file")
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
-        await ask_to_stop(run, by)
+        await request_cancel(run, by)
         await assert_cancelled(run, by)
         child = await temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}").describe()
         assert child.status is WorkflowExecutionStatus.CANCELED
@@ -195,145 +198,152 @@ async def test_the_export_at_work_is_stopped_first(temporal: Client, reexport: R
     assert steps.called == [*STEPS[:2], "record_reexport_cancellation"]
 
 
-@pytest.mark.parametrize("by", ["signal", "engine", "gateway"])
-@pytest.mark.parametrize("step", ["load_history", "build_export_params", STORE])
-async def test_the_step_at_work_is_stopped_and_the_rest_never_begun(
+@pytest.mark.parametrize("by", ["signal", "temporal", "api"])
+@pytest.mark.parametrize("step", ["load_original_parameters", "insert_child_export", STORE])
+async def test_cancel_stops_the_running_step_and_starts_no_other(
     temporal: Client, reexport: ReexportJob, step: str, by: str
 ) -> None:
-    steps = HeldSteps(step)
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+    steps = BlockingSteps(step)
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         await steps.reached.wait()
-        await ask_to_stop(run, by)
+        await request_cancel(run, by)
         await assert_cancelled(run, by)
     assert steps.called == [*STEPS[: STEPS.index(step)], "record_reexport_cancellation"]
 
 
-@pytest.mark.parametrize("by", ["signal", "engine"])
-async def test_a_step_that_ends_all_the_same_is_the_last_one(temporal: Client, reexport: ReexportJob, by: str) -> None:
-    steps, stages = HeldSteps("build_export_params", is_deaf=True), PlayedStages()
-    async with reexporting(temporal, reexport, steps, stages) as run:
+@pytest.mark.parametrize("by", ["signal", "temporal"])
+async def test_step_that_ignores_the_cancel_is_the_last_to_run(
+    temporal: Client, reexport: ReexportJob, by: str
+) -> None:
+    steps, stages = BlockingSteps("insert_child_export", ignores_cancel=True), FakeStages()
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await steps.reached.wait()
-        await ask_to_stop(run, by)
-        steps.go_on.set()
+        await request_cancel(run, by)
+        steps.released.set()
         await assert_cancelled(run, by)
-    assert set(stages.called) <= {"query_activities", "record_cancellation"}  # an accepted export ends as one, too
+    # An export that was accepted meanwhile is cancelled, too.
+    assert set(stages.called) <= {"query_activities", "record_cancellation"}
     assert steps.called == [*STEPS[:2], "record_reexport_cancellation"]
 
 
-@pytest.mark.parametrize("by", ["signal", "engine"])
-async def test_a_cancel_that_comes_too_late_for_the_history_finds_the_version_there(
+@pytest.mark.parametrize("by", ["signal", "temporal"])
+async def test_cancel_after_the_version_is_stored_has_no_effect(
     temporal: Client, reexport: ReexportJob, by: str
 ) -> None:
-    steps = HeldSteps(STORE, is_deaf=True)
-    steps.end_of_cancel = ReexportOutcome(status=ReexportStatus.NOTIFYING)
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+    steps = BlockingSteps(STORE, ignores_cancel=True)
+    steps.cancel_outcome = ReexportOutcome(status=ReexportStatus.NOTIFYING)
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         await steps.reached.wait()
-        await ask_to_stop(run, by)
-        steps.go_on.set()
+        await request_cancel(run, by)
+        steps.released.set()
         assert await run.result() == COMPLETED
-    assert steps.called[-2:] == [STEPS[3], DONE]
+    assert steps.called[-2:] == [STEPS[3], COMPLETION]
 
 
-async def test_a_cancel_while_people_are_told_changes_nothing(temporal: Client, reexport: ReexportJob) -> None:
-    steps = HeldSteps(STEPS[3], is_deaf=True)
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+async def test_cancel_during_the_notification_has_no_effect(temporal: Client, reexport: ReexportJob) -> None:
+    steps = BlockingSteps(STEPS[3], ignores_cancel=True)
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         await steps.reached.wait()
-        await ask_to_stop(run, "gateway")
-        steps.go_on.set()
+        await request_cancel(run, "api")
+        steps.released.set()
         assert await run.result() == COMPLETED
 
 
-async def test_a_cancel_that_only_the_database_knows_of_is_carried_out(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_cancel_recorded_only_in_the_database_is_carried_out(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    steps.faults["load_history"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    steps.end_elsewhere = ReexportOutcome(status=ReexportStatus.CANCELLING)
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+    steps.faults["load_original_parameters"] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
+    steps.stored_outcome = ReexportOutcome(status=ReexportStatus.CANCELLING)
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         assert await run.result() == CANCELLED
-    assert steps.called == ["load_history", "read_reexport_outcome", "record_reexport_cancellation"]
+    assert steps.called == ["load_original_parameters", "read_reexport_outcome", "record_reexport_cancellation"]
 
 
-async def test_a_run_that_finds_its_job_ended_ends_as_it_did(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_stale_run_returns_the_outcome_recorded_by_another_run(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
     steps.faults[STORE] = iter([ApplicationError("over", type=STALE_ATTEMPT, non_retryable=True)])
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         assert (await run.result()).status is ReexportStatus.FAILED
     assert steps.called[-1] == "read_reexport_outcome"
 
 
-async def test_a_failure_that_finds_the_version_stored_goes_on_from_there(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_failure_after_the_version_is_stored_continues_and_completes(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    """Whoever stored it died before it could say so, and nobody could be reached afterwards."""
-    steps.faults[STORE] = surprises()
-    steps.end_of_failure = ReexportOutcome(status=ReexportStatus.NOTIFYING)
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+    """The worker that stored it died before it could report that, and no later attempt succeeded."""
+    steps.faults[STORE] = unexpected_error()
+    steps.failure_outcome = ReexportOutcome(status=ReexportStatus.NOTIFYING)
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         assert await run.result() == COMPLETED
-    assert steps.called[-3:] == ["record_reexport_failure", STEPS[3], DONE]
+    assert steps.called[-3:] == ["record_reexport_failure", STEPS[3], COMPLETION]
 
 
-async def test_a_failure_that_finds_the_job_to_be_cancelled_is_a_cancelled_one(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_failure_after_a_recorded_cancel_ends_as_cancelled(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    steps.faults[STORE] = surprises()
-    steps.end_of_failure = ReexportOutcome(status=ReexportStatus.CANCELLING)
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+    steps.faults[STORE] = unexpected_error()
+    steps.failure_outcome = ReexportOutcome(status=ReexportStatus.CANCELLING)
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         assert await run.result() == CANCELLED
     assert steps.called[-2:] == ["record_reexport_failure", "record_reexport_cancellation"]
 
 
-async def test_nobody_being_told_undoes_nothing(temporal: Client, reexport: ReexportJob, steps: PlayedReexport) -> None:
-    steps.faults[STEPS[3]] = surprises()
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+async def test_failed_notification_still_completes_the_reexport(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
+) -> None:
+    steps.faults[STEPS[3]] = unexpected_error()
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         assert await run.result() == COMPLETED
-    assert steps.called == [*STEPS, DONE]
+    assert steps.called == [*STEPS, COMPLETION]
 
 
-async def test_what_is_away_is_waited_for(temporal: Client, reexport: ReexportJob, steps: PlayedReexport) -> None:
-    steps.faults[STORE] = iter([ApplicationError("away", type="ServiceUnavailableError") for _ in range(3)])
-    async with reexporting(temporal, reexport, steps, PlayedStages()) as run:
+async def test_unavailable_storage_is_retried(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
+) -> None:
+    steps.faults[STORE] = iter([ApplicationError("unavailable", type="ServiceUnavailableError") for _ in range(3)])
+    async with run_reexport(temporal, reexport, steps, FakeStages()) as run:
         assert await run.result() == COMPLETED
     assert steps.called.count(STORE) == 4
 
 
-async def test_an_export_that_runs_already_under_its_id_is_no_second_one(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_export_already_running_under_the_id_is_not_started_again(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
     """A reset run finds the export of the run before."""
-    stages = Held("map_columns")
-    async with reexporting(temporal, reexport, steps, stages) as run:
+    stages = BlockingStages("map_columns")
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
         other = reexport.model_copy(update={"report_id": uuid4(), "reexport_id": uuid4()})
-        async with reexporting(temporal, other, steps, stages) as second:
-            await failed(second)
-        stages.go_on.set()
+        async with run_reexport(temporal, other, steps, stages) as second:
+            await assert_failed(second)
+        stages.released.set()
         assert await run.result() == COMPLETED
 
 
-async def test_a_run_that_is_terminated_takes_its_export_along(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_terminating_the_run_cancels_its_export(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    stages = Held("map_columns")
-    async with reexporting(temporal, reexport, steps, stages) as run:
+    stages = BlockingStages("map_columns")
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
         await run.terminate()
         child = temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}")
-        with pytest.raises(WorkflowFailureError) as ended:
+        with pytest.raises(WorkflowFailureError) as error:
             await child.result()
-        assert isinstance(ended.value.cause, CancelledError)
+        assert isinstance(error.value.cause, CancelledError)
     assert stages.called[-1] == "record_cancellation"
 
 
-async def test_a_run_hears_that_its_job_was_edited_and_not_what_was_written(
-    temporal: Client, reexport: ReexportJob, steps: PlayedReexport
+async def test_edit_update_reports_only_the_number_of_edits(
+    temporal: Client, reexport: ReexportJob, steps: FakeReexportSteps
 ) -> None:
-    stages = Held("map_columns")
-    async with reexporting(temporal, reexport, steps, stages) as run:
+    stages = BlockingStages("map_columns")
+    async with run_reexport(temporal, reexport, steps, stages) as run:
         await stages.reached.wait()
         run_id = (await run.describe()).run_id
         await send_edit_update(temporal, WorkflowRun(run.id, run_id), ReexportUpdateInput(edits=3))
         details = str(await run.query("__temporal_workflow_metadata"))
-        assert "edited by people: 3" in details
-        stages.go_on.set()
+        assert "Edits by users: 3" in details
+        stages.released.set()
         assert await run.result() == COMPLETED

@@ -1,4 +1,4 @@
-"""One id from the request to the last line that its activities log."""
+"""One request id from the HTTP request to the log lines of its activities."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,59 +14,59 @@ with workflow.unsafe.imports_passed_through():
 
 from stafett.temporal.workers import run_workers
 
-_WITHIN = timedelta(seconds=10)
-Known = dict[str, Any]
+_TIMEOUT = timedelta(seconds=10)
+Context = dict[str, Any]
 
 
 @activity.defn
-def in_a_thread() -> Known:
+def read_context_in_thread() -> Context:
     return structlog.contextvars.get_contextvars()
 
 
 @activity.defn
-async def in_the_loop() -> Known:
+async def read_context_in_loop() -> Context:
     return structlog.contextvars.get_contextvars()
 
 
 @workflow.defn
 class Child:
     @workflow.run
-    async def run(self) -> Known:
-        return await workflow.execute_activity(in_the_loop, start_to_close_timeout=_WITHIN)
+    async def run(self) -> Context:
+        return await workflow.execute_activity(read_context_in_loop, start_to_close_timeout=_TIMEOUT)
 
 
 @workflow.defn
 class Parent:
     @workflow.run
-    async def run(self) -> list[Known]:
-        threaded = await workflow.execute_activity(in_a_thread, start_to_close_timeout=_WITHIN)
-        return [threaded, await workflow.execute_child_workflow(Child.run, id=f"{workflow.info().workflow_id}/child")]
+    async def run(self) -> list[Context]:
+        own = await workflow.execute_activity(read_context_in_thread, start_to_close_timeout=_TIMEOUT)
+        return [own, await workflow.execute_child_workflow(Child.run, id=f"{workflow.info().workflow_id}/child")]
 
 
-async def what_activities_knew(temporal: Client, workflow_id: str) -> list[Known]:
+async def collect_contexts(temporal: Client, workflow_id: str) -> list[Context]:
     with ThreadPoolExecutor(2) as threads:
         worker = Worker(
             temporal,
             task_queue=workflow_id,
             workflows=[Parent, Child],
-            activities=[in_a_thread, in_the_loop],
+            activities=[read_context_in_thread, read_context_in_loop],
             activity_executor=threads,
         )
         async with run_workers(worker):
             return await temporal.execute_workflow(Parent.run, id=workflow_id, task_queue=workflow_id)
 
 
-async def test_the_requests_id_reaches_activities_of_children_too(temporal: Client) -> None:
+async def test_request_id_reaches_activities_of_child_workflows(temporal: Client) -> None:
     workflow_id = f"test-{uuid4().hex[:12]}"
     with structlog.contextvars.bound_contextvars(request_id="mine-7"):
-        knew = await what_activities_knew(temporal, workflow_id)
-    assert [known["request_id"] for known in knew] == ["mine-7", "mine-7"]
-    assert [known["workflow_id"] for known in knew] == [workflow_id, f"{workflow_id}/child"]
-    assert [known["activity"] for known in knew] == ["in_a_thread", "in_the_loop"]
+        contexts = await collect_contexts(temporal, workflow_id)
+    assert [context["request_id"] for context in contexts] == ["mine-7", "mine-7"]
+    assert [context["workflow_id"] for context in contexts] == [workflow_id, f"{workflow_id}/child"]
+    assert [context["activity"] for context in contexts] == ["read_context_in_thread", "read_context_in_loop"]
     assert structlog.contextvars.get_contextvars().get("workflow_id") is None
 
 
-async def test_a_run_that_nobody_asked_for_has_no_requests_id(temporal: Client) -> None:
+async def test_workflow_started_without_a_request_has_no_request_id(temporal: Client) -> None:
     structlog.contextvars.clear_contextvars()
-    knew = await what_activities_knew(temporal, f"test-{uuid4().hex[:12]}")
-    assert [known.get("request_id") for known in knew] == [None, None]
+    contexts = await collect_contexts(temporal, f"test-{uuid4().hex[:12]}")
+    assert [context.get("request_id") for context in contexts] == [None, None]

@@ -1,0 +1,139 @@
+"""A worker is killed with SIGKILL at every critical point of an export, and another worker completes the export."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+
+from stafett.devstack.stack import RunningServers
+from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
+from stafett.exports.retention import Retention
+from stafett.settings import Settings
+from stafett.storage.files import FileStorage
+from stafett.testing import ActivityFactory, ExportClient, Json
+from tests.chaos.crashing_worker import AFTER_FIRST_PART, CRASH_POINTS
+from tests.support.fixture_types import RunWorker
+from tests.support.retention import backdate_completion, open_retention
+
+KILLED = -9
+EXPORT_FIELDS = {"export_format": "xlsx", "include_attachments": True}
+ALWAYS_TESTED = {
+    (ExportStatus.QUERYING_ACTIVITIES, "uncommitted"),
+    (ExportStatus.MAPPING_COLUMNS, "committed"),
+    (ExportStatus.BUNDLING_ATTACHMENTS, "uncommitted"),
+    (ExportStatus.RECORDING_AUDIT, "uncommitted"),
+}
+CASES = [
+    pytest.param(stage, point, marks=[] if (stage, point) in ALWAYS_TESTED else pytest.mark.soak)
+    for stage in EXPORT_STAGES
+    for point in CRASH_POINTS
+]
+
+
+@pytest.fixture
+def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
+    with open_retention(settings, org_id) as retention:
+        yield retention
+
+
+async def run_until_crash(
+    stack: RunningServers, settings: Settings, stage: ExportStatus, point: str, project: Path
+) -> int:
+    """Run a worker that crashes at this point, and return its exit code."""
+    command = ("-m", "tests.chaos.crashing_worker", settings.temporal.task_queue, stage, point)
+    environment = os.environ | stack.addresses.environment()
+    child = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment, cwd=project)
+    async with asyncio.timeout(60):
+        return await child.wait()
+
+
+@pytest.mark.parametrize(("stage", "point"), CASES)
+async def test_export_completes_after_a_worker_crash(
+    stage: ExportStatus,
+    point: str,
+    *,
+    stack: RunningServers,
+    settings: Settings,
+    project: Path,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    run_worker: RunWorker,
+    retention: Retention,
+    owner_url: str,
+) -> None:
+    activity_factory.create_attachment(storage, activity_factory.create_activity(activity_factory.create_mentor()))
+    undisturbed_id = await export_client.start_export(**EXPORT_FIELDS)
+    async with run_worker():
+        expected = await export_client.wait_for_completion(undisturbed_id)
+    export_id = await export_client.start_export(**EXPORT_FIELDS)
+    assert await run_until_crash(stack, settings, stage, point, project) == KILLED
+    async with run_worker():
+        job = await export_client.wait_for_completion(export_id)
+    assert job["status"] == "completed", job["error"]
+    assert summarise_content(job) == summarise_content(expected)
+    transitions = fetch_transitions(owner_url, export_id)
+    assert transitions == fetch_transitions(owner_url, undisturbed_id) == ["initialised", *EXPORT_STAGES, "completed"]
+    for finished_id in (undisturbed_id, export_id):
+        backdate_completion(owner_url, finished_id, timedelta(hours=1))
+    assert retention.apply().staging_cleared == 2
+    undisturbed_names, names = (
+        list_object_names(storage, export_client.org_id, finished_id) for finished_id in (undisturbed_id, export_id)
+    )
+    assert names == undisturbed_names
+
+
+async def test_mapping_after_a_worker_crash_continues_with_the_second_part(
+    stack: RunningServers,
+    settings: Settings,
+    project: Path,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    owner_url: str,
+) -> None:
+    for day in range(5, 8):
+        activity_factory.create_activity(
+            activity_factory.create_mentor(), starts_at=datetime(2026, 1, day, 9, tzinfo=UTC)
+        )
+    undisturbed_id = await export_client.start_export()
+    async with run_worker():
+        expected = await export_client.wait_for_completion(undisturbed_id)
+    export_id = await export_client.start_export()
+    assert await run_until_crash(stack, settings, ExportStatus.MAPPING_COLUMNS, AFTER_FIRST_PART, project) == KILLED
+    ((first_part,),) = fetch_rows(
+        owner_url, "SELECT parts->'written' FROM export_mapped_parts WHERE export_id = %s", export_id
+    )
+    async with run_worker():
+        job = await export_client.wait_for_completion(export_id)
+    assert (job["status"], job["file"]) == ("completed", expected["file"])
+    query = "SELECT outputs->'parts' FROM export_stage_outputs WHERE stage = 'mapping_columns' AND export_id = %s"
+    ((mapped_parts,),) = fetch_rows(owner_url, query, export_id)
+    assert len(mapped_parts) == 3
+    assert mapped_parts[0] == first_part
+
+
+def fetch_rows(owner_url: str, query: LiteralString, export_id: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(owner_url) as connection:
+        return connection.execute(query, [export_id]).fetchall()
+
+
+def summarise_content(job: Json) -> tuple[str, int, int]:
+    """Return what two equal exports share; the bundles differ, because a manifest names its export."""
+    return job["file"]["content_sha256"], job["row_count"], job["partial_failure_count"]
+
+
+def fetch_transitions(owner_url: str, export_id: str) -> list[str]:
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT status FROM audit_events WHERE subject_id = %s AND status IS NOT NULL ORDER BY seq"
+        return [status for (status,) in connection.execute(query, [export_id]).fetchall()]
+
+
+def list_object_names(storage: FileStorage, org_id: str, export_id: str) -> list[str]:
+    return sorted(key.rpartition("/")[2] for key in storage.list_keys(f"exports/{org_id}/{export_id}/"))

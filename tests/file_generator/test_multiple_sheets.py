@@ -1,0 +1,172 @@
+import io
+import zipfile
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from openpyxl.worksheet.worksheet import Worksheet
+
+from stafett.domain.export import PartialFailureReport
+from stafett.domain.export_outputs import ExportWarning, NotCountableReason, Total
+from stafett.file_generator.xlsx import render_workbook
+from tests.support.workbooks import (
+    build_document,
+    build_frame,
+    build_mapped_rows,
+    build_workbook_spec,
+    join_chunks,
+    list_tables,
+    localize,
+    open_workbook,
+    read_package_part,
+    render_xlsx,
+)
+
+ROW = build_frame(["a", 1, *[None] * 6])
+
+
+def cells(sheet: Worksheet) -> list[list[Any]]:
+    return [[value for value in row if value is not None] for row in sheet.iter_rows(values_only=True)]
+
+
+SUMMARY = {
+    "title": localize("Etter form"),
+    "by": "the_yes_no",
+    "measures": [
+        {"header": localize("Tellende"), "count": "countable"},
+        {"header": localize("Sum"), "sum": "the_integer"},
+    ],
+    "chart": localize("Tellende etter form"),
+}
+COUNTING = {
+    "reasons": [
+        {"code": code, "when": False, "label": localize(label)} for code, label in (("a", "Aldri"), ("b", "For få"))
+    ]
+}
+
+
+def render_summary(**fields: Any) -> bytes:
+    defaults = {
+        "totals": (Total(label="Ja", figures=(7, 70)), Total(label="Nei", figures=(3, 10**16))),
+        "not_countable": (NotCountableReason(code="b", reason="For få", count=2),),
+    }
+    document = build_document(summary=SUMMARY, counting=COUNTING)
+    return join_chunks(
+        render_workbook(build_workbook_spec(document, build_mapped_rows(1, **defaults | fields)), report_frames=[ROW])
+    )
+
+
+def test_summary_has_counts_and_every_reason() -> None:
+    sheet = open_workbook(render_summary(warnings=(ExportWarning(code="x", message="Reglene ble endret."),)))[
+        "Oppsummering"
+    ]
+    assert cells(sheet) == [
+        ["Prøveforbundet: 01.01.2026–31.12.2026"],  # noqa: RUF001 - correct typography
+        ["Aktiviteter"],
+        ["Hva som ble av dem", "Antall"],
+        ["Registrert i perioden", 1],
+        ["Står i rapporten", 1],
+        ["Avvist, se arket «Avvik»", 0],
+        ["Teller", 1],
+        ["Teller ikke", 0],
+        ["Hvorfor aktiviteter ikke teller"],
+        ["Grunn", "Antall"],
+        ["Aldri", 0],
+        ["For få", 2],
+        ["Etter form"],
+        ["Ja eller nei", "Tellende", "Sum"],
+        ["Ja", 7, 70],
+        ["Nei", 3, "10000000000000000"],
+        ["Verdt å vite"],
+        ["Merknad"],
+        ["Reglene ble endret."],
+    ]
+    assert list_tables(sheet) == [
+        ("Aktiviteter", "A3:B8"),
+        ("Grunner", "A10:B12"),
+        ("Summer", "A14:C16"),
+        ("Merknader", "A18:A19"),
+    ]
+
+
+def test_chart_is_native_shows_the_first_measure_and_has_alt_text() -> None:
+    file = render_summary()
+    chart, drawing = (
+        read_package_part(file, "xl/charts/chart1.xml"),
+        read_package_part(file, "xl/drawings/drawing1.xml"),
+    )
+    assert "<c:f>Oppsummering!$A$15:$A$16</c:f>" in chart
+    assert "<c:f>Oppsummering!$B$15:$B$16</c:f>" in chart
+    assert "<c:v>7</c:v>" in chart
+    assert "Tellende etter form" in chart
+    assert 'descr="Tellende etter form. Ja: 7; Nei: 3"' in drawing
+
+
+def test_document_without_a_chart_gives_a_file_without_one() -> None:
+    document = build_document(summary={name: field for name, field in SUMMARY.items() if name != "chart"})
+    file = join_chunks(render_workbook(build_workbook_spec(document, build_mapped_rows(1)), report_frames=[ROW]))
+    assert "xl/charts/chart1.xml" not in zipfile.ZipFile(io.BytesIO(file)).namelist()
+
+
+def test_excluded_rows_have_a_separate_sheet_with_the_reason() -> None:
+    excluded = ROW.with_columns(pl.lit("Aldri").alias("Teller ikke fordi"))
+    file = join_chunks(
+        render_workbook(
+            build_workbook_spec(build_document(), build_mapped_rows(1, 2)),
+            report_frames=[ROW],
+            excluded_frames=[excluded, excluded],
+        )
+    )
+    workbook = open_workbook(file)
+    assert workbook.sheetnames == ["Rapport", "Oppsummering", "Teller ikke", "Avvik", "Om rapporten"]
+    assert [row[8] for row in workbook["Teller ikke"].iter_rows(values_only=True)] == [
+        "Teller ikke fordi",
+        "Aldri",
+        "Aldri",
+    ]
+    assert list_tables(workbook["Teller ikke"]) == [("TellerIkke", "A1:I3")]
+    assert ["Står på arket «Teller ikke»", 2] in cells(workbook["Oppsummering"])
+
+
+def test_deviations_sheet_explains_its_row_numbers() -> None:
+    failure = PartialFailureReport(
+        affected_row_indices=tuple(range(0, 60, 10)),
+        affected_count=60,
+        failure_reason="«Tekst» mangler.",
+        code="required",
+        column="the_text",
+        sub_service_name="bufdir-column-mapper",
+        is_fatal=True,
+    )
+    file = join_chunks(
+        render_workbook(
+            build_workbook_spec(build_document(), build_mapped_rows(1, partial_failures=(failure,))),
+            report_frames=[ROW],
+        )
+    )
+    sheet = open_workbook(file)["Avvik"]
+    assert str(sheet["A1"].value).startswith("Nr. 1 er den første aktiviteten i perioden")
+    assert cells(sheet)[2] == ["«Tekst» mangler.", "Tekst", "required", "Avvist", 60, "1, 11, 21, 31, 41 …"]
+    assert (sheet.freeze_panes, list_tables(sheet)) == ("A3", [("Avvik", "A2:G3")])
+
+
+def test_deviations_sheet_without_deviations_has_a_notice() -> None:
+    assert cells(open_workbook(render_xlsx([ROW]))["Avvik"])[2] == ["Ingen avvik"]
+
+
+def test_last_sheet_lists_the_reports_mapping_and_period() -> None:
+    sheet = open_workbook(render_xlsx([ROW]))["Om rapporten"]
+    facts = {str(row[0]): row[1] for row in sheet.iter_rows(min_row=2, values_only=True)}
+    assert facts | {"Lange tall": ""} == {
+        "Organisasjon": "Prøveforbundet",
+        "Periodens første dag": datetime(2026, 1, 1),  # noqa: DTZ001 - Excel's days have no zone
+        "Periodens siste dag": datetime(2026, 12, 31),  # noqa: DTZ001 - the same
+        "Språk": "Bokmål (nb)",
+        "Regler": "Prøveforbundet, fra 2026",
+        "Reglenes versjon": 3,
+        "Reglene gjelder fra": datetime(2026, 1, 1),  # noqa: DTZ001 - the same
+        "Reglenes SHA-256": "0123456789abcdef",
+        "Registrert i perioden": 1,
+        "Står i rapporten": 1,
+        "Lange tall": "",
+    }

@@ -1,0 +1,371 @@
+"""The ``/bulk-registrations`` API with a running worker."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from stafett.activity_frames import activities_from_arrow
+from stafett.domain.export_outputs import QueriedRows
+from stafett.domain.membership import Role
+from stafett.storage.files import FileStorage
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_operator, create_tenant, wait_until
+from tests.support.bulk import (
+    ACTIVITY,
+    BATCHES,
+    BulkClient,
+    build_item,
+    create_mentors,
+    fetch_registered_mentors,
+    fetch_rows,
+)
+from tests.support.fixture_types import Bearer, RunWorker
+from tests.support.job_events import parse_events
+
+
+@pytest.fixture
+def bulk_client(export_client: ExportClient) -> BulkClient:
+    return BulkClient(export_client.http_client, export_client.org_id, export_client.headers)
+
+
+async def test_batch_with_invalid_mentors_completes_with_failures(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker, owner_url: str
+) -> None:
+    mentors = create_mentors(owner_url, bulk_client.org_id, 47)
+    mentor_ids = [*mentors, uuid4(), uuid4(), activity_factory.create_mentor(active=False)]
+    accepted = await bulk_client.request_batch(mentor_ids, label="Mars")
+    assert accepted.status_code == 202
+    assert accepted.headers["Location"] == f"{BATCHES}/{accepted.json()['id']}"
+    assert accepted.headers["Retry-After"] == "1"
+    assert accepted.json()["status"] == "accepted"
+    assert accepted.json()["counts"] == {"total": 50, "pending": 50, "registered": 0, "failed": 0, "cancelled": 0}
+    async with run_worker():
+        job = await bulk_client.wait_for_completion(accepted.json()["id"])
+    assert (job["status"], job["label"]) == ("completed_with_failures", "Mars")
+    assert job["counts"] == {"total": 50, "pending": 0, "registered": 47, "failed": 3, "cancelled": 0}
+    assert [item["mentor_id"] for item in job["items"]] == [str(mentor) for mentor in mentor_ids]
+    assert job["items"][0]["activity_id"] is not None
+    assert job["items"][-1] == {
+        "client_ref": str(mentor_ids[-1]),
+        "mentor_id": str(mentor_ids[-1]),
+        "status": "failed",
+        "activity_id": None,
+        "error": {"code": "mentor_inactive", "message": "The peer mentor is not active.", "retryable": False},
+        "attempts": 1,
+    }
+    activities = (
+        await bulk_client.http_client.get(
+            "/api/v1/activities", params={"batch_id": job["id"], "page_size": 200}, headers=bulk_client.headers
+        )
+    ).json()["items"]
+    assert {activity["mentor_id"] for activity in activities} == {str(mentor) for mentor in mentors}
+    assert all(activity["is_proxy"] and activity["registered_by"] == job["requested_by"] for activity in activities)
+    assert {activity["id"] for activity in activities} == {item["activity_id"] for item in job["items"]} - {None}
+
+
+async def test_batch_supports_wait_idempotency_key_events_and_etag(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentors = [activity_factory.create_mentor(), activity_factory.create_mentor()]
+    async with run_worker():
+        first = await bulk_client.request_batch(mentors, idempotency_key="once", prefer="wait=30")
+    repeated = await bulk_client.request_batch(mentors, idempotency_key="once")
+    conflicting = await bulk_client.request_batch(mentors[:1], idempotency_key="once")
+    assert (first.status_code, repeated.status_code, conflicting.status_code) == (200, 202, 422)
+    assert first.headers["Preference-Applied"] == "wait=30"
+    assert repeated.json() == first.json()
+    assert first.json()["status"] == "completed"
+    events = parse_events((await bulk_client.get(f"/{first.json()['id']}/events")).text)
+    assert [event.data["status"] for event in events if event.name == "status"] == ["accepted", "running", "completed"]
+    assert events[-1].data["registered"] == 2
+    headers = bulk_client.headers | {"If-None-Match": repeated.headers["ETag"]}
+    unchanged = await bulk_client.http_client.get(f"{BATCHES}/{first.json()['id']}", headers=headers)
+    assert unchanged.status_code == 304
+
+
+async def test_retry_registers_items_whose_error_was_fixed(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker, owner_url: str
+) -> None:
+    inactive, active = activity_factory.create_mentor(active=False), activity_factory.create_mentor()
+    async with run_worker():
+        job = await bulk_client.start_batch([inactive, active])
+        ended = await bulk_client.wait_for_completion(job["id"])
+        assert ended["status"] == "completed_with_failures"
+        fetch_rows(owner_url, "UPDATE peer_mentors SET active = true WHERE id = %s RETURNING 1", inactive)
+        retried = await bulk_client.post(f"/{job['id']}/retry")
+        assert (retried.status_code, retried.json()["id"]) == (202, job["id"])
+        ended = await bulk_client.wait_for_completion(job["id"])
+        assert (ended["status"], ended["attempt"]) == ("completed", 2)
+        assert (await bulk_client.post(f"/{job['id']}/retry")).status_code == 409
+    assert sorted(fetch_registered_mentors(owner_url, job["id"])) == sorted([inactive, active])
+
+
+async def test_corrected_csv_of_failed_items_can_be_resubmitted(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker, owner_url: str
+) -> None:
+    unknown, existing = uuid4(), activity_factory.create_mentor()
+    note = '=HYPERLINK("x"); med «tegn»\nog linjer'
+    overridden = activity_factory.create_mentor()
+    async with run_worker():
+        items = [
+            build_item(unknown, client_ref="-1", overrides={"note": note}),
+            activity_factory.create_mentor(),
+            build_item(overridden, overrides={"participants": 0}),
+        ]
+        job = await bulk_client.start_batch(items)
+        await bulk_client.wait_for_completion(job["id"])
+        failed = await bulk_client.get(f"/{job['id']}/failed.csv")
+        assert failed.headers["content-type"] == "text/csv; charset=utf-8"
+        text = failed.content.decode("utf-8-sig")
+        assert failed.content.startswith(b"\xef\xbb\xbf")
+        assert "'=HYPERLINK" in text
+        assert ";'-1" not in text
+        assert text.splitlines()[0].startswith("client_ref;mentor_id;activity_type;starts_at;")
+        assert text.count("mentor_not_found") == 1
+        assert "more new participants than participants" in text
+        corrected = text.replace(str(unknown), str(existing)).replace(";0;1;", ";4;1;")
+        response = await bulk_client.http_client.post(
+            BATCHES,
+            params={"org_id": bulk_client.org_id, "label": "Rettet"},
+            content=corrected.encode("utf-8-sig"),
+            headers=bulk_client.headers | {"Content-Type": "text/csv; charset=utf-8"},
+        )
+        assert response.status_code == 202, response.text
+        ended = await bulk_client.wait_for_completion(response.json()["id"])
+    assert (ended["status"], ended["label"]) == ("completed", "Rettet")
+    assert [item["client_ref"] for item in ended["items"]] == ["-1", str(overridden)]
+    registered = fetch_rows(
+        owner_url, "SELECT mentor_id, note FROM activities WHERE batch_id = %s ORDER BY note", ended["id"]
+    )
+    assert set(registered) == {(existing, note), (overridden, ACTIVITY["note"])}
+
+
+async def test_csv_errors_point_to_their_lines(bulk_client: BulkClient) -> None:
+    async def submit_csv(text: str | bytes) -> Json:
+        content = text if isinstance(text, bytes) else text.encode()
+        headers = bulk_client.headers | {"Content-Type": "text/csv"}
+        response = await bulk_client.http_client.post(BATCHES, content=content, headers=headers)
+        assert response.status_code == 422, response.text
+        problem: Json = response.json()
+        return {error["pointer"]: error["code"] for error in problem["errors"]}
+
+    header = (
+        "mentor_id,activity_type,starts_at,duration_minutes,participants,new_participants,place,in_person,in_norway"
+    )
+    line = "annet,2026-03-02T10:00:00Z,60,5,1,Oslo,ja,ja"
+    assert await submit_csv(f"{header}\n") == {"line:2": "too_short"}
+    assert await submit_csv(f"{header}\n{uuid4()},{line},x\n") == {"line:2": "cells"}
+    mentor = uuid4()
+    assert await submit_csv(f"{header}\n{mentor},{line}\n\n{mentor},{line}\n") == {"line:4/client_ref": "not_unique"}
+    assert await submit_csv(f"{header}\n,{line}\n") == {"line:2/mentor_id": "string_too_short"}
+    assert await submit_csv("mentor_id;fødselsnummer\n") | {"line:1": ""} == {"line:1": ""}
+    assert await submit_csv(f"{header}\n".encode() + b"\xe5") == {"line:2": "encoding"}
+
+
+async def test_validate_only_writes_nothing(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, owner_url: str
+) -> None:
+    response = await bulk_client.request_batch([activity_factory.create_mentor(), uuid4()], validate_only=True)
+    assert response.status_code == 200
+    assert [item["status"] for item in response.json()["items"]] == ["registered", "failed"]
+    assert response.json()["counts"]["registered"] == 1
+    assert (await bulk_client.get()).json()["items"] == []
+    assert fetch_rows(owner_url, "SELECT 1 FROM activities WHERE org_id = %s", bulk_client.org_id) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"),
+    [
+        ({"items": []}, "/items"),
+        ({"activity": {**ACTIVITY, "activity_type": "kaffe"}}, "/activity/activity_type"),
+        ({"activity": {**ACTIVITY, "starts_at": "2026-03-02T10:00:00"}}, "/activity/starts_at"),
+        ({"activity": {**ACTIVITY, "participants": "5"}}, "/activity/participants"),
+        ({"activity": {name: value for name, value in ACTIVITY.items() if name != "place"}}, "/activity/place"),
+        ({"activity": {**ACTIVITY, "place": "a\0b"}}, "/activity/place"),
+        ({"items": [{"mentor_id": "a"}, {"mentor_id": "a"}]}, "/items/1/client_ref"),
+        ({"items": [{"mentor_id": "a", "overrides": {"colour": 1}}]}, "/items/0/overrides/colour"),
+        ({"items": [{}]}, "/items/0/mentor_id"),
+        ({"label": ""}, "/label"),
+        ({"colour": 1}, "/colour"),
+    ],
+)
+async def test_invalid_batch_error_points_to_the_field(bulk_client: BulkClient, fields: Json, pointer: str) -> None:
+    body = {"items": ["a"], **fields}
+    response = await bulk_client.request_batch(body.pop("items"), **body)
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+
+
+async def test_unsupported_malformed_and_oversized_bodies_are_rejected(bulk_client: BulkClient) -> None:
+    headers = bulk_client.headers | {"Content-Type": "application/xml"}
+    assert (await bulk_client.http_client.post(BATCHES, content=b"<a/>", headers=headers)).status_code == 415
+    headers["Content-Type"] = "application/json"
+    assert (await bulk_client.http_client.post(BATCHES, content=b"{", headers=headers)).status_code == 422
+    assert (await bulk_client.request_batch([str(number) for number in range(10_001)])).status_code == 422
+
+
+async def test_renaming_and_cancelling_require_the_current_etag(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    job = await bulk_client.start_batch([activity_factory.create_mentor()])
+    path, etag = f"/{job['id']}", (await bulk_client.get(f"/{job['id']}")).headers["ETag"]
+    assert (await bulk_client.put(path, {"label": "Ny"}, None)).status_code == 428
+    edited = await bulk_client.put(path, {"label": "Ny"}, etag)
+    assert (edited.status_code, edited.json()["label"]) == (200, "Ny")
+    assert (await bulk_client.put(path, {"label": "Nyere"}, etag)).status_code == 412
+    assert (await bulk_client.put(path, {"status": "completed"}, edited.headers["ETag"])).status_code == 422
+    cancelled = await bulk_client.put(path, {"status": "cancelled"}, edited.headers["ETag"])
+    assert cancelled.json()["status"] == "cancelling"
+    async with run_worker():
+        ended = await bulk_client.wait_for_completion(job["id"])
+        assert (ended["status"], ended["counts"]["cancelled"], ended["items"][0]["status"]) == (
+            "cancelled",
+            1,
+            "cancelled",
+        )
+        assert (await bulk_client.post(f"/{job['id']}/cancel")).status_code == 409
+        assert (await bulk_client.post(f"/{job['id']}/retry", Prefer="wait=30")).json()["status"] == "completed"
+
+
+async def test_items_are_paginated_and_filtered_by_status(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentors = [activity_factory.create_mentor() for _ in range(3)]
+    mentor_ids = [mentors[0], uuid4(), mentors[1], uuid4(), mentors[2]]
+    async with run_worker():
+        job = await bulk_client.request_batch(mentor_ids, prefer="wait=30")
+    path = f"/{job.json()['id']}/items"
+    first = (await bulk_client.get(path, status="registered", page_size=2)).json()
+    second = (await bulk_client.get(path, status="registered", page_size=2, page_token=first["next_page_token"])).json()
+    assert [item["mentor_id"] for item in first["items"] + second["items"]] == [str(mentor) for mentor in mentors]
+    assert second["next_page_token"] is None
+    assert len((await bulk_client.get(path)).json()["items"]) == 5
+
+
+async def test_roles_limit_access_to_a_batch(
+    bulk_client: BulkClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    tenant: Tenant,
+    bearer: Bearer,
+    owner_url: str,
+) -> None:
+    async with run_worker():
+        job = (
+            await bulk_client.request_batch([activity_factory.create_mentor(), uuid4()], label="Mars", prefer="wait=30")
+        ).json()
+
+    def create_client(headers: dict[str, str]) -> BulkClient:
+        return BulkClient(bulk_client.http_client, bulk_client.org_id, headers)
+
+    admin = create_client(bearer(tenant.users[Role.ADMIN], role="admin"))
+    auditor = create_client(bearer(tenant.users[Role.AUDITOR], role="auditor"))
+    operator = create_client(bearer(create_operator(owner_url), None, "operator"))
+    other_tenant = create_tenant(owner_url)
+    stranger = create_client(bearer(other_tenant.coordinator, other_tenant.org_id))
+    path = f"/{job['id']}"
+    assert (await stranger.get(path)).status_code == 404
+    assert (await stranger.request_batch([uuid4()])).status_code == 403
+    assert (await auditor.request_batch([uuid4()])).status_code == 403
+    assert (await operator.request_batch([uuid4()])).status_code == 403
+    assert (await auditor.get(f"{path}/items")).status_code == 200
+    assert (await auditor.get(f"{path}/failed.csv")).status_code == 403
+    assert (await auditor.post(f"{path}/retry")).status_code == 403
+    visible = (await operator.get(path)).json()
+    assert (visible["status"], visible["items"], visible["activity"], visible["label"]) == (
+        job["status"],
+        [],
+        None,
+        None,
+    )
+    assert (await operator.get(f"{path}/items")).status_code == 403
+    assert (await operator.get(f"{path}/failed.csv")).status_code == 403
+    response = await operator.http_client.get("/api/v1/activities", headers=operator.headers)
+    assert response.status_code == 403
+    deleted = await bulk_client.http_client.delete(f"{BATCHES}{path}", headers=bulk_client.headers)
+    assert deleted.status_code == 403
+    deleted = await admin.http_client.delete(f"{BATCHES}{path}", headers=admin.headers)
+    assert deleted.status_code == 204
+    assert (await bulk_client.get(path)).status_code == 404
+    assert len(fetch_registered_mentors(owner_url, job["id"])) == 1
+    assert fetch_rows(owner_url, "SELECT 1 FROM bulk_items WHERE batch_id = %s", job["id"]) == []
+    events = fetch_rows(
+        owner_url, "SELECT event, detail::text FROM audit_events WHERE subject_id = %s ORDER BY seq", job["id"]
+    )
+    assert [event for event, _ in events] == [
+        "bulk_requested",
+        "bulk_started",
+        "bulk_completed_with_failures",
+        "bulk_deleted",
+    ]
+    assert not any(
+        word in detail
+        for _, detail in events
+        for word in ("Mars", "note", *(item["mentor_id"] for item in job["items"]))
+    )
+
+
+async def test_requester_is_notified_of_completion(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    async with run_worker():
+        job = (await bulk_client.request_batch([activity_factory.create_mentor()], prefer="wait=30")).json()
+    response = await bulk_client.http_client.get("/api/v1/notifications", headers=bulk_client.headers)
+    (notification,) = response.json()["items"]
+    assert (notification["subject"], notification["status"]) == (
+        {"kind": "bulk_registration", "id": job["id"]},
+        "completed",
+    )
+
+
+async def test_export_contains_proxy_registrations_and_their_author(
+    bulk_client: BulkClient,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    storage: FileStorage,
+    owner_url: str,
+) -> None:
+    self_registered = activity_factory.create_activity(activity_factory.create_mentor())
+    async with run_worker():
+        batch = (await bulk_client.request_batch([activity_factory.create_mentor()], prefer="wait=30")).json()
+        export = await export_client.wait_for_completion(await export_client.start_export())
+    assert (export["status"], export["row_count"]) == ("completed", 2)
+    query = "SELECT outputs FROM export_stage_outputs WHERE stage = 'querying_activities' AND export_id = %s"
+    ((outputs,),) = fetch_rows(owner_url, query, UUID(export["id"]))
+    (part,) = QueriedRows.model_validate(outputs).parts
+    exported = activities_from_arrow(storage.read_part(part)).select("id", "is_proxy", "registered_by").rows()
+    proxy_registered = (batch["items"][0]["activity_id"], True, batch["requested_by"])
+    assert set(exported) == {(str(self_registered), False, None), proxy_registered}
+
+
+@pytest.mark.parametrize("verb", ["PUT", "POST", "DELETE"])
+async def test_request_concurrent_with_a_delete_does_not_find_the_batch(
+    verb: str, bulk_client: BulkClient, run_worker: RunWorker, owner_url: str, tenant: Tenant, bearer: Bearer
+) -> None:
+    job = await bulk_client.start_batch([uuid4()], label="Mars")
+    async with run_worker():
+        assert (await bulk_client.wait_for_completion(job["id"]))["status"] == "failed"
+    admin = bearer(tenant.users[Role.ADMIN], role="admin")
+    with psycopg.connect(owner_url) as locking, psycopg.connect(owner_url, autocommit=True) as monitoring:
+        locking.execute("SELECT FROM bulk_registrations WHERE id = %s FOR UPDATE", [job["id"]])
+
+        async def count_waiting() -> int:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'stafett_api'"
+            return int((monitoring.execute(query).fetchone() or (0,))[0])
+
+        path = f"{BATCHES}/{job['id']}"
+        first = asyncio.create_task(bulk_client.http_client.delete(path, headers=admin))
+        await wait_until(count_waiting, lambda count: count == 1)
+        body = {"label": "April"} if verb == "PUT" else None
+        path += "/retry" if verb == "POST" else ""
+        headers = admin | {"If-Match": "*"}
+        second = asyncio.create_task(bulk_client.http_client.request(verb, path, headers=headers, json=body))
+        await wait_until(count_waiting, lambda count: count == 2)
+        locking.rollback()
+        assert [(await response).status_code for response in (first, second)] == [204, 404]
+    assert fetch_rows(owner_url, "SELECT label FROM bulk_registrations WHERE id = %s", job["id"]) == [(None,)]
+    events = fetch_rows(owner_url, "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq DESC", job["id"])
+    assert events[0] == ("bulk_deleted",)
+    assert events.count(("bulk_deleted",)) == 1

@@ -1,0 +1,185 @@
+"""`stafett erase-person`: its text output, its JSON output and its errors."""
+
+import re
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from stafett.settings import Settings, require_setting
+from stafett.testing import ActivityFactory, ExportClient, Tenant
+from tests.support.dev_stack import CommandResult, run_stafett
+from tests.support.exports import fetch_events
+
+UNREACHABLE_URL = "http://127.0.0.1:9"
+
+
+class EraseCommand:
+    """Runs `stafett erase-person` for one organisation, with the settings that an operator needs."""
+
+    def __init__(self, settings: Settings, org_id: str) -> None:
+        self.org_id = org_id
+        self.env = {
+            "STAFETT_DATABASE__OWNER_URL": require_setting(settings.database.owner_url, "owner"),
+            "STAFETT_S3__ENDPOINT": str(settings.s3.endpoint),
+            "STAFETT_S3__ACCESS_KEY": settings.s3.access_key,
+            "STAFETT_S3__SECRET_KEY": settings.s3.secret_key.get_secret_value(),
+            "STAFETT_S3__BUCKET": settings.s3.bucket,
+        }
+
+    async def run(self, *arguments: object, **overrides: str) -> CommandResult:
+        return await run_stafett("erase-person", "--org", self.org_id, *arguments, env=self.env | overrides)
+
+
+@pytest.fixture
+def erase_command(settings: Settings, org_id: str) -> EraseCommand:
+    return EraseCommand(settings, org_id)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"Ågot Ærlig{uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def mentor(activity_factory: ActivityFactory, name: str) -> UUID:
+    mentor = activity_factory.create_mentor(name)
+    activity_factory.create_activity(mentor, note="Fortrolig")
+    return mentor
+
+
+def load_display_name(owner_url: str, mentor: UUID) -> str:
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute("SELECT display_name FROM peer_mentors WHERE id = %s", [mentor]).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+async def test_json_output_lists_ids_and_counts_without_personal_data(
+    erase_command: EraseCommand, mentor: UUID, name: str, activity_factory: ActivityFactory, owner_url: str
+) -> None:
+    mentioning = activity_factory.create_activity(activity_factory.create_mentor("Per Hansen"), note=f"Takk til {name}")
+    erased = await erase_command.run("--mentor", mentor, "--yes", "--json")
+    assert erased.exit_code == 0, erased.stderr
+    report = erased.json
+    assert report["person"] == {"kind": "mentor", "id": str(mentor), "org_id": erase_command.org_id}
+    assert (report["dry_run"], report["already_erased"]) == (False, False)
+    assert report["finished_at"].endswith("Z")
+    assert report["summary"] == {
+        "notes_cleared": 1,
+        "attachments_removed": 0,
+        "exports_emptied": [],
+        "memberships_removed": 0,
+        "emails_given_up": 0,
+        "activities_to_review": [str(mentioning)],
+        "exports_to_review": [],
+        "batches_to_review": [],
+    }
+    assert (report["running_export_ids"], report["account_retained_for"]) == ([], [])
+    assert name not in erased.stdout + erased.stderr
+    assert load_display_name(owner_url, mentor) != name
+
+
+async def test_text_output_has_the_summary_and_reports_an_earlier_erasure(
+    erase_command: EraseCommand, mentor: UUID, name: str, activity_factory: ActivityFactory
+) -> None:
+    mentioning = activity_factory.create_activity(activity_factory.create_mentor("Per Hansen"), note=f"Takk til {name}")
+    first = await erase_command.run("--mentor", mentor, "--yes")
+    second = await erase_command.run("--mentor", mentor, "--yes")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert first.stdout.startswith(f"Mentor {mentor} of {erase_command.org_id} is erased.\n")
+    assert re.search(r"notes cleared +1 *\n", first.stdout)
+    assert f"to review: activity {mentioning}" in first.stdout
+    assert re.match(rf"Mentor {mentor} of {erase_command.org_id} was already erased at \d{{4}}-.*Z; ", second.stdout)
+    assert first.stdout.splitlines()[1:] == second.stdout.splitlines()[1:]
+
+
+async def test_dry_run_changes_nothing(erase_command: EraseCommand, mentor: UUID, name: str, owner_url: str) -> None:
+    dry_run = await erase_command.run("--mentor", mentor, "--dry-run", "--json")
+    assert (dry_run.exit_code, dry_run.json["dry_run"], dry_run.json["summary"]["notes_cleared"]) == (0, True, 1)
+    assert "nothing is changed" in (await erase_command.run("--mentor", mentor, "--dry-run")).require_success().stdout
+    assert load_display_name(owner_url, mentor) == name
+    assert fetch_events(owner_url, str(mentor)) == []
+
+
+async def test_without_confirmation_nothing_is_erased(
+    erase_command: EraseCommand, mentor: UUID, name: str, owner_url: str
+) -> None:
+    rejected = await erase_command.run("--mentor", mentor)
+    assert (rejected.exit_code, rejected.stdout.strip()) == (1, "")
+    assert "notes cleared" in rejected.stderr
+    assert "Traceback" not in rejected.stderr
+    assert rejected.stderr.endswith("stafett: Not confirmed; nothing was changed.\n")
+    assert load_display_name(owner_url, mentor) == name
+
+
+async def test_erasure_is_rejected_and_names_a_running_export(
+    erase_command: EraseCommand, mentor: UUID, export_client: ExportClient, owner_url: str
+) -> None:
+    export_id = await export_client.start_export()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE exports SET status = 'querying_activities' WHERE id = %s", [export_id])
+    rejected = await erase_command.run("--mentor", mentor, "--yes")
+    assert (rejected.exit_code, rejected.stdout) == (1, "")
+    assert f"Export {export_id} has not ended" in rejected.stderr
+    dry_run = await erase_command.run("--mentor", mentor, "--dry-run")
+    assert f"still running: export {export_id}" in dry_run.require_success().stdout
+
+
+async def test_user_is_erased(erase_command: EraseCommand, tenant: Tenant) -> None:
+    report = (await erase_command.run("--user", tenant.coordinator, "--yes", "--json")).json
+    assert report["person"]["kind"] == "user"
+    assert report["summary"]["memberships_removed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "either --mentor or --user"),
+        (("--mentor", UUID(int=1), "--user", UUID(int=2)), "either --mentor or --user"),
+        (("--mentor", "Ågot"), "Input should be a valid UUID"),
+        (("--mentor", UUID(int=1), "--org", "Ikke En Org"), "an organisation's id is expected"),
+    ],
+    ids=["no person", "two persons", "name instead of id", "invalid organisation"],
+)
+async def test_invalid_arguments_are_rejected_with_an_explanation(
+    erase_command: EraseCommand, arguments: tuple[object, ...], message: str
+) -> None:
+    rejected = await erase_command.run(*arguments, "--yes")
+    assert rejected.exit_code == 2
+    assert message in re.sub(r"[\s│]+", " ", rejected.stderr)
+
+
+@pytest.mark.parametrize("kind", ["--mentor", "--user"])
+async def test_unknown_person_or_organisation_is_rejected(erase_command: EraseCommand, kind: str) -> None:
+    unknown = await erase_command.run(kind, uuid4(), "--yes")
+    assert unknown.exit_code == 1
+    assert f"stafett: {erase_command.org_id} has no " in unknown.stderr
+    unknown_organisation = await erase_command.run(kind, uuid4(), "--yes", "--org", "finnes-ikke")
+    assert (unknown_organisation.exit_code, unknown_organisation.stderr) == (
+        1,
+        "stafett: There is no organisation finnes-ikke.\n",
+    )
+
+
+async def test_unavailable_service_is_named_and_the_erasure_completed_later(
+    erase_command: EraseCommand,
+    mentor: UUID,
+    activity_factory: ActivityFactory,
+    owner_url: str,
+    export_client: ExportClient,
+) -> None:
+    assert (await erase_command.run("--mentor", mentor, "--yes", STAFETT_DATABASE__OWNER_URL="")).stderr == (
+        "stafett: STAFETT_DATABASE__OWNER_URL is not set.\n"
+    )
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export_id = await export_client.start_export()
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "UPDATE exports SET status = 'failed', completed_at = now(), error = '{}' WHERE id = %s", [export_id]
+        )
+    without_s3 = await erase_command.run("--mentor", mentor, "--yes", STAFETT_S3__ENDPOINT=UNREACHABLE_URL)
+    assert (without_s3.exit_code, without_s3.stderr) == (1, "stafett: S3 is unavailable.\n")
+    assert fetch_events(owner_url, str(mentor)) == ["person_erasure_begun"]
+    (await erase_command.run("--mentor", mentor, "--yes")).require_success()
+    assert fetch_events(owner_url, str(mentor)) == ["person_erasure_begun", "person_erased"]

@@ -1,0 +1,73 @@
+"""Reconciliation of one organisation's jobs, run by the test instead of the schedule."""
+
+from collections.abc import Iterator
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.reconciliation import NotificationReconciler, ReconciliationActivities
+from stafett.audit import trail as audit_trail
+from stafett.database.session import Database
+from stafett.domain.export_job import SweepReport
+from stafett.domain.notification import NotificationJob
+from stafett.exports.completion import ExportCompletion
+from stafett.exports.file_removal import FileRemoval
+from stafett.exports.preview import delete_expired_previews
+from stafett.notifications.deliveries import DeliveryStore, find_undelivered
+from stafett.reconciliation import OpenExports, OpenJob, OpenReexports
+from stafett.reports.completion import ReexportCompletion
+from stafett.settings import Settings, require_setting
+from stafett.storage.files import FileStorage
+from stafett.testing import wait_until
+
+
+class Sweeper:
+    """The reconciliation sweep wired as in the worker, limited to one organisation so that tests do not interfere."""
+
+    def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
+        self._database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
+        self._org_id = org_id
+        completion = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)
+        queue, deliveries = settings.temporal.task_queue, DeliveryStore(self._database)
+        notifications = NotificationReconciler(client, queue, self._list_undelivered, deliveries)
+        removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER_ACTOR)
+        reexports = ReexportCompletion(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
+        self._open_jobs = OpenExports(self._database, completion), OpenReexports(self._database, reexports)
+        self._activities = ReconciliationActivities(
+            client, queue, [self._list_open_jobs], self._delete_previews, notifications
+        )
+
+    def _delete_previews(self) -> None:
+        delete_expired_previews(self._database)
+
+    def _list_open_jobs(self) -> Iterator[OpenJob]:
+        return (
+            open_job
+            for list_open_jobs in self._open_jobs
+            for open_job in list_open_jobs()
+            if open_job.job.org_id == self._org_id
+        )
+
+    def _list_undelivered(self) -> list[NotificationJob]:
+        return [job for job in find_undelivered(self._database) if job.org_id == self._org_id]
+
+    async def sweep(self) -> SweepReport:
+        return await self._activities.sweep_jobs()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+async def wait_until_run_is_open(temporal: Client, workflow_id: str) -> None:
+    """Wait for the job's run: the API starts it in the background, after it has responded."""
+    run = temporal.get_workflow_handle(workflow_id)
+
+    async def is_open() -> bool:
+        try:
+            return (await run.describe()).close_time is None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+
+    await wait_until(is_open, bool)

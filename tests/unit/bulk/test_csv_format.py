@@ -1,0 +1,87 @@
+"""Failed items of a batch as a CSV file, and back."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stafett.bulk.csv_format import FailedItem, parse_request, render_failed_csv
+from stafett.domain.bulk import BulkItemInput, ItemOutcome
+from stafett.domain.bulk_status import ItemStatus
+from stafett.domain.errors import InvalidRequestError
+
+# Excluded is what a CSV line cannot carry: half a surrogate pair, and outer blanks, which spreadsheets trim.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=30)
+WORDS = TEXTS.filter(lambda text: text == text.strip())
+NUMBERS = st.integers(-(10**14), 10**14)
+OVERRIDES = st.fixed_dictionaries(
+    {
+        "activity_type": TEXTS,
+        "starts_at": st.just("2026-03-02T09:00:00Z"),
+        **dict.fromkeys(("duration_minutes", "participants", "new_participants"), NUMBERS),
+        "place": TEXTS,
+        **dict.fromkeys(("in_person", "in_norway"), st.booleans()),
+        "note": TEXTS | st.none(),
+    }
+)
+
+
+def make_failed_item(client_ref: str, mentor_id: str, overrides: dict[str, Any]) -> FailedItem:
+    outcome = ItemOutcome(
+        client_ref=client_ref, mentor_id=mentor_id, status=ItemStatus.FAILED, activity_id=None, error=None, attempts=1
+    )
+    return FailedItem(outcome, overrides)
+
+
+@given(st.lists(st.tuples(TEXTS, WORDS, OVERRIDES), min_size=1, max_size=4, unique_by=lambda item: item[0]))
+def test_failed_items_are_parsed_back_unchanged(items: list[tuple[str, str, dict[str, Any]]]) -> None:
+    file = render_failed_csv(make_failed_item(*item) for item in items)
+    expected = [
+        BulkItemInput(client_ref=ref, mentor_id=mentor, overrides=overrides) for ref, mentor, overrides in items
+    ]
+    assert list(parse_request(file.encode(), "nhf", None).items) == expected
+
+
+@given(TEXTS)
+def test_no_cell_of_the_file_starts_a_formula(text: str) -> None:
+    file = render_failed_csv([make_failed_item(text, "a", {"note": text, "place": text})])
+    for cell in file.replace('"', "").split(";"):
+        assert not cell.startswith(("=", "+", "-", "@", "\t"))
+
+
+NAMES = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
+
+
+@pytest.mark.parametrize(
+    ("cells", "field", "parsed"),
+    [
+        ("annet;02.03.2026 10:00;60;5;1;Oslo;ja;nei", "starts_at", "2026-03-02T10:00:00+01:00"),
+        ("annet;2026-07-01 10:00;60;5;1;Oslo;ja;nei", "starts_at", "2026-07-01T10:00:00+02:00"),
+        ("annet;x;60;5;1;Oslo;SANN;USANN", "in_person", True),
+        ("annet;x;60;5;1;Oslo;SANN;USANN", "in_norway", False),
+        ("annet;x;seksti;5;1;Oslo;ja;ja", "duration_minutes", "seksti"),
+        ("annet;x;;5;1;Oslo;ja;ja", "duration_minutes", None),
+        ("annet;x;60;5;1;;ja;ja", "place", ""),
+    ],
+)
+def test_cells_are_parsed_as_users_and_spreadsheets_write_them(cells: str, field: str, parsed: object) -> None:
+    for delimiter in ";,\t":
+        file = f"{NAMES}\n{uuid4()};{cells}\n".replace(";", delimiter)
+        (item,) = parse_request(file.encode("utf-8-sig"), "nhf", None).items
+        assert item.overrides[field] == parsed  # type: ignore[index]  # a field's name
+
+
+def test_file_with_too_many_lines_is_rejected() -> None:
+    lines = "\n".join(f"{number};annet;x;60;5;1;Oslo;ja;ja" for number in range(10_001))
+    with pytest.raises(InvalidRequestError) as error:
+        parse_request(f"{NAMES}\n{lines}".encode(), "nhf", None)
+    assert error.value.issues[0].code == "too_long"
+
+
+def test_text_that_cannot_be_stored_is_reported_by_line_and_column() -> None:
+    file = f"{NAMES};note\n{uuid4()};annet;x;60;5;1;Oslo;ja;ja;a\0b"
+    with pytest.raises(InvalidRequestError) as error:
+        parse_request(file.encode(), "nhf", None)
+    assert {issue.pointer for issue in error.value.issues} == {"line:2/note"}

@@ -1,0 +1,88 @@
+"""Command reference and connection profiles."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from stafett.cli.app import app
+from stafett.cli.profiles import apply_profile, profiles_path
+from stafett.cli.reference import render_reference, walk_commands
+from stafett.domain.errors import SettingsError
+
+COMMANDS = dict(walk_commands(typer.main.get_command(app), "stafett"))
+
+
+def test_command_reference_is_up_to_date(project: Path) -> None:
+    document = (project / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert document == render_reference(), "python -m stafett.cli.reference > docs/commands.md"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_and_option_has_a_help_text(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert [parameter.name for parameter in command.params if not getattr(parameter, "help", None)] == []
+
+
+def test_every_client_command_with_output_offers_json() -> None:
+    without_json = {
+        name for name, command in COMMANDS.items() if _is_client_command(command) and "--json" not in _options(command)
+    }
+    # The one prints nothing, the other only the token.
+    assert {name.rpartition(" ")[2] for name in without_json} <= {"delete", "token"}
+
+
+def _options(command: Any) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+def _is_client_command(command: Any) -> bool:
+    return "--user" in _options(command)
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for variable in [name for name in os.environ if name.startswith("STAFETT_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "stafett" / "profiles.toml"
+    path.parent.mkdir()
+    yield path
+    for variable in ("STAFETT_API_URL", "STAFETT_API__PORT", "STAFETT_TOKEN_FILE"):
+        os.environ.pop(variable, None)
+
+
+def test_environment_overrides_the_variables_of_a_profile(profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles.write_text('[prod]\nSTAFETT_API_URL = "https://stafett.example"\nSTAFETT_API__PORT = 8080\n')
+    monkeypatch.setenv("STAFETT_API__PORT", "9090")
+    apply_profile("prod")
+    assert os.environ["STAFETT_API_URL"] == "https://stafett.example"
+    assert os.environ["STAFETT_API__PORT"] == "9090"
+
+
+def test_path_of_the_profiles_can_be_configured(profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert profiles_path() == profiles
+    monkeypatch.setenv("STAFETT_PROFILES", "/etc/stafett.toml")
+    assert profiles_path() == Path("/etc/stafett.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "create it with a section"),
+        ("[prod", "cannot be read as TOML"),
+        ("[test]\n", "it has: test"),
+        ("", "it has: none"),
+        ("prod = 1", "no profile 'prod'"),
+        ('[prod]\nPATH = "elsewhere"\n', "PATH is not a STAFETT_"),
+    ],
+)
+def test_unusable_profile_is_rejected_with_the_reason(profiles: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        profiles.write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        apply_profile("prod")
