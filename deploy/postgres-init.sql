@@ -1,4 +1,4 @@
--- Run once by PostgreSQL's image, at the first start on an empty volume: what Temporal needs.
+-- Creates Temporal's role and databases. PostgreSQL's image runs it once, at the first start on an empty volume.
 \getenv password TEMPORAL_DB_PASSWORD
 CREATE ROLE temporal LOGIN PASSWORD :'password';
 CREATE DATABASE temporal OWNER temporal;

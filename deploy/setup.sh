@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Creates the virtual environment, or repairs a half-made one; does nothing when the lock files are as they were.
+# Creates the virtual environment, or repairs an incomplete one; does nothing if the lock files have not changed.
 set -euo pipefail
 python=$1 venv=$2 stamp="$2/.locked"
 
@@ -8,7 +8,7 @@ fingerprint() {
     { cat requirements-setup.lock requirements-dev.lock pyproject.toml; "$python" -c 'import sys; print(sys.version, sys.executable)'; pwd; } | cksum
 }
 
-command -v "$python" >/dev/null || fail "'$python' was not found; install Python 3.11 or later, or say which: make setup PYTHON=python3.12"
+command -v "$python" >/dev/null || fail "'$python' was not found; install Python 3.11 or later, or choose one: make setup PYTHON=python3.12"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is needed, '$python' is $("$python" -V 2>&1)"
 
 now=$(fingerprint)
@@ -22,11 +22,11 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! "$venv/bin/python"
     rm -rf "$venv"
     "$python" -m venv "$venv" || fail "'$python -m venv' failed; on Debian and Ubuntu install python3-venv"
 fi
-echo "setup: installing what the lock files name"
+echo "setup: installing the locked packages"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
-# Networks with a certificate authority of their own have it in the system's store.
+# A network's own certificate authority is in the system's store.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
-# `sync` would remove pip and uv themselves; an environment that cannot repair itself is of no use.
+# `sync` would remove pip and uv, without which the environment cannot be repaired.
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes --reinstall-package stafett -r requirements-dev.lock
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 "$venv/bin/stafett" --version >/dev/null
