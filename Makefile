@@ -6,10 +6,10 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := stafett workflows activities api worker.py tests benchmarks
+SOURCES := stafett workflows activities api worker.py tests benchmarks tools
 STAMP := $(VENV)/.locked
 DATA_DIR ?= .stafett
-TOGETHER := --numprocesses 3 --dist loadgroup
+PARALLEL := --numprocesses 3 --dist loadgroup
 export UV_NO_PROGRESS := 1
 
 help: ## List the targets
@@ -18,38 +18,42 @@ help: ## List the targets
 setup: ## Create or repair .venv from the lock files (a no-op when nothing changed)
 	@bash deploy/setup.sh "$(PYTHON)" "$(VENV)"
 
-demo: setup ## The whole real stack, one complete run through it, files in demo-output/
+demo: setup ## Start the whole stack, run every kind of job once, save the files in demo-output/
 	@$(BIN)/stafett demo
 
-dev: setup ## The stack, a worker and the API until Ctrl-C
+dev: setup ## Run the stack, a worker and the API until Ctrl-C
 	@$(BIN)/stafett dev --data-dir "$(DATA_DIR)"
 
 fmt: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-lint: setup ## Formatting, lint, types, architecture rules
+lint: setup ## Check formatting, lint, types, import contracts, names and words
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/style_check.py
 
-test: lint ## Everything a contributor must pass
-	@$(BIN)/python -m pytest $(TOGETHER)
+check: lint ## Run the fast tests: unit, column mapper, workflows, replay
+	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/column_mapper tests/workflows tests/replay
 
-coverage: setup ## The same tests, and which lines and branches they reach
-	@$(BIN)/python -m pytest $(TOGETHER) --cov --cov-report=term
+test: lint ## Run every test that a change must pass
+	@$(BIN)/python -m pytest $(PARALLEL)
 
-soak: setup ## The long forms: seeded faults for SOAK_MINUTES (5), from SOAK_SEED (0)
+coverage: setup ## Run the tests with line and branch coverage
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
+
+soak: setup ## Run the long forms of the tests; seeded faults for SOAK_MINUTES (5), from SOAK_SEED (0)
 	@$(BIN)/python -m pytest -m soak
 
-bench: setup ## The benchmarks, each beside its peers in one run
+bench: setup ## Run the benchmarks, each beside its peers in one run
 	@$(BIN)/python -m benchmarks
 
-lock: setup ## Resolve the lock files anew
+lock: setup ## Resolve the lock files again
 	@bash deploy/lock.sh "$(BIN)"
 
-clean: ## Remove what the targets made
+clean: ## Remove the files that the targets created
 	@rm -rf $(VENV) $(DATA_DIR) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
-.PHONY: help setup demo dev fmt lint test coverage soak bench lock clean
+.PHONY: help setup demo dev fmt lint check test coverage soak bench lock clean

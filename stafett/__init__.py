@@ -1,1 +1,1 @@
-"""Carries an organisation's peer-support work to Bufdir without dropping the baton."""
+"""Durable exports of peer-support activities to Bufdir."""
