@@ -153,12 +153,12 @@ class _ActivityRegistry:
         url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
         connections = 2 * (slots.threads + slots.cpu_threads) + _DELIVERY_CONNECTIONS
         self._settings, self._exit_stack = settings, exit_stack
-        self._by_email = settings.mail.host is not None
+        self._notify_by_email = settings.mail.host is not None
         self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
         self._stage_store = StageStore(self._database)
         self._mapped_parts = MappedPartStore(self._database, build_fingerprint=build_fingerprint())
-        self._completion = ExportCompletion(self._database, notify_by_email=self._by_email)
+        self._completion = ExportCompletion(self._database, notify_by_email=self._notify_by_email)
         self._stage_runner = StageRunner(self._stage_store, self._storage, raise_if_cancelled=raise_if_cancelled)
 
     def cpu_activities(self) -> list[ActivityFunction]:
@@ -177,7 +177,7 @@ class _ActivityRegistry:
         preview_builder = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
         outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
         notifications = NotificationActivities(DeliveryStore(self._database))
-        bulk = BulkRegistrationActivities(BatchProcessor(self._database, notify_by_email=self._by_email))
+        bulk = BulkRegistrationActivities(BatchProcessor(self._database, notify_by_email=self._notify_by_email))
         return [
             stages.query_activities,
             stages.store_file,
@@ -222,8 +222,8 @@ class _ActivityRegistry:
         comparison = VersionComparison(self._database, self._storage, raise_if_cancelled=raise_if_cancelled)
         removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER_ACTOR)
         return ReexportActivities(
-            ReexportSteps(self._database, comparison, notify_by_email=self._by_email),
-            ReexportCompletion(self._database, removal.remove, notify_by_email=self._by_email),
+            ReexportSteps(self._database, comparison, notify_by_email=self._notify_by_email),
+            ReexportCompletion(self._database, removal.remove, notify_by_email=self._notify_by_email),
         )
 
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
@@ -232,12 +232,16 @@ class _ActivityRegistry:
         url = require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
         maintenance = self._exit_stack.enter_context(closing(Database(url, pool_size=2)))
         queue, outbox = settings.temporal.task_queue, DeliveryStore(maintenance)
-        completion = ExportCompletion(maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._by_email)
+        completion = ExportCompletion(
+            maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._notify_by_email
+        )
         sweep_removal = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER_ACTOR)
         reexport_completion = ReexportCompletion(
-            maintenance, sweep_removal.remove, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._by_email
+            maintenance, sweep_removal.remove, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._notify_by_email
         )
-        registration = BatchProcessor(maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._by_email)
+        registration = BatchProcessor(
+            maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._notify_by_email
+        )
         reconciliation = ReconciliationActivities(
             client,
             queue,
