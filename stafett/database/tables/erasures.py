@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import JsonObject, StrEnumType
+from stafett.database.tables.base import DEFAULT_NOW, JsonObject, StrEnumType
 from stafett.domain.erasure import PersonKind
 
 
@@ -21,5 +21,5 @@ class Erasure(SQLModel, table=True):
     person_id: UUID = Field(primary_key=True)
     search_name: str | None = None
     summary: JsonObject = Field(sa_type=JSONB(none_as_null=True), sa_column_kwargs={"server_default": text("'{}'")})
-    started_at: datetime = Field(sa_column_kwargs={"server_default": text("now()")})
+    started_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     finished_at: datetime | None = None

@@ -6,7 +6,14 @@ from uuid import UUID
 from sqlalchemy import ARRAY, JSON, BigInteger, ForeignKeyConstraint, Index, text
 from sqlmodel import AutoString, Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject, StrEnumType, export_foreign_key
+from stafett.database.tables.base import (
+    DEFAULT_NOW,
+    DEFAULT_ZERO,
+    JSONB_OR_NULL,
+    JsonObject,
+    StrEnumType,
+    export_foreign_key,
+)
 from stafett.domain.export import ExportOrigin
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
@@ -53,14 +60,14 @@ class Export(SQLModel, table=True):
     progress: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     counts: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     warnings: list[JsonObject] = Field(sa_type=JSONB_OR_NULL, sa_column_kwargs={"server_default": text("'[]'")})
-    partial_failure_count: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    partial_failure_count: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     not_countable: list[JsonObject] | None = Field(default=None, sa_type=JSONB_OR_NULL)
     mapping: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     file: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     audit_id: UUID
-    edits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     updated_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     completed_at: datetime | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, StrEnumType
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, StrEnumType
 from stafett.domain.notification import Channel, DeliveryState, JobOutcome, JobType
 
 
@@ -92,7 +92,7 @@ class Delivery(SQLModel, table=True):
     webhook_id: UUID | None = None
     channel: Channel = Field(sa_type=StrEnumType(Channel))
     state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=StrEnumType(DeliveryState))
-    attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    attempts: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     last_error: str | None = None
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     last_tried_at: datetime | None = None

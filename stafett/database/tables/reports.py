@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, JSONB_OR_NULL, JsonObject, export_foreign_key
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, JsonObject, export_foreign_key
 
 
 class Report(SQLModel, table=True):
@@ -27,8 +27,8 @@ class Report(SQLModel, table=True):
     parameters: JsonObject = Field(sa_type=JSONB_OR_NULL)
     submitted_at: datetime | None = None
     submitted_reference: str | None = None
-    edits: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
 
 
