@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SOURCES := stafett workflows activities api worker.py tests benchmarks tools
 STAMP := $(VENV)/.locked
 DATA_DIR ?= .stafett
-PARALLEL := --numprocesses 3 --dist loadgroup
+PARALLEL := --numprocesses 3
 export UV_NO_PROGRESS := 1
 
 help: ## List the targets

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid4
 
 import httpx
@@ -11,6 +11,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from temporalio.client import Client
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 import worker
 from api.app import create_app
@@ -31,15 +33,21 @@ from tests.support.fixture_types import RunWorker
 hypothesis_settings.register_profile("stafett", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("stafett")
 
-_FOLDERS_WITH_SHARED_STACK = ("acceptance", "browser", "chaos")
+_FOLDERS_WITH_SHARED_STACK = ("acceptance", "chaos")
 _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all tests of such a folder in one xdist worker, because they share a `stafett dev` that it starts."""
-    for item in items:
-        if (folder := item.path.parent.name) in _FOLDERS_WITH_SHARED_STACK:
-            item.add_marker(pytest.mark.xdist_group(folder))
+class _StackScheduling(LoadScopeScheduling):
+    """Runs all tests of such a folder in one process, because they share a `stafett dev` that it starts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = PurePosixPath(nodeid.partition("::")[0]).parent.name
+        return folder if folder in _FOLDERS_WITH_SHARED_STACK else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return _StackScheduling(config, log)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
