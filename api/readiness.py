@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
-from fastapi.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from temporalio.client import Client
 
 from stafett.database.session import Database
@@ -49,8 +50,11 @@ class Probes:
 
     @classmethod
     def from_clients(cls, database: Database, temporal: Client, storage: FileStorage) -> "Probes":
+        """Create the probes; each ping has its own thread, because requests that hang occupy all of the others."""
+        ping_database = partial(to_thread.run_sync, database.ping, limiter=CapacityLimiter(1))
+        ping_s3 = partial(to_thread.run_sync, storage.ping, limiter=CapacityLimiter(1))
         return cls(
-            database=Probe(lambda: run_in_threadpool(database.ping)),
+            database=Probe(ping_database),
             temporal=Probe(lambda: temporal.service_client.check_health(timeout=_PROBE_TIMEOUT)),
-            s3=Probe(lambda: run_in_threadpool(storage.ping)),
+            s3=Probe(ping_s3),
         )

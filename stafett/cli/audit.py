@@ -110,10 +110,12 @@ def _format_checkpoints(chain: "ChainVerification") -> str:
 
 
 def _open_maintenance_database(settings: Settings) -> "Database":
-    from stafett.database.session import Database
+    from stafett.database.session import Database, Timeouts
 
     return Database(
-        require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"), pool_size=1
+        require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"),
+        pool_size=1,
+        timeouts=Timeouts.COMMAND_LINE,
     )
 
 

@@ -81,11 +81,12 @@ def _person_from_options(org: str, mentor: UUID | None, user: UUID | None) -> "P
 @contextmanager
 def _open_erasure_service(settings: Settings) -> "Iterator[ErasureService]":
     from stafett.database.migrate import ERASURE_ROLE
-    from stafett.database.session import Database
+    from stafett.database.session import Database, Timeouts
     from stafett.erasure.service import ErasureService
     from stafett.storage.files import FileStorage
 
-    with closing(Database(_require_owner_url(settings), pool_size=1, role=ERASURE_ROLE)) as database:
+    url = _require_owner_url(settings)
+    with closing(Database(url, pool_size=1, timeouts=Timeouts.COMMAND_LINE, role=ERASURE_ROLE)) as database:
         yield ErasureService(database, FileStorage(settings.s3))
 
 

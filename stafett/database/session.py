@@ -1,9 +1,12 @@
 """Database connections, with each transaction bound to an organisation and a user."""
 
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
+from datetime import timedelta
+from enum import Enum
+from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -14,12 +17,16 @@ from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, O
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, create_engine
 
+from stafett.database.connection import DeadlineConnection
 from stafett.domain.errors import ServiceUnavailableError
 
-_SET_TENANT_CONTEXT = text(
+_SELECT_TENANT_CONTEXT = (
     "SELECT set_config('app.org_id', :org_id, true), set_config('app.user_id', :user_id, true),"
     " set_config('app.operator', :operator, true)"
 )
+_SET_TENANT_CONTEXT = text(_SELECT_TENANT_CONTEXT)
+_SET_SNAPSHOT_CONTEXT = text(f"{_SELECT_TENANT_CONTEXT}, set_config('statement_timeout', '1h', true)")
+"""A ``COPY`` takes as long as its reader, who stores its rows; each of its blocks has the connection's deadline."""
 
 CONNECTION_OPTIONS: dict[str, str | int] = {
     "application_name": "stafett",
@@ -40,11 +47,26 @@ _UNAVAILABLE_ERRORS = (
 )
 
 
-class Timeouts(StrEnum):
-    """PostgreSQL timeouts. Only interactive statements have a time limit; those of a stage take as long as needed."""
+class Timeouts(Enum):
+    """Options of the server, and how long a connection waits for an answer, which no stopped backend can extend.
 
-    INTERACTIVE = "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
-    WORKER = "-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min"
+    The latter is longer than the statement timeout, and shorter than the silence after which a thread counts as
+    hanging.
+    """
+
+    INTERACTIVE = (
+        "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+        timedelta(seconds=16),
+    )
+    WORKER = (
+        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=10min",
+        timedelta(seconds=35),
+    )
+    COMMAND_LINE = ("-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min", None)
+
+    def __init__(self, server_options: str, response_timeout: timedelta | None) -> None:
+        self.server_options = server_options
+        self.response_timeout = response_timeout
 
 
 def to_sqlalchemy_url(url: str) -> URL:
@@ -62,9 +84,18 @@ class Database:
     """Connection pool of one role. Each transaction sets its tenant, and row-level security restricts the rows."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, timeouts: Timeouts = Timeouts.WORKER, role: str | None = None
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        timeouts: Timeouts = Timeouts.WORKER,
+        role: str | None = None,
+        response_timeout: timedelta | None = None,
     ) -> None:
-        options = timeouts.value if role is None else f"{timeouts.value} -c role={role}"
+        server_options = timeouts.server_options
+        options = server_options if role is None else f"{server_options} -c role={role}"
+        self._response_timeout = response_timeout or timeouts.response_timeout
+        self._unresponsive_since = 0.0
         self._engine = create_engine(
             to_sqlalchemy_url(url),
             pool_size=pool_size,
@@ -73,7 +104,8 @@ class Database:
             hide_parameters=True,  # error texts would quote them, and they contain personal data
             connect_args=CONNECTION_OPTIONS | {"options": options},
         )
-        event.listen(self._engine, "checkout", _discard_dead_connection)
+        event.listen(self._engine, "do_connect", self._connect)
+        event.listen(self._engine, "checkout", self._discard_dead_connection)
 
     @contextmanager
     def transaction(
@@ -90,7 +122,7 @@ class Database:
         """Open a read-only snapshot, and yield the driver's connection for ``COPY``."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with _translate_errors(), self._engine.connect().execution_options(**options) as connection:
-            connection.execute(_SET_TENANT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
+            connection.execute(_SET_SNAPSHOT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
             yield get_driver_connection(connection)
 
     def ping(self) -> None:
@@ -100,11 +132,24 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    def _connect(self, _dialect: object, _record: object, args: Sequence[Any], options: dict[str, Any]) -> object:
+        connection = DeadlineConnection.connect(*args, **options)
+        connection.response_timeout = self._response_timeout
+        connection.on_timeout = self._mark_unresponsive
+        return connection
 
-def _discard_dead_connection(connection: PsycopgConnection, _record: object, _proxy: object) -> None:
-    """Discard an idle connection that is readable: the server has closed it. Polling is cheaper than a ping."""
-    if connection.closed or _is_readable(connection.fileno()):
-        raise InvalidatePoolError("PostgreSQL has closed the connection.")
+    def _mark_unresponsive(self) -> None:
+        self._unresponsive_since = monotonic()
+
+    def _discard_dead_connection(self, connection: DeadlineConnection, _record: object, _proxy: object) -> None:
+        """Discard an idle connection that the server has closed, or that is older than a deadline that has passed.
+
+        A closed one is readable, and polling is cheaper than a ping. If one backend hangs, others may hang too.
+        """
+        if connection.closed or _is_readable(connection.fileno()):
+            raise InvalidatePoolError("PostgreSQL has closed the connection.")
+        if connection.opened_at < self._unresponsive_since:
+            raise InvalidatePoolError("PostgreSQL did not answer on another connection.")
 
 
 def _is_readable(file_descriptor: int) -> bool:

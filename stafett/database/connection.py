@@ -1,0 +1,50 @@
+"""A psycopg connection that waits for the server's answer no longer than its deadline.
+
+A stopped backend keeps its socket open, and the kernel acknowledges what is sent to it. No timeout of the server and
+no TCP keepalive ends such a wait.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
+
+from stafett.progress import record_step
+
+ReturnValue = TypeVar("ReturnValue")
+_CHECK_INTERVAL_SECONDS = 0.1
+
+
+class DeadlineConnection(psycopg.Connection[TupleRow]):
+    """Connection whose every wait, for a statement or for the next block of a ``COPY``, has a deadline."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.opened_at = monotonic()
+        self.response_timeout: timedelta | None = None
+        self.on_timeout: Callable[[], None] | None = None
+
+    def wait(
+        self, gen: PQGen[ReturnValue], interval: float = _CHECK_INTERVAL_SECONDS, timeout: float | None = None
+    ) -> ReturnValue:
+        """Wait for the server; close the connection and raise ``OperationalError`` when the deadline has passed."""
+        record_step()
+        if timeout is not None or self.response_timeout is None:
+            return super().wait(gen, interval, timeout)
+        deadline = self.response_timeout.total_seconds()
+        started_at = monotonic()
+        try:
+            result = super().wait(gen, interval, deadline)
+        except psycopg.OperationalError as error:
+            if not self.closed and monotonic() - started_at >= deadline:
+                if self.on_timeout:
+                    self.on_timeout()
+                self.pgconn.finish()  # its state is unknown; closing the socket needs no answer from the server
+                raise psycopg.OperationalError("PostgreSQL did not answer in time.") from error
+            raise
+        record_step()
+        return result

@@ -1,0 +1,75 @@
+"""Progress of the thread that runs an activity, which tells a long call from one that hangs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+
+MAX_SILENCE = timedelta(seconds=45)
+"""How long a thread may report no progress. The longest stretch that was measured is in ADR 25."""
+
+
+class ProgressClock:
+    """Progress of one activity: its thread counts steps, and the event loop measures the time without a step.
+
+    Only time in which the event loop runs is measured, so that a pause of the whole process is not taken for a thread
+    that hangs.
+    """
+
+    def __init__(self, max_silence: timedelta = MAX_SILENCE) -> None:
+        self.max_silence = max_silence
+        self.steps = 0
+        self.is_abandoned = False
+        self._seen_steps = 0
+        self._silence = timedelta()
+
+    @property
+    def silence(self) -> timedelta:
+        return self._silence
+
+    @property
+    def hangs(self) -> bool:
+        return self._silence > self.max_silence
+
+    def add_time(self, elapsed: timedelta) -> None:
+        """Add time that has passed; a step since the last call sets the silence to zero."""
+        self._silence = timedelta() if self.steps != self._seen_steps else self._silence + elapsed
+        self._seen_steps = self.steps
+
+
+_current_clock: ContextVar[ProgressClock | None] = ContextVar("progress_clock", default=None)
+
+
+def start_clock(max_silence: timedelta) -> ProgressClock:
+    """Start the clock of an activity, in the context that its thread inherits."""
+    clock = ProgressClock(max_silence)
+    _current_clock.set(clock)
+    return clock
+
+
+def is_abandoned() -> bool:
+    """Return whether the worker no longer waits for this thread."""
+    clock = _current_clock.get()
+    return clock is not None and clock.is_abandoned
+
+
+def record_step() -> None:
+    """Record progress of the current activity, if there is one. Called with each statement and each block of bytes."""
+    clock = _current_clock.get()
+    if clock is not None:
+        clock.steps += 1
+
+
+@contextmanager
+def allow_silence(duration: timedelta) -> Iterator[None]:
+    """Declare that the block may take this long without a step."""
+    clock = _current_clock.get()
+    if clock is None or duration <= clock.max_silence:
+        yield
+        return
+    earlier, clock.max_silence = clock.max_silence, duration
+    try:
+        yield
+    finally:
+        clock.steps += 1
+        clock.max_silence = earlier

@@ -1,0 +1,114 @@
+"""A stopped PostgreSQL backend: its socket stays open, and no timeout of the server ends the wait."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import LiteralString
+
+import httpx
+import psutil  # type: ignore[import-untyped]  # the package ships no types
+import pytest
+from sqlalchemy import text
+
+from stafett.database.session import Database, Timeouts
+from stafett.devstack.stack import RunningServers
+from stafett.domain.errors import ServiceUnavailableError
+from stafett.settings import Settings, require_setting
+from stafett.testing import ExportClient
+from tests.support.dev_stack import freeze_processes
+
+_DEADLINE = timedelta(seconds=1)
+_LONG_COPY: LiteralString = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"
+
+
+@pytest.fixture(params=["api_url", "worker_url"])
+def database(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Database]:
+    url = require_setting(getattr(settings.database, request.param), request.param)
+    with closing(Database(url, pool_size=2, response_timeout=_DEADLINE)) as database:
+        yield database
+
+
+def fetch_backend_pid(database: Database) -> int:
+    with database.transaction() as session:
+        return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def test_statement_of_a_stopped_backend_fails_after_the_deadline(database: Database) -> None:
+    with pytest.raises(ServiceUnavailableError, match="PostgreSQL"), database.transaction() as session:
+        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with freeze_processes(pid):
+            session.execute(text("SELECT 1"))
+    assert fetch_backend_pid(database) != pid
+
+
+def test_commit_of_a_stopped_backend_fails_after_the_deadline(database: Database) -> None:
+    with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):
+        commit_frozen(database)
+
+
+def commit_frozen(database: Database) -> None:
+    with database.transaction() as session:
+        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with freeze_processes(pid):
+            session.commit()
+
+
+def test_copy_of_a_stopped_backend_fails_after_the_deadline(database: Database) -> None:
+    with (
+        pytest.raises(ServiceUnavailableError, match="PostgreSQL"),
+        database.snapshot("") as connection,
+        connection.cursor() as cursor,
+        cursor.copy(_LONG_COPY) as copy,
+    ):
+        next(iter(copy))
+        with freeze_processes(connection.info.backend_pid):
+            for _ in copy:
+                pass
+
+
+def test_other_connections_are_replaced_after_the_deadline(database: Database) -> None:
+    with database.transaction() as first, database.transaction() as second:
+        pids = [session.execute(text("SELECT pg_backend_pid()")).scalar_one() for session in (first, second)]
+    with freeze_processes(*pids):
+        with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):
+            fetch_backend_pid(database)
+        assert fetch_backend_pid(database) not in pids
+
+
+def test_statement_timeouts_are_shorter_than_the_deadlines(settings: Settings) -> None:
+    url = require_setting(settings.database.worker_url, "worker")
+    for timeouts in (Timeouts.INTERACTIVE, Timeouts.WORKER):
+        with closing(Database(url, pool_size=1, timeouts=timeouts)) as database, database.transaction() as session:
+            setting = text("SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'")
+            statement_timeout = timedelta(milliseconds=session.execute(setting).scalar_one())
+            assert timeouts.response_timeout is not None
+            assert timedelta() < statement_timeout < timeouts.response_timeout
+
+
+@pytest.fixture
+def _short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timeouts.INTERACTIVE, "response_timeout", timedelta(seconds=5))
+
+
+@contextmanager
+def freeze_postgres(stack: RunningServers) -> Iterator[None]:
+    postmaster = psutil.Process(stack.pids["postgres"])
+    with freeze_processes(postmaster.pid, *(child.pid for child in postmaster.children(recursive=True))):
+        yield
+
+
+@pytest.mark.usefixtures("_short_deadline")
+async def test_api_answers_503_and_readyz_blames_postgresql_while_it_is_stopped(
+    stack: RunningServers, api_client: httpx.AsyncClient, export_client: ExportClient, settings: Settings
+) -> None:
+    url, headers = "/api/v1/bufdir-exports", export_client.headers
+    assert (await api_client.get(url, headers=headers)).status_code == 200
+    with freeze_postgres(stack):
+        occupied = settings.database.pool_size
+        requests = [asyncio.create_task(api_client.get(url, headers=headers)) for _ in range(occupied)]
+        readiness = (await api_client.get("/readyz")).json()
+        responses = await asyncio.gather(*requests)
+    assert readiness == {"database": "away", "temporal": "ok", "s3": "ok"}
+    assert {response.status_code for response in responses} == {503}
+    assert "PostgreSQL" in responses[0].json()["detail"]
