@@ -2,9 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -53,6 +52,7 @@ from stafett.reports.snapshot_copy import SnapshotCopy
 from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings, WorkerRole, require_setting
 from stafett.storage.files import FileStorage
+from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
 from stafett.temporal.client import connect, cpu_queue, notification_queue
 from stafett.temporal.namespace import ensure_schedules, ensure_search_attributes, upsert_checkpoint_schedule
 from stafett.temporal.workers import run_workers
@@ -79,6 +79,7 @@ WORKFLOWS = (
 )
 
 _HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
+_BACKGROUND_THREADS = 8
 _GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 _MAX_CONCURRENT_EMAILS, _MAX_CONCURRENT_DNS_LOOKUPS, _MAX_CONCURRENT_DELIVERIES, _DELIVERY_CONNECTIONS = 4, 16, 32, 2
 _STICKY_TIMEOUT = timedelta(seconds=2)  # after this, a workflow task goes from its last worker to any other worker
@@ -87,51 +88,51 @@ _log = structlog.get_logger("stafett.worker")
 
 @asynccontextmanager
 async def run_queue_workers(
-    client: Client, settings: Settings, queue: str | None = None, role: WorkerRole | None = None
+    client: Client,
+    settings: Settings,
+    queue: str | None = None,
+    role: WorkerRole | None = None,
+    threads: ActivityThreads | None = None,
 ) -> AsyncIterator[None]:
     """Run the workers during a block; they connect to PostgreSQL and S3 when an activity needs them."""
-    queue, slots = queue or settings.temporal.task_queue, settings.worker
+    queue, slots, threads = queue or settings.temporal.task_queue, settings.worker, threads or ActivityThreads()
     with ExitStack() as stack:
-        registry, workers = _ActivityRegistry(settings, stack), list[Worker]()
+        registry, workers = _ActivityRegistry(settings, stack, threads), list[Worker]()
         cpu_activities = registry.cpu_activities()
         if role != "io":
-            workers.append(
-                stack.enter_context(_worker_with_threads(client, cpu_queue(queue), slots.cpu_threads, cpu_activities))
-            )
+            pool = stack.enter_context(threads.open_pool(slots.cpu_threads, cpu_queue(queue)))
+            workers.append(_worker_with_threads(client, cpu_queue(queue), pool, cpu_activities))
         if role != "cpu":
             # Runs of earlier releases schedule the CPU-bound activities on this queue.
             activities = [*registry.io_activities(), *registry.maintenance_activities(client), *cpu_activities]
-            workers.append(
-                stack.enter_context(_worker_with_threads(client, queue, slots.threads, activities, WORKFLOWS))
-            )
+            pool = stack.enter_context(threads.open_pool(slots.threads, queue))
+            workers.append(_worker_with_threads(client, queue, pool, activities, WORKFLOWS))
             workers.append(_delivery_worker(client, queue, registry.delivery_activities()))
         async with run_workers(*workers):
             yield
 
 
-@contextmanager
 def _worker_with_threads(
     client: Client,
     queue: str,
-    thread_count: int,
+    pool: ActivityThreadPool,
     activities: Sequence[ActivityFunction],
     workflows: Sequence[type] = (),
-) -> Iterator[Worker]:
+) -> Worker:
     """Create a worker of one task queue with its own thread pool."""
-    with ThreadPoolExecutor(thread_count, queue) as executor:
-        yield Worker(
-            client,
-            task_queue=queue,
-            workflows=workflows,
-            activities=activities,
-            interceptors=[ActivityInterceptor()],
-            activity_executor=executor,
-            max_concurrent_activities=thread_count,
-            max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
-            default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
-            graceful_shutdown_timeout=_GRACEFUL_SHUTDOWN,
-            sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
-        )
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=workflows,
+        activities=activities,
+        interceptors=[ActivityInterceptor(pool)],
+        activity_executor=pool,
+        max_concurrent_activities=pool.size,
+        max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
+        default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
+        graceful_shutdown_timeout=_GRACEFUL_SHUTDOWN,
+        sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
+    )
 
 
 def _delivery_worker(client: Client, queue: str, activities: Sequence[ActivityFunction]) -> Worker:
@@ -149,10 +150,10 @@ def _delivery_worker(client: Client, queue: str, activities: Sequence[ActivityFu
 class _ActivityRegistry:
     """Creates the activities and the dependencies that they share."""
 
-    def __init__(self, settings: Settings, exit_stack: ExitStack) -> None:
+    def __init__(self, settings: Settings, exit_stack: ExitStack, threads: ActivityThreads) -> None:
         url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
         connections = 2 * (slots.threads + slots.cpu_threads) + _DELIVERY_CONNECTIONS
-        self._settings, self._exit_stack = settings, exit_stack
+        self._settings, self._exit_stack, self._threads = settings, exit_stack, threads
         self._notify_by_email = settings.mail.host is not None
         self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
@@ -264,8 +265,10 @@ class _ActivityRegistry:
     def delivery_activities(self) -> list[ActivityFunction]:
         """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""
         tls, settings = create_ssl_context(), self._settings
-        email_threads = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_EMAILS, "email"))
-        dns_threads = self._exit_stack.enter_context(ThreadPoolExecutor(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup"))
+        email_threads = self._exit_stack.enter_context(self._threads.open_pool(_MAX_CONCURRENT_EMAILS, "email"))
+        dns_threads = self._exit_stack.enter_context(
+            self._threads.open_pool(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup")
+        )
         smtp_sender = SmtpSender(settings.mail, tls) if settings.mail.host else None
         resolve = partial(resolve_host, executor=dns_threads)
         webhook_sender = WebhookSender(DestinationPolicy(settings.webhooks.allow_private_networks, resolve), tls)
@@ -283,8 +286,11 @@ async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None
 
 
 async def serve(settings: Settings, queue: str | None = None, role: WorkerRole | None = None) -> None:
-    """Run the worker until SIGINT or SIGTERM; Temporal then retries its running activities on another worker."""
-    stopping = asyncio.Event()
+    """Run the worker until SIGINT or SIGTERM; Temporal then retries its running activities on another worker.
+
+    A process whose threads hang ends too, with an exit code that makes its supervisor restart it.
+    """
+    stopping, threads = asyncio.Event(), ActivityThreads()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
@@ -297,10 +303,13 @@ async def serve(settings: Settings, queue: str | None = None, role: WorkerRole |
         raise SettingsError(
             f"Temporal denies access to the namespace {client.namespace}: {error.status.name.lower()}."
         ) from error
-    async with run_queue_workers(client, settings, queue, role):
-        if role != "cpu":
-            await ensure_schedules(client, settings.temporal.task_queue)
-            await ensure_checkpoint_schedule(client, settings)
-        _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, role=role)
-        await stopping.wait()
+    with threads.open_pool(_BACKGROUND_THREADS, "background") as background:
+        loop.set_default_executor(background)
+        async with run_queue_workers(client, settings, queue, role, threads):
+            if role != "cpu":
+                await ensure_schedules(client, settings.temporal.task_queue)
+                await ensure_checkpoint_schedule(client, settings)
+            _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, role=role)
+            await threads.wait_until_exhausted_or(stopping)
+    threads.exit_if_threads_hang()
     _log.info("worker_stopped")

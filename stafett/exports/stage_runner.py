@@ -16,6 +16,7 @@ from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.stage_store import StageStore
+from stafett.progress import record_step
 from stafett.storage.files import FileStorage, StoredObject
 
 TRANSIENT_ERRORS = (ServiceUnavailableError, OSError)
@@ -101,6 +102,7 @@ class StageContext:
     def report_progress(self, done: int, total: int, *, force: bool = False) -> None:
         """Record processed and total rows, at most twice a second; raises if the activity is cancelled."""
         self._raise_if_cancelled()
+        record_step()
         now = time.monotonic()
         if force or now - self._last_reported_at >= _PROGRESS_INTERVAL_SECONDS:
             self._last_reported_at = now

@@ -13,6 +13,7 @@ from minio.deleteobjects import DeleteObject
 from stafett.domain.errors import NotFoundError, ServiceUnavailableError, StagedDataLostError
 from stafett.domain.export_outputs import StagedPart
 from stafett.domain.frozen import FrozenModel
+from stafett.progress import record_step
 from stafett.settings import S3Settings
 from stafett.storage.s3 import create_s3_client, translate_s3_errors
 
@@ -62,6 +63,7 @@ class FileStorage:
         """Yield the object in blocks of 1 MiB."""
         with translate_s3_errors(), closing(self.open(key)) as stream:
             while block := stream.read(_BLOCK_SIZE):
+                record_step()
                 yield block
 
     def read(self, key: str) -> bytes:
@@ -95,7 +97,7 @@ class FileStorage:
 
     def delete(self, keys: Iterable[str]) -> None:
         with translate_s3_errors():
-            for error in self._client.remove_objects(self._bucket, [DeleteObject(key) for key in keys]):
+            for error in self._client.remove_objects(self._bucket, map(_to_delete_object, keys)):
                 raise ServiceUnavailableError(f"S3 ({error.code})")
 
     def list_incomplete_uploads(self, prefix: str) -> list[tuple[str, str]]:
@@ -104,8 +106,12 @@ class FileStorage:
         return [(upload.upload_id or "", upload.object_name) for upload in result.uploads]
 
     def list_keys(self, prefix: str) -> list[str]:
+        keys = []
         with translate_s3_errors():
-            return [item.object_name or "" for item in self._client.list_objects(self._bucket, prefix, recursive=True)]
+            for item in self._client.list_objects(self._bucket, prefix, recursive=True):
+                record_step()
+                keys.append(item.object_name or "")
+        return keys
 
     def presign_url(self, key: str, file_name: str, now: datetime) -> tuple[str, datetime]:
         """Return an object's URL and its expiry, both constant for a day (UTC), so that polling sees no change."""
@@ -130,6 +136,11 @@ class FileStorage:
                 raise ServiceUnavailableError(f"The bucket {self._bucket}")
 
 
+def _to_delete_object(key: str) -> DeleteObject:
+    record_step()
+    return DeleteObject(key)
+
+
 class _HashingStream:
     """A readable stream of chunks that counts and hashes them."""
 
@@ -144,8 +155,10 @@ class _HashingStream:
         return self._hash.hexdigest()
 
     def read(self, size: int = -1) -> bytes:
+        record_step()
         while size < 0 or len(self._buffer) < size:
             chunk = next(self._chunks, None)
+            record_step()
             if chunk is None:
                 break
             self._hash.update(chunk)
