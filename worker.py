@@ -266,9 +266,7 @@ class _ActivityRegistry:
         """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""
         tls, settings = create_ssl_context(), self._settings
         email_threads = self._exit_stack.enter_context(self._threads.open_pool(_MAX_CONCURRENT_EMAILS, "email"))
-        dns_threads = self._exit_stack.enter_context(
-            self._threads.open_pool(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup")
-        )
+        dns_threads = self._exit_stack.enter_context(self._threads.open_pool(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup"))
         smtp_sender = SmtpSender(settings.mail, tls) if settings.mail.host else None
         resolve = partial(resolve_host, executor=dns_threads)
         webhook_sender = WebhookSender(DestinationPolicy(settings.webhooks.allow_private_networks, resolve), tls)

@@ -152,7 +152,12 @@ class BundleWriter:
                 read = partial(self._read_object, attachment.object_key, attachment.size_bytes)
                 is_small = attachment.size_bytes <= _MAX_BUFFERED_BYTES
                 pending.append(
-                    (attachment, threads.submit(copy_context().run, read).result if is_small else partial(read, self._report_progress))
+                    (
+                        attachment,
+                        threads.submit(copy_context().run, read).result
+                        if is_small
+                        else partial(read, self._report_progress),
+                    )
                 )
                 if len(pending) > _MAX_READ_AHEAD:
                     yield _await_first(pending)

@@ -22,11 +22,12 @@ _CHECK_INTERVAL_SECONDS = 0.1
 class DeadlineConnection(psycopg.Connection[TupleRow]):
     """Connection whose every wait, for a statement or for the next block of a ``COPY``, has a deadline."""
 
+    response_timeout: timedelta | None = None
+    on_timeout: Callable[[], None] | None = None
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.opened_at = monotonic()
-        self.response_timeout: timedelta | None = None
-        self.on_timeout: Callable[[], None] | None = None
 
     def wait(
         self, gen: PQGen[ReturnValue], interval: float = _CHECK_INTERVAL_SECONDS, timeout: float | None = None

@@ -18,7 +18,7 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import FrozenModel
-from stafett.exports.state import lock_active_export
+from stafett.exports.state import lock_active_export, reset_crash_count
 
 
 class StoredPart(FrozenModel):
@@ -74,6 +74,7 @@ class MappedPartStore:
                 _delete_row(session, job, number)
             keys = {"export_id": job.export_id, "number": number, "org_id": job.org_id, "input_sha256": fingerprint}
             session.execute(insert(ExportMappedPart).values(**keys, **_columns_from_part(part)))
+            reset_crash_count(session, job, ExportStatus.MAPPING_COLUMNS)
             return part
 
     def delete_row(self, job: ExportJob, number: int, part: StoredPart) -> None:

@@ -15,7 +15,8 @@ from stafett.domain.errors import ServiceUnavailableError, StagedDataLostError, 
 from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
-from stafett.exports.stage_store import StageStore
+from stafett.exports.stage_isolation import StageIsolation
+from stafett.exports.stage_store import StageStore, SuspectedStageError
 from stafett.progress import record_step
 from stafett.storage.files import FileStorage, StoredObject
 
@@ -118,11 +119,23 @@ class StageRunner:
         self._stage_store = stage_store
         self._storage = storage
         self._raise_if_cancelled = raise_if_cancelled
+        self._isolation = StageIsolation(raise_if_cancelled)
 
     def run(self, job: ExportJob, stage: ExportStatus, execute: Stage) -> StageResult:
-        """Run a stage and commit its outputs, unless an earlier execution has committed them."""
-        if (rows := self._stage_store.start_stage(job, stage)) is not None:
-            return StageResult(stage=stage, rows=rows, reused=True)
+        """Run a stage and commit its outputs, unless an earlier execution has committed them.
+
+        A stage that crashed its worker repeatedly, or was running beside one that did, then runs alone in its process.
+        """
+        try:
+            with self._isolation.share():
+                return self._run(job, stage, execute, self._stage_store.start_stage(job, stage))
+        except SuspectedStageError:
+            with self._isolation.isolate():
+                return self._run(job, stage, execute, self._stage_store.start_stage(job, stage, is_isolated=True))
+
+    def _run(self, job: ExportJob, stage: ExportStatus, execute: Stage, committed_rows: int | None) -> StageResult:
+        if committed_rows is not None:
+            return StageResult(stage=stage, rows=committed_rows, reused=True)
         context = self._create_context(job, stage)
         try:
             outputs = execute(job, context)

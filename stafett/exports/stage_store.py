@@ -27,14 +27,22 @@ from stafett.exports.state import (
     build_progress,
     delete_mapped_parts,
     delete_outputs,
+    is_crash_count_of,
     lock_active_export,
     transition_export,
     update_if_running,
 )
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
-MAX_CRASHES = 5
+MAX_CRASHES = 10
 """How many executions of a stage may end in a crash or an unexpected error before the attempt fails."""
+
+MAX_SHARED_CRASHES = 2
+"""How many of them may have run beside other stages, any of which may have crashed the worker."""
+
+
+class SuspectedStageError(Exception):
+    """The stage has crashed too often beside other stages, and must run alone now."""
 
 
 class StageStore:
@@ -65,14 +73,19 @@ class StageStore:
             failures = session.get(ExportPartialFailures, job.export_id)
         return MappedRows.model_validate({**outputs, "partial_failures": failures.reports if failures else ()})
 
-    def start_stage(self, job: ExportJob, stage: ExportStatus) -> int | None:
-        """Enter the stage; return the row count instead if its outputs are already committed."""
+    def start_stage(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool = False) -> int | None:
+        """Enter the stage; return the row count instead if its outputs are already committed.
+
+        Raise ``SuspectedStageError``, without counting the execution, if the stage may only run in isolation.
+        """
         with self._database.transaction(job.org_id) as session:
             export = lock_active_export(session, job)
             output = session.get(ExportStageOutput, (job.export_id, stage))
             if output is not None:
                 return output.rows
             crashes = _enter_stage(session, job, stage, export)
+            if MAX_SHARED_CRASHES < crashes <= MAX_CRASHES and not is_isolated:
+                raise SuspectedStageError
         _fail_after_too_many_crashes(crashes, stage)
         return None
 
@@ -81,7 +94,7 @@ class StageStore:
         with self._database.transaction(job.org_id) as session:
             session.execute(
                 update(ExportStageCrashes)
-                .where(*_crash_count_conditions(job, stage), col(ExportStageCrashes.crashes) > 0)
+                .where(is_crash_count_of(job, stage), col(ExportStageCrashes.crashes) > 0)
                 .values(crashes=col(ExportStageCrashes.crashes) - 1)
             )
 
@@ -155,14 +168,6 @@ def _fail_after_too_many_crashes(crashes: int, stage: ExportStatus) -> None:
 
 def _load_outputs(session: Session, job: ExportJob, stage: ExportStatus) -> JsonObject:
     return session.get_one(ExportStageOutput, (job.export_id, stage)).outputs
-
-
-def _crash_count_conditions(job: ExportJob, stage: ExportStatus) -> tuple[Any, ...]:
-    return (
-        col(ExportStageCrashes.export_id) == job.export_id,
-        col(ExportStageCrashes.attempt) == job.attempt,
-        col(ExportStageCrashes.stage) == stage,
-    )
 
 
 def _count_execution(session: Session, job: ExportJob, stage: ExportStatus) -> int:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Update, delete, exists, update
+from sqlalchemy import ColumnElement, Update, and_, delete, exists, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
@@ -81,6 +81,21 @@ def delete_mapped_parts(session: Session, job: ExportJob) -> None:
 def delete_crash_counts(session: Session, job: ExportJob) -> None:
     """Delete the crash counts, which only matter for a running attempt."""
     session.execute(delete(ExportStageCrashes).where(col(ExportStageCrashes.export_id) == job.export_id))
+
+
+def reset_crash_count(session: Session, job: ExportJob, stage: ExportStatus) -> None:
+    """Count the running execution as the stage's first one, because it got further than those that crashed."""
+    is_crashed = is_crash_count_of(job, stage) & (col(ExportStageCrashes.crashes) > 1)
+    session.execute(update(ExportStageCrashes).where(is_crashed).values(crashes=1))
+
+
+def is_crash_count_of(job: ExportJob, stage: ExportStatus) -> ColumnElement[bool]:
+    """Match the crash count of a stage in this attempt."""
+    return and_(
+        col(ExportStageCrashes.export_id) == job.export_id,
+        col(ExportStageCrashes.attempt) == job.attempt,
+        col(ExportStageCrashes.stage) == stage,
+    )
 
 
 def build_progress(stage: ExportStatus, done: int, total: int, updated_at: datetime | None = None) -> dict[str, Any]:

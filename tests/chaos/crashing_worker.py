@@ -35,11 +35,11 @@ def crash_at(stage: ExportStatus, point: str) -> None:
     method = start if point == "started" else finish
     owner = ExportCompletion if method is ExportCompletion.complete else StageStore
 
-    def crash(instance: Any, *args: Any) -> Any:
+    def crash(instance: Any, *args: Any, **options: Any) -> Any:
         crashes_here = stage in args or owner is ExportCompletion
         if crashes_here and point == "uncommitted":
             os.kill(os.getpid(), signal.SIGKILL)
-        result = method(instance, *args)
+        result = method(instance, *args, **options)
         if crashes_here:
             os.kill(os.getpid(), signal.SIGKILL)
         return result

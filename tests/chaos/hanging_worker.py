@@ -22,7 +22,8 @@ _POLL_INTERVAL_SECONDS = 0.05
 
 
 def hang(_stage: ActivityQueryStage, *_args: Any) -> None:
-    print(HANGING, flush=True)
+    sys.stdout.write(f"{HANGING}\n")
+    sys.stdout.flush()
     Event().wait()
 
 
@@ -41,7 +42,7 @@ def wait_for(file: Path) -> None:
 if __name__ == "__main__":
     settings = Settings.load()
     configure_logging(settings.log)
-    if len(sys.argv) > 2:  # noqa: PLR2004 - the optional argument
+    if len(sys.argv) > 2:
         wait_for(Path(sys.argv[2]))
     else:
         setattr(ActivityQueryStage, "__call__", hang)  # noqa: B010 - mypy rejects the assignment

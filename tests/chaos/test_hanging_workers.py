@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # the package ships no types
@@ -98,18 +99,18 @@ async def test_worker_that_pauses_for_seven_seconds_keeps_its_execution(
 
         postmaster = psutil.Process(stack.pids["postgres"])
         for pids in ([worker.pid], [postmaster.pid, *(child.pid for child in postmaster.children(recursive=True))]):
-            await wait_until(load_execution, lambda execution: is_alive(execution, datetime.min.replace(tzinfo=UTC)))
+            await wait_until(load_execution, partial(is_alive, datetime.min.replace(tzinfo=UTC)))
             with freeze_processes(*pids):
                 await asyncio.sleep(_PAUSE.total_seconds())  # the length of the fault, not a wait for a result
             resumed_at = datetime.now(UTC)
-            execution = await wait_until(load_execution, lambda execution, since=resumed_at: is_alive(execution, since))
+            execution = await wait_until(load_execution, partial(is_alive, resumed_at))
             assert execution is not None
             assert (execution.activity_type.name, execution.attempt) == ("query_activities", 1)
         release.touch()
         assert (await export_client.wait_for_completion(export_id))["status"] == "completed"
 
 
-def is_alive(execution: PendingActivityInfo | None, since: datetime) -> bool:
+def is_alive(since: datetime, execution: PendingActivityInfo | None) -> bool:
     """Return whether the execution has sent a heartbeat since then, or is not the first one."""
     if execution is None:
         return False

@@ -83,7 +83,7 @@ async def run_pool(
 
 
 async def start(temporal: Client, method: Any, queue: str) -> ActivityHandle[int]:
-    return await temporal.start_activity(
+    run: ActivityHandle[int] = await temporal.start_activity(
         method,
         id=uuid4().hex,
         task_queue=queue,
@@ -91,6 +91,7 @@ async def start(temporal: Client, method: Any, queue: str) -> ActivityHandle[int
         heartbeat_timeout=timedelta(seconds=2),
         retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=50)),
     )
+    return run
 
 
 async def wait_for_leaked_threads(pool: ActivityThreadPool, count: int) -> None:

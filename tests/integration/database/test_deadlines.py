@@ -1,7 +1,7 @@
 """A stopped PostgreSQL backend: its socket stays open, and no timeout of the server ends the wait."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import LiteralString
@@ -34,29 +34,22 @@ def fetch_backend_pid(database: Database) -> int:
         return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
-def test_statement_of_a_stopped_backend_fails_after_the_deadline(database: Database) -> None:
-    with pytest.raises(ServiceUnavailableError, match="PostgreSQL"), database.transaction() as session:
+def execute_at_stopped_backend(database: Database) -> None:
+    with database.transaction() as session:
         pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
         with freeze_processes(pid):
             session.execute(text("SELECT 1"))
-    assert fetch_backend_pid(database) != pid
 
 
-def test_commit_of_a_stopped_backend_fails_after_the_deadline(database: Database) -> None:
-    with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):
-        commit_frozen(database)
-
-
-def commit_frozen(database: Database) -> None:
+def commit_at_stopped_backend(database: Database) -> None:
     with database.transaction() as session:
         pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
         with freeze_processes(pid):
             session.commit()
 
 
-def test_copy_of_a_stopped_backend_fails_after_the_deadline(database: Database) -> None:
+def copy_from_stopped_backend(database: Database) -> None:
     with (
-        pytest.raises(ServiceUnavailableError, match="PostgreSQL"),
         database.snapshot("") as connection,
         connection.cursor() as cursor,
         cursor.copy(_LONG_COPY) as copy,
@@ -65,6 +58,15 @@ def test_copy_of_a_stopped_backend_fails_after_the_deadline(database: Database) 
         with freeze_processes(connection.info.backend_pid):
             for _ in copy:
                 pass
+
+
+@pytest.mark.parametrize("call", [execute_at_stopped_backend, commit_at_stopped_backend, copy_from_stopped_backend])
+def test_call_of_a_stopped_backend_fails_after_the_deadline(
+    database: Database, call: Callable[[Database], None]
+) -> None:
+    with pytest.raises(ServiceUnavailableError, match="PostgreSQL"):
+        call(database)
+    assert fetch_backend_pid(database)
 
 
 def test_other_connections_are_replaced_after_the_deadline(database: Database) -> None:

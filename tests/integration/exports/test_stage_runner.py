@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
+from stafett.column_mapper.outcome import PartOutcome
 from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import ExportError, ServiceUnavailableError, StagedDataLostError, StaleAttemptError
@@ -24,10 +25,10 @@ from stafett.domain.export_outputs import (
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.completion import ExportCompletion
-from stafett.exports.mapped_parts import MappedPartStore
+from stafett.exports.mapped_parts import MappedPartStore, StoredPart
 from stafett.exports.service import ExportService
 from stafett.exports.stage_runner import Stage, StageContext, StageRunner
-from stafett.exports.stage_store import MAX_CRASHES, StageStore
+from stafett.exports.stage_store import MAX_CRASHES, MAX_SHARED_CRASHES, StageStore
 from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
@@ -39,6 +40,10 @@ EFFECTIVE_MAPPING = EffectiveMapping(version=1, sha256="0" * 64)
 
 @pytest.fixture
 def job(export_service: ExportService, tenant: Tenant) -> ExportJob:
+    return accept_job(export_service, tenant)
+
+
+def accept_job(export_service: ExportService, tenant: Tenant) -> ExportJob:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     body = {"org_id": tenant.org_id, "requesting_user_id": tenant.coordinator, "export_format": "csv"}
     period = {"start": "2026-01-01", "end": "2026-12-31"}
@@ -308,6 +313,47 @@ def test_stage_that_always_crashes_fails_the_export(stages: StageRunner, job: Ex
     with pytest.raises(ExportError) as failure:
         stages.run(job, QUERYING, crashing_stage)
     assert failure.value.code is ExportErrorCode.QUERY_FAILED
+
+
+def test_stage_that_crashed_beside_others_runs_alone(
+    stage_store: StageStore, storage: FileStorage, job: ExportJob, export_service: ExportService, tenant: Tenant
+) -> None:
+    waits, reached, finished = Event(), Event(), list[str]()
+    stages = StageRunner(stage_store, storage, raise_if_cancelled=waits.set)
+    neighbour = accept_job(export_service, tenant)
+
+    def finish_when_the_other_waits() -> None:
+        reached.set()
+        waits.wait()
+        finished.append("neighbour")
+
+    for _ in range(MAX_SHARED_CRASHES):
+        with pytest.raises(RuntimeError):
+            stages.run(job, QUERYING, crashing_stage)
+    with ThreadPoolExecutor(1) as worker:
+        beside = worker.submit(stages.run, neighbour, QUERYING, querying_stage(finish_when_the_other_waits))
+        reached.wait()
+        stages.run(job, QUERYING, querying_stage(lambda: finished.append("suspected")))
+        waits.set()
+        beside.result()
+    assert finished == ["neighbour", "suspected"]
+
+
+def test_stored_part_resets_the_crash_count(
+    stages: StageRunner, stage_store: StageStore, worker_database: Database, job: ExportJob
+) -> None:
+    """An execution that gets further than the one before is not a failure, however often workers are killed."""
+    stages.run(job, QUERYING, querying_stage())
+    mapping, parts = ExportStatus.MAPPING_COLUMNS, MappedPartStore(worker_database, build_fingerprint="build")
+    for number in range(2 * MAX_CRASHES):
+        stage_store.start_stage(job, mapping, is_isolated=True)
+        parts.store(job, number, "0" * 64, build_stored_part(number))
+
+
+def build_stored_part(number: int) -> StoredPart:
+    written = StagedPart(key=f"part-{number}", rows=1, sha256="0" * 64)
+    outcome = PartOutcome(counts=ExportCounts(queried=1), excluded_count=0, not_countable={}, totals=(), failures=())
+    return StoredPart(written=written, excluded=None, outcome=outcome)
 
 
 def test_unavailable_service_never_counts_as_a_crash(stages: StageRunner, job: ExportJob) -> None:
