@@ -8,6 +8,7 @@ from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInp
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.stage_runner import Stage, StageRunner
+from stafett.exports.stored_objects import delete_objects_up_to_attempt
 from stafett.storage.files import FileStorage
 
 
@@ -72,7 +73,7 @@ class ExportOutcomeActivities:
         """Delete the export's objects from storage before it is recorded as cancelled."""
         if not self._completion.begin_cancel(job):
             return self._completion.load_outcome(job)
-        self._storage.delete_prefix(job.key_prefix)
+        delete_objects_up_to_attempt(self._storage, job)
         return self._completion.finish_cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)

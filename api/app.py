@@ -56,6 +56,7 @@ from stafett.reports.reexports import ReexportService
 from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
+from stafett.storage.s3 import INTERACTIVE_TIMEOUTS
 from stafett.temporal.client import connect
 from stafett.temporal.codec import codec_from_settings
 from stafett.version import VERSION
@@ -133,7 +134,7 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
 def _create_services(
     settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: UtcClock
 ) -> Services:
-    storage = FileStorage(settings.s3)
+    storage = FileStorage(settings.s3, INTERACTIVE_TIMEOUTS)
     return Services(
         database=database,
         temporal=temporal,

@@ -9,6 +9,7 @@ from stafett.domain.export import ExportOrigin, OrgId
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.job import JobKind
+from stafett.domain.object_keys import ExportKey, build_execution_prefix, build_export_prefix
 from stafett.domain.reporting_period import OSLO
 
 STALE_ATTEMPT = "stale_attempt"
@@ -42,7 +43,16 @@ class ExportJob(FrozenModel):
     @property
     def key_prefix(self) -> str:
         """The prefix of the object keys of this export."""
-        return f"exports/{self.org_id}/{self.export_id}/"
+        return build_export_prefix(self.org_id, self.export_id)
+
+    def build_execution_prefix(self, stage: ExportStatus, execution_id: str) -> str:
+        """Build the prefix of the objects of one execution of a stage in this attempt."""
+        return build_execution_prefix(self.key_prefix, self.attempt, stage, execution_id)
+
+    def is_of_later_attempt(self, key: str) -> bool:
+        """Return whether an attempt after this one wrote the object."""
+        export_key = ExportKey.parse(key)
+        return export_key is not None and export_key.attempt > self.attempt
 
     @property
     def period(self) -> tuple[datetime, datetime]:
@@ -91,10 +101,29 @@ class ExportOutcome(FrozenModel):
 
 
 class RetentionReport(FrozenModel):
-    """Numbers of exports whose staging was cleared, and whose files were removed."""
+    """Numbers of exports whose staging was cleared, whose files were removed, and that failed with an error."""
 
     staging_cleared: int = 0
     files_removed: int = 0
+    errors: int = 0
+
+
+class BucketReport(FrozenModel):
+    """Numbers of objects that a reconciliation of the bucket found, and what it did with them."""
+
+    objects: int = 0
+    """Objects and incomplete uploads below the prefixes of exports."""
+    objects_deleted: int = 0
+    uploads_aborted: int = 0
+    unrecognised: int = 0
+    """Objects that no attempt wrote, which are left alone."""
+    unknown_exports: int = 0
+    """Exports with objects in the bucket and no row in the database."""
+    files_missing: int = 0
+    """Completed exports whose file was noticed as missing."""
+    files_found: int = 0
+    """Completed exports whose file was missing earlier."""
+    errors: int = 0
 
 
 class SweepReport(FrozenModel):

@@ -16,7 +16,7 @@ from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.erasure.name_search import NamePattern
-from stafett.exports.retention import iterate_object_keys
+from stafett.exports.stored_objects import iterate_object_keys
 from stafett.storage.files import FileStorage
 
 ErasureProgressCallback = Callable[[str, int, int], None]

@@ -21,7 +21,10 @@ from stafett.exports.state import ExportTransitionEvent, delete_outputs, has_ope
 
 _RETRY_OPERATION = "bufdir-exports.retry"
 _RETRYABLE = frozenset({ExportStatus.FAILED, ExportStatus.CANCELLED})
-_OUTCOME_COLUMNS = ("error", "completed_at", "progress", "staging_cleared_at", "files_removed_at")
+_OUTCOME_COLUMNS = (
+    *("error", "completed_at", "progress"),
+    *("staging_cleared_at", "removal_started_at", "files_removed_at"),
+)
 
 
 class _ExportRetryBody(FrozenModel):
@@ -133,8 +136,8 @@ def _is_repeat(session: Session, export: Export, idempotency_key: str) -> bool:
 
 
 def _load_finished_stages(session: Session, export: Export) -> Sequence[ExportStatus]:
-    """List the finished stages in order, none of a cancelled export; drop them all if their files were removed."""
-    if export.files_removed_at is not None:
+    """List the finished stages in order, none of a cancelled export; drop them all if their files are being removed."""
+    if export.removal_started_at is not None:
         delete_outputs(session, export.job)
     finished = session.exec(select(ExportStageOutput.stage).where(ExportStageOutput.export_id == export.id)).all()
     return [stage for stage in EXPORT_STAGES if stage in set(finished)]

@@ -37,8 +37,10 @@ class DownloadLink(NamedTuple):
 def get_downloadable_file(export: Export) -> ReportFile:
     """Return the file that can be downloaded now, or raise the reason why there is none."""
     match export.status:
-        case ExportStatus.COMPLETED if export.files_removed_at is not None:
+        case ExportStatus.COMPLETED if export.removal_started_at is not None:
             raise FileRemovedError("The file has been removed from storage; start a new export to get it again.")
+        case ExportStatus.COMPLETED if export.file_missing_since is not None:
+            raise FileRemovedError("The file is missing from storage; start a new export to get it again.")
         case ExportStatus.COMPLETED:
             return ReportFile.model_validate(export.file)
         case ExportStatus.COMPLETED_EMPTY:

@@ -4,22 +4,27 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import ColumnElement, func, or_, update
-from sqlmodel import Session, and_, col, select
+from sqlmodel import and_, col, select
 
 from stafett.database.idempotency import delete_expired_keys
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, Reexport
+from stafett.database.tables import Export
+from stafett.domain.errors import WorkCancelledError
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
-from stafett.exports.file_removal import FileRemoval, lock_finished_export
+from stafett.exports.file_removal import FileRemoval, is_attempt, lock_finished_export
+from stafett.exports.stored_objects import delete_objects_up_to_attempt, load_referenced_keys
 from stafett.storage.files import FileStorage
+from stafett.telemetry import error_location
 
 _NOW = func.now()
 _CLEANUP_GRACE_PERIOD = timedelta(minutes=10)
 """How long an execution that timed out may still run after the export has ended; it cleans up after itself."""
 
 _PAGE_SIZE = 100
+_log = structlog.get_logger("stafett.retention")
 
 
 class RetentionPolicy(NamedTuple):
@@ -48,13 +53,32 @@ class Retention:
         self._raise_if_cancelled = raise_if_cancelled
 
     def apply(self) -> RetentionReport:
-        staging_cleared = sum(self._clear_staging(export) for export in self._iterate_exports(_has_staging_to_clear()))
+        """Handle each export on its own, so that the error of one does not stop the others."""
+        cleared = [self._try(self._clear_staging, export) for export in self._iterate_exports(_has_staging_to_clear())]
         with self._database.transaction() as session:
             delete_expired_keys(session)
-        files_removed = sum(
-            self._file_removal.remove(export.job) for export in self._iterate_exports(self._is_expired())
+        removed = [self._try(self._remove_files, export) for export in self._iterate_exports(self._is_expired())]
+        return RetentionReport(
+            staging_cleared=cleared.count(True),
+            files_removed=removed.count(True),
+            errors=[*cleared, *removed].count(None),
         )
-        return RetentionReport(staging_cleared=staging_cleared, files_removed=files_removed)
+
+    def _try(self, clean_up: Callable[[Export], bool], export: Export) -> bool | None:
+        """Return whether the clean-up did anything, or None after an error of this export alone."""
+        try:
+            return clean_up(export)
+        except WorkCancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any error, even an unexpected one, concerns this export only
+            self._storage.ping()  # raises if S3 does not respond, and Temporal retries the activity
+            _log.warning(
+                "retention_failed",
+                export_id=str(export.id),
+                error=type(error).__name__,
+                location=error_location(error),
+            )
+            return None
 
     def _iterate_exports(self, condition: ColumnElement[bool]) -> Iterator[Export]:
         """Iterate page by page, oldest first; the cursor passes over exports that still match the condition."""
@@ -75,54 +99,38 @@ class Retention:
             )
 
     def _is_expired(self) -> ColumnElement[bool]:
-        """Match exports that are expired or deleted, and whose files are not removed yet."""
+        """Match exports that are expired or deleted, or whose removal was interrupted, and that still have files."""
         age = _NOW - col(Export.completed_at)
         is_expired = or_(
             col(Export.deleted_at).is_not(None),
+            col(Export.removal_started_at) < _NOW - _CLEANUP_GRACE_PERIOD,
             and_(col(Export.status) == ExportStatus.COMPLETED, age > self._policy.files),
             and_(col(Export.status) == ExportStatus.FAILED, age > self._policy.staging),
         )
         return and_(col(Export.files_removed_at).is_(None), is_expired)
 
+    def _remove_files(self, export: Export) -> bool:
+        return self._file_removal.remove(export.job)
+
     def _clear_staging(self, export: Export) -> bool:
-        """Delete all objects that are not referenced any more; the row is locked, so that no retry can start."""
+        """Delete what nothing refers to. A retry that starts meanwhile reuses referenced objects only."""
         job = export.job
         with self._database.transaction(job.org_id) as session:
-            if lock_finished_export(session, job) is None:
+            locked = lock_finished_export(session, job)
+            if locked is None or locked.removal_started_at is not None:
                 return False
-            referenced_keys = _load_referenced_keys(session, export)
-            self._storage.abort_uploads(job.key_prefix)
-            self._storage.delete(key for key in self._storage.list_keys(job.key_prefix) if key not in referenced_keys)
-            session.execute(update(Export).where(col(Export.id) == job.export_id).values(staging_cleared_at=_NOW))
-            return True
+            referenced_keys = load_referenced_keys(session, [locked])
+        delete_objects_up_to_attempt(self._storage, job, protected_keys=referenced_keys)
+        with self._database.transaction(job.org_id) as session:
+            is_pending = and_(is_attempt(job), col(Export.staging_cleared_at).is_(None))
+            cleared = update(Export).where(is_pending).values(staging_cleared_at=_NOW).returning(col(Export.id))
+            return session.scalar(cleared) is not None
 
 
 def _has_staging_to_clear() -> ColumnElement[bool]:
     return and_(
         col(Export.status).in_(EXPORT_FINAL_STATUSES),
         col(Export.staging_cleared_at).is_(None),
-        col(Export.files_removed_at).is_(None),
+        col(Export.removal_started_at).is_(None),
         col(Export.completed_at) < _NOW - _CLEANUP_GRACE_PERIOD,
     )
-
-
-def _load_referenced_keys(session: Session, export: Export) -> set[str]:
-    """Return the keys of a completed export's file and snapshot, or of all that a retry of a failed export reuses."""
-    outputs = session.exec(select(ExportStageOutput).where(ExportStageOutput.export_id == export.id)).all()
-    parts = session.exec(select(ExportMappedPart.parts).where(ExportMappedPart.export_id == export.id)).all()
-    if export.status is ExportStatus.COMPLETED:
-        outputs, parts = [output for output in outputs if output.stage is ExportStatus.QUERYING_ACTIVITIES], []
-    is_this_export = col(Reexport.result_export_id) == export.id
-    results = session.exec(select(Reexport.file).where(Reexport.org_id == export.org_id, is_this_export)).all()
-    return set(iterate_object_keys([*(output.outputs for output in outputs), *parts, export.file, *results]))
-
-
-def iterate_object_keys(node: object) -> Iterator[str]:
-    """Iterate over the object keys anywhere in a JSON value of stage outputs."""
-    if isinstance(node, dict):
-        if isinstance(node.get("key"), str):
-            yield node["key"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for item in node:
-            yield from iterate_object_keys(item)

@@ -19,6 +19,7 @@ from stafett.exports.stage_isolation import StageIsolation
 from stafett.exports.stage_store import StageStore, SuspectedStageError
 from stafett.progress import record_step
 from stafett.storage.files import FileStorage, StoredObject
+from stafett.storage.s3 import S3_SERVICE
 
 TRANSIENT_ERRORS = (ServiceUnavailableError, OSError)
 """Transient infrastructure errors, which Temporal retries for as long as the activity may run."""
@@ -140,7 +141,8 @@ class StageRunner:
         try:
             outputs = execute(job, context)
         except BaseException as error:
-            self._delete_unprotected(context)
+            if not _is_storage_unavailable(error):  # deleting would wait as long again; retention deletes the objects
+                self._delete_unprotected(context)
             self._record_error(job, stage, error)
             raise
         self._commit(job, stage, outputs, context)
@@ -183,9 +185,13 @@ class StageRunner:
             with suppress(ServiceUnavailableError):  # not worth a retry: the next report follows soon
                 self._stage_store.record_progress(job, stage, done, total)
 
-        prefix = f"{job.key_prefix}{job.attempt}-{stage}-{uuid4().hex[:8]}/"
+        prefix = job.build_execution_prefix(stage, uuid4().hex[:8])
         return StageContext(self._storage, prefix, report_progress, self._raise_if_cancelled)
 
     def _delete_unprotected(self, context: StageContext) -> None:
         with suppress(*TRANSIENT_ERRORS):  # retention deletes what remains
-            self._storage.delete_prefix(context.prefix, protected_keys=context.protected_keys)
+            self._storage.delete_prefix(context.prefix, keep=context.protected_keys.__contains__)
+
+
+def _is_storage_unavailable(error: BaseException) -> bool:
+    return isinstance(error, ServiceUnavailableError) and error.service.startswith(S3_SERVICE)

@@ -54,19 +54,33 @@ class ReexportCommands:
         self, caller: Caller, reexport_id: UUID, edit: ReexportEdit, expected_revisions: Container[int] | None
     ) -> Reexport:
         """Update the editable fields, if the client's expected revision is current."""
+        if edit.result_file_ref:
+            # Read before the row is locked: a large file takes a while, and S3 may not respond.
+            with self._lock_and_authorise(caller, reexport_id) as (session, row):
+                values = self._validate_edit(session, caller, row, edit, expected_revisions)
+            self._result_files.verify_content(values["file"])
         with self._lock_and_authorise(caller, reexport_id) as (session, row):
-            if edit.has_field("result_file_ref") and not caller.can_administer(row.org_id):
-                raise PermissionDeniedError("Only an administrator may set result_file_ref.")
-            _check_expected_revision(expected_revisions, row.edits)
-            values = _columns_from_edit(edit) | self._validate_result(session, row, edit)
+            values = self._validate_edit(session, caller, row, edit, expected_revisions)
             statement = update(Reexport).where(col(Reexport.id) == row.id)
             session.execute(statement.values(**values, edits=col(Reexport.edits) + 1))
             session.refresh(row)
             audit_trail.append_audit_event(session, _build_edit_entry(caller, row, edit))
             return row
 
-    def _validate_result(self, session: Session, row: Reexport, edit: ReexportEdit) -> dict[str, Any]:
-        return self._result_files.validate(session, row, edit.result_file_ref) if edit.result_file_ref else {}
+    def _validate_edit(
+        self,
+        session: Session,
+        caller: Caller,
+        row: Reexport,
+        edit: ReexportEdit,
+        expected_revisions: Container[int] | None,
+    ) -> dict[str, Any]:
+        """Return the row's new values; the content of a new result file is not verified yet."""
+        if edit.has_field("result_file_ref") and not caller.can_administer(row.org_id):
+            raise PermissionDeniedError("Only an administrator may set result_file_ref.")
+        _check_expected_revision(expected_revisions, row.edits)
+        result = self._result_files.validate(session, row, edit.result_file_ref) if edit.result_file_ref else {}
+        return _columns_from_edit(edit) | result
 
     @contextmanager
     def _lock_and_authorise(self, caller: Caller, reexport_id: UUID) -> Iterator[tuple[Session, Reexport]]:

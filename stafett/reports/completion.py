@@ -1,8 +1,7 @@
 """Terminal transitions of a re-export, with their notifications and the clean-up of its child export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import func
 from sqlmodel import Session, select
@@ -15,17 +14,23 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import JobOutcome, JobType
 from stafett.domain.reexport_job import RecordReexportFailureInput, ReexportJob, ReexportOutcome
-from stafett.domain.reexport_status import RESULT_STORED_STATUSES, ReexportStatus
+from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, RESULT_STORED_STATUSES, ReexportStatus
+from stafett.exports.file_removal import start_file_removal
 from stafett.exports.state import ExportTransitionEvent, transition_export
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 from stafett.reports.state import ReexportTransitionEvent, transition_reexport
 
 _NOW = func.clock_timestamp()
 _HAS_FILES = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})
+_CANNOT_FAIL = RESULT_STORED_STATUSES | REEXPORT_FINAL_STATUSES | {ReexportStatus.CANCELLING}
 
 
 class ReexportCompletion:
-    """Terminal transitions of a re-export: the first writer wins, and a stored result is never undone."""
+    """Terminal transitions of a re-export: the first writer wins, and a stored result is never undone.
+
+    A child export is discarded before the outcome is written: the decision is committed, so that no worker stores the
+    result any more, and its files are deleted while no row is locked.
+    """
 
     def __init__(
         self,
@@ -51,29 +56,28 @@ class ReexportCompletion:
     def fail(self, failure: RecordReexportFailureInput) -> bool:
         """Record the failure; return False if the job has ended, is being cancelled or has its result stored."""
         job = failure.job
-        with self._database.transaction(job.org_id) as session:
-            row = _lock_reexport(session, job)
-            if row.status.is_final or row.status in RESULT_STORED_STATUSES | {ReexportStatus.CANCELLING}:
-                return False
-            export = self._discard_export(session, row)
+
+        def finish(session: Session, row: Reexport) -> None:
+            export = session.get_one(Export, row.export_id) if row.export_id else None
             error = (export and export.error) or failure.model_dump(include={"code", "message", "retryable"})
             self._notify(session, job, row, JobOutcome.FAILED)
             self._finish(session, job, ReexportStatus.FAILED, "reexport_failed", {"code": error["code"]}, error=error)
-            return True
+
+        return self._finish_without_export(job, finish, unless=_CANNOT_FAIL)
 
     def finish_cancel(self, job: ReexportJob) -> ReexportOutcome:
         """Cancel the job and discard its export, unless it has ended or its result is stored; return its status."""
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
-            if not row.status.is_final and row.status not in RESULT_STORED_STATUSES | {ReexportStatus.CANCELLING}:
+            if row.status not in _CANNOT_FAIL:
                 transition = self._build_transition(ReexportStatus.CANCELLING, "cancel_requested")
                 transition_reexport(session, job, transition)
-        with self._database.transaction(job.org_id) as session:
-            row = _lock_reexport(session, job)
-            if row.status is ReexportStatus.CANCELLING:
-                self._discard_export(session, row)
-                self._notify(session, job, row, JobOutcome.CANCELLED)
-                self._finish(session, job, ReexportStatus.CANCELLED, "reexport_cancelled")
+
+        def finish(session: Session, row: Reexport) -> None:
+            self._notify(session, job, row, JobOutcome.CANCELLED)
+            self._finish(session, job, ReexportStatus.CANCELLED, "reexport_cancelled")
+
+        self._finish_without_export(job, finish, unless=RESULT_STORED_STATUSES | REEXPORT_FINAL_STATUSES)
         return self.load_outcome(job)
 
     def close(self, job: ReexportJob, run_status: str) -> bool:
@@ -96,20 +100,34 @@ class ReexportCompletion:
         with self._database.transaction(job.org_id) as session:
             return ReexportOutcome(status=session.get_one(Reexport, job.reexport_id).status)
 
-    def _discard_export(self, session: Session, row: Reexport) -> Export | None:
-        """Remove the child export's files or cancel it; the job stays locked, so that no worker stores the result."""
+    def _finish_without_export(
+        self, job: ReexportJob, finish: Callable[[Session, Reexport], None], *, unless: Container[ReexportStatus]
+    ) -> bool:
+        """Write the outcome once the child export is discarded; return false if the job has an excluded status."""
+        while True:
+            with self._database.transaction(job.org_id) as session:
+                row = _lock_reexport(session, job)
+                if row.status in unless:
+                    return False
+                export_with_files = self._discard_export(session, row)
+                if export_with_files is None:
+                    finish(session, row)
+                    return True
+            self._remove_files(export_with_files)
+
+    def _discard_export(self, session: Session, row: Reexport) -> ExportJob | None:
+        """Cancel the child export or decide to remove its files; return it while its files are not removed."""
         if row.export_id is None:
             return None
-        export = session.get_one(Export, row.export_id)
-        if export.status in _HAS_FILES:
-            self._remove_files(export.job)
-        elif not export.status.is_final:
-            self._cancel_export(session, row.export_id)
-        return export
+        export = session.exec(select(Export).where(Export.id == row.export_id).with_for_update()).one()
+        if export.status not in _HAS_FILES:
+            self._cancel_export(session, export)
+            return None
+        start_file_removal(session, export.job)
+        return export.job if export.files_removed_at is None else None
 
-    def _cancel_export(self, session: Session, export_id: UUID) -> None:
+    def _cancel_export(self, session: Session, export: Export) -> None:
         """Request the child export's cancellation, which the job's run or the sweeper then signals to its run."""
-        export = session.exec(select(Export).where(Export.id == export_id).with_for_update()).one()
         if not export.status.is_final and export.status is not ExportStatus.CANCELLING:
             transition = ExportTransitionEvent(
                 status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor

@@ -158,7 +158,7 @@ def _get_or_404(session: Session, report_id: UUID, *, for_update: bool = False) 
 def _load_details(session: Session, reports: Sequence[Report]) -> Sequence[ReportDetails]:
     """Load the file versions of all reports in one query."""
     query = (
-        select(ReportFileVersion, func.coalesce(Export.files_removed_at, Export.deleted_at))
+        select(ReportFileVersion, func.coalesce(Export.removal_started_at, Export.deleted_at))
         .join(Export, col(Export.id) == col(ReportFileVersion.export_id))
         .where(col(ReportFileVersion.report_id).in_([report.id for report in reports]))
         .order_by(col(ReportFileVersion.version))

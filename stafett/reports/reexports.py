@@ -63,7 +63,10 @@ class ReexportDetails(NamedTuple):
         """The export under whose prefix the result is stored, with the result as its file."""
         if self.result_export is None or not self.is_completed:
             return None
-        return Export(**self.result_export.model_dump() | {"file": self.reexport.file})
+        result = {"file": self.reexport.file}
+        if self.result_export.file != self.reexport.file:  # an administrator has replaced a missing file
+            result["file_missing_since"] = None
+        return Export(**self.result_export.model_dump() | result)
 
 
 class ReexportFilter(ListFilter):

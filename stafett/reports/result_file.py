@@ -1,11 +1,12 @@
 """Validates ``result_file_ref``, with which an administrator moves a re-export's result to another object."""
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from stafett.database.tables import Export, Reexport, ReportFileVersion
+from stafett.database.tables import Export, JsonObject, Reexport, ReportFileVersion
 from stafett.domain.errors import InvalidFieldError, InvalidStateError, NotFoundError
 from stafett.domain.reexport_status import RESULT_STORED_STATUSES
 from stafett.reports.snapshots import is_expired
@@ -21,24 +22,26 @@ class ResultFile:
         self._storage = storage
 
     def validate(self, session: Session, row: Reexport, key: str) -> dict[str, Any]:
-        """Return the row's new values; raise if the re-export has no result or the object is not acceptable."""
+        """Return the row's new values; raise if the re-export has no result or the object is not acceptable.
+
+        The caller verifies the object's content with ``verify_content``, outside the transaction.
+        """
         if row.status not in RESULT_STORED_STATUSES or row.file is None:
             raise InvalidStateError(f"The re-export is {row.status} and has no result yet.")
         owner = _find_owning_export(session, row, key) if _is_canonical_key(key) else None
         if owner is None:
             raise InvalidFieldError(_FIELD, "not_this_reports", "The object does not belong to this report.")
-        if self._hash_object(key) != row.file["sha256"]:
-            raise InvalidFieldError(_FIELD, "another_file", "The object does not exist or has other content.")
         return {"file": row.file | {"key": key}, "result_export_id": owner.id}
 
-    def _hash_object(self, key: str) -> str | None:
+    def verify_content(self, file: JsonObject) -> None:
+        """Read the object and raise if its hash is not the result's."""
         digest = hashlib.sha256()
-        try:
-            for block in self._storage.read_chunks(key):
+        with suppress(NotFoundError):
+            for block in self._storage.read_chunks(file["key"]):
                 digest.update(block)
-        except NotFoundError:
-            return None
-        return digest.hexdigest()
+            if digest.hexdigest() == file["sha256"]:
+                return
+        raise InvalidFieldError(_FIELD, "another_file", "The object does not exist or has other content.")
 
 
 def _is_canonical_key(key: str) -> bool:

@@ -29,4 +29,4 @@ def get_snapshot_or_410(session: Session, report: Report, request: ReexportReque
 
 
 def is_expired(export: Export) -> bool:
-    return export.files_removed_at is not None or export.deleted_at is not None
+    return export.removal_started_at is not None or export.deleted_at is not None

@@ -114,6 +114,7 @@ class ReexportSteps:
                 return True
             if get_latest_version(session, job.report_id).version != before.version:
                 return False
+            _require_file(session.get_one(Export, export.id, with_for_update=True, populate_existing=True))
             request = ReexportRequest.model_validate(row.request)
             origin = VersionOrigin(row.id, request.source, request.reason, change.model_dump())
             version = add_version(session, export, origin, before)

@@ -1,21 +1,22 @@
 """Objects in S3: streaming upload and download, listing, deletion and presigned URLs."""
 
 import hashlib
-from collections.abc import Container, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import quote
 
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
+from minio.error import S3Error
 
 from stafett.domain.errors import NotFoundError, ServiceUnavailableError, StagedDataLostError
 from stafett.domain.export_outputs import StagedPart
 from stafett.domain.frozen import FrozenModel
 from stafett.progress import record_step
 from stafett.settings import S3Settings
-from stafett.storage.s3 import create_s3_client, translate_s3_errors
+from stafett.storage.s3 import S3_SERVICE, WORKER_TIMEOUTS, S3Timeouts, create_s3_client, translate_s3_errors
 
 PRESIGNED_URL_LIFETIME = timedelta(hours=48)
 _PART_SIZE = 8 * 1024 * 1024
@@ -30,12 +31,20 @@ class StoredObject(FrozenModel):
     sha256: str
 
 
+class ListedObject(NamedTuple):
+    """An object and when it was written, or an incomplete upload with its id and when it was started."""
+
+    key: str
+    modified_at: datetime
+    upload_id: str | None = None
+
+
 class FileStorage:
     """One S3 bucket. Errors of S3 and the network are translated to domain errors here."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, timeouts: S3Timeouts = WORKER_TIMEOUTS) -> None:
         self._bucket = settings.bucket
-        self._client = create_s3_client(settings, settings.endpoint)
+        self._client = create_s3_client(settings, settings.endpoint, timeouts)
         # URLs are signed for the host that browsers reach. Signing sends no request.
         self._signer = create_s3_client(settings, settings.public_endpoint or settings.endpoint)
 
@@ -84,34 +93,74 @@ class FileStorage:
         with translate_s3_errors():
             return cast("BinaryIO", self._client.get_object(self._bucket, key))
 
-    def delete_prefix(self, prefix: str, *, protected_keys: Container[str] = ()) -> None:
-        """Abort the uploads to this prefix, and delete its objects except the protected ones."""
-        self.abort_uploads(prefix)
-        self.delete(key for key in self.list_keys(prefix) if key not in protected_keys)
+    def delete_prefix(self, prefix: str, *, keep: Callable[[str], bool] = lambda _key: False) -> None:
+        """Abort the uploads to this prefix and delete its objects, except those that `keep` selects.
 
-    def abort_uploads(self, prefix: str) -> None:
-        """Abort uploads of killed processes, which S3 stores for ever and no listing of objects shows."""
-        with translate_s3_errors():
-            for upload_id, key in self.list_incomplete_uploads(prefix):
-                self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public method
+        S3 stores the uploads of killed processes for ever, and no listing of objects shows them.
+        """
+        listed = [*self.iterate_uploads(prefix), *self.iterate_objects(prefix)]
+        self.delete_listed(item for item in listed if not keep(item.key))
+
+    def delete_listed(self, listed: Iterable[ListedObject]) -> None:
+        """Abort the listed uploads and delete the listed objects."""
+        keys = list[str]()
+        for item in listed:
+            if item.upload_id is None:
+                keys.append(item.key)
+            else:
+                self._abort_upload(item.key, item.upload_id)
+        self.delete(keys)
 
     def delete(self, keys: Iterable[str]) -> None:
         with translate_s3_errors():
             for error in self._client.remove_objects(self._bucket, map(_to_delete_object, keys)):
-                raise ServiceUnavailableError(f"S3 ({error.code})")
+                raise ServiceUnavailableError(f"{S3_SERVICE} ({error.code})")
 
     def list_incomplete_uploads(self, prefix: str) -> list[tuple[str, str]]:
         """Return the upload id and the key of each incomplete upload."""
-        result = self._client._list_multipart_uploads(self._bucket, prefix=prefix)  # noqa: SLF001 - minio has no public method
-        return [(upload.upload_id or "", upload.object_name) for upload in result.uploads]
+        return [(upload.upload_id or "", upload.key) for upload in self.iterate_uploads(prefix)]
 
     def list_keys(self, prefix: str) -> list[str]:
-        keys = []
+        return [item.key for item in self.iterate_objects(prefix)]
+
+    def iterate_objects(self, prefix: str) -> Iterator[ListedObject]:
+        """Iterate over the objects, page by page in constant memory."""
         with translate_s3_errors():
             for item in self._client.list_objects(self._bucket, prefix, recursive=True):
                 record_step()
-                keys.append(item.object_name or "")
-        return keys
+                yield ListedObject(item.object_name or "", item.last_modified or datetime.now(UTC))
+
+    def iterate_uploads(self, prefix: str) -> Iterator[ListedObject]:
+        """Iterate over the incomplete uploads, page by page in constant memory."""
+        key_marker = id_marker = None
+        while True:
+            with translate_s3_errors():
+                page = self._client._list_multipart_uploads(  # noqa: SLF001 - minio has no public method
+                    self._bucket, prefix=prefix, key_marker=key_marker, upload_id_marker=id_marker
+                )
+            for upload in page.uploads:
+                yield ListedObject(upload.object_name, upload.initiated_time or datetime.now(UTC), upload.upload_id)
+            # minio misspells the attribute. SeaweedFS has no key marker and continues after the upload id alone.
+            markers = page.next_key_marker, getattr(page, "self._next_upload_id_marker", None)
+            if not page.is_truncated or markers in {(None, None), (key_marker, id_marker)}:
+                return
+            key_marker, id_marker = markers
+
+    def has_object(self, key: str) -> bool:
+        try:
+            with translate_s3_errors():
+                self._client.stat_object(self._bucket, key)
+        except NotFoundError:
+            return False
+        return True
+
+    def _abort_upload(self, key: str, upload_id: str) -> None:
+        with translate_s3_errors():
+            try:
+                self._client._abort_multipart_upload(self._bucket, key, upload_id)  # noqa: SLF001 - minio has no public method
+            except S3Error as error:
+                if error.code != "NoSuchUpload":  # completed or aborted meanwhile
+                    raise
 
     def presign_url(self, key: str, file_name: str, now: datetime) -> tuple[str, datetime]:
         """Return an object's URL and its expiry, both constant for a day (UTC), so that polling sees no change."""

@@ -1,7 +1,10 @@
 """The S3 client and the translation of its errors."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 import urllib3
@@ -13,26 +16,64 @@ from stafett.domain.errors import NotFoundError, ServiceUnavailableError
 from stafett.progress import record_step
 from stafett.settings import S3Settings
 
+S3_SERVICE = "S3"
+"""The first word of the service that is unavailable, in the error of a failed request to S3."""
+
 _NOT_FOUND_CODES = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
-_READ_TIMEOUT_SECONDS = 20
-"""Not retried here, so that a server that hangs is reported before the thread counts as hanging."""
 
 
-def create_s3_client(settings: S3Settings, endpoint: AnyHttpUrl) -> Minio:
+class S3Timeouts(NamedTuple):
+    """Seconds until a connection must be open, and until a server must respond or send more bytes."""
+
+    connect: float
+    read: float
+
+
+INTERACTIVE_TIMEOUTS = S3Timeouts(connect=3, read=10)
+"""For a process with waiting callers, which get their answer within some fifteen seconds."""
+
+WORKER_TIMEOUTS = S3Timeouts(connect=5, read=20)
+
+
+def create_s3_client(settings: S3Settings, endpoint: AnyHttpUrl, timeouts: S3Timeouts = WORKER_TIMEOUTS) -> Minio:
     """Create a client with bounded timeouts and retries."""
     url = urlsplit(str(endpoint))
-    return Minio(
+    return _S3Client(
         url.netloc,
         access_key=settings.access_key,
         secret_key=settings.secret_key.get_secret_value(),
         secure=url.scheme == "https",
         region=settings.region,
         http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=5, read=_READ_TIMEOUT_SECONDS),
+            timeout=urllib3.Timeout(connect=timeouts.connect, read=timeouts.read),
             maxsize=16,
-            retries=urllib3.Retry(2, read=False, backoff_factor=0.2),
+            retries=_RetryUnlessTimedOut(2, connect=1, backoff_factor=0.2),
         ),
     )
+
+
+class _RetryUnlessTimedOut(urllib3.Retry):
+    """Retries after a refused or broken connection, but not when a server does not respond in time."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: urllib3.connectionpool.ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+class _S3Client(Minio):
+    def _abort_multipart_upload(self, bucket_name: str, object_name: str, upload_id: str) -> None:
+        """Skip the abort after an upload that got no response: it would wait as long again, and retention aborts it."""
+        if not isinstance(sys.exception(), urllib3.exceptions.HTTPError):
+            super()._abort_multipart_upload(bucket_name, object_name, upload_id)
 
 
 @contextmanager
@@ -45,6 +86,6 @@ def translate_s3_errors() -> Iterator[None]:
     except S3Error as error:
         if error.code in _NOT_FOUND_CODES:
             raise NotFoundError("The object is no longer in storage.") from error
-        raise ServiceUnavailableError(f"S3 ({error.code})") from error
+        raise ServiceUnavailableError(f"{S3_SERVICE} ({error.code})") from error
     except (ServerError, InvalidResponseError, urllib3.exceptions.HTTPError) as error:
-        raise ServiceUnavailableError("S3") from error
+        raise ServiceUnavailableError(S3_SERVICE) from error

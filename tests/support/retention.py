@@ -27,11 +27,9 @@ class _SingleOrganisationRetention(Retention):
 
 
 @contextmanager
-def open_retention(settings: Settings, org_id: str) -> Iterator[Retention]:
-    database, storage = (
-        Database(require_setting(settings.database.maintenance_url, "it"), pool_size=2),
-        FileStorage(settings.s3),
-    )
+def open_retention(settings: Settings, org_id: str, storage: FileStorage | None = None) -> Iterator[Retention]:
+    database = Database(require_setting(settings.database.maintenance_url, "it"), pool_size=2)
+    storage = storage or FileStorage(settings.s3)
     removal = FileRemoval(database, storage, actor=audit_trail.RETENTION_ACTOR)
     retention = _SingleOrganisationRetention(database, storage, removal, PERIODS, raise_if_cancelled=lambda: None)
     retention.org_id = org_id

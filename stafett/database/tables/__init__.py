@@ -14,6 +14,7 @@ from stafett.database.tables.exports import (
     ExportStageOutput,
     ExportTransition,
     PreviewResult,
+    UnknownExport,
 )
 from stafett.database.tables.mappings import ColumnMappingVersion
 from stafett.database.tables.notifications import Delivery, Notification, Webhook, WebhookSecret
@@ -50,6 +51,7 @@ __all__ = [
     "Report",
     "ReportFileVersion",
     "StrEnumType",
+    "UnknownExport",
     "User",
     "Webhook",
     "WebhookSecret",

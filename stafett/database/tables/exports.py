@@ -81,7 +81,9 @@ class Export(SQLModel, table=True):
     source_export_id: UUID | None = None
     deleted_at: datetime | None = None
     staging_cleared_at: datetime | None = None
+    removal_started_at: datetime | None = None
     files_removed_at: datetime | None = None
+    file_missing_since: datetime | None = None
 
     @property
     def job(self) -> ExportJob:
@@ -166,6 +168,16 @@ class ExportPartialFailures(SQLModel, table=True):
     export_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     reports: list[JsonObject] = Field(sa_type=JSONB_OR_NULL)
+
+
+class UnknownExport(SQLModel, table=True):
+    """An export that has objects in the bucket and no row in the database."""
+
+    __tablename__ = "unknown_exports"
+
+    export_id: UUID = Field(primary_key=True)
+    first_seen_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    last_seen_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
 
 
 class PreviewResult(SQLModel, table=True):

@@ -370,7 +370,8 @@ def test_erasure_role_can_change_only_the_listed_columns_and_tables(owner_url: s
         ).fetchall()
     assert set(columns) == {
         *(("peer_mentors", "display_name"), ("peer_mentors", "active"), ("activities", "note")),
-        *(("users", "email"), ("users", "display_name"), ("users", "is_operator"), ("exports", "files_removed_at")),
+        *(("users", "email"), ("users", "display_name"), ("users", "is_operator")),
+        *(("exports", "removal_started_at"), ("exports", "files_removed_at")),
         ("bulk_items", "overrides"),
         *(("deliveries", "state"), ("deliveries", "last_error"), ("deliveries", "settled_at")),
     }

@@ -12,7 +12,9 @@ from stafett.settings import Settings, require_setting
 from stafett.testing import ActivityFactory, Tenant, create_tenant
 from tests.support.api_fixtures import ApiFixtures
 
-_SHARED_TABLES = frozenset({"alembic_version", "bulk_transitions", "export_transitions", "reexport_transitions"})
+_SHARED_TABLES = frozenset(
+    {"alembic_version", "bulk_transitions", "export_transitions", "reexport_transitions", "unknown_exports"}
+)
 """Tables without data of an organisation. A new table without an organisation must be added here."""
 
 _OWNER_COLUMNS = {"organisations": "id", "users": "id"}

@@ -24,7 +24,7 @@ from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.domain.membership import Role
 from stafett.erasure.service import ErasureService, vacuum_erased_tables
 from stafett.settings import Settings
-from stafett.storage.files import FileStorage
+from stafett.storage.files import FileStorage, ListedObject
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
 from tests.support.audit import verify_audit_chain
 from tests.support.bulk import BulkHarness, build_item
@@ -319,9 +319,9 @@ class KillingStorage(FileStorage):
         super().__init__(settings.s3)
         self._faults = faults
 
-    def list_keys(self, prefix: str) -> list[str]:
+    def iterate_objects(self, prefix: str) -> Iterator[ListedObject]:
         self._faults.kill_once("before", prefix)
-        return super().list_keys(prefix)
+        return super().iterate_objects(prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
         keys = list(keys)

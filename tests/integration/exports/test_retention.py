@@ -2,18 +2,28 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export_job import RetentionReport
 from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json
-from tests.support.exports import drop_trigger, export_prefix, fail_export_at_event, fetch_events, retry_export
+from tests.support.exports import (
+    EXPORTS,
+    drop_trigger,
+    export_prefix,
+    fail_export_at_event,
+    fetch_events,
+    retry_export,
+)
 from tests.support.fixture_types import RunWorker
+from tests.support.hanging_server import HangingServer
 from tests.support.retention import backdate_completion, open_retention
 
 
@@ -126,6 +136,75 @@ async def test_objects_that_a_retry_needs_outlive_stray_objects(
         assert storage.list_keys(export_prefix(export_client.org_id, export_id)) == needed
         assert (await retry_export(export_client, export_id)).status_code == 202
         assert (await export_client.wait_for_completion(export_id))["status"] == "completed"
+
+
+class FailingStorage(FileStorage):
+    """Storage that fails below one prefix while it responds to everything else."""
+
+    failing_prefix = ""
+
+    def delete_prefix(self, prefix: str, **options: Any) -> None:
+        if prefix == self.failing_prefix:
+            raise OSError
+        super().delete_prefix(prefix, **options)
+
+
+async def test_interrupted_file_removal_is_completed_by_retention(
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    run_worker: RunWorker,
+    settings: Settings,
+    owner_url: str,
+) -> None:
+    export_id = (await run_export(export_client, activity_factory, storage, run_worker))["id"]
+    backdate_completion(owner_url, export_id, timedelta(days=1827))
+    failing = FailingStorage(settings.s3)
+    failing.failing_prefix = export_prefix(export_client.org_id, export_id)
+    with open_retention(settings, export_client.org_id, failing) as retention:
+        assert retention.apply() == RetentionReport(errors=2)  # the staging objects, then the files
+        response = await export_client.http_client.get(f"{EXPORTS}/{export_id}/file", headers=export_client.headers)
+        assert (response.status_code, response.json()["code"]) == (410, "file_removed")
+        assert (await export_client.get_export(export_id))["download_url"] is None
+        failing.failing_prefix = ""
+        assert retention.apply() == RetentionReport(files_removed=1)
+        assert retention.apply() == RetentionReport()
+    assert storage.list_keys(export_prefix(export_client.org_id, export_id)) == []
+    assert fetch_events(owner_url, export_id).count("files_removed") == 1
+
+
+async def test_error_of_one_export_does_not_stop_the_others(
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    run_worker: RunWorker,
+    settings: Settings,
+    owner_url: str,
+) -> None:
+    first, second = [(await run_export(export_client, activity_factory, storage, run_worker))["id"] for _ in range(2)]
+    for export_id, days in ((first, 1828), (second, 1827)):
+        backdate_completion(owner_url, export_id, timedelta(days=days))
+    failing = FailingStorage(settings.s3)
+    failing.failing_prefix = export_prefix(export_client.org_id, first)
+    with open_retention(settings, export_client.org_id, failing) as retention:
+        assert retention.apply() == RetentionReport(staging_cleared=1, files_removed=1, errors=2)
+    assert fetch_events(owner_url, second)[-1] == "files_removed"
+
+
+async def test_retention_stops_when_s3_does_not_respond(
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    run_worker: RunWorker,
+    settings: Settings,
+    owner_url: str,
+) -> None:
+    export_id = (await run_export(export_client, activity_factory, storage, run_worker))["id"]
+    backdate_completion(owner_url, export_id, timedelta(days=1827))
+    with HangingServer() as server, open_retention(settings, export_client.org_id, server.storage) as retention:
+        with pytest.raises(ServiceUnavailableError):
+            retention.apply()
+        assert len(server.collect_methods()) == 2  # the failed request, and the ping
 
 
 def test_old_idempotency_keys_are_deleted(retention: Retention, org_id: str, owner_url: str) -> None:

@@ -33,6 +33,7 @@ from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
 from tests.support.exports import REJECT_EVENT_FUNCTION, drop_trigger
+from tests.support.hanging_server import HangingServer
 
 QUERYING = ExportStatus.QUERYING_ACTIVITIES
 EFFECTIVE_MAPPING = EffectiveMapping(version=1, sha256="0" * 64)
@@ -133,6 +134,19 @@ def test_progress_names_the_unavailable_service_until_it_returns(
     observed: list[object] = []
     stages.run(job, QUERYING, querying_stage(lambda: observed.append(fetch_progress())))
     assert observed == [(QUERYING, QUERYING, None)]
+
+
+def test_stage_does_not_clean_up_in_storage_that_does_not_respond(
+    stage_store: StageStore, job: ExportJob, owner_url: str
+) -> None:
+    with HangingServer() as server:
+        stages = StageRunner(stage_store, server.storage, raise_if_cancelled=lambda: None)
+        with pytest.raises(ServiceUnavailableError, match="S3"):
+            stages.run(job, QUERYING, querying_stage())
+        assert server.collect_methods() == ["PUT"]
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT progress->>'waiting_for' FROM exports WHERE id = %s"
+        assert connection.execute(query, [job.export_id]).fetchone() == ("S3",)
 
 
 def test_failed_attempt_writes_no_objects_and_no_events(

@@ -1,5 +1,8 @@
 """Re-exports that are cancelled or edited, or that fail in one of their steps."""
 
+import asyncio
+from collections.abc import Generator
+from threading import Event
 from uuid import UUID, uuid4
 
 import psycopg
@@ -8,7 +11,11 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from stafett.database.session import Database
 from stafett.database.tables import Reexport
-from stafett.domain.membership import Role
+from stafett.domain.membership import Caller, Role
+from stafett.domain.reexport import ReexportEdit
+from stafett.reports.commands import ReexportCommands
+from stafett.reports.result_file import ResultFile
+from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import cancel_job
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, wait_until
@@ -231,6 +238,43 @@ async def test_only_an_admin_can_refer_the_result_to_an_identical_file(
     assert (edited.status_code, edited.json()["result_file_ref"], edited.json()["file"]) == (200, copy, job["file"])
     assert "copies/report.csv" in edited.json()["download_url"]
     assert await download_file(edited.json()) == content
+
+
+class SuspendedReads(FileStorage):
+    """Storage that waits before it reads, until the test resumes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.s3)
+        self.is_suspended, self.is_resumed = Event(), Event()
+
+    def read_chunks(self, key: str) -> Generator[bytes, None, None]:
+        self.is_suspended.set()
+        assert self.is_resumed.wait(60)
+        yield from super().read_chunks(key)
+
+
+async def test_reexport_is_not_locked_while_its_new_result_file_is_read(
+    reexport_client: ReexportClient,
+    report_id: str,
+    run_worker: RunWorker,
+    tenant: Tenant,
+    settings: Settings,
+    api_database: Database,
+) -> None:
+    async with run_worker():
+        job = await reexport_client.complete_reexport(report_id)
+    storage, caller = (
+        SuspendedReads(settings),
+        Caller(user_id=tenant.users[Role.ADMIN], org_id=tenant.org_id, role=Role.ADMIN),
+    )
+    commands = ReexportCommands(api_database, ResultFile(storage))
+    edit = ReexportEdit(result_file_ref=job["result_file_ref"])
+    editing = asyncio.ensure_future(asyncio.to_thread(commands.edit, caller, UUID(job["id"]), edit, range(10)))
+    assert await asyncio.to_thread(storage.is_suspended.wait, 60)
+    assert (await reexport_client.edit(job["id"], {"label": "Meanwhile"})).status_code == 200
+    storage.is_resumed.set()
+    row = await editing
+    assert (row.label, row.edits) == ("Meanwhile", 2)
 
 
 async def test_result_reference_of_a_pending_reexport_is_rejected(

@@ -344,14 +344,20 @@ CREATE TABLE exports (
     completed_at timestamptz,
     deleted_at timestamptz,
     staging_cleared_at timestamptz,
+    -- The decision to remove the files is committed before they are deleted, so that no retry reuses them.
+    removal_started_at timestamptz,
     files_removed_at timestamptz,
+    -- Since when the file has been missing from the bucket, although it was not removed.
+    file_missing_since timestamptz,
     CHECK (period_end >= period_start),
     CHECK ((status = 'failed') = (error IS NOT NULL)),
     CHECK ((status IN ('completed', 'completed_empty', 'failed', 'cancelled')) = (completed_at IS NOT NULL)),
     CHECK (status <> 'completed' OR file IS NOT NULL),
     CHECK (deleted_at IS NULL OR status IN ('completed', 'completed_empty', 'failed', 'cancelled')),
     CHECK ((origin = 'reexport') = (reexport_id IS NOT NULL)),
-    CHECK (source_export_id IS NULL OR origin = 'reexport')
+    CHECK (source_export_id IS NULL OR origin = 'reexport'),
+    CHECK (files_removed_at IS NULL OR removal_started_at IS NOT NULL),
+    CHECK (removal_started_at IS NULL OR completed_at IS NOT NULL)
 );
 CREATE UNIQUE INDEX exports_of_org ON exports (org_id, id);
 CREATE UNIQUE INDEX exports_of_reexport ON exports (reexport_id);
@@ -385,7 +391,7 @@ CREATE POLICY worker_inserts_reexports ON exports AS RESTRICTIVE FOR INSERT TO s
     WITH CHECK (origin = 'reexport');
 GRANT SELECT, INSERT, UPDATE ON exports TO stafett_api, stafett_worker;
 GRANT SELECT, UPDATE ON exports TO stafett_maintenance;
-GRANT SELECT, UPDATE (files_removed_at) ON exports TO stafett_erasure;
+GRANT SELECT, UPDATE (removal_started_at, files_removed_at) ON exports TO stafett_erasure;
 
 CREATE TABLE export_attempts (
     export_id uuid NOT NULL,
@@ -451,6 +457,15 @@ CREATE TABLE export_mapped_parts (
 GRANT SELECT, INSERT, DELETE ON export_mapped_parts TO stafett_worker;
 GRANT SELECT (export_id, org_id), DELETE ON export_mapped_parts TO stafett_api, stafett_erasure;
 GRANT SELECT (export_id, org_id, parts), DELETE ON export_mapped_parts TO stafett_maintenance;
+
+-- Exports that have objects in the bucket and no row, as after a restore of the database to an earlier moment. Their
+-- objects are deleted only when they have been unknown for days, because a later restore may bring the rows back.
+CREATE TABLE unknown_exports (
+    export_id uuid PRIMARY KEY,
+    first_seen_at timestamptz NOT NULL DEFAULT now(),
+    last_seen_at timestamptz NOT NULL DEFAULT now()
+);
+GRANT SELECT, INSERT, UPDATE (last_seen_at), DELETE ON unknown_exports TO stafett_maintenance;
 
 -- Separate from exports because of its size: up to a thousand reports, each with the ids of up to a thousand rows.
 CREATE TABLE export_partial_failures (

@@ -1,0 +1,79 @@
+"""A worker is suspended while it discards a re-export's file, and another one tries to store the file as a version."""
+
+from uuid import UUID
+
+import pytest
+from temporalio.client import Client
+
+from stafett.audit import trail as audit_trail
+from stafett.database.session import Database
+from stafett.database.tables import Reexport
+from stafett.domain.errors import ExportError
+from stafett.domain.export_status import ExportErrorCode
+from stafett.domain.reexport_job import RecordReexportFailureInput, ReexportJob
+from stafett.exports.file_removal import FileRemoval
+from stafett.reports.comparison import VersionComparison
+from stafett.reports.completion import ReexportCompletion
+from stafett.reports.steps import ReexportSteps
+from stafett.settings import Settings
+from stafett.storage.files import FileStorage
+from stafett.temporal.client import start_job
+from stafett.testing import ActivityFactory, ExportClient
+from tests.support.fixture_types import RunWorker
+from tests.support.reconciliation import wait_until_run_is_open
+from tests.support.reexports import ReexportClient
+from tests.support.suspended_storage import SuspendedStorage, suspend_clean_up
+
+
+@pytest.fixture
+def suspended_storage(settings: Settings) -> SuspendedStorage:
+    return SuspendedStorage(settings)
+
+
+@pytest.fixture
+def steps(worker_database: Database, storage: FileStorage) -> ReexportSteps:
+    return ReexportSteps(worker_database, VersionComparison(worker_database, storage, raise_if_cancelled=lambda: None))
+
+
+async def test_file_that_is_being_discarded_is_not_stored_as_a_version(
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    temporal: Client,
+    settings: Settings,
+    steps: ReexportSteps,
+    worker_database: Database,
+    suspended_storage: SuspendedStorage,
+    storage: FileStorage,
+    owner_url: str,
+) -> None:
+    reexport_client = ReexportClient(export_client)
+    activity_factory.create_activity(activity_factory.create_mentor())
+    async with run_worker():
+        report_id = await reexport_client.create_report()
+    job = await start_without_run(reexport_client, report_id, temporal, worker_database)
+    child = steps.insert_child_export(steps.load_original_parameters(job, "run"))
+    await start_job(temporal, child, settings.temporal.task_queue)
+    async with run_worker():
+        assert (await export_client.wait_for_completion(str(child.export_id)))["status"] == "completed"
+    removal = FileRemoval(worker_database, suspended_storage, actor=audit_trail.WORKER_ACTOR)
+    completion = ReexportCompletion(worker_database, removal.remove)
+    failure = RecordReexportFailureInput(job=job, code=ExportErrorCode.INTERNAL, message="no", retryable=True)
+    async with suspend_clean_up(suspended_storage, lambda: completion.fail(failure), owner_url) as result:
+        with pytest.raises(ExportError, match="no longer in storage"):
+            steps.store_result(job)
+    assert result.result() is True
+    assert (await reexport_client.get_reexport(str(job.reexport_id)))["status"] == "failed"
+    assert len(await reexport_client.list_versions(report_id)) == 1
+    assert storage.list_keys(child.key_prefix) == []
+
+
+async def start_without_run(
+    reexport_client: ReexportClient, report_id: str, temporal: Client, database: Database
+) -> ReexportJob:
+    """Start a re-export and terminate its run, so that the test executes its steps."""
+    reexport_id = await reexport_client.start_reexport(report_id)
+    await wait_until_run_is_open(temporal, f"report-reexport/{report_id}")
+    await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
+    with database.transaction(reexport_client.export_client.org_id) as session:
+        return session.get_one(Reexport, UUID(reexport_id)).job
