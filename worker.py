@@ -30,6 +30,7 @@ from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
 from stafett.domain.errors import SettingsError
 from stafett.domain.export_status import ExportStatus
+from stafett.exports.bucket_reconciliation import BucketReconciliation
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.mapped_parts import MappedPartStore
@@ -62,7 +63,7 @@ from stafett.webhooks.sender import WebhookSender
 from workflows.bufdir_export import BufdirExport
 from workflows.bulk_registration import BulkRegistration
 from workflows.export_preview import PreviewExport
-from workflows.maintenance import ApplyRetention, CheckpointAuditChains, SweepJobs
+from workflows.maintenance import ApplyRetention, CheckpointAuditChains, ReconcileBucket, SweepJobs
 from workflows.notifications import SendNotifications
 from workflows.report_reexport import ReportReexport
 
@@ -73,6 +74,7 @@ WORKFLOWS = (
     BulkRegistration,
     CheckpointAuditChains,
     PreviewExport,
+    ReconcileBucket,
     ReportReexport,
     SweepJobs,
     SendNotifications,
@@ -259,8 +261,14 @@ class _ActivityRegistry:
         )
         removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION_ACTOR)
         retention = Retention(maintenance, self._storage, removal, policy, raise_if_cancelled=raise_if_cancelled)
-        scheduled = MaintenanceActivities(retention, create_checkpointer(settings, maintenance))
-        return [reconciliation.sweep_jobs, scheduled.apply_retention, scheduled.checkpoint_chains]
+        bucket = BucketReconciliation(maintenance, self._storage, raise_if_cancelled=raise_if_cancelled)
+        scheduled = MaintenanceActivities(retention, bucket, create_checkpointer(settings, maintenance))
+        return [
+            reconciliation.sweep_jobs,
+            scheduled.apply_retention,
+            scheduled.reconcile_bucket,
+            scheduled.checkpoint_chains,
+        ]
 
     def delivery_activities(self) -> list[ActivityFunction]:
         """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""

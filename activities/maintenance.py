@@ -1,24 +1,32 @@
-"""Scheduled activities: retention and signed audit checkpoints."""
+"""Scheduled activities: retention, the reconciliation of the bucket, and signed audit checkpoints."""
 
 from temporalio import activity
 
 from stafett.audit.checkpointing import AuditCheckpointer
 from stafett.domain.audit_chain import CheckpointReport
 from stafett.domain.errors import SettingsError
-from stafett.domain.export_job import RetentionReport
+from stafett.domain.export_job import BucketReport, RetentionReport
+from stafett.exports.bucket_reconciliation import BucketReconciliation
 from stafett.exports.retention import Retention
 
 
 class MaintenanceActivities:
-    """Applies retention and signs the audit chains; without a signing key there is no checkpointer."""
+    """Cleans up and signs the audit chains; without a signing key there is no checkpointer."""
 
-    def __init__(self, retention: Retention, checkpointer: AuditCheckpointer | None) -> None:
+    def __init__(
+        self, retention: Retention, bucket_reconciliation: BucketReconciliation, checkpointer: AuditCheckpointer | None
+    ) -> None:
         self._retention = retention
+        self._bucket_reconciliation = bucket_reconciliation
         self._checkpointer = checkpointer
 
     @activity.defn(no_thread_cancel_exception=True)
     def apply_retention(self) -> RetentionReport:
         return self._retention.apply()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def reconcile_bucket(self) -> BucketReport:
+        return self._bucket_reconciliation.reconcile()
 
     @activity.defn
     def checkpoint_chains(self) -> CheckpointReport:

@@ -1,4 +1,4 @@
-"""Workflows that Temporal Schedules start: retention, audit checkpoints, reconciliation."""
+"""Workflows that Temporal Schedules start: retention, audit checkpoints, reconciliation of jobs and of the bucket."""
 
 from datetime import timedelta
 
@@ -8,8 +8,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.maintenance import MaintenanceActivities
     from activities.reconciliation import ReconciliationActivities
     from stafett.domain.audit_chain import CheckpointReport
-    from stafett.domain.export_job import RetentionReport, SweepReport
-    from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SWEEP_JOBS
+    from stafett.domain.export_job import BucketReport, RetentionReport, SweepReport
+    from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, RECONCILE_BUCKET, SWEEP_JOBS
     from workflows.policies import HEARTBEAT_TIMEOUT
 
 
@@ -23,6 +23,19 @@ class ApplyRetention:
             schedule_to_close_timeout=timedelta(hours=12),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             summary="clear staging data, remove expired files",
+        )
+
+
+@workflow.defn(name=RECONCILE_BUCKET)
+class ReconcileBucket:
+    @workflow.run
+    async def run(self) -> BucketReport:
+        return await workflow.execute_activity_method(
+            MaintenanceActivities.reconcile_bucket,
+            start_to_close_timeout=timedelta(hours=10),
+            schedule_to_close_timeout=timedelta(hours=22),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            summary="compare the bucket with the database",
         )
 
 

@@ -19,7 +19,13 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, SEARCH_ATTRIBUTES, SWEEP_JOBS
+from stafett.temporal.client import (
+    APPLY_RETENTION,
+    CHECKPOINT_AUDIT_CHAINS,
+    RECONCILE_BUCKET,
+    SEARCH_ATTRIBUTES,
+    SWEEP_JOBS,
+)
 
 _log = structlog.get_logger("stafett.temporal")
 SWEEP_SCHEDULE_ID = "sweep-jobs"
@@ -28,6 +34,7 @@ SWEEP_SCHEDULE_ID = "sweep-jobs"
 _SCHEDULES = {
     SWEEP_SCHEDULE_ID: (SWEEP_JOBS, timedelta(seconds=20), timedelta(minutes=15)),
     "apply-retention": (APPLY_RETENTION, timedelta(hours=1), timedelta(hours=12)),
+    "reconcile-bucket": (RECONCILE_BUCKET, timedelta(days=1), timedelta(hours=23)),
 }
 CHECKPOINT_SCHEDULE_ID = "checkpoint-audit-chains"
 """One checkpoint schedule for all workers that have the signing key."""
