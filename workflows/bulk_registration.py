@@ -2,25 +2,28 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulk import BulkRegistrationActivities
     from stafett.domain.bulk import BulkCounts
-    from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, BulkProgress, ChunkRange
+    from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, BulkProgress, ChunkRange, ChunkRangeResult
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import finish_despite_cancellation, run_activity, run_activity_with_max_attempts
+    from workflows.policies import finish_despite_cancellation, run_activity, run_chunk_activity
     from workflows.run_details import render_bulk_details
 
 _WINDOW = 4
 _CHUNKS_PER_ACTIVITY = 5  # after a cancellation, the activity still finishes its current chunk
 _CHUNKS_PER_RUN = 20  # few enough to keep the history short, even if every chunk range fails
+_RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (1, 4, 16, 64))
+"""Delays before a chunk is tried again after an unexpected error. Unavailability uses up none of them."""
 
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
@@ -78,21 +81,33 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
     async def _drain(self, pending: Iterator[tuple[int, ...]]) -> None:
         for numbers in pending:
             self._raise_if_cancelled()
-            counts = await self._register_chunks(ChunkRange(job=self._job, numbers=numbers))
-            if counts.pending < self._counts.pending:  # results may arrive out of order
-                self._publish_status(BulkStatus.RUNNING, counts)
+            await self._register_or_fail(ChunkRange(job=self._job, numbers=numbers))
 
-    async def _register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
-        numbers = f"chunks {chunk_range.numbers[0] + 1} to {chunk_range.numbers[-1] + 1}"
-        register = BulkRegistrationActivities.register_chunks
-        try:
-            return await run_activity_with_max_attempts(
-                register, chunk_range, f"register {numbers}", item_count=self._job.total
-            )
-        except ActivityError as error:
-            if self._cancel_requested or not isinstance(error.__cause__, ApplicationError) or is_stale_attempt(error):
-                raise
-        return await run_activity(BulkRegistrationActivities.fail_chunks, chunk_range, f"fail {numbers}")
+    async def _register_or_fail(self, chunk_range: ChunkRange) -> None:
+        """Register the range, try its chunks with unexpected errors again, and at last fail these chunks alone."""
+        for delay in (*_RETRY_DELAYS, None):
+            try:
+                result = await self._register_chunks(chunk_range)
+            except ActivityError as error:
+                if self._cancel_requested or is_cancelled_exception(error) or is_stale_attempt(error):
+                    raise
+                break  # PostgreSQL or the workers were unavailable for days
+            self._publish_counts(result.counts)
+            if not result.failed_chunks:
+                return
+            chunk_range = ChunkRange(job=self._job, numbers=result.failed_chunks)
+            if delay is not None:
+                await workflow.sleep(delay, summary=f"retry {_describe_chunks(chunk_range)}")
+        summary = f"fail {_describe_chunks(chunk_range)}"
+        self._publish_counts(await run_activity(BulkRegistrationActivities.fail_chunks, chunk_range, summary))
+
+    async def _register_chunks(self, chunk_range: ChunkRange) -> ChunkRangeResult:
+        return await run_chunk_activity(
+            BulkRegistrationActivities.register_chunks,
+            chunk_range,
+            f"register {_describe_chunks(chunk_range)}",
+            item_count=self._job.total,
+        )
 
     async def _handle_failure(self, job: BulkJob, error: BaseException) -> BulkOutcome:
         """Record why the run stopped (cancelled or superseded). Re-raises failures, which the sweep then records."""
@@ -105,6 +120,10 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
         self._publish_status(BulkStatus.CANCELLING, self._counts)
         return await run_activity(BulkRegistrationActivities.cancel_batch, job, "cancel pending items")
 
+    def _publish_counts(self, counts: BulkCounts | None) -> None:
+        if counts is not None and counts.pending < self._counts.pending:  # results may arrive out of order
+            self._publish_status(BulkStatus.RUNNING, counts)
+
     def _publish_status(self, status: BulkStatus, counts: BulkCounts) -> None:
         if status is not self._status:
             workflow.upsert_search_attributes([JOB_STATUS.value_set(status)])
@@ -116,3 +135,8 @@ def _split_into_ranges(chunks: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Split the chunks evenly and in order; a small batch gets short ranges, so that it too fills the window."""
     length = min(_CHUNKS_PER_ACTIVITY, -(-len(chunks) // _WINDOW))
     return (chunks[first : first + length] for first in range(0, len(chunks), length or 1))
+
+
+def _describe_chunks(chunk_range: ChunkRange) -> str:
+    """Name the chunks, numbered from 1."""
+    return f"chunks {', '.join(str(number + 1) for number in chunk_range.numbers)}"

@@ -20,20 +20,10 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 _RETRY_UNTIL_AVAILABLE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
-_RETRY_24_ATTEMPTS = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200),
-    backoff_coefficient=2,
-    maximum_interval=timedelta(seconds=30),
-    maximum_attempts=24,
-)
-"""About eight minutes of backoff in all. Time without an available worker uses up no attempt."""
 DELIVERY_RETRY = RetryPolicy(
-    initial_interval=timedelta(seconds=5),
-    backoff_coefficient=4,
-    maximum_interval=timedelta(hours=12),
-    maximum_attempts=13,
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
 )
-"""Retries after seconds, minutes, then hours, for almost three days, because only its owner can repair a receiver."""
+"""Retries after our own outages. After a failure of its receiver, a delivery sets the delay and counts the failures."""
 
 # A month or a quarter; the years of most organisations; larger exports have the lowest priority.
 _PRIORITY_BY_ROWS = ((10_000, 2), (100_000, 3))
@@ -65,10 +55,10 @@ async def run_activity(
     )
 
 
-async def run_activity_with_max_attempts(
+async def run_chunk_activity(
     method: Callable[[Any, ActivityInput], ActivityResult], argument: ActivityInput, summary: str, *, item_count: int
 ) -> ActivityResult:
-    """Run an activity of a batch with at most 24 attempts; the caller records a failure if none succeeds.
+    """Run an activity of a batch and retry for up to four days, like `run_activity`.
 
     ``item_count`` sets the priority. Cancellation is not awaited: the activity stops at its next chunk once PostgreSQL
     has the batch as ``cancelling``.
@@ -79,7 +69,7 @@ async def run_activity_with_max_attempts(
         start_to_close_timeout=timedelta(minutes=10),
         schedule_to_close_timeout=timedelta(days=4),
         heartbeat_timeout=HEARTBEAT_TIMEOUT,
-        retry_policy=_RETRY_24_ATTEMPTS,
+        retry_policy=_RETRY_UNTIL_AVAILABLE,
         cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
         summary=summary,
         priority=Priority(priority_key=_priority_key_for(item_count)),

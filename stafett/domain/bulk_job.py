@@ -79,6 +79,13 @@ class ChunkRange(FrozenModel):
         return tuple(Chunk(job=self.job, number=number) for number in self.numbers)
 
 
+class ChunkRangeResult(FrozenModel):
+    """The counts of the batch after a chunk range, and the chunks that unexpected errors left pending."""
+
+    counts: BulkCounts | None
+    failed_chunks: tuple[int, ...] = ()
+
+
 class BulkProgress(FrozenModel):
     """Result of the query ``progress``."""
 

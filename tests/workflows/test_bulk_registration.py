@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,15 +16,21 @@ from temporalio.worker import Worker
 
 from activities.interceptors import ActivityInterceptor
 from stafett.domain.bulk import BulkCounts
-from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange
+from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange, ChunkRangeResult
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import DeliveryRef, NotificationJob
-from stafett.temporal.client import start_job
+from stafett.temporal.client import CANCEL_SIGNAL, start_job
 from stafett.temporal.workers import run_workers
+from stafett.testing import wait_until
 from tests.support.bulk import build_counts
 from workflows.bulk_registration import BulkRegistration
 from workflows.notifications import SendNotifications
+
+ALWAYS = 1_000_000
+UNAVAILABLE = ApplicationError(
+    "PostgreSQL is unavailable.", type="ServiceUnavailableError", next_retry_delay=timedelta(milliseconds=1)
+)
 
 
 class FakeRegistration:
@@ -36,6 +43,8 @@ class FakeRegistration:
         self.registered: set[int] = set()
         self.failed: set[int] = set()
         self.error_for: Callable[[int], Exception | None] = lambda _number: None
+        self.unexpected_errors: dict[int, int] = {}
+        self.hangs_after = ALWAYS
         self.stored_status = BulkStatus.COMPLETED
 
     @property
@@ -50,17 +59,23 @@ class FakeRegistration:
         return BulkPlan(pending_chunks=tuple(range(self.total)), counts=self.counts)
 
     @activity.defn
-    async def register_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
+    async def register_chunks(self, chunk_range: ChunkRange) -> ChunkRangeResult:
         self.concurrent += 1
         self.max_concurrent = max(self.max_concurrent, self.concurrent)
         await asyncio.sleep(0)
         self.concurrent -= 1
+        failed_chunks = []
         for number in chunk_range.numbers:
             self.attempts.append(number)
+            if len(self.attempts) == self.hangs_after:
+                await asyncio.Event().wait()
             if error := self.error_for(number):
                 raise error
-            self.registered.add(number)
-        return self.counts
+            if self.attempts.count(number) <= self.unexpected_errors.get(number, 0):
+                failed_chunks.append(number)
+            else:
+                self.registered.add(number)
+        return ChunkRangeResult(counts=self.counts, failed_chunks=tuple(failed_chunks))
 
     @activity.defn
     async def fail_chunks(self, chunk_range: ChunkRange) -> BulkCounts:
@@ -89,7 +104,9 @@ class FakeRegistration:
 
 
 @asynccontextmanager
-async def run_batch(client: Client, batch: FakeRegistration) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
+async def run_batch(
+    client: Client, batch: FakeRegistration, *, heartbeats: bool = True, skips_time: bool = True
+) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
     job = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=batch.total)
     queue = f"test-{job.batch_id}"
     worker = Worker(
@@ -97,10 +114,10 @@ async def run_batch(client: Client, batch: FakeRegistration) -> AsyncIterator[Wo
         task_queue=queue,
         workflows=[BulkRegistration, SendNotifications],
         activities=batch.activities(),
-        interceptors=[ActivityInterceptor()],
+        interceptors=[ActivityInterceptor()] if heartbeats else [],
     )
     async with run_workers(worker):
-        handle = await start_job(TimeSkipper(client).client, job, queue)
+        handle = await start_job(TimeSkipper(client).client if skips_time else client, job, queue)
         yield client.get_workflow_handle(handle.id, result_type=BulkOutcome)
 
 
@@ -113,24 +130,58 @@ async def test_long_batch_continues_in_new_runs_with_bounded_concurrency(tempora
     assert batch.max_concurrent <= 4
 
 
-async def test_chunk_that_stays_unavailable_is_failed_and_blocks_no_other(temporal: Client) -> None:
-    batch = FakeRegistration(chunks=3)
-    batch.error_for = lambda number: (
-        ApplicationError("unavailable", type="ServiceUnavailableError") if number == 1 else None
-    )
+async def test_chunk_with_unexpected_errors_is_failed_alone(temporal: Client) -> None:
+    batch = FakeRegistration(chunks=20)
+    batch.unexpected_errors = {2: ALWAYS, 7: 4}
     async with run_batch(temporal, batch) as run:
-        assert await run.result() == BulkOutcome(
-            status=BulkStatus.COMPLETED, counts=build_counts(3, registered=2, failed=1)
+        assert (await run.result()).counts == build_counts(20, registered=19, failed=1)
+    assert batch.failed == {2}
+    assert {number: batch.attempts.count(number) for number in range(20)} == dict.fromkeys(range(20), 1) | {2: 5, 7: 5}
+
+
+async def test_unavailability_uses_up_no_retries_of_unexpected_errors(temporal: Client) -> None:
+    batch = FakeRegistration(chunks=1)
+    batch.error_for = lambda _: UNAVAILABLE if len(batch.attempts) % 2 else None
+    batch.unexpected_errors = {0: 8}
+    async with run_batch(temporal, batch) as run:
+        assert (await run.result()).counts == build_counts(1, registered=1)
+    assert len(batch.attempts) == 10
+
+
+async def test_neither_an_outage_nor_a_timeout_ends_the_retries(temporal: Client) -> None:
+    """PostgreSQL is unavailable for 23 attempts, and then a worker hangs."""
+    batch = FakeRegistration(chunks=1)
+    batch.error_for = lambda _: UNAVAILABLE if len(batch.attempts) < 24 else None
+    batch.hangs_after = 24
+    async with run_batch(temporal, batch, heartbeats=False) as run:
+        assert (await run.result()).counts == build_counts(1, registered=1)
+    assert len(batch.attempts) == 25
+
+
+@pytest.mark.parametrize("waiting_for", ["PostgreSQL", "retry"])
+async def test_cancel_during_the_wait_takes_effect_at_once(waiting_for: str, temporal: Client) -> None:
+    """The batch runs without skipped time, in which it would wait for half a minute or longer."""
+    batch = FakeRegistration(chunks=8)
+    if waiting_for == "PostgreSQL":
+        batch.error_for = lambda _: ApplicationError(
+            "unavailable", type="ServiceUnavailableError", next_retry_delay=timedelta(hours=1)
         )
-    assert batch.attempts.count(1) == 24
-    assert batch.failed == {1}
+    else:
+        batch.unexpected_errors = dict.fromkeys(range(8), ALWAYS)
+
+    async def count_attempts() -> int:
+        return len(batch.attempts)
+
+    async with run_batch(temporal, batch, skips_time=False) as run:
+        await wait_until(count_attempts, lambda count: count >= 4)
+        await run.signal(CANCEL_SIGNAL)
+        assert (await run.result()).status is BulkStatus.CANCELLED
+    assert batch.failed == set()
 
 
 async def test_chunk_that_becomes_available_is_retried_until_registered(temporal: Client) -> None:
     batch = FakeRegistration(chunks=1)
-    batch.error_for = lambda _: (
-        ApplicationError("unavailable", type="ServiceUnavailableError") if len(batch.attempts) < 7 else None
-    )
+    batch.error_for = lambda _: UNAVAILABLE if len(batch.attempts) < 7 else None
     async with run_batch(temporal, batch) as run:
         assert (await run.result()).counts == build_counts(1, registered=1)
     assert len(batch.attempts) == 7
