@@ -167,4 +167,6 @@ def _translate_errors() -> Iterator[None]:
     except InternalError as error:
         if isinstance(error.orig, ReadOnlySqlTransaction):  # the server is a standby, or its disk is full
             raise ServiceUnavailableError("A writable PostgreSQL server") from error
+        if error.connection_invalidated:  # the server has ended the session, for example because it was idle
+            raise ServiceUnavailableError("PostgreSQL") from error
         raise

@@ -54,11 +54,12 @@ class DeliveryStore:
     def start_attempt(self, delivery: DeliveryRef) -> bool:
         """Count one more attempt; return False if the delivery is already delivered or given up."""
         values = {"attempts": col(Delivery.attempts) + 1, "last_tried_at": _NOW}
-        return self._update_pending(delivery, values)
+        return self._update_pending(delivery, values) is not None
 
-    def record_failure(self, delivery: DeliveryRef, code: str) -> None:
-        """Record a failed attempt, which will be retried."""
-        self._update_pending(delivery, {"state": DeliveryState.FAILED, "last_error": code})
+    def record_failure(self, delivery: DeliveryRef, code: str) -> int | None:
+        """Record that the receiver failed; return its failures so far, or None if the delivery is already settled."""
+        values = {"state": DeliveryState.FAILED, "failures": col(Delivery.failures) + 1, "last_error": code}
+        return self._update_pending(delivery, values)
 
     def record_success(self, delivery: DeliveryRef) -> None:
         self._update_pending(delivery, {"state": DeliveryState.DELIVERED, "last_error": None, "settled_at": _NOW})
@@ -116,12 +117,13 @@ class DeliveryStore:
         body = json.dumps(payload, separators=(",", ":")).encode()
         return WebhookMessage(id=str(delivery.id), url=webhook.url, secrets=secrets, body=body)
 
-    def _update_pending(self, delivery: DeliveryRef, values: dict[str, Any]) -> bool:
+    def _update_pending(self, delivery: DeliveryRef, values: dict[str, Any]) -> int | None:
+        """Update an open delivery; return the number of its failures, or None if it is not open."""
         statement = update(Delivery).where(
             col(Delivery.id) == delivery.id, col(Delivery.state).in_(OPEN_DELIVERY_STATES)
         )
         with self._database.transaction(delivery.org_id) as session:
-            return session.scalar(statement.values(values).returning(col(Delivery.id))) is not None
+            return session.scalar(statement.values(values).returning(col(Delivery.failures)))
 
 
 def find_undelivered(maintenance: Database) -> Sequence[NotificationJob]:

@@ -1,4 +1,4 @@
-"""Notifications: each receiver is retried on its own, for days if needed, and no job waits for them."""
+"""Notifications: each delivery is retried on its own, for days if needed, and no job waits for them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -37,6 +37,7 @@ class FakeReceivers:
         self.deliveries = tuple(delivery for delivery, _ in refusals)
         self._refusals = {delivery.id: times for delivery, times in refusals}
         self.attempts: dict[UUID, int] = {}
+        self.retry_delay = timedelta(hours=6)
         self.given_up: list[UUID] = []
 
     @activity.defn
@@ -47,7 +48,7 @@ class FakeReceivers:
     async def deliver(self, delivery: DeliveryRef) -> None:
         self.attempts[delivery.id] = self.attempts.get(delivery.id, 0) + 1
         if self.attempts[delivery.id] <= self._refusals[delivery.id]:
-            raise ApplicationError("not now", type="http_500")
+            raise ApplicationError("not now", type="http_500", next_retry_delay=self.retry_delay)
 
     @activity.defn
     async def give_up_delivery(self, delivery: DeliveryRef) -> None:
@@ -97,26 +98,27 @@ async def test_every_receiver_gets_the_notification(temporal: Client, notificati
     )
 
 
-async def test_receiver_unavailable_for_hours_is_notified_once_it_is_back(
+async def test_delivery_is_retried_after_the_delay_of_its_error(
     temporal: Client, notification_job: NotificationJob
 ) -> None:
     unavailable = make_delivery()
-    receivers = FakeReceivers((unavailable, 7))
+    receivers = FakeReceivers((unavailable, 2))
     run = await run_to_end(temporal, notification_job, receivers)
-    assert receivers.attempts == {unavailable.id: 8}
+    assert receivers.attempts == {unavailable.id: 3}
     assert receivers.given_up == []
-    assert await _workflow_duration(run) > timedelta(hours=5)
+    assert timedelta(hours=12) <= await _workflow_duration(run) < timedelta(hours=13)
 
 
-async def test_dead_receiver_is_given_up_after_three_days_and_delays_no_other(
+async def test_delivery_is_given_up_after_two_weeks_and_delays_no_other(
     temporal: Client, notification_job: NotificationJob
 ) -> None:
     dead, healthy = make_delivery(), make_delivery(Channel.EMAIL)
     receivers = FakeReceivers((dead, ALWAYS), (healthy, 0))
+    receivers.retry_delay = timedelta(days=6)
     run = await run_to_end(temporal, notification_job, receivers)
-    assert receivers.attempts[healthy.id] == 1
+    assert receivers.attempts == {dead.id: 3, healthy.id: 1}
     assert receivers.given_up == [dead.id]
-    assert timedelta(days=2) < await _workflow_duration(run) < timedelta(days=4)
+    assert timedelta(days=12) <= await _workflow_duration(run) < timedelta(days=15)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -93,6 +93,7 @@ class Delivery(SQLModel, table=True):
     channel: Channel = Field(sa_type=StrEnumType(Channel))
     state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=StrEnumType(DeliveryState))
     attempts: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    failures: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     last_error: str | None = None
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     last_tried_at: datetime | None = None
