@@ -1,6 +1,7 @@
 """Notifications about changed jobs, over one LISTEN connection for all waiting requests."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -11,6 +12,7 @@ import structlog
 from psycopg.conninfo import make_conninfo
 
 from stafett.database.session import CONNECTION_OPTIONS
+from stafett.telemetry import error_location
 
 JOB_CHANGED_CHANNEL = "job_changed"
 """The channel that the tables' triggers notify, with the job's id as payload."""
@@ -18,6 +20,7 @@ JOB_CHANGED_CHANNEL = "job_changed"
 _LISTEN_STATEMENT = f"LISTEN {JOB_CHANGED_CHANNEL}"
 _INITIAL_BACKOFF, _MAX_BACKOFF = 0.5, 10.0
 _POLL_INTERVAL = 1.0
+_MALFORMED_LOG_INTERVAL = 60.0
 _log = structlog.get_logger("stafett.job_changes")
 
 
@@ -51,6 +54,7 @@ class JobNotifier:
         self._subscriptions: defaultdict[UUID, set[Subscription]] = defaultdict(set)
         self.is_listening = False
         self.is_closing = False
+        self._malformed_count, self._malformed_logged_at = 0, float("-inf")
 
     @contextmanager
     def subscribe(self, job_id: UUID) -> Iterator[Subscription]:
@@ -84,9 +88,11 @@ class JobNotifier:
             try:
                 await self._listen()
             except psycopg.Error as error:
-                backoff = _INITIAL_BACKOFF if self.is_listening else min(2 * backoff, _MAX_BACKOFF)
                 _log.warning("listen_connection_lost", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - after any other error, the listener must start again too
+                _log.error("job_listener_failed", error=type(error).__name__, location=error_location(error))
             finally:
+                backoff = _INITIAL_BACKOFF if self.is_listening else min(2 * backoff, _MAX_BACKOFF)
                 self.is_listening = False
                 self._notify_all()
             await asyncio.sleep(backoff)
@@ -97,8 +103,23 @@ class JobNotifier:
             self.is_listening = True
             self._notify_all()
             async for notification in connection.notifies():
-                for subscription in self._subscriptions.get(UUID(notification.payload), ()):
-                    subscription.notify()
+                self._dispatch(notification.payload)
+
+    def _dispatch(self, payload: str) -> None:
+        try:
+            job_id = UUID(payload)
+        except ValueError:
+            self._log_malformed()
+            return
+        for subscription in self._subscriptions.get(job_id, ()):
+            subscription.notify()
+
+    def _log_malformed(self) -> None:
+        """Log ignored payloads at most once a minute, because any role that may connect can send them."""
+        self._malformed_count += 1
+        if time.monotonic() - self._malformed_logged_at >= _MALFORMED_LOG_INTERVAL:
+            _log.warning("malformed_job_notifications", count=self._malformed_count)
+            self._malformed_count, self._malformed_logged_at = 0, time.monotonic()
 
     def _notify_all(self) -> None:
         for subscriptions in self._subscriptions.values():
