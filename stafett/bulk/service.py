@@ -13,9 +13,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from stafett.audit import trail as audit_trail
 from stafett.bulk import items as bulk_items
 from stafett.bulk.csv_format import FailedItem, render_failed_csv
-from stafett.bulk.items import ItemSelection
-from stafett.bulk.registration import register_with_fallback
 from stafett.bulk.state import append_batch_event
+from stafett.bulk.validation import predict_error_codes
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import ListFilter, paginate
 from stafett.database.session import Database
@@ -96,18 +95,15 @@ class BulkService:
             return AcceptedBatch(batch, is_new=True)
 
     def validate(self, caller: Caller, request: BulkRequest) -> ValidationResult:
-        """Register the batch in a transaction that is rolled back, so that the rules exist only once."""
+        """Predict the outcomes without writing anything."""
         authorise_registration(caller, request.org_id)
         request.validate_batch()
         items = plan_items(request)
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            batch = _insert_batch(session, uuid4(), caller, request, items)
-            for chunk in sorted({item.chunk for item in items}):
-                register_with_fallback(session, ItemSelection(batch.job, chunk))
-            rows = session.exec(_select_items(batch.id)).all()
-            result = ValidationResult(_count_outcomes(rows), [_validation_outcome_from_row(row) for row in rows])
-            session.rollback()
-        return result
+            codes = predict_error_codes(session, request, items)
+        failed = len(codes) - codes.count(None)
+        counts = BulkCounts(total=len(items), pending=0, registered=len(items) - failed, failed=failed, cancelled=0)
+        return ValidationResult(counts, [_predicted_outcome(*pair) for pair in zip(items, codes, strict=True)])
 
     def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
         with self._transaction(caller) as session:
@@ -182,14 +178,15 @@ def _item_error_from_code(code: ItemErrorCode, validation_error: str | None) -> 
     return ItemError(code=code, message=message, retryable=code.is_retryable)
 
 
-def _validation_outcome_from_row(item: BulkItem) -> ItemOutcome:
-    return outcome_from_row(item).model_copy(update={"activity_id": None, "attempts": 0})
-
-
-def _count_outcomes(items: Sequence[BulkItem]) -> BulkCounts:
-    statuses = [item.status for item in items]
-    counts = {status.value: statuses.count(status) for status in ItemStatus}
-    return BulkCounts(total=len(items), **counts)
+def _predicted_outcome(item: PlannedItem, code: ItemErrorCode | None) -> ItemOutcome:
+    return ItemOutcome(
+        client_ref=item.client_ref,
+        mentor_id=item.mentor_ref,
+        status=ItemStatus.FAILED if code else ItemStatus.REGISTERED,
+        activity_id=None,
+        error=_item_error_from_code(code, item.validation_error) if code else None,
+        attempts=0,
+    )
 
 
 def _require_member(caller: Caller, batch: BulkBatch) -> None:

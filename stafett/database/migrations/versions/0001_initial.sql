@@ -286,11 +286,11 @@ CREATE UNIQUE INDEX activities_of_org ON activities (org_id, id);
 CREATE INDEX activities_in_report_order ON activities (org_id, starts_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX activities_of_batch ON activities (org_id, batch_id, starts_at, id) WHERE batch_id IS NOT NULL;
 
--- The API and the worker insert only activities of batches. The API inserts them to validate a batch, and rolls the
--- transaction back.
-CREATE POLICY insert_requires_batch ON activities AS RESTRICTIVE FOR INSERT TO stafett_api, stafett_worker
+-- The worker inserts only activities of batches.
+CREATE POLICY insert_requires_batch ON activities AS RESTRICTIVE FOR INSERT TO stafett_worker
     WITH CHECK (batch_id IS NOT NULL AND registered_by IS NOT NULL);
-GRANT SELECT, INSERT ON activities TO stafett_api, stafett_worker;
+GRANT SELECT ON activities TO stafett_api;
+GRANT SELECT, INSERT ON activities TO stafett_worker;
 GRANT SELECT (id, org_id, mentor_id, starts_at, place, note), UPDATE (note) ON activities TO stafett_erasure;
 
 CREATE TABLE attachments (
@@ -736,6 +736,8 @@ CREATE TABLE deliveries (
     channel varchar NOT NULL CHECK (channel IN ('email', 'webhook')),
     state varchar NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'failed', 'delivered', 'given_up')),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    -- How many attempts the receiver failed. An attempt that our own outage interrupted is not among them.
+    failures integer NOT NULL DEFAULT 0 CHECK (failures BETWEEN 0 AND attempts),
     last_error varchar CHECK (last_error ~ '^[a-z0-9_]{1,40}$'),
     created_at timestamptz NOT NULL DEFAULT now(),
     last_tried_at timestamptz,
@@ -771,7 +773,7 @@ GRANT EXECUTE ON FUNCTION get_delivery_recipient TO stafett_worker;
 
 CREATE POLICY maintenance ON deliveries FOR SELECT TO stafett_maintenance USING (true);
 GRANT SELECT, INSERT ON deliveries TO stafett_api;
-GRANT SELECT, INSERT, UPDATE (state, attempts, last_error, last_tried_at, settled_at) ON deliveries
+GRANT SELECT, INSERT, UPDATE (state, attempts, failures, last_error, last_tried_at, settled_at) ON deliveries
     TO stafett_worker, stafett_maintenance;
 GRANT SELECT, UPDATE (state, last_error, settled_at) ON deliveries TO stafett_erasure;
 
