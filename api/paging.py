@@ -20,7 +20,7 @@ Row = TypeVar("Row")
 MAX_TOKEN_LENGTH = 200
 """Tokens of this API are about half as long; a longer one is rejected without decoding it."""
 
-_MAX_SEQ = 2**63 - 1
+_MAX_BIGINT = 2**63 - 1
 DEFAULT_PAGE_SIZE = 50
 PageSize = Annotated[int, Field(ge=1, le=200, description="Maximum number of items on the page.")]
 PageToken = Annotated[
@@ -76,11 +76,11 @@ def encode_seq_cursor(seq: int) -> str:
     return _encode_token([seq])
 
 
-def decode_seq_cursor(token: str) -> int:
-    """Decode the token of a list that is ordered by a positive sequence number."""
+def decode_seq_cursor(token: str, max_seq: int = _MAX_BIGINT) -> int:
+    """Decode the token of a list that is ordered by a positive sequence number, which its column can store."""
     with _translate_token_errors():
         (seq,) = _decode_token(token)
-        if type(seq) is not int or not 0 < seq <= _MAX_SEQ:
+        if type(seq) is not int or not 0 < seq <= max_seq:
             raise ValueError("not a sequence number")
         return seq
 

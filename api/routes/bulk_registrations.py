@@ -30,6 +30,7 @@ from api.schemas.bulk_body import CSV_MEDIA_TYPE, REQUEST_BODY_OPENAPI, parse_su
 from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchFilter, ItemFilter, outcome_from_row
 from stafett.bulk.state import counts_from_row
+from stafett.domain.bulk import MAX_ITEMS_PER_BATCH
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
 from stafett.domain.membership import Caller, Permission
@@ -124,7 +125,7 @@ def list_bulk_items(
     batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, query: Annotated[ItemListQuery, Query()]
 ) -> ItemPage:
     # Cursors are positive but positions start at 0: the cursor is the position plus one.
-    after = decode_seq_cursor(query.page_token) - 1 if query.page_token else -1
+    after = decode_seq_cursor(query.page_token, MAX_ITEMS_PER_BATCH) - 1 if query.page_token else -1
     items = services.batches.list_items(caller, batch_id, ItemFilter(query.status, after, query.page_size))
     page, has_more = items[: query.page_size], len(items) > query.page_size
     return ItemPage(
@@ -174,7 +175,7 @@ def download_failed_items(batch_id: BatchId, caller: CurrentCaller, services: Se
     "/{batch_id:uuid}",
     operation_id="edit_bulk_registration",
     summary="Edit a bulk registration",
-    description="Rename or cancel a batch.",
+    description="Rename or cancel a batch. Operators may cancel it only.",
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )

@@ -1,6 +1,5 @@
 """``/codec``: Temporal's remote codec protocol, with which operators read payloads in its Web UI and CLI."""
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from pydantic_core import from_json
 from temporalio.api.common.v1 import Payload, Payloads
 
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, read_json_body, require
@@ -111,7 +111,7 @@ async def _apply_codec(caller: Caller, request: Request, codec_function: CodecFu
 
 def _parse_payloads(body: bytes) -> Sequence[Payload]:
     try:
-        document = json.loads(body)
+        document = from_json(body)  # unlike the standard library's, it rejects text that UTF-8 cannot encode
         if len(_get_payload_list(document)) > _MAX_PAYLOADS:
             raise InvalidPayloadsError(_INVALID_PAYLOADS_MESSAGE)
         return ParseDict(document, Payloads(), ignore_unknown_fields=True).payloads

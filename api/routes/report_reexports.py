@@ -108,7 +108,7 @@ async def watch_reexport(
         "Edit the label, the notification status or, as an administrator, the result file of a re-export, during "
         "the run or afterwards. Omitted fields stay unchanged."
     ),
-    dependencies=[require(Permission.CANCEL_AND_RETRY)],
+    dependencies=[require(Permission.START_JOBS)],
     openapi_extra=raises(InvalidStateError),
 )
 async def edit_reexport(

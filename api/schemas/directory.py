@@ -1,12 +1,14 @@
 """Responses for the caller's identity, organisations, activity types and peer mentors."""
 
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from api.paging import DEFAULT_PAGE_SIZE, NextPageToken, OrgIdFilter, PageSize, PageToken
 from api.schemas.exports import Resource
 from stafett.domain.activity import ActivityTypeInfo
+from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Role
 
@@ -43,7 +45,9 @@ class MentorListQuery(FrozenModel):
 
     org_id: OrgIdFilter = None
     active: bool | None = Field(None, description="Only active, or only inactive, peer mentors.")
-    q: str | None = Field(None, min_length=1, max_length=100, description="Only names that contain this text.")
+    q: Annotated[str, StringConstraints(min_length=1, max_length=100), NO_NUL] | None = Field(
+        None, description="Only names that contain this text."
+    )
     page_size: PageSize = DEFAULT_PAGE_SIZE
     page_token: PageToken = None
 

@@ -1,14 +1,15 @@
 """Requests and responses for notifications, webhooks and deliveries."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from api.paging import ListQuery, NextPageToken
 from api.schemas.exports import Resource
 from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
+from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.notification import Channel, DeliveryState, JobOutcome, JobType
 from stafett.notifications.inbox import NotificationDetails
@@ -43,7 +44,9 @@ class WebhookCreate(FrozenModel):
         description="HTTPS URL of the receiver. Private and other non-public addresses are refused.",
         json_schema_extra={"format": "uri"},
     )
-    description: str | None = Field(None, max_length=200, description="Free text that identifies the receiver.")
+    description: Annotated[str, StringConstraints(max_length=200), NO_NUL] | None = Field(
+        None, description="Free text that identifies the receiver."
+    )
 
 
 class DeliveryStatus(Resource):

@@ -63,6 +63,8 @@ class BulkCommands:
     ) -> BulkBatch:
         """Edit the label or request cancellation, if the client's expected revision is current."""
         with self._lock_and_authorise(caller, batch_id) as (session, batch):
+            if "label" in edit.model_fields_set and not caller.can_edit(batch.org_id, batch.requested_by):
+                raise PermissionDeniedError("You may cancel and retry this batch, but not rename it.")
             _check_expected_revision(expected_revisions, batch.edits)
             values: dict[str, Any] = {"edits": col(BulkBatch.edits) + 1}
             if "label" in edit.model_fields_set:

@@ -70,6 +70,10 @@ class Caller(FrozenModel):
         is_theirs = org_id == self.org_id and (self.role is not Role.COORDINATOR or requested_by == self.user_id)
         return self.has_permission(Permission.CANCEL_AND_RETRY) and (is_theirs or self.is_operator)
 
+    def can_edit(self, org_id: str, requested_by: UUID) -> bool:
+        """Return whether the caller may change the texts of this user's jobs. Operators only cancel and retry."""
+        return org_id == self.org_id and self.can_cancel_and_retry(org_id, requested_by)
+
     def can_read_audit_of(self, org_id: str, requested_by: UUID) -> bool:
         """Return whether the caller may read the audit events of this user's jobs.
 

@@ -76,6 +76,8 @@ class ReexportCommands:
         expected_revisions: Container[int] | None,
     ) -> dict[str, Any]:
         """Return the row's new values; the content of a new result file is not verified yet."""
+        if not caller.can_edit(row.org_id, row.requested_by):
+            raise PermissionDeniedError("You may cancel this re-export, but not edit it.")
         if edit.has_field("result_file_ref") and not caller.can_administer(row.org_id):
             raise PermissionDeniedError("Only an administrator may set result_file_ref.")
         _check_expected_revision(expected_revisions, row.edits)

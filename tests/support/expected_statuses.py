@@ -28,7 +28,7 @@ _TABLE = """
     list_reexports           200       200     200    200     200      200
     get_reexport             200       200     200    200     404      200
     watch_reexport           200       200     200    200     404      200
-    edit_reexport            428       403     428    403     404      428
+    edit_reexport            428       403     428    403     404      403
     cancel_reexport          409       403     409    403     404      409
 
     start_bulk_registration  202       202     202    403     403      403
@@ -87,7 +87,7 @@ REQUEST_BODIES: Mapping[str, object] = {
     "start_reexport": {"report_id": "{report_id}"},
     "edit_reexport": {"label": "Til revisjonen"},
     "start_bulk_registration": {"org_id": "{org_id}", "activity": ACTIVITY, "items": [{"mentor_id": "Unknown"}]},
-    "edit_bulk_registration": {"label": "Til revisjonen"},
+    "edit_bulk_registration": {"status": "cancelled"},
     "submit_report": {"submitted_at": None},
     "add_column_mapping": {"language": "stafett-mapping/1"},
     "add_webhook": {"org_id": "{org_id}", "url": "https://127.0.0.1/hook"},

@@ -283,6 +283,9 @@ async def test_roles_limit_access_to_a_batch(
     assert (await operator.get(f"{path}/failed.csv")).status_code == 403
     response = await operator.http_client.get("/api/v1/activities", headers=operator.headers)
     assert response.status_code == 403
+    for edit in ({"label": "Other"}, {"label": None}, {"label": "Other", "status": "cancelled"}):
+        assert (await operator.put(path, edit, "*")).status_code == 403
+    assert (await bulk_client.get(path)).json()["label"] == "Mars"
     deleted = await bulk_client.http_client.delete(f"{BATCHES}{path}", headers=bulk_client.headers)
     assert deleted.status_code == 403
     deleted = await admin.http_client.delete(f"{BATCHES}{path}", headers=admin.headers)

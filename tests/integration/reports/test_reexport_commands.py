@@ -18,7 +18,7 @@ from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import cancel_job
-from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, wait_until
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_operator, wait_until
 from tests.support.exports import create_colleague
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexport_faults import lock_table, reject_audit_event, wait_until_exporting
@@ -299,6 +299,19 @@ async def test_reexport_of_another_user_is_cancelled_only_by_admin_or_operator(
         response = await reexport_client.http_client.delete(f"{REEXPORTS}/{reexport_id}", headers=headers)
         assert response.status_code == expected, caller
     assert (await reexport_client.cancel(str(uuid4()))).status_code == 404
+
+
+@pytest.mark.parametrize("edit", [{"label": "Other"}, {"label": None}, {"notification_sent": True}])
+async def test_operator_cannot_edit_a_reexport(
+    reexport_client: ReexportClient, report_id: str, bearer: Bearer, owner_url: str, edit: Json
+) -> None:
+    reexport_id = await reexport_client.start_reexport(report_id)
+    assert (await reexport_client.edit(reexport_id, {"label": "Til revisjonen"})).status_code == 200
+    headers = bearer(create_operator(owner_url), None, "operator") | {"If-Match": "*"}
+    response = await reexport_client.http_client.put(f"{REEXPORTS}/{reexport_id}", json=edit, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
+    job = await reexport_client.get_reexport(reexport_id)
+    assert (job["label"], job["notified_at"]) == ("Til revisjonen", None)
 
 
 async def test_child_export_of_a_running_reexport_cannot_be_deleted(

@@ -689,7 +689,7 @@ GRANT SELECT (id, org_id, user_id) ON notifications TO stafett_erasure;
 CREATE TABLE webhooks (
     id uuid PRIMARY KEY,
     org_id varchar NOT NULL REFERENCES organisations,
-    url varchar NOT NULL CHECK (url ~ '^https?://' AND length(url) <= 2000),
+    url varchar NOT NULL CHECK (url ~* '^https?://' AND length(url) <= 2000),
     description varchar CHECK (length(description) <= 200),
     created_by uuid NOT NULL REFERENCES users,
     created_at timestamptz NOT NULL DEFAULT now(),
