@@ -4,6 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
+from stafett.cli.escaping import escape_line
 from stafett.domain.errors import StafettError
 
 
@@ -31,5 +32,5 @@ def run() -> NoReturn:
 
 
 def _print_error(message: str, exit_code: int) -> int:
-    print(f"stafett: {message}", file=sys.stderr)  # noqa: T201 - the error output of the program
+    print(f"stafett: {escape_line(message)}", file=sys.stderr)  # noqa: T201 - the error output of the program
     return exit_code

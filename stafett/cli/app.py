@@ -22,6 +22,7 @@ from stafett.cli import (
     verify,
 )
 from stafett.cli.profiles import apply_profile
+from stafett.cli.terminal import print_lines
 from stafett.version import VERSION
 
 app = typer.Typer(
@@ -56,7 +57,7 @@ app.add_typer(mapping.app, name="mapping")
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"stafett {VERSION}")
+        print_lines(f"stafett {VERSION}")
         raise typer.Exit
 
 

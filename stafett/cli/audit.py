@@ -1,6 +1,5 @@
 """``stafett audit``: verify the audit trail and sign its checkpoints."""
 
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
+from stafett.cli.jobs import print_result
 from stafett.cli.local_settings import load_settings
 from stafett.cli.options import DataDirOption, JsonOption, validate_org_id
-from stafett.cli.terminal import make_progress_bar
+from stafett.cli.terminal import make_progress_bar, print_json, print_lines
 from stafett.domain.errors import SettingsError, StafettError
 from stafett.settings import Settings, require_setting
 
@@ -41,9 +41,9 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
     code = _exit_code_for(verifications)
     if as_json:
         chains = [chain.model_dump(mode="json") for chain in verifications]
-        typer.echo(json.dumps({"verdict": _VERDICT_BY_EXIT_CODE[code], "organisations": chains}, ensure_ascii=False))
+        print_json({"verdict": _VERDICT_BY_EXIT_CODE[code], "organisations": chains})
     else:
-        typer.echo("\n".join(map(_format_chain, verifications)))
+        print_lines(*map(_format_chain, verifications))
     if code:
         raise typer.Exit(code)
 
@@ -66,7 +66,7 @@ def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_j
             report = checkpointer(None if org is None else [org])
     lines = [f"{record.org_id}: BROKEN. {record.message}" for record in report.broken_records]
     lines.append(f"Checkpoints signed: {report.written}. Unchanged chains: {report.unchanged}.")
-    typer.echo(report.model_dump_json() if as_json else "\n".join(lines))
+    print_result(report.model_dump(mode="json"), as_json, *lines)
     if report.broken_records:
         raise typer.Exit(EXIT_TAMPERED)
 
@@ -133,5 +133,5 @@ def _exit_not_checked_on_error() -> Iterator[None]:
         message = f"The audit trail cannot be read from PostgreSQL ({type(error).__name__})."
     else:
         return
-    typer.echo(f"stafett: {message}", err=True)
+    print_lines(f"stafett: {message}", err=True)
     raise typer.Exit(EXIT_NOT_CHECKED)

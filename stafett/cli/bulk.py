@@ -10,7 +10,7 @@ import typer
 from stafett.cli.client import ApiClient, Json, connect, find_job
 from stafett.cli.jobs import WatchOption, format_created_at, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table, require_confirmation
+from stafett.cli.terminal import make_console, make_table, print_file, print_json, print_lines, require_confirmation
 from stafett.cli.watch import watch_job
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StafettError
@@ -68,7 +68,7 @@ def list_batches(
     query |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
     page = connect(data_dir, user, org).get(f"/{BULK_RESOURCE}", query)
     if as_json:
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        print_json(page)
         return
     table = make_table("id", "organisation", "label", "status", "items", "registered", "failed", "created")
     for job in page["items"]:
@@ -149,17 +149,17 @@ def export_failed_items(
     """Download the failed items as CSV, to be corrected and submitted as a new batch."""
     api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
     if as_json:
-        typer.echo(json.dumps({"items": _fetch_failed_items(api, job)}, ensure_ascii=False))
+        print_json({"items": _fetch_failed_items(api, job)})
         return
     content = api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv")
     if output is None:
-        typer.echo(content.decode("utf-8-sig"), nl=False)
+        print_file(content.decode("utf-8-sig"))
         return
     try:
         output.write_bytes(content)
     except OSError as error:
         raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
-    typer.echo(f"{output} ({job['counts']['failed']} items)")
+    print_lines(f"{output} ({job['counts']['failed']} items)")
 
 
 @app.command()
@@ -175,7 +175,7 @@ def delete(
     if not yes:
         require_confirmation(f"Delete batch {job['label'] or job['id']} of {job['org_id']} and its items?")
     api.delete(f"/{BULK_RESOURCE}/{job['id']}")
-    typer.echo(f"Batch {job['id']} is deleted. Its registered activities stay.")
+    print_lines(f"Batch {job['id']} is deleted. Its registered activities stay.")
 
 
 def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:

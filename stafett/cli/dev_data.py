@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
 from stafett.cli.options import DataDirOption, OrgOption
-from stafett.cli.terminal import make_progress_bar
+from stafett.cli.terminal import make_progress_bar, print_lines
 from stafett.domain.errors import SettingsError
 from stafett.domain.membership import Role
 from stafett.settings import require_setting
@@ -41,9 +41,9 @@ def seed(
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     if result.already_seeded:
-        typer.echo(f"{org} already has these rows: the same seed gives the same rows.")
+        print_lines(f"{org} already has these rows: the same seed gives the same rows.")
     else:
-        typer.echo(
+        print_lines(
             f"Added to {org}: {result.mentors} peer mentors, {result.activities} activities"
             f" and {result.attachments} attachments."
         )
@@ -58,7 +58,7 @@ def token(
     data_dir: DataDirOption = None,
 ) -> None:
     """Print a bearer token of the development issuer."""
-    typer.echo(issue_development_token(data_dir, user, org, role))
+    print_lines(issue_development_token(data_dir, user, org, role))
 
 
 def issue_development_token(data_dir: Path | None, user: str, org: str | None, role: str) -> str:

@@ -9,7 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption, validate_org_id
-from stafett.cli.terminal import make_console, make_progress_bar, make_table, require_confirmation
+from stafett.cli.terminal import (
+    make_console,
+    make_progress_bar,
+    make_table,
+    print_json,
+    print_lines,
+    require_confirmation,
+)
 from stafett.settings import Settings, require_setting
 
 if TYPE_CHECKING:
@@ -94,7 +101,7 @@ def _vacuum_erased_tables(settings: Settings) -> None:
     from stafett.erasure.service import vacuum_erased_tables
 
     if not vacuum_erased_tables(_require_owner_url(settings)):
-        typer.echo("stafett: PostgreSQL was not vacuumed; run VACUUM by hand (docs/operations.md).", err=True)
+        print_lines("stafett: PostgreSQL was not vacuumed; run VACUUM by hand (docs/operations.md).", err=True)
 
 
 def _require_owner_url(settings: Settings) -> str:
@@ -110,7 +117,7 @@ def _show_progress() -> "Iterator[ErasureProgressCallback]":
 
 def _print_report(report: "ErasureReport", as_json: bool) -> None:
     if as_json:
-        typer.echo(report.model_dump_json())
+        print_json(report.model_dump(mode="json"))
     else:
         _print_summary(make_console(), report)
 

@@ -1,6 +1,5 @@
 """``stafett export``: commands for exports."""
 
-import json
 from typing import Annotated
 from uuid import uuid4
 
@@ -9,7 +8,7 @@ import typer
 from stafett.cli.client import Json, connect, find_job
 from stafett.cli.jobs import EXIT_WITHOUT_FILE, WatchOption, download_job_file, format_created_at, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, OrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table, require_confirmation
+from stafett.cli.terminal import make_console, make_table, print_json, print_lines, require_confirmation
 from stafett.cli.watch import watch_job
 from stafett.domain.export_status import ExportStatus
 
@@ -76,7 +75,7 @@ def list_exports(
     query |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
     page = connect(data_dir, user, org).get("/bufdir-exports", query)
     if as_json:
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        print_json(page)
         return
     table = make_table("id", "organisation", "period", "format", "status", "rows", "created")
     for job in page["items"]:
@@ -163,7 +162,7 @@ def delete(
     if not yes:
         require_confirmation(f"Delete the export of {_format_period(job)} for {job['org_id']}, and its files?")
     api.delete(f"/bufdir-exports/{job['id']}")
-    typer.echo(f"Export {job['id']} is deleted. Its audit trail is retained.")
+    print_lines(f"Export {job['id']} is deleted. Its audit trail is retained.")
 
 
 @app.command()

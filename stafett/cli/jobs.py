@@ -1,6 +1,5 @@
 """Options and output that the commands of all kinds of jobs share."""
 
-import json
 import os
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn
 
 from stafett.cli.client import ApiClient, Json
-from stafett.cli.terminal import make_progress_bar
+from stafett.cli.terminal import make_progress_bar, print_json, print_lines
 from stafett.domain.errors import StafettError
 
 EXIT_WITHOUT_FILE = 3
@@ -19,7 +18,10 @@ WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the job to 
 
 
 def print_result(result: Json, as_json: bool, *lines: str) -> None:
-    typer.echo(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(lines))
+    if as_json:
+        print_json(result)
+    else:
+        print_lines(*lines)
 
 
 def format_created_at(job: Json) -> str:

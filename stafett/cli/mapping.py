@@ -1,6 +1,5 @@
 """``stafett mapping``: commands for mapping documents in files, without a running service."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stafett.cli.options import JsonOption
-from stafett.cli.terminal import make_console, make_table
+from stafett.cli.terminal import make_console, make_table, print_json, print_lines
 from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 
@@ -40,9 +39,9 @@ def check(
     document, issues = _read_document(file)
     differences = compare_template(document, template, locale) if document and template else []
     if as_json:
-        typer.echo(json.dumps(_check_result(document, issues, differences), ensure_ascii=False))
+        print_json(_check_result(document, issues, differences))
     else:
-        typer.echo("\n".join(_format_check_result(document, issues, differences, template)))
+        print_lines(*_format_check_result(document, issues, differences, template))
     if issues or differences:
         raise typer.Exit(1)
 
@@ -52,7 +51,7 @@ def schema() -> None:
     """Print the JSON Schema of mapping documents, for use in editors."""
     from stafett.column_mapper.schema import build_mapping_schema
 
-    typer.echo(json.dumps(build_mapping_schema(), indent=2, ensure_ascii=False))
+    print_json(build_mapping_schema(), indent=2)
 
 
 @app.command()
@@ -60,7 +59,7 @@ def standard() -> None:
     """Print a standard mapping document that any organisation can start from."""
     from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
 
-    typer.echo(json.dumps(load_bundled_mappings(STANDARD)[-1].as_json(), indent=2, ensure_ascii=False))
+    print_json(load_bundled_mappings(STANDARD)[-1].as_json(), indent=2)
 
 
 @app.command()
@@ -79,7 +78,7 @@ def transformations(as_json: JsonOption = False) -> None:
             }
             for spec in specs
         ]
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+        print_json(rows)
         return
     table = make_table("name", "arguments", "result", "description")
     for spec in specs:
@@ -99,7 +98,7 @@ def template(
 
     document, issues = _read_document(file)
     if document is None:
-        typer.echo("\n".join(_format_issues(issues)), err=True)
+        print_lines(*_format_issues(issues), err=True)
         raise typer.Exit(1)
     content = render_blank_template(document, locale)
     try:
@@ -109,7 +108,7 @@ def template(
         raise StafettError(f"{output} already exists; use --force to overwrite it.") from None
     except OSError as error:
         raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
-    typer.echo(f"{output} ({len(content)} bytes)")
+    print_lines(f"{output} ({len(content)} bytes)")
 
 
 def _read_document(file: str) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":

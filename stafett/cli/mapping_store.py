@@ -1,14 +1,14 @@
 """``stafett mapping preview``, ``show`` and ``add``: an organisation's column mapping in the running service."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stafett.cli.client import ApiClient, ApiError, Json, connect
+from stafett.cli.jobs import print_result
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption
-from stafett.cli.terminal import make_console, make_table
+from stafett.cli.terminal import make_console, make_table, print_json, print_lines
 from stafett.domain.errors import StafettError
 
 _NOT_FOUND = 404
@@ -38,9 +38,9 @@ def preview(
     with make_console(stderr=True).status("Reading and mapping the period"):
         result = api.post("/bufdir-exports/preview", body, timeout=60)
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        print_json(result)
         return
-    typer.echo("\n".join(_format_preview(result)))
+    print_lines(*_format_preview(result))
     if result["rows"]:
         table = make_table(*result["columns"])
         for row in result["rows"]:
@@ -59,9 +59,10 @@ def show(
     """Print an organisation's mapping document. --json adds its version, SHA-256 and effective date."""
     query = {name: value for name, value in (("version", version), ("at", at)) if value is not None}
     mapping = connect(data_dir, user, org).get(_mapping_path(org), query)
-    typer.echo(
-        json.dumps(mapping if as_json else mapping["document"], indent=None if as_json else 2, ensure_ascii=False)
-    )
+    if as_json:
+        print_json(mapping)
+    else:
+        print_json(mapping["document"], indent=2)
 
 
 def add(
@@ -87,7 +88,7 @@ def add(
         f"Version {added['version']} of {org}'s mapping is in force from {added['effective_from']},"
         f" SHA-256 {added['sha256']}."
     )
-    typer.echo(json.dumps(added, ensure_ascii=False) if as_json else message)
+    print_result(added, as_json, message)
 
 
 def _mapping_path(org: str) -> str:

@@ -1,13 +1,12 @@
 """``stafett mentor``: commands for peer mentors."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from stafett.cli.client import connect
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table
+from stafett.cli.terminal import make_console, make_table, print_json
 
 app = typer.Typer(name="mentor", help="List the peer mentors of an organisation.", no_args_is_help=True)
 
@@ -37,7 +36,7 @@ def list_mentors(
         page = api.get("/peer-mentors", {name: value for name, value in params.items() if value is not None})
         mentors, page_token = [*mentors, *page["items"]], page["next_page_token"]
     if as_json:
-        typer.echo(json.dumps({"items": mentors}, ensure_ascii=False))
+        print_json({"items": mentors})
         return
     table = make_table("id", "name", "active")
     for mentor in mentors:

@@ -2,12 +2,12 @@
 
 import json
 
-import typer
+from stafett.cli.terminal import print_file
 
 
 def openapi() -> None:
     """Print the OpenAPI document of the HTTP API."""
-    typer.echo(render_openapi())
+    print_file(f"{render_openapi()}\n")
 
 
 def render_openapi() -> str:

@@ -1,6 +1,5 @@
 """``stafett reexport``: commands for re-exports."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
 from stafett.cli.jobs import EXIT_WITHOUT_FILE, WatchOption, download_job_file, format_created_at, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table
+from stafett.cli.terminal import make_console, make_table, print_json
 from stafett.cli.watch import watch_job
 from stafett.domain.reexport_status import ReexportStatus
 
@@ -81,7 +80,7 @@ def list_reexports(
     query: dict[str, str | int] = {"page_size": limit} | {name: value for name, value in filters if value is not None}
     page = connect(data_dir, user, org).get(f"/{_RESOURCE}", query)
     if as_json:
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        print_json(page)
         return
     table = make_table("id", "organisation", "report", "source", "status", "version", "created")
     for job in page["items"]:

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.jobs import print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table
+from stafett.cli.terminal import make_console, make_table, print_json, print_lines
 from stafett.domain.errors import SettingsError
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
@@ -28,7 +29,7 @@ def list_reports(
     query: dict[str, str | int] = {"page_size": limit} | ({"org_id": org} if org else {})
     page = connect(data_dir, user, org).get("/reports", query)
     if as_json:
-        typer.echo(json.dumps(page, ensure_ascii=False))
+        print_json(page)
         return
     table = make_table("id", "organisation", "period", "versions", "submitted")
     for report in page["items"]:
@@ -54,15 +55,15 @@ def show(
     """Show one report with every version of its file."""
     _, report = _find_report(data_dir, user, org, report_id)
     if as_json:
-        typer.echo(json.dumps(report, ensure_ascii=False))
+        print_json(report)
         return
     period = report["reporting_period"]
-    typer.echo(f"Report {report['id']}\n  {report['org_id']}, {period['start']} to {period['end']}")
+    print_lines(f"Report {report['id']}", f"  {report['org_id']}, {period['start']} to {period['end']}")
     for version in report["files"]:
         file = version["file"] or {"name": "removed from storage", "sha256": "-"}
-        typer.echo(f"  version {version['version']}, {version['kind']}: {file['name']}, SHA-256 {file['sha256']}")
+        print_lines(f"  version {version['version']}, {version['kind']}: {file['name']}, SHA-256 {file['sha256']}")
     if report["submitted_at"]:
-        typer.echo(f"  submitted {report['submitted_at']}, {report['submitted_reference'] or 'without a reference'}")
+        print_lines(f"  submitted {report['submitted_at']}, {report['submitted_reference'] or 'without a reference'}")
 
 
 @app.command(name="submitted")
@@ -80,9 +81,7 @@ def mark_submitted(
     path = f"/reports/{report['id']}"
     body = json.dumps({"submitted_at": submitted_at, "submitted_reference": reference}).encode()
     report = api.put(path, body, if_match=api.etag_of(path, {}))
-    typer.echo(
-        json.dumps(report, ensure_ascii=False) if as_json else f"Report {report['id']} is recorded as submitted."
-    )
+    print_result(report, as_json, f"Report {report['id']} is recorded as submitted.")
 
 
 def _find_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> tuple[ApiClient, Json]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stafett.allocator import limit_allocator_arenas
+from stafett.cli.terminal import print_lines
 from stafett.settings import Settings, WorkerRole
 from stafett.telemetry import configure_logging
 
@@ -54,4 +55,4 @@ def migrate() -> None:
     """Migrate the database to the newest schema. Safe to run twice, and on two machines at once."""
     from stafett.database.migrate import migrate as run_migrations
 
-    typer.echo(f"The database schema is at revision {run_migrations(Settings.load().database)}.")
+    print_lines(f"The database schema is at revision {run_migrations(Settings.load().database)}.")

@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from stafett.cli.client import ApiUnavailableError, Json, find_job
+from stafett.cli.jobs import print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption
 from stafett.domain.errors import StafettError
 
@@ -53,7 +54,7 @@ def verify(
 
     has_api = data_dir is not None or {"STAFETT_API_URL", "STAFETT_TOKEN"} <= os.environ.keys()
     result = verify_file(file, export_id, load_export if has_api or export_id else None)
-    typer.echo(result.model_dump_json() if as_json else "\n".join(result.findings or _format_success(result)))
+    print_result(result.model_dump(mode="json"), as_json, *(result.findings or _format_success(result)))
     if result.findings:
         raise typer.Exit(1)
 

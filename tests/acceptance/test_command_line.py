@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from stafett.testing import ActivityFactory, Json, Tenant, wait_until
+from tests.support.bulk import build_batch, create_mentors
 from tests.support.dev_stack import CommandResult, DevStack, Tokens, freeze_processes, kill, run_stafett
 
 _REQUESTS_BEFORE_WATCHING = 3  # at most; two of them find the job, and more requests show that it is watched
@@ -101,6 +102,25 @@ async def test_ids_in_readable_output_are_complete(cli: CoordinatorCli) -> None:
     shown, listed = await asyncio.gather(cli.run("export", "show", export_id), cli.run("export", "list"))
     assert export_id in shown.require_success().stdout
     assert export_id in listed.require_success().stdout
+
+
+async def test_label_of_another_user_cannot_control_the_terminal(
+    cli: CoordinatorCli, dev_stack: DevStack, tenant: Tenant, tmp_path: Path
+) -> None:
+    label, escaped = "\x1b[2J\x1b]0;title\x07\x9b31m[bold]\nBatch 2", r"\x1b[2J\x1b]0;title\x07\x9b31m[bold]\nBatch 2"
+    (mentor,) = create_mentors(dev_stack.database_url, tenant.org_id, 1)
+    file = tmp_path / "batch.json"
+    file.write_text(json.dumps(build_batch(tenant.org_id, [mentor], label=label), default=str))
+    batch: Json = (await cli.run("bulk", "start", file, "--watch", "--json")).json
+    assert batch["label"] == label
+    shown, listed, as_json = await asyncio.gather(
+        cli.run("bulk", "show", batch["id"]), cli.run("bulk", "list"), cli.run("bulk", "list", "--json")
+    )
+    for result in (shown, listed):
+        assert escaped in result.require_success().stdout
+    for result in (shown, listed, as_json):
+        assert [text for text in result.stdout if not text.isprintable() and text != "\n"] == []
+    assert as_json.json["items"][0]["label"] == label
 
 
 async def test_watch_continues_after_the_api_restarts(dev_stack: DevStack, cli: CoordinatorCli) -> None:
