@@ -135,12 +135,13 @@ def _create_services(
     settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: UtcClock
 ) -> Services:
     storage = FileStorage(settings.s3, INTERACTIVE_TIMEOUTS)
+    exports = ExportService(database)
     return Services(
         database=database,
         temporal=temporal,
         task_queue=settings.temporal.task_queue,
         token_verifier=verifier,
-        exports=ExportService(database),
+        exports=exports,
         export_commands=ExportCommands(database),
         reports=ReportHistory(database),
         file_removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
@@ -157,7 +158,7 @@ def _create_services(
         inbox=Inbox(database),
         webhooks=WebhookService(database),
         destinations=DestinationPolicy(allow_private_networks=settings.webhooks.allow_private_networks),
-        dispatcher=JobDispatcher(temporal, settings.temporal.task_queue),
+        dispatcher=JobDispatcher(temporal, settings.temporal.task_queue, exports.record_unavailable),
         job_notifier=JobNotifier(require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
         job_history=JobHistory(database),
         rate_limiter=RateLimiter(settings.api.rate_limit),

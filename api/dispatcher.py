@@ -1,15 +1,18 @@
 """Calls Temporal for accepted jobs in the background, and defers to the sweeper what Temporal could not take."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
+from stafett.domain.errors import ServiceUnavailableError
+from stafett.domain.export_job import ExportJob
 from stafett.domain.job import Job
 from stafett.temporal.client import WorkflowRun, cancel_job, send_edit_update, start_attempt
 from stafett.temporal.namespace import trigger_sweep
@@ -22,9 +25,10 @@ _log = structlog.get_logger("stafett.api")
 class JobDispatcher:
     """Starts workflows in the background; after a failed call, triggers the sweeper until a trigger succeeds."""
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, record_unavailable: Callable[[ExportJob, str], None]) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._record_unavailable = record_unavailable
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweep_needed = asyncio.Event()
         self._sweep_needed.set()  # an earlier process may have ended between accepting and starting
@@ -62,6 +66,13 @@ class JobDispatcher:
         except (RPCError, RuntimeError, TimeoutError) as error:
             _log.warning("temporal_call_deferred", workflow_id=job.workflow_id, error=type(error).__name__)
             self._sweep_needed.set()
+            await self._record_waiting(job)
+
+    async def _record_waiting(self, job: Job) -> None:
+        """Let the status of an export name Temporal, which its start waits for, instead of a worker."""
+        if isinstance(job, ExportJob):
+            with suppress(ServiceUnavailableError):
+                await run_in_threadpool(self._record_unavailable, job, "Temporal")
 
     async def _update_run(self, run: WorkflowRun, edit: BaseModel) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Progress of the thread that runs an activity, which tells a long call from one that hangs."""
+"""Progress of the thread that runs an activity, which distinguishes a long call from one that hangs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from datetime import timedelta
 
 MAX_SILENCE = timedelta(seconds=45)
-"""How long a thread may report no progress. The longest stretch that was measured is in ADR 25."""
+"""How long a thread may report no progress. ADR 25 has the longest time that was measured."""
 
 
 class ProgressClock:

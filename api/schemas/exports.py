@@ -65,7 +65,7 @@ class ExportCreate(ExportParameters):
         return ExportRequest.model_validate(self.model_dump() | {"requesting_user_id": caller.user_id})
 
 
-_WAITING_FOR_WORKER = {"waiting_for": "worker"}
+_WORKER = "worker"
 
 
 class ExportListQuery(ListQuery):
@@ -154,7 +154,9 @@ class ExportSummary(Resource):
         # The row has the file earlier, but clients get it only after its audit event is committed.
         values["file"] = export.file if export.status is ExportStatus.COMPLETED else None
         if export.status is ExportStatus.INITIALISED:
-            values["progress"] = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at) | _WAITING_FOR_WORKER
+            waiting_for = (export.progress or {}).get("waiting_for") or _WORKER
+            progress = build_progress(ExportStatus.INITIALISED, 0, 0, export.updated_at)
+            values["progress"] = progress | {"waiting_for": waiting_for}
         return cls.model_validate(values)
 
 

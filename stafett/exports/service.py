@@ -16,8 +16,10 @@ from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureReport
+from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.membership import Caller
+from stafett.exports.state import set_waiting_for
 
 START_OPERATION = "bufdir-exports.start"
 
@@ -63,6 +65,11 @@ class ExportService:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def record_unavailable(self, job: ExportJob, service: str) -> None:
+        """Record which service an accepted job waits for, because its run could not be started."""
+        with self._database.transaction(job.org_id) as session:
+            set_waiting_for(session, job, (ExportStatus.INITIALISED,), service)
 
     def accept(self, caller: Caller, request: ExportRequest, idempotency_key: str | None = None) -> AcceptedExport:
         """Commit the job, its idempotency key and its first audit event together; only PostgreSQL is needed."""

@@ -129,14 +129,14 @@ class StageRunner:
         """
         try:
             with self._isolation.share():
-                return self._run(job, stage, execute, self._stage_store.start_stage(job, stage))
+                return self._run(job, stage, execute)
         except SuspectedStageError:
             with self._isolation.isolate():
-                return self._run(job, stage, execute, self._stage_store.start_stage(job, stage, is_isolated=True))
+                return self._run(job, stage, execute, is_isolated=True)
 
-    def _run(self, job: ExportJob, stage: ExportStatus, execute: Stage, committed_rows: int | None) -> StageResult:
-        if committed_rows is not None:
-            return StageResult(stage=stage, rows=committed_rows, reused=True)
+    def _run(self, job: ExportJob, stage: ExportStatus, execute: Stage, *, is_isolated: bool = False) -> StageResult:
+        if (rows := self._start(job, stage, is_isolated=is_isolated)) is not None:
+            return StageResult(stage=stage, rows=rows, reused=True)
         context = self._create_context(job, stage)
         try:
             outputs = execute(job, context)
@@ -147,6 +147,14 @@ class StageRunner:
             raise
         self._commit(job, stage, outputs, context)
         return StageResult(stage=stage, rows=outputs.rows)
+
+    def _start(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool) -> int | None:
+        try:
+            return self._stage_store.start_stage(job, stage, is_isolated=is_isolated)
+        except ServiceUnavailableError as error:
+            with suppress(*TRANSIENT_ERRORS):
+                self._stage_store.record_unavailable(job, stage, error.service)
+            raise
 
     def run_final(self, job: ExportJob, complete: Callable[[ExportJob], ExportOutcome]) -> ExportOutcome:
         """Run the last stage, whose only output is the outcome, which may be committed already."""

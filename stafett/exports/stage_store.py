@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from sqlalchemy import Text, cast, delete, func, update
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
@@ -29,6 +29,7 @@ from stafett.exports.state import (
     delete_outputs,
     is_crash_count_of,
     lock_active_export,
+    set_waiting_for,
     transition_export,
     update_if_running,
 )
@@ -125,10 +126,9 @@ class StageStore:
             session.execute(update_if_running(job, stage).values(progress=build_progress(stage, done, total)))
 
     def record_unavailable(self, job: ExportJob, stage: ExportStatus, service: str) -> None:
-        """Record the unavailable service; Temporal retries, and the next progress report clears it."""
-        progress = func.jsonb_set(col(Export.progress), ["waiting_for"], func.to_jsonb(cast(service, Text)))
+        """Record the unavailable service, also if it kept the first stage from starting; Temporal retries."""
         with self._database.transaction(job.org_id) as session:
-            session.execute(update_if_running(job, stage).values(progress=progress))
+            set_waiting_for(session, job, (stage, ExportStatus.INITIALISED), service)
 
     def invalidate_outputs(self, job: ExportJob) -> None:
         """Delete all stage outputs because an object is lost; the user's next retry starts from the first stage."""

@@ -4,11 +4,13 @@ A write locks the row and checks the attempt first, or has the attempt in its `W
 writes nothing.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Update, and_, delete, exists, update
+from sqlalchemy import ColumnElement, Text, Update, and_, cast, delete, exists, func, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
@@ -102,6 +104,16 @@ def build_progress(stage: ExportStatus, done: int, total: int, updated_at: datet
     """Build the job's progress: processed and total rows, and no unavailable service."""
     written_at = (updated_at or datetime.now(UTC)).isoformat()
     return {"stage": stage, "done": done, "total": total, "waiting_for": None, "updated_at": written_at}
+
+
+def set_waiting_for(session: Session, job: ExportJob, stages: Collection[ExportStatus], service: str) -> None:
+    """Record that the job waits for a service, if it is in one of the stages; the next progress report clears it."""
+    earlier = func.coalesce(col(Export.progress), cast(build_progress(ExportStatus.INITIALISED, 0, 0), JSONB))
+    progress = func.jsonb_set(earlier, ["waiting_for"], func.to_jsonb(cast(service, Text)))
+    is_in_stage = and_(
+        col(Export.id) == job.export_id, col(Export.attempt) == job.attempt, col(Export.status).in_(stages)
+    )
+    session.execute(update(Export).where(is_in_stage).values(progress=progress))
 
 
 def is_child_of_open_reexport() -> ColumnElement[bool]:

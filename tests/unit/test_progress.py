@@ -1,4 +1,4 @@
-"""The clock that tells a thread that is slow from one that hangs."""
+"""The clock that distinguishes a slow thread from one that hangs."""
 
 from datetime import timedelta
 
