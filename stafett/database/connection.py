@@ -4,7 +4,8 @@ A stopped backend keeps its socket open, and the kernel acknowledges what is sen
 no TCP keepalive ends such a wait.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
-from stafett.progress import record_step
+from stafett.progress import MAX_SILENCE, allow_silence, record_step
 
 ReturnValue = TypeVar("ReturnValue")
 _CHECK_INTERVAL_SECONDS = 0.1
@@ -28,6 +29,19 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.opened_at = monotonic()
+
+    @contextmanager
+    def allow_extra_time(self, extra: timedelta) -> Iterator[None]:
+        """Declare that an answer may take longer during the block, because the server has rows to sort first."""
+        if self.response_timeout is None:
+            yield
+            return
+        earlier, self.response_timeout = self.response_timeout, self.response_timeout + extra
+        try:
+            with allow_silence(MAX_SILENCE + extra):
+                yield
+        finally:
+            self.response_timeout = earlier
 
     def wait(
         self, gen: PQGen[ReturnValue], interval: float = _CHECK_INTERVAL_SECONDS, timeout: float | None = None

@@ -118,12 +118,14 @@ class Database:
             yield session
 
     @contextmanager
-    def snapshot(self, org_id: str) -> Iterator[PsycopgConnection]:
+    def snapshot(self, org_id: str) -> Iterator[DeadlineConnection]:
         """Open a read-only snapshot, and yield the driver's connection for ``COPY``."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with _translate_errors(), self._engine.connect().execution_options(**options) as connection:
             connection.execute(_SET_SNAPSHOT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
-            yield get_driver_connection(connection)
+            driver = get_driver_connection(connection)
+            assert isinstance(driver, DeadlineConnection)  # noqa: S101 - `_connect` creates all connections
+            yield driver
 
     def ping(self) -> None:
         with self.transaction() as session:

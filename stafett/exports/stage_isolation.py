@@ -10,20 +10,20 @@ _CHECK_INTERVAL_SECONDS = 0.5
 
 
 class StageIsolation:
-    """A lock that stages share, and that a suspected stage holds alone; one that waits comes before new ones."""
+    """A lock that stages share, and that a suspected stage has alone; one that waits comes before new ones."""
 
     def __init__(self, raise_if_cancelled: Callable[[], None]) -> None:
         self._raise_if_cancelled = raise_if_cancelled
         self._changed = Condition()
         self._shared_count = 0
         self._waiting_count = 0
-        self._is_held_alone = False
+        self._is_isolated = False
 
     @contextmanager
     def share(self) -> Iterator[None]:
         """Run beside other stages."""
         with self._changed:
-            self._wait_while(lambda: self._is_held_alone or self._waiting_count > 0)
+            self._wait_while(lambda: self._is_isolated or self._waiting_count > 0)
             self._shared_count += 1
         try:
             yield
@@ -38,8 +38,8 @@ class StageIsolation:
         with self._changed:
             self._waiting_count += 1
             try:
-                self._wait_while(lambda: self._is_held_alone or self._shared_count > 0)
-                self._is_held_alone = True
+                self._wait_while(lambda: self._is_isolated or self._shared_count > 0)
+                self._is_isolated = True
             finally:
                 self._waiting_count -= 1
                 self._changed.notify_all()
@@ -47,7 +47,7 @@ class StageIsolation:
             yield
         finally:
             with self._changed:
-                self._is_held_alone = False
+                self._is_isolated = False
                 self._changed.notify_all()
 
     def _wait_while(self, is_blocked: Callable[[], bool]) -> None:

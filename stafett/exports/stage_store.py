@@ -126,7 +126,7 @@ class StageStore:
             session.execute(update_if_running(job, stage).values(progress=build_progress(stage, done, total)))
 
     def record_unavailable(self, job: ExportJob, stage: ExportStatus, service: str) -> None:
-        """Record the unavailable service, also if it kept the first stage from starting; Temporal retries."""
+        """Record the unavailable service, also if it prevented the start of the first stage; Temporal retries."""
         with self._database.transaction(job.org_id) as session:
             set_waiting_for(session, job, (stage, ExportStatus.INITIALISED), service)
 

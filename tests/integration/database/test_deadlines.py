@@ -78,6 +78,12 @@ def test_other_connections_are_replaced_after_the_deadline(database: Database) -
         assert fetch_backend_pid(database) not in pids
 
 
+def test_declared_extra_time_extends_the_deadline(database: Database) -> None:
+    with database.snapshot("") as connection, connection.allow_extra_time(timedelta(minutes=1)):
+        longer = connection.execute("SELECT pg_sleep(%s)", [1.2 * _DEADLINE.total_seconds()])
+        assert longer.rowcount == 1
+
+
 def test_statement_timeouts_are_shorter_than_the_deadlines(settings: Settings) -> None:
     url = require_setting(settings.database.worker_url, "worker")
     for timeouts in (Timeouts.INTERACTIVE, Timeouts.WORKER):

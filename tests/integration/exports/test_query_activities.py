@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
-from psycopg import Connection
 
 from stafett.activity_frames import ACTIVITY_SCHEMA, OSLO_DAY, arrow_from_frame, frame_from_arrow
+from stafett.database.connection import DeadlineConnection
 from stafett.database.session import Database
 from stafett.exports.stages.query_activities import OrganisationPeriod, stream_activity_frames
 from stafett.testing import ActivityFactory, Tenant, create_tenant
@@ -38,7 +38,9 @@ def read(worker_database: Database, org_id: str) -> ReadFrames:
     return read
 
 
-def read_frames(connection: Connection, period: OrganisationPeriod, rows_per_part: int = 50_000) -> list[pl.DataFrame]:
+def read_frames(
+    connection: DeadlineConnection, period: OrganisationPeriod, rows_per_part: int = 50_000
+) -> list[pl.DataFrame]:
     return list(stream_activity_frames(connection, period, rows_per_part))
 
 
