@@ -118,7 +118,7 @@ class BucketReport(FrozenModel):
     unrecognised: int = 0
     """Objects that no attempt wrote, which are left alone."""
     unknown_exports: int = 0
-    """Exports with objects in the bucket and no row in the database."""
+    """Exports with objects of an attempt that the database does not know."""
     files_missing: int = 0
     """Completed exports whose file was noticed as missing."""
     files_found: int = 0

@@ -1,8 +1,8 @@
 """Reconciliation of the bucket with the database: finds objects that no clean-up finds, and files that are missing.
 
 An object is deleted only if it is older than the grace period, its export has ended before that, and nothing refers to
-it. Its key is never written again, so that a late deletion of it affects no attempt. Objects of an export that the
-database does not know are deleted only after the export has been unknown for days: a restore may bring its row back.
+it. Its key is never written again, so that a late deletion of it affects no attempt. Objects of an export or an attempt
+that the database does not know are deleted only after it has been unknown for days: a restore may bring its row back.
 """
 
 from collections import Counter
@@ -113,27 +113,28 @@ class BucketReconciliation:
     def _find_strays_of(
         self, org_id: str, candidates: Sequence[_Candidate], written_before: datetime, counts: Counter[str]
     ) -> Iterator[ListedObject]:
-        ids = {candidate.key.export_id for candidate in candidates}
         with self._database.transaction(org_id) as session:
-            exports = _load_exports(session, ids)
+            exports = _load_exports(session, {candidate.key.export_id for candidate in candidates})
             # The rows are read first: a retry that starts afterwards only drops references.
             referenced_keys = load_referenced_keys(session, list(exports.values()))
-        deletable_unknown = self._unknown_exports.record(ids - exports.keys(), self._policy.unknown_period)
-        for listed, key in candidates:
+        unknown = list[_Candidate]()
+        for candidate in candidates:
+            listed, key = candidate
             export = exports.get(key.export_id)
-            if export is None:
-                is_stray = key.export_id in deletable_unknown
+            if export is None or key.attempt > export.attempt:
+                unknown.append(candidate)
             elif export.org_id != org_id or not _ended_before(export, written_before):
-                is_stray = False
+                continue
             elif export.files_removed_at is not None:
-                is_stray = True
-            elif not key.attempt:  # an operator's copy, for a re-export's result_file_ref
-                is_stray = False
-                counts["unrecognised"] += listed.key not in referenced_keys
-            else:
-                is_stray = listed.key not in referenced_keys
-            if is_stray:
                 yield listed
+            elif listed.key not in referenced_keys:
+                if key.attempt:
+                    yield listed
+                else:  # an operator's copy, for a re-export's result_file_ref
+                    counts["unrecognised"] += 1
+        ids = {key.export_id for _, key in unknown}
+        due = self._unknown_exports.record(ids, self._policy.unknown_period)
+        yield from (listed for listed, key in unknown if key.export_id in due)
 
 
 def _ended_before(export: Export, instant: datetime) -> bool:

@@ -1,11 +1,11 @@
-"""Exports that have objects in the bucket and no row in the database, and since when."""
+"""Exports that have objects in the bucket of an attempt that the database does not know, and since when."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, func, or_
+from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 
@@ -47,7 +47,5 @@ class UnknownExports:
     def delete_obsolete(self, unseen_since: datetime) -> int:
         """Delete the records of exports whose row is back or whose objects are gone; return how many remain."""
         with self._database.transaction() as session:
-            is_known = col(UnknownExport.export_id).in_(select(Export.id))
-            has_no_objects = col(UnknownExport.last_seen_at) < unseen_since
-            session.execute(delete(UnknownExport).where(or_(is_known, has_no_objects)))
+            session.execute(delete(UnknownExport).where(col(UnknownExport.last_seen_at) < unseen_since))
             return session.exec(select(func.count()).select_from(UnknownExport)).one()

@@ -2,12 +2,15 @@
 
 import json
 import signal
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import psycopg
 from minio import Minio
-from temporalio.client import Client
+from temporalio.client import Client, Schedule
+from temporalio.service import RPCError
 
 from stafett.testing import ActivityFactory, ExportClient, Json, wait_until
 from tests.support.dev_stack import DevStack, is_gone, kill, run_stafett, wait_until_gone
@@ -51,6 +54,20 @@ async def test_every_server_in_stack_json_responds(dev_stack: DevStack, anonymou
     host = stack_json["s3_endpoint"].removeprefix("http://")
     s3 = Minio(host, access_key=stack_json["s3_access_key"], secret_key=stack_json["s3_secret_key"], secure=False)
     assert s3.bucket_exists(stack_json["s3_bucket"])
+
+
+async def test_worker_schedules_the_reconciliation_of_the_bucket_daily(dev_stack: DevStack) -> None:
+    stack_json = dev_stack.stack_json
+    client = await Client.connect(stack_json["temporal_address"], namespace=stack_json["temporal_namespace"])
+
+    async def load_schedule() -> Schedule | None:
+        with suppress(RPCError):  # the worker has not created it yet
+            return (await client.get_schedule_handle("reconcile-bucket").describe()).schedule
+        return None
+
+    schedule = await wait_until(load_schedule, bool)
+    assert schedule is not None
+    assert [interval.every for interval in schedule.spec.intervals] == [timedelta(days=1)]
 
 
 async def test_readyz_lists_the_dependencies_of_the_api(api_client: httpx.AsyncClient) -> None:

@@ -27,8 +27,8 @@ class HangingServer:
         self._methods = list[str]()
         port = self._listener.getsockname()[1]
         endpoint = AnyHttpUrl(f"http://127.0.0.1:{port}")
-        settings = S3Settings(endpoint=endpoint, access_key="key", secret_key=SecretStr("secret"))
-        self.storage = FileStorage(settings, TIMEOUTS)
+        self.settings = S3Settings(endpoint=endpoint, access_key="key", secret_key=SecretStr("secret"))
+        self.storage = FileStorage(self.settings, TIMEOUTS)
 
     def collect_methods(self) -> list[str]:
         """Return the methods of all requests, once the client has closed its connections."""

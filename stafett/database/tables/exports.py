@@ -171,7 +171,7 @@ class ExportPartialFailures(SQLModel, table=True):
 
 
 class UnknownExport(SQLModel, table=True):
-    """An export that has objects in the bucket and no row in the database."""
+    """An export that has objects in the bucket of an attempt that the database does not know."""
 
     __tablename__ = "unknown_exports"
 

@@ -139,6 +139,7 @@ READABLE_TABLES = {
         "export_stage_outputs",
         "report_reexports",
         "bulk_registrations",
+        "unknown_exports",
     },  # and single columns of other tables, such as the ids of organisations
     "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
     | {"deliveries"},  # and single columns of other tables, such as the notes of activities

@@ -1,7 +1,7 @@
 """Objects that no clean-up finds, and files that are missing, after late writes and after a restore of the database."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import httpx
@@ -12,7 +12,6 @@ from temporalio.client import Client
 from stafett.database.session import Database
 from stafett.domain.export_job import BucketReport
 from stafett.exports.bucket_reconciliation import BucketPolicy, BucketReconciliation
-from stafett.exports.unknown_exports import UnknownExports
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.storage.s3 import create_s3_client
@@ -186,14 +185,23 @@ def test_bucket_of_another_database_loses_no_object(
     reconciliation.reconcile()
 
 
-async def test_export_whose_row_is_back_is_not_unknown_any_more(
-    export_client: ExportClient, maintenance: Database
+async def test_file_of_an_attempt_that_a_restore_lost_remains_for_a_week(
+    export_client: ExportClient,
+    run_worker: RunWorker,
+    reconciliation: BucketReconciliation,
+    storage: FileStorage,
+    owner_url: str,
 ) -> None:
-    export_id, unknown_exports = UUID(await export_client.start_export()), UnknownExports(maintenance)
-    assert unknown_exports.record({export_id}, timedelta(0)) == {export_id}
-    unknown_exports.delete_obsolete(unseen_since=datetime.min.replace(tzinfo=UTC))
-    assert unknown_exports.record({export_id}, timedelta(days=7)) == set()
-    unknown_exports.delete_obsolete(unseen_since=datetime.min.replace(tzinfo=UTC))
+    export_id = await export_client.start_export(fail_on_empty=True)
+    async with run_worker():
+        assert (await export_client.wait_for_completion(export_id))["status"] == "failed"
+    backdate_completion(owner_url, export_id, timedelta(hours=1))
+    lost = f"{export_prefix(export_client.org_id, export_id)}2-generating_file-0badcafe/report.csv"
+    storage.write(lost, [b"rows"])
+    assert reconciliation.reconcile() == BucketReport(objects=1, unknown_exports=1)
+    assert storage.list_keys(export_prefix(export_client.org_id, export_id)) == [lost]
+    storage.delete([lost])
+    assert reconciliation.reconcile() == BucketReport()
 
 
 async def test_reconciliation_runs_as_a_workflow(temporal: Client, settings: Settings, run_worker: RunWorker) -> None:

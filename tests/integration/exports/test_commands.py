@@ -13,7 +13,9 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from api.app import create_app
 from stafett.domain.membership import Role
+from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_operator, wait_until
 from tests.support.exports import (
@@ -26,6 +28,7 @@ from tests.support.exports import (
     retry_export,
 )
 from tests.support.fixture_types import Bearer, RunWorker
+from tests.support.hanging_server import TIMEOUTS, HangingServer
 
 RUN_ENDS = {WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.COMPLETED}
 
@@ -232,6 +235,32 @@ async def test_deleting_removes_files_and_keeps_audit_events(
     async with httpx.AsyncClient() as anonymous_client:
         assert (await anonymous_client.get(job["download_url"])).status_code == 404
     assert fetch_events(owner_url, export_id)[-2:] == ["export_deleted", "files_removed"]
+
+
+async def test_export_is_deleted_while_s3_does_not_respond(
+    export_client: ExportClient,
+    run_worker: RunWorker,
+    settings: Settings,
+    tenant: Tenant,
+    bearer: Bearer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    export_id = await export_client.start_export()
+    async with run_worker():
+        await export_client.wait_for_completion(export_id)
+    monkeypatch.setattr("api.app.INTERACTIVE_TIMEOUTS", TIMEOUTS)
+    with HangingServer() as s3:
+        app = create_app(settings.model_copy(update={"s3": s3.settings}))
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http_client,
+        ):
+            admin = bearer(tenant.users[Role.ADMIN], role="admin")
+            assert (await http_client.delete(f"{EXPORTS}/{export_id}", headers=admin)).status_code == 204
+            response = await http_client.get(f"{EXPORTS}/{export_id}", headers=export_client.headers)
+        assert response.status_code == 404
+        assert s3.collect_methods() == ["GET"]
 
 
 @pytest.mark.parametrize("verb", ["DELETE", "POST"])

@@ -458,8 +458,8 @@ GRANT SELECT, INSERT, DELETE ON export_mapped_parts TO stafett_worker;
 GRANT SELECT (export_id, org_id), DELETE ON export_mapped_parts TO stafett_api, stafett_erasure;
 GRANT SELECT (export_id, org_id, parts), DELETE ON export_mapped_parts TO stafett_maintenance;
 
--- Exports that have objects in the bucket and no row, as after a restore of the database to an earlier moment. Their
--- objects are deleted only when they have been unknown for days, because a later restore may bring the rows back.
+-- Exports that have objects in the bucket of an attempt without a row, as after a restore of the database to an earlier
+-- moment. The objects are deleted only after days, because another restore may bring the rows back.
 CREATE TABLE unknown_exports (
     export_id uuid PRIMARY KEY,
     first_seen_at timestamptz NOT NULL DEFAULT now(),
