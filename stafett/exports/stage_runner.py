@@ -141,7 +141,7 @@ class StageRunner:
         try:
             outputs = execute(job, context)
         except BaseException as error:
-            if not _is_storage_unavailable(error):  # deleting would wait as long again; retention deletes the objects
+            if not _is_unanswered_by_s3(error):  # deleting would wait as long again; retention deletes the objects
                 self._delete_unprotected(context)
             self._record_error(job, stage, error)
             raise
@@ -201,5 +201,5 @@ class StageRunner:
             self._storage.delete_prefix(context.prefix, keep=context.protected_keys.__contains__)
 
 
-def _is_storage_unavailable(error: BaseException) -> bool:
-    return isinstance(error, ServiceUnavailableError) and error.service.startswith(S3_SERVICE)
+def _is_unanswered_by_s3(error: BaseException) -> bool:
+    return isinstance(error, ServiceUnavailableError) and error.service == S3_SERVICE

@@ -17,7 +17,7 @@ from stafett.progress import record_step
 from stafett.settings import S3Settings
 
 S3_SERVICE = "S3"
-"""The first word of the service that is unavailable, in the error of a failed request to S3."""
+"""The unavailable service if S3 does not respond; after a response with an error, its code follows the name."""
 
 _NOT_FOUND_CODES = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 
