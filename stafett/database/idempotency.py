@@ -26,8 +26,7 @@ class IdempotencyScope(NamedTuple):
 
 def delete_expired_keys(session: Session) -> None:
     """Delete the expired keys of all organisations, in a session of the maintenance role."""
-    age = func.now() - col(IdempotencyKey.created_at)
-    old = delete(IdempotencyKey).where(age > KEY_RETENTION)
+    old = delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < func.now() - KEY_RETENTION)
     session.execute(old, execution_options={"synchronize_session": False})  # the role cannot select keys
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from typing import LiteralString
 
 import polars as pl
@@ -26,6 +27,7 @@ from stafett.exports.stages.map_columns import collect_warnings, ignored_checks
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.durations import format_clock_durations
 
+_PREVIEW_LIFETIME = timedelta(minutes=10)
 _IS_MEMBER_QUERY: LiteralString = """
 SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND role IN ('coordinator', 'admin'))
 """
@@ -93,10 +95,9 @@ def take_preview(database: Database, caller: Caller, job: PreviewJob) -> Preview
 
 
 def delete_expired_previews(maintenance: Database) -> None:
-    """Delete previews that were not fetched within ten minutes."""
+    """Delete previews that were not fetched in time."""
     with maintenance.transaction() as session:
-        age = func.now() - func.make_interval(0, 0, 0, 0, 0, 10)
-        session.execute(delete(PreviewResult).where(col(PreviewResult.created_at) < age))
+        session.execute(delete(PreviewResult).where(col(PreviewResult.created_at) < func.now() - _PREVIEW_LIFETIME))
 
 
 def _to_preview(

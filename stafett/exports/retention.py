@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy import ColumnElement, func, or_, tuple_, update
 from sqlmodel import and_, col, select
 
 from stafett.database.idempotency import delete_expired_keys
@@ -57,7 +57,11 @@ class Retention:
         cleared = [self._try(self._clear_staging, export) for export in self._iterate_exports(_has_staging_to_clear())]
         with self._database.transaction() as session:
             delete_expired_keys(session)
-        removed = [self._try(self._remove_files, export) for export in self._iterate_exports(self._is_expired())]
+        removed = [
+            self._try(self._remove_files, export)
+            for condition in (_has_removal_to_finish(), self._is_expired())
+            for export in self._iterate_exports(condition)
+        ]
         return RetentionReport(
             staging_cleared=cleared.count(True),
             files_removed=removed.count(True),
@@ -93,21 +97,16 @@ class Retention:
             if len(page) < _PAGE_SIZE:
                 return
             last = page[-1]
-            after = or_(
-                col(Export.completed_at) > last.completed_at,
-                and_(col(Export.completed_at) == last.completed_at, col(Export.id) > last.id),
-            )
+            after = tuple_(col(Export.completed_at), col(Export.id)) > (last.completed_at, last.id)
 
     def _is_expired(self) -> ColumnElement[bool]:
-        """Match exports that are expired or deleted, or whose removal was interrupted, and that still have files."""
-        age = _NOW - col(Export.completed_at)
+        """Match expired exports whose files are not removed yet; the shorter period limits the part of the index."""
+        completed_at = col(Export.completed_at)
         is_expired = or_(
-            col(Export.deleted_at).is_not(None),
-            col(Export.removal_started_at) < _NOW - _CLEANUP_GRACE_PERIOD,
-            and_(col(Export.status) == ExportStatus.COMPLETED, age > self._policy.files),
-            and_(col(Export.status) == ExportStatus.FAILED, age > self._policy.staging),
+            and_(col(Export.status) == ExportStatus.COMPLETED, completed_at < _NOW - self._policy.files),
+            and_(col(Export.status) == ExportStatus.FAILED, completed_at < _NOW - self._policy.staging),
         )
-        return and_(col(Export.files_removed_at).is_(None), is_expired)
+        return and_(col(Export.files_removed_at).is_(None), completed_at < _NOW - min(self._policy), is_expired)
 
     def _remove_files(self, export: Export) -> bool:
         return self._file_removal.remove(export.job)
@@ -125,6 +124,12 @@ class Retention:
             is_pending = and_(is_attempt(job), col(Export.staging_cleared_at).is_(None))
             cleared = update(Export).where(is_pending).values(staging_cleared_at=_NOW).returning(col(Export.id))
             return session.scalar(cleared) is not None
+
+
+def _has_removal_to_finish() -> ColumnElement[bool]:
+    """Match exports that were deleted, or whose removal was interrupted, and that still have files."""
+    is_interrupted = col(Export.removal_started_at) < _NOW - _CLEANUP_GRACE_PERIOD
+    return and_(col(Export.files_removed_at).is_(None), or_(col(Export.deleted_at).is_not(None), is_interrupted))
 
 
 def _has_staging_to_clear() -> ColumnElement[bool]:

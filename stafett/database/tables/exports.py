@@ -47,6 +47,11 @@ class Export(SQLModel, table=True):
         Index("exports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
         Index("exports_staging_to_clear", "completed_at", "id", postgresql_where=text("staging_cleared_at IS NULL")),
         Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
+        Index(
+            "exports_deleted_with_files",
+            *("completed_at", "id"),
+            postgresql_where=text("deleted_at IS NOT NULL AND files_removed_at IS NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -184,6 +189,7 @@ class PreviewResult(SQLModel, table=True):
     """A finished preview, which can be fetched once."""
 
     __tablename__ = "preview_results"
+    __table_args__ = (Index("preview_results_by_age", "created_at"),)
 
     id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")

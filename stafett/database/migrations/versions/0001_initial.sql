@@ -367,6 +367,8 @@ CREATE INDEX exports_unfinished ON exports (created_at, id)
     WHERE status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled');
 CREATE INDEX exports_staging_to_clear ON exports (completed_at, id) WHERE staging_cleared_at IS NULL;
 CREATE INDEX exports_with_files_to_remove ON exports (completed_at, id) WHERE files_removed_at IS NULL;
+CREATE INDEX exports_with_removal_to_finish ON exports (completed_at, id)
+    WHERE files_removed_at IS NULL AND (deleted_at IS NOT NULL OR removal_started_at IS NOT NULL);
 
 CREATE TRIGGER exports_check_insert BEFORE INSERT ON exports FOR EACH ROW
     WHEN (NEW.status <> 'initialised' OR NEW.attempt <> 1)
@@ -903,6 +905,7 @@ CREATE UNLOGGED TABLE preview_results (
     result json NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX preview_results_by_age ON preview_results (created_at);
 CREATE POLICY maintenance ON preview_results TO stafett_maintenance USING (true);
 GRANT SELECT, DELETE ON preview_results TO stafett_api, stafett_maintenance;
 GRANT SELECT (id, org_id), INSERT ON preview_results TO stafett_worker;
