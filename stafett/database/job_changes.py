@@ -12,7 +12,6 @@ import structlog
 from psycopg.conninfo import make_conninfo
 
 from stafett.database.session import CONNECTION_OPTIONS
-from stafett.telemetry import error_location
 
 JOB_CHANGED_CHANNEL = "job_changed"
 """The channel that the tables' triggers notify, with the job's id as payload."""
@@ -89,8 +88,8 @@ class JobNotifier:
                 await self._listen()
             except psycopg.Error as error:
                 _log.warning("listen_connection_lost", error=type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - after any other error, the listener must start again too
-                _log.error("job_listener_failed", error=type(error).__name__, location=error_location(error))
+            except Exception:  # noqa: BLE001 - after any other error, the listener must start again too
+                _log.exception("job_listener_failed")
             finally:
                 backoff = _INITIAL_BACKOFF if self.is_listening else min(2 * backoff, _MAX_BACKOFF)
                 self.is_listening = False

@@ -22,7 +22,8 @@ _log = structlog.get_logger("stafett.notifications")
 
 def backoff_after(failures: int) -> timedelta:
     """Return the delay after so many failures of the receiver: seconds, then minutes, then hours."""
-    return min(_INITIAL_BACKOFF * _BACKOFF_COEFFICIENT ** (failures - 1), _MAX_BACKOFF)
+    multiplier: int = _BACKOFF_COEFFICIENT ** (failures - 1)
+    return min(_INITIAL_BACKOFF * multiplier, _MAX_BACKOFF)
 
 
 class DeliverySender:

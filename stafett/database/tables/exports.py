@@ -48,7 +48,7 @@ class Export(SQLModel, table=True):
         Index("exports_staging_to_clear", "completed_at", "id", postgresql_where=text("staging_cleared_at IS NULL")),
         Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
         Index(
-            "exports_deleted_with_files",
+            "exports_with_removal_to_finish",
             *("completed_at", "id"),
             postgresql_where=text("deleted_at IS NOT NULL AND files_removed_at IS NULL"),
         ),

@@ -22,14 +22,14 @@ from sqlmodel import SQLModel, select
 from stafett.database import tables
 from stafett.database.migrate import ERASURE_ROLE, migrate
 from stafett.database.session import Database, to_sqlalchemy_url
-from stafett.domain.errors import PermissionDeniedError
+from stafett.domain.errors import PermissionDeniedError, ServiceUnavailableError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_status import EXPORT_TRANSITIONS, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.domain.reexport_status import REEXPORT_TRANSITIONS
 from stafett.exports.service import ExportService
 from stafett.settings import DatabaseSettings, Settings, require_setting
-from stafett.testing import ActivityFactory, Tenant, create_tenant
+from stafett.testing import ActivityFactory, Tenant, create_tenant, wait_until
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TENANT_TABLES = (
@@ -434,3 +434,22 @@ def test_idle_connection_closed_by_the_server_is_not_reused(worker_database: Dat
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute("SELECT pg_terminate_backend(%s, 5000)", [first_pid])
     assert fetch_backend_pid() != first_pid
+
+
+async def test_session_that_the_server_ended_is_reported_as_unavailable(
+    worker_database: Database, owner_url: str
+) -> None:
+    async def pause_in_transaction() -> None:
+        with worker_database.transaction() as session:
+            pid = session.scalar(text("SELECT pg_backend_pid()"))
+            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '1ms'"))
+
+            async def find_backend() -> object:
+                with psycopg.connect(owner_url) as connection:
+                    return connection.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone()
+
+            await wait_until(find_backend, lambda backend: backend is None)
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(ServiceUnavailableError):
+        await pause_in_transaction()

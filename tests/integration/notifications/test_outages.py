@@ -1,6 +1,7 @@
 """Deliveries during outages: only failures of the receiver count towards its backoff and its limit."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -8,15 +9,21 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import structlog
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import TimeSkipper
 
 import worker
+from stafett.database.session import Database
+from stafett.domain.errors import DeliveryError
 from stafett.domain.notification import NotificationJob
+from stafett.notifications.deliveries import DeliveryStore
+from stafett.notifications.sender import DeliverySender, backoff_after
 from stafett.settings import Settings, WebhookSettings
 from stafett.temporal.client import start_job
 from stafett.testing import Tenant, wait_until
+from stafett.webhooks.sender import WebhookMessage, WebhookSender
 from tests.support.fixture_types import RunWorker
 from tests.support.postgres_proxy import run_postgres_proxy
 from tests.support.webhook_receiver import WebhookReceiver, run_receiver
@@ -97,12 +104,12 @@ async def test_outage_of_postgresql_neither_counts_nor_delays_a_delivery(
         async with worker.run_queue_workers(temporal, proxied_settings):
             run = await start_with_skipped_time(temporal, test_message, settings)
 
-            async def find_pending_delivery() -> PendingActivityInfo | None:
-                pending = (await run.describe()).raw_description.pending_activities
-                return next((activity for activity in pending if activity.activity_type.name == "deliver"), None)
+            async def list_pending() -> list[PendingActivityInfo]:
+                return list((await run.describe()).raw_description.pending_activities)
 
-            waiting = await wait_until(find_pending_delivery, lambda activity: activity and activity.attempt > 8)
-            assert waiting
+            (waiting,) = await wait_until(
+                list_pending, lambda activities: [activity.attempt > 8 for activity in activities] == [True]
+            )
             assert waiting.current_retry_interval.ToTimedelta() <= timedelta(minutes=1)
             assert fetch_delivery(owner_url, test_message.subject_id) == ("failed", 1, "http_500")
             proxy.restore()
@@ -110,6 +117,31 @@ async def test_outage_of_postgresql_neither_counts_nor_delays_a_delivery(
     assert fetch_delivery(owner_url, test_message.subject_id) == ("delivered", 1, None)
     assert len(receiver.requests) == 3
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+
+
+class BrokenWebhookSender(WebhookSender):
+    """A sender with an error of its own."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def send(self, message: WebhookMessage) -> None:
+        raise RuntimeError(message.url)
+
+
+async def test_unexpected_error_counts_and_is_logged_without_its_text(
+    test_message: NotificationJob, worker_database: Database, owner_url: str
+) -> None:
+    store = DeliveryStore(worker_database)
+    (delivery,) = store.find_pending(test_message)
+    with ThreadPoolExecutor(1) as executor, structlog.testing.capture_logs() as logs:
+        sender = DeliverySender(store, BrokenWebhookSender(), None, executor)
+        with pytest.raises(DeliveryError) as raised:
+            await sender.deliver(delivery)
+    assert raised.value.retry_after == backoff_after(1)
+    assert fetch_delivery(owner_url, test_message.subject_id) == ("failed", 1, "unexpected")
+    assert [(line["event"], line["error"]) for line in logs] == [("delivery_failed", "RuntimeError")]
+    assert "127.0.0.1" not in str(logs)
 
 
 async def test_dead_receiver_is_given_up_after_three_days(
