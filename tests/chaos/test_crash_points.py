@@ -16,8 +16,9 @@ from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.exports.retention import Retention
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import ActivityFactory, ExportClient, Json
+from stafett.testing import ActivityFactory, ExportClient
 from tests.chaos.crashing_worker import AFTER_FIRST_PART, CRASH_POINTS
+from tests.chaos.finished_exports import fetch_transitions, list_object_names, summarise_content
 from tests.support.fixture_types import RunWorker
 from tests.support.retention import backdate_completion, open_retention
 
@@ -122,18 +123,3 @@ async def test_mapping_after_a_worker_crash_continues_with_the_second_part(
 def fetch_rows(owner_url: str, query: LiteralString, export_id: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(owner_url) as connection:
         return connection.execute(query, [export_id]).fetchall()
-
-
-def summarise_content(job: Json) -> tuple[str, int, int]:
-    """Return what two equal exports share; the bundles differ, because a manifest names its export."""
-    return job["file"]["content_sha256"], job["row_count"], job["partial_failure_count"]
-
-
-def fetch_transitions(owner_url: str, export_id: str) -> list[str]:
-    with psycopg.connect(owner_url) as connection:
-        query = "SELECT status FROM audit_events WHERE subject_id = %s AND status IS NOT NULL ORDER BY seq"
-        return [status for (status,) in connection.execute(query, [export_id]).fetchall()]
-
-
-def list_object_names(storage: FileStorage, org_id: str, export_id: str) -> list[str]:
-    return sorted(key.rpartition("/")[2] for key in storage.list_keys(f"exports/{org_id}/{export_id}/"))

@@ -186,9 +186,10 @@ def kill(pid: int) -> None:
 @contextmanager
 def freeze_processes(*pids: int) -> Iterator[None]:
     """Suspend the processes: they exist and do not respond, for the length of the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in pids:
