@@ -50,7 +50,9 @@ class Export(SQLModel, table=True):
         Index(
             "exports_with_removal_to_finish",
             *("completed_at", "id"),
-            postgresql_where=text("deleted_at IS NOT NULL AND files_removed_at IS NULL"),
+            postgresql_where=text(
+                "files_removed_at IS NULL AND (deleted_at IS NOT NULL OR removal_started_at IS NOT NULL)"
+            ),
         ),
     )
 
