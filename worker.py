@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,17 +17,19 @@ from temporalio.worker import Worker
 from activities.bulk import BulkRegistrationActivities
 from activities.exports import ExportOutcomeActivities, ExportStageActivities
 from activities.interceptors import ActivityInterceptor, raise_if_cancelled
+from activities.job_reconciliation import JobReconciler
 from activities.maintenance import MaintenanceActivities
+from activities.notification_reconciliation import NotificationReconciler
 from activities.notifications import DeliveryActivities, NotificationActivities
 from activities.previews import PreviewActivities
-from activities.reconciliation import NotificationReconciler, ReconciliationActivities
+from activities.reconciliation import MAX_CONCURRENT_JOBS, ReconciliationActivities
 from activities.reexports import ReexportActivities
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import create_checkpointer
 from stafett.audit.keys import load_signing_key
 from stafett.bulk.registration import BatchProcessor
 from stafett.column_mapper.versions import MappingVersions
-from stafett.database.session import Database
+from stafett.database.session import Database, Timeouts
 from stafett.domain.errors import SettingsError
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.bucket_reconciliation import BucketReconciliation
@@ -54,8 +56,10 @@ from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings, WorkerRole, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
-from stafett.temporal.client import connect, cpu_queue, notification_queue
-from stafett.temporal.namespace import ensure_schedules, ensure_search_attributes, upsert_checkpoint_schedule
+from stafett.temporal.client import connect
+from stafett.temporal.namespace import ensure_search_attributes, keep_namespace_ensured
+from stafett.temporal.queues import cpu_queue, maintenance_queue, notification_queue, outcome_queue, preview_queue
+from stafett.temporal.runs import list_running_jobs
 from stafett.temporal.workers import run_workers
 from stafett.version import build_fingerprint
 from stafett.webhooks.destinations import DestinationPolicy, resolve_host
@@ -84,6 +88,7 @@ _HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 _BACKGROUND_THREADS = 8
 _GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 _MAX_CONCURRENT_EMAILS, _MAX_CONCURRENT_DNS_LOOKUPS, _MAX_CONCURRENT_DELIVERIES, _DELIVERY_CONNECTIONS = 4, 16, 32, 2
+_MAX_CONCURRENT_MAINTENANCE = 4  # retention, checkpoints and a sweep of the schedules, and one that an operator started
 _STICKY_TIMEOUT = timedelta(seconds=2)  # after this, a workflow task goes from its last worker to any other worker
 _log = structlog.get_logger("stafett.worker")
 
@@ -100,15 +105,21 @@ async def run_queue_workers(
     queue, slots, threads = queue or settings.temporal.task_queue, settings.worker, threads or ActivityThreads()
     with ExitStack() as stack:
         registry, workers = _ActivityRegistry(settings, stack, threads), list[Worker]()
-        cpu_activities = registry.cpu_activities()
+
+        def add_worker(
+            queue: str, slot_count: int, activities: Sequence[ActivityFunction], workflows: Sequence[type] = ()
+        ) -> None:
+            pool = stack.enter_context(threads.open_pool(slot_count, queue))
+            workers.append(_worker_with_threads(client, queue, pool, activities, workflows))
+
         if role != "io":
-            pool = stack.enter_context(threads.open_pool(slots.cpu_threads, cpu_queue(queue)))
-            workers.append(_worker_with_threads(client, cpu_queue(queue), pool, cpu_activities))
+            add_worker(cpu_queue(queue), slots.cpu_threads, registry.cpu_activities())
         if role != "cpu":
-            # Runs of earlier releases schedule the CPU-bound activities on this queue.
-            activities = [*registry.io_activities(), *registry.maintenance_activities(client), *cpu_activities]
-            pool = stack.enter_context(threads.open_pool(slots.threads, queue))
-            workers.append(_worker_with_threads(client, queue, pool, activities, WORKFLOWS))
+            add_worker(queue, slots.threads, registry.io_activities(), WORKFLOWS)
+            add_worker(outcome_queue(queue), slots.outcome_threads, registry.outcome_activities())
+            add_worker(preview_queue(queue), slots.preview_threads, registry.preview_activities())
+            maintenance = registry.maintenance_activities(client)
+            add_worker(maintenance_queue(queue), _MAX_CONCURRENT_MAINTENANCE, maintenance)
             workers.append(_delivery_worker(client, queue, registry.delivery_activities()))
         async with run_workers(*workers):
             yield
@@ -154,7 +165,8 @@ class _ActivityRegistry:
 
     def __init__(self, settings: Settings, exit_stack: ExitStack, threads: ActivityThreads) -> None:
         url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
-        connections = 2 * (slots.threads + slots.cpu_threads) + _DELIVERY_CONNECTIONS
+        thread_count = slots.threads + slots.cpu_threads + slots.outcome_threads + slots.preview_threads
+        connections = 2 * thread_count + _DELIVERY_CONNECTIONS
         self._settings, self._exit_stack, self._threads = settings, exit_stack, threads
         self._notify_by_email = settings.mail.host is not None
         self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
@@ -175,37 +187,48 @@ class _ActivityRegistry:
         ]
 
     def io_activities(self) -> list[ActivityFunction]:
-        """Return the activities that are short, mostly wait for PostgreSQL and S3, or have a waiting caller."""
-        stages, reexports = self._stage_activities(), self._reexport_activities()
-        preview_builder = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
-        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
-        notifications = NotificationActivities(DeliveryStore(self._database))
-        bulk = BulkRegistrationActivities(BatchProcessor(self._database, notify_by_email=self._notify_by_email))
+        """Return the activities that do work, and mostly wait for PostgreSQL and S3."""
+        stages, reexports, bulk = self._stage_activities(), self._reexport_activities(), self._bulk_activities()
         return [
             stages.query_activities,
             stages.store_file,
-            PreviewActivities(preview_builder).preview_export,
+            bulk.start_batch,
+            bulk.register_chunks,
+            bulk.fail_chunks,
+            reexports.load_original_parameters,
+            reexports.insert_child_export,
+        ]
+
+    def outcome_activities(self) -> list[ActivityFunction]:
+        """Return the activities that end a job or a delivery."""
+        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
+        notifications = NotificationActivities(DeliveryStore(self._database))
+        reexports, bulk = self._reexport_activities(), self._bulk_activities()
+        return [
             outcomes.record_completion,
             outcomes.record_empty_completion,
             outcomes.record_failure,
             outcomes.record_cancellation,
             outcomes.read_outcome,
-            bulk.start_batch,
-            bulk.register_chunks,
-            bulk.fail_chunks,
             bulk.finish_batch,
             bulk.cancel_batch,
             bulk.read_batch_outcome,
             notifications.find_deliveries,
             notifications.give_up_delivery,
-            reexports.load_original_parameters,
-            reexports.insert_child_export,
             reexports.enqueue_reexport_notifications,
             reexports.record_reexport_completion,
             reexports.record_reexport_failure,
             reexports.record_reexport_cancellation,
             reexports.read_reexport_outcome,
         ]
+
+    def preview_activities(self) -> list[ActivityFunction]:
+        """Return the activity that builds a preview, for which a caller is waiting."""
+        preview_builder = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
+        return [PreviewActivities(preview_builder).preview_export]
+
+    def _bulk_activities(self) -> BulkRegistrationActivities:
+        return BulkRegistrationActivities(BatchProcessor(self._database, notify_by_email=self._notify_by_email))
 
     def _stage_activities(self) -> ExportStageActivities:
         query = ActivityQueryStage(self._database, self._mappings)
@@ -232,30 +255,7 @@ class _ActivityRegistry:
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
         """Return the scheduled activities, which use the maintenance role and cover all organisations."""
         settings = self._settings
-        url = require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
-        maintenance = self._exit_stack.enter_context(closing(Database(url, pool_size=2)))
-        queue, outbox = settings.temporal.task_queue, DeliveryStore(maintenance)
-        completion = ExportCompletion(
-            maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._notify_by_email
-        )
-        sweep_removal = FileRemoval(maintenance, self._storage, actor=audit_trail.SWEEPER_ACTOR)
-        reexport_completion = ReexportCompletion(
-            maintenance, sweep_removal.remove, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._notify_by_email
-        )
-        registration = BatchProcessor(
-            maintenance, actor=audit_trail.SWEEPER_ACTOR, notify_by_email=self._notify_by_email
-        )
-        reconciliation = ReconciliationActivities(
-            client,
-            queue,
-            [
-                OpenExports(maintenance, completion),
-                OpenReexports(maintenance, reexport_completion),
-                OpenBatches(maintenance, registration),
-            ],
-            partial(delete_expired_previews, maintenance),
-            NotificationReconciler(client, queue, partial(find_undelivered, maintenance), outbox),
-        )
+        maintenance = self._open_maintenance_database(Timeouts.WORKER, pool_size=2)
         policy = RetentionPolicy(
             timedelta(days=settings.retention.files_days), timedelta(days=settings.retention.staging_days)
         )
@@ -264,11 +264,35 @@ class _ActivityRegistry:
         bucket = BucketReconciliation(maintenance, self._storage, raise_if_cancelled=raise_if_cancelled)
         scheduled = MaintenanceActivities(retention, bucket, create_checkpointer(settings, maintenance))
         return [
-            reconciliation.sweep_jobs,
+            self._sweep(client).sweep_jobs,
             scheduled.apply_retention,
             scheduled.reconcile_bucket,
             scheduled.checkpoint_chains,
         ]
+
+    def _sweep(self, client: Client) -> ReconciliationActivities:
+        """Create the sweep, with threads and connections of its own."""
+        database = self._open_maintenance_database(Timeouts.RECONCILIATION, pool_size=MAX_CONCURRENT_JOBS)
+        executor = self._exit_stack.enter_context(self._threads.open_pool(MAX_CONCURRENT_JOBS, "sweep"))
+        queue, actor = self._settings.temporal.task_queue, audit_trail.SWEEPER_ACTOR
+        notify: dict[str, Any] = {"actor": actor, "notify_by_email": self._notify_by_email}
+        removal = FileRemoval(database, self._storage, actor=actor)
+        undelivered = partial(find_undelivered, database)
+        return ReconciliationActivities(
+            partial(list_running_jobs, client),
+            JobReconciler(client, queue, executor),
+            [
+                OpenExports(database, ExportCompletion(database, **notify)),
+                OpenReexports(database, ReexportCompletion(database, removal.remove, **notify)),
+                OpenBatches(database, BatchProcessor(database, **notify)),
+            ],
+            partial(delete_expired_previews, database),
+            NotificationReconciler(client, queue, undelivered, DeliveryStore(database), executor),
+        )
+
+    def _open_maintenance_database(self, timeouts: Timeouts, *, pool_size: int) -> Database:
+        url = require_setting(self._settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
+        return self._exit_stack.enter_context(closing(Database(url, pool_size=pool_size, timeouts=timeouts)))
 
     def delivery_activities(self) -> list[ActivityFunction]:
         """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""
@@ -282,13 +306,12 @@ class _ActivityRegistry:
         return [DeliveryActivities(DeliverySender(store, webhook_sender, smtp_sender, email_threads)).deliver]
 
 
-async def ensure_checkpoint_schedule(client: Client, settings: Settings) -> None:
-    """Create the checkpoint schedule, or log that audit signing is disabled because there is no signing key."""
+def get_checkpoint_interval(settings: Settings) -> timedelta | None:
+    """Return the interval of checkpoints, or log that audit signing is disabled because there is no signing key."""
     if load_signing_key(settings.audit) is None:
         _log.warning("audit_signing_disabled", missing="STAFETT_AUDIT__SIGNING_KEY")
-        return
-    interval = timedelta(minutes=settings.audit.checkpoint_minutes)
-    await upsert_checkpoint_schedule(client, settings.temporal.task_queue, interval)
+        return None
+    return timedelta(minutes=settings.audit.checkpoint_minutes)
 
 
 async def serve(settings: Settings, queue: str | None = None, role: WorkerRole | None = None) -> None:
@@ -311,10 +334,10 @@ async def serve(settings: Settings, queue: str | None = None, role: WorkerRole |
         ) from error
     with threads.open_pool(_BACKGROUND_THREADS, "background") as background:
         loop.set_default_executor(background)
-        async with run_queue_workers(client, settings, queue, role, threads):
+        async with run_queue_workers(client, settings, queue, role, threads), AsyncExitStack() as stack:
             if role != "cpu":
-                await ensure_schedules(client, settings.temporal.task_queue)
-                await ensure_checkpoint_schedule(client, settings)
+                interval = get_checkpoint_interval(settings)
+                await stack.enter_async_context(keep_namespace_ensured(client, settings.temporal.task_queue, interval))
             _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, role=role)
             await threads.wait_until_exhausted_or(stopping)
     threads.exit_if_threads_hang()

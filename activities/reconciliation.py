@@ -1,145 +1,108 @@
-"""Reconciliation of jobs and notifications with their Temporal runs: starts missing runs, closes jobs of ended runs."""
+"""The reconciliation sweep: every open job and every undelivered notification is compared with its Temporal run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
 
 import structlog
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from activities.job_reconciliation import Action, JobReconciler, needs_check, skip
 from stafett.domain.export_job import SweepReport
-from stafett.domain.job import Job
-from stafett.domain.notification import NotificationJob
-from stafett.notifications.deliveries import DeliveryStore
 from stafett.reconciliation import OpenJob, OpenJobs
-from stafett.temporal.client import ATTEMPT_MEMO_KEY, cancel_job, start_job
-from stafett.temporal.codec import PayloadDecryptionError
+from stafett.telemetry import error_location
+from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
 
-RUNNING = {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}
-TRANSIENT = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
+Result = TypeVar("Result")
+MAX_CONCURRENT_JOBS = 4
+_MAX_TEMPORAL_ERRORS = 10
+"""After so many jobs for which Temporal did not respond, it is unavailable, and the sweep is retried later."""
 _log = structlog.get_logger("stafett.reconciliation")
 
 
 class ReconciliationActivities:
-    """Compares every open job with its Temporal run."""
+    """Checks the open jobs that have no healthy run in Temporal's list. An error at one stops no other."""
 
     def __init__(
         self,
-        client: Client,
-        task_queue: str,
+        list_runs: Callable[[], Awaitable[ListedRuns]],
+        reconcile_job: JobReconciler,
         open_jobs: Sequence[OpenJobs],
         delete_expired_previews: Callable[[], None],
-        reconcile_notifications: Callable[[], Awaitable[int]],
+        reconcile_notifications: Callable[[ListedRuns], Awaitable[int]],
     ) -> None:
-        self._client = client
-        self._task_queue = task_queue
+        self._list_runs = list_runs
+        self._reconcile_job = reconcile_job
         self._open_jobs = open_jobs
         self._delete_expired_previews = delete_expired_previews
         self._reconcile_notifications = reconcile_notifications
 
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
-        await asyncio.to_thread(self._delete_expired_previews)
-        counts = {"started": 0, "failed": 0, "skipped": 0, "unchanged": 0}
+        sweep = _Sweep()
+        runs = await sweep.attempt(self._list_runs(), NO_LISTED_RUNS)
         for list_open_jobs in self._open_jobs:
-            for open_job in await asyncio.to_thread(list, list_open_jobs()):
-                counts[await self._reconcile(open_job)] += 1
-        return SweepReport(
-            started=counts["started"],
-            failed=counts["failed"],
-            skipped=counts["skipped"],
-            notifications_started=await self._reconcile_notifications(),
-        )
+            jobs = await sweep.attempt(self._reconcile_job.run_in_thread(_list_all, list_open_jobs), list[OpenJob]())
+            await self._reconcile_jobs(sweep, (job for job in jobs if needs_check(job, runs)))
+        notifications = await sweep.attempt(self._reconcile_notifications(runs), 0)
+        await sweep.attempt(self._reconcile_job.run_in_thread(self._delete_expired_previews), None)
+        return sweep.build_report(notifications)
 
-    async def _reconcile(self, open_job: OpenJob) -> str:
-        """Reconcile one job and return the action taken.
+    async def _reconcile_jobs(self, sweep: "_Sweep", jobs: Iterator[OpenJob]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(MAX_CONCURRENT_JOBS):
+                group.create_task(self._drain(sweep, jobs))
+        sweep.raise_if_temporal_is_unavailable()
 
-        A job whose run cannot be read is skipped; if Temporal is unavailable, the sweep fails.
-        """
-        job = open_job.job
-        try:
-            run = await describe_latest_run(self._client, job.workflow_id)
-            if run is None or await run.memo_value(ATTEMPT_MEMO_KEY, job.attempt) != job.attempt:
-                await start_job(self._client, job, self._task_queue)
-                return "started"
-            if open_job.is_cancelling:
-                return await self._resume_cancellation(job, run)
-        except RPCError as error:
-            if error.status in TRANSIENT:
-                raise
-            return _skip(job, error.status.name)
-        except PayloadDecryptionError as error:
-            return _skip(job, type(error).__name__)
-        if run.status in RUNNING:
-            return "unchanged"
-        run_status = run.status.name.lower() if run.status else "closed"
-        return "failed" if await asyncio.to_thread(open_job.close, run_status) else "unchanged"
-
-    async def _resume_cancellation(self, job: Job, run: WorkflowExecutionDescription) -> str:
-        """Cancel the run again if it is running; otherwise start another run, which finishes the cancellation."""
-        if run.status in RUNNING:
-            await cancel_job(self._client, job)
-            return "unchanged"
-        await start_job(self._client, job, self._task_queue)
-        return "started"
-
-
-async def describe_latest_run(client: Client, workflow_id: str) -> WorkflowExecutionDescription | None:
-    try:
-        return await client.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return None
-        raise
-
-
-def _skip(job: Job, reason: str) -> str:
-    _log.warning("job_skipped", workflow_id=job.workflow_id, error=reason)
-    return "skipped"
-
-
-class NotificationReconciler:
-    """Compares the notification outbox with its Temporal runs.
-
-    It starts runs for undelivered notifications, and gives up the deliveries of runs that have ended.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        task_queue: str,
-        undelivered: Callable[[], Iterable[NotificationJob]],
-        deliveries: DeliveryStore,
-    ) -> None:
-        self._client = client
-        self._task_queue = task_queue
-        self._undelivered = undelivered
-        self._deliveries = deliveries
-
-    async def __call__(self) -> int:
-        """Return the number of started runs.
-
-        A notification whose run cannot be read is skipped; if Temporal is unavailable, the sweep fails.
-        """
-        started = 0
-        for job in await asyncio.to_thread(lambda: list(self._undelivered())):
+    async def _drain(self, sweep: "_Sweep", jobs: Iterator[OpenJob]) -> None:
+        for open_job in jobs:
+            if sweep.is_temporal_unavailable:
+                return
             try:
-                started += await self._reconcile(job)
+                sweep.actions[await self._reconcile_job(open_job)] += 1
             except RPCError as error:
-                if error.status in TRANSIENT:
-                    raise
-                _log.warning("notification_job_skipped", workflow_id=job.workflow_id, error=error.status.name)
-        return started
+                sweep.temporal_errors.append(error)
+                sweep.actions[skip(open_job.job, error.status.name)] += 1
 
-    async def _reconcile(self, job: NotificationJob) -> bool:
-        run = await describe_latest_run(self._client, job.workflow_id)
-        if run is None:
-            await start_job(self._client, job, self._task_queue)
-        elif run.status not in RUNNING:
-            await asyncio.to_thread(self._give_up, job)
-        return run is None
 
-    def _give_up(self, job: NotificationJob) -> None:
-        for delivery in self._deliveries.find_pending(job):
-            self._deliveries.give_up(delivery, "ended_from_outside")
+def _list_all(list_open_jobs: OpenJobs) -> list[OpenJob]:
+    return list(list_open_jobs())
+
+
+class _Sweep:
+    """What one sweep has done so far."""
+
+    def __init__(self) -> None:
+        self.actions: Counter[Action] = Counter()
+        self.temporal_errors: list[RPCError] = []
+        self._errors = 0
+
+    async def attempt(self, part: Awaitable[Result], default: Result) -> Result:
+        """Run one part of the sweep; log an error instead of raising it, so that the other parts run."""
+        try:
+            return await part
+        except Exception as error:  # noqa: BLE001 - see above
+            self._errors += 1
+            _log.error("reconciliation_failed", error=type(error).__name__, location=error_location(error))
+            return default
+
+    @property
+    def is_temporal_unavailable(self) -> bool:
+        return len(self.temporal_errors) >= _MAX_TEMPORAL_ERRORS
+
+    def raise_if_temporal_is_unavailable(self) -> None:
+        if self.is_temporal_unavailable:
+            raise self.temporal_errors[-1]
+
+    def build_report(self, notifications_started: int) -> SweepReport:
+        return SweepReport(
+            started=self.actions[Action.STARTED],
+            completed=self.actions[Action.COMPLETED],
+            failed=self.actions[Action.FAILED],
+            cancelled=self.actions[Action.CANCELLED],
+            skipped=self.actions[Action.SKIPPED],
+            errors=self._errors,
+            notifications_started=notifications_started,
+        )

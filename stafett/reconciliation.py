@@ -1,9 +1,12 @@
 """Open jobs of all organisations, which the reconciliation sweep compares with their Temporal runs."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import structlog
+from pydantic import ValidationError
 from sqlalchemy import tuple_
 from sqlmodel import SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -16,6 +19,7 @@ from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob, RecordFailureInput
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode, ExportStatus
 from stafett.domain.job import Job
+from stafett.domain.notification import JobOutcome
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.state import is_child_of_open_reexport
@@ -23,17 +27,22 @@ from stafett.reports.completion import ReexportCompletion
 
 Row = TypeVar("Row", bound=SQLModel)
 _PAGE_SIZE = 500
+_log = structlog.get_logger("stafett.reconciliation")
 
 
 class OpenJob(NamedTuple):
-    """An unfinished job, whether it is cancelling, and a function that closes it after its run was terminated.
+    """An unfinished job, and what reconciliation can do with it in PostgreSQL.
 
-    ``close`` gets the status of the run, and returns false if the job had already ended.
+    ``close`` gets the reason why the job's run will not finish it; it returns the outcome, or None if the job had
+    already ended. ``finish_cancel`` ends a job that is ``cancelling`` without a run.
     """
 
     job: Job
     is_cancelling: bool
-    close: Callable[[str], bool]
+    updated_at: datetime
+    request_id: str | None
+    close: Callable[[str], JobOutcome | None]
+    finish_cancel: Callable[[], object]
 
 
 class OpenJobs(Protocol):
@@ -59,6 +68,15 @@ def iterate_open(database: Database, table: type[Row], query: SelectOfScalar[Row
         page_query = query.where(cursor > (last.created_at, last.id))
 
 
+def _skip_invalid(rows: Iterator[Row], build: Callable[[Row], OpenJob]) -> Iterator[OpenJob]:
+    """Build the jobs; log and skip a row that is no valid job, so that it stops no other job."""
+    for row in rows:
+        try:
+            yield build(row)
+        except ValidationError as error:
+            _log.error("job_row_invalid", job_id=str(getattr(row, "id", "")), error=type(error).__name__)
+
+
 class OpenExports:
     """Lists the open exports; one whose run was terminated fails, and can be retried."""
 
@@ -69,18 +87,27 @@ class OpenExports:
     def __call__(self) -> Iterator[OpenJob]:
         is_independent = ~is_child_of_open_reexport()  # a re-export controls its child export itself
         query = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), is_independent)
-        for export in iterate_open(self._maintenance, Export, query):
-            job = export.job
-            yield OpenJob(job, export.status is ExportStatus.CANCELLING, partial(self._close, job))
+        return _skip_invalid(iterate_open(self._maintenance, Export, query), self._build_open_job)
 
-    def _close(self, job: ExportJob, run_status: str) -> bool:
-        message = f"The workflow run was closed externally ({run_status}) before it finished; retry the export."
+    def _build_open_job(self, row: Export) -> OpenJob:
+        job = row.job
+        return OpenJob(
+            job,
+            is_cancelling=row.status is ExportStatus.CANCELLING,
+            updated_at=row.updated_at,
+            request_id=row.request_id,
+            close=partial(self._close, job),
+            finish_cancel=partial(self._completion.finish_cancel, job),  # retention deletes its objects
+        )
+
+    def _close(self, job: ExportJob, reason: str) -> JobOutcome | None:
+        message = f"{reason}; retry the export."
         failure = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         try:
             self._completion.fail(failure)
         except StaleAttemptError:
-            return False
-        return True
+            return None
+        return JobOutcome.FAILED
 
 
 class OpenReexports:
@@ -92,10 +119,18 @@ class OpenReexports:
 
     def __call__(self) -> Iterator[OpenJob]:
         query = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
-        for row in iterate_open(self._maintenance, Reexport, query):
-            job = row.job
-            is_cancelling = row.status is ReexportStatus.CANCELLING
-            yield OpenJob(job, is_cancelling, partial(self._completion.close, job))
+        return _skip_invalid(iterate_open(self._maintenance, Reexport, query), self._build_open_job)
+
+    def _build_open_job(self, row: Reexport) -> OpenJob:
+        job = row.job
+        return OpenJob(
+            job,
+            is_cancelling=row.status is ReexportStatus.CANCELLING,
+            updated_at=row.updated_at,
+            request_id=row.request_id,
+            close=partial(self._completion.close, job),
+            finish_cancel=partial(self._completion.finish_cancel, job),
+        )
 
 
 class OpenBatches:
@@ -107,6 +142,15 @@ class OpenBatches:
 
     def __call__(self) -> Iterator[OpenJob]:
         query = select(BulkBatch).where(col(BulkBatch.completed_at).is_(None))
-        for batch in iterate_open(self._maintenance, BulkBatch, query):
-            job = batch.job
-            yield OpenJob(job, batch.status is BulkStatus.CANCELLING, partial(self._processor.close, job))
+        return _skip_invalid(iterate_open(self._maintenance, BulkBatch, query), self._build_open_job)
+
+    def _build_open_job(self, row: BulkBatch) -> OpenJob:
+        job = row.job
+        return OpenJob(
+            job,
+            is_cancelling=row.status is BulkStatus.CANCELLING,
+            updated_at=row.updated_at,
+            request_id=row.request_id,
+            close=partial(self._processor.close, job),
+            finish_cancel=partial(self._processor.finish_cancel, job),
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -22,10 +22,8 @@ with workflow.unsafe.imports_passed_through():
     from stafett.temporal.client import JOB_STATUS
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import finish_despite_cancellation, run_activity
+    from workflows.policies import Workload, finish_despite_cancellation, run_activity, run_outcome_activity
     from workflows.run_details import render_export_details
-
-ActivityResult = TypeVar("ActivityResult")
 
 
 @workflow.defn(name=JobKind.BUFDIR_EXPORT.value)
@@ -58,14 +56,19 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
     async def _run_stages(self, job: ExportJob) -> ExportOutcome:
         queried = await self._run_stage(ExportStatus.QUERYING_ACTIVITIES, ExportStageActivities.query_activities)
         if queried.rows == 0:
-            return await run_activity(ExportOutcomeActivities.record_empty_completion, job, "record empty export")
-        rows = queried.rows
-        await self._run_stage(ExportStatus.MAPPING_COLUMNS, ExportStageActivities.map_columns, rows)
-        await self._run_stage(ExportStatus.GENERATING_FILE, ExportStageActivities.generate_file, rows)
+            summary = "record empty export"
+            return await run_outcome_activity(ExportOutcomeActivities.record_empty_completion, job, summary)
+        late = Workload(queried.rows)
+        first = late._replace(is_late=False)
+        await self._run_stage(ExportStatus.MAPPING_COLUMNS, ExportStageActivities.map_columns, first)
+        await self._run_stage(ExportStatus.GENERATING_FILE, ExportStageActivities.generate_file, late)
         if job.include_attachments:
-            await self._run_stage(ExportStatus.BUNDLING_ATTACHMENTS, ExportStageActivities.bundle_attachments, rows)
-        await self._run_stage(ExportStatus.STORING_FILE, ExportStageActivities.store_file)
-        return await self._run_stage(ExportStatus.RECORDING_AUDIT, ExportOutcomeActivities.record_completion)
+            await self._run_stage(ExportStatus.BUNDLING_ATTACHMENTS, ExportStageActivities.bundle_attachments, late)
+        last = late._replace(is_cpu_bound=False)
+        await self._run_stage(ExportStatus.STORING_FILE, ExportStageActivities.store_file, last)
+        self._raise_if_cancelled()
+        self._publish_status(ExportStatus.RECORDING_AUDIT)
+        return await run_outcome_activity(ExportOutcomeActivities.record_completion, job, "recording audit")
 
     async def _handle_failure(self, job: ExportJob, error: BaseException) -> ExportOutcome:
         """Record why the run stopped (cancelled, superseded or failed). Re-raises failures."""
@@ -74,17 +77,19 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
                 self._publish_status(ExportStatus.FAILED)
                 await self._notify(job)
                 raise error
-            outcome = await run_activity(ExportOutcomeActivities.read_outcome, job, "read outcome")
+            outcome = await run_outcome_activity(ExportOutcomeActivities.read_outcome, job, "read outcome")
             if outcome.status is not ExportStatus.CANCELLING:
                 return outcome
         self._publish_status(ExportStatus.CANCELLING)
         summary = "clean up and record cancellation"
-        return await run_activity(ExportOutcomeActivities.record_cancellation, job, summary)
+        return await run_outcome_activity(ExportOutcomeActivities.record_cancellation, job, summary)
 
     async def _record_failure(self, error: BaseException) -> bool:
         """Record the failure; return false if the attempt has already ended or is being cancelled."""
         try:
-            await run_activity(ExportOutcomeActivities.record_failure, self._failure_from(error), "record failure")
+            await run_outcome_activity(
+                ExportOutcomeActivities.record_failure, self._failure_from(error), "record failure"
+            )
         except ActivityError as recording_error:
             if not is_stale_attempt(recording_error):
                 raise
@@ -97,13 +102,12 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
             await start_notifications(job)
 
     async def _run_stage(
-        self, stage: ExportStatus, method: Callable[[Any, ExportJob], ActivityResult], row_count: int | None = None
-    ) -> ActivityResult:
+        self, stage: ExportStatus, method: Callable[[Any, ExportJob], StageResult], workload: Workload | None = None
+    ) -> StageResult:
         self._raise_if_cancelled()
         self._publish_status(stage)
-        result = await run_activity(method, self._job, stage.replace("_", " "), row_count=row_count)
-        if isinstance(result, StageResult):
-            self._finished_stages.append(result)
+        result = await run_activity(method, self._job, stage.replace("_", " "), workload)
+        self._finished_stages.append(result)
         return result
 
     def _publish_status(self, status: ExportStatus) -> None:

@@ -16,7 +16,12 @@ with workflow.unsafe.imports_passed_through():
     from stafett.temporal.client import JOB_STATUS
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import finish_despite_cancellation, run_activity, run_chunk_activity
+    from workflows.policies import (
+        finish_despite_cancellation,
+        run_activity,
+        run_chunk_activity,
+        run_outcome_activity,
+    )
     from workflows.run_details import render_bulk_details
 
 _WINDOW = 4
@@ -66,7 +71,7 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
         self._raise_if_cancelled()
         if remaining_chunks := plan.pending_chunks[_CHUNKS_PER_RUN:]:
             return BulkPlan(pending_chunks=remaining_chunks, counts=self._counts)
-        return await run_activity(BulkRegistrationActivities.finish_batch, job, "record outcome")
+        return await run_outcome_activity(BulkRegistrationActivities.finish_batch, job, "record outcome")
 
     async def _process_window(self, chunks: tuple[int, ...]) -> None:
         """Process the chunk ranges with `_WINDOW` tasks; each task takes the next range when it is done."""
@@ -114,11 +119,11 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
         if not self._cancel_requested:
             if not is_stale_attempt(error):
                 raise error
-            outcome = await run_activity(BulkRegistrationActivities.read_batch_outcome, job, "read outcome")
+            outcome = await run_outcome_activity(BulkRegistrationActivities.read_batch_outcome, job, "read outcome")
             if outcome.status is not BulkStatus.CANCELLING:
                 return outcome
         self._publish_status(BulkStatus.CANCELLING, self._counts)
-        return await run_activity(BulkRegistrationActivities.cancel_batch, job, "cancel pending items")
+        return await run_outcome_activity(BulkRegistrationActivities.cancel_batch, job, "cancel pending items")
 
     def _publish_counts(self, counts: BulkCounts | None) -> None:
         if counts is not None and counts.pending < self._counts.pending:  # results may arrive out of order

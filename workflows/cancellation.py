@@ -1,14 +1,16 @@
 """Cancellation of a workflow by our signal or by Temporal's cancel request, applied once however often it is sent."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from stafett.domain.export_job import STALE_ATTEMPT
+    from stafett.temporal.client import CANCEL_SIGNAL
     from workflows.policies import finish_despite_cancellation
 
 WorkflowResult = TypeVar("WorkflowResult")
@@ -20,9 +22,18 @@ class CancellableWorkflow(Generic[WorkflowResult]):
     _task: asyncio.Task[WorkflowResult] | None = None
     _is_cancel_signalled = False
 
-    @workflow.signal
-    def cancel(self) -> None:
-        """Cancel the job: sent by the API, from the Web UI or with Temporal's own command line."""
+    @workflow.signal(dynamic=True)
+    def handle_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:
+        """Cancel the job at the signal ``cancel``: sent by the API, the Web UI or Temporal's command line.
+
+        A named handler would lose the signal if its input cannot be decoded; this one never decodes it.
+        """
+        if name == CANCEL_SIGNAL:
+            self._cancel()
+        else:
+            workflow.logger.warning("unknown signal ignored")
+
+    def _cancel(self) -> None:
         self._is_cancel_signalled = True
         if self._task and not self._task.cancelling():
             self._task.cancel()

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from stafett.domain.audit_chain import CheckpointReport
     from stafett.domain.export_job import BucketReport, RetentionReport, SweepReport
     from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, RECONCILE_BUCKET, SWEEP_JOBS
+    from stafett.temporal.queues import maintenance_queue
     from workflows.policies import HEARTBEAT_TIMEOUT
 
 
@@ -19,6 +20,7 @@ class ApplyRetention:
     async def run(self) -> RetentionReport:
         return await workflow.execute_activity_method(
             MaintenanceActivities.apply_retention,
+            task_queue=maintenance_queue(workflow.info().task_queue),
             start_to_close_timeout=timedelta(hours=6),
             schedule_to_close_timeout=timedelta(hours=12),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
@@ -32,6 +34,7 @@ class ReconcileBucket:
     async def run(self) -> BucketReport:
         return await workflow.execute_activity_method(
             MaintenanceActivities.reconcile_bucket,
+            task_queue=maintenance_queue(workflow.info().task_queue),
             start_to_close_timeout=timedelta(hours=10),
             schedule_to_close_timeout=timedelta(hours=22),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
@@ -47,6 +50,7 @@ class CheckpointAuditChains:
     async def run(self) -> CheckpointReport:
         report = await workflow.execute_activity_method(
             MaintenanceActivities.checkpoint_chains,
+            task_queue=maintenance_queue(workflow.info().task_queue),
             start_to_close_timeout=timedelta(hours=1),
             schedule_to_close_timeout=timedelta(minutes=100),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
@@ -66,6 +70,7 @@ class SweepJobs:
     async def run(self) -> SweepReport:
         return await workflow.execute_activity_method(
             ReconciliationActivities.sweep_jobs,
+            task_queue=maintenance_queue(workflow.info().task_queue),
             start_to_close_timeout=timedelta(minutes=5),
             schedule_to_close_timeout=timedelta(minutes=10),
             heartbeat_timeout=HEARTBEAT_TIMEOUT,

@@ -12,8 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.notifications import DeliveryActivities, NotificationActivities
     from stafett.domain.job import Job, JobKind
     from stafett.domain.notification import DeliveryRef, NotificationJob
-    from stafett.temporal.client import ATTEMPT_MEMO_KEY, build_search_attributes, notification_queue
-    from workflows.policies import DELIVERY_RETRY, HEARTBEAT_TIMEOUT, run_activity
+    from stafett.temporal.client import ATTEMPT_MEMO_KEY, build_search_attributes
+    from stafett.temporal.queues import notification_queue
+    from workflows.policies import DELIVERY_RETRY, HEARTBEAT_TIMEOUT, run_outcome_activity
 
 
 @workflow.defn(name=JobKind.SEND_NOTIFICATIONS.value)
@@ -22,7 +23,9 @@ class SendNotifications:
 
     @workflow.run
     async def run(self, notification_job: NotificationJob) -> None:
-        deliveries = await run_activity(NotificationActivities.find_deliveries, notification_job, "find deliveries")
+        deliveries = await run_outcome_activity(
+            NotificationActivities.find_deliveries, notification_job, "find deliveries"
+        )
         await asyncio.gather(*(self._deliver(delivery) for delivery in deliveries))
 
     async def _deliver(self, delivery: DeliveryRef) -> None:
@@ -38,7 +41,7 @@ class SendNotifications:
                 summary=delivery.channel,
             )
         except ActivityError:
-            await run_activity(NotificationActivities.give_up_delivery, delivery, "give up delivery")
+            await run_outcome_activity(NotificationActivities.give_up_delivery, delivery, "give up delivery")
 
 
 async def start_notifications(job: Job) -> None:

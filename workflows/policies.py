@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType  # noqa: A004 - the SDK's name
 
 with workflow.unsafe.imports_passed_through():
-    from stafett.temporal.client import cpu_queue
+    from stafett.temporal.queues import cpu_queue, outcome_queue
 
 ActivityInput = TypeVar("ActivityInput")
 ActivityResult = TypeVar("ActivityResult")
@@ -25,22 +26,62 @@ DELIVERY_RETRY = RetryPolicy(
 )
 """Retries after our own outages. After a failure of its receiver, a delivery sets the delay and counts the failures."""
 
-# A month or a quarter; the years of most organisations; larger exports have the lowest priority.
-_PRIORITY_BY_ROWS = ((10_000, 2), (100_000, 3))
-_LOWEST_PRIORITY = 4
+# A month or a quarter; the years of most organisations; larger exports start with the lowest of Temporal's priorities.
+_PRIORITY_BY_ROWS = ((10_000, 2), (100_000, 4))
+_LOWEST_PRIORITY = 5
+_UNKNOWN_SIZE_PRIORITY = 3
+_HIGHEST_PRIORITY = 1
+AGEING_INTERVAL = timedelta(minutes=5)
+"""An activity that has not started after this is scheduled again, one priority higher."""
+
+
+class Workload(NamedTuple):
+    """The size and kind of an activity's work, which decide its task queue and its priority."""
+
+    row_count: int
+    is_cpu_bound: bool = True
+    is_late: bool = True
+    """Whether the job has done most of its work before."""
 
 
 async def run_activity(
     method: Callable[[Any, ActivityInput], ActivityResult],
     argument: ActivityInput,
     summary: str,
-    *,
-    row_count: int | None = None,
+    workload: Workload | None = None,
 ) -> ActivityResult:
     """Run an activity and retry for up to four days, including while no worker is available.
 
-    With a ``row_count`` the activity is CPU-bound: it runs on the CPU task queue, small exports before large ones.
+    The workload sets the priority: small exports before large ones, and the late stages of a size before its first,
+    so that exports that were requested together end one after another and not all at the end. A run that waits gets a
+    higher priority, so that a large export waits for ever behind no stream of small ones.
     """
+    base = _priority_key_for(workload.row_count) - workload.is_late if workload else _UNKNOWN_SIZE_PRIORITY
+    while True:
+        priority_key = _raise_priority_by_age(base)
+        try:
+            return await workflow.execute_activity_method(
+                method,
+                argument,
+                start_to_close_timeout=timedelta(hours=2),
+                schedule_to_start_timeout=None if priority_key == _HIGHEST_PRIORITY else AGEING_INTERVAL,
+                schedule_to_close_timeout=timedelta(days=4),
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=_RETRY_UNTIL_AVAILABLE,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=summary,
+                task_queue=cpu_queue(workflow.info().task_queue) if workload and workload.is_cpu_bound else None,
+                priority=Priority(priority_key=priority_key),
+            )
+        except ActivityError as error:
+            if not _has_not_started(error):
+                raise
+
+
+async def run_outcome_activity(
+    method: Callable[[Any, ActivityInput], ActivityResult], argument: ActivityInput, summary: str
+) -> ActivityResult:
+    """Run an activity that ends a job or reads its outcome, on a task queue where no work is ahead of it."""
     return await workflow.execute_activity_method(
         method,
         argument,
@@ -50,8 +91,8 @@ async def run_activity(
         retry_policy=_RETRY_UNTIL_AVAILABLE,
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary,
-        task_queue=None if row_count is None else cpu_queue(workflow.info().task_queue),
-        priority=Priority.default if row_count is None else Priority(priority_key=_priority_key_for(row_count)),
+        task_queue=outcome_queue(workflow.info().task_queue),
+        priority=Priority(priority_key=_UNKNOWN_SIZE_PRIORITY),  # without one, organisations would not take turns
     )
 
 
@@ -72,7 +113,7 @@ async def run_chunk_activity(
         retry_policy=_RETRY_UNTIL_AVAILABLE,
         cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
         summary=summary,
-        priority=Priority(priority_key=_priority_key_for(item_count)),
+        priority=Priority(priority_key=_raise_priority_by_age(_priority_key_for(item_count))),
     )
 
 
@@ -88,3 +129,14 @@ async def finish_despite_cancellation(work: Awaitable[ActivityResult]) -> Activi
 def _priority_key_for(row_count: int) -> int:
     """Return the priority by size. Within one priority, organisations take turns: `start_job` sets the fairness key."""
     return next((priority for max_rows, priority in _PRIORITY_BY_ROWS if row_count <= max_rows), _LOWEST_PRIORITY)
+
+
+def _raise_priority_by_age(priority_key: int) -> int:
+    """Raise the priority by one for each interval since the start of the run."""
+    age = workflow.now() - workflow.info().start_time
+    return max(_HIGHEST_PRIORITY, priority_key - age // AGEING_INTERVAL)
+
+
+def _has_not_started(error: ActivityError) -> bool:
+    """Return whether no worker has taken the activity within the ageing interval."""
+    return isinstance(error.cause, TimeoutError) and error.cause.type is TimeoutType.SCHEDULE_TO_START

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.bufdir_export import BufdirExport
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import finish_despite_cancellation, run_activity
+    from workflows.policies import Workload, finish_despite_cancellation, run_activity, run_outcome_activity
     from workflows.run_details import render_reexport_details
 
 ActivityResult = TypeVar("ActivityResult")
@@ -64,9 +64,9 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         return outcome
 
     @workflow.update
-    def record_edit(self, edit: ReexportUpdateInput) -> ReexportProgress:
+    def record_edit(self, edit: ReexportUpdateInput | None = None) -> ReexportProgress:
         """Show operators that a user has edited the job; the edit itself is in PostgreSQL."""
-        self._last_edit = edit
+        self._last_edit = edit or self._last_edit
         self._publish_status(self._status)
         return self.progress()
 
@@ -80,7 +80,7 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         export: ExportJob = await self._run_step(ReexportActivities.insert_child_export, record)
         row_count = await self._run_export(export)
         self._publish_status(ReexportStatus.STORING_RESULT)
-        await self._run_step(ReexportActivities.store_reexport_result, job, row_count)
+        await self._run_step(ReexportActivities.store_reexport_result, job, Workload(row_count))
         return await finish_despite_cancellation(self._enqueue_notifications_and_complete(job))
 
     async def _run_export(self, export_job: ExportJob) -> int:
@@ -122,10 +122,10 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         """Complete even if the notifications cannot be enqueued, because the version is stored."""
         self._publish_status(ReexportStatus.NOTIFYING)
         try:
-            await run_activity(ReexportActivities.enqueue_reexport_notifications, job, "enqueue notifications")
+            await run_outcome_activity(ReexportActivities.enqueue_reexport_notifications, job, "enqueue notifications")
         except ActivityError:
             workflow.logger.warning("re-export notification failed")
-        return await run_activity(ReexportActivities.record_reexport_completion, job, "record completion")
+        return await run_outcome_activity(ReexportActivities.record_reexport_completion, job, "record completion")
 
     async def _handle_failure(self, job: ReexportJob, error: BaseException) -> ReexportOutcome:
         """Finish a run that was cancelled, superseded or failed; re-raise failures.
@@ -135,13 +135,15 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         if not self._cancel_requested and not _is_cancellation(error):
             if not is_stale_attempt(error):
                 failure = self._failure_from(error)
-                outcome = await run_activity(ReexportActivities.record_reexport_failure, failure, "record failure")
+                outcome = await run_outcome_activity(
+                    ReexportActivities.record_reexport_failure, failure, "record failure"
+                )
                 if outcome.status is ReexportStatus.FAILED:
                     self._publish_status(ReexportStatus.FAILED)
                     await start_notifications(job)
                     raise error
             else:
-                outcome = await run_activity(ReexportActivities.read_reexport_outcome, job, "read outcome")
+                outcome = await run_outcome_activity(ReexportActivities.read_reexport_outcome, job, "read outcome")
             if outcome.status is not ReexportStatus.CANCELLING:
                 return (
                     await self._enqueue_notifications_and_complete(job)
@@ -150,7 +152,7 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
                 )
         self._publish_status(ReexportStatus.CANCELLING)
         summary = "clean up and record cancellation"
-        outcome = await run_activity(ReexportActivities.record_reexport_cancellation, job, summary)
+        outcome = await run_outcome_activity(ReexportActivities.record_reexport_cancellation, job, summary)
         return (
             await self._enqueue_notifications_and_complete(job) if outcome.status in RESULT_STORED_STATUSES else outcome
         )
@@ -159,11 +161,10 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         self,
         method: Callable[[Any, ActivityInput], ActivityResult],
         argument: ActivityInput,
-        row_count: int | None = None,
+        workload: Workload | None = None,
     ) -> ActivityResult:
-        """Run a step; with a ``row_count`` on the CPU task queue."""
         self._raise_if_cancelled()
-        return await run_activity(method, argument, method.__name__.replace("_", " "), row_count=row_count)
+        return await run_activity(method, argument, method.__name__.replace("_", " "), workload)
 
     def _publish_status(self, status: ReexportStatus) -> None:
         self._status = status

@@ -16,6 +16,7 @@ from stafett.bulk.state import append_batch_event, transition_batch
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
+from stafett.database.tables.base import get_request_id
 from stafett.domain.bulk import Label
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import (
@@ -95,7 +96,8 @@ class BulkCommands:
                 raise InvalidStateError(f"There is nothing to retry in this batch; it is {batch.status}.")
             # No other transaction locks the items: every attempt that could has ended.
             bulk_items.reset_for_retry(session, batch_id)
-            values = {"attempt": batch.attempt + 1, "failed": 0, "cancelled": 0, "error": None, "completed_at": None}
+            values = {"attempt": batch.attempt + 1, "request_id": get_request_id(), "failed": 0, "cancelled": 0}
+            values |= {"error": None, "completed_at": None}
             transition_batch(
                 session, batch, BulkStatus.ACCEPTED, "retry_requested", _actor_from_caller(caller), **values
             )

@@ -83,10 +83,10 @@ class BatchProcessor:
                 transition_batch(session, batch, BulkStatus.CANCELLING, "cancel_requested", self._actor)
             return self._finish(session, batch, BulkStatus.CANCELLED, cancelled=batch.cancelled + outcomes.cancelled)
 
-    def close(self, job: BulkJob, run_status: str) -> bool:
-        """End a batch whose run was closed externally: fail its pending items, or complete it if none are pending.
+    def close(self, job: BulkJob, reason: str) -> JobOutcome | None:
+        """End a batch that its run will not finish: fail its pending items, or complete it if none are pending.
 
-        Return False if the batch has ended already.
+        Return None if the batch has ended already.
         """
         with self._database.transaction(job.org_id) as session:
             outcomes = bulk_items.fail_items(session, ItemSelection(job), ItemErrorCode.TEMPORARILY_UNAVAILABLE)
@@ -94,15 +94,14 @@ class BatchProcessor:
                 batch = lock_active_batch(session, job, allow_cancelling=True)
             except StaleAttemptError:
                 session.rollback()
-                return False
+                return None
             status, values = BulkStatus.FAILED, dict[str, Any](failed=batch.failed + outcomes.failed)
             if outcomes.failed or batch.status is not BulkStatus.RUNNING:
-                message = f"The workflow run was closed externally ({run_status}) before it finished; retry the batch."
+                message = f"{reason}; retry the batch."
                 values["error"] = {"code": "internal", "message": message, "retryable": True}
             else:
                 status = _final_status_for(counts_from_row(batch))
-            self._finish(session, batch, status, **values)
-            return True
+            return JobOutcome(self._finish(session, batch, status, **values).status)
 
     def load_outcome(self, job: BulkJob) -> BulkOutcome:
         """Return the stored outcome, for a run whose job another writer has ended."""

@@ -10,12 +10,12 @@ import polars as pl
 from stafett.column_mapper.program import MappedPart, MappingProgram, RowCheck
 from stafett.domain.export import MAX_AFFECTED_ROWS, ExportCounts, PartialFailureReport
 from stafett.domain.export_outputs import NotCountableReason, Total
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 
 _SERVICE_NAME = "bufdir-column-mapper"
 
 
-class FailedRows(FrozenModel):
+class FailedRows(PayloadModel):
     """The rows of a part that failed one check.
 
     All of them are counted. Only those are listed that fit into the report's ``MAX_AFFECTED_ROWS``.
@@ -27,7 +27,7 @@ class FailedRows(FrozenModel):
     activity_ids: tuple[str, ...]
 
 
-class PartOutcome(FrozenModel):
+class PartOutcome(PayloadModel):
     """The contribution of one part to the outcome, small enough to store as JSON."""
 
     counts: ExportCounts

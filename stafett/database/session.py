@@ -62,6 +62,11 @@ class Timeouts(Enum):
         "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=10min",
         timedelta(seconds=35),
     )
+    RECONCILIATION = (
+        "-c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=1min",
+        timedelta(seconds=35),
+    )
+    """Skips a locked row after two seconds."""
     COMMAND_LINE = ("-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min", None)
 
     def __init__(self, server_options: str, response_timeout: timedelta | None) -> None:

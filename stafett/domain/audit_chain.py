@@ -1,9 +1,9 @@
 """Results of verifying and signing an organisation's audit chain."""
 
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 
 
-class BrokenRecord(FrozenModel):
+class BrokenRecord(PayloadModel):
     """The first event of a chain that is missing or was changed, and the reason."""
 
     org_id: str
@@ -15,7 +15,7 @@ class BrokenRecord(FrozenModel):
         return f"Event {self.seq} of {self.org_id}: {self.reason}."
 
 
-class CheckpointReport(FrozenModel):
+class CheckpointReport(PayloadModel):
     """Result of signing the chains. A broken chain is never signed and does not block the others."""
 
     written: int = 0

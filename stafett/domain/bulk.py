@@ -12,7 +12,7 @@ from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.export import OrgId
 from stafett.domain.fields import NO_NUL
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import FrozenModel, PayloadModel
 from stafett.domain.proxy_activity import REQUIRED_ACTIVITY_FIELDS, ActivityDefaults, ProxyActivity, describe_errors
 
 MAX_ITEMS_PER_BATCH = 10_000
@@ -210,7 +210,7 @@ class ItemOutcome(FrozenModel):
     attempts: int = Field(description="Number of attempts to register the item.")
 
 
-class BulkCounts(FrozenModel):
+class BulkCounts(PayloadModel):
     """Item counts of a batch, which account for every item."""
 
     total: int

@@ -9,18 +9,18 @@ from pydantic import AwareDatetime
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 from stafett.domain.job import JobKind
 
 
-class BulkPlan(FrozenModel):
+class BulkPlan(PayloadModel):
     """The chunks with pending items, and the counts of the batch."""
 
     pending_chunks: tuple[int, ...]
     counts: BulkCounts
 
 
-class BulkJob(FrozenModel):
+class BulkJob(PayloadModel):
     """One attempt at a batch."""
 
     batch_id: UUID
@@ -57,18 +57,22 @@ class BulkJob(FrozenModel):
         return self.model_copy(update={"remaining": plan})
 
     @property
+    def initial_status(self) -> str:
+        return BulkStatus.ACCEPTED
+
+    @property
     def summary(self) -> str:
         return f"Bulk registration for {self.org_id}, {self.total:,} items"
 
 
-class Chunk(FrozenModel):
+class Chunk(PayloadModel):
     """Items of a batch that are registered in one transaction."""
 
     job: BulkJob
     number: int
 
 
-class ChunkRange(FrozenModel):
+class ChunkRange(PayloadModel):
     """Chunks that one Temporal activity registers in sequence, each in its own transaction."""
 
     job: BulkJob
@@ -79,14 +83,14 @@ class ChunkRange(FrozenModel):
         return tuple(Chunk(job=self.job, number=number) for number in self.numbers)
 
 
-class ChunkRangeResult(FrozenModel):
+class ChunkRangeResult(PayloadModel):
     """The counts of the batch after a chunk range, and the chunks that unexpected errors left pending."""
 
     counts: BulkCounts | None
     failed_chunks: tuple[int, ...] = ()
 
 
-class BulkProgress(FrozenModel):
+class BulkProgress(PayloadModel):
     """Result of the query ``progress``."""
 
     status: BulkStatus
@@ -94,7 +98,7 @@ class BulkProgress(FrozenModel):
     counts: BulkCounts
 
 
-class BulkOutcome(FrozenModel):
+class BulkOutcome(PayloadModel):
     """Result of the workflow."""
 
     status: BulkStatus

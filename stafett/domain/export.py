@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field, PrivateAttr, StrictBool
 
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import FrozenModel, PayloadModel
 from stafett.domain.reporting_period import ReportingPeriod
 
 MAX_PARTIAL_FAILURES = 1000
@@ -70,7 +70,7 @@ class ExportRequest(ExportParameters):
         return ExportParameters.model_validate(self.model_dump(include=set(ExportParameters.model_fields)))
 
 
-class ExportCounts(FrozenModel):
+class ExportCounts(PayloadModel):
     """Row counts of an export, which account for every queried row."""
 
     queried: int = Field(0, ge=0, description="Activities in the period.")
@@ -80,7 +80,7 @@ class ExportCounts(FrozenModel):
     rejected: int = Field(0, ge=0, description="Activities left out because a column could not be filled.")
 
 
-class PartialFailureReport(FrozenModel):
+class PartialFailureReport(PayloadModel):
     """Rows that could not be exported as they are, and the reason. The export can still succeed."""
 
     affected_row_indices: Annotated[tuple[int, ...], Field(max_length=MAX_AFFECTED_ROWS)] = Field(

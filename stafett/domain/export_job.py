@@ -7,7 +7,7 @@ from pydantic import AwareDatetime
 
 from stafett.domain.export import ExportOrigin, OrgId
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 from stafett.domain.job import JobKind
 from stafett.domain.object_keys import ExportKey, build_execution_prefix, build_export_prefix
 from stafett.domain.reporting_period import OSLO
@@ -16,7 +16,7 @@ STALE_ATTEMPT = "stale_attempt"
 """Failure type of a run whose attempt was superseded, cancelled or already finished."""
 
 
-class ExportJob(FrozenModel):
+class ExportJob(PayloadModel):
     """One attempt at an export, the argument of every stage."""
 
     export_id: UUID
@@ -64,12 +64,16 @@ class ExportJob(FrozenModel):
         return self.period_start.astimezone(OSLO).date(), self.period_end.astimezone(OSLO).date()
 
     @property
+    def initial_status(self) -> str:
+        return ExportStatus.INITIALISED
+
+    @property
     def summary(self) -> str:
         first, last = self.date_range
         return f"Bufdir export for {self.org_id}, {first} to {last}"
 
 
-class StageResult(FrozenModel):
+class StageResult(PayloadModel):
     """Result of a finished stage. Its outputs are in PostgreSQL and S3."""
 
     stage: ExportStatus
@@ -77,7 +81,7 @@ class StageResult(FrozenModel):
     reused: bool = False
 
 
-class RecordFailureInput(FrozenModel):
+class RecordFailureInput(PayloadModel):
     """The job to fail, and the reason."""
 
     job: ExportJob
@@ -86,21 +90,21 @@ class RecordFailureInput(FrozenModel):
     retryable: bool
 
 
-class ExportProgress(FrozenModel):
+class ExportProgress(PayloadModel):
     """Result of the query ``progress``."""
 
     stage: ExportStatus
     attempt: int
 
 
-class ExportOutcome(FrozenModel):
+class ExportOutcome(PayloadModel):
     """Result of the workflow."""
 
     status: ExportStatus
     row_count: int = 0
 
 
-class RetentionReport(FrozenModel):
+class RetentionReport(PayloadModel):
     """Numbers of exports whose staging was cleared, whose files were removed, and that failed with an error."""
 
     staging_cleared: int = 0
@@ -108,7 +112,7 @@ class RetentionReport(FrozenModel):
     errors: int = 0
 
 
-class BucketReport(FrozenModel):
+class BucketReport(PayloadModel):
     """Numbers of objects that a reconciliation of the bucket found, and what it did with them."""
 
     objects: int = 0
@@ -126,10 +130,13 @@ class BucketReport(FrozenModel):
     errors: int = 0
 
 
-class SweepReport(FrozenModel):
-    """Numbers of jobs that a sweep handled, by action."""
+class SweepReport(PayloadModel):
+    """Numbers of jobs that a sweep handled, by action, and of its parts that failed."""
 
     started: int = 0
+    completed: int = 0
     failed: int = 0
+    cancelled: int = 0
     skipped: int = 0
+    errors: int = 0
     notifications_started: int = 0

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from stafett.domain.export import ExportCounts, PartialFailureReport
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 
 
-class StagedPart(FrozenModel):
+class StagedPart(PayloadModel):
     """A stored object with consecutive rows in report order. A day in Europe/Oslo is never split between two parts."""
 
     key: str
@@ -17,7 +17,7 @@ class StagedPart(FrozenModel):
     sha256: str
 
 
-class MappingVersion(FrozenModel):
+class MappingVersion(PayloadModel):
     """Version and hash of a column mapping."""
 
     version: int = Field(description="Number of the version, from 1.")
@@ -34,7 +34,7 @@ class EffectiveMapping(MappingVersion):
         return MappingVersion(version=self.version, sha256=self.sha256)
 
 
-class QueriedRows(FrozenModel):
+class QueriedRows(PayloadModel):
     """Output of the query stage: a snapshot for all later stages, which never query the activities again."""
 
     parts: tuple[StagedPart, ...]
@@ -51,14 +51,14 @@ class QueriedRows(FrozenModel):
         return sum(part.rows for part in self.parts)
 
 
-class ExportWarning(FrozenModel):
+class ExportWarning(PayloadModel):
     """A warning for the user who submits the report."""
 
     code: str = Field(description="Stable code of the warning.")
     message: str = Field(description="Explanation for people, in the export's locale.")
 
 
-class NotCountableReason(FrozenModel):
+class NotCountableReason(PayloadModel):
     """Reason why activities do not count, and their number."""
 
     code: str = Field(description="Code of the counting rule.")
@@ -66,14 +66,14 @@ class NotCountableReason(FrozenModel):
     count: int = Field(description="Number of activities that do not count for this reason.")
 
 
-class Total(FrozenModel):
+class Total(PayloadModel):
     """A line of the report's summary, with a figure for each measure."""
 
     label: str | None = Field(description="Value of the grouping column; null for rows without one.")
     figures: tuple[int, ...] = Field(description="One figure for each measure of the summary.")
 
 
-class MappedRows(FrozenModel):
+class MappedRows(PayloadModel):
     """Output of the mapping stage. Each queried row is in the report, in the excluded parts, or rejected."""
 
     parts: tuple[StagedPart, ...]
@@ -91,7 +91,7 @@ class MappedRows(FrozenModel):
         return self.counts.written
 
 
-class ReportFile(FrozenModel):
+class ReportFile(PayloadModel):
     """A finished file, with its download name, and its key and hashes in storage."""
 
     name: str
@@ -103,7 +103,7 @@ class ReportFile(FrozenModel):
     rows: int
 
 
-class BundledFile(FrozenModel):
+class BundledFile(PayloadModel):
     """Output of the bundling stage: a ZIP file with the report and its attachments, and a list of those missing."""
 
     file: ReportFile

@@ -9,12 +9,12 @@ from pydantic import Field, JsonValue
 
 from stafett.domain.export import ExportCounts, ExportRequest, PartialFailureReport
 from stafett.domain.export_outputs import ExportWarning, MappingVersion, NotCountableReason, Total
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 
 MAX_PREVIEW_ROWS = 20
 
 
-class PreviewJob(FrozenModel):
+class PreviewJob(PayloadModel):
     """Argument of the preview workflow: ids and parameters."""
 
     preview_id: UUID
@@ -25,7 +25,7 @@ class PreviewJob(FrozenModel):
         return f"export-preview/{self.preview_id}"
 
 
-class Preview(FrozenModel):
+class Preview(PayloadModel):
     """Preview of an export: counts, warnings, partial failures and the first mapped rows."""
 
     mapping: MappingVersion = Field(description="Version of the column mapping that would be applied.")

@@ -5,3 +5,12 @@ class FrozenModel(BaseModel):
     """Base class of immutable values that reject undeclared fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PayloadModel(FrozenModel):
+    """Base class of workflow payloads and stored outputs, which ignore the fields that a newer version has added.
+
+    During a rolling upgrade, workers of both versions read the payloads of both.
+    """
+
+    model_config = ConfigDict(extra="ignore")

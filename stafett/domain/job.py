@@ -5,6 +5,10 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+REQUEST_ID = "request_id"
+"""Log field, column of a job, and header of workflows and activities: the id comes from the API or a proxy, and
+identifies no person."""
+
 
 class JobKind(StrEnum):
     """Workflow types, which are also the values of the search attribute ``JobKind``."""
@@ -32,6 +36,10 @@ class Job(Protocol):
 
     @property
     def attempt(self) -> int: ...
+
+    @property
+    def initial_status(self) -> str | None:
+        """The status at the start of the run, or None if this kind of job has no status."""
 
     @property
     def summary(self) -> str:

@@ -6,7 +6,7 @@ from typing import Self
 from uuid import UUID
 
 from stafett.domain.export import OrgId
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 from stafett.domain.job import Job, JobKind
 
 
@@ -47,7 +47,7 @@ class DeliveryState(StrEnum):
 OPEN_DELIVERY_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 
-class NotificationJob(FrozenModel):
+class NotificationJob(PayloadModel):
     """Argument of the workflow ``SendNotifications``: a finished attempt of a job, or the id of a webhook's test."""
 
     org_id: OrgId
@@ -76,11 +76,15 @@ class NotificationJob(FrozenModel):
         return None
 
     @property
+    def initial_status(self) -> None:
+        return None
+
+    @property
     def summary(self) -> str:
         return f"Notifications for {self.org_id}"
 
 
-class DeliveryRef(FrozenModel):
+class DeliveryRef(PayloadModel):
     """A delivery by its id only, because payloads must not identify its recipient."""
 
     id: UUID

@@ -7,14 +7,14 @@ from pydantic import AwareDatetime
 
 from stafett.domain.export import ExportParameters, OrgId
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 from stafett.domain.job import JobKind
 from stafett.domain.reexport import ReexportOverrides
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.domain.reporting_period import OSLO
 
 
-class ReexportJob(FrozenModel):
+class ReexportJob(PayloadModel):
     """One re-export of a report. A report's re-exports share a workflow id, and ``attempt`` distinguishes them."""
 
     reexport_id: UUID
@@ -41,12 +41,16 @@ class ReexportJob(FrozenModel):
         return self.period_start, self.period_end
 
     @property
+    def initial_status(self) -> str:
+        return ReexportStatus.PENDING
+
+    @property
     def summary(self) -> str:
         first, last = (moment.astimezone(OSLO).date() for moment in self.period)
         return f"Re-export of a report of {self.org_id}, {first} to {last}"
 
 
-class HistoricalRecord(FrozenModel):
+class HistoricalRecord(PayloadModel):
     """A report's stored parameters, and the overrides of this re-export."""
 
     job: ReexportJob
@@ -56,7 +60,7 @@ class HistoricalRecord(FrozenModel):
     """The export whose snapshot is reused, or None for current data."""
 
 
-class RecordReexportFailureInput(FrozenModel):
+class RecordReexportFailureInput(PayloadModel):
     """The job to fail, and the reason, unless its failed export has a more specific one."""
 
     job: ReexportJob
@@ -65,21 +69,21 @@ class RecordReexportFailureInput(FrozenModel):
     retryable: bool
 
 
-class ReexportUpdateInput(FrozenModel):
+class ReexportUpdateInput(PayloadModel):
     """Argument of the update that announces an edit. It has no text, because payloads must not contain user input."""
 
     edits: int
     notification_sent: bool | None = None
 
 
-class ReexportProgress(FrozenModel):
+class ReexportProgress(PayloadModel):
     """Result of the query ``progress``."""
 
     stage: ReexportStatus
     export_id: UUID | None = None
 
 
-class ReexportOutcome(FrozenModel):
+class ReexportOutcome(PayloadModel):
     """Result of the workflow."""
 
     status: ReexportStatus

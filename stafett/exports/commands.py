@@ -12,6 +12,7 @@ from stafett.audit import trail as audit_trail
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
+from stafett.database.tables.base import get_request_id
 from stafett.domain.errors import InvalidStateError, NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
@@ -70,7 +71,11 @@ class ExportCommands:
                 stages_reused=finished_stages,
             )
             session.execute(attempt)
-            new_values = {"attempt": export.attempt + 1, **dict.fromkeys(_OUTCOME_COLUMNS)}
+            new_values = {
+                "attempt": export.attempt + 1,
+                "request_id": get_request_id(),
+                **dict.fromkeys(_OUTCOME_COLUMNS),
+            }
             return _transition_and_refresh(
                 session, caller, export, ExportStatus.INITIALISED, "retry_requested", **new_values
             ), True

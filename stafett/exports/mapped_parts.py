@@ -17,11 +17,11 @@ from stafett.domain.export import ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import QueriedRows, StagedPart
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.frozen import FrozenModel
+from stafett.domain.frozen import PayloadModel
 from stafett.exports.state import lock_active_export, reset_crash_count
 
 
-class StoredPart(FrozenModel):
+class StoredPart(PayloadModel):
     """A mapped part in storage, and its share of the outcome."""
 
     written: StagedPart

@@ -80,20 +80,23 @@ class ReexportCompletion:
         self._finish_without_export(job, finish, unless=RESULT_STORED_STATUSES | REEXPORT_FINAL_STATUSES)
         return self.load_outcome(job)
 
-    def close(self, job: ReexportJob, run_status: str) -> bool:
-        """Record that the run was closed externally: the job fails or, if its result is stored, completes."""
-        message = f"The workflow run was closed externally ({run_status}) before it finished; request a new re-export."
+    def close(self, job: ReexportJob, reason: str) -> JobOutcome | None:
+        """End a job that its run will not finish: it fails or, if its result is stored, completes.
+
+        Return None if the job has already ended.
+        """
+        message = f"{reason}; request a new re-export."
         failure = RecordReexportFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         if self.fail(failure):
-            return True
+            return JobOutcome.FAILED
         with self._database.transaction(job.org_id) as session:
             row = _lock_reexport(session, job)
             if row.status is not ReexportStatus.NOTIFYING:
-                return False
+                return None
             if row.notified_at is None:
                 self._notify(session, job, row, JobOutcome.COMPLETED)
             self._complete(session, job, row)
-            return True
+            return JobOutcome.COMPLETED
 
     def load_outcome(self, job: ReexportJob) -> ReexportOutcome:
         """Return the stored status, for a run whose job another writer has ended."""

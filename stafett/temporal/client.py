@@ -34,14 +34,9 @@ PERIOD_START = SearchAttributeKey.for_datetime("PeriodStart")
 PERIOD_END = SearchAttributeKey.for_datetime("PeriodEnd")
 SEARCH_ATTRIBUTES = (ORG_ID, JOB_KIND, JOB_STATUS, PERIOD_START, PERIOD_END)
 
-_RPC_TIMEOUT = timedelta(seconds=5)
+RPC_TIMEOUT = timedelta(seconds=5)
 # The last workflow task of a run, lost with a worker that stopped, is rescheduled after ten seconds.
 _RUN_CLOSE_TIMEOUT = timedelta(seconds=15)
-
-
-def cpu_queue(task_queue: str) -> str:
-    """Return the task queue of the CPU-bound activities."""
-    return f"{task_queue}-cpu"
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
@@ -74,7 +69,7 @@ async def start_job(client: Client, job: Job, task_queue: str) -> WorkflowHandle
         search_attributes=build_search_attributes(job),
         memo={ATTEMPT_MEMO_KEY: job.attempt},
         priority=Priority(fairness_key=job.org_id),
-        rpc_timeout=_RPC_TIMEOUT,
+        rpc_timeout=RPC_TIMEOUT,
     )
 
 
@@ -86,7 +81,7 @@ async def start_attempt(client: Client, job: Job, task_queue: str) -> None:
     async with asyncio.timeout(_RUN_CLOSE_TIMEOUT.total_seconds()):
         while True:
             run = await start_job(client, job, task_queue)
-            if await (await run.describe()).memo_value(ATTEMPT_MEMO_KEY, job.attempt) == job.attempt:
+            if await (await run.describe()).memo_value(ATTEMPT_MEMO_KEY, job.attempt, type_hint=int) == job.attempt:
                 return
             with suppress(WorkflowFailureError):
                 await run.result()
@@ -97,12 +92,12 @@ async def cancel_job(client: Client, job: Job) -> None:
 
     Only the run of this attempt is cancelled: a later attempt may already be running under the same workflow id.
     """
-    latest_run = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=_RPC_TIMEOUT)
-    if await latest_run.memo_value(ATTEMPT_MEMO_KEY, job.attempt) != job.attempt:
+    latest_run = await client.get_workflow_handle(job.workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+    if await latest_run.memo_value(ATTEMPT_MEMO_KEY, job.attempt, type_hint=int) != job.attempt:
         return
     run = client.get_workflow_handle(job.workflow_id, run_id=latest_run.run_id)
-    await run.signal(CANCEL_SIGNAL, rpc_timeout=_RPC_TIMEOUT)
-    await run.cancel(rpc_timeout=_RPC_TIMEOUT)
+    await run.signal(CANCEL_SIGNAL, rpc_timeout=RPC_TIMEOUT)
+    await run.cancel(rpc_timeout=RPC_TIMEOUT)
 
 
 class WorkflowRun(NamedTuple):
@@ -114,7 +109,7 @@ class WorkflowRun(NamedTuple):
 
 async def send_edit_update(client: Client, run: WorkflowRun, edit: BaseModel) -> None:
     handle = client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
-    await handle.execute_update(RECORD_EDIT_UPDATE, edit, rpc_timeout=_RPC_TIMEOUT)
+    await handle.execute_update(RECORD_EDIT_UPDATE, edit, rpc_timeout=RPC_TIMEOUT)
 
 
 def build_search_attributes(job: Job) -> TypedSearchAttributes:
@@ -122,12 +117,9 @@ def build_search_attributes(job: Job) -> TypedSearchAttributes:
         SearchAttributePair(ORG_ID, job.org_id),
         SearchAttributePair(JOB_KIND, job.kind.value),
     ]
+    if job.initial_status is not None:
+        pairs.append(SearchAttributePair(JOB_STATUS, job.initial_status))
     if job.period is not None:
         start, end = job.period
         pairs += [SearchAttributePair(PERIOD_START, start), SearchAttributePair(PERIOD_END, end)]
     return TypedSearchAttributes(pairs)
-
-
-def notification_queue(task_queue: str) -> str:
-    """Return the task queue of deliveries, which is separate so that slow receivers take no slots from jobs."""
-    return f"{task_queue}-notifications"

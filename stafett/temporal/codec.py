@@ -6,14 +6,20 @@ The first of several AES-256-GCM keys encrypts, all of them decrypt. Unencrypted
 import dataclasses
 import secrets
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    EncodingPayloadConverter,
+    PayloadCodec,
+)
 
 from stafett.domain.codec_keys import CodecKey, parse_codec_keys
 from stafett.domain.errors import StafettError
@@ -21,6 +27,7 @@ from stafett.settings import TemporalSettings
 
 ENCODING = b"binary/encrypted"
 KEY_ID = "encryption-key-id"
+_DECRYPTION_ERROR = "decryption-error"  # metadata that never leaves this process
 _NONCE_BYTES = 12
 _log = structlog.get_logger("stafett.codec")
 
@@ -90,15 +97,58 @@ class EncryptionCodec(PayloadCodec):
         return b"\0".join((ENCODING, self._namespace.encode(), key_id.encode()))
 
 
+class DeferringCodec(EncryptionCodec):
+    """Leaves a payload that cannot be decrypted encrypted, with the error; the payload converter raises it.
+
+    A codec that raises fails the whole workflow task, so that one undecodable signal would stop its run for ever.
+    """
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [self._decrypt_or_mark(payload) for payload in payloads]
+
+    def _decrypt_or_mark(self, payload: Payload) -> Payload:
+        try:
+            return self._decrypt(payload)
+        except PayloadDecryptionError as error:
+            metadata = {**payload.metadata, _DECRYPTION_ERROR: type(error).__name__.encode()}
+            return Payload(metadata=metadata, data=payload.data)
+
+
+class EncryptedPayloadConverter(EncodingPayloadConverter):
+    """Raises the error of a payload that is still encrypted when its value is needed."""
+
+    @property
+    def encoding(self) -> str:
+        return ENCODING.decode()
+
+    def to_payload(self, value: Any) -> None:  # noqa: ARG002 - the SDK's signature
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> NoReturn:  # noqa: ARG002 - the SDK's signature
+        is_damaged = payload.metadata.get(_DECRYPTION_ERROR) == DamagedPayloadError.__name__.encode()
+        raise DamagedPayloadError if is_damaged else MissingCodecKeyError
+
+
+class PayloadConverter(PydanticPayloadConverter):
+    """Converts Pydantic models, and recognises payloads that could not be decrypted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._set_converters(*self.converters.values(), EncryptedPayloadConverter())
+
+
 def codec_from_settings(settings: TemporalSettings) -> EncryptionCodec:
-    keys = parse_codec_keys(settings.codec_keys.get_secret_value()) if settings.codec_keys else ()
-    return EncryptionCodec(keys, settings.namespace)
+    return EncryptionCodec(_keys_from_settings(settings), settings.namespace)
+
+
+def _keys_from_settings(settings: TemporalSettings) -> Sequence[CodecKey]:
+    return parse_codec_keys(settings.codec_keys.get_secret_value()) if settings.codec_keys else ()
 
 
 def data_converter_from_settings(settings: TemporalSettings) -> DataConverter:
     """Build the data converter of all clients and workers; it also encrypts failures if there are keys."""
-    codec = codec_from_settings(settings)
-    converter = dataclasses.replace(pydantic_data_converter, payload_codec=codec)
+    codec = DeferringCodec(_keys_from_settings(settings), settings.namespace)
+    converter = DataConverter(payload_converter_class=PayloadConverter, payload_codec=codec)
     if not codec.is_enabled:
         return converter
     return dataclasses.replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)

@@ -1,5 +1,11 @@
-"""Search attributes and schedules of the Temporal namespace: created if missing, otherwise left unchanged."""
+"""Search attributes and schedules of the Temporal namespace: created if missing, otherwise left as operators set them.
 
+Workers ensure them at intervals, because Temporal's database can be lost and a schedule can be deleted at any time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -10,6 +16,7 @@ from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleHandle,
     ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
@@ -39,22 +46,16 @@ _SCHEDULES = {
 CHECKPOINT_SCHEDULE_ID = "checkpoint-audit-chains"
 """One checkpoint schedule for all workers that have the signing key."""
 
+ENSURE_INTERVAL = timedelta(minutes=1)
 _CHECKPOINT_TIMEOUT = timedelta(hours=2)
 _UNAVAILABLE_STATUS_CODES = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
 
 
 async def ensure_search_attributes(client: Client) -> None:
     """Register the search attributes; on Temporal Cloud they can only be registered in its console."""
-    service = client.operator_service
     try:
-        registered = await service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
-        missing = {
-            key.name: IndexedValueType.ValueType(key.indexed_value_type.value)
-            for key in SEARCH_ATTRIBUTES
-            if key.name not in registered.custom_attributes
-        }
-        if missing:
-            await service.add_search_attributes(
+        if missing := await _find_missing_search_attributes(client):
+            await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
             )
     except RPCError as error:
@@ -63,35 +64,51 @@ async def ensure_search_attributes(client: Client) -> None:
         _log.warning("search_attributes_unverified", names=[key.name for key in SEARCH_ATTRIBUTES])
 
 
+async def has_search_attributes(client: Client) -> bool:
+    """Return whether all search attributes are registered; without one of them, Temporal refuses every job."""
+    try:
+        return not await _find_missing_search_attributes(client)
+    except RPCError as error:
+        if error.status not in _UNAVAILABLE_STATUS_CODES:
+            raise
+        return True  # Temporal Cloud does not say; without them, no job has ever run there
+
+
+async def _find_missing_search_attributes(client: Client) -> dict[str, IndexedValueType.ValueType]:
+    registered = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    return {
+        key.name: IndexedValueType.ValueType(key.indexed_value_type.value)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in registered.custom_attributes
+    }
+
+
 async def ensure_schedules(client: Client, task_queue: str) -> None:
-    """Create missing schedules; a schedule that an operator has changed stays as it is."""
+    """Create missing schedules and move the others to this task queue; what an operator has changed stays."""
     for schedule_id, (workflow, interval, timeout) in _SCHEDULES.items():
         action = ScheduleActionStartWorkflow(workflow, id=schedule_id, task_queue=task_queue, execution_timeout=timeout)
-        await _create_schedule_if_missing(client, schedule_id, action, interval)
+        await _ensure_schedule(client, schedule_id, action, interval)
 
 
 async def upsert_checkpoint_schedule(client: Client, task_queue: str, interval: timedelta) -> None:
-    """Create the checkpoint schedule, or change its interval."""
+    """Create the checkpoint schedule, move it to this task queue, or change its interval to the setting's."""
     action = ScheduleActionStartWorkflow(
         CHECKPOINT_AUDIT_CHAINS, id=CHECKPOINT_SCHEDULE_ID, task_queue=task_queue, execution_timeout=_CHECKPOINT_TIMEOUT
     )
-    if await _create_schedule_if_missing(client, CHECKPOINT_SCHEDULE_ID, action, interval):
-        return
-
-    async def set_interval(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
-        schedule, intervals = current.description.schedule, [ScheduleIntervalSpec(every=interval)]
-        if schedule.spec.intervals == intervals:
-            return None
-        schedule.spec.intervals = intervals
-        return ScheduleUpdate(schedule)
-
-    await client.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).update(set_interval)
+    await _ensure_schedule(client, CHECKPOINT_SCHEDULE_ID, action, interval, is_interval_ours=True)
 
 
-async def _create_schedule_if_missing(
-    client: Client, schedule_id: str, action: ScheduleActionStartWorkflow, interval: timedelta
-) -> bool:
-    """Create the schedule, with one run at a time; return false if it exists already, and leave it unchanged."""
+async def _ensure_schedule(
+    client: Client,
+    schedule_id: str,
+    action: ScheduleActionStartWorkflow,
+    interval: timedelta,
+    *,
+    is_interval_ours: bool = False,
+) -> None:
+    """Create the schedule, with one run at a time, or update the task queue (and the interval, if it is a setting)."""
     schedule = Schedule(
         action=action,
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
@@ -100,8 +117,75 @@ async def _create_schedule_if_missing(
     try:
         await client.create_schedule(schedule_id, schedule)
     except ScheduleAlreadyRunningError:
+        intervals = schedule.spec.intervals if is_interval_ours else None
+        await _update_schedule(client.get_schedule_handle(schedule_id), action.task_queue, intervals)
+
+
+async def _update_schedule(
+    handle: ScheduleHandle, task_queue: str, intervals: Sequence[ScheduleIntervalSpec] | None
+) -> None:
+    """Move the schedule to the task queue; set its intervals unless they are the operator's."""
+    has_moved = False
+
+    def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        nonlocal has_moved
+        existing = current.description.schedule
+        has_moved = _move_to_queue(existing, task_queue)
+        if intervals is not None and existing.spec.intervals != intervals:
+            existing.spec.intervals = intervals
+        elif not has_moved:
+            return None
+        return ScheduleUpdate(existing)
+
+    await handle.update(update)
+    if has_moved:
+        await _replace_run_of_old_queue(handle, task_queue)
+
+
+def _move_to_queue(schedule: Schedule, task_queue: str) -> bool:
+    """Set the task queue of the schedule's runs; return whether it was another one."""
+    if not isinstance(schedule.action, ScheduleActionStartWorkflow) or schedule.action.task_queue == task_queue:
         return False
+    schedule.action.task_queue = task_queue
     return True
+
+
+async def _replace_run_of_old_queue(handle: ScheduleHandle, task_queue: str) -> None:
+    """Replace a run that waits on the old queue, where no worker may be left: it would block the schedule for hours."""
+    _log.warning("schedule_moved", schedule=handle.id, task_queue=task_queue)
+    if not (await handle.describe()).schedule.state.paused:
+        await handle.trigger(overlap=ScheduleOverlapPolicy.TERMINATE_OTHER)
+
+
+@asynccontextmanager
+async def keep_namespace_ensured(
+    client: Client, task_queue: str, checkpoint_interval: timedelta | None, every: timedelta = ENSURE_INTERVAL
+) -> AsyncIterator[None]:
+    """Ensure search attributes and schedules at the start of a block, and at intervals until it ends.
+
+    Without a ``checkpoint_interval`` no checkpoints are scheduled.
+    """
+
+    async def ensure() -> None:
+        await ensure_search_attributes(client)
+        await ensure_schedules(client, task_queue)
+        if checkpoint_interval is not None:
+            await upsert_checkpoint_schedule(client, task_queue, checkpoint_interval)
+
+    async def ensure_repeatedly() -> None:
+        while True:
+            await asyncio.sleep(every.total_seconds())
+            try:
+                await ensure()
+            except Exception as error:  # noqa: BLE001 - it is tried again, whatever happened
+                _log.warning("namespace_not_ensured", error=type(error).__name__)
+
+    await ensure()
+    task = asyncio.create_task(ensure_repeatedly())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def trigger_sweep(client: Client) -> None:

@@ -1,7 +1,8 @@
 """Propagation of the API request's id through Temporal, so that one search finds all log lines of a job."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import structlog
 from temporalio import activity, workflow
@@ -11,6 +12,7 @@ from temporalio.client import OutboundInterceptor, StartWorkflowInput, WorkflowH
 from temporalio.converter import PayloadConverter
 from temporalio.worker import (
     ActivityInboundInterceptor,
+    ContinueAsNewInput,
     ExecuteActivityInput,
     StartActivityInput,
     StartChildWorkflowInput,
@@ -20,8 +22,7 @@ from temporalio.worker import (
 )
 from temporalio.worker import Interceptor as WorkerInterceptor
 
-REQUEST_ID = "request_id"
-"""Log field, and header of workflows and activities; the id comes from the API or a proxy and identifies no person."""
+from stafett.domain.job import REQUEST_ID
 
 Headers = Mapping[str, Payload]
 
@@ -56,7 +57,7 @@ class _WorkflowInbound(WorkflowInboundInterceptor):
 
 
 class _WorkflowOutbound(WorkflowOutboundInterceptor):
-    """Passes the header of a run to every activity and child workflow that it starts."""
+    """Passes the header of a run to every activity and workflow that it starts, and to the run that continues it."""
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002 - the SDK's name
         input.headers = {**input.headers, **_get_request_id_header(workflow.info().headers)}
@@ -65,6 +66,10 @@ class _WorkflowOutbound(WorkflowOutboundInterceptor):
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:  # noqa: A002 - the SDK's name
         input.headers = {**input.headers, **_get_request_id_header(workflow.info().headers)}
         return await super().start_child_workflow(input)
+
+    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:  # noqa: A002 - the SDK's name
+        input.headers = {**input.headers, **_get_request_id_header(workflow.info().headers)}
+        super().continue_as_new(input)
 
 
 class _ActivityInbound(ActivityInboundInterceptor):
@@ -76,6 +81,13 @@ class _ActivityInbound(ActivityInboundInterceptor):
             workflow_id=info.workflow_id, activity=info.activity_type, activity_attempt=info.attempt, **request_context
         ):
             return await super().execute_activity(input)
+
+
+@contextmanager
+def bound_request_id(request_id: str | None) -> Iterator[None]:
+    """Bind the id of the request that started a job, so that the runs and log lines of the block carry it."""
+    with structlog.contextvars.bound_contextvars(**{REQUEST_ID: request_id} if request_id else {}):
+        yield
 
 
 def _get_request_id_header(headers: Headers) -> dict[str, Payload]:

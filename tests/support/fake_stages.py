@@ -15,7 +15,8 @@ from activities.interceptors import ActivityInterceptor
 from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import DeliveryRef, NotificationJob
-from stafett.temporal.client import cpu_queue, start_job
+from stafett.temporal.client import start_job
+from stafett.temporal.queues import cpu_queue, outcome_queue
 from stafett.temporal.workers import run_workers
 from workflows.bufdir_export import BufdirExport
 from workflows.notifications import SendNotifications
@@ -129,6 +130,7 @@ async def run_export(
     async with run_workers(
         build_worker(task_queue=queue, workflows=[BufdirExport, SendNotifications]),
         build_worker(task_queue=cpu_queue(queue)),
+        build_worker(task_queue=outcome_queue(queue)),
     ):
         handle = await start_job(TimeSkipper(client).client, job, queue)
         yield client.get_workflow_handle(handle.id, result_type=ExportOutcome)

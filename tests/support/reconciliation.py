@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.reconciliation import NotificationReconciler, ReconciliationActivities
+from activities.job_reconciliation import JobReconciler, ReconciliationLimits
+from activities.notification_reconciliation import NotificationReconciler
+from activities.reconciliation import ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
@@ -18,13 +20,16 @@ from stafett.reconciliation import OpenExports, OpenJob, OpenReexports
 from stafett.reports.completion import ReexportCompletion
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
+from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
 from stafett.testing import wait_until
 
 
 class Sweeper:
     """The reconciliation sweep wired as in the worker, limited to one organisation so that tests do not interfere."""
 
-    def __init__(self, client: Client, settings: Settings, org_id: str) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, org_id: str, limits: ReconciliationLimits | None = None
+    ) -> None:
         self._database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
         self._org_id = org_id
         completion = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)
@@ -34,7 +39,11 @@ class Sweeper:
         reexports = ReexportCompletion(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
         self._open_jobs = OpenExports(self._database, completion), OpenReexports(self._database, reexports)
         self._activities = ReconciliationActivities(
-            client, queue, [self._list_open_jobs], self._delete_previews, notifications
+            _list_no_runs,
+            JobReconciler(client, queue, limits=limits),
+            [self._list_open_jobs],
+            self._delete_previews,
+            notifications,
         )
 
     def _delete_previews(self) -> None:
@@ -56,6 +65,11 @@ class Sweeper:
 
     def close(self) -> None:
         self._database.close()
+
+
+async def _list_no_runs() -> ListedRuns:
+    """Have every job checked: Temporal's list of runs lags, and would still contain one that a test has terminated."""
+    return NO_LISTED_RUNS
 
 
 async def wait_until_run_is_open(temporal: Client, workflow_id: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import CANCEL_SIGNAL, start_job
+from stafett.temporal.queues import outcome_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
 from tests.support.bulk import build_counts
@@ -109,14 +111,13 @@ async def run_batch(
 ) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
     job = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=batch.total)
     queue = f"test-{job.batch_id}"
-    worker = Worker(
-        client,
-        task_queue=queue,
-        workflows=[BulkRegistration, SendNotifications],
-        activities=batch.activities(),
-        interceptors=[ActivityInterceptor()] if heartbeats else [],
+    build_worker = partial(
+        Worker, client, activities=batch.activities(), interceptors=[ActivityInterceptor()] if heartbeats else []
     )
-    async with run_workers(worker):
+    async with run_workers(
+        build_worker(task_queue=queue, workflows=[BulkRegistration, SendNotifications]),
+        build_worker(task_queue=outcome_queue(queue)),
+    ):
         handle = await start_job(TimeSkipper(client).client if skips_time else client, job, queue)
         yield client.get_workflow_handle(handle.id, result_type=BulkOutcome)
 

@@ -16,7 +16,8 @@ from temporalio.worker import Worker
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, DeliveryRef, NotificationJob
-from stafett.temporal.client import JOB_KIND, ORG_ID, cpu_queue, notification_queue, start_job
+from stafett.temporal.client import JOB_KIND, ORG_ID, start_job
+from stafett.temporal.queues import cpu_queue, notification_queue, outcome_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
 from tests.support.fake_stages import FakeStages
@@ -68,6 +69,7 @@ async def run_all_workers(
     async with run_workers(
         Worker(client, task_queue=queue, workflows=[BufdirExport, SendNotifications], activities=registered),
         Worker(client, task_queue=cpu_queue(queue), activities=registered),
+        Worker(client, task_queue=outcome_queue(queue), activities=registered),
         Worker(client, task_queue=notification_queue(queue), activities=[receivers.deliver]),
     ):
         yield
@@ -151,6 +153,7 @@ async def test_notification_started_by_the_sweeper_is_not_started_again(temporal
     async with run_workers(
         Worker(temporal, task_queue=queue, workflows=[BufdirExport], activities=activities),
         Worker(temporal, task_queue=cpu_queue(queue), activities=activities),
+        Worker(temporal, task_queue=outcome_queue(queue), activities=activities),
     ):
         run = await start_job(temporal, job, queue)
         finished = await wait_until(run.describe, lambda description: description.close_time is not None)

@@ -5,25 +5,30 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from temporalio import activity
-from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.enums.v1 import EventType, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.common import Priority
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from stafett.domain.export_job import ExportJob, StageResult
-from stafett.temporal.client import cpu_queue, start_job
+from stafett.temporal.client import start_job
+from stafett.temporal.queues import cpu_queue, outcome_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
 from tests.support.fake_stages import FakeStages
+from workflows import policies
 from workflows.bufdir_export import BufdirExport
 from workflows.notifications import SendNotifications
+
+if TYPE_CHECKING:
+    from temporalio.common import Priority
 
 
 class RecordingStages(FakeStages):
@@ -40,11 +45,16 @@ class RecordingStages(FakeStages):
 
 
 @asynccontextmanager
-async def run_io_worker(client: Client, queue: str, stages: FakeStages) -> AsyncIterator[None]:
-    worker = Worker(
-        client, task_queue=queue, workflows=[BufdirExport, SendNotifications], activities=stages.activities()
+async def run_io_worker(
+    client: Client, queue: str, stages: FakeStages, runner: WorkflowRunner | None = None
+) -> AsyncIterator[None]:
+    build_worker = partial(
+        Worker, client, activities=stages.activities(), workflow_runner=runner or SandboxedWorkflowRunner()
     )
-    async with run_workers(worker):
+    async with run_workers(
+        build_worker(task_queue=queue, workflows=[BufdirExport, SendNotifications]),
+        build_worker(task_queue=outcome_queue(queue)),
+    ):
         yield
 
 
@@ -55,18 +65,67 @@ async def run_single_cpu_worker(client: Client, queue: str, stages: FakeStages) 
         yield
 
 
-@pytest.mark.parametrize(("rows", "priority"), [(1, 2), (10_000, 2), (10_001, 3), (100_000, 3), (100_001, 4)])
-async def test_only_cpu_stages_use_the_cpu_queue_with_a_priority_by_size(
-    temporal: Client, job: ExportJob, rows: int, priority: int
+@pytest.mark.parametrize(
+    ("rows", "first", "late"), [(1, 2, 1), (10_000, 2, 1), (10_001, 4, 3), (100_000, 4, 3), (100_001, 5, 4)]
+)
+async def test_priority_is_by_size_and_higher_for_late_stages(
+    temporal: Client, job: ExportJob, rows: int, first: int, late: int
 ) -> None:
     stages, queue = RecordingStages(rows), f"test-{job.export_id}"
     async with run_io_worker(temporal, queue, stages), run_single_cpu_worker(temporal, queue, stages):
         run = await start_job(temporal, job.model_copy(update={"include_attachments": True}), queue)
         await run.result()
-    cpu_stages = {name for name, (task_queue, _) in stages.scheduled.items() if task_queue == cpu_queue(queue)}
-    assert cpu_stages == {"map_columns", "generate_file", "bundle_attachments"}
-    assert {stages.scheduled[name][1] for name in cpu_stages} == {Priority(priority_key=priority, fairness_key="nhf")}
-    assert {task_queue for name, (task_queue, _) in stages.scheduled.items() if name not in cpu_stages} == {queue}
+    by_stage = {name: priority.priority_key for name, (_, priority) in stages.scheduled.items()}
+    assert by_stage.pop("record_completion") == 3
+    late_stages = dict.fromkeys(("generate_file", "bundle_attachments", "store_file"), late)
+    assert by_stage == {"query_activities": 3, "map_columns": first, **late_stages}
+    queued = [
+        priority for task_queue, priority in stages.scheduled.values() if task_queue != queue
+    ]  # others start eagerly
+    assert {priority.fairness_key for priority in queued} == {"nhf"}
+
+
+async def test_work_and_outcomes_have_task_queues_of_their_own(temporal: Client, job: ExportJob) -> None:
+    stages, queue = RecordingStages(), f"test-{job.export_id}"
+    async with run_io_worker(temporal, queue, stages), run_single_cpu_worker(temporal, queue, stages):
+        run = await start_job(temporal, job.model_copy(update={"include_attachments": True}), queue)
+        await run.result()
+    assert {name: task_queue for name, (task_queue, _) in stages.scheduled.items()} == {
+        "query_activities": queue,
+        "map_columns": cpu_queue(queue),
+        "generate_file": cpu_queue(queue),
+        "bundle_attachments": cpu_queue(queue),
+        "store_file": queue,
+        "record_completion": outcome_queue(queue),
+    }
+
+
+async def list_scheduled_priorities(run: WorkflowHandle[Any, Any], activity_name: str) -> list[int]:
+    """List the priorities with which the workflow has scheduled the activity so far."""
+    scheduled = [
+        event.activity_task_scheduled_event_attributes
+        for event in (await run.fetch_history()).events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    ]
+    return [
+        attributes.priority.priority_key for attributes in scheduled if attributes.activity_type.name == activity_name
+    ]
+
+
+async def test_priority_of_waiting_export_rises_with_its_age(
+    temporal: Client, job: ExportJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "AGEING_INTERVAL", timedelta(seconds=1))
+    stages, queue = FakeStages(rows=2_000_000), f"test-{job.export_id}"
+    runner = UnsandboxedWorkflowRunner()  # the sandbox would import another copy of the interval
+    async with run_io_worker(temporal, queue, stages, runner):
+        run = await start_job(temporal, job, queue)
+        list_priorities = partial(list_scheduled_priorities, run, "map_columns")
+        priorities = await wait_until(list_priorities, lambda scheduled: scheduled[-1:] == [1])
+        async with run_single_cpu_worker(temporal, queue, stages):
+            assert (await run.result())["status"] == "completed"
+    assert priorities == sorted(set(priorities), reverse=True)
+    assert len(priorities) > 1
 
 
 class Backlog:

@@ -3,9 +3,12 @@
 from enum import StrEnum
 from typing import Any
 
+import structlog
 from sqlalchemy import Dialect, ForeignKeyConstraint, TypeDecorator, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString
+
+from stafett.domain.job import REQUEST_ID
 
 JsonObject = dict[str, Any]
 
@@ -25,8 +28,17 @@ class StrEnumType(TypeDecorator[StrEnum]):
 
 
 JSONB_OR_NULL = JSONB(none_as_null=True)
+
+
+def get_request_id() -> str | None:
+    """Return the id of the API request that is being handled, from the log context."""
+    return structlog.contextvars.get_contextvars().get(REQUEST_ID)
+
+
 DEFAULT_NOW = {"server_default": text("now()")}
 DEFAULT_ZERO: dict[str, Any] = {"server_default": text("0")}
+DEFAULT_REQUEST_ID: dict[str, Any] = {"default": get_request_id}
+"""A run that reconciliation starts gets the id of the request that asked for the job."""
 
 
 def export_foreign_key() -> ForeignKeyConstraint:

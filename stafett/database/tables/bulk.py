@@ -6,7 +6,14 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, JsonObject, StrEnumType
+from stafett.database.tables.base import (
+    DEFAULT_NOW,
+    DEFAULT_REQUEST_ID,
+    DEFAULT_ZERO,
+    JSONB_OR_NULL,
+    JsonObject,
+    StrEnumType,
+)
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
 
@@ -38,6 +45,7 @@ class BulkBatch(SQLModel, table=True):
     activity: JsonObject = Field(sa_type=JSONB_OR_NULL)
     status: BulkStatus = Field(default=BulkStatus.ACCEPTED, sa_type=StrEnumType(BulkStatus))
     attempt: int = 1
+    request_id: str | None = Field(default=None, sa_column_kwargs=DEFAULT_REQUEST_ID)
     total: int
     registered: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     failed: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

@@ -8,6 +8,7 @@ from sqlmodel import AutoString, Field, SQLModel
 
 from stafett.database.tables.base import (
     DEFAULT_NOW,
+    DEFAULT_REQUEST_ID,
     DEFAULT_ZERO,
     JSONB_OR_NULL,
     JsonObject,
@@ -64,6 +65,7 @@ class Export(SQLModel, table=True):
     period_end: datetime
     status: ExportStatus = Field(default=ExportStatus.INITIALISED, sa_type=StrEnumType(ExportStatus))
     attempt: int = 1
+    request_id: str | None = Field(default=None, sa_column_kwargs=DEFAULT_REQUEST_ID)
     progress: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     counts: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     warnings: list[JsonObject] = Field(sa_type=JSONB_OR_NULL, sa_column_kwargs={"server_default": text("'[]'")})

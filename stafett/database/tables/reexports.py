@@ -6,7 +6,14 @@ from uuid import UUID
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, JSONB_OR_NULL, JsonObject, StrEnumType
+from stafett.database.tables.base import (
+    DEFAULT_NOW,
+    DEFAULT_REQUEST_ID,
+    DEFAULT_ZERO,
+    JSONB_OR_NULL,
+    JsonObject,
+    StrEnumType,
+)
 from stafett.domain.reexport_job import ReexportJob
 from stafett.domain.reexport_status import ReexportStatus
 
@@ -55,6 +62,7 @@ class Reexport(SQLModel, table=True):
     period_end: datetime
     status: ReexportStatus = Field(default=ReexportStatus.PENDING, sa_type=StrEnumType(ReexportStatus))
     crashes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
+    request_id: str | None = Field(default=None, sa_column_kwargs=DEFAULT_REQUEST_ID)
     run_id: str | None = None
     export_id: UUID | None = Field(default=None, unique=True)
     file_version: int | None = None

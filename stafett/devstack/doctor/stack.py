@@ -21,7 +21,7 @@ from stafett.devstack.ports import is_port_free
 from stafett.devstack.stack_file import StackFile, load_stack_file
 from stafett.devstack.temporal import is_polling
 from stafett.settings import AuditSettings, TemporalSettings
-from stafett.temporal.client import cpu_queue, notification_queue
+from stafett.temporal.queues import cpu_queue, maintenance_queue, notification_queue, outcome_queue, preview_queue
 
 _TIMEOUT_SECONDS = 5.0
 _RESTART_HINT = "stop `stafett dev` and start it again"
@@ -112,7 +112,10 @@ def _check_workers(stack: StackFile, log_hint: str) -> Iterator[DoctorCheck]:
     effects = {
         queue: "every job waits",
         cpu_queue(queue): "every report waits",
+        outcome_queue(queue): "no job ends",
+        preview_queue(queue): "every preview fails",
         notification_queue(queue): "no notification is sent",
+        maintenance_queue(queue): "no job is reconciled, and nothing is removed or signed",
     }
     for name, effect in effects.items():
         ok = asyncio.run(_is_any_worker_polling(stack, name))

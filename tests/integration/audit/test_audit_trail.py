@@ -31,7 +31,7 @@ from stafett.domain.errors import ServiceUnavailableError, SettingsError
 from stafett.settings import Settings, require_setting
 from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
-from stafett.temporal.namespace import CHECKPOINT_SCHEDULE_ID, upsert_checkpoint_schedule
+from stafett.temporal.namespace import CHECKPOINT_SCHEDULE_ID, keep_namespace_ensured, upsert_checkpoint_schedule
 from stafett.testing import Tenant, create_tenant
 from tests.support.audit import verify_audit_chain
 from tests.support.dev_stack import CommandResult, run_stafett
@@ -532,7 +532,10 @@ async def test_worker_without_signing_key_logs_a_warning_and_creates_no_schedule
     audit_without_key = settings.audit.model_copy(update={"signing_key_file": None})
     settings_without_key = settings.model_copy(update={"audit": audit_without_key})
     with structlog.testing.capture_logs() as logs:
-        await worker.ensure_checkpoint_schedule(temporal, settings_without_key)
+        async with keep_namespace_ensured(
+            temporal, settings.temporal.task_queue, worker.get_checkpoint_interval(settings_without_key)
+        ):
+            pass
     assert logs == [
         {"event": "audit_signing_disabled", "log_level": "warning", "missing": "STAFETT_AUDIT__SIGNING_KEY"}
     ]

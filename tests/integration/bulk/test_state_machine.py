@@ -197,7 +197,8 @@ class Batches(RuleBasedStateMachine):
             batch.status = "failed" if pending or batch.status == "accepted" else batch.outcome
         elif batch.is_current(job) and batch.status == "cancelling":
             return  # the sweep starts another run, which finishes the cancel
-        assert self.harness.registration.close(job, "terminated") is is_closed
+        outcome = self.harness.registration.close(job, "The run was terminated")
+        assert outcome == (batch.status if is_closed else None)
 
     @rule(batch=batches)
     def retry(self, batch: Batch) -> None:

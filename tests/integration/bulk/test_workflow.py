@@ -8,6 +8,7 @@ import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from activities.job_reconciliation import JobReconciler
 from activities.reconciliation import ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import BatchProcessor
@@ -16,6 +17,7 @@ from stafett.domain.export_job import SweepReport
 from stafett.reconciliation import OpenBatches, OpenJob
 from stafett.settings import Settings, require_setting
 from stafett.temporal.client import CANCEL_SIGNAL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
+from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
 from stafett.testing import ExportClient, wait_until
 from tests.support.bulk import MORNING, BulkClient, create_mentors, fetch_registered_mentors, fetch_rows
 from tests.support.fixture_types import RunWorker
@@ -36,11 +38,14 @@ def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[Recon
     def list_open_jobs() -> Iterator[OpenJob]:
         return (open_job for open_job in open_batches() if open_job.job.org_id == org_id)
 
-    async def skip_notifications() -> int:
+    async def list_no_runs() -> ListedRuns:
+        return NO_LISTED_RUNS
+
+    async def skip_notifications(_runs: ListedRuns) -> int:
         return 0
 
-    queue = settings.temporal.task_queue
-    yield ReconciliationActivities(temporal, queue, [list_open_jobs], lambda: None, skip_notifications)
+    reconcile_job = JobReconciler(temporal, settings.temporal.task_queue)
+    yield ReconciliationActivities(list_no_runs, reconcile_job, [list_open_jobs], lambda: None, skip_notifications)
     database.close()
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
-from activities.reconciliation import NotificationReconciler
+from activities.notification_reconciliation import NotificationReconciler
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import RecordFailureInput

@@ -180,7 +180,7 @@ async def test_worker_with_a_wrong_key_logs_it_and_leaves_the_run_to_others(
                 events = (await fetch_raw_history(settings, export_id)).events
                 failed = [event for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED]
                 return [
-                    event.workflow_task_failed_event_attributes.failure.application_failure_info.type
+                    event.workflow_task_failed_event_attributes.failure.cause.application_failure_info.type
                     for event in failed
                 ]
 

@@ -169,6 +169,7 @@ CREATE TABLE bulk_registrations (
     cancelled integer NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
     period_start timestamptz,
     period_end timestamptz,
+    request_id varchar,
     error jsonb,
     edits integer NOT NULL DEFAULT 0,
     changes integer NOT NULL DEFAULT 0,
@@ -205,7 +206,7 @@ CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registratio
 CREATE POLICY operators ON bulk_registrations FOR SELECT TO stafett_api
     USING (current_setting('app.operator', true) = 'on');
 CREATE POLICY maintenance ON bulk_registrations FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, registered, failed, cancelled, error, edits,
+GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, registered, failed, cancelled, error, edits,
     completed_at, deleted_at) ON bulk_registrations TO stafett_api;
 GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations
     TO stafett_worker, stafett_maintenance;
@@ -327,6 +328,7 @@ CREATE TABLE exports (
         'initialised', 'querying_activities', 'mapping_columns', 'generating_file', 'bundling_attachments',
         'storing_file', 'recording_audit', 'completed', 'completed_empty', 'failed', 'cancelling', 'cancelled')),
     attempt integer NOT NULL CHECK (attempt >= 1),
+    request_id varchar,
     progress jsonb,
     counts jsonb,
     warnings jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array'),
@@ -531,6 +533,7 @@ CREATE TABLE report_reexports (
         'pending', 'exporting', 'storing_result', 'notifying', 'completed', 'failed', 'cancelling', 'cancelled')),
     -- How many executions in the current status ended without a result.
     crashes integer NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+    request_id varchar,
     run_id varchar,
     export_id uuid UNIQUE,
     file_version integer,
