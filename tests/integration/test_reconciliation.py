@@ -3,22 +3,26 @@
 import base64
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 from pydantic import SecretStr
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.converter import PayloadConverter
 
 from api.app import create_app
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
+from stafett.domain.job import REQUEST_ID
 from stafett.domain.membership import Caller, Role
 from stafett.exports.commands import ExportCommands
 from stafett.exports.completion import ExportCompletion
 from stafett.reconciliation import OpenExports
 from stafett.settings import Settings, require_setting
+from stafett.temporal.client import JOB_STATUS
 from stafett.testing import ActivityFactory, ExportClient, Tenant, wait_until
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reconciliation import Sweeper, wait_until_run_is_open
@@ -31,6 +35,14 @@ def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[Sweep
     sweeper.close()
 
 
+async def read_request_id(run: WorkflowHandle[Any, Any]) -> str:
+    """Read the request id from the header of the run."""
+    first_event = (await run.fetch_history()).events[0]
+    header = first_event.workflow_execution_started_event_attributes.header.fields[REQUEST_ID]
+    request_id: str = PayloadConverter.default.from_payload(header)
+    return request_id
+
+
 async def test_job_accepted_while_temporal_is_unavailable_is_started_later(
     settings: Settings,
     tenant: Tenant,
@@ -38,6 +50,7 @@ async def test_job_accepted_while_temporal_is_unavailable_is_started_later(
     activity_factory: ActivityFactory,
     sweeper: Sweeper,
     run_worker: RunWorker,
+    temporal: Client,
 ) -> None:
     activity_factory.create_activity(activity_factory.create_mentor())
     unreachable = settings.temporal.model_copy(update={"address": "127.0.0.1:9"})
@@ -52,6 +65,11 @@ async def test_job_accepted_while_temporal_is_unavailable_is_started_later(
         assert accepted.status_code == 202
 
         assert await sweeper.sweep() == SweepReport(started=1)
+        run = temporal.get_workflow_handle(f"bufdir-export/{accepted.json()['id']}")
+        assert await read_request_id(run) == accepted.headers["X-Request-ID"]
+        described = await run.describe()
+        assert await described.static_summary() == f"Bufdir export for {tenant.org_id}, 2026-01-01 to 2026-12-31"
+        assert described.typed_search_attributes[JOB_STATUS] == "initialised"
         async with run_worker():
             assert (await export_client.wait_for_completion(accepted.json()["id"]))["status"] == "completed"
         assert await sweeper.sweep() == SweepReport()

@@ -16,7 +16,7 @@ from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import delete_expired_previews
 from stafett.notifications.deliveries import DeliveryStore, find_undelivered
-from stafett.reconciliation import OpenExports, OpenJob, OpenReexports
+from stafett.reconciliation import OpenExports, OpenJob, OpenJobs, OpenReexports
 from stafett.reports.completion import ReexportCompletion
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
@@ -38,10 +38,12 @@ class Sweeper:
         removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER_ACTOR)
         reexports = ReexportCompletion(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
         self._open_jobs = OpenExports(self._database, completion), OpenReexports(self._database, reexports)
+        self.lists: list[OpenJobs] = [self.list_open_jobs]
+        """A test can add lists of jobs, or replace this one."""
         self._activities = ReconciliationActivities(
             _list_no_runs,
             JobReconciler(client, queue, limits=limits),
-            [self._list_open_jobs],
+            self.lists,
             self._delete_previews,
             notifications,
         )
@@ -49,7 +51,7 @@ class Sweeper:
     def _delete_previews(self) -> None:
         delete_expired_previews(self._database)
 
-    def _list_open_jobs(self) -> Iterator[OpenJob]:
+    def list_open_jobs(self) -> Iterator[OpenJob]:
         return (
             open_job
             for list_open_jobs in self._open_jobs

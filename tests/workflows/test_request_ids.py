@@ -43,6 +43,15 @@ class Parent:
         return [own, await workflow.execute_child_workflow(Child.run, id=f"{workflow.info().workflow_id}/child")]
 
 
+@workflow.defn
+class Continued:
+    @workflow.run
+    async def run(self, remaining_runs: int) -> Context:
+        if remaining_runs:
+            workflow.continue_as_new(remaining_runs - 1)
+        return await workflow.execute_activity(read_context_in_loop, start_to_close_timeout=_TIMEOUT)
+
+
 async def collect_contexts(temporal: Client, workflow_id: str) -> list[Context]:
     with ThreadPoolExecutor(2) as threads:
         worker = Worker(
@@ -70,3 +79,12 @@ async def test_workflow_started_without_a_request_has_no_request_id(temporal: Cl
     structlog.contextvars.clear_contextvars()
     contexts = await collect_contexts(temporal, f"test-{uuid4().hex[:12]}")
     assert [context.get("request_id") for context in contexts] == [None, None]
+
+
+async def test_request_id_reaches_the_runs_that_continue_a_run(temporal: Client) -> None:
+    workflow_id = f"test-{uuid4().hex[:12]}"
+    worker = Worker(temporal, task_queue=workflow_id, workflows=[Continued], activities=[read_context_in_loop])
+    with structlog.contextvars.bound_contextvars(request_id="mine-8"):
+        async with run_workers(worker):
+            context = await temporal.execute_workflow(Continued.run, 2, id=workflow_id, task_queue=workflow_id)
+    assert context["request_id"] == "mine-8"

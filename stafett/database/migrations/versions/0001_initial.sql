@@ -444,6 +444,7 @@ CREATE TABLE export_stage_outputs (
 GRANT SELECT (export_id, stage, org_id), DELETE ON export_stage_outputs TO stafett_api;
 GRANT SELECT, INSERT, DELETE ON export_stage_outputs TO stafett_worker;
 GRANT SELECT ON export_stage_outputs TO stafett_maintenance, stafett_erasure;
+GRANT DELETE ON export_stage_outputs TO stafett_maintenance;
 
 -- The finished parts of an unfinished mapping stage: the objects of each part, and what the part adds to the outcome.
 -- Removing files deletes the rows, and retention reads which objects they protect. Neither can read the outcome.
@@ -480,6 +481,7 @@ CREATE TABLE export_partial_failures (
 );
 GRANT SELECT, DELETE ON export_partial_failures TO stafett_api;
 GRANT SELECT, INSERT, DELETE ON export_partial_failures TO stafett_worker;
+GRANT SELECT (export_id, org_id), DELETE ON export_partial_failures TO stafett_maintenance;
 
 
 -- Reports and re-exports

@@ -1,0 +1,93 @@
+"""Schedules come back after they were deleted, and follow the task queue; what an operator has set stays."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.client import ScheduleActionStartWorkflow as StartWorkflow
+from temporalio.service import RPCError, RPCStatusCode
+
+from stafett.temporal.namespace import SWEEP_SCHEDULE_ID, ensure_schedules, keep_namespace_ensured
+from stafett.testing import wait_until
+
+SCHEDULE_IDS = (SWEEP_SCHEDULE_ID, "apply-retention")
+
+
+@pytest.fixture(autouse=True)
+async def without_schedules(temporal: Client) -> AsyncIterator[None]:
+    """Start and end without schedules, which all tests share."""
+    await delete_schedules(temporal)
+    yield
+    await delete_schedules(temporal)
+
+
+async def delete_schedules(temporal: Client) -> None:
+    for schedule_id in SCHEDULE_IDS:
+        try:
+            await temporal.get_schedule_handle(schedule_id).delete()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+
+async def find_schedule(temporal: Client, schedule_id: str) -> Schedule | None:
+    try:
+        return (await temporal.get_schedule_handle(schedule_id).describe()).schedule
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+
+
+async def test_deleted_schedules_are_created_again_at_intervals(temporal: Client) -> None:
+    queue = f"test-{uuid4().hex[:12]}"
+    async with keep_namespace_ensured(temporal, queue, None, every=timedelta(milliseconds=100)):
+        await delete_schedules(temporal)
+        for schedule_id in SCHEDULE_IDS:
+            assert await wait_until(partial(find_schedule, temporal, schedule_id), bool)
+
+
+async def test_schedules_move_to_a_renamed_task_queue_and_keep_what_an_operator_has_set(temporal: Client) -> None:
+    old, new = (f"test-{uuid4().hex[:12]}" for _ in range(2))
+    await ensure_schedules(temporal, old)
+    handle, interval = temporal.get_schedule_handle(SWEEP_SCHEDULE_ID), [ScheduleIntervalSpec(every=timedelta(hours=3))]
+
+    def set_interval(current: ScheduleUpdateInput) -> ScheduleUpdate:
+        current.description.schedule.spec.intervals = interval
+        return ScheduleUpdate(current.description.schedule)
+
+    await handle.update(set_interval)
+    await handle.pause(note="by an operator")
+    await ensure_schedules(temporal, new)
+    schedule = await find_schedule(temporal, SWEEP_SCHEDULE_ID)
+    assert schedule is not None
+    assert isinstance(schedule.action, StartWorkflow)
+    assert schedule.action.task_queue == new
+    assert (list(schedule.spec.intervals), schedule.state.paused) == (interval, True)
+    assert (await handle.describe()).info.num_actions == 0  # a paused schedule is not triggered either
+
+
+async def test_run_that_waits_on_the_old_task_queue_is_replaced(temporal: Client) -> None:
+    old, new = (f"test-{uuid4().hex[:12]}" for _ in range(2))
+    await ensure_schedules(temporal, old)
+    handle = temporal.get_schedule_handle("apply-retention")
+    await handle.trigger()
+
+    async def list_queues() -> list[str]:
+        running = (await handle.describe()).info.running_actions
+        ids = [each.workflow_id for each in running if isinstance(each, ScheduleActionExecutionStartWorkflow)]
+        return [(await temporal.get_workflow_handle(workflow_id).describe()).task_queue for workflow_id in ids]
+
+    await wait_until(list_queues, [old].__eq__)
+    await ensure_schedules(temporal, new)
+    await wait_until(list_queues, [new].__eq__)
