@@ -17,13 +17,18 @@ from temporalio.client import Client
 
 from api import problems
 from api.auth import TokenVerifier
+from api.authenticator import Authenticator
+from api.concurrency import ConcurrencyLimiter, ThreadShares
 from api.cors import CodecCORSMiddleware
 from api.dependencies import GuardedRoute, Services, UtcClock
 from api.dispatcher import JobDispatcher
+from api.http_protocol import create_http_protocol
+from api.job_feeds import JobFeeds
 from api.middleware import RequestContextMiddleware
 from api.openapi import install_openapi
 from api.rate_limit import RateLimiter
 from api.readiness import Probes
+from api.refusals import limit_repetitions
 from api.routes import (
     activities,
     bufdir_exports,
@@ -76,6 +81,7 @@ ROUTE_MODULES = (
     webhooks,
     codec,
 )
+_BACKLOG = 512  # asyncio accepts this many connections before it serves the next request
 _utc_now = partial(datetime.now, UTC)
 
 
@@ -114,6 +120,7 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
         summary="Bufdir reporting for Norwegian peer-support organisations.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to the host that the request names
         static_url="/docs/static",
         strict_content_type=False,
         separate_input_output_schemas=False,
@@ -134,13 +141,20 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
 def _create_services(
     settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: UtcClock
 ) -> Services:
-    storage = FileStorage(settings.s3, INTERACTIVE_TIMEOUTS)
+    storage, history = FileStorage(settings.s3, INTERACTIVE_TIMEOUTS), JobHistory(database)
     exports = ExportService(database)
+    notifier = JobNotifier(require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"))
     return Services(
         database=database,
         temporal=temporal,
         task_queue=settings.temporal.task_queue,
-        token_verifier=verifier,
+        authenticator=Authenticator(
+            verifier,
+            RateLimiter(settings.api.rate_limit),
+            ThreadShares(settings.api.concurrency.threads_per_user),
+            database,
+        ),
+        concurrency=ConcurrencyLimiter(settings.api.concurrency),
         exports=exports,
         export_commands=ExportCommands(database),
         reports=ReportHistory(database),
@@ -159,9 +173,9 @@ def _create_services(
         webhooks=WebhookService(database),
         destinations=DestinationPolicy(allow_private_networks=settings.webhooks.allow_private_networks),
         dispatcher=JobDispatcher(temporal, settings.temporal.task_queue, exports.record_unavailable),
-        job_notifier=JobNotifier(require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL")),
-        job_history=JobHistory(database),
-        rate_limiter=RateLimiter(settings.api.rate_limit),
+        job_notifier=notifier,
+        job_feeds=JobFeeds(notifier, history),
+        job_history=history,
         probes=Probes.from_clients(database, temporal, storage),
         clock=clock,
         codec=codec_from_settings(settings.temporal),
@@ -184,8 +198,11 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings) -> None:
     """Serve the API until SIGINT or SIGTERM."""
     app = create_app(settings)
+    limit_repetitions("uvicorn.error", "asyncio")
     config = uvicorn.Config(
         app,
+        http=create_http_protocol(settings.api.connections),
+        backlog=_BACKLOG,
         host=settings.api.host,
         port=settings.api.port,
         log_config=None,

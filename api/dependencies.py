@@ -1,22 +1,26 @@
 """Dependencies of route handlers: services, the authenticated caller and the permission check."""
 
+import inspect
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
+from functools import partial
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Request, Response, params
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from starlette.exceptions import HTTPException
 from temporalio.client import Client
 
-from api.auth import UNAUTHENTICATED_MESSAGE, TokenVerifier, VerifiedToken, load_caller
+from api.auth import UNAUTHENTICATED_MESSAGE
+from api.authenticator import Authenticator
+from api.concurrency import ConcurrencyLimiter, OccupyingUse, get_thread_share, run_in_threadpool
 from api.dispatcher import JobDispatcher
-from api.rate_limit import RateLimiter
+from api.job_feeds import JobFeeds
 from api.readiness import Probes
+from api.request_body import BoundedRequest, JsonLimits, require_json_content_type
 from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
@@ -50,6 +54,7 @@ _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.DECODE_PAYLOADS: "Only an operator may decode or encode payloads.",
     Permission.READ_NOTIFICATIONS: "Your role does not allow reading notifications.",
 }
+_JSON_LIMITS = JsonLimits()
 _bearer_scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A JWT issued by the configured issuer.")
 
 
@@ -60,7 +65,8 @@ class Services:
     database: Database
     temporal: Client
     task_queue: str
-    token_verifier: TokenVerifier
+    authenticator: Authenticator
+    concurrency: ConcurrencyLimiter
     exports: ExportService
     export_commands: ExportCommands
     reports: ReportHistory
@@ -80,8 +86,8 @@ class Services:
     destinations: DestinationPolicy
     dispatcher: JobDispatcher
     job_notifier: JobNotifier
+    job_feeds: JobFeeds
     job_history: JobHistory
-    rate_limiter: RateLimiter
     probes: Probes
     clock: UtcClock
     codec: EncryptionCodec
@@ -95,20 +101,29 @@ def get_services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
+FindResource = Callable[["Services", Caller, UUID], object]
+"""Loads the resource of a path; raises ``NotFoundError`` if the caller may not see it."""
+
+
 class PermissionRequirement:
     """The permission that a route requires of the caller's role. Every guarded route has exactly one."""
 
-    def __init__(self, permission: Permission) -> None:
+    def __init__(self, permission: Permission, find: FindResource | None = None) -> None:
         self.permission = permission
+        self.find = find
         self.roles = tuple(role for role in Role if permission in PERMISSIONS_BY_ROLE[role])
 
     def __call__(self) -> None:
         """Do nothing: ``GuardedRoute`` reads the declaration and checks it before the body is read."""
 
 
-def require(permission: Permission) -> params.Depends:
-    """Declare the permission that a route requires, as an element of its ``dependencies``."""
-    dependency: params.Depends = Depends(PermissionRequirement(permission))
+def require(permission: Permission, find: FindResource | None = None) -> params.Depends:
+    """Declare the permission that a route requires, as an element of its ``dependencies``.
+
+    A route with both an id and a body also declares how to ``find`` the resource: a caller without the permission is
+    answered 404 or 403 before the body is read.
+    """
+    dependency: params.Depends = Depends(PermissionRequirement(permission, find))
     return dependency
 
 
@@ -126,45 +141,42 @@ class GuardedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle, takes_json = super().get_route_handler(), self.body_field is not None
-        permission = self.requirement.permission
-        # For a path with an id, the service decides whether the caller may know of the resource: 404 comes before 403.
-        has_path_parameters = bool(self.param_convertors)
+        if self.requirement.find is None and takes_json and self.param_convertors:
+            raise SettingsError(
+                f"The route {self.name} has an id and a body, and declares no way to find the resource."
+            )
+        runs_in_thread = not inspect.iscoroutinefunction(self.endpoint)
 
         async def handle_guarded(request: Request) -> Response:
             services, credentials = get_services(request), await _bearer_scheme(request)
             if credentials is None:
                 raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
-            token, caller = await run_in_threadpool(_authenticate, services, credentials.credentials)
-            # Operators see the jobs of every organisation, so 403 reveals nothing to them.
-            if (not has_path_parameters or caller.is_operator) and not caller.has_permission(permission):
-                raise PermissionDeniedError(_DENIED_MESSAGES[permission])
+            token, caller = await services.authenticator.authenticate(credentials.credentials)
+            await self._check_permission(request, caller)
             request.state.token, request.state.caller = token, caller
-            if takes_json:
-                _require_json_content_type(request)
-            return await handle(request)
+            with ExitStack() as large_bodies:
+                occupy = partial(services.concurrency.occupy, OccupyingUse.LARGE_BODIES, caller)
+                request = BoundedRequest(request.scope, request.receive, lambda: large_bodies.enter_context(occupy()))
+                if takes_json:
+                    require_json_content_type(request)
+                    await request.check_json(_JSON_LIMITS)
+                async with get_thread_share() if runs_in_thread else nullcontext():
+                    return await handle(request)
 
         return handle_guarded
 
-
-def _authenticate(services: Services, bearer_token: str) -> tuple[VerifiedToken, Caller]:
-    """Verify the token and load the caller. The rate limit comes before the query, so that it protects PostgreSQL."""
-    token = services.token_verifier.verify(bearer_token)
-    services.rate_limiter.take_token(token.user_id)
-    return token, load_caller(services.database, token)
-
-
-async def read_json_body(request: Request, *, max_bytes: int) -> bytes:
-    """Return the unparsed JSON body, for parsers that are stricter than FastAPI's; ``max_bytes`` is its limit."""
-    _require_json_content_type(request)
-    body = await request.body()
-    if len(body) > max_bytes:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    return body
-
-
-def _require_json_content_type(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    async def _check_permission(self, request: Request, caller: Caller) -> None:
+        """Raise if the caller's role lacks the permission. For a path with an id, 404 comes before 403."""
+        requirement = self.requirement
+        if caller.has_permission(requirement.permission):
+            return
+        # Operators see the jobs of every organisation, so 403 reveals nothing to them.
+        if self.param_convertors and not caller.is_operator:
+            if requirement.find is None:
+                return  # there is no body, and the service decides whether the caller may know of the resource
+            resource_id = UUID(str(next(iter(request.path_params.values()))))
+            await run_in_threadpool(requirement.find, get_services(request), caller, resource_id)
+        raise PermissionDeniedError(_DENIED_MESSAGES[requirement.permission])
 
 
 def get_current_caller(request: Request, _credentials: Annotated[object, Depends(_bearer_scheme)]) -> Caller:

@@ -1,9 +1,14 @@
 """Request headers that several resources share."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+
+from api.concurrency import OccupyingUse
+from api.dependencies import get_services
 
 MAX_WAIT_SECONDS = 60
 _WAIT_PREFERENCE = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.ASCII | re.IGNORECASE)
@@ -28,7 +33,7 @@ IfMatchHeader = Annotated[
 ]
 
 
-def get_preferred_wait(
+async def get_preferred_wait(
     request: Request,
     prefer: Annotated[  # noqa: ARG001 - declared for the OpenAPI document; the header may be repeated
         str | None,
@@ -39,10 +44,16 @@ def get_preferred_wait(
             )
         ),
     ] = None,
-) -> int | None:
-    """Parse the first ``wait`` preference (RFC 7240) in seconds; other preferences are ignored."""
+) -> AsyncIterator[int | None]:
+    """Parse the first ``wait`` preference (RFC 7240) in seconds; other preferences are ignored.
+
+    The limit on waiting requests is applied before the request has any effect.
+    """
     match = _WAIT_PREFERENCE.search(",".join(request.headers.getlist("prefer")))
-    return min(int(match[1]), MAX_WAIT_SECONDS) if match else None
+    seconds = min(int(match[1]), MAX_WAIT_SECONDS) if match else None
+    concurrency = get_services(request).concurrency
+    with concurrency.occupy(OccupyingUse.WAITS, request.state.caller) if seconds else nullcontext():
+        yield seconds
 
 
 def get_last_event_id(

@@ -12,13 +12,14 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
-from api.auth import VerifiedToken, load_caller
+from api.auth import VerifiedToken
+from api.concurrency import run_in_threadpool
 from api.dependencies import Services
-from api.job_responses import JobView, LoadView
+from api.job_feeds import JobFeed
+from api.job_views import JobView, LoadView
 from stafett.audit.steps import JobStep
 from stafett.database.job_changes import Subscription
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
@@ -88,15 +89,19 @@ class _JobEventStream:
 
     async def iterate_events(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=_CLIENT_RETRY_MILLISECONDS)
-        with self._services.job_notifier.subscribe(self._view.job_id) as subscription:
+        with self._services.job_feeds.follow(self._view, self._load_view) as (feed, subscription):
             while True:
+                self._polled_at = time.monotonic()
                 try:
-                    for event in await run_in_threadpool(self._poll_events):
-                        yield event
+                    await feed.refresh()
                 except NotFoundError:  # the job was deleted
                     return
                 except ServiceUnavailableError:
                     await asyncio.sleep(_UNAVAILABLE_RETRY_SECONDS)
+                else:
+                    self._view = feed.view
+                    for event in self._format_news(feed):
+                        yield event
                 if self._view.is_finished or not await self._wait_and_reauthorise(subscription):
                     return
                 if not self._has_changed:
@@ -114,19 +119,15 @@ class _JobEventStream:
             return False
         if not self._has_changed:
             try:
-                await run_in_threadpool(load_caller, self._services.database, self._token)
+                await self._services.authenticator.load_caller(self._token)
             except PermissionDeniedError:
                 return False
             except ServiceUnavailableError:
                 return True
         return True
 
-    def _poll_events(self) -> list[bytes]:
-        """Read the job before its steps: once the job is final, no step can be missing from the second query."""
-        self._polled_at = time.monotonic()
-        self._view = self._load_view()
-        steps = self._services.job_history.steps_after(self._view.org_id, self._view.job_id, self._last_event_id)
-        events = [self._format_step(step) for step in steps]
+    def _format_news(self, feed: JobFeed) -> list[bytes]:
+        events = [self._format_step(step) for step in feed.steps if step.seq > self._last_event_id]
         if self._view.progress != self._progress:
             self._progress = self._view.progress
             events += (

@@ -1,38 +1,17 @@
 """Responses for jobs of every kind: entity tag, `Retry-After`, `no-store` for links, and `Prefer: wait`."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
-from uuid import UUID
+from typing import Any
 
 from fastapi import Response
-from fastapi.concurrency import run_in_threadpool
 
+from api.concurrency import run_in_threadpool
 from api.dependencies import Services
 from api.etags import is_unchanged
+from api.job_views import Body, JobView, LoadView
 
-Body = TypeVar("Body")
 POLL_SECONDS = "1"
-
-
-@dataclass(frozen=True)
-class JobView(Generic[Body]):
-    """The state of a job as one caller may see it."""
-
-    job_id: UUID
-    org_id: str
-    is_finished: bool
-    etag: str
-    build_body: Callable[[], Body]
-    """Called only for a body that is sent, because issuing a download link writes an audit event."""
-    has_link: bool = False
-    progress: dict[str, Any] | None = field(default=None)
-
-
-LoadView = Callable[[], JobView[Body]]
-"""Loads the current view of the job; raises ``NotFoundError`` if the caller may not see it."""
 
 
 async def respond(load_view: LoadView[Body], response: Response) -> Body:
@@ -58,19 +37,20 @@ async def respond_or_wait(
     if wait_seconds is None:
         return await _build_response(view, response, HTTPStatus.ACCEPTED)
     response.headers["Preference-Applied"] = f"wait={wait_seconds}"
-    view = await _wait(load_view, view, services, wait_seconds)
+    if not view.is_finished:
+        view = await _wait(load_view, view, services, wait_seconds)
     return await _build_response(view, response, HTTPStatus.OK if view.is_finished else HTTPStatus.ACCEPTED)
 
 
 async def _wait(load_view: LoadView[Body], view: JobView[Body], services: Services, seconds: int) -> JobView[Body]:
     deadline = time.monotonic() + seconds
-    notifier = services.job_notifier
-    with notifier.subscribe(view.job_id) as subscription:
-        while not view.is_finished and not notifier.is_closing and (remaining := deadline - time.monotonic()) > 0:
-            view = await run_in_threadpool(load_view)
-            if not view.is_finished:
-                await subscription.wait_for_change(remaining)
-    return view
+    with services.job_feeds.follow(view, load_view) as (feed, subscription):
+        while not services.job_notifier.is_closing and (remaining := deadline - time.monotonic()) > 0:
+            await feed.refresh()
+            if feed.view.is_finished:
+                break
+            await subscription.wait_for_change(remaining)
+    return await run_in_threadpool(load_view)
 
 
 async def _build_response(view: JobView[Body], response: Response, status: HTTPStatus | None = None) -> Body:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -9,9 +10,11 @@ import structlog
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import BODY_TOO_LARGE, render_internal_error, render_problem
+from api.problems import AMBIGUOUS_BODY_LENGTH, BODY_TOO_LARGE, render_internal_error, render_problem
+from api.refusals import RefusalLog
 
 _API_PREFIX = "/api/"
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -36,6 +39,7 @@ class RequestContextMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._refusals = RefusalLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,17 +63,31 @@ class RequestContextMiddleware:
             await send(message)
 
         try:
-            await self._handle_limited(scope, receive, send_with_headers)
+            with suppress(ClientDisconnect):
+                await self._handle_limited(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - the server would log its message, which may quote data
             response = render_internal_error(Request(scope), error)
             if not status:
                 await response(scope, receive, send_with_headers)
         finally:
+            self._log_request(scope, status, started)
+
+    def _log_request(self, scope: Scope, status: int, started: float) -> None:
+        if not status:  # the client disconnected
+            self._refusals.record("requests_aborted")
+        elif status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._refusals.record("requests_refused")
+        else:
             duration_ms = round((time.perf_counter() - started) * 1000, 1)
             _log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration_ms)
 
     async def _handle_limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _get_content_length(Headers(scope=scope)) > MAX_BODY_BYTES:
+        headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may see another end of the body
+            response = render_problem(Request(scope), AMBIGUOUS_BODY_LENGTH)
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+        elif _get_content_length(headers) > MAX_BODY_BYTES:
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
         else:
             await self._app(scope, _limit_body(receive), send)

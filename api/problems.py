@@ -15,7 +15,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.rate_limit import TooManyRequestsError
+from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
     ExportError,
@@ -45,6 +45,8 @@ from stafett.telemetry import error_location
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
+MAX_ERRORS = 100
+_MAX_POINTER_LENGTH, _MAX_DETAIL_LENGTH = 500, 1000
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _log = structlog.get_logger("stafett.api")
 
@@ -114,11 +116,12 @@ class ProblemSpec:
 
 INVALID_REQUEST = ProblemSpec(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", "The request is not valid.")
 INTERNAL_ERROR = ProblemSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "An unexpected error occurred.")
-TOO_MANY_REQUESTS = ProblemSpec(
-    HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", "Too many requests. See the Retry-After header."
-)
+TOO_MANY_REQUESTS = ProblemSpec(HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", TOO_MANY_REQUESTS_MESSAGE)
 BODY_TOO_LARGE = ProblemSpec(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The request body exceeds the size limit."
+)
+AMBIGUOUS_BODY_LENGTH = ProblemSpec(
+    HTTPStatus.BAD_REQUEST, "bad_request", "A request has either Content-Length or Transfer-Encoding, not both."
 )
 METHOD_NOT_ALLOWED = ProblemSpec(
     HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method."
@@ -211,6 +214,30 @@ def register_exception_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handle_http_error)
 
 
+class TruncatedValidationError(RequestValidationError):
+    """Validation errors of which ``omitted`` more were only counted."""
+
+    def __init__(self, errors: Sequence[Any], *, body: object, omitted: int) -> None:
+        super().__init__(errors, body=body)
+        self.omitted = omitted
+
+
+def _render_field_errors(
+    request: Request, spec: ProblemSpec, errors: Sequence[FieldError], omitted: int = 0
+) -> JSONResponse:
+    """Render at most ``MAX_ERRORS`` errors; the problem's detail has the number of the others."""
+    omitted += max(0, len(errors) - MAX_ERRORS)
+    detail = f"{spec.detail} {omitted} more errors are not listed." if omitted else spec.detail
+    return render_problem(request, replace(spec, detail=detail, errors=tuple(errors[:MAX_ERRORS])))
+
+
+def _create_field_error(pointer: str, code: str, detail: str) -> FieldError:
+    """Shorten texts that contain parts of the request, such as a key's name; a pointer ends at a whole segment."""
+    if len(pointer) > _MAX_POINTER_LENGTH:
+        pointer = pointer[: _MAX_POINTER_LENGTH + 1].rpartition("/")[0]
+    return FieldError(pointer=pointer, code=code, detail=detail[:_MAX_DETAIL_LENGTH])
+
+
 async def _handle_domain_error(request: Request, error: Any) -> JSONResponse:
     if type(error) not in PROBLEMS:
         return render_internal_error(request, error)
@@ -222,13 +249,13 @@ async def _handle_export_error(request: Request, error: Any) -> JSONResponse:
 
 
 async def _handle_invalid_mapping(request: Request, error: Any) -> JSONResponse:
-    errors = tuple(FieldError(**issue.model_dump()) for issue in error.issues)
-    return render_problem(request, replace(PROBLEMS[InvalidMappingError], errors=errors))
+    errors = [_create_field_error(**issue.model_dump()) for issue in error.issues]
+    return _render_field_errors(request, PROBLEMS[InvalidMappingError], errors)
 
 
 async def _handle_invalid_request(request: Request, error: Any) -> JSONResponse:
-    errors = tuple(FieldError(**issue._asdict()) for issue in error.issues)
-    return render_problem(request, replace(INVALID_REQUEST, errors=errors))
+    errors = [_create_field_error(**issue._asdict()) for issue in error.issues]
+    return _render_field_errors(request, INVALID_REQUEST, errors)
 
 
 async def _handle_invalid_field(request: Request, error: Any) -> JSONResponse:
@@ -243,14 +270,16 @@ async def _handle_reexport_in_progress(request: Request, error: Any) -> JSONResp
 
 async def _handle_rate_limit(request: Request, error: Any) -> JSONResponse:
     headers = {"Retry-After": str(error.retry_after_seconds)}
-    return render_problem(request, replace(TOO_MANY_REQUESTS, headers=headers))
+    return render_problem(request, replace(TOO_MANY_REQUESTS, detail=str(error), headers=headers))
 
 
 async def _handle_validation_error(request: Request, error: Any) -> JSONResponse:
-    if any(issue["loc"][0] == "path" for issue in error.errors()):  # ids are opaque, so a malformed one is unknown
+    issues = error.errors()
+    if any(issue["loc"][0] == "path" for issue in issues):  # ids are opaque, so a malformed one is unknown
         return render_problem(request, PROBLEMS[NotFoundError])
-    errors = tuple(_build_field_error(issue, error.body) for issue in error.errors())
-    return render_problem(request, replace(INVALID_REQUEST, errors=errors))
+    omitted = max(0, len(issues) - MAX_ERRORS) + getattr(error, "omitted", 0)
+    errors = [_build_field_error(issue, error.body) for issue in issues[:MAX_ERRORS]]
+    return _render_field_errors(request, INVALID_REQUEST, errors, omitted)
 
 
 async def _handle_http_error(request: Request, error: Any) -> JSONResponse:
@@ -274,7 +303,7 @@ def _find_allowed_methods(request: Request) -> set[str]:
 
 def _build_field_error(error: dict[str, Any], body: object) -> FieldError:
     """Describe location and kind of a Pydantic error, without the value."""
-    return FieldError(
+    return _create_field_error(
         pointer=_pointer_from_location(error["loc"], error["type"], body),
         code=error["type"],
         detail=error["msg"].removeprefix("Value error, "),

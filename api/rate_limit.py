@@ -8,14 +8,15 @@ from uuid import UUID
 
 from stafett.settings import RateLimitSettings
 
+TOO_MANY_REQUESTS_MESSAGE = "Too many requests. See the Retry-After header."
 _MAX_BUCKETS = 10_000
 
 
 class TooManyRequestsError(Exception):
-    """The user's token bucket is empty for ``retry_after_seconds`` more."""
+    """The user may repeat the request after ``retry_after_seconds``."""
 
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__("Too many requests.")
+    def __init__(self, retry_after_seconds: int, message: str = TOO_MANY_REQUESTS_MESSAGE) -> None:
+        super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
 

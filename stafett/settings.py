@@ -130,10 +130,41 @@ class RateLimitSettings(_SettingsSection):
     burst: int = Field(1000, ge=1, le=1_000_000, description="requests at once after a pause")
 
 
+class ConcurrencyLimit(_SettingsSection):
+    """The maximum at one API process at the same time; further requests get 429."""
+
+    per_user: int = Field(ge=1, le=100_000)
+    per_organisation: int = Field(ge=1, le=100_000)
+
+
+class ConcurrencySettings(_SettingsSection):
+    """Limits on requests that occupy the API for long, each for one user and for all users of an organisation."""
+
+    event_streams: ConcurrencyLimit = ConcurrencyLimit(per_user=100, per_organisation=400)
+    waits: ConcurrencyLimit = ConcurrencyLimit(per_user=50, per_organisation=200)
+    previews: ConcurrencyLimit = ConcurrencyLimit(per_user=2, per_organisation=4)
+    validations: ConcurrencyLimit = ConcurrencyLimit(per_user=3, per_organisation=6)
+    large_lists: ConcurrencyLimit = ConcurrencyLimit(per_user=4, per_organisation=16)
+    large_bodies: ConcurrencyLimit = ConcurrencyLimit(per_user=16, per_organisation=32)
+    threads_per_user: int = Field(2, ge=1, le=100, description="threads that one user's requests occupy; others queue")
+
+
+class ConnectionSettings(_SettingsSection):
+    """Limits on connections of one API process, with or without a valid token."""
+
+    max_connections: int = Field(10_000, ge=1, le=1_000_000, description="also limited by the open files allowed")
+    head_timeout_seconds: float = Field(10, gt=0, le=3600, description="time to send the head of a request")
+    min_body_bytes_per_second: int = Field(1024, ge=1, description="average speed below which a body is refused")
+    body_grace_seconds: float = Field(10, gt=0, le=3600, description="interval in which a body's speed is measured")
+    write_timeout_seconds: float = Field(60, gt=0, le=3600, description="time without reading a response")
+
+
 class ApiSettings(_SettingsSection):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     rate_limit: RateLimitSettings = RateLimitSettings()
+    concurrency: ConcurrencySettings = ConcurrencySettings()
+    connections: ConnectionSettings = ConnectionSettings()
     web_ui_origin: WebOrigin | None = Field(None, description="origin of the Temporal Web UI, which may call the codec")
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.paging import split_page
 from api.schemas.bulk import ActivityListQuery, ActivityPage, ActivityResource
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/activities", tags=["Activities"], route_class=Guarde
     operation_id="list_activities",
     summary="List activities",
     description="List the organisation's activities, latest start first, for example those of a batch.",
-    dependencies=[require(Permission.READ_ORGANISATION)],
+    dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_activities(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[ActivityListQuery, Query()]

@@ -7,14 +7,15 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, StreamingResponse
 
+from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import format_etag
 from api.headers import IdempotencyKeyHeader, IfNoneMatchHeader, LastEventId, PreferredWait
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
-from api.job_responses import JobView, respond_if_changed, respond_or_wait
+from api.job_responses import respond_if_changed, respond_or_wait
+from api.job_views import JobView
 from api.openapi import raises
 from api.paging import decode_seq_cursor, encode_seq_cursor, split_page
 from api.previews import await_preview
@@ -81,7 +82,7 @@ async def start_export(
         "Compute counts, warnings, partial failures and the first rows that an export with this body would have. "
         "Nothing is stored but an audit event. A worker must be available."
     ),
-    dependencies=[require(Permission.START_JOBS)],
+    dependencies=[require(Permission.START_JOBS), limit_concurrency(OccupyingUse.PREVIEWS)],
     openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED),
 )
 async def preview_export(
@@ -120,7 +121,7 @@ async def get_export(
     operation_id="watch_export",
     summary="Stream an export's events",
     description="Stream status transitions and progress as server-sent events until the export has finished.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_concurrency(OccupyingUse.EVENT_STREAMS)],
     response_class=StreamingResponse,
     responses=EVENT_STREAM_RESPONSES,
 )
@@ -159,7 +160,7 @@ def download_export(export_id: ExportId, caller: CurrentCaller, services: Servic
     operation_id="get_export_audit",
     summary="List an export's audit events",
     description="List the audit events of an export, oldest first, with their positions in the organisation's chain.",
-    dependencies=[require(Permission.READ_AUDIT_EVENTS)],
+    dependencies=[require(Permission.READ_AUDIT_EVENTS), limit_large_lists()],
 )
 def get_export_audit(
     export_id: ExportId, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditEventListQuery, Query()]
@@ -244,7 +245,7 @@ def delete_export(export_id: ExportId, caller: CurrentCaller, services: Services
     operation_id="list_exports",
     summary="List exports",
     description="List the exports that the caller may see, newest first.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
 def list_exports(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportListQuery, Query()]

@@ -2,18 +2,19 @@
 
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
+from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import format_etag, parse_if_match
 from api.headers import IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, LastEventId, PreferredWait
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
-from api.job_responses import JobView, respond, respond_if_changed, respond_or_wait
+from api.job_responses import respond, respond_if_changed, respond_or_wait
+from api.job_views import JobView
 from api.openapi import raises
 from api.paging import decode_seq_cursor, encode_seq_cursor, split_page
 from api.schemas.bulk import (
@@ -26,7 +27,13 @@ from api.schemas.bulk import (
     ItemListQuery,
     ItemPage,
 )
-from api.schemas.bulk_body import CSV_MEDIA_TYPE, REQUEST_BODY_OPENAPI, parse_submission
+from api.schemas.bulk_body import (
+    CSV_MEDIA_TYPE,
+    JSON_MEDIA_TYPE,
+    REQUEST_BODY_OPENAPI,
+    BatchSubmission,
+    parse_submission,
+)
 from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchFilter, ItemFilter, outcome_from_row
 from stafett.bulk.state import counts_from_row
@@ -49,6 +56,7 @@ BatchId = Annotated[UUID, Path(description="Id of the batch.")]
         "The batch is accepted once it is stored; it starts later if Temporal or the workers are unavailable."
     ),
     dependencies=[require(Permission.START_JOBS)],
+    response_model=BatchResource | BatchValidationResource,
     responses={
         HTTPStatus.OK: {
             "model": BatchValidationResource,
@@ -65,13 +73,12 @@ async def start_bulk_registration(
     query: Annotated[BatchCreateQuery, Query()],
     wait: PreferredWait,
     idempotency_key: IdempotencyKeyHeader = None,
-) -> BatchResource | BatchValidationResource:
+) -> Any:
     media_type, body = request.headers.get("content-type", ""), await request.body()
     submission = await run_in_threadpool(parse_submission, media_type, body, query, caller.org_id)
     if submission.validate_only:
-        result = await run_in_threadpool(services.batches.validate, caller, submission.request)
-        response.status_code = HTTPStatus.OK
-        return BatchValidationResource.from_result(submission.request.org_id, result)
+        with services.concurrency.occupy(OccupyingUse.VALIDATIONS, caller):
+            return await run_in_threadpool(_validate_batch, services, caller, submission)
     accepted = await run_in_threadpool(services.batches.accept, caller, submission.request, idempotency_key)
     if accepted.is_new:
         services.dispatcher.start(accepted.batch.job)
@@ -79,12 +86,19 @@ async def start_bulk_registration(
     return await respond_or_wait(partial(_load_view, services, caller, accepted.batch.id), services, response, wait)
 
 
+def _validate_batch(services: Services, caller: Caller, submission: BatchSubmission) -> Response:
+    """Validate and render all items in the thread, because 10,000 of them would block the event loop."""
+    result = services.batches.validate(caller, submission.request)
+    resource = BatchValidationResource.from_result(submission.request.org_id, result)
+    return Response(resource.model_dump_json(), media_type=JSON_MEDIA_TYPE)
+
+
 @router.get(
     "",
     operation_id="list_bulk_registrations",
     summary="List bulk registrations",
     description="List the batches that the caller may see, newest first.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
 def list_bulk_registrations(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[BatchListQuery, Query()]
@@ -119,7 +133,7 @@ async def get_bulk_registration(
     operation_id="list_bulk_items",
     summary="List a batch's items",
     description="List the items of a batch with their outcomes, in the order of the submission.",
-    dependencies=[require(Permission.READ_ORGANISATION)],
+    dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_bulk_items(
     batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, query: Annotated[ItemListQuery, Query()]
@@ -139,7 +153,7 @@ def list_bulk_items(
     operation_id="watch_bulk_registration",
     summary="Stream a bulk registration's events",
     description="Stream status transitions and item counts as server-sent events until the batch has finished.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_concurrency(OccupyingUse.EVENT_STREAMS)],
     response_class=StreamingResponse,
     responses=EVENT_STREAM_RESPONSES,
 )
@@ -159,7 +173,7 @@ async def watch_bulk_registration(
         "Download the failed items as CSV. The file can be corrected and submitted again to "
         "`POST /bulk-registrations`; the columns `error_code` and `error_message` are ignored then."
     ),
-    dependencies=[require(Permission.DOWNLOAD_FILES)],
+    dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],
     response_class=Response,
     responses={
         HTTPStatus.OK: {"content": {CSV_MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "The failed items"}
@@ -176,7 +190,7 @@ def download_failed_items(batch_id: BatchId, caller: CurrentCaller, services: Se
     operation_id="edit_bulk_registration",
     summary="Edit a bulk registration",
     description="Rename or cancel a batch. Operators may cancel it only.",
-    dependencies=[require(Permission.CANCEL_AND_RETRY)],
+    dependencies=[require(Permission.CANCEL_AND_RETRY, lambda services, *args: services.batches.find(*args))],
     openapi_extra=raises(InvalidStateError),
 )
 async def edit_bulk_registration(

@@ -10,9 +10,11 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from pydantic_core import from_json
 from temporalio.api.common.v1 import Payload, Payloads
 
-from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, read_json_body, require
+from api.concurrency import run_in_threadpool
+from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.openapi import raises
-from stafett.domain.errors import InvalidPayloadsError
+from api.request_body import JsonLimits, read_json_body
+from stafett.domain.errors import InvalidPayloadsError, InvalidRequestError
 from stafett.domain.membership import Caller, Permission
 from stafett.temporal.codec import PayloadDecryptionError
 
@@ -20,6 +22,7 @@ router = APIRouter(prefix="/codec", tags=["Codec"], route_class=GuardedRoute)
 
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 _MAX_PAYLOADS = 1000
+_JSON_LIMITS = JsonLimits(depth=20, keys_per_object=200, values=100_000)
 _INVALID_PAYLOADS_MESSAGE = "The body must be a JSON object with at most 1000 Temporal payloads."
 _log = structlog.get_logger("stafett.api")
 
@@ -93,7 +96,7 @@ async def encode_payloads(caller: CurrentCaller, services: ServicesDep, request:
 
 
 async def _apply_codec(caller: Caller, request: Request, codec_function: CodecFunction) -> JSONResponse:
-    payloads = _parse_payloads(await read_json_body(request, max_bytes=_MAX_BODY_BYTES))
+    payloads = await run_in_threadpool(_parse_payloads, await read_json_body(request, max_bytes=_MAX_BODY_BYTES))
     try:
         transformed = await codec_function(payloads)
     except PayloadDecryptionError as error:
@@ -111,11 +114,12 @@ async def _apply_codec(caller: Caller, request: Request, codec_function: CodecFu
 
 def _parse_payloads(body: bytes) -> Sequence[Payload]:
     try:
+        _JSON_LIMITS.check(body)
         document = from_json(body)  # unlike the standard library's, it rejects text that UTF-8 cannot encode
         if len(_get_payload_list(document)) > _MAX_PAYLOADS:
             raise InvalidPayloadsError(_INVALID_PAYLOADS_MESSAGE)
         return ParseDict(document, Payloads(), ignore_unknown_fields=True).payloads
-    except (ValueError, ParseError, RecursionError):
+    except (ValueError, ParseError, RecursionError, InvalidRequestError):
         raise InvalidPayloadsError(_INVALID_PAYLOADS_MESSAGE) from None
 
 

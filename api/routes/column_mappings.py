@@ -4,12 +4,13 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
-from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, read_json_body, require
+from api.concurrency import OccupyingUse, limit_concurrency, run_in_threadpool
+from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import is_unchanged, parse_if_match
 from api.headers import IfMatchHeader, IfNoneMatchHeader
 from api.openapi import raises
+from api.request_body import read_json_body
 from api.schemas.exports import MappingQuery, MappingResource
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES, load_mapping_request
@@ -73,7 +74,7 @@ def get_column_mapping(
         "Add a version of the organisation's column mapping. Existing versions never change. The body is a mapping "
         "document, or the response of `GET` with an edited document."
     ),
-    dependencies=[require(Permission.ADMINISTER)],
+    dependencies=[require(Permission.ADMINISTER), limit_concurrency(OccupyingUse.VALIDATIONS)],
     responses={
         HTTPStatus.CREATED: {"model": MappingResource, "description": "Added as the organisation's first version"}
     },

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.paging import decode_id_cursor, encode_id_cursor, invalid_token_error
 from api.schemas.directory import (
@@ -39,7 +40,7 @@ def get_me(caller: CurrentCaller) -> Me:
     operation_id="list_organisations",
     summary="List organisations",
     description="List the caller's organisation; for operators, all organisations.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
 def list_organisations(caller: CurrentCaller, services: ServicesDep) -> OrganisationPage:
     organisations = services.organisations.list(caller)
@@ -62,7 +63,7 @@ def list_activity_types() -> ActivityTypePage:
     operation_id="list_peer_mentors",
     summary="List peer mentors",
     description="List the organisation's peer mentors, ordered by name.",
-    dependencies=[require(Permission.READ_ORGANISATION)],
+    dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_peer_mentors(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[MentorListQuery, Query()]

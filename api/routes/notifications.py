@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 
+from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.paging import split_page
 from api.schemas.notifications import NotificationListQuery, NotificationPage, NotificationResource
@@ -20,7 +21,7 @@ NotificationId = Annotated[UUID, Path(description="Id of the notification.")]
     operation_id="list_notifications",
     summary="List notifications",
     description="List the caller's notifications with the state of their deliveries, newest first.",
-    dependencies=[require(Permission.READ_NOTIFICATIONS)],
+    dependencies=[require(Permission.READ_NOTIFICATIONS), limit_large_lists()],
 )
 def list_notifications(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[NotificationListQuery, Query()]

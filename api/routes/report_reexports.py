@@ -6,14 +6,15 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
+from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import format_etag, parse_if_match
 from api.headers import IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, LastEventId, PreferredWait
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
-from api.job_responses import JobView, respond, respond_if_changed, respond_or_wait
+from api.job_responses import respond, respond_if_changed, respond_or_wait
+from api.job_views import JobView
 from api.openapi import raises
 from api.paging import split_page
 from api.schemas.reexports import ReexportListQuery, ReexportPage, ReexportResource, ReexportSummary
@@ -88,7 +89,7 @@ async def get_reexport(
     operation_id="watch_reexport",
     summary="Stream a re-export's events",
     description="Stream status transitions and progress as server-sent events until the re-export has finished.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_concurrency(OccupyingUse.EVENT_STREAMS)],
     response_class=StreamingResponse,
     responses=EVENT_STREAM_RESPONSES,
 )
@@ -108,7 +109,7 @@ async def watch_reexport(
         "Edit the label, the notification status or, as an administrator, the result file of a re-export, during "
         "the run or afterwards. Omitted fields stay unchanged."
     ),
-    dependencies=[require(Permission.START_JOBS)],
+    dependencies=[require(Permission.START_JOBS, lambda services, *args: services.reexports.find(*args))],
     openapi_extra=raises(InvalidStateError),
 )
 async def edit_reexport(
@@ -153,7 +154,7 @@ async def cancel_reexport(
     operation_id="list_reexports",
     summary="List re-exports",
     description="List the re-exports that the caller may see, newest first.",
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
 def list_reexports(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[ReexportListQuery, Query()]

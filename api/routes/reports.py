@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
+from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.etags import format_etag, is_unchanged, parse_if_match
 from api.headers import IfMatchHeader, IfNoneMatchHeader
@@ -24,7 +25,7 @@ ReportId = Annotated[UUID, Path(description="Id of the report.")]
     operation_id="list_reports",
     summary="List reports",
     description="List the reports of the caller's organisation, newest first.",
-    dependencies=[require(Permission.READ_ORGANISATION)],
+    dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_reports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ListQuery, Query()]) -> ReportPage:
     reports = services.reports.list(caller, ListFilter(**query.filter_args))
@@ -58,7 +59,7 @@ def get_report(
     operation_id="submit_report",
     summary="Record a report's submission",
     description="Record when the report was submitted to Bufdir and under which reference, or clear the record.",
-    dependencies=[require(Permission.START_JOBS)],
+    dependencies=[require(Permission.START_JOBS, lambda services, *args: services.reports.find(*args))],
 )
 def submit_report(
     report_id: ReportId,

@@ -5,8 +5,8 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
+from api.concurrency import limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.headers import IdempotencyKeyHeader
 from api.openapi import raises
@@ -59,7 +59,7 @@ async def add_webhook(
     operation_id="list_webhooks",
     summary="List webhooks",
     description="List the organisation's webhooks, newest first.",
-    dependencies=[require(Permission.ADMINISTER)],
+    dependencies=[require(Permission.ADMINISTER), limit_large_lists()],
 )
 def list_webhooks(
     caller: CurrentCaller, services: ServicesDep, query: Annotated[WebhookListQuery, Query()]

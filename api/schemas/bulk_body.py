@@ -1,19 +1,28 @@
 """The body of a bulk registration: JSON, or CSV with one item per line."""
 
-import json
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
+from api.problems import MAX_ERRORS, TruncatedValidationError
+from api.request_body import JsonLimits
 from api.schemas.bulk import BatchCreate, BatchCreateQuery
 from stafett.bulk.csv_format import parse_request
-from stafett.domain.bulk import BulkRequest
+from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest
 
 JSON_MEDIA_TYPE, CSV_MEDIA_TYPE = "application/json", "text/csv"
-_MAX_ERRORS = 100
+_JSON_LIMITS = JsonLimits(depth=10, keys_per_object=100, values=300_000)
+_ITEMS_PER_STEP = 200
+"""Items that one call of Pydantic validates: it blocks all other threads for that long."""
+
+_ITEMS_ADAPTER = TypeAdapter(tuple[BulkItemInput, ...])
+_PLACEHOLDER_ITEM = BulkItemInput(mentor_id="-")
+_INVALID_JSON = {"type": "json_invalid", "loc": ("body",), "msg": "Invalid JSON", "input": None}
 REQUEST_BODY_OPENAPI: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -50,10 +59,63 @@ def parse_submission(
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 
 
+class _ErrorCollector:
+    """The first ``MAX_ERRORS`` validation errors, and the number of the others."""
+
+    def __init__(self) -> None:
+        self.errors: list[Any] = []
+        self.omitted = 0
+
+    def add(self, error: ValidationError, *, location: tuple[str, ...] = (), first_index: int | None = None) -> None:
+        room = MAX_ERRORS - len(self.errors)
+        if room > 0:
+            details = error.errors(include_url=False, include_input=False, include_context=False)[:room]
+            self.errors += [{**each, "loc": ("body", *location, *_shift_index(each, first_index))} for each in details]
+        self.omitted += max(0, error.error_count() - max(0, room))
+
+
+def _shift_index(error: ErrorDetails, first_index: int | None) -> tuple[int | str, ...]:
+    """Return the location of an error in the list of all items."""
+    match error["loc"]:
+        case (int(index), *path) if first_index is not None:
+            return (first_index + index, *path)
+        case path:
+            return path
+
+
 def _parse_json(body: bytes) -> BatchCreate:
+    _JSON_LIMITS.check(body)
     try:
-        return BatchCreate.model_validate_json(body)
+        document: Any = from_json(body)
+    except ValueError:
+        raise RequestValidationError([_INVALID_JSON]) from None
+    collector = _ErrorCollector()
+    items = document.get("items") if isinstance(document, dict) else None
+    if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS_PER_BATCH:
+        batch = _validate(document, collector)
+    else:
+        batch = _validate({**document, "items": [_PLACEHOLDER_ITEM]}, collector)
+        valid_items = tuple(_iterate_valid_items(items, collector))
+        batch = batch and batch.model_copy(update={"items": valid_items})
+    if batch is None or collector.errors:
+        raise TruncatedValidationError(collector.errors, body=document, omitted=collector.omitted)
+    return batch
+
+
+def _validate(document: Any, collector: _ErrorCollector) -> BatchCreate | None:
+    """Validate the document; of a list that is too long no item is validated."""
+    if isinstance(document, dict) and isinstance(document.get("items"), list):
+        document = {**document, "items": [_PLACEHOLDER_ITEM] * len(document["items"])}
+    try:
+        return BatchCreate.model_validate(document)
     except ValidationError as error:
-        errors = [{**issue, "loc": ("body", *issue["loc"])} for issue in error.errors()[:_MAX_ERRORS]]
-        document = None if errors[0]["type"] == "json_invalid" else json.loads(body)
-        raise RequestValidationError(errors, body=document) from None
+        collector.add(error)
+        return None
+
+
+def _iterate_valid_items(items: list[Any], collector: _ErrorCollector) -> Iterator[BulkItemInput]:
+    for first_index in range(0, len(items), _ITEMS_PER_STEP):
+        try:
+            yield from _ITEMS_ADAPTER.validate_python(items[first_index : first_index + _ITEMS_PER_STEP])
+        except ValidationError as error:
+            collector.add(error, location=("items",), first_index=first_index)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -14,9 +14,6 @@ from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest,
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
-
-if TYPE_CHECKING:
-    import _csv
 
 COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "error_code", "error_message")
 _REQUIRED_COLUMNS = ("mentor_id", *REQUIRED_ACTIVITY_FIELDS)
@@ -38,6 +35,9 @@ _YEAR_FIRST = re.compile(
 # Leading apostrophes are matched too, so that unescaping restores a text that already had some.
 _FORMULA_LIKE, _ESCAPED_FORMULA = re.compile(r"'*[=+\-@\t\r\x00]"), re.compile(r"'+[=+\-@\t\r\x00]")
 _MAX_ERRORS = 100
+_MAX_LINES = 1_000_000
+_MAX_CHARACTERS_PER_ROW = 64 * 1024
+"""Several times the longest item. The parser reads a row as a whole, and a row can extend over many lines."""
 
 
 class FailedItem(NamedTuple):
@@ -100,10 +100,13 @@ def _build_pointer(line: int, location: tuple[int | str, ...]) -> str:
 
 def _iterate_rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each line that is not empty, with its number, as values by column name."""
-    reader = _open_reader(content)
+    lines = _BoundedLines(_decode(content))
+    reader = csv.reader(lines, delimiter=_detect_delimiter(lines.first), strict=True)
     try:
         names = _parse_header(next(reader, []))
+        lines.start_row()
         for cells in reader:
+            lines.start_row()
             if any(cells):
                 yield reader.line_num, _parse_row(reader.line_num, names, cells)
     except csv.Error as error:
@@ -112,14 +115,42 @@ def _iterate_rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
         ) from None
 
 
-def _open_reader(content: bytes) -> "_csv.Reader":
+class _BoundedLines:
+    """The lines of a file; raises ``InvalidRequestError`` for a row or a file that is too long."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self._line_number = self._row_length = 0
+        self.first, _, _ = text[:_MAX_CHARACTERS_PER_ROW].partition("\n")
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._lines.readline(_MAX_CHARACTERS_PER_ROW + 1)
+        if not line:
+            raise StopIteration
+        self._line_number += 1
+        self._row_length += len(line)
+        if self._row_length > _MAX_CHARACTERS_PER_ROW:
+            detail = f"A row has at most {_MAX_CHARACTERS_PER_ROW} characters"
+            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "row_too_long", detail)])
+        if self._line_number > _MAX_LINES:
+            detail = f"A file has at most {_MAX_LINES} lines"
+            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "too_many_lines", detail)])
+        return line
+
+    def start_row(self) -> None:
+        """Count the characters of the next row."""
+        self._row_length = 0
+
+
+def _decode(content: bytes) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InvalidRequestError([RequestIssue(f"line:{line}", "encoding", "The text is not UTF-8")]) from None
-    first, _, _ = text.partition("\n")
-    return csv.reader(io.StringIO(text, newline=""), delimiter=_detect_delimiter(first), strict=True)
 
 
 def _detect_delimiter(header: str) -> str:
@@ -127,6 +158,9 @@ def _detect_delimiter(header: str) -> str:
 
 
 def _parse_header(header: Sequence[str]) -> list[str]:
+    if len(header) > len(COLUMNS):
+        detail = f"The header has {len(header)} columns; at most {len(COLUMNS)} are known"
+        raise InvalidRequestError([RequestIssue("line:1", "too_many_columns", detail)])
     names = [name.strip().lower() for name in header]
     unknown = (number for number, name in enumerate(names, start=1) if name not in COLUMNS)
     missing = (name for name in _REQUIRED_COLUMNS if name not in names)

@@ -1,0 +1,176 @@
+"""Bodies that are malformed, huge or deeply nested: refused early, with a short response."""
+
+import asyncio
+import json
+import time
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from stafett.domain.membership import Role
+from stafett.testing import ExportClient, Tenant
+from tests.support.fixture_types import Bearer
+
+_EXPORTS, _BATCHES = "/api/v1/bufdir-exports", "/api/v1/bulk-registrations"
+_MALFORMED = b'{"label": '
+_MAX_RESPONSE_BYTES = 64 * 1024
+_MAX_BLOCKED_SECONDS = 2.0
+"""Seconds on a busy machine; the bodies below blocked the event loop for more than ten."""
+
+_UNKNOWN_KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(560_000)) + b"}"
+_ACTIVITY = {
+    "activity_type": "samtalegruppe",
+    "starts_at": "2026-03-02T10:00:00+01:00",
+    "duration_minutes": 60,
+    "participants": 5,
+    "new_participants": 1,
+    "place": "Tromsø",
+    "in_person": True,
+    "in_norway": True,
+}
+
+
+async def post(client: ExportClient, path: str, body: bytes, media_type: str = "application/json") -> httpx.Response:
+    headers = client.headers | {"Content-Type": media_type}
+    return await client.http_client.post(path, content=body, headers=headers, timeout=60)
+
+
+def batch_of(org_id: str, items: list[object], **fields: object) -> bytes:
+    return json.dumps({"org_id": org_id, "activity": _ACTIVITY, "items": items} | fields).encode()
+
+
+async def measure_longest_block(request: asyncio.Task[httpx.Response]) -> float:
+    """Return the longest time for which the event loop ran nothing else than the request."""
+    longest, last = 0.0, time.monotonic()
+    while not request.done():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    return longest
+
+
+@pytest.mark.parametrize("path", ["/bulk-registrations/{id}", "/report-reexports/{id}", "/reports/{id}"])
+async def test_role_is_checked_before_the_body_of_a_put(
+    api_client: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, path: str
+) -> None:
+    headers = bearer(tenant.users[Role.AUDITOR], role="auditor") | {"Content-Type": "application/json"}
+    response = await api_client.put(f"/api/v1{path.format(id=uuid4())}", content=_MALFORMED, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+async def test_auditor_is_denied_before_the_body_is_parsed(
+    api_client: httpx.AsyncClient, export_client: ExportClient, tenant: Tenant, bearer: Bearer
+) -> None:
+    mentor = str(uuid4())
+    accepted = await post(export_client, _BATCHES, batch_of(tenant.org_id, [{"mentor_id": mentor}]))
+    headers = bearer(tenant.users[Role.AUDITOR], role="auditor") | {"Content-Type": "application/json"}
+    path = f"{_BATCHES}/{UUID(accepted.json()['id'])}"
+    response = await api_client.put(path, content=_MALFORMED, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (403, "permission_denied")
+
+
+@pytest.mark.parametrize("path", [_EXPORTS, f"{_EXPORTS}/preview", _BATCHES])
+async def test_body_of_unknown_keys_is_refused_without_blocking_others(export_client: ExportClient, path: str) -> None:
+    request = asyncio.create_task(post(export_client, path, _UNKNOWN_KEYS))
+    longest = await measure_longest_block(request)
+    response = await request
+    assert response.status_code == 422
+    assert [error["code"] for error in response.json()["errors"]] == ["too_many_keys"]
+    assert len(response.content) < _MAX_RESPONSE_BYTES
+    assert longest < _MAX_BLOCKED_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, "too_deep"),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, "too_deep"),
+        (b"[" + b"1," * 2_000_000 + b"1]", "too_many_values"),
+        (b"[" + b"{}," * 2_000_000 + b"{}]", "too_many_values"),
+    ],
+)
+@pytest.mark.parametrize("path", [_EXPORTS, _BATCHES])
+async def test_structure_beyond_the_limits_is_refused(
+    export_client: ExportClient, path: str, body: bytes, code: str
+) -> None:
+    response = await post(export_client, path, body)
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [("", code)]
+
+
+async def test_at_most_100_errors_are_listed_and_the_others_counted(export_client: ExportClient) -> None:
+    body = {"org_id": export_client.org_id} | {f"unknown{number}": 1 for number in range(148)}
+    response = await post(export_client, _EXPORTS, json.dumps(body).encode())
+    problem = response.json()  # 148 unknown fields, two missing ones
+    assert (response.status_code, len(problem["errors"])) == (422, 100)
+    assert problem["detail"] == "The request is not valid. 50 more errors are not listed."
+
+
+async def test_error_pointer_to_a_long_key_is_shortened(export_client: ExportClient) -> None:
+    body = {"org_id": export_client.org_id, "x" * 3_000_000: 1}
+    response = await post(export_client, _EXPORTS, json.dumps(body).encode())
+    assert response.status_code == 422
+    assert len(response.content) < _MAX_RESPONSE_BYTES
+
+
+async def test_errors_of_a_batch_are_limited_and_counted(export_client: ExportClient) -> None:
+    items: list[object] = [{"mentor_id": str(uuid4()), "unknown": 1} for _ in range(10_000)]
+    request = asyncio.create_task(post(export_client, _BATCHES, batch_of(export_client.org_id, items, label="")))
+    longest = await measure_longest_block(request)
+    problem = (await request).json()
+    pointers = [error["pointer"] for error in problem["errors"]]
+    assert pointers == ["/label", *(f"/items/{number}/unknown" for number in range(99))]
+    assert problem["detail"] == "The request is not valid. 9901 more errors are not listed."
+    assert longest < _MAX_BLOCKED_SECONDS
+
+
+async def test_duplicate_references_of_a_batch_are_limited_and_counted(export_client: ExportClient) -> None:
+    items: list[object] = [{"mentor_id": "same"}] * 500
+    problem = (await post(export_client, _BATCHES, batch_of(export_client.org_id, items))).json()
+    assert len(problem["errors"]) == 100
+    assert "399 more errors" in problem["detail"]
+
+
+async def test_batch_with_too_many_items_is_refused_with_one_error(export_client: ExportClient) -> None:
+    items: list[object] = [{"mentor_id": f"m{number}"} for number in range(10_001)]
+    problem = (await post(export_client, _BATCHES, batch_of(export_client.org_id, items))).json()
+    assert [(error["pointer"], error["code"]) for error in problem["errors"]] == [("/items", "too_long")]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"a," * 4_000_000 + b"a", "row_too_long"),
+        (b"a;" * 100 + b"a", "too_many_columns"),
+        (b'"a\n",' + b'x,"\n",' * 1_000_000, "row_too_long"),
+        (b'mentor_id;"' + b"\n" * 5_000_000, "row_too_long"),
+        (b"mentor_id\n" + b"\n" * 5_000_000, "missing_column"),
+    ],
+)
+async def test_hostile_csv_is_refused_without_blocking_others(
+    export_client: ExportClient, content: bytes, code: str
+) -> None:
+    request = asyncio.create_task(post(export_client, f"{_BATCHES}?validate_only=true", content, "text/csv"))
+    longest = await measure_longest_block(request)
+    response = await request
+    assert response.status_code == 422
+    assert {error["code"] for error in response.json()["errors"]} == {code}
+    assert longest < _MAX_BLOCKED_SECONDS
+
+
+async def test_csv_of_empty_lines_is_refused(export_client: ExportClient) -> None:
+    columns = (
+        "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
+    )
+    content = columns.encode() + b"\n" * 5_000_000
+    response = await post(export_client, _BATCHES, content, "text/csv")
+    assert [error["code"] for error in response.json()["errors"]] == ["too_many_lines"]
+
+
+async def test_path_with_a_trailing_slash_does_not_redirect_to_the_requested_host(
+    api_client: httpx.AsyncClient, export_client: ExportClient
+) -> None:
+    headers = export_client.headers | {"Host": "attacker.example"}
+    response = await api_client.get(f"{_EXPORTS}/", headers=headers)
+    assert response.status_code == 404
+    assert "location" not in response.headers
