@@ -15,16 +15,16 @@ from fastapi import Depends, Request, params
 
 from api.rate_limit import TooManyRequestsError
 from stafett.domain.membership import Caller
-from stafett.settings import ConcurrencyLimit, ConcurrencySettings
+from stafett.settings import ConcurrencySettings
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
-_RETRY_AFTER_SECONDS = 2
+_RETRY_AFTER_SECONDS = 5
 _DEFAULT_PAGE_SIZE = 50
 
 
 class OccupyingUse(StrEnum):
-    """A use of the API that occupies memory, a connection or a worker for long; the names of the settings."""
+    """A use of the API that occupies it for long. The values are part of the settings' names."""
 
     EVENT_STREAMS = "event_streams"
     WAITS = "waits"
@@ -48,20 +48,22 @@ class ConcurrencyLimiter:
     """Counts the uses in progress. It is used on the event loop only, so it needs no lock."""
 
     def __init__(self, settings: ConcurrencySettings) -> None:
-        self._limits: dict[OccupyingUse, ConcurrencyLimit] = {use: getattr(settings, use) for use in OccupyingUse}
+        self._per_user: dict[OccupyingUse, int] = {use: getattr(settings, f"{use}_per_user") for use in OccupyingUse}
+        self._per_organisation: dict[OccupyingUse, int] = {
+            use: getattr(settings, f"{use}_per_organisation") for use in OccupyingUse
+        }
         self._in_progress: Counter[tuple[OccupyingUse, UUID | str]] = Counter()
 
     @contextmanager
     def occupy(self, use: OccupyingUse, caller: Caller) -> Iterator[None]:
         """Count a use during the block; raise ``TooManyRequestsError`` if the user or organisation has the maximum."""
-        limit = self._limits[use]
         keys: list[tuple[OccupyingUse, UUID | str]] = [(use, caller.user_id)]
-        if self._in_progress[use, caller.user_id] >= limit.per_user:
-            raise _too_many(use, "You have", limit.per_user)
+        if self._in_progress[use, caller.user_id] >= self._per_user[use]:
+            raise _too_many(use, "You have", self._per_user[use])
         if caller.org_id is not None:
             keys.append((use, caller.org_id))
-            if self._in_progress[use, caller.org_id] >= limit.per_organisation:
-                raise _too_many(use, "Your organisation has", limit.per_organisation)
+            if self._in_progress[use, caller.org_id] >= self._per_organisation[use]:
+                raise _too_many(use, "Your organisation has", self._per_organisation[use])
         self._in_progress.update(keys)
         try:
             yield

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import fastapi.concurrency
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
+from api.concurrency import run_in_threadpool
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 
 LARGE_BODY_BYTES = 64 * 1024
@@ -89,7 +90,7 @@ class BoundedRequest(Request):
         body = await self.body()
         if len(body) <= LARGE_BODY_BYTES:
             return json.loads(body)
-        return await run_in_threadpool(json.loads, body)
+        return await fastapi.concurrency.run_in_threadpool(json.loads, body)  # the caller may hold the user's share
 
     async def check_json(self, limits: JsonLimits) -> None:
         """Read the body and check its structure before it is parsed."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import api_load, bulk, bundling, csv_rendering, exports, mapping, query, sandbox, xlsx
+from benchmarks import api_load, bulk, bundling, csv_rendering, exports, fairness, mapping, query, sandbox, xlsx
 from benchmarks.measurement import ComparisonTable
 from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.devstack.issuer import DevIssuer
@@ -38,6 +38,8 @@ async def main(pages: set[str], sizes: BenchmarkSizes, folder: Path) -> None:
         _write_page("exports", exports.run())
     if "api" in pages:
         _write_page("api", await api_load.run())
+    if "fairness" in pages:
+        _write_page("fairness", await fairness.run())
     if not pages & {"foundation", "files", "bulk"}:
         return
     async with run_servers(StackOptions(data_dir=folder / "data")) as running:
@@ -74,7 +76,7 @@ def _write_page(
     print(page)
 
 
-PAGES = ("foundation", "mapping", "files", "exports", "bulk", "api")
+PAGES = ("foundation", "mapping", "files", "exports", "bulk", "api", "fairness")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

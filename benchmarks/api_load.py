@@ -108,13 +108,13 @@ async def run() -> list[str]:
     with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, running_stack(Path(name), make_console()):
         folder = Path(name)
         run_stafett("seed", "--org", _ORGANISATION, "--activities", str(_ROWS), "--year", str(_YEAR), data_dir=folder)
-        users = _create_users(load_stack_file(folder).database_url, _POLLERS + _WATCHERS + _STARTERS)
+        users = create_users(load_stack_file(folder).database_url, _POLLERS + _WATCHERS + _STARTERS)
         issuer = DevIssuer(folder)
         tokens = [issuer.create_token(user, _ORGANISATION, "coordinator") for user in users]
         return await _measure_api(str(load_stack_file(folder).api_url), tokens)
 
 
-def _create_users(database_url: str, count: int) -> list[UUID]:
+def create_users(database_url: str, count: int) -> list[UUID]:
     users = [uuid4() for _ in range(count)]
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.executemany("INSERT INTO users VALUES (%s, %s, 'Last', false)", [[u, f"{u}@example.org"] for u in users])
@@ -125,14 +125,14 @@ def _create_users(database_url: str, count: int) -> list[UUID]:
 
 
 async def _measure_api(api_url: str, tokens: Sequence[str]) -> list[str]:
-    async with _open_clients(api_url, tokens) as (clients, recorder):
+    async with open_clients(api_url, tokens) as (clients, recorder):
         single_table = await _measure_single_client(clients[0], recorder)
-    async with _open_clients(api_url, tokens) as (clients, recorder):
+    async with open_clients(api_url, tokens) as (clients, recorder):
         jobs = await _run_concurrent_clients(clients)
         concurrent_table = _format_table(
             f"{len(clients)} concurrent clients for {_LOAD_SECONDS:.0f} s", recorder, _LOAD_SECONDS, _LOAD_DESCRIPTION
         )
-    async with _open_clients(api_url, tokens) as (clients, recorder):
+    async with open_clients(api_url, tokens) as (clients, recorder):
         await _poll_at_full_speed(clients, jobs)
         full_speed_table = _format_table(
             f"{len(clients)} clients polling without pause", recorder, _FULL_SPEED_SECONDS, ""
@@ -149,7 +149,7 @@ _LOAD_DESCRIPTION = (
 
 
 @asynccontextmanager
-async def _open_clients(
+async def open_clients(
     api_url: str, tokens: Sequence[str]
 ) -> AsyncIterator[tuple[list[SimulatedClient], LatencyRecorder]]:
     """Open clients with separate connection pools, because httpx searches a shared pool at every request."""

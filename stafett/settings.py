@@ -130,23 +130,25 @@ class RateLimitSettings(_SettingsSection):
     burst: int = Field(1000, ge=1, le=1_000_000, description="requests at once after a pause")
 
 
-class ConcurrencyLimit(_SettingsSection):
-    """The maximum at one API process at the same time; further requests get 429."""
-
-    per_user: int = Field(ge=1, le=100_000)
-    per_organisation: int = Field(ge=1, le=100_000)
+ConcurrencyLimit = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class ConcurrencySettings(_SettingsSection):
-    """Limits on requests that occupy the API for long, each for one user and for all users of an organisation."""
+    """What one user, and all users of an organisation, may occupy at one API process at the same time."""
 
-    event_streams: ConcurrencyLimit = ConcurrencyLimit(per_user=100, per_organisation=400)
-    waits: ConcurrencyLimit = ConcurrencyLimit(per_user=50, per_organisation=200)
-    previews: ConcurrencyLimit = ConcurrencyLimit(per_user=2, per_organisation=4)
-    validations: ConcurrencyLimit = ConcurrencyLimit(per_user=3, per_organisation=6)
-    large_lists: ConcurrencyLimit = ConcurrencyLimit(per_user=4, per_organisation=16)
-    large_bodies: ConcurrencyLimit = ConcurrencyLimit(per_user=16, per_organisation=32)
-    threads_per_user: int = Field(2, ge=1, le=100, description="threads that one user's requests occupy; others queue")
+    event_streams_per_user: ConcurrencyLimit = 100
+    event_streams_per_organisation: ConcurrencyLimit = 400
+    waits_per_user: ConcurrencyLimit = 50
+    waits_per_organisation: ConcurrencyLimit = 200
+    previews_per_user: ConcurrencyLimit = 2
+    previews_per_organisation: ConcurrencyLimit = 4
+    validations_per_user: ConcurrencyLimit = 2
+    validations_per_organisation: ConcurrencyLimit = 6
+    large_lists_per_user: ConcurrencyLimit = 4
+    large_lists_per_organisation: ConcurrencyLimit = 16
+    large_bodies_per_user: ConcurrencyLimit = 8
+    large_bodies_per_organisation: ConcurrencyLimit = 32
+    threads_per_user: int = Field(2, ge=1, le=100, description="threads for the requests of one user")
 
 
 class ConnectionSettings(_SettingsSection):

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from api.http_protocol import create_http_protocol
+from stafett.settings import ConnectionSettings
 from stafett.testing import wait_until
 
 
@@ -18,9 +20,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_app(app: FastAPI) -> AsyncIterator[str]:
+async def serve_app(app: FastAPI, connections: ConnectionSettings | None = None) -> AsyncIterator[str]:
     """Serve the application during a block and yield its base URL."""
-    server = _Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    protocol = create_http_protocol(connections or ConnectionSettings())
+    config = uvicorn.Config(app, http=protocol, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = _Server(config)
     serving = asyncio.create_task(server.serve())
 
     async def has_started() -> bool:

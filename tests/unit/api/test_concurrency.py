@@ -1,0 +1,76 @@
+"""Counts of what users and organisations occupy, and each user's share of the threads."""
+
+import asyncio
+import threading
+from contextlib import ExitStack
+from uuid import UUID, uuid4
+
+import pytest
+
+from api.concurrency import ConcurrencyLimiter, OccupyingUse, ThreadShares, run_in_threadpool
+from api.rate_limit import TooManyRequestsError
+from stafett.domain.membership import Caller, Role
+from stafett.settings import ConcurrencySettings
+
+_STREAMS, _WAITS = OccupyingUse.EVENT_STREAMS, OccupyingUse.WAITS
+
+
+def create_limiter(per_user: int, per_organisation: int) -> ConcurrencyLimiter:
+    settings = ConcurrencySettings(event_streams_per_user=per_user, event_streams_per_organisation=per_organisation)
+    return ConcurrencyLimiter(settings)
+
+
+def create_caller(org_id: str | None = "nhf") -> Caller:
+    return Caller(user_id=uuid4(), org_id=org_id, role=Role.COORDINATOR if org_id else Role.OPERATOR)
+
+
+def test_user_may_occupy_up_to_the_limit_and_again_afterwards() -> None:
+    limiter, caller = create_limiter(2, 10), create_caller()
+    for _ in range(3):
+        with limiter.occupy(_STREAMS, caller), limiter.occupy(_STREAMS, caller):
+            with pytest.raises(TooManyRequestsError, match=r"You have the maximum number of open event streams \(2\)"):
+                limiter.occupy(_STREAMS, caller).__enter__()
+            with limiter.occupy(_WAITS, caller):  # another use has a limit of its own
+                pass
+    assert limiter.count(_STREAMS, caller.user_id) == 0
+
+
+def test_users_of_an_organisation_share_its_limit() -> None:
+    limiter = create_limiter(2, 3)
+    with ExitStack() as occupied:
+        for _ in range(3):
+            occupied.enter_context(limiter.occupy(_STREAMS, create_caller()))
+        with pytest.raises(TooManyRequestsError, match="Your organisation has"):
+            limiter.occupy(_STREAMS, create_caller()).__enter__()
+        with limiter.occupy(_STREAMS, create_caller("hlf")), limiter.occupy(_STREAMS, create_caller(None)):
+            pass
+
+
+async def test_user_occupies_only_their_share_of_the_threads() -> None:
+    shares, running, peak = ThreadShares(2), 0, 0
+    lock, may_finish = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        nonlocal running, peak
+        with lock:
+            running += 1
+            peak = max(peak, running)
+        may_finish.wait(30)
+        with lock:
+            running -= 1
+
+    async def request(user_id: UUID) -> None:
+        shares.activate(user_id)
+        await run_in_threadpool(work)
+
+    async def request_of_other_user() -> str:
+        shares.activate(uuid4())
+        return await run_in_threadpool(lambda: "answered")
+
+    user_id = uuid4()
+    requests = [asyncio.create_task(request(user_id)) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert await asyncio.create_task(request_of_other_user()) == "answered"
+    may_finish.set()
+    await asyncio.gather(*requests)
+    assert peak == 2
