@@ -71,7 +71,7 @@ async def has_search_attributes(client: Client) -> bool:
     except RPCError as error:
         if error.status not in _UNAVAILABLE_STATUS_CODES:
             raise
-        return True  # Temporal Cloud does not say; without them, no job has ever run there
+        return True  # Temporal Cloud does not list them; without them, no job has ever run there
 
 
 async def _find_missing_search_attributes(client: Client) -> dict[str, IndexedValueType.ValueType]:

@@ -38,7 +38,7 @@ def get_request_id() -> str | None:
 DEFAULT_NOW = {"server_default": text("now()")}
 DEFAULT_ZERO: dict[str, Any] = {"server_default": text("0")}
 DEFAULT_REQUEST_ID: dict[str, Any] = {"default": get_request_id}
-"""A run that reconciliation starts gets the id of the request that asked for the job."""
+"""A run that reconciliation starts gets the id of the request that created or retried the job."""
 
 
 def export_foreign_key() -> ForeignKeyConstraint:
