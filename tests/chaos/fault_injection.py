@@ -65,11 +65,17 @@ class Coordinator:
         )
 
 
+def fetch_activity_ids(database_url: str, year: int) -> list[str]:
+    """Load the ids of the year's activities in the order of an export."""
+    with psycopg.connect(database_url) as connection:
+        return [activity_id for (activity_id,) in connection.execute(_ACTIVITY_IDS_IN_ORDER, [year])]
+
+
 async def assert_exported_completely_and_once(dev_stack: DevStack, job: Json) -> None:
     """Check that the file has every activity of the year in order, and the audit trail one `completed` event."""
     report = await fetch_report_file(job)
+    expected = fetch_activity_ids(dev_stack.database_url, BIG_YEAR.year)
     with psycopg.connect(dev_stack.database_url) as connection:
-        expected = [row[0] for row in connection.execute(_ACTIVITY_IDS_IN_ORDER, [BIG_YEAR.year])]
         events = connection.execute("SELECT status FROM audit_events WHERE subject_id = %s", [job["id"]]).fetchall()
     assert [status for (status,) in events].count("completed") == 1
     assert len(expected) == job["row_count"] == job["counts"]["queried"] == BIG_YEAR.rows

@@ -71,9 +71,13 @@ def list_process_group(pid: int) -> list[int]:
 
 def list_backends_of(owner_url: str, *client_pids: int) -> list[int]:
     """List the PostgreSQL backends that work for these processes."""
-    ports = list[int]()
-    for pid in client_pids:
-        with suppress(psutil.NoSuchProcess):
-            ports += [connection.laddr.port for connection in psutil.Process(pid).net_connections("tcp")]
     with psycopg.connect(owner_url) as connection:
+        ports = list[int]()
+        for pid in client_pids:
+            with suppress(psutil.NoSuchProcess):
+                ports += [
+                    tcp.laddr.port
+                    for tcp in psutil.Process(pid).net_connections("tcp")
+                    if tcp.raddr and tcp.raddr.port == connection.info.port
+                ]
         return [pid for (pid,) in connection.execute(_BACKENDS_OF_CLIENT, [ports]).fetchall()]

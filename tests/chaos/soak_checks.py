@@ -9,6 +9,7 @@ from typing import LiteralString
 from stafett.cli.local_settings import load_settings
 from stafett.storage.files import FileStorage
 from stafett.testing import Json
+from tests.chaos.fault_injection import fetch_activity_ids
 from tests.chaos.soak_load import Load
 from tests.support.bulk import BATCHES, fetch_rows
 from tests.support.dev_stack import EXPORTS, DevStack
@@ -18,11 +19,6 @@ from tests.support.retention import backdate_completion, open_retention
 
 _SETTLE_SECONDS = 600
 _ORG = "nhf"
-_ACTIVITY_IDS_IN_ORDER = """
-SELECT id::text FROM activities
-WHERE org_id = 'nhf' AND deleted_at IS NULL AND extract(year FROM starts_at AT TIME ZONE 'Europe/Oslo') = %s
-ORDER BY starts_at, activities.id
-"""
 _JOBS_BY_RESOURCE: dict[str, LiteralString] = {
     EXPORTS: "SELECT id::text FROM exports WHERE org_id = 'nhf' AND origin = 'report'",
     REEXPORTS: "SELECT id::text FROM report_reexports WHERE org_id = 'nhf'",
@@ -101,7 +97,7 @@ async def check_export(dev_stack: DevStack, job: Json, figures: Counter[str]) ->
         return
     report = await fetch_report_file(job)
     year = int(job["reporting_period"]["start"][:4])
-    expected = [row[0] for row in fetch_rows(dev_stack.database_url, _ACTIVITY_IDS_IN_ORDER, year)]
+    expected = fetch_activity_ids(dev_stack.database_url, year)
     assert job["row_count"] == len(expected), job["id"]
     if job["export_format"] == "csv" and not job["include_attachments"]:
         assert report.ids == expected, job["id"]
@@ -128,7 +124,7 @@ def check_batch(job: Json, figures: Counter[str]) -> None:
 def check_objects(dev_stack: DevStack) -> int:
     """Clean up as retention does later, and return the number of objects that only the bucket's reconciliation finds.
 
-    Each of them must be of an attempt at a known export: what it belongs to tells that it can be deleted.
+    Each of them must be of an attempt at a known export, because the reconciliation deletes no others.
     """
     settings, owner_url = load_settings(dev_stack.data_dir), dev_stack.database_url
     storage = FileStorage(settings.s3)

@@ -19,6 +19,7 @@ from tests.support.reexports import REEXPORTS
 SMALL_YEAR = Year(2023, 400)
 _FINAL = {"completed", "completed_empty", "completed_with_failures", "failed", "cancelled"}
 _RETRYABLE = {"failed", "cancelled", "completed_with_failures"}
+_NAMES = {EXPORTS: "exports", REEXPORTS: "re-exports", BATCHES: "batches"}
 _POLL_SECONDS, _UNAVAILABLE_PAUSE_SECONDS = 0.5, 0.5
 _CANCELLED_SHARE, _RETRIED_SHARE, _BIG_SHARE = 0.3, 0.7, 0.2
 _EXPORTING_USERS = 3
@@ -59,7 +60,7 @@ class Load:
             for job_id in sorted(self.jobs[resource]):
                 job = await self.wait_for_job(resource, job_id)
                 if job["status"] in _RETRYABLE - {"cancelled"}:
-                    self.counts[f"{resource} failed during the faults"] += 1
+                    self.counts[f"{_NAMES[resource]} failed during the faults"] += 1
                     await self._retry(resource, job_id)
                     await self.wait_for_job(resource, job_id)
 
@@ -118,7 +119,7 @@ class Load:
             await asyncio.sleep(random.uniform(0, 3))  # so that the cancel comes at any point of the job
             method, path = cancel
             if (await self.send(method, f"{resource}/{job_id}{path}")).is_success:
-                self.counts[f"{resource} cancelled"] += 1
+                self.counts[f"{_NAMES[resource]} with a cancel request"] += 1
         job = await self.wait_for_job(resource, job_id)
         if is_retried and job["status"] in _RETRYABLE and resource != REEXPORTS:
             await self._retry(resource, job_id)
@@ -127,4 +128,4 @@ class Load:
 
     async def _retry(self, resource: str, job_id: str) -> None:
         if (await self.send("POST", f"{resource}/{job_id}/retry", key=str(uuid4()))).is_success:
-            self.counts[f"{resource} retried"] += 1
+            self.counts[f"{_NAMES[resource]} retried"] += 1

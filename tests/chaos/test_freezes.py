@@ -31,8 +31,8 @@ from tests.support.retention import backdate_completion, open_retention
 EXPORT_FIELDS = {"export_format": "xlsx", "include_attachments": True}
 _FREEZE_SECONDS = 12
 """Longer than the heartbeat timeout, after which Temporal gives an activity to another worker."""
-_TAKEOVER_SECONDS = 90
-"""Without progress for a minute, the stage is tried again elsewhere."""
+_TAKEOVER_SECONDS = 150
+"""Twice the time after which a stage without progress is tried again elsewhere, and more."""
 
 
 class Target(StrEnum):

@@ -56,6 +56,6 @@ async def test_nothing_is_lost_doubled_stuck_or_deleted_by_kills_and_freezes(
         await settle(load)
         figures = await check_everything(soak_stack, load)
     with capsys.disabled():
-        for name, count in sorted((faults.counts + load.counts + figures).items()):
+        for name, count in sorted({**faults.counts, **load.counts, **figures}.items()):
             print(f"{count:8} {name}")  # noqa: T201 - the figures of the run
         print(f"SOAK_SEED={_SEED} SOAK_MINUTES={_MINUTES:g}")  # noqa: T201 - the same
