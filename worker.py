@@ -224,7 +224,12 @@ class _ActivityRegistry:
 
     def preview_activities(self) -> list[ActivityFunction]:
         """Return the activity that builds a preview, for which a caller is waiting."""
-        preview_builder = PreviewBuilder(self._database, self._mappings, raise_if_cancelled=raise_if_cancelled)
+        preview_builder = PreviewBuilder(
+            self._database,
+            self._mappings,
+            raise_if_cancelled=raise_if_cancelled,
+            max_memory_bytes=self._settings.worker.mapping_memory_bytes,
+        )
         return [PreviewActivities(preview_builder).preview_export]
 
     def _bulk_activities(self) -> BulkRegistrationActivities:
@@ -233,11 +238,14 @@ class _ActivityRegistry:
     def _stage_activities(self) -> ExportStageActivities:
         query = ActivityQueryStage(self._database, self._mappings)
         dependencies = self._stage_store, self._storage, self._mappings
+        max_memory_bytes = self._settings.worker.mapping_memory_bytes
         return ExportStageActivities(
             self._stage_runner,
             {
                 ExportStatus.QUERYING_ACTIVITIES: SnapshotCopy(self._database, query),
-                ExportStatus.MAPPING_COLUMNS: ColumnMappingStage(*dependencies, self._mapped_parts),
+                ExportStatus.MAPPING_COLUMNS: ColumnMappingStage(
+                    *dependencies, self._mapped_parts, max_memory_bytes=max_memory_bytes
+                ),
                 ExportStatus.GENERATING_FILE: FileGenerationStage(*dependencies),
                 ExportStatus.BUNDLING_ATTACHMENTS: AttachmentBundlingStage(*dependencies),
                 ExportStatus.STORING_FILE: FileVerificationStage(self._stage_store, self._storage),

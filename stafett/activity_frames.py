@@ -1,8 +1,10 @@
 """Polars frames of staged activities and attachments: their schemas and their Arrow format in storage."""
 
 import io
+from collections.abc import Iterator
 
 import polars as pl
+import polars.selectors as cs
 
 OSLO_DAY = "oslo_day"
 
@@ -41,6 +43,7 @@ ATTACHMENT_SCHEMA = pl.Schema(
 )
 """The attachments of staged activities; ``row`` is the index of the activity in query order."""
 
+_MAX_SLICE_ROWS, _MAX_SLICE_BYTES = 5_000, 4 * 1024 * 1024
 _TIMESTAMP_COLUMNS = ("starts_at", "ends_at")
 _BOOLEAN_COLUMNS = ("in_person", "in_norway", "is_proxy")
 
@@ -80,3 +83,26 @@ def activities_from_arrow(content: bytes) -> pl.DataFrame:
 
 def frame_from_arrow(content: bytes) -> pl.DataFrame:
     return pl.read_ipc(io.BytesIO(content))
+
+
+def cut_into_slices(row_bytes: pl.Series, max_bytes: int, max_rows: int | None = None) -> Iterator[slice]:
+    """Yield consecutive slices of rows that have at most ``max_bytes`` together; each has at least one row."""
+    first, total = 0, row_bytes.cum_sum()
+    while first < total.len():
+        before = total[first - 1] if first else 0
+        last = max(first + 1, int(total.search_sorted(before + max_bytes, side="right")))
+        last = min(last, first + max_rows) if max_rows else last
+        yield slice(first, last)
+        first = last
+
+
+def count_text_bytes(frame: pl.DataFrame) -> pl.Series:
+    """Return the bytes of all texts of each row."""
+    lengths = cs.string().str.len_bytes().fill_null(0).cast(pl.Int64)
+    return frame.select(pl.sum_horizontal(pl.repeat(0, pl.len(), dtype=pl.Int64), lengths)).to_series()
+
+
+def iterate_small_slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield slices whose text fits into memory several times."""
+    for positions in cut_into_slices(count_text_bytes(frame), _MAX_SLICE_BYTES, _MAX_SLICE_ROWS):
+        yield frame[positions]

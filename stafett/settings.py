@@ -175,6 +175,13 @@ class WorkerSettings(_SettingsSection):
     cpu_threads: int = Field(default_factory=_cpu_count, ge=1, le=256, description="concurrent CPU-bound activities")
     outcome_threads: int = Field(4, ge=1, le=256, description="concurrent activities that end a job")
     preview_threads: int = Field(2, ge=1, le=256, description="concurrent previews")
+    mapping_memory_mib: int = Field(
+        256, ge=96, le=65_536, description="memory that the mapping of one export or preview may take, in MiB"
+    )
+
+    @property
+    def mapping_memory_bytes(self) -> int:
+        return self.mapping_memory_mib * 1024 * 1024
 
 
 class RetentionSettings(_SettingsSection):

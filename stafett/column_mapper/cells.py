@@ -17,11 +17,12 @@ from stafett.column_mapper.document import (
     TimeColumn,
     YesNoColumn,
 )
-from stafett.column_mapper.messages import CHOICE_REPLACED, TEXT_TRUNCATED, UNKNOWN_CHOICE, VALUE_MISSING
+from stafett.column_mapper.messages import CHOICE_REPLACED, ROW_TOO_LARGE, TEXT_TRUNCATED, UNKNOWN_CHOICE, VALUE_MISSING
 from stafett.column_mapper.operations.logic import is_empty
 from stafett.column_mapper.operations.numbers import round_half_up
-from stafett.column_mapper.program import RowCheck
+from stafett.column_mapper.program import IS_TOO_LARGE, RowCheck
 from stafett.column_mapper.scope import Scope
+from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.values import MAX_EXACT_INTEGER, Value, ValueKind
 from stafett.domain.export import Locale
 
@@ -31,6 +32,7 @@ _NON_BMP_CHARACTER = "[\U00010000-\U0010ffff]"
 MAX_CELL_LENGTH = 32_767
 TEXT_TRUNCATED_CODE = "text_cut"
 """The code of a check for workbooks only: other formats do not truncate texts."""
+ROW_TOO_LARGE_CODE = "row_too_large"
 
 
 def accepted_kinds(column: Column) -> Sequence[ValueKind]:
@@ -104,11 +106,9 @@ def build_required_checks(column: Column, value: Value, required: Value, locale:
     if column.required is False:
         return []
     message = VALUE_MISSING[locale].format(header=column.header.in_locale(locale))
-    return [
-        RowCheck(
-            "required", column.id, column.if_missing == "reject", message, required.null_as_false & is_empty(value)
-        )
-    ]
+    is_missing = required.null_as_false & is_empty(value)
+    memory = SizeBound.total((required.memory, value.size))
+    return [RowCheck("required", column.id, column.if_missing == "reject", message, is_missing, memory)]
 
 
 def build_cell_length_check(column: TextColumn, value: Value, locale: Locale) -> RowCheck:
@@ -121,6 +121,11 @@ def build_cell_length_check(column: TextColumn, value: Value, locale: Locale) ->
     is_too_long = pl.when(text.str.len_bytes() > MAX_CELL_LENGTH).then(units > MAX_CELL_LENGTH).fill_null(False)
     message = TEXT_TRUNCATED[locale].format(header=column.header.in_locale(locale))
     return RowCheck(TEXT_TRUNCATED_CODE, column.id, False, message, is_too_long)
+
+
+def build_row_size_check(locale: Locale) -> RowCheck:
+    """Build the check on rows whose texts are longer than the service accepts, so that they cannot be mapped."""
+    return RowCheck(ROW_TOO_LARGE_CODE, None, True, ROW_TOO_LARGE[locale], pl.col(IS_TOO_LARGE))
 
 
 def build_choice_checks(

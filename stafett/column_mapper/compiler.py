@@ -1,6 +1,6 @@
 """Compiles mapping documents to programs, and finds every issue that validation against the schema cannot find."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -19,18 +19,19 @@ from stafett.column_mapper.document import (
 )
 from stafett.column_mapper.expression_parser import ExpressionParser
 from stafett.column_mapper.issues import InvalidMappingError, MappingIssue
+from stafett.column_mapper.layers import bound_row_memory, build_layers
 from stafett.column_mapper.localized import Localized
 from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.program import (
     REASON_INDEX,
     CompiledReason,
     CompiledSummary,
-    Layer,
     MappingProgram,
     OutputColumn,
     RowCheck,
 )
 from stafett.column_mapper.scope import BUILT_IN_NAMES, COUNTS, REASON, REASON_CODE, SOURCE_FIELDS, Scope
+from stafett.column_mapper.size_bounds import MAX_ROW_BYTES, SizeBound
 from stafett.column_mapper.values import Value, ValueKind
 from stafett.domain.export import Locale
 from stafett.domain.json_pointer import PathSegment, format_pointer
@@ -53,7 +54,7 @@ class _Compiler:
         self._document = document
         self._locale: Locale = locale
         self._scope = Scope(document, locale)
-        self._row_text_units = 0.0
+        self._cell_sizes: list[SizeBound] = []
         self._parser = ExpressionParser(self._scope, OPERATIONS, self.issues)
 
     def compile(self) -> MappingProgram:
@@ -66,11 +67,17 @@ class _Compiler:
         compiled = [self._compile_column(index, column) for index, column in enumerate(self._document.columns)]
         self._check_row_width()
         checks = [check for _, column_checks in compiled for check in column_checks] + list(self._compile_rules())
+        checks.append(cells.build_row_size_check(self._locale))
         summary = self._compile_summary()
         outputs = [*(column.expr for column, _ in compiled), *(check.expr for check in checks)]
+        layers = build_layers(self._scope.layers, outputs)
+        outputs_memory = [*self._iterate_new_cells(), *(check.memory for check in checks)]
+        row_memory = bound_row_memory(layers, self._scope.columns, outputs_memory)
+        self._check_row_memory(row_memory)
         return MappingProgram(
-            layers=_build_layers(self._scope.layers, outputs),
-            uses_day_windows=self._scope.uses_day_windows,
+            layers=layers,
+            window_columns=frozenset(self._scope.window_columns),
+            row_memory=row_memory,
             columns=tuple(column for column, _ in compiled),
             checks=tuple(checks),
             reasons=tuple(
@@ -150,18 +157,18 @@ class _Compiler:
         self._scope.define_built_in(COUNTS, Value(ValueKind.BOOLEAN, reason_index.expr.is_null(), reason_index.layer))
         codes = [reason.code for reason in reasons]
         labels = [reason.label.in_locale(self._locale) for reason in reasons]
-        text_units = max((reason.label.max_text_units for reason in reasons), default=0)
+        size = SizeBound.largest(reason.label.size for reason in reasons)
         for name, texts in ((REASON_CODE, codes), (REASON, labels)):
             text = pl.lit(None, pl.String)
             if texts:
                 text = pl.lit(pl.Series(texts, dtype=pl.String)).gather(reason_index.expr)
-            value = Value(ValueKind.TEXT, text, reason_index.layer, max_text_units=text_units)
+            value = Value(ValueKind.TEXT, text, reason_index.layer, size=size)
             self._scope.define_built_in(name, value)
 
     def _compile_column(self, index: int, column: Column) -> tuple[OutputColumn, list[RowCheck]]:
         path = ("columns", index)
         value = self._parser.parse_as(cells.accepted_kinds(column), column.value, *path, "value")
-        self._row_text_units += self._column_text_units(column, value)
+        self._cell_sizes.append(self._bound_cell(column, value))
         value = self._scope.materialise(f"column {column.id}", value)
         required = self._parser.parse_as([ValueKind.BOOLEAN], column.required, *path, "required")
         checks = cells.build_required_checks(column, value, required, self._locale)
@@ -176,21 +183,44 @@ class _Compiler:
             column.header.in_locale(self._locale), cells.build_output_expr(column, value, self._scope)
         ), checks
 
-    def _column_text_units(self, column: Column, value: Value) -> float:
+    def _bound_cell(self, column: Column, value: Value) -> SizeBound:
         match column:
             case ChoiceColumn():
-                return max(value.max_text_units, self._scope.max_label_units.get(column.options, 0))
+                return SizeBound.largest((value.size, self._scope.label_sizes.get(column.options, SizeBound())))
             case YesNoColumn():
-                return max(column.labels.yes.max_text_units, column.labels.no.max_text_units)
+                return SizeBound.largest((column.labels.yes.size, column.labels.no.size))
             case _:
-                return value.max_text_units
+                return value.size
+
+    def _iterate_new_cells(self) -> Iterator[SizeBound]:
+        """Yield the sizes of the cells. A text cell is the column's own text."""
+        for column, size in zip(self._document.columns, self._cell_sizes, strict=True):
+            yield SizeBound() if isinstance(column, TextColumn) else size
 
     def _check_row_width(self) -> None:
         """Limit the length of a row, because whole parts of the report are in memory while they are written."""
-        if self._row_text_units > _MAX_ROW_TEXT_UNITS:
+        if SizeBound.total(self._cell_sizes).text_units > _MAX_ROW_TEXT_UNITS:
             limit = _MAX_ROW_TEXT_UNITS
             detail = f"A row could become too long: more than {limit} fields or {limit * 100:,} characters of text."
             self._add_issue("too_wide", detail, "columns")
+
+    def _check_row_memory(self, row_memory: SizeBound) -> None:
+        """Refuse a document that could need too much memory for a single row, at the value that needs the most."""
+        if row_memory.max_bytes > MAX_ROW_BYTES:
+            limit = f"{MAX_ROW_BYTES // 1024**2} MiB"
+            detail = f"Mapping one row could take more than {limit} of memory, most of it for this value."
+            self._add_issue("too_much_memory", detail, *self._find_largest_value())
+
+    def _find_largest_value(self) -> tuple[PathSegment, ...]:
+        """Return the path of the named value or column that takes the most memory."""
+        paths: dict[str, tuple[PathSegment, ...]] = {
+            f"value {name}": ("values", name) for name in self._document.values
+        }
+        paths |= {
+            f"column {column.id}": ("columns", index, "value") for index, column in enumerate(self._document.columns)
+        }
+        sizes = {name: value.memory.max_bytes for name, value in self._scope.columns.items() if name in paths}
+        return paths[max(sizes, key=lambda name: sizes[name])]
 
     def _check_choice(self, column: ChoiceColumn, *path: PathSegment) -> None:
         options = self._scope.taxonomies.get(column.options)
@@ -214,6 +244,7 @@ class _Compiler:
                 rule.severity == "reject",
                 rule.message.in_locale(self._locale),
                 when.null_as_false,
+                when.memory,
             )
 
     def _compile_summary(self) -> CompiledSummary | None:
@@ -256,19 +287,6 @@ class _Compiler:
 
     def _add_issue(self, code: str, detail: str, *path: PathSegment) -> None:
         self.issues.append(MappingIssue(pointer=format_pointer(*path), code=code, detail=detail))
-
-
-def _build_layers(layers: Sequence[Sequence[pl.Expr]], outputs: Iterable[pl.Expr]) -> tuple[Layer, ...]:
-    """Drop each column after the last layer that uses it, so that a long document does not need a lot of memory."""
-    last_uses = {expr.meta.output_name(): index for index, layer in enumerate(layers) for expr in layer}
-    for index, layer in enumerate(layers):
-        last_uses |= {name: index for expr in layer for name in expr.meta.root_names() if name in last_uses}
-    for name in (*BUILT_IN_NAMES, REASON_INDEX, *(name for expr in outputs for name in expr.meta.root_names())):
-        last_uses.pop(name, None)
-    dropped: dict[int, list[str]] = {}
-    for name, index in last_uses.items():
-        dropped.setdefault(index, []).append(name)
-    return tuple(Layer(tuple(layer), tuple(dropped.get(index, ()))) for index, layer in enumerate(layers))
 
 
 def _is_reserved(name: str) -> bool:

@@ -14,6 +14,8 @@ MAX_ARGUMENTS = 50
 MAX_TEXT_UNITS, _MAX_COST = 50.0, 3000.0
 """The maximum length of a computed text, and of the arguments and text lengths of a document in all."""
 
+MAX_TEXT_BYTES = 1024 * 1024
+
 OperationHandler = Callable[["OperationCall"], Value]
 
 
@@ -75,9 +77,11 @@ class ExpressionParser:
         result = operation(call)
         if call.is_invalid:
             return INVALID_VALUE
-        if result.max_text_units > MAX_TEXT_UNITS:
+        if result.size.text_units > MAX_TEXT_UNITS:
             raise ExpressionError("too_long", "This text could become more than 50 times as long as the longest field.")
-        self.add_cost(len(call.arguments) + result.max_text_units)
+        if result.size.max_bytes > MAX_TEXT_BYTES:
+            raise ExpressionError("too_long", f"This text could become longer than {MAX_TEXT_BYTES // 1024} KiB.")
+        self.add_cost(len(call.arguments) + result.size.text_units)
         return replace(result, depth=result.depth + 1).fold_constant()
 
     def add_cost(self, cost: float) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
+from stafett.column_mapper.size_bounds import SizeBound
 from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
 
@@ -35,11 +36,6 @@ class Localized(FrozenModel):
         return text
 
     @property
-    def max_text_units(self) -> float:
-        """The length of the longest text, because a document must be valid in every language."""
-        return max(text_units(text) for text in (self.nb, self.nn, self.en))
-
-
-def text_units(text: str) -> float:
-    """Return the length of a text in hundreds of characters."""
-    return len(text) / 100
+    def size(self) -> SizeBound:
+        """The size of the longest text, because a document must be valid in every language."""
+        return SizeBound.largest(SizeBound.from_text(text) for text in (self.nb, self.nn, self.en))

@@ -25,6 +25,13 @@ TEXT_TRUNCATED: Translations = MappingProxyType(
         "en": "“{header}” is longer than the 32,767 characters that a cell in Excel holds, and is cut.",
     }
 )
+ROW_TOO_LARGE: Translations = MappingProxyType(
+    {
+        "nb": "Aktivitetens tekster er for lange til å behandles.",
+        "nn": "Tekstane til aktiviteten er for lange til å handsamast.",
+        "en": "The texts of the activity are too long to be processed.",
+    }
+)
 CHOICE_REPLACED: Translations = MappingProxyType(
     {
         "nb": "«{header}» hadde en verdi som ikke finnes i listen, og er skrevet som «{label}».",

@@ -1,13 +1,14 @@
 """The outcome of a mapping, summed over the parts of a report in constant memory."""
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import polars as pl
 
 from stafett.column_mapper.program import MappedPart, MappingProgram, RowCheck
+from stafett.column_mapper.slices import map_in_slices
 from stafett.domain.export import MAX_AFFECTED_ROWS, ExportCounts, PartialFailureReport
 from stafett.domain.export_outputs import NotCountableReason, Total
 from stafett.domain.frozen import PayloadModel
@@ -54,6 +55,14 @@ class _CheckTally:
         self.row_indices += [first_row_index + row for row in failed_rows.row_indices]
         self.activity_ids += failed_rows.activity_ids
 
+    def to_failed_rows(self, check_index: int) -> FailedRows:
+        return FailedRows(
+            check_index=check_index,
+            count=self.count,
+            row_indices=tuple(self.row_indices),
+            activity_ids=tuple(self.activity_ids),
+        )
+
     def to_report(self, check: RowCheck) -> PartialFailureReport:
         return PartialFailureReport(
             affected_row_indices=tuple(self.row_indices),
@@ -70,8 +79,11 @@ class _CheckTally:
 class MappingOutcome:
     """Accumulates the outcomes of parts. Parts must be added in report order."""
 
-    def __init__(self, program: MappingProgram, *, ignored_checks: Container[str] = ()) -> None:
+    def __init__(
+        self, program: MappingProgram, *, ignored_checks: Container[str] = (), max_memory_bytes: int | None = None
+    ) -> None:
         self._program = program
+        self._max_memory_bytes = max_memory_bytes
         self._ignored_checks = ignored_checks
         self._tallies_by_check: dict[int, _CheckTally] = {}
         self._rows_by_reason = Counter[str]()
@@ -80,17 +92,41 @@ class MappingOutcome:
         self._excluded_count = 0
 
     def map_and_add(self, rows: pl.DataFrame) -> MappedPart:
-        """Map the next part and add its outcome."""
+        """Map the next part at once and add its outcome."""
         part, outcome = self.map_part(rows)
         self.add_part(outcome)
         return part
 
     def map_part(self, rows: pl.DataFrame) -> tuple[MappedPart, PartOutcome]:
-        """Map the next part without adding its outcome."""
+        """Map the next part at once, without adding its outcome."""
         part = self._program.apply(rows)
+        return part, self._build_outcome(rows, part)
+
+    def map_slices(self, rows: pl.DataFrame) -> Iterator[tuple[MappedPart, PartOutcome]]:
+        """Map the next part in slices that fit into memory, without adding their outcomes.
+
+        ``map`` releases each slice before it computes the next, where a ``for`` loop would keep two in memory.
+        """
+        slices = map_in_slices(self._program, rows, self._max_memory_bytes)
+        return map(self._pair_with_outcome, slices)
+
+    def _pair_with_outcome(self, mapped: tuple[pl.DataFrame, MappedPart]) -> tuple[MappedPart, PartOutcome]:
+        rows, part = mapped
+        return part, self._build_outcome(rows, part)
+
+    def map_and_add_slices(self, rows: pl.DataFrame) -> Iterator[MappedPart]:
+        """Map the next part in slices that fit into memory, and add the outcome of each."""
+        return map(self._add_slice, self.map_slices(rows))
+
+    def _add_slice(self, mapped: tuple[MappedPart, PartOutcome]) -> MappedPart:
+        part, outcome = mapped
+        self.add_part(outcome)
+        return part
+
+    def _build_outcome(self, rows: pl.DataFrame, part: MappedPart) -> PartOutcome:
         if rows.height != part.report_rows.height + part.excluded_rows.height + part.rejected:
             raise RuntimeError("a row was lost or duplicated in mapping")
-        return part, PartOutcome(
+        return PartOutcome(
             counts=ExportCounts(
                 queried=rows.height,
                 written=part.report_rows.height,
@@ -102,6 +138,31 @@ class MappingOutcome:
             not_countable=dict(part.not_countable),
             totals=tuple(Total(label=label, figures=tuple(figures)) for label, figures in part.totals.items()),
             failures=tuple(self._collect_failed_rows(part, rows["id"])),
+        )
+
+    def combine_slices(self, slices: Sequence[PartOutcome]) -> PartOutcome:
+        """Combine the outcomes of the next part's slices, as if it had been mapped at once."""
+        if len(slices) == 1:
+            return slices[0]
+        combined = MappingOutcome(self._program)
+        for outcome in slices:
+            combined.add_part(outcome)
+        part = combined.to_part_outcome()
+        return part.model_copy(update={"failures": tuple(map(self._truncate_to_capacity, part.failures))})
+
+    def _truncate_to_capacity(self, failed: FailedRows) -> FailedRows:
+        capacity = self._tallies_by_check.get(failed.check_index, _CheckTally()).remaining_capacity
+        listed = {"row_indices": failed.row_indices[:capacity], "activity_ids": failed.activity_ids[:capacity]}
+        return failed.model_copy(update=listed)
+
+    def to_part_outcome(self) -> PartOutcome:
+        """Return the accumulated outcome as that of one part."""
+        return PartOutcome(
+            counts=self._counts,
+            excluded_count=self._excluded_count,
+            not_countable=dict(self._rows_by_reason),
+            totals=tuple(Total(label=label, figures=figures) for label, figures in self._totals.items()),
+            failures=tuple(tally.to_failed_rows(index) for index, tally in sorted(self._tallies_by_check.items())),
         )
 
     def add_part(self, outcome: PartOutcome) -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from stafett.column_mapper.scope import COUNTS, REASON
+from stafett.column_mapper.size_bounds import CELL, MAX_ROW_BYTES, SizeBound
 
-REASON_INDEX = "reason index"
+REASON_INDEX, IS_TOO_LARGE = "reason index", "is too large"
+_FREE_TEXTS = ("place", "note", "mentor_name")
 TotalsByLabel = Mapping[str | None, Sequence[int]]
 
 
@@ -36,6 +38,8 @@ class RowCheck:
     rejects_row: bool
     message: str
     expr: pl.Expr
+    memory: SizeBound = CELL
+    """Upper bound on the memory that the check takes for each row."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ class MappingProgram:
     """A document compiled for one language, which can be applied to any number of parts."""
 
     layers: tuple[Layer, ...]
-    uses_day_windows: bool
+    window_columns: frozenset[str]
+    """The intermediate columns that depend on other rows of the same day."""
+    row_memory: SizeBound
     columns: tuple[OutputColumn, ...]
     checks: tuple[RowCheck, ...]
     reasons: tuple[CompiledReason, ...]
@@ -95,26 +101,45 @@ class MappingProgram:
 
     def apply(self, rows: pl.DataFrame) -> MappedPart:
         """Map a part. Its rows must be in report order and hold whole days of every mentor."""
-        computed = self._compute_layers(rows)
-        results = self._run_checks(computed)
-        failed_checks = tuple(self._collect_failed_checks(results))
-        rejected = (
-            self._find_rejected_rows(results) if failed_checks else pl.Series([False]).new_from_index(0, rows.height)
-        )
+        rows = self.mark_too_large_rows(rows)
+        computed = self.compute_layers(rows)
+        failed_checks, rejected = self.run_checks(computed)
         rejected_count = int(rejected.sum())
-        if rejected_count:  # a day window covers only the rows that are in the report
-            computed = (
-                self._compute_layers(rows.filter(~rejected)) if self.uses_day_windows else computed.filter(~rejected)
-            )
-        return self._build_part(computed, failed_checks, rejected_count)
+        if rejected_count and self.window_columns:  # a day window covers only the rows that are in the report
+            del computed
+            computed = self.compute_layers(rows.filter(~rejected))
+        elif rejected_count:
+            computed = computed.filter(~rejected)
+        return self.build_part(computed, failed_checks, rejected_count)
 
-    def _compute_layers(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def mark_too_large_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Mark the rows that no slice has room for, and remove their texts: one of their checks rejects them."""
+        marked = rows.with_columns((self.row_memory.to_expr() > MAX_ROW_BYTES).alias(IS_TOO_LARGE))
+        if not marked[IS_TOO_LARGE].any():
+            return marked
+        return marked.with_columns(pl.when(~pl.col(IS_TOO_LARGE)).then(pl.col(_FREE_TEXTS)))
+
+    def compute_layers(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Compute the intermediate columns, except those that are in ``rows`` already."""
+        known = self.window_columns.intersection(rows.columns)
         for layer in self.layers:
-            rows = rows.with_columns(layer.columns).drop(layer.dropped)
+            missing = [expr for expr in layer.columns if not known or expr.meta.output_name() not in known]
+            rows = rows.with_columns(missing).drop(layer.dropped)
         return rows
 
-    def _run_checks(self, computed: pl.DataFrame) -> pl.DataFrame:
-        results = [check.expr.alias(f"check {index}") for index, check in enumerate(self.checks)]
+    def run_checks(self, computed: pl.DataFrame) -> tuple[tuple[FailedCheck, ...], pl.Series]:
+        """Return the failed checks, and for each row whether one of them rejects it."""
+        results = self._evaluate_checks(computed)
+        failed_checks = tuple(self._collect_failed_checks(results))
+        if failed_checks:
+            return failed_checks, self._find_rejected_rows(results)
+        return (), pl.Series([False]).new_from_index(0, computed.height)
+
+    def _evaluate_checks(self, computed: pl.DataFrame) -> pl.DataFrame:
+        exprs = [check.expr for check in self.checks]
+        if computed[IS_TOO_LARGE].any():  # whose texts were removed, so that no other check applies
+            exprs[:-1] = [expr & ~pl.col(IS_TOO_LARGE) for expr in exprs[:-1]]
+        results = [expr.alias(f"check {index}") for index, expr in enumerate(exprs)]
         return computed.with_columns(results).select(f"check {index}" for index in range(len(results)))
 
     def _collect_failed_checks(self, results: pl.DataFrame) -> list[FailedCheck]:
@@ -133,11 +158,9 @@ class MappingProgram:
 
     def _find_rejected_rows(self, results: pl.DataFrame) -> pl.Series:
         rejecting = [f"check {index}" for index, check in enumerate(self.checks) if check.rejects_row]
-        if not rejecting:
-            return pl.Series([False]).new_from_index(0, results.height)
         return results.select(pl.any_horizontal(rejecting)).to_series()
 
-    def _build_part(
+    def build_part(
         self, computed: pl.DataFrame, failed_checks: tuple[FailedCheck, ...], rejected_count: int
     ) -> MappedPart:
         names = [f"cell {index}" for index in range(len(self.columns))]

@@ -10,6 +10,7 @@ import polars as pl
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.issues import quote_name
+from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.values import INVALID_VALUE, MAX_EXACT_INTEGER, Value, ValueKind, column_value
 from stafett.domain.export import Locale
 
@@ -17,20 +18,20 @@ _MAX_PARTICIPANTS, _MAX_ATTACHMENTS = 2**31, 2**31
 SOURCE_FIELDS: Mapping[str, Value] = MappingProxyType(
     {
         OSLO_DAY: column_value(ValueKind.DATE, OSLO_DAY, 0),
-        "id": column_value(ValueKind.TEXT, "id", 0, max_text_units=1),
-        "activity_type": column_value(ValueKind.TEXT, "activity_type", 0, max_text_units=1),
+        "id": column_value(ValueKind.TEXT, "id", 0, size=SizeBound.from_field("id")),
+        "activity_type": column_value(ValueKind.TEXT, "activity_type", 0, size=SizeBound.from_field("activity_type")),
         "starts_at": column_value(ValueKind.INSTANT, "starts_at", 0),
         "ends_at": column_value(ValueKind.INSTANT, "ends_at", 0),
         "participants": column_value(ValueKind.INTEGER, "participants", 0, max_abs=_MAX_PARTICIPANTS),
         "new_participants": column_value(ValueKind.INTEGER, "new_participants", 0, max_abs=_MAX_PARTICIPANTS),
-        "place": column_value(ValueKind.TEXT, "place", 0, max_text_units=1),
+        "place": column_value(ValueKind.TEXT, "place", 0, size=SizeBound.from_field("place")),
         "in_person": column_value(ValueKind.BOOLEAN, "in_person", 0),
         "in_norway": column_value(ValueKind.BOOLEAN, "in_norway", 0),
-        "note": column_value(ValueKind.TEXT, "note", 0, max_text_units=1),
-        "mentor_id": column_value(ValueKind.TEXT, "mentor_id", 0, max_text_units=1),
-        "mentor_name": column_value(ValueKind.TEXT, "mentor_name", 0, max_text_units=1),
+        "note": column_value(ValueKind.TEXT, "note", 0, size=SizeBound.from_field("note")),
+        "mentor_id": column_value(ValueKind.TEXT, "mentor_id", 0, size=SizeBound.from_field("mentor_id")),
+        "mentor_name": column_value(ValueKind.TEXT, "mentor_name", 0, size=SizeBound.from_field("mentor_name")),
         "is_proxy": column_value(ValueKind.BOOLEAN, "is_proxy", 0),
-        "registered_by": column_value(ValueKind.TEXT, "registered_by", 0, max_text_units=1),
+        "registered_by": column_value(ValueKind.TEXT, "registered_by", 0, size=SizeBound.from_field("registered_by")),
         "attachments": column_value(ValueKind.INTEGER, "attachments", 0, max_abs=_MAX_ATTACHMENTS),
     }
 )
@@ -57,12 +58,14 @@ class Scope:
             name: {option.code: option.label.in_locale(locale) for option in taxonomy}
             for name, taxonomy in document.taxonomies.items()
         }
-        self.max_label_units = {
-            name: max(option.label.max_text_units for option in taxonomy)
+        self.label_sizes = {
+            name: SizeBound.largest(option.label.size for option in taxonomy)
             for name, taxonomy in document.taxonomies.items()
         }
         self.layers: list[list[pl.Expr]] = []
-        self.uses_day_windows = False
+        self.window_columns: set[str] = set()
+        self.columns: dict[str, Value] = {}
+        """The value that each intermediate column is computed from."""
         self._values_by_name = dict(SOURCE_FIELDS)
         self._columns_by_name: dict[str, Value] = {}
         self._suggestions: dict[str, str] = {}
@@ -95,12 +98,16 @@ class Scope:
             while len(self.layers) <= value.layer:
                 self.layers.append([])
             self.layers[value.layer].append(value.expr.alias(name))
-            self._columns_by_name[name] = replace(
-                column_value(value.kind, name, value.layer + 1),
-                max_abs=value.max_abs,
-                max_text_units=value.max_text_units,
+            self.columns[name] = value
+            self._columns_by_name[name] = column_value(
+                value.kind, name, value.layer + 1, max_abs=value.max_abs, size=value.size
             )
         return self._columns_by_name[name]
+
+    def materialise_window(self, name: str, value: Value) -> Value:
+        """Compute a column that depends on other rows of the part, from columns without texts and from ``DAY_KEYS``."""
+        self.window_columns.add(name)
+        return self.materialise(name, value)
 
     def to_atomic(self, value: Value) -> Value:
         """Return the value in a form that can be used twice without being computed twice."""

@@ -23,6 +23,8 @@ class Transformation:
     return_kind: ValueKind
     max_growth: float
     """Upper bound on the length of the result, in multiples of the combined length of the text arguments."""
+    memory_growth: float
+    """Upper bound on the memory that computing it takes, in multiples of the combined size of the arguments."""
     function: ColumnFunction
 
     @property
@@ -35,20 +37,27 @@ TRANSFORMATIONS: dict[str, Transformation] = {}
 
 
 def register_transformation(
-    name: str, *, argument_kinds: tuple[ValueKind, ...], return_kind: ValueKind, max_growth: float = 1
+    name: str,
+    *,
+    argument_kinds: tuple[ValueKind, ...],
+    return_kind: ValueKind,
+    max_growth: float = 1,
+    memory_growth: float = 4,
 ) -> Callable[[ColumnFunction], ColumnFunction]:
     """Register a function under a name. ``max_growth`` bounds the length of a text that it returns."""
 
     def register(function: ColumnFunction) -> ColumnFunction:
         if name in TRANSFORMATIONS:
             raise ValueError(f"transformation {name} is already registered")
-        TRANSFORMATIONS[name] = Transformation(name, argument_kinds, return_kind, max_growth, function)
+        TRANSFORMATIONS[name] = Transformation(name, argument_kinds, return_kind, max_growth, memory_growth, function)
         return function
 
     return register
 
 
-@register_transformation("initials", argument_kinds=(ValueKind.TEXT,), return_kind=ValueKind.TEXT, max_growth=2)
+@register_transformation(
+    "initials", argument_kinds=(ValueKind.TEXT,), return_kind=ValueKind.TEXT, max_growth=2, memory_growth=50
+)
 def initials(text: pl.Expr) -> pl.Expr:
     """The first character of each word, each followed by a full stop: “Kari Anne Nordmann” becomes “K.A.N.”."""
     words = text.str.split(" ").list.eval(pl.element().filter(pl.element() != "").str.head(1) + ".")

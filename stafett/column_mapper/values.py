@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from stafett.column_mapper.localized import text_units
+from stafett.column_mapper.size_bounds import CELL, NOTHING, SizeBound
 
 MAX_EXACT_INTEGER = 9_007_199_254_740_991
 """2**53 - 1. Larger numbers are not exact in every program, so they count as missing."""
@@ -64,8 +64,14 @@ class Value:
     """Whether it is the same for every row."""
     max_abs: float = MAX_EXACT_INTEGER
     """Upper bound on the absolute value of a number."""
-    max_text_units: float = 0
-    """Upper bound on the length of a text, in multiples of the longest field or of 100 characters."""
+    size: SizeBound = CELL
+    temporary_size: SizeBound = NOTHING
+    """Upper bound on the intermediate results while it is computed."""
+
+    @property
+    def memory(self) -> SizeBound:
+        """Upper bound on what it takes to compute it as an operand. A column or a literal is there already."""
+        return NOTHING if self.is_atomic else SizeBound.total((self.size, self.temporary_size))
 
     def cast_to(self, kind: ValueKind) -> "Value":
         """Cast to another type that this type combines with."""
@@ -80,7 +86,8 @@ class Value:
         if not self.is_constant or self.kind in _WILDCARD_KINDS:
             return self
         constant = pl.select(self.expr.cast(DTYPES[self.kind])).item()
-        return replace(self, expr=constant_value(self.kind, constant).expr, depth=0, is_atomic=True)
+        expr = constant_value(self.kind, constant).expr
+        return replace(self, expr=expr, depth=0, is_atomic=True, temporary_size=NOTHING)
 
     @property
     def null_as_false(self) -> pl.Expr:
@@ -92,9 +99,9 @@ INVALID_VALUE = Value(ValueKind.INVALID, pl.lit(None), is_atomic=True)
 
 
 def column_value(
-    kind: ValueKind, name: str, layer: int, *, max_abs: float = MAX_EXACT_INTEGER, max_text_units: float = 0
+    kind: ValueKind, name: str, layer: int, *, max_abs: float = MAX_EXACT_INTEGER, size: SizeBound = CELL
 ) -> Value:
-    return Value(kind, pl.col(name), layer, is_atomic=True, max_abs=max_abs, max_text_units=max_text_units)
+    return Value(kind, pl.col(name), layer, is_atomic=True, max_abs=max_abs, size=size)
 
 
 def literal_value(value: Any) -> Value:
@@ -108,16 +115,16 @@ def literal_value(value: Any) -> Value:
         case float():
             return constant_value(ValueKind.DECIMAL, value, max_abs=abs(value))
         case str():
-            return constant_value(ValueKind.TEXT, value, max_text_units=text_units(value))
+            return constant_value(ValueKind.TEXT, value, size=SizeBound.from_text(value))
         case _:
             raise TypeError("a literal is null, a boolean, a number or a text")
 
 
 def constant_value(
-    kind: ValueKind, value: object, *, max_abs: float = MAX_EXACT_INTEGER, max_text_units: float = 0
+    kind: ValueKind, value: object, *, max_abs: float = MAX_EXACT_INTEGER, size: SizeBound = CELL
 ) -> Value:
     lit = pl.lit(value, dtype=DTYPES[kind])
-    return Value(kind, lit, is_atomic=True, is_constant=True, max_abs=max_abs, max_text_units=max_text_units)
+    return Value(kind, lit, is_atomic=True, is_constant=True, max_abs=max_abs, size=size)
 
 
 def common_kind(first: ValueKind, second: ValueKind) -> ValueKind | None:
@@ -129,10 +136,16 @@ def common_kind(first: ValueKind, second: ValueKind) -> ValueKind | None:
     return ValueKind.DECIMAL if {first, second} <= NUMERIC_KINDS else None
 
 
-def derive_value(
-    operands: Iterable[Value], kind: ValueKind, expr: pl.Expr, *, max_abs: float = 0, max_text_units: float = 0
+def derive_value(  # noqa: PLR0913 - the value, and its bounds
+    operands: Iterable[Value],
+    kind: ValueKind,
+    expr: pl.Expr,
+    *,
+    max_abs: float = 0,
+    size: SizeBound = CELL,
+    temporary_size: SizeBound = NOTHING,
 ) -> Value:
-    """Build a value that is computed from these operands."""
+    """Build a value that is computed from these operands; ``temporary_size`` is what the operation itself needs."""
     parts = tuple(operands)
     return Value(
         kind,
@@ -141,5 +154,6 @@ def derive_value(
         depth=max((part.depth for part in parts), default=0),
         is_constant=all(part.is_constant for part in parts),
         max_abs=max_abs,
-        max_text_units=max_text_units,
+        size=size,
+        temporary_size=SizeBound.total((temporary_size, *(part.memory for part in parts))),
     )

@@ -22,15 +22,15 @@ from stafett.exports.state import lock_active_export, reset_crash_count
 
 
 class StoredPart(PayloadModel):
-    """A mapped part in storage, and its share of the outcome."""
+    """A mapped part in storage, in slices that fit into memory, and its share of the outcome."""
 
-    written: StagedPart
-    excluded: StagedPart | None
+    written: tuple[StagedPart, ...]
+    excluded: tuple[StagedPart, ...]
     outcome: PartOutcome
 
     @property
     def parts(self) -> tuple[StagedPart, ...]:
-        return (self.written, self.excluded) if self.excluded else (self.written,)
+        return (*self.written, *self.excluded)
 
     @property
     def keys(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from itertools import chain
 from typing import LiteralString
 
 import polars as pl
@@ -11,6 +12,7 @@ from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
+from stafett.activity_frames import count_text_bytes, cut_into_slices
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
 from stafett.column_mapper.outcome import MappingOutcome
@@ -23,11 +25,12 @@ from stafett.domain.export_outputs import EffectiveMapping
 from stafett.domain.export_preview import MAX_PREVIEW_ROWS, Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
-from stafett.exports.stages.map_columns import collect_warnings, ignored_checks
+from stafett.exports.stages.map_columns import DEFAULT_MAX_MEMORY_BYTES, collect_warnings, ignored_checks
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.durations import format_clock_durations
 
 _PREVIEW_LIFETIME = timedelta(minutes=10)
+_MAX_PREVIEW_BYTES = 1024 * 1024
 _IS_MEMBER_QUERY: LiteralString = """
 SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND role IN ('coordinator', 'admin'))
 """
@@ -37,11 +40,17 @@ class PreviewBuilder:
     """Builds previews on a worker; ``raise_if_cancelled`` raises when the activity is cancelled."""
 
     def __init__(
-        self, database: Database, mappings: MappingVersions, *, raise_if_cancelled: Callable[[], None]
+        self,
+        database: Database,
+        mappings: MappingVersions,
+        *,
+        raise_if_cancelled: Callable[[], None],
+        max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES,
     ) -> None:
         self._database = database
         self._mappings = mappings
         self._raise_if_cancelled = raise_if_cancelled
+        self._max_memory_bytes = max_memory_bytes
 
     def __call__(self, job: PreviewJob) -> None:
         """Store the preview for ``take_preview``, with its audit event."""
@@ -70,18 +79,37 @@ class PreviewBuilder:
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
             mapping = self._mappings.choose_version(org_id, period.first_day, period.last_day)
             program = self._mappings.load_program(org_id, mapping.version, request.locale)
-            outcome, first_rows = (
-                MappingOutcome(program, ignored_checks=ignored_checks(request.export_format)),
-                list[pl.DataFrame](),
+            outcome = MappingOutcome(
+                program,
+                ignored_checks=ignored_checks(request.export_format),
+                max_memory_bytes=self._max_memory_bytes,
             )
+            first_rows = _FirstRows()
             query_period = (org_id, period.first_instant, period.last_instant)
             with closing(stream_activity_frames(connection, query_period, ROWS_PER_PART)) as frames:
-                for frame in frames:
-                    part = outcome.map_and_add(frame)
-                    first_rows.append(part.report_rows.head(MAX_PREVIEW_ROWS - sum(rows.height for rows in first_rows)))
+                for part in chain.from_iterable(map(outcome.map_and_add_slices, frames)):
+                    first_rows.add(part.report_rows)
                     self._raise_if_cancelled()
         headers = tuple(cell.header for cell in program.columns)
-        return _to_preview(request, mapping, outcome, headers, pl.concat(first_rows) if first_rows else pl.DataFrame())
+        return _to_preview(request, mapping, outcome, headers, first_rows.rows)
+
+
+class _FirstRows:
+    """The first rows of a report, fewer if their texts are long, because a preview is one JSON response."""
+
+    def __init__(self) -> None:
+        self.rows = pl.DataFrame()
+        self._is_full = False
+
+    def add(self, rows: pl.DataFrame) -> None:
+        if self._is_full or rows.is_empty():
+            return
+        offered = (
+            rows.head(MAX_PREVIEW_ROWS) if self.rows.is_empty() else pl.concat([self.rows, rows.head(MAX_PREVIEW_ROWS)])
+        )
+        first = next(cut_into_slices(count_text_bytes(offered), _MAX_PREVIEW_BYTES, MAX_PREVIEW_ROWS))
+        self.rows = offered[first]
+        self._is_full = self.rows.height < offered.height
 
 
 def take_preview(database: Database, caller: Caller, job: PreviewJob) -> Preview:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
+from stafett.activity_frames import iterate_small_slices
 from stafett.file_generator.durations import format_iso_durations
 
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _NULL_CELL = "\\N"
-_ROWS_PER_SLICE = 5_000
 
 
 class ContentHash:
@@ -30,7 +30,7 @@ class ContentHash:
         if not self._has_header:
             self._has_header = True
             self._hash_rows(pl.DataFrame([frame.columns], orient="row"))
-        for chunk in frame.iter_slices(_ROWS_PER_SLICE):
+        for chunk in iterate_small_slices(frame):
             self._hash_rows(chunk)
         return frame
 

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
+from stafett.activity_frames import iterate_small_slices
 from stafett.domain.export import CsvProfile
 from stafett.file_generator.durations import format_clock_durations, format_iso_durations
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}".encode()
-_TIME_FORMAT, _ROWS_PER_SLICE = "%H:%M", 5_000
+_TIME_FORMAT = "%H:%M"
 _FORMULA_PREFIX = r"^[=+\-@\t\r\x00]"
 """Text that a spreadsheet would run as a formula (CSV injection) is escaped in the `excel` profile."""
 
@@ -27,7 +28,7 @@ def render_csv(frames: Iterable[pl.DataFrame], profile: CsvProfile) -> Iterator[
 def _slice_frames(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Slice frames so that their text fits into memory; an empty frame is passed on, because its header is written."""
     for frame in frames:
-        yield from frame.iter_slices(_ROWS_PER_SLICE) if frame.height else [frame]
+        yield from iterate_small_slices(frame) if frame.height else [frame]
 
 
 def _escape_formula(header: str) -> str:

@@ -109,7 +109,7 @@ async def test_mapping_after_a_worker_crash_continues_with_the_second_part(
     export_id = await export_client.start_export()
     assert await run_until_crash(stack, settings, ExportStatus.MAPPING_COLUMNS, AFTER_FIRST_PART, project) == KILLED
     ((first_part,),) = fetch_rows(
-        owner_url, "SELECT parts->'written' FROM export_mapped_parts WHERE export_id = %s", export_id
+        owner_url, "SELECT parts->'written'->0 FROM export_mapped_parts WHERE export_id = %s", export_id
     )
     async with run_worker():
         job = await export_client.wait_for_completion(export_id)

@@ -10,7 +10,7 @@ from stafett.column_mapper.expression_parser import OperationCall, OperationHand
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import Value, ValueKind, derive_value
 
-_DAY_KEYS = ("mentor_id", OSLO_DAY)
+DAY_KEYS = ("mentor_id", OSLO_DAY)
 _MAX_ROWS = 2**32
 
 
@@ -39,24 +39,24 @@ def day_rank(call: OperationCall) -> Value:
 def _parse_condition(call: OperationCall) -> Value:
     call.check_argument_count(1, 1)
     value = call.parse_argument(0, ValueKind.BOOLEAN)
-    call.scope.uses_day_windows = True
     return call.scope.materialise(f"if {_serialise_arguments(call)}", replace(value, expr=value.null_as_false))
 
 
 def _number_days(scope: Scope) -> Value:
     """Number each mentor's days by the index of their first row."""
-    row = scope.materialise("row index", Value(ValueKind.INTEGER, pl.int_range(pl.len())))
-    return scope.materialise("day number", derive_value([row], ValueKind.INTEGER, row.expr.min().over(_DAY_KEYS)))
+    row = scope.materialise_window("row index", Value(ValueKind.INTEGER, pl.int_range(pl.len())))
+    day = derive_value([row], ValueKind.INTEGER, row.expr.min().over(DAY_KEYS))
+    return scope.materialise_window("day number", day)
 
 
 def _order_by_day(scope: Scope, day: Value) -> Value:
     by_day_and_row = (day.expr * _MAX_ROWS + pl.col("row index")).arg_sort()
-    return scope.materialise("row order", derive_value([day], ValueKind.INTEGER, by_day_and_row))
+    return scope.materialise_window("row order", derive_value([day], ValueKind.INTEGER, by_day_and_row))
 
 
 def _materialise_result(call: OperationCall, name: str, value: Value) -> Value:
     """Materialise the result, because Polars does not support nested windows."""
-    return call.scope.materialise(f"{name} {_serialise_arguments(call)}", replace(value, max_abs=_MAX_ROWS))
+    return call.scope.materialise_window(f"{name} {_serialise_arguments(call)}", replace(value, max_abs=_MAX_ROWS))
 
 
 def _serialise_arguments(call: OperationCall) -> str:

@@ -7,6 +7,7 @@ import polars as pl
 
 from stafett.column_mapper.expression_parser import OperationCall, OperationHandler, with_article
 from stafett.column_mapper.scope import UnknownNameError
+from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.values import (
     DTYPES,
     INVALID_VALUE,
@@ -43,7 +44,7 @@ def var(call: OperationCall) -> Value:
         value.kind,
         pl.coalesce(value.expr, default.expr),
         max_abs=_max_abs(value, default),
-        max_text_units=max(value.max_text_units, default.max_text_units),
+        size=SizeBound.largest((value.size, default.size)),
     )
 
 
@@ -61,10 +62,8 @@ def if_(call: OperationCall) -> Value:
     for condition, outcome in zip(reversed(conditions), reversed(outcomes), strict=True):
         expr = pl.when(condition.expr).then(outcome.expr).otherwise(expr)
     operands = (*conditions, *outcomes, otherwise)
-    text_units = max(value.max_text_units for value in (*outcomes, otherwise))
-    return derive_value(
-        operands, otherwise.kind, expr, max_abs=_max_abs(*outcomes, otherwise), max_text_units=text_units
-    )
+    size = SizeBound.largest(value.size for value in (*outcomes, otherwise))
+    return derive_value(operands, otherwise.kind, expr, max_abs=_max_abs(*outcomes, otherwise), size=size)
 
 
 def _parse_operand_pair(call: OperationCall) -> tuple[Value, Value]:
@@ -153,7 +152,7 @@ def _compile_list_membership(call: OperationCall, items: list[Any]) -> Value:
 def empty(call: OperationCall) -> Value:
     call.check_argument_count(1, 1)
     value = call.parse_argument(0)
-    return derive_value([value], ValueKind.BOOLEAN, is_empty(value))
+    return derive_value([value], ValueKind.BOOLEAN, is_empty(value), temporary_size=value.size)
 
 
 def is_empty(value: Value) -> pl.Expr:

@@ -6,10 +6,10 @@ import polars as pl
 
 from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
 from stafett.column_mapper.issues import quote_name
-from stafett.column_mapper.localized import text_units
+from stafett.column_mapper.size_bounds import CELL_BYTES, SizeBound
 from stafett.column_mapper.values import Value, ValueKind, derive_value
 
-_MAX_POSITION, _MAX_PIECES = 100_000, 20
+_MAX_POSITION, _MAX_PIECES, _MAX_DIGITS = 100_000, 20, 20
 _MAX_CASE_GROWTH = 3  # the upper case of some characters has three characters
 
 
@@ -17,9 +17,8 @@ def cat(call: OperationCall) -> Value:
     call.check_argument_count(1)
     parts = [value.cast_to(ValueKind.TEXT) for value in call.parse_arguments(ValueKind.TEXT, ValueKind.INTEGER)]
     expr = pl.concat_str(*(part.expr for part in parts), ignore_nulls=True)
-    return derive_value(
-        parts, ValueKind.TEXT, expr, max_text_units=sum(part.max_text_units for part in parts) + len(parts) * 0.2
-    )
+    size = SizeBound.total([*(part.size for part in parts), SizeBound.from_characters(_MAX_DIGITS * len(parts))])
+    return derive_value(parts, ValueKind.TEXT, expr, size=size)
 
 
 def substr(call: OperationCall) -> Value:
@@ -28,7 +27,7 @@ def substr(call: OperationCall) -> Value:
     expr = text.expr.str.slice(start) if start >= 0 else text.expr.str.tail(-start)
     if len(call.arguments) > 2:  # noqa: PLR2004 - with the length
         expr = expr.str.head(_parse_position(call, 2))
-    return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
+    return derive_value([text], ValueKind.TEXT, expr, size=text.size)
 
 
 def _parse_position(call: OperationCall, index: int) -> int:
@@ -40,21 +39,17 @@ def _parse_position(call: OperationCall, index: int) -> int:
 
 def trim(call: OperationCall) -> Value:
     text = _parse_single_text(call)
-    return derive_value([text], ValueKind.TEXT, text.expr.str.strip_chars(), max_text_units=text.max_text_units)
+    return derive_value([text], ValueKind.TEXT, text.expr.str.strip_chars(), size=text.size)
 
 
 def upper(call: OperationCall) -> Value:
     text = _parse_single_text(call)
-    return derive_value(
-        [text], ValueKind.TEXT, text.expr.str.to_uppercase(), max_text_units=text.max_text_units * _MAX_CASE_GROWTH
-    )
+    return derive_value([text], ValueKind.TEXT, text.expr.str.to_uppercase(), size=text.size.scale(_MAX_CASE_GROWTH))
 
 
 def lower(call: OperationCall) -> Value:
     text = _parse_single_text(call)
-    return derive_value(
-        [text], ValueKind.TEXT, text.expr.str.to_lowercase(), max_text_units=text.max_text_units * _MAX_CASE_GROWTH
-    )
+    return derive_value([text], ValueKind.TEXT, text.expr.str.to_lowercase(), size=text.size.scale(_MAX_CASE_GROWTH))
 
 
 def length(call: OperationCall) -> Value:
@@ -73,8 +68,8 @@ def join(call: OperationCall) -> Value:
     texts = [call.scope.to_atomic(value) for value in call.parse_arguments(ValueKind.TEXT, start=1)]
     non_empty = [pl.when(text.expr != "").then(text.expr) for text in texts]
     expr = pl.concat_str(*non_empty, separator=separator, ignore_nulls=True)
-    max_text_units = sum(text.max_text_units for text in texts) + len(texts) * text_units(separator)
-    return derive_value(texts, ValueKind.TEXT, expr, max_text_units=max_text_units)
+    size = SizeBound.total([*(text.size for text in texts), SizeBound.from_text(separator).scale(len(texts))])
+    return derive_value(texts, ValueKind.TEXT, expr, size=size, temporary_size=SizeBound(0, CELL_BYTES * len(texts)))
 
 
 def split(call: OperationCall) -> Value:
@@ -84,7 +79,8 @@ def split(call: OperationCall) -> Value:
     if not 1 <= piece <= _MAX_PIECES:
         raise call.error("out_of_range", f"Expected the number of the piece, from 1 to {_MAX_PIECES}.", 2)
     expr = text.expr.str.splitn(separator, piece + 1).struct.field(f"field_{piece - 1}")
-    return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units)
+    pieces = SizeBound.total([text.size, SizeBound(0, CELL_BYTES * (piece + 1))])
+    return derive_value([text], ValueKind.TEXT, expr, size=text.size, temporary_size=pieces)
 
 
 def replace(call: OperationCall) -> Value:
@@ -95,7 +91,9 @@ def replace(call: OperationCall) -> Value:
         call.literal_argument(2, str, "a text"),
     )
     expr = text.expr.str.replace_all(old, new, literal=True)
-    return derive_value([text], ValueKind.TEXT, expr, max_text_units=text.max_text_units * max(1, len(new) / len(old)))
+    growth, byte_growth = len(new) / len(old), len(new.encode()) / len(old.encode())
+    size = text.size.scale(max(1, growth), byte_factor=max(1, byte_growth))
+    return derive_value([text], ValueKind.TEXT, expr, size=size)
 
 
 def _parse_non_empty_literal(call: OperationCall, index: int, expected: str) -> str:
@@ -109,23 +107,23 @@ def lookup(call: OperationCall) -> Value:
     call.check_argument_count(2, 3)
     text, table = call.parse_argument(0, ValueKind.TEXT), _get_table(call, call.scope.lookups, "lookup")
     default = call.literal_argument(2, str, "a text") if len(call.arguments) > 2 else None  # noqa: PLR2004 - with the default
-    max_text_units = max(text_units(value) for value in (*table.values(), default or ""))
-    return _replace_by_table(text, table, default, max_text_units)
+    size = SizeBound.largest(SizeBound.from_text(value) for value in (*table.values(), default or ""))
+    return _replace_by_table(text, table, default, size)
 
 
 def label(call: OperationCall) -> Value:
     call.check_argument_count(2, 2)
     table = _get_table(call, call.scope.taxonomies, "taxonomy")
     return _replace_by_table(
-        call.parse_argument(0, ValueKind.TEXT), table, None, call.scope.max_label_units[call.arguments[1]]
+        call.parse_argument(0, ValueKind.TEXT), table, None, call.scope.label_sizes[call.arguments[1]]
     )
 
 
-def _replace_by_table(text: Value, table: Mapping[str, str], default: str | None, max_text_units: float) -> Value:
+def _replace_by_table(text: Value, table: Mapping[str, str], default: str | None, size: SizeBound) -> Value:
     expr = text.expr.replace_strict(
         list(table), list(table.values()), default=pl.lit(default, dtype=pl.String), return_dtype=pl.String
     )
-    return derive_value([text], ValueKind.TEXT, expr, max_text_units=max_text_units)
+    return derive_value([text], ValueKind.TEXT, expr, size=size)
 
 
 def _get_table(call: OperationCall, tables: Mapping[str, Mapping[str, str]], table_type: str) -> Mapping[str, str]:

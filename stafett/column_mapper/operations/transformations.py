@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
 from stafett.column_mapper.issues import quote_name
+from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.transformations import TRANSFORMATIONS
 from stafett.column_mapper.values import DTYPES, NUMERIC_KINDS, Value, derive_value
 
@@ -27,8 +28,14 @@ def apply_transformation(call: OperationCall) -> Value:
     expr: pl.Expr = transformation.function(*(value.expr for value in values)).cast(DTYPES[return_kind])
     if return_kind in NUMERIC_KINDS:
         return call.scope.null_if_inexact(derive_value(values, return_kind, expr, max_abs=float("inf")))
-    max_text_units = sum(value.max_text_units for value in values) * transformation.max_growth
-    return derive_value(values, return_kind, expr, max_text_units=max_text_units)
+    argument_size = SizeBound.total(value.size for value in values)
+    return derive_value(
+        values,
+        return_kind,
+        expr,
+        size=argument_size.scale(transformation.max_growth),
+        temporary_size=argument_size.scale(transformation.memory_growth),
+    )
 
 
 OPERATIONS: dict[str, OperationHandler] = {"transformation": apply_transformation}

@@ -1,13 +1,15 @@
 """The stage ``mapping_columns``: maps the snapshot part by part to the organisation's columns."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import count
 
 import polars as pl
 
 from stafett.activity_frames import activities_from_arrow, arrow_from_frame
 from stafett.column_mapper.cells import TEXT_TRUNCATED_CODE
 from stafett.column_mapper.messages import MAPPING_CHANGED, REASON_HEADER, ROWS_NOT_IN_CSV, format_date
-from stafett.column_mapper.outcome import MappingOutcome
+from stafett.column_mapper.outcome import MappingOutcome, PartOutcome
 from stafett.column_mapper.program import MappedPart
 from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.errors import StagedDataLostError, StaleAttemptError
@@ -20,28 +22,41 @@ from stafett.exports.stage_runner import StageContext
 from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
+DEFAULT_MAX_MEMORY_BYTES = 256 * 1024 * 1024
+
 
 class ColumnMappingStage:
     """Applies the organisation's mapping to the staged rows; reuses parts that an earlier execution has mapped."""
 
     def __init__(
-        self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions, mapped_parts: MappedPartStore
+        self,
+        stage_store: StageStore,
+        storage: FileStorage,
+        mappings: MappingVersions,
+        mapped_parts: MappedPartStore,
+        *,
+        max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES,
     ) -> None:
         self._stage_store = stage_store
         self._storage = storage
         self._mappings = mappings
         self._mapped_parts = mapped_parts
+        self._max_memory_bytes = max_memory_bytes
 
     def __call__(self, job: ExportJob, context: StageContext) -> MappedRows:
         queried = self._stage_store.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
         parameters = self._stage_store.load_parameters(job)
         program = self._mappings.load_program(job.org_id, queried.mapping.version, parameters.locale)
-        outcome = MappingOutcome(program, ignored_checks=ignored_checks(parameters.export_format))
+        outcome = MappingOutcome(
+            program,
+            ignored_checks=ignored_checks(parameters.export_format),
+            max_memory_bytes=self._max_memory_bytes,
+        )
         parts = list(self._iterate_parts(job, context, queried, parameters, outcome))
         failures = outcome.partial_failures
         return MappedRows(
-            parts=tuple(part.written for part in parts),
-            excluded_parts=tuple(part.excluded for part in parts if part.excluded),
+            parts=tuple(written for part in parts for written in part.written),
+            excluded_parts=tuple(excluded for part in parts for excluded in part.excluded),
             counts=outcome.counts,
             not_countable=outcome.not_countable,
             totals=outcome.totals,
@@ -97,14 +112,13 @@ class ColumnMappingStage:
     def _map_part(
         self, context: StageContext, number: int, staged: StagedPart, locale: Locale, outcome: MappingOutcome
     ) -> StoredPart:
-        part, part_outcome = outcome.map_part(activities_from_arrow(self._storage.read_part(staged)))
-        written = _write_part(context, "part", number, part.report_rows)
-        excluded = (
-            _write_part(context, "excluded", number, _add_reason_column(part, locale))
-            if part.excluded_rows.height
-            else None
+        rows = activities_from_arrow(self._storage.read_part(staged))
+        slices = list(map(partial(_write_slice, context, number, locale), count(), outcome.map_slices(rows)))
+        return StoredPart(
+            written=tuple(written for written, _, _ in slices),
+            excluded=tuple(excluded for _, excluded, _ in slices if excluded),
+            outcome=outcome.combine_slices([part_outcome for _, _, part_outcome in slices]),
         )
-        return StoredPart(written=written, excluded=excluded, outcome=part_outcome)
 
     def _store_or_adopt(
         self, job: ExportJob, context: StageContext, number: int, fingerprint: str, part: StoredPart
@@ -151,5 +165,19 @@ def _add_reason_column(part: MappedPart, locale: Locale) -> pl.DataFrame:
     return part.excluded_rows.with_columns(part.exclusion_reasons.alias(header))
 
 
-def _write_part(context: StageContext, name: str, number: int, rows: pl.DataFrame) -> StagedPart:
-    return context.put_part(number, arrow_from_frame(rows), rows.height, name)
+def _write_slice(
+    context: StageContext, number: int, locale: Locale, slice_number: int, mapped: tuple[MappedPart, PartOutcome]
+) -> tuple[StagedPart, StagedPart | None, PartOutcome]:
+    part, outcome = mapped
+    written = _write_rows(context, "part", number, slice_number, part.report_rows)
+    if part.excluded_rows.is_empty():
+        return written, None, outcome
+    rows = _add_reason_column(part, locale)
+    return written, _write_rows(context, "excluded", number, slice_number, rows), outcome
+
+
+def _write_rows(context: StageContext, name: str, number: int, slice_number: int, rows: pl.DataFrame) -> StagedPart:
+    content = arrow_from_frame(rows)
+    if slice_number == 0:
+        return context.put_part(number, content, rows.height, name)
+    return context.put_part(slice_number, content, rows.height, f"{name}-{number:05}")

@@ -107,6 +107,7 @@ class MappingHarness:
     database: Database
     storage: FileStorage
     build_fingerprint: str = "this"
+    max_memory_bytes: int = 2**28
     mapped_parts: MappedPartStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,7 +117,13 @@ class MappingHarness:
         self.stages = StageRunner(self.stage_store, self.storage, raise_if_cancelled=lambda: None)
 
     def map_columns(self, job: ExportJob) -> StageResult:
-        mapper = ColumnMappingStage(self.stage_store, self.storage, self.mappings, self.mapped_parts)
+        mapper = ColumnMappingStage(
+            self.stage_store,
+            self.storage,
+            self.mappings,
+            self.mapped_parts,
+            max_memory_bytes=self.max_memory_bytes,
+        )
         return self.stages.run(job, MAPPING, mapper)
 
     def load_outputs(self, job: ExportJob) -> MappedRows:
@@ -214,6 +221,40 @@ def test_mapped_parts_are_not_mapped_again_after_an_interruption(
     harness.map_columns(job)
     assert harness.mappings.days == list(range(day, DAYS))
     assert_same_as_uninterrupted(harness, job, create_queried_export(), owner_url)
+
+
+def test_parts_cut_into_slices_give_the_same_report_and_are_reused(
+    harness: MappingHarness,
+    job: ExportJob,
+    create_queried_export: Callable[[], ExportJob],
+    owner_url: str,
+    settings: Settings,
+) -> None:
+    class UnavailableStorage(FileStorage):
+        def write(self, key: str, *args: Any, **kwargs: Any) -> StoredObject:
+            if "part-00003-00001" in key:
+                raise ServiceUnavailableError("S3")
+            return super().write(key, *args, **kwargs)
+
+    interrupted = MappingHarness(harness.database, UnavailableStorage(settings.s3), max_memory_bytes=1)
+    with pytest.raises(ServiceUnavailableError):
+        interrupted.map_columns(job)
+    assert fetch_stored_part_numbers(owner_url, job) == [0, 1, 2]
+    stored_keys = list_mapped_keys(harness.storage, job)
+    harness.max_memory_bytes = 1
+    harness.map_columns(job)
+    assert len(harness.load_outputs(job).parts) == 3 * DAYS
+    assert stored_keys < list_mapped_keys(harness.storage, job)
+    harness.max_memory_bytes = 2**28
+    whole = create_queried_export()
+    harness.map_columns(whole)
+    assert summarise_mapped(harness.load_outputs(job)) == summarise_mapped(harness.load_outputs(whole))
+    assert harness.generate_report(job).sha256 == harness.generate_report(whole).sha256
+
+
+def summarise_mapped(mapped: MappedRows) -> MappedRows:
+    """Return the outcome without the parts in storage."""
+    return mapped.model_copy(update={"parts": (), "excluded_parts": ()})
 
 
 def test_stage_interrupted_at_every_part_completes_part_by_part(
