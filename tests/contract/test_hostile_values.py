@@ -87,8 +87,13 @@ class HostileClient:
                 text = text.replace(placeholder, str(create()))
         return json.loads(text)
 
-    async def send_all(self, operation: Operation, requests: Iterable[HostileRequest]) -> None:
-        path = operation.path.format(**{name: self._fixtures.factories[name]() for name in operation.path_parameters})
+    async def send_all(
+        self, operation: Operation, requests: Iterable[HostileRequest], path_value: str | None = None
+    ) -> None:
+        """Send the requests to an existing object, or to a path with this value in place of each id."""
+        path = operation.path.format(
+            **{name: path_value or self._fixtures.factories[name]() for name in operation.path_parameters}
+        )
         headers = self._build_headers(operation)
         for request in requests:
             response = await self._http_client.request(
@@ -120,6 +125,16 @@ async def test_no_parameter_value_is_answered_with_a_server_error(client: Hostil
     for operation in _OPERATIONS.values():
         await client.send_all(operation, iterate_parameter_requests(operation, client.build_valid_body(operation)))
     assert client.server_errors == []
+
+
+@pytest.mark.parametrize("value", ["%00", "a%00b", "%ED%A0%80", "%1B%5B2J", "x" * 8000], ids=lambda value: value[:9])
+async def test_no_path_value_is_answered_with_a_server_error(value: str, client: HostileClient) -> None:
+    for operation in _OPERATIONS.values():
+        if operation.path_parameters:
+            body = json.dumps(client.build_valid_body(operation)).encode()
+            await client.send_all(operation, [HostileRequest("path", content=body)], path_value=value)
+    assert client.server_errors == []
+    assert client.statuses <= {404, 422}
 
 
 @pytest.mark.parametrize("operation_id", sorted(_VALID_BODIES))

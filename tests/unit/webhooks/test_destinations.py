@@ -37,6 +37,7 @@ def test_private_or_reserved_address_is_not_public(address: str) -> None:
     [
         ("https://hooks.example", Destination("https", "hooks.example", 443, "/")),
         ("https://Hooks.Example:8443/a/b?c=d", Destination("https", "hooks.example", 8443, "/a/b?c=d")),
+        ("HTTPS://HOOKS.EXAMPLE/A", Destination("https", "hooks.example", 443, "/A")),
         ("https://[2A02:C0::1]/x", Destination("https", "2a02:c0::1", 443, "/x")),
         ("https://xn--rsmat-wuae.example/", Destination("https", "xn--rsmat-wuae.example", 443, "/")),
     ],
