@@ -8,6 +8,7 @@ from typing import LiteralString
 
 import httpx
 import psutil  # type: ignore[import-untyped]  # the package ships no types
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -15,8 +16,9 @@ from stafett.database.session import Database, Timeouts
 from stafett.devstack.stack import RunningServers
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.settings import Settings, require_setting
-from stafett.testing import ExportClient
+from stafett.testing import ActivityFactory, ExportClient
 from tests.support.dev_stack import freeze_processes
+from tests.support.fixture_types import RunWorker
 
 _DEADLINE = timedelta(seconds=1)
 _LONG_COPY: LiteralString = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"
@@ -120,3 +122,23 @@ async def test_api_answers_503_and_readyz_blames_postgresql_while_it_is_stopped(
     assert readiness == {"database": "away", "temporal": "ok", "s3": "ok"}
     assert {response.status_code for response in responses} == {503}
     assert "PostgreSQL" in responses[0].json()["detail"]
+
+
+async def test_export_completes_while_the_backends_of_its_worker_are_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+    owner_url: str,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+) -> None:
+    monkeypatch.setattr(Timeouts.WORKER, "response_timeout", 2 * _DEADLINE)
+    activity_factory.create_activity(activity_factory.create_mentor())
+    async with run_worker():
+        await export_client.wait_for_completion(await export_client.start_export())
+        with psycopg.connect(owner_url) as connection:
+            query = "SELECT pid FROM pg_stat_activity WHERE usename = 'stafett_worker' AND state = 'idle'"
+            pids = [pid for (pid,) in connection.execute(query).fetchall()]
+        assert pids
+        with freeze_processes(*pids):
+            export = await export_client.wait_for_completion(await export_client.start_export())
+    assert export["status"] == "completed"
