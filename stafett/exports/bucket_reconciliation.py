@@ -82,7 +82,7 @@ class BucketReconciliation:
         return report
 
     def _reconcile_page(self, page: Sequence[ListedObject], written_before: datetime) -> Counter[str]:
-        """Delete a page's stray objects; an error concerns this page only, unless S3 does not respond at all."""
+        """Delete a page's stray objects; an error concerns this page only, unless S3 or PostgreSQL is unavailable."""
         counts = Counter[str]()
         try:
             strays = list(self._find_strays(page, written_before, counts))
@@ -90,7 +90,8 @@ class BucketReconciliation:
         except WorkCancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - any error, even an unexpected one, concerns this page only
-            self._storage.ping()
+            self._storage.ping()  # raises if S3 does not respond at all, and Temporal retries the activity
+            self._database.ping()
             _log.warning("bucket_reconciliation_failed", error=type(error).__name__, location=error_location(error))
             return Counter({"errors": 1})
         counts["uploads_aborted"] = sum(stray.upload_id is not None for stray in strays)

@@ -75,7 +75,8 @@ class Retention:
         except WorkCancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - any error, even an unexpected one, concerns this export only
-            self._storage.ping()  # raises if S3 does not respond, and Temporal retries the activity
+            self._storage.ping()  # raises if S3 does not respond at all, and Temporal retries the activity
+            self._database.ping()
             _log.warning(
                 "retention_failed",
                 export_id=str(export.id),
