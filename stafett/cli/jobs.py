@@ -36,7 +36,7 @@ def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, qu
     target = Path(output)
     if output.endswith(os.sep):
         target.mkdir(parents=True, exist_ok=True)
-    target = target / job["file"]["name"] if target.is_dir() else target
+    target = target / Path(job["file"]["name"]).name if target.is_dir() else target
     if target.exists() and not force:
         raise StafettError(f"{target} already exists; use --force to overwrite it.")
     with make_progress_bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as progress:

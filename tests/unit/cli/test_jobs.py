@@ -1,0 +1,25 @@
+"""The file of a finished job on the user's disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from stafett.cli.client import ApiClient
+from stafett.cli.jobs import download_job_file
+
+
+class _FakeClient(ApiClient):
+    def __init__(self) -> None:
+        """Connect to nothing."""
+
+    def download(self, url: str, target: Path, sha256: str, report_progress: Callable[[int], None]) -> None:
+        content = (url + sha256).encode()
+        target.write_bytes(content)
+        report_progress(len(content))
+
+
+def test_file_name_of_the_server_cannot_leave_the_output_folder(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    file = {"name": "../../report.csv", "size_bytes": 15, "sha256": "abc"}
+    job = {"id": "1", "status": "completed", "download_url": "http://test/", "file": file}
+    assert download_job_file(_FakeClient(), job, str(output), force=False, quiet=True) == output / "report.csv"
