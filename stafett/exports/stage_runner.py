@@ -11,7 +11,13 @@ from threading import Event, Thread
 from typing import Protocol
 from uuid import uuid4
 
-from stafett.domain.errors import ServiceUnavailableError, StagedDataLostError, StaleAttemptError, WorkCancelledError
+from stafett.domain.errors import (
+    ServiceUnavailableError,
+    StafettError,
+    StagedDataLostError,
+    StaleAttemptError,
+    WorkCancelledError,
+)
 from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
@@ -187,6 +193,8 @@ class StageRunner:
                 self._stage_store.record_unavailable(job, stage, error.service)
             if isinstance(error, (*TRANSIENT_ERRORS, WorkCancelledError)):
                 self._stage_store.uncount_execution(job, stage)
+            elif isinstance(error, Exception) and not isinstance(error, StafettError):
+                self._stage_store.count_unexpected_error(job, stage)
 
     def _create_context(self, job: ExportJob, stage: ExportStatus) -> StageContext:
         def report_progress(done: int, total: int) -> None:

@@ -36,7 +36,10 @@ from stafett.exports.state import (
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MAX_CRASHES = 10
-"""How many executions of a stage may end in a crash or an unexpected error before the attempt fails."""
+"""How many executions of a stage may end in a crash of their worker before the attempt fails."""
+
+MAX_UNEXPECTED_ERRORS = MAX_CRASHES // 2
+"""How many may raise an unexpected error, which counts twice: it is certainly the stage's own."""
 
 MAX_SHARED_CRASHES = 2
 """How many of them may have run beside other stages, any of which may have crashed the worker."""
@@ -98,6 +101,11 @@ class StageStore:
                 .where(is_crash_count_of(job, stage), col(ExportStageCrashes.crashes) > 0)
                 .values(crashes=col(ExportStageCrashes.crashes) - 1)
             )
+
+    def count_unexpected_error(self, job: ExportJob, stage: ExportStatus) -> None:
+        """Count an execution, which is counted already, for a second time."""
+        with self._database.transaction(job.org_id) as session:
+            _count_execution(session, job, stage)
 
     def finish_stage(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
         """Commit a stage's outputs; return false if another execution of the stage was first."""

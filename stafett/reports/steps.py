@@ -21,7 +21,7 @@ from stafett.domain.reexport_job import HistoricalRecord, ReexportJob
 from stafett.domain.reexport_status import REEXPORT_ERROR_CODE_BY_STATUS, RESULT_STORED_STATUSES, ReexportStatus
 from stafett.exports.service import ReexportOrigin, insert_export
 from stafett.exports.stage_runner import TRANSIENT_ERRORS
-from stafett.exports.stage_store import MAX_CRASHES
+from stafett.exports.stage_store import MAX_UNEXPECTED_ERRORS
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.history import VersionOrigin, add_version, get_latest_version
@@ -153,7 +153,7 @@ class CrashCounter:
     def guard(self, job: ReexportJob) -> Iterator[None]:
         """Count the execution before it starts, and uncount it if it returns or raises an expected error."""
         status, crashes = self._increment(job)
-        if crashes > MAX_CRASHES:
+        if crashes > MAX_UNEXPECTED_ERRORS:
             raise ExportError(
                 REEXPORT_ERROR_CODE_BY_STATUS.get(status, ExportErrorCode.INTERNAL), _TOO_MANY_CRASHES, retryable=True
             )

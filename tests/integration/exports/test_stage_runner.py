@@ -28,7 +28,7 @@ from stafett.exports.completion import ExportCompletion
 from stafett.exports.mapped_parts import MappedPartStore, StoredPart
 from stafett.exports.service import ExportService
 from stafett.exports.stage_runner import Stage, StageContext, StageRunner
-from stafett.exports.stage_store import MAX_CRASHES, MAX_SHARED_CRASHES, StageStore
+from stafett.exports.stage_store import MAX_CRASHES, MAX_SHARED_CRASHES, MAX_UNEXPECTED_ERRORS, StageStore
 from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
@@ -320,12 +320,20 @@ def test_connection_lost_in_a_transition_is_service_unavailable(
     assert fetch_statuses(owner_url, job) == ["initialised", "querying_activities"]
 
 
-def test_stage_that_always_crashes_fails_the_export(stages: StageRunner, job: ExportJob) -> None:
-    for _ in range(MAX_CRASHES):
+def test_stage_that_always_raises_an_unexpected_error_fails_the_export(stages: StageRunner, job: ExportJob) -> None:
+    for _ in range(MAX_UNEXPECTED_ERRORS):
         with pytest.raises(RuntimeError):
             stages.run(job, QUERYING, crashing_stage)
     with pytest.raises(ExportError) as failure:
         stages.run(job, QUERYING, crashing_stage)
+    assert failure.value.code is ExportErrorCode.QUERY_FAILED
+
+
+def test_stage_that_always_crashes_its_worker_fails_the_export(stage_store: StageStore, job: ExportJob) -> None:
+    for _ in range(MAX_CRASHES):
+        stage_store.start_stage(job, QUERYING, is_isolated=True)
+    with pytest.raises(ExportError) as failure:
+        stage_store.start_stage(job, QUERYING)
     assert failure.value.code is ExportErrorCode.QUERY_FAILED
 
 
