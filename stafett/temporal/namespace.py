@@ -5,7 +5,7 @@ Workers ensure them at intervals, because Temporal's database can be lost and a 
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import structlog
@@ -14,6 +14,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.client import (
     Client,
     Schedule,
+    ScheduleActionExecutionStartWorkflow,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
     ScheduleHandle,
@@ -118,14 +119,14 @@ async def _ensure_schedule(
         await client.create_schedule(schedule_id, schedule)
     except ScheduleAlreadyRunningError:
         intervals = schedule.spec.intervals if is_interval_ours else None
-        await _update_schedule(client.get_schedule_handle(schedule_id), action.task_queue, intervals)
+        await _update_schedule(client, schedule_id, action.task_queue, intervals)
 
 
 async def _update_schedule(
-    handle: ScheduleHandle, task_queue: str, intervals: Sequence[ScheduleIntervalSpec] | None
+    client: Client, schedule_id: str, task_queue: str, intervals: Sequence[ScheduleIntervalSpec] | None
 ) -> None:
     """Move the schedule to the task queue; set its intervals unless they are the operator's."""
-    has_moved = False
+    handle, has_moved = client.get_schedule_handle(schedule_id), False
 
     def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
         nonlocal has_moved
@@ -139,7 +140,7 @@ async def _update_schedule(
 
     await handle.update(update)
     if has_moved:
-        await _replace_run_of_old_queue(handle, task_queue)
+        await _terminate_runs_of_old_queue(client, handle, task_queue)
 
 
 def _move_to_queue(schedule: Schedule, task_queue: str) -> bool:
@@ -150,11 +151,14 @@ def _move_to_queue(schedule: Schedule, task_queue: str) -> bool:
     return True
 
 
-async def _replace_run_of_old_queue(handle: ScheduleHandle, task_queue: str) -> None:
-    """Replace a run that waits on the old queue, where no worker may be left: it would block the schedule for hours."""
+async def _terminate_runs_of_old_queue(client: Client, handle: ScheduleHandle, task_queue: str) -> None:
+    """Terminate a run that waits on the old queue: without a worker there, it would block the schedule for hours."""
     _log.warning("schedule_moved", schedule=handle.id, task_queue=task_queue)
-    if not (await handle.describe()).schedule.state.paused:
-        await handle.trigger(overlap=ScheduleOverlapPolicy.TERMINATE_OTHER)
+    for running in (await handle.describe()).info.running_actions:
+        if isinstance(running, ScheduleActionExecutionStartWorkflow):
+            run = client.get_workflow_handle(running.workflow_id, run_id=running.first_execution_run_id)
+            with suppress(RPCError):  # it may have ended meanwhile
+                await run.terminate("its schedule was moved to another task queue")
 
 
 @asynccontextmanager

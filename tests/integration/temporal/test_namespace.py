@@ -13,6 +13,7 @@ from temporalio.client import (
     ScheduleIntervalSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
+    WorkflowExecutionStatus,
 )
 from temporalio.client import ScheduleActionStartWorkflow as StartWorkflow
 from temporalio.service import RPCError, RPCStatusCode
@@ -77,17 +78,17 @@ async def test_schedules_move_to_a_renamed_task_queue_and_keep_what_an_operator_
     assert (await handle.describe()).info.num_actions == 0  # a paused schedule is not triggered either
 
 
-async def test_run_that_waits_on_the_old_task_queue_is_replaced(temporal: Client) -> None:
+async def test_run_that_waits_on_the_old_task_queue_is_terminated(temporal: Client) -> None:
     old, new = (f"test-{uuid4().hex[:12]}" for _ in range(2))
     await ensure_schedules(temporal, old)
     handle = temporal.get_schedule_handle("apply-retention")
     await handle.trigger()
 
-    async def list_queues() -> list[str]:
+    async def list_running() -> list[str]:
         running = (await handle.describe()).info.running_actions
-        ids = [each.workflow_id for each in running if isinstance(each, ScheduleActionExecutionStartWorkflow)]
-        return [(await temporal.get_workflow_handle(workflow_id).describe()).task_queue for workflow_id in ids]
+        return [each.workflow_id for each in running if isinstance(each, ScheduleActionExecutionStartWorkflow)]
 
-    await wait_until(list_queues, [old].__eq__)
+    (workflow_id,) = await wait_until(list_running, bool)
     await ensure_schedules(temporal, new)
-    await wait_until(list_queues, [new].__eq__)
+    run = await temporal.get_workflow_handle(workflow_id).describe()
+    assert (run.task_queue, run.status) == (old, WorkflowExecutionStatus.TERMINATED)
