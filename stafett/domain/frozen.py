@@ -13,4 +13,7 @@ class PayloadModel(FrozenModel):
     During a rolling upgrade, workers of both versions read the payloads of both.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={"additionalProperties": False},  # the API's document: what this version writes has no others
+    )
