@@ -1,6 +1,7 @@
 """Application factory: wires settings, services, middleware and routes of the HTTP API."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -100,8 +101,8 @@ def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
         temporal = await connect(settings.temporal, lazy=True)
         services = app.state.services = _create_services(settings, database, temporal, verifier, clock)
         app.state.loop = asyncio.get_running_loop()
-        # One connection per thread, so that no request thread can block on the pool.
-        current_default_thread_limiter().total_tokens = settings.database.pool_size
+        # One connection per thread, so that no request thread can block on the pool, and one for the health check.
+        current_default_thread_limiter().total_tokens = max(1, settings.database.pool_size - 1)
         async with services.dispatcher.run(), services.job_notifier.run():
             yield
         database.close()
@@ -201,6 +202,7 @@ def serve(settings: Settings) -> None:
     app = create_app(settings)
     limit_repetitions("uvicorn.error", "asyncio")
     sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
+    gc.freeze()  # a collection then skips the code and the routes, which never become garbage
     config = uvicorn.Config(
         app,
         http=create_http_protocol(settings.api.connections),

@@ -15,6 +15,7 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.field_errors import MAX_ERRORS, FieldError, create_field_error, field_error_from_validation
 from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
@@ -40,25 +41,12 @@ from stafett.domain.errors import (
 )
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.frozen import FrozenModel
-from stafett.domain.json_pointer import pointer_from_error
 from stafett.telemetry import error_location
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
-MAX_ERRORS = 100
-_MAX_POINTER_LENGTH, _MAX_DETAIL_LENGTH = 500, 1000
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _log = structlog.get_logger("stafett.api")
-
-
-class FieldError(FrozenModel):
-    """An invalid field and its location."""
-
-    pointer: str = Field(
-        description="JSON pointer into the body, or `query:name`, `header:name`, `path:name` for a parameter."
-    )
-    code: str = Field(description="Stable code of the error.")
-    detail: str = Field(description="Explanation for people. It never quotes the value.")
 
 
 class Problem(FrozenModel):
@@ -214,14 +202,6 @@ def register_exception_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _handle_http_error)
 
 
-class TruncatedValidationError(RequestValidationError):
-    """Validation errors of which ``omitted`` more were only counted."""
-
-    def __init__(self, errors: Sequence[Any], *, body: object, omitted: int) -> None:
-        super().__init__(errors, body=body)
-        self.omitted = omitted
-
-
 def _render_field_errors(
     request: Request, spec: ProblemSpec, errors: Sequence[FieldError], omitted: int = 0
 ) -> JSONResponse:
@@ -229,13 +209,6 @@ def _render_field_errors(
     omitted += max(0, len(errors) - MAX_ERRORS)
     detail = f"{spec.detail} {omitted} more errors are not listed." if omitted else spec.detail
     return render_problem(request, replace(spec, detail=detail, errors=tuple(errors[:MAX_ERRORS])))
-
-
-def _create_field_error(pointer: str, code: str, detail: str) -> FieldError:
-    """Shorten texts that contain parts of the request, such as a key's name; a pointer ends at a whole segment."""
-    if len(pointer) > _MAX_POINTER_LENGTH:
-        pointer = pointer[: _MAX_POINTER_LENGTH + 1].rpartition("/")[0]
-    return FieldError(pointer=pointer, code=code, detail=detail[:_MAX_DETAIL_LENGTH])
 
 
 async def _handle_domain_error(request: Request, error: Any) -> JSONResponse:
@@ -249,12 +222,12 @@ async def _handle_export_error(request: Request, error: Any) -> JSONResponse:
 
 
 async def _handle_invalid_mapping(request: Request, error: Any) -> JSONResponse:
-    errors = [_create_field_error(**issue.model_dump()) for issue in error.issues]
+    errors = [create_field_error(**issue.model_dump()) for issue in error.issues]
     return _render_field_errors(request, PROBLEMS[InvalidMappingError], errors)
 
 
 async def _handle_invalid_request(request: Request, error: Any) -> JSONResponse:
-    errors = [_create_field_error(**issue._asdict()) for issue in error.issues]
+    errors = [create_field_error(**issue._asdict()) for issue in error.issues]
     return _render_field_errors(request, INVALID_REQUEST, errors)
 
 
@@ -278,7 +251,7 @@ async def _handle_validation_error(request: Request, error: Any) -> JSONResponse
     if any(issue["loc"][0] == "path" for issue in issues):  # ids are opaque, so a malformed one is unknown
         return render_problem(request, PROBLEMS[NotFoundError])
     omitted = max(0, len(issues) - MAX_ERRORS) + getattr(error, "omitted", 0)
-    errors = [_build_field_error(issue, error.body) for issue in issues[:MAX_ERRORS]]
+    errors = [field_error_from_validation(issue, error.body) for issue in issues[:MAX_ERRORS]]
     return _render_field_errors(request, INVALID_REQUEST, errors, omitted)
 
 
@@ -299,21 +272,3 @@ def _find_allowed_methods(request: Request) -> set[str]:
     return {
         scope["method"] for scope in scopes for route in request.app.routes if route.matches(scope)[0] is Match.FULL
     }
-
-
-def _build_field_error(error: dict[str, Any], body: object) -> FieldError:
-    """Describe location and kind of a Pydantic error, without the value."""
-    return _create_field_error(
-        pointer=_pointer_from_location(error["loc"], error["type"], body),
-        code=error["type"],
-        detail=error["msg"].removeprefix("Value error, "),
-    )
-
-
-def _pointer_from_location(location: Sequence[str | int], error_type: str, body: object) -> str:
-    source, *path = location
-    if error_type == "json_invalid":
-        return ""  # the whole body
-    if source != "body":
-        return f"{source}:{'/'.join(str(step) for step in path[:1])}"
-    return pointer_from_error(path, error_type, body)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 from starlette.exceptions import HTTPException
 
-from api.problems import MAX_ERRORS, TruncatedValidationError
+from api.field_errors import MAX_ERRORS, TruncatedValidationError
 from api.request_body import JsonLimits
 from api.schemas.bulk import BatchCreate, BatchCreateQuery
 from stafett.bulk.csv_format import parse_request
