@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.formula_text import FORMULA_START
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
 
@@ -33,7 +34,7 @@ _YEAR_FIRST = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d) (?P<hour>\d\d):(?P<minute>\d\d)(:00)?", re.ASCII
 )
 # Leading apostrophes are matched too, so that unescaping restores a text that already had some.
-_FORMULA_LIKE, _ESCAPED_FORMULA = re.compile(r"'*[=+\-@\t\r\x00]"), re.compile(r"'+[=+\-@\t\r\x00]")
+_FORMULA_LIKE, _ESCAPED_FORMULA = re.compile(f"'*{FORMULA_START}"), re.compile(f"'+{FORMULA_START}")
 _MAX_ERRORS = 100
 _MAX_LINES = 1_000_000
 _MAX_CHARACTERS_PER_ROW = 64 * 1024

@@ -7,11 +7,12 @@ import polars as pl
 
 from stafett.activity_frames import iterate_small_slices
 from stafett.domain.export import CsvProfile
+from stafett.domain.formula_text import FORMULA_START
 from stafett.file_generator.durations import format_clock_durations, format_iso_durations
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}".encode()
 _TIME_FORMAT = "%H:%M"
-_FORMULA_PREFIX = r"^[=+\-@\t\r\x00]"
+_FORMULA_PREFIX = f"^{FORMULA_START}"
 """Text that a spreadsheet would run as a formula (CSV injection) is escaped in the `excel` profile."""
 
 

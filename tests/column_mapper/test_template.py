@@ -16,6 +16,7 @@ from stafett.column_mapper.template import (
     UnreadableTemplateError,
     compare_template,
     render_blank_template,
+    template_workbook,
 )
 from stafett.column_mapper.template.text_matching import find_out_of_order
 from stafett.domain.errors import StafettError
@@ -292,6 +293,43 @@ def test_workbook_with_millions_of_cells_is_rejected(template: NhfTemplate, tmp_
     path = template.save(tmp_path)
     _rewrite(path, "xl/worksheets/sheet1.xml", lambda _: b"<worksheet><sheetData><row>" + b"<c/>" * 2_100_000)
     assert _read_error(path) == "it has more than 2000000 XML elements."
+
+
+def add_validations(path: Path, count: int, ranges: str) -> None:
+    validation = f'<dataValidation type="list" sqref="{ranges}"><formula1>"a,b"</formula1></dataValidation>'
+    validations = f'<dataValidations count="{count}">{validation * count}</dataValidations></worksheet>'
+    _rewrite(path, "xl/worksheets/sheet1.xml", lambda content: content.replace(b"</worksheet>", validations.encode()))
+
+
+@pytest.mark.parametrize(
+    ("count", "ranges", "reason"),
+    [
+        (500_000, "A2", "it has more than 10000 data validations, links and formatting rules."),
+        (9_000, "A2 B2 C2", "its data validations have more than 20000 ranges."),
+    ],
+)
+def test_workbook_with_too_many_validations_is_rejected(
+    count: int, ranges: str, reason: str, template: NhfTemplate, tmp_path: Path
+) -> None:
+    path = template.save(tmp_path)
+    add_validations(path, count, ranges)
+    assert _read_error(path) == reason
+
+
+def test_each_sheet_is_parsed_once_however_many_lists_it_has(
+    template: NhfTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, parsed = template.save(tmp_path), list[str]()
+    add_validations(path, 300, "A2:XFD9999")
+    read_cells = template_workbook._read_cells  # noqa: SLF001 - counts the work
+
+    def read_and_count(sheet: Any) -> dict[tuple[int, int], str]:
+        parsed.append(sheet.title)
+        return read_cells(sheet)
+
+    monkeypatch.setattr(template_workbook, "_read_cells", read_and_count)
+    assert compare_template(NHF, path, "nb")
+    assert len(parsed) == len(set(parsed)) > 0
 
 
 def test_expanding_entities_are_rejected(template: NhfTemplate, tmp_path: Path) -> None:

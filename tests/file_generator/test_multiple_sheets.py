@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
 from stafett.domain.export import PartialFailureReport
 from stafett.domain.export_outputs import ExportWarning, NotCountableReason, Total
 from stafett.file_generator.xlsx import render_workbook
 from tests.support.workbooks import (
+    build_column,
     build_document,
     build_frame,
     build_mapped_rows,
@@ -100,6 +102,30 @@ def test_chart_is_native_shows_the_first_measure_and_has_alt_text() -> None:
     assert "<c:v>7</c:v>" in chart
     assert "Tellende etter form" in chart
     assert 'descr="Tellende etter form. Ja: 7; Nei: 3"' in drawing
+
+
+@pytest.mark.parametrize("text", ["=Rapport!$A$1", "Viktig!A1", "=1+1"])
+def test_chart_and_axis_titles_that_look_like_formulas_are_texts(text: str) -> None:
+    measure = {"header": localize(text), "count": "countable"}
+    summary = SUMMARY | {"title": localize(text), "chart": localize(text), "measures": [measure]}
+    layout = {"title_rows": [localize(text)], "start_cell": "A3"}
+    columns = [build_column("text", text), build_column("yes_no", "Ja eller nei")]
+    document = build_document(*columns, title=text, summary=summary, counting=COUNTING, layout=layout)
+    rows = pl.DataFrame({text: [text], "Ja eller nei": ["Ja"]})
+    mapped_rows = build_mapped_rows(1, totals=(Total(label="Ja", figures=(1,)),))
+    file = join_chunks(render_workbook(build_workbook_spec(document, mapped_rows), report_frames=[rows]))
+    workbook = open_workbook(file)
+    summary_sheet: Any = workbook["Oppsummering"]
+    (chart,) = summary_sheet._charts  # noqa: SLF001 - openpyxl has no public list of charts
+    for title in (chart.title, chart.y_axis.title):
+        assert title.tx.strRef is None
+        assert [run.t for paragraph in title.tx.rich.p for run in paragraph.r] == [text]
+    cells_with_text = [
+        cell for sheet in workbook.worksheets for row in sheet.iter_rows() for cell in row if cell.value == text
+    ]
+    assert len(cells_with_text) >= 5
+    assert {cell.data_type for cell in cells_with_text} == {"s"}
+    assert workbook.properties.title == text
 
 
 def test_document_without_a_chart_gives_a_file_without_one() -> None:

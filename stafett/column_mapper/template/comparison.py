@@ -8,14 +8,22 @@ from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.template.allowed_values import compare_values
 from stafett.column_mapper.template.difference import TemplateDifference
 from stafett.column_mapper.template.headers import compare_headers, find_header_cells
+from stafett.column_mapper.template.list_validations import ListIndex
 from stafett.column_mapper.template.template_workbook import TemplateWorkbook
 from stafett.column_mapper.template.text_matching import match_texts
 from stafett.domain.export import Locale
 
+_MAX_DIFFERENCES = 1000
+
 
 def compare_template(document: MappingDocument, template_path: Path, locale: Locale) -> list[TemplateDifference]:
     """List all differences. Raises ``UnreadableTemplateError`` if the file is not a readable workbook."""
-    return list(dict.fromkeys(_compare(document, TemplateWorkbook.load(template_path), locale)))
+    differences = list(dict.fromkeys(_compare(document, TemplateWorkbook.load(template_path), locale)))
+    if len(differences) <= _MAX_DIFFERENCES:
+        return differences
+    detail = f"{len(differences) - _MAX_DIFFERENCES + 1} more differences are not listed."
+    more = TemplateDifference(location="workbook", code="more_differences", detail=detail)
+    return [*differences[: _MAX_DIFFERENCES - 1], more]
 
 
 def _compare(
@@ -45,7 +53,7 @@ def _compare_columns(
     texts = [column.header.in_locale(locale) for column in document.columns]
     matches = match_texts(texts, [cell.text for cell in header_cells])
     yield from compare_headers(document, sheet, header_cells, matches, locale)
-    lists = book.list_validations(sheet)
+    lists = ListIndex(book.list_validations(sheet))
     for actual, expected in matches.items():
         yield from compare_values(document, document.columns[expected], book, header_cells[actual], lists, locale)
 

@@ -1,14 +1,15 @@
 """Resolves the allowed values of list validations: inline lists, ranges of cells and defined names."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from openpyxl.utils.cell import column_index_from_string, range_boundaries
 
 from stafett.column_mapper.template.template_workbook import TemplateWorkbook
 from stafett.column_mapper.template.xml_scan import ListValidation
 
-_MAX_ROWS, _MAX_COLUMNS, _MAX_NAME_LOOKUPS = 10_000, 200, 5
+_MAX_CELLS, _MAX_COLUMNS, _MAX_NAME_LOOKUPS, _MAX_LISTS_PER_COLUMN = 10_000, 200, 5, 20
 _RANGE_PATTERN = re.compile(
     r"(?:(?:'(?P<quoted>(?:[^']|'')+)'|(?P<sheet>[^'!\s(),]+))!)?"
     r"\$?(?P<column>[A-Z]{1,3})\$?(?P<row>[0-9]{1,7})?"
@@ -17,12 +18,18 @@ _RANGE_PATTERN = re.compile(
 )
 
 
-def find_lists_below(lists: list[ListValidation], row: int, column: int) -> Iterator[ListValidation]:
-    """Yield the lists that apply to cells of this column below this row."""
-    for validation in lists:
-        ranges = _parse_ranges(validation.ranges)
-        if any(left <= column <= right and bottom > row for left, _, right, bottom in ranges):
-            yield validation
+class ListIndex:
+    """The lists of a sheet, with their ranges parsed once for all columns."""
+
+    def __init__(self, lists: Sequence[ListValidation]) -> None:
+        self._areas = [(validation.formula, area) for validation in lists for area in _parse_ranges(validation.ranges)]
+
+    def find_formulas_below(self, row: int, column: int) -> Sequence[str]:
+        """Return the first few distinct formulas of lists that apply to cells of this column below this row."""
+        formulas = (
+            formula for formula, (left, _, right, bottom) in self._areas if left <= column <= right and bottom > row
+        )
+        return list(islice(dict.fromkeys(formulas), _MAX_LISTS_PER_COLUMN))
 
 
 def _parse_ranges(ranges: str) -> Iterator[tuple[int, int, int, int]]:
@@ -57,6 +64,7 @@ def _read_range(book: TemplateWorkbook, sheet: str, match: re.Match[str]) -> lis
         return None
     top, left = int(match["row"] or 1), column_index_from_string(match["column"].upper())
     right = column_index_from_string((match["last_column"] or match["column"]).upper())
-    bottom = int(match["last_row"] or (top if match["row"] else top + _MAX_ROWS))
-    last_cell = min(bottom, top + _MAX_ROWS), min(right, left + _MAX_COLUMNS)
+    bottom = int(match["last_row"] or (top if match["row"] else top + _MAX_CELLS))
+    right = min(right, left + _MAX_COLUMNS)
+    last_cell = min(bottom, top + _MAX_CELLS // max(1, right - left + 1)), right
     return [text for row in book.read_texts(sheet_name, (top, left), last_cell) for text in row if text]

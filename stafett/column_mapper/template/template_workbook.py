@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import openpyxl
 from openpyxl.workbook.workbook import Workbook
+from openpyxl.worksheet._reader import WorkSheetParser
 
 from stafett.column_mapper.template.xml_scan import ListValidation, UnsafeWorkbookError, XmlScanner
 from stafett.domain.errors import StafettError
@@ -35,6 +36,7 @@ class TemplateWorkbook:
         self._workbook = workbook
         self._lists = lists
         self._sheets = {sheet.title: sheet for sheet in workbook.worksheets}
+        self._texts_by_sheet: dict[str, dict[tuple[int, int], str]] = {}
         self.sheet_names = tuple(self._sheets)
 
     @classmethod
@@ -46,11 +48,17 @@ class TemplateWorkbook:
 
     def read_texts(self, sheet: str, first: tuple[int, int], last: tuple[int, int]) -> list[list[str]]:
         """Read the texts of a range of cells, row by row. The corners are (row, column), counted from 1."""
-        with _translate_errors(self._path):
-            rows = self._sheets[sheet].iter_rows(
-                min_row=first[0], max_row=last[0], min_col=first[1], max_col=last[1], values_only=True
-            )
-            return [[_to_text(value) for value in row] for row in rows]
+        texts = self._load_texts(sheet)
+        last_row = min(last[0], max((row for row, _ in texts), default=0))
+        columns = range(first[1], last[1] + 1)
+        return [[texts.get((row, column), "") for column in columns] for row in range(first[0], last_row + 1)]
+
+    def _load_texts(self, sheet: str) -> dict[tuple[int, int], str]:
+        """Read a sheet once: openpyxl would parse all of its data validations again for every range."""
+        if sheet not in self._texts_by_sheet:
+            with _translate_errors(self._path):
+                self._texts_by_sheet[sheet] = _read_cells(self._sheets[sheet])
+        return self._texts_by_sheet[sheet]
 
     def list_validations(self, sheet: str) -> list[ListValidation]:
         part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]  # noqa: SLF001 - openpyxl has no public attribute for it
@@ -107,6 +115,22 @@ def _scan_parts(content: bytes) -> dict[str, list[ListValidation]]:
             with archive.open(part) as file:
                 lists_by_part[part.filename] = scanner.find_lists(file)
         return lists_by_part
+
+
+def _read_cells(sheet: Any) -> dict[tuple[int, int], str]:
+    """Read the cells that have a value, by row and column, as openpyxl's own read-only sheets do."""
+    book = sheet.parent
+    with sheet._get_source() as source:  # noqa: SLF001 - openpyxl has no public way to read only existing cells
+        parser = WorkSheetParser(
+            source,
+            sheet._shared_strings,  # noqa: SLF001 - the same
+            data_only=True,
+            epoch=book.epoch,
+            date_formats=book._date_formats,  # noqa: SLF001 - the same
+            timedelta_formats=book._timedelta_formats,  # noqa: SLF001 - the same
+        )
+        cells = (cell for _, row in parser.parse() for cell in row)
+        return {(cell["row"], cell["column"]): text for cell in cells if (text := _to_text(cell["value"]))}
 
 
 def _to_text(value: Any) -> str:

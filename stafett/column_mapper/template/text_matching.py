@@ -16,7 +16,8 @@ def match_texts(expected: Sequence[str], actual: Sequence[str]) -> dict[int, int
     expected_indices = {text: index for index, text in reversed(list(enumerate(expected)))}
     actual_indices = {text: index for index, text in reversed(list(enumerate(actual)))}
     matches = {index: expected_indices[text] for text, index in actual_indices.items() if text in expected_indices}
-    unmatched_expected = [index for index in range(len(expected)) if index not in set(matches.values())]
+    matched = set(matches.values())
+    unmatched_expected = [index for index in range(len(expected)) if index not in matched]
     unmatched_actual = [
         index for index, text in enumerate(actual) if text not in expected_indices and actual_indices[text] == index
     ]

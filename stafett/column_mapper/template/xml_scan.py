@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import IO
 from xml.etree.ElementTree import ParseError, XMLParser
 
-_MAX_ELEMENTS = 2_000_000
+_MAX_ELEMENTS, _MAX_FEATURES, _MAX_RANGES = 2_000_000, 10_000, 20_000
+_FEATURE_TAGS = frozenset(
+    {"brk", "cfRule", "conditionalFormatting", "customWorkbookView", "customSheetView", "dataValidation"}
+    | {"definedName", "filterColumn", "hyperlink", "inputCells", "mergeCell", "protectedRange", "scenario", "tablePart"}
+)
+"""Elements that take much longer to read than cells, and of which a template has few."""
+
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -25,21 +31,20 @@ class ListValidation:
 
 
 class XmlScanner:
-    """Limits the number of XML elements of a workbook, and collects the list validations of each part."""
+    """Limits the XML elements of a workbook, and collects the list validations of each part."""
 
     def __init__(self) -> None:
-        self._remaining_elements = _MAX_ELEMENTS
+        self._budget = _ElementBudget()
 
     def find_lists(self, part: IO[bytes]) -> list[ListValidation]:
         """Find the lists in a part, up to where it stops being XML, which is also how far openpyxl would read it."""
-        collector = _ListCollector(self._remaining_elements)
+        collector = _ListCollector(self._budget)
         parser = XMLParser(target=collector)  # noqa: S314 - the collector refuses entities, builds no tree and counts
         try:
             for chunk in _read_chunks(part):
                 parser.feed(chunk)
         except ParseError:
             pass
-        self._remaining_elements = collector.remaining_elements
         return collector.lists
 
 
@@ -48,11 +53,31 @@ def _read_chunks(part: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
+class _ElementBudget:
+    """How many more elements a workbook may have."""
+
+    def __init__(self) -> None:
+        self._elements, self._features, self._ranges = _MAX_ELEMENTS, _MAX_FEATURES, _MAX_RANGES
+
+    def take_element(self, name: str) -> None:
+        self._elements -= 1
+        self._features -= name in _FEATURE_TAGS
+        if self._elements < 0:
+            raise UnsafeWorkbookError(f"it has more than {_MAX_ELEMENTS} XML elements")
+        if self._features < 0:
+            raise UnsafeWorkbookError(f"it has more than {_MAX_FEATURES} data validations, links and formatting rules")
+
+    def take_ranges(self, ranges: str) -> None:
+        self._ranges -= ranges.count(" ") + 1
+        if self._ranges < 0:
+            raise UnsafeWorkbookError(f"its data validations have more than {_MAX_RANGES} ranges")
+
+
 class _ListCollector:
     """The target of the XML parser, which defines the names of the public methods."""
 
-    def __init__(self, remaining_elements: int) -> None:
-        self.remaining_elements = remaining_elements
+    def __init__(self, budget: _ElementBudget) -> None:
+        self._budget = budget
         self.lists: list[ListValidation] = []
         self._attributes: dict[str, str] | None = None
         self._text: list[str] = []
@@ -61,11 +86,11 @@ class _ListCollector:
         raise UnsafeWorkbookError("it has a document type declaration, which no spreadsheet program writes")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.remaining_elements -= 1
-        if self.remaining_elements < 0:
-            raise UnsafeWorkbookError(f"it has more than {_MAX_ELEMENTS} XML elements")
+        name = _local_name(tag)
+        self._budget.take_element(name)
         self._text.clear()
-        if _local_name(tag) == "dataValidation":
+        if name == "dataValidation":
+            self._budget.take_ranges(attributes.get("sqref", ""))
             self._attributes = dict(attributes)
 
     def data(self, text: str) -> None:
@@ -80,6 +105,7 @@ class _ListCollector:
                 self._attributes.setdefault("formula", text)
             case "sqref":
                 self._attributes["sqref"] = "".join(self._text)
+                self._budget.take_ranges(self._attributes["sqref"])
             case "dataValidation":
                 self._add_list(self._attributes)
                 self._attributes = None

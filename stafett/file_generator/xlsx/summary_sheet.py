@@ -10,7 +10,7 @@ from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import WorkbookBuilder, WorkbookSpec
 from stafett.file_generator.xlsx.cell_text import replace_control_characters
 from stafett.file_generator.xlsx.tables import CellValue, SmallTable, write_table
-from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet
+from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet, set_chart_titles
 
 _WIDTHS = (62, *repeat(16, 20))
 _DARK_BLUE = "#1F3864"
@@ -100,10 +100,11 @@ def _add_chart(builder: WorkbookBuilder, sheet: Sheet, row_range: tuple[int, int
             "gap": 60,
         }
     )
-    chart.set_title({"name": title, "name_font": {"size": 14}})
+    chart.set_title({"name_font": {"size": 14}})
     chart.set_legend({"none": True})
     chart.set_y_axis({"reverse": True, "num_font": {"size": 11}})
-    chart.set_x_axis({"name": measure, "label_position": "high", "major_gridlines": {"visible": False}})
+    chart.set_x_axis({"label_position": "high", "major_gridlines": {"visible": False}})
+    set_chart_titles(chart, title, measure)
     chart.set_size({"width": _CHART_WIDTH, "height": _CHART_MARGIN + _BAR_HEIGHT * (last - header)})
     sheet.insert_chart(1, column_count + 1, chart, {"description": f"{title}. {_describe_chart(spec)}"})
 

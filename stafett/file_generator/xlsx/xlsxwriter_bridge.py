@@ -6,6 +6,7 @@ XML after them; the caller writes the rows in between.
 
 from io import BytesIO, StringIO
 from string import digits
+from typing import Any
 
 from xlsxwriter import Workbook  # type: ignore[import-untyped]  # XlsxWriter ships no types
 from xlsxwriter.format import Format  # type: ignore[import-untyped]  # the same
@@ -15,7 +16,7 @@ from xlsxwriter.worksheet import Worksheet  # type: ignore[import-untyped]  # th
 from stafett.storage.zip_archive import ZipArchive
 
 XLSXWRITER_VERSION = "3.3.1"
-__all__ = ["XLSXWRITER_VERSION", "Format", "Sheet", "StreamedWorkbook", "get_style_index"]
+__all__ = ["XLSXWRITER_VERSION", "Format", "Sheet", "StreamedWorkbook", "get_style_index", "set_chart_titles"]
 _WORKBOOK_OPTIONS = {
     "in_memory": True,
     "strings_to_formulas": False,
@@ -120,6 +121,12 @@ class _MemberStream(StringIO):
     def write(self, text: str) -> int:
         self._archive.write(text.encode())
         return len(text)
+
+
+def set_chart_titles(chart: Any, title: str, value_axis_title: str) -> None:
+    """Set both titles as texts: XlsxWriter takes a text such as ``=Sheet!$A$1`` or ``Sheet!A1`` for a formula."""
+    for element, text in ((chart.title, title), (chart.x_axis["title"], value_axis_title)):
+        element.name, element.formula, element.data_id = text, None, None
 
 
 def get_style_index(format_: Format) -> int:

@@ -51,6 +51,19 @@ def test_no_cell_of_the_file_starts_a_formula(text: str) -> None:
         assert not cell.startswith(("=", "+", "-", "@", "\t"))
 
 
+@pytest.mark.parametrize(
+    "text", ["=1+1", "\u00a0=1+1", "\ufeff@her", "\u200b+47", "\n-1", "\uff1d1+1", "\uff0b47", "\uff0d1", "\uff20her"]
+)
+def test_formula_behind_ignored_characters_is_escaped_and_parsed_back(text: str) -> None:
+    overrides = {"activity_type": "x", "starts_at": "y", "duration_minutes": -1, "participants": 1, "place": text}
+    overrides |= {"new_participants": 1, "in_person": True, "in_norway": True, "note": text}
+    file = render_failed_csv([make_failed_item("a", "b", overrides)])
+    assert file.count(f"'{text}") == 2
+    assert ";-1;" in file
+    (item,) = parse_request(file.encode(), "nhf", None).items
+    assert (item.overrides["place"], item.overrides["note"]) == (text, text)
+
+
 NAMES = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
 
 

@@ -13,6 +13,20 @@ from stafett.file_generator.csv import render_csv
 # CSV readers end a text at NUL, and surrogates are not text. PostgreSQL returns neither.
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=20)
 FORMULAS = ("=1+1", "+47 22 33", "-ingen-", "@her", "\tinn", "\rinn")
+IGNORED_PREFIXES = (
+    " ",
+    "\n",
+    "\u00a0",
+    "\u00ad",
+    "\u200b",
+    "\u200d",
+    "\u2060",
+    "\ufeff",
+    "\u3000",
+    "\u202e",
+    " \u00a0\ufeff",
+)
+OTHER_SIGNS = ("\uff1d1+1", "\uff0b47", "\uff0d1", "\uff20her", "\ufe661", "\u22121")
 
 
 def render(frames: list[pl.DataFrame], profile: CsvProfile) -> bytes:
@@ -37,11 +51,18 @@ def test_no_text_in_the_excel_profile_starts_a_formula(texts: list[str]) -> None
     ] == texts
 
 
-@pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.parametrize("text", [*FORMULAS, *OTHER_SIGNS, *(f"{prefix}=1+1" for prefix in IGNORED_PREFIXES)])
 def test_formulas_are_disarmed_only_for_excel(text: str) -> None:
     frame = pl.DataFrame({"tekst": [text]})
     assert f"'{text}" in render([frame], "excel").decode("utf-8-sig")
     assert f"'{text}" not in render([frame], "machine").decode()
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u00a0Bodø", "a=b", "1-2", "– først", "Å = A", "\ufeff"])  # noqa: RUF001
+def test_texts_that_are_no_formulas_are_unchanged_for_excel(text: str) -> None:
+    frame = pl.DataFrame({"tekst": [text], "tall": [-1]})
+    (_, row) = csv.reader(io.StringIO(render([frame], "excel").decode("utf-8-sig"), newline=""), delimiter=";")
+    assert row == [text, "-1"]
 
 
 def test_excel_profile_uses_norwegian_formats() -> None:
