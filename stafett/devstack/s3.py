@@ -21,6 +21,7 @@ from stafett.devstack.loopback import HOST, is_port_open, minimal_environment
 from stafett.devstack.options import BUCKET
 from stafett.devstack.ports import GRPC_OFFSET, Ports
 from stafett.devstack.privileges import parent_death_prefix
+from stafett.devstack.s3_security import write_security_files
 
 # A bucket answers before the volumes with its objects are known. The probe therefore reads an object of the
 # previous start and writes it again, in a separate bucket that no client uses.
@@ -33,6 +34,9 @@ _FLAGS = (
     # they retry only after five seconds. With a new state it learns everything from them.
     *("-master.resumeState=false", "-master.telemetry=false", "-volume.preStopSeconds=0"),
     *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
+    # Master and filer answer over HTTP only whether they are alive. With their HTTP interfaces, the master would issue
+    # a token for any object to any client.
+    "-disableHttp=true",
 )
 
 
@@ -52,6 +56,7 @@ class S3Server:
         parts = ("master", "filer", "volume", "admin")
         listeners = (
             f"-s3.port={self.ports['s3']}",
+            f"-s3.allowedOrigins=http://{HOST}:{self.ports['api']}",
             *(f"-{part}.port={self.ports[f's3_{part}']}" for part in parts),
         )
         # Paths are relative to its own folder: a comma in a path would split -dir into two, and the path of a
@@ -85,6 +90,7 @@ class S3Server:
             shutil.rmtree(self.folder.s3 / "scratch", ignore_errors=True)
             for name in ("scratch", "data"):
                 (self.folder.s3 / name).mkdir(mode=0o700, exist_ok=True)
+            write_security_files(self.folder.s3)
 
     def remove_sockets(self) -> None:
         """Remove the sockets that weed creates in /tmp whatever its flags, and leaves there."""

