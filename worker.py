@@ -27,8 +27,10 @@ from activities.reexports import ReexportActivities
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import create_checkpointer
 from stafett.audit.keys import load_signing_key
+from stafett.audit.scheduled_verification import create_scheduled_verification
 from stafett.bulk.registration import BatchProcessor
 from stafett.column_mapper.versions import MappingVersions
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database, Timeouts
 from stafett.domain.errors import SettingsError
 from stafett.domain.export_status import ExportStatus
@@ -57,7 +59,7 @@ from stafett.settings import Settings, WorkerRole, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
 from stafett.temporal.client import connect
-from stafett.temporal.namespace import ensure_search_attributes, keep_namespace_ensured
+from stafett.temporal.namespace import AuditIntervals, ensure_search_attributes, keep_namespace_ensured
 from stafett.temporal.queues import cpu_queue, maintenance_queue, notification_queue, outcome_queue, preview_queue
 from stafett.temporal.runs import list_running_jobs
 from stafett.temporal.workers import run_workers
@@ -67,7 +69,13 @@ from stafett.webhooks.sender import WebhookSender
 from workflows.bufdir_export import BufdirExport
 from workflows.bulk_registration import BulkRegistration
 from workflows.export_preview import PreviewExport
-from workflows.maintenance import ApplyRetention, CheckpointAuditChains, ReconcileBucket, SweepJobs
+from workflows.maintenance import (
+    ApplyRetention,
+    CheckpointAuditChains,
+    ReconcileBucket,
+    SweepJobs,
+    VerifyAuditChains,
+)
 from workflows.notifications import SendNotifications
 from workflows.report_reexport import ReportReexport
 
@@ -77,6 +85,7 @@ WORKFLOWS = (
     BufdirExport,
     BulkRegistration,
     CheckpointAuditChains,
+    VerifyAuditChains,
     PreviewExport,
     ReconcileBucket,
     ReportReexport,
@@ -270,12 +279,14 @@ class _ActivityRegistry:
         removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION_ACTOR)
         retention = Retention(maintenance, self._storage, removal, policy, raise_if_cancelled=raise_if_cancelled)
         bucket = BucketReconciliation(maintenance, self._storage, raise_if_cancelled=raise_if_cancelled)
-        scheduled = MaintenanceActivities(retention, bucket, create_checkpointer(settings, maintenance))
+        verification = create_scheduled_verification(settings, maintenance)
+        scheduled = MaintenanceActivities(retention, bucket, create_checkpointer(settings, maintenance), verification)
         return [
             self._sweep(client).sweep_jobs,
             scheduled.apply_retention,
             scheduled.reconcile_bucket,
             scheduled.checkpoint_chains,
+            scheduled.verify_chains,
         ]
 
     def _sweep(self, client: Client) -> ReconciliationActivities:
@@ -300,7 +311,7 @@ class _ActivityRegistry:
 
     def _open_maintenance_database(self, timeouts: Timeouts, *, pool_size: int) -> Database:
         url = require_setting(self._settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
-        return self._exit_stack.enter_context(closing(Database(url, pool_size=pool_size, timeouts=timeouts)))
+        return self._exit_stack.enter_context(closing(MaintenanceDatabase(url, pool_size=pool_size, timeouts=timeouts)))
 
     def delivery_activities(self) -> list[ActivityFunction]:
         """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""
@@ -314,12 +325,13 @@ class _ActivityRegistry:
         return [DeliveryActivities(DeliverySender(store, webhook_sender, smtp_sender, email_threads)).deliver]
 
 
-def get_checkpoint_interval(settings: Settings) -> timedelta | None:
-    """Return the interval of checkpoints, or log that audit signing is disabled because there is no signing key."""
+def get_audit_intervals(settings: Settings) -> AuditIntervals:
+    """Return the intervals of the audit trail's schedules; log that signing is disabled if there is no signing key."""
+    verification = timedelta(hours=settings.audit.verification_hours)
     if load_signing_key(settings.audit) is None:
         _log.warning("audit_signing_disabled", missing="STAFETT_AUDIT__SIGNING_KEY")
-        return None
-    return timedelta(minutes=settings.audit.checkpoint_minutes)
+        return AuditIntervals(verification, checkpoint=None)
+    return AuditIntervals(verification, timedelta(minutes=settings.audit.checkpoint_minutes))
 
 
 async def serve(settings: Settings, queue: str | None = None, role: WorkerRole | None = None) -> None:
@@ -344,8 +356,8 @@ async def serve(settings: Settings, queue: str | None = None, role: WorkerRole |
         loop.set_default_executor(background)
         async with run_queue_workers(client, settings, queue, role, threads), AsyncExitStack() as stack:
             if role != "cpu":
-                interval = get_checkpoint_interval(settings)
-                await stack.enter_async_context(keep_namespace_ensured(client, settings.temporal.task_queue, interval))
+                task_queue, intervals = settings.temporal.task_queue, get_audit_intervals(settings)
+                await stack.enter_async_context(keep_namespace_ensured(client, task_queue, intervals))
             _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, role=role)
             await threads.wait_until_exhausted_or(stopping)
     threads.exit_if_threads_hang()

@@ -3,7 +3,8 @@
 from temporalio import activity
 
 from stafett.audit.checkpointing import AuditCheckpointer
-from stafett.domain.audit_chain import CheckpointReport
+from stafett.audit.scheduled_verification import ScheduledVerification
+from stafett.domain.audit_chain import CheckpointReport, VerificationReport
 from stafett.domain.errors import SettingsError
 from stafett.domain.export_job import BucketReport, RetentionReport
 from stafett.exports.bucket_reconciliation import BucketReconciliation
@@ -11,14 +12,19 @@ from stafett.exports.retention import Retention
 
 
 class MaintenanceActivities:
-    """Cleans up and signs the audit chains; without a signing key there is no checkpointer."""
+    """Cleans up, verifies and signs the audit chains; without a signing key there is no checkpointer."""
 
     def __init__(
-        self, retention: Retention, bucket_reconciliation: BucketReconciliation, checkpointer: AuditCheckpointer | None
+        self,
+        retention: Retention,
+        bucket_reconciliation: BucketReconciliation,
+        checkpointer: AuditCheckpointer | None,
+        verification: ScheduledVerification,
     ) -> None:
         self._retention = retention
         self._bucket_reconciliation = bucket_reconciliation
         self._checkpointer = checkpointer
+        self._verification = verification
 
     @activity.defn(no_thread_cancel_exception=True)
     def apply_retention(self) -> RetentionReport:
@@ -33,3 +39,7 @@ class MaintenanceActivities:
         if self._checkpointer is None:
             raise SettingsError("This worker has no signing key: STAFETT_AUDIT__SIGNING_KEY is not set.")
         return self._checkpointer()
+
+    @activity.defn
+    def verify_chains(self) -> VerificationReport:
+        return self._verification()

@@ -109,6 +109,9 @@ class AuditSettings(_SettingsSection):
         None, description="file with public keys, instead of verification_keys"
     )
     checkpoint_minutes: int = Field(60, ge=1, le=1440, description="interval at which a chain that has grown is signed")
+    verification_hours: int = Field(
+        168, ge=1, le=8784, description="interval at which every chain is verified from its first event"
+    )
     retention_days: int = Field(
         3653, ge=1, le=36525, description="how long a checkpoint is locked, even for administrators"
     )

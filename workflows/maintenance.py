@@ -7,9 +7,15 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.maintenance import MaintenanceActivities
     from activities.reconciliation import ReconciliationActivities
-    from stafett.domain.audit_chain import CheckpointReport
+    from stafett.domain.audit_chain import BrokenRecord, CheckpointReport, VerificationReport
     from stafett.domain.export_job import BucketReport, RetentionReport, SweepReport
-    from stafett.temporal.client import APPLY_RETENTION, CHECKPOINT_AUDIT_CHAINS, RECONCILE_BUCKET, SWEEP_JOBS
+    from stafett.temporal.client import (
+        APPLY_RETENTION,
+        CHECKPOINT_AUDIT_CHAINS,
+        RECONCILE_BUCKET,
+        SWEEP_JOBS,
+        VERIFY_AUDIT_CHAINS,
+    )
     from stafett.temporal.queues import maintenance_queue
     from workflows.policies import HEARTBEAT_TIMEOUT
 
@@ -56,9 +62,25 @@ class CheckpointAuditChains:
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             summary="verify and sign audit chains",
         )
-        broken = [f"BROKEN: {record.message}" for record in report.broken_records]
-        signed = f"{report.written} chains signed, {report.unchanged} unchanged"
-        workflow.set_current_details("\n\n".join([*broken, signed]))
+        _show_result(report.broken_records, f"{report.written} chains signed, {report.unchanged} unchanged")
+        return report
+
+
+@workflow.defn(name=VERIFY_AUDIT_CHAINS)
+class VerifyAuditChains:
+    """Verifies every audit chain from its first event, and shows broken chains in the run's current details."""
+
+    @workflow.run
+    async def run(self) -> VerificationReport:
+        report = await workflow.execute_activity_method(
+            MaintenanceActivities.verify_chains,
+            task_queue=maintenance_queue(workflow.info().task_queue),
+            start_to_close_timeout=timedelta(hours=12),
+            schedule_to_close_timeout=timedelta(hours=24),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            summary="verify whole audit chains",
+        )
+        _show_result(report.broken_records, f"{report.verified} chains verified")
         return report
 
 
@@ -76,3 +98,8 @@ class SweepJobs:
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             summary="start waiting jobs, close jobs of terminated runs",
         )
+
+
+def _show_result(broken_records: tuple[BrokenRecord, ...], result: str) -> None:
+    broken = [f"BROKEN: {record.message}" for record in broken_records]
+    workflow.set_current_details("\n\n".join([*broken, result]))

@@ -43,6 +43,28 @@ class CheckpointClaim(NamedTuple):
     error: str | None = None
 
 
+class RestoreClaim(NamedTuple):
+    """A valid declared restore: event ``seq`` survived, and later events up to ``lost_to`` are lost."""
+
+    seq: int
+    hash: str
+    lost_to: int
+    lost_at: datetime
+    at: datetime
+
+    def has_lost(self, claim: CheckpointClaim) -> bool:
+        """Return whether the claim is about an event that the restore has lost. An invalid claim is a finding still."""
+        return claim.at is not None and claim.seq > self.seq and claim.at <= self.lost_at
+
+
+def select_live_claims(claims: Iterable[CheckpointClaim], restores: Iterable[RestoreClaim]) -> list[CheckpointClaim]:
+    """Select the claims that the chain must match, in order: those that no restore has lost, and those of restores."""
+    restores = list(restores)
+    surviving = [CheckpointClaim(restore.seq, restore.hash, restore.at) for restore in restores if restore.seq]
+    live = [claim for claim in (*claims, *surviving) if not any(restore.has_lost(claim) for restore in restores)]
+    return sorted(live, key=lambda claim: claim.seq)
+
+
 def compute_event_hash(event: ChainEvent) -> str:
     """Compute the SHA-256 of the event's canonical JSON (RFC 8785), like the SQL function ``append_audit_event``."""
     fields = event._asdict()

@@ -8,17 +8,19 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import AwareDatetime, Field, ValidationError
 
+from stafett.domain.audit_chain import DeclaredRestore
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
 
 _KEY_ID_LENGTH = 16
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class InvalidCheckpointError(Exception):
@@ -26,15 +28,44 @@ class InvalidCheckpointError(Exception):
 
 
 class Checkpoint(FrozenModel):
-    """The signed fields of a checkpoint."""
+    """The signed fields of a checkpoint.
+
+    The events from ``verified_from`` on were verified for this checkpoint, and those before it for earlier ones.
+    """
 
     format: Literal["stafett-audit-checkpoint/1"] = "stafett-audit-checkpoint/1"
     org_id: OrgId
     seq: int = Field(ge=1)
-    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    hash: _Sha256
     count: int = Field(ge=1)
+    verified_from: int = Field(ge=1)
     at: AwareDatetime
     key_id: str
+
+
+class RestoreDeclaration(FrozenModel):
+    """The signed fields of a declared restore: event ``seq`` survived, those after it up to ``lost_to`` are lost.
+
+    ``lost_at`` is the time of the newest checkpoint that is no longer valid. Events that no checkpoint covers are lost
+    as well, and no record can name them.
+    """
+
+    format: Literal["stafett-audit-restore/1"] = "stafett-audit-restore/1"
+    org_id: OrgId
+    seq: int = Field(ge=0)
+    hash: _Sha256
+    lost_to: int = Field(ge=1)
+    lost_at: AwareDatetime
+    at: AwareDatetime
+    key_id: str
+
+    def to_declared_restore(self) -> DeclaredRestore:
+        return DeclaredRestore(
+            org_id=self.org_id, first_lost_seq=self.seq + 1, last_lost_seq=self.lost_to, declared_at=self.at
+        )
+
+
+SignedDocument = TypeVar("SignedDocument", Checkpoint, RestoreDeclaration)
 
 
 class SigningKey:
@@ -45,9 +76,9 @@ class SigningKey:
         self.public_key = private_key.public_key()
         self.id = compute_key_id(self.public_key)
 
-    def sign(self, checkpoint: Checkpoint) -> bytes:
-        """Sign the checkpoint, and return the JSON to store."""
-        fields = checkpoint.model_dump(mode="json")
+    def sign(self, document: Checkpoint | RestoreDeclaration) -> bytes:
+        """Sign the document, and return the JSON to store."""
+        fields = document.model_dump(mode="json")
         signature = base64.b64encode(self._private_key.sign(rfc8785.dumps(fields))).decode()
         return rfc8785.dumps(fields | {"signature": signature})
 
@@ -61,23 +92,23 @@ class VerificationKeys:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def verify(self, content: bytes) -> Checkpoint:
-        """Parse a stored checkpoint, and verify that one of these keys signed it."""
+    def verify(self, content: bytes, document_type: type[SignedDocument]) -> SignedDocument:
+        """Parse a stored document, and verify that one of these keys signed it."""
         try:
             fields: dict[str, Any] = json.loads(content)
             signature = base64.b64decode(fields.pop("signature"), validate=True)
-            checkpoint = Checkpoint.model_validate_json(json.dumps(fields))
+            document = document_type.model_validate_json(json.dumps(fields))
             signed = rfc8785.dumps(fields)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ValidationError):
             raise InvalidCheckpointError("is malformed") from None
-        key = self._keys.get(checkpoint.key_id)
+        key = self._keys.get(document.key_id)
         if key is None:
-            raise InvalidCheckpointError(f"names the unknown key {checkpoint.key_id[:_KEY_ID_LENGTH]}")
+            raise InvalidCheckpointError(f"names the unknown key {document.key_id[:_KEY_ID_LENGTH]}")
         try:
             key.verify(signature, signed)
         except InvalidSignature:
             raise InvalidCheckpointError("has an invalid signature") from None
-        return checkpoint
+        return document
 
 
 def compute_key_id(key: Ed25519PublicKey) -> str:

@@ -1,7 +1,7 @@
 """Signing of checkpoints for chains that have grown and are intact."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -11,6 +11,7 @@ from stafett.audit.checkpoint import Checkpoint, SigningKey
 from stafett.audit.checkpoint_store import CheckpointStore
 from stafett.audit.keys import load_signing_key, load_verification_keys
 from stafett.audit.reader import ChainReader
+from stafett.audit.results import VerificationResults
 from stafett.audit.verification import AuditVerifier
 from stafett.database.session import Database
 from stafett.domain.audit_chain import BrokenRecord, CheckpointReport
@@ -26,27 +27,33 @@ def create_checkpointer(settings: Settings, maintenance_database: Database) -> "
     if key is None:
         return None
     checkpoint_store = CheckpointStore(settings.s3, settings.audit, load_verification_keys(settings.audit))
-    retention = timedelta(days=settings.audit.retention_days)
     return AuditCheckpointer(
-        ChainReader(maintenance_database), checkpoint_store, key, retention, partial(datetime.now, UTC)
+        ChainReader(maintenance_database),
+        checkpoint_store,
+        VerificationResults(maintenance_database),
+        key,
+        partial(datetime.now, UTC),
     )
 
 
 class AuditCheckpointer:
-    """Signer of the organisations' chains. A broken chain is reported and does not block the others."""
+    """Signer of the organisations' chains. A broken chain is reported and does not block the others.
+
+    A chain that was broken the last time is verified from its first event, before any of it is signed again.
+    """
 
     def __init__(
         self,
         reader: ChainReader,
         checkpoint_store: CheckpointStore,
+        results: VerificationResults,
         key: SigningKey,
-        retention: timedelta,
         clock: CheckpointClock,
     ) -> None:
         self._reader = reader
         self._checkpoint_store = checkpoint_store
+        self._results = results
         self._key = key
-        self._retention = retention
         self._clock = clock
         self._verifier = AuditVerifier(reader, checkpoint_store)
 
@@ -55,8 +62,9 @@ class AuditCheckpointer:
         self._checkpoint_store.ensure_bucket()
         broken: list[BrokenRecord] = []
         written = unchanged = 0
+        known_broken = {record.org_id for record in self._results.list_broken()}
         for org_id in self._verifier.list_organisations() if org_ids is None else org_ids:
-            match self._sign_chain(org_id):
+            match (self._verify_whole_chain(org_id) if org_id in known_broken else None) or self._sign_chain(org_id):
                 case BrokenRecord() as record:
                     _log.error("audit_chain_broken", org_id=org_id, seq=record.seq, reason=record.reason)
                     broken.append(record)
@@ -74,12 +82,23 @@ class AuditCheckpointer:
         with self._reader.read_events(org_id, start_seq=max(signed, 1)) as events:
             broken = chain.find_break(events)
         if broken is not None:
-            return self._verifier.verify_chain(org_id).broken or broken
+            return self._verify_whole_chain(org_id) or broken
         if chain.last_seq == signed or chain.last_hash is None:
             return False
-        now = self._clock()
         checkpoint = Checkpoint(
-            org_id=org_id, seq=chain.last_seq, hash=chain.last_hash, count=chain.last_seq, at=now, key_id=self._key.id
+            org_id=org_id,
+            seq=chain.last_seq,
+            hash=chain.last_hash,
+            count=chain.last_seq,
+            verified_from=signed + 1,
+            at=self._clock(),
+            key_id=self._key.id,
         )
-        self._checkpoint_store.put_checkpoint(checkpoint, self._key, now + self._retention)
+        self._checkpoint_store.put_checkpoint(checkpoint, self._key)
         return True
+
+    def _verify_whole_chain(self, org_id: str) -> BrokenRecord | None:
+        """Verify from the first event, store the result, and return the first broken record, if there is one."""
+        verification = self._verifier.verify_chain(org_id)
+        self._results.save(verification)
+        return verification.broken

@@ -1,9 +1,9 @@
 """Audit events: what happened to a job, by whom and when, as ids and codes only."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
-from pydantic import Field
+from pydantic import Field, StrictBool, StrictInt
 from sqlalchemy import bindparam, func
 from sqlalchemy import select as select_call
 from sqlalchemy.dialects.postgresql import JSONB
@@ -11,7 +11,11 @@ from sqlmodel import Session
 
 from stafett.domain.frozen import FrozenModel
 
-EventDetail = dict[str, str | int | bool | None]
+_MAX_SAFE_INTEGER = 2**53 - 1
+EventInteger = Annotated[StrictInt, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)]
+"""An integer that JSON parsers of every language read exactly. ``append_audit_event`` rejects all other numbers."""
+
+EventDetail = dict[str, str | EventInteger | StrictBool | None]
 
 WORKER_ACTOR = "system:worker"
 SWEEPER_ACTOR = "system:sweeper"

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from stafett.audit.chain import ChainEvent, ChainVerifier, CheckpointClaim
-from stafett.audit.checkpoint_store import CheckpointStore
+from stafett.audit.chain import ChainEvent, ChainVerifier
+from stafett.audit.checkpoint_store import ChainClaims, CheckpointStore
 from stafett.audit.keys import load_verification_keys
 from stafett.audit.reader import ChainReader
 from stafett.database.session import Database
-from stafett.domain.audit_chain import BrokenRecord
+from stafett.domain.audit_chain import BrokenRecord, DeclaredRestore
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.frozen import FrozenModel
 from stafett.settings import Settings
@@ -27,6 +27,7 @@ class ChainVerification(FrozenModel):
     newest_checkpoint_at: datetime | None
     broken: BrokenRecord | None
     unchecked: str | None
+    restores: tuple[DeclaredRestore, ...] = ()
 
 
 def create_audit_verifier(settings: Settings, maintenance_database: Database) -> "AuditVerifier":
@@ -43,6 +44,11 @@ class AuditVerifier:
         self._reader = reader
         self._checkpoint_store = checkpoint_store
 
+    @property
+    def reads_checkpoints(self) -> bool:
+        """Whether there are keys, so that a chain that was not compared with its checkpoints is unfinished work."""
+        return self._checkpoint_store is not None
+
     def list_organisations(self) -> list[str]:
         """List the organisations that have a chain, or have a checkpoint of one."""
         org_ids = set(self._reader.list_organisations())
@@ -55,7 +61,8 @@ class AuditVerifier:
         self, org_id: str, report_progress: VerificationProgressCallback = lambda _done, _total: None
     ) -> ChainVerification:
         """Verify a chain. The checkpoints are loaded first, so that none is newer than the events read afterwards."""
-        claims, unchecked = self._load_claims(org_id)
+        loaded, unchecked = self._load_claims(org_id)
+        claims, restores = (None, ()) if loaded is None else loaded
         chain, last_seq = ChainVerifier(org_id, claims or ()), self._reader.get_last_seq(org_id)
         counter = _EventCounter(lambda done: report_progress(done, last_seq))
         with self._reader.read_events(org_id) as events:
@@ -68,9 +75,10 @@ class AuditVerifier:
             newest_checkpoint_at=max((claim.at for claim in claims or () if claim.at), default=None),
             broken=broken,
             unchecked=unchecked,
+            restores=restores,
         )
 
-    def _load_claims(self, org_id: str) -> tuple[list[CheckpointClaim] | None, str | None]:
+    def _load_claims(self, org_id: str) -> tuple[ChainClaims | None, str | None]:
         if self._checkpoint_store is None:
             return None, "No verification keys are configured (STAFETT_AUDIT__VERIFICATION_KEYS)."
         try:

@@ -10,17 +10,20 @@ from rich.progress import BarColumn, MofNCompleteColumn
 from stafett.cli.jobs import print_result
 from stafett.cli.local_settings import load_settings
 from stafett.cli.options import DataDirOption, JsonOption, validate_org_id
-from stafett.cli.terminal import make_progress_bar, print_json, print_lines
+from stafett.cli.terminal import make_progress_bar, print_json, print_lines, require_confirmation
 from stafett.domain.errors import SettingsError, StafettError
 from stafett.settings import Settings, require_setting
 
 if TYPE_CHECKING:
+    from stafett.audit.checkpoint import RestoreDeclaration
+    from stafett.audit.restores import RestoreDeclarer
     from stafett.audit.verification import AuditVerifier, ChainVerification
     from stafett.database.session import Database
 
 app = typer.Typer(name="audit", help="Verify and sign the audit trail.", no_args_is_help=True)
 
 EXIT_TAMPERED, EXIT_NOT_CHECKED = 1, 4
+_NO_SIGNING_KEY = "There is no signing key: STAFETT_AUDIT__SIGNING_KEY is not set."
 _VERDICT_BY_EXIT_CODE = {0: "whole", EXIT_TAMPERED: "tampered", EXIT_NOT_CHECKED: "not_checked"}
 OrgFilterOption = Annotated[str | None, typer.Option("--org", help="Organisation id. Default: all organisations.")]
 
@@ -33,11 +36,9 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
     """
     validate_org_id(org)
     with _exit_not_checked_on_error():
-        from stafett.audit.verification import create_audit_verifier
-
         settings = load_settings(data_dir)
         with closing(_open_maintenance_database(settings)) as database:
-            verifications = _verify_chains(create_audit_verifier(settings, database), org)
+            verifications = _verify_chains(_create_verifier(settings, database), org)
     code = _exit_code_for(verifications)
     if as_json:
         chains = [chain.model_dump(mode="json") for chain in verifications]
@@ -62,13 +63,70 @@ def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_j
         with closing(_open_maintenance_database(settings)) as database:
             checkpointer = create_checkpointer(settings, database)
             if checkpointer is None:
-                raise SettingsError("There is no signing key: STAFETT_AUDIT__SIGNING_KEY is not set.")
+                raise SettingsError(_NO_SIGNING_KEY)
             report = checkpointer(None if org is None else [org])
     lines = [f"{record.org_id}: BROKEN. {record.message}" for record in report.broken_records]
     lines.append(f"Checkpoints signed: {report.written}. Unchanged chains: {report.unchanged}.")
     print_result(report.model_dump(mode="json"), as_json, *lines)
     if report.broken_records:
         raise typer.Exit(EXIT_TAMPERED)
+
+
+@app.command()
+def declare_restore(
+    org: OrgFilterOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign a statement that a restore of PostgreSQL has lost events, so that the chains are signed again.
+
+    Verification then reports the lost events as a declared restore. A chain that was changed otherwise is rejected.
+
+    Exit codes: 0 declared, or no event is lost; 1 not explained by a restore; 2 usage error; 4 not everything was read.
+    """
+    validate_org_id(org)
+    with _exit_not_checked_on_error():
+        from stafett.audit.restores import create_restore_declarer
+
+        settings = load_settings(data_dir)
+        with closing(_open_maintenance_database(settings)) as database:
+            declarer = create_restore_declarer(settings, database)
+            if declarer is None:
+                raise SettingsError(_NO_SIGNING_KEY)
+            declarations = _find_declarations(declarer, _create_verifier(settings, database), org)
+            _confirm_declarations(declarations, yes=yes)
+            restores = [declarer.declare(declaration) for declaration in declarations]
+    lines = [restore.message for restore in restores] or ["No signed event is lost."]
+    print_result({"restores": [restore.model_dump(mode="json") for restore in restores]}, as_json, *lines)
+
+
+def _find_declarations(
+    declarer: "RestoreDeclarer", verifier: "AuditVerifier", org: str | None
+) -> "list[RestoreDeclaration]":
+    """Find what there is to declare, for all organisations before the first one is signed."""
+    from stafett.domain.errors import InvalidStateError
+
+    try:
+        found = [
+            declarer.find_lost_events(org_id) for org_id in (verifier.list_organisations() if org is None else [org])
+        ]
+    except InvalidStateError as error:
+        print_lines(f"stafett: {error}", err=True)
+        raise typer.Exit(EXIT_TAMPERED) from None
+    return [declaration for declaration in found if declaration is not None]
+
+
+def _confirm_declarations(declarations: "list[RestoreDeclaration]", *, yes: bool) -> None:
+    if not declarations or yes:
+        return
+    for declaration in declarations:
+        lost = f"{declaration.seq + 1} to {declaration.lost_to}"
+        print_lines(
+            f"{declaration.org_id}: signed events {lost} are lost; the chain continues after event {declaration.seq}.",
+            err=True,
+        )
+    require_confirmation("Sign that a restore has lost these events?")
 
 
 def _verify_chains(verifier: "AuditVerifier", org: str | None) -> "list[ChainVerification]":
@@ -96,7 +154,8 @@ def _format_chain(chain: "ChainVerification") -> str:
         f"BROKEN. {chain.broken.message}" if chain.broken else "hash chain intact." if chain.unchecked else "intact."
     )
     events = f"{chain.events} events, last seq {chain.last_seq}" if chain.events else "no events"
-    return f"{chain.org_id}: {verdict} {events}; {_format_checkpoints(chain)}"
+    line = f"{chain.org_id}: {verdict} {events}; {_format_checkpoints(chain)}"
+    return "\n".join([line, *(restore.message for restore in chain.restores)])
 
 
 def _format_checkpoints(chain: "ChainVerification") -> str:
@@ -109,14 +168,18 @@ def _format_checkpoints(chain: "ChainVerification") -> str:
     return f"{count}, newest {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else f"{count}, none of them valid"
 
 
-def _open_maintenance_database(settings: Settings) -> "Database":
-    from stafett.database.session import Database, Timeouts
+def _create_verifier(settings: Settings, database: "Database") -> "AuditVerifier":
+    from stafett.audit.verification import create_audit_verifier
 
-    return Database(
-        require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL"),
-        pool_size=1,
-        timeouts=Timeouts.COMMAND_LINE,
-    )
+    return create_audit_verifier(settings, database)
+
+
+def _open_maintenance_database(settings: Settings) -> "Database":
+    from stafett.database.maintenance import MaintenanceDatabase
+    from stafett.database.session import Timeouts
+
+    url = require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
+    return MaintenanceDatabase(url, pool_size=1, timeouts=Timeouts.COMMAND_LINE)
 
 
 @contextmanager

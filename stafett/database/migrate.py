@@ -23,6 +23,23 @@ ERASURE_ROLE = "stafett_erasure"
 """Role without login. The migrating login switches to it, and then has only the privileges for erasing a person."""
 _ADVISORY_LOCK_ID = 7_832_384_111  # arbitrary, but the same on every machine that migrates
 
+# Only their owner, a superuser, can restrict these functions. They exist once per database.
+_RESTRICT_FUNCTIONS: LiteralString = """
+DO $$
+DECLARE
+    restricted text;
+BEGIN
+    FOR restricted IN
+        SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+            AND (proname = 'pg_notify' OR proname ~ '^pg_(try_)?advisory_')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', restricted);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO stafett_owner, stafett_api, stafett_worker,
+                        stafett_maintenance, stafett_erasure', restricted);
+    END LOOP;
+END $$
+"""
+
 
 class MigrationError(StafettError):
     """The migration failed, and the schema is unchanged."""
@@ -72,8 +89,9 @@ def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
     execute("GRANT ALL ON SCHEMA public TO {role}", OWNER_ROLE)
     database = sql.Identifier(connection.scalar(text("SELECT current_database()")) or "")
     driver.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER_ROLE)))
-    # A temporary table could shadow a real one in a function that uses its caller's search path.
-    driver.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
+    # A client that can connect can send notifications and hold advisory locks of this database, and a temporary table
+    # could shadow a real one in a function that uses its caller's search path.
+    driver.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
     passwords = _passwords_by_role(settings)
     for role in LOGIN_ROLES:
         if role not in existing_roles:
@@ -81,6 +99,8 @@ def _ensure_roles(connection: Connection, settings: DatabaseSettings) -> None:
         driver.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(role)))
         if role in passwords:
             execute("ALTER ROLE {role} LOGIN PASSWORD {secret}", role, passwords[role])
+    if driver.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
+        driver.execute(_RESTRICT_FUNCTIONS)
 
 
 def _passwords_by_role(settings: DatabaseSettings) -> dict[str, str]:

@@ -15,6 +15,7 @@ from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import sessionmaker
 from sqlmodel import Session, create_engine
 
 from stafett.database.connection import DeadlineConnection
@@ -111,13 +112,14 @@ class Database:
         )
         event.listen(self._engine, "do_connect", self._connect)
         event.listen(self._engine, "checkout", self._discard_dead_connection)
+        self._open_session = sessionmaker(self._engine, class_=Session, expire_on_commit=False)
 
     @contextmanager
     def transaction(
         self, org_id: str | None = None, *, user_id: UUID | None = None, is_operator: bool = False
     ) -> Iterator[Session]:
         """Open a transaction that commits at the end of the block, or rolls back on an exception."""
-        with _translate_errors(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with _translate_errors(), self._open_session() as session, session.begin():
             context = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
             session.execute(_SET_TENANT_CONTEXT, context)
             yield session

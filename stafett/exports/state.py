@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Text, Update, and_, cast, delete, exists, func, update
+from sqlalchemy import ColumnElement, Text, Update, and_, cast, delete, func, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session, col, select
 
@@ -119,7 +119,7 @@ def set_waiting_for(session: Session, job: ExportJob, stages: Collection[ExportS
 def is_child_of_open_reexport() -> ColumnElement[bool]:
     """Match exports that belong to an open re-export, which controls its child export itself."""
     is_open = col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES)
-    return exists().where(col(Reexport.id) == col(Export.reexport_id), is_open)
+    return select(Reexport.id).where(col(Reexport.id) == col(Export.reexport_id), is_open).exists()
 
 
 def has_open_reexport(session: Session, export: Export) -> bool:

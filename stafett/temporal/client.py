@@ -24,7 +24,8 @@ from stafett.temporal.codec import data_converter_from_settings
 from stafett.temporal.request_ids import RequestIdInterceptor
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
-CHECKPOINT_AUDIT_CHAINS, RECONCILE_BUCKET = "CheckpointAuditChains", "ReconcileBucket"
+CHECKPOINT_AUDIT_CHAINS, VERIFY_AUDIT_CHAINS = "CheckpointAuditChains", "VerifyAuditChains"
+RECONCILE_BUCKET = "ReconcileBucket"
 CANCEL_SIGNAL, RECORD_EDIT_UPDATE = "cancel", "record_edit"
 ATTEMPT_MEMO_KEY = "attempt"  # the memo field with the attempt that a run was started for
 ORG_ID = SearchAttributeKey.for_keyword("OrgId")

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
 from temporalio.api.enums.v1 import IndexedValueType
@@ -33,6 +34,7 @@ from stafett.temporal.client import (
     RECONCILE_BUCKET,
     SEARCH_ATTRIBUTES,
     SWEEP_JOBS,
+    VERIFY_AUDIT_CHAINS,
 )
 
 _log = structlog.get_logger("stafett.temporal")
@@ -47,9 +49,17 @@ _SCHEDULES = {
 CHECKPOINT_SCHEDULE_ID = "checkpoint-audit-chains"
 """One checkpoint schedule for all workers that have the signing key."""
 
+VERIFICATION_SCHEDULE_ID = "verify-audit-chains"
 ENSURE_INTERVAL = timedelta(minutes=1)
-_CHECKPOINT_TIMEOUT = timedelta(hours=2)
+_CHECKPOINT_TIMEOUT, _VERIFICATION_TIMEOUT = timedelta(hours=2), timedelta(hours=26)
 _UNAVAILABLE_STATUS_CODES = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
+
+
+class AuditIntervals(NamedTuple):
+    """Intervals at which whole audit chains are verified and grown ones signed; the latter needs a signing key."""
+
+    verification: timedelta
+    checkpoint: timedelta | None
 
 
 async def ensure_search_attributes(client: Client) -> None:
@@ -99,6 +109,14 @@ async def upsert_checkpoint_schedule(client: Client, task_queue: str, interval: 
         CHECKPOINT_AUDIT_CHAINS, id=CHECKPOINT_SCHEDULE_ID, task_queue=task_queue, execution_timeout=_CHECKPOINT_TIMEOUT
     )
     await _ensure_schedule(client, CHECKPOINT_SCHEDULE_ID, action, interval, is_interval_ours=True)
+
+
+async def upsert_verification_schedule(client: Client, task_queue: str, interval: timedelta) -> None:
+    """Create the schedule that verifies whole audit chains, move it to this task queue, or change its interval."""
+    action = ScheduleActionStartWorkflow(
+        VERIFY_AUDIT_CHAINS, id=VERIFICATION_SCHEDULE_ID, task_queue=task_queue, execution_timeout=_VERIFICATION_TIMEOUT
+    )
+    await _ensure_schedule(client, VERIFICATION_SCHEDULE_ID, action, interval, is_interval_ours=True)
 
 
 async def _ensure_schedule(
@@ -163,18 +181,16 @@ async def _terminate_runs_of_old_queue(client: Client, handle: ScheduleHandle, t
 
 @asynccontextmanager
 async def keep_namespace_ensured(
-    client: Client, task_queue: str, checkpoint_interval: timedelta | None, every: timedelta = ENSURE_INTERVAL
+    client: Client, task_queue: str, audit_intervals: AuditIntervals, every: timedelta = ENSURE_INTERVAL
 ) -> AsyncIterator[None]:
-    """Ensure search attributes and schedules at the start of a block, and at intervals until it ends.
-
-    Without a ``checkpoint_interval`` no checkpoints are scheduled.
-    """
+    """Ensure search attributes and schedules at the start of a block, and at intervals until it ends."""
 
     async def ensure() -> None:
         await ensure_search_attributes(client)
         await ensure_schedules(client, task_queue)
-        if checkpoint_interval is not None:
-            await upsert_checkpoint_schedule(client, task_queue, checkpoint_interval)
+        await upsert_verification_schedule(client, task_queue, audit_intervals.verification)
+        if audit_intervals.checkpoint is not None:
+            await upsert_checkpoint_schedule(client, task_queue, audit_intervals.checkpoint)
 
     async def ensure_repeatedly() -> None:
         while True:

@@ -14,6 +14,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.converter import PayloadConverter
 
 from api.app import create_app
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database
 from stafett.domain.export_job import SweepReport
 from stafett.domain.job import REQUEST_ID
@@ -141,7 +142,7 @@ def test_sweep_lists_all_open_jobs_across_pages(settings: Settings, tenant: Tena
             " FROM generate_series(1, 1200)",
             [tenant.org_id, tenant.coordinator],
         )
-    maintenance = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    maintenance = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
     try:
         open_exports = OpenExports(maintenance, ExportCompletion(maintenance))
         jobs = [open_job.job for open_job in open_exports() if open_job.job.org_id == tenant.org_id]

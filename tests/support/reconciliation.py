@@ -9,7 +9,7 @@ from activities.job_reconciliation import JobReconciler, ReconciliationLimits
 from activities.notification_reconciliation import NotificationReconciler
 from activities.reconciliation import ReconciliationActivities
 from stafett.audit import trail as audit_trail
-from stafett.database.session import Database
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.domain.export_job import SweepReport
 from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
@@ -30,7 +30,9 @@ class Sweeper:
     def __init__(
         self, client: Client, settings: Settings, org_id: str, limits: ReconciliationLimits | None = None
     ) -> None:
-        self._database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
+        self._database = MaintenanceDatabase(
+            require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2
+        )
         self._org_id = org_id
         completion = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)
         queue, deliveries = settings.temporal.task_queue, DeliveryStore(self._database)

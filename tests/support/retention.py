@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_
 from sqlmodel import col
 
 from stafett.audit import trail as audit_trail
-from stafett.database.session import Database
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.tables import Export
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.retention import Retention, RetentionPolicy
@@ -28,7 +28,7 @@ class _SingleOrganisationRetention(Retention):
 
 @contextmanager
 def open_retention(settings: Settings, org_id: str, storage: FileStorage | None = None) -> Iterator[Retention]:
-    database = Database(require_setting(settings.database.maintenance_url, "it"), pool_size=2)
+    database = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "it"), pool_size=2)
     storage = storage or FileStorage(settings.s3)
     removal = FileRemoval(database, storage, actor=audit_trail.RETENTION_ACTOR)
     retention = _SingleOrganisationRetention(database, storage, removal, PERIODS, raise_if_cancelled=lambda: None)

@@ -1,7 +1,7 @@
 """SQLModel classes of the tables. Checks, policies and grants are in the migrations; a test compares the two."""
 
 from stafett.database.tables.activities import Activity, Attachment
-from stafett.database.tables.audit import AuditEvent, IdempotencyKey
+from stafett.database.tables.audit import AuditChainLock, AuditEvent, AuditVerification, IdempotencyKey
 from stafett.database.tables.base import JsonObject, StrEnumType
 from stafett.database.tables.bulk import BulkBatch, BulkItem, BulkTransition
 from stafett.database.tables.erasures import Erasure
@@ -25,7 +25,9 @@ from stafett.database.tables.reports import Report, ReportFileVersion
 __all__ = [
     "Activity",
     "Attachment",
+    "AuditChainLock",
     "AuditEvent",
+    "AuditVerification",
     "BulkBatch",
     "BulkItem",
     "BulkTransition",

@@ -1,4 +1,4 @@
-"""Audit events and idempotency keys."""
+"""Audit events, the verifications of their chains, and idempotency keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -49,3 +49,23 @@ class AuditEvent(SQLModel, table=True):
     detail: JsonObject = Field(sa_type=JSONB_OR_NULL)
     hash: str
     previous_hash: str
+
+
+class AuditChainLock(SQLModel, table=True):
+    """The row that ``append_audit_event`` locks, so that the events of an organisation follow one another."""
+
+    __tablename__ = "audit_chain_locks"
+
+    org_id: str = Field(primary_key=True)
+
+
+class AuditVerification(SQLModel, table=True):
+    """The result of the last verification of an organisation's whole chain."""
+
+    __tablename__ = "audit_verifications"
+
+    org_id: str = Field(primary_key=True)
+    verified_at: datetime
+    last_seq: int = Field(sa_type=BigInteger)
+    broken_seq: int | None = Field(default=None, sa_type=BigInteger)
+    broken_reason: str | None = None

@@ -1,13 +1,11 @@
 """The audit trail on real servers: signing, object lock, and detection of tampering by a database superuser."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import LiteralString
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -32,97 +30,17 @@ from stafett.settings import Settings, require_setting
 from stafett.storage.s3 import create_s3_client
 from stafett.temporal.client import CHECKPOINT_AUDIT_CHAINS
 from stafett.temporal.namespace import CHECKPOINT_SCHEDULE_ID, keep_namespace_ensured, upsert_checkpoint_schedule
-from stafett.testing import Tenant, create_tenant
-from tests.support.audit import verify_audit_chain
-from tests.support.dev_stack import CommandResult, run_stafett
+from stafett.testing import create_tenant
+from tests.support.audit import (
+    append_events_to,
+    disable_append_only_trigger,
+    rewrite_chain,
+    run_audit,
+    verify_audit_chain,
+)
 from tests.support.fixture_types import RunWorker
 
 UNREACHABLE_URL = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """Use a checkpoint bucket for this test alone."""
-    audit = settings.audit.model_copy(update={"bucket": f"audit-{uuid4().hex[:12]}"})
-    return settings.model_copy(update={"audit": audit})
-
-
-@pytest.fixture
-def maintenance_database(settings: Settings) -> Iterator[Database]:
-    with closing(Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)) as database:
-        yield database
-
-
-@pytest.fixture
-def checkpointer(settings: Settings, maintenance_database: Database) -> AuditCheckpointer:
-    checkpointer = create_checkpointer(settings, maintenance_database)
-    assert checkpointer is not None
-    return checkpointer
-
-
-@pytest.fixture
-def s3(settings: Settings) -> Minio:
-    return create_s3_client(settings.s3, settings.s3.endpoint)
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def append_events(owner: psycopg.Connection, tenant: Tenant) -> Callable[[int], None]:
-    def append_events(count: int) -> None:
-        append_events_to(owner, tenant.org_id, count)
-
-    return append_events
-
-
-def append_events_to(owner: psycopg.Connection, org_id: str, count: int) -> None:
-    with owner.transaction():
-        owner.execute("SELECT set_config('app.org_id', %s, true)", [org_id])
-        owner.execute(
-            "SELECT count(append_audit_event(gen_random_uuid(), %s, 'system:test', 'tested', 'export',"
-            " gen_random_uuid(), NULL, jsonb_build_object('number', n, 'words', 'æøå \" \\')))"
-            " FROM generate_series(1, %s) n",
-            [org_id, count],
-        )
-
-
-@contextmanager
-def disable_append_only_trigger(owner: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """Allow changes of audit events inside the block, as only a superuser can."""
-    with owner.transaction():
-        owner.execute("ALTER TABLE audit_events DISABLE TRIGGER audit_events_append_only")
-        yield owner
-        owner.execute("ALTER TABLE audit_events ENABLE ALWAYS TRIGGER audit_events_append_only")
-
-
-def rewrite_chain(owner: psycopg.Connection, org_id: str, first_seq: int) -> None:
-    """Replace the events from `first_seq` on, with the function that appends them, so that all hashes are valid."""
-    with disable_append_only_trigger(owner):
-        row = owner.execute("SELECT count(*) FROM audit_events WHERE org_id = %s", [org_id]).fetchone()
-        owner.execute("DELETE FROM audit_events WHERE org_id = %s AND seq >= %s", [org_id, first_seq])
-    assert row is not None
-    append_events_to(owner, org_id, row[0] - first_seq + 1)
-
-
-def create_environment(settings: Settings, **overrides: str) -> dict[str, str]:
-    s3, audit = settings.s3, settings.audit
-    return {
-        "STAFETT_DATABASE__MAINTENANCE_URL": require_setting(settings.database.maintenance_url, "maintenance"),
-        "STAFETT_S3__ENDPOINT": str(s3.endpoint),
-        "STAFETT_S3__ACCESS_KEY": s3.access_key,
-        "STAFETT_S3__SECRET_KEY": s3.secret_key.get_secret_value(),
-        "STAFETT_AUDIT__BUCKET": audit.bucket,
-        "STAFETT_AUDIT__SIGNING_KEY_FILE": str(audit.signing_key_file),
-        **overrides,
-    }
-
-
-async def run_audit(settings: Settings, *arguments: str, **overrides: str) -> CommandResult:
-    return await run_stafett("audit", *arguments, env=create_environment(settings, **overrides))
 
 
 def test_event_inserted_before_the_first_is_detected(
@@ -533,7 +451,7 @@ async def test_worker_without_signing_key_logs_a_warning_and_creates_no_schedule
     settings_without_key = settings.model_copy(update={"audit": audit_without_key})
     with structlog.testing.capture_logs() as logs:
         async with keep_namespace_ensured(
-            temporal, settings.temporal.task_queue, worker.get_checkpoint_interval(settings_without_key)
+            temporal, settings.temporal.task_queue, worker.get_audit_intervals(settings_without_key)
         ):
             pass
     assert logs == [

@@ -12,7 +12,7 @@ from activities.job_reconciliation import JobReconciler
 from activities.reconciliation import ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import BatchProcessor
-from stafett.database.session import Database
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.domain.export_job import SweepReport
 from stafett.reconciliation import OpenBatches, OpenJob
 from stafett.settings import Settings, require_setting
@@ -32,7 +32,7 @@ def bulk_client(export_client: ExportClient) -> BulkClient:
 
 @pytest.fixture
 def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[ReconciliationActivities]:
-    database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    database = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
     open_batches = OpenBatches(database, BatchProcessor(database, actor=audit_trail.SWEEPER_ACTOR))
 
     def list_open_jobs() -> Iterator[OpenJob]:

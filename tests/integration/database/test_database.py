@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel, select
 
 from stafett.database import tables
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.migrate import ERASURE_ROLE, migrate
 from stafett.database.session import Database, to_sqlalchemy_url
 from stafett.domain.errors import PermissionDeniedError, ServiceUnavailableError
@@ -137,9 +138,8 @@ READABLE_TABLES = {
     "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
     | {
         "export_stage_outputs",
-        "report_reexports",
-        "bulk_registrations",
         "unknown_exports",
+        "audit_verifications",
     },  # and single columns of other tables, such as the ids of organisations
     "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
     | {"deliveries"},  # and single columns of other tables, such as the notes of activities
@@ -183,7 +183,7 @@ def test_query_without_filter_returns_no_rows_of_other_organisations(
     accept_export(export_service, tenant)
     other = create_tenant(owner_url)
     shared = (
-        {"exports", "bulk_registrations", "audit_events", "notifications", "deliveries", "report_reexports"}
+        {"exports", "audit_events", "notifications", "deliveries", "audit_verifications"}
         if role == "maintenance"
         else set()
     )
@@ -374,14 +374,16 @@ def test_erasure_role_can_change_only_the_listed_columns_and_tables(owner_url: s
         *(("users", "email"), ("users", "display_name"), ("users", "is_operator")),
         *(("exports", "removal_started_at"), ("exports", "files_removed_at")),
         ("bulk_items", "overrides"),
+        *(("bulk_registrations", "activity"), ("report_reexports", "request"), ("report_files", "reason")),
+        ("webhooks", "description"),
         *(("deliveries", "state"), ("deliveries", "last_error"), ("deliveries", "settled_at")),
     }
-    deletable = ("attachments", "erasures", "export_mapped_parts", "memberships", "preview_results")
+    deletable = ("attachments", "erasures", "export_mapped_parts", "idempotency_keys", "memberships", "preview_results")
     assert sorted(rows) == [(name,) for name in deletable]
 
 
 def test_maintenance_role_can_read_only_the_ids_of_organisations(settings: Settings, tenant: Tenant) -> None:
-    maintenance = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    maintenance = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
     with maintenance.transaction() as session:
         assert tenant.org_id in session.scalars(text("SELECT id FROM organisations")).all()
         with pytest.raises(Exception, match="permission denied"):

@@ -102,10 +102,13 @@ def request_without_keys(ports: set[int], stored: StoredObject) -> Iterator[tupl
 def is_http2_served(port: int, context: ssl.SSLContext | None) -> bool:
     """Connect without a client certificate, and check for the SETTINGS frame with which a server begins."""
     received = b""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5.0) as plain:
-        with nullcontext(plain) if context is None else context.wrap_socket(plain) as connection:
-            connection.sendall(HTTP2_PREFACE)
-            received = connection.recv(9)
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), timeout=5.0) as plain,
+        nullcontext(plain) if context is None else context.wrap_socket(plain) as connection,
+    ):
+        connection.sendall(HTTP2_PREFACE)
+        received = connection.recv(9)
     return len(received) == 9 and received[3] == SETTINGS_FRAME_TYPE
 
 

@@ -269,7 +269,7 @@ async def test_responses_without_a_link_are_not_recorded(
 def locked_chain(owner_url: str, tenant: Tenant) -> Iterator[psycopg.Connection]:
     """Lock the organisation's audit chain, as a slow writer would."""
     with psycopg.connect(owner_url) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit:' || %s, 0))", [tenant.org_id])
+        connection.execute("SELECT FROM audit_chain_locks WHERE org_id = %s FOR UPDATE", [tenant.org_id])
         yield connection
         connection.rollback()
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database
 from stafett.domain.export_job import BucketReport
 from stafett.exports.bucket_reconciliation import BucketPolicy, BucketReconciliation
@@ -34,7 +35,7 @@ LATE_OBJECT = "1-generating_file-0badcafe/report.csv"
 
 @pytest.fixture
 def maintenance(settings: Settings) -> Iterator[Database]:
-    database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    database = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
     yield database
     database.close()
 

@@ -15,6 +15,7 @@ from temporalio.client import Client
 
 from api.previews import await_preview
 from stafett.column_mapper.versions import MappingVersions
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export import ExportRequest
@@ -183,7 +184,7 @@ def test_expired_previews_are_deleted(tenant: Tenant, owner_url: str, settings: 
                 "INSERT INTO preview_results VALUES (gen_random_uuid(), %s, '{}', now() - %s::interval)",
                 [tenant.org_id, age],
             )
-    maintenance = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
+    maintenance = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
     delete_expired_previews(maintenance)
     maintenance.close()
     with psycopg.connect(owner_url) as connection:

@@ -309,7 +309,7 @@ def test_connection_lost_in_a_transition_is_service_unavailable(
 ) -> None:
     waiting_query = "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
     with psycopg.connect(owner_url) as blocking, ThreadPoolExecutor(1) as worker:
-        blocking.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit:' || %s, 0))", [job.org_id])
+        blocking.execute("SELECT FROM audit_chain_locks WHERE org_id = %s FOR UPDATE", [job.org_id])
         execution = worker.submit(stages.run, job, QUERYING, querying_stage())
         while (waiting_pid := blocking.execute(waiting_query).fetchone()) is None:
             assert not execution.done()

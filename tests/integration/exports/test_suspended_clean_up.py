@@ -9,6 +9,7 @@ import pytest
 
 from activities.exports import ExportOutcomeActivities
 from stafett.audit import trail as audit_trail
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.errors import StaleAttemptError
@@ -38,7 +39,7 @@ def suspended_storage(settings: Settings) -> SuspendedStorage:
 
 @pytest.fixture
 def maintenance(settings: Settings) -> Iterator[Database]:
-    database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    database = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
     yield database
     database.close()
 

@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from activities.notification_reconciliation import NotificationReconciler
+from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import RecordFailureInput
@@ -32,7 +33,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def maintenance_database(settings: Settings) -> Iterator[Database]:
-    database = Database(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
+    database = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
     yield database
     database.close()
 

@@ -18,10 +18,17 @@ from temporalio.client import (
 from temporalio.client import ScheduleActionStartWorkflow as StartWorkflow
 from temporalio.service import RPCError, RPCStatusCode
 
-from stafett.temporal.namespace import SWEEP_SCHEDULE_ID, ensure_schedules, keep_namespace_ensured
+from stafett.temporal.namespace import (
+    SWEEP_SCHEDULE_ID,
+    VERIFICATION_SCHEDULE_ID,
+    AuditIntervals,
+    ensure_schedules,
+    keep_namespace_ensured,
+)
 from stafett.testing import wait_until
 
-SCHEDULE_IDS = (SWEEP_SCHEDULE_ID, "apply-retention")
+SCHEDULE_IDS = (SWEEP_SCHEDULE_ID, "apply-retention", VERIFICATION_SCHEDULE_ID)
+AUDIT_INTERVALS = AuditIntervals(verification=timedelta(days=7), checkpoint=None)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +59,7 @@ async def find_schedule(temporal: Client, schedule_id: str) -> Schedule | None:
 
 async def test_deleted_schedules_are_created_again_at_intervals(temporal: Client) -> None:
     queue = f"test-{uuid4().hex[:12]}"
-    async with keep_namespace_ensured(temporal, queue, None, every=timedelta(milliseconds=100)):
+    async with keep_namespace_ensured(temporal, queue, AUDIT_INTERVALS, every=timedelta(milliseconds=100)):
         await delete_schedules(temporal)
         for schedule_id in SCHEDULE_IDS:
             assert await wait_until(partial(find_schedule, temporal, schedule_id), bool)

@@ -14,7 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett.audit.checkpoint import Checkpoint, InvalidCheckpointError, SigningKey, VerificationKeys
+from stafett.audit.checkpoint import (
+    Checkpoint,
+    InvalidCheckpointError,
+    RestoreDeclaration,
+    SigningKey,
+    VerificationKeys,
+)
 from stafett.audit.keys import load_signing_key, load_verification_keys
 from stafett.domain.errors import SettingsError
 from stafett.settings import AuditSettings
@@ -23,7 +29,13 @@ PRIVATE_KEY = Ed25519PrivateKey.generate()
 KEY = SigningKey(PRIVATE_KEY)
 KEYS = VerificationKeys([KEY.public_key])
 CHECKPOINT = Checkpoint(
-    org_id="nhf", seq=7, hash="a" * 64, count=7, at=datetime(2026, 7, 1, 12, 30, tzinfo=UTC), key_id=KEY.id
+    org_id="nhf",
+    seq=7,
+    hash="a" * 64,
+    count=7,
+    verified_from=5,
+    at=datetime(2026, 7, 1, 12, 30, tzinfo=UTC),
+    key_id=KEY.id,
 )
 
 
@@ -41,7 +53,7 @@ def strip_pem_header(pem: str) -> str:
 
 
 def test_verification_returns_the_signed_checkpoint() -> None:
-    assert KEYS.verify(KEY.sign(CHECKPOINT)) == CHECKPOINT
+    assert KEYS.verify(KEY.sign(CHECKPOINT), Checkpoint) == CHECKPOINT
 
 
 def test_checkpoint_can_be_verified_without_our_program() -> None:
@@ -54,6 +66,7 @@ def test_checkpoint_can_be_verified_without_our_program() -> None:
         "seq": 7,
         "hash": "a" * 64,
         "count": 7,
+        "verified_from": 5,
         "at": "2026-07-01T12:30:00Z",
         "key_id": KEY.id,
     }
@@ -64,6 +77,7 @@ def test_checkpoint_can_be_verified_without_our_program() -> None:
     [
         {"seq": 8},
         {"count": 8},
+        {"verified_from": 1},
         {"org_id": "hlf"},
         {"hash": "b" * 64},
         {"at": "2026-07-01T12:30:01Z"},
@@ -74,15 +88,26 @@ def test_checkpoint_can_be_verified_without_our_program() -> None:
 def test_every_change_of_a_signed_field_is_rejected(change: dict[str, object]) -> None:
     forged = json.dumps(json.loads(KEY.sign(CHECKPOINT)) | change).encode()
     with pytest.raises(InvalidCheckpointError, match="has an invalid signature"):
-        KEYS.verify(forged)
+        KEYS.verify(forged, Checkpoint)
 
 
 def test_checkpoint_of_another_key_is_rejected_and_the_key_named() -> None:
     unknown = SigningKey(Ed25519PrivateKey.generate())
     with pytest.raises(InvalidCheckpointError, match=f"names the unknown key {unknown.id}"):
-        KEYS.verify(unknown.sign(CHECKPOINT.model_copy(update={"key_id": unknown.id})))
+        KEYS.verify(unknown.sign(CHECKPOINT.model_copy(update={"key_id": unknown.id})), Checkpoint)
     with pytest.raises(InvalidCheckpointError, match="has an invalid signature"):
-        KEYS.verify(unknown.sign(CHECKPOINT))
+        KEYS.verify(unknown.sign(CHECKPOINT), Checkpoint)
+
+
+def test_declared_restore_is_signed_and_no_checkpoint() -> None:
+    restore = RestoreDeclaration(
+        org_id="nhf", seq=0, hash="0" * 64, lost_to=7, lost_at=CHECKPOINT.at, at=CHECKPOINT.at, key_id=KEY.id
+    )
+    assert KEYS.verify(KEY.sign(restore), RestoreDeclaration) == restore
+    with pytest.raises(InvalidCheckpointError, match="is malformed"):
+        KEYS.verify(KEY.sign(restore), Checkpoint)
+    with pytest.raises(InvalidCheckpointError, match="is malformed"):
+        KEYS.verify(KEY.sign(CHECKPOINT), RestoreDeclaration)
 
 
 @given(
@@ -91,13 +116,13 @@ def test_checkpoint_of_another_key_is_rejected_and_the_key_named() -> None:
 )
 def test_arbitrary_content_is_rejected_as_malformed(content: bytes) -> None:
     with pytest.raises(InvalidCheckpointError, match="is malformed"):
-        KEYS.verify(content)
+        KEYS.verify(content, Checkpoint)
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"signature": 1}', b'{"signature": "eA=="}', b"\xff"])
 def test_crafted_content_is_rejected_as_malformed(content: bytes) -> None:
     with pytest.raises(InvalidCheckpointError, match="is malformed"):
-        KEYS.verify(content)
+        KEYS.verify(content, Checkpoint)
 
 
 def test_signing_key_is_loaded_from_a_file_or_a_variable(tmp_path: Path) -> None:
@@ -125,7 +150,7 @@ def test_retired_keys_verify_old_checkpoints_after_a_rotation(tmp_path: Path) ->
         )
         for key in (KEY, older, oldest):
             checkpoint = CHECKPOINT.model_copy(update={"key_id": key.id})
-            assert keys.verify(key.sign(checkpoint)) == checkpoint
+            assert keys.verify(key.sign(checkpoint), Checkpoint) == checkpoint
     assert not load_verification_keys(AuditSettings())
 
 

@@ -209,8 +209,12 @@ CREATE POLICY maintenance ON bulk_registrations FOR SELECT TO stafett_maintenanc
 GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, registered, failed, cancelled, error, edits,
     completed_at, deleted_at) ON bulk_registrations TO stafett_api;
 GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations
-    TO stafett_worker, stafett_maintenance;
-GRANT SELECT (id, org_id, label, activity) ON bulk_registrations TO stafett_erasure;
+    TO stafett_worker;
+-- Everything but the label and the activity, which contains the note and the place.
+GRANT SELECT (id, org_id, requested_by, status, attempt, total, registered, failed, cancelled, period_start,
+    period_end, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
+    UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations TO stafett_maintenance;
+GRANT SELECT (id, org_id, label, activity), UPDATE (activity) ON bulk_registrations TO stafett_erasure;
 
 -- Each item is updated soon after its insert. No index contains the status, and the fill factor leaves space on the
 -- page for the new version of the row, so that the update does not touch an index.
@@ -517,6 +521,7 @@ CREATE TRIGGER reports_immutable_columns BEFORE UPDATE ON reports FOR EACH ROW
 
 GRANT SELECT, UPDATE (submitted_at, submitted_reference, edits) ON reports TO stafett_api;
 GRANT SELECT, INSERT ON reports TO stafett_worker;
+GRANT SELECT (id, org_id, submitted_reference) ON reports TO stafett_erasure;
 
 -- A request to re-export a report, and its result. A report has at most one unfinished re-export; attempt numbers the
 -- re-exports of one report. The column source_export_id names the export whose snapshot is copied, export_id the export
@@ -580,13 +585,14 @@ CREATE TRIGGER report_reexports_check_insert BEFORE INSERT ON report_reexports F
     EXECUTE FUNCTION reject_change('a re-export starts as pending', 'check_violation');
 CREATE TRIGGER report_reexports_check_update BEFORE UPDATE ON report_reexports FOR EACH ROW
     EXECUTE FUNCTION check_job_update('a re-export');
--- export_id and file_version are written once.
+-- export_id and file_version are written once. Erasing a person clears the reason.
 CREATE TRIGGER report_reexports_immutable_columns BEFORE UPDATE ON report_reexports FOR EACH ROW
-    WHEN ((NEW.id, NEW.org_id, NEW.report_id, NEW.attempt, NEW.requested_by, NEW.request,
+    WHEN ((NEW.id, NEW.org_id, NEW.report_id, NEW.attempt, NEW.requested_by, NEW.request - 'reason',
            NEW.source_export_id, NEW.created_at)
         IS DISTINCT FROM
-        (OLD.id, OLD.org_id, OLD.report_id, OLD.attempt, OLD.requested_by, OLD.request,
+        (OLD.id, OLD.org_id, OLD.report_id, OLD.attempt, OLD.requested_by, OLD.request - 'reason',
            OLD.source_export_id, OLD.created_at)
+        OR (NEW.request->>'reason' IS NOT NULL AND NEW.request->'reason' IS DISTINCT FROM OLD.request->'reason')
         OR NEW.export_id IS DISTINCT FROM coalesce(OLD.export_id, NEW.export_id)
         OR NEW.file_version IS DISTINCT FROM coalesce(OLD.file_version, NEW.file_version))
     EXECUTE FUNCTION reject_change('the request of a re-export is immutable', 'check_violation');
@@ -603,7 +609,12 @@ GRANT SELECT, INSERT, UPDATE (status, label, notified_at, file, result_export_id
     TO stafett_api;
 GRANT SELECT, UPDATE (status, crashes, run_id, export_id, file_version, file, result_export_id, notified_at, error,
     completed_at) ON report_reexports TO stafett_worker;
-GRANT SELECT, UPDATE (status, notified_at, error, completed_at) ON report_reexports TO stafett_maintenance;
+-- Everything but the label and the request, which contains the reason.
+GRANT SELECT (id, org_id, report_id, attempt, requested_by, source_export_id, period_start, period_end, status, crashes,
+    run_id, export_id, file_version, file, result_export_id, notified_at, error, audit_id, edits, changes, created_at,
+    updated_at, completed_at),
+    UPDATE (status, notified_at, error, completed_at) ON report_reexports TO stafett_maintenance;
+GRANT SELECT (id, org_id, label, request), UPDATE (request) ON report_reexports TO stafett_erasure;
 
 -- A version of a re-export names its data source, the reason, and how it differs from the previous version.
 CREATE TABLE report_files (
@@ -631,12 +642,18 @@ CREATE TABLE report_files (
 );
 CREATE INDEX report_files_of_export ON report_files (org_id, export_id);
 
-CREATE TRIGGER report_files_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON report_files FOR EACH STATEMENT
+CREATE TRIGGER report_files_append_only BEFORE DELETE OR TRUNCATE ON report_files FOR EACH STATEMENT
+    EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
+-- Erasing a person clears the reason, and nothing else.
+CREATE TRIGGER report_files_immutable BEFORE UPDATE ON report_files FOR EACH ROW
+    WHEN (NEW.reason IS NOT NULL OR to_jsonb(NEW) - 'reason' IS DISTINCT FROM to_jsonb(OLD) - 'reason')
     EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_append_only;
+ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_immutable;
 
 GRANT SELECT ON report_files TO stafett_api;
 GRANT SELECT, INSERT ON report_files TO stafett_worker;
+GRANT SELECT (org_id, reexport_id, reason), UPDATE (reason) ON report_files TO stafett_erasure;
 
 
 -- Column mappings
@@ -660,6 +677,7 @@ ALTER TABLE column_mappings ENABLE ALWAYS TRIGGER column_mappings_append_only;
 
 GRANT SELECT, INSERT ON column_mappings TO stafett_api;
 GRANT SELECT ON column_mappings TO stafett_worker;
+GRANT SELECT (id, org_id, document) ON column_mappings TO stafett_erasure;
 
 
 -- Notifications and webhooks
@@ -708,6 +726,7 @@ CREATE INDEX webhooks_by_org_created_at ON webhooks (org_id, created_at DESC, id
 GRANT SELECT, INSERT, UPDATE (disabled_at, deleted_at) ON webhooks TO stafett_api;
 GRANT SELECT, UPDATE (disabled_at) ON webhooks TO stafett_worker;
 GRANT SELECT (id, org_id, disabled_at, deleted_at) ON webhooks TO stafett_maintenance;
+GRANT SELECT (id, org_id, url, description), UPDATE (description) ON webhooks TO stafett_erasure;
 
 -- Separate from webhooks, so that the API can write a secret but not read it, and can delete it with its webhook.
 CREATE TABLE webhook_secrets (
@@ -828,15 +847,22 @@ BEGIN
             RETURN '[' || coalesce((SELECT string_agg(canonical_json(element), ',' ORDER BY index)
                                     FROM jsonb_array_elements(value) WITH ORDINALITY AS e (element, index)), '') || ']';
         WHEN 'number' THEN
-            IF value::numeric <> trunc(value::numeric) OR abs(value::numeric) > 9007199254740991 THEN
-                RAISE EXCEPTION 'numbers in audit details must be integers below 2^53'
+            -- RFC 8785 writes 1.0 as 1, but jsonb stores 1.0, and a program that verifies the chain would read it so.
+            IF scale(value::numeric) > 0 OR abs(value::numeric) > 9007199254740991 THEN
+                RAISE EXCEPTION 'numbers in audit details must be integers below 2^53, without a decimal point'
                     USING ERRCODE = 'check_violation';
             END IF;
-            RETURN trunc(value::numeric)::text;
+            RETURN value::text;
         ELSE
             RETURN value::text;
     END CASE;
 END $$;
+
+-- The row of an organisation is the lock of its chain. No role can read or lock it except through append_audit_event,
+-- as opposed to an advisory lock, which any client could hold.
+CREATE TABLE audit_chain_locks (
+    org_id varchar PRIMARY KEY
+);
 
 -- The only way to insert an audit event. The function locks the organisation's chain until the transaction ends, so it
 -- must be the last statement of the transaction.
@@ -852,7 +878,11 @@ BEGIN
         RAISE EXCEPTION 'an audit event must belong to the organisation of the transaction'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('audit:' || p_org_id, 0));
+    PERFORM FROM audit_chain_locks l WHERE l.org_id = p_org_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO audit_chain_locks VALUES (p_org_id) ON CONFLICT DO NOTHING;
+        PERFORM FROM audit_chain_locks l WHERE l.org_id = p_org_id FOR NO KEY UPDATE;
+    END IF;
     SELECT * INTO last FROM audit_events e WHERE e.org_id = p_org_id ORDER BY e.seq DESC LIMIT 1;
     link := (p_org_id, coalesce(last.seq, 0) + 1, p_id, clock_timestamp(), p_actor, p_event, p_subject_kind,
              p_subject_id, p_status, p_detail, '', coalesce(last.hash, repeat('0', 64)));
@@ -866,6 +896,19 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION append_audit_event FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION append_audit_event TO stafett_api, stafett_worker, stafett_maintenance, stafett_erasure;
+
+-- The result of the last verification of a whole chain. The checkpoints do not depend on it: it is for alarms, and it
+-- decides which chains are due.
+CREATE TABLE audit_verifications (
+    org_id varchar PRIMARY KEY,
+    verified_at timestamptz NOT NULL,
+    last_seq bigint NOT NULL CHECK (last_seq >= 0),
+    broken_seq bigint,
+    broken_reason varchar,
+    CHECK ((broken_seq IS NULL) = (broken_reason IS NULL))
+);
+CREATE POLICY maintenance ON audit_verifications TO stafett_maintenance USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE ON audit_verifications TO stafett_maintenance;
 
 
 -- Erasure of people
@@ -901,6 +944,7 @@ CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 CREATE POLICY maintenance ON idempotency_keys TO stafett_maintenance USING (true);
 GRANT SELECT, INSERT ON idempotency_keys TO stafett_api;
 GRANT SELECT (created_at), DELETE ON idempotency_keys TO stafett_maintenance;
+GRANT SELECT (org_id, key, resource_id), DELETE ON idempotency_keys TO stafett_erasure;
 
 -- A preview travels from the worker to the API's waiting request, and the first read deletes it. It contains rows about
 -- people, which no write-ahead log, workflow history or backup (pg_dump --no-unlogged-table-data) may retain.
@@ -936,7 +980,8 @@ BEGIN
         'memberships', 'peer_mentors', 'bulk_registrations', 'bulk_items', 'activities', 'attachments',
         'exports', 'export_attempts', 'export_stage_crashes', 'export_stage_outputs', 'export_mapped_parts',
         'export_partial_failures', 'reports', 'report_reexports', 'report_files', 'column_mappings',
-        'webhooks', 'webhook_secrets', 'deliveries', 'audit_events', 'erasures', 'idempotency_keys', 'preview_results'
+        'webhooks', 'webhook_secrets', 'deliveries', 'audit_events', 'audit_chain_locks', 'audit_verifications',
+        'erasures', 'idempotency_keys', 'preview_results'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('CREATE POLICY own_organisation ON %I
