@@ -1,6 +1,7 @@
 """``stafett erase-person``: erasure of a person's data (GDPR)."""
 
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -24,19 +25,25 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from stafett.domain.erasure import ErasureReport, Person
+    from stafett.domain.erasure import ErasureReport, Person, RemainingCopy
     from stafett.erasure.export_scan import ErasureProgressCallback
     from stafett.erasure.service import ErasureService
 
 _COUNT_LABELS = {
     "notes_cleared": "notes cleared",
+    "texts_cleared": "reasons and descriptions cleared, which mention the name",
+    "idempotency_keys_removed": "idempotency keys removed",
     "attachments_removed": "attachments removed",
     "exports_emptied": "exports whose files and snapshots were removed",
     "memberships_removed": "memberships removed",
     "emails_given_up": "pending emails discarded",
     "activities_to_review": "activities to review, which mention the name",
     "exports_to_review": "exports to review, whose activities mention the name",
-    "batches_to_review": "batches to review, which mention the name",
+    "batches_to_review": "batches to review, which mention the name or share a note",
+    "reexports_to_review": "re-exports to review, whose label mentions the name",
+    "reports_to_review": "reports to review, whose reference mentions the name",
+    "webhooks_to_review": "webhooks to review, whose URL mentions the name",
+    "mappings_to_review": "mapping documents to review, which mention the name",
 }
 
 
@@ -69,7 +76,7 @@ def erase_person(
         report = service.erase(person, report_progress)
         report_progress("Vacuuming the erased tables", 0, 1)
         _vacuum_erased_tables(settings)
-    _print_report(report, as_json)
+    _print_report(report.model_copy(update={"remaining_copies": _list_remaining_copies(data_dir)}), as_json)
 
 
 def _person_from_options(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
@@ -104,6 +111,18 @@ def _vacuum_erased_tables(settings: Settings) -> None:
         print_lines("stafett: PostgreSQL was not vacuumed; run VACUUM by hand (docs/operations.md).", err=True)
 
 
+def _list_remaining_copies(data_dir: Path | None) -> "tuple[RemainingCopy, ...]":
+    """List the copies, with the command for the volumes of this development stack, if it is one."""
+    from stafett.erasure.remaining_copies import format_weed_shell, list_remaining_copies
+
+    if data_dir is None:
+        return list_remaining_copies()
+    from stafett.devstack.s3 import load_shell_address
+
+    folder, weed, master_port, grpc_port = load_shell_address(data_dir)
+    return list_remaining_copies(format_weed_shell(folder, weed, master_port, grpc_port))
+
+
 def _require_owner_url(settings: Settings) -> str:
     return require_setting(settings.database.owner_url, "STAFETT_DATABASE__OWNER_URL")
 
@@ -129,7 +148,7 @@ def _print_summary(console: "Console", report: "ErasureReport") -> None:
         table.add_row(_COUNT_LABELS[name], str(count))
     console.print(table)
     for line in _format_details(report):
-        console.print(line)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _format_details(report: "ErasureReport") -> "Iterator[str]":
@@ -140,9 +159,16 @@ def _format_details(report: "ErasureReport") -> "Iterator[str]":
     yield from (f"to review: activity {activity_id}" for activity_id in summary.activities_to_review)
     yield from (f"to review: export {export_id}" for export_id in summary.exports_to_review)
     yield from (f"to review: batch {batch_id}" for batch_id in summary.batches_to_review)
+    yield from (f"to review: re-export {reexport_id}" for reexport_id in summary.reexports_to_review)
+    yield from (f"to review: report {report_id}" for report_id in summary.reports_to_review)
+    yield from (f"to review: webhook {webhook_id}" for webhook_id in summary.webhooks_to_review)
+    yield from (f"to review: mapping document {mapping_id}" for mapping_id in summary.mappings_to_review)
     yield from (f"still running: export {export_id}" for export_id in report.running_export_ids)
     if report.account_retained_for:
         yield f"The account is retained, because it is also a member of {', '.join(report.account_retained_for)}."
+    if report.remaining_copies:
+        yield "This command cannot remove:"
+    yield from (f"- {copy.place}\n  removed by: {copy.removed_by}" for copy in report.remaining_copies)
 
 
 def _format_headline(report: "ErasureReport") -> str:

@@ -46,7 +46,7 @@ def choose_ports(folder: DataFolder, api_port: int | None) -> Ports:
     """Choose a port for every listener of the stack, and store the choice for the next start."""
     if api_port is not None and not is_port_free(api_port):
         raise DevStackError(f"Port {api_port} is taken; choose another --api-port or leave it out.")
-    previous = _load_previous_ports(folder) | ({"api": api_port} if api_port is not None else {})
+    previous = load_ports(folder) | ({"api": api_port} if api_port is not None else {})
     chosen, taken = dict[str, int](), set[int]()
     for name in _PORTS_WITHOUT_GRPC + _PORTS_WITH_GRPC:
         chosen[name], *grpc_port = _choose_port(previous.get(name), taken, with_grpc=name in _PORTS_WITH_GRPC)
@@ -56,7 +56,8 @@ def choose_ports(folder: DataFolder, api_port: int | None) -> Ports:
     return chosen
 
 
-def _load_previous_ports(folder: DataFolder) -> dict[str, int]:
+def load_ports(folder: DataFolder) -> dict[str, int]:
+    """Load the ports of the previous start, or of the running one."""
     with suppress(OSError, ValueError):
         stored = json.loads(folder.ports_file.read_text())
         if isinstance(stored, dict):

@@ -19,7 +19,7 @@ from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.errors import translate_folder_errors
 from stafett.devstack.loopback import HOST, is_port_open, minimal_environment
 from stafett.devstack.options import BUCKET
-from stafett.devstack.ports import GRPC_OFFSET, Ports
+from stafett.devstack.ports import GRPC_OFFSET, Ports, load_ports
 from stafett.devstack.privileges import parent_death_prefix
 from stafett.devstack.s3_security import write_security_files
 
@@ -116,6 +116,13 @@ class S3Server:
                 return client.bucket_exists(BUCKET) and _can_round_trip_probe(client)
             except (MinioException, urllib3.exceptions.HTTPError, ValueError):
                 return False
+
+
+def load_shell_address(data_dir: Path) -> tuple[Path, str, int, int]:
+    """Return where SeaweedFS's shell runs, its program, and the ports of the master."""
+    folder = DataFolder.from_path(data_dir)
+    master_port = load_ports(folder)["s3_master"]
+    return folder.s3, str(find_program("weed")), master_port, master_port + GRPC_OFFSET
 
 
 def _can_round_trip_probe(client: Minio) -> bool:

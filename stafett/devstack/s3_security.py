@@ -1,6 +1,6 @@
 """Keys and certificates without which the inner ports of SeaweedFS answer no request for data.
 
-They are created anew at each start: all parts of the server run in one process, and nothing stored depends on them.
+They are created again at each start: all parts of the server run in one process, and nothing stored depends on them.
 """
 
 import os

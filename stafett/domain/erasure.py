@@ -37,6 +37,8 @@ class ErasureSummary(FrozenModel):
     """Changes made by an erasure, and records that an administrator has to review because a program cannot decide."""
 
     notes_cleared: int = 0
+    texts_cleared: int = 0
+    idempotency_keys_removed: int = 0
     attachments_removed: int = 0
     exports_emptied: tuple[EmptiedExport, ...] = ()
     memberships_removed: int = 0
@@ -44,6 +46,10 @@ class ErasureSummary(FrozenModel):
     activities_to_review: tuple[UUID, ...] = ()
     exports_to_review: tuple[UUID, ...] = ()
     batches_to_review: tuple[UUID, ...] = ()
+    reexports_to_review: tuple[UUID, ...] = ()
+    reports_to_review: tuple[UUID, ...] = ()
+    webhooks_to_review: tuple[UUID, ...] = ()
+    mappings_to_review: tuple[UUID, ...] = ()
 
     def merge(self, other: "ErasureSummary") -> "ErasureSummary":
         """Add up the counts, and join the lists without duplicates."""
@@ -58,6 +64,13 @@ class ErasureSummary(FrozenModel):
         return {name: value if isinstance(value, int) else len(value) for name, value in values.items()}
 
 
+class RemainingCopy(FrozenModel):
+    """A place that may still have data of an erased person, and what removes them there."""
+
+    place: str
+    removed_by: str
+
+
 class ErasureReport(FrozenModel):
     """State of an erasure. A dry run reports what the erasure would change."""
 
@@ -69,6 +82,7 @@ class ErasureReport(FrozenModel):
     summary: ErasureSummary = ErasureSummary()
     running_export_ids: tuple[UUID, ...] = ()
     account_retained_for: tuple[str, ...] = ()
+    remaining_copies: tuple[RemainingCopy, ...] = ()
 
 
 def _merge_values(first: object, second: object) -> object:

@@ -9,10 +9,16 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
-from stafett.database.tables import Activity, Attachment, BulkItem, PeerMentor, PreviewResult
+from stafett.database.tables import Activity, Attachment, BulkBatch, BulkItem, PeerMentor, PreviewResult
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import InvalidStateError, NotFoundError
+from stafett.erasure.batch_notes import (
+    clear_own_batch_notes,
+    list_batches_with_shared_note,
+    own_batch_note_filter,
+)
 from stafett.erasure.export_scan import ErasureProgressCallback, ExportScanner, ScanFinding, ScannedExport
+from stafett.erasure.free_texts import FreeTextErasure
 from stafett.erasure.journal import ErasureJournal, SourceErasure
 from stafett.erasure.name_search import NameSearch
 from stafett.exports.file_removal import FileRemoval, lock_finished_export
@@ -32,6 +38,7 @@ class MentorErasure:
         self._journal = journal
         self._scanner = ExportScanner(database, storage)
         self._name_search = NameSearch(database)
+        self._free_texts = FreeTextErasure(database, journal)
         self._file_removal = FileRemoval(database, storage, actor=audit_trail.ERASURE_ACTOR, reason=REMOVAL_REASON)
 
     def dry_run(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureReport:
@@ -44,21 +51,27 @@ class MentorErasure:
             item_note_count = session.scalar(
                 select(func.count(col(BulkItem.batch_id))).where(*_item_note_filter(person))
             )
+            batch_note_count = session.scalar(
+                select(func.count(col(BulkBatch.id))).where(*own_batch_note_filter(person))
+            )
+            shared_batches = list_batches_with_shared_note(session, person)
             attachment_count = session.scalar(
                 select(func.count()).select_from(Attachment).where(_attachment_filter(person))
             )
         name = current_name or self._journal.get_search_name(person)
         scanned_exports = list(self._scanner.scan(person, name, report_progress))
         summary = ErasureSummary(
-            notes_cleared=(activity_note_count or 0) + (item_note_count or 0),
+            notes_cleared=(activity_note_count or 0) + (item_note_count or 0) + (batch_note_count or 0),
             attachments_removed=attachment_count or 0,
             exports_emptied=tuple(
                 _emptied_export_from_scan(scanned) for scanned in scanned_exports if scanned.finding is ScanFinding.ROWS
             ),
             activities_to_review=self._name_search.find_activities(person, name),
             exports_to_review=_list_export_ids(scanned_exports, ScanFinding.MENTIONS),
-            batches_to_review=self._name_search.find_batches(person, name),
+            batches_to_review=_join(shared_batches, self._name_search.find_batches(person, name)),
         )
+        summary = summary.merge(self._free_texts.count_clearable(person, name))
+        summary = summary.merge(self._free_texts.find_to_review(person, name))
         running = _list_export_ids(scanned_exports, ScanFinding.IN_FLIGHT)
         return ErasureReport(person=person, dry_run=True, summary=summary, running_export_ids=running)
 
@@ -70,13 +83,20 @@ class MentorErasure:
         to_review = self._remove_export_files(person, report_progress)
         report_progress("Searching notes", 0, 1)
         name = self._journal.get_search_name(person)
-        activities, batches = (
-            self._name_search.find_activities(person, name),
-            self._name_search.find_batches(person, name),
-        )
+        self._free_texts.clear(person, name)
+        to_review = to_review.merge(self._find_texts_to_review(person, name))
         self._anonymise_mentor_and_notes(person)  # again, for what was being registered or previewed meanwhile
         report_progress("Searching notes", 1, 1)
-        return to_review.merge(ErasureSummary(activities_to_review=activities, batches_to_review=batches))
+        return to_review
+
+    def _find_texts_to_review(self, person: Person, name: str | None) -> ErasureSummary:
+        with self._database.transaction(person.org_id) as session:
+            shared_batches = list_batches_with_shared_note(session, person)
+        texts = ErasureSummary(
+            activities_to_review=self._name_search.find_activities(person, name),
+            batches_to_review=_join(shared_batches, self._name_search.find_batches(person, name)),
+        )
+        return texts.merge(self._free_texts.find_to_review(person, name))
 
     def _require_no_running_exports(self, person: Person, report_progress: ErasureProgressCallback) -> None:
         with self._database.transaction(person.org_id) as session:
@@ -97,7 +117,11 @@ class MentorErasure:
             cleared = (
                 update(Activity).where(*_activity_note_filter(person)).values(note=None).returning(col(Activity.id))
             )
-            notes = len(session.scalars(cleared).all()) + len(session.scalars(_clear_item_notes(person)).all())
+            clear_batches = clear_own_batch_notes(person)
+            notes = sum(
+                len(session.scalars(statement).all())
+                for statement in (cleared, clear_batches, _clear_item_notes(person))
+            )
             session.execute(delete(PreviewResult).where(col(PreviewResult.org_id) == person.org_id))
             source = SourceErasure(name, changed or notes > 0, ErasureSummary(notes_cleared=notes))
             self._journal.start(session, person, source)
@@ -192,6 +216,10 @@ def _attachment_filter(person: Person) -> ColumnElement[bool]:
 
 def _emptied_export_from_scan(scanned: ScannedExport) -> EmptiedExport:
     return EmptiedExport(id=scanned.export.id, report_id=scanned.export.report_id)
+
+
+def _join(first: Iterable[UUID], second: Iterable[UUID]) -> tuple[UUID, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
 
 
 def _list_export_ids(scanned_exports: Iterable[ScannedExport], finding: ScanFinding) -> tuple[UUID, ...]:

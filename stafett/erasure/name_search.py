@@ -1,7 +1,7 @@
 """Searches free texts for a name, regardless of case, Unicode composition and white space."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import LiteralString
 from uuid import UUID
@@ -61,26 +61,32 @@ class NameSearch:
 
     def find_activities(self, person: Person, name: str | None) -> tuple[UUID, ...]:
         """Return the activities in which others wrote the name, including deleted ones."""
-        return self._find(person, name, _ACTIVITY_TEXTS)
+        return self._find(person, name, _ACTIVITY_TEXTS, [person.id, person.org_id])
 
     def find_batches(self, person: Person, name: str | None) -> tuple[UUID, ...]:
         """Return the batches in which others wrote the name."""
-        return self._find(person, name, _BATCH_TEXTS)
+        return self._find(person, name, _BATCH_TEXTS, [person.id, person.org_id])
 
-    def _find(self, person: Person, name: str | None, query: LiteralString) -> tuple[UUID, ...]:
+    def find(self, person: Person, name: str | None, query: LiteralString) -> tuple[UUID, ...]:
+        """Return the ids of the rows whose text contains the name. The query selects both for an organisation."""
+        return self._find(person, name, "COPY (" + query + ") TO STDOUT (FORMAT csv)", [person.org_id])
+
+    def _find(
+        self, person: Person, name: str | None, query: LiteralString, params: Sequence[object]
+    ) -> tuple[UUID, ...]:
         if name is None:
             return ()
         pattern = NamePattern(name)
         matches = pl.concat(
-            [_SCHEMA.to_frame(), *(pattern.filter_rows(frame) for frame in self._read_texts(person, query))]
+            [_SCHEMA.to_frame(), *(pattern.filter_rows(frame) for frame in self._read_texts(person, query, params))]
         )
-        return tuple(UUID(match_id) for match_id in matches["id"].sort())
+        return tuple(UUID(match_id) for match_id in matches["id"].unique().sort())
 
-    def _read_texts(self, person: Person, query: LiteralString) -> Iterator[pl.DataFrame]:
+    def _read_texts(self, person: Person, query: LiteralString, params: Sequence[object]) -> Iterator[pl.DataFrame]:
         with (
             self._database.snapshot(person.org_id) as connection,
             connection.cursor() as cursor,
-            cursor.copy(query, [person.id, person.org_id]) as copied,
+            cursor.copy(query, params) as copied,
         ):
             records = iter(copied)
             while batch := b"".join(bytes(record) for record in islice(records, _ROWS_PER_READ)):

@@ -56,7 +56,10 @@ class ErasureService:
                 raise NotFoundError(f"There is no organisation {org_id}.")
 
 
-_ERASED_TABLES = "peer_mentors, activities, attachments, users, preview_results, erasures"
+_ERASED_TABLES = (
+    "peer_mentors, activities, attachments, bulk_registrations, bulk_items, users, report_reexports, report_files, "
+    "webhooks, idempotency_keys, preview_results, erasures"
+)
 
 
 def vacuum_erased_tables(owner_url: str) -> bool:

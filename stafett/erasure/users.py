@@ -10,6 +10,7 @@ from stafett.database.tables import Delivery, Membership, Notification, User
 from stafett.domain.erasure import ERASED_NAME, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import OPEN_DELIVERY_STATES, Channel, DeliveryState
+from stafett.erasure.free_texts import FreeTextErasure
 from stafett.erasure.journal import ErasureJournal, SourceErasure
 from stafett.erasure.name_search import NameSearch
 
@@ -21,6 +22,7 @@ class UserErasure:
         self._database = database
         self._journal = journal
         self._name_search = NameSearch(database)
+        self._free_texts = FreeTextErasure(database, journal)
 
     def dry_run(self, person: Person) -> ErasureReport:
         """Report what would be erased, without changing anything."""
@@ -34,6 +36,8 @@ class UserErasure:
             activities_to_review=self._name_search.find_activities(person, name),
             batches_to_review=self._name_search.find_batches(person, name),
         )
+        summary = summary.merge(self._free_texts.count_clearable(person, name))
+        summary = summary.merge(self._free_texts.find_to_review(person, name))
         retained_for = _list_other_organisations(memberships, person)
         return ErasureReport(person=person, dry_run=True, summary=summary, account_retained_for=retained_for)
 
@@ -43,10 +47,12 @@ class UserErasure:
             user = self._get_user_or_404(session, person, for_update=True)
             self._journal.start(session, person, _erase_source(session, person, user))
         name = self._journal.get_search_name(person)
+        self._free_texts.clear(person, name)
         batches = self._name_search.find_batches(person, name)
-        return ErasureSummary(
+        to_review = ErasureSummary(
             activities_to_review=self._name_search.find_activities(person, name), batches_to_review=batches
         )
+        return to_review.merge(self._free_texts.find_to_review(person, name))
 
     def list_other_organisations(self, person: Person) -> tuple[str, ...]:
         """List the other organisations that still have the account."""

@@ -1,5 +1,6 @@
 """What a program on the same machine can do on the ports of the embedded S3 server without its keys."""
 
+import asyncio
 import io
 import secrets
 import socket
@@ -18,7 +19,9 @@ from minio.commonconfig import COMPLIANCE
 from minio.retention import Retention
 
 from stafett.devstack.ports import GRPC_OFFSET
+from stafett.devstack.s3 import load_shell_address
 from stafett.devstack.stack import RunningServers
+from stafett.erasure.remaining_copies import format_weed_shell
 from stafett.settings import Settings
 from stafett.storage.s3 import create_s3_client
 
@@ -52,7 +55,7 @@ def s3(settings: Settings) -> Minio:
 
 
 @pytest.fixture
-def stored(s3: Minio, stack: RunningServers) -> StoredObject:
+def locked_object(s3: Minio, stack: RunningServers) -> StoredObject:
     """A locked object of a few random bytes in a new bucket."""
     bucket, key, content = f"locked-{secrets.token_hex(6)}", "object", secrets.token_bytes(40)
     s3.make_bucket(bucket, object_lock=True)
@@ -88,14 +91,16 @@ def list_grpc_ports(ports: set[int], settings: Settings) -> set[int]:
     return {port for port in ports if port - GRPC_OFFSET in ports | {settings.s3.endpoint.port}}
 
 
-def request_without_keys(ports: set[int], stored: StoredObject) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
+def request_without_keys(
+    ports: set[int], locked_object: StoredObject
+) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
     requests = [("GET", path, None) for path in READ_PATHS] + [
         (method, path, b"overwritten") for method in ("PUT", "POST", "DELETE") for path in WRITE_PATHS
     ]
     with urllib3.PoolManager(retries=False, timeout=5.0) as http:
         for port in sorted(ports):
             for method, template, body in requests:
-                url = f"http://127.0.0.1:{port}{stored.to_path(template)}"
+                url = f"http://127.0.0.1:{port}{locked_object.to_path(template)}"
                 yield f"{method} {template} :{port}", http.request(method, url, body=body, redirect=False)
 
 
@@ -113,22 +118,22 @@ def is_http2_served(port: int, context: ssl.SSLContext | None) -> bool:
 
 
 def test_inner_http_ports_neither_read_nor_change_an_object(
-    stack: RunningServers, settings: Settings, s3: Minio, stored: StoredObject
+    stack: RunningServers, settings: Settings, s3: Minio, locked_object: StoredObject
 ) -> None:
     ports = list_inner_ports(stack, settings)
     http_ports = ports - list_grpc_ports(ports, settings)
     assert http_ports
     answered = {}
-    for request, response in request_without_keys(http_ports, stored):
-        assert stored.content not in response.data, request
+    for request, response in request_without_keys(http_ports, locked_object):
+        assert locked_object.content not in response.data, request
         assert "authorization" not in {name.lower() for name in response.headers}, request
         answered[request] = response.status
     paths_served = {request.split()[1] for request, status in answered.items() if status < 400}
     assert paths_served <= STATUS_PATHS
-    with s3.get_object(stored.bucket, stored.key) as response:
-        assert response.data == stored.content
-    (version,) = s3.list_objects(stored.bucket, include_version=True)
-    assert version.object_name == stored.key
+    with s3.get_object(locked_object.bucket, locked_object.key) as response:
+        assert response.data == locked_object.content
+    (version,) = s3.list_objects(locked_object.bucket, include_version=True)
+    assert version.object_name == locked_object.key
 
 
 def test_inner_grpc_ports_reject_clients_without_a_certificate(stack: RunningServers, settings: Settings) -> None:
@@ -152,9 +157,9 @@ def test_grpc_port_serves_a_client_with_the_certificate(stack: RunningServers, s
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 def test_only_the_origin_of_the_api_may_read_objects_in_a_browser(
-    stack: RunningServers, s3: Minio, stored: StoredObject, method: str
+    stack: RunningServers, s3: Minio, locked_object: StoredObject, method: str
 ) -> None:
-    url = s3.presigned_get_object(stored.bucket, stored.key)
+    url = s3.presigned_get_object(locked_object.bucket, locked_object.key)
     allowed = {}
     with urllib3.PoolManager(retries=False, timeout=5.0) as http:
         for origin in (stack.addresses.api_url, "http://evil.example", "null"):
@@ -162,6 +167,27 @@ def test_only_the_origin_of_the_api_may_read_objects_in_a_browser(
             response = http.request(method, url, headers=headers)
             allowed[origin] = response.headers.get("Access-Control-Allow-Origin")
     assert allowed == {stack.addresses.api_url: stack.addresses.api_url, "http://evil.example": None, "null": None}
+
+
+async def test_listed_command_removes_the_bytes_of_a_deleted_object(
+    stack: RunningServers, settings: Settings, s3: Minio
+) -> None:
+    """Deleting leaves the bytes in the volume, and the server frees them in the background."""
+    bucket, key, content = settings.s3.bucket, f"erased-{secrets.token_hex(6)}", secrets.token_bytes(1000)
+    s3.put_object(bucket, key, io.BytesIO(content), len(content))
+    s3.remove_object(bucket, key)
+    data = stack.folder.s3 / "data"
+    assert find_file_id(data, bucket, content)
+    command = format_weed_shell(*load_shell_address(stack.folder.path))
+
+    async def is_gone() -> bool:
+        process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.DEVNULL)
+        assert await process.wait() == 0
+        return not any(content in volume.read_bytes() for volume in data.glob("*.dat"))
+
+    async with asyncio.timeout(120):
+        while not await is_gone():
+            pass
 
 
 def test_security_files_are_readable_only_by_the_owner(stack: RunningServers) -> None:

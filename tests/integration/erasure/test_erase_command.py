@@ -67,6 +67,8 @@ async def test_json_output_lists_ids_and_counts_without_personal_data(
     assert report["finished_at"].endswith("Z")
     assert report["summary"] == {
         "notes_cleared": 1,
+        "texts_cleared": 0,
+        "idempotency_keys_removed": 0,
         "attachments_removed": 0,
         "exports_emptied": [],
         "memberships_removed": 0,
@@ -74,7 +76,14 @@ async def test_json_output_lists_ids_and_counts_without_personal_data(
         "activities_to_review": [str(mentioning)],
         "exports_to_review": [],
         "batches_to_review": [],
+        "reexports_to_review": [],
+        "reports_to_review": [],
+        "webhooks_to_review": [],
+        "mappings_to_review": [],
     }
+    places = [copy["place"].partition(":")[0] for copy in report["remaining_copies"]]
+    assert places[:3] == ["volumes of the S3 server", "a bucket with versioning", "pages of PostgreSQL"]
+    assert "volume.vacuum" in report["remaining_copies"][0]["removed_by"]
     assert (report["running_export_ids"], report["account_retained_for"]) == ([], [])
     assert name not in erased.stdout + erased.stderr
     assert load_display_name(owner_url, mentor) != name

@@ -89,6 +89,8 @@ async def test_erasure_leaves_only_the_opaque_id_of_a_user(
     report = erasure_service.erase(person, ignore_progress)
     assert report.summary.counts == {
         "notes_cleared": 0,
+        "texts_cleared": 0,
+        "idempotency_keys_removed": 0,
         "attachments_removed": 0,
         "exports_emptied": 0,
         "memberships_removed": 1,
@@ -96,6 +98,10 @@ async def test_erasure_leaves_only_the_opaque_id_of_a_user(
         "activities_to_review": 1,
         "exports_to_review": 0,
         "batches_to_review": 0,
+        "reexports_to_review": 0,
+        "reports_to_review": 0,
+        "webhooks_to_review": 0,
+        "mappings_to_review": 0,
     }
     assert report.summary.activities_to_review == (mentioning_activity,)
     assert load_account(owner, person.id) == (f"erased-{person.id}@invalid", ERASED_NAME, False)
