@@ -100,6 +100,7 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
             self._publish_counts(result.counts)
             if not result.failed_chunks:
                 return
+            self._raise_if_cancelled()
             chunk_range = ChunkRange(job=self._job, numbers=result.failed_chunks)
             if delay is not None:
                 await workflow.sleep(delay, summary=f"retry {_describe_chunks(chunk_range)}")
