@@ -179,7 +179,7 @@ class WorkerSettings(_SettingsSection):
     outcome_threads: int = Field(4, ge=1, le=256, description="concurrent activities that end a job")
     preview_threads: int = Field(2, ge=1, le=256, description="concurrent previews")
     mapping_memory_mib: int = Field(
-        256, ge=96, le=65_536, description="memory that the mapping of one export or preview may take, in MiB"
+        512, ge=96, le=65_536, description="memory that the mapping of one export or preview may take, in MiB"
     )
 
     @property

@@ -47,6 +47,14 @@ DTYPES: Mapping[ValueKind, pl.DataType | DataTypeClass] = MappingProxyType(
     }
 )
 
+_FIXED_SIZES: Mapping[ValueKind, SizeBound] = MappingProxyType(
+    {
+        kind: SizeBound(fixed_bytes=1 if kind is ValueKind.BOOLEAN else 8)
+        for kind in DTYPES
+        if kind is not ValueKind.TEXT
+    }
+)
+
 
 @dataclass(frozen=True)
 class Value:
@@ -154,6 +162,6 @@ def derive_value(  # noqa: PLR0913 - the value, and its bounds
         depth=max((part.depth for part in parts), default=0),
         is_constant=all(part.is_constant for part in parts),
         max_abs=max_abs,
-        size=size,
+        size=_FIXED_SIZES.get(kind, size),
         temporary_size=SizeBound.total((temporary_size, *(part.memory for part in parts))),
     )

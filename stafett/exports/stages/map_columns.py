@@ -22,7 +22,7 @@ from stafett.exports.stage_runner import StageContext
 from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
-DEFAULT_MAX_MEMORY_BYTES = 256 * 1024 * 1024
+DEFAULT_MAX_MEMORY_BYTES = 512 * 1024 * 1024
 
 
 class ColumnMappingStage:
