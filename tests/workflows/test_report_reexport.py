@@ -12,9 +12,11 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from stafett.domain.export_job import STALE_ATTEMPT, ExportOutcome
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
+from stafett.domain.notification import NotificationJob
 from stafett.domain.reexport_job import ReexportJob, ReexportOutcome, ReexportProgress, ReexportUpdateInput
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.temporal.client import JOB_STATUS, WorkflowRun, send_edit_update
+from stafett.testing import wait_until
 from tests.support.blocking_stages import BlockingStages
 from tests.support.fake_reexport_steps import COMPLETION, STEPS, FakeReexportSteps, run_reexport
 from tests.support.fake_stages import WITHOUT_ATTACHMENTS, FakeStages
@@ -24,6 +26,15 @@ COMPLETED, CANCELLED = (
     ReexportOutcome(status=status) for status in (ReexportStatus.COMPLETED, ReexportStatus.CANCELLED)
 )
 STORE = "store_reexport_result"
+
+
+async def wait_for_notification(stages: FakeStages) -> None:
+    """Wait for the first notification job: its workflow outlives the run that started it."""
+
+    async def list_jobs() -> list[NotificationJob]:
+        return stages.notification_jobs
+
+    await wait_until(list_jobs, bool)
 
 
 @pytest.fixture
@@ -102,6 +113,7 @@ async def test_reexport_runs_its_steps_and_its_export_in_order(
             stage=ReexportStatus.COMPLETED, export_id=steps.export_id
         )
         child = await temporal.get_workflow_handle(f"bufdir-export/{steps.export_id}").describe()
+        await wait_for_notification(stages)
     assert steps.called == [*STEPS, COMPLETION]
     assert stages.called == [*WITHOUT_ATTACHMENTS, "record_completion"]
     assert child.parent_id == run.id
@@ -116,6 +128,7 @@ async def test_failed_step_is_recorded_and_notified(
     stages = FakeStages()
     async with run_reexport(temporal, reexport, steps, stages) as run:
         await assert_failed(run)
+        await wait_for_notification(stages)
     assert steps.called == [*STEPS[: STEPS.index(step) + 1], "record_reexport_failure"]
     assert steps.recorded_failure is not None
     expected = ExportErrorCode.STORAGE_UNAVAILABLE if step == STORE else ExportErrorCode.INTERNAL
