@@ -15,6 +15,7 @@ from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.job import Job
 from stafett.temporal.client import WorkflowRun, cancel_job, send_edit_update, start_attempt
+from stafett.temporal.codec import PayloadDecryptionError
 from stafett.temporal.namespace import trigger_sweep
 
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 1.0, 30.0
@@ -63,7 +64,7 @@ class JobDispatcher:
     async def _call_or_defer(self, job: Job, call: Awaitable[object]) -> None:
         try:
             await call
-        except (RPCError, RuntimeError, TimeoutError) as error:
+        except (RPCError, RuntimeError, TimeoutError, PayloadDecryptionError) as error:
             _log.warning("temporal_call_deferred", workflow_id=job.workflow_id, error=type(error).__name__)
             self._sweep_needed.set()
             await self._record_waiting(job)
