@@ -27,7 +27,7 @@ def _leave_out_unreadable_columns(state: ORMExecuteState) -> None:
         return
     selected = [description["expr"] for description in state.statement.column_descriptions]  # type: ignore[attr-defined]  # of every Select
     for table, columns in _UNREADABLE_COLUMNS.items():
-        if table in selected:
+        if any(each is table for each in selected):  # `in` would compare with columns, which builds SQL
             state.statement = state.statement.options(
                 *(defer(getattr(table, column), raiseload=True) for column in columns)
             )
