@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
 from api.concurrency import OccupyingUse
 from api.dependencies import get_services
+from api.rate_limit import TooManyRequestsError
 
 MAX_WAIT_SECONDS = 60
 _WAIT_PREFERENCE = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.ASCII | re.IGNORECASE)
@@ -47,12 +48,16 @@ async def get_preferred_wait(
 ) -> AsyncIterator[int | None]:
     """Parse the first ``wait`` preference (RFC 7240) in seconds; other preferences are ignored.
 
-    The limit on waiting requests is applied before the request has any effect.
+    So is this one beyond the limit on waiting requests, because no job is refused for being one too many.
     """
     match = _WAIT_PREFERENCE.search(",".join(request.headers.getlist("prefer")))
     seconds = min(int(match[1]), MAX_WAIT_SECONDS) if match else None
-    concurrency = get_services(request).concurrency
-    with concurrency.occupy(OccupyingUse.WAITS, request.state.caller) if seconds else nullcontext():
+    with ExitStack() as stack:
+        if seconds:
+            try:
+                stack.enter_context(get_services(request).concurrency.occupy(OccupyingUse.WAITS, request.state.caller))
+            except TooManyRequestsError:
+                seconds = None
         yield seconds
 
 

@@ -139,18 +139,18 @@ ConcurrencyLimit = Annotated[int, Field(ge=1, le=100_000)]
 class ConcurrencySettings(_SettingsSection):
     """What one user, and all users of an organisation, may occupy at one API process at the same time."""
 
-    event_streams_per_user: ConcurrencyLimit = 100
-    event_streams_per_organisation: ConcurrencyLimit = 400
+    event_streams_per_user: ConcurrencyLimit = 200
+    event_streams_per_organisation: ConcurrencyLimit = 800
     waits_per_user: ConcurrencyLimit = 50
     waits_per_organisation: ConcurrencyLimit = 200
-    previews_per_user: ConcurrencyLimit = 2
-    previews_per_organisation: ConcurrencyLimit = 4
-    validations_per_user: ConcurrencyLimit = 2
-    validations_per_organisation: ConcurrencyLimit = 6
-    large_lists_per_user: ConcurrencyLimit = 4
-    large_lists_per_organisation: ConcurrencyLimit = 16
-    large_bodies_per_user: ConcurrencyLimit = 8
-    large_bodies_per_organisation: ConcurrencyLimit = 32
+    previews_per_user: ConcurrencyLimit = 4
+    previews_per_organisation: ConcurrencyLimit = 8
+    validations_per_user: ConcurrencyLimit = 10
+    validations_per_organisation: ConcurrencyLimit = 40
+    large_lists_per_user: ConcurrencyLimit = 10
+    large_lists_per_organisation: ConcurrencyLimit = 40
+    large_bodies_per_user: ConcurrencyLimit = 10
+    large_bodies_per_organisation: ConcurrencyLimit = 40
     threads_per_user: int = Field(2, ge=1, le=100, description="threads for the requests of one user")
 
 

@@ -44,7 +44,7 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
         chains = [chain.model_dump(mode="json") for chain in verifications]
         print_json({"verdict": _VERDICT_BY_EXIT_CODE[code], "organisations": chains})
     else:
-        print_lines(*map(_format_chain, verifications))
+        print_lines(*(line for chain in verifications for line in _format_chain(chain)))
     if code:
         raise typer.Exit(code)
 
@@ -149,13 +149,13 @@ def _exit_code_for(chains: "list[ChainVerification]") -> int:
     return EXIT_NOT_CHECKED if any(chain.unchecked for chain in chains) else 0
 
 
-def _format_chain(chain: "ChainVerification") -> str:
+def _format_chain(chain: "ChainVerification") -> list[str]:
     verdict = (
         f"BROKEN. {chain.broken.message}" if chain.broken else "hash chain intact." if chain.unchecked else "intact."
     )
     events = f"{chain.events} events, last seq {chain.last_seq}" if chain.events else "no events"
     line = f"{chain.org_id}: {verdict} {events}; {_format_checkpoints(chain)}"
-    return "\n".join([line, *(restore.message for restore in chain.restores)])
+    return [line, *(restore.message for restore in chain.restores)]
 
 
 def _format_checkpoints(chain: "ChainVerification") -> str:

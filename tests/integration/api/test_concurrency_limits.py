@@ -90,7 +90,6 @@ SENDERS = {
     OccupyingUse.VALIDATIONS: send_validation,
     OccupyingUse.LARGE_LISTS: send_large_list,
     OccupyingUse.LARGE_BODIES: send_large_body,
-    OccupyingUse.WAITS: send_wait,
 }
 
 
@@ -118,15 +117,17 @@ async def test_use_beyond_the_limit_of_an_organisation_is_refused(
         assert_refused(await SENDERS[use](export_client))
 
 
-async def test_refused_wait_starts_no_export(services: Services, export_client: ExportClient, tenant: Tenant) -> None:
+async def test_wait_beyond_the_limit_starts_the_export_and_does_not_wait(
+    services: Services, export_client: ExportClient, tenant: Tenant
+) -> None:
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
     async with AsyncExitStack() as occupied:
         for _ in range(_PER_USER):
             occupied.enter_context(services.concurrency.occupy(OccupyingUse.WAITS, caller))
-        assert_refused(await send_wait(export_client))
-        assert (await export_client.request_export()).status_code == 202  # no job is refused for being one too many
-    exports = await export_client.http_client.get(_EXPORTS, headers=export_client.headers)
-    assert len(exports.json()["items"]) == 1
+        beyond = await send_wait(export_client)
+    within = await send_wait(export_client)
+    assert [response.status_code for response in (beyond, within)] == [202, 202]
+    assert ["Preference-Applied" in response.headers for response in (beyond, within)] == [False, True]
 
 
 async def test_looping_previews_leave_room_for_another_organisation(

@@ -211,7 +211,7 @@ GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, regi
 GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations
     TO stafett_worker;
 -- Everything but the label and the activity, which contains the note and the place.
-GRANT SELECT (id, org_id, requested_by, status, attempt, total, registered, failed, cancelled, period_start,
+GRANT SELECT (id, org_id, requested_by, status, attempt, request_id, total, registered, failed, cancelled, period_start,
     period_end, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
     UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations TO stafett_maintenance;
 GRANT SELECT (id, org_id, label, activity), UPDATE (activity) ON bulk_registrations TO stafett_erasure;
@@ -611,7 +611,7 @@ GRANT SELECT, UPDATE (status, crashes, run_id, export_id, file_version, file, re
     completed_at) ON report_reexports TO stafett_worker;
 -- Everything but the label and the request, which contains the reason.
 GRANT SELECT (id, org_id, report_id, attempt, requested_by, source_export_id, period_start, period_end, status, crashes,
-    run_id, export_id, file_version, file, result_export_id, notified_at, error, audit_id, edits, changes, created_at,
+    request_id, run_id, export_id, file_version, file, result_export_id, notified_at, error, audit_id, edits, changes, created_at,
     updated_at, completed_at),
     UPDATE (status, notified_at, error, completed_at) ON report_reexports TO stafett_maintenance;
 GRANT SELECT (id, org_id, label, request), UPDATE (request) ON report_reexports TO stafett_erasure;
