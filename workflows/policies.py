@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
 ActivityInput = TypeVar("ActivityInput")
 ActivityResult = TypeVar("ActivityResult")
 
-HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+HEARTBEAT_TIMEOUT = timedelta(seconds=12)
 """Longer than a pause of seven seconds with the interval of heartbeats. A killed worker is replaced after this time."""
 _RETRY_UNTIL_AVAILABLE = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)

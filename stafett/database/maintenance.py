@@ -19,10 +19,10 @@ class MaintenanceDatabase(Database):
 
     def __init__(self, url: str, *, pool_size: int, timeouts: Timeouts = Timeouts.WORKER) -> None:
         super().__init__(url, pool_size=pool_size, timeouts=timeouts)
-        event.listen(self._open_session, "do_orm_execute", _leave_out_unreadable_columns)
+        event.listen(self._open_session, "do_orm_execute", leave_out_unreadable_columns)
 
 
-def _leave_out_unreadable_columns(state: ORMExecuteState) -> None:
+def leave_out_unreadable_columns(state: ORMExecuteState) -> None:
     if not state.is_select or state.is_column_load:
         return
     selected = [description["expr"] for description in state.statement.column_descriptions]  # type: ignore[attr-defined]  # of every Select

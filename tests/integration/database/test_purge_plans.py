@@ -13,6 +13,7 @@ from sqlmodel import Session
 from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import BatchProcessor
 from stafett.database.idempotency import delete_expired_keys
+from stafett.database.maintenance import leave_out_unreadable_columns
 from stafett.database.session import Database, to_sqlalchemy_url
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
@@ -44,9 +45,10 @@ INSERT_ROWS = {
 
 
 class SessionDatabase(Database):
-    """A database whose transactions are one given session."""
+    """The maintenance role's database, whose transactions are one given session."""
 
     def __init__(self, session: Session) -> None:
+        event.listen(session, "do_orm_execute", leave_out_unreadable_columns)
         self._session = session
 
     @contextmanager
