@@ -79,7 +79,9 @@ async def test_refused_connections_are_logged_as_counts(settings: Settings) -> N
     with capture_logs() as logs:
         async with serve(settings, _PROMPT) as url:
             await asyncio.gather(*(send_and_read_to_end(url, _HALF_HEAD) for _ in range(50)))
-    assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == ["request_heads_timed_out"]
+    events = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
+    assert set(events) == {"request_heads_timed_out"}
+    assert len(events) < 10  # one at once, and one count for each interval that a slow machine needs
 
 
 async def test_content_length_with_transfer_encoding_is_refused(settings: Settings) -> None:
