@@ -186,10 +186,9 @@ class _ActivityRegistry:
         self._stage_runner = StageRunner(self._stage_store, self._storage, raise_if_cancelled=raise_if_cancelled)
 
     def cpu_activities(self) -> list[ActivityFunction]:
-        """Return the activities whose duration grows with the number of rows; most of them are CPU-bound."""
+        """Return the CPU-bound activities, whose duration grows with the number of rows."""
         stages = self._stage_activities()
         return [
-            stages.query_activities,
             stages.map_columns,
             stages.generate_file,
             stages.bundle_attachments,
@@ -200,6 +199,7 @@ class _ActivityRegistry:
         """Return the activities that do work, and mostly wait for PostgreSQL and S3."""
         stages, reexports, bulk = self._stage_activities(), self._reexport_activities(), self._bulk_activities()
         return [
+            stages.query_activities,
             stages.store_file,
             bulk.start_batch,
             bulk.register_chunks,

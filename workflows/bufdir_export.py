@@ -54,9 +54,7 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
         return ExportProgress(stage=self._status, attempt=self._job.attempt)
 
     async def _run_stages(self, job: ExportJob) -> ExportOutcome:
-        queried = await self._run_stage(
-            ExportStatus.QUERYING_ACTIVITIES, ExportStageActivities.query_activities, Workload(row_count=None)
-        )
+        queried = await self._run_stage(ExportStatus.QUERYING_ACTIVITIES, ExportStageActivities.query_activities)
         if queried.rows == 0:
             summary = "record empty export"
             return await run_outcome_activity(ExportOutcomeActivities.record_empty_completion, job, summary)

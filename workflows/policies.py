@@ -38,7 +38,7 @@ AGEING_INTERVAL = timedelta(minutes=5)
 class Workload(NamedTuple):
     """The size and kind of an activity's work, which decide its task queue and its priority."""
 
-    row_count: int | None
+    row_count: int
     is_cpu_bound: bool = True
     is_late: bool = True
     """Whether the job has done most of its work before."""
@@ -56,7 +56,7 @@ async def run_activity(
     so that exports that were requested together end one after another and not all at the end. A run that waits gets a
     higher priority, so that a large export waits for ever behind no stream of small ones.
     """
-    base = _priority_key_for(workload)
+    base = _priority_key_for(workload.row_count) - workload.is_late if workload else _UNKNOWN_SIZE_PRIORITY
     while True:
         priority_key = _raise_priority_by_age(base)
         try:
@@ -113,7 +113,7 @@ async def run_chunk_activity(
         retry_policy=_RETRY_UNTIL_AVAILABLE,
         cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
         summary=summary,
-        priority=Priority(priority_key=_raise_priority_by_age(_priority_key_for(Workload(item_count, is_late=False)))),
+        priority=Priority(priority_key=_raise_priority_by_age(_priority_key_for(item_count))),
     )
 
 
@@ -126,13 +126,9 @@ async def finish_despite_cancellation(work: Awaitable[ActivityResult]) -> Activi
     return task.result()
 
 
-def _priority_key_for(workload: Workload | None) -> int:
+def _priority_key_for(row_count: int) -> int:
     """Return the priority by size. Within one priority, organisations take turns: `start_job` sets the fairness key."""
-    if workload is None or workload.row_count is None:
-        return _UNKNOWN_SIZE_PRIORITY
-    row_count = workload.row_count
-    priority = next((priority for max_rows, priority in _PRIORITY_BY_ROWS if row_count <= max_rows), _LOWEST_PRIORITY)
-    return priority - workload.is_late
+    return next((priority for max_rows, priority in _PRIORITY_BY_ROWS if row_count <= max_rows), _LOWEST_PRIORITY)
 
 
 def _raise_priority_by_age(priority_key: int) -> int:

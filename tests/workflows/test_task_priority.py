@@ -91,7 +91,7 @@ async def test_work_and_outcomes_have_task_queues_of_their_own(temporal: Client,
         run = await start_job(temporal, job.model_copy(update={"include_attachments": True}), queue)
         await run.result()
     assert {name: task_queue for name, (task_queue, _) in stages.scheduled.items()} == {
-        "query_activities": cpu_queue(queue),
+        "query_activities": queue,
         "map_columns": cpu_queue(queue),
         "generate_file": cpu_queue(queue),
         "bundle_attachments": cpu_queue(queue),
@@ -120,7 +120,7 @@ async def test_priority_of_waiting_export_rises_with_its_age(
     runner = UnsandboxedWorkflowRunner()  # the sandbox would import another copy of the interval
     async with run_io_worker(temporal, queue, stages, runner):
         run = await start_job(temporal, job, queue)
-        list_priorities = partial(list_scheduled_priorities, run, "query_activities")
+        list_priorities = partial(list_scheduled_priorities, run, "map_columns")
         priorities = await wait_until(list_priorities, lambda scheduled: scheduled[-1:] == [1])
         async with run_single_cpu_worker(temporal, queue, stages):
             assert (await run.result())["status"] == "completed"
@@ -129,7 +129,7 @@ async def test_priority_of_waiting_export_rises_with_its_age(
 
 
 class Backlog:
-    """Exports of several organisations whose query waits until a CPU worker is started."""
+    """Exports of several organisations whose first CPU stage waits until a CPU worker is started."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -158,7 +158,7 @@ class Backlog:
             for export_id, (org_id, _) in rows.items():
                 job = template.model_copy(update={"export_id": export_id, "org_id": org_id})
                 runs.append(await start_job(self.client, job, self.queue))
-                await wait_until(partial(_pending_activity, runs[-1]), "query_activities".__eq__)
+                await wait_until(partial(_pending_activity, runs[-1]), "map_columns".__eq__)
             await wait_until(self._count_waiting, len(runs).__eq__)
             async with run_single_cpu_worker(self.client, self.queue, stages):
                 await asyncio.gather(*(run.result() for run in runs))
