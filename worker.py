@@ -57,6 +57,7 @@ from stafett.reports.snapshot_copy import SnapshotCopy
 from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings, WorkerRole, require_setting
 from stafett.storage.files import FileStorage
+from stafett.storage.s3 import CANCELLATION_TIMEOUTS
 from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
 from stafett.temporal.client import connect
 from stafett.temporal.namespace import AuditIntervals, ensure_search_attributes, keep_namespace_ensured
@@ -210,7 +211,8 @@ class _ActivityRegistry:
 
     def outcome_activities(self) -> list[ActivityFunction]:
         """Return the activities that end a job or a delivery."""
-        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._storage)
+        storage = FileStorage(self._settings.s3, CANCELLATION_TIMEOUTS)
+        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, storage)
         notifications = NotificationActivities(DeliveryStore(self._database))
         reexports, bulk = self._reexport_activities(), self._bulk_activities()
         return [

@@ -1,9 +1,11 @@
 """The stages and the outcome of an export as activities."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from temporalio import activity
 
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInput, StageResult
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
@@ -70,10 +72,11 @@ class ExportOutcomeActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_cancellation(self, job: ExportJob) -> ExportOutcome:
-        """Delete the export's objects from storage before it is recorded as cancelled."""
+        """Delete the objects before the export is recorded as cancelled; without S3, retention deletes them."""
         if not self._completion.begin_cancel(job):
             return self._completion.load_outcome(job)
-        delete_objects_up_to_attempt(self._storage, job)
+        with suppress(ServiceUnavailableError):
+            delete_objects_up_to_attempt(self._storage, job)
         return self._completion.finish_cancel(job)
 
     @activity.defn(no_thread_cancel_exception=True)

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.routing import Route
 
 from api.dependencies import GuardedRoute
 from api.problems import (
@@ -66,6 +68,21 @@ def install_openapi(app: FastAPI, guarded_routes: Sequence[GuardedRoute]) -> Non
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation does it
+    _cache_rendered_document(app)
+
+
+def _cache_rendered_document(app: FastAPI) -> None:
+    """Render the document once: FastAPI does so for each request, in milliseconds, and a request needs no token."""
+    rendered: dict[str, bytes] = {}
+
+    async def serve_document(request: Request) -> Response:
+        root_path = request.scope.get("root_path", "").rstrip("/")
+        if root_path not in rendered:
+            servers = {"servers": [{"url": root_path}]} if root_path else {}
+            rendered[root_path] = bytes(JSONResponse(app.openapi() | servers).body)
+        return Response(rendered[root_path], media_type="application/json")
+
+    app.router.routes.insert(0, Route(str(app.openapi_url), serve_document, include_in_schema=False))
 
 
 def _extend_document(document: Json, guarded_routes: dict[str, GuardedRoute]) -> None:

@@ -20,7 +20,7 @@ from stafett.storage.files import FileStorage
 from stafett.telemetry import error_location
 
 _NOW = func.now()
-_CLEANUP_GRACE_PERIOD = timedelta(minutes=10)
+_CLEANUP_GRACE_PERIOD = timedelta(minutes=5)
 """How long an execution that timed out may still run after the export has ended; it cleans up after itself."""
 
 _PAGE_SIZE = 100

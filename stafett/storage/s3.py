@@ -33,6 +33,8 @@ INTERACTIVE_TIMEOUTS = S3Timeouts(connect=3, read=10)
 """For a process with waiting callers, which get their answer within some fifteen seconds."""
 
 WORKER_TIMEOUTS = S3Timeouts(connect=5, read=20)
+CANCELLATION_TIMEOUTS = S3Timeouts(connect=2, read=4)
+"""For deletions that a user waits for, and that retention repeats."""
 
 
 def create_s3_client(settings: S3Settings, endpoint: AnyHttpUrl, timeouts: S3Timeouts = WORKER_TIMEOUTS) -> Minio:

@@ -43,7 +43,7 @@ SWEEP_SCHEDULE_ID = "sweep-jobs"
 
 _SCHEDULES = {
     SWEEP_SCHEDULE_ID: (SWEEP_JOBS, timedelta(seconds=20), timedelta(minutes=15)),
-    "apply-retention": (APPLY_RETENTION, timedelta(hours=1), timedelta(hours=12)),
+    "apply-retention": (APPLY_RETENTION, timedelta(minutes=5), timedelta(hours=12)),
     "reconcile-bucket": (RECONCILE_BUCKET, timedelta(days=1), timedelta(hours=23)),
 }
 CHECKPOINT_SCHEDULE_ID = "checkpoint-audit-chains"

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import AnyHttpUrl
 
 from activities.exports import ExportOutcomeActivities
 from stafett.audit import trail as audit_trail
@@ -14,11 +15,14 @@ from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob, RetentionReport
+from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.stage_runner import StageRunner
 from stafett.exports.stage_store import StageStore
 from stafett.settings import Settings, require_setting
+from stafett.storage.files import FileStorage
+from stafett.storage.s3 import CANCELLATION_TIMEOUTS
 from stafett.testing import ActivityFactory, ExportClient, Json
 from tests.support.exports import (
     EXPORTS,
@@ -93,6 +97,30 @@ async def test_suspended_cancellation_spares_the_next_attempts_file(
         await complete_next_attempt(export_client, export_id)
     assert isinstance(result.exception(), StaleAttemptError)
     await assert_downloadable(export_client, export_id)
+
+
+async def test_cancel_ends_without_storage_and_retention_deletes_the_objects(
+    export_client: ExportClient,
+    worker_database: Database,
+    storage: FileStorage,
+    settings: Settings,
+    owner_url: str,
+) -> None:
+    export_id = await export_client.start_export()
+    job = load_job(worker_database, export_id, export_client.org_id)
+    storage.write(f"{job.key_prefix}1-querying_activities-00000000/part-00000.arrow", [b"rows"])
+    await export_client.http_client.put(f"{EXPORTS}/{export_id}/cancel", headers=export_client.headers)
+    s3 = settings.s3.model_copy(update={"endpoint": AnyHttpUrl("http://127.0.0.1:9")})
+    unavailable_storage = FileStorage(s3, CANCELLATION_TIMEOUTS)
+    stages = StageRunner(StageStore(worker_database), unavailable_storage, raise_if_cancelled=lambda: None)
+    outcomes = ExportOutcomeActivities(stages, ExportCompletion(worker_database), unavailable_storage)
+    assert outcomes.record_cancellation(job).status is ExportStatus.CANCELLED
+    assert len(storage.list_keys(job.key_prefix)) == 1
+
+    backdate_completion(owner_url, export_id, timedelta(minutes=6))
+    with open_retention(settings, export_client.org_id) as retention:
+        retention.apply()
+    assert storage.list_keys(job.key_prefix) == []
 
 
 async def test_suspended_file_removal_spares_the_next_attempts_file(
