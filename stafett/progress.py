@@ -47,6 +47,11 @@ def start_clock(max_silence: timedelta) -> ProgressClock:
     return clock
 
 
+def get_clock() -> ProgressClock:
+    """Return the clock of the current activity; outside an activity, one of its own."""
+    return _current_clock.get() or ProgressClock()
+
+
 def is_abandoned() -> bool:
     """Return whether the worker no longer waits for this thread."""
     clock = _current_clock.get()

@@ -4,42 +4,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from stafett.progress import record_step
+from stafett.progress import ProgressClock, get_clock, record_step
 
 _CHECK_INTERVAL_SECONDS = 0.5
 
 
 class StageIsolation:
-    """A lock that stages share, and that a suspected stage has alone; one that waits comes before new ones."""
+    """A lock that stages share, and that a suspected stage has alone; one that waits comes before new ones.
+
+    A stage whose thread hangs and was abandoned no longer holds it.
+    """
 
     def __init__(self, raise_if_cancelled: Callable[[], None]) -> None:
         self._raise_if_cancelled = raise_if_cancelled
         self._changed = Condition()
-        self._shared_count = 0
+        self._sharing: list[ProgressClock] = []
         self._waiting_count = 0
-        self._is_isolated = False
+        self._isolated: ProgressClock | None = None
 
     @contextmanager
     def share(self) -> Iterator[None]:
         """Run beside other stages."""
+        clock = get_clock()
         with self._changed:
-            self._wait_while(lambda: self._is_isolated or self._waiting_count > 0)
-            self._shared_count += 1
+            self._wait_while(lambda: self._is_isolated() or self._waiting_count > 0)
+            self._sharing.append(clock)
         try:
             yield
         finally:
             with self._changed:
-                self._shared_count -= 1
+                self._sharing.remove(clock)
                 self._changed.notify_all()
 
     @contextmanager
     def isolate(self) -> Iterator[None]:
         """Run while no other stage does."""
+        clock = get_clock()
         with self._changed:
             self._waiting_count += 1
             try:
-                self._wait_while(lambda: self._is_isolated or self._shared_count > 0)
-                self._is_isolated = True
+                self._wait_while(lambda: self._is_isolated() or self._is_shared())
+                self._isolated = clock
             finally:
                 self._waiting_count -= 1
                 self._changed.notify_all()
@@ -47,8 +52,15 @@ class StageIsolation:
             yield
         finally:
             with self._changed:
-                self._is_isolated = False
+                if self._isolated is clock:  # otherwise it was abandoned, and another stage runs alone by now
+                    self._isolated = None
                 self._changed.notify_all()
+
+    def _is_isolated(self) -> bool:
+        return self._isolated is not None and not self._isolated.is_abandoned
+
+    def _is_shared(self) -> bool:
+        return any(not clock.is_abandoned for clock in self._sharing)
 
     def _wait_while(self, is_blocked: Callable[[], bool]) -> None:
         """Wait for the other stages. Waiting counts as progress: a stage that hangs is ended by its own clock."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 
 import pytest
 
 from stafett.domain.errors import WorkCancelledError
 from stafett.exports.stage_isolation import StageIsolation
+from stafett.progress import ProgressClock, start_clock
 
 
 @pytest.fixture
@@ -22,8 +24,10 @@ class Stage:
     def __init__(self, isolation: StageIsolation, *, alone: bool = False) -> None:
         self._block = isolation.isolate if alone else isolation.share
         self.started, self.released = Event(), Event()
+        self.clock = ProgressClock()
 
     def run(self) -> None:
+        self.clock = start_clock(timedelta(seconds=45))
         with self._block():
             self.started.set()
             self.released.wait()
@@ -75,3 +79,20 @@ def test_cancelled_suspect_no_longer_blocks_the_others(threads: ThreadPoolExecut
     last.released.set()
     threads.submit(last.run).result()
     running.result()
+
+
+@pytest.mark.parametrize(("first_alone", "next_alone"), [(True, False), (True, True), (False, True)])
+def test_abandoned_stage_no_longer_blocks_the_others(
+    threads: ThreadPoolExecutor, *, first_alone: bool, next_alone: bool
+) -> None:
+    isolation = StageIsolation(lambda: None)
+    hanging, following = Stage(isolation, alone=first_alone), Stage(isolation, alone=next_alone)
+    running = [threads.submit(hanging.run)]
+    hanging.started.wait()
+    hanging.clock.is_abandoned = True
+    running.append(threads.submit(following.run))
+    following.started.wait()
+    for stage in (hanging, following):
+        stage.released.set()
+    for run in running:
+        run.result()
