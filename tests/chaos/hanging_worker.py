@@ -22,15 +22,20 @@ _POLL_INTERVAL_SECONDS = 0.05
 
 
 def hang(_stage: ActivityQueryStage, *_args: Any) -> None:
+    report_hanging()
+    Event().wait()
+
+
+def report_hanging() -> None:
     sys.stdout.write(f"{HANGING}\n")
     sys.stdout.flush()
-    Event().wait()
 
 
 def wait_for(file: Path) -> None:
     query = ActivityQueryStage.__call__
 
     def query_after_wait(stage: ActivityQueryStage, *args: Any) -> Any:
+        report_hanging()
         while not file.exists():
             record_step()
             time.sleep(_POLL_INTERVAL_SECONDS)

@@ -91,6 +91,7 @@ async def test_worker_that_pauses_for_seven_seconds_keeps_its_execution(
     release = tmp_path / "release"
     async with run_hanging_worker(stack, settings, release) as worker:
         export_id = await export_client.start_export()
+        await wait_until_hanging(worker)  # from here on, the stage needs no answer from PostgreSQL
 
         async def load_execution() -> PendingActivityInfo | None:
             run = await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()
