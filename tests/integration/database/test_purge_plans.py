@@ -159,8 +159,12 @@ def test_sweep_reads_only_the_index_of_open_rows(
 
 
 def _insert_rows(connection: Connection, table: str, tenant: Tenant) -> Session:
-    """Insert rows without their triggers and foreign keys, and continue as the maintenance role."""
+    """Replace all rows, without triggers and foreign keys, and continue as the maintenance role.
+
+    Rows of other tests would be purged too, and their objects with them.
+    """
     connection.execute(text("SET LOCAL session_replication_role = replica"))
+    connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - the tables of this module
     connection.execute(
         text(f"INSERT INTO {table} {INSERT_ROWS[table]}"),
         {"org": tenant.org_id, "user": tenant.coordinator, "rows": ROW_COUNT},
