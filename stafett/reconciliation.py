@@ -14,13 +14,12 @@ from sqlmodel.sql.expression import SelectOfScalar
 from stafett.bulk.registration import BatchProcessor
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, Export, Reexport
-from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob, RecordFailureInput
-from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode, ExportStatus
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode
 from stafett.domain.job import Job
 from stafett.domain.notification import JobOutcome
-from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
+from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.state import is_child_of_open_reexport
 from stafett.reports.completion import ReexportCompletion
@@ -77,6 +76,23 @@ def _skip_invalid(rows: Iterator[Row], build: Callable[[Row], OpenJob]) -> Itera
             _log.error("job_row_invalid", job_id=str(getattr(row, "id", "")), error=type(error).__name__)
 
 
+def _open_job_from_row(
+    row: Export | Reexport | BulkBatch,
+    close: Callable[[Any, str], JobOutcome | None],
+    finish_cancel: Callable[[Any], object],
+) -> OpenJob:
+    """Build the open job of a row; the functions get the row's kind of job."""
+    job = row.job
+    return OpenJob(
+        job,
+        is_cancelling=row.status == "cancelling",
+        updated_at=row.updated_at,
+        request_id=row.request_id,
+        close=partial(close, job),
+        finish_cancel=partial(finish_cancel, job),
+    )
+
+
 class OpenExports:
     """Lists the open exports; one whose run was terminated fails, and can be retried."""
 
@@ -90,15 +106,7 @@ class OpenExports:
         return _skip_invalid(iterate_open(self._maintenance, Export, query), self._build_open_job)
 
     def _build_open_job(self, row: Export) -> OpenJob:
-        job = row.job
-        return OpenJob(
-            job,
-            is_cancelling=row.status is ExportStatus.CANCELLING,
-            updated_at=row.updated_at,
-            request_id=row.request_id,
-            close=partial(self._close, job),
-            finish_cancel=partial(self._completion.finish_cancel, job),  # retention deletes its objects
-        )
+        return _open_job_from_row(row, self._close, self._completion.finish_cancel)  # retention deletes its objects
 
     def _close(self, job: ExportJob, reason: str) -> JobOutcome | None:
         message = f"{reason}; retry the export."
@@ -122,15 +130,7 @@ class OpenReexports:
         return _skip_invalid(iterate_open(self._maintenance, Reexport, query), self._build_open_job)
 
     def _build_open_job(self, row: Reexport) -> OpenJob:
-        job = row.job
-        return OpenJob(
-            job,
-            is_cancelling=row.status is ReexportStatus.CANCELLING,
-            updated_at=row.updated_at,
-            request_id=row.request_id,
-            close=partial(self._completion.close, job),
-            finish_cancel=partial(self._completion.finish_cancel, job),
-        )
+        return _open_job_from_row(row, self._completion.close, self._completion.finish_cancel)
 
 
 class OpenBatches:
@@ -145,12 +145,4 @@ class OpenBatches:
         return _skip_invalid(iterate_open(self._maintenance, BulkBatch, query), self._build_open_job)
 
     def _build_open_job(self, row: BulkBatch) -> OpenJob:
-        job = row.job
-        return OpenJob(
-            job,
-            is_cancelling=row.status is BulkStatus.CANCELLING,
-            updated_at=row.updated_at,
-            request_id=row.request_id,
-            close=partial(self._processor.close, job),
-            finish_cancel=partial(self._processor.finish_cancel, job),
-        )
+        return _open_job_from_row(row, self._processor.close, self._processor.finish_cancel)

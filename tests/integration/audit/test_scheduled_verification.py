@@ -38,7 +38,7 @@ def scheduled_verification(
 ) -> ScheduledVerification:
     """The verification of this test's chain only: those of other tests may be broken."""
     verifier = create_audit_verifier(settings, maintenance_database)
-    verifier.list_organisations = lambda: [org_id]  # type: ignore[method-assign]
+    verifier.list_organisations = lambda: [org_id]  # type: ignore[method-assign]  # on this instance only
     return ScheduledVerification(verifier, results, timedelta(days=7))
 
 

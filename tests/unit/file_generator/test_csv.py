@@ -58,7 +58,7 @@ def test_formulas_are_disarmed_only_for_excel(text: str) -> None:
     assert f"'{text}" not in render([frame], "machine").decode()
 
 
-@pytest.mark.parametrize("text", ["", " ", "\u00a0Bodø", "a=b", "1-2", "– først", "Å = A", "\ufeff"])  # noqa: RUF001
+@pytest.mark.parametrize("text", ["", " ", "\u00a0Bodø", "a=b", "1-2", "– først", "Å = A", "\ufeff"])  # noqa: RUF001 - the dash is the case
 def test_texts_that_are_no_formulas_are_unchanged_for_excel(text: str) -> None:
     frame = pl.DataFrame({"tekst": [text], "tall": [-1]})
     (_, row) = csv.reader(io.StringIO(render([frame], "excel").decode("utf-8-sig"), newline=""), delimiter=";")
