@@ -1,11 +1,7 @@
 """A worker is killed with SIGKILL at every critical point of an export, and another worker completes the export."""
 
-import asyncio
-import os
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -19,6 +15,7 @@ from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient
 from tests.chaos.crashing_worker import AFTER_FIRST_PART, CRASH_POINTS
 from tests.chaos.finished_exports import fetch_transitions, list_object_names, summarise_content
+from tests.chaos.worker_crashes import run_until_crash
 from tests.support.fixture_types import RunWorker
 from tests.support.retention import backdate_completion, open_retention
 
@@ -43,17 +40,6 @@ def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
         yield retention
 
 
-async def run_until_crash(
-    stack: RunningServers, settings: Settings, stage: ExportStatus, point: str, project: Path
-) -> int:
-    """Run a worker that crashes at this point, and return its exit code."""
-    command = ("-m", "tests.chaos.crashing_worker", settings.temporal.task_queue, stage, point)
-    environment = os.environ | stack.addresses.environment()
-    child = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment, cwd=project)
-    async with asyncio.timeout(60):
-        return await child.wait()
-
-
 @pytest.mark.parametrize(("stage", "point"), CASES)
 async def test_export_completes_after_a_worker_crash(
     stage: ExportStatus,
@@ -61,7 +47,6 @@ async def test_export_completes_after_a_worker_crash(
     *,
     stack: RunningServers,
     settings: Settings,
-    project: Path,
     export_client: ExportClient,
     activity_factory: ActivityFactory,
     storage: FileStorage,
@@ -74,7 +59,7 @@ async def test_export_completes_after_a_worker_crash(
     async with run_worker():
         expected = await export_client.wait_for_completion(undisturbed_id)
     export_id = await export_client.start_export(**EXPORT_FIELDS)
-    assert await run_until_crash(stack, settings, stage, point, project) == KILLED
+    assert await run_until_crash("crashing_worker", stack, settings, stage, point) == KILLED
     async with run_worker():
         job = await export_client.wait_for_completion(export_id)
     assert job["status"] == "completed", job["error"]
@@ -93,7 +78,6 @@ async def test_export_completes_after_a_worker_crash(
 async def test_mapping_after_a_worker_crash_continues_with_the_second_part(
     stack: RunningServers,
     settings: Settings,
-    project: Path,
     export_client: ExportClient,
     activity_factory: ActivityFactory,
     run_worker: RunWorker,
@@ -107,7 +91,8 @@ async def test_mapping_after_a_worker_crash_continues_with_the_second_part(
     async with run_worker():
         expected = await export_client.wait_for_completion(undisturbed_id)
     export_id = await export_client.start_export()
-    assert await run_until_crash(stack, settings, ExportStatus.MAPPING_COLUMNS, AFTER_FIRST_PART, project) == KILLED
+    mapping = ExportStatus.MAPPING_COLUMNS
+    assert await run_until_crash("crashing_worker", stack, settings, mapping, AFTER_FIRST_PART) == KILLED
     ((first_part,),) = fetch_rows(
         owner_url, "SELECT parts->'written'->0 FROM export_mapped_parts WHERE export_id = %s", export_id
     )

@@ -1,10 +1,5 @@
 """A worker is killed in every step of a re-export; one version and one notification result all the same."""
 
-import asyncio
-import os
-import sys
-from pathlib import Path
-
 import pytest
 
 from stafett.devstack.stack import RunningServers
@@ -12,6 +7,7 @@ from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient
 from tests.chaos.crashing_reexport_worker import BEFORE_COMMIT_OF_VERSION, CRASH_POINTS, STEPS
+from tests.chaos.worker_crashes import run_until_crash
 from tests.support.fixture_types import RunWorker
 from tests.support.reexports import ReexportClient, fetch_notifications, fetch_status_history
 
@@ -22,15 +18,6 @@ _POINTS = [(step, point) for step in STEPS for point in CRASH_POINTS] + [(BEFORE
 CASES = [pytest.param(*case, marks=[] if case in ALWAYS_TESTED else pytest.mark.soak) for case in _POINTS]
 
 
-async def run_until_crash(stack: RunningServers, settings: Settings, step: str, point: str, project: Path) -> int:
-    """Run a worker that crashes at this point, and return its exit code."""
-    command = ("-m", "tests.chaos.crashing_reexport_worker", settings.temporal.task_queue, step, point)
-    environment = os.environ | stack.addresses.environment()
-    child = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment, cwd=project)
-    async with asyncio.timeout(60):
-        return await child.wait()
-
-
 @pytest.mark.parametrize(("step", "point"), CASES)
 async def test_reexport_completes_after_a_worker_crash(
     step: str,
@@ -38,7 +25,6 @@ async def test_reexport_completes_after_a_worker_crash(
     *,
     stack: RunningServers,
     settings: Settings,
-    project: Path,
     export_client: ExportClient,
     activity_factory: ActivityFactory,
     storage: FileStorage,
@@ -51,7 +37,7 @@ async def test_reexport_completes_after_a_worker_crash(
         report_id = await reexport_client.create_report(export_format="xlsx")
     (original,) = await reexport_client.list_versions(report_id)
     reexport_id = await reexport_client.start_reexport(report_id, source="same_snapshot")
-    assert await run_until_crash(stack, settings, step, point, project) == KILLED
+    assert await run_until_crash("crashing_reexport_worker", stack, settings, step, point) == KILLED
     async with run_worker():
         job = await reexport_client.wait_for_completion(reexport_id)
     assert job["status"] == "completed", job["error"]
