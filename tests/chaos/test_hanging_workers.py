@@ -20,6 +20,7 @@ from stafett.settings import Settings
 from stafett.testing import ActivityFactory, ExportClient, Json, wait_until
 from tests.chaos.hanging_worker import HANGING
 from tests.support.dev_stack import freeze_processes
+from tests.support.exports import fetch_pending_activities
 
 _GRACE_PERIOD = timedelta(seconds=30)
 """The grace period of `deploy/compose.yaml`."""
@@ -94,8 +95,7 @@ async def test_worker_that_pauses_for_seven_seconds_keeps_its_execution(
         await wait_until_hanging(worker)  # from here on, the stage needs no answer from PostgreSQL
 
         async def load_execution() -> PendingActivityInfo | None:
-            run = await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()
-            pending = run.raw_description.pending_activities
+            pending = await fetch_pending_activities(temporal, export_id)
             return pending[0] if pending else None
 
         postmaster = psutil.Process(stack.pids["postgres"])

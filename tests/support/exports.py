@@ -4,8 +4,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import psycopg
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.client import Client
 
 from stafett.domain.export_status import ExportStatus
+from stafett.temporal.runs import describe_latest_run
 from stafett.testing import ExportClient, Tenant
 
 EXPORTS = "/api/v1/bufdir-exports"
@@ -19,6 +22,12 @@ def fetch_events(owner_url: str, export_id: str) -> list[str]:
     with psycopg.connect(owner_url) as connection:
         query = "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq"
         return [event for (event,) in connection.execute(query, [export_id]).fetchall()]
+
+
+async def fetch_pending_activities(temporal: Client, export_id: str) -> list[PendingActivityInfo]:
+    """Return none before the run exists: the API starts it in the background, after it has responded."""
+    run = await describe_latest_run(temporal, f"bufdir-export/{export_id}")
+    return list(run.raw_description.pending_activities) if run else []
 
 
 async def retry_export(export_client: ExportClient, export_id: str, key: str | None = None) -> httpx.Response:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.job_reconciliation import JobReconciler, ReconciliationLimits
 from activities.notification_reconciliation import NotificationReconciler
@@ -20,7 +19,7 @@ from stafett.reconciliation import OpenExports, OpenJob, OpenJobs, OpenReexports
 from stafett.reports.completion import ReexportCompletion
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
-from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
+from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns, describe_latest_run
 from stafett.testing import wait_until
 
 
@@ -78,14 +77,9 @@ async def _list_no_runs() -> ListedRuns:
 
 async def wait_until_run_is_open(temporal: Client, workflow_id: str) -> None:
     """Wait for the job's run: the API starts it in the background, after it has responded."""
-    run = temporal.get_workflow_handle(workflow_id)
 
     async def is_open() -> bool:
-        try:
-            return (await run.describe()).close_time is None
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
+        run = await describe_latest_run(temporal, workflow_id)
+        return run is not None and run.close_time is None
 
     await wait_until(is_open, bool)

@@ -13,6 +13,7 @@ from stafett.domain.export_job import SweepReport
 from stafett.settings import Settings, WorkerSettings
 from stafett.temporal.client import SWEEP_JOBS
 from stafett.testing import ActivityFactory, ExportClient, create_tenant, wait_until
+from tests.support.exports import fetch_pending_activities
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexport_faults import lock_table
 
@@ -26,8 +27,7 @@ def settings(settings: Settings) -> Settings:
 
 async def fetch_started_activities(temporal: Client, export_id: str) -> set[str]:
     """Return the export's activities that a worker is running."""
-    described = await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()
-    pending = described.raw_description.pending_activities
+    pending = await fetch_pending_activities(temporal, export_id)
     return {each.activity_type.name for each in pending if each.HasField("last_started_time")}
 
 

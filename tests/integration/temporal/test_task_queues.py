@@ -10,6 +10,7 @@ from temporalio.client import Client
 import worker
 from stafett.settings import Settings, WorkerSettings
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant, wait_until
+from tests.support.exports import fetch_pending_activities
 from tests.support.fixture_types import Bearer
 
 EXPORT_COUNT = 8
@@ -28,9 +29,8 @@ def other_client(api_client: httpx.AsyncClient, owner_url: str, bearer: Bearer) 
     return ExportClient(api_client, tenant.org_id, bearer(tenant.coordinator, tenant.org_id))
 
 
-async def fetch_pending_activities(temporal: Client, export_id: str) -> set[str]:
-    described = await temporal.get_workflow_handle(f"bufdir-export/{export_id}").describe()
-    return {pending.activity_type.name for pending in described.raw_description.pending_activities}
+async def fetch_pending_types(temporal: Client, export_id: str) -> set[str]:
+    return {each.activity_type.name for each in await fetch_pending_activities(temporal, export_id)}
 
 
 async def test_single_export_is_not_last_behind_another_organisations_exports(
@@ -47,9 +47,9 @@ async def test_single_export_is_not_last_behind_another_organisations_exports(
     async with worker.run_queue_workers(temporal, settings, role="io"):
         many = [await export_client.start_export() for _ in range(EXPORT_COUNT)]
         for export_id in many:
-            await wait_until(partial(fetch_pending_activities, temporal, export_id), {"map_columns"}.__eq__)
+            await wait_until(partial(fetch_pending_types, temporal, export_id), {"map_columns"}.__eq__)
         single = await other_client.start_export()
-        await wait_until(partial(fetch_pending_activities, temporal, single), {"map_columns"}.__eq__)
+        await wait_until(partial(fetch_pending_types, temporal, single), {"map_columns"}.__eq__)
         assert (await other_client.get_export(single))["status"] == "querying_activities"
 
         async with worker.run_queue_workers(temporal, settings, role="cpu"):
@@ -71,7 +71,7 @@ async def test_empty_exports_and_previews_complete_while_no_cpu_worker_runs(
     activity_factory.create_activity(activity_factory.create_mentor())
     async with worker.run_queue_workers(temporal, settings, role="io"):
         waiting = await export_client.start_export()
-        await wait_until(partial(fetch_pending_activities, temporal, waiting), {"map_columns"}.__eq__)
+        await wait_until(partial(fetch_pending_types, temporal, waiting), {"map_columns"}.__eq__)
         empty = await other_client.wait_for_completion(await other_client.start_export())
         assert empty["status"] == "completed_empty"
         failed = await other_client.wait_for_completion(await other_client.start_export(fail_on_empty=True))
@@ -81,4 +81,4 @@ async def test_empty_exports_and_previews_complete_while_no_cpu_worker_runs(
             "/api/v1/bufdir-exports/preview", json=body | {"export_format": "csv"}, headers=export_client.headers
         )
         assert response.status_code == 200, response.text
-        assert await fetch_pending_activities(temporal, waiting) == {"map_columns"}
+        assert await fetch_pending_types(temporal, waiting) == {"map_columns"}
