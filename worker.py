@@ -184,6 +184,7 @@ class _ActivityRegistry:
         self._stage_store = StageStore(self._database)
         self._mapped_parts = MappedPartStore(self._database, build_fingerprint=build_fingerprint())
         self._completion = ExportCompletion(self._database, notify_by_email=self._notify_by_email)
+        self._cancellation_storage = FileStorage(settings.s3, CANCELLATION_TIMEOUTS)
         self._stage_runner = StageRunner(self._stage_store, self._storage, raise_if_cancelled=raise_if_cancelled)
 
     def cpu_activities(self) -> list[ActivityFunction]:
@@ -211,8 +212,7 @@ class _ActivityRegistry:
 
     def outcome_activities(self) -> list[ActivityFunction]:
         """Return the activities that end a job or a delivery."""
-        storage = FileStorage(self._settings.s3, CANCELLATION_TIMEOUTS)
-        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, storage)
+        outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._cancellation_storage)
         notifications = NotificationActivities(DeliveryStore(self._database))
         reexports, bulk = self._reexport_activities(), self._bulk_activities()
         return [
@@ -265,7 +265,7 @@ class _ActivityRegistry:
 
     def _reexport_activities(self) -> ReexportActivities:
         comparison = VersionComparison(self._database, self._storage, raise_if_cancelled=raise_if_cancelled)
-        removal = FileRemoval(self._database, self._storage, actor=audit_trail.WORKER_ACTOR)
+        removal = FileRemoval(self._database, self._cancellation_storage, actor=audit_trail.WORKER_ACTOR)
         return ReexportActivities(
             ReexportSteps(self._database, comparison, notify_by_email=self._notify_by_email),
             ReexportCompletion(self._database, removal.remove, notify_by_email=self._notify_by_email),

@@ -1,6 +1,7 @@
 """Terminal transitions of a re-export, with their notifications and the clean-up of its child export."""
 
 from collections.abc import Callable, Container
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import func
@@ -10,6 +11,7 @@ from stafett.audit import trail as audit_trail
 from stafett.audit.trail import EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export, Reexport
+from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.notification import JobOutcome, JobType
@@ -29,7 +31,7 @@ class ReexportCompletion:
     """Terminal transitions of a re-export: the first writer wins, and a stored result is never undone.
 
     A child export is discarded before the outcome is written: the decision is committed, so that no worker stores the
-    result any more, and its files are deleted while no row is locked.
+    result any more, and its files are deleted while no row is locked. If S3 is unavailable, retention deletes them.
     """
 
     def __init__(
@@ -107,16 +109,19 @@ class ReexportCompletion:
         self, job: ReexportJob, finish: Callable[[Session, Reexport], None], *, unless: Container[ReexportStatus]
     ) -> bool:
         """Write the outcome once the child export is discarded; return false if the job has an excluded status."""
+        tried: ExportJob | None = None
         while True:
             with self._database.transaction(job.org_id) as session:
                 row = _lock_reexport(session, job)
                 if row.status in unless:
                     return False
                 export_with_files = self._discard_export(session, row)
-                if export_with_files is None:
+                if export_with_files in (None, tried):
                     finish(session, row)
                     return True
-            self._remove_files(export_with_files)
+            tried = export_with_files
+            with suppress(ServiceUnavailableError):
+                self._remove_files(tried)
 
     def _discard_export(self, session: Session, row: Reexport) -> ExportJob | None:
         """Cancel the child export or decide to remove its files; return it while its files are not removed."""

@@ -7,9 +7,11 @@ from threading import Event
 from typing import Any
 
 import psycopg
+from pydantic import AnyHttpUrl
 
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
+from stafett.storage.s3 import CANCELLATION_TIMEOUTS
 
 _TIMEOUT_SECONDS = 120
 
@@ -25,6 +27,13 @@ class SuspendedStorage(FileStorage):
         self.is_suspended.set()
         assert self.is_resumed.wait(_TIMEOUT_SECONDS)
         super().delete_prefix(prefix, **options)
+
+
+def connect_to_unavailable_storage(settings: Settings) -> FileStorage:
+    """Return the storage of a cancellation, at an address where no server listens."""
+    return FileStorage(
+        settings.s3.model_copy(update={"endpoint": AnyHttpUrl("http://127.0.0.1:9")}), CANCELLATION_TIMEOUTS
+    )
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from pydantic import AnyHttpUrl
 
 from activities.exports import ExportOutcomeActivities
 from stafett.audit import trail as audit_trail
@@ -22,7 +21,6 @@ from stafett.exports.stage_runner import StageRunner
 from stafett.exports.stage_store import StageStore
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
-from stafett.storage.s3 import CANCELLATION_TIMEOUTS
 from stafett.testing import ActivityFactory, ExportClient, Json
 from tests.support.exports import (
     EXPORTS,
@@ -33,7 +31,7 @@ from tests.support.exports import (
 )
 from tests.support.fixture_types import RunWorker
 from tests.support.retention import backdate_completion, open_retention
-from tests.support.suspended_storage import SuspendedStorage, suspend_clean_up
+from tests.support.suspended_storage import SuspendedStorage, connect_to_unavailable_storage, suspend_clean_up
 
 
 @pytest.fixture
@@ -110,8 +108,7 @@ async def test_cancel_ends_without_storage_and_retention_deletes_the_objects(
     job = load_job(worker_database, export_id, export_client.org_id)
     storage.write(f"{job.key_prefix}1-querying_activities-00000000/part-00000.arrow", [b"rows"])
     await export_client.http_client.put(f"{EXPORTS}/{export_id}/cancel", headers=export_client.headers)
-    s3 = settings.s3.model_copy(update={"endpoint": AnyHttpUrl("http://127.0.0.1:9")})
-    unavailable_storage = FileStorage(s3, CANCELLATION_TIMEOUTS)
+    unavailable_storage = connect_to_unavailable_storage(settings)
     stages = StageRunner(StageStore(worker_database), unavailable_storage, raise_if_cancelled=lambda: None)
     outcomes = ExportOutcomeActivities(stages, ExportCompletion(worker_database), unavailable_storage)
     assert outcomes.record_cancellation(job).status is ExportStatus.CANCELLED
