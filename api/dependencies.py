@@ -157,6 +157,7 @@ class GuardedRoute(APIRoute):
             with ExitStack() as large_bodies:
                 occupy = partial(services.concurrency.occupy, OccupyingUse.LARGE_BODIES, caller)
                 request = BoundedRequest(request.scope, request.receive, lambda: large_bodies.enter_context(occupy()))
+                request.check_query()
                 if takes_json:
                     require_json_content_type(request)
                     await request.check_json(_JSON_LIMITS)

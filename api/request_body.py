@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -67,6 +68,11 @@ def _limit_error(code: str, detail: str) -> InvalidRequestError:
     return InvalidRequestError([RequestIssue("", code, detail)])
 
 
+def _parse_json(body: bytes) -> Any:
+    """Parse JSON in UTF-8; for bytes, ``json.loads`` would guess among UTF-8, UTF-16 and UTF-32."""
+    return json.loads(body.decode("utf-8-sig"))
+
+
 class BoundedRequest(Request):
     """A request whose large body is counted while it is read, and parsed in a thread."""
 
@@ -89,8 +95,19 @@ class BoundedRequest(Request):
     async def json(self) -> Any:
         body = await self.body()
         if len(body) <= LARGE_BODY_BYTES:
-            return json.loads(body)
-        return await fastapi.concurrency.run_in_threadpool(json.loads, body)  # the caller may hold the user's share
+            return _parse_json(body)
+        return await fastapi.concurrency.run_in_threadpool(_parse_json, body)  # the caller may hold the user's share
+
+    def check_query(self) -> None:
+        """Raise ``InvalidRequestError`` for a parameter that is given more than once: no parameter is a list."""
+        counts = Counter(name for name, _ in self.query_params.multi_items())
+        issues = [
+            RequestIssue(f"query:{name}", "repeated", "Give the parameter once.")
+            for name, count in counts.items()
+            if count > 1
+        ]
+        if issues:
+            raise InvalidRequestError(issues)
 
     async def check_json(self, limits: JsonLimits) -> None:
         """Read the body and check its structure before it is parsed."""

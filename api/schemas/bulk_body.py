@@ -1,5 +1,6 @@
 """The body of a bulk registration: JSON, or CSV with one item per line."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ def _shift_index(error: ErrorDetails, first_index: int | None) -> tuple[int | st
 def _parse_json(body: bytes) -> BatchCreate:
     _JSON_LIMITS.check(body)
     try:
-        document: Any = from_json(body)
+        document: Any = from_json(body.removeprefix(BOM_UTF8))
     except ValueError:
         raise RequestValidationError([_INVALID_JSON]) from None
     collector = _ErrorCollector()

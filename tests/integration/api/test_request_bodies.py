@@ -98,6 +98,28 @@ async def test_structure_beyond_the_limits_is_refused(
     assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [("", code)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-be"])
+@pytest.mark.parametrize("path", [_EXPORTS, _BATCHES])
+async def test_json_in_another_encoding_is_refused(export_client: ExportClient, path: str, encoding: str) -> None:
+    body = batch_of(export_client.org_id, [{"mentor_id": "x"}]) if path == _BATCHES else _export_body(export_client)
+    assert (await post(export_client, path, body.decode().encode("utf-8-sig"))).status_code == 202
+    response = await post(export_client, path, body.decode().encode(encoding))
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "json_invalid")
+
+
+def _export_body(export_client: ExportClient) -> bytes:
+    period = {"start": "2026-01-01", "end": "2026-12-31"}
+    body = {"org_id": export_client.org_id, "reporting_period": period, "export_format": "csv"}
+    return json.dumps(body).encode()
+
+
+async def test_repeated_query_parameter_is_refused(export_client: ExportClient) -> None:
+    query = "status=failed&page_size=1&status=completed"
+    response = await export_client.http_client.get(f"{_EXPORTS}?{query}", headers=export_client.headers)
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [("query:status", "repeated")]
+
+
 async def test_at_most_100_errors_are_listed_and_the_others_counted(export_client: ExportClient) -> None:
     body = {"org_id": export_client.org_id} | {f"unknown{number}": 1 for number in range(148)}
     response = await post(export_client, _EXPORTS, json.dumps(body).encode())
