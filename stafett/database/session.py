@@ -26,7 +26,10 @@ _SELECT_TENANT_CONTEXT = (
     " set_config('app.operator', :operator, true)"
 )
 _SET_TENANT_CONTEXT = text(_SELECT_TENANT_CONTEXT)
-_SET_SNAPSHOT_CONTEXT = text(f"{_SELECT_TENANT_CONTEXT}, set_config('statement_timeout', '1h', true)")
+_SET_SNAPSHOT_CONTEXT = text(
+    f"{_SELECT_TENANT_CONTEXT}, set_config('statement_timeout', '1h', true),"
+    " set_config('idle_in_transaction_session_timeout', '10min', true)"
+)
 """A ``COPY`` takes as long as its reader, who stores its rows; each of its blocks has the connection's deadline."""
 
 CONNECTION_OPTIONS: dict[str, str | int] = {
@@ -52,19 +55,20 @@ class Timeouts(Enum):
     """Options of the server, and how long a connection waits for an answer, which no stopped backend can extend.
 
     The latter is longer than the statement timeout, and shorter than the silence after which a thread counts as
-    hanging.
+    hanging. A transaction that stays idle, because its process is stopped, ends before a worker stops waiting for its
+    locks.
     """
 
     INTERACTIVE = (
-        "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+        "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s",
         timedelta(seconds=16),
     )
     WORKER = (
-        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=10min",
+        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=15s",
         timedelta(seconds=35),
     )
     RECONCILIATION = (
-        "-c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=1min",
+        "-c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s",
         timedelta(seconds=35),
     )
     """Skips a locked row after two seconds."""

@@ -10,6 +10,8 @@ import signal
 import sys
 from typing import Any
 
+from sqlalchemy import Engine, event
+
 import worker
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
@@ -19,6 +21,8 @@ from stafett.temporal.client import connect
 
 FREEZE_POINTS = ("started", "uncommitted", "committed")
 """After the start is committed; with the objects stored, before the commit; after the commit, before the response."""
+LOCKED = "locked"
+"""Within the transaction that commits a stage, which has locked the export's row."""
 BEFORE_DELETION = "before_deletion"
 """In `cancelling`: the attempt is checked, and nothing is deleted yet."""
 
@@ -26,6 +30,8 @@ BEFORE_DELETION = "before_deletion"
 def freeze_at(stage: ExportStatus, point: str) -> None:
     if stage is ExportStatus.CANCELLING:
         _suspend_once(ExportCompletion, "begin_cancel", stage=None, is_before=False)
+    elif point == LOCKED:
+        _suspend_before_outputs_are_inserted(stage)
     else:
         name = "start_stage" if point == "started" else "finish_stage"
         _suspend_once(StageStore, name, stage=stage, is_before=point == "uncommitted")
@@ -44,6 +50,15 @@ def _suspend_once(owner: Any, name: str, *, stage: ExportStatus | None, is_befor
         return result
 
     setattr(owner, name, suspend_once)
+
+
+def _suspend_before_outputs_are_inserted(stage: ExportStatus) -> None:
+    suspended = list[int]()
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def suspend_before_insert(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("INSERT INTO export_stage_outputs") and parameters["stage"] == stage:
+            _suspend(suspended)
 
 
 def _suspend(suspended: list[int]) -> None:

@@ -20,7 +20,7 @@ from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json, wait_until
 from tests.chaos.finished_exports import fetch_transitions, list_object_names, summarise_content
-from tests.chaos.freezing_worker import BEFORE_DELETION, FREEZE_POINTS
+from tests.chaos.freezing_worker import BEFORE_DELETION, FREEZE_POINTS, LOCKED
 from tests.chaos.frozen_processes import FreezingWorker, list_backends_of, list_process_group, run_freezing_worker
 from tests.support.audit import verify_audit_chain
 from tests.support.dev_stack import freeze_processes
@@ -49,17 +49,16 @@ TAKEN_OVER = {Target.WORKER, Target.BACKENDS}
 """While these are frozen, another worker completes the export; while a server is, nothing can."""
 ALWAYS_TESTED = {
     (Target.WORKER, ExportStatus.GENERATING_FILE, "uncommitted"),
+    (Target.WORKER, ExportStatus.GENERATING_FILE, LOCKED),
     (Target.BACKENDS, ExportStatus.QUERYING_ACTIVITIES, "uncommitted"),
     (Target.POSTGRES, ExportStatus.MAPPING_COLUMNS, "uncommitted"),
     (Target.S3, ExportStatus.GENERATING_FILE, "started"),
     (Target.TEMPORAL, ExportStatus.BUNDLING_ATTACHMENTS, "committed"),
 }
+_STAGES = [stage for stage in EXPORT_STAGES if stage is not ExportStatus.RECORDING_AUDIT]
 _FREEZES = [
-    (target, stage, point)
-    for target in Target
-    for stage in EXPORT_STAGES
-    if stage is not ExportStatus.RECORDING_AUDIT
-    for point in FREEZE_POINTS
+    *((target, stage, point) for target in Target for stage in _STAGES for point in FREEZE_POINTS),
+    *((Target.WORKER, stage, LOCKED) for stage in _STAGES),
 ]
 CASES = [pytest.param(*freeze, marks=[] if freeze in ALWAYS_TESTED else pytest.mark.soak) for freeze in _FREEZES]
 
