@@ -12,7 +12,7 @@ import structlog
 from httpx import create_ssl_context
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.bulk import BulkRegistrationActivities
 from activities.exports import ExportOutcomeActivities, ExportStageActivities
@@ -61,7 +61,15 @@ from stafett.storage.s3 import CANCELLATION_TIMEOUTS
 from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
 from stafett.temporal.client import connect
 from stafett.temporal.namespace import AuditIntervals, ensure_search_attributes, keep_namespace_ensured
-from stafett.temporal.queues import cpu_queue, maintenance_queue, notification_queue, outcome_queue, preview_queue
+from stafett.temporal.query_slots import create_query_tuner
+from stafett.temporal.queues import (
+    cpu_queue,
+    maintenance_queue,
+    notification_queue,
+    outcome_queue,
+    preview_queue,
+    query_queue,
+)
 from stafett.temporal.runs import list_running_jobs
 from stafett.temporal.workers import run_workers
 from stafett.version import build_fingerprint
@@ -117,15 +125,19 @@ async def run_queue_workers(
         registry, workers = _ActivityRegistry(settings, stack, threads), list[Worker]()
 
         def add_worker(
-            queue: str, slot_count: int, activities: Sequence[ActivityFunction], workflows: Sequence[type] = ()
-        ) -> None:
+            queue: str, slot_count: int, activities: Sequence[ActivityFunction], **options: Any
+        ) -> ActivityThreadPool:
             pool = stack.enter_context(threads.open_pool(slot_count, queue))
-            workers.append(_worker_with_threads(client, queue, pool, activities, workflows))
+            workers.append(_worker_with_threads(client, queue, pool, activities, **options))
+            return pool
 
+        cpu_pool: ActivityThreadPool | None = None
         if role != "io":
-            add_worker(cpu_queue(queue), slots.cpu_threads, registry.cpu_activities())
+            cpu_pool = add_worker(cpu_queue(queue), slots.cpu_threads, registry.cpu_activities())
         if role != "cpu":
-            add_worker(queue, slots.threads, registry.io_activities(), WORKFLOWS)
+            add_worker(queue, slots.threads, registry.io_activities(), workflows=WORKFLOWS)
+            query_tuner = create_query_tuner(slots.query_threads, cpu_pool)
+            add_worker(query_queue(queue), slots.query_threads, registry.query_activities(), tuner=query_tuner)
             add_worker(outcome_queue(queue), slots.outcome_threads, registry.outcome_activities())
             add_worker(preview_queue(queue), slots.preview_threads, registry.preview_activities())
             maintenance = registry.maintenance_activities(client)
@@ -140,21 +152,22 @@ def _worker_with_threads(
     queue: str,
     pool: ActivityThreadPool,
     activities: Sequence[ActivityFunction],
-    workflows: Sequence[type] = (),
+    **options: Any,
 ) -> Worker:
-    """Create a worker of one task queue with its own thread pool."""
+    """Create a worker of one task queue with its own thread pool; without a ``tuner``, a slot for each thread."""
     return Worker(
         client,
         task_queue=queue,
-        workflows=workflows,
+        workflow_runner=UnsandboxedWorkflowRunner(),
         activities=activities,
         interceptors=[ActivityInterceptor(pool)],
         activity_executor=pool,
-        max_concurrent_activities=pool.size,
         max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
         graceful_shutdown_timeout=_GRACEFUL_SHUTDOWN,
         sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
+        max_concurrent_activities=None if "tuner" in options else pool.size,
+        **options,
     )
 
 
@@ -175,7 +188,9 @@ class _ActivityRegistry:
 
     def __init__(self, settings: Settings, exit_stack: ExitStack, threads: ActivityThreads) -> None:
         url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
-        thread_count = slots.threads + slots.cpu_threads + slots.outcome_threads + slots.preview_threads
+        thread_count = (
+            slots.threads + slots.cpu_threads + slots.query_threads + slots.outcome_threads + slots.preview_threads
+        )
         connections = 2 * thread_count + _DELIVERY_CONNECTIONS
         self._settings, self._exit_stack, self._threads = settings, exit_stack, threads
         self._notify_by_email = settings.mail.host is not None
@@ -201,7 +216,6 @@ class _ActivityRegistry:
         """Return the activities that do work, and mostly wait for PostgreSQL and S3."""
         stages, reexports, bulk = self._stage_activities(), self._reexport_activities(), self._bulk_activities()
         return [
-            stages.query_activities,
             stages.store_file,
             bulk.start_batch,
             bulk.register_chunks,
@@ -209,6 +223,10 @@ class _ActivityRegistry:
             reexports.load_original_parameters,
             reexports.insert_child_export,
         ]
+
+    def query_activities(self) -> list[ActivityFunction]:
+        """Return the first stage of an export, whose number of rows is not known before."""
+        return [self._stage_activities().query_activities]
 
     def outcome_activities(self) -> list[ActivityFunction]:
         """Return the activities that end a job or a delivery."""

@@ -176,6 +176,7 @@ class ApiSettings(_SettingsSection):
 class WorkerSettings(_SettingsSection):
     threads: int = Field(8, ge=1, le=256, description="concurrent I/O-bound activities")
     cpu_threads: int = Field(default_factory=_cpu_count, ge=1, le=256, description="concurrent CPU-bound activities")
+    query_threads: int = Field(4, ge=1, le=256, description="concurrent queries of exports")
     outcome_threads: int = Field(4, ge=1, le=256, description="concurrent activities that end a job")
     preview_threads: int = Field(2, ge=1, le=256, description="concurrent previews")
     mapping_memory_mib: int = Field(

@@ -22,7 +22,13 @@ with workflow.unsafe.imports_passed_through():
     from stafett.temporal.client import JOB_STATUS
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import Workload, finish_despite_cancellation, run_activity, run_outcome_activity
+    from workflows.policies import (
+        QUERY_WORKLOAD,
+        Workload,
+        finish_despite_cancellation,
+        run_activity,
+        run_outcome_activity,
+    )
     from workflows.run_details import render_export_details
 
 
@@ -54,7 +60,9 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
         return ExportProgress(stage=self._status, attempt=self._job.attempt)
 
     async def _run_stages(self, job: ExportJob) -> ExportOutcome:
-        queried = await self._run_stage(ExportStatus.QUERYING_ACTIVITIES, ExportStageActivities.query_activities)
+        queried = await self._run_stage(
+            ExportStatus.QUERYING_ACTIVITIES, ExportStageActivities.query_activities, QUERY_WORKLOAD
+        )
         if queried.rows == 0:
             summary = "record empty export"
             return await run_outcome_activity(ExportOutcomeActivities.record_empty_completion, job, summary)
@@ -64,7 +72,7 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
         await self._run_stage(ExportStatus.GENERATING_FILE, ExportStageActivities.generate_file, late)
         if job.include_attachments:
             await self._run_stage(ExportStatus.BUNDLING_ATTACHMENTS, ExportStageActivities.bundle_attachments, late)
-        last = late._replace(is_cpu_bound=False)
+        last = late._replace(derive_queue=None)
         await self._run_stage(ExportStatus.STORING_FILE, ExportStageActivities.store_file, last)
         self._raise_if_cancelled()
         self._publish_status(ExportStatus.RECORDING_AUDIT)
@@ -102,7 +110,7 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
             await start_notifications(job)
 
     async def _run_stage(
-        self, stage: ExportStatus, method: Callable[[Any, ExportJob], StageResult], workload: Workload | None = None
+        self, stage: ExportStatus, method: Callable[[Any, ExportJob], StageResult], workload: Workload
     ) -> StageResult:
         self._raise_if_cancelled()
         self._publish_status(stage)

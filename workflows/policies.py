@@ -11,7 +11,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType  # noqa: A004 - the SDK's name
 
 with workflow.unsafe.imports_passed_through():
-    from stafett.temporal.queues import cpu_queue, outcome_queue
+    from stafett.temporal.queues import cpu_queue, outcome_queue, query_queue
 
 ActivityInput = TypeVar("ActivityInput")
 ActivityResult = TypeVar("ActivityResult")
@@ -38,17 +38,23 @@ AGEING_INTERVAL = timedelta(minutes=5)
 class Workload(NamedTuple):
     """The size and kind of an activity's work, which decide its task queue and its priority."""
 
-    row_count: int
-    is_cpu_bound: bool = True
+    row_count: int | None = None
+    """None before the rows are counted."""
     is_late: bool = True
     """Whether the job has done most of its work before."""
+    derive_queue: Callable[[str], str] | None = cpu_queue
+    """Derives the activity's task queue from the workflow's; None for the workflow's own."""
+
+
+IO_WORKLOAD = Workload(derive_queue=None)
+QUERY_WORKLOAD = Workload(derive_queue=query_queue)
 
 
 async def run_activity(
     method: Callable[[Any, ActivityInput], ActivityResult],
     argument: ActivityInput,
     summary: str,
-    workload: Workload | None = None,
+    workload: Workload = IO_WORKLOAD,
 ) -> ActivityResult:
     """Run an activity and retry for up to four days, including while no worker is available.
 
@@ -56,7 +62,7 @@ async def run_activity(
     so that exports that were requested together end one after another and not all at the end. A run that waits gets a
     higher priority, so that a large export waits for ever behind no stream of small ones.
     """
-    base = _priority_key_for(workload.row_count) - workload.is_late if workload else _UNKNOWN_SIZE_PRIORITY
+    base, task_queue = _base_priority_key_for(workload), workflow.info().task_queue
     while True:
         priority_key = _raise_priority_by_age(base)
         try:
@@ -70,7 +76,7 @@ async def run_activity(
                 retry_policy=_RETRY_UNTIL_AVAILABLE,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=summary,
-                task_queue=cpu_queue(workflow.info().task_queue) if workload and workload.is_cpu_bound else None,
+                task_queue=workload.derive_queue(task_queue) if workload.derive_queue else None,
                 priority=Priority(priority_key=priority_key),
             )
         except ActivityError as error:
@@ -124,6 +130,12 @@ async def finish_despite_cancellation(work: Awaitable[ActivityResult]) -> Activi
         with suppress(asyncio.CancelledError):
             await asyncio.shield(task)
     return task.result()
+
+
+def _base_priority_key_for(workload: Workload) -> int:
+    if workload.row_count is None:
+        return _UNKNOWN_SIZE_PRIORITY
+    return _priority_key_for(workload.row_count) - workload.is_late
 
 
 def _priority_key_for(row_count: int) -> int:

@@ -33,7 +33,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.bufdir_export import BufdirExport
     from workflows.cancellation import CancellableWorkflow, is_stale_attempt
     from workflows.notifications import start_notifications
-    from workflows.policies import Workload, finish_despite_cancellation, run_activity, run_outcome_activity
+    from workflows.policies import (
+        IO_WORKLOAD,
+        Workload,
+        finish_despite_cancellation,
+        run_activity,
+        run_outcome_activity,
+    )
     from workflows.run_details import render_reexport_details
 
 ActivityResult = TypeVar("ActivityResult")
@@ -161,7 +167,7 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         self,
         method: Callable[[Any, ActivityInput], ActivityResult],
         argument: ActivityInput,
-        workload: Workload | None = None,
+        workload: Workload = IO_WORKLOAD,
     ) -> ActivityResult:
         self._raise_if_cancelled()
         return await run_activity(method, argument, method.__name__.replace("_", " "), workload)

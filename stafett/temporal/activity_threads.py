@@ -4,11 +4,12 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 
 import structlog
 
@@ -20,6 +21,7 @@ MAX_SILENCE_AFTER_CANCEL = timedelta(seconds=3)
 _CHECK_INTERVAL = timedelta(seconds=1)
 _EXIT_TIMEOUT = timedelta(seconds=1)
 _MIN_HANGING_THREADS = 2
+_IDLE_AFTER = timedelta(milliseconds=500)
 _log = structlog.get_logger("stafett.worker")
 
 
@@ -32,6 +34,28 @@ class ActivityThreadPool(ThreadPoolExecutor):
         self.max_silence = max_silence
         self.max_silence_after_cancel = max_silence_after_cancel
         self._abandoned: set[ProgressClock] = set()
+        self._running: set[Future[Any]] = set()
+        self._busy_at = float("-inf")
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        self._running.add(future)
+        future.add_done_callback(self._remove_running)
+        return future
+
+    def _remove_running(self, future: Future[Any]) -> None:
+        if self._do_all_threads_work:
+            self._busy_at = time.monotonic()
+        self._running.discard(future)
+
+    @property
+    def _do_all_threads_work(self) -> bool:
+        return len(self._running) >= self._max_workers
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether all threads work, or did a moment ago: between two activities, a thread waits for the next one."""
+        return self._do_all_threads_work or time.monotonic() - self._busy_at < _IDLE_AFTER.total_seconds()
 
     @property
     def leaked_count(self) -> int:

@@ -6,6 +6,11 @@ def cpu_queue(task_queue: str) -> str:
     return f"{task_queue}-cpu"
 
 
+def query_queue(task_queue: str) -> str:
+    """Return the task queue of queries, so that only a few of them run ahead of the exports that are being rendered."""
+    return f"{task_queue}-queries"
+
+
 def outcome_queue(task_queue: str) -> str:
     """Return the task queue of the activities that end a job, so that no ending and no cancel waits behind work."""
     return f"{task_queue}-outcomes"

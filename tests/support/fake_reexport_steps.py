@@ -19,7 +19,7 @@ from stafett.domain.reexport import ReexportOverrides
 from stafett.domain.reexport_job import HistoricalRecord, RecordReexportFailureInput, ReexportJob, ReexportOutcome
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.temporal.client import start_job
-from stafett.temporal.queues import cpu_queue, outcome_queue
+from stafett.temporal.queues import cpu_queue, outcome_queue, query_queue
 from stafett.temporal.workers import run_workers
 from tests.support.fake_stages import FakeStages
 from workflows.bufdir_export import BufdirExport
@@ -124,6 +124,7 @@ async def run_reexport(
     )
     async with run_workers(
         build_worker(task_queue=queue, workflows=[ReportReexport, BufdirExport, SendNotifications]),
+        build_worker(task_queue=query_queue(queue)),
         build_worker(task_queue=cpu_queue(queue)),
         build_worker(task_queue=outcome_queue(queue)),
     ):

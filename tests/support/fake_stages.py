@@ -16,7 +16,7 @@ from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInp
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import DeliveryRef, NotificationJob
 from stafett.temporal.client import start_job
-from stafett.temporal.queues import cpu_queue, outcome_queue
+from stafett.temporal.queues import cpu_queue, outcome_queue, query_queue
 from stafett.temporal.workers import run_workers
 from workflows.bufdir_export import BufdirExport
 from workflows.notifications import SendNotifications
@@ -129,6 +129,7 @@ async def run_export(
     )
     async with run_workers(
         build_worker(task_queue=queue, workflows=[BufdirExport, SendNotifications]),
+        build_worker(task_queue=query_queue(queue)),
         build_worker(task_queue=cpu_queue(queue)),
         build_worker(task_queue=outcome_queue(queue)),
     ):

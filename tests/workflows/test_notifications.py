@@ -17,7 +17,7 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.notification import Channel, DeliveryRef, NotificationJob
 from stafett.temporal.client import JOB_KIND, ORG_ID, start_job
-from stafett.temporal.queues import cpu_queue, notification_queue, outcome_queue
+from stafett.temporal.queues import cpu_queue, notification_queue, outcome_queue, query_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
 from tests.support.fake_stages import FakeStages
@@ -68,6 +68,7 @@ async def run_all_workers(
     registered: list[Callable[..., Any]] = [receivers.find_deliveries, receivers.give_up_delivery, *activities]
     async with run_workers(
         Worker(client, task_queue=queue, workflows=[BufdirExport, SendNotifications], activities=registered),
+        Worker(client, task_queue=query_queue(queue), activities=registered),
         Worker(client, task_queue=cpu_queue(queue), activities=registered),
         Worker(client, task_queue=outcome_queue(queue), activities=registered),
         Worker(client, task_queue=notification_queue(queue), activities=[receivers.deliver]),
@@ -152,6 +153,7 @@ async def test_notification_started_by_the_sweeper_is_not_started_again(temporal
     activities = stages.activities()
     async with run_workers(
         Worker(temporal, task_queue=queue, workflows=[BufdirExport], activities=activities),
+        Worker(temporal, task_queue=query_queue(queue), activities=activities),
         Worker(temporal, task_queue=cpu_queue(queue), activities=activities),
         Worker(temporal, task_queue=outcome_queue(queue), activities=activities),
     ):

@@ -19,7 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from stafett.domain.export_job import ExportJob, StageResult
 from stafett.temporal.client import start_job
-from stafett.temporal.queues import cpu_queue, outcome_queue
+from stafett.temporal.queues import cpu_queue, outcome_queue, query_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
 from tests.support.fake_stages import FakeStages
@@ -53,6 +53,7 @@ async def run_io_worker(
     )
     async with run_workers(
         build_worker(task_queue=queue, workflows=[BufdirExport, SendNotifications]),
+        build_worker(task_queue=query_queue(queue)),
         build_worker(task_queue=outcome_queue(queue)),
     ):
         yield
@@ -91,7 +92,7 @@ async def test_work_and_outcomes_have_task_queues_of_their_own(temporal: Client,
         run = await start_job(temporal, job.model_copy(update={"include_attachments": True}), queue)
         await run.result()
     assert {name: task_queue for name, (task_queue, _) in stages.scheduled.items()} == {
-        "query_activities": queue,
+        "query_activities": query_queue(queue),
         "map_columns": cpu_queue(queue),
         "generate_file": cpu_queue(queue),
         "bundle_attachments": cpu_queue(queue),

@@ -21,7 +21,14 @@ from stafett.devstack.ports import is_port_free
 from stafett.devstack.stack_file import StackFile, load_stack_file
 from stafett.devstack.temporal import is_polling
 from stafett.settings import AuditSettings, TemporalSettings
-from stafett.temporal.queues import cpu_queue, maintenance_queue, notification_queue, outcome_queue, preview_queue
+from stafett.temporal.queues import (
+    cpu_queue,
+    maintenance_queue,
+    notification_queue,
+    outcome_queue,
+    preview_queue,
+    query_queue,
+)
 
 _TIMEOUT_SECONDS = 5.0
 _RESTART_HINT = "stop `stafett dev` and start it again"
@@ -112,6 +119,7 @@ def _check_workers(stack: StackFile, log_hint: str) -> Iterator[DoctorCheck]:
     effects = {
         queue: "every job waits",
         cpu_queue(queue): "every report waits",
+        query_queue(queue): "every export waits",
         outcome_queue(queue): "no job ends",
         preview_queue(queue): "every preview fails",
         notification_queue(queue): "no notification is sent",

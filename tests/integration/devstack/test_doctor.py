@@ -15,7 +15,14 @@ from stafett.devstack.doctor.audit import check_audit_bucket
 from stafett.devstack.temporal import is_polling
 from stafett.settings import AuditSettings, Settings
 from stafett.storage.s3 import create_s3_client
-from stafett.temporal.queues import cpu_queue, maintenance_queue, notification_queue, outcome_queue, preview_queue
+from stafett.temporal.queues import (
+    cpu_queue,
+    maintenance_queue,
+    notification_queue,
+    outcome_queue,
+    preview_queue,
+    query_queue,
+)
 from stafett.testing import ExportClient, wait_until
 
 
@@ -29,7 +36,7 @@ async def test_is_polling_finds_only_the_task_queues_of_the_workers_role(
     role: str, temporal: Client, settings: Settings
 ) -> None:
     queue, address = settings.temporal.task_queue, settings.temporal.address
-    derived_queues = outcome_queue, preview_queue, maintenance_queue, notification_queue
+    derived_queues = query_queue, outcome_queue, preview_queue, maintenance_queue, notification_queue
     io_queues = {queue, *(derive(queue) for derive in derived_queues)}
     cpu_queues = {cpu_queue(queue)}
 

@@ -21,7 +21,7 @@ from tests.support.reexport_faults import lock_table
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Settings of a worker with one slot for each kind of activity."""
-    slots = WorkerSettings(threads=1, cpu_threads=1, outcome_threads=1, preview_threads=1)
+    slots = WorkerSettings(threads=1, cpu_threads=1, query_threads=1, outcome_threads=1, preview_threads=1)
     return settings.model_copy(update={"worker": slots})
 
 
