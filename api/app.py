@@ -83,6 +83,9 @@ ROUTE_MODULES = (
     codec,
 )
 _THREAD_SWITCH_SECONDS = 0.0005  # Python's 5 ms would delay each system call of a request while a thread computes
+# Python's (700, 10, 10) would collect all objects dozens of times while a batch of 10,000 items is validated, and each
+# collection blocks all threads.
+_COLLECTION_THRESHOLDS = (20_000, 20, 20)
 _BACKLOG = 512  # asyncio accepts this many connections before it serves the next request
 _utc_now = partial(datetime.now, UTC)
 
@@ -203,6 +206,7 @@ def serve(settings: Settings) -> None:
     limit_repetitions("uvicorn.error", "asyncio")
     sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
     gc.freeze()  # a collection then skips the code and the routes, which never become garbage
+    gc.set_threshold(*_COLLECTION_THRESHOLDS)
     config = uvicorn.Config(
         app,
         http=create_http_protocol(settings.api.connections),

@@ -1,11 +1,14 @@
 """Limits on what one user and one organisation occupy at the same time, in the memory of this process."""
 
 import asyncio
+import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from enum import StrEnum
+from functools import wraps
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -19,7 +22,11 @@ from stafett.settings import ConcurrencySettings
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
-_RETRY_AFTER_SECONDS = 5
+_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS = 5, 20
+MAX_SECONDS_WITHOUT_PAUSE = 0.05
+_PAUSE_PER_COMPUTING_TIME = 9
+_ACTIVE_SECONDS = 1.0
+"""How long after its last request another user counts as active."""
 _DEFAULT_PAGE_SIZE = 50
 
 
@@ -57,13 +64,10 @@ class ConcurrencyLimiter:
     @contextmanager
     def occupy(self, use: OccupyingUse, caller: Caller) -> Iterator[None]:
         """Count a use during the block; raise ``TooManyRequestsError`` if the user or organisation has the maximum."""
+        self.check(use, caller)
         keys: list[tuple[OccupyingUse, UUID | str]] = [(use, caller.user_id)]
-        if self._in_progress[use, caller.user_id] >= self._per_user[use]:
-            raise _too_many(use, "You have", self._per_user[use])
         if caller.org_id is not None:
             keys.append((use, caller.org_id))
-            if self._in_progress[use, caller.org_id] >= self._per_organisation[use]:
-                raise _too_many(use, "Your organisation has", self._per_organisation[use])
         self._in_progress.update(keys)
         try:
             yield
@@ -73,23 +77,35 @@ class ConcurrencyLimiter:
                 if not self._in_progress[key]:
                     del self._in_progress[key]
 
+    def check(self, use: OccupyingUse, caller: Caller) -> None:
+        """Raise ``TooManyRequestsError`` if the user or organisation has the maximum."""
+        if self._in_progress[use, caller.user_id] >= self._per_user[use]:
+            raise _too_many(use, "You have", self._per_user[use])
+        if caller.org_id is not None and self._in_progress[use, caller.org_id] >= self._per_organisation[use]:
+            raise _too_many(use, "Your organisation has", self._per_organisation[use])
+
     def count(self, use: OccupyingUse, key: UUID | str) -> int:
         """Count the uses in progress of a user or an organisation."""
         return self._in_progress[use, key]
 
 
 def _too_many(use: OccupyingUse, subject: str, maximum: int) -> TooManyRequestsError:
-    return TooManyRequestsError(_RETRY_AFTER_SECONDS, f"{subject} the maximum number of {_NOUNS[use]} ({maximum}).")
+    # Refused clients come back at different times, because hundreds at once would delay all other requests.
+    seconds = random.randint(_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS)  # noqa: S311 - no secret
+    return TooManyRequestsError(seconds, f"{subject} the maximum number of {_NOUNS[use]} ({maximum}).")
 
 
-class _ConcurrencyLimitDependency:
-    """A dependency that counts the request as a use until its response has been sent."""
+class ConcurrencyLimit:
+    """A dependency that counts the request as a use until its response has been sent.
+
+    ``GuardedRoute`` checks the limit before anything else, because many refusals must cost little.
+    """
 
     def __init__(self, use: OccupyingUse) -> None:
-        self._use = use
+        self.use = use
 
     async def __call__(self, request: Request) -> AsyncIterator[None]:
-        with request.app.state.services.concurrency.occupy(self._use, request.state.caller):
+        with request.app.state.services.concurrency.occupy(self.use, request.state.caller):
             yield
 
 
@@ -105,7 +121,7 @@ async def _limit_large_list(request: Request) -> AsyncIterator[None]:
 
 def limit_concurrency(use: OccupyingUse) -> params.Depends:
     """Declare that requests of a route count as a use, as an element of its ``dependencies``."""
-    dependency: params.Depends = Depends(_ConcurrencyLimitDependency(use))
+    dependency: params.Depends = Depends(ConcurrencyLimit(use))
     return dependency
 
 
@@ -115,31 +131,89 @@ def limit_large_lists() -> params.Depends:
     return dependency
 
 
+class _ComputingTime:
+    """The computing time of one use of a thread, which the thread itself measures."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+
+class ThreadShare:
+    """One user's share of the threads: further work of the user waits, so that others find a free thread.
+
+    A thread that has computed for long is not reused by the same user for several times as long while others use the
+    API too, because threads that compute delay each other and the event loop.
+    """
+
+    def __init__(self, thread_count: int, are_others_active: Callable[[], bool]) -> None:
+        self._free = asyncio.Semaphore(thread_count)
+        self._are_others_active = are_others_active
+
+    @asynccontextmanager
+    async def occupy(self) -> AsyncIterator[None]:
+        """Use one of the user's threads during the block."""
+        await self._free.acquire()
+        used = _ComputingTime()
+        _computing_time.set(used)
+        try:
+            yield
+        finally:
+            pause = used.seconds * _PAUSE_PER_COMPUTING_TIME if used.seconds > MAX_SECONDS_WITHOUT_PAUSE else 0.0
+            if pause and self._are_others_active():
+                asyncio.get_running_loop().call_later(pause, self._free.release)
+            else:
+                self._free.release()
+
+
 class ThreadShares:
-    """Each user's share of the threads: further work of the same user waits, so that others find a free thread."""
+    """The threads' shares of all users."""
 
     def __init__(self, threads_per_user: int) -> None:
         self._threads_per_user = threads_per_user
-        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self._shares: WeakValueDictionary[UUID, ThreadShare] = WeakValueDictionary()
+        self._last_user: UUID | None = None
+        self._user_changed_at = float("-inf")
 
-    def activate(self, user_id: UUID) -> asyncio.Semaphore:
+    def activate(self, user_id: UUID) -> ThreadShare:
         """Make ``run_in_threadpool`` use the user's share in this request's task, and return the share."""
+        if user_id != self._last_user:
+            self._last_user, self._user_changed_at = user_id, time.monotonic()
         share = self._shares.get(user_id)
         if share is None:
-            share = self._shares[user_id] = asyncio.Semaphore(self._threads_per_user)
+            share = self._shares[user_id] = ThreadShare(self._threads_per_user, self._are_several_users_active)
         _current_share.set(share)
         return share
 
+    def _are_several_users_active(self) -> bool:
+        return time.monotonic() - self._user_changed_at < _ACTIVE_SECONDS
 
-_current_share: ContextVar[asyncio.Semaphore | None] = ContextVar("thread_share", default=None)
+
+_current_share: ContextVar[ThreadShare | None] = ContextVar("thread_share", default=None)
+_computing_time: ContextVar[_ComputingTime | None] = ContextVar("computing_time", default=None)
 
 
-def get_thread_share() -> AbstractAsyncContextManager[None]:
-    """Return the share of the current request's user, to be entered for each use of a thread."""
-    return _current_share.get() or nullcontext()
+def occupy_thread() -> AbstractAsyncContextManager[None]:
+    """Return the use of a thread from the share of the current request's user."""
+    share = _current_share.get()
+    return share.occupy() if share else nullcontext()
+
+
+def measure_computing_time(function: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Wrap a function that runs in a thread, so that its computing time counts for the user's share."""
+
+    @wraps(function)
+    def measure(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        started_at = time.thread_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if (used := _computing_time.get()) is not None:
+                used.seconds += time.thread_time() - started_at
+
+    return measure
 
 
 async def run_in_threadpool(function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:
     """Run blocking work in a thread of the current user's share."""
-    async with get_thread_share():
-        return await fastapi.concurrency.run_in_threadpool(function, *args, **kwargs)
+    async with occupy_thread():
+        return await fastapi.concurrency.run_in_threadpool(measure_computing_time(function), *args, **kwargs)

@@ -16,7 +16,14 @@ from temporalio.client import Client
 
 from api.auth import UNAUTHENTICATED_MESSAGE
 from api.authenticator import Authenticator
-from api.concurrency import ConcurrencyLimiter, OccupyingUse, get_thread_share, run_in_threadpool
+from api.concurrency import (
+    ConcurrencyLimit,
+    ConcurrencyLimiter,
+    OccupyingUse,
+    measure_computing_time,
+    occupy_thread,
+    run_in_threadpool,
+)
 from api.dispatcher import JobDispatcher
 from api.job_feeds import JobFeeds
 from api.readiness import Probes
@@ -130,6 +137,11 @@ def require(permission: Permission, find: FindResource | None = None) -> params.
 class GuardedRoute(APIRoute):
     """A route that authenticates, applies the rate limit and checks the permission before it reads the body."""
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if not inspect.iscoroutinefunction(endpoint):
+            endpoint = measure_computing_time(endpoint)
+        super().__init__(path, endpoint, **options)
+
     @property
     def requirement(self) -> PermissionRequirement:
         requirements = [
@@ -145,6 +157,9 @@ class GuardedRoute(APIRoute):
             raise SettingsError(
                 f"The route {self.name} has an id and a body, and declares no way to find the resource."
             )
+        limited_uses = [
+            each.dependency.use for each in self.dependencies if isinstance(each.dependency, ConcurrencyLimit)
+        ]
         runs_in_thread = not inspect.iscoroutinefunction(self.endpoint)
 
         async def handle_guarded(request: Request) -> Response:
@@ -153,6 +168,8 @@ class GuardedRoute(APIRoute):
                 raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
             token, caller = await services.authenticator.authenticate(credentials.credentials)
             await self._check_permission(request, caller)
+            for use in limited_uses:
+                services.concurrency.check(use, caller)
             request.state.token, request.state.caller = token, caller
             with ExitStack() as large_bodies:
                 occupy = partial(services.concurrency.occupy, OccupyingUse.LARGE_BODIES, caller)
@@ -161,7 +178,7 @@ class GuardedRoute(APIRoute):
                 if takes_json:
                     require_json_content_type(request)
                     await request.check_json(_JSON_LIMITS)
-                async with get_thread_share() if runs_in_thread else nullcontext():
+                async with occupy_thread() if runs_in_thread else nullcontext():
                     return await handle(request)
 
         return handle_guarded

@@ -6,6 +6,7 @@ received misses no event and gets none twice. Progress events in between have no
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from stafett.database.job_changes import Subscription
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
 
 HEARTBEAT_SECONDS = 15.0
+_MIN_HEARTBEAT_FRACTION = 0.6
 _CLIENT_RETRY_MILLISECONDS = 2000
 _UNAVAILABLE_RETRY_SECONDS = 1.0
 _MIN_POLL_INTERVAL_SECONDS = 0.1  # changes within this interval are read by one query
@@ -113,7 +115,9 @@ class _JobEventStream:
         At a heartbeat the caller is loaded again, so that a removed membership ends the stream.
         """
         token_seconds = self._token.expires_at - time.time()
-        self._has_changed = await subscription.wait_for_change(max(0.0, min(HEARTBEAT_SECONDS, token_seconds)))
+        # Hundreds of streams that were opened together would otherwise send all heartbeats at the same moment.
+        heartbeat_seconds = HEARTBEAT_SECONDS * random.uniform(_MIN_HEARTBEAT_FRACTION, 1)  # noqa: S311 - no secret
+        self._has_changed = await subscription.wait_for_change(max(0.0, min(heartbeat_seconds, token_seconds)))
         await asyncio.sleep(self._polled_at + _MIN_POLL_INTERVAL_SECONDS - time.monotonic())
         if self._services.job_notifier.is_closing or time.time() >= self._token.expires_at:
             return False

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -171,6 +172,7 @@ def outcome_from_row(item: BulkItem) -> ItemOutcome:
     )
 
 
+@lru_cache(maxsize=1000)  # most items of a batch have one of few errors
 def _item_error_from_code(code: ItemErrorCode, validation_error: str | None) -> ItemError:
     message = (
         validation_error if validation_error and code is ItemErrorCode.INVALID_ACTIVITY else ITEM_ERROR_MESSAGES[code]

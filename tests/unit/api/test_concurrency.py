@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from uuid import UUID, uuid4
 
 import pytest
 
+from api import concurrency
 from api.concurrency import ConcurrencyLimiter, OccupyingUse, ThreadShares, run_in_threadpool
 from api.rate_limit import TooManyRequestsError
 from stafett.domain.membership import Caller, Role
@@ -48,13 +51,15 @@ def test_users_of_an_organisation_share_its_limit() -> None:
 
 async def test_user_occupies_only_their_share_of_the_threads() -> None:
     shares, running, peak = ThreadShares(2), 0, 0
-    lock, may_finish = threading.Lock(), threading.Event()
+    lock, may_finish, have_started = threading.Lock(), threading.Event(), threading.Barrier(2 + 1)
 
     def work() -> None:
         nonlocal running, peak
         with lock:
             running += 1
             peak = max(peak, running)
+        if not may_finish.is_set():
+            have_started.wait(30)
         may_finish.wait(30)
         with lock:
             running -= 1
@@ -69,8 +74,38 @@ async def test_user_occupies_only_their_share_of_the_threads() -> None:
 
     user_id = uuid4()
     requests = [asyncio.create_task(request(user_id)) for _ in range(20)]
-    await asyncio.sleep(0)
+    await asyncio.to_thread(have_started.wait, 30)
     assert await asyncio.create_task(request_of_other_user()) == "answered"
     may_finish.set()
     await asyncio.gather(*requests)
     assert peak == 2
+
+
+def compute_for_long() -> None:
+    deadline = time.thread_time() + 2 * concurrency.MAX_SECONDS_WITHOUT_PAUSE
+    while time.thread_time() < deadline:
+        pass
+
+
+async def use_thread(shares: ThreadShares, user_id: UUID, work: Callable[[], object]) -> object:
+    shares.activate(user_id)
+    return await run_in_threadpool(work)
+
+
+async def test_thread_that_computed_for_long_pauses_while_others_are_active() -> None:
+    shares, user_id, other_id = ThreadShares(1), uuid4(), uuid4()
+    await asyncio.create_task(use_thread(shares, other_id, int))
+    await asyncio.create_task(use_thread(shares, user_id, compute_for_long))
+    next_work = asyncio.create_task(use_thread(shares, user_id, int))
+    for _ in range(5):  # as long as the pause is, other users are served
+        await asyncio.create_task(use_thread(shares, other_id, int))
+    assert not next_work.done()
+    await next_work
+
+
+async def test_thread_that_computed_for_long_is_free_at_once_for_the_only_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "_PAUSE_PER_COMPUTING_TIME", 10_000)
+    monkeypatch.setattr(concurrency, "_ACTIVE_SECONDS", 0.0)
+    shares, user_id = ThreadShares(1), uuid4()
+    for _ in range(2):
+        await asyncio.create_task(use_thread(shares, user_id, compute_for_long))
