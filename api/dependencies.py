@@ -105,7 +105,11 @@ def get_services(request: Request) -> Services:
     return services
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
+async def provide_services(request: Request) -> Services:  # FastAPI runs dependencies in a thread unless they are async
+    return get_services(request)
+
+
+ServicesDep = Annotated[Services, Depends(provide_services)]
 
 
 FindResource = Callable[["Services", Caller, UUID], object]
@@ -120,7 +124,7 @@ class PermissionRequirement:
         self.find = find
         self.roles = tuple(role for role in Role if permission in PERMISSIONS_BY_ROLE[role])
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         """Do nothing: ``GuardedRoute`` reads the declaration and checks it before the body is read."""
 
 
@@ -197,7 +201,7 @@ class GuardedRoute(APIRoute):
         raise PermissionDeniedError(_DENIED_MESSAGES[requirement.permission])
 
 
-def get_current_caller(request: Request, _credentials: Annotated[object, Depends(_bearer_scheme)]) -> Caller:
+async def get_current_caller(request: Request, _credentials: Annotated[object, Depends(_bearer_scheme)]) -> Caller:
     caller: Caller = request.state.caller
     return caller
 

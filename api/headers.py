@@ -61,7 +61,7 @@ async def get_preferred_wait(
         yield seconds
 
 
-def get_last_event_id(
+async def get_last_event_id(
     last_event_id: Annotated[
         str | None, Header(description="Id of the last event received. The stream resumes after it.")
     ] = None,
