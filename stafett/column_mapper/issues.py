@@ -21,7 +21,7 @@ class MappingIssue(FrozenModel):
 
 
 class InvalidMappingError(StafettError):
-    """A document that does not validate or compile, with all of its issues."""
+    """A document that does not validate or compile, with all issues of its form, or else of its names and types."""
 
     def __init__(self, issues: Iterable[MappingIssue]) -> None:
         self.issues = tuple(issues)
@@ -50,15 +50,15 @@ def issues_from_validation(error: ValidationError, document: Any) -> list[Mappin
     """Convert Pydantic's errors to issues. The issues quote no values."""
     return [
         MappingIssue(
-            pointer=pointer_from_error(document_path(details), details["type"], document),
+            pointer=pointer_from_error(_document_path(details), details["type"], document),
             code=details["type"],
             detail=_format_detail(details),
         )
-        for details in independent_errors(error)
+        for details in _independent_errors(error)
     ]
 
 
-def document_path(error: ErrorDetails) -> tuple[str | int, ...]:
+def _document_path(error: ErrorDetails) -> tuple[str | int, ...]:
     """Return the path of an error in the document, without the union tags that Pydantic adds to its location."""
     match error["loc"]:
         case ("columns", int(number), str(), *further):
@@ -69,7 +69,7 @@ def document_path(error: ErrorDetails) -> tuple[str | int, ...]:
             return path
 
 
-def independent_errors(error: ValidationError) -> list[ErrorDetails]:
+def _independent_errors(error: ValidationError) -> list[ErrorDetails]:
     """Return Pydantic's errors without those that only follow from another error."""
     errors = error.errors(include_url=False, include_input=False)
     return [details for details in errors if not _is_consequence(details, errors)]

@@ -1,4 +1,4 @@
-"""Loads mapping documents and collects every issue in an invalid one."""
+"""Loads mapping documents: first the issues of their form, then those of their names and types."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,11 @@ from pydantic import ValidationError
 from stafett.column_mapper.compiler import compile_mapping
 from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.issues import InvalidMappingError, MappingIssue, issues_from_validation, quote_name
-from stafett.column_mapper.repair import repair_document
 from stafett.column_mapper.values import MAX_EXACT_INTEGER
 from stafett.domain.json_pointer import PathSegment, format_pointer
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 _MAX_DEPTH, _MAX_VALUES, _MAX_DIGITS, _MAX_NAME_LENGTH, _MAX_ISSUES = 40, 20_000, 400, 200, 1000
-_UNCERTAIN_CODES = frozenset({"wrong_column", "not_distinct", "unknown_table"})
 _RESOURCE_FIELDS = frozenset({"org_id", "version", "effective_from", "sha256", "created_by", "created_at", "document"})
 _ALLOWED_CONTROL_CHARACTERS, _FORBIDDEN_IN_XML = frozenset("\t\n"), frozenset("\ufffe\uffff")
 
@@ -73,33 +71,13 @@ def _limit_issues(issues: Sequence[MappingIssue]) -> list[MappingIssue]:
 
 
 def _validate_and_compile(data: Any) -> MappingDocument:
+    """Compile only a document that conforms to the schema: the rest of a malformed one would be guesswork."""
     try:
         document = MappingDocument.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        issues = issues_from_validation(error, data)
-        raise InvalidMappingError([*issues, *_find_further_issues(data, {issue.pointer for issue in issues})]) from None
+        raise InvalidMappingError(issues_from_validation(error, data)) from None
     compile_mapping(document, "nb")
     return document
-
-
-def _find_further_issues(data: Any, known_pointers: set[str]) -> tuple[MappingIssue, ...]:
-    """Find the remaining issues by compiling the document with placeholders for its malformed parts."""
-    document = repair_document(data)
-    if document is None:
-        return ()
-    try:
-        compile_mapping(document, "nb")
-    except InvalidMappingError as error:
-        return tuple(issue for issue in error.issues if not _is_uncertain(issue, known_pointers))
-    return ()
-
-
-def _is_uncertain(issue: MappingIssue, known_pointers: set[str]) -> bool:
-    """Return whether only a placeholder, such as one for a column's type, may have caused this issue."""
-    column = issue.pointer.removesuffix("/value")
-    return issue.code in _UNCERTAIN_CODES or (
-        issue.code == "wrong_type" and column != issue.pointer and column in known_pointers
-    )
 
 
 def _parse_json(content: bytes | str) -> Any:

@@ -268,8 +268,9 @@ WITHOUT_OPTIONS = document_of() | {
         pytest.param({**document_of("a"), "layout": {"start_cell": "nowhere"}}, id="a malformed layout"),
     ],
 )
-def test_malformed_part_hides_no_issue_of_an_expression(raw: Any) -> None:
-    assert UNKNOWN_OPERATION_ISSUE in list_issue_codes(raw | UNKNOWN_OPERATION)
+def test_issues_of_expressions_follow_once_the_form_is_right(raw: Any) -> None:
+    assert list_issue_codes(raw | UNKNOWN_OPERATION) == list_issue_codes(raw) != set()
+    assert list_issue_codes(document_of("a") | UNKNOWN_OPERATION) == {UNKNOWN_OPERATION_ISSUE}
 
 
 @pytest.mark.parametrize(
