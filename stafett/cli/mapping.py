@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stafett.cli.options import JsonOption
-from stafett.cli.terminal import make_console, make_table, print_json, print_lines
+from stafett.cli.terminal import print_json, print_lines
 from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 
@@ -33,7 +33,7 @@ def check(
     locale: LocaleOption = "nb",
     as_json: JsonOption = False,
 ) -> None:
-    """List all issues of a mapping document and its differences from a template. Exit code 1 if there are any."""
+    """List the issues of a mapping document and its differences from a template. Exit code 1 if there are any."""
     from stafett.column_mapper.template import compare_template
 
     document, issues = _read_document(file)
@@ -60,55 +60,6 @@ def standard() -> None:
     from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
 
     print_json(load_bundled_mappings(STANDARD)[-1].as_json(), indent=2)
-
-
-@app.command()
-def transformations(as_json: JsonOption = False) -> None:
-    """List the named transformations that a mapping document can use."""
-    from stafett.column_mapper.transformations import TRANSFORMATIONS
-
-    specs = [spec for _, spec in sorted(TRANSFORMATIONS.items())]
-    if as_json:
-        rows = [
-            {
-                "name": spec.name,
-                "takes": spec.argument_kinds,
-                "gives": spec.return_kind,
-                "description": spec.description,
-            }
-            for spec in specs
-        ]
-        print_json(rows)
-        return
-    table = make_table("name", "arguments", "result", "description")
-    for spec in specs:
-        table.add_row(spec.name, ", ".join(spec.argument_kinds), spec.return_kind, spec.description)
-    make_console().print(table)
-
-
-@app.command()
-def template(
-    file: MappingFileArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="BOOK.xlsx", help="Excel file to write.")],
-    locale: LocaleOption = "nb",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-) -> None:
-    """Write an empty Excel template with the headers and lists of a mapping document."""
-    from stafett.column_mapper.template import render_blank_template
-
-    document, issues = _read_document(file)
-    if document is None:
-        print_lines(*_format_issues(issues), err=True)
-        raise typer.Exit(1)
-    content = render_blank_template(document, locale)
-    try:
-        with output.open("wb" if force else "xb") as target:
-            target.write(content)
-    except FileExistsError:
-        raise StafettError(f"{output} already exists; use --force to overwrite it.") from None
-    except OSError as error:
-        raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
-    print_lines(f"{output} ({len(content)} bytes)")
 
 
 def _read_document(file: str) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":

@@ -1,8 +1,6 @@
-"""Excel templates: renders blank ones from documents, and compares an organisation's own template with a document."""
+"""Compares an organisation's own Excel template with its mapping document."""
 
-from stafett.column_mapper.template.blank import render_blank_template
-from stafett.column_mapper.template.comparison import compare_template
-from stafett.column_mapper.template.difference import TemplateDifference
+from stafett.column_mapper.template.comparison import TemplateDifference, compare_template
 from stafett.column_mapper.template.template_workbook import UnreadableTemplateError
 
-__all__ = ["TemplateDifference", "UnreadableTemplateError", "compare_template", "render_blank_template"]
+__all__ = ["TemplateDifference", "UnreadableTemplateError", "compare_template"]

@@ -1,24 +1,23 @@
-"""Opens untrusted workbooks and reads only the requested parts of them."""
+"""Reads the requested parts of an organisation's Excel template."""
 
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, NamedTuple, Self
+from xml.etree.ElementTree import iterparse
 
 import openpyxl
+from openpyxl.utils.cell import range_boundaries
 from openpyxl.workbook.workbook import Workbook
-from openpyxl.worksheet._reader import WorkSheetParser
 
-from stafett.column_mapper.template.xml_scan import ListValidation, UnsafeWorkbookError, XmlScanner
 from stafett.domain.errors import StafettError
 
 _MEBIBYTE = 1024 * 1024
-_MAX_BYTES, _MAX_UNPACKED_BYTES, _MAX_PARTS = 20 * _MEBIBYTE, 64 * _MEBIBYTE, 2000
-_OLE_SIGNATURE, _ENCRYPTED_FLAG = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0x1
+_MAX_BYTES, _MAX_UNPACKED_BYTES = 20 * _MEBIBYTE, 64 * _MEBIBYTE
+_MAX_ROW, _MAX_COLUMN = 1_048_576, 16_384
 
 
 class UnreadableTemplateError(StafettError):
@@ -28,49 +27,106 @@ class UnreadableTemplateError(StafettError):
         super().__init__(f"{path} cannot be read as a template: {reason}.")
 
 
+class CellRange(NamedTuple):
+    """A range of cells, both corners included, counted from 1."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse a range such as A1:B2, B:B or $A$1. Raises ``ValueError`` if it is none."""
+        left, top, right, bottom = range_boundaries(text)
+        return cls(left or 1, top or 1, right or _MAX_COLUMN, bottom or _MAX_ROW)
+
+
+class ListValidation(NamedTuple):
+    """A data validation with a list: the cells that it applies to, and the formula of the allowed values."""
+
+    ranges: tuple[CellRange, ...]
+    formula: str
+
+    def applies_below(self, row: int, column: int) -> bool:
+        return any(area.left <= column <= area.right and area.bottom > row for area in self.ranges)
+
+
 class TemplateWorkbook:
     """The sheets, defined names and list validations of a template."""
 
-    def __init__(self, path: Path, workbook: Workbook, lists: dict[str, list[ListValidation]]) -> None:
+    def __init__(self, path: Path, content: bytes, workbook: Workbook) -> None:
         self._path = path
+        self._content = content
         self._workbook = workbook
-        self._lists = lists
         self._sheets = {sheet.title: sheet for sheet in workbook.worksheets}
-        self._texts_by_sheet: dict[str, dict[tuple[int, int], str]] = {}
         self.sheet_names = tuple(self._sheets)
 
     @classmethod
     def load(cls, path: Path) -> Self:
+        """Open a template. Raises ``UnreadableTemplateError`` if it is not a workbook, or too large."""
         content = _read_file(path)
         with _translate_errors(path):
-            lists = _scan_parts(content)
-            return cls(path, openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True), lists)
+            with zipfile.ZipFile(BytesIO(content)) as archive:
+                unpacked_bytes = sum(part.file_size for part in archive.infolist())
+            if unpacked_bytes > _MAX_UNPACKED_BYTES:
+                raise UnreadableTemplateError(
+                    path, f"it is larger than {_MAX_UNPACKED_BYTES // _MEBIBYTE} MiB unpacked"
+                )
+            return cls(path, content, openpyxl.load_workbook(BytesIO(content), read_only=True, data_only=True))
 
-    def read_texts(self, sheet: str, first: tuple[int, int], last: tuple[int, int]) -> list[list[str]]:
-        """Read the texts of a range of cells, row by row. The corners are (row, column), counted from 1."""
-        texts = self._load_texts(sheet)
-        last_row = min(last[0], max((row for row, _ in texts), default=0))
-        columns = range(first[1], last[1] + 1)
-        return [[texts.get((row, column), "") for column in columns] for row in range(first[0], last_row + 1)]
+    def read_texts(self, sheet: str, cells: CellRange) -> list[list[str]]:
+        """Read the texts of the cells, row by row, up to the last row with a cell."""
+        with _translate_errors(self._path):
+            self._sheets[sheet].reset_dimensions()  # they are only as right as the program that wrote them
+            rows = self._sheets[sheet].iter_rows(cells.top, cells.bottom, cells.left, cells.right, values_only=True)
+            return [["" if value is None else str(value) for value in row] for row in rows]
 
-    def _load_texts(self, sheet: str) -> dict[tuple[int, int], str]:
-        """Read a sheet once: openpyxl would parse all of its data validations again for every range."""
-        if sheet not in self._texts_by_sheet:
-            with _translate_errors(self._path):
-                self._texts_by_sheet[sheet] = _read_cells(self._sheets[sheet])
-        return self._texts_by_sheet[sheet]
-
-    def list_validations(self, sheet: str) -> list[ListValidation]:
+    def read_list_validations(self, sheet: str) -> list[ListValidation]:
+        """Read the lists from the sheet's XML: openpyxl skips the extension for lists on another sheet."""
         part = self._sheets[sheet]._worksheet_path  # type: ignore[attr-defined]  # noqa: SLF001 - openpyxl has no public attribute for it
-        return self._lists.get(part, [])
+        with (
+            _translate_errors(self._path),
+            zipfile.ZipFile(BytesIO(self._content)) as archive,
+            archive.open(part) as xml,
+        ):
+            return [
+                ListValidation(tuple(map(CellRange.parse, ranges.split())), formula)
+                for ranges, formula in _find_lists(xml)
+            ]
 
-    def resolve_defined_name(self, name: str, sheet: str) -> str | None:
-        """Return the formula of a defined name. Names of the sheet take precedence over those of the workbook."""
+    def resolve_list(self, sheet: str, formula: str) -> list[str] | None:
+        """Return the allowed values of a list, or ``None`` if Excel would have to compute the formula."""
+        formula = formula.removeprefix("=").strip()
+        formula = self._find_defined_name(sheet, formula) or formula
+        if formula.startswith('"') and formula.endswith('"'):
+            return [value.strip() for value in formula[1:-1].replace('""', '"').split(",")]
+        quoted, _, cells = formula.rpartition("!")
+        name = quoted.removeprefix("'").removesuffix("'").replace("''", "'") or sheet
+        try:
+            area = CellRange.parse(cells)
+            (referenced,) = (other for other in self.sheet_names if other.casefold() == name.casefold())
+        except ValueError:
+            return None
+        return [text for row in self.read_texts(referenced, area) for text in row if text]
+
+    def _find_defined_name(self, sheet: str, name: str) -> str | None:
+        """Find the formula of a defined name. Names of the sheet take precedence over those of the workbook."""
         for names in (self._sheets[sheet].defined_names, self._workbook.defined_names):
             for defined_name, definition in names.items():
                 if defined_name.casefold() == name.casefold():
                     return str(definition.attr_text)
         return None
+
+
+def _find_lists(xml: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield the ranges and the formula of each list, also of those in Excel's extension, which has other namespaces."""
+    for _, element in iterparse(xml):  # noqa: S314 - expat bounds the expansion of entities
+        if element.tag.endswith("}row"):
+            element.clear()
+        elif element.tag.endswith("}dataValidation") and element.get("type") == "list":
+            texts = {child.tag.rpartition("}")[2]: "".join(child.itertext()).strip() for child in element}
+            yield element.get("sqref") or texts["sqref"], texts["formula1"]
 
 
 @contextmanager
@@ -79,10 +135,12 @@ def _translate_errors(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns about parts that it skips, none of which are read here
             yield
-    except UnsafeWorkbookError as error:
-        raise UnreadableTemplateError(path, str(error)) from None
+    except UnreadableTemplateError:
+        raise
     except Exception:  # noqa: BLE001 - openpyxl raises all kinds of errors for malformed files
-        raise UnreadableTemplateError(path, "it is not an Excel workbook (.xlsx), or it is damaged") from None
+        raise UnreadableTemplateError(
+            path, "it is not an Excel workbook (.xlsx), or it is encrypted or damaged"
+        ) from None
 
 
 def _read_file(path: Path) -> bytes:
@@ -91,55 +149,6 @@ def _read_file(path: Path) -> bytes:
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise StafettError(f"{path} cannot be read: {error.strerror}.") from None
-    if not content:
-        raise UnreadableTemplateError(path, "it is empty")
     if len(content) > _MAX_BYTES:
         raise UnreadableTemplateError(path, f"it is larger than {_MAX_BYTES // _MEBIBYTE} MiB")
-    if content.startswith(_OLE_SIGNATURE):
-        raise UnreadableTemplateError(path, "it is encrypted or in the old Excel format (.xls); save it as .xlsx")
     return content
-
-
-def _scan_parts(content: bytes) -> dict[str, list[ListValidation]]:
-    scanner = XmlScanner()
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        parts = archive.infolist()
-        if len(parts) > _MAX_PARTS:
-            raise UnsafeWorkbookError(f"it has more than {_MAX_PARTS} parts")
-        if any(part.flag_bits & _ENCRYPTED_FLAG for part in parts):
-            raise UnsafeWorkbookError("it is encrypted")
-        if sum(part.file_size for part in parts) > _MAX_UNPACKED_BYTES:
-            raise UnsafeWorkbookError(f"it is larger than {_MAX_UNPACKED_BYTES // _MEBIBYTE} MiB when unpacked")
-        lists_by_part = {}
-        for part in parts:
-            with archive.open(part) as file:
-                lists_by_part[part.filename] = scanner.find_lists(file)
-        return lists_by_part
-
-
-def _read_cells(sheet: Any) -> dict[tuple[int, int], str]:
-    """Read the cells that have a value, by row and column, as openpyxl's own read-only sheets do."""
-    book = sheet.parent
-    with sheet._get_source() as source:  # noqa: SLF001 - openpyxl has no public way to read only existing cells
-        parser = WorkSheetParser(
-            source,
-            sheet._shared_strings,  # noqa: SLF001 - the same
-            data_only=True,
-            epoch=book.epoch,
-            date_formats=book._date_formats,  # noqa: SLF001 - the same
-            timedelta_formats=book._timedelta_formats,  # noqa: SLF001 - the same
-        )
-        cells = (cell for _, row in parser.parse() for cell in row)
-        return {(cell["row"], cell["column"]): text for cell in cells if (text := _to_text(cell["value"]))}
-
-
-def _to_text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case datetime() | date() | time():
-            return value.isoformat()
-        case float() if value.is_integer():
-            return str(int(value))
-        case _:
-            return str(value)
