@@ -1,28 +1,26 @@
 """Parses expressions from JSON to typed Polars expressions, and collects every issue."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stafett.column_mapper.issues import ExpressionError, MappingIssue, quote_name
+from stafett.column_mapper.issues import ExpressionError, MappingIssue, quote_name, suggest_name
 from stafett.column_mapper.localized import MAX_TEXT_LENGTH
+from stafett.column_mapper.operation import Operation
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import INVALID_VALUE, Value, ValueKind, common_kind, literal_value
 from stafett.domain.json_pointer import PathSegment, format_pointer
 
-MAX_ARGUMENTS = 50
 MAX_TEXT_UNITS, _MAX_COST = 50.0, 3000.0
 """The maximum length of a computed text, and of the arguments and text lengths of a document in all."""
 
 MAX_TEXT_BYTES = 1024 * 1024
 
-OperationHandler = Callable[["OperationCall"], Value]
-
 
 class ExpressionParser:
     """Parser for the expressions of one document; an invalid one becomes ``INVALID_VALUE`` and parsing continues."""
 
-    def __init__(self, scope: Scope, operations: dict[str, OperationHandler], issues: list[MappingIssue]) -> None:
+    def __init__(self, scope: Scope, operations: Mapping[str, Operation], issues: list[MappingIssue]) -> None:
         self.scope = scope
         self._operations = operations
         self._issues = issues
@@ -39,7 +37,10 @@ class ExpressionParser:
 
     def parse_as(self, kinds: Sequence[ValueKind], expression: Any, *path: PathSegment) -> Value:
         """Parse an expression that must have one of these types."""
-        value = self.parse(expression, *path)
+        return self.convert(self.parse(expression, *path), kinds, *path)
+
+    def convert(self, value: Value, kinds: Sequence[ValueKind], *path: PathSegment) -> Value:
+        """Cast a parsed value to the first of these types that it converts to."""
         if value.kind is ValueKind.INVALID:
             return value
         target = next((kind for kind in kinds if common_kind(value.kind, kind) is kind), None)
@@ -69,22 +70,20 @@ class ExpressionParser:
         ((name, arguments),) = expression.items()
         operation = self._operations.get(name)
         if operation is None:
-            raise ExpressionError(
-                "unknown_operation", f"There is no operation {quote_name(name)}.{_suggest_operation(name)}"
-            )
-        is_list = isinstance(arguments, list)
-        call = OperationCall(self, arguments if is_list else [arguments], (*path, name), is_list=is_list)
-        result = operation(call)
+            suggestion = suggest_name(name, self._operations)
+            raise ExpressionError("unknown_operation", f"There is no operation {quote_name(name)}.{suggestion}")
+        call = OperationCall(self, operation, arguments, (*path, name))
+        result = call.compile()
         if call.is_invalid:
             return INVALID_VALUE
         if result.size.text_units > MAX_TEXT_UNITS:
             raise ExpressionError("too_long", "This text could become more than 50 times as long as the longest field.")
         if result.size.max_bytes > MAX_TEXT_BYTES:
             raise ExpressionError("too_long", f"This text could become longer than {MAX_TEXT_BYTES // 1024} KiB.")
-        self.add_cost(len(call.arguments) + result.size.text_units)
+        self._add_cost(len(call.arguments) + result.size.text_units)
         return replace(result, depth=result.depth + 1).fold_constant()
 
-    def add_cost(self, cost: float) -> None:
+    def _add_cost(self, cost: float) -> None:
         """Add to the document's cost, and raise the first time that it exceeds the maximum.
 
         Later operations do not raise, so that one expensive document causes one issue.
@@ -100,33 +99,44 @@ class OperationCall:
     """One use of an operation; parses its arguments as the operation requires."""
 
     def __init__(
-        self, parser: ExpressionParser, arguments: list[Any], path: tuple[PathSegment, ...], *, is_list: bool
+        self, parser: ExpressionParser, operation: Operation, arguments: Any, path: tuple[PathSegment, ...]
     ) -> None:
         self.scope = parser.scope
-        self.arguments = arguments
+        self._is_list = isinstance(arguments, list)
+        self.arguments: list[Any] = arguments if self._is_list else [arguments]
         self.is_invalid = False
         self._parser = parser
+        self._operation = operation
         self._path = path
-        self._is_list = is_list
 
-    def check_argument_count(self, min_count: int, max_count: int = MAX_ARGUMENTS) -> None:
+    def compile(self) -> Value:
+        """Parse the arguments, and compile the operation with them."""
+        self.check_argument_count(self._operation.min_arguments, self._operation.max_arguments)
+        arguments = [self._parse_argument(index, argument) for index, argument in enumerate(self.arguments)]
+        return self._operation.compile(self, *arguments)
+
+    def check_argument_count(self, min_count: int, max_count: int) -> None:
         if not min_count <= len(self.arguments) <= max_count:
             expected = f"{min_count}" if min_count == max_count else f"{min_count} to {max_count}"
             arguments = "argument" if max_count == 1 else "arguments"
             raise self.error("wrong_arguments", f"Expected {expected} {arguments}, found {len(self.arguments)}.")
 
-    def parse_argument(self, index: int, *kinds: ValueKind) -> Value:
-        """Parse one argument, which must have one of ``kinds`` if any are given."""
-        path = (*self._path, *self._argument_path(index))
-        if kinds:
-            value = self._parser.parse_as(kinds, self.arguments[index], *path)
-        else:
-            value = self._parser.parse(self.arguments[index], *path)
-        self.is_invalid |= value.kind is ValueKind.INVALID
-        return value
+    def _parse_argument(self, index: int, argument: Any) -> Any:
+        expected = self._operation.argument_type(index)
+        if expected.is_literal:
+            if code := expected.find_literal_issue(argument):
+                raise self.error(code, f"Expected {expected.description}.", index)
+            return argument
+        if expected.allows_list and isinstance(argument, list):
+            return argument
+        value = self._parser.parse(argument, *self._path, *self._argument_path(index))
+        return self.convert(index, value, *(expected.kinds or [value.kind]))
 
-    def parse_arguments(self, *kinds: ValueKind, start: int = 0) -> list[Value]:
-        return [self.parse_argument(index, *kinds) for index in range(start, len(self.arguments))]
+    def convert(self, index: int, value: Value, *kinds: ValueKind) -> Value:
+        """Cast the value of an argument to the first of these types that it converts to."""
+        converted = self._parser.convert(value, kinds, *self._path, *self._argument_path(index))
+        self.is_invalid |= converted.kind is ValueKind.INVALID
+        return converted
 
     def to_common_kind(
         self,
@@ -154,13 +164,6 @@ class OperationCall:
                 )
             common = widened
         return [value.cast_to(common) for value in values]
-
-    def literal_argument(self, index: int, python_type: type[str] | type[int], expected: str) -> Any:
-        """Return an argument that must be a literal."""
-        argument = self.arguments[index]
-        if type(argument) is not python_type:
-            raise self.error("literal_expected", f"Expected a literal: {expected}.", index)
-        return argument
 
     def error(self, code: str, detail: str, index: int | None = None, *subpath: PathSegment) -> ExpressionError:
         argument_path = [] if index is None else [*self._argument_path(index), *subpath]
@@ -201,19 +204,3 @@ def _conversion_hint(actual: ValueKind, expected: Sequence[ValueKind]) -> str:
             return ' Write a time as {"time": "09:30"}.'
         case _:
             return ""
-
-
-_OPERATOR_ALIASES = {
-    "===": "==",
-    "!==": "!=",
-    "not": "!",
-    "&&": "and",
-    "||": "or",
-    "?:": "if",
-    "!!": "==",
-    "concat": "cat",
-}
-
-
-def _suggest_operation(name: str) -> str:
-    return f" Did you mean “{_OPERATOR_ALIASES[name]}”?" if name in _OPERATOR_ALIASES else ""

@@ -1,6 +1,7 @@
 """The issues of an invalid mapping document, each with its location."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -44,6 +45,11 @@ def quote_name(name: object) -> str:
     """Quote a name from a document, shortened and without control characters, which a terminal would interpret."""
     printable = "".join(character if character.isprintable() else "�" for character in str(name)[:60])
     return f"“{printable}…”" if len(str(name)) > len(printable) else f"“{printable}”"
+
+
+def suggest_name(name: str, known: Iterable[str]) -> str:
+    """Return a question about a similar name, to be appended to a sentence."""
+    return next((f" Did you mean “{match}”?" for match in get_close_matches(name, known, n=1)), "")
 
 
 def issues_from_validation(error: ValidationError, document: Any) -> list[MappingIssue]:

@@ -3,10 +3,9 @@
 from typing import Any
 
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.operation_schema import NUMBER_RANGE, build_operation_schemas
+from stafett.column_mapper.operation import NUMBER_RANGE, JsonSchema
+from stafett.column_mapper.operation_schema import build_operation_schemas
 from stafett.column_mapper.schema_descriptions import CLASS_DESCRIPTIONS, EXPRESSION_DESCRIPTION, FIELD_DESCRIPTIONS
-
-JsonSchema = dict[str, Any]
 
 _SCHEMA_ID = "urn:stafett:column-mapping:1"
 _SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"

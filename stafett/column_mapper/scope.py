@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from types import MappingProxyType
 
 import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.document import MappingDocument
-from stafett.column_mapper.issues import quote_name
+from stafett.column_mapper.issues import quote_name, suggest_name
 from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.values import INVALID_VALUE, MAX_EXACT_INTEGER, Value, ValueKind, column_value
 from stafett.domain.export import Locale
@@ -88,8 +87,7 @@ class Scope:
     def _suggest(self, name: str) -> str:
         """Suggest a similar name, for the first few unknown names only, because the search is slow."""
         if name not in self._suggestions and len(self._suggestions) < _MAX_SUGGESTIONS:
-            matches = get_close_matches(name, self._values_by_name, n=1)
-            self._suggestions[name] = f" Did you mean “{matches[0]}”?" if matches else ""
+            self._suggestions[name] = suggest_name(name, self._values_by_name)
         return self._suggestions.get(name, "")
 
     def materialise(self, name: str, value: Value) -> Value:

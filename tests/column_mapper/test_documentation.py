@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from stafett.column_mapper import InvalidMappingError, MappingIssue, compile_mapping, expression_parser, load_mapping
+from stafett.column_mapper import (
+    InvalidMappingError,
+    MappingIssue,
+    compile_mapping,
+    expression_parser,
+    load_mapping,
+    operation,
+)
 from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES
-from stafett.column_mapper.operation_specs import OPERATION_SPECS
+from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.schema import build_mapping_schema
 from stafett.column_mapper.scope import SOURCE_FIELDS
 from stafett.column_mapper.transformations import TRANSFORMATIONS
@@ -82,7 +89,7 @@ def test_table_of_operations_matches_the_code() -> None:
     shown = [tuple(line.values()) for table in parse_tables(PAGE) if "operation" in table[0] for line in table]
     assert shown == [
         (f"`{operation.name}`", ", ".join(map(str, operation.arguments)), operation.returns, operation.description)
-        for operation in OPERATION_SPECS
+        for operation in OPERATIONS.values()
     ]
 
 
@@ -113,7 +120,7 @@ def test_table_of_columns_has_every_type() -> None:
 
 def test_limits_on_the_page_match_the_code() -> None:
     assert f"{MAX_DOCUMENT_BYTES // 1024} KiB" in PAGE
-    assert f"| arguments of an operation | {expression_parser.MAX_ARGUMENTS} |" in PAGE
+    assert f"| arguments of an operation | {operation.MAX_ARGUMENTS} |" in PAGE
     assert f"more than {expression_parser.MAX_TEXT_UNITS:.0f} times as long" in PAGE
     assert f"from -{MAX_EXACT_INTEGER} to {MAX_EXACT_INTEGER}" in PAGE
 

@@ -9,8 +9,6 @@ from jsonschema import Draft202012Validator
 
 import stafett.column_mapper
 from stafett.column_mapper import InvalidMappingError, load_mapping
-from stafett.column_mapper.operation_specs import OPERATION_SPECS
-from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.schema import build_mapping_schema
 from stafett.column_mapper.schema_descriptions import CLASS_DESCRIPTIONS, FIELD_DESCRIPTIONS
 from stafett.column_mapper.transformations import TRANSFORMATIONS
@@ -46,10 +44,6 @@ def test_schema_is_valid_json_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$id"] == "urn:stafett:column-mapping:1"
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
-
-
-def test_exactly_the_existing_operations_are_described() -> None:
-    assert sorted(operation.name for operation in OPERATION_SPECS) == sorted(OPERATIONS)
 
 
 def test_every_part_and_every_field_is_described() -> None:

@@ -1,15 +1,14 @@
 """The operations of expressions: those of JsonLogic, and further ones for dates, taxonomies and day windows."""
 
-from stafett.column_mapper.expression_parser import OperationHandler
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from stafett.column_mapper.operation import Operation
 from stafett.column_mapper.operations import dates, day_windows, logic, numbers, texts, transformations
 
-OPERATIONS: dict[str, OperationHandler] = {
-    **logic.OPERATIONS,
-    **numbers.OPERATIONS,
-    **texts.OPERATIONS,
-    **dates.OPERATIONS,
-    **day_windows.OPERATIONS,
-    **transformations.OPERATIONS,
-}
+_MODULES = (logic, numbers, texts, dates, day_windows, transformations)
+OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+    {operation.name: operation for module in _MODULES for operation in module.OPERATIONS}
+)
 
 __all__ = ["OPERATIONS"]

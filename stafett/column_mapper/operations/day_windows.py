@@ -6,7 +6,8 @@ from dataclasses import replace
 import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
-from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
+from stafett.column_mapper.expression_parser import OperationCall
+from stafett.column_mapper.operation import CONDITION, Argument, Operation
 from stafett.column_mapper.scope import Scope
 from stafett.column_mapper.values import Value, ValueKind, derive_value
 
@@ -14,15 +15,15 @@ DAY_KEYS = ("mentor_id", OSLO_DAY)
 _MAX_ROWS = 2**32
 
 
-def day_count(call: OperationCall) -> Value:
-    condition, day = _parse_condition(call), _number_days(call.scope)
+def _count_in_day(call: OperationCall, condition: Value) -> Value:
+    condition, day = _materialise_condition(call, condition), _number_days(call.scope)
     count = condition.expr.cast(pl.Int64).sum().over(day.expr)
     return _materialise_result(call, "count", derive_value([condition, day], ValueKind.INTEGER, count))
 
 
-def day_rank(call: OperationCall) -> Value:
+def _rank_in_day(call: OperationCall, condition: Value) -> Value:
     """Rank the rows with one running count over rows sorted by day. A window per day is ten times slower."""
-    condition, day = _parse_condition(call), _number_days(call.scope)
+    condition, day = _materialise_condition(call, condition), _number_days(call.scope)
     order = _order_by_day(call.scope, day)
     sorted_condition, sorted_day = condition.expr.cast(pl.Int64).gather(order.expr), day.expr.gather(order.expr)
     running = _materialise_result(
@@ -36,10 +37,8 @@ def day_rank(call: OperationCall) -> Value:
     )
 
 
-def _parse_condition(call: OperationCall) -> Value:
-    call.check_argument_count(1, 1)
-    value = call.parse_argument(0, ValueKind.BOOLEAN)
-    return call.scope.materialise(f"if {_serialise_arguments(call)}", replace(value, expr=value.null_as_false))
+def _materialise_condition(call: OperationCall, condition: Value) -> Value:
+    return call.scope.materialise(f"if {_serialise_arguments(call)}", replace(condition, expr=condition.null_as_false))
 
 
 def _number_days(scope: Scope) -> Value:
@@ -63,4 +62,20 @@ def _serialise_arguments(call: OperationCall) -> str:
     return json.dumps(call.arguments, sort_keys=True)
 
 
-OPERATIONS: dict[str, OperationHandler] = {"day_rank": day_rank, "day_count": day_count}
+_CONDITION = (Argument("condition", CONDITION),)
+OPERATIONS = (
+    Operation(
+        "day_rank",
+        _CONDITION,
+        "integer",
+        "1, 2, 3 … for the rows of the same mentor and day where the condition is true. Missing where it is not true.",
+        _rank_in_day,
+    ),
+    Operation(
+        "day_count",
+        _CONDITION,
+        "integer",
+        "The number of rows of the same mentor and day where the condition is true.",
+        _count_in_day,
+    ),
+)

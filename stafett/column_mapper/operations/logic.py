@@ -1,11 +1,24 @@
 """Operations on names, conditions and comparisons. A condition is never missing: it is false instead."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
-from stafett.column_mapper.expression_parser import OperationCall, OperationHandler, with_article
+from stafett.column_mapper.expression_parser import OperationCall, with_article
+from stafett.column_mapper.operation import (
+    CONDITION,
+    MAX_ARGUMENTS,
+    NUMBER_RANGE,
+    ORDERED,
+    TEXT,
+    VALUE,
+    Argument,
+    ArgumentType,
+    Operation,
+    name_type,
+)
 from stafett.column_mapper.scope import UnknownNameError
 from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.values import (
@@ -30,15 +43,14 @@ _MIRRORED_OPERATORS = {
 }
 
 
-def var(call: OperationCall) -> Value:
-    call.check_argument_count(1, 2)
+def _resolve(call: OperationCall, name: str, default: Value | None = None) -> Value:
     try:
-        value = call.scope.resolve(call.literal_argument(0, str, "a name"))
+        value = call.scope.resolve(name)
     except UnknownNameError as error:
         raise call.error("unknown_name", str(error), 0) from None
-    if len(call.arguments) == 1:
+    if default is None:
         return value
-    value, default = call.to_common_kind([value, call.parse_argument(1)])
+    value, default = call.to_common_kind([value, default])
     return derive_value(
         (value, default),
         value.kind,
@@ -48,14 +60,14 @@ def var(call: OperationCall) -> Value:
     )
 
 
-def if_(call: OperationCall) -> Value:
-    call.check_argument_count(2)
-    pairs, odd = divmod(len(call.arguments), 2)
-    conditions = [call.parse_argument(2 * pair, ValueKind.BOOLEAN) for pair in range(pairs)]
-    outcomes = [call.parse_argument(2 * pair + 1) for pair in range(pairs)]
-    outcomes.append(call.parse_argument(len(call.arguments) - 1) if odd else literal_value(None))
-    indices = [*range(1, 2 * pairs, 2), len(call.arguments) - 1]
-    *outcomes, otherwise = call.to_common_kind(outcomes, indices=indices)
+def _choose(call: OperationCall, *arguments: Value) -> Value:
+    pairs, odd = divmod(len(arguments), 2)
+    conditions = [call.convert(2 * pair, arguments[2 * pair], ValueKind.BOOLEAN) for pair in range(pairs)]
+    indices = [*range(1, 2 * pairs, 2), len(arguments) - 1]
+    outcomes = [arguments[index] for index in indices[:-1]]
+    *outcomes, otherwise = call.to_common_kind(
+        [*outcomes, arguments[-1] if odd else literal_value(None)], indices=indices
+    )
     if otherwise.kind is ValueKind.INVALID:
         return INVALID_VALUE
     expr = otherwise.expr
@@ -66,20 +78,12 @@ def if_(call: OperationCall) -> Value:
     return derive_value(operands, otherwise.kind, expr, max_abs=_max_abs(*outcomes, otherwise), size=size)
 
 
-def _parse_operand_pair(call: OperationCall) -> tuple[Value, Value]:
-    call.check_argument_count(2, 2)
-    left, right = call.to_common_kind(call.parse_arguments())
-    return left, right
+def _equality(operator: str) -> Callable[..., Value]:
+    def compare(call: OperationCall, *arguments: Value) -> Value:
+        left, right = call.to_common_kind(arguments)
+        return derive_value((left, right), ValueKind.BOOLEAN, _compare(operator, left, right))
 
-
-def equal(call: OperationCall) -> Value:
-    left, right = _parse_operand_pair(call)
-    return derive_value((left, right), ValueKind.BOOLEAN, _compare("eq_missing", left, right))
-
-
-def not_equal(call: OperationCall) -> Value:
-    left, right = _parse_operand_pair(call)
-    return derive_value((left, right), ValueKind.BOOLEAN, _compare("ne_missing", left, right))
+    return compare
 
 
 def _compare(operator: str, left: Value, right: Value) -> pl.Expr:
@@ -90,10 +94,9 @@ def _compare(operator: str, left: Value, right: Value) -> pl.Expr:
     return compared
 
 
-def _ordering_operation(operator: str, max_arguments: int) -> OperationHandler:
-    def compare(call: OperationCall) -> Value:
-        call.check_argument_count(2, max_arguments)
-        values = call.to_common_kind(call.parse_arguments(), ORDERED_KINDS)
+def _ordering(operator: str) -> Callable[..., Value]:
+    def compare(call: OperationCall, *arguments: Value) -> Value:
+        values = call.to_common_kind(arguments, ORDERED_KINDS)
         values[1:-1] = [call.scope.to_atomic(value) for value in values[1:-1]]  # compared with both neighbours
         comparisons = [_compare(operator, low, high) for low, high in pairwise(values)]
         expr = comparisons[0] if len(comparisons) == 1 else pl.all_horizontal(*comparisons)
@@ -102,29 +105,22 @@ def _ordering_operation(operator: str, max_arguments: int) -> OperationHandler:
     return compare
 
 
-def _logical_operation(combine: Any) -> OperationHandler:
-    def combine_conditions(call: OperationCall) -> Value:
-        call.check_argument_count(1)
-        conditions = call.parse_arguments(ValueKind.BOOLEAN)
-        return derive_value(
-            conditions, ValueKind.BOOLEAN, combine([condition.null_as_false for condition in conditions])
-        )
+def _combination(combine: Callable[[list[pl.Expr]], pl.Expr]) -> Callable[..., Value]:
+    def combine_conditions(_call: OperationCall, *conditions: Value) -> Value:
+        expr = combine([condition.null_as_false for condition in conditions])
+        return derive_value(conditions, ValueKind.BOOLEAN, expr)
 
     return combine_conditions
 
 
-def not_(call: OperationCall) -> Value:
-    call.check_argument_count(1, 1)
-    condition = call.parse_argument(0, ValueKind.BOOLEAN)
+def _negate(_call: OperationCall, condition: Value) -> Value:
     return derive_value([condition], ValueKind.BOOLEAN, ~condition.null_as_false)
 
 
-def in_(call: OperationCall) -> Value:
-    call.check_argument_count(2, 2)
-    if isinstance(call.arguments[1], list):
-        return _compile_list_membership(call, call.arguments[1])
-    needle = call.scope.to_atomic(call.parse_argument(0, ValueKind.TEXT))
-    haystack = call.parse_argument(1, ValueKind.TEXT)
+def _contain(call: OperationCall, needle: Value, haystack: Value | list[Any]) -> Value:
+    if isinstance(haystack, list):
+        return _contain_in_list(call, needle, haystack)
+    needle = call.scope.to_atomic(call.convert(0, needle, ValueKind.TEXT))
     # When a constant is searched for a column, Polars returns one row even if there are none. So it becomes a column.
     searched = pl.when(needle.expr.is_not_null()).then(haystack.expr) if haystack.is_constant else haystack.expr
     return derive_value(
@@ -132,8 +128,7 @@ def in_(call: OperationCall) -> Value:
     )
 
 
-def _compile_list_membership(call: OperationCall, items: list[Any]) -> Value:
-    needle = call.parse_argument(0)
+def _contain_in_list(call: OperationCall, needle: Value, items: list[Any]) -> Value:
     if not 1 <= len(items) <= _MAX_LIST_ITEMS or any(item is None or isinstance(item, dict | list) for item in items):
         raise call.error("literal_expected", "Expected a list of 1 to 1000 literals, none of them null.", 1)
     kind = needle.kind
@@ -149,9 +144,7 @@ def _compile_list_membership(call: OperationCall, items: list[Any]) -> Value:
     return derive_value([needle], ValueKind.BOOLEAN, needle.cast_to(kind).expr.is_in(series.implode()).fill_null(False))
 
 
-def empty(call: OperationCall) -> Value:
-    call.check_argument_count(1, 1)
-    value = call.parse_argument(0)
+def _check_empty(_call: OperationCall, value: Value) -> Value:
     return derive_value([value], ValueKind.BOOLEAN, is_empty(value), temporary_size=value.size)
 
 
@@ -166,18 +159,91 @@ def _max_abs(*values: Value) -> float:
     return max(value.max_abs for value in values)
 
 
-OPERATIONS: dict[str, OperationHandler] = {
-    "var": var,
-    "if": if_,
-    "==": equal,
-    "!=": not_equal,
-    "<": _ordering_operation("lt", 3),
-    "<=": _ordering_operation("le", 3),
-    ">": _ordering_operation("gt", 2),
-    ">=": _ordering_operation("ge", 2),
-    "and": _logical_operation(pl.all_horizontal),
-    "or": _logical_operation(pl.any_horizontal),
-    "!": not_,
-    "in": in_,
-    "empty": empty,
-}
+_LITERAL_LIST_OR_TEXT = ArgumentType(
+    "a list of literals, or a text",
+    {
+        "if": {"type": "array"},
+        "then": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": _MAX_LIST_ITEMS,
+            "items": {"type": ["string", "number", "boolean"], **NUMBER_RANGE},
+        },
+        "else": TEXT.json_schema,
+    },
+    (ValueKind.TEXT,),
+    allows_list=True,
+)
+_CONDITION, _VALUE = Argument("condition", CONDITION), Argument("value", VALUE)
+_CONDITIONS = (Argument("condition", CONDITION, 1, MAX_ARGUMENTS),)
+_TWO_ORDERED = (Argument("a", ORDERED), Argument("b", ORDERED))
+_TWO_OR_THREE_ORDERED = (*_TWO_ORDERED, Argument("c", ORDERED, 0))
+OPERATIONS = (
+    Operation(
+        "var",
+        (Argument("name", name_type("a field or value")), Argument("default", VALUE, 0)),
+        "the type of the field or value",
+        "The field or value of that name, or the default where it is missing.",
+        _resolve,
+    ),
+    Operation(
+        "if",
+        (_CONDITION, _VALUE, Argument("else if, value", VALUE, 0, MAX_ARGUMENTS - 2)),
+        "the common type of the values",
+        "The value after the first true condition; otherwise the last argument, if it has no condition, else missing.",
+        _choose,
+    ),
+    Operation(
+        "==",
+        (_VALUE, _VALUE),
+        "boolean",
+        "Whether both are equal. A missing value equals only another missing value.",
+        _equality("eq_missing"),
+    ),
+    Operation("!=", (_VALUE, _VALUE), "boolean", "Whether they are not equal.", _equality("ne_missing")),
+    Operation(
+        "<",
+        _TWO_OR_THREE_ORDERED,
+        "boolean",
+        "Whether a is less than b, and b less than c. False if one is missing.",
+        _ordering("lt"),
+    ),
+    Operation(
+        "<=",
+        _TWO_OR_THREE_ORDERED,
+        "boolean",
+        "Whether a is at most b, and b at most c. False if one is missing.",
+        _ordering("le"),
+    ),
+    Operation(">", _TWO_ORDERED, "boolean", "Whether a is greater than b. False if one is missing.", _ordering("gt")),
+    Operation(">=", _TWO_ORDERED, "boolean", "Whether a is at least b. False if one is missing.", _ordering("ge")),
+    Operation(
+        "and",
+        _CONDITIONS,
+        "boolean",
+        "Whether all are true. A missing condition is not true.",
+        _combination(pl.all_horizontal),
+    ),
+    Operation(
+        "or",
+        _CONDITIONS,
+        "boolean",
+        "Whether at least one is true. A missing condition is not true.",
+        _combination(pl.any_horizontal),
+    ),
+    Operation("!", (_CONDITION,), "boolean", "Whether the condition is not true. True where it is missing.", _negate),
+    Operation(
+        "in",
+        (_VALUE, Argument("list", _LITERAL_LIST_OR_TEXT)),
+        "boolean",
+        "Whether the value is one of up to 1000 literals. With two texts, whether the second contains the first.",
+        _contain,
+    ),
+    Operation(
+        "empty",
+        (_VALUE,),
+        "boolean",
+        "Whether the value is missing, or a text of white space only.",
+        _check_empty,
+    ),
+)

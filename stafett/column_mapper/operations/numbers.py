@@ -8,33 +8,24 @@ from typing import Any
 
 import polars as pl
 
-from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
+from stafett.column_mapper.expression_parser import OperationCall
+from stafett.column_mapper.operation import INTEGER, MAX_ARGUMENTS, NUMBER, ORDERED, Argument, Operation, integer_type
 from stafett.column_mapper.values import MAX_EXACT_INTEGER, NUMERIC_KINDS, ORDERED_KINDS, Value, ValueKind, derive_value
 
-_MAX_DECIMAL_PLACES = 6
+
+def _reduction(combine: Callable[[OperationCall, Value, Value], Value]) -> Callable[..., Value]:
+    def reduce_arguments(call: OperationCall, *arguments: Value) -> Value:
+        result, *operands = call.to_common_kind(arguments, NUMERIC_KINDS)
+        for operand in operands:
+            result = call.scope.limit_depth(combine(call, result, operand))
+        return result
+
+    return reduce_arguments
 
 
-def _parse_numbers(call: OperationCall) -> list[Value]:
-    return call.to_common_kind(call.parse_arguments(ValueKind.INTEGER, ValueKind.DECIMAL), NUMERIC_KINDS)
-
-
-def _reduce_arguments(call: OperationCall, combine: Callable[[OperationCall, Value, Value], Value]) -> Value:
-    result, *operands = _parse_numbers(call)
-    for operand in operands:
-        result = call.scope.limit_depth(combine(call, result, operand))
-    return result
-
-
-def add(call: OperationCall) -> Value:
-    call.check_argument_count(2)
-    return _reduce_arguments(call, partial(_add_or_subtract, operator.add))
-
-
-def subtract(call: OperationCall) -> Value:
-    call.check_argument_count(1, 2)
-    if len(call.arguments) == 2:  # noqa: PLR2004 - the binary form
-        return _reduce_arguments(call, partial(_add_or_subtract, operator.sub))
-    (value,) = _parse_numbers(call)
+def _subtract(call: OperationCall, value: Value, *subtrahends: Value) -> Value:
+    if subtrahends:
+        return _reduction(partial(_add_or_subtract, operator.sub))(call, value, *subtrahends)
     return derive_value([value], value.kind, -value.expr, max_abs=value.max_abs)
 
 
@@ -45,11 +36,6 @@ def _add_or_subtract(
         (left, right), left.kind, operation(left.expr, right.expr), max_abs=left.max_abs + right.max_abs
     )
     return call.scope.null_if_inexact(_increment_depth(result))
-
-
-def multiply(call: OperationCall) -> Value:
-    call.check_argument_count(2)
-    return _reduce_arguments(call, _multiply_pair)
 
 
 def _multiply_pair(call: OperationCall, left: Value, right: Value) -> Value:
@@ -67,9 +53,8 @@ def _multiply_pair(call: OperationCall, left: Value, right: Value) -> Value:
     )
 
 
-def divide(call: OperationCall) -> Value:
-    call.check_argument_count(2, 2)
-    dividend, divisor = (call.scope.to_atomic(value.cast_to(ValueKind.DECIMAL)) for value in _parse_numbers(call))
+def _divide(call: OperationCall, *arguments: Value) -> Value:
+    dividend, divisor = (call.scope.to_atomic(value.cast_to(ValueKind.DECIMAL)) for value in arguments)
     magnitude = _literal_magnitude(call.arguments[1])
     quotient = dividend.expr / (_broadcast(divisor.expr, dividend.expr) if divisor.is_constant else divisor.expr)
     expr = quotient if magnitude else pl.when(divisor.expr != 0).then(quotient)
@@ -87,29 +72,22 @@ def _literal_magnitude(argument: Any) -> float:
     return abs(argument) if isinstance(argument, int | float) and not isinstance(argument, bool) else 0
 
 
-def remainder(call: OperationCall) -> Value:
-    call.check_argument_count(2, 2)
-    dividend, divisor = (call.scope.to_atomic(value) for value in call.parse_arguments(ValueKind.INTEGER))
+def _compute_remainder(call: OperationCall, *arguments: Value) -> Value:
+    dividend, divisor = map(call.scope.to_atomic, arguments)
     expr = pl.when(divisor.expr != 0).then(dividend.expr.sign() * (dividend.expr.abs() % divisor.expr.abs()))
     return derive_value((dividend, divisor), ValueKind.INTEGER, expr, max_abs=min(dividend.max_abs, divisor.max_abs))
 
 
-def _extremum_operation(aggregate: Callable[..., pl.Expr]) -> OperationHandler:
-    def aggregate_arguments(call: OperationCall) -> Value:
-        call.check_argument_count(1)
-        values = call.to_common_kind(call.parse_arguments(), ORDERED_KINDS)
+def _extremum(aggregate: Callable[..., pl.Expr]) -> Callable[..., Value]:
+    def aggregate_arguments(call: OperationCall, *arguments: Value) -> Value:
+        values = call.to_common_kind(arguments, ORDERED_KINDS)
         extremum = derive_value(values, values[0].kind, aggregate(*(value.expr for value in values)))
         return replace(extremum, max_abs=max(value.max_abs for value in values))
 
     return aggregate_arguments
 
 
-def round_(call: OperationCall) -> Value:
-    call.check_argument_count(1, 2)
-    value = call.parse_argument(0, ValueKind.INTEGER, ValueKind.DECIMAL)
-    places = call.literal_argument(1, int, "a number of decimal places from 0 to 6") if len(call.arguments) > 1 else 0
-    if not 0 <= places <= _MAX_DECIMAL_PLACES:
-        raise call.error("out_of_range", "Expected a number of decimal places from 0 to 6.", 1)
+def _round(call: OperationCall, value: Value, places: int = 0) -> Value:
     if value.kind is not ValueKind.DECIMAL:
         return value
     rounded = round_half_up(call.scope.to_atomic(value), places)
@@ -124,10 +102,8 @@ def round_half_up(value: Value, places: int) -> Value:
     return derive_value([value], ValueKind.DECIMAL, expr, max_abs=value.max_abs + 1)
 
 
-def _rounding_operation(rounding: Callable[[pl.Expr], pl.Expr]) -> OperationHandler:
-    def round_to_integer(call: OperationCall) -> Value:
-        call.check_argument_count(1, 1)
-        value = call.parse_argument(0, ValueKind.INTEGER, ValueKind.DECIMAL)
+def _rounding(rounding: Callable[[pl.Expr], pl.Expr]) -> Callable[..., Value]:
+    def round_to_integer(call: OperationCall, value: Value) -> Value:
         if value.kind is not ValueKind.DECIMAL:
             return value
         return call.scope.null_if_inexact(
@@ -141,9 +117,7 @@ def _to_integer(value: Value) -> Value:
     return derive_value([value], ValueKind.INTEGER, value.expr.cast(pl.Int64), max_abs=value.max_abs)
 
 
-def absolute(call: OperationCall) -> Value:
-    call.check_argument_count(1, 1)
-    value = call.parse_argument(0, ValueKind.INTEGER, ValueKind.DECIMAL)
+def _make_absolute(_call: OperationCall, value: Value) -> Value:
     return derive_value([value], value.kind, value.expr.abs(), max_abs=value.max_abs)
 
 
@@ -151,16 +125,61 @@ def _increment_depth(value: Value) -> Value:
     return replace(value, depth=value.depth + 1)
 
 
-OPERATIONS: dict[str, OperationHandler] = {
-    "+": add,
-    "-": subtract,
-    "*": multiply,
-    "/": divide,
-    "%": remainder,
-    "min": _extremum_operation(pl.min_horizontal),
-    "max": _extremum_operation(pl.max_horizontal),
-    "round": round_,
-    "floor": _rounding_operation(lambda number: number.floor()),
-    "ceil": _rounding_operation(lambda number: number.ceil()),
-    "abs": absolute,
-}
+_NUMBER, _INTEGER = Argument("number", NUMBER), Argument("integer", INTEGER)
+_NUMBERS, _ORDERED = (Argument("number", NUMBER, 2, MAX_ARGUMENTS),), (Argument("a", ORDERED, 1, MAX_ARGUMENTS),)
+_INTEGER_OR_DECIMAL = "integer; decimal if one is a decimal"
+OPERATIONS = (
+    Operation("+", _NUMBERS, _INTEGER_OR_DECIMAL, "The sum.", _reduction(partial(_add_or_subtract, operator.add))),
+    Operation(
+        "-",
+        (_NUMBER, Argument("number", NUMBER, 0)),
+        _INTEGER_OR_DECIMAL,
+        "The difference. With one number, its negative.",
+        _subtract,
+    ),
+    Operation("*", _NUMBERS, _INTEGER_OR_DECIMAL, "The product.", _reduction(_multiply_pair)),
+    Operation("/", (_NUMBER, _NUMBER), "decimal", "The quotient. Missing if the divisor is 0.", _divide),
+    Operation(
+        "%",
+        (_INTEGER, _INTEGER),
+        "integer",
+        "The remainder of the division, with the sign of the first integer. Missing if the divisor is 0.",
+        _compute_remainder,
+    ),
+    Operation(
+        "min",
+        _ORDERED,
+        "the type of its arguments",
+        "The smallest argument. Missing arguments are ignored.",
+        _extremum(pl.min_horizontal),
+    ),
+    Operation(
+        "max",
+        _ORDERED,
+        "the type of its arguments",
+        "The largest argument. Missing arguments are ignored.",
+        _extremum(pl.max_horizontal),
+    ),
+    Operation(
+        "round",
+        (_NUMBER, Argument("places", integer_type("a number of decimal places", 0, 6), 0)),
+        "integer; decimal if places are given",
+        "The number rounded to that many decimal places, or to an integer. Ties get the larger absolute value.",
+        _round,
+    ),
+    Operation(
+        "floor",
+        (_NUMBER,),
+        "integer",
+        "The largest integer that is not greater than the number.",
+        _rounding(lambda number: number.floor()),
+    ),
+    Operation(
+        "ceil",
+        (_NUMBER,),
+        "integer",
+        "The smallest integer that is not less than the number.",
+        _rounding(lambda number: number.ceil()),
+    ),
+    Operation("abs", (_NUMBER,), "the type of its argument", "The absolute value.", _make_absolute),
+)

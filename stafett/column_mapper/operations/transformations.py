@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from stafett.column_mapper.expression_parser import OperationCall, OperationHandler
+from stafett.column_mapper.expression_parser import OperationCall
 from stafett.column_mapper.issues import quote_name
+from stafett.column_mapper.operation import MAX_ARGUMENTS, VALUE, Argument, ArgumentType, Operation
 from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.transformations import TRANSFORMATIONS
 from stafett.column_mapper.values import DTYPES, NUMERIC_KINDS, Value, derive_value
@@ -11,18 +12,21 @@ from stafett.column_mapper.values import DTYPES, NUMERIC_KINDS, Value, derive_va
 if TYPE_CHECKING:
     import polars as pl
 
+_TRANSFORMATION = ArgumentType(
+    "the name of a registered transformation, as a literal", {"enum": sorted(TRANSFORMATIONS)}, is_literal=True
+)
 
-def apply_transformation(call: OperationCall) -> Value:
-    call.check_argument_count(1)
-    name = call.literal_argument(0, str, "the name of a transformation")
+
+def _apply_transformation(call: OperationCall, name: str, *arguments: Value) -> Value:
     transformation = TRANSFORMATIONS.get(name)
     if transformation is None:
         names = ", ".join(sorted(TRANSFORMATIONS))
         raise call.error("unknown_name", f"There is no transformation {quote_name(name)}. Available: {names}.", 0)
-    call.check_argument_count(1 + len(transformation.argument_kinds), 1 + len(transformation.argument_kinds))
+    count = 1 + len(transformation.argument_kinds)
+    call.check_argument_count(count, count)
     values = [
-        call.scope.to_atomic(call.parse_argument(index, kind))
-        for index, kind in enumerate(transformation.argument_kinds, start=1)
+        call.scope.to_atomic(call.convert(index, value, kind))
+        for index, (value, kind) in enumerate(zip(arguments, transformation.argument_kinds, strict=True), start=1)
     ]
     return_kind = transformation.return_kind
     expr: pl.Expr = transformation.function(*(value.expr for value in values)).cast(DTYPES[return_kind])
@@ -38,4 +42,12 @@ def apply_transformation(call: OperationCall) -> Value:
     )
 
 
-OPERATIONS: dict[str, OperationHandler] = {"transformation": apply_transformation}
+OPERATIONS = (
+    Operation(
+        "transformation",
+        (Argument("name", _TRANSFORMATION), Argument("its arguments", VALUE, 0, MAX_ARGUMENTS - 1)),
+        "the return type of the transformation",
+        "The function that is registered under this name, applied to the arguments.",
+        _apply_transformation,
+    ),
+)
