@@ -33,7 +33,7 @@ def run_bare_export(database: Database, storage: FileStorage, year: int) -> int:
     outcome = MappingOutcome(compile_mapping(document, "nb"))
     report_parts, excluded_parts = list[StagedPart](), list[StagedPart]()
     for number, part in enumerate(queried):
-        mapped = outcome.map_and_add(frame_from_arrow(storage.read_part(part)))
+        (mapped,) = outcome.map_and_add_slices(frame_from_arrow(storage.read_part(part)))
         report_parts.append(_stage_part(storage, "written", number, mapped.report_rows))
         if mapped.excluded_rows.height:
             excluded_parts.append(_stage_part(storage, "excluded", number, mapped.excluded_rows))

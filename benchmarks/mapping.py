@@ -58,7 +58,7 @@ def _map_repeatedly(part_count: int) -> int:
     document, part = load_bundled_mappings("nhf")[-1], _create_parts(_ROWS_PER_PART * 8)[0]
     outcome = MappingOutcome(compile_mapping(document, "nb"))
     for _ in range(part_count):
-        outcome.map_and_add(part)
+        list(outcome.map_and_add_slices(part))
     return peak_memory_mib()
 
 

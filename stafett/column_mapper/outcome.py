@@ -91,19 +91,8 @@ class MappingOutcome:
         self._counts = ExportCounts()
         self._excluded_count = 0
 
-    def map_and_add(self, rows: pl.DataFrame) -> MappedPart:
-        """Map the next part at once and add its outcome."""
-        part, outcome = self.map_part(rows)
-        self.add_part(outcome)
-        return part
-
-    def map_part(self, rows: pl.DataFrame) -> tuple[MappedPart, PartOutcome]:
-        """Map the next part at once, without adding its outcome."""
-        part = self._program.apply(rows)
-        return part, self._build_outcome(rows, part)
-
     def map_slices(self, rows: pl.DataFrame) -> Iterator[tuple[MappedPart, PartOutcome]]:
-        """Map the next part in slices that fit into memory, without adding their outcomes.
+        """Map the next part in slices that fit into memory, one if it does itself, without adding their outcomes.
 
         ``map`` releases each slice before it computes the next, where a ``for`` loop would keep two in memory.
         """

@@ -116,10 +116,6 @@ class FileStorage:
             for error in self._client.remove_objects(self._bucket, map(_to_delete_object, keys)):
                 raise ServiceUnavailableError(f"{S3_SERVICE} ({error.code})")
 
-    def list_incomplete_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        """Return the upload id and the key of each incomplete upload."""
-        return [(upload.upload_id or "", upload.key) for upload in self.iterate_uploads(prefix)]
-
     def list_keys(self, prefix: str) -> list[str]:
         return [item.key for item in self.iterate_objects(prefix)]
 

@@ -53,4 +53,4 @@ async def test_reexport_completes_after_a_worker_crash(
     assert fetch_notifications(owner_url, reexport_id) == [("reexport_ended", "completed")]
     exports = await export_client.http_client.get("/api/v1/bufdir-exports", headers=export_client.headers)
     assert len(exports.json()["items"]) == 2
-    assert storage.list_incomplete_uploads(f"exports/{export_client.org_id}/") == []
+    assert list(storage.iterate_uploads(f"exports/{export_client.org_id}/")) == []

@@ -27,10 +27,16 @@ def reload_from_json(part: PartOutcome) -> PartOutcome:
     return PartOutcome.model_validate_json(part.model_dump_json())
 
 
+def map_part(outcome: MappingOutcome, rows: pl.DataFrame) -> PartOutcome:
+    """Map the next part, without adding its outcome."""
+    ((_, part),) = outcome.map_slices(rows)
+    return part
+
+
 def map_parts(program: MappingProgram, parts: Iterable[pl.DataFrame]) -> tuple[MappingOutcome, list[PartOutcome]]:
     outcome, stored_parts = MappingOutcome(program), list[PartOutcome]()
     for rows in parts:
-        _, part = outcome.map_part(rows)
+        part = map_part(outcome, rows)
         outcome.add_part(part)
         stored_parts.append(reload_from_json(part))
     return outcome, stored_parts
@@ -45,7 +51,7 @@ def map_remaining_parts(
     """Map only the parts that were not mapped before, and reuse the others."""
     outcome = MappingOutcome(program)
     for number, rows in enumerate(parts):
-        outcome.add_part(mapped_parts[number] if number in numbers else outcome.map_part(rows)[1])
+        outcome.add_part(mapped_parts[number] if number in numbers else map_part(outcome, rows))
     return outcome
 
 

@@ -47,7 +47,7 @@ def sort_totals(outcome: PartOutcome) -> PartOutcome:
 
 def assert_slices_equal_whole_part(program: MappingProgram, rows: pl.DataFrame, memory_bytes: int) -> int:
     """Compare the results, and return the number of slices."""
-    whole, whole_outcome = MappingOutcome(program).map_part(rows)
+    ((whole, whole_outcome),) = MappingOutcome(program).map_slices(rows)
     outcome = MappingOutcome(program, max_memory_bytes=memory_bytes)
     slices = list(outcome.map_slices(rows))
     report, excluded, reasons = concat_slices([part for part, _ in slices])

@@ -93,8 +93,7 @@ async def test_late_objects_are_deleted_and_everything_needed_remains(
     keys = storage.list_keys(f"exports/{org_id}/")
     assert {key for key in keys if key.endswith(LATE_OBJECT)} == {others[2]}
     assert set(others) | set(needed) <= set(keys)
-    uploads = storage.list_incomplete_uploads(f"exports/{org_id}/")
-    assert [key for _, key in uploads] == [others[2]]
+    assert [upload.key for upload in storage.iterate_uploads(f"exports/{org_id}/")] == [others[2]]
     assert storage.list_keys(f"attachments/{org_id}/") == [attachment]
     assert reconciliation.reconcile().objects_deleted == 0
     await assert_downloadable(export_client, completed)

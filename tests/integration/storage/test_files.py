@@ -23,9 +23,9 @@ def test_deleting_a_prefix_aborts_its_incomplete_uploads(
     storage.write(f"{prefix}part", [b"rows"])
     upload = client._create_multipart_upload(bucket, f"{prefix}report.xlsx", {})  # noqa: SLF001 - the library has no public method that stops halfway
     client._upload_part(bucket, f"{prefix}report.xlsx", b"x" * 5_242_880, None, upload, 1)  # noqa: SLF001 - likewise
-    assert [name for _, name in storage.list_incomplete_uploads(prefix)] == [f"{prefix}report.xlsx"]
+    assert [upload.key for upload in storage.iterate_uploads(prefix)] == [f"{prefix}report.xlsx"]
     storage.delete_prefix(prefix)
-    assert (storage.list_keys(prefix), storage.list_incomplete_uploads(prefix)) == ([], [])
+    assert (storage.list_keys(prefix), list(storage.iterate_uploads(prefix))) == ([], [])
 
 
 def test_deleting_a_prefix_keeps_objects_with_a_longer_prefix(storage: FileStorage) -> None:

@@ -82,7 +82,7 @@ def map_rows(mapping: MappingDocument, *rows: Row, locale: Locale = "nb") -> Map
 def map_parts(mapping: MappingDocument, *parts: Sequence[Row], locale: Locale = "nb") -> MappingOutcome:
     result = MappingOutcome(compile_mapping(mapping, locale))
     for rows in parts:
-        result.map_and_add(build_frame(*rows))
+        list(result.map_and_add_slices(build_frame(*rows)))
     return result
 
 
