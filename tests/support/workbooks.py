@@ -16,7 +16,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from stafett.column_mapper.document import MappingDocument
 from stafett.domain.export import ExportCounts, Locale
 from stafett.domain.export_outputs import MappedRows, MappingVersion, StagedPart
-from stafett.file_generator.xlsx import TruncatedTexts, WorkbookSpec, render_workbook
+from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
 from stafett.file_generator.xlsx.builder import EXCEL_LIMITS, SheetLimits
 
 YEAR = (date(2026, 1, 1), date(2026, 12, 31))
@@ -90,13 +90,12 @@ def render_xlsx(
     document: MappingDocument | None = None,
     *,
     limits: SheetLimits = EXCEL_LIMITS,
-    truncated: TruncatedTexts | None = None,
     locale: Locale = "nb",
 ) -> bytes:
     book = build_workbook_spec(
         document or build_document(), build_mapped_rows(sum(frame.height for frame in frames)), locale
     )
-    return b"".join(render_workbook(book, report_frames=frames, limits=limits, truncated=truncated))
+    return b"".join(render_workbook(book, report_frames=frames, limits=limits))
 
 
 def build_frame(*rows: Sequence[Any]) -> pl.DataFrame:

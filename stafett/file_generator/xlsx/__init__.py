@@ -1,7 +1,6 @@
 """XLSX files: XlsxWriter writes the workbook, Polars the rows' XML, and ISA-L deflates one streamed ZIP file."""
 
 from stafett.file_generator.xlsx.builder import WorkbookSpec
-from stafett.file_generator.xlsx.truncation import TruncatedCell, TruncatedTexts
 from stafett.file_generator.xlsx.workbook import render_workbook
 
-__all__ = ["TruncatedCell", "TruncatedTexts", "WorkbookSpec", "render_workbook"]
+__all__ = ["WorkbookSpec", "render_workbook"]

@@ -92,9 +92,9 @@ class WorkbookBuilder:
     spec: WorkbookSpec
     book: StreamedWorkbook
     archive: ZipArchive
-    truncated: TruncatedTexts
     limits: SheetLimits
     formats: CellFormats = field(init=False)
+    truncated: TruncatedTexts = field(default_factory=TruncatedTexts)
     _sheet_names: set[str] = field(default_factory=set)
     _table_names: set[str] = field(default_factory=set)
 

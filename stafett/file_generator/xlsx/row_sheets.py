@@ -13,7 +13,7 @@ from stafett.file_generator.xlsx.columns import SheetColumn
 from stafett.file_generator.xlsx.dropdowns import DropdownLists
 from stafett.file_generator.xlsx.rechunk import rechunk
 from stafett.file_generator.xlsx.tables import add_table, compute_row_height
-from stafett.file_generator.xlsx.truncation import TruncatedCell, truncate_rows
+from stafett.file_generator.xlsx.truncation import truncate_rows
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet, get_style_index
 
 _INDENT = 1
@@ -70,10 +70,9 @@ class RowSheets:
         ]
         current = self._start_sheet()
         for chunk in rechunk(frames):
-            truncated = truncate_rows(chunk, self.builder.spec.locale)
-            self._truncated_positions += [(column, self._rows_received + row) for column, row in truncated.positions]
+            remaining, truncated = truncate_rows(chunk, self.builder.spec.locale)
+            self._truncated_positions += [(column, self._rows_received + row) for column, row in truncated]
             self._rows_received += chunk.height
-            remaining = truncated.rows
             while not remaining.is_empty():
                 written = self._write_rows(remaining, current)
                 current = current if written else self._start_next_sheet(current)
@@ -157,10 +156,10 @@ class RowSheets:
             if rows:
                 self.builder.truncated.add(column.id, [self._locate_cell(row, number) for row in rows])
 
-    def _locate_cell(self, row: int, column: int) -> TruncatedCell:
+    def _locate_cell(self, row: int, column: int) -> str:
         written = next(sheet for sheet in reversed(self._sheets) if sheet.rows_before <= row)
-        cell = f"{self._styles[column].column_letters}{written.first_row + row - written.rows_before + 1}"
-        return TruncatedCell(written.sheet.get_name(), cell)
+        row_number = written.first_row + row - written.rows_before + 1
+        return f"{written.sheet.get_name()}!{self._styles[column].column_letters}{row_number}"
 
 
 def _get_headers(columns: Sequence[SheetColumn]) -> list[str]:

@@ -18,7 +18,6 @@ from stafett.file_generator.xlsx.dropdowns import DropdownLists
 from stafett.file_generator.xlsx.failures_sheet import add_failures_sheet
 from stafett.file_generator.xlsx.row_sheets import RowSheets, RowTable
 from stafett.file_generator.xlsx.summary_sheet import add_summary_sheet
-from stafett.file_generator.xlsx.truncation import TruncatedTexts
 from stafett.file_generator.xlsx.xlsxwriter_bridge import StreamedWorkbook
 from stafett.storage.zip_archive import TooLargeForZipError, ZipArchive
 
@@ -30,14 +29,11 @@ def render_workbook(
     *,
     report_frames: Iterable[pl.DataFrame],
     excluded_frames: Iterable[pl.DataFrame] = (),
-    truncated: TruncatedTexts | None = None,
     limits: SheetLimits = EXCEL_LIMITS,
 ) -> Iterator[bytes]:
-    """Yield the blocks of the file; after the last one, ``truncated`` has the texts that were too long for a cell."""
+    """Yield the blocks of the file."""
     archive = ZipArchive(allow_zip64=False)  # Excel offers to repair a workbook that uses ZIP64
-    builder = WorkbookBuilder(
-        spec, StreamedWorkbook(archive), archive, TruncatedTexts() if truncated is None else truncated, limits
-    )
+    builder = WorkbookBuilder(spec, StreamedWorkbook(archive), archive, limits)
     try:
         yield from _render_sheets(builder, report_frames, excluded_frames)
         yield from archive.finish()
