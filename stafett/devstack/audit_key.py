@@ -1,11 +1,11 @@
 """The signing key for audit checkpoints of a development stack, created once and stored in its data folder."""
 
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from stafett.devstack.data_folder import write_atomically
 from stafett.settings import AuditSettings
 
 
@@ -22,8 +22,7 @@ class DevAuditKey:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with os.fdopen(os.open(self.key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(pem)
+        write_atomically(self.key_file, pem.decode())
 
     def environment(self) -> dict[str, str]:
         return {"STAFETT_AUDIT__SIGNING_KEY_FILE": str(self.key_file.resolve())}

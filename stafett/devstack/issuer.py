@@ -1,7 +1,6 @@
 """The development issuer: a key pair in the data folder, and tokens like those of a real identity provider."""
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from stafett.devstack.data_folder import write_atomically
 from stafett.devstack.errors import DevStackError
 from stafett.settings import AuthSettings
 
@@ -37,8 +37,7 @@ class DevIssuer:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        with os.fdopen(os.open(self._private_key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(pem)
+        write_atomically(self._private_key_file, pem.decode())
         public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
         self.jwks_file.write_text(json.dumps({"keys": [public | {"kid": _KEY_ID, "use": "sig", "alg": "ES256"}]}))
 

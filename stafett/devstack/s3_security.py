@@ -3,7 +3,6 @@
 They are created again at each start: all parts of the server run in one process, and nothing stored depends on them.
 """
 
-import os
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from stafett.devstack.data_folder import write_atomically
+
 _VALIDITY = timedelta(days=3650)
 _SIGNED_REQUESTS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
 _GRPC_PARTS = ("master", "volume", "filer", "s3", "admin", "worker", "client", "msg_broker", "msg_agent", "mq")
@@ -22,10 +23,11 @@ _GRPC_PARTS = ("master", "volume", "filer", "s3", "admin", "worker", "client", "
 def write_security_files(folder: Path) -> None:
     """Write ``security.toml`` and its certificates. The key of the certificate authority is not stored."""
     authority_key, key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
-    _write_private(folder / "ca.pem", _create_certificate("authority", authority_key, authority_key))
-    _write_private(folder / "certificate.pem", _create_certificate("seaweedfs", key, authority_key))
-    _write_private(folder / "key.pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    _write_private(folder / "security.toml", _format_configuration().encode())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    write_atomically(folder / "ca.pem", _create_certificate("authority", authority_key, authority_key))
+    write_atomically(folder / "certificate.pem", _create_certificate("seaweedfs", key, authority_key))
+    write_atomically(folder / "key.pem", pem)
+    write_atomically(folder / "security.toml", _format_configuration())
 
 
 def _format_configuration() -> str:
@@ -35,7 +37,7 @@ def _format_configuration() -> str:
     return "\n".join([*jwt_keys, '[grpc]\nca = "ca.pem"', *grpc, ""])
 
 
-def _create_certificate(name: str, key: EllipticCurvePrivateKey, authority_key: EllipticCurvePrivateKey) -> bytes:
+def _create_certificate(name: str, key: EllipticCurvePrivateKey, authority_key: EllipticCurvePrivateKey) -> str:
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -47,14 +49,8 @@ def _create_certificate(name: str, key: EllipticCurvePrivateKey, authority_key: 
         .not_valid_after(now + _VALIDITY)
         .add_extension(x509.BasicConstraints(ca=key is authority_key, path_length=None), critical=True)
     )
-    return certificate.sign(authority_key, SHA256()).public_bytes(Encoding.PEM)
+    return certificate.sign(authority_key, SHA256()).public_bytes(Encoding.PEM).decode()
 
 
 def _to_x509_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)

@@ -9,7 +9,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
-from stafett.devstack.doctor.check import DoctorCheck
+from stafett.devstack.doctor import DoctorCheck
 from stafett.settings import AuditSettings
 
 _SUBJECT = "audit bucket"

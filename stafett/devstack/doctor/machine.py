@@ -13,7 +13,7 @@ from pathlib import Path
 from stafett.devstack import privileges
 from stafett.devstack.binaries import find_program
 from stafett.devstack.data_folder import MIN_FREE_BYTES, DataFolder
-from stafett.devstack.doctor.check import DoctorCheck
+from stafett.devstack.doctor import DoctorCheck
 from stafett.devstack.doctor.stack import check_stack
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.loopback import minimal_environment

@@ -13,8 +13,8 @@ from minio.error import MinioException
 
 from stafett.devstack import processes
 from stafett.devstack.data_folder import DataFolder
+from stafett.devstack.doctor import DoctorCheck
 from stafett.devstack.doctor.audit import check_audit_bucket
-from stafett.devstack.doctor.check import DoctorCheck
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.loopback import HOST
 from stafett.devstack.ports import is_port_free
