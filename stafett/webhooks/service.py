@@ -82,10 +82,7 @@ class WebhookService:
             statement = insert(Webhook).values(id=new_id, created_by=caller.user_id, **request.model_dump())
             webhook = session.scalars(statement.returning(Webhook)).one()
             session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
-            audit_trail.append_audit_event(
-                session,
-                build_webhook_audit_entry(webhook, "webhook_added", audit_trail.actor_from_user_id(caller.user_id)),
-            )
+            _append_audit_event(session, webhook, "webhook_added", caller)
             # The audit chain is locked by now, so of two concurrent additions the second one counts the first.
             _check_webhook_limit(session, org_id)
         return IssuedSecret(webhook, secret)
@@ -114,12 +111,7 @@ class WebhookService:
             if webhook.disabled_at is not None:
                 session.execute(update(Webhook).where(col(Webhook.id) == webhook_id).values(disabled_at=None))
                 session.refresh(webhook)
-                audit_trail.append_audit_event(
-                    session,
-                    build_webhook_audit_entry(
-                        webhook, "webhook_enabled", audit_trail.actor_from_user_id(caller.user_id)
-                    ),
-                )
+                _append_audit_event(session, webhook, "webhook_enabled", caller)
             return webhook
 
     def rotate_secret(self, caller: Caller, webhook_id: UUID) -> IssuedSecret:
@@ -128,8 +120,7 @@ class WebhookService:
         with self._lock_webhook(caller, webhook_id) as (session, webhook):
             statement = update(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id)
             session.execute(statement.values(secret=secret))
-            actor = audit_trail.actor_from_user_id(caller.user_id)
-            audit_trail.append_audit_event(session, build_webhook_audit_entry(webhook, "webhook_secret_rotated", actor))
+            _append_audit_event(session, webhook, "webhook_secret_rotated", caller)
             return IssuedSecret(webhook, secret)
 
     def remove(self, caller: Caller, webhook_id: UUID) -> None:
@@ -139,10 +130,7 @@ class WebhookService:
                 update(Webhook).where(col(Webhook.id) == webhook_id).values(deleted_at=func.clock_timestamp())
             )
             session.execute(delete(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id))
-            audit_trail.append_audit_event(
-                session,
-                build_webhook_audit_entry(webhook, "webhook_removed", audit_trail.actor_from_user_id(caller.user_id)),
-            )
+            _append_audit_event(session, webhook, "webhook_removed", caller)
 
     def send_test(self, caller: Caller, webhook_id: UUID, idempotency_key: str | None) -> AcceptedWebhookTest:
         """Enqueue a test delivery; a disabled webhook can be tested too, and stays disabled."""
@@ -173,6 +161,11 @@ class WebhookService:
 def build_webhook_audit_entry(webhook: Webhook, event: str, actor: str) -> AuditEntry:
     """Build an audit entry without the URL, which may itself contain a secret."""
     return AuditEntry(org_id=webhook.org_id, actor=actor, event=event, subject_kind="webhook", subject_id=webhook.id)
+
+
+def _append_audit_event(session: Session, webhook: Webhook, event: str, caller: Caller) -> None:
+    actor = audit_trail.actor_from_user_id(caller.user_id)
+    audit_trail.append_audit_event(session, build_webhook_audit_entry(webhook, event, actor))
 
 
 def _get_or_404(session: Session, webhook_id: UUID, *, for_update: bool = False) -> Webhook:
