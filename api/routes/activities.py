@@ -6,8 +6,7 @@ from fastapi import APIRouter, Query
 
 from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
-from api.paging import split_page
-from api.schemas.bulk import ActivityListQuery, ActivityPage, ActivityResource
+from api.schemas.bulk import ActivityPage, ActivityResource
 from stafett.directory import ActivityFilter
 from stafett.domain.membership import Permission
 
@@ -22,8 +21,7 @@ router = APIRouter(prefix="/activities", tags=["Activities"], route_class=Guarde
     dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_activities(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[ActivityListQuery, Query()]
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[ActivityFilter, Query()]
 ) -> ActivityPage:
-    activities = services.activities.list(caller, ActivityFilter(**query.filter_args))
-    page, token = split_page(activities, query.page_size, lambda activity: (activity.starts_at, activity.id))
-    return ActivityPage(items=tuple(map(ActivityResource.from_row, page)), next_page_token=token)
+    activities, token = services.activities.list(caller, query)
+    return ActivityPage(items=tuple(map(ActivityResource.from_row, activities)), next_page_token=token)

@@ -17,14 +17,11 @@ from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
-from api.paging import decode_seq_cursor, encode_seq_cursor, split_page
 from api.previews import await_preview
 from api.schemas.exports import (
-    AuditEventListQuery,
     AuditEventPage,
     AuditEventResource,
     ExportCreate,
-    ExportListQuery,
     ExportPage,
     ExportResource,
     ExportSummary,
@@ -41,7 +38,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import DownloadLink
 from stafett.exports.preview import take_preview
-from stafett.exports.service import ExportDetails, ExportFilter, authorise_start
+from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter, authorise_start
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 ExportId = Annotated[UUID, Path(description="Id of the export.")]
@@ -163,15 +160,10 @@ def download_export(export_id: ExportId, caller: CurrentCaller, services: Servic
     dependencies=[require(Permission.READ_AUDIT_EVENTS), limit_large_lists()],
 )
 def get_export_audit(
-    export_id: ExportId, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditEventListQuery, Query()]
+    export_id: ExportId, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditEventFilter, Query()]
 ) -> AuditEventPage:
-    after = decode_seq_cursor(query.page_token) if query.page_token else 0
-    events = services.export_audit_trail.list_events(caller, export_id, after_seq=after, page_size=query.page_size)
-    page, has_more = events[: query.page_size], len(events) > query.page_size
-    return AuditEventPage(
-        items=tuple(AuditEventResource.from_row(event) for event in page),
-        next_page_token=encode_seq_cursor(page[-1].seq) if has_more else None,
-    )
+    events, token = services.export_audit_trail.list_events(caller, export_id, query)
+    return AuditEventPage(items=tuple(map(AuditEventResource.from_row, events)), next_page_token=token)
 
 
 @router.put(
@@ -247,12 +239,9 @@ def delete_export(export_id: ExportId, caller: CurrentCaller, services: Services
     description="List the exports that the caller may see, newest first.",
     dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
-def list_exports(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportListQuery, Query()]
-) -> ExportPage:
-    exports = services.exports.list(caller, ExportFilter(**query.filter_args))
-    page, token = split_page(exports, query.page_size, lambda export: (export.created_at, export.id))
-    return ExportPage(items=tuple(map(ExportSummary.from_row, page)), next_page_token=token)
+def list_exports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportFilter, Query()]) -> ExportPage:
+    exports, token = services.exports.list(caller, query)
+    return ExportPage(items=tuple(map(ExportSummary.from_row, exports)), next_page_token=token)
 
 
 def _load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:

@@ -16,15 +16,12 @@ from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond, respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
-from api.paging import decode_seq_cursor, encode_seq_cursor, split_page
 from api.schemas.bulk import (
     BatchCreateQuery,
-    BatchListQuery,
     BatchPage,
     BatchResource,
     BatchSummary,
     BatchValidationResource,
-    ItemListQuery,
     ItemPage,
 )
 from api.schemas.bulk_body import (
@@ -37,7 +34,6 @@ from api.schemas.bulk_body import (
 from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchFilter, ItemFilter, outcome_from_row
 from stafett.bulk.state import counts_from_row
-from stafett.domain.bulk import MAX_ITEMS_PER_BATCH
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
 from stafett.domain.membership import Caller, Permission
@@ -101,11 +97,10 @@ def _validate_batch(services: Services, caller: Caller, submission: BatchSubmiss
     dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
 def list_bulk_registrations(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[BatchListQuery, Query()]
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[BatchFilter, Query()]
 ) -> BatchPage:
-    batches = services.batches.list(caller, BatchFilter(**query.filter_args))
-    page, token = split_page(batches, query.page_size, lambda batch: (batch.created_at, batch.id))
-    return BatchPage(items=tuple(BatchSummary.from_row(batch, caller) for batch in page), next_page_token=token)
+    batches, token = services.batches.list(caller, query)
+    return BatchPage(items=tuple(BatchSummary.from_row(batch, caller) for batch in batches), next_page_token=token)
 
 
 @router.get(
@@ -136,16 +131,10 @@ async def get_bulk_registration(
     dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_bulk_items(
-    batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, query: Annotated[ItemListQuery, Query()]
+    batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, query: Annotated[ItemFilter, Query()]
 ) -> ItemPage:
-    # Cursors are positive but positions start at 0: the cursor is the position plus one.
-    after = decode_seq_cursor(query.page_token, MAX_ITEMS_PER_BATCH) - 1 if query.page_token else -1
-    items = services.batches.list_items(caller, batch_id, ItemFilter(query.status, after, query.page_size))
-    page, has_more = items[: query.page_size], len(items) > query.page_size
-    return ItemPage(
-        items=tuple(outcome_from_row(item) for item in page),
-        next_page_token=encode_seq_cursor(page[-1].position + 1) if has_more else None,
-    )
+    items, token = services.batches.list_items(caller, batch_id, query)
+    return ItemPage(items=tuple(map(outcome_from_row, items)), next_page_token=token)
 
 
 @router.get(

@@ -6,11 +6,9 @@ from fastapi import APIRouter, Query
 
 from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
-from api.paging import decode_id_cursor, encode_id_cursor, invalid_token_error
 from api.schemas.directory import (
     ActivityTypePage,
     Me,
-    MentorListQuery,
     MentorPage,
     MentorResource,
     OrganisationPage,
@@ -18,7 +16,6 @@ from api.schemas.directory import (
 )
 from stafett.directory import MentorFilter
 from stafett.domain.activity import ACTIVITY_TYPES
-from stafett.domain.errors import NotFoundError
 from stafett.domain.membership import Permission
 
 router = APIRouter(tags=["Directory"], route_class=GuardedRoute)
@@ -66,14 +63,7 @@ def list_activity_types() -> ActivityTypePage:
     dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_peer_mentors(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[MentorListQuery, Query()]
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[MentorFilter, Query()]
 ) -> MentorPage:
-    filter_args = query.model_dump(exclude={"page_token"})
-    cursor = decode_id_cursor(query.page_token) if query.page_token else None
-    try:
-        mentors = services.mentors.list(caller, MentorFilter(cursor=cursor, **filter_args))
-    except NotFoundError:  # the last mentor of the previous page was erased, or belongs to another organisation
-        raise invalid_token_error() from None
-    page, has_more = mentors[: query.page_size], len(mentors) > query.page_size
-    items = tuple(map(MentorResource.model_validate, page))
-    return MentorPage(items=items, next_page_token=encode_id_cursor(page[-1].id) if has_more else None)
+    mentors, token = services.mentors.list(caller, query)
+    return MentorPage(items=tuple(map(MentorResource.model_validate, mentors)), next_page_token=token)

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
-from api.paging import split_page
-from api.schemas.notifications import NotificationListQuery, NotificationPage, NotificationResource
+from api.schemas.notifications import NotificationPage, NotificationResource
 from stafett.domain.membership import Permission
 from stafett.notifications.inbox import NotificationFilter
 
@@ -24,13 +23,10 @@ NotificationId = Annotated[UUID, Path(description="Id of the notification.")]
     dependencies=[require(Permission.READ_NOTIFICATIONS), limit_large_lists()],
 )
 def list_notifications(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[NotificationListQuery, Query()]
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[NotificationFilter, Query()]
 ) -> NotificationPage:
-    notifications = services.inbox.list(caller, NotificationFilter(**query.filter_args))
-    page, token = split_page(
-        notifications, query.page_size, lambda details: (details.notification.created_at, details.notification.id)
-    )
-    return NotificationPage(items=tuple(map(NotificationResource.from_details, page)), next_page_token=token)
+    notifications, token = services.inbox.list(caller, query)
+    return NotificationPage(items=tuple(map(NotificationResource.from_details, notifications)), next_page_token=token)
 
 
 @router.post(

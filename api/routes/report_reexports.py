@@ -16,8 +16,7 @@ from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond, respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
-from api.paging import split_page
-from api.schemas.reexports import ReexportListQuery, ReexportPage, ReexportResource, ReexportSummary
+from api.schemas.reexports import ReexportPage, ReexportResource, ReexportSummary
 from stafett.domain.errors import (
     InvalidStateError,
     NotFinishedError,
@@ -157,13 +156,10 @@ async def cancel_reexport(
     dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
 )
 def list_reexports(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[ReexportListQuery, Query()]
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[ReexportFilter, Query()]
 ) -> ReexportPage:
-    reexports = services.reexports.list(caller, ReexportFilter(**query.filter_args))
-    page, token = split_page(
-        reexports, query.page_size, lambda details: (details.reexport.created_at, details.reexport.id)
-    )
-    items = tuple(ReexportSummary.from_details(details, caller) for details in page)
+    reexports, token = services.reexports.list(caller, query)
+    items = tuple(ReexportSummary.from_details(details, caller) for details in reexports)
     return ReexportPage(items=items, next_page_token=token)
 
 

@@ -10,7 +10,6 @@ from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.etags import format_etag, is_unchanged, parse_if_match
 from api.headers import IfMatchHeader, IfNoneMatchHeader
-from api.paging import ListQuery, split_page
 from api.schemas.reports import ReportPage, ReportResource
 from stafett.database.pagination import ListFilter
 from stafett.domain.membership import Permission
@@ -27,10 +26,9 @@ ReportId = Annotated[UUID, Path(description="Id of the report.")]
     description="List the reports of the caller's organisation, newest first.",
     dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
-def list_reports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ListQuery, Query()]) -> ReportPage:
-    reports = services.reports.list(caller, ListFilter(**query.filter_args))
-    page, token = split_page(reports, query.page_size, lambda details: (details.report.created_at, details.report.id))
-    return ReportPage(items=tuple(map(ReportResource.from_details, page)), next_page_token=token)
+def list_reports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ListFilter, Query()]) -> ReportPage:
+    reports, token = services.reports.list(caller, query)
+    return ReportPage(items=tuple(map(ReportResource.from_details, reports)), next_page_token=token)
 
 
 @router.get(

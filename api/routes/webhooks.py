@@ -10,11 +10,9 @@ from api.concurrency import limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.headers import IdempotencyKeyHeader
 from api.openapi import raises
-from api.paging import split_page
 from api.schemas.notifications import (
     DeliveryResource,
     WebhookCreate,
-    WebhookListQuery,
     WebhookPage,
     WebhookResource,
     WebhookWithDeliveries,
@@ -62,11 +60,10 @@ async def add_webhook(
     dependencies=[require(Permission.ADMINISTER), limit_large_lists()],
 )
 def list_webhooks(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[WebhookListQuery, Query()]
+    caller: CurrentCaller, services: ServicesDep, query: Annotated[WebhookFilter, Query()]
 ) -> WebhookPage:
-    webhooks = services.webhooks.list(caller, WebhookFilter(**query.filter_args))
-    page, token = split_page(webhooks, query.page_size, lambda webhook: (webhook.created_at, webhook.id))
-    return WebhookPage(items=tuple(map(WebhookResource.from_row, page)), next_page_token=token)
+    webhooks, token = services.webhooks.list(caller, query)
+    return WebhookPage(items=tuple(map(WebhookResource.from_row, webhooks)), next_page_token=token)
 
 
 @router.get(

@@ -5,18 +5,16 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from api.paging import DEFAULT_PAGE_SIZE, ListQuery, NextPageToken, PageSize, PageToken
-from api.schemas.exports import Resource
+from api.schemas.exports import NextPageToken, Resource
 from stafett.bulk.service import BatchDetails, ValidationResult
 from stafett.bulk.state import counts_from_row
 from stafett.database.tables import Activity, BulkBatch
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
-from stafett.domain.bulk_status import BulkStatus, ItemStatus
+from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
-from stafett.domain.reporting_period import DayOrInstant, to_first_instant, to_last_instant
 
 _BATCH_EXAMPLE: dict[str, Any] = {
     "org_id": "nhf",
@@ -59,20 +57,6 @@ class BatchCreateQuery(FrozenModel):
     validate_only: bool = Field(
         default=False, description="Only validate: answer with the outcome of each item and write nothing."
     )
-
-
-class BatchListQuery(ListQuery):
-    """Query parameters of `GET /bulk-registrations`."""
-
-    status: BulkStatus | None = Field(None, description="Only batches with this status.")
-
-
-class ItemListQuery(FrozenModel):
-    """Query parameters of `GET /bulk-registrations/{batch_id}/items`."""
-
-    status: ItemStatus | None = Field(None, description="Only items with this status.")
-    page_size: PageSize = DEFAULT_PAGE_SIZE
-    page_token: PageToken = None
 
 
 class BatchError(Resource):
@@ -144,25 +128,6 @@ class BatchValidationResource(Resource):
     @classmethod
     def from_result(cls, org_id: str, result: ValidationResult) -> Self:
         return cls(org_id=org_id, counts=result.counts, items=tuple(result.items))
-
-
-class ActivityListQuery(ListQuery):
-    """Query parameters of `GET /activities`; both ends of the period are included."""
-
-    batch_id: UUID | None = Field(None, description="Only activities that this batch registered.")
-    mentor_id: UUID | None = Field(None, description="Only activities of this peer mentor.")
-    period_start: DayOrInstant | None = Field(
-        None, description="Only activities that start on this date in Europe/Oslo, at this time, or later."
-    )
-    period_end: DayOrInstant | None = Field(
-        None, description="Only activities that start on this date in Europe/Oslo, at this time, or earlier."
-    )
-
-    @property
-    def filter_args(self) -> dict[str, Any]:
-        start, end = self.period_start, self.period_end
-        instants = {"period_start": start and to_first_instant(start), "period_end": end and to_last_instant(end)}
-        return super().filter_args | instants
 
 
 class ActivityResource(Resource):

@@ -1,15 +1,11 @@
 """Responses for the caller's identity, organisations, activity types and peer mentors."""
 
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from api.paging import DEFAULT_PAGE_SIZE, NextPageToken, OrgIdFilter, PageSize, PageToken
-from api.schemas.exports import Resource
+from api.schemas.exports import NextPageToken, Resource
 from stafett.domain.activity import ActivityTypeInfo
-from stafett.domain.fields import NO_NUL
-from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Role
 
 
@@ -38,18 +34,6 @@ class ActivityTypePage(Resource):
 
     items: tuple[ActivityTypeInfo, ...]
     next_page_token: None = Field(None, description="Always null: the list has one page.")
-
-
-class MentorListQuery(FrozenModel):
-    """Query parameters of `GET /peer-mentors`."""
-
-    org_id: OrgIdFilter = None
-    active: bool | None = Field(None, description="Only active, or only inactive, peer mentors.")
-    q: Annotated[str, StringConstraints(min_length=1, max_length=100), NO_NUL] | None = Field(
-        None, description="Only names that contain this text."
-    )
-    page_size: PageSize = DEFAULT_PAGE_SIZE
-    page_token: PageToken = None
 
 
 class MentorResource(Resource):

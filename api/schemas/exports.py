@@ -1,12 +1,11 @@
 """Requests and responses for exports, audit events and column mappings."""
 
 from datetime import date, datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from api.paging import DEFAULT_PAGE_SIZE, ListQuery, NextPageToken, PageSize, PageToken
 from stafett.database.tables import AuditEvent, Export
 from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import (
@@ -43,6 +42,9 @@ DOWNLOAD_URL_DESCRIPTION = (
 )
 
 
+NextPageToken = Annotated[str | None, Field(description="`page_token` of the next page; null on the last page.")]
+
+
 class Resource(BaseModel):
     """Base of response models, built from rows that have more fields."""
 
@@ -66,12 +68,6 @@ class ExportCreate(ExportParameters):
 
 
 _WORKER = "worker"
-
-
-class ExportListQuery(ListQuery):
-    """Query parameters of `GET /bufdir-exports`."""
-
-    status: ExportStatus | None = Field(None, description="Only exports with this status.")
 
 
 class Progress(Resource):
@@ -187,13 +183,6 @@ class ExportPage(Resource):
 
     items: tuple[ExportSummary, ...]
     next_page_token: NextPageToken = None
-
-
-class AuditEventListQuery(FrozenModel):
-    """Query parameters of `GET /bufdir-exports/{export_id}/audit`."""
-
-    page_size: PageSize = DEFAULT_PAGE_SIZE
-    page_token: PageToken = None
 
 
 class AuditEventResource(Resource):

@@ -1,12 +1,11 @@
 """Requests and responses for notifications, webhooks and deliveries."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
-from api.paging import ListQuery, NextPageToken
-from api.schemas.exports import Resource
+from api.schemas.exports import NextPageToken, Resource
 from stafett.database.tables import Webhook
 from stafett.domain.export import OrgId
 from stafett.domain.fields import NO_NUL
@@ -14,22 +13,7 @@ from stafett.domain.frozen import FrozenModel
 from stafett.domain.notification import Channel, DeliveryState, JobOutcome, JobType
 from stafett.notifications.inbox import NotificationDetails
 from stafett.webhooks.destinations import MAX_URL_LENGTH
-from stafett.webhooks.service import IssuedSecret, WebhookDetails
-
-WebhookStatus = Literal["active", "disabled"]
-
-
-class NotificationListQuery(ListQuery):
-    """Query parameters of `GET /notifications`."""
-
-    status: JobOutcome | None = Field(None, description="Only notifications of jobs with this outcome.")
-    unread: bool | None = Field(None, description="Only unread, or only read, notifications.")
-
-
-class WebhookListQuery(ListQuery):
-    """Query parameters of `GET /webhooks`."""
-
-    status: WebhookStatus | None = Field(None, description="Only webhooks with this status.")
+from stafett.webhooks.service import IssuedSecret, WebhookDetails, WebhookStatus
 
 
 class WebhookCreate(FrozenModel):

@@ -1,25 +1,16 @@
-"""Query and responses for report re-exports."""
+"""Responses for report re-exports."""
 
 from typing import Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from api.paging import ListQuery, NextPageToken
-from api.schemas.exports import DOWNLOAD_URL_DESCRIPTION, File, JobError, Progress, Resource
+from api.schemas.exports import DOWNLOAD_URL_DESCRIPTION, File, JobError, NextPageToken, Progress, Resource
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportOverrides, ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.exports.downloads import DownloadLink
 from stafett.reports.reexports import ReexportDetails
-
-
-class ReexportListQuery(ListQuery):
-    """Query parameters of `GET /report-reexports`."""
-
-    status: ReexportStatus | None = Field(None, description="Only re-exports with this status.")
-    report_id: UUID | None = Field(None, description="Only re-exports of this report.")
-
 
 _FREE_TEXT_FIELDS = ("label", "reason", "result_file_ref")
 

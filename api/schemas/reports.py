@@ -5,8 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from api.paging import NextPageToken
-from api.schemas.exports import File, Resource
+from api.schemas.exports import File, NextPageToken, Resource
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import MappingVersion
 from stafett.domain.reexport import ReexportSource, VersionChange

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID, uuid4
 
+from pydantic import Field, StrictInt, TypeAdapter
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -17,17 +18,38 @@ from stafett.bulk.csv_format import FailedItem, render_failed_csv
 from stafett.bulk.state import append_batch_event
 from stafett.bulk.validation import predict_error_codes
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
-from stafett.database.pagination import ListFilter, paginate
+from stafett.database.pagination import (
+    DEFAULT_PAGE_SIZE,
+    ListFilter,
+    Page,
+    PageSize,
+    PageToken,
+    SortKey,
+    load_page,
+    select_visible,
+)
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
-from stafett.domain.bulk import BulkCounts, BulkRequest, ItemError, ItemOutcome, PlannedItem, plan_items
+from stafett.domain.bulk import (
+    MAX_ITEMS_PER_BATCH,
+    BulkCounts,
+    BulkRequest,
+    ItemError,
+    ItemOutcome,
+    PlannedItem,
+    plan_items,
+)
 from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
 START_OPERATION = "bulk-registrations.start"
 MAX_ITEMS_SHOWN = 200
 """Number of items in the batch resource itself; the others are in the list of items."""
+
+_POSITION = TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=MAX_ITEMS_PER_BATCH)]])
+_SUBMISSION_ORDER = SortKey(("position",), _POSITION)
 
 
 class AcceptedBatch(NamedTuple):
@@ -54,15 +76,15 @@ class ValidationResult(NamedTuple):
 class BatchFilter(ListFilter):
     """Filter of the list of batches."""
 
-    status: BulkStatus | None = None
+    status: BulkStatus | None = Field(None, description="Only batches with this status.")
 
 
-class ItemFilter(NamedTuple):
+class ItemFilter(FrozenModel):
     """Filter of the list of items, which is in the order of the submission."""
 
-    status: ItemStatus | None = None
-    after_position: int = -1
-    page_size: int = 50
+    status: ItemStatus | None = Field(None, description="Only items with this status.")
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
 
 def authorise_registration(caller: Caller, org_id: str) -> None:
@@ -112,16 +134,11 @@ class BulkService:
             rows = () if caller.is_operator else session.exec(_select_items(batch_id).limit(MAX_ITEMS_SHOWN)).all()
         return BatchDetails(batch, [outcome_from_row(row) for row in rows])
 
-    def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Sequence[BulkItem]:
-        """Return one item more than a page, from which the caller knows that there is a next page."""
-        query = (
-            _select_items(batch_id).where(col(BulkItem.position) > filters.after_position).limit(filters.page_size + 1)
-        )
-        if filters.status is not None:
-            query = query.where(col(BulkItem.status) == filters.status)
+    def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
+        query = select_visible(BulkItem, caller, filters).where(BulkItem.batch_id == batch_id)
         with self._transaction(caller) as session:
             _require_member(caller, get_batch_or_404(session, batch_id))
-            return session.exec(query).all()
+            return load_page(session, BulkItem, query, filters, _SUBMISSION_ORDER)
 
     def download_failed_csv(self, caller: Caller, batch_id: UUID) -> str:
         """Render the failed items as a CSV file that can be corrected and submitted again."""
@@ -142,12 +159,9 @@ class BulkService:
             )
         return render_failed_csv(failed)
 
-    def list(self, caller: Caller, filters: BatchFilter) -> Sequence[BulkBatch]:
-        query = paginate(BulkBatch, caller, filters).where(col(BulkBatch.deleted_at).is_(None))
-        if filters.status is not None:
-            query = query.where(col(BulkBatch.status) == filters.status)
+    def list(self, caller: Caller, filters: BatchFilter) -> Page[BulkBatch]:
         with self._transaction(caller) as session:
-            return session.exec(query).all()
+            return load_page(session, BulkBatch, select_visible(BulkBatch, caller, filters), filters)
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)

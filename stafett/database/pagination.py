@@ -1,39 +1,126 @@
-"""Pagination of lists, newest first, of the caller's organisation."""
+"""Pagination of lists: filters, which are the query parameters of the API, and opaque page tokens."""
 
-from datetime import datetime
-from typing import TypeVar
+import base64
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
+from pydantic import Field, TypeAdapter
+from pydantic_core import from_json, to_json
 from sqlalchemy import tuple_
-from sqlmodel import SQLModel, select
+from sqlmodel import Session, SQLModel, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.export import OrgId
+from stafett.domain.fields import UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
 Row = TypeVar("Row", bound=SQLModel)
+Item = TypeVar("Item")
+MAX_TOKEN_LENGTH = 200
+"""Tokens of this API are about half as long; a longer one is rejected without decoding it."""
+
+DEFAULT_PAGE_SIZE = 50
+PageSize = Annotated[int, Field(ge=1, le=200, description="Maximum number of items on the page.")]
+PageToken = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_TOKEN_LENGTH,
+        description="`next_page_token` of the previous page. Leave it out for the first page.",
+    ),
+]
+OrgIdFilter = Annotated[OrgId | None, Field(description="Only entries of this organisation.")]
 
 
 class ListFilter(FrozenModel):
-    """Filters of a list, and the cursor after which its page starts."""
+    """Filters and page of a list, newest first. A filter with the name of a column requires the column's value."""
 
-    org_id: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    cursor: tuple[datetime, UUID] | None = None
-    page_size: int = 50
+    org_id: OrgIdFilter = None
+    created_after: UtcDatetime | None = Field(None, description="Only entries created after this time.")
+    created_before: UtcDatetime | None = Field(None, description="Only entries created before this time.")
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
 
-def paginate(table: type[Row], caller: Caller, filters: ListFilter) -> SelectOfScalar[Row]:
-    """Select a page and one more row, which shows that there is a next page."""
+class PageRequest(Protocol):
+    """The page that a list's filter requests."""
+
+    @property
+    def page_size(self) -> int: ...
+
+    @property
+    def page_token(self) -> str | None: ...
+
+
+class Page(NamedTuple, Generic[Item]):
+    """Items of a list, and the token of the next page, if there is one."""
+
+    items: Sequence[Item]
+    next_page_token: str | None
+
+
+def select_visible(table: type[Row], caller: Caller, filters: FrozenModel) -> SelectOfScalar[Row]:
+    """Select the rows that match the filters and are not deleted, for a member those of their organisation."""
     columns = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
-    sort_key = (columns.created_at, columns.id)
-    query = select(table).order_by(*(column.desc() for column in sort_key)).limit(filters.page_size + 1)
-    # The policies filter by organisation too, but only a condition in the query uses the index.
-    for org_id in (filters.org_id, caller.org_id):
-        query = query if org_id is None else query.where(columns.org_id == org_id)
-    if filters.created_after is not None:
-        query = query.where(columns.created_at > filters.created_after)
-    if filters.created_before is not None:
-        query = query.where(columns.created_at < filters.created_before)
-    return query if filters.cursor is None else query.where(tuple_(*sort_key) < filters.cursor)
+    values = {name: value for name, value in filters.model_dump().items() if value is not None}
+    query = select(table).where(*(columns[name] == value for name, value in values.items() if name in columns))
+    if caller.org_id is not None:  # the policies filter by organisation too, but only this condition uses the index
+        query = query.where(columns.org_id == caller.org_id)
+    if "created_after" in values:
+        query = query.where(columns.created_at > values["created_after"])
+    if "created_before" in values:
+        query = query.where(columns.created_at < values["created_before"])
+    return query.where(columns.deleted_at.is_(None)) if "deleted_at" in columns else query
+
+
+class SortKey(NamedTuple):
+    """The unique sort key of a list, of which a page token has the last values."""
+
+    names: tuple[str, ...]
+    value_type: TypeAdapter[Any]
+    newest_first: bool = False
+
+
+NEWEST_FIRST = SortKey(("created_at", "id"), TypeAdapter(tuple[UtcDatetime, UUID]), newest_first=True)
+
+
+def load_page(
+    session: Session,
+    table: type[Row],
+    query: SelectOfScalar[Row],
+    page: PageRequest,
+    sort_key: SortKey = NEWEST_FIRST,
+) -> Page[Row]:
+    """Load a page of the query."""
+    columns = [table.__table__.c[name] for name in sort_key.names]  # type: ignore[attr-defined]  # SQLModel hides its table
+    if page.page_token:
+        last, key = decode_page_token(page.page_token, sort_key.value_type), tuple_(*columns)
+        query = query.where(key < last if sort_key.newest_first else key > last)
+    query = query.order_by(*(column.desc() if sort_key.newest_first else column for column in columns))
+    rows = session.exec(query.limit(page.page_size + 1)).all()
+    return split_page(rows, page, lambda row: [getattr(row, name) for name in sort_key.names])
+
+
+def split_page(rows: Sequence[Item], page: PageRequest, key_for: Callable[[Item], Sequence[object]]) -> Page[Item]:
+    """Return the page. The query loads one row more than the page has, to know of a next one."""
+    items = rows[: page.page_size]
+    return Page(items, encode_page_token(key_for(items[-1])) if len(rows) > page.page_size else None)
+
+
+def encode_page_token(key: Sequence[object]) -> str:
+    return base64.urlsafe_b64encode(to_json(key)).decode().rstrip("=")
+
+
+def decode_page_token(token: str, value_type: TypeAdapter[Any]) -> Any:
+    """Decode a token of this list; it has no secrets, so that a client could forge one."""
+    try:
+        return value_type.validate_python(from_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))))
+    except ValueError:
+        raise invalid_token_error() from None
+
+
+def invalid_token_error() -> InvalidRequestError:
+    message = "The page token was not issued by this list"
+    return InvalidRequestError([RequestIssue("query:page_token", "page_token", message)])

@@ -2,26 +2,38 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import UUID, uuid4
 
+from pydantic import Field, StrictInt, TypeAdapter
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
-from stafett.database.pagination import ListFilter, paginate
+from stafett.database.pagination import (
+    DEFAULT_PAGE_SIZE,
+    ListFilter,
+    Page,
+    PageSize,
+    PageToken,
+    SortKey,
+    load_page,
+    select_visible,
+)
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, Export, ExportAttempt, ExportPartialFailures
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
 from stafett.domain.export import ExportOrigin, ExportRequest, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.exports.state import set_waiting_for
 
 START_OPERATION = "bufdir-exports.start"
+_SEQ_ORDER = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)]]))
 
 
 class AcceptedExport(NamedTuple):
@@ -50,7 +62,14 @@ class ExportDetails(NamedTuple):
 class ExportFilter(ListFilter):
     """Filters of the export list."""
 
-    status: ExportStatus | None = None
+    status: ExportStatus | None = Field(None, description="Only exports with this status.")
+
+
+class AuditEventFilter(FrozenModel):
+    """The requested page of an export's audit events."""
+
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
 
 
 def authorise_start(caller: Caller, request: ExportRequest) -> None:
@@ -104,12 +123,9 @@ class ExportService:
                 [PartialFailureReport.model_validate(report) for report in failures.reports] if failures else [],
             )
 
-    def list(self, caller: Caller, filters: ExportFilter) -> Sequence[Export]:
-        query = paginate(Export, caller, filters).where(col(Export.deleted_at).is_(None))
-        if filters.status is not None:
-            query = query.where(col(Export.status) == filters.status)
+    def list(self, caller: Caller, filters: ExportFilter) -> Page[Export]:
         with self._transaction(caller) as session:
-            return session.exec(query).all()
+            return load_page(session, Export, select_visible(Export, caller, filters), filters)
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
@@ -153,8 +169,8 @@ class ExportAuditTrail:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_events(self, caller: Caller, export_id: UUID, *, after_seq: int, page_size: int) -> Sequence[AuditEvent]:
-        """List events, oldest first, and one more than the page size, which shows that there is a next page."""
+    def list_events(self, caller: Caller, export_id: UUID, page: AuditEventFilter) -> Page[AuditEvent]:
+        """List events, oldest first."""
         with self._database.transaction(
             caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
         ) as session:
@@ -163,6 +179,5 @@ class ExportAuditTrail:
                 raise NotFoundError("There is no such export.")
             if not caller.can_read_audit_of(export.org_id, export.requested_by):
                 raise PermissionDeniedError("You may not read the audit trail of this export.")
-            is_this_export = (col(AuditEvent.org_id) == export.org_id, col(AuditEvent.subject_id) == export_id)
-            later = select(AuditEvent).where(*is_this_export, col(AuditEvent.seq) > after_seq)
-            return session.exec(later.order_by(col(AuditEvent.seq)).limit(page_size + 1)).all()
+            query = select(AuditEvent).where(AuditEvent.org_id == export.org_id, AuditEvent.subject_id == export_id)
+            return load_page(session, AuditEvent, query, page, _SEQ_ORDER)

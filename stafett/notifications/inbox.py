@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from stafett.database.pagination import ListFilter, paginate
+from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Delivery, Notification
 from stafett.domain.errors import NotFoundError
@@ -19,8 +20,8 @@ from stafett.domain.notification import JobOutcome
 class NotificationFilter(ListFilter):
     """Filter of the list of notifications."""
 
-    status: JobOutcome | None = None
-    unread: bool | None = None
+    status: JobOutcome | None = Field(None, description="Only notifications of jobs with this outcome.")
+    unread: bool | None = Field(None, description="Only unread, or only read, notifications.")
 
 
 class NotificationDetails(NamedTuple):
@@ -36,15 +37,14 @@ class Inbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self, caller: Caller, filters: NotificationFilter) -> Sequence[NotificationDetails]:
-        query = paginate(Notification, caller, filters).where(col(Notification.user_id) == caller.user_id)
-        if filters.status is not None:
-            query = query.where(col(Notification.status) == filters.status)
+    def list(self, caller: Caller, filters: NotificationFilter) -> Page[NotificationDetails]:
+        query = select_visible(Notification, caller, filters).where(col(Notification.user_id) == caller.user_id)
         if filters.unread is not None:
             is_unread = col(Notification.read_at).is_(None)
             query = query.where(is_unread if filters.unread else ~is_unread)
         with self._transaction(caller) as session:
-            return _load_details(session, session.exec(query).all())
+            page = load_page(session, Notification, query, filters)
+            return Page(_load_details(session, page.items), page.next_page_token)
 
     def mark_read(self, caller: Caller, notification_id: UUID) -> NotificationDetails:
         """Mark the notification as read; the time of an earlier call stays."""

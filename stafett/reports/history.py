@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
-from stafett.database.pagination import ListFilter, paginate
+from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import (
@@ -108,9 +108,10 @@ class ReportHistory:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             return _get_or_404(session, report_id)
 
-    def list(self, caller: Caller, filters: ListFilter) -> Sequence[ReportDetails]:
+    def list(self, caller: Caller, filters: ListFilter) -> Page[ReportDetails]:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            return _load_details(session, session.exec(paginate(Report, caller, filters)).all())
+            page = load_page(session, Report, select_visible(Report, caller, filters), filters)
+            return Page(_load_details(session, page.items), page.next_page_token)
 
     def record_submission(
         self, caller: Caller, report_id: UUID, submission: ReportSubmission, expected_revisions: Container[int] | None

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+from pydantic import Field
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
@@ -12,7 +13,7 @@ from sqlmodel import Session, col, select
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key, find_claimed_id
-from stafett.database.pagination import ListFilter, paginate
+from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Export, JsonObject, Reexport, Report
 from stafett.domain.errors import NotFinishedError, NotFoundError, PermissionDeniedError, ReexportInProgressError
@@ -72,8 +73,8 @@ class ReexportDetails(NamedTuple):
 class ReexportFilter(ListFilter):
     """Filter of the list of re-exports."""
 
-    status: ReexportStatus | None = None
-    report_id: UUID | None = None
+    status: ReexportStatus | None = Field(None, description="Only re-exports with this status.")
+    report_id: UUID | None = Field(None, description="Only re-exports of this report.")
 
 
 class ReexportService:
@@ -103,14 +104,10 @@ class ReexportService:
                 raise NotFoundError("There is no such re-export.")
             return load_details(session, [row])[0]
 
-    def list(self, caller: Caller, filters: ReexportFilter) -> Sequence[ReexportDetails]:
-        query = paginate(Reexport, caller, filters)
-        if filters.status is not None:
-            query = query.where(col(Reexport.status) == filters.status)
-        if filters.report_id is not None:
-            query = query.where(col(Reexport.report_id) == filters.report_id)
+    def list(self, caller: Caller, filters: ReexportFilter) -> Page[ReexportDetails]:
         with self._transaction(caller) as session:
-            return load_details(session, session.exec(query).all())
+            page = load_page(session, Reexport, select_visible(Reexport, caller, filters), filters)
+            return Page(load_details(session, page.items), page.next_page_token)
 
     def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)

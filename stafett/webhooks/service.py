@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID, uuid4
 
+from pydantic import Field
 from sqlalchemy import delete, func, insert, update
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
-from stafett.database.pagination import ListFilter, paginate
+from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Delivery, Webhook, WebhookSecret
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, TooManyWebhooksError
@@ -22,13 +23,14 @@ from stafett.webhooks.signing import generate_secret
 
 MAX_WEBHOOKS = 20
 TEST_OPERATION = "webhooks.test"
+WebhookStatus = Literal["active", "disabled"]
 _MAX_DELIVERIES_SHOWN = 20
 
 
 class WebhookFilter(ListFilter):
     """Filter of the list of webhooks."""
 
-    status: str | None = None
+    status: WebhookStatus | None = Field(None, description="Only webhooks with this status.")
 
 
 class WebhookInput(FrozenModel):
@@ -96,14 +98,14 @@ class WebhookService:
             query = select(Delivery).where(Delivery.org_id == org_id, Delivery.webhook_id == webhook_id)
             return WebhookDetails(webhook, session.exec(query.order_by(*order).limit(_MAX_DELIVERIES_SHOWN)).all())
 
-    def list(self, caller: Caller, filters: WebhookFilter) -> Sequence[Webhook]:
+    def list(self, caller: Caller, filters: WebhookFilter) -> Page[Webhook]:
         org_id = require_administrator(caller)
-        query = paginate(Webhook, caller, filters).where(col(Webhook.deleted_at).is_(None))
+        query = select_visible(Webhook, caller, filters)
         if filters.status is not None:
             is_disabled = col(Webhook.disabled_at).is_not(None)
             query = query.where(is_disabled if filters.status == "disabled" else ~is_disabled)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            return session.exec(query).all()
+            return load_page(session, Webhook, query, filters)
 
     def enable(self, caller: Caller, webhook_id: UUID) -> Webhook:
         """Enable a disabled webhook; messages that it missed meanwhile are not sent."""

@@ -59,7 +59,8 @@ async def wait_for_acceptance(export_service: ExportService, tenant: Tenant) -> 
     caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
 
     async def list_jobs() -> list[ExportJob]:
-        return [export.job for export in await asyncio.to_thread(export_service.list, caller, ExportFilter())]
+        page = await asyncio.to_thread(export_service.list, caller, ExportFilter())
+        return [export.job for export in page.items]
 
     return (await wait_until(list_jobs, bool))[0]
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
-from fastapi.exceptions import RequestValidationError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.paging import MAX_TOKEN_LENGTH, decode_cursor, encode_cursor
+from stafett.database.pagination import MAX_TOKEN_LENGTH, NEWEST_FIRST, decode_page_token, encode_page_token
+from stafett.domain.errors import InvalidRequestError
 
 ROW = UUID("0198f2c4-6f50-7d41-9e0b-3c5a7d1e8f20")
 
@@ -19,9 +19,9 @@ def encode_token(*parts: object) -> str:
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
 def test_every_cursor_is_decoded_from_its_token(at: datetime, row_id: UUID) -> None:
-    token = encode_cursor((at, row_id))
+    token = encode_page_token((at, row_id))
     assert len(token) <= MAX_TOKEN_LENGTH
-    assert decode_cursor(token) == (at, row_id)
+    assert decode_page_token(token, NEWEST_FIRST.value_type) == (at, row_id)
 
 
 @given(st.text() | st.text("AQIDxyz019-_=[]{}") | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
@@ -31,8 +31,8 @@ def test_every_cursor_is_decoded_from_its_token(at: datetime, row_id: UUID) -> N
 @example("")
 def test_every_text_is_decoded_or_rejected(text: str) -> None:
     try:
-        at, row_id = decode_cursor(text)
-    except RequestValidationError:
+        at, row_id = decode_page_token(text, NEWEST_FIRST.value_type)
+    except InvalidRequestError:
         return
     assert at.tzinfo is UTC
     assert isinstance(row_id, UUID)
@@ -56,10 +56,12 @@ def test_every_text_is_decoded_or_rejected(text: str) -> None:
     ],
 )
 def test_forged_page_token_is_rejected(token: str) -> None:
-    with pytest.raises(RequestValidationError):
-        decode_cursor(token)
+    with pytest.raises(InvalidRequestError):
+        decode_page_token(token, NEWEST_FIRST.value_type)
 
 
 def test_cursor_time_is_decoded_as_utc() -> None:
     at = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    assert decode_cursor(encode_cursor((at, ROW)))[0] == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    assert decode_page_token(encode_page_token((at, ROW)), NEWEST_FIRST.value_type)[0] == datetime(
+        2026, 7, 1, 10, tzinfo=UTC
+    )
