@@ -13,7 +13,7 @@ _MAX_DAYS = 100_000  # days since 1970, until the year 2243
 def format_etag(edit_count: int, change_count: int, link_expires_at: datetime | None) -> str:
     """Format a strong entity tag ``"R-S"``: R counts clients' edits, S identifies every other change.
 
-    The commands compare only R of ``If-Match`` (`_check_expected_revision`). S is the row's change count followed by
+    The commands compare only R of ``If-Match`` (`require_revision`). S is the row's change count followed by
     five digits for the day on which the download link expires, or zeros without a link. The tag therefore differs
     between callers who may download and callers who may not, changes with the link at midnight, and never repeats.
     """

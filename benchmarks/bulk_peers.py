@@ -12,8 +12,7 @@ from procrastinate import App, PsycopgConnector
 
 from stafett.bulk import items
 from stafett.bulk.items import ItemSelection
-from stafett.bulk.registration import BatchProcessor, register_with_fallback
-from stafett.bulk.state import add_counts
+from stafett.bulk.registration import BatchProcessor, add_counts, register_with_fallback
 from stafett.domain.bulk_job import BulkJob, Chunk
 
 _CONCURRENCY = 4

@@ -37,9 +37,7 @@ class OrganisationService:
         self._database = database
 
     def list(self, caller: Caller) -> Sequence[Organisation]:
-        with self._database.transaction(
-            caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
-        ) as session:
+        with self._database.caller_transaction(caller) as session:
             return session.exec(select(Organisation).order_by(col(Organisation.id))).all()
 
 

@@ -33,7 +33,6 @@ from api.schemas.bulk_body import (
 )
 from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchFilter, ItemFilter, outcome_from_row
-from stafett.bulk.state import counts_from_row
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
 from stafett.domain.membership import Caller, Permission
@@ -260,5 +259,5 @@ def _load_view(services: Services, caller: Caller, batch_id: UUID) -> JobView[Ba
         is_finished=batch.status.is_final,
         etag=format_etag(batch.edits, batch.changes, None),
         build_body=partial(BatchResource.from_details, details, caller),
-        progress=counts_from_row(batch).model_dump(),
+        progress=batch.counts.model_dump(),
     )

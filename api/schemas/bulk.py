@@ -7,7 +7,6 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.schemas.exports import NextPageToken, Resource
 from stafett.bulk.service import BatchDetails, ValidationResult
-from stafett.bulk.state import counts_from_row
 from stafett.database.tables import Activity, BulkBatch
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
@@ -88,7 +87,7 @@ class BatchSummary(Resource):
     @classmethod
     def from_row(cls, batch: BulkBatch, caller: Caller, **extra: object) -> Self:
         """Build the summary; an operator gets the status and the counts, but no text that a user wrote."""
-        values = batch.model_dump() | {"counts": counts_from_row(batch)} | extra
+        values = batch.model_dump() | {"counts": batch.counts} | extra
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
         return cls.model_validate(values | hidden)
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session
 
 from stafett.domain.frozen import FrozenModel
+from stafett.domain.notification import JobType
 
 _MAX_SAFE_INTEGER = 2**53 - 1
 EventInteger = Annotated[StrictInt, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)]
@@ -36,9 +37,7 @@ class AuditEntry(FrozenModel):
     org_id: str
     actor: str
     event: str
-    subject_kind: Literal[
-        "export", "column_mapping", "export_preview", "report", "reexport", "webhook", "person", "bulk_registration"
-    ] = "export"
+    subject_kind: JobType | Literal["column_mapping", "export_preview", "report", "webhook", "person"] = JobType.EXPORT
     subject_id: UUID
     status: str | None = None
     detail: EventDetail = Field(default_factory=dict)

@@ -3,14 +3,13 @@
 from typing import Any
 
 from psycopg.errors import ReadOnlySqlTransaction
-from sqlalchemy import func
+from sqlalchemy import func, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from stafett.audit import trail as audit_trail
 from stafett.bulk import items as bulk_items
 from stafett.bulk.items import ItemSelection, OutcomeCounts
-from stafett.bulk.state import add_counts, counts_from_row, load_active_batch, lock_active_batch, transition_batch
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch
 from stafett.domain.bulk import BulkCounts
@@ -18,6 +17,7 @@ from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, Chunk
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.notification import JobOutcome, JobType
+from stafett.jobs.state import JobEvent, lock_active_job, require_active, transition_job
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 
 _NOW = func.clock_timestamp()
@@ -38,17 +38,18 @@ class BatchProcessor:
     def start_attempt(self, job: BulkJob) -> BulkPlan:
         """Set an accepted batch to running, and return its pending chunks."""
         with self._database.transaction(job.org_id) as session:
-            batch = lock_active_batch(session, job)
+            batch = lock_active_job(session, BulkBatch, job)
             chunks = bulk_items.list_pending_chunks(session, job)
             if batch.status is BulkStatus.ACCEPTED:
-                transition_batch(session, batch, BulkStatus.RUNNING, "bulk_started", self._actor)
-            return BulkPlan(pending_chunks=chunks, counts=counts_from_row(batch))
+                transition_job(session, batch, BulkStatus.RUNNING, JobEvent("bulk_started", self._actor))
+            return BulkPlan(pending_chunks=chunks, counts=batch.counts)
 
     def register_chunk(self, chunk: Chunk) -> BulkCounts:
         """Register the chunk's pending items, and finish the batch if they were the last ones."""
         job = chunk.job
         with self._database.transaction(job.org_id) as session:
-            batch = load_active_batch(session, job)
+            batch = session.get_one(BulkBatch, job.batch_id)
+            require_active(batch, job)  # without its lock: `add_counts` checks the attempt again before the commit
             counts = add_counts(session, job, register_with_fallback(session, ItemSelection(job, chunk.number)))
             if counts.pending == 0 and batch.status is BulkStatus.RUNNING:
                 self._finish(session, batch, _final_status_for(counts))
@@ -65,22 +66,22 @@ class BatchProcessor:
         """Finish a batch whose items all have outcomes, or return the outcome that is already committed."""
         with self._database.transaction(job.org_id) as session:
             try:
-                batch = lock_active_batch(session, job)
+                batch = lock_active_job(session, BulkBatch, job)
             except StaleAttemptError:
                 return _load_outcome_of_attempt(session, job)
-            return self._finish(session, batch, _final_status_for(counts_from_row(batch)))
+            return self._finish(session, batch, _final_status_for(batch.counts))
 
     def finish_cancel(self, job: BulkJob) -> BulkOutcome:
         """Cancel the pending items, then the batch."""
         with self._database.transaction(job.org_id) as session:
             outcomes = bulk_items.cancel_items(session, ItemSelection(job))
             try:
-                batch = lock_active_batch(session, job, allow_cancelling=True)
+                batch = lock_active_job(session, BulkBatch, job, allow_cancelling=True)
             except StaleAttemptError:
                 session.rollback()
                 return self.load_outcome(job)
             if batch.status is not BulkStatus.CANCELLING:
-                transition_batch(session, batch, BulkStatus.CANCELLING, "cancel_requested", self._actor)
+                transition_job(session, batch, BulkStatus.CANCELLING, JobEvent("cancel_requested", self._actor))
             return self._finish(session, batch, BulkStatus.CANCELLED, cancelled=batch.cancelled + outcomes.cancelled)
 
     def close(self, job: BulkJob, reason: str) -> JobOutcome | None:
@@ -91,7 +92,7 @@ class BatchProcessor:
         with self._database.transaction(job.org_id) as session:
             outcomes = bulk_items.fail_items(session, ItemSelection(job), ItemErrorCode.TEMPORARILY_UNAVAILABLE)
             try:
-                batch = lock_active_batch(session, job, allow_cancelling=True)
+                batch = lock_active_job(session, BulkBatch, job, allow_cancelling=True)
             except StaleAttemptError:
                 session.rollback()
                 return None
@@ -100,22 +101,39 @@ class BatchProcessor:
                 message = f"{reason}; retry the batch."
                 values["error"] = {"code": "internal", "message": message, "retryable": True}
             else:
-                status = _final_status_for(counts_from_row(batch))
+                status = _final_status_for(batch.counts)
             return JobOutcome(self._finish(session, batch, status, **values).status)
 
     def load_outcome(self, job: BulkJob) -> BulkOutcome:
         """Return the stored outcome, for a run whose job another writer has ended."""
         with self._database.transaction(job.org_id) as session:
             batch = session.get_one(BulkBatch, job.batch_id)
-            return BulkOutcome(status=batch.status, counts=counts_from_row(batch))
+            return BulkOutcome(status=batch.status, counts=batch.counts)
 
     def _finish(self, session: Session, batch: BulkBatch, status: BulkStatus, **values: Any) -> BulkOutcome:
         completion = JobCompletion(
             JobType.BULK_REGISTRATION, batch.job, JobOutcome(status), requested_by=batch.requested_by
         )
         enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
-        transition_batch(session, batch, status, f"bulk_{status}", self._actor, completed_at=_NOW, **values)
-        return BulkOutcome(status=batch.status, counts=counts_from_row(batch))
+        transition_job(session, batch, status, JobEvent(f"bulk_{status}", self._actor), completed_at=_NOW, **values)
+        return BulkOutcome(status=batch.status, counts=batch.counts)
+
+
+def add_counts(session: Session, job: BulkJob, outcomes: OutcomeCounts) -> BulkCounts:
+    """Add the items' outcomes, as the last thing in the transaction that wrote them."""
+    increments = {name: getattr(BulkBatch, name) + number for name, number in outcomes._asdict().items() if number}
+    if not increments:
+        return session.get_one(BulkBatch, job.batch_id, populate_existing=True).counts
+    is_active = (
+        col(BulkBatch.id) == job.batch_id,
+        col(BulkBatch.attempt) == job.attempt,
+        col(BulkBatch.status).in_((BulkStatus.RUNNING, BulkStatus.CANCELLING)),
+    )
+    statement = update(BulkBatch).where(*is_active).values(increments).returning(BulkBatch)
+    batch = session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
+    if batch is None:
+        raise StaleAttemptError("This attempt at the batch is over.")
+    return batch.counts
 
 
 def register_with_fallback(session: Session, selection: ItemSelection) -> OutcomeCounts:
@@ -156,4 +174,4 @@ def _load_outcome_of_attempt(session: Session, job: BulkJob) -> BulkOutcome:
     batch = session.get_one(BulkBatch, job.batch_id)
     if batch.attempt != job.attempt or not batch.status.is_final:
         raise StaleAttemptError("This attempt at the batch is over.")
-    return BulkOutcome(status=batch.status, counts=counts_from_row(batch))
+    return BulkOutcome(status=batch.status, counts=batch.counts)

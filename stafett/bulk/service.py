@@ -1,7 +1,6 @@
 """Accepts and validates batches, and finds and lists them for the API."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, NamedTuple
@@ -12,10 +11,9 @@ from sqlalchemy import insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from stafett.audit import trail as audit_trail
+from stafett.audit.trail import actor_from_user_id
 from stafett.bulk import items as bulk_items
 from stafett.bulk.csv_format import FailedItem, render_failed_csv
-from stafett.bulk.state import append_batch_event
 from stafett.bulk.validation import predict_error_codes
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import (
@@ -40,9 +38,11 @@ from stafett.domain.bulk import (
     plan_items,
 )
 from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
-from stafett.domain.errors import NotFoundError, PermissionDeniedError
+from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
+from stafett.jobs.commands import get_job_or_404
+from stafett.jobs.state import JobEvent, append_job_event
 
 START_OPERATION = "bulk-registrations.start"
 MAX_ITEMS_SHOWN = 200
@@ -104,17 +104,13 @@ class BulkService:
         request.validate_batch()
         items, new_id = plan_items(request), uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            batch_id = (
-                claim_idempotency_key(
-                    session, IdempotencyScope(request.org_id, START_OPERATION, idempotency_key), request, new_id
-                )
-                if idempotency_key
-                else new_id
-            )
+            scope = IdempotencyScope(request.org_id, START_OPERATION, idempotency_key)
+            batch_id = claim_idempotency_key(session, scope, request, new_id)
             if batch_id != new_id:
                 return AcceptedBatch(session.get_one(BulkBatch, batch_id), is_new=False)
             batch = _insert_batch(session, new_id, caller, request, items)
-            append_batch_event(session, batch, "bulk_requested", audit_trail.actor_from_user_id(caller.user_id))
+            event = JobEvent("bulk_requested", actor_from_user_id(caller.user_id))
+            append_job_event(session, batch, event, status=batch.status)
             return AcceptedBatch(batch, is_new=True)
 
     def validate(self, caller: Caller, request: BulkRequest) -> ValidationResult:
@@ -129,49 +125,34 @@ class BulkService:
         return ValidationResult(counts, [_predicted_outcome(*pair) for pair in zip(items, codes, strict=True)])
 
     def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
-        with self._transaction(caller) as session:
-            batch = get_batch_or_404(session, batch_id)
+        with self._database.caller_transaction(caller) as session:
+            batch = get_job_or_404(session, BulkBatch, batch_id)
             rows = () if caller.is_operator else session.exec(_select_items(batch_id).limit(MAX_ITEMS_SHOWN)).all()
         return BatchDetails(batch, [outcome_from_row(row) for row in rows])
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
         query = select_visible(BulkItem, caller, filters).where(BulkItem.batch_id == batch_id)
-        with self._transaction(caller) as session:
-            _require_member(caller, get_batch_or_404(session, batch_id))
+        with self._database.caller_transaction(caller) as session:
+            _require_member(caller, get_job_or_404(session, BulkBatch, batch_id))
             return load_page(session, BulkItem, query, filters, _SUBMISSION_ORDER)
 
     def download_failed_csv(self, caller: Caller, batch_id: UUID) -> str:
         """Render the failed items as a CSV file that can be corrected and submitted again."""
         query = _select_items(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
-        with self._transaction(caller) as session:
-            batch = get_batch_or_404(session, batch_id)
+        with self._database.caller_transaction(caller) as session:
+            batch = get_job_or_404(session, BulkBatch, batch_id)
             if not caller.can_download_from(batch.org_id):
                 raise PermissionDeniedError("You may not download this batch's items.")
             failed = [
                 FailedItem(outcome_from_row(item), batch.activity | item.overrides) for item in session.exec(query)
             ]
-            append_batch_event(
-                session,
-                batch,
-                "failed_items_downloaded",
-                audit_trail.actor_from_user_id(caller.user_id),
-                is_transition=False,
-            )
+            event = JobEvent("failed_items_downloaded", actor_from_user_id(caller.user_id))
+            append_job_event(session, batch, event)
         return render_failed_csv(failed)
 
     def list(self, caller: Caller, filters: BatchFilter) -> Page[BulkBatch]:
-        with self._transaction(caller) as session:
+        with self._database.caller_transaction(caller) as session:
             return load_page(session, BulkBatch, select_visible(BulkBatch, caller, filters), filters)
-
-    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
-
-
-def get_batch_or_404(session: Session, batch_id: UUID) -> BulkBatch:
-    batch = session.get(BulkBatch, batch_id)
-    if batch is None or batch.deleted_at is not None:
-        raise NotFoundError("There is no such batch.")
-    return batch
 
 
 def outcome_from_row(item: BulkItem) -> ItemOutcome:

@@ -27,7 +27,7 @@ from stafett.domain.errors import (
     NotFoundError,
     PermissionDeniedError,
     PreconditionFailedError,
-    PreconditionRequiredError,
+    require_revision,
 )
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import EffectiveMapping
@@ -79,30 +79,16 @@ class MappingService:
             latest_version = _find_latest_version(session, org_id)
             latest = session.get(ColumnMappingVersion, (org_id, latest_version))
             is_repeat = latest is not None and latest.sha256 == document.sha256
-            _check_expected_revision(latest_version, expected_revisions, is_repeat=is_repeat)
+            if latest is not None or expected_revisions is not None:
+                # A client whose response was lost repeats the edit with the revision before the one that it added.
+                is_based_on_previous = is_repeat and latest_version - 1 in (expected_revisions or ())
+                revision = None if latest is None else latest_version - is_based_on_previous
+                require_revision(expected_revisions, revision, "column mapping")
             if latest is not None and is_repeat:
                 return AddMappingResult(MappingDetails(latest, latest_version), is_new=False)
             added = _insert_version(session, org_id, latest_version + 1, document, caller.user_id)
             audit_trail.append_audit_event(session, _build_audit_entry(added, caller))
             return AddMappingResult(MappingDetails(added, added.version), is_new=True)
-
-
-def _check_expected_revision(
-    latest_version: int, expected_revisions: Container[int] | None, *, is_repeat: bool
-) -> None:
-    """Raise unless the edit is based on the latest version.
-
-    A caller whose response was lost repeats the edit with the revision before the version that it added.
-    """
-    if latest_version and expected_revisions is None:
-        raise PreconditionRequiredError(
-            "If-Match is required: send the ETag of the mapping that this edit is based on."
-        )
-    if expected_revisions is None:
-        return
-    is_known = latest_version in expected_revisions or (is_repeat and latest_version - 1 in expected_revisions)
-    if not latest_version or not is_known:
-        raise _edit_conflict()
 
 
 def _build_audit_entry(added: ColumnMappingVersion, caller: Caller) -> AuditEntry:

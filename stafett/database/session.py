@@ -2,7 +2,7 @@
 
 import select
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from enum import Enum
 from time import monotonic
@@ -20,6 +20,7 @@ from sqlmodel import Session, create_engine
 
 from stafett.database.connection import DeadlineConnection
 from stafett.domain.errors import ServiceUnavailableError
+from stafett.domain.membership import Caller
 
 _SELECT_TENANT_CONTEXT = (
     "SELECT set_config('app.org_id', :org_id, true), set_config('app.user_id', :user_id, true),"
@@ -127,6 +128,10 @@ class Database:
             context = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
             session.execute(_SET_TENANT_CONTEXT, context)
             yield session
+
+    def caller_transaction(self, caller: Caller) -> AbstractContextManager[Session]:
+        """Open a transaction that sees what the caller may see: an operator sees the jobs of every organisation."""
+        return self.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
     @contextmanager
     def snapshot(self, org_id: str) -> Iterator[DeadlineConnection]:

@@ -1,6 +1,6 @@
 """Errors of the domain, independent of HTTP and Temporal."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -70,6 +70,14 @@ class PreconditionRequiredError(StafettError):
 
 class PreconditionFailedError(StafettError):
     """An edit is based on an outdated revision."""
+
+
+def require_revision(expected_revisions: Container[int] | None, revision: int | None, noun: str) -> None:
+    """Raise unless the edit is based on the current revision, or on any revision if there is one."""
+    if expected_revisions is None:
+        raise PreconditionRequiredError(f"Send the {noun}'s ETag in an If-Match header.")
+    if revision not in expected_revisions:
+        raise PreconditionFailedError(f"The {noun} was edited meanwhile; fetch it again.")
 
 
 class InvalidStateError(StafettError):

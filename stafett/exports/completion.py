@@ -18,14 +18,8 @@ from stafett.domain.export_job import ExportJob, ExportOutcome, RecordFailureInp
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.exports.state import (
-    ExportTransitionEvent,
-    build_progress,
-    delete_crash_counts,
-    delete_outputs,
-    lock_active_export,
-    transition_export,
-)
+from stafett.exports.state import build_progress, delete_crash_counts, delete_outputs, lock_active_export
+from stafett.jobs.state import JobEvent, transition_job
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 
 _NOW = func.clock_timestamp()
@@ -69,7 +63,7 @@ class ExportCompletion:
             except StaleAttemptError:
                 return False
             if export.status is not ExportStatus.CANCELLING:
-                transition_export(session, job, self._build_transition(ExportStatus.CANCELLING, "cancel_requested"))
+                transition_job(session, export, ExportStatus.CANCELLING, JobEvent("cancel_requested", self._actor))
             return True
 
     def finish_cancel(self, job: ExportJob) -> ExportOutcome:
@@ -125,12 +119,7 @@ class ExportCompletion:
             if is_report:  # a re-export sends its own notification
                 completion = JobCompletion(JobType.EXPORT, job, JobOutcome(status), requested_by=export.requested_by)
                 enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
-            transition_export(session, job, self._build_transition(status, event, detail), completed_at=_NOW, **values)
-
-    def _build_transition(
-        self, status: ExportStatus, event: str, detail: EventDetail | None = None
-    ) -> ExportTransitionEvent:
-        return ExportTransitionEvent(status=status, event=event, actor=self._actor, detail=detail or {})
+            transition_job(session, export, status, JobEvent(event, self._actor, detail), completed_at=_NOW, **values)
 
 
 _ORIGINAL_VERSION = 1

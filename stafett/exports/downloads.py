@@ -1,6 +1,5 @@
 """Download links and files of exports; every issued link and every download has an audit event."""
 
-from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
@@ -75,7 +74,7 @@ class ExportDownloads:
             return
         entry = _build_audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
         try:
-            with self._transaction(caller) as session:
+            with self._database.caller_transaction(caller) as session:
                 if not _is_recorded(session, entry):
                     audit_trail.append_audit_event(session, entry)
         except IntegrityError as error:
@@ -87,7 +86,7 @@ class ExportDownloads:
 
     def get_download_url(self, caller: Caller, export_id: UUID, now: datetime) -> str:
         """Return a URL for an immediate download, and write the audit event of the download."""
-        with self._transaction(caller) as session:
+        with self._database.caller_transaction(caller) as session:
             export = session.get(Export, export_id)
             if export is None:
                 raise NotFoundError("There is no such export.")
@@ -102,15 +101,12 @@ class ExportDownloads:
     def open_file(self, caller: Caller, export: Export) -> BinaryIO:
         """Open the file for reading; the caller closes it."""
         file = get_downloadable_file(export)
-        with self._transaction(caller) as session:
+        with self._database.caller_transaction(caller) as session:
             audit_trail.append_audit_event(session, _build_audit_entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
     def _sign_link(self, file: ReportFile, now: datetime) -> DownloadLink:
         return DownloadLink(*self._storage.presign_url(file.key, file.name, now))
-
-    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
 def _build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:

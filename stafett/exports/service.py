@@ -1,7 +1,6 @@
 """The API's operations on exports: accept, find, list, and read audit events."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Annotated, NamedTuple
 from uuid import UUID, uuid4
 
@@ -9,8 +8,7 @@ from pydantic import Field, StrictInt, TypeAdapter
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
-from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry
+from stafett.audit.trail import actor_from_user_id
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import (
     DEFAULT_PAGE_SIZE,
@@ -31,6 +29,8 @@ from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.exports.state import set_waiting_for
+from stafett.jobs.commands import get_job_or_404
+from stafett.jobs.state import JobEvent, append_job_event
 
 START_OPERATION = "bufdir-exports.start"
 _SEQ_ORDER = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)]]))
@@ -95,26 +95,16 @@ class ExportService:
         authorise_start(caller, request)
         new_id = uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
-            export_id = (
-                claim_idempotency_key(
-                    session,
-                    IdempotencyScope(request.org_id, START_OPERATION, idempotency_key),
-                    request.parameters,
-                    new_id,
-                )
-                if idempotency_key
-                else new_id
-            )
+            scope = IdempotencyScope(request.org_id, START_OPERATION, idempotency_key)
+            export_id = claim_idempotency_key(session, scope, request.parameters, new_id)
             if export_id != new_id:
                 return AcceptedExport(session.get_one(Export, export_id), is_new=False)
-            actor = audit_trail.actor_from_user_id(caller.user_id)
-            return AcceptedExport(insert_export(session, new_id, request, actor), is_new=True)
+            export = insert_export(session, new_id, request, actor_from_user_id(caller.user_id))
+            return AcceptedExport(export, is_new=True)
 
     def find(self, caller: Caller, export_id: UUID) -> ExportDetails:
-        with self._transaction(caller) as session:
-            export = session.get(Export, export_id)
-            if export is None or export.deleted_at is not None:
-                raise NotFoundError("There is no such export.")
+        with self._database.caller_transaction(caller) as session:
+            export = get_job_or_404(session, Export, export_id)
             attempts = select(ExportAttempt).where(ExportAttempt.export_id == export_id)
             failures = session.get(ExportPartialFailures, export_id)
             return ExportDetails(
@@ -124,18 +114,15 @@ class ExportService:
             )
 
     def list(self, caller: Caller, filters: ExportFilter) -> Page[Export]:
-        with self._transaction(caller) as session:
+        with self._database.caller_transaction(caller) as session:
             return load_page(session, Export, select_visible(Export, caller, filters), filters)
-
-    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
 def insert_export(
     session: Session, export_id: UUID, request: ExportRequest, actor: str, reexport_origin: ReexportOrigin | None = None
 ) -> Export:
     """Insert the job, its first attempt and its first audit event; the caller commits."""
-    period, audit_id = request.reporting_period, uuid4()
+    period = request.reporting_period
     row = insert(Export).values(
         id=export_id,
         org_id=request.org_id,
@@ -145,21 +132,13 @@ def insert_export(
         period_end=period.last_instant,
         status=ExportStatus.INITIALISED,
         attempt=1,
-        audit_id=audit_id,
+        audit_id=uuid4(),
         **(reexport_origin._asdict() if reexport_origin else {}),
     )
     export = session.scalars(row.returning(Export)).one()
     session.execute(insert(ExportAttempt).values(export_id=export_id, number=1, org_id=request.org_id))
-    entry = AuditEntry(
-        id=audit_id,
-        org_id=request.org_id,
-        actor=actor,
-        event="export_requested",
-        subject_id=export_id,
-        status=ExportStatus.INITIALISED,
-        detail={"attempt": 1, "export_format": request.export_format},
-    )
-    audit_trail.append_audit_event(session, entry)
+    event = JobEvent("export_requested", actor, {"export_format": request.export_format})
+    append_job_event(session, export, event, status=export.status, event_id=export.audit_id)
     return export
 
 
@@ -171,9 +150,7 @@ class ExportAuditTrail:
 
     def list_events(self, caller: Caller, export_id: UUID, page: AuditEventFilter) -> Page[AuditEvent]:
         """List events, oldest first."""
-        with self._database.transaction(
-            caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator
-        ) as session:
+        with self._database.caller_transaction(caller) as session:
             export = session.get(Export, export_id)
             if export is None:
                 raise NotFoundError("There is no such export.")

@@ -23,16 +23,15 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ERROR_CODE_BY_STAGE, ExportStatus
 from stafett.exports.state import (
-    ExportTransitionEvent,
     build_progress,
     delete_mapped_parts,
     delete_outputs,
     is_crash_count_of,
     lock_active_export,
     set_waiting_for,
-    transition_export,
     update_if_running,
 )
+from stafett.jobs.state import JobEvent, transition_job
 
 Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MAX_CRASHES = 10
@@ -159,8 +158,9 @@ def _enter_stage(session: Session, job: ExportJob, stage: ExportStatus, export: 
     elif crashes <= MAX_CRASHES:
         try:
             with session.begin_nested():
-                transition = ExportTransitionEvent(status=stage, event="stage_started", actor=audit_trail.WORKER_ACTOR)
-                transition_export(session, job, transition, progress=progress)
+                transition_job(
+                    session, export, stage, JobEvent("stage_started", audit_trail.WORKER_ACTOR), progress=progress
+                )
         except DBAPIError as error:
             if not error.connection_invalidated:
                 session.commit()  # the database refused the transition; the execution is counted

@@ -1,4 +1,4 @@
-"""Locks, transitions and progress of an export's row; a transition and its audit event are one transaction.
+"""Progress, outputs and crash counts of an export's row.
 
 A write locks the row and checks the attempt first, or has the attempt in its `WHERE` clause, so that a stale attempt
 writes nothing.
@@ -8,13 +8,10 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field
 from sqlalchemy import ColumnElement, Text, Update, and_, cast, delete, func, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session, col, select
 
-from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.tables import (
     Export,
     ExportMappedPart,
@@ -23,29 +20,14 @@ from stafett.database.tables import (
     ExportStageOutput,
     Reexport,
 )
-from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.frozen import FrozenModel
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
-
-
-class ExportTransitionEvent(FrozenModel):
-    """A transition and the fields of its audit event."""
-
-    status: ExportStatus
-    event: str
-    actor: str
-    detail: EventDetail = Field(default_factory=dict)
+from stafett.jobs.state import lock_active_job
 
 
 def lock_active_export(session: Session, job: ExportJob, *, allow_cancelling: bool = False) -> Export:
-    """Lock the job's row until the transaction ends; raise ``StaleAttemptError`` if this attempt may not write."""
-    export = session.exec(select(Export).where(Export.id == job.export_id).with_for_update()).one()
-    has_ended = export.status.is_final or (export.status is ExportStatus.CANCELLING and not allow_cancelling)
-    if export.attempt != job.attempt or has_ended:
-        raise StaleAttemptError("This attempt at the export has ended.")
-    return export
+    return lock_active_job(session, Export, job, allow_cancelling=allow_cancelling)
 
 
 def update_if_running(job: ExportJob, stage: ExportStatus) -> Update:
@@ -53,20 +35,6 @@ def update_if_running(job: ExportJob, stage: ExportStatus) -> Update:
     return update(Export).where(
         col(Export.id) == job.export_id, col(Export.attempt) == job.attempt, col(Export.status) == stage
     )
-
-
-def transition_export(session: Session, job: ExportJob, transition: ExportTransitionEvent, **values: Any) -> None:
-    """Write the transition and its audit event, as the last statements of the transaction that locks the row."""
-    session.execute(update(Export).where(col(Export.id) == job.export_id).values(status=transition.status, **values))
-    entry = AuditEntry(
-        org_id=job.org_id,
-        actor=transition.actor,
-        event=transition.event,
-        subject_id=job.export_id,
-        status=transition.status,
-        detail={"attempt": job.attempt, **transition.detail},
-    )
-    audit_trail.append_audit_event(session, entry)
 
 
 def delete_outputs(session: Session, job: ExportJob) -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import func
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import EventDetail
@@ -18,9 +18,8 @@ from stafett.domain.notification import JobOutcome, JobType
 from stafett.domain.reexport_job import RecordReexportFailureInput, ReexportJob, ReexportOutcome
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, RESULT_STORED_STATUSES, ReexportStatus
 from stafett.exports.file_removal import start_file_removal
-from stafett.exports.state import ExportTransitionEvent, transition_export
+from stafett.jobs.state import JobEvent, lock_job, transition_job
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
-from stafett.reports.state import ReexportTransitionEvent, transition_reexport
 
 _NOW = func.clock_timestamp()
 _HAS_FILES = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})
@@ -50,9 +49,9 @@ class ReexportCompletion:
     def complete(self, job: ReexportJob) -> ReexportOutcome:
         """Complete a re-export whose version is in the history and whose notifications are in the outbox."""
         with self._database.transaction(job.org_id) as session:
-            row = _lock_reexport(session, job)
+            row = lock_job(session, Reexport, job.reexport_id)
             if row.status is ReexportStatus.NOTIFYING:
-                self._complete(session, job, row)
+                self._complete(session, row)
         return ReexportOutcome(status=ReexportStatus.COMPLETED)
 
     def fail(self, failure: RecordReexportFailureInput) -> bool:
@@ -63,21 +62,20 @@ class ReexportCompletion:
             export = session.get_one(Export, row.export_id) if row.export_id else None
             error = (export and export.error) or failure.model_dump(include={"code", "message", "retryable"})
             self._notify(session, job, row, JobOutcome.FAILED)
-            self._finish(session, job, ReexportStatus.FAILED, "reexport_failed", {"code": error["code"]}, error=error)
+            self._finish(session, row, ReexportStatus.FAILED, "reexport_failed", {"code": error["code"]}, error=error)
 
         return self._finish_without_export(job, finish, unless=_CANNOT_FAIL)
 
     def finish_cancel(self, job: ReexportJob) -> ReexportOutcome:
         """Cancel the job and discard its export, unless it has ended or its result is stored; return its status."""
         with self._database.transaction(job.org_id) as session:
-            row = _lock_reexport(session, job)
+            row = lock_job(session, Reexport, job.reexport_id)
             if row.status not in _CANNOT_FAIL:
-                transition = self._build_transition(ReexportStatus.CANCELLING, "cancel_requested")
-                transition_reexport(session, job, transition)
+                transition_job(session, row, ReexportStatus.CANCELLING, JobEvent("cancel_requested", self._actor))
 
         def finish(session: Session, row: Reexport) -> None:
             self._notify(session, job, row, JobOutcome.CANCELLED)
-            self._finish(session, job, ReexportStatus.CANCELLED, "reexport_cancelled")
+            self._finish(session, row, ReexportStatus.CANCELLED, "reexport_cancelled")
 
         self._finish_without_export(job, finish, unless=RESULT_STORED_STATUSES | REEXPORT_FINAL_STATUSES)
         return self.load_outcome(job)
@@ -92,12 +90,12 @@ class ReexportCompletion:
         if self.fail(failure):
             return JobOutcome.FAILED
         with self._database.transaction(job.org_id) as session:
-            row = _lock_reexport(session, job)
+            row = lock_job(session, Reexport, job.reexport_id)
             if row.status is not ReexportStatus.NOTIFYING:
                 return None
             if row.notified_at is None:
                 self._notify(session, job, row, JobOutcome.COMPLETED)
-            self._complete(session, job, row)
+            self._complete(session, row)
             return JobOutcome.COMPLETED
 
     def load_outcome(self, job: ReexportJob) -> ReexportOutcome:
@@ -112,7 +110,7 @@ class ReexportCompletion:
         tried: ExportJob | None = None
         while True:
             with self._database.transaction(job.org_id) as session:
-                row = _lock_reexport(session, job)
+                row = lock_job(session, Reexport, job.reexport_id)
                 if row.status in unless:
                     return False
                 export_with_files = self._discard_export(session, row)
@@ -127,7 +125,7 @@ class ReexportCompletion:
         """Cancel the child export or decide to remove its files; return it while its files are not removed."""
         if row.export_id is None:
             return None
-        export = session.exec(select(Export).where(Export.id == row.export_id).with_for_update()).one()
+        export = lock_job(session, Export, row.export_id)
         if export.status not in _HAS_FILES:
             self._cancel_export(session, export)
             return None
@@ -137,13 +135,10 @@ class ReexportCompletion:
     def _cancel_export(self, session: Session, export: Export) -> None:
         """Request the child export's cancellation, which the job's run or the sweeper then signals to its run."""
         if not export.status.is_final and export.status is not ExportStatus.CANCELLING:
-            transition = ExportTransitionEvent(
-                status=ExportStatus.CANCELLING, event="cancel_requested", actor=self._actor
-            )
-            transition_export(session, export.job, transition)
+            transition_job(session, export, ExportStatus.CANCELLING, JobEvent("cancel_requested", self._actor))
 
-    def _complete(self, session: Session, job: ReexportJob, row: Reexport) -> None:
-        self._finish(session, job, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})
+    def _complete(self, session: Session, row: Reexport) -> None:
+        self._finish(session, row, ReexportStatus.COMPLETED, "reexport_completed", {"version": row.file_version})
 
     def _notify(self, session: Session, job: ReexportJob, row: Reexport, outcome: JobOutcome) -> None:
         enqueue_notifications(
@@ -155,20 +150,10 @@ class ReexportCompletion:
     def _finish(
         self,
         session: Session,
-        job: ReexportJob,
+        row: Reexport,
         status: ReexportStatus,
         event: str,
         detail: EventDetail | None = None,
         **values: Any,
     ) -> None:
-        transition_reexport(session, job, self._build_transition(status, event, detail), completed_at=_NOW, **values)
-
-    def _build_transition(
-        self, status: ReexportStatus, event: str, detail: EventDetail | None = None
-    ) -> ReexportTransitionEvent:
-        return ReexportTransitionEvent(status=status, event=event, actor=self._actor, detail=detail or {})
-
-
-def _lock_reexport(session: Session, job: ReexportJob) -> Reexport:
-    """Lock the job's row until the transaction ends, whatever its status."""
-    return session.exec(select(Reexport).where(Reexport.id == job.reexport_id).with_for_update()).one()
+        transition_job(session, row, status, JobEvent(event, self._actor, detail), completed_at=_NOW, **values)

@@ -14,12 +14,7 @@ from stafett.audit.trail import AuditEntry
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
-from stafett.domain.errors import (
-    NotFoundError,
-    PermissionDeniedError,
-    PreconditionFailedError,
-    PreconditionRequiredError,
-)
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, require_revision
 from stafett.domain.fields import NO_NUL, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
@@ -121,20 +116,13 @@ class ReportHistory:
             report = _get_or_404(session, report_id, for_update=True).report
             if not caller.can_start_in(report.org_id):
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
-            _check_expected_revision(expected_revisions, report.edits)
+            require_revision(expected_revisions, report.edits, "report")
             statement = update(Report).where(col(Report.id) == report_id)
             session.execute(statement.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
             session.expire(report)
             details = _get_or_404(session, report_id)
             audit_trail.append_audit_event(session, _build_submission_entry(caller, details.report))
             return details
-
-
-def _check_expected_revision(expected_revisions: Container[int] | None, revision: int) -> None:
-    if expected_revisions is None:
-        raise PreconditionRequiredError("Send the report's ETag in an If-Match header.")
-    if revision not in expected_revisions:
-        raise PreconditionFailedError("The report was edited meanwhile; fetch it again.")
 
 
 def _build_submission_entry(caller: Caller, report: Report) -> AuditEntry:

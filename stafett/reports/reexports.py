@@ -1,7 +1,6 @@
 """Accepts re-exports, one at a time for each report, and finds and lists them for the API."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -10,8 +9,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry, EventDetail
+from stafett.audit.trail import EventDetail, actor_from_user_id
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key, find_claimed_id
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
@@ -21,8 +19,9 @@ from stafett.domain.export_outputs import ReportFile
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import ReexportRequest, ReexportSource
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, ReexportStatus
+from stafett.jobs.commands import get_job_or_404
+from stafett.jobs.state import JobEvent, append_job_event
 from stafett.reports.snapshots import get_snapshot_or_410
-from stafett.reports.state import build_reexport_audit_entry
 
 START_OPERATION = "report-reexports.start"
 
@@ -89,28 +88,19 @@ class ReexportService:
             raise PermissionDeniedError("An operator may not re-export reports.")
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             report = _load_report(session, caller, request)
-            if idempotency_key and (
-                claimed_id := find_claimed_id(
-                    session, IdempotencyScope(report.org_id, START_OPERATION, idempotency_key), request
-                )
-            ):
+            scope = IdempotencyScope(report.org_id, START_OPERATION, idempotency_key)
+            if claimed_id := find_claimed_id(session, scope, request):
                 return AcceptedReexport(session.get_one(Reexport, claimed_id), is_new=False)
-            return _accept_once(session, caller, request, report, idempotency_key)
+            return _accept_once(session, caller, request, report, scope)
 
     def find(self, caller: Caller, reexport_id: UUID) -> ReexportDetails:
-        with self._transaction(caller) as session:
-            row = session.get(Reexport, reexport_id)
-            if row is None:
-                raise NotFoundError("There is no such re-export.")
-            return load_details(session, [row])[0]
+        with self._database.caller_transaction(caller) as session:
+            return load_details(session, [get_job_or_404(session, Reexport, reexport_id)])[0]
 
     def list(self, caller: Caller, filters: ReexportFilter) -> Page[ReexportDetails]:
-        with self._transaction(caller) as session:
+        with self._database.caller_transaction(caller) as session:
             page = load_page(session, Reexport, select_visible(Reexport, caller, filters), filters)
             return Page(load_details(session, page.items), page.next_page_token)
-
-    def _transaction(self, caller: Caller) -> AbstractContextManager[Session]:
-        return self._database.transaction(caller.org_id, user_id=caller.user_id, is_operator=caller.is_operator)
 
 
 def load_details(session: Session, rows: Sequence[Reexport]) -> Sequence[ReexportDetails]:
@@ -136,25 +126,21 @@ def _load_report(session: Session, caller: Caller, request: ReexportRequest) -> 
 
 
 def _accept_once(
-    session: Session, caller: Caller, request: ReexportRequest, report: Report, idempotency_key: str | None
+    session: Session, caller: Caller, request: ReexportRequest, report: Report, scope: IdempotencyScope
 ) -> AcceptedReexport:
     """Accept the request; of two concurrent ones the second waits for the first to commit, then finds its job."""
     with session.begin_nested() as attempt:
         accepted = _insert_or_find_running(session, caller, request, report)
         job_id = accepted.reexport.id
-        claimed_id = (
-            claim_idempotency_key(
-                session, IdempotencyScope(report.org_id, START_OPERATION, idempotency_key), request, job_id
-            )
-            if idempotency_key
-            else job_id
-        )
+        claimed_id = claim_idempotency_key(session, scope, request, job_id)
         if claimed_id != job_id:
             attempt.rollback()
     if claimed_id != job_id:
         return AcceptedReexport(session.get_one(Reexport, claimed_id), is_new=False)
     if accepted.is_new:
-        audit_trail.append_audit_event(session, _build_request_entry(caller, request, accepted.reexport))
+        detail: EventDetail = {"source": request.source, "version": request.version}
+        event, row = JobEvent("reexport_requested", actor_from_user_id(caller.user_id), detail), accepted.reexport
+        append_job_event(session, row, event, status=row.status, event_id=row.audit_id)
     return accepted
 
 
@@ -197,10 +183,3 @@ def _insert(
         audit_id=uuid4(),
     )
     return session.scalars(statement.on_conflict_do_nothing().returning(Reexport)).one_or_none()
-
-
-def _build_request_entry(caller: Caller, request: ReexportRequest, row: Reexport) -> AuditEntry:
-    actor = audit_trail.actor_from_user_id(caller.user_id)
-    detail: EventDetail = {"source": request.source, "version": request.version}
-    entry = build_reexport_audit_entry(row.job, actor, "reexport_requested", ReexportStatus.PENDING, detail)
-    return entry.model_copy(update={"id": row.audit_id})

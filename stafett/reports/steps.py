@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
-from sqlalchemy import func
-from sqlmodel import Session, col
+from sqlalchemy import func, update
+from sqlmodel import col
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export, Reexport, Report
 from stafett.domain.errors import ExportError, StaleAttemptError
@@ -22,11 +21,11 @@ from stafett.domain.reexport_status import REEXPORT_ERROR_CODE_BY_STATUS, RESULT
 from stafett.exports.service import ReexportOrigin, insert_export
 from stafett.exports.stage_runner import TRANSIENT_ERRORS
 from stafett.exports.stage_store import MAX_UNEXPECTED_ERRORS
+from stafett.jobs.state import JobEvent, lock_active_job, transition_job, update_job
 from stafett.notifications.outbox import JobCompletion, enqueue_notifications
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.history import VersionOrigin, add_version, get_latest_version
 from stafett.reports.snapshots import is_expired
-from stafett.reports.state import ReexportTransitionEvent, lock_active_reexport, transition_reexport, update_reexport
 
 _NOW = func.clock_timestamp()
 
@@ -45,8 +44,8 @@ class ReexportSteps:
     def load_original_parameters(self, job: ReexportJob, run_id: str) -> HistoricalRecord:
         """Store the run id and load the original's parameters from PostgreSQL; Temporal's history may be gone."""
         with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
-            row = lock_active_reexport(session, job)
-            session.execute(update_reexport(job).values(run_id=run_id))
+            row = lock_active_job(session, Reexport, job)
+            update_job(session, row, run_id=run_id)
             request = ReexportRequest.model_validate(row.request)
             source = (
                 session.get_one(Export, row.source_export_id)
@@ -62,7 +61,7 @@ class ReexportSteps:
         """Insert the child export that generates the file, or return the one that an earlier execution inserted."""
         job = record.job
         with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
-            row = lock_active_reexport(session, job)
+            row = lock_active_job(session, Reexport, job)
             if row.export_id is not None:
                 return session.get_one(Export, row.export_id).job
             request = ExportRequest(
@@ -72,8 +71,8 @@ class ReexportSteps:
             )
             origin = ReexportOrigin(job.reexport_id, record.source_export_id)
             export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, origin)
-            transition = _build_transition(ReexportStatus.EXPORTING, "stage_started", {"export_id": str(export.id)})
-            transition_reexport(session, job, transition, export_id=export.id)
+            event = JobEvent("stage_started", audit_trail.WORKER_ACTOR, {"export_id": str(export.id)})
+            transition_job(session, row, ReexportStatus.EXPORTING, event, export_id=export.id)
             return export.job
 
     def store_result(self, job: ReexportJob) -> None:
@@ -87,19 +86,20 @@ class ReexportSteps:
     def enqueue_completion_notifications(self, job: ReexportJob) -> None:
         """Enqueue the notifications once, unless a client has already marked them as sent."""
         with self._crash_counter.guard(job), self._database.transaction(job.org_id) as session:
-            row = lock_active_reexport(session, job)
+            row = lock_active_job(session, Reexport, job)
             if row.notified_at is None:
                 completion = JobCompletion(JobType.REEXPORT, job, JobOutcome.COMPLETED, requested_by=row.requested_by)
                 enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
-                session.execute(update_reexport(job).values(notified_at=_NOW))
+                update_job(session, row, notified_at=_NOW)
 
     def _start_storing(self, job: ReexportJob) -> bool:
         """Enter the storing step; return whether an earlier execution has already stored the result."""
         with self._database.transaction(job.org_id) as session:
-            row = lock_active_reexport(session, job)
+            row = lock_active_job(session, Reexport, job)
             if row.status is ReexportStatus.EXPORTING:
                 _require_file(session.get_one(Export, row.export_id))
-                transition_reexport(session, job, _build_transition(ReexportStatus.STORING_RESULT, "stage_started"))
+                event = JobEvent("stage_started", audit_trail.WORKER_ACTOR)
+                transition_job(session, row, ReexportStatus.STORING_RESULT, event)
             return row.status in RESULT_STORED_STATUSES
 
     def _try_store(self, job: ReexportJob) -> bool:
@@ -109,7 +109,7 @@ class ReexportSteps:
             before = get_latest_version(session, job.report_id)
         change = self._compare_versions(before, export)
         with self._database.transaction(job.org_id) as session:
-            row = lock_active_reexport(session, job)
+            row = lock_active_job(session, Reexport, job)
             if row.status in RESULT_STORED_STATUSES:
                 return True
             if get_latest_version(session, job.report_id).version != before.version:
@@ -118,26 +118,17 @@ class ReexportSteps:
             request = ReexportRequest.model_validate(row.request)
             origin = VersionOrigin(row.id, request.source, request.reason, change.model_dump())
             version = add_version(session, export, origin, before)
-            _record_stored_result(session, job, export, version)
+            values = {"file": export.file, "file_version": version, "result_export_id": export.id}
+            detail = {"version": version, "sha256": (export.file or {})["sha256"]}
+            event = JobEvent("result_stored", audit_trail.WORKER_ACTOR, detail)
+            transition_job(session, row, ReexportStatus.NOTIFYING, event, **values)
             return True
-
-
-def _build_transition(status: ReexportStatus, event: str, detail: EventDetail | None = None) -> ReexportTransitionEvent:
-    return ReexportTransitionEvent(status=status, event=event, actor=audit_trail.WORKER_ACTOR, detail=detail or {})
 
 
 def _require_file(export: Export) -> None:
     if export.status is not ExportStatus.COMPLETED or is_expired(export):
         message = "The file of this re-export is no longer in storage; request a new re-export."
         raise ExportError(ExportErrorCode.STORAGE_UNAVAILABLE, message, retryable=True)
-
-
-def _record_stored_result(session: Session, job: ReexportJob, export: Export, version: int) -> None:
-    transition = _build_transition(
-        ReexportStatus.NOTIFYING, "result_stored", {"version": version, "sha256": (export.file or {})["sha256"]}
-    )
-    values = {"file": export.file, "file_version": version, "result_export_id": export.id}
-    transition_reexport(session, job, transition, **values)
 
 
 _TOO_MANY_CRASHES = "The re-export failed repeatedly; request a new re-export."
@@ -167,11 +158,12 @@ class CrashCounter:
 
     def _increment(self, job: ReexportJob) -> tuple[ReexportStatus, int]:
         with self._database.transaction(job.org_id) as session:
-            row = lock_active_reexport(session, job)
-            session.execute(update_reexport(job).values(crashes=col(Reexport.crashes) + 1))
-            return row.status, row.crashes + 1
+            row = lock_active_job(session, Reexport, job)
+            update_job(session, row, crashes=col(Reexport.crashes) + 1)
+            return row.status, row.crashes
 
     def _decrement(self, job: ReexportJob) -> None:
-        statement = update_reexport(job).where(col(Reexport.crashes) > 0).values(crashes=col(Reexport.crashes) - 1)
+        is_counted = (col(Reexport.id) == job.reexport_id) & (col(Reexport.crashes) > 0)
+        statement = update(Reexport).where(is_counted).values(crashes=col(Reexport.crashes) - 1)
         with self._database.transaction(job.org_id) as session:
             session.execute(statement)

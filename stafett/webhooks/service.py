@@ -41,10 +41,6 @@ class WebhookInput(FrozenModel):
     description: str | None = None
 
 
-class _WebhookTestBody(FrozenModel):
-    webhook_id: UUID
-
-
 class IssuedSecret(NamedTuple):
     """A webhook with a new secret, which is shown only in this response."""
 
@@ -139,12 +135,8 @@ class WebhookService:
         org_id, new_id = require_administrator(caller), uuid4()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             _get_or_404(session, webhook_id)
-            body = _WebhookTestBody(webhook_id=webhook_id)
-            delivery_id = (
-                claim_idempotency_key(session, IdempotencyScope(org_id, TEST_OPERATION, idempotency_key), body, new_id)
-                if idempotency_key
-                else new_id
-            )
+            scope = IdempotencyScope(org_id, TEST_OPERATION, idempotency_key)
+            delivery_id = claim_idempotency_key(session, scope, webhook_id, new_id)
             if delivery_id != new_id:
                 return AcceptedWebhookTest(session.get_one(Delivery, delivery_id), is_new=False)
             statement = insert(Delivery).values(

@@ -14,6 +14,7 @@ from stafett.database.tables.base import (
     JsonObject,
     StrEnumType,
 )
+from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
 
@@ -59,6 +60,11 @@ class BulkBatch(SQLModel, table=True):
     updated_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     completed_at: datetime | None = None
     deleted_at: datetime | None = None
+
+    @property
+    def counts(self) -> BulkCounts:
+        ended = {"registered": self.registered, "failed": self.failed, "cancelled": self.cancelled}
+        return BulkCounts(total=self.total, pending=self.total - sum(ended.values()), **ended)
 
     @property
     def job(self) -> BulkJob:

@@ -1,0 +1,1 @@
+"""What exports, re-exports and batches have in common."""
