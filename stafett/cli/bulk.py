@@ -8,19 +8,43 @@ from uuid import uuid4
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect, find_job
-from stafett.cli.jobs import WatchOption, format_created_at, print_result
+from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, format_created_at, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table, print_file, print_json, print_lines, require_confirmation
-from stafett.cli.watch import watch_job
+from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import StafettError
 
 app = typer.Typer(name="bulk", help="Register one activity for many peer mentors.", no_args_is_help=True)
 
 BULK_RESOURCE = "bulk-registrations"
-EXIT_NOT_ALL_REGISTERED = 3
 
-BatchIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the batch.")]
+
+def _describe(job: Json) -> list[str]:
+    name = f", {job['label']}" if job["label"] else ""
+    lines = [f"Batch {job['id']}", f"  {job['org_id']}{name}", f"  {job['status']}", f"  {_format_counts(job)}"]
+    if job["error"]:
+        lines.append(f"  {job['error']['message']} ({job['error']['code']})")
+    return lines + _format_item_errors(job)
+
+
+_BATCHES = JobCommands(
+    command="bulk",
+    noun="batch",
+    resource=BULK_RESOURCE,
+    success_statuses={BulkStatus.COMPLETED},
+    columns={
+        "id": lambda job: job["id"],
+        "organisation": lambda job: job["org_id"],
+        "label": lambda job: job["label"],
+        "status": lambda job: job["status"],
+        "items": lambda job: job["counts"]["total"],
+        "registered": lambda job: job["counts"]["registered"],
+        "failed": lambda job: job["counts"]["failed"],
+        "created": format_created_at,
+    },
+    describe=_describe,
+    cancel_request=("POST", "/cancel"),
+)
 
 
 @app.command()
@@ -48,96 +72,26 @@ def start(
     job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
     if validate_only:
         print_result(job, as_json, _format_counts(job), *_format_item_errors(job))
-    elif watch:
-        _exit_with_outcome(watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=as_json), as_json)
     else:
-        print_result(job, as_json, f"Batch {job['id']} accepted. Follow it with `stafett bulk watch {job['id']}`.")
+        _BATCHES.follow(api, job, as_json, watch=watch)
 
 
-@app.command(name="list")
-def list_batches(
-    org: OptionalOrgOption = None,
-    status: Annotated[str | None, typer.Option(help="Only batches with this status.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of batches.")] = 20,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List batches, newest first."""
-    query: dict[str, str | int] = {"page_size": limit}
-    query |= {name: value for name, value in (("org_id", org), ("status", status)) if value is not None}
-    page = connect(data_dir, user, org).get(f"/{BULK_RESOURCE}", query)
-    if as_json:
-        print_json(page)
-        return
-    table = make_table("id", "organisation", "label", "status", "items", "registered", "failed", "created")
-    for job in page["items"]:
-        counts = (str(job["counts"][name]) for name in ("total", "registered", "failed"))
-        table.add_row(job["id"], job["org_id"], job["label"] or "", job["status"], *counts, format_created_at(job))
-    make_console().print(table)
-
-
-@app.command()
-def show(
-    batch_id: BatchIdArgument,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one batch and the errors of its first 200 items."""
-    _, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
-    print_result(job, as_json, *_format_batch(job))
-
-
-@app.command()
-def watch(
-    batch_id: BatchIdArgument,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Wait for a batch to finish and show its progress. Exit code 3 unless every item was registered."""
-    api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
-    _exit_with_outcome(watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=as_json), as_json)
-
-
-@app.command()
-def retry(
-    batch_id: BatchIdArgument,
-    watch: WatchOption = False,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Retry the failed and cancelled items of a batch. Registered activities are not changed."""
-    api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
-    job = api.post(f"/{BULK_RESOURCE}/{job['id']}/retry", {}, idempotency_key=str(uuid4()))
-    if watch:
-        _exit_with_outcome(watch_job(api, f"/{BULK_RESOURCE}/{job['id']}", quiet=as_json), as_json)
-    else:
-        print_result(job, as_json, f"Batch {job['id']} is retried: {job['counts']['pending']} items are pending.")
-
-
-@app.command()
-def cancel(
-    batch_id: BatchIdArgument,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Cancel a batch. Activities that are already registered stay."""
-    api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
-    job = api.post(f"/{BULK_RESOURCE}/{job['id']}/cancel", {})
-    print_result(job, as_json, f"Batch {job['id']} is {job['status']}. It has stopped once its status is cancelled.")
+_BATCHES.register(
+    app,
+    {
+        "list_jobs": "List batches, newest first.",
+        "show": "Show one batch and the errors of its first 200 items.",
+        "watch": "Wait for a batch to finish and show its progress. Exit code 3 unless every item was registered.",
+        "cancel": "Cancel a batch. Activities that are already registered stay.",
+        "retry": "Retry the failed and cancelled items of a batch. Registered activities are not changed.",
+        "delete": "Delete a finished batch and its items (admins only). Registered activities stay.",
+    },
+)
 
 
 @app.command(name="failed")
 def export_failed_items(
-    batch_id: BatchIdArgument,
+    job_id: JobIdArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")
     ] = None,
@@ -147,7 +101,7 @@ def export_failed_items(
     as_json: JsonOption = False,
 ) -> None:
     """Download the failed items as CSV, to be corrected and submitted as a new batch."""
-    api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id)
+    api, job = find_job(data_dir, user, org, BULK_RESOURCE, job_id)
     if as_json:
         print_json({"items": _fetch_failed_items(api, job)})
         return
@@ -160,22 +114,6 @@ def export_failed_items(
     except OSError as error:
         raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
     print_lines(f"{output} ({job['counts']['failed']} items)")
-
-
-@app.command()
-def delete(
-    batch_id: BatchIdArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-) -> None:
-    """Delete a finished batch and its items (admins only). Registered activities stay."""
-    api, job = find_job(data_dir, user, org, BULK_RESOURCE, batch_id, role="admin")
-    if not yes:
-        require_confirmation(f"Delete batch {job['label'] or job['id']} of {job['org_id']} and its items?")
-    api.delete(f"/{BULK_RESOURCE}/{job['id']}")
-    print_lines(f"Batch {job['id']} is deleted. Its registered activities stay.")
 
 
 def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
@@ -208,20 +146,6 @@ def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[by
 
 def _org_id_from_body(content: bytes, media_type: str) -> str | None:
     return json.loads(content).get("org_id") if media_type == "application/json" else None
-
-
-def _exit_with_outcome(job: Json, as_json: bool) -> None:
-    print_result(job, as_json, *_format_batch(job))
-    if job["status"] != BulkStatus.COMPLETED:
-        raise typer.Exit(EXIT_NOT_ALL_REGISTERED)
-
-
-def _format_batch(job: Json) -> list[str]:
-    name = f", {job['label']}" if job["label"] else ""
-    lines = [f"Batch {job['id']}", f"  {job['org_id']}{name}", f"  {job['status']}", f"  {_format_counts(job)}"]
-    if job["error"]:
-        lines.append(f"  {job['error']['message']} ({job['error']['code']})")
-    return lines + _format_item_errors(job)
 
 
 def _format_counts(job: Json) -> str:

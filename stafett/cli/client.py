@@ -72,16 +72,12 @@ class ApiClient:
         headers = {"Content-Type": "application/json"} | ({"If-Match": if_match} if if_match else {})
         return self._request_json("PUT", path, content=content, headers=headers)
 
-    def put_action(self, path: str) -> Json:
-        """Request a change by a PUT without a body, such as a cancel."""
-        return self._request_json("PUT", path)
+    def send(self, method: str, path: str) -> Json:
+        """Request a change without a body, such as a cancel."""
+        return self._request_json(method, path)
 
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
-
-    def delete_action(self, path: str) -> Json:
-        """Request a cancel by a DELETE, and return the job as it is now."""
-        return self._request_json("DELETE", path)
 
     def etag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """Fetch the entity tag that an edit is based on."""

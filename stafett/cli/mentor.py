@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from stafett.cli.client import connect
+from stafett.cli.jobs import Columns, build_query, print_list
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table, print_json
 
 app = typer.Typer(name="mentor", help="List the peer mentors of an organisation.", no_args_is_help=True)
 
@@ -28,17 +28,18 @@ def list_mentors(
     """List peer mentors by name."""
     api, mentors, page_token = connect(data_dir, user, org), list[dict[str, object]](), ""
     while len(mentors) < limit and page_token is not None:
-        params: dict[str, str | int | None] = {"org_id": org, "q": name_filter, "page_token": page_token or None}
-        params |= {
-            "active": None if active is None else str(active).lower(),
-            "page_size": min(limit - len(mentors), 200),
-        }
-        page = api.get("/peer-mentors", {name: value for name, value in params.items() if value is not None})
+        query = build_query(
+            org_id=org,
+            q=name_filter,
+            active=None if active is None else str(active).lower(),
+            page_size=min(limit - len(mentors), 200),
+            page_token=page_token or None,
+        )
+        page = api.get("/peer-mentors", query)
         mentors, page_token = [*mentors, *page["items"]], page["next_page_token"]
-    if as_json:
-        print_json({"items": mentors})
-        return
-    table = make_table("id", "name", "active")
-    for mentor in mentors:
-        table.add_row(str(mentor["id"]), str(mentor["display_name"]), "yes" if mentor["active"] else "no")
-    make_console().print(table)
+    columns: Columns = {
+        "id": lambda mentor: mentor["id"],
+        "name": lambda mentor: mentor["display_name"],
+        "active": lambda mentor: "yes" if mentor["active"] else "no",
+    }
+    print_list({"items": mentors}, as_json, columns)

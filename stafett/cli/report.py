@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect, find_job
-from stafett.cli.jobs import print_result
+from stafett.cli.jobs import Columns, LimitOption, build_query, format_period, print_list, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import make_console, make_table, print_json, print_lines
+from stafett.cli.terminal import print_json, print_lines
 from stafett.domain.errors import SettingsError
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
@@ -17,31 +17,26 @@ app = typer.Typer(name="report", help="Show past reports and record their submis
 ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the report.")]
 
 
+_COLUMNS: Columns = {
+    "id": lambda report: report["id"],
+    "organisation": lambda report: report["org_id"],
+    "period": format_period,
+    "versions": lambda report: len(report["files"]),
+    "submitted": lambda report: (report["submitted_at"] or "no")[:10],
+}
+
+
 @app.command(name="list")
 def list_reports(
     org: OptionalOrgOption = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of reports.")] = 20,
+    limit: LimitOption = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List reports, newest first."""
-    query: dict[str, str | int] = {"page_size": limit} | ({"org_id": org} if org else {})
-    page = connect(data_dir, user, org).get("/reports", query)
-    if as_json:
-        print_json(page)
-        return
-    table = make_table("id", "organisation", "period", "versions", "submitted")
-    for report in page["items"]:
-        period = report["reporting_period"]
-        table.add_row(
-            report["id"],
-            report["org_id"],
-            f"{period['start']} to {period['end']}",
-            str(len(report["files"])),
-            (report["submitted_at"] or "no")[:10],
-        )
-    make_console().print(table)
+    query = build_query(org_id=org, page_size=limit)
+    print_list(connect(data_dir, user, org).get("/reports", query), as_json, _COLUMNS)
 
 
 @app.command()
@@ -57,8 +52,7 @@ def show(
     if as_json:
         print_json(report)
         return
-    period = report["reporting_period"]
-    print_lines(f"Report {report['id']}", f"  {report['org_id']}, {period['start']} to {period['end']}")
+    print_lines(f"Report {report['id']}", f"  {report['org_id']}, {format_period(report)}")
     for version in report["files"]:
         file = version["file"] or {"name": "removed from storage", "sha256": "-"}
         print_lines(f"  version {version['version']}, {version['kind']}: {file['name']}, SHA-256 {file['sha256']}")
