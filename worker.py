@@ -19,7 +19,6 @@ from activities.exports import ExportOutcomeActivities, ExportStageActivities
 from activities.interceptors import ActivityInterceptor, raise_if_cancelled
 from activities.job_reconciliation import JobReconciler
 from activities.maintenance import MaintenanceActivities
-from activities.notification_reconciliation import NotificationReconciler
 from activities.notifications import DeliveryActivities, NotificationActivities
 from activities.previews import PreviewActivities
 from activities.reconciliation import MAX_CONCURRENT_JOBS, ReconciliationActivities
@@ -47,10 +46,10 @@ from stafett.exports.stages.generate_file import FileGenerationStage
 from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.exports.stages.store_file import FileVerificationStage
-from stafett.notifications.deliveries import DeliveryStore, find_undelivered
+from stafett.notifications.deliveries import DeliveryStore
 from stafett.notifications.email import SmtpSender
 from stafett.notifications.sender import DeliverySender
-from stafett.reconciliation import OpenBatches, OpenExports, OpenReexports
+from stafett.reconciliation import list_open_batches, list_open_exports, list_open_reexports, list_undelivered
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.completion import ReexportCompletion
 from stafett.reports.snapshot_copy import SnapshotCopy
@@ -316,17 +315,16 @@ class _ActivityRegistry:
         queue, actor = self._settings.temporal.task_queue, audit_trail.SWEEPER_ACTOR
         notify: dict[str, Any] = {"actor": actor, "notify_by_email": self._notify_by_email}
         removal = FileRemoval(database, self._storage, actor=actor)
-        undelivered = partial(find_undelivered, database)
         return ReconciliationActivities(
             partial(list_running_jobs, client),
             JobReconciler(client, queue, executor),
             [
-                OpenExports(database, ExportCompletion(database, **notify)),
-                OpenReexports(database, ReexportCompletion(database, removal.remove, **notify)),
-                OpenBatches(database, BatchProcessor(database, **notify)),
+                partial(list_open_exports, database, ExportCompletion(database, **notify)),
+                partial(list_open_reexports, database, ReexportCompletion(database, removal.remove, **notify)),
+                partial(list_open_batches, database, BatchProcessor(database, **notify)),
             ],
+            partial(list_undelivered, database),
             partial(delete_expired_previews, database),
-            NotificationReconciler(client, queue, undelivered, DeliveryStore(database), executor),
         )
 
     def _open_maintenance_database(self, timeouts: Timeouts, *, pool_size: int) -> Database:

@@ -90,7 +90,8 @@ class JobReconciler:
         self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
         """Run the function in a thread that only reconciliation uses."""
-        return await run_in_thread(self._executor, function, *args, **kwargs)
+        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     async def _reconcile(self, open_job: OpenJob) -> Action:
         job = open_job.job
@@ -120,12 +121,13 @@ class JobReconciler:
     async def _handle_refusal(self, open_job: OpenJob) -> Action:
         """End a job that Temporal has refused for long, unless all jobs are refused: without search attributes."""
         refused_for = datetime.now(UTC) - open_job.updated_at
-        if refused_for < self._limits.refusal or not await has_search_attributes(self._client):
+        is_given_up = open_job.is_retryable and refused_for >= self._limits.refusal
+        if not is_given_up or not await has_search_attributes(self._client):
             return skip(open_job.job, RPCStatusCode.INVALID_ARGUMENT.name)
         _log.error(
             "job_refused", workflow_id=open_job.job.workflow_id, refused_seconds=int(refused_for.total_seconds())
         )
-        if open_job.is_cancelling:
+        if open_job.is_cancelling and open_job.finish_cancel:
             await self.run_in_thread(open_job.finish_cancel)
             return Action.CANCELLED
         return await self._close(open_job, "Temporal refused to start the workflow run")
@@ -136,7 +138,7 @@ class JobReconciler:
 
     async def _terminate_failing_run(self, open_job: OpenJob, run: WorkflowExecutionDescription) -> bool:
         """Terminate a run whose workflow task has failed for too long; return whether it was terminated."""
-        if not is_open(run):
+        if not is_open(run) or not open_job.is_retryable:
             return False
         limit = self._limits.failing_cancel if open_job.is_cancelling else self._limits.failing
         failing_for = await measure_failing_time(self._client, run)
@@ -156,17 +158,6 @@ def needs_check(open_job: OpenJob, runs: ListedRuns) -> bool:
 def skip(job: Job, reason: str, **details: str) -> Action:
     _log.warning("job_skipped", workflow_id=job.workflow_id, error=reason, **details)
     return Action.SKIPPED
-
-
-async def run_in_thread(
-    executor: Executor | None,
-    function: Callable[Parameters, Result],
-    *args: Parameters.args,
-    **kwargs: Parameters.kwargs,
-) -> Result:
-    """Run the function in a thread of the executor, with the log context of the caller."""
-    call = partial(contextvars.copy_context().run, function, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(executor, call)
 
 
 def _status_of(run: WorkflowExecutionDescription) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import structlog
@@ -11,11 +11,12 @@ from temporalio.service import RPCError
 
 from activities.job_reconciliation import Action, JobReconciler, needs_check, skip
 from stafett.domain.export_job import SweepReport
-from stafett.reconciliation import OpenJob, OpenJobs
+from stafett.reconciliation import OpenJob
 from stafett.telemetry import error_location
 from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
 
 Result = TypeVar("Result")
+ListOpenJobs = Callable[[], Iterable[OpenJob]]
 MAX_CONCURRENT_JOBS = 4
 _MAX_TEMPORAL_ERRORS = 10
 """After so many jobs for which Temporal did not respond, it is unavailable, and the sweep is retried later."""
@@ -29,45 +30,48 @@ class ReconciliationActivities:
         self,
         list_runs: Callable[[], Awaitable[ListedRuns]],
         reconcile_job: JobReconciler,
-        open_jobs: Sequence[OpenJobs],
+        open_jobs: Sequence[ListOpenJobs],
+        undelivered: ListOpenJobs,
         delete_expired_previews: Callable[[], None],
-        reconcile_notifications: Callable[[ListedRuns], Awaitable[int]],
     ) -> None:
         self._list_runs = list_runs
         self._reconcile_job = reconcile_job
         self._open_jobs = open_jobs
+        self._undelivered = undelivered
         self._delete_expired_previews = delete_expired_previews
-        self._reconcile_notifications = reconcile_notifications
 
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
         sweep = _Sweep()
         runs = await sweep.attempt(self._list_runs(), NO_LISTED_RUNS)
         for list_open_jobs in self._open_jobs:
-            jobs = await sweep.attempt(self._reconcile_job.run_in_thread(_list_all, list_open_jobs), list[OpenJob]())
-            await self._reconcile_jobs(sweep, (job for job in jobs if needs_check(job, runs)))
-        notifications = await sweep.attempt(self._reconcile_notifications(runs), 0)
+            await self._reconcile_jobs(sweep, list_open_jobs, runs, sweep.actions)
+        await self._reconcile_jobs(sweep, self._undelivered, runs, sweep.notification_actions)
         await sweep.attempt(self._reconcile_job.run_in_thread(self._delete_expired_previews), None)
-        return sweep.build_report(notifications)
+        return sweep.build_report()
 
-    async def _reconcile_jobs(self, sweep: "_Sweep", jobs: Iterator[OpenJob]) -> None:
+    async def _reconcile_jobs(
+        self, sweep: "_Sweep", list_open_jobs: ListOpenJobs, runs: ListedRuns, actions: Counter[Action]
+    ) -> None:
+        listed = await sweep.attempt(self._reconcile_job.run_in_thread(_list_all, list_open_jobs), list[OpenJob]())
+        jobs = (job for job in listed if needs_check(job, runs))
         async with asyncio.TaskGroup() as group:
             for _ in range(MAX_CONCURRENT_JOBS):
-                group.create_task(self._drain(sweep, jobs))
+                group.create_task(self._drain(sweep, jobs, actions))
         sweep.raise_if_temporal_is_unavailable()
 
-    async def _drain(self, sweep: "_Sweep", jobs: Iterator[OpenJob]) -> None:
+    async def _drain(self, sweep: "_Sweep", jobs: Iterator[OpenJob], actions: Counter[Action]) -> None:
         for open_job in jobs:
             if sweep.is_temporal_unavailable:
                 return
             try:
-                sweep.actions[await self._reconcile_job(open_job)] += 1
+                actions[await self._reconcile_job(open_job)] += 1
             except RPCError as error:
                 sweep.temporal_errors.append(error)
-                sweep.actions[skip(open_job.job, error.status.name)] += 1
+                actions[skip(open_job.job, error.status.name)] += 1
 
 
-def _list_all(list_open_jobs: OpenJobs) -> list[OpenJob]:
+def _list_all(list_open_jobs: ListOpenJobs) -> list[OpenJob]:
     return list(list_open_jobs())
 
 
@@ -76,6 +80,7 @@ class _Sweep:
 
     def __init__(self) -> None:
         self.actions: Counter[Action] = Counter()
+        self.notification_actions: Counter[Action] = Counter()
         self.temporal_errors: list[RPCError] = []
         self._errors = 0
 
@@ -96,7 +101,7 @@ class _Sweep:
         if self.is_temporal_unavailable:
             raise self.temporal_errors[-1]
 
-    def build_report(self, notifications_started: int) -> SweepReport:
+    def build_report(self) -> SweepReport:
         return SweepReport(
             started=self.actions[Action.STARTED],
             completed=self.actions[Action.COMPLETED],
@@ -104,5 +109,5 @@ class _Sweep:
             cancelled=self.actions[Action.CANCELLED],
             skipped=self.actions[Action.SKIPPED],
             errors=self._errors,
-            notifications_started=notifications_started,
+            notifications_started=self.notification_actions[Action.STARTED],
         )

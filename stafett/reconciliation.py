@@ -1,9 +1,9 @@
-"""Open jobs of all organisations, which the reconciliation sweep compares with their Temporal runs."""
+"""Open jobs and undelivered notifications of all organisations, which the sweep compares with their Temporal runs."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -18,10 +18,11 @@ from stafett.domain.errors import StaleAttemptError
 from stafett.domain.export_job import ExportJob, RecordFailureInput
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportErrorCode
 from stafett.domain.job import Job
-from stafett.domain.notification import JobOutcome
+from stafett.domain.notification import JobOutcome, NotificationJob
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.state import is_child_of_open_reexport
+from stafett.notifications.deliveries import DeliveryStore, find_undelivered
 from stafett.reports.completion import ReexportCompletion
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -37,21 +38,16 @@ class OpenJob(NamedTuple):
     """
 
     job: Job
+    close: Callable[[str], JobOutcome | None]
+    finish_cancel: Callable[[], object] | None
     is_cancelling: bool
     updated_at: datetime
     request_id: str | None
-    close: Callable[[str], JobOutcome | None]
-    finish_cancel: Callable[[], object]
+    is_retryable: bool = True
+    """Whether a user can retry it; otherwise it is not given up while its run can neither start nor continue."""
 
 
-class OpenJobs(Protocol):
-    """Lists the open jobs of one kind."""
-
-    def __call__(self) -> Iterator[OpenJob]:
-        """Iterate over all jobs that have not ended, oldest first."""
-
-
-def iterate_open(database: Database, table: type[Row], query: SelectOfScalar[Row]) -> Iterator[Row]:
+def _iterate(database: Database, table: type[Row], query: SelectOfScalar[Row]) -> Iterator[Row]:
     """Iterate over the rows, oldest first; each page has its own transaction."""
     columns: Any = table.__table__.c  # type: ignore[attr-defined]  # SQLModel hides its table
     cursor = tuple_(columns.created_at, columns.id)
@@ -67,82 +63,75 @@ def iterate_open(database: Database, table: type[Row], query: SelectOfScalar[Row
         page_query = query.where(cursor > (last.created_at, last.id))
 
 
-def _skip_invalid(rows: Iterator[Row], build: Callable[[Row], OpenJob]) -> Iterator[OpenJob]:
-    """Build the jobs; log and skip a row that is no valid job, so that it stops no other job."""
-    for row in rows:
-        try:
-            yield build(row)
-        except ValidationError as error:
-            _log.error("job_row_invalid", job_id=str(getattr(row, "id", "")), error=type(error).__name__)
-
-
-def _open_job_from_row(
-    row: Export | Reexport | BulkBatch,
+def _list_open(
+    maintenance: Database,
+    table: type[Row],
+    query: SelectOfScalar[Row],
     close: Callable[[Any, str], JobOutcome | None],
     finish_cancel: Callable[[Any], object],
-) -> OpenJob:
-    """Build the open job of a row; the functions get the row's kind of job."""
-    job = row.job
-    return OpenJob(
-        job,
-        is_cancelling=row.status == "cancelling",
-        updated_at=row.updated_at,
-        request_id=row.request_id,
-        close=partial(close, job),
-        finish_cancel=partial(finish_cancel, job),
-    )
+) -> Iterator[OpenJob]:
+    """Build the open jobs; log and skip a row that is no valid job, so that it stops no other job."""
+    row: Any
+    for row in _iterate(maintenance, table, query):
+        try:
+            job = row.job
+        except ValidationError as error:
+            _log.error("job_row_invalid", job_id=str(row.id), error=type(error).__name__)
+            continue
+        yield OpenJob(
+            job,
+            partial(close, job),
+            partial(finish_cancel, job),
+            is_cancelling=row.status == "cancelling",
+            updated_at=row.updated_at,
+            request_id=row.request_id,
+        )
 
 
-class OpenExports:
-    """Lists the open exports; one whose run was terminated fails, and can be retried."""
+def list_open_exports(maintenance: Database, completion: ExportCompletion) -> Iterator[OpenJob]:
+    """List the open exports; one whose run was terminated fails, and can be retried. Retention deletes its objects."""
 
-    def __init__(self, maintenance: Database, completion: ExportCompletion) -> None:
-        self._maintenance = maintenance
-        self._completion = completion
-
-    def __call__(self) -> Iterator[OpenJob]:
-        is_independent = ~is_child_of_open_reexport()  # a re-export controls its child export itself
-        query = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), is_independent)
-        return _skip_invalid(iterate_open(self._maintenance, Export, query), self._build_open_job)
-
-    def _build_open_job(self, row: Export) -> OpenJob:
-        return _open_job_from_row(row, self._close, self._completion.finish_cancel)  # retention deletes its objects
-
-    def _close(self, job: ExportJob, reason: str) -> JobOutcome | None:
+    def close(job: ExportJob, reason: str) -> JobOutcome | None:
         message = f"{reason}; retry the export."
         failure = RecordFailureInput(job=job, code=ExportErrorCode.INTERNAL, message=message, retryable=True)
         try:
-            self._completion.fail(failure)
+            completion.fail(failure)
         except StaleAttemptError:
             return None
         return JobOutcome.FAILED
 
-
-class OpenReexports:
-    """Lists the open re-exports; one whose run was terminated fails, unless its result is stored."""
-
-    def __init__(self, maintenance: Database, completion: ReexportCompletion) -> None:
-        self._maintenance = maintenance
-        self._completion = completion
-
-    def __call__(self) -> Iterator[OpenJob]:
-        query = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
-        return _skip_invalid(iterate_open(self._maintenance, Reexport, query), self._build_open_job)
-
-    def _build_open_job(self, row: Reexport) -> OpenJob:
-        return _open_job_from_row(row, self._completion.close, self._completion.finish_cancel)
+    is_independent = ~is_child_of_open_reexport()  # a re-export controls its child export itself
+    query = select(Export).where(col(Export.status).not_in(EXPORT_FINAL_STATUSES), is_independent)
+    return _list_open(maintenance, Export, query, close, completion.finish_cancel)
 
 
-class OpenBatches:
-    """Lists the open batches; one whose run was terminated ends, and its failed items can be retried."""
+def list_open_reexports(maintenance: Database, completion: ReexportCompletion) -> Iterator[OpenJob]:
+    """List the open re-exports; one whose run was terminated fails, unless its result is stored."""
+    query = select(Reexport).where(col(Reexport.status).not_in(REEXPORT_FINAL_STATUSES))
+    return _list_open(maintenance, Reexport, query, completion.close, completion.finish_cancel)
 
-    def __init__(self, maintenance: Database, processor: BatchProcessor) -> None:
-        self._maintenance = maintenance
-        self._processor = processor
 
-    def __call__(self) -> Iterator[OpenJob]:
-        query = select(BulkBatch).where(col(BulkBatch.completed_at).is_(None))
-        return _skip_invalid(iterate_open(self._maintenance, BulkBatch, query), self._build_open_job)
+def list_open_batches(maintenance: Database, processor: BatchProcessor) -> Iterator[OpenJob]:
+    """List the open batches; one whose run was terminated ends, and its failed items can be retried."""
+    query = select(BulkBatch).where(col(BulkBatch.completed_at).is_(None))
+    return _list_open(maintenance, BulkBatch, query, processor.close, processor.finish_cancel)
 
-    def _build_open_job(self, row: BulkBatch) -> OpenJob:
-        return _open_job_from_row(row, self._processor.close, self._processor.finish_cancel)
+
+def list_undelivered(maintenance: Database) -> Iterator[OpenJob]:
+    """List the jobs that send notifications; the deliveries of one whose run was terminated are given up."""
+    deliveries = DeliveryStore(maintenance)
+
+    def close(job: NotificationJob, _reason: str) -> None:
+        for delivery in deliveries.find_pending(job):
+            deliveries.give_up(delivery, "ended_from_outside")
+
+    for job in find_undelivered(maintenance):
+        yield OpenJob(
+            job,
+            partial(close, job),
+            None,
+            is_cancelling=False,
+            updated_at=datetime.now(UTC),
+            request_id=None,
+            is_retryable=False,
+        )

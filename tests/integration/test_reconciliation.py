@@ -22,7 +22,7 @@ from stafett.domain.job import REQUEST_ID
 from stafett.domain.membership import Caller, Role
 from stafett.exports.commands import ExportCommands
 from stafett.exports.completion import ExportCompletion
-from stafett.reconciliation import OpenExports
+from stafett.reconciliation import list_open_exports
 from stafett.settings import Settings, require_setting
 from stafett.temporal.client import JOB_STATUS
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, wait_until
@@ -161,8 +161,8 @@ def test_sweep_lists_all_open_jobs_across_pages(settings: Settings, tenant: Tena
         )
     maintenance = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=1)
     try:
-        open_exports = OpenExports(maintenance, ExportCompletion(maintenance))
-        jobs = [open_job.job for open_job in open_exports() if open_job.job.org_id == tenant.org_id]
+        open_exports = list_open_exports(maintenance, ExportCompletion(maintenance))
+        jobs = [open_job.job for open_job in open_exports if open_job.job.org_id == tenant.org_id]
     finally:
         maintenance.close()
         with psycopg.connect(owner_url) as connection:

@@ -1,21 +1,19 @@
 """Reconciliation of one organisation's jobs, run by the test instead of the schedule."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from temporalio.client import Client
 
 from activities.job_reconciliation import JobReconciler, ReconciliationLimits
-from activities.notification_reconciliation import NotificationReconciler
-from activities.reconciliation import ReconciliationActivities
+from activities.reconciliation import ListOpenJobs, ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.database.maintenance import MaintenanceDatabase
 from stafett.domain.export_job import SweepReport
-from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import delete_expired_previews
-from stafett.notifications.deliveries import DeliveryStore, find_undelivered
-from stafett.reconciliation import OpenExports, OpenJob, OpenJobs, OpenReexports
+from stafett.reconciliation import OpenJob, list_open_exports, list_open_reexports, list_undelivered
 from stafett.reports.completion import ReexportCompletion
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
@@ -34,34 +32,33 @@ class Sweeper:
         )
         self._org_id = org_id
         completion = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)
-        queue, deliveries = settings.temporal.task_queue, DeliveryStore(self._database)
-        notifications = NotificationReconciler(client, queue, self._list_undelivered, deliveries)
         removal = FileRemoval(self._database, FileStorage(settings.s3), actor=audit_trail.SWEEPER_ACTOR)
         reexports = ReexportCompletion(self._database, removal.remove, actor=audit_trail.SWEEPER_ACTOR)
-        self._open_jobs = OpenExports(self._database, completion), OpenReexports(self._database, reexports)
-        self.lists: list[OpenJobs] = [self.list_open_jobs]
+        self._open_jobs = (
+            partial(list_open_exports, self._database, completion),
+            partial(list_open_reexports, self._database, reexports),
+        )
+        self.lists: list[ListOpenJobs] = [self.list_open_jobs]
         """A test can add lists of jobs, or replace this one."""
         self._activities = ReconciliationActivities(
             _list_no_runs,
-            JobReconciler(client, queue, limits=limits),
+            JobReconciler(client, settings.temporal.task_queue, limits=limits),
             self.lists,
+            self._list_undelivered,
             self._delete_previews,
-            notifications,
         )
 
     def _delete_previews(self) -> None:
         delete_expired_previews(self._database)
 
     def list_open_jobs(self) -> Iterator[OpenJob]:
-        return (
-            open_job
-            for list_open_jobs in self._open_jobs
-            for open_job in list_open_jobs()
-            if open_job.job.org_id == self._org_id
-        )
+        return self._filter(open_job for list_open_jobs in self._open_jobs for open_job in list_open_jobs())
 
-    def _list_undelivered(self) -> list[NotificationJob]:
-        return [job for job in find_undelivered(self._database) if job.org_id == self._org_id]
+    def _list_undelivered(self) -> Iterator[OpenJob]:
+        return self._filter(list_undelivered(self._database))
+
+    def _filter(self, open_jobs: Iterator[OpenJob]) -> Iterator[OpenJob]:
+        return (open_job for open_job in open_jobs if open_job.job.org_id == self._org_id)
 
     async def sweep(self) -> SweepReport:
         return await self._activities.sweep_jobs()

@@ -14,7 +14,7 @@ from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import BatchProcessor
 from stafett.database.maintenance import MaintenanceDatabase
 from stafett.domain.export_job import SweepReport
-from stafett.reconciliation import OpenBatches, OpenJob
+from stafett.reconciliation import OpenJob, list_open_batches
 from stafett.settings import Settings, require_setting
 from stafett.temporal.client import CANCEL_SIGNAL, JOB_KIND, JOB_STATUS, ORG_ID, PERIOD_START
 from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
@@ -33,19 +33,16 @@ def bulk_client(export_client: ExportClient) -> BulkClient:
 @pytest.fixture
 def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[ReconciliationActivities]:
     database = MaintenanceDatabase(require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2)
-    open_batches = OpenBatches(database, BatchProcessor(database, actor=audit_trail.SWEEPER_ACTOR))
+    processor = BatchProcessor(database, actor=audit_trail.SWEEPER_ACTOR)
 
     def list_open_jobs() -> Iterator[OpenJob]:
-        return (open_job for open_job in open_batches() if open_job.job.org_id == org_id)
+        return (open_job for open_job in list_open_batches(database, processor) if open_job.job.org_id == org_id)
 
     async def list_no_runs() -> ListedRuns:
         return NO_LISTED_RUNS
 
-    async def skip_notifications(_runs: ListedRuns) -> int:
-        return 0
-
     reconcile_job = JobReconciler(temporal, settings.temporal.task_queue)
-    yield ReconciliationActivities(list_no_runs, reconcile_job, [list_open_jobs], lambda: None, skip_notifications)
+    yield ReconciliationActivities(list_no_runs, reconcile_job, [list_open_jobs], lambda: (), lambda: None)
     database.close()
 
 

@@ -20,7 +20,7 @@ from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import delete_expired_previews
 from stafett.exports.retention import Retention, RetentionPolicy
 from stafett.notifications.deliveries import find_undelivered
-from stafett.reconciliation import OpenBatches, OpenExports
+from stafett.reconciliation import list_open_batches, list_open_exports
 from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
 
@@ -149,9 +149,9 @@ def test_sweep_reads_only_the_index_of_open_rows(
     recorder = PlanRecorder(connection)
     match table:
         case "exports":
-            list(OpenExports(database, ExportCompletion(database))())
+            list(list_open_exports(database, ExportCompletion(database)))
         case "bulk_registrations":
-            list(OpenBatches(database, BatchProcessor(database))())
+            list(list_open_batches(database, BatchProcessor(database)))
         case _:
             find_undelivered(database)
     scans = recorder.list_scans(table)

@@ -1,6 +1,6 @@
 """The sweeper finds notifications that were not sent when their job ended, whatever prevented it."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from temporalio.client import Client
 
-from activities.notification_reconciliation import NotificationReconciler
 from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database
 from stafett.database.tables import Export
@@ -18,12 +17,14 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Role
 from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
-from stafett.notifications.deliveries import DeliveryStore, find_undelivered
 from stafett.settings import Settings, WebhookSettings, require_setting
 from stafett.temporal.client import start_job
 from stafett.testing import ExportClient, Json, Tenant, wait_until
 from tests.support.fixture_types import Bearer, RunWorker
+from tests.support.reconciliation import Sweeper
 from tests.support.webhook_receiver import WebhookReceiver, run_receiver
+
+Sweep = Callable[[], Awaitable[int]]
 
 
 @pytest.fixture
@@ -39,15 +40,15 @@ def maintenance_database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def sweep(temporal: Client, settings: Settings, maintenance_database: Database, org_id: str) -> NotificationReconciler:
-    """The reconciler as the worker builds it, limited to this test's organisation: other tests run at the same time."""
+def sweep(temporal: Client, settings: Settings, org_id: str) -> Iterator[Sweep]:
+    """Sweep this test's organisation; return the number of runs that were started for notifications."""
+    sweeper = Sweeper(temporal, settings, org_id)
 
-    def find_own_jobs() -> list[NotificationJob]:
-        return [job for job in find_undelivered(maintenance_database) if job.org_id == org_id]
+    async def sweep() -> int:
+        return (await sweeper.sweep()).notifications_started
 
-    return NotificationReconciler(
-        temporal, settings.temporal.task_queue, find_own_jobs, DeliveryStore(maintenance_database)
-    )
+    yield sweep
+    sweeper.close()
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ async def wait_for_final_delivery(export_client: ExportClient) -> Json:
 async def test_undelivered_notification_is_sent_once(
     export_client: ExportClient,
     ended_export: str,
-    sweep: NotificationReconciler,
+    sweep: Sweep,
     receiver: WebhookReceiver,
     run_worker: RunWorker,
 ) -> None:
@@ -102,7 +103,7 @@ async def test_undelivered_notification_is_sent_once(
 
 
 async def test_running_notification_workflow_is_not_restarted(
-    ended_export: str, sweep: NotificationReconciler, temporal: Client
+    ended_export: str, sweep: Sweep, temporal: Client
 ) -> None:
     assert await sweep() == 1
     before = await temporal.get_workflow_handle(f"notify/{ended_export}/1").describe()
@@ -113,7 +114,7 @@ async def test_running_notification_workflow_is_not_restarted(
 async def test_delivery_of_a_terminated_notification_workflow_is_given_up(
     export_client: ExportClient,
     ended_export: str,
-    sweep: NotificationReconciler,
+    sweep: Sweep,
     temporal: Client,
     receiver: WebhookReceiver,
 ) -> None:
@@ -129,7 +130,7 @@ async def test_delivery_of_a_terminated_notification_workflow_is_given_up(
 async def test_second_notification_run_sends_nothing_again(
     export_client: ExportClient,
     ended_export: str,
-    sweep: NotificationReconciler,
+    sweep: Sweep,
     temporal: Client,
     settings: Settings,
     receiver: WebhookReceiver,
@@ -148,7 +149,7 @@ async def test_webhook_test_accepted_while_temporal_was_unavailable_is_sent(
     api_client: httpx.AsyncClient,
     tenant: Tenant,
     bearer: Bearer,
-    sweep: NotificationReconciler,
+    sweep: Sweep,
     receiver: WebhookReceiver,
     owner_url: str,
     run_worker: RunWorker,
@@ -175,7 +176,7 @@ async def test_job_ended_by_the_sweeper_is_notified_in_the_same_sweep(
     export_client: ExportClient,
     temporal: Client,
     maintenance_database: Database,
-    sweep: NotificationReconciler,
+    sweep: Sweep,
     webhook: None,
 ) -> None:
     del webhook
