@@ -30,10 +30,18 @@ async def respond_if_changed(load_view: LoadView[Body], response: Response, if_n
 
 
 async def respond_or_wait(
-    load_view: LoadView[Body], services: Services, response: Response, wait_seconds: int | None
+    load_view: LoadView[Body],
+    services: Services,
+    response: Response,
+    wait_seconds: int | None,
+    view: JobView[Body] | None = None,
 ) -> Body:
-    """Answer 202 at once; with ``wait_seconds`` wait for the job, and answer 200 if it finished, else 202."""
-    view = await run_in_threadpool(load_view)
+    """Answer 202 at once; with ``wait_seconds`` wait for the job, and answer 200 if it finished, else 202.
+
+    The caller passes the ``view`` of a job that it has just accepted, which is not read again.
+    """
+    if view is None:
+        view = await run_in_threadpool(load_view)
     if wait_seconds is None:
         return await _build_response(view, response, HTTPStatus.ACCEPTED)
     response.headers["Preference-Applied"] = f"wait={wait_seconds}"

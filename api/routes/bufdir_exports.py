@@ -65,10 +65,11 @@ async def start_export(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
     accepted = await run_in_threadpool(services.exports.accept, caller, body.to_request(caller), idempotency_key)
+    load_view, view = partial(_load_view, services, caller, accepted.export.id), _build_view(services, caller, accepted)
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
-    return await respond_or_wait(partial(_load_view, services, caller, accepted.export.id), services, response, wait)
+    return await respond_or_wait(load_view, services, response, wait, view)
 
 
 @router.post(
@@ -245,7 +246,10 @@ def list_exports(caller: CurrentCaller, services: ServicesDep, query: Annotated[
 
 
 def _load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
-    details = services.exports.find(caller, export_id)
+    return _build_view(services, caller, services.exports.find(caller, export_id))
+
+
+def _build_view(services: Services, caller: Caller, details: ExportDetails) -> JobView[ExportResource]:
     export, link = details.export, services.downloads.get_link(caller, details.export, services.clock())
     return JobView(
         job_id=export.id,

@@ -32,7 +32,7 @@ from api.schemas.bulk_body import (
     parse_submission,
 )
 from stafett.bulk.commands import BulkEdit
-from stafett.bulk.service import BatchFilter, ItemFilter, outcome_from_row
+from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
 from stafett.domain.membership import Caller, Permission
@@ -75,10 +75,11 @@ async def start_bulk_registration(
         with services.concurrency.occupy(OccupyingUse.VALIDATIONS, caller):
             return await run_in_threadpool(_validate_batch, services, caller, submission)
     accepted = await run_in_threadpool(services.batches.accept, caller, submission.request, idempotency_key)
+    load_view = partial(_load_view, services, caller, accepted.batch.id)
     if accepted.is_new:
         services.dispatcher.start(accepted.batch.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.batch.id}"
-    return await respond_or_wait(partial(_load_view, services, caller, accepted.batch.id), services, response, wait)
+    return await respond_or_wait(load_view, services, response, wait, _build_view(caller, accepted))
 
 
 def _validate_batch(services: Services, caller: Caller, submission: BatchSubmission) -> Response:
@@ -251,7 +252,10 @@ def delete_bulk_registration(batch_id: BatchId, caller: CurrentCaller, services:
 
 
 def _load_view(services: Services, caller: Caller, batch_id: UUID) -> JobView[BatchResource]:
-    details = services.batches.find(caller, batch_id)
+    return _build_view(caller, services.batches.find(caller, batch_id))
+
+
+def _build_view(caller: Caller, details: BatchDetails) -> JobView[BatchResource]:
     batch = details.batch
     return JobView(
         job_id=batch.id,

@@ -57,10 +57,11 @@ async def start_reexport(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ReexportResource:
     accepted = await run_in_threadpool(services.reexports.accept, caller, body, idempotency_key)
+    load_view = partial(_load_view, services, caller, accepted.reexport.id)
     if accepted.is_new:
         services.dispatcher.start(accepted.reexport.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.reexport.id}"
-    return await respond_or_wait(partial(_load_view, services, caller, accepted.reexport.id), services, response, wait)
+    return await respond_or_wait(load_view, services, response, wait, _build_view(services, caller, accepted))
 
 
 @router.get(
@@ -164,7 +165,10 @@ def list_reexports(
 
 
 def _load_view(services: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
-    details = services.reexports.find(caller, reexport_id)
+    return _build_view(services, caller, services.reexports.find(caller, reexport_id))
+
+
+def _build_view(services: Services, caller: Caller, details: ReexportDetails) -> JobView[ReexportResource]:
     row, export = details.reexport, details.downloadable_export
     link = services.downloads.get_link(caller, export, services.clock()) if export else None
     return JobView(

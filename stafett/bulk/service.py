@@ -52,18 +52,13 @@ _POSITION = TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=MAX_ITEMS_PER_
 _SUBMISSION_ORDER = SortKey(("position",), _POSITION)
 
 
-class AcceptedBatch(NamedTuple):
-    """A committed batch; ``is_new`` is false if its key was already used."""
-
-    batch: BulkBatch
-    is_new: bool
-
-
 class BatchDetails(NamedTuple):
     """A batch with its first items."""
 
     batch: BulkBatch
     items: Sequence[ItemOutcome]
+    is_new: bool = False
+    """Whether this call has accepted it."""
 
 
 class ValidationResult(NamedTuple):
@@ -98,7 +93,7 @@ class BulkService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, caller: Caller, request: BulkRequest, idempotency_key: str | None = None) -> AcceptedBatch:
+    def accept(self, caller: Caller, request: BulkRequest, idempotency_key: str | None = None) -> BatchDetails:
         """Commit batch, items, key and audit event together; only PostgreSQL is needed."""
         authorise_registration(caller, request.org_id)
         request.validate_batch()
@@ -107,11 +102,12 @@ class BulkService:
             scope = IdempotencyScope(request.org_id, START_OPERATION, idempotency_key)
             batch_id = claim_idempotency_key(session, scope, request, new_id)
             if batch_id != new_id:
-                return AcceptedBatch(session.get_one(BulkBatch, batch_id), is_new=False)
+                return _load_details(session, session.get_one(BulkBatch, batch_id))
             batch = _insert_batch(session, new_id, caller, request, items)
             event = JobEvent("bulk_requested", actor_from_user_id(caller.user_id))
             append_job_event(session, batch, event, status=batch.status)
-            return AcceptedBatch(batch, is_new=True)
+            pending = [_new_outcome(item, ItemStatus.PENDING) for item in items[:MAX_ITEMS_SHOWN]]
+            return BatchDetails(batch, pending, is_new=True)
 
     def validate(self, caller: Caller, request: BulkRequest) -> ValidationResult:
         """Predict the outcomes without writing anything."""
@@ -127,8 +123,7 @@ class BulkService:
     def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
         with self._database.caller_transaction(caller) as session:
             batch = get_job_or_404(session, BulkBatch, batch_id)
-            rows = () if caller.is_operator else session.exec(_select_items(batch_id).limit(MAX_ITEMS_SHOWN)).all()
-        return BatchDetails(batch, [outcome_from_row(row) for row in rows])
+            return BatchDetails(batch, ()) if caller.is_operator else _load_details(session, batch)
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
         query = select_visible(BulkItem, caller, filters).where(BulkItem.batch_id == batch_id)
@@ -155,6 +150,11 @@ class BulkService:
             return load_page(session, BulkBatch, select_visible(BulkBatch, caller, filters), filters)
 
 
+def _load_details(session: Session, batch: BulkBatch) -> BatchDetails:
+    rows = session.exec(_select_items(batch.id).limit(MAX_ITEMS_SHOWN)).all()
+    return BatchDetails(batch, [outcome_from_row(row) for row in rows])
+
+
 def outcome_from_row(item: BulkItem) -> ItemOutcome:
     is_written = item.status is ItemStatus.REGISTERED
     return ItemOutcome(
@@ -176,10 +176,14 @@ def _item_error_from_code(code: ItemErrorCode, validation_error: str | None) -> 
 
 
 def _predicted_outcome(item: PlannedItem, code: ItemErrorCode | None) -> ItemOutcome:
+    return _new_outcome(item, ItemStatus.FAILED if code else ItemStatus.REGISTERED, code)
+
+
+def _new_outcome(item: PlannedItem, status: ItemStatus, code: ItemErrorCode | None = None) -> ItemOutcome:
     return ItemOutcome(
         client_ref=item.client_ref,
         mentor_id=item.mentor_ref,
-        status=ItemStatus.FAILED if code else ItemStatus.REGISTERED,
+        status=status,
         activity_id=None,
         error=_item_error_from_code(code, item.validation_error) if code else None,
         attempts=0,

@@ -36,13 +36,6 @@ START_OPERATION = "bufdir-exports.start"
 _SEQ_ORDER = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)]]))
 
 
-class AcceptedExport(NamedTuple):
-    """A committed job; ``is_new`` is false if its idempotency key had been used before."""
-
-    export: Export
-    is_new: bool
-
-
 class ReexportOrigin(NamedTuple):
     """The re-export that an export belongs to, and the export whose snapshot it copies, if any."""
 
@@ -56,7 +49,9 @@ class ExportDetails(NamedTuple):
 
     export: Export
     attempts: Sequence[ExportAttempt]
-    partial_failures: Sequence[PartialFailureReport]
+    partial_failures: Sequence[PartialFailureReport] = ()
+    is_new: bool = False
+    """Whether this call has accepted it."""
 
 
 class ExportFilter(ListFilter):
@@ -90,7 +85,7 @@ class ExportService:
         with self._database.transaction(job.org_id) as session:
             set_waiting_for(session, job, (ExportStatus.INITIALISED,), service)
 
-    def accept(self, caller: Caller, request: ExportRequest, idempotency_key: str | None = None) -> AcceptedExport:
+    def accept(self, caller: Caller, request: ExportRequest, idempotency_key: str | None = None) -> ExportDetails:
         """Commit the job, its idempotency key and its first audit event together; only PostgreSQL is needed."""
         authorise_start(caller, request)
         new_id = uuid4()
@@ -98,29 +93,31 @@ class ExportService:
             scope = IdempotencyScope(request.org_id, START_OPERATION, idempotency_key)
             export_id = claim_idempotency_key(session, scope, request.parameters, new_id)
             if export_id != new_id:
-                return AcceptedExport(session.get_one(Export, export_id), is_new=False)
-            export = insert_export(session, new_id, request, actor_from_user_id(caller.user_id))
-            return AcceptedExport(export, is_new=True)
+                return _load_details(session, session.get_one(Export, export_id))
+            return insert_export(session, new_id, request, actor_from_user_id(caller.user_id))
 
     def find(self, caller: Caller, export_id: UUID) -> ExportDetails:
         with self._database.caller_transaction(caller) as session:
-            export = get_job_or_404(session, Export, export_id)
-            attempts = select(ExportAttempt).where(ExportAttempt.export_id == export_id)
-            failures = session.get(ExportPartialFailures, export_id)
-            return ExportDetails(
-                export,
-                session.exec(attempts.order_by(col(ExportAttempt.number))).all(),
-                [PartialFailureReport.model_validate(report) for report in failures.reports] if failures else [],
-            )
+            return _load_details(session, get_job_or_404(session, Export, export_id))
 
     def list(self, caller: Caller, filters: ExportFilter) -> Page[Export]:
         with self._database.caller_transaction(caller) as session:
             return load_page(session, Export, select_visible(Export, caller, filters), filters)
 
 
+def _load_details(session: Session, export: Export) -> ExportDetails:
+    attempts = select(ExportAttempt).where(ExportAttempt.export_id == export.id)
+    failures = session.get(ExportPartialFailures, export.id)
+    return ExportDetails(
+        export,
+        session.exec(attempts.order_by(col(ExportAttempt.number))).all(),
+        [PartialFailureReport.model_validate(report) for report in failures.reports] if failures else (),
+    )
+
+
 def insert_export(
     session: Session, export_id: UUID, request: ExportRequest, actor: str, reexport_origin: ReexportOrigin | None = None
-) -> Export:
+) -> ExportDetails:
     """Insert the job, its first attempt and its first audit event; the caller commits."""
     period = request.reporting_period
     row = insert(Export).values(
@@ -136,10 +133,11 @@ def insert_export(
         **(reexport_origin._asdict() if reexport_origin else {}),
     )
     export = session.scalars(row.returning(Export)).one()
-    session.execute(insert(ExportAttempt).values(export_id=export_id, number=1, org_id=request.org_id))
+    attempt = insert(ExportAttempt).values(export_id=export_id, number=1, org_id=request.org_id)
+    attempts = session.scalars(attempt.returning(ExportAttempt)).all()
     event = JobEvent("export_requested", actor, {"export_format": request.export_format})
     append_job_event(session, export, event, status=export.status, event_id=export.audit_id)
-    return export
+    return ExportDetails(export, attempts, is_new=True)
 
 
 class ExportAuditTrail:

@@ -26,19 +26,14 @@ from stafett.reports.snapshots import get_snapshot_or_410
 START_OPERATION = "report-reexports.start"
 
 
-class AcceptedReexport(NamedTuple):
-    """A committed re-export; ``is_new`` is false if it was already running or its key was already used."""
-
-    reexport: Reexport
-    is_new: bool
-
-
 class ReexportDetails(NamedTuple):
     """A re-export, its child export, and the export under whose prefix its result is stored."""
 
     reexport: Reexport
-    export: Export | None
-    result_export: Export | None
+    export: Export | None = None
+    result_export: Export | None = None
+    is_new: bool = False
+    """Whether this call has accepted it, and not an earlier one."""
 
     @property
     def changes(self) -> int:
@@ -82,7 +77,7 @@ class ReexportService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, caller: Caller, request: ReexportRequest, idempotency_key: str | None = None) -> AcceptedReexport:
+    def accept(self, caller: Caller, request: ReexportRequest, idempotency_key: str | None = None) -> ReexportDetails:
         """Commit the job, its key and its first audit event together; only PostgreSQL is needed."""
         if caller.org_id is None:
             raise PermissionDeniedError("An operator may not re-export reports.")
@@ -90,7 +85,7 @@ class ReexportService:
             report = _load_report(session, caller, request)
             scope = IdempotencyScope(report.org_id, START_OPERATION, idempotency_key)
             if claimed_id := find_claimed_id(session, scope, request):
-                return AcceptedReexport(session.get_one(Reexport, claimed_id), is_new=False)
+                return load_details(session, [session.get_one(Reexport, claimed_id)])[0]
             return _accept_once(session, caller, request, report, scope)
 
     def find(self, caller: Caller, reexport_id: UUID) -> ReexportDetails:
@@ -127,7 +122,7 @@ def _load_report(session: Session, caller: Caller, request: ReexportRequest) -> 
 
 def _accept_once(
     session: Session, caller: Caller, request: ReexportRequest, report: Report, scope: IdempotencyScope
-) -> AcceptedReexport:
+) -> ReexportDetails:
     """Accept the request; of two concurrent ones the second waits for the first to commit, then finds its job."""
     with session.begin_nested() as attempt:
         accepted = _insert_or_find_running(session, caller, request, report)
@@ -136,7 +131,7 @@ def _accept_once(
         if claimed_id != job_id:
             attempt.rollback()
     if claimed_id != job_id:
-        return AcceptedReexport(session.get_one(Reexport, claimed_id), is_new=False)
+        return load_details(session, [session.get_one(Reexport, claimed_id)])[0]
     if accepted.is_new:
         detail: EventDetail = {"source": request.source, "version": request.version}
         event, row = JobEvent("reexport_requested", actor_from_user_id(caller.user_id), detail), accepted.reexport
@@ -146,17 +141,17 @@ def _accept_once(
 
 def _insert_or_find_running(
     session: Session, caller: Caller, request: ReexportRequest, report: Report
-) -> AcceptedReexport:
+) -> ReexportDetails:
     while True:
         if running := _find_running(session, report.id):
             if ReexportRequest.model_validate(running.request) != request:
                 raise ReexportInProgressError(running.id)
-            return AcceptedReexport(running, is_new=False)
+            return load_details(session, [running])[0]
         source_export_id = (
             get_snapshot_or_410(session, report, request) if request.source is ReexportSource.SAME_SNAPSHOT else None
         )
         if inserted := _insert(session, caller, request, report, source_export_id):
-            return AcceptedReexport(inserted, is_new=True)
+            return ReexportDetails(inserted, is_new=True)
 
 
 def _find_running(session: Session, report_id: UUID) -> Reexport | None:

@@ -70,7 +70,7 @@ class ReexportSteps:
                 requesting_user_id=row.requested_by,
             )
             origin = ReexportOrigin(job.reexport_id, record.source_export_id)
-            export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, origin)
+            export = insert_export(session, uuid4(), request, audit_trail.WORKER_ACTOR, origin).export
             event = JobEvent("stage_started", audit_trail.WORKER_ACTOR, {"export_id": str(export.id)})
             transition_job(session, row, ReexportStatus.EXPORTING, event, export_id=export.id)
             return export.job
