@@ -9,13 +9,11 @@ from stafett.cli import (
     bulk,
     demo,
     dev_data,
-    doctor,
     erase_person,
     export,
     mapping,
     mapping_store,
     mentor,
-    openapi,
     reexport,
     report,
     services,
@@ -40,8 +38,8 @@ app.command()(services.migrate)
 app.command()(dev_data.seed)
 app.command()(dev_data.token)
 app.command()(erase_person.erase_person)
-app.command()(openapi.openapi)
-app.command()(doctor.doctor)
+app.command()(services.openapi)
+app.command()(services.doctor)
 app.command()(demo.demo)
 export.app.command()(verify.verify)
 app.add_typer(export.app, name="export")

@@ -1,13 +1,18 @@
-"""``stafett dev`` runs the whole service for development; ``api``, ``worker`` and ``migrate`` run its parts."""
+"""``stafett dev`` runs the whole service for development; ``api``, ``worker`` and ``migrate`` run its parts.
+
+``doctor`` finds problems of a set-up, and ``openapi`` prints the API's document.
+"""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stafett.allocator import limit_allocator_arenas
-from stafett.cli.terminal import print_lines
+from stafett.cli.options import DataDirOption, JsonOption
+from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.settings import Settings, WorkerRole
 from stafett.telemetry import configure_logging
 
@@ -56,3 +61,30 @@ def migrate() -> None:
     from stafett.database.migrate import migrate as run_migrations
 
     print_lines(f"The database schema is at revision {run_migrations(Settings.load().database)}.")
+
+
+def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine, the embedded servers' programs and, with --data-dir, a stack's data directory."""
+    from stafett.devstack.doctor.machine import diagnose
+
+    findings = diagnose(data_dir)
+    if as_json:
+        rows = [{"subject": finding.subject, "ok": finding.ok, "message": finding.message} for finding in findings]
+        print_json(rows)
+    else:
+        for finding in findings:
+            print_lines(f"{'ok ' if finding.ok else 'NOT'} {finding.subject}: {finding.message}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def openapi() -> None:
+    """Print the OpenAPI document of the HTTP API."""
+    print_file(f"{render_openapi()}\n")
+
+
+def render_openapi() -> str:
+    """Render the document with sorted keys, so that a diff shows only what has changed."""
+    from api.app import create_app_with_routes
+
+    return json.dumps(create_app_with_routes().openapi(), indent=1, sort_keys=True, ensure_ascii=False)

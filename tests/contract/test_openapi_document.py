@@ -11,7 +11,7 @@ from api.app import ROUTE_MODULES
 from api.dependencies import GuardedRoute
 from api.problems import EXPORT_PROBLEMS, HTTP_PROBLEMS, PROBLEMS
 from api.schemas.descriptions import COMPONENT_DESCRIPTIONS
-from stafett.cli.openapi import render_openapi
+from stafett.cli.services import render_openapi
 from tests.support.openapi_document import Json, iterate_operations, load_document
 
 _OPERATIONS = {operation.id: operation for operation in iterate_operations()}
