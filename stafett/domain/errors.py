@@ -77,7 +77,9 @@ def require_revision(expected_revisions: Container[int] | None, revision: int | 
     if expected_revisions is None:
         raise PreconditionRequiredError(f"Send the {noun}'s ETag in an If-Match header.")
     if revision not in expected_revisions:
-        raise PreconditionFailedError(f"The {noun} was edited meanwhile; fetch it again.")
+        raise PreconditionFailedError(
+            f"The {noun} has changed since the version that this edit is based on; fetch it and repeat the edit."
+        )
 
 
 class InvalidStateError(StafettError):
