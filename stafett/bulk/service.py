@@ -23,6 +23,7 @@ from stafett.database.pagination import (
     PageSize,
     PageToken,
     SortKey,
+    check_page_token,
     load_page,
     select_visible,
 )
@@ -126,6 +127,7 @@ class BulkService:
             return BatchDetails(batch, ()) if caller.is_operator else _load_details(session, batch)
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
+        check_page_token(filters, _SUBMISSION_ORDER)
         query = select_visible(BulkItem, caller, filters).where(BulkItem.batch_id == batch_id)
         with self._database.caller_transaction(caller) as session:
             _require_member(caller, get_job_or_404(session, BulkBatch, batch_id))

@@ -86,6 +86,12 @@ class SortKey(NamedTuple):
 NEWEST_FIRST = SortKey(("created_at", "id"), TypeAdapter(tuple[UtcDatetime, UUID]), newest_first=True)
 
 
+def check_page_token(page: PageRequest, sort_key: SortKey = NEWEST_FIRST) -> None:
+    """Reject an invalid token before the resource is looked up that the list belongs to."""
+    if page.page_token:
+        decode_page_token(page.page_token, sort_key.value_type)
+
+
 def load_page(
     session: Session,
     table: type[Row],

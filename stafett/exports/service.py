@@ -17,6 +17,7 @@ from stafett.database.pagination import (
     PageSize,
     PageToken,
     SortKey,
+    check_page_token,
     load_page,
     select_visible,
 )
@@ -33,7 +34,7 @@ from stafett.jobs.commands import get_job_or_404
 from stafett.jobs.state import JobEvent, append_job_event
 
 START_OPERATION = "bufdir-exports.start"
-_SEQ_ORDER = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=2**63)]]))
+_SEQ_ORDER = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(gt=0, lt=2**63)]]))
 
 
 class ReexportOrigin(NamedTuple):
@@ -148,6 +149,7 @@ class ExportAuditTrail:
 
     def list_events(self, caller: Caller, export_id: UUID, page: AuditEventFilter) -> Page[AuditEvent]:
         """List events, oldest first."""
+        check_page_token(page, _SEQ_ORDER)
         with self._database.caller_transaction(caller) as session:
             export = session.get(Export, export_id)
             if export is None:

@@ -135,12 +135,18 @@ async def test_returned_mapping_can_be_edited_and_put(admin: MappingClient) -> N
 
 
 async def test_invalid_document_is_rejected_with_a_pointer_to_every_error(admin: MappingClient) -> None:
-    document = standard_mapping(title="", values={"a": {"var": "nope"}, "b": {"+": [1, "x"]}})
-    for body, prefix in ((document, ""), ({"document": document}, "/document")):
-        response = await admin.put(body, if_match='"1-1"')
-        assert (response.status_code, response.json()["code"]) == (422, "invalid_mapping")
-        pointers = {error["pointer"].removeprefix(prefix) for error in response.json()["errors"]}
-        assert {"/title", "/values/a/var", "/values/b/+/1"} <= pointers
+    values = {"a": {"var": "nope"}, "b": {"+": [1, "x"]}}
+    invalid_form = standard_mapping(title="", sheet_order=1, values=values)
+    invalid_values = standard_mapping(values=values)
+    for document, expected in (
+        (invalid_form, {"/title", "/sheet_order"}),  # the values are checked once the form is valid
+        (invalid_values, {"/values/a/var", "/values/b/+/1"}),
+    ):
+        for body, prefix in ((document, ""), ({"document": document}, "/document")):
+            response = await admin.put(body, if_match='"1-1"')
+            assert (response.status_code, response.json()["code"]) == (422, "invalid_mapping")
+            pointers = {error["pointer"].removeprefix(prefix) for error in response.json()["errors"]}
+            assert expected <= pointers
     assert (await admin.get(version=2)).status_code == 404
 
 
