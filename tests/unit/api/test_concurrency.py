@@ -92,15 +92,25 @@ async def use_thread(shares: ThreadShares, user_id: UUID, work: Callable[[], obj
     return await run_in_threadpool(work)
 
 
-async def test_thread_that_computed_for_long_pauses_while_others_are_active() -> None:
+async def test_thread_that_computed_for_long_pauses_while_others_are_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "_PAUSE_PER_COMPUTING_TIME", 10_000)
+    monkeypatch.setattr(concurrency, "_ACTIVE_SECONDS", 1000.0)
     shares, user_id, other_id = ThreadShares(1), uuid4(), uuid4()
     await asyncio.create_task(use_thread(shares, other_id, int))
     await asyncio.create_task(use_thread(shares, user_id, compute_for_long))
     next_work = asyncio.create_task(use_thread(shares, user_id, int))
-    for _ in range(5):  # as long as the pause is, other users are served
+    for _ in range(5):
         await asyncio.create_task(use_thread(shares, other_id, int))
     assert not next_work.done()
-    await next_work
+    next_work.cancel()
+
+
+async def test_pause_of_a_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "_PAUSE_PER_COMPUTING_TIME", 0.1)
+    monkeypatch.setattr(concurrency, "_ACTIVE_SECONDS", 1000.0)
+    shares, user_id = ThreadShares(1), uuid4()
+    for _ in range(2):
+        await asyncio.create_task(use_thread(shares, user_id, compute_for_long))
 
 
 async def test_thread_that_computed_for_long_is_free_at_once_for_the_only_user(monkeypatch: pytest.MonkeyPatch) -> None:

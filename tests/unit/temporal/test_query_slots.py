@@ -67,8 +67,9 @@ def test_one_slot_is_available_while_every_cpu_thread_works(cpu_pool: ActivityTh
 
 
 def test_threads_between_two_activities_still_count_as_busy(
-    cpu_pool: ActivityThreadPool, release: Event, running: list[Future[bool]]
+    cpu_pool: ActivityThreadPool, release: Event, running: list[Future[bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(activity_threads, "_IDLE_AFTER", timedelta(hours=1))
     release.set()
     for future in running:
         future.result()
