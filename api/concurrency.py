@@ -160,9 +160,12 @@ class ThreadShare:
         finally:
             pause = used.seconds * _PAUSE_PER_COMPUTING_TIME if used.seconds > MAX_SECONDS_WITHOUT_PAUSE else 0.0
             if pause and self._are_others_active():
-                asyncio.get_running_loop().call_later(pause, self._free.release)
+                asyncio.get_running_loop().call_later(pause, self._release)  # which keeps this share alive
             else:
-                self._free.release()
+                self._release()
+
+    def _release(self) -> None:
+        self._free.release()
 
 
 class ThreadShares:
@@ -198,17 +201,21 @@ def occupy_thread() -> AbstractAsyncContextManager[None]:
     return share.occupy() if share else nullcontext()
 
 
+def _run_measured(function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:
+    started_at = time.thread_time()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        if (used := _computing_time.get()) is not None:
+            used.seconds += time.thread_time() - started_at
+
+
 def measure_computing_time(function: Callable[Params, Result]) -> Callable[Params, Result]:
     """Wrap a function that runs in a thread, so that its computing time counts for the user's share."""
 
     @wraps(function)
     def measure(*args: Params.args, **kwargs: Params.kwargs) -> Result:
-        started_at = time.thread_time()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if (used := _computing_time.get()) is not None:
-                used.seconds += time.thread_time() - started_at
+        return _run_measured(function, *args, **kwargs)
 
     return measure
 
@@ -216,4 +223,4 @@ def measure_computing_time(function: Callable[Params, Result]) -> Callable[Param
 async def run_in_threadpool(function: Callable[Params, Result], *args: Params.args, **kwargs: Params.kwargs) -> Result:
     """Run blocking work in a thread of the current user's share."""
     async with occupy_thread():
-        return await fastapi.concurrency.run_in_threadpool(measure_computing_time(function), *args, **kwargs)
+        return await fastapi.concurrency.run_in_threadpool(lambda: _run_measured(function, *args, **kwargs))
