@@ -15,8 +15,8 @@ from tests.support.fixture_types import Bearer
 _EXPORTS, _BATCHES = "/api/v1/bufdir-exports", "/api/v1/bulk-registrations"
 _MALFORMED = b'{"label": '
 _MAX_RESPONSE_BYTES = 64 * 1024
-_MAX_BLOCKED_SECONDS = 2.0
-"""Seconds on a busy machine; the bodies below blocked the event loop for more than ten."""
+_MAX_BLOCKING_CPU_SECONDS = 2.0
+"""The bodies below once blocked the event loop for more than ten seconds of CPU time."""
 
 _UNKNOWN_KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(560_000)) + b"}"
 _ACTIVITY = {
@@ -41,11 +41,14 @@ def batch_of(org_id: str, items: list[object], **fields: object) -> bytes:
 
 
 async def measure_longest_block(request: asyncio.Task[httpx.Response]) -> float:
-    """Return the longest time for which the event loop ran nothing else than the request."""
-    longest, last = 0.0, time.monotonic()
+    """Return the most CPU time that the process used while the event loop ran nothing else than the request.
+
+    CPU time, because a machine that stops for some seconds blocks the event loop as well.
+    """
+    longest, last = 0.0, time.process_time()
     while not request.done():
         await asyncio.sleep(0)
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        longest, last = max(longest, time.process_time() - last), time.process_time()
     return longest
 
 
@@ -77,7 +80,7 @@ async def test_body_of_unknown_keys_is_refused_without_blocking_others(export_cl
     assert response.status_code == 422
     assert [error["code"] for error in response.json()["errors"]] == ["too_many_keys"]
     assert len(response.content) < _MAX_RESPONSE_BYTES
-    assert longest < _MAX_BLOCKED_SECONDS
+    assert longest < _MAX_BLOCKING_CPU_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ async def test_errors_of_a_batch_are_limited_and_counted(export_client: ExportCl
     pointers = [error["pointer"] for error in problem["errors"]]
     assert pointers == ["/label", *(f"/items/{number}/unknown" for number in range(99))]
     assert problem["detail"] == "The request is not valid. 9901 more errors are not listed."
-    assert longest < _MAX_BLOCKED_SECONDS
+    assert longest < _MAX_BLOCKING_CPU_SECONDS
 
 
 async def test_duplicate_references_of_a_batch_are_limited_and_counted(export_client: ExportClient) -> None:
@@ -177,7 +180,7 @@ async def test_hostile_csv_is_refused_without_blocking_others(
     response = await request
     assert response.status_code == 422
     assert {error["code"] for error in response.json()["errors"]} == {code}
-    assert longest < _MAX_BLOCKED_SECONDS
+    assert longest < _MAX_BLOCKING_CPU_SECONDS
 
 
 async def test_csv_of_empty_lines_is_refused(export_client: ExportClient) -> None:
