@@ -2,8 +2,9 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -73,12 +74,12 @@ def predict_error_codes(
 ) -> list[ItemErrorCode | None]:
     """Return each item's error code, or None if the item would be registered; write nothing and lock nothing."""
     session.execute(text("SET TRANSACTION READ ONLY"))
-    times = [_time_of(request, item) for item in items]
+    times = _compute_times(request, items)
     params = {
         "org": request.org_id,
-        "mentors": [item.mentor_id for item in items],
-        "starts": [time.starts_at if time else None for time in times],
-        "ends": [time.ends_at if time else None for time in times],
+        "mentors": _format_array(item.mentor_ref if item.mentor_id else None for item in items),
+        "starts": _format_array(time and time.starts_at.isoformat() for time in times),
+        "ends": _format_array(time and time.ends_at.isoformat() for time in times),
         "after": min((time.starts_at - _MAX_DURATION for time in times if time), default=None),
         "before": max((time.ends_at for time in times if time), default=None),
     }
@@ -91,13 +92,24 @@ def predict_error_codes(
     return codes
 
 
-def _time_of(request: BulkRequest, item: PlannedItem) -> ActivityTime | None:
-    """Return the time of the item's activity, or None if the activity is not valid."""
-    if item.starts_at is None:
-        return None
-    minutes = (request.activity.provided | item.overrides)["duration_minutes"]
-    starts_at = datetime.fromisoformat(item.starts_at)
-    return ActivityTime(starts_at, starts_at + timedelta(minutes=minutes))
+def _compute_times(request: BulkRequest, items: Sequence[PlannedItem]) -> list[ActivityTime | None]:
+    """Return the time of each item's activity, or None if the activity is not valid."""
+    shared_minutes = request.activity.provided.get("duration_minutes")
+
+    @cache  # most items of a batch have the same time
+    def compute_time(starts_at: str, minutes: int) -> ActivityTime:
+        start = datetime.fromisoformat(starts_at)
+        return ActivityTime(start, start + timedelta(minutes=minutes))
+
+    return [
+        compute_time(item.starts_at, item.overrides.get("duration_minutes", shared_minutes)) if item.starts_at else None
+        for item in items
+    ]
+
+
+def _format_array(values: Iterable[str | None]) -> str:
+    """Format an array of ids or times for PostgreSQL, much faster than psycopg does: such values need no quotes."""
+    return f"{{{','.join(value or 'NULL' for value in values)}}}"
 
 
 def _error_code_for(item: PlannedItem, is_active: bool | None, overlaps: bool) -> ItemErrorCode | None:  # noqa: FBT001 - columns of a row
