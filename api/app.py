@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
@@ -25,6 +28,7 @@ from api.dependencies import GuardedRoute, Services, UtcClock
 from api.dispatcher import JobDispatcher
 from api.http_protocol import create_http_protocol
 from api.job_feeds import JobFeeds
+from api.long_requests import LongRequestProcess, follow_first_process, take_listener
 from api.middleware import RequestContextMiddleware
 from api.openapi import install_openapi
 from api.rate_limit import RateLimiter
@@ -86,11 +90,14 @@ _THREAD_SWITCH_SECONDS = 0.0005  # Python's 5 ms would delay each system call of
 # Python's (700, 10, 10) would collect all objects dozens of times while a batch of 10,000 items is validated, and each
 # collection blocks all threads.
 _COLLECTION_THRESHOLDS = (20_000, 20, 20)
+_SECOND_PROCESS_POOL_SIZE = 4
 _BACKLOG = 512  # asyncio accepts this many connections before it serves the next request
 _utc_now = partial(datetime.now, UTC)
 
 
-def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
+def create_app(
+    settings: Settings, clock: UtcClock = _utc_now, long_requests: LongRequestProcess | None = None
+) -> FastAPI:
     """Create the API. It starts without its dependencies: ``/readyz`` reports which of them are unavailable."""
     database = Database(
         require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
@@ -102,11 +109,13 @@ def create_app(settings: Settings, clock: UtcClock = _utc_now) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         temporal = await connect(settings.temporal, lazy=True)
-        services = app.state.services = _create_services(settings, database, temporal, verifier, clock)
+        services = _create_services(settings, database, temporal, verifier, clock)
+        services = app.state.services = replace(services, long_requests=long_requests)
         app.state.loop = asyncio.get_running_loop()
         # One connection per thread, so that no request thread can block on the pool, and one for the health check.
         current_default_thread_limiter().total_tokens = max(1, settings.database.pool_size - 1)
-        async with services.dispatcher.run(), services.job_notifier.run():
+        second_process = long_requests.run() if long_requests else nullcontext()
+        async with services.dispatcher.run(), services.job_notifier.run(), second_process:
             yield
         database.close()
 
@@ -201,8 +210,12 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serve the API until SIGINT or SIGTERM."""
-    app = create_app(settings)
+    """Serve the API until SIGINT or SIGTERM, or as the second process until the first one ends."""
+    listener = take_listener()
+    if listener is not None:
+        database = settings.database.model_copy(update={"pool_size": _SECOND_PROCESS_POOL_SIZE})
+        settings = settings.model_copy(update={"database": database})
+    app = create_app(settings, long_requests=None if listener else LongRequestProcess())
     limit_repetitions("uvicorn.error", "asyncio")
     sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
     gc.freeze()  # a collection then skips the code and the routes, which never become garbage
@@ -219,6 +232,8 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=5,
     )
     server = _Server(app, config)
-    server.run()
+    if listener is not None:
+        follow_first_process(partial(os.kill, os.getpid(), signal.SIGTERM))
+    server.run([listener] if listener else None)
     if not server.started:
         sys.exit(_EXIT_STARTUP_FAILED)

@@ -23,7 +23,6 @@ from stafett.settings import ConcurrencySettings
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 _MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS = 5, 20
-MAX_SECONDS_WITHOUT_PAUSE = 0.05
 _PAUSE_PER_COMPUTING_TIME = 9
 _ACTIVE_SECONDS = 1.0
 """How long after its last request another user counts as active."""
@@ -109,10 +108,15 @@ class ConcurrencyLimit:
             yield
 
 
-async def _limit_large_list(request: Request) -> AsyncIterator[None]:
-    """Count a list of more items than a page has by default; the query's own validation reports an invalid size."""
+def is_large_list(request: Request) -> bool:
+    """Return whether the request is for more items than a page has by default."""
     size = request.query_params.get("page_size", "")
-    if not size.isdecimal() or len(size) > 3 or int(size) <= _DEFAULT_PAGE_SIZE:  # noqa: PLR2004 - three digits
+    return size.isdecimal() and len(size) <= 3 and int(size) > _DEFAULT_PAGE_SIZE  # noqa: PLR2004 - three digits
+
+
+async def _limit_large_list(request: Request) -> AsyncIterator[None]:
+    """Count a large list; the query's own validation reports an invalid size."""
+    if not is_large_list(request):
         yield
         return
     with request.app.state.services.concurrency.occupy(OccupyingUse.LARGE_LISTS, request.state.caller):
@@ -141,8 +145,8 @@ class _ComputingTime:
 class ThreadShare:
     """One user's share of the threads: further work of the user waits, so that others find a free thread.
 
-    A thread that has computed for long is not reused by the same user for several times as long while others use the
-    API too, because threads that compute delay each other and the event loop.
+    A thread that has computed is not reused by the same user for several times as long while others use the API too,
+    because threads that compute delay each other and the event loop.
     """
 
     def __init__(self, thread_count: int, are_others_active: Callable[[], bool]) -> None:
@@ -158,8 +162,8 @@ class ThreadShare:
         try:
             yield
         finally:
-            pause = used.seconds * _PAUSE_PER_COMPUTING_TIME if used.seconds > MAX_SECONDS_WITHOUT_PAUSE else 0.0
-            if pause and self._are_others_active():
+            if used.seconds and self._are_others_active():
+                pause = used.seconds * _PAUSE_PER_COMPUTING_TIME
                 asyncio.get_running_loop().call_later(pause, self._release)  # which keeps this share alive
             else:
                 self._release()

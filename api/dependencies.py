@@ -20,14 +20,16 @@ from api.concurrency import (
     ConcurrencyLimit,
     ConcurrencyLimiter,
     OccupyingUse,
+    is_large_list,
     measure_computing_time,
     occupy_thread,
     run_in_threadpool,
 )
 from api.dispatcher import JobDispatcher
 from api.job_feeds import JobFeeds
+from api.long_requests import LongRequestProcess
 from api.readiness import Probes
-from api.request_body import BoundedRequest, JsonLimits, require_json_content_type
+from api.request_body import BoundedRequest, JsonLimits, has_large_body, require_json_content_type
 from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
@@ -98,6 +100,7 @@ class Services:
     probes: Probes
     clock: UtcClock
     codec: EncryptionCodec
+    long_requests: LongRequestProcess | None = None
 
 
 def get_services(request: Request) -> Services:
@@ -164,6 +167,7 @@ class GuardedRoute(APIRoute):
         limited_uses = [
             each.dependency.use for each in self.dependencies if isinstance(each.dependency, ConcurrencyLimit)
         ]
+        is_always_long = OccupyingUse.LARGE_LISTS in limited_uses
         runs_in_thread = not inspect.iscoroutinefunction(self.endpoint)
 
         async def handle_guarded(request: Request) -> Response:
@@ -172,6 +176,9 @@ class GuardedRoute(APIRoute):
                 raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
             token, caller = await services.authenticator.authenticate(credentials.credentials)
             await self._check_permission(request, caller)
+            is_long = is_always_long or has_large_body(request) or is_large_list(request)
+            if is_long and services.long_requests and services.long_requests.is_ready:
+                return await services.long_requests.forward(request)
             for use in limited_uses:
                 services.concurrency.check(use, caller)
             request.state.token, request.state.caller = token, caller

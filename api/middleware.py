@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import AMBIGUOUS_BODY_LENGTH, BODY_TOO_LARGE, render_internal_error, render_problem
 from api.refusals import RefusalLog
 
-_API_PREFIX = "/api/"
+_API_PREFIX, _PROBED_PATH = "/api/", "/healthz"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -77,7 +77,7 @@ class RequestContextMiddleware:
             self._refusals.record("requests_aborted")
         elif status == HTTPStatus.TOO_MANY_REQUESTS:
             self._refusals.record("requests_refused")
-        else:
+        elif not (scope.get("is_logged") or (status == HTTPStatus.OK and scope["path"] == _PROBED_PATH)):
             duration_ms = round((time.perf_counter() - started) * 1000, 1)
             _log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration_ms)
 

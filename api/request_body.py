@@ -64,6 +64,12 @@ class JsonLimits:
         )
 
 
+def has_large_body(request: Request) -> bool:
+    """Return whether the request declares a large body, or one whose length is not known."""
+    length = request.headers.get("content-length", "0")
+    return "transfer-encoding" in request.headers or (length.isdecimal() and int(length) > LARGE_BODY_BYTES)
+
+
 def _limit_error(code: str, detail: str) -> InvalidRequestError:
     return InvalidRequestError([RequestIssue("", code, detail)])
 
