@@ -55,8 +55,9 @@ async def run() -> list[str]:
             os.kill(worker, signal.SIGSTOP)
         try:
             alone = await _measure_others(api_url, others)
-            # The greedy user has a process of its own, so that its work does not delay the measured clients.
-            with ProcessPoolExecutor(1) as pool:
+            # The greedy user has a process of its own with the lowest priority, because it would be on another machine:
+            # its own work must not delay the API and the measured clients.
+            with ProcessPoolExecutor(1, initializer=os.nice, initargs=(19,)) as pool:
                 responses = asyncio.wrap_future(pool.submit(_run_greedy_user, api_url, greedy))
                 beside = await _measure_others(api_url, others)
                 page = _format_page(alone, beside, await responses)
