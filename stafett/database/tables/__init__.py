@@ -18,7 +18,7 @@ from stafett.database.tables.exports import (
 )
 from stafett.database.tables.mappings import ColumnMappingVersion
 from stafett.database.tables.notifications import Delivery, Notification, Webhook, WebhookSecret
-from stafett.database.tables.organisations import Membership, Organisation, PeerMentor, User
+from stafett.database.tables.organisations import Membership, Organisation, PeerMentor, User, UserIdentity
 from stafett.database.tables.reexports import Reexport, ReexportTransition
 from stafett.database.tables.reports import Report, ReportFileVersion
 
@@ -55,6 +55,7 @@ __all__ = [
     "StrEnumType",
     "UnknownExport",
     "User",
+    "UserIdentity",
     "Webhook",
     "WebhookSecret",
 ]

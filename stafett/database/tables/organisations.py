@@ -31,6 +31,18 @@ class User(SQLModel, table=True):
     is_operator: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
+class UserIdentity(SQLModel, table=True):
+    """The account of a user at an identity provider, by the issuer and its opaque subject."""
+
+    __tablename__ = "user_identities"
+    __table_args__ = (Index("user_identities_one_per_issuer", "user_id", "issuer", unique=True),)
+
+    issuer: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id")
+    linked_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+
+
 class Membership(SQLModel, table=True):
     """The role of a user in an organisation."""
 

@@ -50,6 +50,7 @@ TENANT_TABLES = (
     tables.AuditEvent,
     tables.Organisation,
     tables.User,
+    tables.UserIdentity,
     tables.Membership,
     tables.Notification,
     tables.Webhook,
@@ -205,7 +206,12 @@ def test_security_definer_functions_ignore_temporary_tables(role_database: Datab
         paths = connection.execute(
             "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert {name for name, _ in paths} == {"append_audit_event", "check_job_update", "get_delivery_recipient"}
+    assert {name for name, _ in paths} == {
+        "append_audit_event",
+        "check_job_update",
+        "get_delivery_recipient",
+        "resolve_user_identity",
+    }
     assert all(config == ["search_path=pg_catalog, public, pg_temp"] for _, config in paths)
 
 
@@ -379,7 +385,7 @@ def test_erasure_role_can_change_only_the_listed_columns_and_tables(owner_url: s
         *(("deliveries", "state"), ("deliveries", "last_error"), ("deliveries", "settled_at")),
     }
     deletable = ("attachments", "erasures", "export_mapped_parts", "idempotency_keys", "memberships", "preview_results")
-    assert sorted(rows) == [(name,) for name in deletable]
+    assert sorted(rows) == [(name,) for name in (*deletable, "user_identities")]
 
 
 def test_maintenance_role_can_read_only_the_ids_of_organisations(settings: Settings, tenant: Tenant) -> None:

@@ -129,6 +129,40 @@ CREATE POLICY erase_own_user ON users FOR UPDATE TO stafett_erasure USING (id = 
 GRANT SELECT ON users TO stafett_api;
 GRANT SELECT, UPDATE (email, display_name, is_operator) ON users TO stafett_erasure;
 
+-- The accounts of a user at identity providers. The address decides once per issuer, at the first sign-in; afterwards
+-- the issuer's subject identifies the user, also when the address is changed or belongs to another person.
+CREATE TABLE user_identities (
+    issuer varchar NOT NULL CHECK (length(issuer) BETWEEN 1 AND 2000),
+    subject varchar NOT NULL CHECK (length(subject) BETWEEN 1 AND 255),
+    user_id uuid NOT NULL REFERENCES users,
+    linked_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (issuer, subject)
+);
+CREATE UNIQUE INDEX user_identities_one_per_issuer ON user_identities (user_id, issuer);
+ALTER TABLE user_identities ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_identities ON user_identities USING (user_id = current_user_id());
+GRANT SELECT (user_id), DELETE ON user_identities TO stafett_erasure;
+
+-- Returns the user of an identity. The first sign-in at an issuer links the identity to the user with the verified
+-- address; of two concurrent ones, the second waits and reads the link of the first. A function, because no role can
+-- read the users of other organisations.
+CREATE FUNCTION resolve_user_identity(p_issuer varchar, p_subject varchar, p_verified_address varchar) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    linked uuid;
+BEGIN
+    SELECT user_id INTO linked FROM user_identities WHERE issuer = p_issuer AND subject = p_subject;
+    IF linked IS NULL AND p_verified_address IS NOT NULL THEN
+        INSERT INTO user_identities (issuer, subject, user_id)
+            SELECT p_issuer, p_subject, u.id FROM users u WHERE u.email = lower(p_verified_address)
+            ON CONFLICT DO NOTHING;
+        SELECT user_id INTO linked FROM user_identities WHERE issuer = p_issuer AND subject = p_subject;
+    END IF;
+    RETURN linked;
+END $$;
+REVOKE EXECUTE ON FUNCTION resolve_user_identity FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION resolve_user_identity TO stafett_api;
+
 CREATE TABLE memberships (
     user_id uuid NOT NULL REFERENCES users,
     org_id varchar NOT NULL REFERENCES organisations,
@@ -970,8 +1004,8 @@ ALTER TABLE exports
 
 -- Row-level security
 
--- FORCE applies the policies to the owner of the table, too. The policies of organisations, users and notifications are
--- above, and the tables of transitions need none.
+-- FORCE applies the policies to the owner of the table, too. The policies of organisations, users, user_identities and
+-- notifications are above, and the tables of transitions need none.
 DO $$
 DECLARE
     tenant_table text;
