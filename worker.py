@@ -49,6 +49,7 @@ from stafett.exports.stages.store_file import FileVerificationStage
 from stafett.notifications.deliveries import DeliveryStore
 from stafett.notifications.email import SmtpSender
 from stafett.notifications.sender import DeliverySender
+from stafett.people.sessions import delete_expired_sessions
 from stafett.reconciliation import list_open_batches, list_open_exports, list_open_reexports, list_undelivered
 from stafett.reports.comparison import VersionComparison
 from stafett.reports.completion import ReexportCompletion
@@ -299,7 +300,13 @@ class _ActivityRegistry:
         retention = Retention(maintenance, self._storage, removal, policy, raise_if_cancelled=raise_if_cancelled)
         bucket = BucketReconciliation(maintenance, self._storage, raise_if_cancelled=raise_if_cancelled)
         verification = create_scheduled_verification(settings, maintenance)
-        scheduled = MaintenanceActivities(retention, bucket, create_checkpointer(settings, maintenance), verification)
+        scheduled = MaintenanceActivities(
+            retention,
+            bucket,
+            create_checkpointer(settings, maintenance),
+            verification,
+            partial(delete_expired_sessions, maintenance),
+        )
         return [
             self._sweep(client).sweep_jobs,
             scheduled.apply_retention,

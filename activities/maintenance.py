@@ -1,5 +1,7 @@
 """Scheduled activities: retention, the reconciliation of the bucket, and signed audit checkpoints."""
 
+from collections.abc import Callable
+
 from temporalio import activity
 
 from stafett.audit.checkpointing import AuditCheckpointer
@@ -20,14 +22,17 @@ class MaintenanceActivities:
         bucket_reconciliation: BucketReconciliation,
         checkpointer: AuditCheckpointer | None,
         verification: ScheduledVerification,
+        delete_expired_sessions: Callable[[], None],
     ) -> None:
         self._retention = retention
         self._bucket_reconciliation = bucket_reconciliation
         self._checkpointer = checkpointer
         self._verification = verification
+        self._delete_expired_sessions = delete_expired_sessions
 
     @activity.defn(no_thread_cancel_exception=True)
     def apply_retention(self) -> RetentionReport:
+        self._delete_expired_sessions()
         return self._retention.apply()
 
     @activity.defn(no_thread_cancel_exception=True)

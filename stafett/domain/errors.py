@@ -36,6 +36,14 @@ class UnauthenticatedError(StafettError):
     """Missing or invalid bearer token."""
 
 
+class SignInRefusedError(StafettError):
+    """A sign-in has failed. The reason is a code for the log, because a user could not act on more detail."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The sign-in was refused.")
+        self.reason = reason
+
+
 class PermissionDeniedError(StafettError):
     """The authenticated caller lacks a permission."""
 

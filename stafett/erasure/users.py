@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, delete, func, update
 from sqlmodel import Session, col, select
 
 from stafett.database.session import Database
-from stafett.database.tables import Delivery, Membership, Notification, User, UserIdentity
+from stafett.database.tables import Delivery, Membership, Notification, User, UserIdentity, UserSession
 from stafett.domain.erasure import ERASED_NAME, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import OPEN_DELIVERY_STATES, Channel, DeliveryState
@@ -79,6 +79,7 @@ def _erase_source(session: Session, person: Person, user: User) -> SourceErasure
         user.display_name, user.email, user.is_operator = ERASED_NAME, f"erased-{user.id}@invalid", False
         session.add(user)
         session.execute(delete(UserIdentity).where(col(UserIdentity.user_id) == user.id))
+    session.execute(delete(UserSession).where(col(UserSession.user_id) == user.id))
     removal = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
     memberships_removed = len(session.scalars(removal.returning(col(Membership.org_id))).all())
     values = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}

@@ -21,6 +21,7 @@ from stafett.database.tables.notifications import Delivery, Notification, Webhoo
 from stafett.database.tables.organisations import Membership, Organisation, PeerMentor, User, UserIdentity
 from stafett.database.tables.reexports import Reexport, ReexportTransition
 from stafett.database.tables.reports import Report, ReportFileVersion
+from stafett.database.tables.sessions import LoginAttempt, UserSession
 
 __all__ = [
     "Activity",
@@ -43,6 +44,7 @@ __all__ = [
     "ExportTransition",
     "IdempotencyKey",
     "JsonObject",
+    "LoginAttempt",
     "Membership",
     "Notification",
     "Organisation",
@@ -56,6 +58,7 @@ __all__ = [
     "UnknownExport",
     "User",
     "UserIdentity",
+    "UserSession",
     "Webhook",
     "WebhookSecret",
 ]

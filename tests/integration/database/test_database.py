@@ -52,6 +52,7 @@ TENANT_TABLES = (
     tables.User,
     tables.UserIdentity,
     tables.Membership,
+    tables.UserSession,
     tables.Notification,
     tables.Webhook,
     tables.WebhookSecret,
@@ -122,7 +123,7 @@ READABLE_TABLES = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
     | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"}
-    | {"bulk_registrations", "bulk_items"},
+    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions"},
     "worker": {
         "organisations",
         "memberships",
@@ -385,7 +386,7 @@ def test_erasure_role_can_change_only_the_listed_columns_and_tables(owner_url: s
         *(("deliveries", "state"), ("deliveries", "last_error"), ("deliveries", "settled_at")),
     }
     deletable = ("attachments", "erasures", "export_mapped_parts", "idempotency_keys", "memberships", "preview_results")
-    assert sorted(rows) == [(name,) for name in (*deletable, "user_identities")]
+    assert sorted(rows) == [(name,) for name in (*deletable, "user_identities", "user_sessions")]
 
 
 def test_maintenance_role_can_read_only_the_ids_of_organisations(settings: Settings, tenant: Tenant) -> None:

@@ -71,6 +71,15 @@ def insert_email(owner: psycopg.Connection, person: Person, state: str = "pendin
     return delivery
 
 
+def insert_session(owner: psycopg.Connection, user_id: UUID, id_token: str) -> None:
+    owner.execute(
+        "INSERT INTO user_sessions"
+        " (id, token_sha256, user_id, provider, id_token, browser, idle_expires_at, expires_at)"
+        " VALUES (gen_random_uuid(), %s, %s, 'one', %s, '', 'infinity', 'infinity')",
+        [uuid4().hex * 2, user_id, id_token],
+    )
+
+
 async def test_erasure_leaves_only_the_opaque_id_of_a_user(
     person: Person,
     name: str,
@@ -86,6 +95,7 @@ async def test_erasure_leaves_only_the_opaque_id_of_a_user(
     )
     export_id = await export_client.start_export()
     email = load_account(owner, person.id)[0]
+    insert_session(owner, person.id, email)
     report = erasure_service.erase(person, ignore_progress)
     assert report.summary.counts == {
         "notes_cleared": 0,

@@ -185,6 +185,58 @@ GRANT SELECT ON peer_mentors TO stafett_api, stafett_worker;
 GRANT SELECT, UPDATE (display_name, active) ON peer_mentors TO stafett_erasure;
 
 
+-- Sign-in to the console
+
+-- The SHA-256 of the secret that a browser presents. It gives access to one row before the user is known.
+CREATE FUNCTION current_secret_sha256() RETURNS varchar LANGUAGE sql STABLE AS
+    $$ SELECT nullif(current_setting('app.secret_sha256', true), '') $$;
+
+-- A sign-in that has been sent to an issuer. Its row is deleted by the first response with its state from the browser
+-- that started it. Unlogged, because any browser can insert rows, and losing them costs no more than another sign-in.
+CREATE UNLOGGED TABLE login_attempts (
+    state_sha256 varchar PRIMARY KEY CHECK (state_sha256 ~ '^[0-9a-f]{64}$'),
+    browser_sha256 varchar NOT NULL CHECK (browser_sha256 ~ '^[0-9a-f]{64}$'),
+    provider varchar NOT NULL,
+    nonce varchar NOT NULL,
+    code_verifier varchar NOT NULL,
+    return_path varchar NOT NULL CHECK (length(return_path) <= 1000),
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX login_attempts_by_expiry ON login_attempts (expires_at);
+ALTER TABLE login_attempts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY presented_state ON login_attempts USING (state_sha256 = current_secret_sha256());
+CREATE POLICY maintenance ON login_attempts TO stafett_maintenance USING (true);
+GRANT SELECT, INSERT, DELETE ON login_attempts TO stafett_api;
+GRANT SELECT (expires_at), DELETE ON login_attempts TO stafett_maintenance;
+
+-- A session of a user in one browser, which has the secret of token_sha256 in its cookie. org_id is the organisation that
+-- the user acts for. The session ends at idle_expires_at, which each use moves, but never past expires_at.
+CREATE TABLE user_sessions (
+    id uuid PRIMARY KEY,
+    token_sha256 varchar NOT NULL UNIQUE CHECK (token_sha256 ~ '^[0-9a-f]{64}$'),
+    user_id uuid NOT NULL REFERENCES users,
+    org_id varchar REFERENCES organisations,
+    provider varchar NOT NULL,
+    id_token varchar NOT NULL,
+    logout_url varchar,
+    browser varchar NOT NULL CHECK (length(browser) <= 200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz NOT NULL DEFAULT now(),
+    idle_expires_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CHECK (idle_expires_at <= expires_at)
+);
+CREATE INDEX user_sessions_of_user ON user_sessions (user_id, created_at);
+CREATE INDEX user_sessions_by_expiry ON user_sessions (idle_expires_at);
+ALTER TABLE user_sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_sessions ON user_sessions USING (user_id = current_user_id());
+CREATE POLICY presented_session ON user_sessions TO stafett_api USING (token_sha256 = current_secret_sha256());
+CREATE POLICY maintenance ON user_sessions TO stafett_maintenance USING (true);
+GRANT SELECT, INSERT, UPDATE (org_id, last_used_at, idle_expires_at), DELETE ON user_sessions TO stafett_api;
+GRANT SELECT (idle_expires_at), DELETE ON user_sessions TO stafett_maintenance;
+GRANT SELECT (user_id), DELETE ON user_sessions TO stafett_erasure;
+
+
 -- Bulk registration
 
 -- A batch. The transaction that updates items also updates the counts of the batch.
@@ -1004,8 +1056,8 @@ ALTER TABLE exports
 
 -- Row-level security
 
--- FORCE applies the policies to the owner of the table, too. The policies of organisations, users, user_identities and
--- notifications are above, and the tables of transitions need none.
+-- FORCE applies the policies to the owner of the table, too. The policies of organisations, users, user_identities,
+-- login_attempts, user_sessions and notifications are above, and the tables of transitions need none.
 DO $$
 DECLARE
     tenant_table text;
