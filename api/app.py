@@ -23,6 +23,7 @@ from api import problems
 from api.auth import TokenVerifier
 from api.authenticator import Authenticator
 from api.concurrency import ConcurrencyLimiter, ThreadShares
+from api.console.app import ConsoleMiddleware, create_console
 from api.cors import CodecCORSMiddleware
 from api.dependencies import GuardedRoute, Services, UtcClock
 from api.dispatcher import JobDispatcher
@@ -105,6 +106,7 @@ def create_app(
         timeouts=Timeouts.INTERACTIVE,
     )
     verifier = TokenVerifier(settings.auth)
+    console = create_console(settings.sign_in, database) if settings.sign_in.public_url is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -112,6 +114,8 @@ def create_app(
         services = _create_services(settings, database, temporal, verifier, clock)
         services = app.state.services = replace(services, long_requests=long_requests)
         app.state.loop = asyncio.get_running_loop()
+        if console is not None:
+            console.state.services = services
         # One connection per thread, so that no request thread can block on the pool, and one for the health check.
         current_default_thread_limiter().total_tokens = max(1, settings.database.pool_size - 1)
         second_process = long_requests.run() if long_requests else nullcontext()
@@ -122,6 +126,8 @@ def create_app(
     app = create_app_with_routes(lifespan)
     if settings.api.web_ui_origin is not None:
         app.add_middleware(CodecCORSMiddleware, origin=settings.api.web_ui_origin)
+    if console is not None:
+        app.add_middleware(ConsoleMiddleware, console=console)
     app.add_middleware(RequestContextMiddleware)
     return app
 

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter
@@ -20,6 +21,7 @@ from stafett.domain.membership import Caller
 _MAX_TOKENS = 10_000
 _TOKEN_LIFETIME_SECONDS = 30.0
 _VERIFYING_THREADS = 2
+_UNAUTHENTICATED = UUID(int=0)
 
 
 class Authenticator:
@@ -45,13 +47,21 @@ class Authenticator:
     async def authenticate(self, bearer_token: str) -> tuple[VerifiedToken, Caller]:
         """Verify the token and load the caller. The rate limit comes first, so that it protects PostgreSQL."""
         token = await self._verify(bearer_token)
-        self._rate_limiter.take_token(token.user_id)
-        self._shares.activate(token.user_id)
+        self.admit(token.user_id)
         return token, await self.load_caller(token)
 
-    async def load_caller(self, token: VerifiedToken) -> Caller:
+    def admit(self, user_id: UUID) -> None:
+        """Apply the user's rate limit and share of the threads to the current request."""
+        self._rate_limiter.take_token(user_id)
+        self._shares.activate(user_id)
+
+    def admit_unauthenticated(self) -> None:
+        """Let the current request share threads with all others whose user is not known yet."""
+        self._shares.activate(_UNAUTHENTICATED)
+
+    async def load_caller(self, authenticated: Identity) -> Caller:
         """Load the caller with their current role; concurrent requests of the same identity share the query."""
-        identity = Identity(user_id=token.user_id, org_id=token.org_id)
+        identity = Identity(user_id=authenticated.user_id, org_id=authenticated.org_id)
         read = self._reads.get(identity)
         if read is None:
             load = partial(run_in_threadpool, load_caller, self._database, identity)

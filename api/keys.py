@@ -84,20 +84,22 @@ class JwksEndpoint:
     def _fetch(self) -> None:
         self._attempted_at = self._clock()
         try:
-            self._keys = _parse_jwks(self._download())
+            self._keys = _parse_jwks(download_text(self._http_client, self._url))
             self._fetched_at = self._clock()
         except (httpx.HTTPError, *_READ_ERRORS) as error:
             _log.warning("jwks_fetch_failed", error=type(error).__name__)
 
-    def _download(self) -> str:
-        with self._http_client.stream("GET", self._url) as response:
-            response.raise_for_status()
-            body = b""
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    raise ValueError(f"the key set is larger than {_MAX_BYTES} bytes")
-        return body.decode()
+
+def download_text(http_client: httpx.Client, url: str) -> str:
+    """Download a small document of an issuer; raise ``ValueError`` if it is large."""
+    with http_client.stream("GET", url) as response:
+        response.raise_for_status()
+        body = b""
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _MAX_BYTES:
+                raise ValueError(f"the document is larger than {_MAX_BYTES} bytes")
+    return body.decode()
 
 
 def create_key_source(settings: AuthSettings) -> KeySource:

@@ -22,11 +22,13 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 
 from stafett.domain.codec_keys import parse_codec_keys
 from stafett.domain.errors import SettingsError
+from stafett.domain.export import OrgId
 
 WorkerRole = Literal["io", "cpu"]
 """Part of a worker's work: ``io`` is workflows and I/O-bound activities, ``cpu`` is CPU-bound activities."""
 
 _POSTGRES_URL_ADAPTER = TypeAdapter(PostgresDsn)
+_HTTP_URL_ADAPTER = TypeAdapter(AnyHttpUrl)
 
 
 def _validate_postgres_url(url: SecretStr) -> SecretStr:
@@ -49,9 +51,31 @@ def _validate_origin(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
+def is_loopback(host: str | None) -> bool:
+    """Return whether a URL's host is the machine itself, so that plain HTTP exposes nothing to a network."""
+    return host in {"127.0.0.1", "localhost", "[::1]"}
+
+
+def require_https(url: AnyHttpUrl) -> AnyHttpUrl:
+    """Return the URL; raise ``ValueError`` if a network could read or change what is sent to it."""
+    if url.scheme != "https" and not is_loopback(url.host):
+        raise ValueError("https is required, except for loopback addresses in development")
+    return url
+
+
+def _validate_issuer(issuer: str) -> str:
+    """Validate the identifier as a URL and return it unchanged, because it is compared with a claim."""
+    url = require_https(_HTTP_URL_ADAPTER.validate_python(issuer))
+    if url.query or url.fragment:
+        raise ValueError("an issuer has neither a query nor a fragment")
+    return issuer
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_validate_postgres_url)]
 CodecKeys = Annotated[SecretStr, AfterValidator(_validate_codec_keys)]
 WebOrigin = Annotated[AnyHttpUrl, AfterValidator(_validate_origin)]
+SecureOrigin = Annotated[WebOrigin, AfterValidator(require_https)]
+IssuerUrl = Annotated[str, AfterValidator(_validate_issuer)]
 
 
 def _cpu_count() -> int:
@@ -124,6 +148,39 @@ class AuthSettings(_SettingsSection):
     jwks_file: FilePath | None = Field(None, description="file with the issuer's keys, instead of jwks_url")
     algorithms: tuple[Literal["RS256", "ES256"], ...] = ("RS256", "ES256")
     leeway_seconds: int = Field(30, ge=0, le=300)
+
+
+class IssuerSettings(_SettingsSection):
+    """An OpenID provider at which users sign in, and the client that this service is registered as there."""
+
+    url: IssuerUrl = Field(description="the provider's issuer identifier, the claim iss")
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr = Field(min_length=1)
+    label: str = Field(min_length=1, max_length=100, description="name of the provider on the sign-in page")
+    organisations: Literal["all"] | frozenset[OrgId] = Field(
+        description="ids of the organisations for whose members it may vouch, or all, which includes operators"
+    )
+    addresses_are_verified: bool = Field(
+        default=False, description="whether email addresses count as verified without the claim email_verified"
+    )
+
+
+class SignInSettings(_SettingsSection):
+    """Sign-in to the console by OpenID Connect. Without a public URL there is no console, and the API works alone."""
+
+    public_url: SecureOrigin | None = Field(None, description="origin at which browsers reach the console")
+    issuers: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")], IssuerSettings] = Field(
+        default_factory=dict, description="issuers by a name of your choice, as JSON"
+    )
+    leeway_seconds: int = Field(30, ge=0, le=300, description="tolerated difference to the issuers' clocks")
+    idle_minutes: int = Field(60, ge=1, le=1440, description="time without a request after which a session ends")
+    session_hours: int = Field(12, ge=1, le=168, description="time after which a session ends in any case")
+
+    @model_validator(mode="after")
+    def _validate_completeness(self) -> Self:
+        if (self.public_url is None) != (not self.issuers):
+            raise ValueError("PUBLIC_URL and ISSUERS must be set together")
+        return self
 
 
 class RateLimitSettings(_SettingsSection):
@@ -236,6 +293,7 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()
     audit: AuditSettings = AuditSettings()
     auth: AuthSettings = AuthSettings()
+    sign_in: SignInSettings = SignInSettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -257,7 +315,7 @@ class Settings(BaseSettings):
         except PydanticSettingsError as error:
             section = re.sub(r'.*field "(\w+)".*', r"\1", str(error)).upper()
             raise SettingsError(
-                f"STAFETT_{section} is a group of settings; set STAFETT_{section}__… instead."
+                f"STAFETT_{section} is a group and cannot be set itself, or STAFETT_{section}__… is not valid JSON."
             ) from None
 
 

@@ -17,8 +17,9 @@ from stafett.devstack.dev import AppProcess, run_stack
 from stafett.devstack.identity_provider import serve_issuer
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackAddresses, StackOptions
+from stafett.devstack.sign_in import DevSignIn, DevUser
 from stafett.devstack.temporal import is_polling
-from stafett.seed.organisations import seed_organisations
+from stafett.seed.organisations import list_seeded_accounts, seed_organisations
 from stafett.settings import DatabaseSettings, S3Settings, Settings, TemporalSettings
 from stafett.storage.files import FileStorage
 
@@ -29,19 +30,27 @@ _WITHHELD_FROM_API = frozenset(
         "STAFETT_AUDIT__SIGNING_KEY_FILE",
     )
 )
-_WITHHELD_FROM_WORKER = frozenset(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API"))
+_WITHHELD_FROM_WORKER = frozenset(
+    (
+        *(f"STAFETT_DATABASE__{role}_URL" for role in ("OWNER", "API")),
+        "STAFETT_SIGN_IN__PUBLIC_URL",
+        "STAFETT_SIGN_IN__ISSUERS",
+    )
+)
 
 
 async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt: bool = False) -> None:
     """Run the whole stack on this machine until Ctrl-C."""
     issuer, audit_key, codec = DevIssuer(data_dir), DevAuditKey(data_dir), DevCodecKeys(data_dir, enable=encrypt)
+    sign_in = DevSignIn(issuer, [DevUser(*account[:3]) for account in list_seeded_accounts()])
 
     async def prepare(addresses: StackAddresses) -> dict[str, str]:
         await asyncio.to_thread(prepare_stores, addresses)
         issuer.ensure_keys()
         issuer.set_url(addresses.issuer_url)
         audit_key.ensure_key()
-        return issuer.environment() | audit_key.environment() | codec.environment(addresses.temporal_ui_url)
+        environment = issuer.environment() | sign_in.register_console(addresses.api_url)
+        return environment | audit_key.environment() | codec.environment(addresses.temporal_ui_url)
 
     programs = (
         AppProcess("api", (*_STAFETT_COMMAND, "api"), _is_api_healthy, excluded_variables=_WITHHELD_FROM_API),
@@ -50,7 +59,7 @@ async def run_development_stack(data_dir: Path, api_port: int | None, *, encrypt
         ),
     )
     options = StackOptions(data_dir=data_dir, api_port=api_port, codec_path=CODEC_PATH if codec.is_enabled else None)
-    await run_stack(options, prepare, programs, partial(serve_issuer, issuer), partial(print, flush=True))
+    await run_stack(options, prepare, programs, partial(serve_issuer, sign_in), partial(print, flush=True))
 
 
 def prepare_stores(addresses: StackAddresses) -> None:

@@ -25,7 +25,7 @@ from stafett.devstack.stack_file import StackFile, StackPids
 from stafett.devstack.supervisor import Supervisor
 
 PrepareStack = Callable[[StackAddresses], Awaitable[Mapping[str, str]]]
-ServeIssuer = Callable[[int], AbstractContextManager[None]]
+ServeIssuer = Callable[[int], AbstractContextManager[object]]
 """Serves the issuer at a port for the duration of the block."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -155,6 +155,7 @@ def _collect_pids(running_servers: RunningServers, app_children: list[ChildProce
 
 
 def _print_addresses(addresses: StackAddresses, data_dir: Path, print_status: PrintStatus) -> None:
+    print_status(f"Console      {addresses.console_url}")
     print_status(f"API          {addresses.api_url}")
     print_status(f"API docs     {addresses.api_url}/docs")
     print_status(f"Temporal UI  {addresses.temporal_ui_url}")

@@ -54,16 +54,6 @@ class DevIssuer:
         keys: dict[str, Any] = json.loads(self.jwks_file.read_text())
         return keys
 
-    def discovery_document(self) -> dict[str, Any]:
-        """Return the OpenID Connect discovery document, which lists only the keys, because there is no sign-in here."""
-        return {
-            "issuer": self.url,
-            "jwks_uri": f"{self.url}/jwks.json",
-            "response_types_supported": ["id_token"],
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-        }
-
     def environment(self) -> dict[str, str]:
         return {"STAFETT_AUTH__ISSUER": self.url, "STAFETT_AUTH__JWKS_URL": f"{self.url}/jwks.json"}
 
@@ -80,6 +70,8 @@ class DevIssuer:
             "iat": now,
             "exp": now + _TOKEN_LIFETIME,
         }
-        return jwt.encode(
-            payload | claims, self._private_key_file.read_text(), algorithm="ES256", headers={"kid": _KEY_ID}
-        )
+        return self.sign_claims(payload | claims)
+
+    def sign_claims(self, claims: dict[str, Any]) -> str:
+        """Sign the claims of an access token or ID token."""
+        return jwt.encode(claims, self._private_key_file.read_text(), algorithm="ES256", headers={"kid": _KEY_ID})

@@ -50,6 +50,10 @@ class StackAddresses:
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self.api_port}"
 
+    @property
+    def console_url(self) -> str:
+        return f"{self.api_url}/console"
+
     def environment(self) -> dict[str, str]:
         """Return the ``STAFETT_*`` variables of ``stafett.settings`` that connect to this stack."""
         return {

@@ -25,7 +25,7 @@ class StackFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     api_url: str
-    console_url: str | None
+    console_url: str
     temporal_address: str
     temporal_ui_url: str
     temporal_namespace: str
@@ -40,7 +40,7 @@ class StackFile(BaseModel):
     def from_addresses(cls, addresses: StackAddresses, pids: StackPids) -> "StackFile":
         return cls(
             api_url=addresses.api_url,
-            console_url=None,
+            console_url=addresses.console_url,
             temporal_address=addresses.temporal_address,
             temporal_ui_url=addresses.temporal_ui_url,
             temporal_namespace=addresses.temporal_namespace,

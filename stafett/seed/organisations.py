@@ -19,6 +19,15 @@ _USER_ID_NAMESPACE = UUID("5f0c3c0e-6a5b-5d39-9a53-7e1f2b8d4c60")
 _ROLE_TITLES = {Role.COORDINATOR: "Koordinator", Role.ADMIN: "Administrator", Role.AUDITOR: "Revisor"}
 
 
+class SeededAccount(NamedTuple):
+    """A row of the table of users."""
+
+    id: UUID
+    email: str
+    display_name: str
+    is_operator: bool
+
+
 class _SeededUser(NamedTuple):
     email: str
     display_name: str
@@ -38,17 +47,14 @@ def coordinator_email(org_id: str) -> str:
 
 def seed_organisations(connection: Connection) -> None:
     """Insert missing organisations, users, memberships and mappings in the caller's transaction."""
-    users = _seeded_users()
-    accounts = [(dev_user_id(user.email), user.email, user.display_name, False) for user in users]
-    accounts.append((dev_user_id(OPERATOR_EMAIL), OPERATOR_EMAIL, "Drift, Stafett", True))
-    memberships = [(dev_user_id(user.email), user.org_id, user.role) for user in users]
+    memberships = [(dev_user_id(user.email), user.org_id, user.role) for user in _seeded_users()]
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO organisations (id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING", list(ORGANISATIONS.items())
         )
         cursor.executemany(
             "INSERT INTO users (id, email, display_name, is_operator) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            accounts,
+            list_seeded_accounts(),
         )
         cursor.executemany(
             "INSERT INTO memberships (user_id, org_id, role) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", memberships
@@ -71,6 +77,15 @@ def seed_mappings(connection: Connection, org_id: str, source: str) -> None:
             " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             versions,
         )
+
+
+def list_seeded_accounts() -> list[SeededAccount]:
+    """List the members of the organisations, and an operator."""
+    members = [
+        SeededAccount(dev_user_id(user.email), user.email, user.display_name, is_operator=False)
+        for user in _seeded_users()
+    ]
+    return [*members, SeededAccount(dev_user_id(OPERATOR_EMAIL), OPERATOR_EMAIL, "Drift, Stafett", is_operator=True)]
 
 
 def _seeded_users() -> list[_SeededUser]:

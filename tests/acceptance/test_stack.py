@@ -34,7 +34,7 @@ async def test_stack_json_has_exactly_the_fields_of_the_contract(dev_stack: DevS
     assert dev_stack.stack_json.keys() == _FIELDS
     assert dev_stack.stack_json["pids"].keys() == {"postgres", "temporal", "s3", "api", "worker"}
     assert isinstance(dev_stack.stack_json["pids"]["worker"], list)
-    assert dev_stack.stack_json["console_url"] is None
+    assert dev_stack.stack_json["console_url"] == f"{dev_stack.stack_json['api_url']}/console"
 
 
 async def test_every_process_in_stack_json_is_running(dev_stack: DevStack) -> None:

@@ -20,10 +20,14 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_app(app: FastAPI, connections: ConnectionSettings | None = None) -> AsyncIterator[str]:
+async def serve_app(
+    app: FastAPI, connections: ConnectionSettings | None = None, *, port: int = 0
+) -> AsyncIterator[str]:
     """Serve the application during a block and yield its base URL."""
     protocol = create_http_protocol(connections or ConnectionSettings())
-    config = uvicorn.Config(app, http=protocol, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, http=protocol, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
 

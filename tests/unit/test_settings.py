@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,75 @@ def test_incomplete_mail_settings_are_rejected(
         monkeypatch.setenv(f"STAFETT_MAIL__{name}", value)
     with pytest.raises(SettingsError, match=missing):
         Settings.load()
+
+
+ISSUER: dict[str, object] = {
+    "url": "https://id.nhf.example/realms/a",
+    "client_id": "stafett",
+    "client_secret": "hemmelig",
+    "label": "NHF",
+    "organisations": ["nhf"],
+}
+ORIGIN = "https://stafett.example"
+
+
+def set_sign_in(monkeypatch: pytest.MonkeyPatch, public_url: str, issuer: dict[str, object]) -> None:
+    monkeypatch.setenv("STAFETT_SIGN_IN__PUBLIC_URL", public_url)
+    monkeypatch.setenv("STAFETT_SIGN_IN__ISSUERS", json.dumps({"nhf": issuer}))
+
+
+def test_issuers_are_loaded_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_sign_in(monkeypatch, ORIGIN, ISSUER)
+    settings = Settings.load().sign_in
+    assert settings.issuers["nhf"].url == ISSUER["url"]
+    assert settings.issuers["nhf"].organisations == frozenset({"nhf"})
+    assert "hemmelig" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "changes"),
+    [
+        ("", {}),
+        ("http://stafett.example", {}),
+        (f"{ORIGIN}/console", {}),
+        (ORIGIN, {"url": "http://id.nhf.example"}),
+        (ORIGIN, {"url": "https://id.nhf.example?x=y"}),
+        (ORIGIN, {"url": "id.nhf.example"}),
+        (ORIGIN, {"organisations": ...}),
+        (ORIGIN, {"organisations": "nhf"}),
+        (ORIGIN, {"client_secret": ""}),
+        (ORIGIN, {"client_secret": ...}),
+    ],
+    ids=str,
+)
+def test_incomplete_or_insecure_sign_in_is_rejected(
+    monkeypatch: pytest.MonkeyPatch, public_url: str, changes: dict[str, object]
+) -> None:
+    issuer = {name: value for name, value in (ISSUER | changes).items() if value is not ...}
+    set_sign_in(monkeypatch, public_url, issuer)
+    with pytest.raises(SettingsError, match="STAFETT_SIGN_IN") as error:
+        Settings.load()
+    assert "hemmelig" not in str(error.value)
+
+
+@pytest.mark.parametrize("issuers", ["", "{}"])
+def test_public_url_without_issuers_is_rejected(monkeypatch: pytest.MonkeyPatch, issuers: str) -> None:
+    monkeypatch.setenv("STAFETT_SIGN_IN__PUBLIC_URL", ORIGIN)
+    monkeypatch.setenv("STAFETT_SIGN_IN__ISSUERS", issuers)
+    with pytest.raises(SettingsError, match="PUBLIC_URL and ISSUERS must be set together"):
+        Settings.load()
+
+
+def test_setting_that_is_no_json_is_rejected_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFETT_SIGN_IN__ISSUERS", '{"client_secret": "hemmelig"')
+    with pytest.raises(SettingsError, match="JSON") as error:
+        Settings.load()
+    assert "hemmelig" not in str(error.value)
+
+
+def test_loopback_needs_no_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_sign_in(monkeypatch, "http://127.0.0.1:8000", ISSUER | {"url": "http://localhost:9000"})
+    assert str(Settings.load().sign_in.public_url) == "http://127.0.0.1:8000/"
 
 
 def test_mail_and_private_webhook_networks_are_disabled_by_default() -> None:

@@ -1,0 +1,43 @@
+"""The console as an application of its own beside the API, with pages for its errors and without bearer tokens."""
+
+from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.console import sign_in
+from api.console.errors import register_error_pages
+from api.console.security import check_request_source
+from api.console.services import CONSOLE_PATH, create_console_services
+from api.console.sessions import admit_unauthenticated
+from stafett.database.session import Database
+from stafett.settings import SignInSettings
+from stafett.version import VERSION
+
+
+def create_console(settings: SignInSettings, database: Database) -> FastAPI:
+    """Create the console. The API's lifespan gives it the services that both use."""
+    console = FastAPI(
+        title="Stafett console",
+        version=VERSION,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(check_request_source), Depends(admit_unauthenticated)],
+    )
+    console.state.console = create_console_services(settings, database)
+    register_error_pages(console)
+    console.include_router(sign_in.router)
+    return console
+
+
+class ConsoleMiddleware:
+    """Passes the requests for the console's paths to the console, and all others to the API."""
+
+    def __init__(self, app: ASGIApp, console: ASGIApp) -> None:
+        self._app = app
+        self._console = console
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._console if self._is_for_console(scope) else self._app)(scope, receive, send)
+
+    @staticmethod
+    def _is_for_console(scope: Scope) -> bool:
+        return scope["type"] == "http" and (scope["path"] == "/" or f"{scope['path']}/".startswith(f"{CONSOLE_PATH}/"))

@@ -1,0 +1,108 @@
+"""Errors of the console as pages, with the request id and without detail that could quote data."""
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from api.console.pages import render_page
+from api.console.security import CrossSiteRequestError, create_page_headers
+from api.console.services import CONSOLE_PATH, LOGIN_PATH, get_console_services
+from api.console.sessions import OrganisationRequiredError, SignInRequiredError
+from api.console.texts import TEXTS, text
+from api.problems import PROBLEMS
+from api.rate_limit import TooManyRequestsError
+from stafett.domain.errors import SignInRefusedError, StafettError
+
+_log = structlog.get_logger("stafett.api")
+_NOT_A_MEMBER = frozenset({"unknown_user", "no_membership"})
+
+
+def register_error_pages(app: FastAPI) -> None:
+    """Render every error as a page, or lead to the page at which the user can continue."""
+    app.add_exception_handler(SignInRequiredError, _redirect_to_login)
+    app.add_exception_handler(OrganisationRequiredError, _redirect_to_choice)
+    app.add_exception_handler(SignInRefusedError, _handle_refused_sign_in)
+    app.add_exception_handler(CrossSiteRequestError, _handle_cross_site_request)
+    app.add_exception_handler(StafettError, _handle_domain_error)
+    app.add_exception_handler(TooManyRequestsError, _handle_rate_limit)
+    app.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(Exception, _handle_unexpected_error)
+
+
+def render_error(
+    request: Request, status: HTTPStatus, *, title: str | None = None, detail: str | None = None
+) -> Response:
+    key = f"error.{status.value}"
+    title = title or text(key if key in TEXTS else "error.other")
+    return render_page(request, "error.html", status=status, title=title, detail=detail)
+
+
+def redirect(request: Request, path: str) -> Response:
+    """Redirect to a path of the console, whatever host the request names."""
+    url = get_console_services(request).origin + path
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers=create_page_headers(None))
+
+
+async def _redirect_to_login(request: Request, _error: Any) -> Response:
+    response = redirect(request, _with_return_path(request, LOGIN_PATH))
+    get_console_services(request).session_cookie.delete(response)
+    return response
+
+
+async def _redirect_to_choice(request: Request, _error: Any) -> Response:
+    return redirect(request, _with_return_path(request, f"{CONSOLE_PATH}/organisation"))
+
+
+def _with_return_path(request: Request, path: str) -> str:
+    """Let the page lead back to the requested one; a form that was sent cannot be repeated."""
+    if request.method != "GET":
+        return path
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"{path}?{urlencode({'next': quote(request.scope['path']) + query})}"
+
+
+async def _handle_refused_sign_in(request: Request, error: Any) -> Response:
+    _log.warning("sign_in_refused", reason=error.reason)
+    if error.reason in _NOT_A_MEMBER:
+        status, detail = HTTPStatus.FORBIDDEN, text("error.unknown_user_detail")
+    else:
+        status, detail = HTTPStatus.BAD_REQUEST, text("error.sign_in_detail")
+    return render_error(request, status, title=text("error.sign_in"), detail=detail)
+
+
+async def _handle_cross_site_request(request: Request, _error: Any) -> Response:
+    return render_error(request, HTTPStatus.FORBIDDEN, detail=text("error.cross_site_detail"))
+
+
+async def _handle_domain_error(request: Request, error: Any) -> Response:
+    if type(error) not in PROBLEMS:
+        raise error
+    return render_error(request, PROBLEMS[type(error)].status)
+
+
+async def _handle_rate_limit(request: Request, error: Any) -> Response:
+    response = render_error(request, HTTPStatus.TOO_MANY_REQUESTS)
+    response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+async def _handle_invalid_request(request: Request, _error: Any) -> Response:
+    return render_error(request, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def _handle_http_error(request: Request, error: Any) -> Response:
+    response = render_error(request, HTTPStatus(error.status_code))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _handle_unexpected_error(request: Request, _error: Any) -> Response:
+    """Render the page only: Starlette raises the error again, and ``RequestContextMiddleware`` logs it."""
+    return render_error(request, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,0 +1,89 @@
+"""The session of a request to the console, as a dependency of its routes."""
+
+import hmac
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from api.auth import Identity
+from api.concurrency import run_in_threadpool
+from api.console.openid import OpenIDProvider
+from api.console.services import get_console_services
+from api.dependencies import get_services
+from stafett.database.tables import UserSession
+from stafett.domain.errors import PermissionDeniedError, StafettError
+from stafett.domain.membership import Caller
+
+
+class SignInRequiredError(StafettError):
+    """The request has no valid session."""
+
+
+class OrganisationRequiredError(StafettError):
+    """The user has not chosen an organisation, or is no longer a member of it."""
+
+
+@dataclass(frozen=True)
+class ConsoleSession:
+    """The session of a signed-in user, who may still have to choose an organisation."""
+
+    row: UserSession
+    secret: str
+    provider: OpenIDProvider
+
+    @property
+    def user_id(self) -> UUID:
+        return self.row.user_id
+
+    @cached_property
+    def form_token(self) -> str:
+        """The token that forms of this session contain. It does not reveal the secret of the cookie."""
+        return hmac.digest(self.secret.encode(), b"form token", "sha256").hex()
+
+
+@dataclass(frozen=True)
+class ActiveSession(ConsoleSession):
+    """The session of a user who acts for an organisation, or as an operator, with their current role."""
+
+    caller: Caller
+
+
+async def admit_unauthenticated(request: Request) -> None:
+    """Let the request share threads with all others whose user is not known yet."""
+    get_services(request).authenticator.admit_unauthenticated()
+
+
+async def require_session(request: Request) -> ConsoleSession:
+    """Find the session of the cookie; raise ``SignInRequiredError`` if there is none or its provider is gone."""
+    console, authenticator = get_console_services(request), get_services(request).authenticator
+    secret = console.session_cookie.read(request)
+    row = await run_in_threadpool(console.sessions.find, secret) if secret else None
+    provider = console.providers.get(row.provider) if row else None
+    if secret is None or row is None or provider is None:
+        raise SignInRequiredError
+    authenticator.admit(row.user_id)
+    return ConsoleSession(row, secret, provider)
+
+
+SignedInSession = Annotated[ConsoleSession, Depends(require_session)]
+
+
+async def require_organisation(request: Request, session: SignedInSession) -> ActiveSession:
+    """Load the caller with their current role, and check that the provider may vouch for the organisation."""
+    org_id, vouched_for = session.row.org_id, session.provider.organisations
+    if vouched_for is not None and org_id not in vouched_for:
+        raise OrganisationRequiredError
+    try:
+        identity = Identity(user_id=session.user_id, org_id=org_id)
+        caller = await get_services(request).authenticator.load_caller(identity)
+    except PermissionDeniedError:
+        raise OrganisationRequiredError from None
+    if caller.org_id != org_id:  # an operator who is no longer a member
+        raise OrganisationRequiredError
+    return ActiveSession(session.row, session.secret, session.provider, caller)
+
+
+CurrentSession = Annotated[ActiveSession, Depends(require_organisation)]
