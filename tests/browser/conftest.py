@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from api.app import create_app
 from stafett.settings import Settings
 from stafett.testing import wait_until
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+_TIMEOUT_MS = 120_000  # no test asserts a duration: a slow machine must not fail a property
+expect.set_options(timeout=_TIMEOUT_MS)
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -24,8 +26,10 @@ async def page() -> AsyncIterator[Page]:
     if executable is None:
         pytest.skip("Chromium is not installed")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS)
-        yield await browser.new_page(viewport={"width": 1280, "height": 900})
+        browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS, timeout=_TIMEOUT_MS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(_TIMEOUT_MS)
+        yield page
         await browser.close()
 
 
