@@ -221,7 +221,8 @@ def serve(settings: Settings) -> None:
     if listener is not None:
         database = settings.database.model_copy(update={"pool_size": _SECOND_PROCESS_POOL_SIZE})
         settings = settings.model_copy(update={"database": database})
-    app = create_app(settings, long_requests=None if listener else LongRequestProcess())
+    long_requests = None if listener else LongRequestProcess(settings.api.concurrency.threads_per_user)
+    app = create_app(settings, long_requests=long_requests)
     limit_repetitions("uvicorn.error", "asyncio")
     sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
     gc.freeze()  # a collection then skips the code and the routes, which never become garbage

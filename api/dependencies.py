@@ -178,7 +178,7 @@ class GuardedRoute(APIRoute):
             await self._check_permission(request, caller)
             is_long = is_always_long or has_large_body(request) or is_large_list(request)
             if is_long and services.long_requests and services.long_requests.is_ready:
-                return await services.long_requests.forward(request)
+                return await services.long_requests.forward(request, caller.user_id)
             for use in limited_uses:
                 services.concurrency.check(use, caller)
             request.state.token, request.state.caller = token, caller

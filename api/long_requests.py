@@ -13,6 +13,8 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from threading import Thread
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import httpx
 import structlog
@@ -36,12 +38,14 @@ _log = structlog.get_logger("stafett.api")
 class LongRequestProcess:
     """Keeps the second process running, and forwards requests to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests_per_user: int) -> None:
+        self._requests_per_user = requests_per_user
         self.is_ready = False
         """Whether the process answers. While it does not, long requests are served by the first one."""
 
         self.pid = 0
         self._url = ""
+        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, limits=_NO_REUSE, trust_env=False)
 
     @asynccontextmanager
@@ -58,8 +62,16 @@ class LongRequestProcess:
                 await asyncio.gather(supervision, return_exceptions=True)
                 await self._client.aclose()
 
-    async def forward(self, request: Request) -> Response:
-        """Return the second process's response to the request, whose body has not been read."""
+    async def forward(self, request: Request, user_id: UUID) -> Response:
+        """Return the second process's response to the request, whose body has not been read.
+
+        A user's further long requests wait, because they also occupy PostgreSQL and this process.
+        """
+        share = self._shares.setdefault(user_id, asyncio.Semaphore(self._requests_per_user))
+        async with share:
+            return await self._forward(request)
+
+    async def _forward(self, request: Request) -> Response:
         path, query = request.scope["raw_path"], request.scope["query_string"]
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         headers = _drop_headers(request.headers.raw, _HEADERS_OF_CONNECTION | _REPLACED_REQUEST_HEADERS)

@@ -52,7 +52,7 @@ def _environment_of_second_process(settings: Settings, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def process() -> LongRequestProcess:
-    return LongRequestProcess()
+    return LongRequestProcess(2)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -168,7 +168,7 @@ async def test_process_that_does_not_answer_is_replaced(
 
 
 async def test_process_ends_with_the_first_one(settings: Settings) -> None:
-    process = LongRequestProcess()
+    process = LongRequestProcess(2)
     async with serve_app(create_app(settings, long_requests=process)):
         await wait_until_ready(process)
     with pytest.raises(ProcessLookupError):
