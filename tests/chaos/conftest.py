@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.chaos.fault_injection import BIG_YEAR, Coordinator
+from tests.chaos.short_timeouts import shorten_heartbeat_timeout
 from tests.support.dev_stack import DevStack, Tokens, run_dev_stack
 
 
@@ -22,3 +23,8 @@ async def dev_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[D
 async def coordinator(dev_stack: DevStack) -> Coordinator:
     tokens = await Tokens.from_stack(dev_stack)
     return Coordinator(dev_stack, tokens.create_headers(tokens.claims["sub"], "nhf", "coordinator"))
+
+
+@pytest.fixture
+def short_heartbeat_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_heartbeat_timeout(monkeypatch)

@@ -10,6 +10,8 @@ import signal
 import sys
 from typing import Any
 
+import pytest
+
 import worker
 from stafett.domain.export_status import ExportStatus
 from stafett.exports.completion import ExportCompletion
@@ -18,6 +20,7 @@ from stafett.exports.stage_store import StageStore
 from stafett.exports.stages import query_activities
 from stafett.settings import Settings
 from stafett.temporal.client import connect
+from tests.chaos.short_timeouts import shorten_heartbeat_timeout
 
 CRASH_POINTS = ("started", "uncommitted", "committed")
 """After the start is committed; with the objects stored, before the commit; after the commit, before the response."""
@@ -61,6 +64,7 @@ def crash_after_first_part() -> None:
 
 async def run_worker(queue: str) -> None:
     settings = Settings.load()
+    shorten_heartbeat_timeout(pytest.MonkeyPatch())
     async with worker.run_queue_workers(await connect(settings.temporal), settings, queue):
         await asyncio.Event().wait()
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event
 
 import worker
@@ -18,6 +19,7 @@ from stafett.exports.completion import ExportCompletion
 from stafett.exports.stage_store import StageStore
 from stafett.settings import Settings
 from stafett.temporal.client import connect
+from tests.chaos.short_timeouts import shorten_heartbeat_timeout
 
 FREEZE_POINTS = ("started", "uncommitted", "committed")
 """After the start is committed; with the objects stored, before the commit; after the commit, before the response."""
@@ -76,4 +78,5 @@ async def run_worker(queue: str) -> None:
 
 if __name__ == "__main__":
     freeze_at(ExportStatus(sys.argv[2]), sys.argv[3])
+    shorten_heartbeat_timeout(pytest.MonkeyPatch())
     asyncio.run(run_worker(sys.argv[1]))

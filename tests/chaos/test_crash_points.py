@@ -20,6 +20,7 @@ from tests.support.fixture_types import RunWorker
 from tests.support.retention import backdate_completion, open_retention
 
 KILLED = -9
+pytestmark = pytest.mark.usefixtures("short_heartbeat_timeout")
 EXPORT_FIELDS = {"export_format": "xlsx", "include_attachments": True}
 ALWAYS_TESTED = {
     (ExportStatus.QUERYING_ACTIVITIES, "uncommitted"),

@@ -22,14 +22,16 @@ from stafett.testing import ActivityFactory, ExportClient, Json, wait_until
 from tests.chaos.finished_exports import fetch_transitions, list_object_names, summarise_content
 from tests.chaos.freezing_worker import BEFORE_DELETION, FREEZE_POINTS, LOCKED
 from tests.chaos.frozen_processes import FreezingWorker, list_backends_of, list_process_group, run_freezing_worker
+from tests.chaos.short_timeouts import HEARTBEAT_TIMEOUT
 from tests.support.audit import verify_audit_chain
 from tests.support.dev_stack import freeze_processes
 from tests.support.fixture_types import RunWorker
 from tests.support.report_file import fetch_report_file
 from tests.support.retention import backdate_completion, open_retention
 
+pytestmark = pytest.mark.usefixtures("short_heartbeat_timeout")
 EXPORT_FIELDS = {"export_format": "xlsx", "include_attachments": True}
-_FREEZE_SECONDS = 12
+_FREEZE_SECONDS = 1.5 * HEARTBEAT_TIMEOUT.total_seconds()
 """Longer than the heartbeat timeout, after which Temporal gives an activity to another worker."""
 _TAKEOVER_SECONDS = 150
 """Twice the time after which a stage without progress is tried again elsewhere, and more."""

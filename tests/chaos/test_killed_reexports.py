@@ -12,6 +12,7 @@ from tests.support.fixture_types import RunWorker
 from tests.support.reexports import ReexportClient, fetch_notifications, fetch_status_history
 
 KILLED = -9
+pytestmark = pytest.mark.usefixtures("short_heartbeat_timeout")
 BETWEEN_GENERATION_AND_STORING, BETWEEN_STORING_AND_NOTIFYING = ("store_result", "before"), ("store_result", "after")
 ALWAYS_TESTED = {BETWEEN_GENERATION_AND_STORING, BETWEEN_STORING_AND_NOTIFYING}
 _POINTS = [(step, point) for step in STEPS for point in CRASH_POINTS] + [(BEFORE_COMMIT_OF_VERSION, "after")]
