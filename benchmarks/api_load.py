@@ -1,15 +1,18 @@
-"""Latency of the API on a `stafett dev` stack: a single client, then 200 concurrent clients."""
+"""Latency of the API on a `stafett dev` stack: a single client, then many concurrent clients."""
 
 import asyncio
 import json
 import random
+import socket
 import ssl
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,18 +21,66 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 
+from benchmarks.cores import Cores, run_on
+from benchmarks.measurement import read_environment
 from stafett.cli.demo import run_stafett, running_stack
 from stafett.cli.terminal import make_console
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.stack_file import load_stack_file
+from stafett.testing import wait_until
 
 _ORGANISATION, _YEAR, _ROWS = "nhf", 2025, 20
-_SINGLE_CLIENT_REQUESTS = 200
-_POLLERS, _WATCHERS, _STARTERS = 150, 40, 10
-_LOAD_SECONDS, _POLL_INTERVAL_SECONDS, _START_INTERVAL_SECONDS = 20.0, 1.0, 4.0
-_FULL_SPEED_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ApiLoad:
+    """Numbers of clients and requests, and the length of the measurements."""
+
+    single_client_requests: int
+    pollers: int
+    watchers: int
+    starters: int
+    load_seconds: float
+    full_speed_seconds: float
+    poll_interval_seconds: float
+    start_interval_seconds: float
+
+    @property
+    def clients(self) -> int:
+        return self.pollers + self.watchers + self.starters
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pollers} clients poll every {self.poll_interval_seconds:g} s with `If-None-Match`, "
+            f"{self.watchers} follow event streams, "
+            f"{self.starters} start an export every {self.start_interval_seconds:g} s.\n"
+            "The worker runs these exports during the measurement.\n"
+        )
+
+
+FULL = ApiLoad(
+    single_client_requests=200,
+    pollers=150,
+    watchers=40,
+    starters=10,
+    load_seconds=20,
+    full_speed_seconds=10,
+    poll_interval_seconds=1,
+    start_interval_seconds=4,
+)
+TINY = ApiLoad(
+    single_client_requests=20,
+    pollers=3,
+    watchers=1,
+    starters=2,
+    load_seconds=1.5,
+    full_speed_seconds=0.5,
+    poll_interval_seconds=0.1,
+    start_interval_seconds=0.3,
+)
 _EXPORTS_PATH = "/api/v1/bufdir-exports"
-_GET, _POST, _EVENT_LATENCY = "`GET`", "`POST`", "event latency (SSE)"
+_GET, _POST = "`GET` an export", "`POST` an export"
+_EVENT_LATENCY = "events (SSE): from the commit of a transition to its event"
 _TLS_CONTEXT = ssl.create_default_context()
 
 
@@ -104,14 +155,48 @@ class SimulatedClient:
             self.recorder.errors[_EVENT_LATENCY] += 1
 
 
-async def run() -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, running_stack(Path(name), make_console()):
+async def run(load: ApiLoad) -> list[str]:
+    cores = Cores.from_machine()
+    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, _run_stack(Path(name), cores) as api_url:
         folder = Path(name)
         run_stafett("seed", "--org", _ORGANISATION, "--activities", str(_ROWS), "--year", str(_YEAR), data_dir=folder)
-        users = create_users(load_stack_file(folder).database_url, _POLLERS + _WATCHERS + _STARTERS)
+        users = create_users(load_stack_file(folder).database_url, load.clients)
         issuer = DevIssuer(folder)
         tokens = [issuer.create_token(user, _ORGANISATION, "coordinator") for user in users]
-        return await _measure_api(str(load_stack_file(folder).api_url), tokens)
+        await _wait_until_healthy(api_url)
+        with run_on(cores.clients):
+            tables = await _measure_api(api_url, tokens, load)
+    return [f"{cores}\nThe API writes no request log during the measurements.\n", *tables]
+
+
+@contextmanager
+def _run_stack(folder: Path, cores: Cores) -> Iterator[str]:
+    """Run a stack, and an API of it without a request log, on the stack's cores; yield the URL of that API."""
+    with run_on(cores.stack), running_stack(folder, make_console()):
+        port = _find_free_port()
+        quiet = {"STAFETT_LOG__LEVEL": "WARNING", "STAFETT_API__PORT": str(port)}
+        environment = read_environment(load_stack_file(folder).pids.api) | quiet
+        with subprocess.Popen([sys.executable, "-m", "stafett", "api"], env=environment) as api:
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                api.terminate()
+
+
+def _find_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+async def _wait_until_healthy(api_url: str) -> None:
+    async def is_healthy() -> bool:
+        async with httpx.AsyncClient(base_url=api_url, verify=_TLS_CONTEXT) as client:
+            try:
+                return (await client.get("/healthz")).is_success
+            except httpx.TransportError:
+                return False
+
+    await wait_until(is_healthy, bool)
 
 
 def create_users(database_url: str, count: int) -> list[UUID]:
@@ -124,28 +209,23 @@ def create_users(database_url: str, count: int) -> list[UUID]:
     return users
 
 
-async def _measure_api(api_url: str, tokens: Sequence[str]) -> list[str]:
+async def _measure_api(api_url: str, tokens: Sequence[str], load: ApiLoad) -> list[str]:
     async with open_clients(api_url, tokens) as (clients, recorder):
-        single_table = await _measure_single_client(clients[0], recorder)
+        single_table = await _measure_single_client(clients[0], recorder, load.single_client_requests)
     async with open_clients(api_url, tokens) as (clients, recorder):
-        jobs = await _run_concurrent_clients(clients)
+        jobs = await _run_concurrent_clients(clients, load)
         concurrent_table = _format_table(
-            f"{len(clients)} concurrent clients for {_LOAD_SECONDS:.0f} s", recorder, _LOAD_SECONDS, _LOAD_DESCRIPTION
+            f"{load.clients} clients with pauses, for {load.load_seconds:g} s", recorder, load.load_seconds, str(load)
         )
     async with open_clients(api_url, tokens) as (clients, recorder):
-        await _poll_at_full_speed(clients, jobs)
+        await _poll_at_full_speed(clients, jobs, load.full_speed_seconds)
         full_speed_table = _format_table(
-            f"{len(clients)} clients polling without pause", recorder, _FULL_SPEED_SECONDS, ""
+            f"{load.clients} clients that poll without pause, for {load.full_speed_seconds:g} s",
+            recorder,
+            load.full_speed_seconds,
+            "",
         )
     return [single_table, concurrent_table, full_speed_table]
-
-
-_LOAD_DESCRIPTION = (
-    f"{_POLLERS} clients poll every {_POLL_INTERVAL_SECONDS:g} s with `If-None-Match`, "
-    f"{_WATCHERS} follow event streams, "
-    f"{_STARTERS} start an export every {_START_INTERVAL_SECONDS:g} s; "
-    "the worker runs these exports during the test.\n"
-)
 
 
 @asynccontextmanager
@@ -162,20 +242,20 @@ async def open_clients(
         yield [SimulatedClient(*args, recorder) for args in zip(connections, headers, strict=True)], recorder
 
 
-async def _measure_single_client(client: SimulatedClient, recorder: LatencyRecorder) -> str:
+async def _measure_single_client(client: SimulatedClient, recorder: LatencyRecorder, requests: int) -> str:
     job = await client.start_export()
     assert job is not None  # noqa: S101 - the first export must start
     await client.watch_events(job)
     recorder.durations.clear()
-    for _ in range(_SINGLE_CLIENT_REQUESTS):
+    for _ in range(requests):
         await client.poll_export(job)
-    recorder.durations["`GET` (200)"] = recorder.durations.pop(_GET)
+    recorder.durations["`GET` an export (200)"] = recorder.durations.pop(_GET)
     etag = await client.poll_export(job)
     recorder.durations.clear() if not etag else recorder.durations.pop(_GET)
-    for _ in range(_SINGLE_CLIENT_REQUESTS):
+    for _ in range(requests):
         await client.poll_export(job, etag)
-    recorder.durations["`GET`, unchanged (304)"] = recorder.durations.pop(_GET)
-    for _ in range(_SINGLE_CLIENT_REQUESTS // 10):
+    recorder.durations["`GET` an unchanged export (304)"] = recorder.durations.pop(_GET)
+    for _ in range(requests // 10):
         started = await client.start_export()
         await client.watch_events(str(started))
     recorder.durations.pop(_EVENT_LATENCY)
@@ -183,30 +263,30 @@ async def _measure_single_client(client: SimulatedClient, recorder: LatencyRecor
         f"| {kind} | {_format_percentile(durations, 50)} | {_format_percentile(durations, 90)} |"
         for kind, durations in recorder.durations.items()
     ]
-    head = ["### Single client", "", "| | p50, ms | p90, ms |", "| --- | --- | --- |"]
+    head = ["### Latency of one client", "", "| request | p50, ms | p90, ms |", "| --- | --- | --- |"]
     return "\n".join([*head, *lines, ""])
 
 
-async def _run_concurrent_clients(clients: Sequence[SimulatedClient]) -> list[str]:
+async def _run_concurrent_clients(clients: Sequence[SimulatedClient], load: ApiLoad) -> list[str]:
     """Run all clients for the duration of the load and return the ids of the exports they started."""
     first = await clients[0].start_export()
     assert first is not None  # noqa: S101 - as above
-    jobs, deadline = [first], time.monotonic() + _LOAD_SECONDS
+    jobs, deadline = [first], time.monotonic() + load.load_seconds
 
     async def start_repeatedly(client: SimulatedClient) -> None:
-        await asyncio.sleep(random.uniform(0, _START_INTERVAL_SECONDS))  # noqa: S311 - so that they do not all start at once
+        await asyncio.sleep(random.uniform(0, load.start_interval_seconds))  # noqa: S311 - so that they do not all start at once
         while time.monotonic() < deadline:
             if job := await client.start_export():
                 jobs.append(job)
-            await asyncio.sleep(_START_INTERVAL_SECONDS)
+            await asyncio.sleep(load.start_interval_seconds)
 
     async def poll_repeatedly(client: SimulatedClient) -> None:
-        await asyncio.sleep(random.uniform(0, _POLL_INTERVAL_SECONDS))  # noqa: S311 - as above
+        await asyncio.sleep(random.uniform(0, load.poll_interval_seconds))  # noqa: S311 - as above
         job, etag = "", ""
         while time.monotonic() < deadline:
             job, etag = (job, etag) if job == jobs[-1] else (jobs[-1], "")
             etag = await client.poll_export(job, etag)
-            await asyncio.sleep(_POLL_INTERVAL_SECONDS)
+            await asyncio.sleep(load.poll_interval_seconds)
 
     async def watch_repeatedly(client: SimulatedClient) -> None:
         watched = ""
@@ -215,13 +295,17 @@ async def _run_concurrent_clients(clients: Sequence[SimulatedClient]) -> list[st
                 await client.watch_events(watched := job)
             await asyncio.sleep(0.05)
 
-    behaviours = [poll_repeatedly] * _POLLERS + [watch_repeatedly] * _WATCHERS + [start_repeatedly] * _STARTERS
+    behaviours = (
+        [poll_repeatedly] * load.pollers + [watch_repeatedly] * load.watchers + [start_repeatedly] * load.starters
+    )
     await asyncio.gather(*(behave(client) for behave, client in zip(behaviours, clients, strict=True)))
     return jobs
 
 
-async def _poll_at_full_speed(clients: Sequence[SimulatedClient], export_ids: Sequence[str]) -> None:
-    deadline = time.monotonic() + _FULL_SPEED_SECONDS
+async def _poll_at_full_speed(
+    clients: Sequence[SimulatedClient], export_ids: Sequence[str], duration_seconds: float
+) -> None:
+    deadline = time.monotonic() + duration_seconds
 
     async def poll_repeatedly(client: SimulatedClient, export_id: str) -> None:
         etag = ""
@@ -238,6 +322,6 @@ def _format_table(title: str, recorder: LatencyRecorder, seconds: float, descrip
         f"### {title}",
         "",
         *([description] if description else []),
-        "| | requests/s | p50, ms | p99, ms | errors |",
+        "| request | per second | p50, ms | p99, ms | errors |",
     ]
     return "\n".join([*head, "| --- | --- | --- | --- | --- |", *recorder.format_rows(seconds), ""])

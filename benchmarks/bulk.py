@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,8 +33,6 @@ from stafett.settings import AuthSettings, Settings, require_setting
 from stafett.temporal.client import connect, start_job
 from stafett.testing import Tenant, create_tenant, wait_until
 
-LARGE_BATCH, SMALL_BATCH, MEDIUM_BATCH = 10_000, 50, 1_000
-_LARGE_BATCH_ROUNDS, _SMALL_BATCH_ROUNDS = 7, 21
 _STAFETT_LABEL = "Stafett on Temporal, chunks of 500"
 _ACTIVITY = {
     "activity_type": "samtalegruppe",
@@ -46,6 +45,21 @@ _ACTIVITY = {
     "in_norway": True,
 }
 BatchRunner = Callable[[BulkJob], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class BulkSizes:
+    """Items of a batch, and rounds of a measurement."""
+
+    large_batch: int
+    medium_batch: int
+    small_batch: int
+    large_batch_rounds: int
+    small_batch_rounds: int
+
+
+FULL = BulkSizes(10_000, 1_000, 50, large_batch_rounds=7, small_batch_rounds=21)
+TINY = BulkSizes(40, 20, 20, large_batch_rounds=1, small_batch_rounds=1)
 
 
 class BulkBenchmark:
@@ -89,8 +103,9 @@ class BulkBenchmark:
         self.api_database.close()
 
 
-async def run(settings: Settings, issuer: DevIssuer) -> list[ComparisonTable | str]:
+async def run(settings: Settings, issuer: DevIssuer, sizes: BulkSizes) -> list[ComparisonTable | str]:
     client = await connect(settings.temporal)
+    large_batch, small_batch = sizes.large_batch, sizes.small_batch
     settings = settings.model_copy(update={"auth": AuthSettings(jwks_file=issuer.jwks_file)})
     with (
         closing(BulkBenchmark(settings)) as benchmark,
@@ -120,33 +135,36 @@ async def run(settings: Settings, issuer: DevIssuer) -> list[ComparisonTable | s
                     "Sequential loop, chunks of 500": run_in_loop,
                 }
                 runners["Procrastinate, chunks of 500"] = procrastinate.run_by_chunks
-                large_batches = await _measure_runners(benchmark, runners, LARGE_BATCH, _LARGE_BATCH_ROUNDS)
-                small_batches = await _measure_runners(benchmark, runners, SMALL_BATCH, _SMALL_BATCH_ROUNDS)
+                large_batches = await _measure_runners(benchmark, runners, large_batch, sizes.large_batch_rounds)
+                small_batches = await _measure_runners(benchmark, runners, small_batch, sizes.small_batch_rounds)
                 runners = {
                     _STAFETT_LABEL: run_with_temporal,
                     "Procrastinate, one job per item": procrastinate.run_by_items,
                 }
-                job_per_item = await _measure_runners(benchmark, runners, LARGE_BATCH, 1, warmup_items=SMALL_BATCH)
+                job_per_item = await _measure_runners(benchmark, runners, large_batch, 1, warmup_items=small_batch)
             # DBOS runs after the others, because its frequent polling would slow them down.
             async with DbosPeer(dbos_url, benchmark.registration) as dbos:
                 runners = {"DBOS Transact, chunks of 500": dbos.run_by_chunks}
-                large_batches += await _measure_runners(benchmark, runners, LARGE_BATCH, _LARGE_BATCH_ROUNDS)
-                small_batches += await _measure_runners(benchmark, runners, SMALL_BATCH, _SMALL_BATCH_ROUNDS)
+                large_batches += await _measure_runners(benchmark, runners, large_batch, sizes.large_batch_rounds)
+                small_batches += await _measure_runners(benchmark, runners, small_batch, sizes.small_batch_rounds)
                 runners = {"DBOS Transact, one workflow per item": dbos.run_by_items}
-                job_per_item += await _measure_runners(benchmark, runners, LARGE_BATCH, 1, warmup_items=SMALL_BATCH)
+                job_per_item += await _measure_runners(benchmark, runners, large_batch, 1, warmup_items=small_batch)
             return [
                 ComparisonTable(
-                    f"Batch of {LARGE_BATCH:,} items, in chunks", "10k-chunks", large_batches, by_wall_time=True
+                    f"Registering a batch of {large_batch:,} items in chunks",
+                    "10k-chunks",
+                    large_batches,
+                    by_wall_time=True,
                 ),
                 ComparisonTable(
-                    f"Batch of {LARGE_BATCH:,} items, one job per item",
+                    f"Registering a batch of {large_batch:,} items: Stafett's chunks and the peers' one job per item",
                     "10k-job-per-item",
                     job_per_item,
                     by_wall_time=True,
                 ),
-                ComparisonTable(f"Batch of {SMALL_BATCH} items", f"{SMALL_BATCH}", small_batches, by_wall_time=True),
-                await _measure_api_latency(benchmark, settings, issuer),
-                await _measure_scaling(benchmark, run_with_temporal),
+                ComparisonTable(f"Registering a batch of {small_batch} items", "50", small_batches, by_wall_time=True),
+                await _measure_api_latency(benchmark, settings, issuer, sizes),
+                await _measure_scaling(benchmark, run_with_temporal, sizes),
             ]
 
 
@@ -171,26 +189,28 @@ async def _measure_runners(
     return [Measurement(name, statistics.median(cpu[name]), statistics.median(wall[name])) for name in runners]
 
 
-async def _measure_api_latency(benchmark: BulkBenchmark, settings: Settings, issuer: DevIssuer) -> str:
+async def _measure_api_latency(
+    benchmark: BulkBenchmark, settings: Settings, issuer: DevIssuer, sizes: BulkSizes
+) -> str:
     app, headers = create_app(settings), {"Authorization": f"Bearer {_create_token(benchmark, issuer)}"}
     transport = httpx.ASGITransport(app)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://b") as client:
         responses, completions = list[float](), list[float]()
-        for _ in range(_SMALL_BATCH_ROUNDS):
+        for _ in range(sizes.small_batch_rounds):
             for prefer, durations in (({}, responses), ({"Prefer": "wait=30"}, completions)):
-                body = benchmark.create_body(SMALL_BATCH)
+                body = benchmark.create_body(sizes.small_batch)
                 started = time.perf_counter()
                 response = await client.post("/api/v1/bulk-registrations", json=body, headers=headers | prefer)
                 durations.append(time.perf_counter() - started)
                 assert response.status_code == (200 if prefer else 202), response.text  # noqa: S101 - as above
                 await _wait_until_completed(client, response.json()["id"], headers)
     lines = [
-        f"### Batch of {SMALL_BATCH} items through the API, ms",
+        f"### Latency of a batch of {sizes.small_batch} items through the API",
         "",
-        "| | median | slowest |",
+        "| from the request | median, ms | slowest, ms |",
         "| --- | --- | --- |",
     ]
-    for name, durations in (("`POST` to response", responses), ("`POST` to batch completion", completions)):
+    for name, durations in (("to its response", responses), ("to the batch's completion", completions)):
         lines.append(f"| {name} | {1000 * statistics.median(durations):.0f} | {1000 * max(durations):.0f} |")
     return "\n".join([*lines, ""])
 
@@ -205,19 +225,21 @@ async def _wait_until_completed(client: httpx.AsyncClient, batch_id: str, header
     await wait_until(get_completed_at, lambda at: at is not None)
 
 
-async def _measure_scaling(benchmark: BulkBenchmark, run_batch: BatchRunner) -> str:
-    head = "| items | concurrent batches | items/s | relative to 10,000 items (same batch size) |"
+async def _measure_scaling(benchmark: BulkBenchmark, run_batch: BatchRunner, sizes: BulkSizes) -> str:
+    medium, large = sizes.medium_batch, sizes.large_batch
+    head = f"| items | concurrent batches | items/s | relative to {large:,} items (same batch size) |"
     lines = ["### Throughput by number of items", "", head, "| --- | --- | --- | --- |"]
-    for size in (MEDIUM_BATCH, LARGE_BATCH):
+    for size in (medium, large):
         rates = dict[int, float]()
-        for items in (MEDIUM_BATCH, 5 * MEDIUM_BATCH, LARGE_BATCH, 5 * LARGE_BATCH):
+        for items in (medium, 5 * medium, large, 5 * large):
             if items >= size:
                 durations = [
-                    await benchmark.time_batches(run_batch, size, items // size) for _ in range(_LARGE_BATCH_ROUNDS)
+                    await benchmark.time_batches(run_batch, size, items // size)
+                    for _ in range(sizes.large_batch_rounds)
                 ]
                 rates[items] = items / statistics.median(durations)
         for items, rate in rates.items():
-            lines.append(f"| {items:,} | {items // size} of {size:,} | {rate:,.0f} | {rate / rates[LARGE_BATCH]:.2f} |")
+            lines.append(f"| {items:,} | {items // size} of {size:,} | {rate:,.0f} | {rate / rates[large]:.2f} |")
     return "\n".join([*lines, ""])
 
 

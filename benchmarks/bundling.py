@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -18,14 +19,27 @@ _NOON = datetime(2026, 12, 31, 12, tzinfo=UTC)
 _MIB = 1024 * 1024
 
 
-def run(storage: FileStorage) -> list[ComparisonTable]:
+@dataclass(frozen=True)
+class BundleSizes:
+    """Number of attachments and MiB of each: small ones, which a bundle buffers, and large ones, read twice."""
+
+    small: tuple[int, int]
+    large: tuple[int, int]
+    rounds: int
+
+
+FULL = BundleSizes((200, 2), (4, 100), rounds=5)
+TINY = BundleSizes((2, 1), (1, 9), rounds=1)
+
+
+def run(storage: FileStorage, sizes: BundleSizes) -> list[ComparisonTable]:
     return [
-        _compare_with_copy(storage, "buffered", 200, 2),
-        _compare_with_copy(storage, "read twice", 4, 100),
+        _compare_with_copy(storage, "buffered", *sizes.small, sizes.rounds),
+        _compare_with_copy(storage, "read twice", *sizes.large, sizes.rounds),
     ]
 
 
-def _compare_with_copy(storage: FileStorage, method: str, count: int, size_mib: int) -> ComparisonTable:
+def _compare_with_copy(storage: FileStorage, method: str, count: int, size_mib: int, rounds: int) -> ComparisonTable:
     """Measure attachments of a size at which the bundle verifies them with this method."""
     size = size_mib * _MIB
     noise = random.Random(size)  # noqa: S311 - random bytes cannot be compressed, like photographs
@@ -40,9 +54,9 @@ def _compare_with_copy(storage: FileStorage, method: str, count: int, size_mib: 
         "S3 copy with verification": lambda: _copy_objects(storage, report, attachments, verify=True),
         "S3 copy without verification": lambda: _copy_objects(storage, report, attachments, verify=False),
     }
-    title = f"ZIP of {count} × {size_mib} MiB attachments ({method}), S3 to S3"  # noqa: RUF001 - a multiplication sign
+    title = f"Bundling {count} attachments of {size_mib} MiB into a ZIP file ({method}), from S3 to S3"
     slug = f"zip-{count}x{size_mib}mib"
-    return ComparisonTable(title, slug, measure_implementations(implementations, rounds=5), baseline=1)
+    return ComparisonTable(title, slug, measure_implementations(implementations, rounds=rounds), baseline=1)
 
 
 def _write_bundle(storage: FileStorage, report: ReportFile, attachments: list[StagedAttachment]) -> int:

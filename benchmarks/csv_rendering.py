@@ -17,7 +17,7 @@ _CREATE_TABLE = """
 """
 
 
-def run(rows: int, superuser_url: str, folder: Path) -> list[ComparisonTable]:
+def run(rows: int, rounds: int, superuser_url: str, folder: Path) -> list[ComparisonTable]:
     """Write each file to the folder, which must be writable for PostgreSQL."""
     frame = pl.DataFrame(
         {
@@ -36,7 +36,7 @@ def run(rows: int, superuser_url: str, folder: Path) -> list[ComparisonTable]:
             "csv module, row by row (`excel` profile)": lambda: _write_with_csv_module(frame, folder / "rows.csv"),
             "PostgreSQL COPY TO file": lambda: _write_with_copy(connection, folder / "copy.csv"),
         }
-        measurements = measure_implementations(implementations, rounds=5, extra_pids=[connection.info.backend_pid])
+        measurements = measure_implementations(implementations, rounds=rounds, extra_pids=[connection.info.backend_pid])
     return [ComparisonTable(f"Writing a CSV file of {rows:,} rows of {frame.width} columns", "csv", measurements)]
 
 

@@ -25,86 +25,130 @@ from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.stack_file import load_stack_file
 
 _ORGANISATION, _YEAR, _ROWS = "nhf", 2025, 200
-_USERS, _SECONDS, _WARM_UP_SECONDS, _PAUSE_SECONDS = 20, 25.0, 5.0, 0.5
-_STREAMS, _WAITS, _PREVIEWS, _LISTS, _BODIES, _VALIDATIONS = 600, 100, 64, 8, 8, 8
 _MAX_RATIO, _MAX_P99_SECONDS = 2.0, 1.0
 _EXPORTS, _BATCHES = "/api/v1/bufdir-exports", "/api/v1/bulk-registrations"
 _HEALTH = "`GET /healthz`"
 _UNKNOWN_KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(560_000)) + b"}"
-_DESCRIPTION = (
-    f"The {_USERS} users poll and list exports, with pauses of {_PAUSE_SECONDS:g} s. One more user tries to keep\n"
-    f"{_STREAMS} event streams, {_WAITS} waits, {_PREVIEWS} previews, {_LISTS} lists of 200 exports, {_BODIES} bodies "
-    f"of 6 MB and\n{_VALIDATIONS} validations of 10,000 items open, and repeats a refused request when `Retry-After` "
-    "permits.\nThe worker is paused, so that no job ends."
-)
 _PERIOD = {"start": f"{_YEAR}-01-01", "end": f"{_YEAR}-12-31"}
 _EXPORT_BODY = json.dumps({"org_id": _ORGANISATION, "reporting_period": _PERIOD, "export_format": "csv"}).encode()
 
 
-async def run() -> list[str]:
+@dataclass(frozen=True)
+class FairnessLoad:
+    """The users' pace, and how many requests of each kind the greedy user keeps open."""
+
+    users: int
+    seconds: float
+    warm_up_seconds: float
+    pause_seconds: float
+    streams: int
+    waits: int
+    previews: int
+    lists: int
+    bodies: int
+    validations: int
+
+    def __str__(self) -> str:
+        return (
+            f"The {self.users} users poll and list exports, with pauses of {self.pause_seconds:g} s.\n"
+            f"One more user tries to keep {self.streams} event streams, {self.waits} waits, {self.previews} previews, "
+            f"{self.lists} lists of 200 exports,\n{self.bodies} bodies of 6 MB and {self.validations} validations of "
+            "10,000 items open, and repeats a refused request when `Retry-After` permits.\n"
+            "The worker is paused, so that no job ends."
+        )
+
+
+FULL = FairnessLoad(
+    users=20,
+    seconds=25,
+    warm_up_seconds=5,
+    pause_seconds=0.5,
+    streams=600,
+    waits=100,
+    previews=64,
+    lists=8,
+    bodies=8,
+    validations=8,
+)
+TINY = FairnessLoad(
+    users=2,
+    seconds=2,
+    warm_up_seconds=0.2,
+    pause_seconds=0.1,
+    streams=2,
+    waits=1,
+    previews=1,
+    lists=1,
+    bodies=1,
+    validations=1,
+)
+
+
+async def run(load: FairnessLoad) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, running_stack(Path(name), make_console()):
         folder = Path(name)
         run_stafett("seed", "--org", _ORGANISATION, "--activities", str(_ROWS), "--year", str(_YEAR), data_dir=folder)
         stack = load_stack_file(folder)
         issuer = DevIssuer(folder)
-        users = create_users(stack.database_url, _USERS + 1)
+        users = create_users(stack.database_url, load.users + 1)
         greedy, *others = [issuer.create_token(user, _ORGANISATION, "coordinator") for user in users]
         api_url = str(stack.api_url)
         # Without a worker no job finishes, so that streams and waits stay open, and the page measures the API alone.
         for worker in stack.pids.worker:
             os.kill(worker, signal.SIGSTOP)
         try:
-            alone = await _measure_others(api_url, others)
+            alone = await _measure_others(api_url, others, load)
             # The greedy user has a process of its own with the lowest priority, because it would be on another machine:
             # its own work must not delay the API and the measured clients.
             with ProcessPoolExecutor(1, initializer=os.nice, initargs=(19,)) as pool:
-                responses = asyncio.wrap_future(pool.submit(_run_greedy_user, api_url, greedy))
-                beside = await _measure_others(api_url, others)
-                page = _format_page(alone, beside, await responses)
+                responses = asyncio.wrap_future(pool.submit(_run_greedy_user, api_url, greedy, load))
+                beside = await _measure_others(api_url, others, load)
+                page = _format_page(load, alone, beside, await responses)
         finally:
             for worker in stack.pids.worker:
                 os.kill(worker, signal.SIGCONT)
     return [page]
 
 
-async def _measure_others(api_url: str, tokens: Sequence[str]) -> LatencyRecorder:
+async def _measure_others(api_url: str, tokens: Sequence[str], load: FairnessLoad) -> LatencyRecorder:
     async with open_clients(api_url, tokens) as (clients, recorder):
-        await asyncio.gather(*(_work(client, _WARM_UP_SECONDS) for client in clients))
+        await asyncio.gather(*(_work(client, load.warm_up_seconds, load.pause_seconds) for client in clients))
         recorder.durations.clear()
-        await asyncio.gather(*(_work(client, _SECONDS) for client in clients), _poll_health(clients[0]))
+        users = (_work(client, load.seconds, load.pause_seconds) for client in clients)
+        await asyncio.gather(*users, _poll_health(clients[0], load))
         return recorder
 
 
-async def _work(client: SimulatedClient, seconds: float) -> None:
+async def _work(client: SimulatedClient, seconds: float, pause_seconds: float) -> None:
     """Start an export, then poll it and list exports, with a pause after each request."""
     deadline = time.monotonic() + seconds
-    await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - so that they do not all start at once
+    await asyncio.sleep(random.uniform(0, pause_seconds))  # noqa: S311 - so that they do not all start at once
     export_id = str(await client.start_export())
     while time.monotonic() < deadline:
         await client.poll_export(export_id)
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(pause_seconds)
         await client.recorder.time_request("`GET` list", lambda: client.http.get(_EXPORTS, headers=client.headers))
-        await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.sleep(pause_seconds)
 
 
-async def _poll_health(client: SimulatedClient) -> None:
-    deadline = time.monotonic() + _SECONDS
+async def _poll_health(client: SimulatedClient, load: FairnessLoad) -> None:
+    deadline = time.monotonic() + load.seconds
     while time.monotonic() < deadline:
         await client.recorder.time_request(_HEALTH, lambda: client.http.get("/healthz"))
-        await asyncio.sleep(_PAUSE_SECONDS / 4)
+        await asyncio.sleep(load.pause_seconds / 4)
 
 
-def _run_greedy_user(api_url: str, token: str) -> dict[str, dict[int, int]]:
-    return asyncio.run(_GreedyUser(api_url, token).run(_WARM_UP_SECONDS + _SECONDS))
+def _run_greedy_user(api_url: str, token: str, load: FairnessLoad) -> dict[str, dict[int, int]]:
+    return asyncio.run(_GreedyUser(api_url, token, load).run(load.warm_up_seconds + load.seconds))
 
 
 class _GreedyUser:
     """A user with as many requests of each kind at once as the API accepts, and more."""
 
-    def __init__(self, api_url: str, token: str) -> None:
+    def __init__(self, api_url: str, token: str, load: FairnessLoad) -> None:
         parts = urlsplit(api_url)
         self._host, self._port = str(parts.hostname), int(parts.port or 80)
-        self._token = token
+        self._token, self._load = token, load
         self._statuses: dict[str, dict[int, int]] = {}
         self._export_id = ""
 
@@ -126,14 +170,14 @@ class _GreedyUser:
         shared |= {"participants": 5, "new_participants": 1, "place": "x", "in_person": True, "in_norway": True}
         batch = {"org_id": _ORGANISATION, "activity": shared, "items": items, "validate_only": True}
         validation = json.dumps(batch).encode()
-        wait = {"Prefer": "wait=60", "Idempotency-Key": "greedy"}
+        wait, load = {"Prefer": "wait=60", "Idempotency-Key": "greedy"}, self._load
         return (
-            (_STREAMS, lambda: self._send("event streams", "GET", events)),
-            (_WAITS, lambda: self._send("waits", "POST", _EXPORTS, _EXPORT_BODY, **wait)),
-            (_PREVIEWS, lambda: self._send("previews", "POST", f"{_EXPORTS}/preview", _EXPORT_BODY)),
-            (_LISTS, lambda: self._send("large lists", "GET", f"{_EXPORTS}?page_size=200")),
-            (_BODIES, lambda: self._send("bodies of 6 MB", "POST", _EXPORTS, _UNKNOWN_KEYS)),
-            (_VALIDATIONS, lambda: self._send("validations", "POST", _BATCHES, validation)),
+            (load.streams, lambda: self._send("event streams", "GET", events)),
+            (load.waits, lambda: self._send("waits", "POST", _EXPORTS, _EXPORT_BODY, **wait)),
+            (load.previews, lambda: self._send("previews", "POST", f"{_EXPORTS}/preview", _EXPORT_BODY)),
+            (load.lists, lambda: self._send("large lists", "GET", f"{_EXPORTS}?page_size=200")),
+            (load.bodies, lambda: self._send("bodies of 6 MB", "POST", _EXPORTS, _UNKNOWN_KEYS)),
+            (load.validations, lambda: self._send("validations", "POST", _BATCHES, validation)),
         )
 
     async def _repeat(self, send: Callable[[], Coroutine[Any, Any, bytes]]) -> None:
@@ -189,7 +233,9 @@ def _percentile(durations: Sequence[float], percent: int) -> float:
     return statistics.quantiles(durations, n=100)[percent - 1]
 
 
-def _format_page(alone: LatencyRecorder, beside: LatencyRecorder, responses: dict[str, dict[int, int]]) -> str:
+def _format_page(
+    load: FairnessLoad, alone: LatencyRecorder, beside: LatencyRecorder, responses: dict[str, dict[int, int]]
+) -> str:
     rows = [_Row(kind, alone.durations[kind], beside.durations[kind]) for kind in sorted(alone.durations)]
     total = _Row(
         "all requests", [each for row in rows for each in row.alone], [each for row in rows for each in row.beside]
@@ -199,11 +245,11 @@ def _format_page(alone: LatencyRecorder, beside: LatencyRecorder, responses: dic
     errors = f"{sum(alone.errors.values())} alone, {sum(beside.errors.values())} beside"
     return "\n".join(
         [
-            f"### {_USERS} users, alone and beside one greedy user of the same organisation",
+            f"### Latency of {load.users} users, alone and beside one greedy user of the same organisation",
             "",
-            _DESCRIPTION,
+            str(load),
             "",
-            "| | p50 alone, ms | p99 alone, ms | p50 beside, ms | p99 beside, ms | p99 ratio |",
+            "| request | p50 alone, ms | p99 alone, ms | p50 beside, ms | p99 beside, ms | p99 ratio |",
             "| --- | --- | --- | --- | --- | --- |",
             *map(str, [*rows, total]),
             "",

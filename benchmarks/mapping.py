@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import polars as pl
@@ -20,7 +21,8 @@ _DAYS_PER_YEAR = 365
 _FIRST_START_EPOCH = int(datetime(2026, 1, 1, 7, tzinfo=UTC).timestamp())
 
 
-def run(rows: int) -> list[ComparisonTable | str]:
+def run(rows: int, rounds: int, part_counts: Sequence[int]) -> list[ComparisonTable | str]:
+    """Measure memory with these numbers of parts."""
     document = load_bundled_mappings("nhf")[-1]
     program = compile_mapping(document, "nb")
     parts = _create_parts(rows)
@@ -32,12 +34,12 @@ def run(rows: int) -> list[ComparisonTable | str]:
         "compiled document": lambda: [program.apply(part).report_rows.height for part in parts],
         "hand-written Polars": lambda: [mapping_in_polars.apply(part).report_rows.height for part in parts],
     }
-    columnar = measure_implementations(implementations, rounds=5)
+    columnar = measure_implementations(implementations, rounds=rounds)
     (python,) = measure_implementations({"": lambda: by_rows.apply(sample)}, rounds=1)
     scale = rows / sample.height
     name = f"Python interpreter, row by row ({sample.height:,} rows, scaled)"
     scaled = Measurement(name, python.cpu_seconds * scale, python.wall_seconds * scale)
-    peaks = ", ".join(f"{count} parts: {_measure_peak_memory(count)} MiB" for count in (5, 20, 80))
+    peaks = ", ".join(f"{count} parts: {_measure_peak_memory(count)} MiB" for count in part_counts)
     title = f"Mapping {rows:,} activities with NHF's document ({len(program.columns)} columns)"
     return [
         ComparisonTable(title, "nhf", [*columnar, scaled]),
@@ -120,6 +122,9 @@ def _create_activities(rows: int) -> pl.DataFrame:
             pl.format("mentor-{}", _pseudo_random("mentor", _MENTOR_COUNT)).alias("mentor_id"),
             pl.format("Åse Ødegård {}", _pseudo_random("mentor", _MENTOR_COUNT)).alias("mentor_name"),
             (_pseudo_random("proxy", 4) == 0).alias("is_proxy"),
+            pl.when(_pseudo_random("proxy", 4) == 0)
+            .then(pl.format("user-{}", _pseudo_random("user", 100)))
+            .alias("registered_by"),
             _pseudo_random("files", 2).alias("attachments"),
         )
     )

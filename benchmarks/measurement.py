@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # the package ships no types
+
 _LABEL_WIDTH, _BAR_WIDTH, _ROW_HEIGHT, _HEADER_HEIGHT = 370, 420, 24, 40
 _SVG_ATTRIBUTES = 'font-family="sans-serif" font-size="13" role="img"'
 _OWN_COLOUR, _PEER_COLOUR = "#1F3864", "#9AA7BD"
@@ -112,6 +114,19 @@ def _cpu_seconds(extra_pids: Sequence[int]) -> float:
 def _process_cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def read_environment(pid: int) -> dict[str, str]:
+    """Read a process's environment, so that another program has its settings and database role."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if "=" in variable)
+
+
+def tree_cpu_seconds(*pids: int) -> float:
+    """Return the CPU time of processes and of all their children, also of those that have ended."""
+    parents = [psutil.Process(pid) for pid in pids]
+    processes = [*parents, *(child for parent in parents for child in parent.children(recursive=True))]
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
 def peak_memory_mib(pid: int | str = "self") -> int:

@@ -21,7 +21,7 @@ _CURSOR_QUERY = (
 )
 
 
-def run(addresses: StackAddresses, rows: int) -> list[ComparisonTable]:
+def run(addresses: StackAddresses, rows: int, rounds: int) -> list[ComparisonTable]:
     insert_seed_data(
         SeedRequest(org_id="nhf", year=2026, activities=rows),
         addresses.postgres_url,
@@ -33,7 +33,7 @@ def run(addresses: StackAddresses, rows: int) -> list[ComparisonTable]:
         "server-side cursor, rows into Polars": lambda: _read_with_cursor(database),
         "SQLModel objects": lambda: _read_with_orm(database),
     }
-    measurements = measure_implementations(implementations, rounds=3)
+    measurements = measure_implementations(implementations, rounds=rounds)
     database.close()
     return [ComparisonTable(f"Reading {rows:,} activities from PostgreSQL", "read-activities", measurements)]
 

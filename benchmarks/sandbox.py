@@ -10,25 +10,23 @@ from benchmarks.measurement import ComparisonTable, measure_implementations
 from benchmarks.workflow_importing_tables import TableImportingWorkflow
 from workflows.bufdir_export import BufdirExport
 
-INSTANCE_COUNT = 10
 
-
-def run() -> list[ComparisonTable]:
+def run(instances: int, rounds: int) -> list[ComparisonTable]:
     implementations = {
-        "`BufdirExport`": _instance_factory(BufdirExport),
-        "empty workflow (baseline)": _instance_factory(EmptyWorkflow),
-        "workflow_importing_tables": _instance_factory(TableImportingWorkflow),
+        "`BufdirExport`": _instance_factory(BufdirExport, instances),
+        "empty workflow (baseline)": _instance_factory(EmptyWorkflow, instances),
+        "workflow that imports the database's tables": _instance_factory(TableImportingWorkflow, instances),
     }
-    title = f"Creating {INSTANCE_COUNT} sandboxed workflow instances"
-    return [ComparisonTable(title, "sandbox", measure_implementations(implementations, rounds=5))]
+    title = f"Creating {instances} workflow instances in the sandbox"
+    return [ComparisonTable(title, "sandbox", measure_implementations(implementations, rounds=rounds))]
 
 
-def _instance_factory(workflow_class: type) -> Callable[[], None]:
+def _instance_factory(workflow_class: type, count: int) -> Callable[[], None]:
     definition = workflow._Definition.must_from_class(workflow_class)  # noqa: SLF001 - the SDK has no public function for this
     runner = SandboxedWorkflowRunner()
 
     def create_instances() -> None:
-        for _ in range(INSTANCE_COUNT):
+        for _ in range(count):
             runner.prepare_workflow(definition)
 
     return create_instances

@@ -2,6 +2,9 @@
 
 from temporalio import workflow
 
+with workflow.unsafe.imports_passed_through():
+    import structlog  # noqa: F401 - the tables import it, and the sandbox rejects its import of rich
+
 from stafett.database.tables import Export
 
 

@@ -28,7 +28,7 @@ _ROWS_PER_PART = 10_000
 _PERIOD = (date(2026, 1, 1), date(2026, 12, 31))
 
 
-def run(cells: int) -> list[ComparisonTable | str]:
+def run(cells: int, rounds: int) -> list[ComparisonTable | str]:
     """Measure the slow libraries only up to two million cells, because they take minutes for more."""
     rows = cells // len(_COLUMN_TYPES)
     frame = _create_frame(0, rows)
@@ -41,10 +41,10 @@ def run(cells: int) -> list[ComparisonTable | str]:
     if cells <= _MAX_CELLS_FOR_SLOW_WRITERS:
         implementations |= _slow_contenders(plain)
     peaks = ", ".join(f"{count:,} rows: {_measure_peak_memory(count)} MiB" for count in (rows // 10, rows // 2, rows))
-    title = f"XLSX of {cells:,} cells ({rows:,} rows of {len(_COLUMN_TYPES)} columns)"
+    title = f"Writing an XLSX file of {cells:,} cells ({rows:,} rows of {len(_COLUMN_TYPES)} columns)"
     return [
         ComparisonTable(
-            title, f"xlsx-{cells / 1_000_000:g}m-cells", measure_implementations(implementations, rounds=3)
+            title, f"xlsx-{cells / 1_000_000:g}m-cells", measure_implementations(implementations, rounds=rounds)
         ),
         f"Peak memory growth while writing staged parts of {_ROWS_PER_PART:,} rows: {peaks}.\n",
     ]
