@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from stafett.cli.escaping import escape_line
@@ -10,25 +11,30 @@ from stafett.domain.errors import StafettError
 
 def run() -> NoReturn:
     """Run the command line, and exit without waiting for threads that libraries left running."""
+    code = execute(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run a command in this process, print its error if it has one, and return the exit code."""
     try:
         from stafett.cli.app import app
 
-        code = app(standalone_mode=False) or 0
+        return app(list(arguments), prog_name="stafett", standalone_mode=False) or 0
     except StafettError as error:
-        code = _print_error(str(error), 1)
+        return _print_error(str(error), 1)
     except KeyboardInterrupt:
-        code = _print_error("Interrupted.", 130)
+        return _print_error("Interrupted.", 130)
     except ModuleNotFoundError as error:
-        code = _print_error(f"{error.name} is not installed here; run `make setup`.", 1)
+        return _print_error(f"{error.name} is not installed here; run `make setup`.", 1)
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:
             raise
         show()
-        code = getattr(error, "exit_code", 2)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        return int(getattr(error, "exit_code", 2))
 
 
 def _print_error(message: str, exit_code: int) -> int:

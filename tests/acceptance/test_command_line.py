@@ -19,7 +19,15 @@ import pytest
 
 from stafett.testing import ActivityFactory, Json, Tenant, wait_until
 from tests.support.bulk import build_batch, create_mentors
-from tests.support.dev_stack import CommandResult, DevStack, Tokens, freeze_processes, kill, run_stafett
+from tests.support.dev_stack import (
+    CommandResult,
+    DevStack,
+    Tokens,
+    freeze_processes,
+    kill,
+    run_stafett,
+    run_stafett_process,
+)
 
 _REQUESTS_BEFORE_WATCHING = 3  # at most; two of them find the job, and more requests show that it is watched
 _RUNNING: Json = {
@@ -200,8 +208,8 @@ async def test_watching_a_failed_export_exits_with_3(cli: CoordinatorCli) -> Non
 
 
 async def test_export_start_with_the_same_key_starts_one_export(cli: CoordinatorCli) -> None:
-    key = str(uuid4())
-    results = await asyncio.gather(*(cli.run(*cli.export_start, "--key", key, "--json") for _ in range(2)))
+    command = (*cli.export_start, "--key", str(uuid4()), "--json")
+    results = await asyncio.gather(*(run_stafett_process(*command, env=cli.env) for _ in range(2)))
     assert len({result.json["id"] for result in results}) == 1
 
 

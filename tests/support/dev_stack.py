@@ -20,10 +20,13 @@ import jwt
 import psutil  # type: ignore[import-untyped]  # the package ships no types
 
 from stafett.testing import Json, wait_until
+from tests.support.commands import execute_command
 
 EXPORTS = "/api/v1/bufdir-exports"
 _TLS = ssl.create_default_context()  # created once, because that takes longer than a request
 _STAFETT = (sys.executable, "-m", "stafett")
+PROCESS_COMMANDS = {"api", "demo", "dev", "migrate", "worker"}
+"""Commands that configure the logging and the signals of their process."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,15 @@ class CommandResult:
 
 
 async def run_stafett(*args: object, env: Mapping[str, str] | None = None) -> CommandResult:
-    """Run one `stafett` command whose only `STAFETT_` variables are those of `env`."""
+    """Run one `stafett` command in this process; its only `STAFETT_` variables are those of `env`."""
+    arguments = list(map(str, args))
+    if arguments[0] in PROCESS_COMMANDS:
+        return await run_stafett_process(*arguments, env=env)
+    return CommandResult(*await execute_command(arguments, env or {}))
+
+
+async def run_stafett_process(*args: object, env: Mapping[str, str] | None = None) -> CommandResult:
+    """Run one `stafett` command as a process of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("STAFETT_", "NO_COLOR"))}
     command = await asyncio.create_subprocess_exec(
         *_STAFETT,
@@ -104,7 +115,7 @@ class DevStack:
                 *_STAFETT, "dev", "--data-dir", str(self.data_dir), *self.options, stdout=log, stderr=log
             )
         await wait_until(
-            self._read_stack_json_while_running, lambda text: text not in {"", old_text}, timeout_seconds=60
+            self._read_stack_json_while_running, lambda text: text not in {"", old_text}, timeout_seconds=120
         )
 
     async def stop(self, stop_signal: signal.Signals = signal.SIGTERM) -> int:

@@ -1,0 +1,36 @@
+"""One run of each kind of command as a process; the other tests run commands inside the test's process."""
+
+import pytest
+
+from stafett.cli.app import app
+from tests.support.dev_stack import PROCESS_COMMANDS, DevStack, run_stafett_process
+
+_NHF = ("--org", "nhf")
+_COMMANDS = {
+    "audit": ("audit", "checkpoint", *_NHF),
+    "bulk": ("bulk", "list", *_NHF, "--json"),
+    "doctor": ("doctor", "--json"),
+    "erase-person": ("erase-person", "--help"),
+    "export": ("export", "list", *_NHF, "--json"),
+    "mapping": ("mapping", "show", *_NHF),
+    "mentor": ("mentor", "list", *_NHF, "--json"),
+    "openapi": ("openapi",),
+    "reexport": ("reexport", "list", *_NHF, "--json"),
+    "report": ("report", "list", *_NHF, "--json"),
+    "seed": ("seed", *_NHF, "--activities", "1", "--year", "1998"),
+    "token": ("token", "--user", "coordinator@nhf.example", *_NHF, "--role", "coordinator"),
+}
+_WITHOUT_STACK = {"erase-person", "openapi"}
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+async def test_command_succeeds_as_a_process(command: str, dev_stack: DevStack) -> None:
+    arguments = _COMMANDS[command]
+    stack = () if command in _WITHOUT_STACK else ("--data-dir", dev_stack.data_dir)
+    (await run_stafett_process(*arguments, *stack)).require_success()
+
+
+def test_every_command_runs_as_a_process_in_some_test() -> None:
+    groups = {str(group.name) for group in app.registered_groups}
+    names = {str(command.name or getattr(command.callback, "__name__", "")) for command in app.registered_commands}
+    assert {name.replace("_", "-") for name in names} | groups == _COMMANDS.keys() | PROCESS_COMMANDS
