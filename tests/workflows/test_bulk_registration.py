@@ -13,7 +13,8 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkipper
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.interceptors import ActivityInterceptor
 from stafett.domain.bulk import BulkCounts
@@ -26,6 +27,7 @@ from stafett.temporal.queues import outcome_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
 from tests.support.bulk import build_counts
+from workflows import policies
 from workflows.bulk_registration import BulkRegistration
 from workflows.notifications import SendNotifications
 
@@ -107,12 +109,21 @@ class FakeRegistration:
 
 @asynccontextmanager
 async def run_batch(
-    client: Client, batch: FakeRegistration, *, heartbeats: bool = True, skips_time: bool = True
+    client: Client,
+    batch: FakeRegistration,
+    *,
+    heartbeats: bool = True,
+    skips_time: bool = True,
+    runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[WorkflowHandle[Any, BulkOutcome]]:
     job = BulkJob(batch_id=uuid4(), org_id="nhf", attempt=1, total=batch.total)
     queue = f"test-{job.batch_id}"
     build_worker = partial(
-        Worker, client, activities=batch.activities(), interceptors=[ActivityInterceptor()] if heartbeats else []
+        Worker,
+        client,
+        activities=batch.activities(),
+        interceptors=[ActivityInterceptor()] if heartbeats else [],
+        workflow_runner=runner or SandboxedWorkflowRunner(),
     )
     async with run_workers(
         build_worker(task_queue=queue, workflows=[BulkRegistration, SendNotifications]),
@@ -149,12 +160,16 @@ async def test_unavailability_uses_up_no_retries_of_unexpected_errors(temporal: 
     assert len(batch.attempts) == 10
 
 
-async def test_neither_an_outage_nor_a_timeout_ends_the_retries(temporal: Client) -> None:
+async def test_neither_an_outage_nor_a_timeout_ends_the_retries(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PostgreSQL is unavailable for 23 attempts, and then a worker hangs."""
+    monkeypatch.setattr(policies, "HEARTBEAT_TIMEOUT", timedelta(seconds=3))
+    runner = UnsandboxedWorkflowRunner()  # the sandbox would import another copy of the timeout
     batch = FakeRegistration(chunks=1)
     batch.error_for = lambda _: UNAVAILABLE if len(batch.attempts) < 24 else None
     batch.hangs_after = 24
-    async with run_batch(temporal, batch, heartbeats=False) as run:
+    async with run_batch(temporal, batch, heartbeats=False, skips_time=False, runner=runner) as run:
         assert (await run.result()).counts == build_counts(1, registered=1)
     assert len(batch.attempts) == 25
 
@@ -183,7 +198,7 @@ async def test_cancel_during_the_wait_takes_effect_at_once(waiting_for: str, tem
 async def test_chunk_that_becomes_available_is_retried_until_registered(temporal: Client) -> None:
     batch = FakeRegistration(chunks=1)
     batch.error_for = lambda _: UNAVAILABLE if len(batch.attempts) < 7 else None
-    async with run_batch(temporal, batch) as run:
+    async with run_batch(temporal, batch, skips_time=False) as run:
         assert (await run.result()).counts == build_counts(1, registered=1)
     assert len(batch.attempts) == 7
 
