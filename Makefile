@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 SOURCES := stafett workflows activities api worker.py tests benchmarks tools
 STAMP := $(VENV)/.locked
 DATA_DIR ?= .stafett
-PARALLEL := --numprocesses 3
+PARALLEL := --numprocesses 3 --hypothesis-profile ci
 export UV_NO_PROGRESS := 1
 
 help: ## List the targets
@@ -45,7 +45,7 @@ coverage: setup ## Run the tests with line and branch coverage
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 soak: setup ## Run the long forms of the tests; seeded faults for SOAK_MINUTES (5), from SOAK_SEED (0)
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest --hypothesis-profile soak -m "soak or hypothesis"
 
 bench: setup ## Run the benchmarks, each beside its peers in one run
 	@$(BIN)/python -m benchmarks

@@ -8,14 +8,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck
-from hypothesis import settings as hypothesis_settings
+from fastapi import FastAPI
+from starlette.types import Lifespan
 from temporalio.client import Client
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 import worker
-from api.app import create_app
+from api import app as application
+from api.app import create_app_with_routes
 from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.database.session import Database
 from stafett.devstack.audit_key import DevAuditKey
@@ -28,21 +29,25 @@ from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
 from tests.support.fixture_types import RunWorker
+from tests.support.hypothesis_profiles import register_profiles
 
-# No test asserts a duration: a slow machine must not fail a property.
-hypothesis_settings.register_profile("stafett", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-hypothesis_settings.load_profile("stafett")
+register_profiles()
 
-_FOLDERS_WITH_SHARED_STACK = ("acceptance", "chaos")
+_SHARED_STACKS = {
+    "acceptance/test_encrypted_stack.py": "encrypted",
+    "acceptance/*": "acceptance",
+    "chaos/test_killed_batches.py": "chaos",
+    "chaos/test_killed_processes.py": "chaos",
+}
 _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true")
 
 
 class _StackScheduling(LoadScopeScheduling):
-    """Runs all tests of such a folder in one process, because they share a `stafett dev` that it starts."""
+    """Runs all tests that share a `stafett dev` in one process, which starts it, and spreads all others."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = PurePosixPath(nodeid.partition("::")[0]).parent.name
-        return folder if folder in _FOLDERS_WITH_SHARED_STACK else nodeid
+        path = nodeid.partition("::")[0]
+        return next((stack for pattern, stack in _SHARED_STACKS.items() if PurePosixPath(path).match(pattern)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -146,10 +151,25 @@ def bearer(issuer: DevIssuer, tenant: Tenant) -> Callable[..., dict[str, str]]:
     return create_headers
 
 
+@pytest.fixture(scope="session")
+def app_with_routes() -> FastAPI:
+    """The routes of all `api_client`s, because building them takes longer than the requests of a test."""
+    return create_app_with_routes()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def api_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def api_client(settings: Settings, app_with_routes: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole application, in process and without a socket."""
-    app = create_app(settings)
+
+    def reuse_routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
+        app_with_routes.router.lifespan_context = lifespan
+        app_with_routes.user_middleware.clear()
+        app_with_routes.middleware_stack = None
+        return app_with_routes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(application, "create_app_with_routes", reuse_routes)
+        app = application.create_app(settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

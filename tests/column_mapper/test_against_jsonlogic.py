@@ -3,12 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from json_logic import jsonLogic  # type: ignore[import-untyped] # it has no types
 
 from stafett.column_mapper import compile_mapping
+from tests.support.hypothesis_profiles import scale_examples
 from tests.support.mapping.compiled_mapping import parse_document
 from tests.support.mapping.documents import Document, localize
 from tests.support.mapping.jsonlogic import KINDS, expressions
@@ -59,16 +59,9 @@ ROWS = row_lists(max_rows=5).map(limit_numbers)
 NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@settings(NO_DEADLINE, max_examples=1000)
+@settings(NO_DEADLINE, max_examples=scale_examples(1000))
 @given(EXPRESSIONS_BY_KIND, ROWS)
 def test_core_expressions_have_the_values_of_jsonlogic(values: Document, rows: list[Row]) -> None:
-    assert_same_values_as_jsonlogic(values, rows)
-
-
-@pytest.mark.soak
-@settings(NO_DEADLINE, max_examples=10_000)
-@given(EXPRESSIONS_BY_KIND, ROWS)
-def test_10_000_core_expressions_have_the_values_of_jsonlogic(values: Document, rows: list[Row]) -> None:
     assert_same_values_as_jsonlogic(values, rows)
 
 

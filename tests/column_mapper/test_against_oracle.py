@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stafett.column_mapper import compile_mapping
 from stafett.domain.export import Locale
+from tests.support.hypothesis_profiles import scale_examples
 from tests.support.mapping.compiled_mapping import LOCALES, assert_matches_oracle, parse_document, to_report
 from tests.support.mapping.documents import Document, documents
 from tests.support.mapping.expressions import OPERATIONS_BY_RESULT
@@ -23,19 +23,11 @@ EVERY_OPERATION = """
     date time date_of time_of year month day weekday week hour minute minutes_between days_between
     round floor ceil abs day_rank day_count
 """
-EXAMPLES_10_000 = settings(NO_DEADLINE, max_examples=10_000)
 
 
 @EXAMPLES_1000
 @given(documents(), row_lists())
 def test_compiler_maps_every_row_like_the_oracle(document: Document, rows: list[Row]) -> None:
-    assert_matches_oracle(document, rows)
-
-
-@pytest.mark.soak
-@EXAMPLES_10_000
-@given(documents(), row_lists())
-def test_compiler_maps_10_000_documents_like_the_oracle(document: Document, rows: list[Row]) -> None:
     assert_matches_oracle(document, rows)
 
 
@@ -69,7 +61,7 @@ def checks_by_row(failed_checks: list[FailedCheck]) -> set[tuple[Any, ...]]:
     }
 
 
-@settings(NO_DEADLINE, max_examples=200)
+@settings(NO_DEADLINE, max_examples=scale_examples(200))
 @given(documents(), row_lists(), st.sampled_from(LOCALES), st.integers(0, 2**12 - 1))
 def test_parts_of_whole_days_add_up_to_the_whole_report(
     document: Document, rows: list[Row], locale: Locale, cuts: int

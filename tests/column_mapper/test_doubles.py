@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.hypothesis_profiles import scale_examples
 from tests.support.mapping.compiled_mapping import assert_matches_oracle
 from tests.support.mapping.documents import FIELDS, Document, localize
 from tests.support.mapping.expressions import ExpressionBuilder
@@ -38,7 +39,7 @@ def _maybe_divide(draw: st.DrawFn, number: Any) -> Any:
     return draw(st.sampled_from((number, share, {"round": [share, draw(st.integers(1, 6))]})))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=scale_examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(comparisons_with_the_first_row())
 def test_numbers_are_the_same_doubles_as_in_the_oracle(example: tuple[Document, list[Row]]) -> None:
     assert_matches_oracle(*example)

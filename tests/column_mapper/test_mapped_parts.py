@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stafett.column_mapper import MappingProgram, compile_mapping
 from stafett.column_mapper.outcome import MappingOutcome, PartOutcome
 from stafett.domain.export import Locale
+from tests.support.hypothesis_profiles import scale_examples
 from tests.support.mapping.activities import activity, activity_id, load_document
 from tests.support.mapping.compiled_mapping import LOCALES, parse_document
 from tests.support.mapping.documents import Document, documents
@@ -83,7 +84,7 @@ BITS = st.integers(0, 2**12 - 1)
 
 
 @pytest.mark.usefixtures("max_affected_rows")
-@settings(EXAMPLES_1000, max_examples=60)
+@settings(EXAMPLES_1000, max_examples=scale_examples(60))
 @given(documents(), row_lists(), st.sampled_from(LOCALES), BITS, BITS)
 def test_outcome_is_the_same_whichever_parts_were_mapped_before(
     raw: Document, rows: list[Row], locale: Locale, cuts: int, before: int
@@ -124,7 +125,7 @@ def week_rows(draw: st.DrawFn) -> list[Row]:
 
 @pytest.mark.usefixtures("max_affected_rows")
 @pytest.mark.parametrize("organisation", ORGANISATIONS)
-@settings(NO_DEADLINE, max_examples=30)
+@settings(NO_DEADLINE, max_examples=scale_examples(30))
 @given(week_rows(), BITS, BITS)
 def test_summary_is_the_same_whichever_parts_were_mapped_before(
     organisation: str, rows: list[Row], cuts: int, before: int

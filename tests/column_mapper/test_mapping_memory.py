@@ -21,6 +21,7 @@ from stafett.column_mapper import (
 )
 from stafett.column_mapper.outcome import MappingOutcome, PartOutcome
 from stafett.domain.export import Locale
+from tests.support.hypothesis_profiles import scale_examples
 from tests.support.mapping.activities import activity, activity_id, build_frame, load_document
 from tests.support.mapping.compiled_mapping import LOCALES, parse_document
 from tests.support.mapping.costly_documents import column, document_of, var
@@ -60,7 +61,7 @@ def assert_slices_equal_whole_part(program: MappingProgram, rows: pl.DataFrame, 
 
 
 @pytest.mark.parametrize("max_rows", [1, 3, 1000])
-@settings(EXAMPLES_1000, max_examples=100)
+@settings(EXAMPLES_1000, max_examples=scale_examples(100))
 @given(documents(), row_lists(), st.sampled_from(LOCALES), st.sampled_from((1, 2_000, 10_000)))
 def test_slices_give_the_results_of_the_whole_part(
     max_rows: int, raw: Document, rows: list[Row], locale: Locale, memory_bytes: int

@@ -5,11 +5,12 @@ from itertools import pairwise
 import polars as pl
 from hypothesis import HealthCheck, settings
 
+from tests.support.hypothesis_profiles import scale_examples
 from tests.support.mapping.rows import Row, to_frame
 
 # Documents are long, so drawing one takes a while.
 NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-EXAMPLES_1000 = settings(NO_DEADLINE, max_examples=1000)
+EXAMPLES_1000 = settings(NO_DEADLINE, max_examples=scale_examples(1000))
 
 
 def split_between_days(rows: list[Row], cuts: int) -> list[pl.DataFrame]:

@@ -26,6 +26,7 @@ from stafett.attachment_bundler.unavailable import UnavailableReason
 from stafett.attachment_bundler.verification import verify_bundle
 from stafett.domain.export import ExportCounts, ExportFormat
 from stafett.domain.export_outputs import MappingVersion
+from tests.support.hypothesis_profiles import scale_examples
 
 ID = UUID("7f0c2a1e-0000-4000-8000-000000000001")
 ATTACHED, MISSING = "attachments/møte.pdf", "attachments/borte.pdf"
@@ -132,7 +133,7 @@ def test_file_that_is_not_a_zip_is_reported_in_one_sentence(tmp_path: Path, cont
     assert verify_content(tmp_path, content) == ["Not a ZIP file, or damaged."]
 
 
-@settings(max_examples=300)
+@settings(max_examples=scale_examples(300))
 @given(st.data())
 def test_bundle_with_a_changed_byte_never_passes_with_other_content(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
