@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from stafett.devstack.stack import RunningServers
 from stafett.settings import Settings
 from stafett.testing import wait_until
 
+_COUNT_OF_WRITING = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (%s) AND backend_xid IS NOT NULL"
 _BACKENDS_OF_CLIENT = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND client_port = ANY(%s)"
 
 
@@ -81,3 +82,11 @@ def list_backends_of(owner_url: str, *client_pids: int) -> list[int]:
                     if tcp.raddr and tcp.raddr.port == connection.info.port
                 ]
         return [pid for (pid,) in connection.execute(_BACKENDS_OF_CLIENT, [ports]).fetchall()]
+
+
+def count_writing_backends(owner_url: str, pids: Sequence[int]) -> int:
+    """Count those of the backends whose transaction has locked or changed a row."""
+    with psycopg.connect(owner_url) as connection:
+        row = connection.execute(_COUNT_OF_WRITING, [list(pids)]).fetchone()
+    assert row is not None
+    return int(row[0])

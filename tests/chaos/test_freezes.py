@@ -21,7 +21,13 @@ from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json, wait_until
 from tests.chaos.finished_exports import fetch_transitions, list_object_names, summarise_content
 from tests.chaos.freezing_worker import BEFORE_DELETION, FREEZE_POINTS, LOCKED
-from tests.chaos.frozen_processes import FreezingWorker, list_backends_of, list_process_group, run_freezing_worker
+from tests.chaos.frozen_processes import (
+    FreezingWorker,
+    count_writing_backends,
+    list_backends_of,
+    list_process_group,
+    run_freezing_worker,
+)
 from tests.chaos.short_timeouts import HEARTBEAT_TIMEOUT
 from tests.support.audit import verify_audit_chain
 from tests.support.dev_stack import freeze_processes
@@ -80,6 +86,9 @@ async def freeze(target: Target, first: FreezingWorker, stack: RunningServers, o
     if target is Target.BACKENDS:
         pids = list_backends_of(owner_url, first.pid)
         assert pids, "no backend works for the worker"
+        # A frozen backend keeps the locks of a progress update that the suspension of the worker has interrupted. Until
+        # it is frozen, PostgreSQL ends such a transaction.
+        await wait_until(lambda: asyncio.to_thread(count_writing_backends, owner_url, pids), lambda count: count == 0)
     else:
         pids = list_process_group(stack.pids[target])
     with freeze_processes(*pids):
