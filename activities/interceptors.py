@@ -25,7 +25,7 @@ from stafett.domain.errors import (
     WorkCancelledError,
 )
 from stafett.domain.export_job import STALE_ATTEMPT
-from stafett.progress import ProgressClock, is_abandoned, start_clock
+from stafett.domain.thread_progress import ProgressClock, is_abandoned, start_clock
 from stafett.telemetry import error_location
 from stafett.temporal.activity_threads import ActivityThreadPool
 

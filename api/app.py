@@ -55,12 +55,12 @@ from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import MappingService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database, Timeouts
-from stafett.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.exports.commands import ExportCommands
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
+from stafett.people.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService

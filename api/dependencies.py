@@ -36,7 +36,6 @@ from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import MappingService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database
-from stafett.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import PERMISSIONS_BY_ROLE, Caller, Permission, Role
 from stafett.exports.commands import ExportCommands
@@ -44,6 +43,7 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
+from stafett.people.directory import ActivityService, OrganisationService, PeerMentorService
 from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService

@@ -14,9 +14,9 @@ from api.schemas.directory import (
     OrganisationPage,
     OrganisationResource,
 )
-from stafett.directory import MentorFilter
 from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.membership import Permission
+from stafett.people.directory import MentorFilter
 
 router = APIRouter(tags=["Directory"], route_class=GuardedRoute)
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
-from stafett.progress import MAX_SILENCE, allow_silence, record_step
+from stafett.domain.thread_progress import MAX_SILENCE, allow_silence, record_step
 
 ReturnValue = TypeVar("ReturnValue")
 _CHECK_INTERVAL_SECONDS = 0.1

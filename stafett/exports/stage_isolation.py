@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from stafett.progress import ProgressClock, get_clock, record_step
+from stafett.domain.thread_progress import ProgressClock, get_clock, record_step
 
 _CHECK_INTERVAL_SECONDS = 0.5
 

@@ -21,9 +21,9 @@ from stafett.domain.errors import (
 from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.thread_progress import record_step
 from stafett.exports.stage_isolation import StageIsolation
 from stafett.exports.stage_store import StageStore, SuspectedStageError
-from stafett.progress import record_step
 from stafett.storage.files import FileStorage, StoredObject
 from stafett.storage.s3 import S3_SERVICE
 

@@ -1,1 +1,1 @@
-"""Organisations, their members and identities, peer mentors and API keys."""
+"""Organisations, their peer mentors, and the identities and sessions of users."""

@@ -14,7 +14,7 @@ from minio.error import S3Error
 from stafett.domain.errors import NotFoundError, ServiceUnavailableError, StagedDataLostError
 from stafett.domain.export_outputs import StagedPart
 from stafett.domain.frozen import FrozenModel
-from stafett.progress import record_step
+from stafett.domain.thread_progress import record_step
 from stafett.settings import S3Settings
 from stafett.storage.s3 import S3_SERVICE, WORKER_TIMEOUTS, S3Timeouts, create_s3_client, translate_s3_errors
 

@@ -13,7 +13,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from pydantic import AnyHttpUrl
 
 from stafett.domain.errors import NotFoundError, ServiceUnavailableError
-from stafett.progress import record_step
+from stafett.domain.thread_progress import record_step
 from stafett.settings import S3Settings
 
 S3_SERVICE = "S3"

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from stafett.progress import MAX_SILENCE, ProgressClock
+from stafett.domain.thread_progress import MAX_SILENCE, ProgressClock
 
 MAX_SILENCE_AFTER_CANCEL = timedelta(seconds=3)
 """How long a cancelled activity may report no progress before its thread is abandoned."""

@@ -12,8 +12,8 @@ from threading import Event
 from typing import Any
 
 import worker
+from stafett.domain.thread_progress import record_step
 from stafett.exports.stages.query_activities import ActivityQueryStage
-from stafett.progress import record_step
 from stafett.settings import Settings
 from stafett.telemetry import configure_logging
 

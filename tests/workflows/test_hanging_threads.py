@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 
 from activities.interceptors import ActivityInterceptor, raise_if_cancelled
 from stafett.domain.errors import WorkCancelledError
-from stafett.progress import record_step
+from stafett.domain.thread_progress import record_step
 from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until

@@ -8,8 +8,8 @@ from threading import Event
 import pytest
 
 from stafett.domain.errors import WorkCancelledError
+from stafett.domain.thread_progress import ProgressClock, start_clock
 from stafett.exports.stage_isolation import StageIsolation
-from stafett.progress import ProgressClock, start_clock
 
 
 @pytest.fixture

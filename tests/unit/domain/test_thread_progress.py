@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from stafett.progress import allow_silence, record_step, start_clock
+from stafett.domain.thread_progress import allow_silence, record_step, start_clock
 
 SECOND = timedelta(seconds=1)
 
