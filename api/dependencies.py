@@ -141,6 +141,10 @@ def require(permission: Permission, find: FindResource | None = None) -> params.
     return dependency
 
 
+def _is_long(request: Request) -> bool:
+    return has_large_body(request) or is_large_list(request)
+
+
 class GuardedRoute(APIRoute):
     """A route that authenticates, applies the rate limit and checks the permission before it reads the body."""
 
@@ -176,9 +180,9 @@ class GuardedRoute(APIRoute):
                 raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
             token, caller = await services.authenticator.authenticate(credentials.credentials)
             await self._check_permission(request, caller)
-            is_long = is_always_long or has_large_body(request) or is_large_list(request)
-            if is_long and services.long_requests and services.long_requests.is_ready:
-                return await services.long_requests.forward(request, caller.user_id)
+            second_process = services.long_requests
+            if second_process and second_process.is_ready and (is_always_long or _is_long(request)):
+                return await second_process.forward(request, caller.user_id)
             for use in limited_uses:
                 services.concurrency.check(use, caller)
             request.state.token, request.state.caller = token, caller

@@ -31,7 +31,6 @@ _HEADERS_OF_CONNECTION = frozenset({b"connection", b"keep-alive", b"te", b"upgra
 _REPLACED_REQUEST_HEADERS = frozenset({b"x-request-id", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"})
 _REPLACED_RESPONSE_HEADERS = frozenset({b"content-length", b"date", b"x-request-id"})
 _NICENESS = 19
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each probe and each forwarded request
 _log = structlog.get_logger("stafett.api")
 
 
@@ -51,6 +50,7 @@ class LongRequestProcess:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Run the process during the block, and start it again when it ends or does not answer."""
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log each probe and each forwarded request
         with socket.create_server(("127.0.0.1", 0)) as listener:
             host, port = listener.getsockname()
             self._url = f"http://{host}:{port}"
@@ -93,15 +93,22 @@ class LongRequestProcess:
 
     async def _keep_running(self, listener: socket.socket) -> None:
         while True:
-            process = await _start_process(listener.fileno())
-            self.pid = process.pid
             try:
-                await self._watch(process)
-            finally:
-                self.is_ready = False
-                await _stop_process(process)
-            _log.warning("long_request_process_ended", exit_code=process.returncode)
+                process = await _start_process(listener.fileno())
+            except OSError as error:
+                _log.warning("long_request_process_not_started", error=type(error).__name__)
+            else:
+                await self._watch_to_end(process)
             await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _watch_to_end(self, process: Process) -> None:
+        self.pid = process.pid
+        try:
+            await self._watch(process)
+        finally:
+            self.is_ready = False
+            await _stop_process(process)
+        _log.warning("long_request_process_ended", exit_code=process.returncode)
 
     async def _watch(self, process: Process) -> None:
         """Return when the process has ended, or has not answered for too long."""

@@ -73,11 +73,13 @@ class RequestContextMiddleware:
             self._log_request(scope, status, started)
 
     def _log_request(self, scope: Scope, status: int, started: float) -> None:
+        if scope.get("is_logged"):
+            return
         if not status:  # the client disconnected
             self._refusals.record("requests_aborted")
         elif status == HTTPStatus.TOO_MANY_REQUESTS:
             self._refusals.record("requests_refused")
-        elif not (scope.get("is_logged") or (status == HTTPStatus.OK and scope["path"] == _PROBED_PATH)):
+        elif status != HTTPStatus.OK or scope["path"] != _PROBED_PATH:
             duration_ms = round((time.perf_counter() - started) * 1000, 1)
             _log.info("request", method=scope["method"], path=scope["path"], status=status, duration_ms=duration_ms)
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -18,21 +19,12 @@ from api.long_requests import LongRequestProcess
 from stafett.domain.membership import Role
 from stafett.settings import Settings, require_setting
 from stafett.testing import ExportClient, Tenant, wait_until
+from tests.support.bulk import BATCHES, build_batch, build_item
 from tests.support.fixture_types import Bearer
 from tests.support.http_server import serve_app
 
-_EXPORTS, _BATCHES = "/api/v1/bufdir-exports", "/api/v1/bulk-registrations"
+_EXPORTS = "/api/v1/bufdir-exports"
 _LARGE_LIST = f"{_EXPORTS}?page_size=200"
-_ACTIVITY = {
-    "activity_type": "samtalegruppe",
-    "starts_at": "2026-03-02T10:00:00+01:00",
-    "duration_minutes": 60,
-    "participants": 5,
-    "new_participants": 1,
-    "place": "Tromsø",
-    "in_person": True,
-    "in_norway": True,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -70,29 +62,28 @@ async def wait_until_ready(process: LongRequestProcess, *, ended_pid: int = 0) -
     await wait_until(is_ready, bool, timeout_seconds=120)
 
 
-def create_batch(org_id: str, **fields: object) -> dict[str, object]:
-    items = [{"mentor_id": str(uuid4())} for _ in range(2000)]
-    return {"org_id": org_id, "activity": _ACTIVITY, "items": items} | fields
+def create_large_batch(org_id: str, **fields: Any) -> dict[str, Any]:
+    return build_batch(org_id, [build_item(uuid4()) for _ in range(2000)], **fields)
 
 
-async def send(client: ExportClient, method: str, path: str, **options: object) -> httpx.Response:
-    return await client.http_client.request(method, path, headers=client.headers, **options)  # type: ignore[arg-type]
+async def send(client: ExportClient, method: str, path: str, **options: Any) -> httpx.Response:
+    return await client.http_client.request(method, path, headers=client.headers, **options)
 
 
 async def test_both_processes_give_the_same_responses(export_client: ExportClient, process: LongRequestProcess) -> None:
     await export_client.start_export()
-    batch = create_batch(export_client.org_id, validate_only=True)
-    invalid = create_batch(export_client.org_id, unknown=1)
+    batch = create_large_batch(export_client.org_id, validate_only=True)
+    invalid = create_large_batch(export_client.org_id, unknown=1)
     responses = []
     for is_ready in (True, False):
         process.is_ready = is_ready
         responses.append(
             [
                 await send(export_client, "GET", _LARGE_LIST),
-                await send(export_client, "GET", f"{_BATCHES}/{uuid4()}/failed.csv"),
-                await send(export_client, "POST", _BATCHES, json=batch),
-                await send(export_client, "POST", _BATCHES, json=invalid),
-                await send(export_client, "POST", _BATCHES, content=b"x" * 100_000),
+                await send(export_client, "GET", f"{BATCHES}/{uuid4()}/failed.csv"),
+                await send(export_client, "POST", BATCHES, json=batch),
+                await send(export_client, "POST", BATCHES, json=invalid),
+                await send(export_client, "POST", BATCHES, content=b"x" * 100_000),
             ]
         )
     assert [response.status_code for response in responses[0]] == [200, 404, 200, 422, 415]
@@ -105,13 +96,15 @@ async def test_both_processes_give_the_same_responses(export_client: ExportClien
 
 
 async def test_large_batch_is_accepted_once_by_the_second_process(export_client: ExportClient) -> None:
-    batch, headers = create_batch(export_client.org_id), export_client.headers | {"Idempotency-Key": "press"}
-    first, second = [
-        await export_client.http_client.post(_BATCHES, json=batch, headers=headers | {"X-Request-ID": "of-client"})
-        for _ in range(2)
-    ]
+    batch, headers = create_large_batch(export_client.org_id), export_client.headers | {"Idempotency-Key": "press"}
+    with capture_logs() as logs:
+        first, second = [
+            await export_client.http_client.post(BATCHES, json=batch, headers=headers | {"X-Request-ID": "of-client"})
+            for _ in range(2)
+        ]
+    assert [entry for entry in logs if entry["event"] == "request"] == [], "the second process logs it"
     assert first.status_code == second.status_code == 202
-    assert first.headers["Location"] == f"{_BATCHES}/{first.json()['id']}"
+    assert first.headers["Location"] == f"{BATCHES}/{first.json()['id']}"
     assert first.headers["X-Request-ID"] == "of-client"
     assert second.json()["id"] == first.json()["id"]
 
@@ -127,8 +120,8 @@ async def test_first_process_serves_other_requests_while_the_second_is_frozen(
         assert (await send(export_client, "GET", f"{_EXPORTS}/{export_id}")).status_code == 200
         assert (await export_client.http_client.get(_LARGE_LIST)).status_code == 401
         auditor = bearer(tenant.users[Role.AUDITOR], role="auditor")
-        body = json.dumps(create_batch(export_client.org_id)).encode()
-        assert (await export_client.http_client.post(_BATCHES, content=body, headers=auditor)).status_code == 403
+        body = json.dumps(create_large_batch(export_client.org_id)).encode()
+        assert (await export_client.http_client.post(BATCHES, content=body, headers=auditor)).status_code == 403
         assert not long_request.done()
     finally:
         os.kill(process.pid, signal.SIGCONT)
@@ -138,21 +131,21 @@ async def test_first_process_serves_other_requests_while_the_second_is_frozen(
 async def test_request_of_a_killed_process_is_retryable_and_the_process_started_again(
     export_client: ExportClient, process: LongRequestProcess
 ) -> None:
-    pid, batch = process.pid, create_batch(export_client.org_id)
+    pid, batch = process.pid, create_large_batch(export_client.org_id)
     headers = export_client.headers | {"Idempotency-Key": "press", "Prefer": "wait=60"}
 
     async def list_batches() -> list[str]:
-        return [each["id"] for each in (await send(export_client, "GET", _BATCHES)).json()["items"]]
+        return [each["id"] for each in (await send(export_client, "GET", BATCHES)).json()["items"]]
 
     with capture_logs() as logs:
-        waiting = asyncio.create_task(export_client.http_client.post(_BATCHES, json=batch, headers=headers))
+        waiting = asyncio.create_task(export_client.http_client.post(BATCHES, json=batch, headers=headers))
         batch_ids = await wait_until(list_batches, bool)
         os.kill(pid, signal.SIGKILL)
         response = await waiting
         await wait_until_ready(process, ended_pid=pid)
     assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
     assert [entry["exit_code"] for entry in logs if entry["event"] == "long_request_process_ended"] == [-9]
-    repeated = await export_client.http_client.post(_BATCHES, json=batch, headers=headers | {"Prefer": "wait=0"})
+    repeated = await export_client.http_client.post(BATCHES, json=batch, headers=headers | {"Prefer": "wait=0"})
     assert [repeated.json()["id"]] == batch_ids
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from stafett.domain.membership import Role
 from stafett.testing import ExportClient, Tenant
+from tests.support.bulk import build_batch
 from tests.support.fixture_types import Bearer
 
 _EXPORTS, _BATCHES = "/api/v1/bufdir-exports", "/api/v1/bulk-registrations"
@@ -19,16 +20,6 @@ _MAX_BLOCKING_CPU_SECONDS = 2.0
 """The bodies below once blocked the event loop for more than ten seconds of CPU time."""
 
 _UNKNOWN_KEYS = b"{" + b",".join(b'"k%d":1' % number for number in range(560_000)) + b"}"
-_ACTIVITY = {
-    "activity_type": "samtalegruppe",
-    "starts_at": "2026-03-02T10:00:00+01:00",
-    "duration_minutes": 60,
-    "participants": 5,
-    "new_participants": 1,
-    "place": "Tromsø",
-    "in_person": True,
-    "in_norway": True,
-}
 
 
 async def post(client: ExportClient, path: str, body: bytes, media_type: str = "application/json") -> httpx.Response:
@@ -37,7 +28,7 @@ async def post(client: ExportClient, path: str, body: bytes, media_type: str = "
 
 
 def batch_of(org_id: str, items: list[object], **fields: object) -> bytes:
-    return json.dumps({"org_id": org_id, "activity": _ACTIVITY, "items": items} | fields).encode()
+    return json.dumps(build_batch(org_id, items, **fields)).encode()
 
 
 async def measure_longest_block(request: asyncio.Task[httpx.Response]) -> float:
