@@ -20,8 +20,8 @@ from starlette.types import Lifespan
 from temporalio.client import Client
 
 from api import problems
-from api.auth import TokenVerifier
-from api.authenticator import Authenticator
+from api.auth import CredentialVerifier, TokenVerifier
+from api.authenticator import VERIFYING_THREADS, Authenticator
 from api.concurrency import ConcurrencyLimiter, ThreadShares
 from api.console.app import ConsoleMiddleware, create_console
 from api.cors import CodecCORSMiddleware
@@ -44,6 +44,8 @@ from api.routes import (
     directory,
     health,
     notifications,
+    organisations,
+    peer_mentors,
     report_reexports,
     reports,
     webhooks,
@@ -60,7 +62,12 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
-from stafett.people.directory import ActivityService, OrganisationService, PeerMentorService
+from stafett.people.api_keys import ApiKeyService
+from stafett.people.directory import ActivityService
+from stafett.people.members import MemberService
+from stafett.people.mentor_import import MentorImport
+from stafett.people.mentors import MentorService
+from stafett.people.organisations import OrganisationService
 from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService
@@ -80,6 +87,8 @@ ROUTE_MODULES = (
     bulk_registrations,
     activities,
     directory,
+    organisations,
+    peer_mentors,
     column_mappings,
     reports,
     report_reexports,
@@ -105,7 +114,9 @@ def create_app(
         pool_size=settings.database.pool_size,
         timeouts=Timeouts.INTERACTIVE,
     )
-    verifier = TokenVerifier(settings.auth)
+    verifier = CredentialVerifier(
+        TokenVerifier(settings.auth), database, subject_is_user_id=settings.auth.subject_is_user_id
+    )
     console = create_console(settings.sign_in, database) if settings.sign_in.public_url is not None else None
 
     @asynccontextmanager
@@ -116,8 +127,10 @@ def create_app(
         app.state.loop = asyncio.get_running_loop()
         if console is not None:
             console.state.services = services
-        # One connection per thread, so that no request thread can block on the pool, and one for the health check.
-        current_default_thread_limiter().total_tokens = max(1, settings.database.pool_size - 1)
+        # One connection per thread, so that no request thread can block on the pool: also for the threads that verify
+        # tokens, and one for the health check.
+        threads = settings.database.pool_size - VERIFYING_THREADS - 1
+        current_default_thread_limiter().total_tokens = max(1, threads)
         second_process = long_requests.run() if long_requests else nullcontext()
         async with services.dispatcher.run(), services.job_notifier.run(), second_process:
             yield
@@ -159,7 +172,7 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
 
 
 def _create_services(
-    settings: Settings, database: Database, temporal: Client, verifier: TokenVerifier, clock: UtcClock
+    settings: Settings, database: Database, temporal: Client, verifier: CredentialVerifier, clock: UtcClock
 ) -> Services:
     storage, history = FileStorage(settings.s3, INTERACTIVE_TIMEOUTS), JobHistory(database)
     exports = ExportService(database)
@@ -185,7 +198,10 @@ def _create_services(
         reexport_commands=ReexportCommands(database, ResultFile(storage)),
         mappings=MappingService(database),
         organisations=OrganisationService(database),
-        mentors=PeerMentorService(database),
+        members=MemberService(database),
+        api_keys=ApiKeyService(database),
+        mentors=MentorService(database),
+        mentor_import=MentorImport(database),
         batches=BulkService(database),
         batch_commands=BulkCommands(database),
         activities=ActivityService(database),

@@ -1,4 +1,4 @@
-"""Authentication: the bearer token identifies the user, the database supplies their role."""
+"""Authentication: the bearer token or API key identifies the user, the database supplies their role."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +17,8 @@ from stafett.domain.errors import PermissionDeniedError, UnauthenticatedError
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Role
+from stafett.people.api_keys import find_api_key, is_api_key, use_api_key
+from stafett.people.identities import resolve_user
 from stafett.settings import AuthSettings
 
 UNAUTHENTICATED_MESSAGE = "Missing or invalid bearer token."
@@ -41,15 +43,31 @@ _ORG_ID_ADAPTER = TypeAdapter[str | None](OrgId | None)
 
 
 class Identity(FrozenModel):
-    """The user and organisation that a token names."""
+    """The user and organisation of a request, and the API key that acts for the user, if it is one."""
 
     user_id: UUID
     org_id: OrgId | None
+    api_key_id: UUID | None = None
+
+    @property
+    def client_id(self) -> UUID:
+        """The user or API key whose requests are counted together."""
+        return self.api_key_id or self.user_id
 
 
-class VerifiedToken(Identity):
-    """The identity of a valid token, and its expiry in seconds since 1970."""
+class Credential(Identity):
+    """The identity of a valid token or API key, and its expiry in seconds since 1970."""
 
+    expires_at: float
+
+
+class VerifiedToken(FrozenModel):
+    """The claims of a valid token. An address that the issuer has not verified is None."""
+
+    issuer: str
+    subject: str
+    verified_address: str | None
+    org_id: OrgId | None
     expires_at: float
 
 
@@ -66,7 +84,13 @@ class TokenVerifier:
             if not all(type(claims[name]) in {int, float} for name in _TIME_CLAIMS & claims.keys()):
                 raise ValueError("a time claim must be a number")  # PyJWT would accept numeric strings
             org_id = _ORG_ID_ADAPTER.validate_python(claims.get("org"))
-            return VerifiedToken(user_id=UUID(claims["sub"]), org_id=org_id, expires_at=claims["exp"])
+            return VerifiedToken(
+                issuer=claims["iss"],
+                subject=claims["sub"],
+                verified_address=_get_verified_address(claims),
+                org_id=org_id,
+                expires_at=claims["exp"],
+            )
         except _INVALID_TOKEN_ERRORS:
             raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE) from None
 
@@ -83,12 +107,65 @@ class TokenVerifier:
         )
 
 
+def _get_verified_address(claims: Mapping[str, Any]) -> str | None:
+    address = claims.get("email")
+    return address if isinstance(address, str) and claims.get("email_verified") is True else None
+
+
+class CredentialVerifier:
+    """Verifies tokens and API keys, and finds the user whom each identifies."""
+
+    def __init__(self, tokens: TokenVerifier, database: Database, *, subject_is_user_id: bool) -> None:
+        self._tokens = tokens
+        self._database = database
+        self._subject_is_user_id = subject_is_user_id
+
+    def verify(self, bearer_token: str) -> Credential:
+        return self._find_key(bearer_token) if is_api_key(bearer_token) else self._verify_token(bearer_token)
+
+    def _find_key(self, secret: str) -> Credential:
+        with self._database.transaction() as session:
+            key = find_api_key(session, secret)
+        if key is None:
+            raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+        return Credential(
+            user_id=key.user_id, org_id=key.org_id, api_key_id=key.id, expires_at=key.expires_at.timestamp()
+        )
+
+    def _verify_token(self, bearer_token: str) -> Credential:
+        token = self._tokens.verify(bearer_token)
+        with self._database.transaction() as session:
+            user_id = resolve_user(session, token.issuer, token.subject, token.verified_address)
+        if user_id is None and self._subject_is_user_id:
+            user_id = _parse_user_id(token.subject)
+        if user_id is None:
+            raise PermissionDeniedError("You are not a user of this service.")
+        return Credential(user_id=user_id, org_id=token.org_id, expires_at=token.expires_at)
+
+
+def _parse_user_id(subject: str) -> UUID | None:
+    try:
+        return UUID(subject)
+    except ValueError:
+        return None
+
+
 def load_caller(database: Database, identity: Identity) -> Caller:
-    """Load the caller with their current role; a user without a role is denied."""
+    """Load the caller with their current role; a user without a role is denied.
+
+    An API key has its own role, as long as it is valid and its maker's role includes that role.
+    """
+    parameters = identity.model_dump(include={"user_id", "org_id"})
     with database.transaction(identity.org_id, user_id=identity.user_id) as session:
-        role, is_operator = session.execute(_SELECT_ROLE, identity.model_dump()).one_or_none() or (None, False)
+        role, is_operator = session.execute(_SELECT_ROLE, parameters).one_or_none() or (None, False)
+        key_role = None if identity.api_key_id is None else use_api_key(session, identity.api_key_id)
+    if identity.api_key_id is not None:
+        if key_role is None:
+            raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+        role = key_role if role is not None and role.includes(key_role) else None
+        is_operator = False
     if role is not None:
-        return Caller(user_id=identity.user_id, org_id=identity.org_id, role=role)
+        return Caller(user_id=identity.user_id, org_id=identity.org_id, role=role, api_key_id=identity.api_key_id)
     if is_operator:
         return Caller(user_id=identity.user_id, org_id=None, role=Role.OPERATOR)
     raise PermissionDeniedError("You are not a member of this organisation.")

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import Depends, Request, Response, params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from temporalio.client import Client
 
-from api.auth import UNAUTHENTICATED_MESSAGE
+from api.auth import UNAUTHENTICATED_MESSAGE, Credential
 from api.authenticator import Authenticator
 from api.concurrency import (
     ConcurrencyLimit,
@@ -43,7 +42,12 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
-from stafett.people.directory import ActivityService, OrganisationService, PeerMentorService
+from stafett.people.api_keys import ApiKeyService
+from stafett.people.directory import ActivityService
+from stafett.people.members import MemberService
+from stafett.people.mentor_import import MentorImport
+from stafett.people.mentors import MentorService
+from stafett.people.organisations import OrganisationService
 from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService
@@ -61,10 +65,13 @@ _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.READ_AUDIT_EVENTS: "Your role does not allow reading the audit trail.",
     Permission.ADMINISTER: "Only an administrator of the organisation may do this.",
     Permission.DECODE_PAYLOADS: "Only an operator may decode or encode payloads.",
+    Permission.MANAGE_MENTORS: "Your role does not allow adding or changing peer mentors.",
+    Permission.ADD_ORGANISATIONS: "Only an operator may add an organisation.",
+    Permission.RENAME_ORGANISATIONS: "Only an operator or an administrator may rename an organisation.",
     Permission.READ_NOTIFICATIONS: "Your role does not allow reading notifications.",
 }
 _JSON_LIMITS = JsonLimits()
-_bearer_scheme = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A JWT issued by the configured issuer.")
+_bearer_scheme = HTTPBearer(auto_error=False, description="A JWT of the configured issuer, or an API key.")
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,10 @@ class Services:
     reexport_commands: ReexportCommands
     mappings: MappingService
     organisations: OrganisationService
-    mentors: PeerMentorService
+    members: MemberService
+    api_keys: ApiKeyService
+    mentors: MentorService
+    mentor_import: MentorImport
     batches: BulkService
     batch_commands: BulkCommands
     activities: ActivityService
@@ -115,8 +125,8 @@ async def provide_services(request: Request) -> Services:  # FastAPI runs depend
 ServicesDep = Annotated[Services, Depends(provide_services)]
 
 
-FindResource = Callable[["Services", Caller, UUID], object]
-"""Loads the resource of a path; raises ``NotFoundError`` if the caller may not see it."""
+FindResource = Callable[["Services", Caller, Any], object]
+"""Loads the resource of a path by its first id; raises ``NotFoundError`` if the caller may not see it."""
 
 
 class PermissionRequirement:
@@ -178,14 +188,14 @@ class GuardedRoute(APIRoute):
             services, credentials = get_services(request), await _bearer_scheme(request)
             if credentials is None:
                 raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
-            token, caller = await services.authenticator.authenticate(credentials.credentials)
+            credential, caller = await services.authenticator.authenticate(credentials.credentials)
             await self._check_permission(request, caller)
             second_process = services.long_requests
             if second_process and second_process.is_ready and (is_always_long or _is_long(request)):
                 return await second_process.forward(request, caller.user_id)
             for use in limited_uses:
                 services.concurrency.check(use, caller)
-            request.state.token, request.state.caller = token, caller
+            request.state.token, request.state.caller = credential, caller
             with ExitStack() as large_bodies:
                 occupy = partial(services.concurrency.occupy, OccupyingUse.LARGE_BODIES, caller)
                 request = BoundedRequest(request.scope, request.receive, lambda: large_bodies.enter_context(occupy()))
@@ -194,7 +204,10 @@ class GuardedRoute(APIRoute):
                     require_json_content_type(request)
                     await request.check_json(_JSON_LIMITS)
                 async with occupy_thread() if runs_in_thread else nullcontext():
-                    return await handle(request)
+                    response = await handle(request)
+                if "Preference-Applied" in response.headers:
+                    await _require_same_access(services, credential, caller)
+                return response
 
         return handle_guarded
 
@@ -207,9 +220,15 @@ class GuardedRoute(APIRoute):
         if self.param_convertors and not caller.is_operator:
             if requirement.find is None:
                 return  # there is no body, and the service decides whether the caller may know of the resource
-            resource_id = UUID(str(next(iter(request.path_params.values()))))
+            resource_id = next(iter(request.path_params.values()))
             await run_in_threadpool(requirement.find, get_services(request), caller, resource_id)
         raise PermissionDeniedError(_DENIED_MESSAGES[requirement.permission])
+
+
+async def _require_same_access(services: Services, credential: Credential, caller: Caller) -> None:
+    """Raise if the caller lost access while the request waited: the response may have a download link."""
+    if await services.authenticator.load_caller(credential) != caller:
+        raise PermissionDeniedError("Your role changed during the wait; send the request again.")
 
 
 async def get_current_caller(request: Request, _credentials: Annotated[object, Depends(_bearer_scheme)]) -> Caller:

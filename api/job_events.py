@@ -16,14 +16,14 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
-from api.auth import VerifiedToken
+from api.auth import Credential
 from api.concurrency import run_in_threadpool
 from api.dependencies import Services
 from api.job_feeds import JobFeed
 from api.job_views import JobView, LoadView
 from stafett.audit.steps import JobStep
 from stafett.database.job_changes import Subscription
-from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError, UnauthenticatedError
 
 HEARTBEAT_SECONDS = 15.0
 _MIN_HEARTBEAT_FRACTION = 0.6
@@ -60,7 +60,7 @@ EVENT_STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 async def stream_job_events(
-    load_view: LoadView[Any], services: Services, token: VerifiedToken, last_event_id: int
+    load_view: LoadView[Any], services: Services, credential: Credential, last_event_id: int
 ) -> Response:
     """Stream the job's events, or answer 204 to a client that reconnects after the last one."""
     view = await run_in_threadpool(load_view)
@@ -70,7 +70,7 @@ async def stream_job_events(
         and not await run_in_threadpool(services.job_history.steps_after, view.org_id, view.job_id, last_event_id)
     ):
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    stream = _JobEventStream(load_view, services, token, view, last_event_id)
+    stream = _JobEventStream(load_view, services, credential, view, last_event_id)
     return StreamingResponse(stream.iterate_events(), media_type=MEDIA_TYPE, headers=_RESPONSE_HEADERS)
 
 
@@ -78,11 +78,16 @@ class _JobEventStream:
     """One client's stream of one job."""
 
     def __init__(
-        self, load_view: LoadView[Any], services: Services, token: VerifiedToken, view: JobView[Any], last_event_id: int
+        self,
+        load_view: LoadView[Any],
+        services: Services,
+        credential: Credential,
+        view: JobView[Any],
+        last_event_id: int,
     ) -> None:
         self._load_view = load_view
         self._services = services
-        self._token = token
+        self._credential = credential
         self._view = view
         self._last_event_id = last_event_id
         self._progress: dict[str, Any] | None = None
@@ -91,7 +96,8 @@ class _JobEventStream:
 
     async def iterate_events(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=_CLIENT_RETRY_MILLISECONDS)
-        with self._services.job_feeds.follow(self._view, self._load_view) as (feed, subscription):
+        client_ids = {self._credential.user_id, self._credential.client_id}
+        with self._services.job_feeds.follow(self._view, self._load_view, *client_ids) as (feed, subscription):
             while True:
                 self._polled_at = time.monotonic()
                 try:
@@ -112,19 +118,21 @@ class _JobEventStream:
     async def _wait_and_reauthorise(self, subscription: Subscription) -> bool:
         """Wait for a change or the next heartbeat; return whether the stream continues.
 
-        At a heartbeat the caller is loaded again, so that a removed membership ends the stream.
+        The caller is loaded again at a heartbeat and after a change of the client's access, so that a removed
+        membership or a revoked key ends the stream.
         """
-        token_seconds = self._token.expires_at - time.time()
+        token_seconds = self._credential.expires_at - time.time()
         # Hundreds of streams that were opened together would otherwise send all heartbeats at the same moment.
         heartbeat_seconds = HEARTBEAT_SECONDS * random.uniform(_MIN_HEARTBEAT_FRACTION, 1)  # noqa: S311 - no secret
         self._has_changed = await subscription.wait_for_change(max(0.0, min(heartbeat_seconds, token_seconds)))
         await asyncio.sleep(self._polled_at + _MIN_POLL_INTERVAL_SECONDS - time.monotonic())
-        if self._services.job_notifier.is_closing or time.time() >= self._token.expires_at:
+        if self._services.job_notifier.is_closing or time.time() >= self._credential.expires_at:
             return False
-        if not self._has_changed:
+        if not self._has_changed or subscription.may_have_lost_access:
+            subscription.may_have_lost_access = False
             try:
-                await self._services.authenticator.load_caller(self._token)
-            except PermissionDeniedError:
+                await self._services.authenticator.load_caller(self._credential)
+            except (PermissionDeniedError, UnauthenticatedError):
                 return False
             except ServiceUnavailableError:
                 return True

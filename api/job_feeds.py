@@ -46,10 +46,12 @@ class JobFeeds:
         self._feeds: WeakValueDictionary[UUID, JobFeed] = WeakValueDictionary()
 
     @contextmanager
-    def follow(self, view: JobView[Any], load_view: LoadView[Any]) -> Iterator[tuple[JobFeed, Subscription]]:
-        """Follow the job of a view during the block, within which no change is missed."""
+    def follow(
+        self, view: JobView[Any], load_view: LoadView[Any], *client_ids: "UUID"
+    ) -> Iterator[tuple[JobFeed, Subscription]]:
+        """Follow the job of a view, and a client's access, during the block, within which no change is missed."""
         feed = self._feeds.get(view.job_id)
         if feed is None:
             feed = self._feeds[view.job_id] = JobFeed(view, load_view, self._history)
-        with self._notifier.subscribe(view.job_id) as subscription:
+        with self._notifier.subscribe(view.job_id, *client_ids) as subscription:
             yield feed, subscription

@@ -19,6 +19,7 @@ from api.field_errors import MAX_ERRORS, FieldError, create_field_error, field_e
 from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
+    AlreadyExistsError,
     ExportError,
     FileRemovedError,
     IdempotencyKeyReusedError,
@@ -26,6 +27,7 @@ from stafett.domain.errors import (
     InvalidPayloadsError,
     InvalidRequestError,
     InvalidStateError,
+    LastAdminError,
     NoFileError,
     NotFinishedError,
     NotFoundError,
@@ -152,6 +154,8 @@ PROBLEMS: dict[type[StafettError], ProblemSpec] = {
         "idempotency_key_reused",
         "The idempotency key was used with a different request body.",
     ),
+    LastAdminError: ProblemSpec(HTTPStatus.CONFLICT, "last_admin", "An organisation keeps at least one administrator."),
+    AlreadyExistsError: ProblemSpec(HTTPStatus.CONFLICT, "already_exists", "The resource exists already."),
     TooManyWebhooksError: ProblemSpec(
         HTTPStatus.CONFLICT, "too_many_webhooks", "The organisation has the maximum number of webhooks."
     ),

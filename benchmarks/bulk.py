@@ -106,7 +106,7 @@ class BulkBenchmark:
 async def run(settings: Settings, issuer: DevIssuer, sizes: BulkSizes) -> list[ComparisonTable | str]:
     client = await connect(settings.temporal)
     large_batch, small_batch = sizes.large_batch, sizes.small_batch
-    settings = settings.model_copy(update={"auth": AuthSettings(jwks_file=issuer.jwks_file)})
+    settings = settings.model_copy(update={"auth": AuthSettings(jwks_file=issuer.jwks_file, subject_is_user_id=True)})
     with (
         closing(BulkBenchmark(settings)) as benchmark,
         _create_peer_database(benchmark, "procrastinate") as procrastinate_url,

@@ -148,6 +148,9 @@ class AuthSettings(_SettingsSection):
     jwks_file: FilePath | None = Field(None, description="file with the issuer's keys, instead of jwks_url")
     algorithms: tuple[Literal["RS256", "ES256"], ...] = ("RS256", "ES256")
     leeway_seconds: int = Field(30, ge=0, le=300)
+    subject_is_user_id: bool = Field(
+        False, description="whether the issuer's subjects are user ids of this database, as in development"
+    )
 
 
 class IssuerSettings(_SettingsSection):

@@ -83,7 +83,7 @@ def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -
     """Settings for the session's servers, with a task queue of this test's own."""
     settings = settings_from_addresses(stack.addresses)
     queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
-    keys = AuthSettings(jwks_file=issuer.jwks_file)
+    keys = AuthSettings(jwks_file=issuer.jwks_file, subject_is_user_id=True)
     audit = settings.audit.model_copy(update={"signing_key_file": audit_key.key_file})
     return settings.model_copy(update={"temporal": queue, "auth": keys, "audit": audit})
 

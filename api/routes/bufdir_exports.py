@@ -88,7 +88,7 @@ async def preview_export(
 ) -> Preview:
     request = body.to_request(caller)
     authorise_start(caller, request)
-    job = PreviewJob(preview_id=uuid4(), request=request)
+    job = PreviewJob(preview_id=uuid4(), request=request, api_key_id=caller.api_key_id)
     await await_preview(services.temporal, services.task_queue, job)
     response.headers["Cache-Control"] = "no-store"
     return await run_in_threadpool(take_preview, services.database, caller, job)

@@ -1,22 +1,11 @@
-"""Reference data: the caller, organisations, activity types and peer mentors."""
+"""Reference data: the caller and activity types."""
 
-from typing import Annotated
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Query
-
-from api.concurrency import limit_large_lists
-from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
-from api.schemas.directory import (
-    ActivityTypePage,
-    Me,
-    MentorPage,
-    MentorResource,
-    OrganisationPage,
-    OrganisationResource,
-)
+from api.dependencies import CurrentCaller, GuardedRoute, require
+from api.schemas.directory import ActivityTypePage, Me
 from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.membership import Permission
-from stafett.people.directory import MentorFilter
 
 router = APIRouter(tags=["Directory"], route_class=GuardedRoute)
 
@@ -33,18 +22,6 @@ def get_me(caller: CurrentCaller) -> Me:
 
 
 @router.get(
-    "/organisations",
-    operation_id="list_organisations",
-    summary="List organisations",
-    description="List the caller's organisation; for operators, all organisations.",
-    dependencies=[require(Permission.VIEW_JOBS), limit_large_lists()],
-)
-def list_organisations(caller: CurrentCaller, services: ServicesDep) -> OrganisationPage:
-    organisations = services.organisations.list(caller)
-    return OrganisationPage(items=tuple(map(OrganisationResource.model_validate, organisations)))
-
-
-@router.get(
     "/activity-types",
     operation_id="list_activity_types",
     summary="List activity types",
@@ -53,17 +30,3 @@ def list_organisations(caller: CurrentCaller, services: ServicesDep) -> Organisa
 )
 def list_activity_types() -> ActivityTypePage:
     return ActivityTypePage(items=ACTIVITY_TYPES)
-
-
-@router.get(
-    "/peer-mentors",
-    operation_id="list_peer_mentors",
-    summary="List peer mentors",
-    description="List the organisation's peer mentors, ordered by name.",
-    dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
-)
-def list_peer_mentors(
-    caller: CurrentCaller, services: ServicesDep, query: Annotated[MentorFilter, Query()]
-) -> MentorPage:
-    mentors, token = services.mentors.list(caller, query)
-    return MentorPage(items=tuple(map(MentorResource.model_validate, mentors)), next_page_token=token)

@@ -16,6 +16,20 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 EventInteger = Annotated[StrictInt, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)]
 """An integer that JSON parsers of every language read exactly. ``append_audit_event`` rejects all other numbers."""
 
+SubjectKind = (
+    JobType
+    | Literal[
+        "column_mapping",
+        "export_preview",
+        "report",
+        "webhook",
+        "person",
+        "organisation",
+        "member",
+        "peer_mentor",
+        "api_key",
+    ]
+)
 EventDetail = dict[str, str | EventInteger | StrictBool | None]
 
 WORKER_ACTOR = "system:worker"
@@ -23,11 +37,8 @@ SWEEPER_ACTOR = "system:sweeper"
 API_ACTOR = "system:gateway"
 RETENTION_ACTOR = "system:retention"
 ERASURE_ACTOR = "system:erasure"
-
-
-def actor_from_user_id(user_id: UUID) -> str:
-    """Return the actor of a user, who is identified by the opaque id only."""
-    return f"user:{user_id}"
+OWNER_ACTOR = "system:owner"
+"""A command on the database owner's connection, such as ``stafett organisation add``."""
 
 
 class AuditEntry(FrozenModel):
@@ -37,7 +48,7 @@ class AuditEntry(FrozenModel):
     org_id: str
     actor: str
     event: str
-    subject_kind: JobType | Literal["column_mapping", "export_preview", "report", "webhook", "person"] = JobType.EXPORT
+    subject_kind: SubjectKind = JobType.EXPORT
     subject_id: UUID
     status: str | None = None
     detail: EventDetail = Field(default_factory=dict)

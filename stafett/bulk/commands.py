@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field, model_validator
 from sqlalchemy import delete, func
 from sqlmodel import col
 
-from stafett.audit.trail import actor_from_user_id
 from stafett.bulk import items as bulk_items
 from stafett.database.idempotency import IdempotencyScope, claim_once
 from stafett.database.session import Database
@@ -61,7 +60,7 @@ class BulkCommands:
             if edit.status is not None and batch.status is not BulkStatus.CANCELLING:
                 return request_cancel(session, caller, batch, **values)
             update_job(session, batch, **values)
-            append_job_event(session, batch, JobEvent("bulk_edited", actor_from_user_id(caller.user_id)))
+            append_job_event(session, batch, JobEvent("bulk_edited", caller.actor))
             return batch
 
     def cancel(self, caller: Caller, batch_id: UUID) -> BulkBatch:
@@ -80,7 +79,7 @@ class BulkCommands:
             bulk_items.reset_for_retry(session, batch_id)
             values = {"attempt": batch.attempt + 1, "request_id": get_request_id(), "failed": 0, "cancelled": 0}
             values |= {"error": None, "completed_at": None}
-            event = JobEvent("retry_requested", actor_from_user_id(caller.user_id))
+            event = JobEvent("retry_requested", caller.actor)
             transition_job(session, batch, BulkStatus.ACCEPTED, event, **values)
             return batch, True
 
@@ -90,4 +89,4 @@ class BulkCommands:
             session.execute(delete(BulkItem).where(col(BulkItem.batch_id) == batch_id))
             activity = {name: value for name, value in batch.activity.items() if name not in {"note", "place"}}
             update_job(session, batch, deleted_at=func.clock_timestamp(), label=None, activity=activity)
-            append_job_event(session, batch, JobEvent("bulk_deleted", actor_from_user_id(caller.user_id)))
+            append_job_event(session, batch, JobEvent("bulk_deleted", caller.actor))

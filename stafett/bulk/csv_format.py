@@ -3,13 +3,14 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from stafett.csv_reader import MAX_ERRORS, iterate_rows
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.formula_text import FORMULA_START
@@ -33,12 +34,8 @@ _DAY_FIRST = re.compile(
 _YEAR_FIRST = re.compile(
     r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d) (?P<hour>\d\d):(?P<minute>\d\d)(:00)?", re.ASCII
 )
-# Leading apostrophes are matched too, so that unescaping restores a text that already had some.
-_FORMULA_LIKE, _ESCAPED_FORMULA = re.compile(f"'*{FORMULA_START}"), re.compile(f"'+{FORMULA_START}")
-_MAX_ERRORS = 100
-_MAX_LINES = 1_000_000
-_MAX_CHARACTERS_PER_ROW = 64 * 1024
-"""Several times the longest item. The parser reads a row as a whole, and a row can extend over many lines."""
+# Leading apostrophes are matched too, because reading removes one of them.
+_FORMULA_LIKE = re.compile(f"'*{FORMULA_START}")
 
 
 class FailedItem(NamedTuple):
@@ -65,7 +62,7 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
     """Parse a file in which each line is an item with all its fields; issues point to the line and the column."""
     items, issues = list[BulkItemInput](), list[RequestIssue]()
     line_by_client_ref: dict[str, int] = {}
-    for number, row in _iterate_rows(content):
+    for number, row in iterate_rows(content, COLUMNS, _REQUIRED_COLUMNS):
         try:
             item = _parse_item(row)
         except ValidationError as error:
@@ -85,7 +82,7 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
             issues.append(
                 RequestIssue(f"line:{number}", "too_long", f"A batch has at most {MAX_ITEMS_PER_BATCH} items")
             )
-        if len(issues) >= _MAX_ERRORS or len(items) > MAX_ITEMS_PER_BATCH:
+        if len(issues) >= MAX_ERRORS or len(items) > MAX_ITEMS_PER_BATCH:
             break
     if not issues and not items:
         issues.append(RequestIssue("line:2", "too_short", "There is no item below the header"))
@@ -97,88 +94,6 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
 def _build_pointer(line: int, location: tuple[int | str, ...]) -> str:
     """Return a pointer with line and column; the activity's fields are located in the item's overrides."""
     return f"line:{line}/{location[1] if location[0] == 'overrides' else location[0]}"
-
-
-def _iterate_rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each line that is not empty, with its number, as values by column name."""
-    lines = _BoundedLines(_decode(content))
-    reader = csv.reader(lines, delimiter=_detect_delimiter(lines.first), strict=True)
-    try:
-        names = _parse_header(next(reader, []))
-        lines.start_row()
-        for cells in reader:
-            lines.start_row()
-            if any(cells):
-                yield reader.line_num, _parse_row(reader.line_num, names, cells)
-    except csv.Error as error:
-        raise InvalidRequestError(
-            [RequestIssue(f"line:{reader.line_num}", "csv", f"The file is not valid CSV: {error}")]
-        ) from None
-
-
-class _BoundedLines:
-    """The lines of a file; raises ``InvalidRequestError`` for a row or a file that is too long."""
-
-    def __init__(self, text: str) -> None:
-        self._lines = io.StringIO(text, newline="")
-        self._line_number = self._row_length = 0
-        self.first, _, _ = text[:_MAX_CHARACTERS_PER_ROW].partition("\n")
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._lines.readline(_MAX_CHARACTERS_PER_ROW + 1)
-        if not line:
-            raise StopIteration
-        self._line_number += 1
-        self._row_length += len(line)
-        if self._row_length > _MAX_CHARACTERS_PER_ROW:
-            detail = f"A row has at most {_MAX_CHARACTERS_PER_ROW} characters"
-            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "row_too_long", detail)])
-        if self._line_number > _MAX_LINES:
-            detail = f"A file has at most {_MAX_LINES} lines"
-            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "too_many_lines", detail)])
-        return line
-
-    def start_row(self) -> None:
-        """Count the characters of the next row."""
-        self._row_length = 0
-
-
-def _decode(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidRequestError([RequestIssue(f"line:{line}", "encoding", "The text is not UTF-8")]) from None
-
-
-def _detect_delimiter(header: str) -> str:
-    return next((mark for mark in ";\t" if mark in header), ",")
-
-
-def _parse_header(header: Sequence[str]) -> list[str]:
-    if len(header) > len(COLUMNS):
-        detail = f"The header has {len(header)} columns; at most {len(COLUMNS)} are known"
-        raise InvalidRequestError([RequestIssue("line:1", "too_many_columns", detail)])
-    names = [name.strip().lower() for name in header]
-    unknown = (number for number, name in enumerate(names, start=1) if name not in COLUMNS)
-    missing = (name for name in _REQUIRED_COLUMNS if name not in names)
-    issues = [RequestIssue("line:1", "unknown_column", f"Column {number} has an unknown name") for number in unknown]
-    issues += [RequestIssue("line:1", "missing_column", f"The column {name} is missing") for name in missing]
-    if len(set(names)) < len(names):
-        issues.append(RequestIssue("line:1", "repeated_column", "A column name occurs twice"))
-    if issues:
-        raise InvalidRequestError(issues[:_MAX_ERRORS])
-    return names
-
-
-def _parse_row(line: int, names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    if len(cells) != len(names):
-        detail = f"The line has {len(cells)} cells, the header {len(names)}"
-        raise InvalidRequestError([RequestIssue(f"line:{line}", "cells", detail)])
-    return {name: _unescape_formula(cell) for name, cell in zip(names, cells, strict=True)}
 
 
 def _parse_item(row: Mapping[str, str]) -> BulkItemInput:
@@ -228,7 +143,3 @@ def _format_cell(value: object) -> str:
         case _:
             text = str(value)
             return f"'{text}" if _FORMULA_LIKE.match(text) else text
-
-
-def _unescape_formula(cell: str) -> str:
-    return cell[1:] if _ESCAPED_FORMULA.match(cell) else cell

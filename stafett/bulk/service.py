@@ -11,7 +11,6 @@ from sqlalchemy import insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from stafett.audit.trail import actor_from_user_id
 from stafett.bulk import items as bulk_items
 from stafett.bulk.csv_format import FailedItem, render_failed_csv
 from stafett.bulk.validation import predict_error_codes
@@ -105,7 +104,7 @@ class BulkService:
             if batch_id != new_id:
                 return _load_details(session, session.get_one(BulkBatch, batch_id))
             batch = _insert_batch(session, new_id, caller, request, items)
-            event = JobEvent("bulk_requested", actor_from_user_id(caller.user_id))
+            event = JobEvent("bulk_requested", caller.actor)
             append_job_event(session, batch, event, status=batch.status)
             pending = [_new_outcome(item, ItemStatus.PENDING) for item in items[:MAX_ITEMS_SHOWN]]
             return BatchDetails(batch, pending, is_new=True)
@@ -143,7 +142,7 @@ class BulkService:
             failed = [
                 FailedItem(outcome_from_row(item), batch.activity | item.overrides) for item in session.exec(query)
             ]
-            event = JobEvent("failed_items_downloaded", actor_from_user_id(caller.user_id))
+            event = JobEvent("failed_items_downloaded", caller.actor)
             append_job_event(session, batch, event)
         return render_failed_csv(failed)
 

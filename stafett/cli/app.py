@@ -13,7 +13,10 @@ from stafett.cli import (
     export,
     mapping,
     mapping_store,
+    member,
     mentor,
+    operator,
+    organisation,
     reexport,
     report,
     services,
@@ -46,6 +49,9 @@ app.add_typer(export.app, name="export")
 app.add_typer(reexport.app, name="reexport")
 app.add_typer(bulk.app, name="bulk")
 app.add_typer(report.app, name="report")
+app.add_typer(organisation.app, name="organisation")
+app.add_typer(operator.app, name="operator")
+app.add_typer(member.app, name="member")
 app.add_typer(mentor.app, name="mentor")
 app.add_typer(audit.app, name="audit")
 for command in (mapping_store.preview, mapping_store.show, mapping_store.add):

@@ -62,11 +62,16 @@ def token(
 
 
 def issue_development_token(data_dir: Path | None, user: str, org: str | None, role: str) -> str:
+    """Create a token like that of an identity provider. The subject of a seeded user is the user's id.
+
+    The first token of any other user carries the verified address, which links the subject to the invited user.
+    """
     from stafett.devstack.issuer import DevIssuer
-    from stafett.seed.organisations import dev_user_id
+    from stafett.seed.organisations import dev_user_id, is_seeded
 
     if data_dir is None:
         raise SettingsError(
             "A development token requires a development stack: specify its data directory with --data-dir."
         )
-    return DevIssuer(data_dir).create_token(dev_user_id(user), org, role)
+    claims = {} if is_seeded(user) else {"email": user, "email_verified": True}
+    return DevIssuer(data_dir).create_token(dev_user_id(user), org, role, **claims)

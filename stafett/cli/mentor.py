@@ -1,14 +1,25 @@
 """``stafett mentor``: commands for peer mentors."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
+from uuid import UUID, uuid4
 
 import typer
 
-from stafett.cli.client import connect
-from stafett.cli.jobs import Columns, build_query, print_list
+from stafett.cli.client import ApiClient, ApiError, Json, connect
+from stafett.cli.jobs import Columns, build_query, print_list, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption
+from stafett.domain.errors import StafettError
 
-app = typer.Typer(name="mentor", help="List the peer mentors of an organisation.", no_args_is_help=True)
+app = typer.Typer(
+    name="mentor", help="List, add, edit and import the peer mentors of an organisation.", no_args_is_help=True
+)
+
+EXIT_NOT_ALL_ACCEPTED = 3
+MentorIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the peer mentor.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the peer mentor.")]
 
 
 @app.command(name="list")
@@ -20,6 +31,7 @@ def list_mentors(
     active: Annotated[
         bool | None, typer.Option("--active/--inactive", help="Only active or only inactive mentors.")
     ] = None,
+    branch: Annotated[str | None, typer.Option("--branch", help="Only mentors of this local branch.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Maximum number of mentors.")] = 50,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -31,6 +43,7 @@ def list_mentors(
         query = build_query(
             org_id=org,
             q=name_filter,
+            branch=branch,
             active=None if active is None else str(active).lower(),
             page_size=min(limit - len(mentors), 200),
             page_token=page_token or None,
@@ -40,6 +53,96 @@ def list_mentors(
     columns: Columns = {
         "id": lambda mentor: mentor["id"],
         "name": lambda mentor: mentor["display_name"],
+        "branch": lambda mentor: mentor["branch"],
         "active": lambda mentor: "yes" if mentor["active"] else "no",
     }
     print_list({"items": mentors}, as_json, columns)
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    org: OrgOption,
+    branch: Annotated[str | None, typer.Option("--branch", help="Local branch of the mentor.")] = None,
+    approved_at: Annotated[str | None, typer.Option("--approved", help="Day or RFC 3339 time of the approval.")] = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a peer mentor. Another mentor with the same name is a warning."""
+    body = build_query(org_id=org, display_name=name, branch=branch, approved_at=approved_at)
+    mentor = connect(data_dir, user, org).post("/peer-mentors", body, idempotency_key=str(uuid4()))
+    print_result(mentor, as_json, f"Peer mentor {mentor['id']} is added.", *_format_warnings(mentor))
+
+
+@app.command()
+def rename(
+    mentor_id: MentorIdArgument,
+    name: NameArgument,
+    org: OrgOption,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rename a peer mentor."""
+    mentor = _edit(connect(data_dir, user, org), mentor_id, {"display_name": name})
+    print_result(mentor, as_json, f"Peer mentor {mentor['id']} is renamed.", *_format_warnings(mentor))
+
+
+@app.command()
+def deactivate(
+    mentor_id: MentorIdArgument,
+    org: OrgOption,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deactivate a peer mentor, for whom no activity can be registered any more."""
+    mentor = _edit(connect(data_dir, user, org), mentor_id, {"active": False})
+    print_result(mentor, as_json, f"Peer mentor {mentor['id']} is deactivated.")
+
+
+@app.command(name="import")
+def import_mentors(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV file with the columns display_name, branch, approved_at and active."),
+    ],
+    org: OrgOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the verdicts and write nothing.")] = False,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import peer mentors from a CSV file. Exit code 3 if a row is rejected; the other rows are added."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
+    query = {"org_id": org} | ({"dry_run": "true"} if dry_run else {})
+    api = connect(data_dir, user, org)
+    result = api.post_content("/peer-mentors/import", content, "text/csv", query, idempotency_key=str(uuid4()))
+    print_result(result, as_json, *_format_import(result))
+    if result["counts"]["rejected"]:
+        raise typer.Exit(EXIT_NOT_ALL_ACCEPTED)
+
+
+def _edit(api: ApiClient, mentor_id: str, change: Json) -> Json:
+    try:
+        path = f"/peer-mentors/{UUID(mentor_id)}"
+    except ValueError:
+        raise ApiError(f"{mentor_id!r} is not a valid id.") from None
+    return api.put(path, json.dumps(change).encode(), if_match=api.etag_of(path, {}))
+
+
+def _format_warnings(mentor: Json) -> list[str]:
+    return [f"The same name: peer mentor {same}." for each in mentor["warnings"] for same in each["mentor_ids"]]
+
+
+def _format_import(result: Json) -> Iterator[str]:
+    counts = result["counts"]
+    verb = "would be added" if result["dry_run"] else "added"
+    yield f"{counts['accepted']} of {counts['total']} rows {verb}, {counts['rejected']} rejected."
+    for row in result["rows"]:
+        yield from (f"line {row['line']}: {warning}" for warning in row["warnings"])
+        yield from (f"{error['pointer']}: {error['detail']}" for error in row["errors"])

@@ -20,6 +20,7 @@ from stafett.column_mapper import (
     compile_mapping,
     validate_document,
 )
+from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
 from stafett.database.session import Database
 from stafett.database.tables import ColumnMappingVersion
 from stafett.domain.errors import (
@@ -87,15 +88,22 @@ class MappingService:
             if latest is not None and is_repeat:
                 return AddMappingResult(MappingDetails(latest, latest_version), is_new=False)
             added = _insert_version(session, org_id, latest_version + 1, document, caller.user_id)
-            audit_trail.append_audit_event(session, _build_audit_entry(added, caller))
+            audit_trail.append_audit_event(session, _build_audit_entry(added, caller.actor))
             return AddMappingResult(MappingDetails(added, added.version), is_new=True)
 
 
-def _build_audit_entry(added: ColumnMappingVersion, caller: Caller) -> AuditEntry:
+def add_standard_mapping(session: Session, org_id: str, actor: str) -> Sequence[AuditEntry]:
+    """Add the versions of the standard document to a new organisation; the caller appends the audit entries."""
+    documents = enumerate(load_bundled_mappings(STANDARD), start=1)
+    added = [_insert_version(session, org_id, version, document, None) for version, document in documents]
+    return [_build_audit_entry(version, actor) for version in added]
+
+
+def _build_audit_entry(added: ColumnMappingVersion, actor: str) -> AuditEntry:
     effective_from = added.effective_from.isoformat()
     return AuditEntry(
         org_id=added.org_id,
-        actor=audit_trail.actor_from_user_id(caller.user_id),
+        actor=actor,
         event="column_mapping_added",
         subject_kind="column_mapping",
         subject_id=added.id,
@@ -155,7 +163,7 @@ class MappingVersions:
 
 
 def _insert_version(
-    session: Session, org_id: str, version: int, document: MappingDocument, created_by: UUID
+    session: Session, org_id: str, version: int, document: MappingDocument, created_by: UUID | None
 ) -> ColumnMappingVersion:
     statement = insert(ColumnMappingVersion).values(
         org_id=org_id,

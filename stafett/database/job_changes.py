@@ -1,4 +1,4 @@
-"""Notifications about changed jobs, over one LISTEN connection for all waiting requests."""
+"""Notifications about changed jobs and lost access, over one LISTEN connection for all waiting requests."""
 
 import asyncio
 import time
@@ -16,7 +16,10 @@ from stafett.database.session import CONNECTION_OPTIONS
 JOB_CHANGED_CHANNEL = "job_changed"
 """The channel that the tables' triggers notify, with the job's id as payload."""
 
-_LISTEN_STATEMENT = f"LISTEN {JOB_CHANGED_CHANNEL}"
+ACCESS_CHANGED_CHANNEL = "access_changed"
+"""The channel that is notified when a user or an API key loses access, with its id as payload."""
+
+_LISTEN_STATEMENT = f"LISTEN {JOB_CHANGED_CHANNEL}; LISTEN {ACCESS_CHANGED_CHANNEL}"
 _INITIAL_BACKOFF, _MAX_BACKOFF = 0.5, 10.0
 _POLL_INTERVAL = 1.0
 _MALFORMED_LOG_INTERVAL = 60.0
@@ -24,11 +27,12 @@ _log = structlog.get_logger("stafett.job_changes")
 
 
 class Subscription:
-    """Subscription of one waiting request to one job."""
+    """Subscription of one waiting request to one job, and to the access of its client."""
 
     def __init__(self, notifier: "JobNotifier") -> None:
         self._notifier = notifier
         self._notified = asyncio.Event()
+        self.may_have_lost_access = False
 
     def notify(self) -> None:
         self._notified.set()
@@ -56,16 +60,18 @@ class JobNotifier:
         self._malformed_count, self._malformed_logged_at = 0, float("-inf")
 
     @contextmanager
-    def subscribe(self, job_id: UUID) -> Iterator[Subscription]:
-        """Subscribe to a job for the duration of the block, within which no change is missed."""
+    def subscribe(self, job_id: UUID, *client_ids: UUID) -> Iterator[Subscription]:
+        """Subscribe to a job, and to a client's access, for the duration of the block; no change in it is missed."""
         subscription = Subscription(self)
-        self._subscriptions[job_id].add(subscription)
+        for subject_id in (job_id, *client_ids):
+            self._subscriptions[subject_id].add(subscription)
         try:
             yield subscription
         finally:
-            self._subscriptions[job_id].discard(subscription)
-            if not self._subscriptions[job_id]:
-                del self._subscriptions[job_id]
+            for subject_id in (job_id, *client_ids):
+                self._subscriptions[subject_id].discard(subscription)
+                if not self._subscriptions[subject_id]:
+                    del self._subscriptions[subject_id]
 
     def close(self) -> None:
         """Stop all waiting, because the API shuts down."""
@@ -102,15 +108,16 @@ class JobNotifier:
             self.is_listening = True
             self._notify_all()
             async for notification in connection.notifies():
-                self._dispatch(notification.payload)
+                self._dispatch(notification.channel, notification.payload)
 
-    def _dispatch(self, payload: str) -> None:
+    def _dispatch(self, channel: str, payload: str) -> None:
         try:
-            job_id = UUID(payload)
+            subject_id = UUID(payload)
         except ValueError:
             self._log_malformed()
             return
-        for subscription in self._subscriptions.get(job_id, ()):
+        for subscription in self._subscriptions.get(subject_id, ()):
+            subscription.may_have_lost_access |= channel == ACCESS_CHANGED_CHANNEL
             subscription.notify()
 
     def _log_malformed(self) -> None:
@@ -123,4 +130,5 @@ class JobNotifier:
     def _notify_all(self) -> None:
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
+                subscription.may_have_lost_access = True
                 subscription.notify()

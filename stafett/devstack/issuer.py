@@ -55,7 +55,11 @@ class DevIssuer:
         return keys
 
     def environment(self) -> dict[str, str]:
-        return {"STAFETT_AUTH__ISSUER": self.url, "STAFETT_AUTH__JWKS_URL": f"{self.url}/jwks.json"}
+        return {
+            "STAFETT_AUTH__ISSUER": self.url,
+            "STAFETT_AUTH__JWKS_URL": f"{self.url}/jwks.json",
+            "STAFETT_AUTH__SUBJECT_IS_USER_ID": "true",
+        }
 
     def create_token(self, user_id: UUID, org_id: str | None, role: str, **claims: Any) -> str:
         if not self._private_key_file.exists():

@@ -159,6 +159,14 @@ class TooManyWebhooksError(StafettError):
     """The organisation has the maximum number of webhooks."""
 
 
+class LastAdminError(StafettError):
+    """The change would leave the organisation without an administrator."""
+
+
+class AlreadyExistsError(StafettError):
+    """An object with this id or address exists already."""
+
+
 class DeliveryError(StafettError):
     """A receiver rejected a message, permanently or for now."""
 

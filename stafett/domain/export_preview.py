@@ -19,6 +19,7 @@ class PreviewJob(PayloadModel):
 
     preview_id: UUID
     request: ExportRequest
+    api_key_id: UUID | None = None
 
     @property
     def workflow_id(self) -> str:

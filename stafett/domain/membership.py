@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from stafett.domain.export import OrgId
@@ -16,6 +17,14 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     OPERATOR = "operator"
 
+    def includes(self, role: "Role") -> bool:
+        """Return whether a user with this role may give the other one to an API key."""
+        return role is self or (self is Role.ADMIN and role is not Role.OPERATOR)
+
+
+MemberRole = Literal[Role.COORDINATOR, Role.ADMIN, Role.AUDITOR]
+"""A role that a member of an organisation can have."""
+
 
 class Permission(StrEnum):
     """Permissions of a role. Ownership is checked separately."""
@@ -29,25 +38,53 @@ class Permission(StrEnum):
     ADMINISTER = "administer"
     DECODE_PAYLOADS = "decode_payloads"
     READ_NOTIFICATIONS = "read_notifications"
+    MANAGE_MENTORS = "manage_mentors"
+    ADD_ORGANISATIONS = "add_organisations"
+    RENAME_ORGANISATIONS = "rename_organisations"
 
 
 _ANY_ROLE = frozenset({Permission.VIEW_JOBS, Permission.READ_NOTIFICATIONS})
 _MEMBER = _ANY_ROLE | {Permission.READ_ORGANISATION, Permission.READ_AUDIT_EVENTS}
-_COORDINATOR = _MEMBER | {Permission.START_JOBS, Permission.DOWNLOAD_FILES, Permission.CANCEL_AND_RETRY}
+_COORDINATOR = _MEMBER | {
+    Permission.START_JOBS,
+    Permission.DOWNLOAD_FILES,
+    Permission.CANCEL_AND_RETRY,
+    Permission.MANAGE_MENTORS,
+}
 PERMISSIONS_BY_ROLE: Mapping[Role, frozenset[Permission]] = {
     Role.COORDINATOR: _COORDINATOR,
-    Role.ADMIN: _COORDINATOR | {Permission.ADMINISTER},
+    Role.ADMIN: _COORDINATOR | {Permission.ADMINISTER, Permission.RENAME_ORGANISATIONS},
     Role.AUDITOR: _MEMBER,
-    Role.OPERATOR: _ANY_ROLE | {Permission.CANCEL_AND_RETRY, Permission.DECODE_PAYLOADS},
+    Role.OPERATOR: _ANY_ROLE
+    | {
+        Permission.CANCEL_AND_RETRY,
+        Permission.DECODE_PAYLOADS,
+        Permission.ADD_ORGANISATIONS,
+        Permission.RENAME_ORGANISATIONS,
+    },
 }
 
 
+def format_actor(user_id: UUID, api_key_id: UUID | None = None) -> str:
+    """Format a user, or the API key that acts for the user, as the actor of an audit event."""
+    return f"user:{user_id}" if api_key_id is None else f"api_key:{api_key_id}"
+
+
 class Caller(FrozenModel):
-    """An authenticated user acting for an organisation. The role is the database's, whatever the token claims."""
+    """An authenticated user acting for an organisation. The role is the database's, whatever the token claims.
+
+    An API key acts for the user who made it, with its own role.
+    """
 
     user_id: UUID
     org_id: OrgId | None
     role: Role
+    api_key_id: UUID | None = None
+
+    @property
+    def actor(self) -> str:
+        """The user or the API key, as audit events name it."""
+        return format_actor(self.user_id, self.api_key_id)
 
     def has_permission(self, permission: Permission) -> bool:
         return permission in PERMISSIONS_BY_ROLE[self.role]
@@ -81,6 +118,9 @@ class Caller(FrozenModel):
         """
         is_theirs = self.role is not Role.COORDINATOR or requested_by == self.user_id
         return org_id == self.org_id and self.has_permission(Permission.READ_AUDIT_EVENTS) and is_theirs
+
+    def can_manage_mentors_of(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.has_permission(Permission.MANAGE_MENTORS)
 
     def can_administer(self, org_id: str) -> bool:
         return org_id == self.org_id and self.has_permission(Permission.ADMINISTER)

@@ -57,8 +57,8 @@ class ErasureService:
 
 
 _ERASED_TABLES = (
-    "peer_mentors, activities, attachments, bulk_registrations, bulk_items, users, report_reexports, report_files, "
-    "webhooks, idempotency_keys, preview_results, erasures"
+    "peer_mentors, activities, attachments, bulk_registrations, bulk_items, users, user_identities, api_keys, "
+    "report_reexports, report_files, webhooks, idempotency_keys, preview_results, erasures"
 )
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, delete, func, update
+from sqlalchemy import ColumnElement, delete, func, or_, update
 from sqlmodel import Session, col, select
 
 from stafett.database.session import Database
-from stafett.database.tables import Delivery, Membership, Notification, User, UserIdentity, UserSession
+from stafett.database.tables import ApiKey, Delivery, Membership, Notification, User, UserIdentity, UserSession
 from stafett.domain.erasure import ERASED_NAME, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import OPEN_DELIVERY_STATES, Channel, DeliveryState
@@ -82,12 +82,20 @@ def _erase_source(session: Session, person: Person, user: User) -> SourceErasure
     session.execute(delete(UserSession).where(col(UserSession.user_id) == user.id))
     removal = delete(Membership).where(col(Membership.user_id) == person.id, col(Membership.org_id) == person.org_id)
     memberships_removed = len(session.scalars(removal.returning(col(Membership.org_id))).all())
+    _erase_api_keys(session, person)
     values = {"state": DeliveryState.GIVEN_UP, "last_error": "recipient_left", "settled_at": func.clock_timestamp()}
     emails = update(Delivery).where(*_pending_email_filter(person)).values(values)
     emails_given_up = len(session.scalars(emails.returning(col(Delivery.id))).all())
     has_changed = bool(memberships_removed or emails_given_up) or (not other_organisations and name is not None)
     summary = ErasureSummary(memberships_removed=memberships_removed, emails_given_up=emails_given_up)
     return SourceErasure(name, has_changed, summary)
+
+
+def _erase_api_keys(session: Session, person: Person) -> None:
+    """Revoke the keys that the user has made in the organisation, and delete their names, which are free text."""
+    values = {"name": ERASED_NAME, "revoked_at": func.coalesce(col(ApiKey.revoked_at), func.clock_timestamp())}
+    keys = update(ApiKey).where(col(ApiKey.org_id) == person.org_id, col(ApiKey.user_id) == person.id)
+    session.execute(keys.values(values), execution_options={"synchronize_session": False})
 
 
 def _load_memberships(session: Session, person: Person) -> Sequence[Membership]:
@@ -106,7 +114,7 @@ def _pending_email_filter(person: Person) -> tuple[ColumnElement[bool], ...]:
         col(Delivery.org_id) == person.org_id,
         col(Delivery.channel) == Channel.EMAIL,
         col(Delivery.state).in_(OPEN_DELIVERY_STATES),
-        col(Delivery.notification_id).in_(notification_ids),
+        or_(col(Delivery.notification_id).in_(notification_ids), col(Delivery.invited_user_id) == person.id),
     )
 
 

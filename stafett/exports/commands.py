@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import func, insert
 from sqlmodel import Session, select
 
-from stafett.audit.trail import actor_from_user_id
 from stafett.database.idempotency import IdempotencyScope, claim_once
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportAttempt, ExportStageOutput
@@ -64,7 +63,7 @@ class ExportCommands:
                 session,
                 export,
                 ExportStatus.INITIALISED,
-                JobEvent("retry_requested", actor_from_user_id(caller.user_id)),
+                JobEvent("retry_requested", caller.actor),
                 attempt=export.attempt + 1,
                 request_id=get_request_id(),
                 **dict.fromkeys(_OUTCOME_COLUMNS),
@@ -78,7 +77,7 @@ class ExportCommands:
                 raise InvalidStateError(
                     "This export is part of a re-export that has not ended; cancel the re-export first."
                 )
-            event = JobEvent("export_deleted", actor_from_user_id(caller.user_id))
+            event = JobEvent("export_deleted", caller.actor)
             transition_job(session, export, export.status, event, deleted_at=func.clock_timestamp())
             return export
 

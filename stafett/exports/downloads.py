@@ -56,7 +56,7 @@ class ExportDownloads:
     def __init__(self, database: Database, storage: FileStorage) -> None:
         self._database = database
         self._storage = storage
-        self._recorded_links: set[tuple[UUID, DownloadLink]] = set()
+        self._recorded_links: set[tuple[str, DownloadLink]] = set()
         """Links whose audit event is already written, so that polling does not query the audit trail."""
 
     def get_link(self, caller: Caller, export: Export, now: datetime) -> DownloadLink | None:
@@ -70,7 +70,7 @@ class ExportDownloads:
 
     def record_link_issued(self, caller: Caller, export: Export, link: DownloadLink) -> None:
         """Write the audit event of this day's link, once per user, file and day."""
-        if (caller.user_id, link) in self._recorded_links:
+        if (caller.actor, link) in self._recorded_links:
             return
         entry = _build_audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
         try:
@@ -82,7 +82,7 @@ class ExportDownloads:
                 raise
         if len(self._recorded_links) >= _MAX_CACHED_LINKS:
             self._recorded_links.clear()
-        self._recorded_links.add((caller.user_id, link))
+        self._recorded_links.add((caller.actor, link))
 
     def get_download_url(self, caller: Caller, export_id: UUID, now: datetime) -> str:
         """Return a URL for an immediate download, and write the audit event of the download."""
@@ -111,8 +111,7 @@ class ExportDownloads:
 
 def _build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
     detail: EventDetail = {"attempt": export.attempt, "sha256": get_downloadable_file(export).sha256, **extra_detail}
-    actor = audit_trail.actor_from_user_id(caller.user_id)
-    return AuditEntry(org_id=export.org_id, actor=actor, event=event, subject_id=export.id, detail=detail)
+    return AuditEntry(org_id=export.org_id, actor=caller.actor, event=event, subject_id=export.id, detail=detail)
 
 
 def _is_recorded(session: Session, entry: AuditEntry) -> bool:

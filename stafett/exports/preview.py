@@ -24,7 +24,7 @@ from stafett.domain.export import ExportRequest, PartialFailureReport
 from stafett.domain.export_outputs import EffectiveMapping
 from stafett.domain.export_preview import MAX_PREVIEW_ROWS, Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
-from stafett.domain.membership import Caller
+from stafett.domain.membership import Caller, format_actor
 from stafett.exports.stages.map_columns import DEFAULT_MAX_MEMORY_BYTES, collect_warnings, ignored_checks
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.durations import format_clock_durations
@@ -63,7 +63,7 @@ class PreviewBuilder:
                 return  # an earlier execution stored it, but its response was lost
             entry = AuditEntry(
                 org_id=request.org_id,
-                actor=audit_trail.actor_from_user_id(request.requesting_user_id),
+                actor=format_actor(request.requesting_user_id, job.api_key_id),
                 event="export_previewed",
                 subject_kind="export_preview",
                 subject_id=job.preview_id,

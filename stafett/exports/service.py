@@ -8,7 +8,6 @@ from pydantic import Field, StrictInt, TypeAdapter
 from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
-from stafett.audit.trail import actor_from_user_id
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import (
     DEFAULT_PAGE_SIZE,
@@ -95,7 +94,7 @@ class ExportService:
             export_id = claim_idempotency_key(session, scope, request.parameters, new_id)
             if export_id != new_id:
                 return _load_details(session, session.get_one(Export, export_id))
-            return insert_export(session, new_id, request, actor_from_user_id(caller.user_id))
+            return insert_export(session, new_id, request, caller.actor)
 
     def find(self, caller: Caller, export_id: UUID) -> ExportDetails:
         with self._database.caller_transaction(caller) as session:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from stafett.audit.trail import actor_from_user_id
 from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, Export, Reexport
 from stafett.domain.errors import InvalidStateError, NotFoundError, PermissionDeniedError
@@ -53,8 +52,7 @@ def request_cancel(session: Session, caller: Caller, row: JobRow, **values: Any)
     if row.status.is_final:
         raise InvalidStateError(f"The {_NOUNS[type(row)]} has ended ({row.status}); there is nothing to cancel.")
     if row.status != "cancelling":
-        event = JobEvent("cancel_requested", actor_from_user_id(caller.user_id))
-        transition_job(session, row, "cancelling", event, **values)
+        transition_job(session, row, "cancelling", JobEvent("cancel_requested", caller.actor), **values)
     return row
 
 

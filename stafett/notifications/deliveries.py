@@ -14,6 +14,7 @@ from stafett.database.session import Database
 from stafett.database.tables import (
     Delivery,
     Export,
+    Membership,
     Notification,
     Organisation,
     Reexport,
@@ -25,7 +26,7 @@ from stafett.domain.errors import DeliveryError
 from stafett.domain.export import Locale
 from stafett.domain.notification import OPEN_DELIVERY_STATES, DeliveryRef, DeliveryState, JobType, NotificationJob
 from stafett.domain.reporting_period import OSLO
-from stafett.notifications.email import Email
+from stafett.notifications.email import Email, InvitationEmail, JobEmail
 from stafett.webhooks.sender import WebhookMessage
 from stafett.webhooks.service import build_webhook_audit_entry
 
@@ -42,11 +43,11 @@ class DeliveryStore:
     def find_pending(self, job: NotificationJob) -> tuple[DeliveryRef, ...]:
         """Return the job's deliveries that are neither delivered nor given up."""
         is_of_job = and_(col(Notification.subject_id) == job.subject_id, col(Notification.attempt) == job.attempt)
-        is_test = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == job.subject_id)
+        is_single = and_(col(Delivery.notification_id).is_(None), col(Delivery.id) == job.subject_id)
         deliveries = select(Delivery).join(
             Notification, col(Notification.id) == col(Delivery.notification_id), isouter=True
         )
-        query = deliveries.where(or_(is_of_job, is_test), col(Delivery.state).in_(OPEN_DELIVERY_STATES))
+        query = deliveries.where(or_(is_of_job, is_single), col(Delivery.state).in_(OPEN_DELIVERY_STATES))
         with self._database.transaction(job.org_id) as session:
             rows = session.exec(query.order_by(col(Delivery.id))).all()
         return tuple(DeliveryRef(id=row.id, org_id=row.org_id, channel=row.channel) for row in rows)
@@ -82,13 +83,23 @@ class DeliveryStore:
     def load_email(self, delivery: DeliveryRef) -> Email:
         """Load the email's data. The address is read here alone, so that it reaches no payload and no history."""
         with self._database.transaction(delivery.org_id) as session:
-            notification = _load_notification(session, delivery)
+            row = session.get_one(Delivery, delivery.id)
             address = session.scalar(text(_SELECT_RECIPIENT), {"delivery": delivery.id})
             if address is None:
                 raise DeliveryError("recipient_left", is_permanent=True)
-            context = CONTEXT_LOADERS[notification.subject_kind](session, notification.subject_id)
             organisation = session.get_one(Organisation, delivery.org_id).name
-        return Email(
+            if row.invited_user_id is not None:
+                membership = session.get_one(Membership, (row.invited_user_id, row.org_id))
+                return InvitationEmail(
+                    id=delivery.id,
+                    address=address,
+                    organisation=organisation,
+                    created_at=row.created_at,
+                    role=membership.role,
+                )
+            notification = _load_notification(session, delivery)
+            context = CONTEXT_LOADERS[notification.subject_kind](session, notification.subject_id)
+        return JobEmail(
             id=delivery.id,
             address=address,
             locale=context.locale,

@@ -1,13 +1,15 @@
-"""Plain-text emails about a job, and the SMTP client that sends them."""
+"""Plain-text emails about jobs and invitations, and the SMTP client that sends them."""
 
 import smtplib
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import Field
@@ -15,8 +17,9 @@ from pydantic import Field
 from stafett.domain.errors import DeliveryError
 from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
+from stafett.domain.membership import MemberRole
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.notifications.messages import EMAIL_TEMPLATES
+from stafett.notifications.messages import EMAIL_TEMPLATES, INVITATION_PARAGRAPHS, INVITATION_SUBJECT
 from stafett.settings import MailSettings
 
 _API_PATHS = {
@@ -27,38 +30,73 @@ _API_PATHS = {
 _EMAIL_POLICY = policy.SMTP.clone(cte_type="7bit")  # no mail server on the way has to re-encode the text
 
 
-class Email(FrozenModel):
-    """Email to the user who requested a job that the job has ended."""
+class EmailContent(NamedTuple):
+    """Subject, text and languages of an email."""
+
+    subject: str
+    text: str
+    languages: str
+
+
+class Email(FrozenModel, ABC):
+    """An email to one user."""
 
     id: UUID
     address: str = Field(repr=False)
-    locale: Locale
     organisation: str
+    created_at: datetime
+
+    @abstractmethod
+    def build_content(self, public_url: str) -> EmailContent:
+        """Build the same content at every attempt."""
+
+    def to_message(self, sender: str, public_url: str) -> EmailMessage:
+        """Build the same message at every attempt, so that a duplicate is recognised by its ``Message-ID``."""
+        content = self.build_content(public_url.rstrip("/"))
+        message = EmailMessage(policy=_EMAIL_POLICY)
+        message["From"] = sender
+        message["To"] = self.address
+        message["Subject"] = content.subject
+        message["Date"] = format_datetime(self.created_at)
+        message["Message-ID"] = f"<{self.id}@{get_email_domain(sender)}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(content.text)
+        message["Content-Language"] = content.languages
+        return message
+
+
+class InvitationEmail(Email):
+    """Email to a new member of an organisation, in Norwegian and English: the member's language is unknown."""
+
+    role: MemberRole
+
+    def build_content(self, public_url: str) -> EmailContent:
+        values = {"organisation": self.organisation, "link": f"{public_url}/console"}
+        paragraphs = (
+            template.format(**values, role=template_roles[self.role])
+            for template, template_roles in INVITATION_PARAGRAPHS
+        )
+        subject = INVITATION_SUBJECT.format(**values)
+        return EmailContent(subject, "\n\n".join(paragraphs) + "\n", "nb, en")
+
+
+class JobEmail(Email):
+    """Email to the user who requested a job that the job has ended."""
+
+    locale: Locale
     period: tuple[date, date] | None
     job_type: JobType
     job_id: UUID
     outcome: JobOutcome
-    created_at: datetime
 
-    def to_message(self, sender: str, public_url: str) -> EmailMessage:
-        """Build the same message at every attempt, so that a duplicate is recognised by its ``Message-ID``."""
+    def build_content(self, public_url: str) -> EmailContent:
         template = EMAIL_TEMPLATES[self.locale]
         days = (day.strftime(template.date_format) for day in self.period or ())
         values = {"period": "\N{EN DASH}".join(days), "organisation": self.organisation}
         texts = template.texts[self.job_type, self.outcome]
-        link = template.link_line.format(
-            link=f"{public_url.rstrip('/')}/api/v1/{_API_PATHS[self.job_type]}/{self.job_id}"
-        )
-        message = EmailMessage(policy=_EMAIL_POLICY)
-        message["From"] = sender
-        message["To"] = self.address
-        message["Subject"] = texts.subject.format(**values)
-        message["Date"] = format_datetime(self.created_at)
-        message["Message-ID"] = f"<{self.id}@{get_email_domain(sender)}>"
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(f"{texts.opening.format(**values)}\n\n{link}\n\n{template.closing}\n")
-        message["Content-Language"] = self.locale
-        return message
+        link = template.link_line.format(link=f"{public_url}/api/v1/{_API_PATHS[self.job_type]}/{self.job_id}")
+        text = f"{texts.opening.format(**values)}\n\n{link}\n\n{template.closing}\n"
+        return EmailContent(texts.subject.format(**values), text, self.locale)
 
 
 def get_email_domain(address: str) -> str:

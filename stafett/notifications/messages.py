@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from stafett.domain.export import Locale
+from stafett.domain.membership import Role
 from stafett.domain.notification import JobOutcome, JobType
 
 
@@ -193,3 +194,18 @@ EMAIL_TEMPLATES: Mapping[Locale, EmailTemplate] = {
         _ISO_DATE, _EN, "More: {link}", "This message was sent automatically and cannot be replied to."
     ),
 }
+
+INVITATION_SUBJECT = "Invitasjon til Stafett for {organisation}"
+_INVITATION_NB = (
+    "Du er invitert til Stafett som {role} for {organisation}. Logg inn her med denne e-postadressen: {link}\n"
+    "Denne meldingen er sendt automatisk og kan ikke besvares."
+)
+_INVITATION_EN = (
+    "You are invited to Stafett as {role} of {organisation}. Sign in here with this email address: {link}\n"
+    "This message was sent automatically and cannot be replied to."
+)
+INVITATION_PARAGRAPHS: tuple[tuple[str, Mapping[Role, str]], ...] = (
+    (_INVITATION_NB, {Role.COORDINATOR: "koordinator", Role.ADMIN: "administrator", Role.AUDITOR: "revisor"}),
+    (_INVITATION_EN, {Role.COORDINATOR: "a coordinator", Role.ADMIN: "an administrator", Role.AUDITOR: "an auditor"}),
+)
+"""The invitation in each language, with the roles' names."""

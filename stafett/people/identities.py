@@ -1,5 +1,6 @@
 """Links the accounts of identity providers to users: by address at the first sign-in, by subject afterwards."""
 
+import re
 from typing import LiteralString
 from uuid import UUID
 
@@ -15,12 +16,14 @@ def resolve_user(session: Session, issuer: str, subject: str, verified_address: 
 
     The issuer's first token with the verified address of a user links its subject to that user. From then on the
     address no longer decides: another subject of the issuer with the same address belongs to no user.
-    ``verified_address`` is None unless the issuer states that it has verified the address.
+    ``verified_address`` is None unless the issuer states that it has verified the address. An address with other than
+    ASCII characters links nothing: in lower case it could be another one, such as with a Kelvin sign for a k.
     """
     if not 0 < len(issuer) <= _MAX_ISSUER_LENGTH or not 0 < len(subject) <= _MAX_SUBJECT_LENGTH:
         return None
-    if "\0" in issuer + subject + (verified_address or ""):  # PostgreSQL cannot store it
+    address = verified_address if verified_address is not None and verified_address.isascii() else None
+    if re.search("[\0\ud800-\udfff]", issuer + subject + (address or "")):  # PostgreSQL cannot store it
         return None
-    values = {"issuer": issuer, "subject": subject, "address": verified_address}
+    values = {"issuer": issuer, "subject": subject, "address": address}
     user_id: UUID | None = session.scalar(text(_RESOLVE), values)
     return user_id

@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlmodel import Session, col
 
-from stafett.audit.trail import actor_from_user_id
 from stafett.database.session import Database
 from stafett.database.tables import Reexport
 from stafett.domain.errors import InvalidStateError, PermissionDeniedError, require_revision
@@ -49,8 +48,8 @@ class ReexportCommands:
             update_job(session, row, **values, edits=col(Reexport.edits) + 1)
             # The event has the names of the edited fields, never their values: a label is free text.
             fields = {name: True for name in _FIELDS if edit.has_field(name)}
-            actor = actor_from_user_id(caller.user_id)
-            append_job_event(session, row, JobEvent("reexport_edited", actor, {**fields, "edits": row.edits}))
+            event = JobEvent("reexport_edited", caller.actor, {**fields, "edits": row.edits})
+            append_job_event(session, row, event)
             return row
 
     def _validate_edit(

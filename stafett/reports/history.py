@@ -128,7 +128,7 @@ class ReportHistory:
 def _build_submission_entry(caller: Caller, report: Report) -> AuditEntry:
     return AuditEntry(
         org_id=report.org_id,
-        actor=audit_trail.actor_from_user_id(caller.user_id),
+        actor=caller.actor,
         event="report_submitted" if report.submitted_at else "report_not_submitted",
         subject_kind="report",
         subject_id=report.id,

@@ -9,7 +9,6 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from stafett.audit.trail import EventDetail, actor_from_user_id
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key, find_claimed_id
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
@@ -133,8 +132,8 @@ def _accept_once(
     if claimed_id != job_id:
         return load_details(session, [session.get_one(Reexport, claimed_id)])[0]
     if accepted.is_new:
-        detail: EventDetail = {"source": request.source, "version": request.version}
-        event, row = JobEvent("reexport_requested", actor_from_user_id(caller.user_id), detail), accepted.reexport
+        row = accepted.reexport
+        event = JobEvent("reexport_requested", caller.actor, {"source": request.source, "version": request.version})
         append_job_event(session, row, event, status=row.status, event_id=row.audit_id)
     return accepted
 

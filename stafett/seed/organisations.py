@@ -40,6 +40,10 @@ def dev_user_id(email: str) -> UUID:
     return uuid5(_USER_ID_NAMESPACE, email.lower())
 
 
+def is_seeded(email: str) -> bool:
+    return email.lower() in {OPERATOR_EMAIL, *(user.email for user in _seeded_users())}
+
+
 def coordinator_email(org_id: str) -> str:
     """Return the email address of an organisation's seeded coordinator."""
     return f"{Role.COORDINATOR}@{org_id}.example"

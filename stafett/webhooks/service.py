@@ -158,8 +158,7 @@ def build_webhook_audit_entry(webhook: Webhook, event: str, actor: str) -> Audit
 
 
 def _append_audit_event(session: Session, webhook: Webhook, event: str, caller: Caller) -> None:
-    actor = audit_trail.actor_from_user_id(caller.user_id)
-    audit_trail.append_audit_event(session, build_webhook_audit_entry(webhook, event, actor))
+    audit_trail.append_audit_event(session, build_webhook_audit_entry(webhook, event, caller.actor))
 
 
 def _get_or_404(session: Session, webhook_id: UUID, *, for_update: bool = False) -> Webhook:

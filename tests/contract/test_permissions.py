@@ -113,8 +113,9 @@ class OperationCaller:
         self, operation: Operation, path_parameters: Mapping[str, object], headers: Headers
     ) -> httpx.Response:
         path, body = operation.path.format(**path_parameters), REQUEST_BODIES.get(operation.id)
-        content = None if body is None else self._fill_placeholders(json.dumps(body))
-        content_type = {"Content-Type": "application/json"} if content is not None else {}
+        text, media_type = (body, "text/csv") if isinstance(body, str) else (json.dumps(body), "application/json")
+        content = None if body is None else self._fill_placeholders(text)
+        content_type = {"Content-Type": media_type} if content is not None else {}
         return await self.api_client.request(
             operation.method, path, content=content, headers={**content_type, **headers}
         )
@@ -187,9 +188,8 @@ async def test_stranger_cannot_distinguish_existing_from_unknown_ids(
         existing = await operation_caller.call(
             operation, create_path_parameters(api_fixtures, operation), caller_headers["stranger"]
         )
-        unknown = await operation_caller.call(
-            operation, {name: uuid4() for name in operation.path_parameters}, caller_headers["stranger"]
-        )
+        unknown_ids = {name: f"u{uuid4()}" if name == "org_id" else uuid4() for name in operation.path_parameters}
+        unknown = await operation_caller.call(operation, unknown_ids, caller_headers["stranger"])
         assert _drop_request_fields(existing) == _drop_request_fields(unknown), operation.id
 
 
@@ -210,3 +210,44 @@ async def test_forged_token_is_rejected_by_every_guarded_operation(
         assert response.headers["Content-Type"] == "application/problem+json", operation.id
     for operation_id in PUBLIC_OPERATIONS:
         assert (await operation_caller.call(_OPERATIONS[operation_id], {}, headers)).status_code == 200
+
+
+async def test_removed_member_is_denied_by_every_guarded_operation(
+    api_client: httpx.AsyncClient, caller_headers: Mapping[str, Headers], tenant: Tenant
+) -> None:
+    path = f"/api/v1/organisations/{tenant.org_id}/members/{tenant.coordinator}"
+    assert (await api_client.get("/api/v1/me", headers=caller_headers["coordinator"])).status_code == 200
+    assert (await api_client.delete(path, headers=caller_headers["admin"])).status_code == 204
+    for operation in _GUARDED:
+        response = await _call_without_body(api_client, operation, caller_headers["coordinator"])
+        assert (response.status_code, response.json()["code"]) == (403, "permission_denied"), operation.id
+
+
+@pytest.mark.parametrize("role", ["coordinator", "auditor"])
+async def test_api_key_has_the_permissions_of_its_role_until_it_is_revoked(
+    role: str,
+    operation_caller: OperationCaller,
+    api_fixtures: ApiFixtures,
+    api_client: httpx.AsyncClient,
+    caller_headers: Mapping[str, Headers],
+    tenant: Tenant,
+) -> None:
+    path = f"/api/v1/organisations/{tenant.org_id}/api-keys"
+    made = await api_client.post(path, json={"name": "Key", "role": role}, headers=caller_headers["admin"])
+    key = made.raise_for_status().json()
+    headers = {"Authorization": f"Bearer {key['secret']}"}
+    # The key acts for the admin, to whom no object of the table belongs.
+    caller = "colleague" if role == "coordinator" else role
+    for operation in (guarded for guarded in _GUARDED if guarded.id not in NEEDS_WORKER):
+        response = await operation_caller.call(operation, create_path_parameters(api_fixtures, operation), headers)
+        assert response.status_code == EXPECTED_STATUSES[operation.id][caller], operation.id
+    assert (await api_client.delete(f"{path}/{key['id']}", headers=caller_headers["admin"])).status_code == 204
+    for operation in _GUARDED:
+        response = await _call_without_body(api_client, operation, headers)
+        assert (response.status_code, response.json()["code"]) == (401, "unauthenticated"), operation.id
+
+
+async def _call_without_body(api_client: httpx.AsyncClient, operation: Operation, headers: Headers) -> httpx.Response:
+    """Call with unknown ids: a client without access is rejected before the body is read or the object is loaded."""
+    path = operation.path.format(**{name: uuid4() for name in operation.path_parameters})
+    return await api_client.request(operation.method, path, headers=headers)

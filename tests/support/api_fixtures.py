@@ -1,4 +1,4 @@
-"""Creates an object for each path parameter of the API."""
+"""Creates an object for each path parameter of the API, and new ids for request bodies."""
 
 from collections.abc import Callable, Mapping
 from uuid import UUID, uuid4
@@ -45,6 +45,11 @@ class ApiFixtures:
             "batch_id": self.create_failed_batch,
             "notification_id": self.create_notification,
             "webhook_id": self.create_webhook,
+            "user_id": self.create_member,
+            "key_id": self.create_api_key,
+            "mentor_id": self.create_mentor,
+            "new_org_id": lambda: f"n{uuid4().hex[:12]}",
+            "new_address": lambda: f"{uuid4()}@example.org",
         }
 
     def create_failed_export(self) -> Export:
@@ -100,6 +105,28 @@ class ApiFixtures:
             "INSERT INTO webhooks (id, org_id, url, created_by)"
             " VALUES (gen_random_uuid(), %s, 'https://example.org/', %s) RETURNING id",
             [self._tenant.org_id, self._tenant.users[Role.ADMIN]],
+        )
+
+    def create_member(self) -> UUID:
+        user_id = uuid4()
+        with psycopg.connect(self._owner_url) as connection:
+            connection.execute("INSERT INTO users VALUES (%s, %s, 'Medlem')", [user_id, f"{user_id}@example.org"])
+            connection.execute("INSERT INTO memberships VALUES (%s, %s, 'coordinator')", [user_id, self._tenant.org_id])
+        return user_id
+
+    def create_api_key(self) -> UUID:
+        return self._fetch_id(
+            "INSERT INTO api_keys (id, org_id, user_id, name, role, secret_sha256, expires_at)"
+            " VALUES (gen_random_uuid(), %s, %s, 'Integration', 'coordinator', %s, now() + interval '1 day')"
+            " RETURNING id",
+            [self._tenant.org_id, self._tenant.users[Role.ADMIN], uuid4().hex * 2],
+        )
+
+    def create_mentor(self) -> UUID:
+        return self._fetch_id(
+            "INSERT INTO peer_mentors (id, org_id, display_name) VALUES (gen_random_uuid(), %s, 'Ola Nordmann')"
+            " RETURNING id",
+            [self._tenant.org_id],
         )
 
     def _fetch_id(self, query: str, values: list[object]) -> UUID:

@@ -49,8 +49,21 @@ _TABLE = """
 
     get_me                   200       200     200    200     200      200
     list_organisations       200       200     200    200     200      200
+    add_organisation         403       403     403    403     403      201
+    rename_organisation      403       403     200    403     404      200
+    list_members             403       403     200    403     404      403
+    invite_member            403       403     201    403     404      403
+    change_member_role       403       403     200    403     404      403
+    remove_member            403       403     204    403     404      403
+    list_api_keys            403       403     200    403     404      403
+    make_api_key             403       403     201    403     404      403
+    revoke_api_key           403       403     204    403     404      403
     list_activity_types      200       200     200    200     200      200
     list_peer_mentors        200       200     200    200     200      403
+    add_peer_mentor          201       201     201    403     403      403
+    import_peer_mentors      200       200     200    403     200      403
+    get_peer_mentor          200       200     200    200     404      403
+    edit_peer_mentor         428       428     428    403     404      403
     get_column_mapping       200       200     200    200     404      403
     add_column_mapping       403       403     422    403     404      403
 
@@ -91,6 +104,14 @@ REQUEST_BODIES: Mapping[str, object] = {
     "submit_report": {"submitted_at": None},
     "add_column_mapping": {"language": "stafett-mapping/1"},
     "add_webhook": {"org_id": "{org_id}", "url": "https://127.0.0.1/hook"},
+    "add_organisation": {"id": "{new_org_id}", "name": "Nyforbundet", "admin": "{new_address}"},
+    "rename_organisation": {"name": "Prøveforbundet"},
+    "invite_member": {"address": "{new_address}", "role": "coordinator"},
+    "change_member_role": {"role": "auditor"},
+    "make_api_key": {"name": "Integration", "role": "coordinator"},
+    "add_peer_mentor": {"org_id": "{org_id}", "display_name": "Kari Nordmann"},
+    "import_peer_mentors": "display_name\nKari Nordmann\n",
+    "edit_peer_mentor": {"active": False},
     "decode_payloads": {"payloads": []},
     "encode_payloads": {"payloads": []},
 }

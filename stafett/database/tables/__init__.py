@@ -18,13 +18,14 @@ from stafett.database.tables.exports import (
 )
 from stafett.database.tables.mappings import ColumnMappingVersion
 from stafett.database.tables.notifications import Delivery, Notification, Webhook, WebhookSecret
-from stafett.database.tables.organisations import Membership, Organisation, PeerMentor, User, UserIdentity
+from stafett.database.tables.organisations import ApiKey, Membership, Organisation, PeerMentor, User, UserIdentity
 from stafett.database.tables.reexports import Reexport, ReexportTransition
 from stafett.database.tables.reports import Report, ReportFileVersion
 from stafett.database.tables.sessions import LoginAttempt, UserSession
 
 __all__ = [
     "Activity",
+    "ApiKey",
     "Attachment",
     "AuditChainLock",
     "AuditEvent",

@@ -90,6 +90,7 @@ class Delivery(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     notification_id: UUID | None = None
     webhook_id: UUID | None = None
+    invited_user_id: UUID | None = Field(default=None, foreign_key="users.id")
     channel: Channel = Field(sa_type=StrEnumType(Channel))
     state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=StrEnumType(DeliveryState))
     attempts: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

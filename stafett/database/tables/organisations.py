@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW, StrEnumType
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, StrEnumType
 from stafett.domain.membership import Role
 
 
@@ -47,10 +47,38 @@ class Membership(SQLModel, table=True):
     """The role of a user in an organisation."""
 
     __tablename__ = "memberships"
+    __table_args__ = (Index("memberships_by_org_created_at", "org_id", text("created_at DESC"), text("user_id DESC")),)
 
     user_id: UUID = Field(primary_key=True, foreign_key="users.id")
     org_id: str = Field(primary_key=True, foreign_key="organisations.id")
     role: Role = Field(sa_type=StrEnumType(Role))
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+
+
+class ApiKey(SQLModel, table=True):
+    """A key with which a program acts for the user who made it. The secret itself is not stored."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        Index(
+            "api_keys_by_org_created_at",
+            "org_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.id")
+    user_id: UUID = Field(foreign_key="users.id")
+    name: str
+    role: Role = Field(sa_type=StrEnumType(Role))
+    secret_sha256: str = Field(unique=True)
+    created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    expires_at: datetime
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
 class PeerMentor(SQLModel, table=True):
@@ -63,3 +91,6 @@ class PeerMentor(SQLModel, table=True):
     org_id: str = Field(foreign_key="organisations.id")
     display_name: str
     active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+    branch: str | None = None
+    approved_at: datetime | None = None
+    edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

@@ -51,6 +51,7 @@ TENANT_TABLES = (
     tables.Organisation,
     tables.User,
     tables.UserIdentity,
+    tables.ApiKey,
     tables.Membership,
     tables.UserSession,
     tables.Notification,
@@ -123,7 +124,7 @@ READABLE_TABLES = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
     | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"}
-    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions"},
+    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions", "api_keys"},
     "worker": {
         "organisations",
         "memberships",
@@ -210,6 +211,8 @@ def test_security_definer_functions_ignore_temporary_tables(role_database: Datab
     assert {name for name, _ in paths} == {
         "append_audit_event",
         "check_job_update",
+        "ensure_user",
+        "find_api_key",
         "get_delivery_recipient",
         "resolve_user_identity",
     }
@@ -379,6 +382,7 @@ def test_erasure_role_can_change_only_the_listed_columns_and_tables(owner_url: s
     assert set(columns) == {
         *(("peer_mentors", "display_name"), ("peer_mentors", "active"), ("activities", "note")),
         *(("users", "email"), ("users", "display_name"), ("users", "is_operator")),
+        *(("api_keys", "name"), ("api_keys", "revoked_at")),
         *(("exports", "removal_started_at"), ("exports", "files_removed_at")),
         ("bulk_items", "overrides"),
         *(("bulk_registrations", "activity"), ("report_reexports", "request"), ("report_files", "reason")),

@@ -187,6 +187,24 @@ def test_account_is_erased_with_its_last_membership(
     assert find_rows_containing(owner_url, (name.casefold(),)) == set()
 
 
+def test_identities_and_api_keys_end_with_the_account(
+    person: Person, erasure_service: ErasureService, owner: psycopg.Connection
+) -> None:
+    owner.execute(
+        "INSERT INTO user_identities (issuer, subject, user_id) VALUES ('https://login.example', %s, %s)",
+        [str(uuid4()), person.id],
+    )
+    owner.execute(
+        "INSERT INTO api_keys (id, org_id, user_id, name, role, secret_sha256, expires_at)"
+        " VALUES (gen_random_uuid(), %s, %s, 'Karis maskin', 'coordinator', %s, now() + interval '1 day')",
+        [person.org_id, person.id, uuid4().hex * 2],
+    )
+    erasure_service.erase(person, ignore_progress)
+    assert owner.execute("SELECT FROM user_identities WHERE user_id = %s", [person.id]).fetchone() is None
+    query = "SELECT name, revoked_at IS NOT NULL FROM api_keys WHERE user_id = %s"
+    assert owner.execute(query, [person.id]).fetchall() == [(ERASED_NAME, True)]
+
+
 def test_erased_operator_is_no_longer_an_operator(
     tenant: Tenant, erasure_service: ErasureService, owner: psycopg.Connection, owner_url: str
 ) -> None:

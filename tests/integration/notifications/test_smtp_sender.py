@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.domain.errors import DeliveryError
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.notifications.email import Email, SmtpSender
+from stafett.notifications.email import JobEmail, SmtpSender
 from stafett.settings import MailSettings
 from tests.support.webhook_receiver import SelfSignedCertificate
 
@@ -26,8 +26,8 @@ PASSWORD = "hemmelig"  # noqa: S105 - the password of a server that exists only 
 ADDRESS = "kari.nordmann@nhf.example"
 
 
-def create_email() -> Email:
-    return Email(
+def create_email() -> JobEmail:
+    return JobEmail(
         id=uuid4(),
         address=ADDRESS,
         locale="nn",

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
@@ -45,8 +46,24 @@ def verifier(key_file: Path) -> TokenVerifier:
 
 @pytest.mark.parametrize("org_id", ["nhf", None, ...])
 def test_valid_token_identifies_user_and_organisation(verifier: TokenVerifier, org_id: object) -> None:
-    identity = verifier.verify(create_token(org=org_id))
-    assert (identity.user_id, identity.org_id) == (USER, None if org_id is ... else org_id)
+    token = verifier.verify(create_token(org=org_id))
+    assert (token.subject, token.org_id) == (str(USER), None if org_id is ... else org_id)
+
+
+@pytest.mark.parametrize(
+    ("claims", "address"),
+    [
+        ({"email": "kari@nhf.example", "email_verified": True}, "kari@nhf.example"),
+        ({"email": "kari@nhf.example", "email_verified": False}, None),
+        ({"email": "kari@nhf.example", "email_verified": "true"}, None),
+        ({"email": "kari@nhf.example"}, None),
+        ({"email": ["kari@nhf.example"], "email_verified": True}, None),
+    ],
+)
+def test_only_a_verified_address_is_taken_from_a_token(
+    verifier: TokenVerifier, claims: dict[str, Any], address: str | None
+) -> None:
+    assert verifier.verify(create_token(**claims)).verified_address == address
 
 
 _LATER, _EARLIER = datetime.now(UTC) + timedelta(hours=2), datetime.now(UTC) - timedelta(hours=2)
@@ -77,7 +94,7 @@ _INVALID_TOKENS: dict[str, Callable[[], str]] = {
     "missing issuer": lambda: create_token(iss=...),
     "missing audience": lambda: create_token(aud=...),
     "missing subject": lambda: create_token(sub=...),
-    "subject is not a UUID": lambda: create_token(sub="kari@nhf.example"),
+    "subject is a number": lambda: create_token(sub=7),
     "organisation is a number": lambda: create_token(org=7),
     "organisation is a list": lambda: create_token(org=["nhf"]),
     "organisation is too long": lambda: create_token(org="n" * 64),
@@ -108,14 +125,14 @@ def test_every_arbitrary_text_is_rejected(verifier: TokenVerifier, text: str) ->
 
 def test_new_key_is_accepted_immediately(verifier: TokenVerifier, key_file: Path) -> None:
     write_jwks(key_file, one=KEY, two=OTHER_KEY)
-    assert verifier.verify(create_token("two", OTHER_KEY)).user_id == USER
-    assert verifier.verify(create_token()).user_id == USER
+    assert verifier.verify(create_token("two", OTHER_KEY)).subject == str(USER)
+    assert verifier.verify(create_token()).subject == str(USER)
 
 
 def test_removed_key_is_accepted_until_an_unknown_key_reloads_the_file(verifier: TokenVerifier, key_file: Path) -> None:
     write_jwks(key_file, two=OTHER_KEY)
-    assert verifier.verify(create_token()).user_id == USER
-    assert verifier.verify(create_token("two", OTHER_KEY)).user_id == USER
+    assert verifier.verify(create_token()).subject == str(USER)
+    assert verifier.verify(create_token("two", OTHER_KEY)).subject == str(USER)
     with pytest.raises(UnauthenticatedError):
         verifier.verify(create_token())
 
@@ -135,7 +152,7 @@ def test_unreadable_key_file_keeps_the_loaded_keys(
         verifier.verify(unknown_key_token)
     assert [line["event"] for line in lines] == ["jwks_file_unreadable"]
     assert not any(part in str(lines) for part in unknown_key_token.split("."))
-    assert verifier.verify(create_token()).user_id == USER
+    assert verifier.verify(create_token()).subject == str(USER)
 
 
 def test_encryption_key_does_not_verify_signatures(key_file: Path) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 import api.authenticator
-from api.auth import Identity, TokenVerifier, VerifiedToken
+from api.auth import Credential, CredentialVerifier, Identity
 from api.authenticator import Authenticator
 from api.concurrency import ThreadShares
 from api.rate_limit import RateLimiter, TooManyRequestsError
@@ -28,18 +28,20 @@ class _Verifier:
 
     def __init__(self) -> None:
         self.checks = 0
-        self.token = VerifiedToken(user_id=uuid4(), org_id="nhf", expires_at=_EXPIRES_AT)
+        self.credential = Credential(user_id=uuid4(), org_id="nhf", expires_at=_EXPIRES_AT)
 
-    def verify(self, token: str) -> VerifiedToken:
+    def verify(self, token: str) -> Credential:
         self.checks += 1
         if token != "valid":  # noqa: S105 - not a secret
             raise UnauthenticatedError("Missing or invalid bearer token.")
-        return self.token
+        return self.credential
 
 
 def create_authenticator(verifier: _Verifier, clock: Callable[[], float], burst: int = 1000) -> Authenticator:
     limiter = RateLimiter(RateLimitSettings(burst=burst), clock=lambda: 0.0)
-    return Authenticator(cast("TokenVerifier", verifier), limiter, ThreadShares(2), cast("Database", None), clock=clock)
+    return Authenticator(
+        cast("CredentialVerifier", verifier), limiter, ThreadShares(2), cast("Database", None), clock=clock
+    )
 
 
 @pytest.fixture

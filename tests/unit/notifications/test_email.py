@@ -12,12 +12,12 @@ import pytest
 from stafett.domain.export import Locale
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 from stafett.domain.notification import JobOutcome, JobType
-from stafett.notifications.email import Email
+from stafett.notifications.email import Email, JobEmail
 from stafett.notifications.messages import EMAIL_TEMPLATES
 
 ID, EXPORT_ID = UUID("11111111-1111-4111-8111-111111111111"), UUID("22222222-2222-4222-8222-222222222222")
 PERIOD = "01.01.2026\N{EN DASH}31.12.2026"
-EMAIL = Email(
+EMAIL = JobEmail(
     id=ID,
     address="kari@prøve.example",
     locale="nb",

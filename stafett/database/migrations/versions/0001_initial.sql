@@ -114,6 +114,7 @@ CREATE POLICY own_organisation ON organisations USING (id = current_org());
 CREATE POLICY operators ON organisations FOR SELECT TO stafett_api USING (current_setting('app.operator', true) = 'on');
 CREATE POLICY maintenance ON organisations FOR SELECT TO stafett_maintenance USING (true);
 GRANT SELECT ON organisations TO stafett_api, stafett_worker;
+GRANT INSERT, UPDATE (name) ON organisations TO stafett_api;
 GRANT SELECT (id) ON organisations TO stafett_maintenance, stafett_erasure;
 
 -- A user belongs to no organisation. An erasure sets app.user_id to the person, and so can update that row only.
@@ -167,21 +168,93 @@ CREATE TABLE memberships (
     user_id uuid NOT NULL REFERENCES users,
     org_id varchar NOT NULL REFERENCES organisations,
     role varchar NOT NULL CHECK (role IN ('coordinator', 'admin', 'auditor')),
+    created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, org_id)
 );
+CREATE INDEX memberships_by_org_created_at ON memberships (org_id, created_at DESC, user_id DESC);
 CREATE POLICY own_memberships ON memberships FOR SELECT USING (user_id = current_user_id());
 GRANT SELECT ON memberships TO stafett_api, stafett_worker;
+GRANT INSERT (user_id, org_id, role), UPDATE (role), DELETE ON memberships TO stafett_api;
 GRANT SELECT, DELETE ON memberships TO stafett_erasure;
+
+-- An organisation's administrators see its members, and whether they have signed in.
+CREATE POLICY members ON users FOR SELECT TO stafett_api
+    USING (EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id AND m.org_id = current_org()));
+CREATE POLICY members ON user_identities FOR SELECT TO stafett_api
+    USING (EXISTS (SELECT FROM memberships m WHERE m.user_id = user_identities.user_id AND m.org_id = current_org()));
+GRANT SELECT (user_id) ON user_identities TO stafett_api;
+
+-- Returns the user with an address, who is inserted if there is none. A function, because an administrator may invite
+-- the user of another organisation, whom no role can read.
+CREATE FUNCTION ensure_user(p_id uuid, p_address varchar, p_display_name varchar) RETURNS uuid LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO users (id, email, display_name) VALUES (p_id, lower(p_address), p_display_name) ON CONFLICT DO NOTHING;
+    RETURN (SELECT id FROM users WHERE email = lower(p_address));
+END $$;
+REVOKE EXECUTE ON FUNCTION ensure_user FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ensure_user TO stafett_api;
+
+-- Notifies the API of a user or API key that has lost access, so that it ends their event streams at once. Argument: the
+-- column with the id.
+CREATE FUNCTION notify_access_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('access_changed', to_jsonb(OLD) ->> TG_ARGV[0]);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER memberships_notify_access AFTER UPDATE OR DELETE ON memberships FOR EACH ROW
+    EXECUTE FUNCTION notify_access_changed('user_id');
+CREATE TRIGGER users_notify_access AFTER UPDATE ON users FOR EACH ROW
+    WHEN (OLD.is_operator AND NOT NEW.is_operator)
+    EXECUTE FUNCTION notify_access_changed('id');
+
+-- A key acts for the user who made it, with a role of its own. Only the hash of its secret is stored.
+CREATE TABLE api_keys (
+    id uuid PRIMARY KEY,
+    org_id varchar NOT NULL REFERENCES organisations,
+    user_id uuid NOT NULL REFERENCES users,
+    name varchar NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+    role varchar NOT NULL CHECK (role IN ('coordinator', 'admin', 'auditor')),
+    secret_sha256 varchar NOT NULL UNIQUE CHECK (secret_sha256 ~ '^[0-9a-f]{64}$'),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL CHECK (expires_at > created_at),
+    last_used_at timestamptz,
+    revoked_at timestamptz
+);
+CREATE INDEX api_keys_by_org_created_at ON api_keys (org_id, created_at DESC, id DESC) WHERE revoked_at IS NULL;
+CREATE TRIGGER api_keys_check_update BEFORE UPDATE ON api_keys FOR EACH ROW
+    WHEN ((NEW.id, NEW.org_id, NEW.user_id, NEW.role, NEW.secret_sha256, NEW.created_at, NEW.expires_at)
+        IS DISTINCT FROM
+        (OLD.id, OLD.org_id, OLD.user_id, OLD.role, OLD.secret_sha256, OLD.created_at, OLD.expires_at)
+        OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at))
+    EXECUTE FUNCTION reject_change('an API key can only be used and revoked', 'check_violation');
+CREATE TRIGGER api_keys_notify_access AFTER UPDATE ON api_keys FOR EACH ROW
+    WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION notify_access_changed('id');
+GRANT SELECT, INSERT, UPDATE (last_used_at, revoked_at) ON api_keys TO stafett_api;
+GRANT SELECT (id, org_id, user_id, name, revoked_at), UPDATE (name, revoked_at) ON api_keys TO stafett_erasure;
+
+-- Returns a key by the hash of its secret. A function, because the organisation is not known before the key is.
+CREATE FUNCTION find_api_key(p_secret_sha256 varchar) RETURNS SETOF api_keys LANGUAGE sql STABLE
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT * FROM api_keys WHERE secret_sha256 = p_secret_sha256 AND revoked_at IS NULL AND expires_at > now()
+$$;
+REVOKE EXECUTE ON FUNCTION find_api_key FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION find_api_key TO stafett_api;
 
 CREATE TABLE peer_mentors (
     id uuid PRIMARY KEY,
     org_id varchar NOT NULL REFERENCES organisations,
     display_name varchar NOT NULL CHECK (display_name <> ''),
-    active boolean NOT NULL DEFAULT true
+    active boolean NOT NULL DEFAULT true,
+    branch varchar CHECK (length(branch) BETWEEN 1 AND 200),
+    approved_at timestamptz,
+    edits integer NOT NULL DEFAULT 0
 );
 -- This index and the others on (org_id, id) are the targets of the foreign keys that include the organisation.
 CREATE UNIQUE INDEX peer_mentors_of_org ON peer_mentors (org_id, id);
 GRANT SELECT ON peer_mentors TO stafett_api, stafett_worker;
+GRANT INSERT, UPDATE (display_name, active, branch, approved_at, edits) ON peer_mentors TO stafett_api;
 GRANT SELECT, UPDATE (display_name, active) ON peer_mentors TO stafett_erasure;
 
 
@@ -839,12 +912,14 @@ CREATE TRIGGER webhook_secrets_store_previous BEFORE UPDATE OF secret ON webhook
 GRANT SELECT (webhook_id, org_id), INSERT, UPDATE (secret), DELETE ON webhook_secrets TO stafett_api;
 GRANT SELECT ON webhook_secrets TO stafett_worker;
 
--- The outbox: one message to one receiver. A delivery without a notification is a test of its webhook.
+-- The outbox: one message to one receiver. An email is about a notification or invites a member. A delivery without a
+-- notification to a webhook is a test of it.
 CREATE TABLE deliveries (
     id uuid PRIMARY KEY,
     org_id varchar NOT NULL REFERENCES organisations,
     notification_id uuid,
     webhook_id uuid,
+    invited_user_id uuid REFERENCES users,
     channel varchar NOT NULL CHECK (channel IN ('email', 'webhook')),
     state varchar NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'failed', 'delivered', 'given_up')),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
@@ -857,7 +932,8 @@ CREATE TABLE deliveries (
     FOREIGN KEY (org_id, notification_id) REFERENCES notifications (org_id, id),
     FOREIGN KEY (org_id, webhook_id) REFERENCES webhooks (org_id, id),
     CHECK ((channel = 'webhook') = (webhook_id IS NOT NULL)),
-    CHECK (channel = 'webhook' OR notification_id IS NOT NULL),
+    CHECK (channel = 'webhook' OR num_nonnulls(notification_id, invited_user_id) = 1),
+    CHECK (channel = 'email' OR invited_user_id IS NULL),
     CHECK ((state IN ('delivered', 'given_up')) = (settled_at IS NOT NULL))
 );
 CREATE INDEX deliveries_of_notification ON deliveries (org_id, notification_id);
@@ -874,9 +950,9 @@ CREATE FUNCTION get_delivery_recipient(p_delivery_id uuid) RETURNS varchar LANGU
     SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT u.email
     FROM deliveries d
-    JOIN notifications n ON n.org_id = d.org_id AND n.id = d.notification_id
-    JOIN memberships m ON m.org_id = n.org_id AND m.user_id = n.user_id
-    JOIN users u ON u.id = n.user_id
+    LEFT JOIN notifications n ON n.org_id = d.org_id AND n.id = d.notification_id
+    JOIN memberships m ON m.org_id = d.org_id AND m.user_id = coalesce(n.user_id, d.invited_user_id)
+    JOIN users u ON u.id = m.user_id
     WHERE d.id = p_delivery_id AND d.org_id = current_org()
         AND d.channel = 'email' AND d.state IN ('pending', 'failed')
 $$;
@@ -1063,7 +1139,7 @@ DECLARE
     tenant_table text;
 BEGIN
     FOREACH tenant_table IN ARRAY ARRAY[
-        'memberships', 'peer_mentors', 'bulk_registrations', 'bulk_items', 'activities', 'attachments',
+        'memberships', 'api_keys', 'peer_mentors', 'bulk_registrations', 'bulk_items', 'activities', 'attachments',
         'exports', 'export_attempts', 'export_stage_crashes', 'export_stage_outputs', 'export_mapped_parts',
         'export_partial_failures', 'reports', 'report_reexports', 'report_files', 'column_mappings',
         'webhooks', 'webhook_secrets', 'deliveries', 'audit_events', 'audit_chain_locks', 'audit_verifications',
