@@ -121,6 +121,7 @@ def _create_activities(rows: int) -> pl.DataFrame:
             pl.when(_pseudo_random("noted", 2) == 0).then(pl.lit("Fin kveld på Grønland, æøå")).alias("note"),
             pl.format("mentor-{}", _pseudo_random("mentor", _MENTOR_COUNT)).alias("mentor_id"),
             pl.format("Åse Ødegård {}", _pseudo_random("mentor", _MENTOR_COUNT)).alias("mentor_name"),
+            pl.format("Lokallag {}", _pseudo_random("branch", 180)).alias("branch"),
             (_pseudo_random("proxy", 4) == 0).alias("is_proxy"),
             pl.when(_pseudo_random("proxy", 4) == 0)
             .then(pl.format("user-{}", _pseudo_random("user", 100)))

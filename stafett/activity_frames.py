@@ -23,6 +23,7 @@ ACTIVITY_SCHEMA = pl.Schema(
         "note": pl.String(),
         "mentor_id": pl.String(),
         "mentor_name": pl.String(),
+        "branch": pl.String(),
         "is_proxy": pl.String(),
         "registered_by": pl.String(),
         "attachments": pl.Int64(),
@@ -46,6 +47,7 @@ ATTACHMENT_SCHEMA = pl.Schema(
 _MAX_SLICE_ROWS, _MAX_SLICE_BYTES = 5_000, 4 * 1024 * 1024
 _TIMESTAMP_COLUMNS = ("starts_at", "ends_at")
 _BOOLEAN_COLUMNS = ("in_person", "in_norway", "is_proxy")
+_LATER_COLUMNS = ("registered_by", "branch")
 
 
 def activities_from_copy(records: bytes, row_count: int) -> pl.DataFrame:
@@ -75,10 +77,10 @@ def arrow_from_frame(frame: pl.DataFrame) -> bytes:
 
 
 def activities_from_arrow(content: bytes) -> pl.DataFrame:
-    """Read a part of a snapshot; snapshots of earlier releases lack the column ``registered_by``."""
+    """Read a part of a snapshot; snapshots of earlier releases lack some of the columns."""
     frame = frame_from_arrow(content)
-    registered_by = pl.col("registered_by") if "registered_by" in frame.columns else pl.lit(None, pl.String)
-    return frame.with_columns(registered_by.alias("registered_by"))
+    missing = (name for name in _LATER_COLUMNS if name not in frame.columns)
+    return frame.with_columns(pl.lit(None, pl.String).alias(name) for name in missing)
 
 
 def frame_from_arrow(content: bytes) -> pl.DataFrame:

@@ -69,10 +69,11 @@ class ActivityFactory:
     org_id: str
     _next_start: datetime = field(default=datetime(2026, 1, 5, 9, tzinfo=UTC))
 
-    def create_mentor(self, name: str = "Åse Ødegård", *, active: bool = True) -> UUID:
+    def create_mentor(self, name: str = "Åse Ødegård", *, active: bool = True, branch: str | None = None) -> UUID:
         mentor_id = uuid4()
+        row = [mentor_id, self.org_id, name, active, branch]
         with self._cursor() as cursor:
-            cursor.execute("INSERT INTO peer_mentors VALUES (%s, %s, %s, %s)", [mentor_id, self.org_id, name, active])
+            cursor.execute("INSERT INTO peer_mentors VALUES (%s, %s, %s, %s, %s)", row)
         return mentor_id
 
     def create_activity(self, mentor_id: UUID, **fields: object) -> UUID:

@@ -9,7 +9,7 @@ from stafett.column_mapper.scope import COUNTS, REASON
 from stafett.column_mapper.size_bounds import CELL, MAX_ROW_BYTES, SizeBound
 
 REASON_INDEX, IS_TOO_LARGE = "reason index", "is too large"
-_FREE_TEXTS = ("place", "note", "mentor_name")
+_FREE_TEXTS = ("place", "note", "mentor_name", "branch")
 TotalsByLabel = Mapping[str | None, Sequence[int]]
 
 

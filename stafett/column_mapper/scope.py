@@ -29,6 +29,7 @@ SOURCE_FIELDS: Mapping[str, Value] = MappingProxyType(
         "note": column_value(ValueKind.TEXT, "note", 0, size=SizeBound.from_field("note")),
         "mentor_id": column_value(ValueKind.TEXT, "mentor_id", 0, size=SizeBound.from_field("mentor_id")),
         "mentor_name": column_value(ValueKind.TEXT, "mentor_name", 0, size=SizeBound.from_field("mentor_name")),
+        "branch": column_value(ValueKind.TEXT, "branch", 0, size=SizeBound.from_field("branch")),
         "is_proxy": column_value(ValueKind.BOOLEAN, "is_proxy", 0),
         "registered_by": column_value(ValueKind.TEXT, "registered_by", 0, size=SizeBound.from_field("registered_by")),
         "attachments": column_value(ValueKind.INTEGER, "attachments", 0, max_abs=_MAX_ATTACHMENTS),

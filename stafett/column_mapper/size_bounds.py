@@ -20,6 +20,7 @@ MAX_FIELD_BYTES: Mapping[str, int] = MappingProxyType(
         "note": 16_000,
         "mentor_id": 36,
         "mentor_name": 800,
+        "branch": 800,
         "registered_by": 36,
     }
 )

@@ -40,7 +40,7 @@ COPY (
            a.id, a.activity_type,
            (extract(epoch FROM a.starts_at) * 1000000)::bigint, (extract(epoch FROM a.ends_at) * 1000000)::bigint,
            a.participants, a.new_participants, a.place, a.in_person, a.in_norway, a.note,
-           a.mentor_id, m.display_name, a.registered_by IS NOT NULL, a.registered_by,
+           a.mentor_id, m.display_name, m.branch, a.registered_by IS NOT NULL, a.registered_by,
            (SELECT count(*) FROM attachments f WHERE f.org_id = a.org_id AND f.activity_id = a.id)
     FROM activities a JOIN peer_mentors m ON m.org_id = a.org_id AND m.id = a.mentor_id
     WHERE a.org_id = %s AND a.deleted_at IS NULL AND a.starts_at BETWEEN %s AND %s

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from stafett.activity_frames import ACTIVITY_SCHEMA, OSLO_DAY, arrow_from_frame, frame_from_arrow
+from stafett.activity_frames import ACTIVITY_SCHEMA, OSLO_DAY, activities_from_arrow, arrow_from_frame, frame_from_arrow
 from stafett.database.connection import DeadlineConnection
 from stafett.database.session import Database
 from stafett.exports.stages.query_activities import OrganisationPeriod, stream_activity_frames
@@ -111,3 +111,21 @@ def test_frames_match_the_activity_schema(
     assert frame.columns == ACTIVITY_SCHEMA.names()
     assert frame.schema["starts_at"] == pl.Datetime("us", "UTC")
     assert frame.schema["in_person"] == pl.Boolean()
+
+
+def test_rows_have_the_branch_of_the_mentor(
+    activity_factory: ActivityFactory, read: ReadFrames, period: OrganisationPeriod
+) -> None:
+    for branch in ("Tromsø", None):
+        activity_factory.create_activity(activity_factory.create_mentor(branch=branch))
+    (frame,) = read(period)
+    assert frame["branch"].to_list() == ["Tromsø", None]
+
+
+def test_snapshot_without_later_columns_reads_them_as_missing(
+    activity_factory: ActivityFactory, read: ReadFrames, period: OrganisationPeriod
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor(branch="Tromsø"))
+    (frame,) = read(period)
+    stored = arrow_from_frame(frame.drop("branch", "registered_by"))
+    assert activities_from_arrow(stored).select("branch", "registered_by").rows() == [(None, None)]

@@ -42,6 +42,7 @@ def activity(
         "note": None,
         "mentor_id": mentor or f"Likeperson {number}",
         "mentor_name": mentor or f"Likeperson {number}",
+        "branch": None,
         "is_proxy": False,
         "registered_by": None,
         "attachments": 0,

@@ -19,7 +19,7 @@ def _moment(year: int, month: int, day: int) -> datetime:
 def _row(number: int, text: str, note: str | None, count: int, begin: datetime, end: datetime) -> tuple[Any, ...]:
     counts = (count, -count)
     flags = (number % 2 == 0, number % 3 == 0)
-    names = ("m", text, number % 2 == 1)
+    names = ("m", text, text or None, number % 2 == 1)
     day = date(begin.year, begin.month, begin.day)
     kind = "samtalegruppe" if number % 2 else text
     return day, f"{text}{number}", kind, begin, end, *counts, text, *flags, note, *names, text or None, count

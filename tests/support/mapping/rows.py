@@ -51,7 +51,7 @@ def _row_fields(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Row]:
     return st.fixed_dictionaries(
         {
             **dict.fromkeys(("id", "activity_type", "place", "mentor_name"), texts),
-            **dict.fromkeys(("note", "registered_by"), texts | st.none()),
+            **dict.fromkeys(("note", "branch", "registered_by"), texts | st.none()),
             "mentor_id": st.sampled_from(("Åse", "Máret")),
             **dict.fromkeys(("participants", "new_participants", "attachments"), _COUNTS),
             **dict.fromkeys(("in_person", "in_norway", "is_proxy"), flags),
