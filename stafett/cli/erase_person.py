@@ -44,6 +44,7 @@ _COUNT_LABELS = {
     "reports_to_review": "reports to review, whose reference mentions the name",
     "webhooks_to_review": "webhooks to review, whose URL mentions the name",
     "mappings_to_review": "mapping documents to review, which mention the name",
+    "mentors_to_review": "peer mentors to review, whose branch mentions the name",
 }
 
 
@@ -163,6 +164,7 @@ def _format_details(report: "ErasureReport") -> "Iterator[str]":
     yield from (f"to review: report {report_id}" for report_id in summary.reports_to_review)
     yield from (f"to review: webhook {webhook_id}" for webhook_id in summary.webhooks_to_review)
     yield from (f"to review: mapping document {mapping_id}" for mapping_id in summary.mappings_to_review)
+    yield from (f"to review: peer mentor {mentor_id}" for mentor_id in summary.mentors_to_review)
     yield from (f"still running: export {export_id}" for export_id in report.running_export_ids)
     if report.account_retained_for:
         yield f"The account is retained, because it is also a member of {', '.join(report.account_retained_for)}."

@@ -50,6 +50,7 @@ class ErasureSummary(FrozenModel):
     reports_to_review: tuple[UUID, ...] = ()
     webhooks_to_review: tuple[UUID, ...] = ()
     mappings_to_review: tuple[UUID, ...] = ()
+    mentors_to_review: tuple[UUID, ...] = ()
 
     def merge(self, other: "ErasureSummary") -> "ErasureSummary":
         """Add up the counts, and join the lists without duplicates."""

@@ -20,7 +20,6 @@ from stafett.erasure.batch_notes import (
 from stafett.erasure.export_scan import ErasureProgressCallback, ExportScanner, ScanFinding, ScannedExport
 from stafett.erasure.free_texts import FreeTextErasure
 from stafett.erasure.journal import ErasureJournal, SourceErasure
-from stafett.erasure.name_search import NameSearch
 from stafett.exports.file_removal import FileRemoval, lock_finished_export
 from stafett.storage.files import FileStorage
 
@@ -37,7 +36,6 @@ class MentorErasure:
         self._storage = storage
         self._journal = journal
         self._scanner = ExportScanner(database, storage)
-        self._name_search = NameSearch(database)
         self._free_texts = FreeTextErasure(database, journal)
         self._file_removal = FileRemoval(database, storage, actor=audit_trail.ERASURE_ACTOR, reason=REMOVAL_REASON)
 
@@ -54,7 +52,6 @@ class MentorErasure:
             batch_note_count = session.scalar(
                 select(func.count(col(BulkBatch.id))).where(*own_batch_note_filter(person))
             )
-            shared_batches = list_batches_with_shared_note(session, person)
             attachment_count = session.scalar(
                 select(func.count()).select_from(Attachment).where(_attachment_filter(person))
             )
@@ -66,12 +63,10 @@ class MentorErasure:
             exports_emptied=tuple(
                 _emptied_export_from_scan(scanned) for scanned in scanned_exports if scanned.finding is ScanFinding.ROWS
             ),
-            activities_to_review=self._name_search.find_activities(person, name),
             exports_to_review=_list_export_ids(scanned_exports, ScanFinding.MENTIONS),
-            batches_to_review=_join(shared_batches, self._name_search.find_batches(person, name)),
         )
         summary = summary.merge(self._free_texts.count_clearable(person, name))
-        summary = summary.merge(self._free_texts.find_to_review(person, name))
+        summary = summary.merge(self._find_texts_to_review(person, name))
         running = _list_export_ids(scanned_exports, ScanFinding.IN_FLIGHT)
         return ErasureReport(person=person, dry_run=True, summary=summary, running_export_ids=running)
 
@@ -92,11 +87,8 @@ class MentorErasure:
     def _find_texts_to_review(self, person: Person, name: str | None) -> ErasureSummary:
         with self._database.transaction(person.org_id) as session:
             shared_batches = list_batches_with_shared_note(session, person)
-        texts = ErasureSummary(
-            activities_to_review=self._name_search.find_activities(person, name),
-            batches_to_review=_join(shared_batches, self._name_search.find_batches(person, name)),
-        )
-        return texts.merge(self._free_texts.find_to_review(person, name))
+        of_shared_notes = ErasureSummary(batches_to_review=tuple(shared_batches))
+        return of_shared_notes.merge(self._free_texts.find_to_review(person, name))
 
     def _require_no_running_exports(self, person: Person, report_progress: ErasureProgressCallback) -> None:
         with self._database.transaction(person.org_id) as session:
@@ -216,10 +208,6 @@ def _attachment_filter(person: Person) -> ColumnElement[bool]:
 
 def _emptied_export_from_scan(scanned: ScannedExport) -> EmptiedExport:
     return EmptiedExport(id=scanned.export.id, report_id=scanned.export.report_id)
-
-
-def _join(first: Iterable[UUID], second: Iterable[UUID]) -> tuple[UUID, ...]:
-    return tuple(dict.fromkeys((*first, *second)))
 
 
 def _list_export_ids(scanned_exports: Iterable[ScannedExport], finding: ScanFinding) -> tuple[UUID, ...]:

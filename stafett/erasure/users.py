@@ -12,7 +12,6 @@ from stafett.domain.errors import NotFoundError
 from stafett.domain.notification import OPEN_DELIVERY_STATES, Channel, DeliveryState
 from stafett.erasure.free_texts import FreeTextErasure
 from stafett.erasure.journal import ErasureJournal, SourceErasure
-from stafett.erasure.name_search import NameSearch
 
 
 class UserErasure:
@@ -21,7 +20,6 @@ class UserErasure:
     def __init__(self, database: Database, journal: ErasureJournal) -> None:
         self._database = database
         self._journal = journal
-        self._name_search = NameSearch(database)
         self._free_texts = FreeTextErasure(database, journal)
 
     def dry_run(self, person: Person) -> ErasureReport:
@@ -33,8 +31,6 @@ class UserErasure:
         summary = ErasureSummary(
             memberships_removed=len(memberships) - len(_list_other_organisations(memberships, person)),
             emails_given_up=emails or 0,
-            activities_to_review=self._name_search.find_activities(person, name),
-            batches_to_review=self._name_search.find_batches(person, name),
         )
         summary = summary.merge(self._free_texts.count_clearable(person, name))
         summary = summary.merge(self._free_texts.find_to_review(person, name))
@@ -48,11 +44,7 @@ class UserErasure:
             self._journal.start(session, person, _erase_source(session, person, user))
         name = self._journal.get_search_name(person)
         self._free_texts.clear(person, name)
-        batches = self._name_search.find_batches(person, name)
-        to_review = ErasureSummary(
-            activities_to_review=self._name_search.find_activities(person, name), batches_to_review=batches
-        )
-        return to_review.merge(self._free_texts.find_to_review(person, name))
+        return self._free_texts.find_to_review(person, name)
 
     def list_other_organisations(self, person: Person) -> tuple[str, ...]:
         """List the other organisations that still have the account."""

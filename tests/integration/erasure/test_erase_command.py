@@ -80,6 +80,7 @@ async def test_json_output_lists_ids_and_counts_without_personal_data(
         "reports_to_review": [],
         "webhooks_to_review": [],
         "mappings_to_review": [],
+        "mentors_to_review": [],
     }
     places = [copy["place"].partition(":")[0] for copy in report["remaining_copies"]]
     assert places[:3] == ["volumes of the S3 server", "a bucket with versioning", "pages of PostgreSQL"]

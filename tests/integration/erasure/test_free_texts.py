@@ -69,6 +69,9 @@ def test_erasure_finds_the_name_in_every_text(
     reexport, unrelated = api_fixtures.create_failed_reexport(), api_fixtures.create_failed_reexport()
     with_reason, report = api_fixtures.create_failed_reexport(), api_fixtures.create_report()
     webhook, described, mapping = api_fixtures.create_webhook(), api_fixtures.create_webhook(), uuid4()
+    other_mentor = api_fixtures.create_mentor()
+    execute(owner_url, "UPDATE peer_mentors SET branch = %s WHERE id = %s", mention, other_mentor)
+    execute(owner_url, "UPDATE api_keys SET name = %s WHERE id = %s", mention, api_fixtures.create_api_key())
     execute(owner_url, "UPDATE report_reexports SET label = %s WHERE id = %s", mention, reexport)
     execute(owner_url, "UPDATE reports SET submitted_reference = %s WHERE id = %s", mention, report)
     execute(owner_url, "UPDATE webhooks SET url = %s WHERE id = %s", f"https://x.example/{name}", webhook)
@@ -100,16 +103,17 @@ def test_erasure_finds_the_name_in_every_text(
     dry_run = erasure_service.dry_run(person, ignore_progress)
     report_of_erasure = erasure_service.erase(person, ignore_progress)
     assert report_of_erasure.summary.model_dump(exclude={"memberships_removed"}) == ErasureSummary(
-        texts_cleared=2,
+        texts_cleared=3,
         idempotency_keys_removed=1,
         reexports_to_review=(reexport,),
         reports_to_review=(report,),
         webhooks_to_review=(webhook,),
         mappings_to_review=(mapping,),
+        mentors_to_review=(other_mentor,),
     ).model_dump(exclude={"memberships_removed"})
     assert dry_run.summary == report_of_erasure.summary
     tables_with_name = {table for table, _ in find_rows_containing(owner_url, (folded,)) if table != "pg_statistic"}
-    assert tables_with_name == {"report_reexports", "reports", "webhooks", "column_mappings"}
+    assert tables_with_name == {"report_reexports", "reports", "webhooks", "column_mappings", "peer_mentors"}
     rows = execute_all(
         owner_url, "SELECT request->>'reason' FROM report_reexports WHERE id = ANY (%s)", [unrelated, with_reason]
     )

@@ -112,6 +112,7 @@ async def test_erasure_leaves_only_the_opaque_id_of_a_user(
         "reports_to_review": 0,
         "webhooks_to_review": 0,
         "mappings_to_review": 0,
+        "mentors_to_review": 0,
     }
     assert report.summary.activities_to_review == (mentioning_activity,)
     assert load_account(owner, person.id) == (f"erased-{person.id}@invalid", ERASED_NAME, False)
