@@ -1,6 +1,7 @@
-"""From an empty database to a downloaded export without SQL: migration, commands and the API only."""
+"""From an empty database to a downloaded export without SQL: migration, commands, the API and a browser only."""
 
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -9,17 +10,20 @@ import psycopg
 import pytest
 import pytest_asyncio
 from psycopg import sql
-from pydantic import SecretStr
+from pydantic import AnyHttpUrl, SecretStr
 
 from api.app import create_app
 from stafett.database.migrate import migrate
 from stafett.devstack.issuer import DevIssuer
-from stafett.settings import AuthSettings, DatabaseSettings, Settings
+from stafett.devstack.sign_in import DevUser
+from stafett.settings import AuthSettings, DatabaseSettings, Settings, SignInSettings
 from stafett.testing import Json
-from tests.support.dev_stack import run_stafett
+from tests.support.dev_stack import run_stafett_process
 from tests.support.fixture_types import RunWorker
 from tests.support.http_server import serve_app
+from tests.support.sign_in import ConsoleBrowser, HostileSignIn, run_issuer
 
+COORDINATOR_ID = uuid4()
 ORG, ADMIN, COORDINATOR = "nyforbundet", "leder@nyforbundet.example", "kari@nyforbundet.example"
 MENTORS = "display_name;branch;approved_at\r\nÅse Ødegård;Tromsø;01.02.2026\r\nOla Nordmann;Bodø;\r\n"
 ACTIVITY = {
@@ -35,7 +39,23 @@ ACTIVITY = {
 
 
 @pytest.fixture
-def settings(settings: Settings, issuer: DevIssuer, owner_url: str) -> Iterator[Settings]:
+def identity_provider(tmp_path: Path) -> Iterator[HostileSignIn]:
+    """The organisation's identity provider, which knows the coordinator."""
+    with run_issuer(tmp_path / "provider", [DevUser(COORDINATOR_ID, COORDINATOR, "coordinator")]) as provider:
+        yield provider
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def settings(
+    settings: Settings, issuer: DevIssuer, identity_provider: HostileSignIn, owner_url: str, port: int
+) -> Iterator[Settings]:
     """Settings of a production installation whose database is migrated and empty."""
     name = f"p{uuid4().hex[:12]}"
     with psycopg.connect(owner_url, autocommit=True) as owner:
@@ -47,7 +67,12 @@ def settings(settings: Settings, issuer: DevIssuer, owner_url: str) -> Iterator[
     }
     database = DatabaseSettings.model_validate(settings.database.model_dump() | urls)
     migrate(database)
-    yield settings.model_copy(update={"database": database, "auth": AuthSettings(jwks_file=issuer.jwks_file)})
+    origin = f"http://127.0.0.1:{port}"
+    identity_provider.register_console(origin)
+    issuers = {"nyforbundet": identity_provider.issuer_settings({ORG})}
+    sign_in = SignInSettings(public_url=AnyHttpUrl(origin), issuers=issuers)
+    auth = AuthSettings(jwks_file=issuer.jwks_file)
+    yield settings.model_copy(update={"database": database, "auth": auth, "sign_in": sign_in})
     with psycopg.connect(owner_url, autocommit=True) as owner:
         owner.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -59,13 +84,13 @@ def owner_environment(settings: Settings) -> Mapping[str, str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api_url(settings: Settings) -> AsyncIterator[str]:
-    async with serve_app(create_app(settings)) as url:
+async def api_url(settings: Settings, port: int) -> AsyncIterator[str]:
+    async with serve_app(create_app(settings), port=port) as url:
         yield url
 
 
 async def run_json(env: Mapping[str, str], *args: object) -> Json:
-    result: Json = (await run_stafett(*args, "--json", env=env)).require_success().json
+    result: Json = (await run_stafett_process(*args, "--json", env=env)).require_success().json
     return result
 
 
@@ -78,8 +103,8 @@ async def test_first_export_of_a_new_installation_needs_no_sql(
         return {"STAFETT_API_URL": api_url, "STAFETT_TOKEN": token}
 
     add = ("organisation", "add", ORG, "Nyforbundet", "--admin", ADMIN)
-    (await run_stafett(*add, env=owner_environment)).require_success()
-    (await run_stafett("operator", "add", "drift@example.org", env=owner_environment)).require_success()
+    (await run_stafett_process(*add, env=owner_environment)).require_success()
+    (await run_stafett_process("operator", "add", "drift@example.org", env=owner_environment)).require_success()
     assert await run_json(owner_environment, "organisation", "list") == {"items": [{"id": ORG, "name": "Nyforbundet"}]}
     assert [each["address"] for each in (await run_json(owner_environment, "operator", "list"))["items"]] == [
         "drift@example.org"
@@ -105,9 +130,14 @@ async def test_first_export_of_a_new_installation_needs_no_sql(
         period = ("--start", "2026-01-01", "--end", "2026-12-31")
         export = await run_json(coordinator, "export", "start", "--org", ORG, *period, "--format", "csv", "--watch")
     assert (export["status"], export["row_count"]) == ("completed", 2)
-    await run_stafett("export", "download", export["id"], "--output", tmp_path / "report.csv", env=coordinator)
+    await run_stafett_process("export", "download", export["id"], "--output", tmp_path / "report.csv", env=coordinator)
     assert "Åse Ødegård" in (tmp_path / "report.csv").read_text(encoding="utf-8-sig")
 
-    (await run_stafett("member", "remove", COORDINATOR, "--org", ORG, env=admin)).require_success()
-    denied = await run_stafett("mentor", "list", "--org", ORG, env=coordinator)
+    browser = ConsoleBrowser(api_url)
+    async with browser.http:
+        await browser.sign_in(COORDINATOR_ID, "nyforbundet")
+        assert "You act for Nyforbundet as coordinator." in (await browser.get("/console")).text
+
+    (await run_stafett_process("member", "remove", COORDINATOR, "--org", ORG, env=admin)).require_success()
+    denied = await run_stafett_process("mentor", "list", "--org", ORG, env=coordinator)
     denied.assert_one_line_error("permission_denied")
