@@ -22,7 +22,8 @@ from stafett.settings import ConcurrencySettings
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
-_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS = 5, 20
+_RETRY_SECONDS = (5, 20)
+_RETRY_SECONDS_OF_STREAMS = (30, 90)  # a stream is open for minutes, so a place becomes free rarely
 _PAUSE_PER_COMPUTING_TIME = 9
 _ACTIVE_SECONDS = 1.0
 """How long after its last request another user counts as active."""
@@ -90,7 +91,8 @@ class ConcurrencyLimiter:
 
 def _too_many(use: OccupyingUse, subject: str, maximum: int) -> TooManyRequestsError:
     # Refused clients come back at different times, because hundreds at once would delay all other requests.
-    seconds = random.randint(_MIN_RETRY_SECONDS, _MAX_RETRY_SECONDS)  # noqa: S311 - no secret
+    limits = _RETRY_SECONDS_OF_STREAMS if use is OccupyingUse.EVENT_STREAMS else _RETRY_SECONDS
+    seconds = random.randint(*limits)  # noqa: S311 - no secret
     return TooManyRequestsError(seconds, f"{subject} the maximum number of {_NOUNS[use]} ({maximum}).")
 
 
