@@ -8,9 +8,10 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -59,8 +60,23 @@ EVENT_STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+Reauthorise = Callable[[], Awaitable[object]]
+"""Checks again, while a stream is open, that its client may follow it; raises ``PermissionDeniedError`` if not."""
+
+
+class _Authority(NamedTuple):
+    """What lets a client follow a job: until when, and how that is checked again meanwhile."""
+
+    credential: Credential
+    reauthorise: Reauthorise
+
+
 async def stream_job_events(
-    load_view: LoadView[Any], services: Services, credential: Credential, last_event_id: int
+    load_view: LoadView[Any],
+    services: Services,
+    credential: Credential,
+    last_event_id: int,
+    reauthorise: Reauthorise | None = None,
 ) -> Response:
     """Stream the job's events, or answer 204 to a client that reconnects after the last one."""
     view = await run_in_threadpool(load_view)
@@ -70,7 +86,8 @@ async def stream_job_events(
         and not await run_in_threadpool(services.job_history.steps_after, view.org_id, view.job_id, last_event_id)
     ):
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    stream = _JobEventStream(load_view, services, credential, view, last_event_id)
+    authority = _Authority(credential, reauthorise or partial(services.authenticator.load_caller, credential))
+    stream = _JobEventStream(load_view, services, authority, view, last_event_id)
     return StreamingResponse(stream.iterate_events(), media_type=MEDIA_TYPE, headers=_RESPONSE_HEADERS)
 
 
@@ -81,13 +98,13 @@ class _JobEventStream:
         self,
         load_view: LoadView[Any],
         services: Services,
-        credential: Credential,
+        authority: _Authority,
         view: JobView[Any],
         last_event_id: int,
     ) -> None:
         self._load_view = load_view
         self._services = services
-        self._credential = credential
+        self._authority = authority
         self._view = view
         self._last_event_id = last_event_id
         self._progress: dict[str, Any] | None = None
@@ -96,7 +113,8 @@ class _JobEventStream:
 
     async def iterate_events(self) -> AsyncIterator[bytes]:
         yield format_sse_event(retry=_CLIENT_RETRY_MILLISECONDS)
-        client_ids = {self._credential.user_id, self._credential.client_id}
+        credential = self._authority.credential
+        client_ids = {credential.user_id, credential.client_id}
         with self._services.job_feeds.follow(self._view, self._load_view, *client_ids) as (feed, subscription):
             while True:
                 self._polled_at = time.monotonic()
@@ -121,17 +139,17 @@ class _JobEventStream:
         The caller is loaded again at a heartbeat and after a change of the client's access, so that a removed
         membership or a revoked key ends the stream.
         """
-        token_seconds = self._credential.expires_at - time.time()
+        remaining_seconds = self._authority.credential.expires_at - time.time()
         # Hundreds of streams that were opened together would otherwise send all heartbeats at the same moment.
         heartbeat_seconds = HEARTBEAT_SECONDS * random.uniform(_MIN_HEARTBEAT_FRACTION, 1)  # noqa: S311 - no secret
-        self._has_changed = await subscription.wait_for_change(max(0.0, min(heartbeat_seconds, token_seconds)))
+        self._has_changed = await subscription.wait_for_change(max(0.0, min(heartbeat_seconds, remaining_seconds)))
         await asyncio.sleep(self._polled_at + _MIN_POLL_INTERVAL_SECONDS - time.monotonic())
-        if self._services.job_notifier.is_closing or time.time() >= self._credential.expires_at:
+        if self._services.job_notifier.is_closing or time.time() >= self._authority.credential.expires_at:
             return False
         if not self._has_changed or subscription.may_have_lost_access:
             subscription.may_have_lost_access = False
             try:
-                await self._services.authenticator.load_caller(self._credential)
+                await self._authority.reauthorise()
             except (PermissionDeniedError, UnauthenticatedError):
                 return False
             except ServiceUnavailableError:

@@ -1,5 +1,6 @@
 """Errors of the console as pages, with the request id and without detail that could quote data."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,17 +11,26 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
+from api.console.forms import InvalidFormError
 from api.console.pages import render_page
 from api.console.security import CrossSiteRequestError, create_page_headers
 from api.console.services import CONSOLE_PATH, LOGIN_PATH, get_console_services
 from api.console.sessions import OrganisationRequiredError, SignInRequiredError
-from api.console.texts import TEXTS, text
 from api.problems import PROBLEMS
 from api.rate_limit import TooManyRequestsError
-from stafett.domain.errors import SignInRefusedError, StafettError
+from stafett.domain.errors import (
+    InvalidFieldError,
+    InvalidRequestError,
+    PreconditionFailedError,
+    ServiceUnavailableError,
+    SignInRefusedError,
+    StafettError,
+)
 
 _log = structlog.get_logger("stafett.api")
+_RETRY_AFTER_SECONDS = "60"
 _NOT_A_MEMBER = frozenset({"unknown_user", "no_membership"})
+_JOB_OR_REPORT = re.compile(rf"{CONSOLE_PATH}/[a-z]+/[0-9a-f-]{{36}}(?=/)", re.ASCII)
 
 
 def register_error_pages(app: FastAPI) -> None:
@@ -29,19 +39,36 @@ def register_error_pages(app: FastAPI) -> None:
     app.add_exception_handler(OrganisationRequiredError, _redirect_to_choice)
     app.add_exception_handler(SignInRefusedError, _handle_refused_sign_in)
     app.add_exception_handler(CrossSiteRequestError, _handle_cross_site_request)
+    app.add_exception_handler(PreconditionFailedError, _handle_stale_form)
+    app.add_exception_handler(ServiceUnavailableError, _handle_unavailable_service)
     app.add_exception_handler(StafettError, _handle_domain_error)
     app.add_exception_handler(TooManyRequestsError, _handle_rate_limit)
     app.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    for error in (InvalidFormError, InvalidFieldError, InvalidRequestError):
+        app.add_exception_handler(error, _handle_invalid_field)
     app.add_exception_handler(HTTPException, _handle_http_error)
     app.add_exception_handler(Exception, _handle_unexpected_error)
 
 
 def render_error(
-    request: Request, status: HTTPStatus, *, title: str | None = None, detail: str | None = None
+    request: Request,
+    status: HTTPStatus,
+    *,
+    reason: str | None = None,
+    service: str | None = None,
+    back: str | None = None,
 ) -> Response:
-    key = f"error.{status.value}"
-    title = title or text(key if key in TEXTS else "error.other")
-    return render_page(request, "error.html", status=status, title=title, detail=detail)
+    """Render what happened, whose fault it is and what to do next, with a link to the page of the job concerned."""
+    page = _JOB_OR_REPORT.match(request.scope["path"])
+    return render_page(
+        request,
+        "error.html",
+        status=status,
+        code=status.value,
+        reason=reason,
+        service=service,
+        back=back or (page[0] if page and status is not HTTPStatus.NOT_FOUND else None),
+    )
 
 
 def redirect(request: Request, path: str) -> Response:
@@ -71,14 +98,22 @@ def _with_return_path(request: Request, path: str) -> str:
 async def _handle_refused_sign_in(request: Request, error: Any) -> Response:
     _log.warning("sign_in_refused", reason=error.reason)
     if error.reason in _NOT_A_MEMBER:
-        status, detail = HTTPStatus.FORBIDDEN, text("error.unknown_user_detail")
-    else:
-        status, detail = HTTPStatus.BAD_REQUEST, text("error.sign_in_detail")
-    return render_error(request, status, title=text("error.sign_in"), detail=detail)
+        return render_error(request, HTTPStatus.FORBIDDEN, reason="unknown_user")
+    return render_error(request, HTTPStatus.BAD_REQUEST, reason="sign_in")
 
 
 async def _handle_cross_site_request(request: Request, _error: Any) -> Response:
-    return render_error(request, HTTPStatus.FORBIDDEN, detail=text("error.cross_site_detail"))
+    return render_error(request, HTTPStatus.FORBIDDEN, reason="cross_site")
+
+
+async def _handle_stale_form(request: Request, _error: Any) -> Response:
+    return render_error(request, HTTPStatus.CONFLICT, reason="stale")
+
+
+async def _handle_unavailable_service(request: Request, error: Any) -> Response:
+    response = render_error(request, HTTPStatus.SERVICE_UNAVAILABLE, service=error.service)
+    response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    return response
 
 
 async def _handle_domain_error(request: Request, error: Any) -> Response:
@@ -93,7 +128,13 @@ async def _handle_rate_limit(request: Request, error: Any) -> Response:
     return response
 
 
-async def _handle_invalid_request(request: Request, _error: Any) -> Response:
+async def _handle_invalid_request(request: Request, error: Any) -> Response:
+    if any(issue["loc"][0] == "path" for issue in error.errors()):  # ids are opaque, so a malformed one is unknown
+        return render_error(request, HTTPStatus.NOT_FOUND)
+    return render_error(request, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def _handle_invalid_field(request: Request, _error: Any) -> Response:
     return render_error(request, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 

@@ -1,38 +1,25 @@
-"""Renders the console's pages from Jinja templates."""
+"""Renders the console's pages from Jinja templates, in the language of the browser."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import timedelta
 from http import HTTPStatus
-from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from api.console.languages import (
+    LANGUAGE_COOKIE,
+    LANGUAGE_PARAMETER,
+    choose_language,
+    get_environment,
+    list_languages,
+)
 from api.console.security import FORM_TOKEN_FIELD, create_page_headers
-from api.console.sessions import ConsoleSession
-from api.console.texts import text
+from api.console.services import CONSOLE_PATH, get_console_services
+from api.console.sessions import ActiveSession, ConsoleSession
+from stafett.domain.membership import Permission
 
-_OSLO = ZoneInfo("Europe/Oslo")
-
-
-def format_time(time: datetime) -> str:
-    return time.astimezone(_OSLO).strftime("%Y-%m-%d %H:%M")
-
-
-def _create_environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("api.console"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(text=text, form_token_field=FORM_TOKEN_FIELD)
-    environment.filters["time"] = format_time
-    return environment
-
-
-_ENVIRONMENT = _create_environment()
+_LANGUAGE_MAX_AGE = int(timedelta(days=365).total_seconds())
 
 
 def render_page(
@@ -41,9 +28,39 @@ def render_page(
     *,
     session: ConsoleSession | None = None,
     status: HTTPStatus = HTTPStatus.OK,
+    address: str | None = None,
     **values: object,
 ) -> HTMLResponse:
-    """Render a template. It knows the session, if the user is signed in, for the navigation and for form tokens."""
-    request_id = request.scope.get("request_id", "")
-    html = _ENVIRONMENT.get_template(template).render(session=session, request_id=request_id, **values)
-    return HTMLResponse(html, status, headers=create_page_headers(session))
+    """Render a template. It knows the session, if the user is signed in, for the menu and for form tokens.
+
+    A page that answers a form names the ``address`` at which the browser can get it in another language.
+    """
+    language, path = choose_language(request), request.scope["path"]
+    if address is None:
+        address = path if request.method in {"GET", "HEAD"} else CONSOLE_PATH
+    context = {
+        "session": session,
+        "request_id": request.scope.get("request_id", ""),
+        "language": language,
+        "languages": list_languages(request, address),
+        "current_path": path,
+        "form_token_field": FORM_TOKEN_FIELD,
+        "allows": _create_permission_check(session),
+    }
+    html = get_environment(language).get_template(template).render(context | values)
+    response = HTMLResponse(html, status, headers=create_page_headers(session))
+    if request.query_params.get(LANGUAGE_PARAMETER) == language:
+        is_secure = get_console_services(request).origin.startswith("https:")
+        response.set_cookie(
+            LANGUAGE_COOKIE, language, _LANGUAGE_MAX_AGE, secure=is_secure, httponly=True, samesite="lax"
+        )
+    return response
+
+
+def _create_permission_check(session: ConsoleSession | None) -> Callable[[str], bool]:
+    """Return a function that decides for templates whether to offer something. The services decide what is allowed."""
+
+    def allows(permission: str) -> bool:
+        return isinstance(session, ActiveSession) and session.caller.has_permission(Permission(permission))
+
+    return allows

@@ -1,12 +1,13 @@
 """Protection of the console against other sites: where a request comes from, form tokens and response headers."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from api.console.services import get_console_services
@@ -15,9 +16,10 @@ from stafett.domain.errors import StafettError
 
 FORM_TOKEN_FIELD = "form_token"  # noqa: S105 - the name of the field
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-_FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
-_MAX_FORM_BYTES = 64 * 1024
-_MAX_FORM_FIELDS = 100
+_FORM_CONTENT_TYPE, _UPLOAD_CONTENT_TYPE = "application/x-www-form-urlencoded", "multipart/form-data"
+_MAX_FORM_BYTES = 512 * 1024
+"""Enough for the ids of all peer mentors of the largest batch."""
+_MAX_FORM_FIELDS = 1000
 
 
 class CrossSiteRequestError(StafettError):
@@ -40,17 +42,47 @@ async def check_request_source(request: Request) -> None:
         raise CrossSiteRequestError
 
 
-async def read_form(request: Request, session: SignedInSession) -> Mapping[str, str]:
-    """Read the fields of a form that a page of this session contains; of a repeated field, the last value."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_CONTENT_TYPE:
+class UploadedForm(NamedTuple):
+    """The fields of a form and its file, None if the user has chosen none."""
+
+    fields: Mapping[str, str]
+    file: UploadFile | None
+
+
+async def read_form_data(request: Request, session: SignedInSession) -> FormData:
+    """Read a form that a page of this session contains, with all values of fields that it repeats."""
+    return await _parse_form(request, session, _FORM_CONTENT_TYPE)
+
+
+async def read_form(form: Annotated[FormData, Depends(read_form_data)]) -> Mapping[str, str]:
+    """Read the fields of a form; of a repeated field, the last value."""
+    return _to_fields(form)
+
+
+async def read_upload(request: Request, session: SignedInSession) -> AsyncIterator[UploadedForm]:
+    """Read a form with a file, which is closed after the response."""
+    form = await _parse_form(request, session, _UPLOAD_CONTENT_TYPE, max_files=1)
+    file = form.get("file")
+    yield UploadedForm(_to_fields(form), file if isinstance(file, UploadFile) and file.size else None)
+    await form.close()
+
+
+async def _parse_form(request: Request, session: SignedInSession, content_type: str, max_files: int = 0) -> FormData:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-    form = await request.form(max_files=0, max_fields=_MAX_FORM_FIELDS, max_part_size=_MAX_FORM_BYTES)
-    fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    if not hmac.compare_digest(fields.get(FORM_TOKEN_FIELD, "").encode(), session.form_token.encode()):
+    form = await request.form(max_files=max_files, max_fields=_MAX_FORM_FIELDS, max_part_size=_MAX_FORM_BYTES)
+    if not hmac.compare_digest(_to_fields(form).get(FORM_TOKEN_FIELD, "").encode(), session.form_token.encode()):
+        await form.close()
         raise CrossSiteRequestError
-    return fields
+    return form
 
 
+def _to_fields(form: FormData) -> Mapping[str, str]:
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+SessionFormData = Annotated[FormData, Depends(read_form_data)]
+SessionUpload = Annotated[UploadedForm, Depends(read_upload)]
 SessionForm = Annotated[Mapping[str, str], Depends(read_form)]
 
 
@@ -63,6 +95,8 @@ def create_page_headers(session: ConsoleSession | None) -> dict[str, str]:
     directives = (
         "default-src 'none'",
         "style-src 'self'",
+        "script-src 'self'",
+        "connect-src 'self'",
         "img-src 'self'",
         f"form-action {form_action}",
         "base-uri 'none'",

@@ -13,6 +13,8 @@ from stafett.people.sessions import LOGIN_TIMEOUT, LoginAttempts, SessionLifetim
 from stafett.settings import SignInSettings
 
 CONSOLE_PATH = "/console"
+EXPORTS_PATH, BULK_PATH = f"{CONSOLE_PATH}/exports", f"{CONSOLE_PATH}/bulk"
+REPORTS_PATH, REEXPORTS_PATH = f"{CONSOLE_PATH}/reports", f"{CONSOLE_PATH}/reexports"
 CALLBACK_PATH, LOGIN_PATH = f"{CONSOLE_PATH}/callback", f"{CONSOLE_PATH}/login"
 
 

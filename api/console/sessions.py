@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, params
 
 from api.auth import Identity
 from api.concurrency import run_in_threadpool
@@ -15,7 +15,7 @@ from api.console.services import get_console_services
 from api.dependencies import get_services
 from stafett.database.tables import UserSession
 from stafett.domain.errors import PermissionDeniedError, StafettError
-from stafett.domain.membership import Caller
+from stafett.domain.membership import Caller, Permission
 
 
 class SignInRequiredError(StafettError):
@@ -87,3 +87,18 @@ async def require_organisation(request: Request, session: SignedInSession) -> Ac
 
 
 CurrentSession = Annotated[ActiveSession, Depends(require_organisation)]
+
+
+def require_permission(permission: Permission) -> params.Depends:
+    """Declare the permission that a page requires of the user's role. What a form changes, the services decide."""
+
+    async def check_permission(session: CurrentSession) -> ActiveSession:
+        if not session.caller.has_permission(permission):
+            raise PermissionDeniedError("The role of the user does not allow this.")
+        return session
+
+    dependency: params.Depends = Depends(check_permission)
+    return dependency
+
+
+JobStarter = Annotated[ActiveSession, require_permission(Permission.START_JOBS)]

@@ -14,7 +14,7 @@ from api.console.openid import to_error_code
 from api.console.pages import render_page
 from api.console.security import SessionForm, create_page_headers
 from api.console.services import CALLBACK_PATH, CONSOLE_PATH, LOGIN_PATH, ConsoleServicesDep
-from api.console.sessions import CurrentSession, SignedInSession
+from api.console.sessions import SignedInSession
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, SignInRefusedError
 from stafett.people.sessions import MAX_RETURN_PATH_LENGTH, create_secret
 
@@ -35,16 +35,6 @@ def to_return_path(path: str) -> str:
 @router.get("/")
 async def lead_to_console(request: Request) -> Response:
     return redirect(request, CONSOLE_PATH)
-
-
-@router.get(CONSOLE_PATH)
-async def show_home(request: Request, session: CurrentSession, console: ConsoleServicesDep) -> Response:
-    name = await run_in_threadpool(console.sessions.load_user_name, session.user_id)
-    choices = await run_in_threadpool(console.sessions.list_choices, session.user_id, session.provider.organisations)
-    organisation = next((choice.name for choice in choices if choice.org_id == session.caller.org_id), None)
-    return render_page(
-        request, "home.html", session=session, name=name, organisation=organisation, role=session.caller.role
-    )
 
 
 @router.get(LOGIN_PATH)

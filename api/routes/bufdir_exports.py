@@ -65,11 +65,11 @@ async def start_export(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
     accepted = await run_in_threadpool(services.exports.accept, caller, body.to_request(caller), idempotency_key)
-    load_view, view = partial(_load_view, services, caller, accepted.export.id), _build_view(services, caller, accepted)
+    load, view = partial(load_view, services, caller, accepted.export.id), _build_view(services, caller, accepted)
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
-    return await respond_or_wait(load_view, services, response, wait, view)
+    return await respond_or_wait(load, services, response, wait, view)
 
 
 @router.post(
@@ -111,7 +111,7 @@ async def get_export(
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> ExportResource | None:
-    return await respond_if_changed(partial(_load_view, services, caller, export_id), response, if_none_match)
+    return await respond_if_changed(partial(load_view, services, caller, export_id), response, if_none_match)
 
 
 @router.get(
@@ -131,7 +131,7 @@ async def watch_export(
     last_event_id: LastEventId,
 ) -> Response:
     return await stream_job_events(
-        partial(_load_view, services, caller, export_id), services, request.state.token, last_event_id
+        partial(load_view, services, caller, export_id), services, request.state.token, last_event_id
     )
 
 
@@ -184,7 +184,7 @@ async def cancel_export(
 ) -> ExportResource:
     export = await run_in_threadpool(services.export_commands.cancel, caller, export_id)
     services.dispatcher.cancel(export.job)
-    return await respond_or_wait(partial(_load_view, services, caller, export_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, export_id), services, response, wait)
 
 
 @router.post(
@@ -212,7 +212,7 @@ async def retry_export(
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
         services.dispatcher.start(export.job)
-    return await respond_or_wait(partial(_load_view, services, caller, export_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, export_id), services, response, wait)
 
 
 @router.delete(
@@ -245,7 +245,7 @@ def list_exports(caller: CurrentCaller, services: ServicesDep, query: Annotated[
     return ExportPage(items=tuple(map(ExportSummary.from_row, exports)), next_page_token=token)
 
 
-def _load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
+def load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
     return _build_view(services, caller, services.exports.find(caller, export_id))
 
 

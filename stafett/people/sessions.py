@@ -149,6 +149,12 @@ class SessionService:
                 session.add(found)
         return found
 
+    def is_open(self, secret: str) -> bool:
+        """Return whether the session of the secret exists, without recording a use of it."""
+        with self._database.transaction() as session:
+            _present_secret(session, secret)
+            return session.exec(select(UserSession.id).where(_has_secret(secret), _is_valid())).first() is not None
+
     def close(self, secret: str) -> None:
         """End the session of the secret."""
         with self._database.transaction() as session:

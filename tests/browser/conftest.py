@@ -2,16 +2,21 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, async_playwright, expect
+from pydantic import AnyHttpUrl
 
 from api.app import create_app
-from stafett.settings import Settings
-from stafett.testing import wait_until
+from stafett.settings import Settings, SignInSettings
+from stafett.testing import Tenant, wait_until
+from tests.support.http_server import serve_app
+from tests.support.sign_in import HostileSignIn, list_users, run_issuer
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _TIMEOUT_MS = 120_000  # no test asserts a duration: a slow machine must not fail a property
@@ -20,17 +25,28 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page() -> AsyncIterator[Page]:
-    """A page of a new Chromium process."""
+async def chromium() -> AsyncIterator[Browser]:
+    """A new Chromium process."""
     executable = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if executable is None:
         pytest.skip("Chromium is not installed")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS, timeout=_TIMEOUT_MS)
-        page = await browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(_TIMEOUT_MS)
-        yield page
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(chromium: Browser, javascript: bool) -> Page:  # noqa: FBT001 - a fixture
+    page = await chromium.new_page(viewport={"width": 1280, "height": 900}, java_script_enabled=javascript)
+    page.set_default_timeout(_TIMEOUT_MS)
+    return page
+
+
+@pytest.fixture
+def javascript() -> bool:
+    """Whether pages can run scripts; tests override it."""
+    return True
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -47,3 +63,22 @@ async def api_url(settings: Settings) -> AsyncIterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     await server_task
+
+
+@pytest.fixture
+def issuer_one(tmp_path: Path, tenant: Tenant) -> Iterator[HostileSignIn]:
+    with run_issuer(tmp_path, list_users(tenant)) as sign_in:
+        yield sign_in
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def origin(settings: Settings, issuer_one: HostileSignIn) -> AsyncIterator[str]:
+    """The origin of a console at which users sign in with the issuer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    issuer_one.register_console(url)
+    sign_in = SignInSettings(public_url=AnyHttpUrl(url), issuers={"one": issuer_one.issuer_settings()})
+    async with serve_app(create_app(settings.model_copy(update={"sign_in": sign_in})), port=port) as served:
+        yield served

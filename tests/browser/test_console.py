@@ -1,38 +1,9 @@
-"""The console in Chromium, from sign-in to sign-out."""
+"""Sign-in to the console in Chromium, from sign-in to sign-out."""
 
-import socket
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
-import pytest
-import pytest_asyncio
 from playwright.async_api import Page, expect
-from pydantic import AnyHttpUrl
 
-from api.app import create_app
-from stafett.settings import Settings, SignInSettings
 from stafett.testing import Tenant
-from tests.support.http_server import serve_app
-from tests.support.sign_in import HostileSignIn, list_users, run_issuer
-
-
-@pytest.fixture
-def issuer_one(tmp_path: Path, tenant: Tenant) -> Iterator[HostileSignIn]:
-    with run_issuer(tmp_path, list_users(tenant)) as sign_in:
-        yield sign_in
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def origin(settings: Settings, issuer_one: HostileSignIn) -> AsyncIterator[str]:
-    """The origin of a console at which users sign in with the issuer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    issuer_one.register_console(url)
-    sign_in = SignInSettings(public_url=AnyHttpUrl(url), issuers={"one": issuer_one.issuer_settings()})
-    async with serve_app(create_app(settings.model_copy(update={"sign_in": sign_in})), port=port) as served:
-        yield served
+from tests.support.sign_in import HostileSignIn
 
 
 async def test_user_signs_in_lists_sessions_and_signs_out(
@@ -40,7 +11,7 @@ async def test_user_signs_in_lists_sessions_and_signs_out(
 ) -> None:
     messages: list[str] = []
     page.on("console", lambda message: messages.append(message.text))
-    await page.goto(f"{origin}/console/sessions")
+    await page.goto(f"{origin}/console/sessions?lang=en")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     await page.get_by_role("link", name="Sign in with").click()
     await page.get_by_role("button", name=f"coordinator@{tenant.org_id}.example").click()
@@ -58,3 +29,17 @@ async def test_user_signs_in_lists_sessions_and_signs_out(
     await page.goto(f"{origin}/console")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     assert [message for message in messages if "Content Security Policy" in message] == []
+
+
+async def test_form_on_a_page_of_another_site_cannot_sign_out(page: Page, origin: str, tenant: Tenant) -> None:
+    await page.goto(f"{origin}/console/login/one?lang=en")
+    await page.get_by_role("button", name=f"coordinator@{tenant.org_id}.example").click()
+    await expect(page).to_have_url(f"{origin}/console")
+    form = f'<form method="post" action="{origin}/console/logout"><button>Win</button></form>'
+    await page.route("http://evil.example/", lambda route: route.fulfill(content_type="text/html", body=form))
+    await page.goto("http://evil.example/")
+    async with page.expect_response(f"{origin}/console/logout") as response:
+        await page.get_by_role("button").click()
+    assert (await response.value).status == 403
+    await page.goto(f"{origin}/console?lang=en")
+    await expect(page.get_by_text("You act for Prøveforbundet as coordinator.")).to_be_visible()

@@ -81,6 +81,7 @@ class ConsoleBrowser:
 
     def __post_init__(self) -> None:
         self.http = open_http_client(self.origin)
+        self.http.cookies.set("stafett-lang", "en")
         self.http.timeout = httpx.Timeout(120)  # no test asserts a duration: a slow machine must not fail a property
 
     async def get(self, path: str, **headers: str) -> httpx.Response:

@@ -1,0 +1,194 @@
+"""The pages of exports: list, state, download, cancel, retry and delete."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.concurrency import run_in_threadpool
+from api.console.deviations import render_deviations_csv
+from api.console.errors import redirect
+from api.console.events import limit_event_streams, stream_session_events
+from api.console.forms import RetryForm
+from api.console.pages import render_page
+from api.console.security import SessionForm, create_page_headers
+from api.console.services import EXPORTS_PATH, ConsoleServicesDep
+from api.console.sessions import ActiveSession, CurrentSession
+from api.dependencies import Services, ServicesDep
+from api.headers import LastEventId
+from api.routes.bufdir_exports import load_view
+from api.schemas.exports import ExportResource
+from stafett.database.pagination import PageToken
+from stafett.domain.errors import FileRemovedError, ServiceUnavailableError
+from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
+from stafett.exports.downloads import get_downloadable_file
+from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter
+
+router = APIRouter(prefix=EXPORTS_PATH)
+_MAX_EVENTS = 200
+
+
+@router.get("")
+async def list_exports(
+    request: Request, session: CurrentSession, services: ServicesDep, page_token: PageToken = None
+) -> Response:
+    page = await run_in_threadpool(services.exports.list, session.caller, ExportFilter(page_token=page_token))
+    exports = [ExportResource.from_details(ExportDetails(export, ())) for export in page.items]
+    return render_page(request, "exports.html", session=session, exports=exports, next_page_token=page.next_page_token)
+
+
+@router.get("/{export_id:uuid}")
+async def show_export(
+    request: Request,
+    session: CurrentSession,
+    services: ServicesDep,
+    export_id: UUID,
+    deviation: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    values = await run_in_threadpool(_load_page, session, services, export_id)
+    export: ExportResource = values["export"]
+    reasons = {failure.code: failure.failure_reason for failure in export.partial_failures}
+    failures = [failure for failure in export.partial_failures if deviation in {"", failure.code}]
+    return render_page(
+        request,
+        "export.html",
+        session=session,
+        now=services.clock(),
+        deviation=deviation,
+        deviation_codes=reasons,
+        failures=failures,
+        **values,
+    )
+
+
+@router.get("/{export_id:uuid}/events", dependencies=[Depends(limit_event_streams)])
+async def watch_export(
+    session: CurrentSession,
+    services: ServicesDep,
+    console: ConsoleServicesDep,
+    export_id: UUID,
+    last_event_id: LastEventId,
+) -> Response:
+    load = partial(load_view, services, session.caller, export_id)
+    return await stream_session_events(session, services, console, load, last_event_id)
+
+
+@router.get("/{export_id:uuid}/file")
+async def download_export(session: CurrentSession, services: ServicesDep, export_id: UUID) -> Response:
+    url = await run_in_threadpool(services.downloads.get_download_url, session.caller, export_id, services.clock())
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers=create_page_headers(session))
+
+
+@router.get("/{export_id:uuid}/deviations.csv")
+async def download_deviations(session: CurrentSession, services: ServicesDep, export_id: UUID) -> Response:
+    details = await run_in_threadpool(services.exports.find, session.caller, export_id)
+    headers = {"Content-Disposition": f'attachment; filename="deviations-{export_id}.csv"'}
+    return Response(
+        render_deviations_csv(details.partial_failures),
+        media_type="text/csv",
+        headers=create_page_headers(session) | headers,
+    )
+
+
+@router.get("/{export_id:uuid}/cancel")
+async def confirm_cancel(request: Request, session: CurrentSession, services: ServicesDep, export_id: UUID) -> Response:
+    return await _render_confirmation(request, session, services, export_id, "cancel_export")
+
+
+@router.post("/{export_id:uuid}/cancel")
+async def cancel_export(
+    request: Request, session: CurrentSession, _form: SessionForm, services: ServicesDep, export_id: UUID
+) -> Response:
+    export = await run_in_threadpool(services.export_commands.cancel, session.caller, export_id)
+    services.dispatcher.cancel(export.job)
+    return redirect(request, f"{EXPORTS_PATH}/{export_id}")
+
+
+@router.post("/{export_id:uuid}/retry")
+async def retry_export(
+    request: Request, session: CurrentSession, form: SessionForm, services: ServicesDep, export_id: UUID
+) -> Response:
+    key = RetryForm.parse(form).create_key(export_id)
+    export, is_new = await run_in_threadpool(services.export_commands.retry, session.caller, export_id, key)
+    if is_new:
+        services.dispatcher.start(export.job)
+    return redirect(request, f"{EXPORTS_PATH}/{export_id}")
+
+
+@router.get("/{export_id:uuid}/delete")
+async def confirm_delete(request: Request, session: CurrentSession, services: ServicesDep, export_id: UUID) -> Response:
+    return await _render_confirmation(request, session, services, export_id, "delete_export")
+
+
+@router.post("/{export_id:uuid}/delete")
+async def delete_export(
+    request: Request, session: CurrentSession, _form: SessionForm, services: ServicesDep, export_id: UUID
+) -> Response:
+    export = await run_in_threadpool(services.export_commands.delete, session.caller, export_id)
+    with suppress(ServiceUnavailableError):  # the deletion is committed; retention removes remaining files
+        await run_in_threadpool(services.file_removal.remove, export.job)
+    return redirect(request, EXPORTS_PATH)
+
+
+def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> dict[str, Any]:
+    caller, details = session.caller, services.exports.find(session.caller, export_id)
+    row, export = details.export, ExportResource.from_details(details)
+    events: Sequence[Any] = ()
+    next_page = None
+    if caller.can_read_audit_of(row.org_id, row.requested_by):
+        events, next_page = services.export_audit_trail.list_events(
+            caller, export_id, AuditEventFilter(page_size=_MAX_EVENTS)
+        )
+    return {
+        "export": export,
+        "stages": list_stages(
+            export, [step.status for step in services.job_history.steps_after(row.org_id, row.id, 0)]
+        ),
+        "is_file_removed": _is_file_removed(details),
+        "can_command": caller.can_cancel_and_retry(row.org_id, row.requested_by),
+        "events": events,
+        "has_more_events": next_page is not None,
+    }
+
+
+def _is_file_removed(details: ExportDetails) -> bool:
+    if details.export.status is not ExportStatus.COMPLETED:
+        return False
+    try:
+        get_downloadable_file(details.export)
+    except FileRemovedError:
+        return True
+    return False
+
+
+def list_stages(export: ExportResource, history: Sequence[str]) -> list[tuple[ExportStatus, str]]:
+    """List the stages of an export with their states: done, current, failed or waiting."""
+    stages = [s for s in EXPORT_STAGES if s is not ExportStatus.BUNDLING_ATTACHMENTS or export.include_attachments]
+    if export.status is ExportStatus.COMPLETED:
+        return [(stage, "done") for stage in stages]
+    reached = next((status for status in reversed(history) if status in stages), None)
+    if reached is None or export.status is ExportStatus.INITIALISED:
+        return [(stage, "waiting") for stage in stages]
+    position = stages.index(ExportStatus(reached))
+    current = "failed" if export.status is ExportStatus.FAILED else "current"
+    states = ["done"] * position + [current] + ["waiting"] * (len(stages) - position - 1)
+    return list(zip(stages, states, strict=True))
+
+
+async def _render_confirmation(
+    request: Request, session: ActiveSession, services: Services, export_id: UUID, action: str
+) -> Response:
+    details = await run_in_threadpool(services.exports.find, session.caller, export_id)
+    return render_page(
+        request,
+        "confirm.html",
+        session=session,
+        action=action,
+        period=ExportResource.from_details(details).reporting_period,
+        back=f"{EXPORTS_PATH}/{export_id}",
+    )

@@ -1,0 +1,147 @@
+"""The languages of the console: the choice of one, its texts, and its way to write dates and numbers."""
+
+import io
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import cache
+from importlib.resources import files
+from urllib.parse import urlencode
+
+from babel.dates import format_date, format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import NullTranslations, Translations
+from fastapi import Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from api.console.assets import get_asset_url
+from stafett.domain.export import Locale
+from stafett.domain.reporting_period import OSLO, ReportingPeriod
+
+LANGUAGE_COOKIE, LANGUAGE_PARAMETER = "stafett-lang", "lang"
+LANGUAGE_NAMES: dict[Locale, str] = {"nb": "Bokmål", "nn": "Nynorsk", "en": "English"}
+SOURCE_LANGUAGE: Locale = "en"
+"""The language of the texts in the templates, which needs no catalogue."""
+
+_DEFAULT_LANGUAGE: Locale = "nb"
+_LANGUAGES: dict[str | None, Locale] = {code: code for code in LANGUAGE_NAMES}
+_BABEL_LOCALES: dict[Locale, str] = {"nb": "nb", "nn": "nn", "en": "en_GB"}
+_UNITS = ("B", "kB", "MB", "GB")
+_BYTES_PER_UNIT = 1000
+
+
+def choose_language(request: Request) -> Locale:
+    """Return the language that the URL names, or else the one that the browser remembers, or else Bokmål."""
+    for code in (request.query_params.get(LANGUAGE_PARAMETER), request.cookies.get(LANGUAGE_COOKIE)):
+        if code in _LANGUAGES:
+            return _LANGUAGES[code]
+    return _DEFAULT_LANGUAGE
+
+
+def list_languages(request: Request, address: str) -> list[tuple[Locale, str, str]]:
+    """List the languages with their names, and the URL of the same page in each of them."""
+    others = [pair for pair in request.query_params.multi_items() if pair[0] != LANGUAGE_PARAMETER]
+    return [
+        (code, name, f"{address}?{urlencode([*others, (LANGUAGE_PARAMETER, code)])}")
+        for code, name in LANGUAGE_NAMES.items()
+    ]
+
+
+@cache
+def get_environment(language: Locale) -> Environment:
+    """Return the templates of a language, with its texts and formats."""
+    environment = Environment(
+        loader=PackageLoader("api.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    translations = load_translations(language)
+    formats = _Formats(_BABEL_LOCALES[language])
+    environment.globals.update(
+        _=_translate_with(translations), ngettext=_translate_plural_with(translations), asset=get_asset_url
+    )
+    environment.filters.update(
+        number=formats.format_number,
+        date=formats.format_day,
+        day=formats.format_day_of,
+        time=formats.format_time,
+        clock=formats.format_clock,
+        month=formats.format_month,
+        size=formats.format_size,
+        period=formats.format_period,
+    )
+    return environment
+
+
+def load_translations(language: Locale) -> NullTranslations:
+    """Load the catalogue of a language. It is compiled here, so that the repository has no binary files."""
+    if language == SOURCE_LANGUAGE:
+        return NullTranslations()
+    content = files("api.console").joinpath("locales", f"{language}.po").read_bytes()
+    compiled = io.BytesIO()
+    write_mo(compiled, read_po(io.BytesIO(content), language))
+    return Translations(io.BytesIO(compiled.getvalue()))
+
+
+def _translate_with(translations: NullTranslations) -> Callable[..., Markup]:
+    def translate(message: str, /, **values: object) -> Markup:
+        """Translate a text and insert the values, which are escaped."""
+        return escape(translations.gettext(message)) % values
+
+    return translate
+
+
+def _translate_plural_with(translations: NullTranslations) -> Callable[..., Markup]:
+    def translate(singular: str, plural: str, number: int, /, **values: object) -> Markup:
+        return escape(translations.ngettext(singular, plural, number)) % values
+
+    return translate
+
+
+class _Formats:
+    """Dates, times and numbers as a language writes them. All times are those of Oslo."""
+
+    def __init__(self, locale: str) -> None:
+        self._locale = locale
+
+    def format_number(self, value: int) -> str:
+        return format_decimal(value, locale=self._locale)
+
+    def format_day(self, value: date) -> str:
+        return format_date(value, "long", locale=self._locale)
+
+    def format_day_of(self, value: datetime) -> str:
+        return self.format_day(value.astimezone(OSLO).date())
+
+    def format_month(self, value: date) -> str:
+        return format_date(value, "MMMM y", locale=self._locale)
+
+    def format_time(self, value: datetime) -> str:
+        return format_datetime(value, "d MMM y, HH:mm" if self._is_english else "d. MMM y, HH:mm", OSLO, self._locale)
+
+    def format_clock(self, value: datetime) -> str:
+        return format_datetime(value, "HH:mm:ss", OSLO, self._locale)
+
+    @property
+    def _is_english(self) -> bool:
+        return self._locale.startswith("en")
+
+    def format_size(self, size: float) -> str:
+        unit = 0
+        while size >= _BYTES_PER_UNIT and unit < len(_UNITS) - 1:
+            size, unit = size / _BYTES_PER_UNIT, unit + 1
+        return f"{format_decimal(size, '#,##0.#' if unit else '#,##0', self._locale)}\N{NO-BREAK SPACE}{_UNITS[unit]}"
+
+    def format_period(self, period: ReportingPeriod) -> str:
+        """Format a calendar year as its number, and any other period by its first and last day or time."""
+        start, end = period.first_day, period.last_day
+        days = ReportingPeriod(start=start, end=end)
+        if (days.first_instant, days.last_instant) != (period.first_instant, period.last_instant):
+            return f"{self.format_time(period.first_instant)} \N{EN DASH} {self.format_time(period.last_instant)}"
+        if start == date(end.year, 1, 1) and end == date(end.year, 12, 31):
+            return str(end.year)
+        return f"{self.format_day(start)} \N{EN DASH} {self.format_day(end)}"
