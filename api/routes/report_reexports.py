@@ -57,11 +57,11 @@ async def start_reexport(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ReexportResource:
     accepted = await run_in_threadpool(services.reexports.accept, caller, body, idempotency_key)
-    load_view = partial(_load_view, services, caller, accepted.reexport.id)
+    load = partial(load_view, services, caller, accepted.reexport.id)
     if accepted.is_new:
         services.dispatcher.start(accepted.reexport.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.reexport.id}"
-    return await respond_or_wait(load_view, services, response, wait, _build_view(services, caller, accepted))
+    return await respond_or_wait(load, services, response, wait, _build_view(services, caller, accepted))
 
 
 @router.get(
@@ -81,7 +81,7 @@ async def get_reexport(
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> ReexportResource | None:
-    return await respond_if_changed(partial(_load_view, services, caller, reexport_id), response, if_none_match)
+    return await respond_if_changed(partial(load_view, services, caller, reexport_id), response, if_none_match)
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def watch_reexport(
     reexport_id: ReexportId, caller: CurrentCaller, services: ServicesDep, request: Request, last_event_id: LastEventId
 ) -> Response:
     return await stream_job_events(
-        partial(_load_view, services, caller, reexport_id), services, request.state.token, last_event_id
+        partial(load_view, services, caller, reexport_id), services, request.state.token, last_event_id
     )
 
 
@@ -126,7 +126,7 @@ async def edit_reexport(
         services.dispatcher.send_edit(
             run, ReexportUpdateInput(edits=row.edits, notification_sent=body.notification_sent)
         )
-    return await respond(partial(_load_view, services, caller, reexport_id), response)
+    return await respond(partial(load_view, services, caller, reexport_id), response)
 
 
 @router.delete(
@@ -146,7 +146,7 @@ async def cancel_reexport(
 ) -> ReexportResource:
     row = await run_in_threadpool(services.reexport_commands.cancel, caller, reexport_id)
     services.dispatcher.cancel(row.job)
-    return await respond_or_wait(partial(_load_view, services, caller, reexport_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, reexport_id), services, response, wait)
 
 
 @router.get(
@@ -164,7 +164,7 @@ def list_reexports(
     return ReexportPage(items=items, next_page_token=token)
 
 
-def _load_view(services: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
+def load_view(services: Services, caller: Caller, reexport_id: UUID) -> JobView[ReexportResource]:
     return _build_view(services, caller, services.reexports.find(caller, reexport_id))
 
 

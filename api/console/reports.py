@@ -1,0 +1,181 @@
+"""The history of reports: versions, new versions, what was submitted to Bufdir, and the check of a file."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, StringConstraints
+
+from api.concurrency import run_in_threadpool
+from api.console.errors import redirect, render_error
+from api.console.forms import ConsoleForm, FormErrors, InvalidFormError, parse_id
+from api.console.pages import render_page
+from api.console.security import SessionForm, SessionUpload
+from api.console.services import REEXPORTS_PATH, REPORTS_PATH
+from api.console.sessions import ActiveSession, JobStarter, require_permission
+from api.dependencies import Services, ServicesDep
+from api.schemas.reports import ReportResource
+from stafett.database.pagination import ListFilter, PageToken
+from stafett.domain.errors import ReexportInProgressError
+from stafett.domain.fields import NO_NUL
+from stafett.domain.membership import Permission
+from stafett.domain.reexport import ReexportRequest, ReexportSource
+from stafett.domain.reporting_period import OSLO
+from stafett.reports.history import ReportDetails, ReportSubmission
+
+router = APIRouter(prefix=REPORTS_PATH)
+Reader = Annotated[ActiveSession, require_permission(Permission.READ_ORGANISATION)]
+_NOON = time(12)
+_SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
+
+
+class RevisionForm(ConsoleForm):
+    """The revision of the report that the page showed."""
+
+    revision: int
+
+
+class SubmissionForm(RevisionForm):
+    """When a report was submitted to Bufdir, and under which reference."""
+
+    submitted_on: date
+    submitted_reference: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), NO_NUL] | None = None
+
+
+class NewVersionForm(ConsoleForm):
+    """From which data a new version is made, and why."""
+
+    source: ReexportSource
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), NO_NUL] | None = None
+
+
+class HashForm(ConsoleForm):
+    """The SHA-256 of a file that is too large to upload."""
+
+    sha256: Annotated[str, StringConstraints(strip_whitespace=True, pattern=_SHA256_PATTERN, to_lower=True)]
+
+
+@router.get("")
+async def list_reports(
+    request: Request, session: Reader, services: ServicesDep, page_token: PageToken = None
+) -> Response:
+    page = await run_in_threadpool(services.reports.list, session.caller, ListFilter(page_token=page_token))
+    reports = [ReportResource.from_details(details) for details in page.items]
+    return render_page(request, "reports.html", session=session, reports=reports, next_page_token=page.next_page_token)
+
+
+@router.get("/{report_id:uuid}")
+async def show_report(request: Request, session: Reader, services: ServicesDep, report_id: UUID) -> Response:
+    return await _render_report(request, session, services, report_id)
+
+
+@router.post("/{report_id:uuid}/submission")
+async def record_submission(
+    request: Request, session: JobStarter, form: SessionForm, services: ServicesDep, report_id: UUID
+) -> Response:
+    """Mark the report as submitted, unless another user has changed that since the page was made."""
+    try:
+        fields = SubmissionForm.parse(form)
+    except InvalidFormError as error:
+        return await _render_report(request, session, services, report_id, form, error.errors)
+    submission = ReportSubmission(
+        submitted_at=datetime.combine(fields.submitted_on, _NOON, OSLO),
+        submitted_reference=fields.submitted_reference or None,
+    )
+    await run_in_threadpool(
+        services.reports.record_submission, session.caller, report_id, submission, {fields.revision}
+    )
+    return redirect(request, f"{REPORTS_PATH}/{report_id}")
+
+
+@router.post("/{report_id:uuid}/submission/clear")
+async def clear_submission(
+    request: Request, session: JobStarter, form: SessionForm, services: ServicesDep, report_id: UUID
+) -> Response:
+    submission = ReportSubmission(submitted_at=None, submitted_reference=None)
+    revisions = {RevisionForm.parse(form).revision}
+    await run_in_threadpool(services.reports.record_submission, session.caller, report_id, submission, revisions)
+    return redirect(request, f"{REPORTS_PATH}/{report_id}")
+
+
+@router.post("/{report_id:uuid}/versions")
+async def start_new_version(
+    request: Request, session: JobStarter, form: SessionForm, services: ServicesDep, report_id: UUID
+) -> Response:
+    """Start a re-export, or lead to the one that the same page has started already."""
+    try:
+        fields = NewVersionForm.parse(form)
+    except InvalidFormError as error:
+        return await _render_report(request, session, services, report_id, form, error.errors)
+    reexport = ReexportRequest(
+        report_id=report_id, source=fields.source, version=fields.version, reason=fields.reason or None
+    )
+    key = f"console-{parse_id(form.get('key')) or uuid4()}"
+    try:
+        accepted = await run_in_threadpool(services.reexports.accept, session.caller, reexport, key)
+    except ReexportInProgressError as error:
+        return render_error(request, HTTPStatus.CONFLICT, back=f"{REEXPORTS_PATH}/{error.running_id}")
+    if accepted.is_new:
+        services.dispatcher.start(accepted.reexport.job)
+    return redirect(request, f"{REEXPORTS_PATH}/{accepted.reexport.id}")
+
+
+@router.post("/{report_id:uuid}/verification")
+async def verify_file(
+    request: Request, session: Reader, upload: SessionUpload, services: ServicesDep, report_id: UUID
+) -> Response:
+    """Compare an uploaded file, or the SHA-256 of one, with all versions of the report."""
+    if upload.file is not None:
+        digest = await run_in_threadpool(hashlib.sha256, await upload.file.read())
+        sha256 = digest.hexdigest()
+    elif upload.fields.get("sha256"):
+        try:
+            sha256 = HashForm.parse(upload.fields).sha256
+        except InvalidFormError:
+            errors = {"sha256": "hash_invalid"}
+            return await _render_report(request, session, services, report_id, upload.fields, errors)
+    else:
+        return await _render_report(request, session, services, report_id, {}, {"file": "file_missing"})
+    return await _render_report(request, session, services, report_id, {"verified_sha256": sha256})
+
+
+async def _render_report(
+    request: Request,
+    session: ActiveSession,
+    services: Services,
+    report_id: UUID,
+    fields: Mapping[str, str] | None = None,
+    errors: FormErrors | None = None,
+) -> Response:
+    details = await run_in_threadpool(services.reports.find, session.caller, report_id)
+    today = services.clock().astimezone(OSLO).date()
+    blank = {"submitted_on": today.isoformat(), "submitted_reference": "", "source": ReexportSource.CURRENT_DATA}
+    blank |= {"version": str(len(details.files)), "reason": "", "sha256": ""}
+    given = dict(fields or {})
+    verified = given.get("verified_sha256")
+    return render_page(
+        request,
+        "report.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        address=f"{REPORTS_PATH}/{report_id}",
+        report=ReportResource.from_details(details),
+        revision=details.report.edits,
+        today=today,
+        key=parse_id(given.get("key")) or uuid4(),
+        fields=blank | given,
+        errors=errors,
+        verified_sha256=verified,
+        matching_version=_find_version(details, verified),
+    )
+
+
+def _find_version(details: ReportDetails, sha256: str | None) -> int | None:
+    """Find the version with these bytes, also one whose file is no longer stored."""
+    files: list[tuple[int, dict[str, Any]]] = [(each.version.version, each.version.file) for each in details.files]
+    return next((version for version, file in files if file["sha256"] == sha256), None)

@@ -1,0 +1,145 @@
+"""The history of reports over HTTP: versions, submission to Bufdir and the check of a file."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from stafett.domain.membership import Role
+from stafett.testing import ActivityFactory, Tenant
+from tests.support.console_jobs import make_report, wait_for_text
+from tests.support.fixture_types import RunWorker
+from tests.support.sign_in import ConsoleBrowser
+
+OpenBrowser = Callable[[], ConsoleBrowser]
+HOSTILE_TEXT = "<script>\N{RIGHT-TO-LEFT OVERRIDE}</script>"
+
+
+def read_revision(page: str) -> str:
+    match = re.search(r'name="revision" value="(\d+)"', page)
+    assert match is not None, page
+    return match[1]
+
+
+async def verify(browser: ConsoleBrowser, path: str, content: bytes = b"", **fields: str) -> httpx.Response:
+    fields |= {"form_token": await browser.get_form_token()}
+    headers = {"Origin": browser.origin, "Sec-Fetch-Site": "same-origin"}
+    files = {"file": ("report.csv", content)}
+    return await browser.http.post(f"{path}/verification", data=fields, files=files, headers=headers)
+
+
+async def test_report_is_submitted_exported_again_and_verified(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    await browser.sign_in(tenant.coordinator)
+    async with run_worker():
+        path = await make_report(browser)
+        activity_factory.create_activity(mentor)
+        response = await browser.submit(
+            f"{path}/versions", source="current_data", reason=HOSTILE_TEXT, key=str(uuid4())
+        )
+        job = urlsplit(response.headers["location"]).path
+        await wait_for_text(browser, job, "Version 2 of the report is ready.")
+    page = (await browser.get(path)).text
+    assert "Rows: 1 added, 0 removed, 0 changed" in page
+    assert HOSTILE_TEXT not in page
+    assert "&lt;script&gt;" in page
+    download = await browser.get((await browser.get(f"{job}/file")).headers["location"])
+    assert "unchanged" in (await verify(browser, path, download.content)).text
+    assert "version 2" in (await verify(browser, path, sha256=hashlib.sha256(download.content).hexdigest())).text
+    assert "The file is not a version of this report." in (await verify(browser, path, b"other")).text
+
+    response = await browser.submit(
+        f"{path}/submission", revision=read_revision(page), submitted_on="2027-02-01", submitted_reference=HOSTILE_TEXT
+    )
+    assert response.status_code == 303
+    page = (await browser.get(path)).text
+    assert "Handed in to Bufdir on 1 February 2027." in page
+    assert HOSTILE_TEXT not in page
+    assert "1 February 2027" in (await browser.get("/console/reports")).text
+    assert "Nothing needs your attention." in (await browser.get("/console")).text
+    await browser.submit(f"{path}/submission/clear", revision=read_revision(page))
+    assert "Handed in to Bufdir" not in (await browser.get(path)).text
+
+
+async def test_stale_form_does_not_overwrite_a_submission(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    await browser.sign_in(tenant.coordinator)
+    async with run_worker():
+        path = await make_report(browser)
+    revision = read_revision((await browser.get(path)).text)
+    fields = {"revision": revision, "submitted_on": "2027-02-01"}
+    first = await browser.submit(f"{path}/submission", **fields, submitted_reference="first")
+    second = await browser.submit(f"{path}/submission", **fields, submitted_reference="second")
+    assert (first.status_code, second.status_code) == (303, 409)
+    assert "Another user was faster" in second.text
+    assert "Reference: first" in (await browser.get(path)).text
+
+
+@pytest.mark.parametrize(
+    ("form", "fields", "text"),
+    [
+        ("submission", {"revision": "0", "submitted_on": "2027-02-30"}, "Enter a date that exists"),
+        (
+            "submission",
+            {"revision": "0", "submitted_on": "2027-02-01", "submitted_reference": "x" * 201},
+            "at most 200",
+        ),
+        ("versions", {"source": "current_data", "reason": "x" * 501}, "at most 500"),
+        ("versions", {"source": "nowhere"}, "Check this field."),
+    ],
+)
+async def test_invalid_form_of_a_report_is_shown_again(
+    browser: ConsoleBrowser,
+    tenant: Tenant,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    form: str,
+    fields: dict[str, str],
+    text: str,
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    await browser.sign_in(tenant.coordinator)
+    async with run_worker():
+        path = await make_report(browser)
+    response = await browser.submit(f"{path}/{form}", **fields)
+    assert response.status_code == 422
+    assert text in response.text
+    assert (await verify(browser, path)).status_code == 422
+    assert (await verify(browser, path, sha256="x")).status_code == 422
+
+
+async def test_report_of_another_organisation_or_without_token_is_refused(
+    open_browser: OpenBrowser,
+    tenant: Tenant,
+    other_tenant: Tenant,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    owner, stranger, auditor = open_browser(), open_browser(), open_browser()
+    await owner.sign_in(tenant.coordinator)
+    await stranger.sign_in(other_tenant.coordinator, "two")
+    await auditor.sign_in(tenant.users[Role.AUDITOR])
+    async with run_worker():
+        path = await make_report(owner)
+    forms = {
+        "submission": {"revision": "0", "submitted_on": "2027-02-01"},
+        "submission/clear": {"revision": "0"},
+        "versions": {"source": "current_data", "key": "x"},
+    }
+    assert (await stranger.get(path)).status_code == 404
+    assert (await verify(stranger, path, b"x")).status_code == 404
+    for form, fields in forms.items():
+        assert (await stranger.submit(f"{path}/{form}", **fields)).status_code == 404, form
+        assert (await auditor.submit(f"{path}/{form}", **fields)).status_code == 403, form
+        assert (await owner.post(f"{path}/{form}", fields)).status_code == 403, form
+    assert "Mark as handed in" not in (await auditor.get(path)).text
