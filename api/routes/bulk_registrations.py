@@ -75,11 +75,11 @@ async def start_bulk_registration(
         with services.concurrency.occupy(OccupyingUse.VALIDATIONS, caller):
             return await run_in_threadpool(_validate_batch, services, caller, submission)
     accepted = await run_in_threadpool(services.batches.accept, caller, submission.request, idempotency_key)
-    load_view = partial(_load_view, services, caller, accepted.batch.id)
+    load = partial(load_view, services, caller, accepted.batch.id)
     if accepted.is_new:
         services.dispatcher.start(accepted.batch.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.batch.id}"
-    return await respond_or_wait(load_view, services, response, wait, _build_view(caller, accepted))
+    return await respond_or_wait(load, services, response, wait, _build_view(caller, accepted))
 
 
 def _validate_batch(services: Services, caller: Caller, submission: BatchSubmission) -> Response:
@@ -120,7 +120,7 @@ async def get_bulk_registration(
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> BatchResource | None:
-    return await respond_if_changed(partial(_load_view, services, caller, batch_id), response, if_none_match)
+    return await respond_if_changed(partial(load_view, services, caller, batch_id), response, if_none_match)
 
 
 @router.get(
@@ -150,7 +150,7 @@ async def watch_bulk_registration(
     batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, request: Request, last_event_id: LastEventId
 ) -> Response:
     return await stream_job_events(
-        partial(_load_view, services, caller, batch_id), services, request.state.token, last_event_id
+        partial(load_view, services, caller, batch_id), services, request.state.token, last_event_id
     )
 
 
@@ -193,7 +193,7 @@ async def edit_bulk_registration(
     batch = await run_in_threadpool(services.batch_commands.edit, caller, batch_id, body, parse_if_match(if_match))
     if batch.status is BulkStatus.CANCELLING:
         services.dispatcher.cancel(batch.job)
-    return await respond(partial(_load_view, services, caller, batch_id), response)
+    return await respond(partial(load_view, services, caller, batch_id), response)
 
 
 @router.post(
@@ -210,7 +210,7 @@ async def cancel_bulk_registration(
 ) -> BatchResource:
     batch = await run_in_threadpool(services.batch_commands.cancel, caller, batch_id)
     services.dispatcher.cancel(batch.job)
-    return await respond_or_wait(partial(_load_view, services, caller, batch_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, batch_id), services, response, wait)
 
 
 @router.post(
@@ -235,7 +235,7 @@ async def retry_bulk_registration(
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
         services.dispatcher.start(batch.job)
-    return await respond_or_wait(partial(_load_view, services, caller, batch_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, batch_id), services, response, wait)
 
 
 @router.delete(
@@ -251,7 +251,7 @@ def delete_bulk_registration(batch_id: BatchId, caller: CurrentCaller, services:
     services.batch_commands.delete(caller, batch_id)
 
 
-def _load_view(services: Services, caller: Caller, batch_id: UUID) -> JobView[BatchResource]:
+def load_view(services: Services, caller: Caller, batch_id: UUID) -> JobView[BatchResource]:
     return _build_view(caller, services.batches.find(caller, batch_id))
 
 

@@ -1,7 +1,7 @@
 """Peer mentors of an organisation: listed, added, edited and imported."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import date, datetime
 from datetime import time as clock_time
 from typing import Annotated, Any, NamedTuple
@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, Type
 from sqlalchemy import func, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.audit.trail import AuditEntry, append_audit_event
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
@@ -122,9 +123,7 @@ class MentorService:
 
     def list(self, caller: Caller, filters: MentorFilter) -> Page[PeerMentor]:
         """List mentors by name. The page token has the last mentor's id, because a name is personal data."""
-        query = select_visible(PeerMentor, caller, filters).order_by(*_NAME_ORDER).limit(filters.page_size + 1)
-        if filters.q:
-            query = query.where(col(PeerMentor.display_name).icontains(filters.q, autoescape=True))
+        query = _select_mentors(caller, filters).limit(filters.page_size + 1)
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             if filters.page_token:
                 last_mentor = session.get(PeerMentor, decode_page_token(filters.page_token, _ID_KEY))
@@ -132,6 +131,18 @@ class MentorService:
                     raise invalid_token_error()
                 query = query.where(tuple_(*_NAME_ORDER) > (last_mentor.display_name, last_mentor.id))
             return split_page(session.exec(query).all(), filters, lambda mentor: [mentor.id])
+
+    def list_ids(self, caller: Caller, filters: MentorFilter, limit: int) -> Sequence[UUID]:
+        """List the ids of all mentors that the filters select, by name, at most ``limit``."""
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            mentors = session.exec(_select_mentors(caller, filters).limit(limit)).all()
+            return [mentor.id for mentor in mentors]
+
+    def load_names(self, caller: Caller, mentor_ids: Sequence[UUID]) -> Mapping[UUID, str]:
+        """Load the names of those mentors that the caller's organisation has."""
+        query = select(PeerMentor).where(col(PeerMentor.id).in_(mentor_ids), PeerMentor.org_id == caller.org_id)
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            return {mentor.id: mentor.display_name for mentor in session.exec(query)}
 
     def find(self, caller: Caller, mentor_id: UUID) -> PeerMentor:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
@@ -165,6 +176,11 @@ class MentorService:
             event = "mentor_deactivated" if "active" in changed and not mentor.active else "mentor_edited"
             append_audit_event(session, build_mentor_entry(caller, mentor.org_id, mentor_id, event, **changed))
             return saved
+
+
+def _select_mentors(caller: Caller, filters: MentorFilter) -> SelectOfScalar[PeerMentor]:
+    query = select_visible(PeerMentor, caller, filters).order_by(*_NAME_ORDER)
+    return query.where(col(PeerMentor.display_name).icontains(filters.q, autoescape=True)) if filters.q else query
 
 
 def authorise_mentors(caller: Caller, org_id: str) -> None:

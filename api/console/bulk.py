@@ -1,0 +1,176 @@
+"""The pages of registrations for many peer mentors: list, state, cancel, retry and corrections."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.concurrency import run_in_threadpool
+from api.console.bulk_forms import correct_items
+from api.console.errors import redirect
+from api.console.events import limit_event_streams, stream_session_events
+from api.console.forms import FormErrors, InvalidFormError, RetryForm
+from api.console.new_batches import accept_batch, create_batch_key, load_mentor_names
+from api.console.pages import render_page
+from api.console.security import SessionForm, create_page_headers
+from api.console.services import BULK_PATH, ConsoleServicesDep
+from api.console.sessions import ActiveSession, CurrentSession, JobStarter
+from api.dependencies import Services, ServicesDep
+from api.headers import LastEventId
+from api.routes.bulk_registrations import load_view
+from api.schemas.bulk import BatchSummary
+from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
+from stafett.database.pagination import PageToken
+from stafett.database.tables import BulkBatch, BulkItem
+from stafett.domain.bulk_status import BulkStatus, ItemStatus
+from stafett.domain.errors import InvalidRequestError
+from stafett.domain.reporting_period import OSLO
+
+router = APIRouter(prefix=BULK_PATH)
+_MAX_ITEMS, _MAX_CORRECTIONS = 200, 100
+_RETRYABLE = frozenset({BulkStatus.COMPLETED_WITH_FAILURES, BulkStatus.FAILED, BulkStatus.CANCELLED})
+
+
+@router.get("")
+async def list_batches(
+    request: Request, session: CurrentSession, services: ServicesDep, page_token: PageToken = None
+) -> Response:
+    page = await run_in_threadpool(services.batches.list, session.caller, BatchFilter(page_token=page_token))
+    batches = [BatchSummary.from_row(batch, session.caller) for batch in page.items]
+    return render_page(request, "batches.html", session=session, batches=batches, next_page_token=page.next_page_token)
+
+
+@router.get("/{batch_id:uuid}")
+async def show_batch(request: Request, session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
+    values = await run_in_threadpool(_load_page, session, services, batch_id)
+    return render_page(request, "batch.html", session=session, now=services.clock(), **values)
+
+
+@router.get("/{batch_id:uuid}/events", dependencies=[Depends(limit_event_streams)])
+async def watch_batch(
+    session: CurrentSession,
+    services: ServicesDep,
+    console: ConsoleServicesDep,
+    batch_id: UUID,
+    last_event_id: LastEventId,
+) -> Response:
+    load = partial(load_view, services, session.caller, batch_id)
+    return await stream_session_events(session, services, console, load, last_event_id)
+
+
+@router.get("/{batch_id:uuid}/failed.csv")
+async def download_failed_items(session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
+    content = await run_in_threadpool(services.batches.download_failed_csv, session.caller, batch_id)
+    headers = {"Content-Disposition": f'attachment; filename="failed-{batch_id}.csv"'}
+    return Response(content, media_type="text/csv", headers=create_page_headers(session) | headers)
+
+
+@router.get("/{batch_id:uuid}/cancel")
+async def confirm_cancel(request: Request, session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
+    await run_in_threadpool(services.batches.find, session.caller, batch_id)
+    back = f"{BULK_PATH}/{batch_id}"
+    return render_page(request, "confirm.html", session=session, action="cancel_batch", period=None, back=back)
+
+
+@router.post("/{batch_id:uuid}/cancel")
+async def cancel_batch(
+    request: Request, session: CurrentSession, _form: SessionForm, services: ServicesDep, batch_id: UUID
+) -> Response:
+    batch = await run_in_threadpool(services.batch_commands.cancel, session.caller, batch_id)
+    services.dispatcher.cancel(batch.job)
+    return redirect(request, f"{BULK_PATH}/{batch_id}")
+
+
+@router.post("/{batch_id:uuid}/retry")
+async def retry_batch(
+    request: Request, session: CurrentSession, form: SessionForm, services: ServicesDep, batch_id: UUID
+) -> Response:
+    key = RetryForm.parse(form).create_key(batch_id)
+    batch, is_new = await run_in_threadpool(services.batch_commands.retry, session.caller, batch_id, key)
+    if is_new:
+        services.dispatcher.start(batch.job)
+    return redirect(request, f"{BULK_PATH}/{batch_id}")
+
+
+@router.get("/{batch_id:uuid}/correct")
+async def show_corrections(request: Request, session: JobStarter, services: ServicesDep, batch_id: UUID) -> Response:
+    """Show the failed items, each with its start to change or to leave it out."""
+    return await _render_corrections(request, session, services, batch_id, {})
+
+
+@router.post("/{batch_id:uuid}/correct")
+async def register_corrections(
+    request: Request, session: JobStarter, form: SessionForm, services: ServicesDep, batch_id: UUID
+) -> Response:
+    """Register the corrected items as a batch of their own."""
+    details, failed = await run_in_threadpool(_load_failed, session, services, batch_id)
+    try:
+        batch = correct_items(details.batch, failed, form)
+        return await accept_batch(request, session, services, batch, create_batch_key(str(batch_id), batch))
+    except InvalidFormError as error:
+        errors = error.errors
+    except InvalidRequestError:  # a field is missing that this form does not have
+        errors = {"corrections": "use_csv"}
+    return await _render_corrections(request, session, services, batch_id, form, errors)
+
+
+def _load_page(session: ActiveSession, services: Services, batch_id: UUID) -> dict[str, Any]:
+    caller, details = session.caller, services.batches.find(session.caller, batch_id)
+    batch = details.batch
+    statuses = () if caller.is_operator else (ItemStatus.FAILED, ItemStatus.CANCELLED, ItemStatus.REGISTERED)
+    pages = (
+        services.batches.list_items(caller, batch_id, ItemFilter(status=status, page_size=_MAX_ITEMS))
+        for status in statuses
+    )
+    items = [outcome_from_row(item) for page in pages for item in page.items][:_MAX_ITEMS]
+    return {
+        "batch": BatchSummary.from_row(batch, caller),
+        "items": items,
+        "names": load_mentor_names(services, session, items) if items else {},
+        "can_command": caller.can_cancel_and_retry(batch.org_id, batch.requested_by),
+        "can_correct": caller.can_start_in(batch.org_id),
+        "can_retry": batch.status in _RETRYABLE and batch.failed + batch.cancelled > 0,
+    }
+
+
+def _load_failed(session: ActiveSession, services: Services, batch_id: UUID) -> tuple[BatchDetails, Sequence[BulkItem]]:
+    details = services.batches.find(session.caller, batch_id)
+    filters = ItemFilter(status=ItemStatus.FAILED, page_size=_MAX_CORRECTIONS)
+    return details, services.batches.list_items(session.caller, batch_id, filters).items
+
+
+async def _render_corrections(
+    request: Request,
+    session: ActiveSession,
+    services: Services,
+    batch_id: UUID,
+    fields: Mapping[str, str],
+    errors: FormErrors | None = None,
+) -> Response:
+    details, failed = await run_in_threadpool(_load_failed, session, services, batch_id)
+    outcomes = [outcome_from_row(item) for item in failed]
+    return render_page(
+        request,
+        "correct_batch.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        address=f"{BULK_PATH}/{batch_id}/correct",
+        batch=BatchSummary.from_row(details.batch, session.caller),
+        rows=list(zip(failed, outcomes, strict=True)),
+        names=await run_in_threadpool(load_mentor_names, services, session, outcomes),
+        fields={f"starts_at-{item.position}": _get_local_start(details.batch, item) for item in failed} | dict(fields),
+        errors=errors,
+    )
+
+
+def _get_local_start(batch: BulkBatch, item: BulkItem) -> str:
+    """Return the item's start as a browser's field for local times expects it, or nothing if it is not valid."""
+    start = (batch.activity | item.overrides).get("starts_at")
+    try:
+        return datetime.fromisoformat(str(start)).astimezone(OSLO).strftime("%Y-%m-%dT%H:%M")
+    except ValueError:
+        return ""

@@ -1,0 +1,102 @@
+"""The forms of a registration for many peer mentors, as requests of the bulk service."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
+from starlette.datastructures import FormData
+
+from api.console.forms import ConsoleForm, InvalidFormError, create_field_error, parse_id
+from stafett.database.tables import BulkBatch, BulkItem
+from stafett.domain.activity import ActivityType
+from stafett.domain.bulk import BulkItemInput, BulkRequest
+from stafett.domain.fields import NO_NUL
+from stafett.domain.proxy_activity import MAX_DURATION_MINUTES, MAX_PARTICIPANTS, ActivityDefaults
+from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
+
+_Participants = Annotated[int, Field(ge=0, le=MAX_PARTICIPANTS)]
+_Text = StringConstraints(strip_whitespace=True)
+_LocalTime = Annotated[
+    NaiveDatetime, Field(ge=datetime(EARLIEST_YEAR + 1, 1, 1), le=datetime(LATEST_YEAR, 1, 1))  # noqa: DTZ001 - local
+]
+"""A time in Oslo, as a browser's field has it."""
+
+
+class ActivityForm(ConsoleForm):
+    """The activity that all chosen mentors took part in, and the name of the batch."""
+
+    activity_type: ActivityType
+    starts_at: _LocalTime
+    duration_minutes: Annotated[int, Field(ge=1, le=MAX_DURATION_MINUTES)]
+    participants: _Participants
+    new_participants: _Participants
+    place: Annotated[str, _Text, Field(max_length=200), NO_NUL]
+    in_person: Literal["true"] | None = None
+    in_norway: Literal["true"] | None = None
+    note: Annotated[str, Field(max_length=4000), NO_NUL] | None = None
+    label: Annotated[str, _Text, Field(max_length=200), NO_NUL] | None = None
+
+    @model_validator(mode="after")
+    def _check_new_participants(self) -> Self:
+        if self.new_participants > self.participants:
+            raise create_field_error("new_participants", "new_participants")
+        return self
+
+    @property
+    def defaults(self) -> ActivityDefaults:
+        """The fields of the activity. The start is a time in Oslo."""
+        values: dict[str, Any] = self.model_dump(exclude={"label"}, exclude_none=True)
+        values |= {"starts_at": self.starts_at.replace(tzinfo=OSLO), "in_person": self.in_person is not None}
+        return ActivityDefaults.model_validate(values | {"in_norway": self.in_norway is not None})
+
+
+class UploadForm(ConsoleForm):
+    """The name of a batch whose items are in a file, and the key of the page."""
+
+    action: Literal["check", "register"] = "check"
+    key: UUID | None = None
+    label: Annotated[str, _Text, Field(max_length=200), NO_NUL] | None = None
+
+
+class _StartForm(ConsoleForm):
+    starts_at: _LocalTime
+
+
+def build_request(org_id: str, form: ActivityForm, mentors: Sequence[UUID]) -> BulkRequest:
+    items = tuple(BulkItemInput(mentor_id=str(mentor)) for mentor in mentors)
+    return BulkRequest(org_id=org_id, label=form.label or None, activity=form.defaults, items=items)
+
+
+def read_chosen_mentors(form: FormData) -> list[UUID]:
+    """Return the mentors that earlier pages have chosen, as this page's boxes change them, each once."""
+    offered, checked = set(_parse_ids(form, "offered")), _parse_ids(form, "mentor")
+    earlier = [mentor for mentor in _parse_ids(form, "mentors") if mentor not in offered]
+    return list(dict.fromkeys([*earlier, *checked]))
+
+
+def _parse_ids(form: FormData, name: str) -> list[UUID]:
+    texts = " ".join(value for value in form.getlist(name) if isinstance(value, str)).split()
+    return [mentor_id for text in texts if (mentor_id := parse_id(text))]
+
+
+def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[str, str]) -> BulkRequest:
+    """Build a request of the failed items that the form does not leave out, with their corrected starts."""
+    items, errors = [], {}
+    for item in failed:
+        if fields.get(f"omit-{item.position}") == "true":
+            continue
+        try:
+            start = _StartForm.parse({"starts_at": fields.get(f"starts_at-{item.position}", "")}).starts_at
+        except InvalidFormError as error:
+            errors[f"starts_at-{item.position}"] = error.errors["starts_at"]
+            continue
+        overrides = item.overrides | {"starts_at": start.replace(tzinfo=OSLO).isoformat()}
+        items.append(BulkItemInput(mentor_id=item.mentor_ref, client_ref=item.client_ref, overrides=overrides))
+    if not items and not errors:
+        errors["corrections"] = "mentors_missing"
+    if errors:
+        raise InvalidFormError(errors)
+    activity = ActivityDefaults.model_validate(batch.activity)
+    return BulkRequest(org_id=batch.org_id, label=batch.label, activity=activity, items=tuple(items))

@@ -1,0 +1,230 @@
+"""New registrations for many peer mentors: the activity, the choice of mentors, the check, and files."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4, uuid5
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import FormData
+
+from api.concurrency import OccupyingUse, run_in_threadpool
+from api.console.bulk_forms import ActivityForm, UploadForm, build_request, read_chosen_mentors
+from api.console.errors import redirect
+from api.console.forms import FormErrors, InvalidFormError, parse_id
+from api.console.pages import render_page
+from api.console.security import SessionFormData, SessionUpload
+from api.console.services import BULK_PATH
+from api.console.sessions import ActiveSession, JobStarter
+from api.dependencies import Services, ServicesDep
+from stafett.bulk.csv_format import parse_request
+from stafett.bulk.service import ValidationResult
+from stafett.people.mentors import MentorFilter
+from stafett.domain.activity import ACTIVITY_TYPES
+from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkRequest, ItemOutcome
+from stafett.domain.errors import InvalidRequestError, NotFoundError
+
+router = APIRouter(prefix=BULK_PATH)
+_MAX_VERDICTS = 200
+
+
+@router.get("/new")
+async def show_activity_form(request: Request, session: JobStarter) -> Response:
+    return _render_activity_form(request, session, {})
+
+
+@router.post("/new")
+async def show_activity_form_again(request: Request, session: JobStarter, form: SessionFormData) -> Response:
+    """Show the form with what it has already, to change it."""
+    return _render_activity_form(request, session, form)
+
+
+@router.post("/mentors")
+async def choose_mentors(
+    request: Request, session: JobStarter, form: SessionFormData, services: ServicesDep
+) -> Response:
+    """Show the search for mentors and those that are chosen. The form of the page carries everything along."""
+    try:
+        ActivityForm.parse(form)
+    except InvalidFormError as error:
+        return _render_activity_form(request, session, form, error.errors)
+    return await _render_mentors(request, session, services, form)
+
+
+@router.post("/check")
+async def check_batch(request: Request, session: JobStarter, form: SessionFormData, services: ServicesDep) -> Response:
+    """Show the verdict on every mentor, failures first, before anything is registered."""
+    parsed = await _parse_batch(request, session, services, form)
+    if isinstance(parsed, Response):
+        return parsed
+    activity, batch = parsed
+    result = await _validate(services, session, batch)
+    return render_page(
+        request,
+        "check_batch.html",
+        session=session,
+        address=f"{BULK_PATH}/new",
+        activity=activity,
+        activity_types=ACTIVITY_TYPES,
+        fields=_carry(form),
+        mentors=" ".join(item.mentor_id for item in result.items),
+        sound_mentors=" ".join(item.mentor_id for item in result.items if item.error is None),
+        **await _name_verdicts(services, session, result),
+    )
+
+
+@router.post("")
+async def start_batch(request: Request, session: JobStarter, form: SessionFormData, services: ServicesDep) -> Response:
+    """Start the registration, or lead to the one that the same page has started already."""
+    parsed = await _parse_batch(request, session, services, form)
+    if isinstance(parsed, Response):
+        return parsed
+    return await accept_batch(request, session, services, parsed[1], create_batch_key(str(form.get("page")), parsed[1]))
+
+
+@router.get("/upload")
+async def show_upload_form(request: Request, session: JobStarter) -> Response:
+    return _render_upload_form(request, session)
+
+
+@router.post("/upload")
+async def upload_batch(request: Request, session: JobStarter, upload: SessionUpload, services: ServicesDep) -> Response:
+    """Check a file with one line per mentor, or register what it has."""
+    if upload.file is None:
+        return _render_upload_form(request, session, errors={"file": "file_missing"})
+    content = await upload.file.read()
+    try:
+        form = UploadForm.parse(upload.fields)
+        batch = await run_in_threadpool(parse_request, content, _get_org_id(session), form.label or None)
+        if form.action == "register":
+            return await accept_batch(request, session, services, batch, f"console-{form.key or uuid4()}")
+        result = await _validate(services, session, batch)
+    except InvalidFormError as error:
+        return _render_upload_form(request, session, errors=error.errors)
+    except InvalidRequestError as error:
+        return _render_upload_form(request, session, errors={"file": "file_invalid"}, issues=error.issues)
+    return _render_upload_form(request, session, **await _name_verdicts(services, session, result))
+
+
+def create_batch_key(page: str, batch: BulkRequest) -> str:
+    """Derive the idempotency key: a second press on the same page, Back and a reload lead to the same batch."""
+    page_id = parse_id(page) or uuid4()
+    return f"console-{uuid5(page_id, batch.model_dump_json())}"
+
+
+def _get_org_id(session: ActiveSession) -> str:
+    if session.caller.org_id is None:
+        raise NotFoundError("An operator has no organisation.")
+    return session.caller.org_id
+
+
+def _carry(form: FormData | Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of the activity, which the next page carries along."""
+    return {name: str(form[name]) for name in (*ActivityForm.model_fields, "page") if form.get(name)}
+
+
+def _render_activity_form(
+    request: Request, session: ActiveSession, form: FormData | Mapping[str, Any], errors: FormErrors | None = None
+) -> Response:
+    blank = dict.fromkeys(ActivityForm.model_fields, "")
+    defaults = {} if form else {"in_person": "true", "in_norway": "true"}
+    return render_page(
+        request,
+        "new_batch.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        address=f"{BULK_PATH}/new",
+        fields=blank | {"page": str(uuid4())} | defaults | _carry(form),
+        mentors=" ".join(map(str, read_chosen_mentors(form))) if isinstance(form, FormData) else "",
+        activity_types=ACTIVITY_TYPES,
+        errors=errors,
+    )
+
+
+async def _render_mentors(
+    request: Request,
+    session: ActiveSession,
+    services: Services,
+    form: FormData,
+    errors: FormErrors | None = None,
+) -> Response:
+    query = str(form.get("q") or "").replace("\0", "").strip()[:100]
+    action, chosen = form.get("action"), read_chosen_mentors(form)
+    filters = MentorFilter(q=query or None, active=True)
+    if action == "all":
+        ids = await run_in_threadpool(services.mentors.list_ids, session.caller, filters, MAX_ITEMS_PER_BATCH + 1)
+        chosen = list(dict.fromkeys([*chosen, *ids]))
+    if action == "none":
+        chosen = []
+    page = await run_in_threadpool(services.mentors.list, session.caller, filters)
+    return render_page(
+        request,
+        "choose_mentors.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        address=f"{BULK_PATH}/new",
+        fields=_carry(form),
+        q=query,
+        results=page.items,
+        has_more=page.next_page_token is not None,
+        chosen=set(chosen),
+        mentors=" ".join(map(str, chosen)),
+        errors=errors,
+    )
+
+
+async def _parse_batch(
+    request: Request, session: ActiveSession, services: Services, form: FormData
+) -> tuple[ActivityForm, BulkRequest] | Response:
+    """Return what the form describes, or the page at which the user can correct it."""
+    try:
+        activity = ActivityForm.parse(form)
+    except InvalidFormError as error:
+        return _render_activity_form(request, session, form, error.errors)
+    mentors = read_chosen_mentors(form)
+    if not mentors or len(mentors) > MAX_ITEMS_PER_BATCH:
+        errors = {"q": "too_many_mentors" if mentors else "mentors_missing"}
+        return await _render_mentors(request, session, services, form, errors)
+    return activity, build_request(_get_org_id(session), activity, mentors)
+
+
+async def _validate(services: Services, session: ActiveSession, batch: BulkRequest) -> ValidationResult:
+    with services.concurrency.occupy(OccupyingUse.VALIDATIONS, session.caller):
+        return await run_in_threadpool(services.batches.validate, session.caller, batch)
+
+
+async def _name_verdicts(services: Services, session: ActiveSession, result: ValidationResult) -> dict[str, Any]:
+    """Return the counts and the verdicts with the mentors' names, failures first."""
+    verdicts = sorted(result.items, key=lambda item: item.error is None)[:_MAX_VERDICTS]
+    names = await run_in_threadpool(load_mentor_names, services, session, verdicts)
+    return {"counts": result.counts, "verdicts": verdicts, "names": names}
+
+
+def load_mentor_names(services: Services, session: ActiveSession, items: Sequence[ItemOutcome]) -> Mapping[str, str]:
+    """Load the names of the items' mentors, by the id that the item names."""
+    ids = [mentor_id for item in items if (mentor_id := parse_id(item.mentor_id))]
+    return {str(mentor_id): name for mentor_id, name in services.mentors.load_names(session.caller, ids).items()}
+
+
+async def accept_batch(
+    request: Request, session: ActiveSession, services: Services, batch: BulkRequest, key: str
+) -> Response:
+    accepted = await run_in_threadpool(services.batches.accept, session.caller, batch, key)
+    if accepted.is_new:
+        services.dispatcher.start(accepted.batch.job)
+    return redirect(request, f"{BULK_PATH}/{accepted.batch.id}")
+
+
+def _render_upload_form(
+    request: Request, session: ActiveSession, *, errors: FormErrors | None = None, **values: Any
+) -> Response:
+    return render_page(
+        request,
+        "upload_batch.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        address=f"{BULK_PATH}/upload",
+        key=uuid4(),
+        errors=errors,
+        **{"issues": (), "counts": None, "verdicts": (), "names": {}} | values,
+    )

@@ -1,0 +1,179 @@
+"""Registering one activity for many peer mentors on the console's pages, over HTTP."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from stafett.domain.membership import Role
+from stafett.testing import ActivityFactory, Tenant
+from tests.support.console_jobs import wait_for_text
+from tests.support.fixture_types import RunWorker
+from tests.support.sign_in import ConsoleBrowser
+
+OpenBrowser = Callable[[], ConsoleBrowser]
+ACTIVITY = {
+    "activity_type": "samtalegruppe",
+    "starts_at": "2026-03-02T10:00",
+    "duration_minutes": "60",
+    "participants": "5",
+    "new_participants": "1",
+    "place": "Tromsø",
+    "in_person": "true",
+    "in_norway": "true",
+    "label": "Training day",
+}
+HOSTILE_NAME = '<b onload="x">Åse</b>'
+
+
+def read_hidden_fields(page: str) -> dict[str, str]:
+    """Return the hidden fields of the page's first form, without its token."""
+    form = page.split("<main")[1].split("<form")[1].split("</form>", maxsplit=1)[0]
+    fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
+    return {name: unescape(value) for name, value in fields if name != "form_token"}
+
+
+def parse_path(response: httpx.Response) -> str:
+    assert response.status_code == 303, response.text
+    return urlsplit(response.headers["location"]).path
+
+
+async def test_activity_is_registered_for_searched_mentors_and_corrected(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentors = [activity_factory.create_mentor(f"{HOSTILE_NAME} {number}") for number in range(3)]
+    activity_factory.create_mentor("Other")
+    activity_factory.create_activity(mentors[0])
+    await browser.sign_in(tenant.coordinator)
+    activity = ACTIVITY | {"starts_at": "2026-01-05T10:00"}  # the time of the other activity of the first mentor
+    page = (await browser.submit("/console/bulk/mentors", **activity, page=str(uuid4()))).text
+    assert "Other" in page
+    assert HOSTILE_NAME not in page
+    page = (await browser.submit("/console/bulk/mentors", **read_hidden_fields(page), q="åse", action="all")).text
+    assert "3 peer mentors are chosen." in page
+    assert "Other" not in page
+    boxes = {f"mentor-{mentor}": mentor for mentor in mentors}
+    assert all(f'id="{box}"' in page for box in boxes)
+    check = (await browser.submit("/console/bulk/check", **read_hidden_fields(page) | {"offered": ""})).text
+    assert "2 are in order." in check
+    assert "1 has a problem." in check
+    assert check.index("The peer mentor has another activity at that time.") < check.index("In order")
+    response = await browser.submit("/console/bulk", **read_hidden_fields(check))
+    path = parse_path(response)
+    assert parse_path(await browser.submit("/console/bulk", **read_hidden_fields(check))) == path
+    async with run_worker():
+        page = await wait_for_text(browser, path, "Registered, with failures")
+        assert "Training day" in page
+        corrections = (await browser.get(f"{path}/correct")).text
+        assert 'value="2026-01-05T10:00"' in corrections
+        match = re.search(r'name="(starts_at-\d+)"', corrections)
+        assert match is not None
+        new_path = parse_path(await browser.submit(f"{path}/correct", **{match[1]: "2026-01-06T10:00"}))
+        await wait_for_text(browser, new_path, "All registered")
+    failed = await browser.get(f"{path}/failed.csv")
+    assert "overlapping_activity" in failed.text
+
+
+async def test_ticked_mentors_stay_chosen_until_they_are_unticked(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory
+) -> None:
+    first, second = activity_factory.create_mentor("First"), activity_factory.create_mentor("Second")
+    await browser.sign_in(tenant.coordinator)
+
+    async def submit(**fields: str) -> str:
+        return (await browser.submit("/console/bulk/mentors", **ACTIVITY, **fields)).text
+
+    def read_chosen(page: str) -> set[UUID]:
+        return {UUID(text) for text in read_hidden_fields(page)["mentors"].split()}
+
+    page = await submit(q="First", offered=f"{first} {second}", mentor=str(first))
+    assert read_chosen(page) == {first}
+    page = await submit(q="Second", offered=str(first), mentors=str(first), mentor=str(first))
+    page = await submit(q="", offered=str(second), mentors=str(first), mentor=str(second))
+    assert read_chosen(page) == {first, second}
+    page = await submit(offered=f"{first} {second}", mentors=f"{first} {second}", mentor=str(second))
+    assert read_chosen(page) == {second}
+    assert read_chosen(await submit(mentors=f"{first} {second}", action="none")) == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"starts_at": ""}, "Enter when the activity started."),
+        ({"starts_at": "yesterday"}, "Enter when the activity started."),
+        ({"participants": "many"}, "Enter a whole number."),
+        ({"duration_minutes": "0"}, "The number is too small or too large."),
+        ({"new_participants": "6"}, "There cannot be more new participants than participants."),
+        ({"place": ""}, "Enter where the activity took place."),
+        ({"place": "x" * 32_000}, "The text is too long."),
+    ],
+)
+async def test_invalid_activity_is_shown_again_with_its_error(
+    browser: ConsoleBrowser, tenant: Tenant, fields: dict[str, str], text: str
+) -> None:
+    await browser.sign_in(tenant.coordinator)
+    for path in ("/console/bulk/mentors", "/console/bulk/check", "/console/bulk"):
+        response = await browser.submit(path, **ACTIVITY | fields)
+        assert response.status_code == 422
+        assert text in response.text
+        assert "Register for many: the activity" in response.text
+
+
+async def test_check_without_mentors_leads_back_to_the_choice(browser: ConsoleBrowser, tenant: Tenant) -> None:
+    await browser.sign_in(tenant.coordinator)
+    for path in ("/console/bulk/check", "/console/bulk"):
+        response = await browser.submit(path, **ACTIVITY, mentors="x")
+        assert response.status_code == 422
+        assert "Choose at least one peer mentor." in response.text
+
+
+async def test_file_is_checked_and_registered(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentor = activity_factory.create_mentor("Åse")
+    columns = (
+        "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
+    )
+    line = ";samtalegruppe;02.03.2026 10:00;60;5;1;Tromsø;ja;ja"
+    content = f"{columns}\r\n{mentor}{line}\r\n{uuid4()}{line}\r\n".encode()
+    await browser.sign_in(tenant.coordinator)
+
+    async def upload(action: str, data: bytes) -> httpx.Response:
+        fields = {"action": action, "key": str(uuid4()), "form_token": await browser.get_form_token()}
+        headers = {"Origin": browser.origin, "Sec-Fetch-Site": "same-origin"}
+        files = {"file": ("batch.csv", data)}
+        return await browser.http.post("/console/bulk/upload", data=fields, files=files, headers=headers)
+
+    assert "line:1" in (await upload("check", b"mentor\r\n")).text
+    check = (await upload("check", content)).text
+    assert "1 is in order." in check
+    assert "The organisation has no such peer mentor." in check
+    path = parse_path(await upload("register", content))
+    async with run_worker():
+        await wait_for_text(browser, path, "Registered, with failures")
+
+
+async def test_batch_of_another_organisation_or_without_token_is_refused(
+    open_browser: OpenBrowser, tenant: Tenant, other_tenant: Tenant, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor()
+    owner, stranger, auditor = open_browser(), open_browser(), open_browser()
+    await owner.sign_in(tenant.coordinator)
+    await stranger.sign_in(other_tenant.coordinator, "two")
+    await auditor.sign_in(tenant.users[Role.AUDITOR])
+    path = parse_path(await owner.submit("/console/bulk", **ACTIVITY, mentors=str(mentor)))
+    for suffix in ("", "/events", "/failed.csv", "/cancel", "/correct"):
+        assert (await stranger.get(path + suffix)).status_code == 404, suffix
+    for action in ("cancel", "retry", "correct"):
+        assert (await stranger.submit(f"{path}/{action}", attempt="1")).status_code == 404, action
+        assert (await auditor.submit(f"{path}/{action}", attempt="1")).status_code == 403, action
+        assert (await owner.post(f"{path}/{action}", {"form_token": "x"})).status_code == 403, action
+    for form in ("mentors", "check", "new"):
+        assert (await owner.post(f"/console/bulk/{form}", ACTIVITY)).status_code == 403, form
+    assert path not in (await stranger.get("/console/bulk")).text
+    assert "Waiting to start" in (await owner.get(path)).text
+    assert (await owner.submit(f"{path}/cancel")).status_code == 303
