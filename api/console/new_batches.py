@@ -19,10 +19,10 @@ from api.console.sessions import ActiveSession, JobStarter
 from api.dependencies import Services, ServicesDep
 from stafett.bulk.csv_format import parse_request
 from stafett.bulk.service import ValidationResult
-from stafett.people.mentors import MentorFilter
 from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, NotFoundError
+from stafett.people.mentors import MentorFilter
 
 router = APIRouter(prefix=BULK_PATH)
 _MAX_VERDICTS = 200
