@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from api.console.forms import InvalidFormError
+from api.console.languages import LANGUAGE_PARAMETER
 from api.console.pages import render_page
 from api.console.security import CrossSiteRequestError, create_page_headers
 from api.console.services import CONSOLE_PATH, LOGIN_PATH, get_console_services
@@ -92,7 +93,10 @@ def _with_return_path(request: Request, path: str) -> str:
     if request.method != "GET":
         return path
     query = f"?{request.url.query}" if request.url.query else ""
-    return f"{path}?{urlencode({'next': quote(request.scope['path']) + query})}"
+    parameters = {"next": quote(request.scope["path"]) + query}
+    if LANGUAGE_PARAMETER in request.query_params:
+        parameters[LANGUAGE_PARAMETER] = request.query_params[LANGUAGE_PARAMETER]
+    return f"{path}?{urlencode(parameters)}"
 
 
 async def _handle_refused_sign_in(request: Request, error: Any) -> Response:

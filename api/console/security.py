@@ -63,8 +63,10 @@ async def read_upload(request: Request, session: SignedInSession) -> AsyncIterat
     """Read a form with a file, which is closed after the response."""
     form = await _parse_form(request, session, _UPLOAD_CONTENT_TYPE, max_files=1)
     file = form.get("file")
-    yield UploadedForm(_to_fields(form), file if isinstance(file, UploadFile) and file.size else None)
-    await form.close()
+    try:
+        yield UploadedForm(_to_fields(form), file if isinstance(file, UploadFile) and file.size else None)
+    finally:
+        await form.close()
 
 
 async def _parse_form(request: Request, session: SignedInSession, content_type: str, max_files: int = 0) -> FormData:
