@@ -144,5 +144,5 @@ def _format_import(result: Json) -> Iterator[str]:
     verb = "would be added" if result["dry_run"] else "added"
     yield f"{counts['accepted']} of {counts['total']} rows {verb}, {counts['rejected']} rejected."
     for row in result["rows"]:
-        yield from (f"line {row['line']}: {warning}" for warning in row["warnings"])
+        yield from (f"line {row['line']}: another peer mentor has the same name." for _ in row["warnings"])
         yield from (f"{error['pointer']}: {error['detail']}" for error in row["errors"])

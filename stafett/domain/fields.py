@@ -1,11 +1,12 @@
-"""Pydantic field types: instants, days and text that PostgreSQL can store."""
+"""Pydantic field types: instants, days, names and text that PostgreSQL can store."""
 
 import re
+import unicodedata
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 
 _RFC_3339_PATTERN = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
@@ -51,3 +52,15 @@ def _reject_nul(text: str) -> str:
 
 NO_NUL = AfterValidator(_reject_nul)
 """Validator to put after a text's constraints, so that their errors and their JSON schema remain those of a text."""
+
+
+def _reject_control_characters(text: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
+        raise ValueError("text must be one line without control characters")
+    return text
+
+
+ONE_LINE = AfterValidator(_reject_control_characters)
+"""Validator for text that is in tables and in the headers of emails."""
+
+DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), ONE_LINE]

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from pydantic import BeforeValidator
 
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
@@ -22,7 +24,14 @@ class Role(StrEnum):
         return role is self or (self is Role.ADMIN and role is not Role.OPERATOR)
 
 
-MemberRole = Literal[Role.COORDINATOR, Role.ADMIN, Role.AUDITOR]
+def _require_member_role(value: object) -> object:
+    """Reject any other value with a message for users: Pydantic's has the representations of Python."""
+    if value not in (Role.COORDINATOR, Role.ADMIN, Role.AUDITOR):
+        raise ValueError("Expected coordinator, admin or auditor")
+    return value
+
+
+MemberRole = Annotated[Literal[Role.COORDINATOR, Role.ADMIN, Role.AUDITOR], BeforeValidator(_require_member_role)]
 """A role that a member of an organisation can have."""
 
 

@@ -15,12 +15,12 @@ from sqlmodel import Session, col, select
 from stafett.audit.trail import AuditEntry, append_audit_event
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
-from stafett.database.tables import ApiKey, Membership
+from stafett.database.tables import ApiKey
 from stafett.domain.errors import NotFoundError, PermissionDeniedError
-from stafett.domain.fields import NO_NUL, UtcDatetime
+from stafett.domain.fields import ONE_LINE, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, MemberRole, Role
-from stafett.people.access import require_administrator
+from stafett.people.access import lock_administrator, require_administrator
 
 KEY_PREFIX = "stafett_"
 """Secret scanners recognise a key by it, and the API distinguishes it from a JWT."""
@@ -36,7 +36,7 @@ class NewApiKey(FrozenModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Nightly export", "role": "coordinator"}]})
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), NO_NUL] = Field(
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True), ONE_LINE] = Field(
         description="What the key is for. No personal data."
     )
     role: MemberRole = Field(description="Role of the key, which its maker's role must include.")
@@ -83,14 +83,13 @@ class ApiKeyService:
             return load_page(session, ApiKey, query, filters)
 
     def make(self, caller: Caller, org_id: str, new: NewApiKey) -> IssuedApiKey:
-        """Make a key. The lock lets a concurrent removal or demotion of the maker see and revoke it."""
         require_administrator(caller, org_id)
+        if not caller.role.includes(new.role):
+            raise PermissionDeniedError("The role of a key cannot be above its maker's role.")
         secret = KEY_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         row = {"id": uuid4(), "org_id": org_id, "user_id": caller.user_id, "secret_sha256": _hash_secret(secret)}
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
-            maker = session.get(Membership, (caller.user_id, org_id), with_for_update={"read": True})
-            if maker is None or not all(role.includes(new.role) for role in (caller.role, maker.role)):
-                raise PermissionDeniedError("The role of a key cannot be above its maker's role.")
+            lock_administrator(session, caller, org_id)  # a concurrent removal or demotion then revokes the key
             key = session.scalars(insert(ApiKey).values(row | new.model_dump()).returning(ApiKey)).one()
             append_audit_event(session, _build_entry(key.id, org_id, caller.actor, "api_key_made", role=key.role))
         return IssuedApiKey(key, secret)

@@ -15,11 +15,11 @@ from stafett.database.pagination import NEWEST_FIRST, ListFilter, Page, load_pag
 from stafett.database.session import Database
 from stafett.database.tables import Delivery, Membership, Organisation, User, UserIdentity
 from stafett.domain.errors import AlreadyExistsError, LastAdminError, NotFoundError
-from stafett.domain.fields import NO_NUL
+from stafett.domain.fields import DisplayName
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, MemberRole, Role
 from stafett.domain.notification import Channel
-from stafett.people.access import require_administrator
+from stafett.people.access import lock_administrator, require_administrator
 from stafett.people.api_keys import append_revocations, revoke_keys_of_user
 
 _NEWEST_FIRST = NEWEST_FIRST._replace(names=("created_at", "user_id"))
@@ -27,8 +27,6 @@ _ENSURE_USER: LiteralString = "SELECT ensure_user(:id, :address, :display_name)"
 _ADDRESS_PATTERN = r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@([a-zA-Z0-9-]+\.)+[a-zA-Z0-9-]+$"
 Address = Annotated[str, StringConstraints(max_length=254, pattern=_ADDRESS_PATTERN)]
 """An email address as HTML's `input` accepts it. It has one recipient, and its lower case is the same everywhere."""
-
-DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), NO_NUL]
 
 
 class NewMember(FrozenModel):
@@ -73,11 +71,16 @@ class MemberService:
     def invite(self, caller: Caller, org_id: str, new: NewMember) -> InvitedMember:
         """Add a member and enqueue the invitation. The membership takes effect at the user's first sign-in."""
         require_administrator(caller, org_id)
-        return self._invite(caller.actor, org_id, new)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            lock_administrator(session, caller, org_id)
+            return _insert_and_audit(session, caller.actor, org_id, new)
 
     def invite_admin(self, actor: str, org_id: str, address: Address) -> InvitedMember:
         """Invite an administrator as the owner of the database, for an organisation that lost its own."""
-        return self._invite(actor, org_id, NewMember(address=address, role=Role.ADMIN))
+        with self._database.transaction(org_id) as session:
+            if session.get(Organisation, org_id) is None:
+                raise NotFoundError("There is no such organisation.")
+            return _insert_and_audit(session, actor, org_id, NewMember(address=address, role=Role.ADMIN))
 
     def change_role(self, caller: Caller, org_id: str, user_id: UUID, role: MemberRole) -> MemberDetails:
         """Change a member's role, and revoke the API keys whose role the new one does not include."""
@@ -102,14 +105,6 @@ class MemberService:
             append_audit_event(session, build_member_entry(caller.actor, member, "member_removed"))
             append_revocations(session, org_id, caller.actor, revoked)
 
-    def _invite(self, actor: str, org_id: str, new: NewMember) -> InvitedMember:
-        with self._database.transaction(org_id) as session:
-            if session.get(Organisation, org_id) is None:
-                raise NotFoundError("There is no such organisation.")
-            invited = insert_member(session, org_id, new.address, new.role, new.display_name)
-            append_audit_event(session, build_member_entry(actor, invited.member, "member_invited"))
-            return invited
-
     @contextmanager
     def _lock_member(self, caller: Caller, org_id: str, user_id: UUID) -> Iterator[tuple[Session, MemberDetails]]:
         """Lock the organisation's memberships against concurrent changes, and load one of them."""
@@ -117,6 +112,7 @@ class MemberService:
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             lock = select(Organisation.id).where(Organisation.id == org_id)
             session.exec(lock.with_for_update(key_share=True)).one()
+            lock_administrator(session, caller, org_id)
             membership = session.get(Membership, (user_id, org_id))
             if membership is None:
                 raise NotFoundError("There is no such member.")
@@ -142,6 +138,12 @@ def insert_member(
     delivery = insert(Delivery).values(id=uuid4(), org_id=org_id, invited_user_id=user_id, channel=Channel.EMAIL)
     invitation = session.scalars(delivery.returning(Delivery)).one()
     return InvitedMember(_load_details(session, [membership])[0], invitation)
+
+
+def _insert_and_audit(session: Session, actor: str, org_id: str, new: NewMember) -> InvitedMember:
+    invited = insert_member(session, org_id, new.address, new.role, new.display_name)
+    append_audit_event(session, build_member_entry(actor, invited.member, "member_invited"))
+    return invited
 
 
 def build_member_entry(actor: str, member: MemberDetails, event: str) -> AuditEntry:

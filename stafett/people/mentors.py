@@ -7,7 +7,7 @@ from datetime import time as clock_time
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID, uuid4
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, TypeAdapter, model_validator
 from sqlalchemy import func, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
@@ -30,7 +30,7 @@ from stafett.database.session import Database
 from stafett.database.tables import PeerMentor
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, require_revision
 from stafett.domain.export import OrgId
-from stafett.domain.fields import NO_NUL, UtcDatetime
+from stafett.domain.fields import NO_NUL, DisplayName, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.reporting_period import OSLO
@@ -51,17 +51,15 @@ def _midnight_in_oslo(value: object) -> object:
         return value
 
 
-MentorName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), NO_NUL]
-Branch = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), NO_NUL]
 ApprovedAt = Annotated[UtcDatetime, BeforeValidator(_midnight_in_oslo)]
 
 
 class MentorFields(FrozenModel):
     """What an organisation records about a peer mentor."""
 
-    display_name: MentorName = Field(description="Name of the peer mentor.")
-    active: bool = Field(True, description="Whether activities can be registered for the mentor.")
-    branch: Branch | None = Field(None, description="Local branch, as the organisation names it.")
+    display_name: DisplayName = Field(description="Name of the peer mentor.")
+    active: StrictBool = Field(True, description="Whether activities can be registered for the mentor.")
+    branch: DisplayName | None = Field(None, description="Local branch, as the organisation names it.")
     approved_at: ApprovedAt | None = Field(
         None, description="When the mentor was approved: a time, or a day in Europe/Oslo."
     )
@@ -78,9 +76,11 @@ class MentorEdit(FrozenModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
 
-    display_name: MentorName | None = Field(None, description="New name of the mentor; not null.")
-    active: bool | None = Field(None, description="Whether activities can be registered for the mentor; not null.")
-    branch: Branch | None = Field(None, description="Local branch; null removes it.")
+    display_name: DisplayName | None = Field(None, description="New name of the mentor; not null.")
+    active: StrictBool | None = Field(
+        None, description="Whether activities can be registered for the mentor; not null."
+    )
+    branch: DisplayName | None = Field(None, description="Local branch; null removes it.")
     approved_at: ApprovedAt | None = Field(
         None, description="When the mentor was approved: a time, or a day in Europe/Oslo; null removes it."
     )

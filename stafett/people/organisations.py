@@ -1,10 +1,10 @@
 """Organisations: operators add them, and each keeps at least one administrator."""
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
@@ -15,14 +15,13 @@ from stafett.database.session import Database
 from stafett.database.tables import Delivery, Organisation
 from stafett.domain.errors import AlreadyExistsError, NotFoundError, PermissionDeniedError
 from stafett.domain.export import OrgId
-from stafett.domain.fields import NO_NUL
+from stafett.domain.fields import DisplayName
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Permission, Role
 from stafett.people.members import Address, build_member_entry, insert_member
 
 _SUBJECT_NAMESPACE = UUID("b6f2f1f6-0f0b-4d5a-9a4e-5b9f5f7e6a11")
 _SELECT_ALL = select(Organisation).order_by(col(Organisation.id))
-OrganisationName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), NO_NUL]
 
 
 class NewOrganisation(FrozenModel):
@@ -33,7 +32,7 @@ class NewOrganisation(FrozenModel):
     )
 
     id: OrgId = Field(description="Id of the organisation, which never changes.")
-    name: OrganisationName = Field(description="Name of the organisation.")
+    name: DisplayName = Field(description="Name of the organisation.")
     admin: Address = Field(description="Email address of the first administrator, to which the invitation is sent.")
 
 
@@ -49,7 +48,7 @@ class NewName(FrozenModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Norges Handikapforbund"}]})
 
-    name: OrganisationName = Field(description="New name of the organisation.")
+    name: DisplayName = Field(description="New name of the organisation.")
 
 
 def list_organisations(database: Database) -> Sequence[Organisation]:

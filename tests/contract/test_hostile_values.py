@@ -37,6 +37,9 @@ _VALID_MAPPING = {
     "counting": {"reasons": []},
 }
 _PAYLOADS = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "Im5oZiI="}]}
+_ENUMERATIONS_ONLY = {"change_member_role"}
+"""Operations whose bodies have no field that accepts a hostile value."""
+
 _VALID_BODIES: Mapping[str, object] = {
     **{operation_id: body for operation_id, body in REQUEST_BODIES.items() if not isinstance(body, str)},  # no CSV
     "add_column_mapping": _VALID_MAPPING,
@@ -143,7 +146,8 @@ async def test_no_body_is_answered_with_a_server_error(operation_id: str, client
     operation = _OPERATIONS[operation_id]
     await client.send_all(operation, iterate_body_requests(operation, client.build_valid_body(operation)))
     assert client.server_errors == []
-    assert client.statuses > {422}, "no request passed the validation of the body"
+    if operation_id not in _ENUMERATIONS_ONLY:
+        assert client.statuses > {422}, "no request passed the validation of the body"
 
 
 @pytest.mark.parametrize("cell", ["a\0b", "\x1b[2J", "x" * 2**20, "9" * 5000], ids=["nul", "controls", "1mb", "digits"])

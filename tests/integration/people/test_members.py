@@ -1,7 +1,8 @@
 """Members: invited by address, linked at the first sign-in, changed and removed by administrators."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import httpx
@@ -10,10 +11,13 @@ import pytest
 
 from stafett.database.session import Database
 from stafett.devstack.issuer import DevIssuer
-from stafett.domain.membership import Role
+from stafett.domain.errors import PermissionDeniedError
+from stafett.domain.membership import Caller, Role
 from stafett.domain.notification import Channel, DeliveryRef
 from stafett.notifications.deliveries import DeliveryStore
 from stafett.notifications.email import InvitationEmail
+from stafett.people.api_keys import ApiKeyService, NewApiKey
+from stafett.people.members import MemberService, NewMember
 from stafett.settings import Settings
 from stafett.testing import Json, Tenant, create_tenant, wait_until
 from tests.support.audit import verify_audit_chain
@@ -174,6 +178,32 @@ async def test_two_administrators_cannot_remove_each_other_at_the_same_time(
     with psycopg.connect(owner_url) as owner:
         query = "SELECT count(*) FROM memberships WHERE org_id = %s AND role = 'admin'"
         assert owner.execute(query, [tenant.org_id]).fetchone() == (1,)
+
+
+_COMMANDS: Mapping[str, Callable[[Database, Caller, str, UUID], object]] = {
+    "invite": lambda database, caller, org_id, _: MemberService(database).invite(
+        caller, org_id, NewMember(address="x@example.org", role=Role.ADMIN)
+    ),
+    "change role": lambda database, caller, org_id, user_id: MemberService(database).change_role(
+        caller, org_id, user_id, Role.ADMIN
+    ),
+    "remove": lambda database, caller, org_id, user_id: MemberService(database).remove(caller, org_id, user_id),
+    "make key": lambda database, caller, org_id, _: ApiKeyService(database).make(
+        caller, org_id, NewApiKey(name="x", role=Role.AUDITOR)
+    ),
+}
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM memberships", "UPDATE memberships SET role = 'auditor'"])
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_command_of_an_administrator_who_lost_the_role_meanwhile_is_rejected(
+    command: str, change: LiteralString, tenant: Tenant, api_database: Database, owner_url: str
+) -> None:
+    caller = Caller(user_id=tenant.users[Role.ADMIN], org_id=tenant.org_id, role=Role.ADMIN)
+    with psycopg.connect(owner_url) as owner:
+        owner.execute(change + " WHERE user_id = %s", [caller.user_id])
+    with pytest.raises(PermissionDeniedError):
+        _COMMANDS[command](api_database, caller, tenant.org_id, tenant.coordinator)
 
 
 async def test_removal_keeps_what_the_member_made(

@@ -80,7 +80,14 @@ async def test_edit_needs_the_current_entity_tag(coordinator: UserClient, activi
     edited = await coordinator.request("PUT", path, 200, json={"active": False, "branch": "Tromsø"}, headers=tag)
     assert (edited["active"], edited["branch"], edited["display_name"]) == (False, "Tromsø", "Åse Ødegård")
     await coordinator.request("PUT", path, 412, json={"active": True}, headers=tag)
-    for body in ({}, {"active": None}, {"display_name": None}, {"display_name": ""}):
+    for body in (
+        {},
+        {"active": None},
+        {"active": 0},
+        {"display_name": None},
+        {"display_name": ""},
+        {"branch": "a\x85b"},
+    ):
         await coordinator.request("PUT", path, 422, json=body, headers={"If-Match": "*"})
 
 

@@ -73,7 +73,9 @@ async def test_organisation_with_the_same_id_is_rejected(
     assert fetch_events(owner_url, tenant.org_id) == []
 
 
-@pytest.mark.parametrize("change", [{"id": "Ny"}, {"name": " "}, {"admin": "leder"}, {"admin": None}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"id": "Ny"}, {"name": " "}, {"name": "Ny\r\nBcc: x"}, {"admin": "leder"}, {"admin": None}], ids=str
+)
 async def test_invalid_organisation_is_rejected(operator: UserClient, new_organisation: Json, change: Json) -> None:
     await operator.request("POST", "/organisations", 422, json=new_organisation | change)
 
