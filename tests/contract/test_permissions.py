@@ -31,7 +31,7 @@ from tests.support.expected_statuses import (
 )
 from tests.support.fixture_types import RunWorker
 from tests.support.openapi_document import Operation, iterate_operations
-from tests.support.tokens import create_unsigned_token, sign_with_public_key_as_secret
+from tests.support.tokens import OTHER_KEY, create_unsigned_token, sign_with_public_key_as_secret
 
 Headers = Mapping[str, str]
 _KEY_ID = "development"
@@ -58,6 +58,9 @@ FORGERIES: Mapping[str, Callable[[DevIssuer, Tenant], str | None]] = {
     "expired": lambda issuer, tenant: _create_admin_token(issuer, tenant, exp=datetime.now(UTC) - timedelta(hours=1)),
     "wrong audience": lambda issuer, tenant: _create_admin_token(issuer, tenant, aud="elsewhere"),
     "wrong issuer": lambda issuer, tenant: _create_admin_token(issuer, tenant, iss="https://elsewhere.example"),
+    "key of a foreign issuer, for the same subject": lambda issuer, tenant: jwt.encode(
+        dict(_create_claims(issuer, tenant)), OTHER_KEY, "ES256", headers={"kid": _KEY_ID}
+    ),
     "algorithm none": lambda issuer, tenant: create_unsigned_token(_create_claims(issuer, tenant), _KEY_ID),
     "public key as HMAC secret": lambda issuer, tenant: sign_with_public_key_as_secret(
         _create_claims(issuer, tenant), _KEY_ID, _load_public_key(issuer)

@@ -38,6 +38,7 @@ def _environment_of_second_process(settings: Settings, monkeypatch: pytest.Monke
         "S3__ACCESS_KEY": s3.access_key,
         "S3__SECRET_KEY": s3.secret_key.get_secret_value(),
         "AUTH__JWKS_FILE": str(settings.auth.jwks_file),
+        "AUTH__SUBJECT_IS_USER_ID": str(settings.auth.subject_is_user_id),
     }.items():
         monkeypatch.setenv(f"STAFETT_{name}", value)
 
