@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 _RETRY_SECONDS = (5, 20)
 _RETRY_SECONDS_OF_STREAMS = (30, 90)  # a stream is open for minutes, so a place becomes free rarely
 _PAUSE_PER_COMPUTING_TIME = 9
+_PAUSE_BEYOND_A_LIMIT = 39
+_SLOWED_SECONDS = 10.0
+"""How long a user's pauses are longer after a request beyond one of the user's limits."""
 _ACTIVE_SECONDS = 1.0
 """How long after its last request another user counts as active."""
 _DEFAULT_PAGE_SIZE = 50
@@ -80,6 +83,8 @@ class ConcurrencyLimiter:
     def check(self, use: OccupyingUse, caller: Caller) -> None:
         """Raise ``TooManyRequestsError`` if the user or organisation has the maximum."""
         if self._in_progress[use, caller.user_id] >= self._per_user[use]:
+            if (share := _current_share.get()) is not None:
+                share.slow_down()
             raise _too_many(use, "You have", self._per_user[use])
         if caller.org_id is not None and self._in_progress[use, caller.org_id] >= self._per_organisation[use]:
             raise _too_many(use, "Your organisation has", self._per_organisation[use])
@@ -148,12 +153,18 @@ class ThreadShare:
     """One user's share of the threads: further work of the user waits, so that others find a free thread.
 
     A thread that has computed is not reused by the same user for several times as long while others use the API too,
-    because threads that compute delay each other and the event loop.
+    because threads that compute delay each other and the event loop. The pause is longer for a user who sends requests
+    beyond the limits.
     """
 
     def __init__(self, thread_count: int, are_others_active: Callable[[], bool]) -> None:
         self._free = asyncio.Semaphore(thread_count)
         self._are_others_active = are_others_active
+        self._slowed_until = float("-inf")
+
+    def slow_down(self) -> None:
+        """Make the user's pauses longer for some seconds."""
+        self._slowed_until = time.monotonic() + _SLOWED_SECONDS
 
     @asynccontextmanager
     async def occupy(self) -> AsyncIterator[None]:
@@ -165,7 +176,8 @@ class ThreadShare:
             yield
         finally:
             if used.seconds and self._are_others_active():
-                pause = used.seconds * _PAUSE_PER_COMPUTING_TIME
+                is_slowed = time.monotonic() < self._slowed_until
+                pause = used.seconds * (_PAUSE_BEYOND_A_LIMIT if is_slowed else _PAUSE_PER_COMPUTING_TIME)
                 asyncio.get_running_loop().call_later(pause, self._release)  # which keeps this share alive
             else:
                 self._release()

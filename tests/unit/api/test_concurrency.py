@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from uuid import UUID, uuid4
 
 import pytest
@@ -103,6 +103,33 @@ async def test_thread_that_computed_pauses_while_others_are_active(monkeypatch: 
         await asyncio.create_task(use_thread(shares, other_id, int))
     assert not next_work.done()
     next_work.cancel()
+
+
+@pytest.mark.parametrize("per_user", [1, 2], ids=["beyond the limit", "within the limit"])
+async def test_pause_is_longer_for_a_user_beyond_a_limit(per_user: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "_PAUSE_PER_COMPUTING_TIME", 0)
+    monkeypatch.setattr(concurrency, "_PAUSE_BEYOND_A_LIMIT", 10_000)
+    monkeypatch.setattr(concurrency, "_ACTIVE_SECONDS", 1000.0)
+    monkeypatch.setattr(concurrency, "_SLOWED_SECONDS", 1000.0)
+    shares, limiter, caller, other_id = ThreadShares(1), create_limiter(per_user, 10), create_caller(), uuid4()
+
+    async def request_stream() -> None:
+        shares.activate(caller.user_id)
+        with suppress(TooManyRequestsError), limiter.occupy(_STREAMS, caller):
+            await run_in_threadpool(compute)
+        await run_in_threadpool(compute)
+
+    await asyncio.create_task(use_thread(shares, other_id, int))
+    with limiter.occupy(_STREAMS, caller):
+        await asyncio.create_task(request_stream())
+        next_work = asyncio.create_task(use_thread(shares, caller.user_id, int))
+        for _ in range(5):
+            await asyncio.create_task(use_thread(shares, other_id, int))
+    if per_user == 1:
+        assert not next_work.done()
+        next_work.cancel()
+    else:
+        assert await next_work == 0
 
 
 async def test_pause_of_a_thread_ends(monkeypatch: pytest.MonkeyPatch) -> None:
