@@ -23,7 +23,8 @@ from fastapi import Request, Response
 from stafett.domain.errors import ServiceUnavailableError
 
 _LISTENER_VARIABLE = "STAFETT_LONG_REQUEST_LISTENER"  # the file descriptor of the second process's socket
-_PROBE_SECONDS, _MAX_START_SECONDS, _MAX_SILENT_SECONDS = 1.0, 120.0, 20.0
+_PROBE_SECONDS, _MAX_START_SECONDS = 1.0, 120.0
+_BUSY_SECONDS, _MAX_SILENT_SECONDS = 6.0, 20.0  # a busy process with the lowest priority may not answer for seconds
 _STOP_SECONDS, _RESTART_SECONDS = 8.0, 1.0
 _TIMEOUT = httpx.Timeout(5, read=90, write=60)  # longer than the longest `Prefer: wait`
 _NO_REUSE = httpx.Limits(max_keepalive_connections=0)
@@ -113,14 +114,13 @@ class LongRequestProcess:
     async def _watch(self, process: Process) -> None:
         """Return when the process has ended, or has not answered for too long."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _MAX_START_SECONDS
+        answered_at, deadline = float("-inf"), loop.time() + _MAX_START_SECONDS
         while process.returncode is None and loop.time() < deadline:
-            try:
+            with suppress(httpx.HTTPError):
                 await self._client.get(f"{self._url}/healthz", timeout=_PROBE_SECONDS)
-            except httpx.HTTPError:
-                self.is_ready = False
-            else:
-                self.is_ready, deadline = True, loop.time() + _MAX_SILENT_SECONDS
+                answered_at = loop.time()
+                deadline = answered_at + _MAX_SILENT_SECONDS
+            self.is_ready = loop.time() < answered_at + _BUSY_SECONDS
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _PROBE_SECONDS)
 
@@ -135,7 +135,9 @@ async def _start_process(listener: int) -> Process:
         stdin=PIPE,
         pass_fds=[listener],
         env=os.environ | {_LISTENER_VARIABLE: str(listener)},
-        start_new_session=True,  # Ctrl-C is for the first process only
+        # Ctrl-C is for the first process only. In a session of its own, the process would not compete with the first
+        # one by its priority: Linux shares the processors among sessions (autogroup) before it compares priorities.
+        process_group=0,
     )
 
 
