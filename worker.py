@@ -266,7 +266,7 @@ class _ActivityRegistry:
 
     def _stage_activities(self) -> ExportStageActivities:
         query = ActivityQueryStage(self._database, self._mappings)
-        dependencies = self._stage_store, self._storage, self._mappings
+        dependencies = self._storage, self._mappings
         max_memory_bytes = self._settings.worker.mapping_memory_bytes
         return ExportStageActivities(
             self._stage_runner,
@@ -277,7 +277,7 @@ class _ActivityRegistry:
                 ),
                 ExportStatus.GENERATING_FILE: FileGenerationStage(*dependencies),
                 ExportStatus.BUNDLING_ATTACHMENTS: AttachmentBundlingStage(*dependencies),
-                ExportStatus.STORING_FILE: FileVerificationStage(self._stage_store, self._storage),
+                ExportStatus.STORING_FILE: FileVerificationStage(self._storage),
             },
         )
 

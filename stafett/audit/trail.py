@@ -1,10 +1,10 @@
 """Audit events: what happened to a job, by whom and when, as ids and codes only."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from pydantic import Field, StrictBool, StrictInt
-from sqlalchemy import bindparam, func
+from sqlalchemy import Function, bindparam, func
 from sqlalchemy import select as select_call
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Session
@@ -57,6 +57,11 @@ class AuditEntry(FrozenModel):
 def append_audit_event(session: Session, entry: AuditEntry) -> None:
     """Append an event. Call this last in a transaction, because it locks the organisation's chain until the end."""
     session.flush()
+    session.execute(select_call(call_append_audit_event(entry)))
+
+
+def call_append_audit_event(entry: AuditEntry) -> Function[Any]:
+    """Build the call that appends an event, for the ``RETURNING`` clause of the statement that the event is about."""
     values = [getattr(entry, name) for name in AuditEntry.model_fields if name != "detail"]
     detail = bindparam("detail", dict(entry.detail), type_=JSONB)
-    session.execute(select_call(func.append_audit_event(*values, detail)))
+    return func.append_audit_event(*values, detail)

@@ -1,12 +1,12 @@
 """The versions of mapping documents in PostgreSQL: administrators add them, and no version ever changes."""
 
-import json
 from collections.abc import Container, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 from uuid import UUID, uuid4
 
+import psycopg
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
@@ -31,7 +31,7 @@ from stafett.domain.errors import (
     require_revision,
 )
 from stafett.domain.export import Locale
-from stafett.domain.export_outputs import EffectiveMapping
+from stafett.domain.export_outputs import EffectiveMapping, MappingVersion
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
 
@@ -116,48 +116,48 @@ class MappingVersions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._load_cached = lru_cache(_CACHE_SIZE)(_load_with_hash)
+        self._load_cached = lru_cache(_CACHE_SIZE)(self._load)
         self._compile_cached = lru_cache(_CACHE_SIZE)(self._compile)
 
-    def choose_version(self, org_id: str, first_day: date, last_day: date) -> EffectiveMapping:
+    def choose_version(
+        self, connection: psycopg.Connection, org_id: str, first_day: date, last_day: date
+    ) -> EffectiveMapping:
         """Choose and verify the version in force on the period's last day, before any row is read."""
-        with self._database.transaction(org_id) as session:
-            mapping = find_effective_version(session, org_id, last_day)
-            if mapping is None:
-                raise _mapping_unavailable(
-                    "The organisation has no column mapping that is in force on the last day of the period."
-                )
-            self._verify(mapping)
-            change_dates = _find_change_dates(session, org_id, first_day, last_day)
-            return EffectiveMapping(version=mapping.version, sha256=mapping.sha256, change_dates=tuple(change_dates))
-
-    def load_document(self, org_id: str, version: int) -> MappingDocument:
-        """Load and verify a version that was chosen before."""
-        return self._verify(self._get_version(org_id, version))
-
-    def load_program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
-        mapping = self._get_version(org_id, version)
-        self._verify(mapping)
-        return self._compile_cached(_serialise_document(mapping), locale)
-
-    def _get_version(self, org_id: str, version: int) -> ColumnMappingVersion:
-        with self._database.transaction(org_id) as session:
-            mapping = session.get(ColumnMappingVersion, (org_id, version))
-        if mapping is None:
-            raise _mapping_unavailable("The column mapping of this export no longer exists.")
+        parameters = [org_id, first_day, last_day, org_id, last_day]
+        row = connection.execute(_EFFECTIVE_VERSION_QUERY, parameters).fetchone()
+        if row is None:
+            raise _mapping_unavailable(
+                "The organisation has no column mapping that is in force on the last day of the period."
+            )
+        version, sha256, change_dates = row
+        mapping = EffectiveMapping(version=version, sha256=sha256, change_dates=tuple(change_dates))
+        self.load_document(org_id, mapping)
         return mapping
 
-    def _verify(self, mapping: ColumnMappingVersion) -> MappingDocument:
-        """Return the document if it is valid and its SHA-256 is the stored one. Raises ``ExportError`` otherwise."""
-        document, sha256 = self._load_cached(_serialise_document(mapping))
-        if sha256 != mapping.sha256:
+    def load_document(self, org_id: str, mapping: MappingVersion) -> MappingDocument:
+        """Load and verify a version that was chosen before; no version changes, so that it is loaded once."""
+        return self._load_cached(org_id, mapping.version, mapping.sha256)
+
+    def load_program(self, org_id: str, mapping: MappingVersion, locale: Locale) -> MappingProgram:
+        return self._compile_cached(org_id, mapping.version, mapping.sha256, locale)
+
+    def _load(self, org_id: str, version: int, sha256: str) -> MappingDocument:
+        """Load a document that is valid and has the SHA-256 of its version. Raises ``ExportError`` otherwise."""
+        with self._database.transaction(org_id) as session:
+            stored = session.get(ColumnMappingVersion, (org_id, version))
+        if stored is None:
+            raise _mapping_unavailable("The column mapping of this export no longer exists.")
+        try:
+            document = validate_document(stored.document)
+        except InvalidMappingError as error:
+            raise _invalid_mapping() from error
+        if document.sha256 != sha256:
             raise _mapping_unavailable("The column mapping of this organisation does not match its stored SHA-256.")
         return document
 
-    def _compile(self, content: str, locale: Locale) -> MappingProgram:
-        document, _ = self._load_cached(content)
+    def _compile(self, org_id: str, version: int, sha256: str, locale: Locale) -> MappingProgram:
         try:
-            return compile_mapping(document, locale)
+            return compile_mapping(self._load_cached(org_id, version, sha256), locale)
         except InvalidMappingError as error:
             raise _invalid_mapping() from error
 
@@ -192,23 +192,13 @@ def find_effective_version(session: Session, org_id: str, day: date) -> ColumnMa
     return session.exec(latest_first.limit(1)).first()
 
 
-def _find_change_dates(session: Session, org_id: str, first_day: date, last_day: date) -> Sequence[date]:
-    day = col(ColumnMappingVersion.effective_from)
-    within = select(day).where(ColumnMappingVersion.org_id == org_id, day > first_day, day <= last_day)
-    return session.exec(within.distinct().order_by(day)).all()
-
-
-def _load_with_hash(content: str) -> tuple[MappingDocument, str]:
-    """Validate a document and compute its hash. The cache key is the whole content, so any change is a cache miss."""
-    try:
-        document = validate_document(json.loads(content))
-    except InvalidMappingError as error:
-        raise _invalid_mapping() from error
-    return document, document.sha256
-
-
-def _serialise_document(mapping: ColumnMappingVersion) -> str:
-    return json.dumps(mapping.document)
+# The version that `find_effective_version` finds, without its document.
+_EFFECTIVE_VERSION_QUERY: LiteralString = """
+SELECT version, sha256, (SELECT coalesce(array_agg(DISTINCT effective_from ORDER BY effective_from), '{}')
+                         FROM column_mappings WHERE org_id = %s AND effective_from > %s AND effective_from <= %s)
+FROM column_mappings WHERE org_id = %s AND effective_from <= %s
+ORDER BY effective_from DESC, version DESC LIMIT 1
+"""
 
 
 def _details_or_404(session: Session, mapping: ColumnMappingVersion | None, org_id: str) -> MappingDetails:

@@ -41,7 +41,7 @@ class QueriedRows(PayloadModel):
     attachments: StagedPart | None = None
     snapshot_at: AwareDatetime
     mapping: EffectiveMapping
-    organisation_name: str | None = None
+    organisation_name: str = ""
     """The name at the time of the query, shown in the workbook."""
     identical_export_id: UUID | None = None
     """The export with the same snapshot and parameters, so that this file must have the same bytes."""

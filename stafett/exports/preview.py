@@ -77,8 +77,8 @@ class PreviewBuilder:
             is_member = connection.execute(_IS_MEMBER_QUERY, [org_id, request.requesting_user_id]).fetchone()
             if is_member != (True,):
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
-            mapping = self._mappings.choose_version(org_id, period.first_day, period.last_day)
-            program = self._mappings.load_program(org_id, mapping.version, request.locale)
+            mapping = self._mappings.choose_version(connection, org_id, period.first_day, period.last_day)
+            program = self._mappings.load_program(org_id, mapping, request.locale)
             outcome = MappingOutcome(
                 program,
                 ignored_checks=ignored_checks(request.export_format),

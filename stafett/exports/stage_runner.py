@@ -22,6 +22,7 @@ from stafett.domain.export_job import ExportJob, ExportOutcome, StageResult
 from stafett.domain.export_outputs import StagedPart, StageOutputs
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.thread_progress import record_step
+from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_isolation import StageIsolation
 from stafett.exports.stage_store import StageStore, SuspectedStageError
 from stafett.storage.files import FileStorage, StoredObject
@@ -40,15 +41,17 @@ class Stage(Protocol):
 
 
 class StageContext:
-    """One execution of one stage, with its own storage prefix and progress reports."""
+    """One execution of one stage, with its inputs, its own storage prefix and progress reports."""
 
     def __init__(
         self,
+        inputs: StageInputs,
         storage: FileStorage,
         prefix: str,
         report_progress: Callable[[int, int], None],
         raise_if_cancelled: Callable[[], None],
     ) -> None:
+        self.inputs = inputs
         self._storage = storage
         self._report_progress = report_progress
         self._raise_if_cancelled = raise_if_cancelled
@@ -141,9 +144,10 @@ class StageRunner:
                 return self._run(job, stage, execute, is_isolated=True)
 
     def _run(self, job: ExportJob, stage: ExportStatus, execute: Stage, *, is_isolated: bool = False) -> StageResult:
-        if (rows := self._start(job, stage, is_isolated=is_isolated)) is not None:
-            return StageResult(stage=stage, rows=rows, reused=True)
-        context = self._create_context(job, stage)
+        inputs = self._start(job, stage, is_isolated=is_isolated)
+        if finished := inputs.outputs.get(stage):
+            return StageResult(stage=stage, rows=finished.rows, reused=True)
+        context = self._create_context(job, stage, inputs)
         try:
             outputs = execute(job, context)
         except BaseException as error:
@@ -154,7 +158,7 @@ class StageRunner:
         self._commit(job, stage, outputs, context)
         return StageResult(stage=stage, rows=outputs.rows)
 
-    def _start(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool) -> int | None:
+    def _start(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool) -> StageInputs:
         try:
             return self._stage_store.start_stage(job, stage, is_isolated=is_isolated)
         except ServiceUnavailableError as error:
@@ -196,13 +200,13 @@ class StageRunner:
             elif isinstance(error, Exception) and not isinstance(error, StafettError):
                 self._stage_store.count_unexpected_error(job, stage)
 
-    def _create_context(self, job: ExportJob, stage: ExportStatus) -> StageContext:
+    def _create_context(self, job: ExportJob, stage: ExportStatus, inputs: StageInputs) -> StageContext:
         def report_progress(done: int, total: int) -> None:
             with suppress(ServiceUnavailableError):  # not worth a retry: the next report follows soon
                 self._stage_store.record_progress(job, stage, done, total)
 
         prefix = job.build_execution_prefix(stage, uuid4().hex[:8])
-        return StageContext(self._storage, prefix, report_progress, self._raise_if_cancelled)
+        return StageContext(inputs, self._storage, prefix, report_progress, self._raise_if_cancelled)
 
     def _delete_unprotected(self, context: StageContext) -> None:
         with suppress(*TRANSIENT_ERRORS):  # retention deletes what remains

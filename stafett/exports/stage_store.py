@@ -1,11 +1,12 @@
 """Inputs, outputs, progress and crash counts of stages; each method is one transaction."""
 
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import delete, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, literal, update
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session, col
+from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
@@ -14,14 +15,13 @@ from stafett.database.tables import (
     ExportPartialFailures,
     ExportStageCrashes,
     ExportStageOutput,
-    JsonObject,
-    Organisation,
 )
 from stafett.domain.errors import ExportError
-from stafett.domain.export import ExportCounts, ExportParameters, PartialFailureReport
+from stafett.domain.export import ExportCounts, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile, StageOutputs
 from stafett.domain.export_status import ERROR_CODE_BY_STAGE, ExportStatus
+from stafett.exports.stage_inputs import StageInputs, load_inputs
 from stafett.exports.state import (
     build_progress,
     delete_mapped_parts,
@@ -33,7 +33,6 @@ from stafett.exports.state import (
 )
 from stafett.jobs.state import JobEvent, transition_job
 
-Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 MAX_CRASHES = 10
 """How many executions of a stage may end in a crash of their worker before the attempt fails."""
 
@@ -54,43 +53,21 @@ class StageStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load_parameters(self, job: ExportJob) -> ExportParameters:
-        with self._database.transaction(job.org_id) as session:
-            return ExportParameters.model_validate(session.get_one(Export, job.export_id).parameters)
-
-    def load_organisation_name(self, job: ExportJob) -> str:
-        """Load the name stored by the query stage, so that a copied snapshot gives the same workbook, else today's."""
-        with self._database.transaction(job.org_id) as session:
-            staged = session.get(ExportStageOutput, (job.export_id, ExportStatus.QUERYING_ACTIVITIES))
-            name: str | None = staged.outputs.get("organisation_name") if staged else None
-            return name or session.get_one(Organisation, job.org_id).name
-
-    def load_outputs(self, job: ExportJob, stage: ExportStatus, output_type: type[Outputs]) -> Outputs:
-        with self._database.transaction(job.org_id) as session:
-            return output_type.model_validate(_load_outputs(session, job, stage))
-
-    def load_mapped_rows(self, job: ExportJob) -> MappedRows:
-        """Load the outputs of the mapping stage with the partial failures, which are in their own table."""
-        with self._database.transaction(job.org_id) as session:
-            outputs = _load_outputs(session, job, ExportStatus.MAPPING_COLUMNS)
-            failures = session.get(ExportPartialFailures, job.export_id)
-        return MappedRows.model_validate({**outputs, "partial_failures": failures.reports if failures else ()})
-
-    def start_stage(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool = False) -> int | None:
-        """Enter the stage; return the row count instead if its outputs are already committed.
+    def start_stage(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool = False) -> StageInputs:
+        """Enter the stage and load its inputs; do not enter it if the inputs show that its outputs are committed.
 
         Raise ``SuspectedStageError``, without counting the execution, if the stage may only run in isolation.
         """
         with self._database.transaction(job.org_id) as session:
             export = lock_active_export(session, job)
-            output = session.get(ExportStageOutput, (job.export_id, stage))
-            if output is not None:
-                return output.rows
+            inputs = load_inputs(session, job, export, stage)
+            if stage in inputs.outputs:
+                return inputs
             crashes = _enter_stage(session, job, stage, export)
             if MAX_SHARED_CRASHES < crashes <= MAX_CRASHES and not is_isolated:
                 raise SuspectedStageError
         _fail_after_too_many_crashes(crashes, stage)
-        return None
+        return inputs
 
     def uncount_execution(self, job: ExportJob, stage: ExportStatus) -> None:
         """Subtract an execution that was cancelled, or that failed because a dependency was unavailable."""
@@ -109,20 +86,11 @@ class StageStore:
     def finish_stage(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
         """Commit a stage's outputs; return false if another execution of the stage was first."""
         with self._database.transaction(job.org_id) as session:
-            if lock_active_export(session, job).status is not stage:
+            if not _insert_outputs(session, job, stage, outputs):
+                lock_active_export(session, job)  # raises if this attempt has ended
                 return False  # a later stage is running, and these outputs may be invalidated by now
-            row = insert(ExportStageOutput).values(
-                export_id=job.export_id,
-                stage=stage,
-                org_id=job.org_id,
-                attempt=job.attempt,
-                rows=outputs.rows,
-                outputs=outputs.model_dump(mode="json", exclude={"partial_failures"}),
-            )
-            if session.scalar(row.on_conflict_do_nothing().returning(col(ExportStageOutput.stage))) is None:
-                return False
             _append_partial_failures(session, job, outputs)
-            if stage is ExportStatus.MAPPING_COLUMNS:
+            if isinstance(outputs, MappedRows) and len(outputs.parts) > 1:  # an only part is not stored separately
                 delete_mapped_parts(session, job)
             values = {"progress": build_progress(stage, outputs.rows, outputs.rows), **_export_columns_from(outputs)}
             session.execute(update(Export).where(col(Export.id) == job.export_id).values(values))
@@ -174,8 +142,24 @@ def _fail_after_too_many_crashes(crashes: int, stage: ExportStatus) -> None:
         raise ExportError(ERROR_CODE_BY_STAGE[stage], message, retryable=True)
 
 
-def _load_outputs(session: Session, job: ExportJob, stage: ExportStatus) -> JsonObject:
-    return session.get_one(ExportStageOutput, (job.export_id, stage)).outputs
+def _insert_outputs(session: Session, job: ExportJob, stage: ExportStatus, outputs: StageOutputs) -> bool:
+    """Lock the export's row while the stage is running, and insert its outputs; return false if there are any."""
+    running = (
+        select(Export.id)
+        .where(Export.id == job.export_id, Export.attempt == job.attempt, Export.status == stage)
+        .with_for_update()
+        .cte()
+    )
+    values: dict[Any, Any] = {
+        ExportStageOutput.export_id: running.c.id,
+        ExportStageOutput.stage: literal(stage.value),
+        ExportStageOutput.org_id: literal(job.org_id),
+        ExportStageOutput.attempt: literal(job.attempt),
+        ExportStageOutput.rows: literal(outputs.rows),
+        ExportStageOutput.outputs: literal(outputs.model_dump(mode="json", exclude={"partial_failures"}), JSONB),
+    }
+    row = insert(ExportStageOutput).from_select(list(values), select_columns(*values.values()))
+    return session.scalar(row.on_conflict_do_nothing().returning(col(ExportStageOutput.rows))) is not None
 
 
 def _count_execution(session: Session, job: ExportJob, stage: ExportStatus) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import update
+from sqlalchemy import Function, update
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, col, select
 
@@ -22,6 +22,8 @@ _SUBJECT_KINDS: Mapping[type[AnyJobRow], JobType] = {
     Reexport: JobType.REEXPORT,
     BulkBatch: JobType.BULK_REGISTRATION,
 }
+_EVENT_COLUMNS = frozenset({"attempt", "registered", "failed", "cancelled"})
+"""Columns whose new values an event of a transition has."""
 
 
 def lock_job(session: Session, table: type[JobRow], job_id: UUID) -> JobRow:
@@ -51,26 +53,37 @@ class JobEvent(NamedTuple):
 
 
 def transition_job(session: Session, row: JobRow, status: str, event: JobEvent, **values: Any) -> None:
-    """Write the transition and its audit event, as the last statements of the transaction that locks the row."""
-    update_job(session, row, status=status, **values)
-    append_job_event(session, row, event, status=status)
+    """Write the transition and its audit event, as the last statement of the transaction that locks the row."""
+    for name in values.keys() & _EVENT_COLUMNS:
+        set_committed_value(row, name, values[name])
+    entry = _build_entry(row, event, status)
+    _update(session, row, {"status": status, **values}, audit_trail.call_append_audit_event(entry))
 
 
 def update_job(session: Session, row: JobRow, **values: Any) -> None:
     """Update the columns in PostgreSQL and in the row, without loading columns that the role may not read."""
-    table = type(row)
-    statement = update(table).where(col(table.id) == row.id).values(values)
-    columns = [getattr(table, name) for name in values]
-    updated = session.execute(statement.returning(*columns), execution_options={"synchronize_session": False}).one()
-    for name, value in zip(values, updated, strict=True):
-        set_committed_value(row, name, value)
+    _update(session, row, values)
 
 
 def append_job_event(
     session: Session, row: AnyJobRow, event: JobEvent, *, status: str | None = None, event_id: UUID | None = None
 ) -> None:
     """Append an audit event about the job; only a transition names the status."""
-    entry = AuditEntry(
+    audit_trail.append_audit_event(session, _build_entry(row, event, status, event_id))
+
+
+def _update(session: Session, row: JobRow, values: Mapping[str, Any], *calls: Function[Any]) -> None:
+    table = type(row)
+    statement = update(table).where(col(table.id) == row.id).values(values)
+    returned = [getattr(table, name) for name in values]
+    statement = statement.returning(*returned, *calls)
+    updated = session.execute(statement, execution_options={"synchronize_session": False}).one()
+    for name, value in zip(values, updated[: len(values)], strict=True):
+        set_committed_value(row, name, value)
+
+
+def _build_entry(row: AnyJobRow, event: JobEvent, status: str | None, event_id: UUID | None = None) -> AuditEntry:
+    return AuditEntry(
         id=event_id or uuid4(),
         org_id=row.org_id,
         actor=event.actor,
@@ -80,7 +93,6 @@ def append_job_event(
         status=status,
         detail={**_build_detail(row), **(event.detail or {})},
     )
-    audit_trail.append_audit_event(session, entry)
 
 
 def _build_detail(row: AnyJobRow) -> EventDetail:

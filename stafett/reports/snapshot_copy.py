@@ -24,12 +24,12 @@ class SnapshotCopy:
         self._query_activities = query_activities
 
     def __call__(self, job: ExportJob, context: StageContext) -> QueriedRows:
-        with self._database.transaction(job.org_id) as session:
-            export = session.get_one(Export, job.export_id)
-            source = session.get(Export, export.source_export_id) if export.source_export_id else None
-            staged = session.get(ExportStageOutput, (export.source_export_id, ExportStatus.QUERYING_ACTIVITIES))
-        if source is None:
+        export = context.inputs.export
+        if export.source_export_id is None:
             return self._query_activities(job, context)
+        with self._database.transaction(job.org_id) as session:
+            source = session.get_one(Export, export.source_export_id)
+            staged = session.get(ExportStageOutput, (source.id, ExportStatus.QUERYING_ACTIVITIES))
         with self._database.snapshot(job.org_id) as connection:
             require_requester_is_member(connection, job.export_id)
         if is_expired(source) or staged is None:

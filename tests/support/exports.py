@@ -7,11 +7,22 @@ import psycopg
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client
 
+from stafett.database.tables import Export
+from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
+from stafett.exports.stage_inputs import StageInputs, load_inputs
+from stafett.exports.stage_store import StageStore
 from stafett.temporal.runs import describe_latest_run
 from stafett.testing import ExportClient, Tenant
 
 EXPORTS = "/api/v1/bufdir-exports"
+
+
+def load_stage_inputs(stage_store: StageStore, job: ExportJob) -> StageInputs:
+    """Load what a stage that is started now would get, without starting it."""
+    with stage_store._database.transaction(job.org_id) as session:  # noqa: SLF001 - the same database
+        export = session.get_one(Export, job.export_id)
+        return load_inputs(session, job, export, ExportStatus.GENERATING_FILE)
 
 
 def export_prefix(org_id: str, export_id: str) -> str:

@@ -14,11 +14,10 @@ from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.errors import StagedDataLostError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
-from stafett.domain.export_status import ExportStatus
+from stafett.domain.export_outputs import BundledFile, QueriedRows, ReportFile
 from stafett.domain.reporting_period import OSLO
+from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext
-from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 _MIME_TYPE = "application/zip"
@@ -27,15 +26,13 @@ _MIME_TYPE = "application/zip"
 class AttachmentBundlingStage:
     """Bundles the report and the attachments of its snapshot."""
 
-    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions) -> None:
-        self._stage_store = stage_store
+    def __init__(self, storage: FileStorage, mappings: MappingVersions) -> None:
         self._storage = storage
         self._mappings = mappings
 
     def __call__(self, job: ExportJob, context: StageContext) -> BundledFile:
-        parameters = self._stage_store.load_parameters(job)
-        queried = self._stage_store.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
-        report = self._stage_store.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+        inputs = context.inputs
+        parameters, queried, report = inputs.parameters, inputs.queried_rows, inputs.report
         staged = self._load_staged_attachments(queried)
         bundle = BundleWriter(
             self._storage,
@@ -45,7 +42,7 @@ class AttachmentBundlingStage:
             ),
             on_unavailable=self._build_unavailable_handler(job, queried),
         )
-        manifest = partial(self._build_manifest, job, parameters, queried, report)
+        manifest = partial(_build_manifest, job, inputs)
         name = f"{PurePosixPath(report.name).stem}.zip"
         stored = context.put_file(
             name, bundle.write_chunks(report, attachments_from_frame(staged), manifest), _MIME_TYPE
@@ -68,7 +65,7 @@ class AttachmentBundlingStage:
     def _build_unavailable_handler(
         self, job: ExportJob, queried_rows: QueriedRows
     ) -> Callable[[UnavailableAttachment], None]:
-        attachments = self._mappings.load_document(job.org_id, queried_rows.mapping.version).attachments
+        attachments = self._mappings.load_document(job.org_id, queried_rows.mapping).attachments
 
         def raise_if_fatal(attachment: UnavailableAttachment) -> None:
             if attachments.unavailable == "fail":
@@ -76,27 +73,21 @@ class AttachmentBundlingStage:
 
         return raise_if_fatal
 
-    def _build_manifest(
-        self,
-        job: ExportJob,
-        parameters: ExportParameters,
-        queried_rows: QueriedRows,
-        report: ReportFile,
-        members: tuple[BundleMember, ...],
-    ) -> BundleManifest:
-        mapped = self._stage_store.load_outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
-        first_day, last_day = job.date_range
-        return BundleManifest(
-            export_id=queried_rows.identical_export_id or job.export_id,
-            org_id=job.org_id,
-            organisation=self._stage_store.load_organisation_name(job),
-            reporting_period=ManifestPeriod(start=first_day, end=last_day),
-            snapshot_at=queried_rows.snapshot_at,
-            mapping=mapped.mapping,
-            counts=mapped.counts,
-            report=_build_rendering(parameters, report),
-            members=members,
-        )
+
+def _build_manifest(job: ExportJob, inputs: StageInputs, members: tuple[BundleMember, ...]) -> BundleManifest:
+    queried, mapped = inputs.queried_rows, inputs.mapped_rows
+    first_day, last_day = job.date_range
+    return BundleManifest(
+        export_id=queried.identical_export_id or job.export_id,
+        org_id=job.org_id,
+        organisation=queried.organisation_name,
+        reporting_period=ManifestPeriod(start=first_day, end=last_day),
+        snapshot_at=queried.snapshot_at,
+        mapping=mapped.mapping,
+        counts=mapped.counts,
+        report=_build_rendering(inputs.parameters, inputs.report),
+        members=members,
+    )
 
 
 def _build_rendering(parameters: ExportParameters, report: ReportFile) -> ReportRendering:

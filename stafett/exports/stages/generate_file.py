@@ -10,8 +10,8 @@ from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
+from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext
-from stafett.exports.stage_store import StageStore
 from stafett.file_generator.content_hash import ContentHash
 from stafett.file_generator.csv import render_csv
 from stafett.file_generator.xlsx import WorkbookSpec, render_workbook
@@ -21,17 +21,15 @@ from stafett.storage.files import FileStorage
 class FileGenerationStage:
     """Renders the mapped parts in report order, streaming into storage."""
 
-    def __init__(self, stage_store: StageStore, storage: FileStorage, mappings: MappingVersions) -> None:
-        self._stage_store = stage_store
+    def __init__(self, storage: FileStorage, mappings: MappingVersions) -> None:
         self._storage = storage
         self._mappings = mappings
 
     def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
-        parameters = self._stage_store.load_parameters(job)
-        mapped = self._stage_store.load_mapped_rows(job)
+        parameters, mapped = context.inputs.parameters, context.inputs.mapped_rows
         name, content = build_report_name(job.org_id, parameters), ContentHash()
         report_frames = content.hash_frames(self._load_frames(mapped.parts, mapped.rows, context))
-        chunks = self._render(job, parameters, mapped, report_frames)
+        chunks = self._render(job, context.inputs, mapped, report_frames)
         stored = context.put_file(name, chunks, parameters.export_format.mime_type)
         return ReportFile(
             name=name,
@@ -46,18 +44,19 @@ class FileGenerationStage:
     def _render(
         self,
         job: ExportJob,
-        parameters: ExportParameters,
+        inputs: StageInputs,
         mapped_rows: MappedRows,
         report_frames: Iterable[pl.DataFrame],
     ) -> Iterator[bytes]:
+        parameters = inputs.parameters
         match parameters.export_format:
             case ExportFormat.CSV:
                 return render_csv(report_frames, parameters.csv_profile)
             case ExportFormat.XLSX:
                 workbook = WorkbookSpec(
-                    document=self._mappings.load_document(job.org_id, mapped_rows.mapping.version),
+                    document=self._mappings.load_document(job.org_id, mapped_rows.mapping),
                     locale=parameters.locale,
-                    organisation_name=self._stage_store.load_organisation_name(job),
+                    organisation_name=inputs.queried_rows.organisation_name,
                     period=job.date_range,
                     mapped_rows=_exclude_truncation_failures(mapped_rows),
                 )

@@ -16,10 +16,8 @@ from stafett.domain.errors import StagedDataLostError, StaleAttemptError
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import EffectiveMapping, ExportWarning, MappedRows, QueriedRows, StagedPart
-from stafett.domain.export_status import ExportStatus
 from stafett.exports.mapped_parts import MappedPartStore, StoredPart
 from stafett.exports.stage_runner import StageContext
-from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 DEFAULT_MAX_MEMORY_BYTES = 512 * 1024 * 1024
@@ -30,23 +28,20 @@ class ColumnMappingStage:
 
     def __init__(
         self,
-        stage_store: StageStore,
         storage: FileStorage,
         mappings: MappingVersions,
         mapped_parts: MappedPartStore,
         *,
         max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES,
     ) -> None:
-        self._stage_store = stage_store
         self._storage = storage
         self._mappings = mappings
         self._mapped_parts = mapped_parts
         self._max_memory_bytes = max_memory_bytes
 
     def __call__(self, job: ExportJob, context: StageContext) -> MappedRows:
-        queried = self._stage_store.load_outputs(job, ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
-        parameters = self._stage_store.load_parameters(job)
-        program = self._mappings.load_program(job.org_id, queried.mapping.version, parameters.locale)
+        queried, parameters = context.inputs.queried_rows, context.inputs.parameters
+        program = self._mappings.load_program(job.org_id, queried.mapping, parameters.locale)
         outcome = MappingOutcome(
             program,
             ignored_checks=ignored_checks(parameters.export_format),

@@ -57,11 +57,11 @@ COPY (
     ORDER BY a.row, f.id
 ) TO STDOUT (FORMAT csv)
 """
-_COUNT_QUERY = """
-SELECT count(*), now() FROM activities
-WHERE org_id = %s AND deleted_at IS NULL AND starts_at BETWEEN %s AND %s
+_SNAPSHOT_QUERY = """
+SELECT (SELECT count(*) FROM activities
+        WHERE org_id = o.id AND deleted_at IS NULL AND starts_at BETWEEN %s AND %s), now(), o.name
+FROM organisations o WHERE o.id = %s
 """
-_ORGANISATION_NAME_QUERY = "SELECT name FROM organisations WHERE id = %s"
 _IS_REQUESTER_MEMBER_QUERY = """
 SELECT EXISTS (SELECT FROM memberships m JOIN exports e ON e.org_id = m.org_id AND e.requested_by = m.user_id
                WHERE e.id = %s AND m.role IN ('coordinator', 'admin'))
@@ -82,9 +82,9 @@ class ActivityQueryStage:
             context.interrupt_on_cancel(partial(_cancel_statement, connection)),
         ):
             require_requester_is_member(connection, job.export_id)
-            mapping = self._mappings.choose_version(job.org_id, *job.date_range)
+            mapping = self._mappings.choose_version(connection, job.org_id, *job.date_range)
             period: OrganisationPeriod = (job.org_id, job.period_start, job.period_end)
-            total, snapshot_at = _fetch_one(connection, _COUNT_QUERY, period)
+            total, snapshot_at, name = _fetch_one(connection, _SNAPSHOT_QUERY, [*job.period, job.org_id])
             if total == 0 and job.fail_on_empty:
                 raise ExportError(ExportErrorCode.NO_DATA_FOR_PERIOD, "There are no activities in this period.")
             parts: list[StagedPart] = []
@@ -98,7 +98,7 @@ class ActivityQueryStage:
                 attachments=attachments,
                 snapshot_at=snapshot_at,
                 mapping=mapping,
-                organisation_name=_fetch_one(connection, _ORGANISATION_NAME_QUERY, [job.org_id])[0],
+                organisation_name=name,
             )
             if queried.rows != total:
                 raise RuntimeError("two counts of the rows of one snapshot differ")
@@ -177,5 +177,5 @@ def _cancel_statement(connection: Connection) -> None:
 
 def _fetch_one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:
     row = connection.execute(query, parameters).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate always returns a row
+    assert row is not None  # noqa: S101 - the organisation exists
     return row

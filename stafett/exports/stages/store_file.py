@@ -6,20 +6,19 @@ from stafett.domain.errors import NotFoundError, StagedDataLostError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, ReportFile
 from stafett.domain.export_status import ExportStatus
+from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext
-from stafett.exports.stage_store import StageStore
 from stafett.storage.files import FileStorage
 
 
 class FileVerificationStage:
     """Verifies the stored file before the export completes and its user is notified."""
 
-    def __init__(self, stage_store: StageStore, storage: FileStorage) -> None:
-        self._stage_store = stage_store
+    def __init__(self, storage: FileStorage) -> None:
         self._storage = storage
 
     def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
-        file = self._load_finished_file(job)
+        file = _get_finished_file(job, context.inputs)
         digest, read = hashlib.sha256(), 0
         try:
             for block in self._storage.read_chunks(file.key):
@@ -32,7 +31,8 @@ class FileVerificationStage:
             raise StagedDataLostError
         return file
 
-    def _load_finished_file(self, job: ExportJob) -> ReportFile:
-        if job.include_attachments:
-            return self._stage_store.load_outputs(job, ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
-        return self._stage_store.load_outputs(job, ExportStatus.GENERATING_FILE, ReportFile)
+
+def _get_finished_file(job: ExportJob, inputs: StageInputs) -> ReportFile:
+    if job.include_attachments:
+        return inputs.get_outputs(ExportStatus.BUNDLING_ATTACHMENTS, BundledFile).file
+    return inputs.report

@@ -8,6 +8,7 @@ from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import StageOutputs
 from stafett.domain.export_status import ExportStatus
+from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext, StageRunner
 from stafett.exports.stage_store import StageStore
 from stafett.settings import Settings
@@ -18,7 +19,7 @@ from stafett.testing import ExportClient, Json, wait_until
 class UnavailableStageStore(StageStore):
     """A store whose first transaction fails, as it does when the backend of its connection has stopped."""
 
-    def start_stage(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool = False) -> int | None:
+    def start_stage(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool = False) -> StageInputs:
         del job, stage, is_isolated
         raise ServiceUnavailableError("PostgreSQL")
 

@@ -28,6 +28,7 @@ from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
+from tests.support.exports import load_stage_inputs
 from tests.support.fixture_types import Bearer, RunWorker
 
 
@@ -371,5 +372,5 @@ def test_export_uses_the_version_that_was_effective_when_it_was_queried(
             " VALUES (%s, 2, %s, %s, %s, %s)",
             [tenant.org_id, uuid4(), newer.effective_from, newer.sha256, Json(newer.as_json())],
         )
-    stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMappingStage(stage_store, storage, mappings, parts))
-    assert stage_store.load_outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows).mapping.version == 1
+    stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMappingStage(storage, mappings, parts))
+    assert load_stage_inputs(stage_store, job).mapped_rows.mapping.version == 1

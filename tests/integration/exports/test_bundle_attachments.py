@@ -266,8 +266,8 @@ def unbundled_job(
     stages = StageRunner(stage_store, storage, raise_if_cancelled=lambda: None)
     parts = MappedPartStore(worker_database, build_fingerprint="1")
     stages.run(job, ExportStatus.QUERYING_ACTIVITIES, ActivityQueryStage(worker_database, mappings))
-    stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMappingStage(stage_store, storage, mappings, parts))
-    stages.run(job, ExportStatus.GENERATING_FILE, FileGenerationStage(stage_store, storage, mappings))
+    stages.run(job, ExportStatus.MAPPING_COLUMNS, ColumnMappingStage(storage, mappings, parts))
+    stages.run(job, ExportStatus.GENERATING_FILE, FileGenerationStage(storage, mappings))
     return job
 
 
@@ -278,7 +278,7 @@ def _bundle(
     database: Database,
     raise_if_cancelled: Callable[[], None],
 ) -> None:
-    bundler = AttachmentBundlingStage(stage_store, storage, MappingVersions(database))
+    bundler = AttachmentBundlingStage(storage, MappingVersions(database))
     StageRunner(stage_store, storage, raise_if_cancelled=raise_if_cancelled).run(
         job, ExportStatus.BUNDLING_ATTACHMENTS, bundler
     )

@@ -19,7 +19,7 @@ from stafett.domain.activity import ActivityType
 from stafett.domain.errors import ServiceUnavailableError, StaleAttemptError
 from stafett.domain.export import ExportRequest, Locale
 from stafett.domain.export_job import ExportJob, RecordFailureInput, RetentionReport, StageResult
-from stafett.domain.export_outputs import MappedRows, QueriedRows, ReportFile
+from stafett.domain.export_outputs import MappedRows, MappingVersion, ReportFile
 from stafett.domain.export_status import ExportErrorCode, ExportStatus
 from stafett.domain.membership import Caller, Role
 from stafett.exports.commands import ExportCommands
@@ -36,6 +36,7 @@ from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage, StoredObject
 from stafett.testing import ActivityFactory, Tenant, create_tenant
+from tests.support.exports import load_stage_inputs
 from tests.support.retention import backdate_completion, open_retention
 
 QUERYING, MAPPING = ExportStatus.QUERYING_ACTIVITIES, ExportStatus.MAPPING_COLUMNS
@@ -91,8 +92,8 @@ class ObservedMappings(MappingVersions):
         self.days: list[int] = []
         self.callbacks: dict[int, Callable[[], object]] = {}
 
-    def load_program(self, org_id: str, version: int, locale: Locale) -> MappingProgram:
-        return ObservedProgram.wrap(self._record_day, super().load_program(org_id, version, locale))
+    def load_program(self, org_id: str, mapping: MappingVersion, locale: Locale) -> MappingProgram:
+        return ObservedProgram.wrap(self._record_day, super().load_program(org_id, mapping, locale))
 
     def _record_day(self, rows: pl.DataFrame) -> None:
         (day,) = set(rows["oslo_day"])
@@ -118,7 +119,6 @@ class MappingHarness:
 
     def map_columns(self, job: ExportJob) -> StageResult:
         mapper = ColumnMappingStage(
-            self.stage_store,
             self.storage,
             self.mappings,
             self.mapped_parts,
@@ -127,11 +127,11 @@ class MappingHarness:
         return self.stages.run(job, MAPPING, mapper)
 
     def load_outputs(self, job: ExportJob) -> MappedRows:
-        return self.stage_store.load_mapped_rows(job)
+        return load_stage_inputs(self.stage_store, job).mapped_rows
 
     def generate_report(self, job: ExportJob) -> ReportFile:
-        self.stages.run(job, GENERATING, FileGenerationStage(self.stage_store, self.storage, self.mappings))
-        return self.stage_store.load_outputs(job, GENERATING, ReportFile)
+        self.stages.run(job, GENERATING, FileGenerationStage(self.storage, self.mappings))
+        return load_stage_inputs(self.stage_store, job).report
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def create_queried_export(
         body = {"export_format": "xlsx", "reporting_period": period}
         job = export_service.accept(caller, ExportRequest.model_validate(ids | body)).export.job
         harness.stages.run(job, QUERYING, ActivityQueryStage(harness.database, harness.mappings))
-        assert len(harness.stage_store.load_outputs(job, QUERYING, QueriedRows).parts) == DAYS
+        assert len(load_stage_inputs(harness.stage_store, job).queried_rows.parts) == DAYS
         return job
 
     return create_queried_export

@@ -6,8 +6,9 @@ from threading import Barrier, Event
 
 import psycopg
 import pytest
-from sqlalchemy.exc import IntegrityError, NoResultFound
+from sqlalchemy.exc import IntegrityError
 
+from stafett.column_mapper.organisations import STANDARD, load_bundled_mappings
 from stafett.column_mapper.outcome import PartOutcome
 from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
@@ -32,11 +33,11 @@ from stafett.exports.stage_store import MAX_CRASHES, MAX_SHARED_CRASHES, MAX_UNE
 from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.storage.files import FileStorage
 from stafett.testing import Tenant
-from tests.support.exports import REJECT_EVENT_FUNCTION, drop_trigger
+from tests.support.exports import REJECT_EVENT_FUNCTION, drop_trigger, load_stage_inputs
 from tests.support.hanging_server import HangingServer
 
 QUERYING = ExportStatus.QUERYING_ACTIVITIES
-EFFECTIVE_MAPPING = EffectiveMapping(version=1, sha256="0" * 64)
+EFFECTIVE_MAPPING = EffectiveMapping(version=1, sha256=load_bundled_mappings(STANDARD)[0].sha256)
 
 
 @pytest.fixture
@@ -72,7 +73,12 @@ def querying_stage(before_return: Callable[[], object] = lambda: None) -> Stage:
     def stage(_job: ExportJob, context: StageContext) -> QueriedRows:
         parts: tuple[StagedPart, ...] = (context.put_part(0, b"rows", 3),)
         before_return()
-        return QueriedRows(parts=parts, snapshot_at="2026-01-01T00:00:00Z", mapping=EFFECTIVE_MAPPING)
+        return QueriedRows(
+            parts=parts,
+            snapshot_at="2026-01-01T00:00:00Z",
+            mapping=EFFECTIVE_MAPPING,
+            organisation_name="Prøveforbundet",
+        )
 
     return stage
 
@@ -104,7 +110,7 @@ def test_concurrent_executions_commit_one_result_and_leave_one_part(
         results = list(pool.map(lambda _: stages.run(job, QUERYING, querying_stage(barrier.wait)), range(2)))
     assert [result.rows for result in results] == [3, 3]
     keys = storage.list_keys(f"exports/{job.org_id}/")
-    assert keys == [part.key for part in stage_store.load_outputs(job, QUERYING, QueriedRows).parts]
+    assert keys == [part.key for part in load_stage_inputs(stage_store, job).queried_rows.parts]
     assert fetch_statuses(owner_url, job) == ["initialised", "querying_activities"]
 
 
@@ -235,7 +241,7 @@ def test_outputs_survive_a_lost_response_to_their_commit(
         losing_runner.run(job, QUERYING, querying_stage())
     second = StageRunner(stage_store, storage, raise_if_cancelled=lambda: None).run(job, QUERYING, crashing_stage)
     assert second.reused
-    (part,) = stage_store.load_outputs(job, QUERYING, QueriedRows).parts
+    (part,) = load_stage_inputs(stage_store, job).queried_rows.parts
     assert storage.read_part(part) == b"rows"
 
 
@@ -263,8 +269,7 @@ def test_late_execution_does_not_restore_invalidated_outputs(
     stages.run(job, QUERYING, querying_stage())
     before = set(storage.list_keys(job.key_prefix))
     stages.run(job, ExportStatus.MAPPING_COLUMNS, late_stage)
-    with pytest.raises(NoResultFound):
-        stage_store.load_outputs(job, ExportStatus.MAPPING_COLUMNS, MappedRows)
+    assert not load_stage_inputs(stage_store, job).outputs
     added = set(storage.list_keys(job.key_prefix)) - before
     assert len(added) == 1  # the part that was committed first; the late part is deleted
 
@@ -389,15 +394,10 @@ def test_unavailable_service_never_counts_as_a_crash(stages: StageRunner, job: E
 
 
 def test_missing_part_fails_the_attempt_and_invalidates_all_outputs(
-    stages: StageRunner,
-    stage_store: StageStore,
-    storage: FileStorage,
-    job: ExportJob,
-    owner_url: str,
-    worker_database: Database,
+    stages: StageRunner, storage: FileStorage, job: ExportJob, owner_url: str, worker_database: Database
 ) -> None:
     mapper = ColumnMappingStage(
-        stage_store, storage, MappingVersions(worker_database), MappedPartStore(worker_database, build_fingerprint="1")
+        storage, MappingVersions(worker_database), MappedPartStore(worker_database, build_fingerprint="1")
     )
     stages.run(job, QUERYING, querying_stage())
     storage.delete_prefix(f"exports/{job.org_id}/")

@@ -18,7 +18,10 @@ def test_finished_stage_does_not_run_again(
     body = {"org_id": tenant.org_id, "requesting_user_id": caller.user_id, "export_format": "csv"}
     job = export_service.accept(caller, ExportRequest.model_validate(body | {"reporting_period": period})).export.job
     outputs = QueriedRows(
-        parts=(), snapshot_at="2026-01-01T00:00:00Z", mapping=EffectiveMapping(version=1, sha256="0" * 64)
+        parts=(),
+        snapshot_at="2026-01-01T00:00:00Z",
+        mapping=EffectiveMapping(version=1, sha256="0" * 64),
+        organisation_name="Prøveforbundet",
     )
     runner = StageRunner(StageStore(worker_database), storage, raise_if_cancelled=lambda: None)
     first, second = (runner.run(job, ExportStatus.QUERYING_ACTIVITIES, lambda *_: outputs) for _ in range(2))

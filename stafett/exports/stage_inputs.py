@@ -1,0 +1,54 @@
+"""Inputs of a stage: what the transaction that starts it has read."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple, TypeVar
+
+from sqlmodel import Session, select
+
+from stafett.database.tables import Export, ExportPartialFailures, ExportStageOutput
+from stafett.domain.export import ExportParameters, PartialFailureReport
+from stafett.domain.export_job import ExportJob
+from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
+from stafett.domain.export_status import ExportStatus
+
+Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
+
+
+class StageInputs(NamedTuple):
+    """The export, the outputs of its finished stages, and for the file its partial failures."""
+
+    export: Export
+    outputs: Mapping[ExportStatus, ExportStageOutput]
+    partial_failures: Collection[PartialFailureReport] = ()
+
+    @property
+    def parameters(self) -> ExportParameters:
+        return ExportParameters.model_validate(self.export.parameters)
+
+    def get_outputs(self, stage: ExportStatus, output_type: type[Outputs]) -> Outputs:
+        return output_type.model_validate(self.outputs[stage].outputs)
+
+    @property
+    def queried_rows(self) -> QueriedRows:
+        return self.get_outputs(ExportStatus.QUERYING_ACTIVITIES, QueriedRows)
+
+    @property
+    def mapped_rows(self) -> MappedRows:
+        """The outputs of the mapping stage with the partial failures, which are in their own table."""
+        mapped = self.get_outputs(ExportStatus.MAPPING_COLUMNS, MappedRows)
+        return mapped.model_copy(update={"partial_failures": tuple(self.partial_failures)})
+
+    @property
+    def report(self) -> ReportFile:
+        return self.get_outputs(ExportStatus.GENERATING_FILE, ReportFile)
+
+
+def load_inputs(session: Session, job: ExportJob, export: Export, stage: ExportStatus) -> StageInputs:
+    """Load the inputs of a stage; only the file contains the partial failures, and only if there are any."""
+    query = select(ExportStageOutput).where(ExportStageOutput.export_id == job.export_id)
+    outputs = {output.stage: output for output in session.exec(query).all()}
+    if stage is not ExportStatus.GENERATING_FILE or not export.partial_failure_count:
+        return StageInputs(export, outputs)
+    failures = session.get(ExportPartialFailures, job.export_id)
+    reports = failures.reports if failures else []
+    return StageInputs(export, outputs, [PartialFailureReport.model_validate(report) for report in reports])
