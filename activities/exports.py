@@ -67,8 +67,8 @@ class ExportOutcomeActivities:
         return self._completion.complete_empty(job)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def record_failure(self, failure: RecordFailureInput) -> None:
-        self._completion.fail(failure)
+    def record_failure(self, failure: RecordFailureInput) -> ExportOutcome:
+        return self._completion.fail(failure)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_cancellation(self, job: ExportJob) -> ExportOutcome:

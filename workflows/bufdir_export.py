@@ -49,7 +49,7 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
         except (ActivityError, asyncio.CancelledError) as error:
             outcome = await finish_despite_cancellation(self._handle_failure(job, error))
         self._publish_status(outcome.status)
-        await finish_despite_cancellation(self._notify(job))
+        await finish_despite_cancellation(self._notify(job, outcome))
         if outcome.status is ExportStatus.CANCELLED:
             self._close_as_cancelled()
         return outcome
@@ -81,9 +81,9 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
     async def _handle_failure(self, job: ExportJob, error: BaseException) -> ExportOutcome:
         """Record why the run stopped (cancelled, superseded or failed). Re-raises failures."""
         if not self._cancel_requested:
-            if not is_stale_attempt(error) and await self._record_failure(error):
+            if not is_stale_attempt(error) and (failed := await self._record_failure(error)):
                 self._publish_status(ExportStatus.FAILED)
-                await self._notify(job)
+                await self._notify(job, failed)
                 raise error
             outcome = await run_outcome_activity(ExportOutcomeActivities.read_outcome, job, "read outcome")
             if outcome.status is not ExportStatus.CANCELLING:
@@ -92,21 +92,20 @@ class BufdirExport(CancellableWorkflow[ExportOutcome]):
         summary = "clean up and record cancellation"
         return await run_outcome_activity(ExportOutcomeActivities.record_cancellation, job, summary)
 
-    async def _record_failure(self, error: BaseException) -> bool:
-        """Record the failure; return false if the attempt has already ended or is being cancelled."""
+    async def _record_failure(self, error: BaseException) -> ExportOutcome | None:
+        """Record the failure; return none if the attempt has already ended or is being cancelled."""
         try:
-            await run_outcome_activity(
+            return await run_outcome_activity(
                 ExportOutcomeActivities.record_failure, self._failure_from(error), "record failure"
             )
         except ActivityError as recording_error:
             if not is_stale_attempt(recording_error):
                 raise
-            return False
-        return True
+            return None
 
-    async def _notify(self, job: ExportJob) -> None:
-        """Start the notifications. A re-export sends its own notification, so its child export sends none."""
-        if job.origin is ExportOrigin.REPORT:
+    async def _notify(self, job: ExportJob, outcome: ExportOutcome) -> None:
+        """Start the notifications, if there are any. A re-export sends its own, so its child export sends none."""
+        if job.origin is ExportOrigin.REPORT and outcome.has_deliveries:
             await start_notifications(job)
 
     async def _run_stage(

@@ -10,7 +10,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from activities.bulk import BulkRegistrationActivities
     from stafett.domain.bulk import BulkCounts
-    from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, BulkProgress, ChunkRange, ChunkRangeResult
+    from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkProgress, ChunkRange, ChunkRangeResult
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
@@ -26,32 +26,28 @@ with workflow.unsafe.imports_passed_through():
 
 _WINDOW = 4
 _CHUNKS_PER_ACTIVITY = 5  # after a cancellation, the activity still finishes its current chunk
-_CHUNKS_PER_RUN = 20  # few enough to keep the history short, even if every chunk range fails
 _RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (1, 4, 16, 64))
 """Delays before a chunk is tried again after an unexpected error. Unavailability uses up none of them."""
 
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
-class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
+class BulkRegistration(CancellableWorkflow[BulkOutcome]):
     """One attempt at a batch. An item's error is its outcome; it never fails the run."""
 
     @workflow.init
     def __init__(self, job: BulkJob) -> None:
         pending = BulkCounts(total=job.total, pending=job.total, registered=0, failed=0, cancelled=0)
-        self._job = job.for_activities()
-        self._status = BulkStatus.RUNNING if job.remaining else BulkStatus.ACCEPTED
-        self._counts = job.remaining.counts if job.remaining else pending
+        self._job, self._status, self._counts = job, BulkStatus.ACCEPTED, pending
 
     @workflow.run
     async def run(self, job: BulkJob) -> BulkOutcome:
         try:
-            outcome = await self._run_cancellable(self._process_batch(self._job, job.remaining))
+            outcome = await self._run_cancellable(self._process_batch(job))
         except (ActivityError, asyncio.CancelledError) as error:
-            outcome = await finish_despite_cancellation(self._handle_failure(self._job, error))
-        if isinstance(outcome, BulkPlan):
-            workflow.continue_as_new(self._job.continued_with(outcome))
+            outcome = await finish_despite_cancellation(self._handle_failure(job, error))
         self._publish_status(outcome.status, outcome.counts)
-        await finish_despite_cancellation(start_notifications(self._job))
+        if outcome.has_deliveries:
+            await finish_despite_cancellation(start_notifications(job))
         if outcome.status is BulkStatus.CANCELLED:
             self._close_as_cancelled()
         return outcome
@@ -61,16 +57,12 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome | BulkPlan]):
         """Return the status and the counts after the last finished chunk range."""
         return BulkProgress(status=self._status, attempt=self._job.attempt, counts=self._counts)
 
-    async def _process_batch(self, job: BulkJob, plan: BulkPlan | None) -> BulkOutcome | BulkPlan:
-        """Return the outcome, or the plan for the next run if chunks remain."""
+    async def _process_batch(self, job: BulkJob) -> BulkOutcome:
         self._raise_if_cancelled()
-        if plan is None:
-            plan = await run_activity(BulkRegistrationActivities.start_batch, job, "plan chunks")
+        plan = await run_activity(BulkRegistrationActivities.start_batch, job, "plan chunks")
         self._publish_status(BulkStatus.RUNNING, plan.counts)
-        await self._process_window(plan.pending_chunks[:_CHUNKS_PER_RUN])
+        await self._process_window(plan.pending_chunks)
         self._raise_if_cancelled()
-        if remaining_chunks := plan.pending_chunks[_CHUNKS_PER_RUN:]:
-            return BulkPlan(pending_chunks=remaining_chunks, counts=self._counts)
         return await run_outcome_activity(BulkRegistrationActivities.finish_batch, job, "record outcome")
 
     async def _process_window(self, chunks: tuple[int, ...]) -> None:

@@ -64,7 +64,8 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
         except (FailureError, asyncio.CancelledError) as error:
             outcome = await finish_despite_cancellation(self._handle_failure(job, error))
         self._publish_status(outcome.status)
-        await finish_despite_cancellation(start_notifications(job))
+        if outcome.has_deliveries:
+            await finish_despite_cancellation(start_notifications(job))
         if outcome.status is ReexportStatus.CANCELLED:
             self._close_as_cancelled()
         return outcome
@@ -146,7 +147,8 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
                 )
                 if outcome.status is ReexportStatus.FAILED:
                     self._publish_status(ReexportStatus.FAILED)
-                    await start_notifications(job)
+                    if outcome.has_deliveries:
+                        await start_notifications(job)
                     raise error
             else:
                 outcome = await run_outcome_activity(ReexportActivities.read_reexport_outcome, job, "read outcome")

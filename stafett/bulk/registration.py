@@ -18,7 +18,7 @@ from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StaleAttemptError
 from stafett.domain.notification import JobOutcome, JobType
 from stafett.jobs.state import JobEvent, lock_active_job, require_active, transition_job
-from stafett.notifications.outbox import JobCompletion, enqueue_notifications
+from stafett.notifications.outbox import JobCompletion, enqueue_notifications, has_open_deliveries
 
 _NOW = func.clock_timestamp()
 _INVALID_VALUE_CLASSES = ("22", "23")
@@ -108,7 +108,7 @@ class BatchProcessor:
         """Return the stored outcome, for a run whose job another writer has ended."""
         with self._database.transaction(job.org_id) as session:
             batch = session.get_one(BulkBatch, job.batch_id)
-            return BulkOutcome(status=batch.status, counts=batch.counts)
+            return _build_outcome(session, batch)
 
     def _finish(self, session: Session, batch: BulkBatch, status: BulkStatus, **values: Any) -> BulkOutcome:
         completion = JobCompletion(
@@ -116,7 +116,7 @@ class BatchProcessor:
         )
         enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
         transition_job(session, batch, status, JobEvent(f"bulk_{status}", self._actor), completed_at=_NOW, **values)
-        return BulkOutcome(status=batch.status, counts=batch.counts)
+        return _build_outcome(session, batch)
 
 
 def add_counts(session: Session, job: BulkJob, outcomes: OutcomeCounts) -> BulkCounts:
@@ -174,4 +174,12 @@ def _load_outcome_of_attempt(session: Session, job: BulkJob) -> BulkOutcome:
     batch = session.get_one(BulkBatch, job.batch_id)
     if batch.attempt != job.attempt or not batch.status.is_final:
         raise StaleAttemptError("This attempt at the batch is over.")
-    return BulkOutcome(status=batch.status, counts=batch.counts)
+    return _build_outcome(session, batch)
+
+
+def _build_outcome(session: Session, batch: BulkBatch) -> BulkOutcome:
+    return BulkOutcome(
+        status=batch.status,
+        counts=batch.counts,
+        has_deliveries=has_open_deliveries(session, batch.job),
+    )

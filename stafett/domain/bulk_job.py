@@ -1,7 +1,6 @@
 """Arguments and results of the bulk workflow and its activities: ids, codes and counts, never items."""
 
 from datetime import datetime
-from typing import Self
 from uuid import UUID
 
 from pydantic import AwareDatetime
@@ -27,8 +26,6 @@ class BulkJob(PayloadModel):
     org_id: OrgId
     attempt: int
     total: int
-    remaining: BulkPlan | None = None
-    """The plan that an earlier run of the attempt continued as new with."""
     period_start: AwareDatetime | None = None
     period_end: AwareDatetime | None = None
 
@@ -48,13 +45,6 @@ class BulkJob(PayloadModel):
     def period(self) -> tuple[datetime, datetime] | None:
         """The start times of the first and the last activity."""
         return (self.period_start, self.period_end) if self.period_start and self.period_end else None
-
-    def for_activities(self) -> Self:
-        """Return a copy without the plan, which activities do not need."""
-        return self.model_copy(update={"remaining": None})
-
-    def continued_with(self, plan: BulkPlan) -> Self:
-        return self.model_copy(update={"remaining": plan})
 
     @property
     def initial_status(self) -> str:
@@ -103,3 +93,5 @@ class BulkOutcome(PayloadModel):
 
     status: BulkStatus
     counts: BulkCounts
+    has_deliveries: bool = True
+    """Whether there may be notifications to deliver."""

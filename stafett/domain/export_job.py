@@ -102,6 +102,8 @@ class ExportOutcome(PayloadModel):
 
     status: ExportStatus
     row_count: int = 0
+    has_deliveries: bool = True
+    """Whether there may be notifications to deliver."""
 
 
 class RetentionReport(PayloadModel):

@@ -87,3 +87,5 @@ class ReexportOutcome(PayloadModel):
     """Result of the workflow."""
 
     status: ReexportStatus
+    has_deliveries: bool = True
+    """Whether there may be notifications to deliver."""

@@ -1,7 +1,5 @@
 """Terminal transitions of an export: status, report entry and notifications in one transaction."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,7 +18,7 @@ from stafett.domain.export_status import ExportStatus
 from stafett.domain.notification import JobOutcome, JobType
 from stafett.exports.state import build_progress, delete_crash_counts, delete_outputs, lock_active_export
 from stafett.jobs.state import JobEvent, transition_job
-from stafett.notifications.outbox import JobCompletion, enqueue_notifications
+from stafett.notifications.outbox import JobCompletion, enqueue_notifications, has_open_deliveries
 
 _NOW = func.clock_timestamp()
 _COLUMNS_RESET_BY_CANCEL: dict[str, Any] = {
@@ -42,18 +40,10 @@ class ExportCompletion:
 
     def complete(self, job: ExportJob) -> ExportOutcome:
         """Complete the export, so that its file can be downloaded. An export of a re-export makes no report."""
-        with self._database.transaction(job.org_id) as session:
-            file = ReportFile.model_validate(session.get_one(Export, job.export_id).file)
-        detail: EventDetail = {"rows": file.rows, "sha256": file.sha256}
-        progress = build_progress(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
-        with self._ignore_repeat_of(job, ExportStatus.COMPLETED):
-            self._finish(job, ExportStatus.COMPLETED, "export_completed", detail, progress=progress)
-        return ExportOutcome(status=ExportStatus.COMPLETED, row_count=file.rows)
+        return self._finish_once(job, ExportStatus.COMPLETED, "export_completed")
 
     def complete_empty(self, job: ExportJob) -> ExportOutcome:
-        with self._ignore_repeat_of(job, ExportStatus.COMPLETED_EMPTY):
-            self._finish(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
-        return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
+        return self._finish_once(job, ExportStatus.COMPLETED_EMPTY, "export_completed", {"rows": 0})
 
     def begin_cancel(self, job: ExportJob) -> bool:
         """Stop all writes of this attempt by setting ``cancelling``; return false if it has already ended."""
@@ -68,46 +58,42 @@ class ExportCompletion:
 
     def finish_cancel(self, job: ExportJob) -> ExportOutcome:
         """Record the cancellation once the objects are deleted; the user's next retry starts from the first stage."""
-        with self._ignore_repeat_of(job, ExportStatus.CANCELLED):
-            self._finish(job, ExportStatus.CANCELLED, "export_cancelled", **_COLUMNS_RESET_BY_CANCEL)
-        return ExportOutcome(status=ExportStatus.CANCELLED)
+        return self._finish_once(job, ExportStatus.CANCELLED, "export_cancelled", **_COLUMNS_RESET_BY_CANCEL)
 
-    def fail(self, failure: RecordFailureInput) -> None:
+    def fail(self, failure: RecordFailureInput) -> ExportOutcome:
         """Record the failure; raise ``StaleAttemptError`` if the attempt has ended or is being cancelled."""
         error = {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
-        with self._ignore_repeat_of(failure.job, ExportStatus.FAILED):
-            self._finish(failure.job, ExportStatus.FAILED, "export_failed", {"code": failure.code}, error=error)
+        return self._finish_once(failure.job, ExportStatus.FAILED, "export_failed", {"code": failure.code}, error=error)
 
     def load_outcome(self, job: ExportJob) -> ExportOutcome:
         """Load the current status, for a run whose attempt is stale."""
         with self._database.transaction(job.org_id) as session:
-            export = session.get_one(Export, job.export_id)
-            return ExportOutcome(status=export.status, row_count=(export.counts or {}).get("written", 0))
+            return _build_outcome(session, job, session.get_one(Export, job.export_id))
 
-    @contextmanager
-    def _ignore_repeat_of(self, job: ExportJob, status: ExportStatus) -> Iterator[None]:
-        """Succeed if an earlier try has committed this very status, but its response was lost."""
+    def _finish_once(
+        self, job: ExportJob, status: ExportStatus, event: str, detail: EventDetail | None = None, **values: Any
+    ) -> ExportOutcome:
+        """Finish the attempt; succeed if an earlier try has committed this very status, but its response was lost."""
         try:
-            yield
+            return self._finish(job, status, event, detail, **values)
         except StaleAttemptError:
             with self._database.transaction(job.org_id) as session:
                 export = session.get_one(Export, job.export_id)
-            if (export.attempt, export.status) != (job.attempt, status):
-                raise
+                if (export.attempt, export.status) != (job.attempt, status):
+                    raise
+                return _build_outcome(session, job, export)
 
     def _finish(
-        self,
-        job: ExportJob,
-        status: ExportStatus,
-        event: str,
-        detail: EventDetail | None = None,
-        **values: Any,
-    ) -> None:
+        self, job: ExportJob, status: ExportStatus, event: str, detail: EventDetail | None, **values: Any
+    ) -> ExportOutcome:
         with self._database.transaction(job.org_id) as session:
             export = lock_active_export(session, job, allow_cancelling=status is ExportStatus.CANCELLED)
-            is_report = export.origin is ExportOrigin.REPORT
-            if status is ExportStatus.COMPLETED and is_report:
-                values["report_id"] = create_report(session, job)
+            is_report, outcome = export.origin is ExportOrigin.REPORT, ExportOutcome(status=status)
+            if status is ExportStatus.COMPLETED:
+                file = ReportFile.model_validate(export.file)
+                outcome, detail = outcome.model_copy(update={"row_count": file.rows}), _build_detail(file)
+                values["progress"] = build_progress(ExportStatus.RECORDING_AUDIT, file.rows, file.rows)
+                values["report_id"] = create_report(session, job) if is_report else None
             elif status is ExportStatus.CANCELLED:
                 delete_outputs(session, job)
             delete_crash_counts(session, job)
@@ -116,10 +102,17 @@ class ExportCompletion:
                 .where(col(ExportAttempt.export_id) == job.export_id, col(ExportAttempt.number) == job.attempt)
                 .values(ended_at=_NOW, outcome=status)
             )
+            has_deliveries = False
             if is_report:  # a re-export sends its own notification
                 completion = JobCompletion(JobType.EXPORT, job, JobOutcome(status), requested_by=export.requested_by)
-                enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
+                has_deliveries = enqueue_notifications(session, completion, notify_by_email=self._notify_by_email)
             transition_job(session, export, status, JobEvent(event, self._actor, detail), completed_at=_NOW, **values)
+            return outcome.model_copy(update={"has_deliveries": has_deliveries})
+
+
+def _build_outcome(session: Session, job: ExportJob, export: Export) -> ExportOutcome:
+    row_count, has_deliveries = (export.counts or {}).get("written", 0), has_open_deliveries(session, job)
+    return ExportOutcome(status=export.status, row_count=row_count, has_deliveries=has_deliveries)
 
 
 _ORIGINAL_VERSION = 1
@@ -147,7 +140,13 @@ def create_report(session: Session, job: ExportJob) -> UUID:
         ReportFileVersion.mapping: Export.mapping,
         ReportFileVersion.created_by: Export.requested_by,
     }
-    for table, values in ((Report, entry), (ReportFileVersion, file)):
-        source = select(*values.values()).where(is_this_export)
-        session.execute(insert(table).from_select(list(values), source))
+    insert_entry, insert_file = (
+        insert(table).from_select(list(values), select(*values.values()).where(is_this_export))
+        for table, values in ((Report, entry), (ReportFileVersion, file))
+    )
+    session.execute(insert_file.add_cte(insert_entry.cte()))
     return report_id
+
+
+def _build_detail(file: ReportFile) -> EventDetail:
+    return {"rows": file.rows, "sha256": file.sha256}

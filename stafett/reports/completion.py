@@ -19,7 +19,7 @@ from stafett.domain.reexport_job import RecordReexportFailureInput, ReexportJob,
 from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES, RESULT_STORED_STATUSES, ReexportStatus
 from stafett.exports.file_removal import start_file_removal
 from stafett.jobs.state import JobEvent, lock_job, transition_job
-from stafett.notifications.outbox import JobCompletion, enqueue_notifications
+from stafett.notifications.outbox import JobCompletion, enqueue_notifications, has_open_deliveries
 
 _NOW = func.clock_timestamp()
 _HAS_FILES = frozenset({ExportStatus.COMPLETED, ExportStatus.FAILED})
@@ -52,7 +52,8 @@ class ReexportCompletion:
             row = lock_job(session, Reexport, job.reexport_id)
             if row.status is ReexportStatus.NOTIFYING:
                 self._complete(session, row)
-        return ReexportOutcome(status=ReexportStatus.COMPLETED)
+            has_deliveries = has_open_deliveries(session, job)
+            return ReexportOutcome(status=ReexportStatus.COMPLETED, has_deliveries=has_deliveries)
 
     def fail(self, failure: RecordReexportFailureInput) -> bool:
         """Record the failure; return False if the job has ended, is being cancelled or has its result stored."""
@@ -101,7 +102,8 @@ class ReexportCompletion:
     def load_outcome(self, job: ReexportJob) -> ReexportOutcome:
         """Return the stored status, for a run whose job another writer has ended."""
         with self._database.transaction(job.org_id) as session:
-            return ReexportOutcome(status=session.get_one(Reexport, job.reexport_id).status)
+            status = session.get_one(Reexport, job.reexport_id).status
+            return ReexportOutcome(status=status, has_deliveries=has_open_deliveries(session, job))
 
     def _finish_without_export(
         self, job: ReexportJob, finish: Callable[[Session, Reexport], None], *, unless: Container[ReexportStatus]

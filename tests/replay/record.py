@@ -133,7 +133,7 @@ async def _record(settings: Settings, release: str) -> None:
         ):
             history = await _record_export(client, settings, tenant, **parameters)
             _store(f"BufdirExport-{release}-{name}.json", history)
-        _store(f"BulkRegistration-{release}-registered.json", await _record_batch(client, settings, full, release))
+        _store(f"BulkRegistration-{release}-registered.json", await _record_batch(client, settings, full))
         _store(f"SendNotifications-{release}-sent.json", await _record_notifications(client, full))
         _store(f"PreviewExport-{release}-previewed.json", await _record_preview(client, settings, full))
 
@@ -176,8 +176,8 @@ async def _start_and_cancel_export(
     return run
 
 
-async def _record_batch(client: Client, settings: Settings, tenant: Tenant, release: str) -> str:
-    """Record a batch with more chunks than one run takes, one of whose mentors does not exist."""
+async def _record_batch(client: Client, settings: Settings, tenant: Tenant) -> str:
+    """Record a batch with more chunks than the window takes, one of whose mentors does not exist."""
     owner_url, items_per_chunk = require_setting(settings.database.owner_url, "owner"), bulk.ITEMS_PER_CHUNK
     bulk.ITEMS_PER_CHUNK = 2
     mentors = [ActivityFactory(owner_url, tenant.org_id).create_mentor() for _ in range(40)]
@@ -188,10 +188,6 @@ async def _record_batch(client: Client, settings: Settings, tenant: Tenant, rele
     bulk.ITEMS_PER_CHUNK = items_per_chunk
     run = await start_job(client, job, settings.temporal.task_queue)
     await run.result()
-    first = client.get_workflow_handle(run.id, run_id=run.first_execution_run_id)
-    _store(
-        f"BulkRegistration-{release}-continued.json", _remove_machine_details((await first.fetch_history()).to_json())
-    )
     return _remove_machine_details((await client.get_workflow_handle(run.id).fetch_history()).to_json())
 
 

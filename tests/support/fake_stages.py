@@ -38,6 +38,7 @@ class FakeStages:
         self.rows = rows
         self.called: list[str] = []
         self.notification_jobs: list[NotificationJob] = []
+        self.has_deliveries = True
         self.faults: dict[str, Iterator[Exception]] = {}
         self.recorded_failure: RecordFailureInput | None = None
         self.cancel_outcome = ExportOutcome(status=ExportStatus.CANCELLED)
@@ -86,7 +87,8 @@ class FakeStages:
 
     @activity.defn
     async def record_completion(self, _job: ExportJob) -> ExportOutcome:
-        return ExportOutcome(status=ExportStatus.COMPLETED, row_count=self.play("record_completion").rows)
+        row_count = self.play("record_completion").rows
+        return ExportOutcome(status=ExportStatus.COMPLETED, row_count=row_count, has_deliveries=self.has_deliveries)
 
     @activity.defn
     async def record_empty_completion(self, _job: ExportJob) -> ExportOutcome:
@@ -94,9 +96,10 @@ class FakeStages:
         return ExportOutcome(status=ExportStatus.COMPLETED_EMPTY)
 
     @activity.defn
-    async def record_failure(self, failure: RecordFailureInput) -> None:
+    async def record_failure(self, failure: RecordFailureInput) -> ExportOutcome:
         self.play("record_failure")
         self.recorded_failure = failure
+        return ExportOutcome(status=ExportStatus.FAILED, has_deliveries=self.has_deliveries)
 
     @activity.defn
     async def record_cancellation(self, _job: ExportJob) -> ExportOutcome:

@@ -133,10 +133,13 @@ async def run_batch(
         yield client.get_workflow_handle(handle.id, result_type=BulkOutcome)
 
 
-async def test_long_batch_continues_in_new_runs_with_bounded_concurrency(temporal: Client) -> None:
+async def test_long_batch_is_one_run_with_bounded_concurrency(temporal: Client) -> None:
     batch = FakeRegistration(chunks=40)
     async with run_batch(temporal, batch) as run:
         assert await run.result() == BulkOutcome(status=BulkStatus.COMPLETED, counts=build_counts(40, registered=40))
+        description = await run.describe()
+    assert description.run_id == description.raw_description.workflow_execution_info.first_run_id
+    assert await description.static_summary() is not None
     assert sorted(batch.attempts) == list(range(40))
     assert batch.starts == 1
     assert batch.max_concurrent <= 4

@@ -1,14 +1,15 @@
 """Notifications: each delivery is retried on its own, for days if needed, and no job waits for them."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import Worker
@@ -20,7 +21,7 @@ from stafett.temporal.client import JOB_KIND, ORG_ID, start_job
 from stafett.temporal.queues import cpu_queue, notification_queue, outcome_queue, query_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
-from tests.support.fake_stages import FakeStages
+from tests.support.fake_stages import FakeStages, run_export
 from workflows.bufdir_export import BufdirExport
 from workflows.notifications import SendNotifications
 
@@ -143,6 +144,23 @@ async def test_export_finishes_although_no_receiver_can_be_notified(
         await child.terminate()
     expected = WorkflowExecutionStatus.FAILED if fails else WorkflowExecutionStatus.COMPLETED
     assert finished.status is expected
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_no_run_is_started_without_a_notification_to_deliver(
+    temporal: Client, job: ExportJob, *, fails: bool
+) -> None:
+    stages = FakeStages()
+    stages.has_deliveries = False
+    if fails:
+        denied = ApplicationError("no", type=ExportErrorCode.PERMISSION_DENIED, non_retryable=True)
+        stages.faults["query_activities"] = iter([denied])
+    async with run_export(temporal, job, stages) as run:
+        with pytest.raises(WorkflowFailureError) if fails else nullcontext():
+            await run.result()
+        events = (await run.fetch_history()).events
+    child_event = EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED
+    assert child_event not in {event.event_type for event in events}
 
 
 async def test_notification_started_by_the_sweeper_is_not_started_again(temporal: Client, job: ExportJob) -> None:
