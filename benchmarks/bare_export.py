@@ -50,7 +50,7 @@ def run_bare_export(database: Database, storage: FileStorage, year: int) -> int:
         document=document, locale="nb", organisation_name="NHF", period=reporting_period, mapped_rows=rows
     )
     frames = (frame_from_arrow(storage.read_part(part)) for part in report_parts)
-    report_frames = ContentHash().hash_frames(frames)
+    report_frames = map(ContentHash().hash_frame, frames)
     chunks = render_workbook(
         book,
         report_frames=report_frames,

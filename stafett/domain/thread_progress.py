@@ -1,9 +1,14 @@
 """Progress of the thread that runs an activity, which distinguishes a long call from one that hangs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from datetime import timedelta
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 MAX_SILENCE = timedelta(seconds=45)
 """How long a thread may report no progress. ADR 25 has the longest time that was measured."""
@@ -78,3 +83,21 @@ def allow_silence(duration: timedelta) -> Iterator[None]:
     finally:
         clock.steps += 1
         clock.max_silence = earlier
+
+
+def map_concurrently(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
+    """Yield the results in order; one is computed in another thread while the previous one is used.
+
+    The next item is read meanwhile, too. The other thread reports progress to the clock of the current activity.
+    """
+    pool = ThreadPoolExecutor(1, "concurrent-map")
+    running: Future[Result] | None = None
+    try:
+        for item in items:
+            previous, running = running, pool.submit(copy_context().run, function, item)
+            if previous is not None:
+                yield previous.result()
+        if running is not None:
+            yield running.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

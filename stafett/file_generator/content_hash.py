@@ -1,7 +1,6 @@
 """Hash of a report's content, independent of the file format and of the writer's version."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
 
 import polars as pl
 
@@ -19,20 +18,17 @@ class ContentHash:
         self._hash = hashlib.sha256()
         self._has_header = False
 
-    def hash_frames(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Yield the same frames, and add each to the hash as it passes."""
-        return map(self._hash_frame, frames)
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
-
-    def _hash_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def hash_frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Add the frame to the hash, and return it."""
         if not self._has_header:
             self._has_header = True
             self._hash_rows(pl.DataFrame([frame.columns], orient="row"))
         for chunk in iterate_small_slices(frame):
             self._hash_rows(chunk)
         return frame
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
 
     def _hash_rows(self, frame: pl.DataFrame) -> None:
         frame = format_iso_durations(frame)

@@ -1,6 +1,8 @@
 """The stage ``generating_file``: renders the mapped parts into one file in storage."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
 
 import polars as pl
 
@@ -10,6 +12,7 @@ from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
+from stafett.domain.thread_progress import map_concurrently
 from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext
 from stafett.file_generator.content_hash import ContentHash
@@ -28,9 +31,11 @@ class FileGenerationStage:
     def __call__(self, job: ExportJob, context: StageContext) -> ReportFile:
         parameters, mapped = context.inputs.parameters, context.inputs.mapped_rows
         name, content = build_report_name(job.org_id, parameters), ContentHash()
-        report_frames = content.hash_frames(self._load_frames(mapped.parts, mapped.rows, context))
-        chunks = self._render(job, context.inputs, mapped, report_frames)
-        stored = context.put_file(name, chunks, parameters.export_format.mime_type)
+        load_frame = partial(self._load_and_hash_frame, content)
+        with closing(map_concurrently(load_frame, mapped.parts)) as frames:
+            report_frames = _report_progress(frames, mapped, context)
+            chunks = self._render(job, context.inputs, mapped, report_frames)
+            stored = context.put_file(name, chunks, parameters.export_format.mime_type)
         return ReportFile(
             name=name,
             mime_type=parameters.export_format.mime_type,
@@ -66,18 +71,22 @@ class FileGenerationStage:
                     excluded_frames=map(self._load_frame, mapped_rows.excluded_parts),
                 )
 
-    def _load_frames(
-        self, parts: Iterable[StagedPart], total_rows: int, context: StageContext
-    ) -> Iterator[pl.DataFrame]:
-        """Yield one frame at a time; none is referenced here while the next one is loaded."""
-        done = 0
-        for part in parts:
-            yield self._load_frame(part)
-            done += part.rows
-            context.report_progress(done, total_rows)
+    def _load_and_hash_frame(self, content: ContentHash, part: StagedPart) -> pl.DataFrame:
+        return content.hash_frame(self._load_frame(part))
 
     def _load_frame(self, part: StagedPart) -> pl.DataFrame:
         return frame_from_arrow(self._storage.read_part(part))
+
+
+def _report_progress(
+    frames: Iterator[pl.DataFrame], mapped_rows: MappedRows, context: StageContext
+) -> Iterator[pl.DataFrame]:
+    """Yield one frame at a time; none is referenced here while the next one is loaded."""
+    done = 0
+    for part in mapped_rows.parts:
+        yield next(frames)
+        done += part.rows
+        context.report_progress(done, mapped_rows.rows)
 
 
 def _exclude_truncation_failures(mapped_rows: MappedRows) -> MappedRows:

@@ -15,6 +15,7 @@ from stafett.activity_frames import ACTIVITY_SCHEMA, OSLO_DAY, activities_from_a
 from stafett.database.connection import DeadlineConnection
 from stafett.database.session import Database
 from stafett.exports.stages.query_activities import OrganisationPeriod, stream_activity_frames
+from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, Tenant, create_tenant
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
@@ -129,3 +130,21 @@ def test_snapshot_without_later_columns_reads_them_as_missing(
     (frame,) = read(period)
     stored = arrow_from_frame(frame.drop("branch", "registered_by"))
     assert activities_from_arrow(stored).select("branch", "registered_by").rows() == [(None, None)]
+
+
+@pytest.mark.parametrize("row_count", [0, 1_000_000])
+def test_attachments_are_counted_in_small_and_in_large_periods(
+    row_count: int,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    worker_database: Database,
+    period: OrganisationPeriod,
+) -> None:
+    mentor = activity_factory.create_mentor()
+    for attachment_count in (0, 2, 1):
+        activity_id = activity_factory.create_activity(mentor)
+        for _ in range(attachment_count):
+            activity_factory.create_attachment(storage, activity_id)
+    with worker_database.snapshot(period[0]) as connection:
+        (frame,) = stream_activity_frames(connection, period, 50_000, row_count=row_count)
+    assert frame["attachments"].to_list() == [0, 2, 1]
