@@ -1,6 +1,7 @@
 """``/bufdir-exports``: start, follow, cancel, retry and download exports."""
 
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated
@@ -11,7 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
-from api.etags import format_etag
+from api.etags import format_etag, is_unchanged
 from api.headers import IdempotencyKeyHeader, IfNoneMatchHeader, LastEventId, PreferredWait
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond_if_changed, respond_or_wait
@@ -26,6 +27,7 @@ from api.schemas.exports import (
     ExportResource,
     ExportSummary,
 )
+from stafett.database.tables import Export
 from stafett.domain.errors import (
     FileRemovedError,
     InvalidStateError,
@@ -65,7 +67,8 @@ async def start_export(
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> ExportResource:
     accepted = await run_in_threadpool(services.exports.accept, caller, body.to_request(caller), idempotency_key)
-    load, view = partial(load_view, services, caller, accepted.export.id), _build_view(services, caller, accepted)
+    load = partial(load_view, services, caller, accepted.export.id)
+    view = _build_view(services, caller, accepted, services.clock())
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
@@ -111,7 +114,8 @@ async def get_export(
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> ExportResource | None:
-    return await respond_if_changed(partial(load_view, services, caller, export_id), response, if_none_match)
+    load = partial(load_view, services, caller, export_id, if_none_match)
+    return await respond_if_changed(load, response, if_none_match)
 
 
 @router.get(
@@ -245,17 +249,31 @@ def list_exports(caller: CurrentCaller, services: ServicesDep, query: Annotated[
     return ExportPage(items=tuple(map(ExportSummary.from_row, exports)), next_page_token=token)
 
 
-def load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
-    return _build_view(services, caller, services.exports.find(caller, export_id))
+def load_view(
+    services: Services, caller: Caller, export_id: UUID, if_none_match: str | None = None
+) -> JobView[ExportResource]:
+    """Load the state of an export; for a client that has it, without the attempts and partial failures of a body."""
+    now = services.clock()  # once, because the entity tag changes at midnight
+
+    def is_new_to_client(export: Export) -> bool:
+        link = services.downloads.get_link(caller, export, now)
+        return not is_unchanged(_format_etag(export, link), if_none_match)
+
+    details = services.exports.find(caller, export_id, needs_details=is_new_to_client)
+    return _build_view(services, caller, details, now)
 
 
-def _build_view(services: Services, caller: Caller, details: ExportDetails) -> JobView[ExportResource]:
-    export, link = details.export, services.downloads.get_link(caller, details.export, services.clock())
+def _format_etag(export: Export, link: DownloadLink | None) -> str:
+    return format_etag(export.edits, export.changes, link.expires_at if link else None)
+
+
+def _build_view(services: Services, caller: Caller, details: ExportDetails, now: datetime) -> JobView[ExportResource]:
+    export, link = details.export, services.downloads.get_link(caller, details.export, now)
     return JobView(
         job_id=export.id,
         org_id=export.org_id,
         is_finished=export.status.is_final,
-        etag=format_etag(export.edits, export.changes, link.expires_at if link else None),
+        etag=_format_etag(export, link),
         build_body=partial(_issue_link_and_build, services, caller, details, link),
         has_link=link is not None,
         progress=export.progress,

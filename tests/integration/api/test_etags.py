@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import Engine, event
 
 from api.app import create_app
 from stafett.domain.membership import Role
@@ -90,3 +91,22 @@ async def test_etag_of_an_export_without_a_link_is_stable_over_midnight(
     clock.now += timedelta(days=1)
     next_day = await get_export(export_client, accepted.json()["id"], **{"If-None-Match": accepted.headers["ETag"]})
     assert next_day.status_code == 304
+
+
+async def test_304_reads_no_partial_failures(export_client: ExportClient, completed_export: str) -> None:
+    statements: list[str] = []
+
+    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        first = await get_export(export_client, completed_export)
+        assert any("export_partial_failures" in statement for statement in statements)
+        statements.clear()
+        repeated = await get_export(export_client, completed_export, **{"If-None-Match": first.headers["etag"]})
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+    assert repeated.status_code == httpx.codes.NOT_MODIFIED
+    assert any("FROM exports" in statement for statement in statements)
+    assert not any("export_partial_failures" in statement for statement in statements)
