@@ -18,10 +18,10 @@ from activities.bulk import BulkRegistrationActivities
 from activities.exports import ExportOutcomeActivities, ExportStageActivities
 from activities.interceptors import ActivityInterceptor, raise_if_cancelled
 from activities.job_reconciliation import JobReconciler
-from activities.maintenance import MaintenanceActivities
+from activities.maintenance import AuditTasks, MaintenanceActivities
 from activities.notifications import DeliveryActivities, NotificationActivities
 from activities.previews import PreviewActivities
-from activities.reconciliation import MAX_CONCURRENT_JOBS, ReconciliationActivities
+from activities.reconciliation import MAX_CONCURRENT_JOBS, OpenWork, ReconciliationActivities
 from activities.reexports import ReexportActivities
 from stafett.audit import trail as audit_trail
 from stafett.audit.checkpointing import create_checkpointer
@@ -46,6 +46,11 @@ from stafett.exports.stages.generate_file import FileGenerationStage
 from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.exports.stages.store_file import FileVerificationStage
+from stafett.monitoring.maintenance_runs import MaintenanceRuns
+from stafett.monitoring.metrics import ConnectionPool
+from stafett.monitoring.server import MetricsPage, serve_pages
+from stafett.monitoring.service_metrics import ServiceMetrics
+from stafett.monitoring.worker_health import WorkerHealth, WorkerMonitor
 from stafett.notifications.deliveries import DeliveryStore
 from stafett.notifications.email import SmtpSender
 from stafett.notifications.sender import DeliverySender
@@ -58,9 +63,14 @@ from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings, WorkerRole, require_setting
 from stafett.storage.files import FileStorage
 from stafett.storage.s3 import CANCELLATION_TIMEOUTS
-from stafett.temporal.activity_threads import ActivityThreadPool, ActivityThreads
+from stafett.temporal.activity_threads import ActivityThreadPool
 from stafett.temporal.client import connect
-from stafett.temporal.namespace import AuditIntervals, ensure_search_attributes, keep_namespace_ensured
+from stafett.temporal.namespace import (
+    AuditIntervals,
+    ensure_search_attributes,
+    get_maintenance_intervals,
+    keep_namespace_ensured,
+)
 from stafett.temporal.query_slots import create_query_tuner
 from stafett.temporal.queues import (
     cpu_queue,
@@ -71,6 +81,7 @@ from stafett.temporal.queues import (
     query_queue,
 )
 from stafett.temporal.runs import list_running_jobs
+from stafett.temporal.sdk_runtime import ReadMetrics
 from stafett.temporal.workers import run_workers
 from stafett.version import build_fingerprint
 from stafett.webhooks.destinations import DestinationPolicy, resolve_host
@@ -104,6 +115,7 @@ WORKFLOWS = (
 
 _HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 _BACKGROUND_THREADS = 8
+_MAX_CALL_TIME = timedelta(minutes=5)  # longer than the timeouts of an email, a DNS lookup and a page of a sweep
 _GRACEFUL_SHUTDOWN = timedelta(seconds=10)
 _MAX_CONCURRENT_EMAILS, _MAX_CONCURRENT_DNS_LOOKUPS, _MAX_CONCURRENT_DELIVERIES, _DELIVERY_CONNECTIONS = 4, 16, 32, 2
 _MAX_CONCURRENT_MAINTENANCE = 4  # retention, checkpoints and a sweep of the schedules, and one that an operator started
@@ -117,18 +129,19 @@ async def run_queue_workers(
     settings: Settings,
     queue: str | None = None,
     role: WorkerRole | None = None,
-    threads: ActivityThreads | None = None,
+    monitor: WorkerMonitor | None = None,
 ) -> AsyncIterator[None]:
     """Run the workers during a block; they connect to PostgreSQL and S3 when an activity needs them."""
-    queue, slots, threads = queue or settings.temporal.task_queue, settings.worker, threads or ActivityThreads()
+    queue, slots, monitor = queue or settings.temporal.task_queue, settings.worker, monitor or WorkerMonitor()
     with ExitStack() as stack:
-        registry, workers = _ActivityRegistry(settings, stack, threads), list[Worker]()
+        registry, workers = _ActivityRegistry(settings, stack, monitor), list[Worker]()
 
         def add_worker(
             queue: str, slot_count: int, activities: Sequence[ActivityFunction], **options: Any
         ) -> ActivityThreadPool:
-            pool = stack.enter_context(threads.open_pool(slot_count, queue))
-            workers.append(_worker_with_threads(client, queue, pool, activities, **options))
+            pool = stack.enter_context(monitor.threads.open_pool(slot_count, queue))
+            interceptor = ActivityInterceptor(pool, monitor.metrics.record_retry)
+            workers.append(_worker_with_threads(client, queue, pool, activities, interceptor, **options))
             return pool
 
         cpu_pool: ActivityThreadPool | None = None
@@ -142,7 +155,8 @@ async def run_queue_workers(
             add_worker(preview_queue(queue), slots.preview_threads, registry.preview_activities())
             maintenance = registry.maintenance_activities(client)
             add_worker(maintenance_queue(queue), _MAX_CONCURRENT_MAINTENANCE, maintenance)
-            workers.append(_delivery_worker(client, queue, registry.delivery_activities()))
+            interceptor = ActivityInterceptor(record_retry=monitor.metrics.record_retry)
+            workers.append(_delivery_worker(client, queue, registry.delivery_activities(), interceptor))
         async with run_workers(*workers):
             yield
 
@@ -152,6 +166,7 @@ def _worker_with_threads(
     queue: str,
     pool: ActivityThreadPool,
     activities: Sequence[ActivityFunction],
+    interceptor: ActivityInterceptor,
     **options: Any,
 ) -> Worker:
     """Create a worker of one task queue with its own thread pool; without a ``tuner``, a slot for each thread."""
@@ -160,7 +175,7 @@ def _worker_with_threads(
         task_queue=queue,
         workflow_runner=UnsandboxedWorkflowRunner(),
         activities=activities,
-        interceptors=[ActivityInterceptor(pool)],
+        interceptors=[interceptor],
         activity_executor=pool,
         max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
@@ -171,13 +186,15 @@ def _worker_with_threads(
     )
 
 
-def _delivery_worker(client: Client, queue: str, activities: Sequence[ActivityFunction]) -> Worker:
+def _delivery_worker(
+    client: Client, queue: str, activities: Sequence[ActivityFunction], interceptor: ActivityInterceptor
+) -> Worker:
     """Create the worker of the notification queue, so that slow receivers only delay other deliveries."""
     return Worker(
         client,
         task_queue=notification_queue(queue),
         activities=activities,
-        interceptors=[ActivityInterceptor()],
+        interceptors=[interceptor],
         max_concurrent_activities=_MAX_CONCURRENT_DELIVERIES,
         graceful_shutdown_timeout=_GRACEFUL_SHUTDOWN,
     )
@@ -186,21 +203,29 @@ def _delivery_worker(client: Client, queue: str, activities: Sequence[ActivityFu
 class _ActivityRegistry:
     """Creates the activities and the dependencies that they share."""
 
-    def __init__(self, settings: Settings, exit_stack: ExitStack, threads: ActivityThreads) -> None:
+    def __init__(self, settings: Settings, exit_stack: ExitStack, monitor: WorkerMonitor) -> None:
         url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
         thread_count = (
             slots.threads + slots.cpu_threads + slots.query_threads + slots.outcome_threads + slots.preview_threads
         )
         connections = 2 * thread_count + _DELIVERY_CONNECTIONS
-        self._settings, self._exit_stack, self._threads = settings, exit_stack, threads
+        self._settings, self._exit_stack = settings, exit_stack
+        self._threads, self._metrics = monitor.threads, monitor.metrics
         self._notify_by_email = settings.mail.host is not None
         self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
+        self._database.observe_wait = self._metrics.observe_connection_waits(ConnectionPool.WORKER)
+        self._deliveries = DeliveryStore(self._database, record_state=self._metrics.record_delivery)
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
         self._stage_store = StageStore(self._database)
         self._mapped_parts = MappedPartStore(self._database, build_fingerprint=build_fingerprint())
         self._completion = ExportCompletion(self._database, notify_by_email=self._notify_by_email)
         self._cancellation_storage = FileStorage(settings.s3, CANCELLATION_TIMEOUTS)
-        self._stage_runner = StageRunner(self._stage_store, self._storage, raise_if_cancelled=raise_if_cancelled)
+        self._stage_runner = StageRunner(
+            self._stage_store,
+            self._storage,
+            raise_if_cancelled=raise_if_cancelled,
+            record_stage=self._metrics.record_stage,
+        )
 
     def cpu_activities(self) -> list[ActivityFunction]:
         """Return the CPU-bound activities, whose duration grows with the number of rows."""
@@ -231,7 +256,7 @@ class _ActivityRegistry:
     def outcome_activities(self) -> list[ActivityFunction]:
         """Return the activities that end a job or a delivery."""
         outcomes = ExportOutcomeActivities(self._stage_runner, self._completion, self._cancellation_storage)
-        notifications = NotificationActivities(DeliveryStore(self._database))
+        notifications = NotificationActivities(self._deliveries)
         reexports, bulk = self._reexport_activities(), self._bulk_activities()
         return [
             outcomes.record_completion,
@@ -262,7 +287,13 @@ class _ActivityRegistry:
         return [PreviewActivities(preview_builder).preview_export]
 
     def _bulk_activities(self) -> BulkRegistrationActivities:
-        return BulkRegistrationActivities(BatchProcessor(self._database, notify_by_email=self._notify_by_email))
+        return BulkRegistrationActivities(
+            BatchProcessor(
+                self._database,
+                notify_by_email=self._notify_by_email,
+                record_outcomes=lambda outcomes: self._metrics.record_batch_items(**outcomes._asdict()),
+            )
+        )
 
     def _stage_activities(self) -> ExportStageActivities:
         query = ActivityQueryStage(self._database, self._mappings)
@@ -292,21 +323,19 @@ class _ActivityRegistry:
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
         """Return the scheduled activities, which use the maintenance role and cover all organisations."""
         settings = self._settings
-        maintenance = self._open_maintenance_database(Timeouts.WORKER, pool_size=2)
+        maintenance = self._open_maintenance_database(Timeouts.WORKER, ConnectionPool.MAINTENANCE, size=2)
+        self._register_service_metrics()
         policy = RetentionPolicy(
             timedelta(days=settings.retention.files_days), timedelta(days=settings.retention.staging_days)
         )
         removal = FileRemoval(maintenance, self._storage, actor=audit_trail.RETENTION_ACTOR)
         retention = Retention(maintenance, self._storage, removal, policy, raise_if_cancelled=raise_if_cancelled)
         bucket = BucketReconciliation(maintenance, self._storage, raise_if_cancelled=raise_if_cancelled)
-        verification = create_scheduled_verification(settings, maintenance)
-        scheduled = MaintenanceActivities(
-            retention,
-            bucket,
-            create_checkpointer(settings, maintenance),
-            verification,
-            partial(delete_expired_sessions, maintenance),
+        audit = AuditTasks(
+            create_checkpointer(settings, maintenance), create_scheduled_verification(settings, maintenance)
         )
+        delete_sessions, record_run = partial(delete_expired_sessions, maintenance), MaintenanceRuns(maintenance).record
+        scheduled = MaintenanceActivities(retention, bucket, audit, delete_sessions, record_run)
         return [
             self._sweep(client).sweep_jobs,
             scheduled.apply_retention,
@@ -317,54 +346,88 @@ class _ActivityRegistry:
 
     def _sweep(self, client: Client) -> ReconciliationActivities:
         """Create the sweep, with threads and connections of its own."""
-        database = self._open_maintenance_database(Timeouts.RECONCILIATION, pool_size=MAX_CONCURRENT_JOBS)
-        executor = self._exit_stack.enter_context(self._threads.open_pool(MAX_CONCURRENT_JOBS, "sweep"))
+        database = self._open_maintenance_database(
+            Timeouts.RECONCILIATION, ConnectionPool.SWEEP, size=MAX_CONCURRENT_JOBS
+        )
+        executor = self._open_pool(MAX_CONCURRENT_JOBS, "sweep")
         queue, actor = self._settings.temporal.task_queue, audit_trail.SWEEPER_ACTOR
         notify: dict[str, Any] = {"actor": actor, "notify_by_email": self._notify_by_email}
         removal = FileRemoval(database, self._storage, actor=actor)
         return ReconciliationActivities(
             partial(list_running_jobs, client),
             JobReconciler(client, queue, executor),
-            [
-                partial(list_open_exports, database, ExportCompletion(database, **notify)),
-                partial(list_open_reexports, database, ReexportCompletion(database, removal.remove, **notify)),
-                partial(list_open_batches, database, BatchProcessor(database, **notify)),
-            ],
-            partial(list_undelivered, database),
+            OpenWork(
+                [
+                    partial(list_open_exports, database, ExportCompletion(database, **notify)),
+                    partial(list_open_reexports, database, ReexportCompletion(database, removal.remove, **notify)),
+                    partial(list_open_batches, database, BatchProcessor(database, **notify)),
+                ],
+                partial(list_undelivered, database),
+            ),
             partial(delete_expired_previews, database),
+            MaintenanceRuns(database).record,
         )
 
-    def _open_maintenance_database(self, timeouts: Timeouts, *, pool_size: int) -> Database:
+    def _register_service_metrics(self) -> None:
+        """Report the metrics that PostgreSQL knows, with a connection of their own."""
+        settings = self._settings
+        service_metrics = ServiceMetrics(
+            self._open_maintenance_database(Timeouts.INTERACTIVE, ConnectionPool.METRICS, size=1),
+            intervals=get_maintenance_intervals(_build_audit_intervals(settings)),
+            files_period=timedelta(days=settings.retention.files_days),
+        )
+        self._metrics.registry.register(service_metrics)
+
+    def _open_pool(self, size: int, name: str) -> ActivityThreadPool:
+        """Open a thread pool for short calls, which have timeouts of their own."""
+        return self._exit_stack.enter_context(self._threads.open_pool(size, name, max_task_time=_MAX_CALL_TIME))
+
+    def _open_maintenance_database(self, timeouts: Timeouts, pool: ConnectionPool, *, size: int) -> Database:
         url = require_setting(self._settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
-        return self._exit_stack.enter_context(closing(MaintenanceDatabase(url, pool_size=pool_size, timeouts=timeouts)))
+        database = self._exit_stack.enter_context(closing(MaintenanceDatabase(url, pool_size=size, timeouts=timeouts)))
+        database.observe_wait = self._metrics.observe_connection_waits(pool)
+        return database
 
     def delivery_activities(self) -> list[ActivityFunction]:
         """Return the activity that delivers one message; emails and DNS lookups have their own thread pools."""
         tls, settings = create_ssl_context(), self._settings
-        email_threads = self._exit_stack.enter_context(self._threads.open_pool(_MAX_CONCURRENT_EMAILS, "email"))
-        dns_threads = self._exit_stack.enter_context(self._threads.open_pool(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup"))
+        email_threads = self._open_pool(_MAX_CONCURRENT_EMAILS, "email")
+        dns_threads = self._open_pool(_MAX_CONCURRENT_DNS_LOOKUPS, "dns-lookup")
         smtp_sender = SmtpSender(settings.mail, tls) if settings.mail.host else None
         resolve = partial(resolve_host, executor=dns_threads)
         webhook_sender = WebhookSender(DestinationPolicy(settings.webhooks.allow_private_networks, resolve), tls)
-        store = DeliveryStore(self._database)
-        return [DeliveryActivities(DeliverySender(store, webhook_sender, smtp_sender, email_threads)).deliver]
+        sender = DeliverySender(self._deliveries, webhook_sender, smtp_sender, email_threads)
+        return [DeliveryActivities(sender).deliver]
 
 
 def get_audit_intervals(settings: Settings) -> AuditIntervals:
     """Return the intervals of the audit trail's schedules; log that signing is disabled if there is no signing key."""
-    verification = timedelta(hours=settings.audit.verification_hours)
-    if load_signing_key(settings.audit) is None:
+    intervals = _build_audit_intervals(settings)
+    if intervals.checkpoint is None:
         _log.warning("audit_signing_disabled", missing="STAFETT_AUDIT__SIGNING_KEY")
-        return AuditIntervals(verification, checkpoint=None)
-    return AuditIntervals(verification, timedelta(minutes=settings.audit.checkpoint_minutes))
+    return intervals
 
 
-async def serve(settings: Settings, queue: str | None = None, role: WorkerRole | None = None) -> None:
+def _build_audit_intervals(settings: Settings) -> AuditIntervals:
+    signs = load_signing_key(settings.audit) is not None
+    return AuditIntervals(
+        verification=timedelta(hours=settings.audit.verification_hours),
+        checkpoint=timedelta(minutes=settings.audit.checkpoint_minutes) if signs else None,
+    )
+
+
+async def serve(
+    settings: Settings,
+    queue: str | None = None,
+    role: WorkerRole | None = None,
+    read_sdk_metrics: ReadMetrics | None = None,
+) -> None:
     """Run the worker until SIGINT or SIGTERM; Temporal then retries its running activities on another worker.
 
     A process whose threads hang ends too, with an exit code that makes its supervisor restart it.
     """
-    stopping, threads = asyncio.Event(), ActivityThreads()
+    stopping, monitor = asyncio.Event(), WorkerMonitor()
+    threads, registry = monitor.threads, monitor.metrics.registry
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
@@ -377,13 +440,19 @@ async def serve(settings: Settings, queue: str | None = None, role: WorkerRole |
         raise SettingsError(
             f"Temporal denies access to the namespace {client.namespace}: {error.status.name.lower()}."
         ) from error
-    with threads.open_pool(_BACKGROUND_THREADS, "background") as background:
+    health = WorkerHealth(loop, threads, read_sdk_metrics)
+    with (
+        serve_pages(settings.metrics, {"/metrics": MetricsPage(registry, read_sdk_metrics), **health.pages}),
+        threads.open_pool(_BACKGROUND_THREADS, "background", max_task_time=_MAX_CALL_TIME) as background,
+    ):
         loop.set_default_executor(background)
-        async with run_queue_workers(client, settings, queue, role, threads), AsyncExitStack() as stack:
+        async with run_queue_workers(client, settings, queue, role, monitor), AsyncExitStack() as stack:
             if role != "cpu":
                 task_queue, intervals = settings.temporal.task_queue, get_audit_intervals(settings)
                 await stack.enter_async_context(keep_namespace_ensured(client, task_queue, intervals))
+            health.is_ready = True
             _log.info("worker_ready", task_queue=queue or settings.temporal.task_queue, role=role)
             await threads.wait_until_exhausted_or(stopping)
+            health.is_ready = False
     threads.exit_if_threads_hang()
     _log.info("worker_stopped")

@@ -6,7 +6,7 @@ from stafett.bulk.registration import BatchProcessor
 from stafett.domain.bulk import BulkCounts
 from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, Chunk, ChunkRange, ChunkRangeResult
 from stafett.domain.errors import ServiceUnavailableError, StafettError
-from stafett.telemetry import error_location
+from stafett.monitoring.logs import error_location
 
 _log = structlog.get_logger("stafett.bulk")
 

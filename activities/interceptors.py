@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, NoReturn
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.service import RPCError
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ActivityOutboundInterceptor,
@@ -26,11 +27,15 @@ from stafett.domain.errors import (
 )
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.thread_progress import ProgressClock, is_abandoned, start_clock
-from stafett.telemetry import error_location
+from stafett.monitoring.logs import error_location
+from stafett.monitoring.metrics import RetryCause
 from stafett.temporal.activity_threads import ActivityThreadPool
 
 NO_PROGRESS = "no_progress"
 """Type of the error of an activity whose thread hangs; Temporal retries it."""
+
+RecordRetry = Callable[[str, RetryCause], None]
+"""Records that Temporal tries an activity of this type again."""
 
 _HEARTBEATS_PER_TIMEOUT = 10
 _MAX_INTERVAL = timedelta(seconds=1)
@@ -46,19 +51,25 @@ def raise_if_cancelled() -> None:
 class ActivityInterceptor(Interceptor):
     """Adds heartbeats, detection of hanging threads and error translation to every activity of a worker."""
 
-    def __init__(self, pool: ActivityThreadPool | None = None) -> None:
+    def __init__(
+        self, pool: ActivityThreadPool | None = None, record_retry: RecordRetry = lambda _activity_type, _cause: None
+    ) -> None:
         self._pool = pool
+        self._record_retry = record_retry
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - the SDK's name
-        return _Inbound(next, self._pool)
+        return _Inbound(next, self._pool, self._record_retry)
 
 
 class _Inbound(ActivityInboundInterceptor):
     _outbound: ActivityOutboundInterceptor
 
-    def __init__(self, next_interceptor: ActivityInboundInterceptor, pool: ActivityThreadPool | None) -> None:
+    def __init__(
+        self, next_interceptor: ActivityInboundInterceptor, pool: ActivityThreadPool | None, record_retry: RecordRetry
+    ) -> None:
         super().__init__(next_interceptor)
         self._pool = pool
+        self._record_retry = record_retry
 
     def init(self, outbound: ActivityOutboundInterceptor) -> None:
         self._outbound = outbound
@@ -72,6 +83,8 @@ class _Inbound(ActivityInboundInterceptor):
             clock = start_clock(self._pool.max_silence)
             return await self._await_thread(asyncio.ensure_future(work(input)), clock, self._pool)
         except Exception as error:  # noqa: BLE001 - every error is translated and raised
+            if (cause := _find_retry_cause(error)) is not None:
+                self._record_retry(activity.info().activity_type, cause)
             _raise_translated(error)
 
     async def _await_coroutine(self, work: Awaitable[Any]) -> Any:
@@ -125,6 +138,21 @@ def _abandon(thread: asyncio.Future[Any], clock: ProgressClock, pool: ActivityTh
         _log.info("abandoned_activity_thread_returned", activity=activity_type, leaked_threads=pool.leaked_count)
 
     thread.add_done_callback(log_return)
+
+
+def _find_retry_cause(error: Exception) -> RetryCause | None:
+    """Return why Temporal tries the activity again, or None if it does not."""
+    match error:
+        case ApplicationError(non_retryable=False, type=error_type):
+            return RetryCause.NO_PROGRESS if error_type == NO_PROGRESS else RetryCause.RECEIVER
+        case ServiceUnavailableError(service=service):
+            return RetryCause.POSTGRESQL if "PostgreSQL" in service else RetryCause.S3
+        case RPCError():
+            return RetryCause.TEMPORAL
+        case StafettError() | ApplicationError() | CancelledError():
+            return None
+        case _:
+            return RetryCause.UNEXPECTED
 
 
 def _raise_translated(error: Exception) -> NoReturn:

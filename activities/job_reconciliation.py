@@ -15,8 +15,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from stafett.domain.job import Job
 from stafett.domain.notification import JobOutcome
+from stafett.monitoring.logs import error_location
 from stafett.reconciliation import OpenJob
-from stafett.telemetry import error_location
 from stafett.temporal.client import ATTEMPT_MEMO_KEY, cancel_job, start_job
 from stafett.temporal.namespace import has_search_attributes
 from stafett.temporal.request_ids import bound_request_id

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 from temporalio import activity
@@ -11,8 +11,9 @@ from temporalio.service import RPCError
 
 from activities.job_reconciliation import Action, JobReconciler, needs_check, skip
 from stafett.domain.export_job import SweepReport
+from stafett.domain.maintenance import MaintenanceTask
+from stafett.monitoring.logs import error_location
 from stafett.reconciliation import OpenJob
-from stafett.telemetry import error_location
 from stafett.temporal.runs import NO_LISTED_RUNS, ListedRuns
 
 Result = TypeVar("Result")
@@ -23,6 +24,13 @@ _MAX_TEMPORAL_ERRORS = 10
 _log = structlog.get_logger("stafett.reconciliation")
 
 
+class OpenWork(NamedTuple):
+    """What a sweep compares with Temporal's runs."""
+
+    jobs: Sequence[ListOpenJobs]
+    undelivered: ListOpenJobs
+
+
 class ReconciliationActivities:
     """Checks the open jobs that have no healthy run in Temporal's list. An error at one stops no other."""
 
@@ -30,24 +38,27 @@ class ReconciliationActivities:
         self,
         list_runs: Callable[[], Awaitable[ListedRuns]],
         reconcile_job: JobReconciler,
-        open_jobs: Sequence[ListOpenJobs],
-        undelivered: ListOpenJobs,
+        open_work: OpenWork,
         delete_expired_previews: Callable[[], None],
+        record_run: Callable[[MaintenanceTask, int], None] = lambda _task, _errors: None,
     ) -> None:
         self._list_runs = list_runs
         self._reconcile_job = reconcile_job
-        self._open_jobs = open_jobs
-        self._undelivered = undelivered
+        self._open_work = open_work
         self._delete_expired_previews = delete_expired_previews
+        self._record_run = record_run
 
     @activity.defn
     async def sweep_jobs(self) -> SweepReport:
         sweep = _Sweep()
         runs = await sweep.attempt(self._list_runs(), NO_LISTED_RUNS)
-        for list_open_jobs in self._open_jobs:
+        for list_open_jobs in self._open_work.jobs:
             await self._reconcile_jobs(sweep, list_open_jobs, runs, sweep.actions)
-        await self._reconcile_jobs(sweep, self._undelivered, runs, sweep.notification_actions)
+        await self._reconcile_jobs(sweep, self._open_work.undelivered, runs, sweep.notification_actions)
         await sweep.attempt(self._reconcile_job.run_in_thread(self._delete_expired_previews), None)
+        errors = sweep.build_report().errors
+        record = self._reconcile_job.run_in_thread(self._record_run, MaintenanceTask.SWEEP_JOBS, errors)
+        await sweep.attempt(record, None)
         return sweep.build_report()
 
     async def _reconcile_jobs(

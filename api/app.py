@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext, suppress
@@ -29,7 +30,7 @@ from api.dependencies import GuardedRoute, Services, UtcClock
 from api.dispatcher import JobDispatcher
 from api.http_protocol import create_http_protocol
 from api.job_feeds import JobFeeds
-from api.long_requests import LongRequestProcess, follow_first_process, take_listener
+from api.long_requests import LongRequestProcess, follow_first_process
 from api.middleware import RequestContextMiddleware
 from api.openapi import install_openapi
 from api.rate_limit import RateLimiter
@@ -61,6 +62,8 @@ from stafett.exports.commands import ExportCommands
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
+from stafett.monitoring.metrics import ConnectionPool, Metrics
+from stafett.monitoring.server import MetricsPage, serve_pages
 from stafett.notifications.inbox import Inbox
 from stafett.people.api_keys import ApiKeyService
 from stafett.people.directory import ActivityService
@@ -77,6 +80,7 @@ from stafett.storage.files import FileStorage
 from stafett.storage.s3 import INTERACTIVE_TIMEOUTS
 from stafett.temporal.client import connect
 from stafett.temporal.codec import codec_from_settings
+from stafett.temporal.sdk_runtime import ReadMetrics
 from stafett.version import VERSION
 from stafett.webhooks.destinations import DestinationPolicy
 from stafett.webhooks.service import WebhookService
@@ -100,20 +104,24 @@ _THREAD_SWITCH_SECONDS = 0.0005  # Python's 5 ms would delay each system call of
 # Python's (700, 10, 10) would collect all objects dozens of times while a batch of 10,000 items is validated, and each
 # collection blocks all threads.
 _COLLECTION_THRESHOLDS = (20_000, 20, 20)
-_SECOND_PROCESS_POOL_SIZE = 4
 _BACKLOG = 512  # asyncio accepts this many connections before it serves the next request
 _utc_now = partial(datetime.now, UTC)
 
 
 def create_app(
-    settings: Settings, clock: UtcClock = _utc_now, long_requests: LongRequestProcess | None = None
+    settings: Settings,
+    clock: UtcClock = _utc_now,
+    long_requests: LongRequestProcess | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """Create the API. It starts without its dependencies: ``/readyz`` reports which of them are unavailable."""
+    metrics = metrics or Metrics()
     database = Database(
         require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
         pool_size=settings.database.pool_size,
         timeouts=Timeouts.INTERACTIVE,
     )
+    database.observe_wait = metrics.observe_connection_waits(ConnectionPool.API)
     verifier = CredentialVerifier(
         TokenVerifier(settings.auth), database, subject_is_user_id=settings.auth.subject_is_user_id
     )
@@ -141,7 +149,7 @@ def create_app(
         app.add_middleware(CodecCORSMiddleware, origin=settings.api.web_ui_origin)
     if console is not None:
         app.add_middleware(ConsoleMiddleware, console=console)
-    app.add_middleware(RequestContextMiddleware)
+    app.add_middleware(RequestContextMiddleware, metrics=metrics)
     return app
 
 
@@ -231,14 +239,13 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(settings: Settings) -> None:
-    """Serve the API until SIGINT or SIGTERM, or as the second process until the first one ends."""
-    listener = take_listener()
-    if listener is not None:
-        database = settings.database.model_copy(update={"pool_size": _SECOND_PROCESS_POOL_SIZE})
-        settings = settings.model_copy(update={"database": database})
+def serve(
+    settings: Settings, listener: socket.socket | None = None, read_sdk_metrics: ReadMetrics | None = None
+) -> None:
+    """Serve the API and its metrics until SIGINT or SIGTERM, or as the second process until the first one ends."""
+    metrics = Metrics()
     long_requests = None if listener else LongRequestProcess(settings.api.concurrency.threads_per_user)
-    app = create_app(settings, long_requests=long_requests)
+    app = create_app(settings, long_requests=long_requests, metrics=metrics)
     limit_repetitions("uvicorn.error", "asyncio")
     sys.setswitchinterval(_THREAD_SWITCH_SECONDS)
     gc.freeze()  # a collection then skips the code and the routes, which never become garbage
@@ -257,6 +264,7 @@ def serve(settings: Settings) -> None:
     server = _Server(app, config)
     if listener is not None:
         follow_first_process(partial(os.kill, os.getpid(), signal.SIGTERM))
-    server.run([listener] if listener else None)
+    with serve_pages(settings.metrics, {"/metrics": MetricsPage(metrics.registry, read_sdk_metrics)}):
+        server.run([listener] if listener else None)
     if not server.started:
         sys.exit(_EXIT_STARTUP_FAILED)

@@ -21,6 +21,7 @@ import structlog
 from fastapi import Request, Response
 
 from stafett.domain.errors import ServiceUnavailableError
+from stafett.settings import MetricsSettings, Settings
 
 _LISTENER_VARIABLE = "STAFETT_LONG_REQUEST_LISTENER"  # the file descriptor of the second process's socket
 _PROBE_SECONDS, _MAX_START_SECONDS = 1.0, 120.0
@@ -31,7 +32,7 @@ _NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 _HEADERS_OF_CONNECTION = frozenset({b"connection", b"keep-alive", b"te", b"upgrade"})
 _REPLACED_REQUEST_HEADERS = frozenset({b"x-request-id", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"})
 _REPLACED_RESPONSE_HEADERS = frozenset({b"content-length", b"date", b"x-request-id"})
-_NICENESS = 19
+_NICENESS, _POOL_SIZE = 19, 4
 _log = structlog.get_logger("stafett.api")
 
 
@@ -156,6 +157,12 @@ def take_listener() -> socket.socket | None:
     """Return the socket that this process listens on if it is the second process, else None."""
     descriptor = os.environ.get(_LISTENER_VARIABLE)
     return socket.socket(fileno=int(descriptor)) if descriptor else None
+
+
+def reduce_settings(settings: Settings) -> Settings:
+    """Return the second process's settings: few connections, and no metrics, because the first counts its requests."""
+    database = settings.database.model_copy(update={"pool_size": _POOL_SIZE})
+    return settings.model_copy(update={"database": database, "metrics": MetricsSettings()})
 
 
 def follow_first_process(stop: Callable[[], None]) -> None:

@@ -2,8 +2,8 @@
 
 import re
 import time
-from contextlib import suppress
-from http import HTTPStatus
+from contextlib import ExitStack, suppress
+from http import HTTPMethod, HTTPStatus
 from uuid import uuid4
 
 import structlog
@@ -15,8 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import AMBIGUOUS_BODY_LENGTH, BODY_TOO_LARGE, render_internal_error, render_problem
 from api.refusals import RefusalLog
+from stafett.monitoring.metrics import Metrics
 
 _API_PREFIX, _PROBED_PATH = "/api/", "/healthz"
+_EVENT_STREAM = "text/event-stream"
+_ABORTED, _OTHER_METHOD, _UNMATCHED_ROUTE = "aborted", "OTHER", "unmatched"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
@@ -37,15 +40,16 @@ _API_HEADERS = {
 class RequestContextMiddleware:
     """Plain ASGI middleware, so that bodies are streamed and not buffered."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics | None = None) -> None:
         self._app = app
+        self._metrics = metrics or Metrics()
         self._refusals = RefusalLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started, status, event_streams = time.perf_counter(), 0, ExitStack()
         request_id = scope["request_id"] = _get_request_id(Headers(scope=scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -55,6 +59,9 @@ class RequestContextMiddleware:
             if message["type"] == "http.response.start":
                 status = int(message["status"])
                 headers = MutableHeaders(scope=message)
+                self._metrics.record_request(*_describe_request(scope), str(status), time.perf_counter() - started)
+                if headers.get("content-type", "").startswith(_EVENT_STREAM):
+                    event_streams.enter_context(self._metrics.event_streams.track_inprogress())
                 headers["X-Request-ID"] = request_id
                 for name, value in (
                     _SECURITY_HEADERS | _API_HEADERS if scope["path"].startswith(_API_PREFIX) else _SECURITY_HEADERS
@@ -63,7 +70,7 @@ class RequestContextMiddleware:
             await send(message)
 
         try:
-            with suppress(ClientDisconnect):
+            with event_streams, suppress(ClientDisconnect):
                 await self._handle_limited(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - the server would log its message, which may quote data
             response = render_internal_error(Request(scope), error)
@@ -76,6 +83,7 @@ class RequestContextMiddleware:
         if scope.get("is_logged"):
             return
         if not status:  # the client disconnected
+            self._metrics.record_request(*_describe_request(scope), _ABORTED, time.perf_counter() - started)
             self._refusals.record("requests_aborted")
         elif status == HTTPStatus.TOO_MANY_REQUESTS:
             self._refusals.record("requests_refused")
@@ -93,6 +101,24 @@ class RequestContextMiddleware:
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
         else:
             await self._app(scope, _limit_body(receive), send)
+
+
+def _describe_request(scope: Scope) -> tuple[str, str]:
+    """Return the method and the route's template: a client chooses the path, but not these."""
+    method = scope["method"] if scope["method"] in HTTPMethod.__members__ else _OTHER_METHOD
+    return method, _find_route_template(scope)
+
+
+def _find_route_template(scope: Scope) -> str:
+    """Return the template with the prefix of its router, which FastAPI leaves out: what precedes it in the path."""
+    route = scope.get("route")
+    template: str | None = getattr(route, "path_format", None)
+    if template is None:
+        return _UNMATCHED_ROUTE
+    if ":path}" in getattr(route, "path", ""):  # a parameter with slashes: the length of the prefix is unknown
+        return template
+    segments = scope["path"].split("/")
+    return "/".join(segments[: len(segments) - template.count("/")]) + template
 
 
 def _get_request_id(headers: Headers) -> str:

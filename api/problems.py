@@ -43,7 +43,7 @@ from stafett.domain.errors import (
 )
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.frozen import FrozenModel
-from stafett.telemetry import error_location
+from stafett.monitoring.logs import error_location
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5

@@ -279,6 +279,13 @@ class WebhookSettings(_SettingsSection):
     )
 
 
+class MetricsSettings(_SettingsSection):
+    """The server of ``/metrics`` and of a worker's health checks, without authentication: for inner networks only."""
+
+    host: str = "127.0.0.1"
+    port: int | None = Field(None, ge=1, le=65535, description="port of the server; without it, there is none")
+
+
 class LogSettings(_SettingsSection):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["json", "console"] = "json"
@@ -302,6 +309,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     mail: MailSettings = MailSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -37,13 +37,16 @@ async def get_liveness() -> Liveness:
     "/readyz",
     operation_id="get_readiness",
     summary="Check readiness",
-    description="Check PostgreSQL, Temporal and S3. The status is `503` if one of them is unavailable (`away`).",
+    description=(
+        "Report PostgreSQL, Temporal and S3 as `ok` or `away`. "
+        "The status is `503` only if PostgreSQL is unavailable, because then no job can be accepted."
+    ),
     responses={503: {"model": Readiness}},
 )
 async def get_readiness(services: ServicesDep, response: Response) -> Readiness:
     probes = services.probes
     database, temporal, s3 = await asyncio.gather(probes.database.check(), probes.temporal.check(), probes.s3.check())
     readiness = Readiness(database=database, temporal=temporal, s3=s3)
-    if "away" in {database, temporal, s3}:
+    if database == "away":
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return readiness

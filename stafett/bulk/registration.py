@@ -1,5 +1,6 @@
 """The worker's part of a bulk registration: registers the items of its chunks and finishes the batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 from psycopg.errors import ReadOnlySqlTransaction
@@ -29,11 +30,17 @@ class BatchProcessor:
     """Idempotent steps of a batch: repeated or concurrent execution never changes an item's outcome."""
 
     def __init__(
-        self, database: Database, *, actor: str = audit_trail.WORKER_ACTOR, notify_by_email: bool = False
+        self,
+        database: Database,
+        *,
+        actor: str = audit_trail.WORKER_ACTOR,
+        notify_by_email: bool = False,
+        record_outcomes: Callable[[OutcomeCounts], None] = lambda _outcomes: None,
     ) -> None:
         self._database = database
         self._actor = actor
         self._notify_by_email = notify_by_email
+        self._record_outcomes = record_outcomes
 
     def start_attempt(self, job: BulkJob) -> BulkPlan:
         """Set an accepted batch to running, and return its pending chunks."""
@@ -50,17 +57,21 @@ class BatchProcessor:
         with self._database.transaction(job.org_id) as session:
             batch = session.get_one(BulkBatch, job.batch_id)
             require_active(batch, job)  # without its lock: `add_counts` checks the attempt again before the commit
-            counts = add_counts(session, job, register_with_fallback(session, ItemSelection(job, chunk.number)))
+            outcomes = register_with_fallback(session, ItemSelection(job, chunk.number))
+            counts = add_counts(session, job, outcomes)
             if counts.pending == 0 and batch.status is BulkStatus.RUNNING:
                 self._finish(session, batch, _final_status_for(counts))
-            return counts
+        self._record_outcomes(outcomes)
+        return counts
 
     def fail_chunk(self, chunk: Chunk) -> BulkCounts:
         """Fail the pending items of a chunk whose registration was given up; they can be retried."""
         with self._database.transaction(chunk.job.org_id) as session:
             code = ItemErrorCode.TEMPORARILY_UNAVAILABLE
             outcomes = bulk_items.fail_items(session, ItemSelection(chunk.job, chunk.number), code)
-            return add_counts(session, chunk.job, outcomes)
+            counts = add_counts(session, chunk.job, outcomes)
+        self._record_outcomes(outcomes)
+        return counts
 
     def finish(self, job: BulkJob) -> BulkOutcome:
         """Finish a batch whose items all have outcomes, or return the outcome that is already committed."""
@@ -82,7 +93,11 @@ class BatchProcessor:
                 return self.load_outcome(job)
             if batch.status is not BulkStatus.CANCELLING:
                 transition_job(session, batch, BulkStatus.CANCELLING, JobEvent("cancel_requested", self._actor))
-            return self._finish(session, batch, BulkStatus.CANCELLED, cancelled=batch.cancelled + outcomes.cancelled)
+            finished = self._finish(
+                session, batch, BulkStatus.CANCELLED, cancelled=batch.cancelled + outcomes.cancelled
+            )
+        self._record_outcomes(outcomes)
+        return finished
 
     def close(self, job: BulkJob, reason: str) -> JobOutcome | None:
         """End a batch that its run will not finish: fail its pending items, or complete it if none are pending.

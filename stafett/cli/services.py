@@ -13,8 +13,9 @@ import typer
 from stafett.allocator import limit_allocator_arenas
 from stafett.cli.options import DataDirOption, JsonOption
 from stafett.cli.terminal import print_file, print_json, print_lines
+from stafett.monitoring.logs import configure_logging
 from stafett.settings import Settings, WorkerRole
-from stafett.telemetry import configure_logging
+from stafett.temporal.sdk_runtime import ReadMetrics, configure_runtime
 
 
 def dev(
@@ -34,11 +35,15 @@ def dev(
 
 def api() -> None:
     """Run the API."""
-    settings = Settings.load()
-    configure_logging(settings.log)
+    from api.long_requests import reduce_settings, take_listener
+
+    settings, listener = Settings.load(), take_listener()
+    if listener is not None:
+        settings = reduce_settings(settings)
+    read_sdk_metrics = _configure_telemetry(settings)
     from api.app import serve
 
-    serve(settings)
+    serve(settings, listener, read_sdk_metrics)
 
 
 def worker(
@@ -49,11 +54,17 @@ def worker(
 ) -> None:
     """Run a worker."""
     settings = Settings.load()
-    configure_logging(settings.log)
+    read_sdk_metrics = _configure_telemetry(settings)
     limit_allocator_arenas(settings.worker.cpu_threads)
     from worker import serve
 
-    asyncio.run(serve(settings, queue, role))
+    asyncio.run(serve(settings, queue, role, read_sdk_metrics))
+
+
+def _configure_telemetry(settings: Settings) -> ReadMetrics | None:
+    """Configure logging and Temporal's SDK; return the function that reads the SDK's metrics if there is a port."""
+    configure_logging(settings.log)
+    return configure_runtime(has_metrics=settings.metrics.port is not None)
 
 
 def migrate() -> None:

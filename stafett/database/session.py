@@ -1,7 +1,7 @@
 """Database connections, with each transaction bound to an organisation and a user."""
 
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from enum import Enum
@@ -107,6 +107,8 @@ class Database:
         options = server_options if role is None else f"{server_options} -c role={role}"
         self._response_timeout = response_timeout or timeouts.response_timeout
         self._unresponsive_since = 0.0
+        self.observe_wait: Callable[[float], None] = lambda _seconds: None
+        """Called with the seconds for which a caller waited for a connection."""
         self._engine = create_engine(
             to_sqlalchemy_url(url),
             pool_size=pool_size,
@@ -125,6 +127,8 @@ class Database:
     ) -> Iterator[Session]:
         """Open a transaction that commits at the end of the block, or rolls back on an exception."""
         with _translate_errors(), self._open_session() as session, session.begin():
+            with self._measure_wait():
+                session.connection()
             context = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
             session.execute(_SET_TENANT_CONTEXT, context)
             yield session
@@ -137,11 +141,24 @@ class Database:
     def snapshot(self, org_id: str) -> Iterator[DeadlineConnection]:
         """Open a read-only snapshot, and yield the driver's connection for ``COPY``."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with _translate_errors(), self._engine.connect().execution_options(**options) as connection:
+        with _translate_errors(), self._connect_measured().execution_options(**options) as connection:
             connection.execute(_SET_SNAPSHOT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
             driver = get_driver_connection(connection)
             assert isinstance(driver, DeadlineConnection)  # noqa: S101 - `_connect` creates all connections
             yield driver
+
+    def _connect_measured(self) -> Connection:
+        with self._measure_wait():
+            return self._engine.connect()
+
+    @contextmanager
+    def _measure_wait(self) -> Iterator[None]:
+        """Report how many seconds the block waits for a connection of the pool, whether or not it gets one."""
+        started_at = monotonic()
+        try:
+            yield
+        finally:
+            self.observe_wait(monotonic() - started_at)
 
     def ping(self) -> None:
         with self.transaction() as session:

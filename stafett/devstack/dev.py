@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from stafett.devstack.child_process import ChildProcess, ProcessSpec
 from stafett.devstack.mail_server import MailFolder, run_mail_server
-from stafett.devstack.options import StackAddresses, StackOptions
+from stafett.devstack.options import AppName, StackAddresses, StackOptions
 from stafett.devstack.privileges import parent_death_prefix
 from stafett.devstack.stack import (
     PrintStatus,
@@ -35,7 +34,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class AppProcess:
     """One of our own processes; its environment lacks ``excluded_variables``."""
 
-    name: Literal["api", "worker"]
+    name: AppName
     argv: tuple[str, ...]
     readiness_probe: Callable[[StackAddresses, int], Awaitable[bool]] | None = None
     excluded_variables: frozenset[str] = frozenset()
@@ -46,7 +45,10 @@ class AppProcess:
         return ProcessSpec(
             name=self.name,
             argv=(*parent_death_prefix(signal.SIGKILL), *self.argv),
-            environment={name: value for name, value in environment.items() if name not in self.excluded_variables},
+            environment={
+                **{name: value for name, value in environment.items() if name not in self.excluded_variables},
+                "STAFETT_METRICS__PORT": str(running_servers.addresses.metrics_port(self.name)),
+            },
             cwd=Path.cwd(),
             log_file=running_servers.folder.log_file(log_name),
             readiness_probe=partial(self._is_ready, running_servers.addresses),
@@ -162,5 +164,6 @@ def _print_addresses(addresses: StackAddresses, data_dir: Path, print_status: Pr
     print_status(f"S3           {addresses.s3_endpoint} (bucket {addresses.s3_bucket})")
     print_status(f"Issuer       {addresses.issuer_url}/.well-known/openid-configuration")
     print_status(f"Mail         {data_dir / 'mail'}")
+    print_status(f"Metrics      {addresses.metrics_url('api')}, {addresses.metrics_url('worker')}")
     print_status(f"Data         {data_dir}")
     print_status("Ready. Ctrl-C stops everything.")

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+AppName = Literal["api", "worker"]
+"""Our own processes."""
 
 BUCKET = "stafett"
 DATABASE = "stafett"
@@ -41,10 +45,18 @@ class StackAddresses:
     api_port: int
     mail_port: int
     issuer_port: int
+    api_metrics_port: int
+    worker_metrics_port: int
 
     @property
     def issuer_url(self) -> str:
         return f"http://127.0.0.1:{self.issuer_port}"
+
+    def metrics_url(self, process: AppName) -> str:
+        return f"http://127.0.0.1:{self.metrics_port(process)}/metrics"
+
+    def metrics_port(self, process: AppName) -> int:
+        return {"api": self.api_metrics_port, "worker": self.worker_metrics_port}[process]
 
     @property
     def api_url(self) -> str:

@@ -26,6 +26,8 @@ _PORTS_WITHOUT_GRPC = (
     "api",
     "mail",
     "issuer",
+    "api_metrics",
+    "worker_metrics",
 )
 
 Ports = Mapping[str, int]

@@ -36,6 +36,8 @@ class StackPlan:
     api_port: int
     mail_port: int
     issuer_port: int
+    api_metrics_port: int
+    worker_metrics_port: int
 
     @classmethod
     def from_options(cls, folder: DataFolder, options: StackOptions) -> "StackPlan":
@@ -47,6 +49,8 @@ class StackPlan:
             ports["api"],
             ports["mail"],
             ports["issuer"],
+            ports["api_metrics"],
+            ports["worker_metrics"],
         )
 
     def process_specs(self) -> tuple[ProcessSpec, ...]:
@@ -68,6 +72,8 @@ class StackPlan:
             api_port=self.api_port,
             mail_port=self.mail_port,
             issuer_port=self.issuer_port,
+            api_metrics_port=self.api_metrics_port,
+            worker_metrics_port=self.worker_metrics_port,
         )
 
 

@@ -19,6 +19,13 @@ class StackPids(BaseModel):
     worker: list[int]
 
 
+class MetricsUrls(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api: str
+    worker: list[str]
+
+
 class StackFile(BaseModel):
     """Addresses, credentials and pids of a running stack."""
 
@@ -34,6 +41,7 @@ class StackFile(BaseModel):
     s3_access_key: str
     s3_secret_key: str
     s3_bucket: str
+    metrics_urls: MetricsUrls
     pids: StackPids
 
     @classmethod
@@ -49,6 +57,7 @@ class StackFile(BaseModel):
             s3_access_key=addresses.s3_access_key,
             s3_secret_key=addresses.s3_secret_key,
             s3_bucket=addresses.s3_bucket,
+            metrics_urls=MetricsUrls(api=addresses.metrics_url("api"), worker=[addresses.metrics_url("worker")]),
             pids=pids,
         )
 

@@ -23,8 +23,8 @@ from stafett.domain.object_keys import EXPORTS_PREFIX, ExportKey
 from stafett.exports.missing_files import MissingFiles
 from stafett.exports.stored_objects import load_referenced_keys
 from stafett.exports.unknown_exports import UnknownExports
+from stafett.monitoring.logs import error_location
 from stafett.storage.files import FileStorage, ListedObject
-from stafett.telemetry import error_location
 
 _PAGE_SIZE = 1000
 _log = structlog.get_logger("stafett.bucket_reconciliation")

@@ -16,8 +16,8 @@ from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.exports.file_removal import FileRemoval, is_attempt, lock_finished_export
 from stafett.exports.stored_objects import delete_objects_up_to_attempt, load_referenced_keys
+from stafett.monitoring.logs import error_location
 from stafett.storage.files import FileStorage
-from stafett.telemetry import error_location
 
 _NOW = func.now()
 _CLEANUP_GRACE_PERIOD = timedelta(minutes=5)

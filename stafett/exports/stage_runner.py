@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from datetime import timedelta
 from threading import Event, Thread
 from typing import Protocol
 from uuid import uuid4
@@ -38,6 +39,10 @@ class Stage(Protocol):
     """The work of one stage: it reads inputs, writes objects and returns the outputs to commit."""
 
     def __call__(self, job: ExportJob, context: "StageContext", /) -> StageOutputs: ...
+
+
+RecordStage = Callable[[ExportStatus, StageOutputs, timedelta], None]
+"""Records the outputs of a stage that was executed and committed, and how long it took."""
 
 
 class StageContext:
@@ -124,11 +129,17 @@ class StageRunner:
     """Runs stages; ``raise_if_cancelled`` raises ``WorkCancelledError`` when the activity is cancelled."""
 
     def __init__(
-        self, stage_store: StageStore, storage: FileStorage, *, raise_if_cancelled: Callable[[], None]
+        self,
+        stage_store: StageStore,
+        storage: FileStorage,
+        *,
+        raise_if_cancelled: Callable[[], None],
+        record_stage: RecordStage = lambda _stage, _outputs, _duration: None,
     ) -> None:
         self._stage_store = stage_store
         self._storage = storage
         self._raise_if_cancelled = raise_if_cancelled
+        self._record_stage = record_stage
         self._isolation = StageIsolation(raise_if_cancelled)
 
     def run(self, job: ExportJob, stage: ExportStatus, execute: Stage) -> StageResult:
@@ -147,7 +158,7 @@ class StageRunner:
         inputs = self._start(job, stage, is_isolated=is_isolated)
         if finished := inputs.outputs.get(stage):
             return StageResult(stage=stage, rows=finished.rows, reused=True)
-        context = self._create_context(job, stage, inputs)
+        started_at, context = time.monotonic(), self._create_context(job, stage, inputs)
         try:
             outputs = execute(job, context)
         except BaseException as error:
@@ -155,7 +166,8 @@ class StageRunner:
                 self._delete_unprotected(context)
             self._record_error(job, stage, error)
             raise
-        self._commit(job, stage, outputs, context)
+        if self._commit(job, stage, outputs, context):
+            self._record_stage(stage, outputs, timedelta(seconds=time.monotonic() - started_at))
         return StageResult(stage=stage, rows=outputs.rows)
 
     def _start(self, job: ExportJob, stage: ExportStatus, *, is_isolated: bool) -> StageInputs:
@@ -176,8 +188,11 @@ class StageRunner:
             self._record_error(job, ExportStatus.RECORDING_AUDIT, error)
             raise
 
-    def _commit(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs, context: StageContext) -> None:
-        """Commit the outputs; keep the objects if the commit's result is unknown, because it may refer to them."""
+    def _commit(self, job: ExportJob, stage: ExportStatus, outputs: StageOutputs, context: StageContext) -> bool:
+        """Commit the outputs, and return whether no other execution was first.
+
+        Keep the objects if the commit's result is unknown, because it may refer to them.
+        """
         try:
             is_first = self._stage_store.finish_stage(job, stage, outputs)
         except StaleAttemptError:
@@ -188,6 +203,7 @@ class StageRunner:
             raise
         if not is_first:
             self._delete_unprotected(context)
+        return is_first
 
     def _record_error(self, job: ExportJob, stage: ExportStatus, error: BaseException) -> None:
         with suppress(*TRANSIENT_ERRORS, StaleAttemptError):

@@ -24,7 +24,14 @@ from stafett.database.tables import (
 )
 from stafett.domain.errors import DeliveryError
 from stafett.domain.export import Locale
-from stafett.domain.notification import OPEN_DELIVERY_STATES, DeliveryRef, DeliveryState, JobType, NotificationJob
+from stafett.domain.notification import (
+    OPEN_DELIVERY_STATES,
+    Channel,
+    DeliveryRef,
+    DeliveryState,
+    JobType,
+    NotificationJob,
+)
 from stafett.domain.reporting_period import OSLO
 from stafett.notifications.email import Email, InvitationEmail, JobEmail
 from stafett.webhooks.sender import WebhookMessage
@@ -37,8 +44,14 @@ _NOW = func.clock_timestamp()
 class DeliveryStore:
     """The state of each delivery. A worker uses it to send; reconciliation uses it for deliveries without a run."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        record_state: Callable[[Channel, DeliveryState], None] = lambda _channel, _state: None,
+    ) -> None:
         self._database = database
+        self._record_state = record_state
 
     def find_pending(self, job: NotificationJob) -> tuple[DeliveryRef, ...]:
         """Return the job's deliveries that are neither delivered nor given up."""
@@ -134,7 +147,10 @@ class DeliveryStore:
             col(Delivery.id) == delivery.id, col(Delivery.state).in_(OPEN_DELIVERY_STATES)
         )
         with self._database.transaction(delivery.org_id) as session:
-            return session.scalar(statement.values(values).returning(col(Delivery.failures)))
+            failures = session.scalar(statement.values(values).returning(col(Delivery.failures)))
+        if failures is not None and "state" in values:
+            self._record_state(delivery.channel, values["state"])
+        return failures
 
 
 def find_undelivered(maintenance: Database) -> Sequence[NotificationJob]:

@@ -8,9 +8,9 @@ import structlog
 
 from stafett.domain.errors import DeliveryError, ServiceUnavailableError
 from stafett.domain.notification import Channel, DeliveryRef
+from stafett.monitoring.logs import error_location
 from stafett.notifications.deliveries import DeliveryStore
 from stafett.notifications.email import SmtpSender
-from stafett.telemetry import error_location
 from stafett.webhooks.sender import WebhookSender
 
 MAX_FAILURES = 13

@@ -28,29 +28,55 @@ _log = structlog.get_logger("stafett.worker")
 class ActivityThreadPool(ThreadPoolExecutor):
     """Thread pool of one task queue. An abandoned thread is replaced, so that its slot remains usable."""
 
-    def __init__(self, size: int, name: str, max_silence: timedelta, max_silence_after_cancel: timedelta) -> None:
+    def __init__(
+        self,
+        size: int,
+        name: str,
+        max_silence: timedelta,
+        max_silence_after_cancel: timedelta,
+        max_task_time: timedelta | None = None,
+    ) -> None:
         super().__init__(size, name)
         self.size = size
+        self.name = name
         self.max_silence = max_silence
         self.max_silence_after_cancel = max_silence_after_cancel
+        self._max_task_time = max_task_time
         self._abandoned: set[ProgressClock] = set()
-        self._running: set[Future[Any]] = set()
+        self._submitted_at: dict[Future[Any], float] = {}
         self._busy_at = float("-inf")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future = super().submit(fn, *args, **kwargs)
-        self._running.add(future)
+        self._submitted_at[future] = time.monotonic()
         future.add_done_callback(self._remove_running)
         return future
 
     def _remove_running(self, future: Future[Any]) -> None:
         if self._do_all_threads_work:
             self._busy_at = time.monotonic()
-        self._running.discard(future)
+        self._submitted_at.pop(future, None)
+
+    @property
+    def running_count(self) -> int:
+        """The number of tasks that run or wait for a thread."""
+        return len(self._submitted_at)
+
+    @property
+    def is_hanging(self) -> bool:
+        """Whether a thread makes no progress, or a task has not ended within the time that its pool allows."""
+        if self.hanging_count:
+            return True
+        earliest = min(self._submitted_at.copy().values(), default=None)
+        return (
+            self._max_task_time is not None
+            and earliest is not None
+            and time.monotonic() - earliest > self._max_task_time.total_seconds()
+        )
 
     @property
     def _do_all_threads_work(self) -> bool:
-        return len(self._running) >= self._max_workers
+        return len(self._submitted_at) >= self._max_workers
 
     @property
     def is_busy(self) -> bool:
@@ -104,10 +130,19 @@ class ActivityThreads:
     def leaked_count(self) -> int:
         return sum(pool.leaked_count for pool in self._pools)
 
+    @property
+    def pools(self) -> Sequence[ActivityThreadPool]:
+        return tuple(self._pools)
+
     @contextmanager
-    def open_pool(self, size: int, name: str) -> Iterator[ActivityThreadPool]:
-        """Open a thread pool for the length of a block, whose end does not wait for threads that hang."""
-        pool = ActivityThreadPool(size, name, *self._limits)
+    def open_pool(
+        self, size: int, name: str, *, max_task_time: timedelta | None = None
+    ) -> Iterator[ActivityThreadPool]:
+        """Open a thread pool for the length of a block, whose end does not wait for threads that hang.
+
+        Only tasks without a progress clock have a ``max_task_time``, after which their thread counts as hanging.
+        """
+        pool = ActivityThreadPool(size, name, *self._limits, max_task_time)
         self._pools.append(pool)
         try:
             yield pool

@@ -28,6 +28,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from stafett.domain.maintenance import MaintenanceTask
 from stafett.temporal.client import (
     APPLY_RETENTION,
     CHECKPOINT_AUDIT_CHAINS,
@@ -38,18 +39,18 @@ from stafett.temporal.client import (
 )
 
 _log = structlog.get_logger("stafett.temporal")
-SWEEP_SCHEDULE_ID = "sweep-jobs"
+SWEEP_SCHEDULE_ID = MaintenanceTask.SWEEP_JOBS.value
 """One sweep schedule per namespace, whatever task queues there are."""
 
 _SCHEDULES = {
     SWEEP_SCHEDULE_ID: (SWEEP_JOBS, timedelta(seconds=20), timedelta(minutes=15)),
-    "apply-retention": (APPLY_RETENTION, timedelta(minutes=5), timedelta(hours=12)),
-    "reconcile-bucket": (RECONCILE_BUCKET, timedelta(days=1), timedelta(hours=23)),
+    MaintenanceTask.APPLY_RETENTION.value: (APPLY_RETENTION, timedelta(minutes=5), timedelta(hours=12)),
+    MaintenanceTask.RECONCILE_BUCKET.value: (RECONCILE_BUCKET, timedelta(days=1), timedelta(hours=23)),
 }
-CHECKPOINT_SCHEDULE_ID = "checkpoint-audit-chains"
+CHECKPOINT_SCHEDULE_ID = MaintenanceTask.CHECKPOINT_AUDIT_CHAINS.value
 """One checkpoint schedule for all workers that have the signing key."""
 
-VERIFICATION_SCHEDULE_ID = "verify-audit-chains"
+VERIFICATION_SCHEDULE_ID = MaintenanceTask.VERIFY_AUDIT_CHAINS.value
 ENSURE_INTERVAL = timedelta(minutes=1)
 _CHECKPOINT_TIMEOUT, _VERIFICATION_TIMEOUT = timedelta(hours=2), timedelta(hours=26)
 _UNAVAILABLE_STATUS_CODES = {RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED}
@@ -60,6 +61,15 @@ class AuditIntervals(NamedTuple):
 
     verification: timedelta
     checkpoint: timedelta | None
+
+
+def get_maintenance_intervals(audit: AuditIntervals) -> dict[MaintenanceTask, timedelta]:
+    """Return the intervals of the schedules, unless an operator has changed them in Temporal."""
+    intervals = {MaintenanceTask(schedule_id): interval for schedule_id, (_, interval, _) in _SCHEDULES.items()}
+    intervals[MaintenanceTask.VERIFY_AUDIT_CHAINS] = audit.verification
+    if audit.checkpoint is not None:
+        intervals[MaintenanceTask.CHECKPOINT_AUDIT_CHAINS] = audit.checkpoint
+    return intervals
 
 
 async def ensure_search_attributes(client: Client) -> None:

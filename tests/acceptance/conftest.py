@@ -12,6 +12,7 @@ import pytest_asyncio
 from stafett.testing import Tenant
 from tests.support.dev_stack import DevStack, Tokens, open_http_client, run_dev_stack
 from tests.support.fixture_types import Bearer
+from tests.support.metrics import Scraper
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -70,3 +71,8 @@ def empty_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def scraper(dev_stack: DevStack, anonymous_client: httpx.AsyncClient) -> Scraper:
+    return Scraper(dev_stack, anonymous_client)

@@ -26,6 +26,7 @@ _FIELDS = {
     "s3_access_key",
     "s3_secret_key",
     "s3_bucket",
+    "metrics_urls",
     "pids",
 }
 

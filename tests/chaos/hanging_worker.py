@@ -14,8 +14,9 @@ from typing import Any
 import worker
 from stafett.domain.thread_progress import record_step
 from stafett.exports.stages.query_activities import ActivityQueryStage
+from stafett.monitoring.logs import configure_logging
 from stafett.settings import Settings
-from stafett.telemetry import configure_logging
+from stafett.temporal.sdk_runtime import configure_runtime
 
 HANGING = "query_stage_hangs"
 _POLL_INTERVAL_SECONDS = 0.05
@@ -47,6 +48,7 @@ def wait_for(file: Path) -> None:
 if __name__ == "__main__":
     settings = Settings.load()
     configure_logging(settings.log)
+    configure_runtime(has_metrics=False)
     if len(sys.argv) > 2:
         wait_for(Path(sys.argv[2]))
     else:

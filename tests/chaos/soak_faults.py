@@ -23,11 +23,15 @@ _MAX_FREEZE_SECONDS, _MAX_PAUSE_SECONDS = 20, 15
 
 
 class SecondWorker:
-    """A worker beside the stack's own, with its environment; it takes over what the other one does not finish."""
+    """A worker beside the stack's own, with its environment; it takes over what the other one does not finish.
+
+    The port of the metrics is taken by the other one.
+    """
 
     def __init__(self, dev_stack: DevStack) -> None:
         self._dev_stack = dev_stack
-        self._environment: dict[str, str] = psutil.Process(dev_stack.stack_json["pids"]["worker"][0]).environ()
+        environment: dict[str, str] = psutil.Process(dev_stack.stack_json["pids"]["worker"][0]).environ()
+        self._environment = {name: value for name, value in environment.items() if name != "STAFETT_METRICS__PORT"}
         self._process: asyncio.subprocess.Process | None = None
 
     @property

@@ -6,7 +6,7 @@ from functools import partial
 from temporalio.client import Client
 
 from activities.job_reconciliation import JobReconciler, ReconciliationLimits
-from activities.reconciliation import ListOpenJobs, ReconciliationActivities
+from activities.reconciliation import ListOpenJobs, OpenWork, ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.database.maintenance import MaintenanceDatabase
 from stafett.domain.export_job import SweepReport
@@ -43,8 +43,7 @@ class Sweeper:
         self._activities = ReconciliationActivities(
             _list_no_runs,
             JobReconciler(client, settings.temporal.task_queue, limits=limits),
-            self.lists,
-            self._list_undelivered,
+            OpenWork(self.lists, self._list_undelivered),
             self._delete_previews,
         )
 

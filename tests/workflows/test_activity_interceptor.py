@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from activities.interceptors import ActivityInterceptor
+from activities.interceptors import ActivityInterceptor, RecordRetry
 from stafett.domain.errors import (
     ExportError,
     NotFoundError,
@@ -19,6 +19,7 @@ from stafett.domain.errors import (
     StaleAttemptError,
 )
 from stafett.domain.export_status import ExportErrorCode
+from stafett.monitoring.metrics import RetryCause
 from stafett.temporal.workers import run_workers
 
 ERRORS = {
@@ -26,6 +27,8 @@ ERRORS = {
     "staged_data_lost": StagedDataLostError(),
     "stale_attempt": StaleAttemptError("This attempt at the export is over."),
     "service_unavailable": ServiceUnavailableError("S3"),
+    "database_unavailable": ServiceUnavailableError("A writable PostgreSQL server"),
+    "receiver": ApplicationError("The message was not taken.", type="http_500"),
     "not_found": NotFoundError("There is no such thing."),
     "unexpected": KeyError("Kari Nordmann, 01017012345"),
 }
@@ -37,21 +40,25 @@ async def raise_error(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "error_type", "is_final"),
+    ("kind", "error_type", "retry_cause"),
     [
-        ("export_error", "no_data_for_period", True),
-        ("staged_data_lost", "storage_unavailable", True),
-        ("stale_attempt", "stale_attempt", True),
-        ("service_unavailable", "ServiceUnavailableError", False),
-        ("not_found", "NotFoundError", True),
-        ("unexpected", "KeyError", False),
+        ("export_error", "no_data_for_period", None),
+        ("staged_data_lost", "storage_unavailable", None),
+        ("stale_attempt", "stale_attempt", None),
+        ("service_unavailable", "ServiceUnavailableError", RetryCause.S3),
+        ("database_unavailable", "ServiceUnavailableError", RetryCause.POSTGRESQL),
+        ("receiver", "http_500", RetryCause.RECEIVER),
+        ("not_found", "NotFoundError", None),
+        ("unexpected", "KeyError", RetryCause.UNEXPECTED),
     ],
 )
 async def test_errors_keep_only_their_code_and_only_transient_ones_are_retryable(
-    temporal: Client, caplog: pytest.LogCaptureFixture, kind: str, error_type: str, *, is_final: bool
+    temporal: Client, caplog: pytest.LogCaptureFixture, kind: str, error_type: str, retry_cause: RetryCause | None
 ) -> None:
-    error = await run_failing_activity(temporal, kind)
-    assert (error.type, error.non_retryable) == (error_type, is_final)
+    retries: list[tuple[str, RetryCause]] = []
+    error = await run_failing_activity(temporal, kind, lambda *retry: retries.append(retry))
+    assert (error.type, error.non_retryable) == (error_type, retry_cause is None)
+    assert retries == ([] if retry_cause is None else [("raise_error", retry_cause)])
     assert "Nordmann" not in str(error) + caplog.text
     assert error.__cause__ is None
 
@@ -61,10 +68,14 @@ async def test_retryability_is_a_detail_of_the_application_error(temporal: Clien
     assert list((await run_failing_activity(temporal, "export_error")).details) == [False]
 
 
-async def run_failing_activity(temporal: Client, kind: str) -> ApplicationError:
+async def run_failing_activity(
+    temporal: Client, kind: str, record_retry: RecordRetry = lambda _activity_type, _cause: None
+) -> ApplicationError:
     queue = f"test-{uuid4().hex[:12]}"
     async with run_workers(
-        Worker(temporal, task_queue=queue, activities=[raise_error], interceptors=[ActivityInterceptor()])
+        Worker(
+            temporal, task_queue=queue, activities=[raise_error], interceptors=[ActivityInterceptor(None, record_retry)]
+        )
     ):
         with pytest.raises(ActivityFailureError) as failure:
             await temporal.execute_activity(

@@ -104,9 +104,10 @@ async def wait_for_leaked_threads(pool: ActivityThreadPool, count: int) -> None:
 async def test_activity_whose_thread_hangs_is_tried_again(temporal: Client, activities: HangingActivities) -> None:
     async with run_pool(temporal, activities, ActivityThreads(max_silence=SILENCE)) as (queue, pool):
         assert await (await start(temporal, activities.hang_once, queue)).result() == 2
-        assert (pool.leaked_count, pool.hanging_count) == (1, 1)
+        assert (pool.leaked_count, pool.hanging_count, pool.is_hanging) == (1, 1, True)
         activities.released.set()
         await wait_for_leaked_threads(pool, 0)
+        assert not pool.is_hanging
     assert activities.noticed.is_set()
 
 

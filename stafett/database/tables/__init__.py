@@ -16,6 +16,7 @@ from stafett.database.tables.exports import (
     PreviewResult,
     UnknownExport,
 )
+from stafett.database.tables.maintenance import MaintenanceRun
 from stafett.database.tables.mappings import ColumnMappingVersion
 from stafett.database.tables.notifications import Delivery, Notification, Webhook, WebhookSecret
 from stafett.database.tables.organisations import ApiKey, Membership, Organisation, PeerMentor, User, UserIdentity
@@ -46,6 +47,7 @@ __all__ = [
     "IdempotencyKey",
     "JsonObject",
     "LoginAttempt",
+    "MaintenanceRun",
     "Membership",
     "Notification",
     "Organisation",

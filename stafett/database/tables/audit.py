@@ -63,6 +63,7 @@ class AuditVerification(SQLModel, table=True):
     """The result of the last verification of an organisation's whole chain."""
 
     __tablename__ = "audit_verifications"
+    __table_args__ = (Index("audit_verifications_broken", "org_id", postgresql_where=text("broken_seq IS NOT NULL")),)
 
     org_id: str = Field(primary_key=True)
     verified_at: datetime

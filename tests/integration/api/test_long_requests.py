@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from api import long_requests
 from api.app import create_app
 from api.long_requests import LongRequestProcess
 from stafett.domain.membership import Role
+from stafett.monitoring.metrics import Metrics
 from stafett.settings import Settings, require_setting
 from stafett.testing import ExportClient, Tenant, wait_until
 from tests.support.bulk import BATCHES, build_batch, build_item
@@ -167,3 +169,20 @@ async def test_process_ends_with_the_first_one(settings: Settings) -> None:
         await wait_until_ready(process)
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+async def test_forwarded_request_is_counted_once_while_first_process_has_metrics_port(
+    settings: Settings, process: LongRequestProcess, tenant: Tenant, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics()
+    with socket.create_server(("127.0.0.1", 0)) as first_process:
+        monkeypatch.setenv("STAFETT_METRICS__PORT", str(first_process.getsockname()[1]))
+        app = create_app(settings, long_requests=process, metrics=metrics)
+        async with serve_app(app) as url, httpx.AsyncClient(base_url=url, timeout=120) as http_client:
+            await wait_until_ready(process)
+            response = await send(
+                ExportClient(http_client, tenant.org_id, bearer(tenant.coordinator)), "GET", _LARGE_LIST
+            )
+    labels = {"method": "GET", "route": _EXPORTS, "status": "200"}
+    count = metrics.registry.get_sample_value("stafett_http_request_duration_seconds_count", labels)
+    assert (response.status_code, count) == (200, 1)

@@ -9,7 +9,7 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from activities.job_reconciliation import JobReconciler
-from activities.reconciliation import ReconciliationActivities
+from activities.reconciliation import OpenWork, ReconciliationActivities
 from stafett.audit import trail as audit_trail
 from stafett.bulk.registration import BatchProcessor
 from stafett.database.maintenance import MaintenanceDatabase
@@ -42,7 +42,7 @@ def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[Recon
         return NO_LISTED_RUNS
 
     reconcile_job = JobReconciler(temporal, settings.temporal.task_queue)
-    yield ReconciliationActivities(list_no_runs, reconcile_job, [list_open_jobs], lambda: (), lambda: None)
+    yield ReconciliationActivities(list_no_runs, reconcile_job, OpenWork([list_open_jobs], lambda: ()), lambda: None)
     database.close()
 
 

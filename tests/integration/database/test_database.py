@@ -143,6 +143,7 @@ READABLE_TABLES = {
         "export_stage_outputs",
         "unknown_exports",
         "audit_verifications",
+        "maintenance_runs",
     },  # and single columns of other tables, such as the ids of organisations
     "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
     | {"deliveries"},  # and single columns of other tables, such as the notes of activities

@@ -19,6 +19,7 @@ from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import delete_expired_previews
 from stafett.exports.retention import Retention, RetentionPolicy
+from stafett.monitoring.service_metrics import ServiceMetrics
 from stafett.notifications.deliveries import find_undelivered
 from stafett.reconciliation import list_open_batches, list_open_exports
 from stafett.storage.files import FileStorage
@@ -156,6 +157,26 @@ def test_sweep_reads_only_the_index_of_open_rows(
             find_undelivered(database)
     scans = recorder.list_scans(table)
     assert {scan.get("Index Name") for scan in scans} == {index}
+
+
+@pytest.mark.parametrize(
+    ("table", "indexes"),
+    [
+        ("exports", {"exports_unfinished", "exports_staging_to_clear", "exports_with_files_to_remove"}),
+        ("bulk_registrations", {"bulk_registrations_unfinished"}),
+        ("deliveries", {"deliveries_open"}),
+    ],
+)
+def test_service_metrics_read_only_the_indexes_of_what_is_open_or_due(
+    table: str, indexes: set[str], connection: Connection, tenant: Tenant
+) -> None:
+    database = SessionDatabase(_insert_rows(connection, table, tenant))
+    recorder = PlanRecorder(connection)
+    metrics = ServiceMetrics(database, intervals={}, files_period=POLICY.files)
+    assert [family.samples[0].value for family in metrics.collect() if family.name == "stafett_service_metrics_up"] == [
+        1
+    ]
+    assert {scan.get("Index Name") for scan in recorder.list_scans(table)} == indexes
 
 
 def _insert_rows(connection: Connection, table: str, tenant: Tenant) -> Session:

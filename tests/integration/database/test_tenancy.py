@@ -13,7 +13,8 @@ from stafett.testing import ActivityFactory, Tenant, create_tenant
 from tests.support.api_fixtures import ApiFixtures
 
 _SHARED_TABLES = frozenset(
-    {"alembic_version", "bulk_transitions", "export_transitions", "reexport_transitions", "unknown_exports"}
+    {"alembic_version", "bulk_transitions", "export_transitions", "reexport_transitions"}
+    | {"unknown_exports", "maintenance_runs"}
 )
 """Tables without data of an organisation. A new table without an organisation must be added here."""
 

@@ -154,6 +154,18 @@ def test_versions_of_the_images_are_the_tested_ones(services: dict[str, dict[str
     )
 
 
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_metrics_are_served_on_a_port_that_is_not_published(services: dict[str, dict[str, Any]], name: str) -> None:
+    port = int(services[name]["environment"]["STAFETT_METRICS__PORT"])
+    assert port not in {published["target"] for published in services[name].get("ports", ())}
+    assert "monitoring" in services[name]["networks"]
+
+
+def test_health_check_of_the_worker_requests_its_own_port(services: dict[str, dict[str, Any]]) -> None:
+    worker = services["worker"]
+    assert f":{worker['environment']['STAFETT_METRICS__PORT']}/healthz" in " ".join(worker["healthcheck"]["test"])
+
+
 def test_image_runs_as_an_unprivileged_user() -> None:
     assert re.findall(r"^USER (.+)$", DOCKERFILE.read_text(), re.MULTILINE) == ["10001:10001"]
 

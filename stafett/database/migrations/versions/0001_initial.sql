@@ -1069,8 +1069,23 @@ CREATE TABLE audit_verifications (
     broken_reason varchar,
     CHECK ((broken_seq IS NULL) = (broken_reason IS NULL))
 );
+CREATE INDEX audit_verifications_broken ON audit_verifications (org_id) WHERE broken_seq IS NOT NULL;
 CREATE POLICY maintenance ON audit_verifications TO stafett_maintenance USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE ON audit_verifications TO stafett_maintenance;
+
+
+-- Maintenance
+
+-- When each scheduled task last finished, for metrics and alerts; the age of a task that has never run counts from the
+-- installation.
+CREATE TABLE maintenance_runs (
+    task varchar PRIMARY KEY,
+    finished_at timestamptz NOT NULL DEFAULT now(),
+    errors integer NOT NULL DEFAULT 0 CHECK (errors >= 0)
+);
+INSERT INTO maintenance_runs (task) VALUES
+    ('sweep-jobs'), ('apply-retention'), ('reconcile-bucket'), ('checkpoint-audit-chains'), ('verify-audit-chains');
+GRANT SELECT, UPDATE (finished_at, errors) ON maintenance_runs TO stafett_maintenance;
 
 
 -- Erasure of people

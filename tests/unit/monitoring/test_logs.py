@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from stafett.database.session import to_sqlalchemy_url
+from stafett.monitoring.logs import error_location, make_formatter
 from stafett.settings import LogSettings
-from stafett.telemetry import error_location, make_formatter
 
 _NAME = "Kari Nordmann"
 

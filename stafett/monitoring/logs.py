@@ -9,11 +9,10 @@ from pathlib import Path
 import structlog
 from structlog.tracebacks import Trace, extract
 from structlog.typing import EventDict, ExcInfo, Processor
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 from stafett.settings import LogSettings
 
-_PROJECT_ROOT = Path(__file__).parent.parent
+_PROJECT_ROOT = Path(__file__).parent.parent.parent
 _PROJECT_ENTRIES = ("stafett", "api", "workflows", "activities", "worker.py")
 _MAX_FRAMES = 12
 
@@ -90,10 +89,6 @@ def configure_logging(settings: LogSettings) -> None:
     """Write the service's and all libraries' events in one format to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(make_formatter(settings))
-    # Without forwarding, Temporal's Rust core would write straight to the terminal.
-    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
-    core = LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=core)))
     logging.basicConfig(handlers=[handler], level=settings.level, force=True)
     structlog.configure(
         processors=[*_SHARED_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,0 +1,1 @@
+"""Metrics and health of a process, served on a port of their own."""
