@@ -79,11 +79,13 @@ async def test_notification_of_a_finished_job_is_counted(
 
 
 async def test_age_of_the_last_sweep_falls_when_the_next_one_has_finished(scraper: Scraper) -> None:
-    async def read_age() -> float:
-        return await scraper.read("stafett_maintenance_age_seconds", task=MaintenanceTask.SWEEP_JOBS)
+    ages = [0.0]
 
-    age = await read_age()
-    await wait_until(read_age, lambda later_age: later_age < age, timeout_seconds=60)
+    async def has_fallen() -> bool:
+        ages.append(await scraper.read("stafett_maintenance_age_seconds", task=MaintenanceTask.SWEEP_JOBS))
+        return ages[-1] < ages[-2]
+
+    await wait_until(has_fallen, bool, timeout_seconds=60)
     assert await scraper.read("stafett_service_metrics_up") == 1
 
 
