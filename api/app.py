@@ -59,6 +59,7 @@ from stafett.column_mapper.versions import MappingService
 from stafett.database.job_changes import JobNotifier
 from stafett.database.session import Database, Timeouts
 from stafett.exports.commands import ExportCommands
+from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
@@ -201,6 +202,7 @@ def _create_services(
         reports=ReportHistory(database),
         file_removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
         downloads=ExportDownloads(database, storage),
+        deviations=DeviationFiles(database, storage),
         export_audit_trail=ExportAuditTrail(database),
         reexports=ReexportService(database),
         reexport_commands=ReexportCommands(database, ResultFile(storage)),

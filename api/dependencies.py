@@ -38,6 +38,7 @@ from stafett.database.session import Database
 from stafett.domain.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from stafett.domain.membership import PERMISSIONS_BY_ROLE, Caller, Permission, Role
 from stafett.exports.commands import ExportCommands
+from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
@@ -88,6 +89,7 @@ class Services:
     reports: ReportHistory
     file_removal: FileRemoval
     downloads: ExportDownloads
+    deviations: DeviationFiles
     export_audit_trail: ExportAuditTrail
     reexports: ReexportService
     reexport_commands: ReexportCommands

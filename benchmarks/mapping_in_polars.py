@@ -45,13 +45,10 @@ def apply(rows: pl.DataFrame) -> MappedPart:
     computed = _add_computed_columns(rows)
     failed_checks = _find_errors(computed)
     rejecting = [check for check in failed_checks if check.rejects_row]
-    rejected = 0
+    rejected_indices = {row for check in rejecting for row in check.row_indices}
+    rejected = pl.Series([index in rejected_indices for index in range(rows.height)], dtype=pl.Boolean)
     if rejecting:
-        rejected_rows = sorted({row for check in rejecting for row in check.row_indices})
-        rejected = len(rejected_rows)
-        computed = _add_computed_columns(
-            rows.with_row_index().filter(~pl.col("index").is_in(rejected_rows)).drop("index")
-        )
+        computed = _add_computed_columns(rows.filter(~rejected))
     report_rows = computed.select(**_cell_expressions())
     counts_by_reason = dict(computed["reason"].drop_nulls().value_counts().iter_rows())
     totals = computed.group_by(_cell_expressions()["Kategori"].alias("category")).agg(
@@ -66,8 +63,10 @@ def apply(rows: pl.DataFrame) -> MappedPart:
         excluded_rows=report_rows.clear(),
         exclusion_reasons=pl.Series(dtype=pl.String),
         failed_checks=failed_checks,
-        rejected=rejected,
-        countable=int(computed["reason"].null_count()),
+        rejected_rows=rejected,
+        reason_indices=computed["reason"].replace_strict(
+            list(_REASONS.values()), list(range(len(_REASONS))), return_dtype=pl.Int32
+        ),
         not_countable={code: counts_by_reason.get(text, 0) for code, text in _REASONS.items()},
         totals={label: figures for label, *figures in totals.iter_rows()},
     )

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.concurrency import run_in_threadpool
-from api.console.deviations import render_deviations_csv
 from api.console.errors import redirect
 from api.console.events import limit_event_streams, stream_session_events
 from api.console.forms import RetryForm
@@ -21,7 +20,7 @@ from api.console.services import EXPORTS_PATH, ConsoleServicesDep
 from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
 from api.headers import LastEventId
-from api.routes.bufdir_exports import load_view
+from api.routes.bufdir_exports import load_view, respond_with_deviations
 from api.schemas.exports import ExportResource
 from stafett.database.pagination import PageToken
 from stafett.domain.errors import FileRemovedError, ServiceUnavailableError
@@ -86,13 +85,8 @@ async def download_export(session: CurrentSession, services: ServicesDep, export
 
 @router.get("/{export_id:uuid}/deviations.csv")
 async def download_deviations(session: CurrentSession, services: ServicesDep, export_id: UUID) -> Response:
-    details = await run_in_threadpool(services.exports.find, session.caller, export_id)
-    headers = {"Content-Disposition": f'attachment; filename="deviations-{export_id}.csv"'}
-    return Response(
-        render_deviations_csv(details.partial_failures),
-        media_type="text/csv",
-        headers=create_page_headers(session) | headers,
-    )
+    headers = create_page_headers(session)
+    return await run_in_threadpool(respond_with_deviations, services, session.caller, export_id, headers)
 
 
 @router.get("/{export_id:uuid}/cancel")

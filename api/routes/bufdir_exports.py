@@ -1,5 +1,6 @@
 """``/bufdir-exports``: start, follow, cancel, retry and download exports."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -158,6 +159,26 @@ def download_export(export_id: ExportId, caller: CurrentCaller, services: Servic
 
 
 @router.get(
+    "/{export_id:uuid}/deviations.csv",
+    operation_id="download_deviations",
+    summary="Download an export's deviations",
+    description=(
+        "Download the activities that were rejected, do not count or have a warning as CSV, one line each in report "
+        "order: where the activity is in the report, what is wrong and how to correct it. Each request is recorded in "
+        "the audit trail."
+    ),
+    dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],
+    openapi_extra=raises(NotFinishedError, NoFileError, FileRemovedError),
+    response_class=StreamingResponse,
+    responses={
+        HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The deviations"}
+    },
+)
+def download_deviations(export_id: ExportId, caller: CurrentCaller, services: ServicesDep) -> StreamingResponse:
+    return respond_with_deviations(services, caller, export_id, {"Cache-Control": "no-store"})
+
+
+@router.get(
     "/{export_id:uuid}/audit",
     operation_id="get_export_audit",
     summary="List an export's audit events",
@@ -247,6 +268,14 @@ def delete_export(export_id: ExportId, caller: CurrentCaller, services: Services
 def list_exports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportFilter, Query()]) -> ExportPage:
     exports, token = services.exports.list(caller, query)
     return ExportPage(items=tuple(map(ExportSummary.from_row, exports)), next_page_token=token)
+
+
+def respond_with_deviations(
+    services: Services, caller: Caller, export_id: UUID, headers: Mapping[str, str]
+) -> StreamingResponse:
+    attachment = {"Content-Disposition": f'attachment; filename="deviations-{export_id}.csv"'}
+    chunks = services.deviations.open(caller, export_id)
+    return StreamingResponse(chunks, media_type="text/csv", headers={**headers, **attachment})
 
 
 def load_view(

@@ -17,7 +17,16 @@ from stafett.column_mapper.document import (
     TimeColumn,
     YesNoColumn,
 )
-from stafett.column_mapper.messages import CHOICE_REPLACED, ROW_TOO_LARGE, TEXT_TRUNCATED, UNKNOWN_CHOICE, VALUE_MISSING
+from stafett.column_mapper.messages import (
+    CHOICE_REPLACED,
+    REPAIR_CHOICE,
+    REPAIR_MISSING_VALUE,
+    REPAIR_TEXT,
+    ROW_TOO_LARGE,
+    TEXT_TRUNCATED,
+    UNKNOWN_CHOICE,
+    VALUE_MISSING,
+)
 from stafett.column_mapper.operations.logic import is_empty
 from stafett.column_mapper.operations.numbers import round_half_up
 from stafett.column_mapper.program import IS_TOO_LARGE, RowCheck
@@ -108,7 +117,8 @@ def build_required_checks(column: Column, value: Value, required: Value, locale:
     message = VALUE_MISSING[locale].format(header=column.header.in_locale(locale))
     is_missing = required.null_as_false & is_empty(value)
     memory = SizeBound.total((required.memory, value.size))
-    return [RowCheck("required", column.id, column.if_missing == "reject", message, is_missing, memory)]
+    rejects_row, repair = column.if_missing == "reject", REPAIR_MISSING_VALUE[locale]
+    return [RowCheck("required", column.id, rejects_row, message, is_missing, memory, repair)]
 
 
 def build_cell_length_check(column: TextColumn, value: Value, locale: Locale) -> RowCheck:
@@ -120,26 +130,28 @@ def build_cell_length_check(column: TextColumn, value: Value, locale: Locale) ->
     units = text.str.len_chars() + text.str.count_matches(_NON_BMP_CHARACTER)
     is_too_long = pl.when(text.str.len_bytes() > MAX_CELL_LENGTH).then(units > MAX_CELL_LENGTH).fill_null(False)
     message = TEXT_TRUNCATED[locale].format(header=column.header.in_locale(locale))
-    return RowCheck(TEXT_TRUNCATED_CODE, column.id, False, message, is_too_long)
+    return RowCheck(TEXT_TRUNCATED_CODE, column.id, False, message, is_too_long, repair=REPAIR_TEXT[locale])
 
 
 def build_row_size_check(locale: Locale) -> RowCheck:
     """Build the check on rows whose texts are longer than the service accepts, so that they cannot be mapped."""
-    return RowCheck(ROW_TOO_LARGE_CODE, None, True, ROW_TOO_LARGE[locale], pl.col(IS_TOO_LARGE))
+    message, repair = ROW_TOO_LARGE[locale], REPAIR_TEXT[locale]
+    return RowCheck(ROW_TOO_LARGE_CODE, None, True, message, pl.col(IS_TOO_LARGE), repair=repair)
 
 
 def build_choice_checks(
     column: ChoiceColumn, value: Value, options: Mapping[str, str], locale: Locale
 ) -> list[RowCheck]:
+    repair = REPAIR_CHOICE[locale]
     header, is_unknown = column.header.in_locale(locale), value.expr.is_in(list(options)).not_().fill_null(False)
     match column.unknown:
         case "fail":
             message = UNKNOWN_CHOICE[locale].format(header=header)
-            return [RowCheck("unknown_choice", column.id, True, message, is_unknown)]
+            return [RowCheck("unknown_choice", column.id, True, message, is_unknown, repair=repair)]
         case "fallback":
             label = options.get(column.fallback or "", "")
             message = CHOICE_REPLACED[locale].format(header=header, label=label)
-            return [RowCheck("choice_replaced", column.id, False, message, is_unknown)]
+            return [RowCheck("choice_replaced", column.id, False, message, is_unknown, repair=repair)]
         case "keep":
             return []
         case _:

@@ -21,6 +21,7 @@ from stafett.column_mapper.expression_parser import ExpressionParser
 from stafett.column_mapper.issues import InvalidMappingError, MappingIssue
 from stafett.column_mapper.layers import bound_row_memory, build_layers
 from stafett.column_mapper.localized import Localized
+from stafett.column_mapper.messages import REPAIR_ACTIVITY, REPAIR_NOT_COUNTABLE, Translations
 from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.program import (
     REASON_INDEX,
@@ -81,7 +82,12 @@ class _Compiler:
             columns=tuple(column for column, _ in compiled),
             checks=tuple(checks),
             reasons=tuple(
-                CompiledReason(r.code, r.label.in_locale(self._locale)) for r in self._document.counting.reasons
+                CompiledReason(
+                    reason.code,
+                    reason.label.in_locale(self._locale),
+                    self._get_repair(reason.repair, REPAIR_NOT_COUNTABLE),
+                )
+                for reason in self._document.counting.reasons
             ),
             excludes_not_countable=self._document.counting.rows_that_do_not_count == "apart",
             summary=summary,
@@ -245,7 +251,11 @@ class _Compiler:
                 rule.message.in_locale(self._locale),
                 when.null_as_false,
                 when.memory,
+                self._get_repair(rule.repair, REPAIR_ACTIVITY),
             )
+
+    def _get_repair(self, repair: Localized | None, default: Translations) -> str:
+        return repair.in_locale(self._locale) if repair else default[self._locale]
 
     def _compile_summary(self) -> CompiledSummary | None:
         summary = self._document.summary

@@ -105,6 +105,7 @@ class Rule(FrozenModel):
     when: Expression
     severity: Severity
     message: Localized
+    repair: Localized | None = None
     column: SnakeCaseName | None = None
 
 
@@ -114,6 +115,7 @@ class Reason(FrozenModel):
     code: SnakeCaseName
     when: Expression
     label: Localized
+    repair: Localized | None = None
 
 
 class Counting(FrozenModel):

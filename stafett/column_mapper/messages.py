@@ -39,6 +39,37 @@ CHOICE_REPLACED: Translations = MappingProxyType(
         "en": "“{header}” had a value that is not in the list, and is written as “{label}”.",
     }
 )
+REPAIR_ACTIVITY: Translations = MappingProxyType(
+    {
+        "nb": "Rett aktiviteten, og lag rapporten på nytt.",
+        "nn": "Rett aktiviteten, og lag rapporten på nytt.",
+        "en": "Correct the activity, and export the period again.",
+    }
+)
+REPAIR_NOT_COUNTABLE: Translations = MappingProxyType(
+    {
+        "nb": "Rett aktiviteten hvis den er feil ført; ellers teller den ikke, og ingenting skal gjøres.",
+        "nn": "Rett aktiviteten om ho er ført feil; elles tel ho ikkje, og ingenting skal gjerast.",
+        "en": "Correct the activity if it is entered wrongly; otherwise it does not count, and nothing is to be done.",
+    }
+)
+REPAIR_MISSING_VALUE: Translations = MappingProxyType(
+    {
+        "nb": "Fyll ut det som mangler, og lag rapporten på nytt.",
+        "nn": "Fyll ut det som manglar, og lag rapporten på nytt.",
+        "en": "Enter what is missing, and export the period again.",
+    }
+)
+REPAIR_CHOICE: Translations = MappingProxyType(
+    {
+        "nb": "Velg en verdi som finnes i listen, eller be administratoren om å legge verdien til.",
+        "nn": "Vel ein verdi som finst i lista, eller be administratoren om å leggje verdien til.",
+        "en": "Choose a value of the list, or let the administrator add the value.",
+    }
+)
+REPAIR_TEXT: Translations = MappingProxyType(
+    {"nb": "Kort ned teksten.", "nn": "Kort ned teksten.", "en": "Shorten the text."}
+)
 MAPPING_CHANGED: Translations = MappingProxyType(
     {
         "nb": "Reglene ble endret {day}, i perioden; de som gjelder ved slutten av den, er brukt for hele perioden.",

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 import polars as pl
 
+from stafett.column_mapper.deviations import find_deviations, list_causes
 from stafett.column_mapper.program import MappedPart, MappingProgram, RowCheck
 from stafett.column_mapper.slices import map_in_slices
 from stafett.domain.export import MAX_AFFECTED_ROWS, ExportCounts, PartialFailureReport
-from stafett.domain.export_outputs import NotCountableReason, Total
+from stafett.domain.export_outputs import DeviationCause, NotCountableReason, Total
 from stafett.domain.frozen import PayloadModel
 
 _SERVICE_NAME = "bufdir-column-mapper"
@@ -36,6 +38,14 @@ class PartOutcome(PayloadModel):
     not_countable: dict[str, int]
     totals: tuple[Total, ...]
     failures: tuple[FailedRows, ...]
+
+
+class MappedSlice(NamedTuple):
+    """A mapped slice of a part, its share of the outcome, and its deviating rows."""
+
+    part: MappedPart
+    outcome: PartOutcome
+    deviations: pl.DataFrame
 
 
 @dataclass
@@ -91,25 +101,26 @@ class MappingOutcome:
         self._counts = ExportCounts()
         self._excluded_count = 0
 
-    def map_slices(self, rows: pl.DataFrame) -> Iterator[tuple[MappedPart, PartOutcome]]:
+    def map_slices(self, rows: pl.DataFrame) -> Iterator[MappedSlice]:
         """Map the next part in slices that fit into memory, one if it does itself, without adding their outcomes.
 
         ``map`` releases each slice before it computes the next, where a ``for`` loop would keep two in memory.
         """
         slices = map_in_slices(self._program, rows, self._max_memory_bytes)
-        return map(self._pair_with_outcome, slices)
+        return map(self._to_mapped_slice, slices)
 
-    def _pair_with_outcome(self, mapped: tuple[pl.DataFrame, MappedPart]) -> tuple[MappedPart, PartOutcome]:
+    def _to_mapped_slice(self, mapped: tuple[pl.DataFrame, MappedPart]) -> MappedSlice:
         rows, part = mapped
-        return part, self._build_outcome(rows, part)
+        deviations = find_deviations(self._program, rows, part, self._ignored_checks)
+        return MappedSlice(part, self._build_outcome(rows, part), deviations)
 
     def map_and_add_slices(self, rows: pl.DataFrame) -> Iterator[MappedPart]:
         """Map the next part in slices that fit into memory, and add the outcome of each."""
-        return map(self._add_slice, self.map_slices(rows))
+        return map(self._add_slice, map_in_slices(self._program, rows, self._max_memory_bytes))
 
-    def _add_slice(self, mapped: tuple[MappedPart, PartOutcome]) -> MappedPart:
-        part, outcome = mapped
-        self.add_part(outcome)
+    def _add_slice(self, mapped: tuple[pl.DataFrame, MappedPart]) -> MappedPart:
+        rows, part = mapped
+        self.add_part(self._build_outcome(rows, part))
         return part
 
     def _build_outcome(self, rows: pl.DataFrame, part: MappedPart) -> PartOutcome:
@@ -198,6 +209,11 @@ class MappingOutcome:
             NotCountableReason(code=reason.code, reason=reason.label, count=self._rows_by_reason[reason.code])
             for reason in self._program.reasons
         )
+
+    @property
+    def deviation_causes(self) -> tuple[DeviationCause, ...]:
+        """The causes that at least one row has."""
+        return tuple(list_causes(self._program, self._tallies_by_check, self._rows_by_reason))
 
     @property
     def totals(self) -> tuple[Total, ...]:

@@ -40,6 +40,8 @@ class RowCheck:
     expr: pl.Expr
     memory: SizeBound = CELL
     """Upper bound on the memory that the check takes for each row."""
+    repair: str = ""
+    """How to repair a row that fails."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class FailedCheck:
 class CompiledReason:
     code: str
     label: str
+    repair: str
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,20 @@ class MappedPart:
     exclusion_reasons: pl.Series
     """The reason of each excluded row."""
     failed_checks: tuple[FailedCheck, ...]
-    rejected: int
-    countable: int
-    not_countable: Mapping[str, int]
+    rejected_rows: pl.Series
+    """Whether each row is rejected."""
+    reason_indices: pl.Series
+    """For each row that is not rejected, the reason why it does not count; null for a row that counts."""
     totals: TotalsByLabel
+    not_countable: Mapping[str, int]
+
+    @property
+    def rejected(self) -> int:
+        return int(self.rejected_rows.sum())
+
+    @property
+    def countable(self) -> int:
+        return self.reason_indices.null_count()
 
 
 @dataclass(frozen=True)
@@ -104,13 +117,13 @@ class MappingProgram:
         rows = self.mark_too_large_rows(rows)
         computed = self.compute_layers(rows)
         failed_checks, rejected = self.run_checks(computed)
-        rejected_count = int(rejected.sum())
-        if rejected_count and self.window_columns:  # a day window covers only the rows that are in the report
+        has_rejected = bool(rejected.any())
+        if has_rejected and self.window_columns:  # a day window covers only the rows that are in the report
             del computed
             computed = self.compute_layers(rows.filter(~rejected))
-        elif rejected_count:
+        elif has_rejected:
             computed = computed.filter(~rejected)
-        return self.build_part(computed, failed_checks, rejected_count)
+        return self.build_part(computed, failed_checks, rejected)
 
     def mark_too_large_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Mark the rows that no slice has room for, and remove their texts: one of their checks rejects them."""
@@ -161,8 +174,9 @@ class MappingProgram:
         return results.select(pl.any_horizontal(rejecting)).to_series()
 
     def build_part(
-        self, computed: pl.DataFrame, failed_checks: tuple[FailedCheck, ...], rejected_count: int
+        self, computed: pl.DataFrame, failed_checks: tuple[FailedCheck, ...], rejected_rows: pl.Series
     ) -> MappedPart:
+        """Map the rows that are not rejected."""
         names = [f"cell {index}" for index in range(len(self.columns))]
         rows = computed.with_columns(column.expr.alias(name) for name, column in zip(names, self.columns, strict=True))
         headers = {name: column.header for name, column in zip(names, self.columns, strict=True)}
@@ -173,8 +187,8 @@ class MappingProgram:
             excluded_rows=report.filter(~counts) if self.excludes_not_countable else report.clear(),
             exclusion_reasons=rows[REASON].filter(~counts) if self.excludes_not_countable else rows[REASON].clear(),
             failed_checks=failed_checks,
-            rejected=rejected_count,
-            countable=int(counts.sum()),
+            rejected_rows=rejected_rows,
+            reason_indices=rows[REASON_INDEX],
             not_countable=self._count_not_countable(rows),
             totals=self._compute_totals(rows),
         )

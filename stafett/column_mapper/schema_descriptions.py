@@ -78,10 +78,12 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
             "reject: a failing row is left out of the report. warning: it stays. Both are listed as partial failures."
         ),
         "Rule.message": "The message about the rows that fail.",
+        "Rule.repair": "How to repair a row that fails, shown beside the message in the list of deviations.",
         "Rule.column": "The id of the column that the message is about.",
         "Reason.code": "The code of the reason, as returned by “reason_code”.",
         "Reason.when": "A condition that is true for the rows that do not count for this reason.",
         "Reason.label": "The text of the reason, as returned by “reason”.",
+        "Reason.repair": "How to make such a row count, shown beside the reason in the list of deviations.",
         "Counting.rows_that_do_not_count": (
             "Where these rows are listed: in the report (in_report), or on a separate sheet (apart)."
         ),

@@ -51,13 +51,13 @@ def _map_with_windows(
     for rows, with_windows, (failed_checks, rejected) in zip(
         slices, _add_windows(remaining, windows), checks, strict=True
     ):
-        yield rows, _build_part(program, with_windows, failed_checks, int(rejected.sum()))
+        yield rows, _build_part(program, with_windows, failed_checks, rejected)
 
 
 def _build_part(
-    program: MappingProgram, rows: pl.DataFrame, failed_checks: tuple[FailedCheck, ...], rejected_count: int
+    program: MappingProgram, rows: pl.DataFrame, failed_checks: tuple[FailedCheck, ...], rejected: pl.Series
 ) -> MappedPart:
-    return program.build_part(program.compute_layers(rows), failed_checks, rejected_count)
+    return program.build_part(program.compute_layers(rows), failed_checks, rejected)
 
 
 def _add_windows(slices: Sequence[pl.DataFrame], windows: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -1,6 +1,7 @@
 """Outputs of the export stages: storage keys, row counts and hashes."""
 
 from datetime import date
+from enum import StrEnum
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -73,6 +74,52 @@ class Total(PayloadModel):
     figures: tuple[int, ...] = Field(description="One figure for each measure of the summary.")
 
 
+class DeviationOutcome(StrEnum):
+    """The outcome of a deviating row: left out, in the report without counting, or in the report with a warning."""
+
+    REJECTED = "rejected"
+    NOT_COUNTABLE = "not_countable"
+    WARNING = "warning"
+
+
+class DeviationCause(PayloadModel):
+    """A failed check or a reason for not counting, with its texts in the export's locale."""
+
+    number: int
+    """The number by which the staged deviations refer to it."""
+    code: str
+    message: str
+    repair: str
+
+
+class StagedDeviations(StagedPart):
+    """The deviating rows of consecutive rows, and how many rows of each kind come before these."""
+
+    rows_before: int
+    written_before: int
+    excluded_before: int
+
+
+class SheetStart(PayloadModel):
+    """The sheet on which rows are listed, and the number of its first row."""
+
+    name: str
+    first_row: int
+
+
+class Deviations(PayloadModel):
+    """Every row that is rejected, does not count or has a warning: references to the rows, and their causes."""
+
+    parts: tuple[StagedDeviations, ...] = ()
+    causes: tuple[DeviationCause, ...] = ()
+    report_sheet: SheetStart | None = None
+    excluded_sheet: SheetStart | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+
 class MappedRows(PayloadModel):
     """Output of the mapping stage. Each queried row is in the report, in the excluded parts, or rejected."""
 
@@ -85,6 +132,7 @@ class MappedRows(PayloadModel):
     mapping: MappingVersion
     partial_failures: tuple[PartialFailureReport, ...] = ()
     partial_failure_count: int = 0
+    deviations: Deviations = Deviations()
 
     @property
     def rows(self) -> int:

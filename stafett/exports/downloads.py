@@ -50,6 +50,19 @@ def get_downloadable_file(export: Export) -> ReportFile:
             raise NotFinishedError("The export is not finished and has no file yet.")
 
 
+def get_downloadable_export(session: Session, caller: Caller, export_id: UUID) -> Export:
+    """Return the export if it has a file that the caller may download now, or raise the reason why not."""
+    export = session.get(Export, export_id)
+    if export is None:
+        raise NotFoundError("There is no such export.")
+    if not caller.can_download_from(export.org_id):
+        raise PermissionDeniedError("You may not download the files of this organisation.")
+    if export.deleted_at is not None:
+        raise FileRemovedError("The export and its file were deleted.")
+    get_downloadable_file(export)
+    return export
+
+
 class ExportDownloads:
     """Links and files of exports, with their audit events."""
 
@@ -72,7 +85,7 @@ class ExportDownloads:
         """Write the audit event of this day's link, once per user, file and day."""
         if (caller.actor, link) in self._recorded_links:
             return
-        entry = _build_audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
+        entry = build_audit_entry(caller, export, LINK_ISSUED, day=link.day.isoformat())
         try:
             with self._database.caller_transaction(caller) as session:
                 if not _is_recorded(session, entry):
@@ -87,29 +100,22 @@ class ExportDownloads:
     def get_download_url(self, caller: Caller, export_id: UUID, now: datetime) -> str:
         """Return a URL for an immediate download, and write the audit event of the download."""
         with self._database.caller_transaction(caller) as session:
-            export = session.get(Export, export_id)
-            if export is None:
-                raise NotFoundError("There is no such export.")
-            if not caller.can_download_from(export.org_id):
-                raise PermissionDeniedError("You may not download the files of this organisation.")
-            if export.deleted_at is not None:
-                raise FileRemovedError("The export and its file were deleted.")
-            file = get_downloadable_file(export)
-            audit_trail.append_audit_event(session, _build_audit_entry(caller, export, FILE_DOWNLOADED))
-        return self._sign_link(file, now).url
+            export = get_downloadable_export(session, caller, export_id)
+            audit_trail.append_audit_event(session, build_audit_entry(caller, export, FILE_DOWNLOADED))
+        return self._sign_link(get_downloadable_file(export), now).url
 
     def open_file(self, caller: Caller, export: Export) -> BinaryIO:
         """Open the file for reading; the caller closes it."""
         file = get_downloadable_file(export)
         with self._database.caller_transaction(caller) as session:
-            audit_trail.append_audit_event(session, _build_audit_entry(caller, export, FILE_DOWNLOADED))
+            audit_trail.append_audit_event(session, build_audit_entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
     def _sign_link(self, file: ReportFile, now: datetime) -> DownloadLink:
         return DownloadLink(*self._storage.presign_url(file.key, file.name, now))
 
 
-def _build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
+def build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:
     detail: EventDetail = {"attempt": export.attempt, "sha256": get_downloadable_file(export).sha256, **extra_detail}
     return AuditEntry(org_id=export.org_id, actor=caller.actor, event=event, subject_id=export.id, detail=detail)
 

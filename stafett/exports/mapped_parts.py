@@ -15,7 +15,7 @@ from stafett.database.session import Database
 from stafett.database.tables import ExportMappedPart, ExportStageOutput
 from stafett.domain.export import ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import QueriedRows, StagedPart
+from stafett.domain.export_outputs import QueriedRows, StagedDeviations, StagedPart
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.frozen import PayloadModel
 from stafett.exports.state import lock_active_export, reset_crash_count
@@ -26,11 +26,13 @@ class StoredPart(PayloadModel):
 
     written: tuple[StagedPart, ...]
     excluded: tuple[StagedPart, ...]
+    deviations: tuple[StagedDeviations, ...]
+    """With the numbers of rows before them in this part."""
     outcome: PartOutcome
 
     @property
     def parts(self) -> tuple[StagedPart, ...]:
-        return (*self.written, *self.excluded)
+        return (*self.written, *self.excluded, *self.deviations)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -89,7 +91,7 @@ class MappedPartStore:
 def _columns_from_part(part: StoredPart) -> dict[str, Any]:
     """Separate the storage references, which other roles may read, from the outcome, which only the worker reads."""
     return {
-        "parts": part.model_dump(mode="json", include={"written", "excluded"}),
+        "parts": part.model_dump(mode="json", include={"written", "excluded", "deviations"}),
         "outcome": part.outcome.model_dump(mode="json"),
     }
 

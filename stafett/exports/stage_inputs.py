@@ -1,12 +1,12 @@
 """Inputs of a stage: what the transaction that starts it has read."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from sqlmodel import Session, select
 
 from stafett.database.tables import Export, ExportPartialFailures, ExportStageOutput
-from stafett.domain.export import ExportParameters, PartialFailureReport
+from stafett.domain.export import ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import BundledFile, MappedRows, QueriedRows, ReportFile
 from stafett.domain.export_status import ExportStatus
@@ -15,11 +15,11 @@ Outputs = TypeVar("Outputs", QueriedRows, MappedRows, ReportFile, BundledFile)
 
 
 class StageInputs(NamedTuple):
-    """The export, the outputs of its finished stages, and for the file its partial failures."""
+    """The export, the outputs of its finished stages, and for the file its partial failures and deviating rows."""
 
     export: Export
     outputs: Mapping[ExportStatus, ExportStageOutput]
-    partial_failures: Collection[PartialFailureReport] = ()
+    failures: ExportPartialFailures | None = None
 
     @property
     def parameters(self) -> ExportParameters:
@@ -34,9 +34,15 @@ class StageInputs(NamedTuple):
 
     @property
     def mapped_rows(self) -> MappedRows:
-        """The outputs of the mapping stage with the partial failures, which are in their own table."""
-        mapped = self.get_outputs(ExportStatus.MAPPING_COLUMNS, MappedRows)
-        return mapped.model_copy(update={"partial_failures": tuple(self.partial_failures)})
+        """The outputs of the mapping stage; with the failures and deviations of their own table if they are inputs."""
+        outputs = self.outputs[ExportStatus.MAPPING_COLUMNS].outputs
+        if self.failures is not None:
+            outputs = {
+                **outputs,
+                "partial_failures": self.failures.reports,
+                "deviations": self.failures.deviations or {},
+            }
+        return MappedRows.model_validate(outputs)
 
     @property
     def report(self) -> ReportFile:
@@ -44,11 +50,9 @@ class StageInputs(NamedTuple):
 
 
 def load_inputs(session: Session, job: ExportJob, export: Export, stage: ExportStatus) -> StageInputs:
-    """Load the inputs of a stage; only the file contains the partial failures, and only if there are any."""
+    """Load the inputs of a stage; only the file contains the partial failures and deviations."""
     query = select(ExportStageOutput).where(ExportStageOutput.export_id == job.export_id)
     outputs = {output.stage: output for output in session.exec(query).all()}
-    if stage is not ExportStatus.GENERATING_FILE or not export.partial_failure_count:
+    if stage is not ExportStatus.GENERATING_FILE:
         return StageInputs(export, outputs)
-    failures = session.get(ExportPartialFailures, job.export_id)
-    reports = failures.reports if failures else []
-    return StageInputs(export, outputs, [PartialFailureReport.model_validate(report) for report in reports])
+    return StageInputs(export, outputs, session.get(ExportPartialFailures, job.export_id))

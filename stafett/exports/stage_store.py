@@ -33,6 +33,9 @@ from stafett.exports.state import (
 )
 from stafett.jobs.state import JobEvent, transition_job
 
+_SEPARATE_FIELDS = {"partial_failures", "deviations"}
+"""Fields of outputs that have a table of their own."""
+
 MAX_CRASHES = 10
 """How many executions of a stage may end in a crash of their worker before the attempt fails."""
 
@@ -156,7 +159,7 @@ def _insert_outputs(session: Session, job: ExportJob, stage: ExportStatus, outpu
         ExportStageOutput.org_id: literal(job.org_id),
         ExportStageOutput.attempt: literal(job.attempt),
         ExportStageOutput.rows: literal(outputs.rows),
-        ExportStageOutput.outputs: literal(outputs.model_dump(mode="json", exclude={"partial_failures"}), JSONB),
+        ExportStageOutput.outputs: literal(outputs.model_dump(mode="json", exclude=_SEPARATE_FIELDS), JSONB),
     }
     row = insert(ExportStageOutput).from_select(list(values), select_columns(*values.values()))
     return session.scalar(row.on_conflict_do_nothing().returning(col(ExportStageOutput.rows))) is not None
@@ -174,17 +177,28 @@ def _count_execution(session: Session, job: ExportJob, stage: ExportStatus) -> i
 
 
 def _append_partial_failures(session: Session, job: ExportJob, outputs: StageOutputs) -> None:
-    """Append the stage's partial failures to those of earlier stages."""
-    if not isinstance(outputs, (MappedRows, BundledFile)) or not outputs.partial_failures:
+    """Append the stage's partial failures to those of earlier stages, and store the mapping's deviating rows."""
+    if not isinstance(outputs, (MappedRows, BundledFile)):
         return
-    is_this_export = col(ExportPartialFailures.export_id) == job.export_id
-    delete_reports = delete(ExportPartialFailures).where(is_this_export).returning(col(ExportPartialFailures.reports))
-    earlier = (PartialFailureReport.model_validate(report) for report in session.scalar(delete_reports) or ())
-    reports = [
-        failure.model_dump(mode="json")
-        for failure in PartialFailureReport.truncate((*earlier, *outputs.partial_failures))
-    ]
-    session.execute(insert(ExportPartialFailures).values(export_id=job.export_id, org_id=job.org_id, reports=reports))
+    if isinstance(outputs, BundledFile) and not outputs.partial_failures:
+        return
+    delete_earlier = (
+        delete(ExportPartialFailures)
+        .where(col(ExportPartialFailures.export_id) == job.export_id)
+        .returning(col(ExportPartialFailures.reports), col(ExportPartialFailures.deviations))
+    )
+    reports, deviations = session.execute(delete_earlier).one_or_none() or ([], None)
+    earlier = (PartialFailureReport.model_validate(report) for report in reports)
+    failures = PartialFailureReport.truncate((*earlier, *outputs.partial_failures))
+    if isinstance(outputs, MappedRows):
+        deviations = outputs.deviations.model_dump(mode="json")
+    row = insert(ExportPartialFailures).values(
+        export_id=job.export_id,
+        org_id=job.org_id,
+        reports=[failure.model_dump(mode="json") for failure in failures],
+        deviations=deviations,
+    )
+    session.execute(row)
 
 
 def _export_columns_from(outputs: StageOutputs) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
-from stafett.database.tables import Export, ExportMappedPart, ExportStageOutput, Reexport
+from stafett.database.tables import Export, ExportMappedPart, ExportPartialFailures, ExportStageOutput, Reexport
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportStatus
 from stafett.storage.files import FileStorage
@@ -20,7 +20,7 @@ def delete_objects_up_to_attempt(storage: FileStorage, job: ExportJob, *, protec
 
 
 def load_referenced_keys(session: Session, exports: Sequence[Export]) -> set[str]:
-    """Load the keys of completed exports' files and snapshots, and of all that retries of failed exports reuse.
+    """Load the keys of files, deviations and snapshots that are stored, and of what retries of failed exports reuse.
 
     The exports belong to the organisation of the transaction.
     """
@@ -29,6 +29,7 @@ def load_referenced_keys(session: Session, exports: Sequence[Export]) -> set[str
     return {
         *iterate_object_keys([export.file for export in exports]),
         *iterate_object_keys(_load_stage_outputs(session, ids, completed_ids)),
+        *iterate_object_keys(_load_deviations(session, ids)),
         *iterate_object_keys(_load_mapped_parts(session, [id_ for id_ in ids if id_ not in completed_ids])),
         *iterate_object_keys(_load_reexport_files(session, ids)),
     }
@@ -53,6 +54,11 @@ def _load_stage_outputs(session: Session, ids: list[UUID], completed_ids: Collec
         for output in outputs
         if output.export_id not in completed_ids or output.stage is ExportStatus.QUERYING_ACTIVITIES
     ]
+
+
+def _load_deviations(session: Session, ids: list[UUID]) -> list[object]:
+    query = select(ExportPartialFailures.deviations).where(col(ExportPartialFailures.export_id).in_(ids))
+    return list(session.exec(query).all())
 
 
 def _load_mapped_parts(session: Session, ids: list[UUID]) -> list[object]:

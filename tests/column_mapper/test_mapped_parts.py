@@ -30,7 +30,7 @@ def reload_from_json(part: PartOutcome) -> PartOutcome:
 
 def map_part(outcome: MappingOutcome, rows: pl.DataFrame) -> PartOutcome:
     """Map the next part, without adding its outcome."""
-    ((_, part),) = outcome.map_slices(rows)
+    ((_, part, _),) = outcome.map_slices(rows)
     return part
 
 

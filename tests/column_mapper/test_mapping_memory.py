@@ -48,14 +48,14 @@ def sort_totals(outcome: PartOutcome) -> PartOutcome:
 
 def assert_slices_equal_whole_part(program: MappingProgram, rows: pl.DataFrame, memory_bytes: int) -> int:
     """Compare the results, and return the number of slices."""
-    ((whole, whole_outcome),) = MappingOutcome(program).map_slices(rows)
+    ((whole, whole_outcome, _),) = MappingOutcome(program).map_slices(rows)
     outcome = MappingOutcome(program, max_memory_bytes=memory_bytes)
     slices = list(outcome.map_slices(rows))
-    report, excluded, reasons = concat_slices([part for part, _ in slices])
+    report, excluded, reasons = concat_slices([part for part, _, _ in slices])
     assert_frame_equal(report, whole.report_rows)
     assert_frame_equal(excluded, whole.excluded_rows)
     assert_series_equal(reasons, whole.exclusion_reasons)
-    combined = outcome.combine_slices([part_outcome for _, part_outcome in slices])
+    combined = outcome.combine_slices([part_outcome for _, part_outcome, _ in slices])
     assert sort_totals(combined) == sort_totals(whole_outcome)
     return len(slices)
 

@@ -19,6 +19,7 @@ _TABLE = """
     get_export               200       200     200    200     404      200
     watch_export             200       200     200    200     404      200
     download_export          409       409     409    403     404      403
+    download_deviations      409       409     409    403     404      403
     get_export_audit         200       403     200    200     404      403
     cancel_export            409       403     409    403     404      409
     retry_export             202       403     202    403     404      202

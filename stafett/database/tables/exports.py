@@ -169,7 +169,7 @@ class ExportStageCrashes(SQLModel, table=True):
 
 
 class ExportPartialFailures(SQLModel, table=True):
-    """Partial failures of an export, at most 1000."""
+    """Partial failures of an export, at most 1000, and references to its deviating rows."""
 
     __tablename__ = "export_partial_failures"
     __table_args__ = (export_foreign_key(),)
@@ -177,6 +177,7 @@ class ExportPartialFailures(SQLModel, table=True):
     export_id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
     reports: list[JsonObject] = Field(sa_type=JSONB_OR_NULL)
+    deviations: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
 
 
 class UnknownExport(SQLModel, table=True):

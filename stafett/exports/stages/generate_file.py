@@ -13,6 +13,7 @@ from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_outputs import MappedRows, ReportFile, StagedPart
 from stafett.domain.thread_progress import map_concurrently
+from stafett.exports.deviations import iterate_deviations
 from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext
 from stafett.file_generator.content_hash import ContentHash
@@ -69,6 +70,7 @@ class FileGenerationStage:
                     workbook,
                     report_frames=report_frames,
                     excluded_frames=map(self._load_frame, mapped_rows.excluded_parts),
+                    deviation_frames=iterate_deviations(self._storage, mapped_rows.deviations),
                 )
 
     def _load_and_hash_frame(self, content: ContentHash, part: StagedPart) -> pl.DataFrame:

@@ -1,25 +1,35 @@
 """The stage ``mapping_columns``: maps the snapshot part by part to the organisation's columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import count
 
 import polars as pl
 
 from stafett.activity_frames import activities_from_arrow, arrow_from_frame
 from stafett.column_mapper.cells import TEXT_TRUNCATED_CODE
 from stafett.column_mapper.messages import MAPPING_CHANGED, REASON_HEADER, ROWS_NOT_IN_CSV, format_date
-from stafett.column_mapper.outcome import MappingOutcome, PartOutcome
+from stafett.column_mapper.outcome import MappedSlice, MappingOutcome, PartOutcome
 from stafett.column_mapper.program import MappedPart
 from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.errors import StagedDataLostError, StaleAttemptError
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import EffectiveMapping, ExportWarning, MappedRows, QueriedRows, StagedPart
+from stafett.domain.export_outputs import (
+    Deviations,
+    EffectiveMapping,
+    ExportWarning,
+    MappedRows,
+    MappingVersion,
+    QueriedRows,
+    SheetStart,
+    StagedDeviations,
+    StagedPart,
+)
 from stafett.exports.mapped_parts import MappedPartStore, StoredPart
 from stafett.exports.stage_runner import StageContext
 from stafett.storage.files import FileStorage
 
+_FIRST_CSV_ROW = 2
 DEFAULT_MAX_MEMORY_BYTES = 512 * 1024 * 1024
 
 
@@ -49,6 +59,7 @@ class ColumnMappingStage:
         )
         parts = list(self._iterate_parts(job, context, queried, parameters, outcome))
         failures = outcome.partial_failures
+        report_sheet, excluded_sheet = self._locate_sheets(job, parameters, queried.mapping)
         return MappedRows(
             parts=tuple(written for part in parts for written in part.written),
             excluded_parts=tuple(excluded for part in parts for excluded in part.excluded),
@@ -59,7 +70,26 @@ class ColumnMappingStage:
             mapping=queried.mapping.mapping_version,
             partial_failures=PartialFailureReport.truncate(failures),
             partial_failure_count=len(failures),
+            deviations=Deviations(
+                parts=tuple(_collect_deviations(parts)),
+                causes=outcome.deviation_causes,
+                report_sheet=report_sheet,
+                excluded_sheet=excluded_sheet,
+            ),
         )
+
+    def _locate_sheets(
+        self, job: ExportJob, parameters: ExportParameters, mapping: MappingVersion
+    ) -> tuple[SheetStart, SheetStart | None]:
+        """Return where the rows of the report and the excluded rows begin; a CSV file has no excluded rows."""
+        if parameters.export_format is ExportFormat.CSV:
+            return SheetStart(name="", first_row=_FIRST_CSV_ROW), None
+        layout = self._mappings.load_document(job.org_id, mapping).layout
+        report_sheet, excluded_sheet = (
+            SheetStart(name=name.in_locale(parameters.locale), first_row=layout.header_row + 1)
+            for name in (layout.sheet, layout.apart_sheet)
+        )
+        return report_sheet, excluded_sheet
 
     def _iterate_parts(
         self,
@@ -108,11 +138,13 @@ class ColumnMappingStage:
         self, context: StageContext, number: int, staged: StagedPart, locale: Locale, outcome: MappingOutcome
     ) -> StoredPart:
         rows = activities_from_arrow(self._storage.read_part(staged))
-        slices = list(map(partial(_write_slice, context, number, locale), count(), outcome.map_slices(rows)))
+        writer = _SliceWriter(context, number, locale)
+        outcomes = list(map(writer.write, outcome.map_slices(rows)))
         return StoredPart(
-            written=tuple(written for written, _, _ in slices),
-            excluded=tuple(excluded for _, excluded, _ in slices if excluded),
-            outcome=outcome.combine_slices([part_outcome for _, _, part_outcome in slices]),
+            written=tuple(writer.written),
+            excluded=tuple(writer.excluded),
+            deviations=tuple(writer.deviations),
+            outcome=outcome.combine_slices(outcomes),
         )
 
     def _store_or_adopt(
@@ -160,18 +192,57 @@ def _add_reason_column(part: MappedPart, locale: Locale) -> pl.DataFrame:
     return part.excluded_rows.with_columns(part.exclusion_reasons.alias(header))
 
 
-def _write_slice(
-    context: StageContext, number: int, locale: Locale, slice_number: int, mapped: tuple[MappedPart, PartOutcome]
-) -> tuple[StagedPart, StagedPart | None, PartOutcome]:
-    part, outcome = mapped
-    written = _write_rows(context, "part", number, slice_number, part.report_rows)
-    if part.excluded_rows.is_empty():
-        return written, None, outcome
-    rows = _add_reason_column(part, locale)
-    return written, _write_rows(context, "excluded", number, slice_number, rows), outcome
+class _SliceWriter:
+    """Stores the rows of a part slice by slice."""
+
+    def __init__(self, context: StageContext, number: int, locale: Locale) -> None:
+        self._context = context
+        self._number = number
+        self._locale = locale
+        self._row_count = 0
+        self.written: list[StagedPart] = []
+        self.excluded: list[StagedPart] = []
+        self.deviations: list[StagedDeviations] = []
+
+    def write(self, mapped: MappedSlice) -> PartOutcome:
+        write = partial(_write_rows, self._context, number=self._number, slice_number=len(self.written))
+        counts_before = {
+            "rows_before": self._row_count,
+            "written_before": _count_rows(self.written),
+            "excluded_before": _count_rows(self.excluded),
+        }
+        self.written.append(write("part", rows=mapped.part.report_rows))
+        if mapped.part.excluded_rows.height:
+            self.excluded.append(write("excluded", rows=_add_reason_column(mapped.part, self._locale)))
+        if mapped.deviations.height:
+            staged = write("deviations", rows=mapped.deviations)
+            self.deviations.append(StagedDeviations(**staged.model_dump(), **counts_before))
+        self._row_count += mapped.outcome.counts.queried
+        return mapped.outcome
 
 
-def _write_rows(context: StageContext, name: str, number: int, slice_number: int, rows: pl.DataFrame) -> StagedPart:
+def _count_rows(parts: Iterable[StagedPart]) -> int:
+    return sum(part.rows for part in parts)
+
+
+def _collect_deviations(parts: Iterable[StoredPart]) -> Iterator[StagedDeviations]:
+    """Yield the deviations of all parts, with the numbers of rows before them in the whole report."""
+    rows = written = excluded = 0
+    for part in parts:
+        for staged in part.deviations:
+            yield staged.model_copy(
+                update={
+                    "rows_before": rows + staged.rows_before,
+                    "written_before": written + staged.written_before,
+                    "excluded_before": excluded + staged.excluded_before,
+                }
+            )
+        rows += part.outcome.counts.queried
+        written += _count_rows(part.written)
+        excluded += _count_rows(part.excluded)
+
+
+def _write_rows(context: StageContext, name: str, *, number: int, slice_number: int, rows: pl.DataFrame) -> StagedPart:
     content = arrow_from_frame(rows)
     if slice_number == 0:
         return context.put_part(number, content, rows.height, name)

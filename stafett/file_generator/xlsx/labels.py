@@ -58,6 +58,18 @@ ROW_NUMBERS_NOTE = Localized(
     en="No. 1 is the first activity of the period; those rejected and those that do not count are included. "
     "It is not a sheet's row number.",
 )
+DEVIATIONS_SHEET = Localized(nb="Avvik rad for rad", nn="Avvik rad for rad", en="Deviations by row")
+DEVIATIONS_TABLE = Localized(nb="AvvikRadForRad", nn="AvvikRadForRad", en="DeviationsByRow")
+DATE = Localized(nb="Dato", nn="Dato", en="Date")
+PEER_MENTOR = Localized(nb="Likeperson", nn="Likeperson", en="Peer mentor")
+PLACE = Localized(nb="Sted", nn="Stad", en="Place")
+SHEET = Localized(nb="Ark", nn="Ark", en="Sheet")
+SHEET_ROW = Localized(nb="Rad", nn="Rad", en="Row")
+PROBLEM = Localized(nb="Hva er galt", nn="Kva er gale", en="What is wrong")
+REPAIR = Localized(nb="Hvordan rette det", nn="Korleis rette det", en="How to correct it")
+ACTIVITY_ID = Localized(nb="Aktivitets-ID", nn="Aktivitets-ID", en="Activity ID")
+OUTCOME_NOT_COUNTABLE = Localized(nb="Teller ikke", nn="Tel ikkje", en="Does not count")
+
 NO_FAILURES = Localized(nb="Ingen avvik", nn="Ingen avvik", en="No deviations")
 
 PROPERTY = Localized(nb="Opplysning", nn="Opplysning", en="Fact")

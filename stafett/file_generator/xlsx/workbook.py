@@ -14,6 +14,7 @@ from stafett.file_generator.xlsx.about_sheet import add_about_sheet
 from stafett.file_generator.xlsx.builder import EXCEL_LIMITS, SheetLimits, WorkbookBuilder, WorkbookSpec
 from stafett.file_generator.xlsx.cell_text import replace_control_characters
 from stafett.file_generator.xlsx.columns import build_sheet_columns
+from stafett.file_generator.xlsx.deviations_sheet import build_deviations_table, to_sheet_rows
 from stafett.file_generator.xlsx.dropdowns import DropdownLists
 from stafett.file_generator.xlsx.failures_sheet import add_failures_sheet
 from stafett.file_generator.xlsx.row_sheets import RowSheets, RowTable
@@ -29,20 +30,24 @@ def render_workbook(
     *,
     report_frames: Iterable[pl.DataFrame],
     excluded_frames: Iterable[pl.DataFrame] = (),
+    deviation_frames: Iterable[pl.DataFrame] = (),
     limits: SheetLimits = EXCEL_LIMITS,
 ) -> Iterator[bytes]:
     """Yield the blocks of the file."""
     archive = ZipArchive(allow_zip64=False)  # Excel offers to repair a workbook that uses ZIP64
     builder = WorkbookBuilder(spec, StreamedWorkbook(archive), archive, limits)
     try:
-        yield from _render_sheets(builder, report_frames, excluded_frames)
+        yield from _render_sheets(builder, report_frames, excluded_frames, deviation_frames)
         yield from archive.finish()
     except TooLargeForZipError:
         raise ExportError(ExportErrorCode.FILE_GENERATION_FAILED, _TOO_LARGE_MESSAGE) from None
 
 
 def _render_sheets(
-    builder: WorkbookBuilder, report_frames: Iterable[pl.DataFrame], excluded_frames: Iterable[pl.DataFrame]
+    builder: WorkbookBuilder,
+    report_frames: Iterable[pl.DataFrame],
+    excluded_frames: Iterable[pl.DataFrame],
+    deviation_frames: Iterable[pl.DataFrame],
 ) -> Iterator[bytes]:
     spec = builder.spec
     _set_properties(builder)
@@ -54,6 +59,10 @@ def _render_sheets(
         first, frames = _peek_first_frame(excluded_frames)
         yield from RowSheets(builder, dropdowns, _build_excluded_table(spec, first)).render_chunks(frames)
     add_failures_sheet(builder)
+    if spec.mapped_rows.deviations.rows:
+        yield from RowSheets(builder, dropdowns, build_deviations_table(builder)).render_chunks(
+            to_sheet_rows(spec, deviation_frames)
+        )
     add_about_sheet(builder)
     dropdowns.write_hidden_sheet()
     builder.book.close()

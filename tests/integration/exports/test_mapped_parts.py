@@ -187,13 +187,15 @@ def list_mapped_keys(storage: FileStorage, job: ExportJob) -> set[str]:
 
 
 def all_part_keys(mapped: MappedRows) -> set[str]:
-    return {part.key for part in (*mapped.parts, *mapped.excluded_parts)}
+    return {part.key for part in (*mapped.parts, *mapped.excluded_parts, *mapped.deviations.parts)}
 
 
 def to_comparable(mapped: MappedRows) -> dict[str, Any]:
     """Return the outputs with the hashes of their parts instead of the parts' keys."""
-    hashes = [[(part.sha256, part.rows) for part in parts] for parts in (mapped.parts, mapped.excluded_parts)]
-    return mapped.model_dump(exclude={"parts", "excluded_parts"}) | {"hashes": hashes}
+    kinds = (mapped.parts, mapped.excluded_parts, mapped.deviations.parts)
+    parts = [[part.model_dump(exclude={"key"}) for part in parts] for parts in kinds]
+    others = mapped.model_dump(exclude={"parts": True, "excluded_parts": True, "deviations": {"parts"}})
+    return others | {"all_parts": parts}
 
 
 def assert_same_as_uninterrupted(
@@ -217,7 +219,7 @@ def test_mapped_parts_are_not_mapped_again_after_an_interruption(
 ) -> None:
     interrupt_mapping_at(harness, job, day)
     assert fetch_stored_part_numbers(owner_url, job) == list(range(day))
-    assert len(list_mapped_keys(harness.storage, job)) == 2 * day
+    assert len(list_mapped_keys(harness.storage, job)) == 3 * day
     harness.map_columns(job)
     assert harness.mappings.days == list(range(day, DAYS))
     assert_same_as_uninterrupted(harness, job, create_queried_export(), owner_url)
@@ -254,7 +256,8 @@ def test_parts_cut_into_slices_give_the_same_report_and_are_reused(
 
 def summarise_mapped(mapped: MappedRows) -> MappedRows:
     """Return the outcome without the parts in storage."""
-    return mapped.model_copy(update={"parts": (), "excluded_parts": ()})
+    deviations = mapped.deviations.model_copy(update={"parts": ()})
+    return mapped.model_copy(update={"parts": (), "excluded_parts": (), "deviations": deviations})
 
 
 def test_stage_interrupted_at_every_part_completes_part_by_part(
@@ -289,7 +292,7 @@ def test_mapping_resumes_after_the_last_stored_part_when_s3_returns(
     with pytest.raises(ServiceUnavailableError):
         MappingHarness(harness.database, UnavailableStorage(settings.s3)).map_columns(job)
     assert fetch_stored_part_numbers(owner_url, job) == [0, 1]
-    assert len(list_mapped_keys(harness.storage, job)) == 5
+    assert len(list_mapped_keys(harness.storage, job)) == 7
     harness.map_columns(job)
     assert harness.mappings.days == [2, 3, 4]
     (remaining,) = list_mapped_keys(harness.storage, job) - all_part_keys(harness.load_outputs(job))

@@ -380,7 +380,7 @@ def test_stored_part_resets_the_crash_count(
 def build_stored_part(number: int) -> StoredPart:
     written = StagedPart(key=f"part-{number}", rows=1, sha256="0" * 64)
     outcome = PartOutcome(counts=ExportCounts(queried=1), excluded_count=0, not_countable={}, totals=(), failures=())
-    return StoredPart(written=(written,), excluded=(), outcome=outcome)
+    return StoredPart(written=(written,), excluded=(), deviations=(), outcome=outcome)
 
 
 def test_unavailable_service_never_counts_as_a_crash(stages: StageRunner, job: ExportJob) -> None:

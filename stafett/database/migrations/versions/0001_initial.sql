@@ -636,15 +636,17 @@ CREATE TABLE unknown_exports (
 GRANT SELECT, INSERT, UPDATE (last_seen_at), DELETE ON unknown_exports TO stafett_maintenance;
 
 -- Separate from exports because of its size: up to a thousand reports, each with the ids of up to a thousand rows.
+-- The deviating rows themselves are objects in storage; retention reads which of them it must not delete.
 CREATE TABLE export_partial_failures (
     export_id uuid PRIMARY KEY,
     org_id varchar NOT NULL REFERENCES organisations,
     reports jsonb NOT NULL CHECK (jsonb_typeof(reports) = 'array' AND jsonb_array_length(reports) <= 1000),
+    deviations jsonb CHECK (jsonb_typeof(deviations) = 'object'),
     FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
 );
 GRANT SELECT, DELETE ON export_partial_failures TO stafett_api;
 GRANT SELECT, INSERT, DELETE ON export_partial_failures TO stafett_worker;
-GRANT SELECT (export_id, org_id), DELETE ON export_partial_failures TO stafett_maintenance;
+GRANT SELECT (export_id, org_id, deviations), DELETE ON export_partial_failures TO stafett_maintenance;
 
 
 -- Reports and re-exports
