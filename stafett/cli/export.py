@@ -1,13 +1,16 @@
 """``stafett export``: commands for exports."""
 
+from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import Json, connect
+from stafett.cli.client import Json, connect, find_job
+from stafett.cli.deviations import print_deviations, read_deviations
 from stafett.cli.jobs import JobCommands, WatchOption, describe_result, format_created_at, format_period
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption
+from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, OrgOption, UserOption
+from stafett.cli.terminal import print_json, print_lines
 from stafett.domain.export_status import ExportStatus
 
 app = typer.Typer(name="export", help="Export activities as reports for Bufdir.", no_args_is_help=True)
@@ -28,7 +31,8 @@ def _describe(job: Json) -> list[str]:
         if entry["count"]
     ]
     if job["partial_failure_count"]:
-        lines.append(f"  {job['partial_failure_count']} partial failures of single rows; use --json to list them")
+        hint = f"`stafett export deviations {job['id']}` lists every row"
+        lines.append(f"  {job['partial_failure_count']} partial failures; {hint}")
     return lines + describe_result(job)
 
 
@@ -49,6 +53,31 @@ _EXPORTS = JobCommands(
     describe=_describe,
     cancel_request=("PUT", "/cancel"),
 )
+
+
+@app.command()
+def deviations(
+    export_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the export.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
+    ] = "",
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the activities that were rejected, do not count or have a warning, and how to correct them."""
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
+    content = api.get_bytes(f"/bufdir-exports/{job['id']}/deviations.csv")
+    if output:
+        Path(output).write_bytes(content)
+        print_lines(output)
+        return
+    rows = read_deviations(content)
+    if as_json:
+        print_json({"items": rows})
+    else:
+        print_deviations(rows)
 
 
 @app.command()
