@@ -9,7 +9,15 @@ import typer
 from stafett.cli.client import Json, connect, find_job
 from stafett.cli.deviations import print_deviations, read_deviations
 from stafett.cli.jobs import JobCommands, WatchOption, describe_result, format_created_at, format_period
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, OrgOption, UserOption
+from stafett.cli.options import (
+    DataDirOption,
+    JsonOption,
+    OptionalOrgOption,
+    OrgOption,
+    PeriodEndOption,
+    PeriodStartOption,
+    UserOption,
+)
 from stafett.cli.terminal import print_json, print_lines
 from stafett.domain.export_status import ExportStatus
 
@@ -83,12 +91,8 @@ def deviations(
 @app.command()
 def start(
     org: OrgOption,
-    period_start: Annotated[
-        str, typer.Option("--start", "--from", help="First day of the period (2026-01-01), or an RFC 3339 time.")
-    ],
-    period_end: Annotated[
-        str, typer.Option("--end", "--to", help="Last day of the period (inclusive), or an RFC 3339 time.")
-    ],
+    period_start: PeriodStartOption,
+    period_end: PeriodEndOption,
     export_format: Annotated[str, typer.Option("--format", help="File format: csv or xlsx.")] = "csv",
     locale: Annotated[str, typer.Option(help="Language of the report: nb, nn or en.")] = "nb",
     csv_profile: Annotated[str, typer.Option(help="CSV dialect: excel (Norwegian Excel) or machine.")] = "excel",

@@ -7,7 +7,7 @@ import typer
 
 from stafett.cli.client import ApiClient, ApiError, Json, connect
 from stafett.cli.jobs import print_result
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption, PeriodEndOption, PeriodStartOption
 from stafett.cli.terminal import make_console, make_table, print_json, print_lines
 from stafett.domain.errors import StafettError
 
@@ -19,12 +19,8 @@ UserOption = Annotated[
 
 def preview(
     org: OrgOption,
-    period_start: Annotated[
-        str, typer.Option("--start", "--from", help="First day of the period (2026-01-01), or an RFC 3339 time.")
-    ],
-    period_end: Annotated[
-        str, typer.Option("--end", "--to", help="Last day of the period (inclusive), or an RFC 3339 time.")
-    ],
+    period_start: PeriodStartOption,
+    period_end: PeriodEndOption,
     export_format: Annotated[str, typer.Option("--format", help="File format: csv or xlsx.")] = "csv",
     locale: Annotated[str, typer.Option(help="Language of the report: nb, nn or en.")] = "nb",
     data_dir: DataDirOption = None,

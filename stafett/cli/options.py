@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +27,27 @@ UserOption = Annotated[
     ),
 ]
 OptionalOrgOption = Annotated[str | None, _ORG_OPTION]
+
+
+def normalise_time(text: str) -> str:
+    """Return a Norwegian date as an ISO date; the API checks every other form."""
+    parts = re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", text)
+    if parts is None:
+        return text
+    day, month, year = map(int, parts.groups())
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        raise typer.BadParameter(f"{text} is not a day of the calendar") from None
+
+
+_TIME_HELP = "of the period (2026-12-31 or 31.12.2026), or an RFC 3339 time."
+PeriodStartOption = Annotated[
+    str, typer.Option("--start", "--from", help=f"First day {_TIME_HELP}", callback=normalise_time)
+]
+PeriodEndOption = Annotated[
+    str, typer.Option("--end", "--to", help=f"Last day (inclusive) {_TIME_HELP}", callback=normalise_time)
+]
 
 
 def validate_org_id(org: str | None) -> None:
