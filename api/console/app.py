@@ -3,7 +3,19 @@
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.console import assets, bulk, exports, new_batches, new_reports, reexports, reports, sign_in, start
+from api.console import (
+    assets,
+    bulk,
+    exports,
+    mentor_import,
+    mentors,
+    new_batches,
+    new_reports,
+    reexports,
+    reports,
+    sign_in,
+    start,
+)
 from api.console.errors import register_error_pages
 from api.console.security import check_request_source
 from api.console.services import CONSOLE_PATH, create_console_services
@@ -11,6 +23,12 @@ from api.console.sessions import admit_unauthenticated
 from stafett.database.session import Database
 from stafett.settings import SignInSettings
 from stafett.version import VERSION
+
+_MODULES = (
+    *(sign_in, assets, start),
+    *(new_reports, exports, reports, reexports, new_batches, bulk),
+    *(mentor_import, mentors),
+)
 
 
 def create_console(settings: SignInSettings, database: Database) -> FastAPI:
@@ -24,7 +42,7 @@ def create_console(settings: SignInSettings, database: Database) -> FastAPI:
     )
     console.state.console = create_console_services(settings, database)
     register_error_pages(console)
-    for module in (sign_in, assets, start, new_reports, exports, reports, reexports, new_batches, bulk):
+    for module in _MODULES:
         console.include_router(module.router)
     return console
 

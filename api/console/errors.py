@@ -31,7 +31,7 @@ from stafett.domain.errors import (
 _log = structlog.get_logger("stafett.api")
 _RETRY_AFTER_SECONDS = "60"
 _NOT_A_MEMBER = frozenset({"unknown_user", "no_membership"})
-_JOB_OR_REPORT = re.compile(rf"{CONSOLE_PATH}/[a-z]+/[0-9a-f-]{{36}}(?=/)", re.ASCII)
+_OBJECT_PAGE = re.compile(rf"{CONSOLE_PATH}/(?:admin/)?[a-z]+/[0-9a-f-]{{36}}(?=/)", re.ASCII)
 
 
 def register_error_pages(app: FastAPI) -> None:
@@ -59,8 +59,8 @@ def render_error(
     service: str | None = None,
     back: str | None = None,
 ) -> Response:
-    """Render what happened, whose fault it is and what to do next, with a link to the page of the job concerned."""
-    page = _JOB_OR_REPORT.match(request.scope["path"])
+    """Render what happened, whose fault it is and what to do next, with a link to the page of the object concerned."""
+    page = _OBJECT_PAGE.match(request.scope["path"])
     return render_page(
         request,
         "error.html",

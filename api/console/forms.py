@@ -62,6 +62,13 @@ _ERROR_CODES = {
     ("end", "less_than_equal"): "date_invalid",
     ("starts_at", "greater_than_equal"): "start_missing",
     ("starts_at", "less_than_equal"): "start_missing",
+    ("display_name", "missing"): "name_missing",
+    ("display_name", "string_too_short"): "name_missing",
+    ("display_name", "value_error"): "one_line",
+    ("branch", "value_error"): "one_line",
+    ("approved_on", "value_error"): "date_invalid",
+    ("approved_on", "greater_than_equal"): "date_invalid",
+    ("approved_on", "less_than_equal"): "date_invalid",
     ("", "timezone_naive"): "start_missing",
     ("", "date_from_datetime_parsing"): "date_invalid",
     ("", "date_parsing"): "date_invalid",
@@ -151,6 +158,12 @@ def _to_days(period: str) -> tuple[date, date]:
         first_month, months = int(part), 1
     after = date(int(year) + (first_month + months - 1) // 12, (first_month + months - 1) % 12 + 1, 1)
     return date(int(year), first_month, 1), date.fromordinal(after.toordinal() - 1)
+
+
+class RevisionForm(ConsoleForm):
+    """The revision of the object that the page showed."""
+
+    revision: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 def parse_id(text: object) -> UUID | None:

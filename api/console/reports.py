@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect, render_error
-from api.console.forms import ConsoleForm, FormErrors, InvalidFormError, parse_id
+from api.console.forms import ConsoleForm, FormErrors, InvalidFormError, RevisionForm, parse_id
 from api.console.pages import render_page
 from api.console.security import SessionForm, SessionUpload
 from api.console.services import REEXPORTS_PATH, REPORTS_PATH
@@ -31,12 +31,6 @@ router = APIRouter(prefix=REPORTS_PATH)
 Reader = Annotated[ActiveSession, require_permission(Permission.READ_ORGANISATION)]
 _NOON = time(12)
 _SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
-
-
-class RevisionForm(ConsoleForm):
-    """The revision of the report that the page showed."""
-
-    revision: int
 
 
 class SubmissionForm(RevisionForm):

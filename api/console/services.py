@@ -15,6 +15,7 @@ from stafett.settings import SignInSettings
 CONSOLE_PATH = "/console"
 EXPORTS_PATH, BULK_PATH = f"{CONSOLE_PATH}/exports", f"{CONSOLE_PATH}/bulk"
 REPORTS_PATH, REEXPORTS_PATH = f"{CONSOLE_PATH}/reports", f"{CONSOLE_PATH}/reexports"
+ADMIN_PATH, MENTORS_PATH = f"{CONSOLE_PATH}/admin", f"{CONSOLE_PATH}/mentors"
 CALLBACK_PATH, LOGIN_PATH = f"{CONSOLE_PATH}/callback", f"{CONSOLE_PATH}/login"
 
 

@@ -14,7 +14,7 @@ from api.console.openid import OpenIDProvider
 from api.console.services import get_console_services
 from api.dependencies import get_services
 from stafett.database.tables import UserSession
-from stafett.domain.errors import PermissionDeniedError, StafettError
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, StafettError
 from stafett.domain.membership import Caller, Permission
 
 
@@ -49,6 +49,13 @@ class ActiveSession(ConsoleSession):
     """The session of a user who acts for an organisation, or as an operator, with their current role."""
 
     caller: Caller
+
+    @property
+    def org_id(self) -> str:
+        """The organisation that the user acts for."""
+        if self.caller.org_id is None:
+            raise NotFoundError("An operator has no organisation.")
+        return self.caller.org_id
 
 
 async def admit_unauthenticated(request: Request) -> None:
@@ -102,3 +109,5 @@ def require_permission(permission: Permission) -> params.Depends:
 
 
 JobStarter = Annotated[ActiveSession, require_permission(Permission.START_JOBS)]
+MentorManager = Annotated[ActiveSession, require_permission(Permission.MANAGE_MENTORS)]
+Administrator = Annotated[ActiveSession, require_permission(Permission.ADMINISTER)]
