@@ -4,9 +4,12 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.console import (
+    administration,
+    api_keys,
     assets,
     bulk,
     exports,
+    members,
     mentor_import,
     mentors,
     new_batches,
@@ -27,7 +30,7 @@ from stafett.version import VERSION
 _MODULES = (
     *(sign_in, assets, start),
     *(new_reports, exports, reports, reexports, new_batches, bulk),
-    *(mentor_import, mentors),
+    *(mentor_import, mentors, administration, members, api_keys),
 )
 
 

@@ -13,10 +13,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett.audit.trail import AuditEntry, append_audit_event
+from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import ApiKey
-from stafett.domain.errors import NotFoundError, PermissionDeniedError
+from stafett.domain.errors import AlreadyExistsError, NotFoundError, PermissionDeniedError
 from stafett.domain.fields import ONE_LINE, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, MemberRole, Role
@@ -25,6 +26,7 @@ from stafett.people.access import lock_administrator, require_administrator
 KEY_PREFIX = "stafett_"
 """Secret scanners recognise a key by it, and the API distinguishes it from a JWT."""
 
+_MAKE_OPERATION = "api-keys.make"
 _SECRET_BYTES = 32
 _DEFAULT_LIFETIME, _MAX_LIFETIME = timedelta(days=90), timedelta(days=366)
 _LAST_USE_INTERVAL = "1 minute"
@@ -82,14 +84,28 @@ class ApiKeyService:
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             return load_page(session, ApiKey, query, filters)
 
-    def make(self, caller: Caller, org_id: str, new: NewApiKey) -> IssuedApiKey:
+    def find(self, caller: Caller, org_id: str, key_id: UUID) -> ApiKey:
+        """Find a key that is not revoked."""
+        require_administrator(caller, org_id)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            key = session.get(ApiKey, key_id)
+            if key is None or key.revoked_at is not None:
+                raise _key_not_found()
+            return key
+
+    def make(self, caller: Caller, org_id: str, new: NewApiKey, idempotency_key: str | None = None) -> IssuedApiKey:
+        """Make a key. A repeat raises ``AlreadyExistsError``, because the secret cannot be returned again."""
         require_administrator(caller, org_id)
         if not caller.role.includes(new.role):
             raise PermissionDeniedError("The role of a key cannot be above its maker's role.")
         secret = KEY_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        row = {"id": uuid4(), "org_id": org_id, "user_id": caller.user_id, "secret_sha256": _hash_secret(secret)}
+        new_id = uuid4()
+        row = {"id": new_id, "org_id": org_id, "user_id": caller.user_id, "secret_sha256": _hash_secret(secret)}
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             lock_administrator(session, caller, org_id)  # a concurrent removal or demotion then revokes the key
+            scope = IdempotencyScope(org_id, _MAKE_OPERATION, idempotency_key)
+            if claim_idempotency_key(session, scope, new, new_id) != new_id:
+                raise AlreadyExistsError("The key was made already. Its secret is shown only once.")
             key = session.scalars(insert(ApiKey).values(row | new.model_dump()).returning(ApiKey)).one()
             append_audit_event(session, _build_entry(key.id, org_id, caller.actor, "api_key_made", role=key.role))
         return IssuedApiKey(key, secret)
@@ -103,8 +119,12 @@ class ApiKeyService:
             )
             values = {"revoked_at": func.clock_timestamp()}
             if session.scalar(revoke.values(values).returning(col(ApiKey.id))) is None:
-                raise NotFoundError("There is no such API key.")
+                raise _key_not_found()
             append_revocations(session, org_id, caller.actor, [key_id])
+
+
+def _key_not_found() -> NotFoundError:
+    return NotFoundError("There is no such API key.")
 
 
 def is_api_key(bearer_token: str) -> bool:

@@ -68,6 +68,11 @@ class MemberService:
             memberships, token = load_page(session, Membership, query, filters, _NEWEST_FIRST)
             return Page(_load_details(session, memberships), token)
 
+    def find(self, caller: Caller, org_id: str, user_id: UUID) -> MemberDetails:
+        require_administrator(caller, org_id)
+        with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            return _get_or_404(session, org_id, user_id)
+
     def invite(self, caller: Caller, org_id: str, new: NewMember) -> InvitedMember:
         """Add a member and enqueue the invitation. The membership takes effect at the user's first sign-in."""
         require_administrator(caller, org_id)
@@ -113,10 +118,7 @@ class MemberService:
             lock = select(Organisation.id).where(Organisation.id == org_id)
             session.exec(lock.with_for_update(key_share=True)).one()
             lock_administrator(session, caller, org_id)
-            membership = session.get(Membership, (user_id, org_id))
-            if membership is None:
-                raise NotFoundError("There is no such member.")
-            yield session, _load_details(session, [membership])[0]
+            yield session, _get_or_404(session, org_id, user_id)
 
 
 def ensure_user(session: Session, address: str, display_name: str | None = None) -> UUID:
@@ -156,6 +158,13 @@ def build_member_entry(actor: str, member: MemberDetails, event: str) -> AuditEn
         subject_id=member.membership.user_id,
         detail={"role": member.membership.role.value},
     )
+
+
+def _get_or_404(session: Session, org_id: str, user_id: UUID) -> MemberDetails:
+    membership = session.get(Membership, (user_id, org_id))
+    if membership is None:
+        raise NotFoundError("There is no such member.")
+    return _load_details(session, [membership])[0]
 
 
 def _load_details(session: Session, memberships: Sequence[Membership]) -> Sequence[MemberDetails]:
