@@ -14,10 +14,12 @@ from api.console import (
     mentors,
     new_batches,
     new_reports,
+    notifications,
     reexports,
     reports,
     sign_in,
     start,
+    webhooks,
 )
 from api.console.errors import register_error_pages
 from api.console.security import check_request_source
@@ -30,7 +32,7 @@ from stafett.version import VERSION
 _MODULES = (
     *(sign_in, assets, start),
     *(new_reports, exports, reports, reexports, new_batches, bulk),
-    *(mentor_import, mentors, administration, members, api_keys),
+    *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications),
 )
 
 

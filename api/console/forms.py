@@ -71,6 +71,8 @@ _ERROR_CODES = {
     ("name", "value_error"): "one_line",
     ("address", "missing"): "address_invalid",
     ("address", "string_pattern_mismatch"): "address_invalid",
+    ("url", "missing"): "url_invalid",
+    ("description", "value_error"): "one_line",
     ("role", "missing"): "role_missing",
     ("role", "value_error"): "role_missing",
     ("approved_on", "value_error"): "date_invalid",

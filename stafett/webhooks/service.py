@@ -15,7 +15,7 @@ from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Delivery, Webhook, WebhookSecret
-from stafett.domain.errors import NotFoundError, PermissionDeniedError, TooManyWebhooksError
+from stafett.domain.errors import AlreadyExistsError, NotFoundError, PermissionDeniedError, TooManyWebhooksError
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.notification import Channel
@@ -23,6 +23,7 @@ from stafett.webhooks.signing import generate_secret
 
 MAX_WEBHOOKS = 20
 TEST_OPERATION = "webhooks.test"
+_ADD_OPERATION, _ROTATE_OPERATION = "webhooks.add", "webhooks.rotate-secret"
 WebhookStatus = Literal["active", "disabled"]
 _MAX_DELIVERIES_SHOWN = 20
 
@@ -74,9 +75,11 @@ class WebhookService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, caller: Caller, request: WebhookInput) -> IssuedSecret:
+    def add(self, caller: Caller, request: WebhookInput, idempotency_key: str | None = None) -> IssuedSecret:
+        """Add a webhook. A repeat raises ``AlreadyExistsError``, because the secret cannot be returned again."""
         org_id, secret, new_id = require_administrator(caller, request.org_id), generate_secret(), uuid4()
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
+            _claim_secret(session, IdempotencyScope(org_id, _ADD_OPERATION, idempotency_key), request, new_id)
             statement = insert(Webhook).values(id=new_id, created_by=caller.user_id, **request.model_dump())
             webhook = session.scalars(statement.returning(Webhook)).one()
             session.execute(insert(WebhookSecret).values(webhook_id=new_id, org_id=org_id, secret=secret))
@@ -112,10 +115,15 @@ class WebhookService:
                 _append_audit_event(session, webhook, "webhook_enabled", caller)
             return webhook
 
-    def rotate_secret(self, caller: Caller, webhook_id: UUID) -> IssuedSecret:
-        """Issue a new secret; a trigger stores the previous one, which also signs for a day."""
+    def rotate_secret(self, caller: Caller, webhook_id: UUID, idempotency_key: str | None = None) -> IssuedSecret:
+        """Issue a new secret; a trigger stores the previous one, which also signs for a day.
+
+        A repeat raises ``AlreadyExistsError``: it would replace the previous secret, which receivers still use.
+        """
         secret = generate_secret()
         with self._lock_webhook(caller, webhook_id) as (session, webhook):
+            scope = IdempotencyScope(webhook.org_id, _ROTATE_OPERATION, idempotency_key)
+            _claim_secret(session, scope, webhook_id, uuid4())
             statement = update(WebhookSecret).where(col(WebhookSecret.webhook_id) == webhook_id)
             session.execute(statement.values(secret=secret))
             _append_audit_event(session, webhook, "webhook_secret_rotated", caller)
@@ -166,6 +174,11 @@ def _get_or_404(session: Session, webhook_id: UUID, *, for_update: bool = False)
     if webhook is None or webhook.deleted_at is not None:
         raise NotFoundError("There is no such webhook.")
     return webhook
+
+
+def _claim_secret(session: Session, scope: IdempotencyScope, body: FrozenModel | UUID, new_id: UUID) -> None:
+    if claim_idempotency_key(session, scope, body, new_id) != new_id:
+        raise AlreadyExistsError("The secret was issued already. It is returned only once.")
 
 
 def _check_webhook_limit(session: Session, org_id: str) -> None:
