@@ -9,6 +9,8 @@ from api.console import (
     assets,
     bulk,
     exports,
+    mapping_drafts,
+    mappings,
     members,
     mentor_import,
     mentors,
@@ -32,7 +34,7 @@ from stafett.version import VERSION
 _MODULES = (
     *(sign_in, assets, start),
     *(new_reports, exports, reports, reexports, new_batches, bulk),
-    *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications),
+    *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications, mapping_drafts, mappings),
 )
 
 

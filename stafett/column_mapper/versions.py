@@ -36,6 +36,7 @@ from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller
 
 _CACHE_SIZE = 16
+_MAX_LISTED = 50
 
 
 class MappingDetails(NamedTuple):
@@ -65,6 +66,12 @@ class MappingService:
     def get_version(self, caller: Caller, org_id: str, version: int) -> MappingDetails:
         with self._database.transaction(_require_readable(caller, org_id), user_id=caller.user_id) as session:
             return _details_or_404(session, session.get(ColumnMappingVersion, (org_id, version)), org_id)
+
+    def list_versions(self, caller: Caller, org_id: str) -> Sequence[ColumnMappingVersion]:
+        """List the latest versions, newest first."""
+        query = select(ColumnMappingVersion).where(ColumnMappingVersion.org_id == org_id)
+        with self._database.transaction(_require_readable(caller, org_id), user_id=caller.user_id) as session:
+            return session.exec(query.order_by(col(ColumnMappingVersion.version).desc()).limit(_MAX_LISTED)).all()
 
     def require_administrator(self, caller: Caller, org_id: str) -> None:
         """Raise unless the caller administers the organisation. The API checks this before it reads the body."""

@@ -20,6 +20,8 @@ class PreviewJob(PayloadModel):
     preview_id: UUID
     request: ExportRequest
     api_key_id: UUID | None = None
+    has_draft: bool = False
+    """Whether a mapping document is applied that is stored under the preview's id and not published."""
 
     @property
     def workflow_id(self) -> str:

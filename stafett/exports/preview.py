@@ -8,13 +8,15 @@ from typing import LiteralString
 
 import polars as pl
 import polars.selectors as cs
+import psycopg
 from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col
+from sqlmodel import col, select
 
 from stafett.activity_frames import count_text_bytes, cut_into_slices
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry
+from stafett.column_mapper import MappingDocument, MappingProgram, compile_mapping, validate_document
 from stafett.column_mapper.outcome import MappingOutcome
 from stafett.column_mapper.versions import MappingVersions
 from stafett.database.session import Database
@@ -31,6 +33,9 @@ from stafett.file_generator.durations import format_clock_durations
 
 _PREVIEW_LIFETIME = timedelta(minutes=10)
 _MAX_PREVIEW_BYTES = 1024 * 1024
+_DRAFT_VERSION = 0
+"""Published versions count from 1."""
+
 _IS_MEMBER_QUERY: LiteralString = """
 SELECT EXISTS (SELECT FROM memberships WHERE org_id = %s AND user_id = %s AND role IN ('coordinator', 'admin'))
 """
@@ -55,11 +60,14 @@ class PreviewBuilder:
     def __call__(self, job: PreviewJob) -> None:
         """Store the preview for ``take_preview``, with its audit event."""
         request = job.request
-        preview = self._build(request)
+        preview = self._build(job)
         with self._database.transaction(request.org_id) as session:
             result = preview.model_dump(mode="json")
             row = insert(PreviewResult).values(id=job.preview_id, org_id=request.org_id, result=result)
-            if session.scalar(row.on_conflict_do_nothing().returning(col(PreviewResult.id))) is None:
+            stored = row.on_conflict_do_update(
+                index_elements=["id"], set_={"result": row.excluded.result}, where=col(PreviewResult.result).is_(None)
+            )
+            if session.scalar(stored.returning(col(PreviewResult.id))) is None:
                 return  # an earlier execution stored it, but its response was lost
             entry = AuditEntry(
                 org_id=request.org_id,
@@ -71,14 +79,14 @@ class PreviewBuilder:
             )
             audit_trail.append_audit_event(session, entry)
 
-    def _build(self, request: ExportRequest) -> Preview:
+    def _build(self, job: PreviewJob) -> Preview:
+        request = job.request
         period, org_id = request.reporting_period, request.org_id
         with self._database.snapshot(org_id) as connection:
             is_member = connection.execute(_IS_MEMBER_QUERY, [org_id, request.requesting_user_id]).fetchone()
             if is_member != (True,):
                 raise ExportError(ExportErrorCode.PERMISSION_DENIED, "You may not export for this organisation.")
-            mapping = self._mappings.choose_version(connection, org_id, period.first_day, period.last_day)
-            program = self._mappings.load_program(org_id, mapping, request.locale)
+            mapping, program = self._load_draft(job) if job.has_draft else self._load_effective(connection, request)
             outcome = MappingOutcome(
                 program,
                 ignored_checks=ignored_checks(request.export_format),
@@ -92,6 +100,23 @@ class PreviewBuilder:
                     self._raise_if_cancelled()
         headers = tuple(cell.header for cell in program.columns)
         return _to_preview(request, mapping, outcome, headers, first_rows.rows)
+
+    def _load_effective(
+        self, connection: psycopg.Connection, request: ExportRequest
+    ) -> tuple[EffectiveMapping, MappingProgram]:
+        org_id, period = request.org_id, request.reporting_period
+        mapping = self._mappings.choose_version(connection, org_id, period.first_day, period.last_day)
+        return mapping, self._mappings.load_program(org_id, mapping, request.locale)
+
+    def _load_draft(self, job: PreviewJob) -> tuple[EffectiveMapping, MappingProgram]:
+        """Load the draft that the API has stored, and has validated before."""
+        with self._database.transaction(job.request.org_id) as session:
+            draft = session.scalar(select(PreviewResult.draft).where(col(PreviewResult.id) == job.preview_id))
+        if draft is None:
+            raise ServiceUnavailableError("The preview")
+        document = validate_document(draft)
+        mapping = EffectiveMapping(version=_DRAFT_VERSION, sha256=document.sha256)
+        return mapping, compile_mapping(document, job.request.locale)
 
 
 class _FirstRows:
@@ -110,6 +135,13 @@ class _FirstRows:
         first = next(cut_into_slices(count_text_bytes(offered), _MAX_PREVIEW_BYTES, MAX_PREVIEW_ROWS))
         self.rows = offered[first]
         self._is_full = self.rows.height < offered.height
+
+
+def store_draft(database: Database, caller: Caller, job: PreviewJob, document: MappingDocument) -> None:
+    """Store a valid document for the preview to apply."""
+    with database.transaction(job.request.org_id, user_id=caller.user_id) as session:
+        row = {"id": job.preview_id, "org_id": job.request.org_id, "draft": document.as_json()}
+        session.execute(insert(PreviewResult).values(row))
 
 
 def take_preview(database: Database, caller: Caller, job: PreviewJob) -> Preview:

@@ -191,12 +191,13 @@ class UnknownExport(SQLModel, table=True):
 
 
 class PreviewResult(SQLModel, table=True):
-    """A finished preview, which can be fetched once."""
+    """A preview, which can be fetched once, and the draft of a column mapping that it applies."""
 
     __tablename__ = "preview_results"
     __table_args__ = (Index("preview_results_by_age", "created_at"),)
 
     id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")
-    result: JsonObject = Field(sa_type=JSON)
+    result: JsonObject | None = Field(default=None, sa_type=JSON)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
+    draft: JsonObject | None = Field(default=None, sa_type=JSON)

@@ -1126,17 +1126,21 @@ GRANT SELECT (created_at), DELETE ON idempotency_keys TO stafett_maintenance;
 GRANT SELECT (org_id, key, resource_id), DELETE ON idempotency_keys TO stafett_erasure;
 
 -- A preview travels from the worker to the API's waiting request, and the first read deletes it. It contains rows about
--- people, which no write-ahead log, workflow history or backup (pg_dump --no-unlogged-table-data) may retain.
+-- people, which no write-ahead log, workflow history or backup (pg_dump --no-unlogged-table-data) may retain. A draft of a
+-- column mapping that the preview applies travels to the worker in the same row.
 CREATE UNLOGGED TABLE preview_results (
     id uuid PRIMARY KEY,
     org_id varchar NOT NULL REFERENCES organisations,
-    result json NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now()
+    result json,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    draft json,
+    CHECK (draft IS NOT NULL OR result IS NOT NULL)
 );
 CREATE INDEX preview_results_by_age ON preview_results (created_at);
 CREATE POLICY maintenance ON preview_results TO stafett_maintenance USING (true);
 GRANT SELECT, DELETE ON preview_results TO stafett_api, stafett_maintenance;
-GRANT SELECT (id, org_id), INSERT ON preview_results TO stafett_worker;
+GRANT INSERT (id, org_id, draft) ON preview_results TO stafett_api;
+GRANT SELECT (id, org_id, draft, result), INSERT, UPDATE (result) ON preview_results TO stafett_worker;
 GRANT SELECT (org_id), DELETE ON preview_results TO stafett_erasure;
 
 
