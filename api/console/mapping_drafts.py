@@ -175,9 +175,12 @@ async def _render_draft(
 ) -> Response:
     in_force = await run_in_threadpool(load_in_force, session, services)
     versions = await run_in_threadpool(services.mappings.list_versions, session.caller, session.org_id)
-    year = services.clock().astimezone(OSLO).year - 1
+    today = services.clock().astimezone(OSLO).date()
+    year, day = today.year - 1, draft.effective_from
+    if in_force is not None and day == in_force.effective_from:
+        day = today  # the document of a version as it was downloaded; its day would change reports of past periods
     revision = fields.get("revision", str(versions[0].version) if versions else "")
-    defaults = {"start": f"{year}-01-01", "end": f"{year}-12-31", "effective_from": draft.effective_from.isoformat()}
+    defaults = {"start": f"{year}-01-01", "end": f"{year}-12-31", "effective_from": day.isoformat()}
     document = draft.as_json()
     differences = await run_in_threadpool(compare_documents, in_force.document, document) if in_force else []
     return render_page(

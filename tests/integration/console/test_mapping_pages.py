@@ -47,6 +47,7 @@ async def test_draft_is_tried_beside_the_version_in_force_and_published_once(
     assert "The draft has no errors." in page
     assert HOSTILE_NAME not in page
     assert "counting / reasons / never / when" in page
+    assert read_field(page, "effective_from") > document["effective_from"]
     async with run_worker():
         period = {"start": "2026-01-01", "end": "2026-12-31"}
         page = (await upload(browser, f"{DRAFT}/trial", None, **read_draft(page), **period)).text
