@@ -7,64 +7,17 @@ from uuid import UUID
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import ConsoleMessage, Locator, Page, expect
+from playwright.async_api import Page, expect
 
 from stafett.domain.reporting_period import OSLO
 from stafett.testing import ActivityFactory, Tenant
 from tests.support.fixture_types import RunWorker
-
-MAX_TABS = 300
+from tests.support.keyboard import Keyboard
 
 
 @pytest.fixture(params=[False, True], ids=["without-scripts", "with-scripts"])
 def javascript(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
-
-
-class Keyboard:
-    """A user who has only a keyboard, and watches for errors of the pages and requests to other hosts."""
-
-    def __init__(self, page: Page, *hosts: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        page.on("console", self._record_message)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda each: None if each.url.startswith(hosts) else self.complaints.append(each.url))
-
-    def _record_message(self, message: ConsoleMessage) -> None:
-        if not message.location["url"].endswith("/favicon.ico"):  # the development issuer has none
-            self.complaints.append(message.text)
-
-    async def focus(self, target: Locator) -> None:
-        """Press Tab until the target has the focus."""
-        for _ in range(MAX_TABS):
-            if await target.evaluate("element => element === document.activeElement"):
-                return
-            await self.page.keyboard.press("Tab")
-        raise AssertionError(f"{target} cannot be reached by keyboard")
-
-    async def press(self, role: str, name: str | re.Pattern[str], key: str = "Enter") -> None:
-        target = self.page.get_by_role(role, name=name)  # type: ignore[arg-type]  # a literal of Playwright
-        await self.focus(target.first)
-        await self.page.keyboard.press(key)
-
-    async def type(self, label: str, text: str) -> None:
-        await self.focus(self.page.get_by_label(label, exact=True))
-        await self.page.keyboard.type(text)
-
-    async def wait_for_heading(self, text: str) -> None:
-        await expect(self.page.get_by_role("heading", level=1)).to_have_text(text)
-
-    async def update_until(self, text: str) -> None:
-        """Wait until the page states the text: by itself if it has a script, or else with its link."""
-        target = self.page.get_by_text(text, exact=True).first
-        for _ in range(MAX_TABS):
-            if await target.count():
-                return
-            update = self.page.get_by_role("link", name="Oppdater")
-            if await update.count():
-                await self.page.reload()
-        raise AssertionError(f"the page never has the text {text}")
 
 
 async def sign_in(user: Keyboard, origin: str, tenant: Tenant) -> None:
