@@ -61,6 +61,7 @@ from stafett.database.session import Database, Timeouts
 from stafett.exports.commands import ExportCommands
 from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
+from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.monitoring.metrics import ConnectionPool, Metrics
@@ -204,6 +205,7 @@ def _create_services(
         downloads=ExportDownloads(database, storage),
         deviations=DeviationFiles(database, storage),
         export_audit_trail=ExportAuditTrail(database),
+        figures=FigureService(database),
         reexports=ReexportService(database),
         reexport_commands=ReexportCommands(database, ResultFile(storage)),
         mappings=MappingService(database),

@@ -40,6 +40,7 @@ from stafett.domain.membership import PERMISSIONS_BY_ROLE, Caller, Permission, R
 from stafett.exports.commands import ExportCommands
 from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
+from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
@@ -91,6 +92,7 @@ class Services:
     downloads: ExportDownloads
     deviations: DeviationFiles
     export_audit_trail: ExportAuditTrail
+    figures: FigureService
     reexports: ReexportService
     reexport_commands: ReexportCommands
     mappings: MappingService

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper import MappedPart
 from stafett.column_mapper.program import FailedCheck
 
@@ -69,6 +70,7 @@ def apply(rows: pl.DataFrame) -> MappedPart:
         ),
         not_countable={code: counts_by_reason.get(text, 0) for code, text in _REASONS.items()},
         totals={label: figures for label, *figures in totals.iter_rows()},
+        verdicts=computed.select(OSLO_DAY, "activity_type", pl.col("reason").is_null().alias("counts")),
     )
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from api.console.assets import get_asset_url
+from stafett.domain.activity import ACTIVITY_TYPES_BY_ID, ActivityType
 from stafett.domain.export import Locale
 from stafett.domain.reporting_period import OSLO, ReportingPeriod
 
@@ -71,6 +72,9 @@ def get_environment(language: Locale) -> Environment:
         time=formats.format_time,
         clock=formats.format_clock,
         month=formats.format_month,
+        long_month=formats.format_long_month,
+        short_month=formats.format_short_month,
+        activity_type=partial(_name_activity_type, language),
         size=formats.format_size,
         period=formats.format_period,
     )
@@ -85,6 +89,10 @@ def load_translations(language: Locale) -> NullTranslations:
     compiled = io.BytesIO()
     write_mo(compiled, read_po(io.BytesIO(content), language))
     return Translations(io.BytesIO(compiled.getvalue()))
+
+
+def _name_activity_type(language: Locale, activity_type: ActivityType) -> str:
+    return ACTIVITY_TYPES_BY_ID[activity_type].names[language]
 
 
 def _translate_with(translations: NullTranslations) -> Callable[..., Markup]:
@@ -119,6 +127,12 @@ class _Formats:
 
     def format_month(self, value: date) -> str:
         return format_date(value, "MMMM y", locale=self._locale)
+
+    def format_long_month(self, value: date) -> str:
+        return format_date(value, "LLLL", locale=self._locale)
+
+    def format_short_month(self, value: date) -> str:
+        return format_date(value, "LLL", locale=self._locale).rstrip(".")
 
     def format_time(self, value: datetime) -> str:
         return format_datetime(value, "d MMM y, HH:mm" if self._is_english else "d. MMM y, HH:mm", OSLO, self._locale)

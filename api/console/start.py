@@ -1,12 +1,14 @@
-"""The start page, with what needs the user's attention, and the statement of accessibility."""
+"""The start page, with the figures of a base year and what needs attention, and the statement of accessibility."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from api.concurrency import run_in_threadpool
+from api.concurrency import OccupyingUse, run_in_threadpool
+from api.console.charts import lay_out_bars
 from api.console.pages import render_page
 from api.console.services import (
     BULK_PATH,
@@ -18,10 +20,12 @@ from api.console.services import (
 )
 from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
+from api.rate_limit import TooManyRequestsError
 from stafett.bulk.service import BatchFilter
 from stafett.database.pagination import ListFilter
+from stafett.domain.errors import ExportError
 from stafett.domain.export import ExportOrigin
-from stafett.domain.reporting_period import ReportingPeriod
+from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO, ReportingPeriod
 from stafett.exports.service import ExportFilter
 from stafett.reports.reexports import ReexportFilter
 
@@ -45,15 +49,40 @@ class JobLine(NamedTuple):
 
 @router.get(CONSOLE_PATH)
 async def show_start(
-    request: Request, session: CurrentSession, services: ServicesDep, console: ConsoleServicesDep
+    request: Request,
+    session: CurrentSession,
+    services: ServicesDep,
+    console: ConsoleServicesDep,
+    year: Annotated[int | None, Query(ge=EARLIEST_YEAR + 1, le=LATEST_YEAR - 1)] = None,
 ) -> Response:
-    values = await run_in_threadpool(_load_page, session, services, console)
-    return render_page(request, "home.html", session=session, **values)
+    """Show the figures of the current base year, or of another one, and what needs attention."""
+    this_year = services.clock().astimezone(OSLO).year
+    values, figures = await asyncio.gather(
+        run_in_threadpool(_load_page, session, services, console), _load_figures(session, services, year or this_year)
+    )
+    return render_page(
+        request, "home.html", session=session, year=year or this_year, this_year=this_year, **figures, **values
+    )
 
 
 @router.get(f"{CONSOLE_PATH}/accessibility")
 async def show_accessibility_statement(request: Request) -> Response:
     return render_page(request, "accessibility.html")
+
+
+async def _load_figures(session: ActiveSession, services: Services, year: int) -> dict[str, Any]:
+    """Compute the figures as a preview does, unless the organisation has too many of those in progress."""
+    none: dict[str, Any] = {"figures": None, "chart": None, "figures_error": None}
+    if session.caller.is_operator:
+        return none
+    try:
+        with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
+            figures = await run_in_threadpool(services.figures.compute, session.caller, year)
+    except ExportError as error:
+        return none | {"figures_error": error.code}
+    except TooManyRequestsError:
+        return none | {"figures_error": "busy"}
+    return none | {"figures": figures, "chart": lay_out_bars(figures)}
 
 
 def _load_page(session: ActiveSession, services: Services, console: ConsoleServices) -> dict[str, Any]:

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.scope import COUNTS, REASON
 from stafett.column_mapper.size_bounds import CELL, MAX_ROW_BYTES, SizeBound
 
 REASON_INDEX, IS_TOO_LARGE = "reason index", "is too large"
 _FREE_TEXTS = ("place", "note", "mentor_name", "branch")
+VERDICT_COLUMNS = (OSLO_DAY, "activity_type", COUNTS)
+"""Day and type of an activity, and whether it counts."""
+
 TotalsByLabel = Mapping[str | None, Sequence[int]]
 
 
@@ -88,6 +92,8 @@ class MappedPart:
     """For each row that is not rejected, the reason why it does not count; null for a row that counts."""
     totals: TotalsByLabel
     not_countable: Mapping[str, int]
+    verdicts: pl.DataFrame
+    """The columns ``VERDICT_COLUMNS`` of all rows that are not rejected."""
 
     @property
     def rejected(self) -> int:
@@ -191,6 +197,7 @@ class MappingProgram:
             reason_indices=rows[REASON_INDEX],
             not_countable=self._count_not_countable(rows),
             totals=self._compute_totals(rows),
+            verdicts=rows.select(VERDICT_COLUMNS),
         )
 
     def _count_not_countable(self, rows: pl.DataFrame) -> dict[str, int]:

@@ -86,3 +86,5 @@ ACTIVITY_TYPES = (
     _uncountable_type(ActivityType.BESOK, "Besøk", "Besøk", "Visit"),
     _uncountable_type(ActivityType.ANNET, "Annet", "Anna", "Other"),
 )
+
+ACTIVITY_TYPES_BY_ID: Mapping[ActivityType, ActivityTypeInfo] = {each.id: each for each in ACTIVITY_TYPES}

@@ -47,15 +47,16 @@ _SELECT_ACTIVITIES: LiteralString = """
 _FROM_ACTIVITIES: LiteralString = """
     FROM activities a JOIN peer_mentors m ON m.org_id = a.org_id AND m.id = a.mentor_id
 """
-_IN_REPORT_ORDER: LiteralString = """
+_IN_PERIOD: LiteralString = """
     WHERE a.org_id = %(org_id)s AND a.deleted_at IS NULL AND a.starts_at BETWEEN %(first)s AND %(last)s
-    ORDER BY a.starts_at, a.id
 """
-_LOOKUP_QUERY: LiteralString = f"""
-COPY ({_SELECT_ACTIVITIES}
-           (SELECT count(*) FROM attachments f WHERE f.org_id = a.org_id AND f.activity_id = a.id)
-      {_FROM_ACTIVITIES} {_IN_REPORT_ORDER}) TO STDOUT (FORMAT csv)
+_IN_REPORT_ORDER: LiteralString = f"{_IN_PERIOD} ORDER BY a.starts_at, a.id"
+_SELECT_WITH_LOOKUPS: LiteralString = f"""
+    {_SELECT_ACTIVITIES} (SELECT count(*) FROM attachments f WHERE f.org_id = a.org_id AND f.activity_id = a.id)
+    {_FROM_ACTIVITIES}
 """  # noqa: S608 - constants of this module
+_LOOKUP_QUERY: LiteralString = f"COPY ({_SELECT_WITH_LOOKUPS} {_IN_REPORT_ORDER}) TO STDOUT (FORMAT csv)"
+_UNSORTED_QUERY: LiteralString = f"COPY ({_SELECT_WITH_LOOKUPS} {_IN_PERIOD}) TO STDOUT (FORMAT csv)"
 _JOIN_QUERY: LiteralString = f"""
 COPY ({_SELECT_ACTIVITIES}
            coalesce(f.attachments, 0)
@@ -158,8 +159,7 @@ def _stream_records(
     if row_count > _ROWS_PER_LOOKUP:
         query = _JOIN_QUERY
         connection.execute(_USE_HASH_JOINS)
-    parameters = dict(zip(("org_id", "first", "last"), period, strict=True))
-    with _open_copy(connection, query, parameters, row_count) as records:
+    with _open_copy(connection, query, _name_parameters(period), row_count) as records:
         buffer, rows, last_day = BytesIO(), 0, b""
         for record in records:
             day = bytes(record[:10])
@@ -171,6 +171,22 @@ def _stream_records(
             rows, last_day = rows + 1, day
         if rows:
             yield _drain_buffer(buffer), rows
+
+
+def read_activity_frame(connection: DeadlineConnection, period: OrganisationPeriod) -> pl.DataFrame | None:
+    """Read a short period at once; return None if it is empty.
+
+    Sorting 50,000 rows takes Polars 10 ms, and PostgreSQL, which writes them to its disk, 80 ms.
+    """
+    with _open_copy(connection, _UNSORTED_QUERY, _name_parameters(period), 0) as copy:
+        records = [bytes(record) for record in copy]
+    if not records:
+        return None
+    return activities_from_copy(b"".join(records), len(records)).sort("starts_at", "id")
+
+
+def _name_parameters(period: OrganisationPeriod) -> Mapping[str, object]:
+    return dict(zip(("org_id", "first", "last"), period, strict=True))
 
 
 def _drain_buffer(buffer: BytesIO) -> bytes:
