@@ -52,6 +52,7 @@ from api.routes import (
     webhooks,
 )
 from stafett.audit import trail as audit_trail
+from stafett.audit.events import OrganisationAuditTrail
 from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
@@ -205,6 +206,7 @@ def _create_services(
         downloads=ExportDownloads(database, storage),
         deviations=DeviationFiles(database, storage),
         export_audit_trail=ExportAuditTrail(database),
+        audit_trail=OrganisationAuditTrail(database),
         figures=FigureService(database),
         reexports=ReexportService(database),
         reexport_commands=ReexportCommands(database, ResultFile(storage)),

@@ -29,6 +29,7 @@ from api.job_feeds import JobFeeds
 from api.long_requests import LongRequestProcess
 from api.readiness import Probes
 from api.request_body import BoundedRequest, JsonLimits, has_large_body, require_json_content_type
+from stafett.audit.events import OrganisationAuditTrail
 from stafett.audit.steps import JobHistory
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
@@ -65,6 +66,7 @@ _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.DOWNLOAD_FILES: "Your role does not allow downloading files.",
     Permission.CANCEL_AND_RETRY: "Your role does not allow cancelling or retrying jobs.",
     Permission.READ_AUDIT_EVENTS: "Your role does not allow reading the audit trail.",
+    Permission.READ_AUDIT_TRAIL: "Your role does not allow reading the organisation's audit trail.",
     Permission.ADMINISTER: "Only an administrator of the organisation may do this.",
     Permission.DECODE_PAYLOADS: "Only an operator may decode or encode payloads.",
     Permission.MANAGE_MENTORS: "Your role does not allow adding or changing peer mentors.",
@@ -92,6 +94,7 @@ class Services:
     downloads: ExportDownloads
     deviations: DeviationFiles
     export_audit_trail: ExportAuditTrail
+    audit_trail: OrganisationAuditTrail
     figures: FigureService
     reexports: ReexportService
     reexport_commands: ReexportCommands

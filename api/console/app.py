@@ -7,6 +7,7 @@ from api.console import (
     administration,
     api_keys,
     assets,
+    audit,
     bulk,
     exports,
     mapping_drafts,
@@ -33,7 +34,7 @@ from stafett.version import VERSION
 
 _MODULES = (
     *(sign_in, assets, start),
-    *(new_reports, exports, reports, reexports, new_batches, bulk),
+    *(new_reports, exports, reports, reexports, new_batches, bulk, audit),
     *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications, mapping_drafts, mappings),
 )
 

@@ -12,7 +12,7 @@ from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Lo
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, ReportingPeriod
 
 FormErrors = Mapping[str, str]
-_Day = Annotated[date, Field(ge=date(EARLIEST_YEAR + 1, 1, 1), le=date(LATEST_YEAR - 1, 12, 31))]
+Day = Annotated[date, Field(ge=date(EARLIEST_YEAR + 1, 1, 1), le=date(LATEST_YEAR - 1, 12, 31))]
 OWN_DATES = "dates"
 _MONTHS_PER_YEAR = 12
 
@@ -92,6 +92,7 @@ _ERROR_CODES = {
     ("", "greater_than_equal"): "number_range",
     ("", "less_than_equal"): "number_range",
     ("", "string_too_long"): "too_long",
+    ("job", "uuid_parsing"): "job_invalid",
 }
 
 
@@ -108,8 +109,8 @@ class ReportForm(ConsoleForm):
     """The period, format and options of a new report."""
 
     period: Annotated[str, Field(pattern=rf"^(20\d\d(-H[12]|-(0[1-9]|1[0-2]))?|{OWN_DATES})$")]
-    start: _Day | None = None
-    end: _Day | None = None
+    start: Day | None = None
+    end: Day | None = None
     export_format: ExportFormat
     locale: Locale
     csv_profile: CsvProfile = "excel"

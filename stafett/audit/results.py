@@ -27,6 +27,8 @@ class VerificationResults:
             "last_seq": verification.last_seq,
             "broken_seq": None if broken is None else broken.seq,
             "broken_reason": None if broken is None else broken.reason,
+            "checkpoints": verification.checkpoints,
+            "newest_checkpoint_at": verification.newest_checkpoint_at,
         }
         row = insert(AuditVerification).values(org_id=verification.org_id, **values)
         with self._database.transaction() as session:

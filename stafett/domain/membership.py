@@ -44,6 +44,7 @@ class Permission(StrEnum):
     DOWNLOAD_FILES = "download_files"
     CANCEL_AND_RETRY = "cancel_and_retry"
     READ_AUDIT_EVENTS = "read_audit_events"
+    READ_AUDIT_TRAIL = "read_audit_trail"
     ADMINISTER = "administer"
     DECODE_PAYLOADS = "decode_payloads"
     READ_NOTIFICATIONS = "read_notifications"
@@ -62,8 +63,8 @@ _COORDINATOR = _MEMBER | {
 }
 PERMISSIONS_BY_ROLE: Mapping[Role, frozenset[Permission]] = {
     Role.COORDINATOR: _COORDINATOR,
-    Role.ADMIN: _COORDINATOR | {Permission.ADMINISTER, Permission.RENAME_ORGANISATIONS},
-    Role.AUDITOR: _MEMBER,
+    Role.ADMIN: _COORDINATOR | {Permission.READ_AUDIT_TRAIL, Permission.ADMINISTER, Permission.RENAME_ORGANISATIONS},
+    Role.AUDITOR: _MEMBER | {Permission.READ_AUDIT_TRAIL},
     Role.OPERATOR: _ANY_ROLE
     | {
         Permission.CANCEL_AND_RETRY,
@@ -127,6 +128,10 @@ class Caller(FrozenModel):
         """
         is_theirs = self.role is not Role.COORDINATOR or requested_by == self.user_id
         return org_id == self.org_id and self.has_permission(Permission.READ_AUDIT_EVENTS) and is_theirs
+
+    def can_read_audit_trail_of(self, org_id: str) -> bool:
+        """Return whether the caller may read all audit events of the organisation: admins and auditors may."""
+        return org_id == self.org_id and self.has_permission(Permission.READ_AUDIT_TRAIL)
 
     def can_manage_mentors_of(self, org_id: str) -> bool:
         return org_id == self.org_id and self.has_permission(Permission.MANAGE_MENTORS)

@@ -70,3 +70,5 @@ class AuditVerification(SQLModel, table=True):
     last_seq: int = Field(sa_type=BigInteger)
     broken_seq: int | None = Field(default=None, sa_type=BigInteger)
     broken_reason: str | None = None
+    checkpoints: int | None = None
+    newest_checkpoint_at: datetime | None = None

@@ -124,7 +124,7 @@ READABLE_TABLES = {
     "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
     | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"}
-    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions", "api_keys"},
+    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions", "api_keys", "audit_verifications"},
     "worker": {
         "organisations",
         "memberships",

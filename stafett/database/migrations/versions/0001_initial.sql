@@ -1070,11 +1070,14 @@ CREATE TABLE audit_verifications (
     last_seq bigint NOT NULL CHECK (last_seq >= 0),
     broken_seq bigint,
     broken_reason varchar,
+    checkpoints integer CHECK (checkpoints >= 0),
+    newest_checkpoint_at timestamptz,
     CHECK ((broken_seq IS NULL) = (broken_reason IS NULL))
 );
 CREATE INDEX audit_verifications_broken ON audit_verifications (org_id) WHERE broken_seq IS NOT NULL;
 CREATE POLICY maintenance ON audit_verifications TO stafett_maintenance USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE ON audit_verifications TO stafett_maintenance;
+GRANT SELECT ON audit_verifications TO stafett_api;
 
 
 -- Maintenance

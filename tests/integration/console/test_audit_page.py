@@ -1,0 +1,140 @@
+"""The organisation's audit trail: filters, pages, CSV, and the result of its verification."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from stafett.domain.membership import Role
+from stafett.domain.reporting_period import OSLO
+from stafett.testing import Tenant
+from tests.support.console_jobs import start_report
+from tests.support.sign_in import ConsoleBrowser
+
+OpenBrowser = Callable[[], ConsoleBrowser]
+PATH = "/console/audit"
+
+
+def read_rows(page: str) -> list[str]:
+    return re.findall(r'<th scope="row" class="number">(\d+)</th>', page)
+
+
+async def open_auditor(open_browser: OpenBrowser, tenant: Tenant) -> ConsoleBrowser:
+    auditor = open_browser()
+    await auditor.sign_in(tenant.users[Role.AUDITOR])
+    return auditor
+
+
+async def test_events_are_filtered_by_job_event_actor_and_period(open_browser: OpenBrowser, tenant: Tenant) -> None:
+    coordinator = open_browser()
+    await coordinator.sign_in(tenant.coordinator)
+    first, second = await start_report(coordinator), await start_report(coordinator)
+    await coordinator.submit(f"{first}/cancel")
+    auditor = await open_auditor(open_browser, tenant)
+    assert read_rows((await auditor.get(PATH)).text) == ["3", "2", "1"]
+    today = datetime.now(OSLO).date()
+    tomorrow = today + timedelta(days=1)
+    for query, expected in (
+        (f"job={first.rpartition('/')[2]}", ["3", "1"]),
+        (f"job={second.rpartition('/')[2]}", ["2"]),
+        (f"job={uuid4()}", []),
+        ("event=cancel_requested", ["3"]),
+        ("event=export_requested", ["2", "1"]),
+        (f"actor=user:{tenant.coordinator}&event=export_requested", ["2", "1"]),
+        (f"actor=user:{tenant.users[Role.ADMIN]}", []),
+        (f"start={today}&end={tomorrow}", ["3", "2", "1"]),
+        (f"start={tomorrow}", []),
+        (f"end={today - timedelta(days=1)}", []),
+    ):
+        page = await auditor.get(f"{PATH}?{query}")
+        assert page.status_code == 200, query
+        assert read_rows(page.text) == expected, query
+        rows = list(csv.reader(io.StringIO((await auditor.get(f"{PATH}/events.csv?{query}")).text), delimiter=";"))
+        assert [row[0] for row in rows[1:]] == expected, query
+
+
+async def test_pages_and_csv_have_every_event_once(open_browser: OpenBrowser, tenant: Tenant, owner_url: str) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("SELECT set_config('app.org_id', %s, false)", [tenant.org_id])
+        connection.execute(
+            "SELECT append_audit_event(gen_random_uuid(), %s, 'system:owner', 'job_seen', 'export', gen_random_uuid(),"
+            " NULL, '{}') FROM generate_series(1, 230)",
+            [tenant.org_id],
+        )
+    auditor = await open_auditor(open_browser, tenant)
+    seen, path = list[str](), f"{PATH}?event=job_seen"
+    while path:
+        page = (await auditor.get(path)).text
+        seen += read_rows(page)
+        link = re.search(r'href="([^"]+)" rel="next"', page)
+        path = link[1].replace("&amp;", "&") if link else ""
+    assert seen == [str(seq) for seq in range(230, 0, -1)]
+    response = await auditor.get(f"{PATH}/events.csv")
+    rows = list(csv.reader(io.StringIO(response.text.lstrip("\N{ZERO WIDTH NO-BREAK SPACE}")), delimiter=";"))
+    assert [row[0] for row in rows] == ["seq", *seen]
+    assert response.headers["content-type"].startswith("text/csv")
+    assert {len(row[8]) for row in rows[1:]} == {64}
+
+
+async def test_verification_is_shown_with_its_checkpoint(
+    open_browser: OpenBrowser, tenant: Tenant, owner_url: str
+) -> None:
+    admin = open_browser()
+    await admin.sign_in(tenant.users[Role.ADMIN])
+    assert "has not been verified yet" in (await admin.get(PATH)).text
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "INSERT INTO audit_verifications VALUES (%s, '2026-03-02 10:00Z', 7, NULL, NULL, 2, '2026-03-02 09:00Z')",
+            [tenant.org_id],
+        )
+    page = (await admin.get(PATH)).text
+    assert "from its first event to event 7" in page
+    assert "2 Mar 2026, 10:00" in page
+    with psycopg.connect(owner_url) as connection:
+        connection.execute(
+            "UPDATE audit_verifications SET broken_seq = 5, broken_reason = 'x' WHERE org_id = %s", [tenant.org_id]
+        )
+    assert "event 5 is the first that is not right" in (await admin.get(PATH)).text
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("job=<script>", "Enter a complete id"),
+        ("actor=<script>alert(1)</script>", "Check this field."),
+        ("event=%27--", "Check this field."),
+        ("start=2026-02-30", "Enter a date that exists"),
+        ("start=2026-03-02&end=2026-03-01", "The last day is before the first day."),
+    ],
+)
+async def test_invalid_filter_shows_no_event(open_browser: OpenBrowser, tenant: Tenant, query: str, text: str) -> None:
+    auditor = await open_auditor(open_browser, tenant)
+    page = await auditor.get(f"{PATH}?{query}")
+    assert page.status_code == 422
+    assert text in page.text
+    assert "<script>" not in page.text.split("<main")[1]
+    assert read_rows(page.text) == []
+    assert (await auditor.get(f"{PATH}/events.csv?{query}")).status_code == 422
+    assert (await auditor.get(f"{PATH}?page_token=x")).status_code == 422
+
+
+async def test_events_are_refused_to_other_roles_and_organisations(
+    open_browser: OpenBrowser, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    coordinator, stranger = open_browser(), open_browser()
+    await coordinator.sign_in(tenant.coordinator)
+    path = await start_report(coordinator)
+    for suffix in ("", "/events.csv"):
+        assert (await coordinator.get(PATH + suffix)).status_code == 403, suffix
+        assert (await open_browser().get(PATH + suffix)).status_code == 303, suffix
+    await stranger.sign_in(other_tenant.users[Role.AUDITOR], "two")
+    page = await stranger.get(f"{PATH}?job={path.rpartition('/')[2]}")
+    assert read_rows(page.text) == []
+    assert path.rpartition("/")[2] not in (await stranger.get(f"{PATH}/events.csv")).text
+    assert PATH not in (await coordinator.get("/console")).text
+    assert PATH in (await stranger.get("/console")).text
