@@ -128,7 +128,7 @@ def create_app(
     verifier = CredentialVerifier(
         TokenVerifier(settings.auth), database, subject_is_user_id=settings.auth.subject_is_user_id
     )
-    console = create_console(settings.sign_in, database) if settings.sign_in.public_url is not None else None
+    console = create_console(settings, database) if settings.sign_in.public_url is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -103,6 +103,7 @@ class TemporalSettings(_SettingsSection):
     namespace: str = "default"
     task_queue: str = "stafett"
     tls: bool = False
+    ui_url: AnyHttpUrl | None = Field(None, description="URL of the Web UI, to which the operator's pages link")
     api_key: SecretStr | None = None
     codec_keys: CodecKeys | None = Field(
         None, description="ID:KEY,ID:KEY: the first key encrypts payloads, all keys decrypt"

@@ -18,6 +18,7 @@ from api.console import (
     new_batches,
     new_reports,
     notifications,
+    operator,
     reexports,
     reports,
     sign_in,
@@ -29,17 +30,17 @@ from api.console.security import check_request_source
 from api.console.services import CONSOLE_PATH, create_console_services
 from api.console.sessions import admit_unauthenticated
 from stafett.database.session import Database
-from stafett.settings import SignInSettings
+from stafett.settings import Settings
 from stafett.version import VERSION
 
 _MODULES = (
     *(sign_in, assets, start),
-    *(new_reports, exports, reports, reexports, new_batches, bulk, audit),
+    *(new_reports, exports, reports, reexports, new_batches, bulk, audit, operator),
     *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications, mapping_drafts, mappings),
 )
 
 
-def create_console(settings: SignInSettings, database: Database) -> FastAPI:
+def create_console(settings: Settings, database: Database) -> FastAPI:
     """Create the console. The API's lifespan gives it the services that both use."""
     console = FastAPI(
         title="Stafett console",

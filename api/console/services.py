@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends, Request
 
@@ -10,7 +11,7 @@ from api.console.cookies import SecretCookie
 from api.console.openid import OpenIDProvider
 from stafett.database.session import Database
 from stafett.people.sessions import LOGIN_TIMEOUT, LoginAttempts, SessionLifetime, SessionService
-from stafett.settings import SignInSettings
+from stafett.settings import Settings, TemporalSettings
 
 CONSOLE_PATH = "/console"
 EXPORTS_PATH, BULK_PATH = f"{CONSOLE_PATH}/exports", f"{CONSOLE_PATH}/bulk"
@@ -31,9 +32,12 @@ class ConsoleServices:
     sessions: SessionService
     session_cookie: SecretCookie
     login_cookie: SecretCookie
+    temporal_runs_url: str | None
+    """Where Temporal's Web UI has the pages of runs, without the id of a workflow."""
 
 
-def create_console_services(settings: SignInSettings, database: Database) -> ConsoleServices:
+def create_console_services(all_settings: Settings, database: Database) -> ConsoleServices:
+    settings = all_settings.sign_in
     origin = str(settings.public_url).rstrip("/")
     lifetime = SessionLifetime(timedelta(minutes=settings.idle_minutes), timedelta(hours=settings.session_hours))
     return ConsoleServices(
@@ -46,7 +50,14 @@ def create_console_services(settings: SignInSettings, database: Database) -> Con
         sessions=SessionService(database, lifetime),
         session_cookie=SecretCookie("stafett", origin, lifetime.absolute),
         login_cookie=SecretCookie("stafett-login", origin, LOGIN_TIMEOUT),
+        temporal_runs_url=_format_runs_url(all_settings.temporal),
     )
+
+
+def _format_runs_url(settings: TemporalSettings) -> str | None:
+    if settings.ui_url is None:
+        return None
+    return f"{str(settings.ui_url).rstrip('/')}/namespaces/{quote(settings.namespace, safe='')}/workflows"
 
 
 def get_console_services(request: Request) -> ConsoleServices:

@@ -75,6 +75,7 @@ class StackAddresses:
             "STAFETT_DATABASE__MAINTENANCE_URL": self.maintenance_database_url,
             "STAFETT_TEMPORAL__ADDRESS": self.temporal_address,
             "STAFETT_TEMPORAL__NAMESPACE": self.temporal_namespace,
+            "STAFETT_TEMPORAL__UI_URL": self.temporal_ui_url,
             "STAFETT_S3__ENDPOINT": self.s3_endpoint,
             "STAFETT_S3__ACCESS_KEY": self.s3_access_key,
             "STAFETT_S3__SECRET_KEY": self.s3_secret_key,

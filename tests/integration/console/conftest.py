@@ -51,7 +51,9 @@ def settings(
     for issuer in (issuer_one, issuer_two):
         issuer.register_console(origin)
     issuers = {"one": issuer_one.issuer_settings(), "two": issuer_two.issuer_settings({other_tenant.org_id})}
-    return settings.model_copy(update={"sign_in": SignInSettings(public_url=AnyHttpUrl(origin), issuers=issuers)})
+    sign_in = SignInSettings(public_url=AnyHttpUrl(origin), issuers=issuers)
+    temporal = settings.temporal.model_copy(update={"ui_url": AnyHttpUrl("https://temporal.example.org")})
+    return settings.model_copy(update={"sign_in": sign_in, "temporal": temporal})
 
 
 @pytest_asyncio.fixture(loop_scope="session")
