@@ -33,10 +33,13 @@ from stafett.reports.reexports import ReexportFilter
 
 router = APIRouter(prefix=f"{CONSOLE_PATH}/operator")
 _MAX_JOBS = 200
+_RETRYABLE = frozenset(
+    {ExportStatus.FAILED, BulkStatus.FAILED, ExportStatus.CANCELLED, BulkStatus.COMPLETED_WITH_FAILURES}
+)
 AnyJob = Export | Reexport | BulkBatch
 
 
-class JobKind(StrEnum):
+class OperatorJobKind(StrEnum):
     """Kind of the jobs that a page lists."""
 
     EXPORT = "export"
@@ -44,17 +47,17 @@ class JobKind(StrEnum):
     BATCH = "batch"
 
 
-STATUSES: Mapping[JobKind, Sequence[str]] = {
-    JobKind.EXPORT: tuple(ExportStatus),
-    JobKind.REEXPORT: tuple(ReexportStatus),
-    JobKind.BATCH: tuple(BulkStatus),
+STATUSES: Mapping[OperatorJobKind, Sequence[str]] = {
+    OperatorJobKind.EXPORT: tuple(ExportStatus),
+    OperatorJobKind.REEXPORT: tuple(ReexportStatus),
+    OperatorJobKind.BATCH: tuple(BulkStatus),
 }
 
 
 class JobsForm(ConsoleForm):
     """The filters of the list."""
 
-    kind: JobKind = JobKind.EXPORT
+    kind: OperatorJobKind = OperatorJobKind.EXPORT
     status: str | None = None
     organisation: OrgId | None = None
     hours: Annotated[int, Field(ge=1, le=24 * 366)] | None = None
@@ -70,7 +73,7 @@ class SelectionForm(ConsoleForm):
     """The jobs that the operator has chosen on a page, and what to do with them. No jobs is an error, never all."""
 
     action: Literal["cancel", "retry"]
-    kind: JobKind
+    kind: OperatorJobKind
     jobs: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=_MAX_JOBS)]
 
 
@@ -155,20 +158,20 @@ def create_command(
 
     def cancel(job_id: UUID) -> tuple[AnyJob, bool]:
         match selection.kind:
-            case JobKind.EXPORT:
+            case OperatorJobKind.EXPORT:
                 return services.export_commands.cancel(caller, job_id), True
-            case JobKind.REEXPORT:
+            case OperatorJobKind.REEXPORT:
                 return services.reexport_commands.cancel(caller, job_id), True
-            case JobKind.BATCH:
+            case OperatorJobKind.BATCH:
                 return services.batch_commands.cancel(caller, job_id), True
 
     def retry(job_id: UUID) -> tuple[AnyJob, bool]:
         match selection.kind:
-            case JobKind.EXPORT:
+            case OperatorJobKind.EXPORT:
                 return services.export_commands.retry(caller, job_id, attempt.create_key(job_id))
-            case JobKind.REEXPORT:
+            case OperatorJobKind.REEXPORT:
                 raise InvalidStateError("A new version is made by a new order.")
-            case JobKind.BATCH:
+            case OperatorJobKind.BATCH:
                 return services.batch_commands.retry(caller, job_id, attempt.create_key(job_id))
 
     return cancel if selection.action == "cancel" else retry
@@ -236,12 +239,12 @@ def _load_jobs(services: Services, caller: Caller, form: JobsForm, now: datetime
         "page_token": page_token,
     }
     match form.kind:
-        case JobKind.EXPORT:
+        case OperatorJobKind.EXPORT:
             return services.exports.list(caller, ExportFilter.model_validate(values))
-        case JobKind.REEXPORT:
+        case OperatorJobKind.REEXPORT:
             page = services.reexports.list(caller, ReexportFilter.model_validate(values))
             return Page([details.reexport for details in page.items], page.next_page_token)
-        case JobKind.BATCH:
+        case OperatorJobKind.BATCH:
             return services.batches.list(caller, BatchFilter.model_validate(values))
 
 
@@ -255,18 +258,18 @@ def _load_selection(
     ]
 
 
-def _find(services: Services, caller: Caller, kind: JobKind, job_id: UUID) -> AnyJob:
+def _find(services: Services, caller: Caller, kind: OperatorJobKind, job_id: UUID) -> AnyJob:
     match kind:
-        case JobKind.EXPORT:
+        case OperatorJobKind.EXPORT:
             return services.exports.find(caller, job_id).export
-        case JobKind.REEXPORT:
+        case OperatorJobKind.REEXPORT:
             return services.reexports.find(caller, job_id).reexport
-        case JobKind.BATCH:
+        case OperatorJobKind.BATCH:
             return services.batches.find(caller, job_id).batch
 
 
 def _to_row(console: ConsoleServices, row: AnyJob, now: datetime, action: str | None) -> JobRow:
-    is_possible = row.status.is_final if action == "retry" else not row.status.is_final
+    is_possible = row.status in _RETRYABLE if action == "retry" else not row.status.is_final
     run_url = _format_run_url(console, row.job)
     return JobRow(
         row.id, row.org_id, row.status, row.attempt, row.created_at, now - row.created_at, is_possible, run_url
