@@ -3,6 +3,7 @@
 import re
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import unquote
 from uuid import UUID
 
 import structlog
@@ -29,7 +30,8 @@ ReturnPath = Annotated[str, Query(alias="next")]
 def to_return_path(path: str) -> str:
     """Return the path if it is one of the console's, and otherwise the console's start: no other site may be named."""
     is_valid = _RETURN_PATH.fullmatch(path) is not None and len(path) <= MAX_RETURN_PATH_LENGTH
-    return path if is_valid else CONSOLE_PATH
+    leaves_console = not {".", ".."}.isdisjoint(unquote(path.partition("?")[0]).split("/"))
+    return path if is_valid and not leaves_console else CONSOLE_PATH
 
 
 @router.get("/")

@@ -54,13 +54,21 @@ NO_NUL = AfterValidator(_reject_nul)
 """Validator to put after a text's constraints, so that their errors and their JSON schema remain those of a text."""
 
 
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Zl", "Zp", "Zs"})
+_REJECTED_CATEGORIES = frozenset({"Cc", "Cn", "Co", "Zl", "Zp"})
+_DIRECTION_CHANGES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
 def _reject_control_characters(text: str) -> str:
-    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
+    categories = [unicodedata.category(character) for character in text]
+    if not _REJECTED_CATEGORIES.isdisjoint(categories) or not _DIRECTION_CHANGES.isdisjoint(text):
         raise ValueError("text must be one line without control characters")
+    if text and _INVISIBLE_CATEGORIES.issuperset(categories):
+        raise ValueError("text must have a visible character")
     return text
 
 
 ONE_LINE = AfterValidator(_reject_control_characters)
-"""Validator for text that is in tables and in the headers of emails."""
+"""Validator for text that is in tables and in the headers of emails: no reader may see other text than was written."""
 
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), ONE_LINE]

@@ -76,7 +76,7 @@ SELECT 'connections', NULL, NULL, sum(numbackends), current_setting('max_connect
 _log = structlog.get_logger("stafett.monitoring")
 
 
-class Figure(NamedTuple):
+class ServiceFigure(NamedTuple):
     """A row of the query."""
 
     subject: str
@@ -107,7 +107,7 @@ class ServiceMetrics(Collector):
         }
         self._clock = clock
         self._lock = Lock()
-        self._figures: Sequence[Figure] | None = None
+        self._figures: Sequence[ServiceFigure] | None = None
         self._loaded_at = float("-inf")
 
     def describe(self) -> Iterable[Metric]:
@@ -126,16 +126,16 @@ class ServiceMetrics(Collector):
             yield from self._build_maintenance_metrics(_select(figures, "maintenance"))
             yield from _build_other_metrics(figures)
 
-    def _load(self) -> Sequence[Figure] | None:
+    def _load(self) -> Sequence[ServiceFigure] | None:
         """Return None if the query fails: outdated values would hide it."""
         try:
             with self._database.transaction() as session:
-                return [Figure(*row) for row in session.execute(_QUERY, self._params)]
+                return [ServiceFigure(*row) for row in session.execute(_QUERY, self._params)]
         except Exception as error:  # noqa: BLE001 - the other metrics of the process are served all the same
             _log.warning("service_metrics_failed", error=type(error).__name__, location=error_location(error))
             return None
 
-    def _build_maintenance_metrics(self, runs: Sequence[Figure]) -> Iterable[Metric]:
+    def _build_maintenance_metrics(self, runs: Sequence[ServiceFigure]) -> Iterable[Metric]:
         age = _family("stafett_maintenance_age_seconds", "Time since a scheduled task last finished.", "task")
         errors = _family("stafett_maintenance_errors", "Parts of a scheduled task's last run that failed.", "task")
         interval = _family("stafett_maintenance_interval_seconds", "Interval of a scheduled task.", "task")
@@ -147,7 +147,7 @@ class ServiceMetrics(Collector):
         return age, errors, interval
 
 
-def _build_job_metrics(jobs: Sequence[Figure]) -> Iterable[Metric]:
+def _build_job_metrics(jobs: Sequence[ServiceFigure]) -> Iterable[Metric]:
     """Report each state, also without jobs, so that a state that becomes empty has the value 0."""
     found = {(job.kind, job.state): job for job in jobs}
     number = _family("stafett_jobs_open", "Unfinished jobs.", "kind", "state")
@@ -161,7 +161,7 @@ def _build_job_metrics(jobs: Sequence[Figure]) -> Iterable[Metric]:
     return number, age, stalled
 
 
-def _build_delivery_metrics(deliveries: Sequence[Figure]) -> Iterable[Metric]:
+def _build_delivery_metrics(deliveries: Sequence[ServiceFigure]) -> Iterable[Metric]:
     found = {delivery.kind: delivery for delivery in deliveries}
     number = _family("stafett_outbox_deliveries", "Notifications that are neither delivered nor given up.", "channel")
     age = _family("stafett_outbox_oldest_age_seconds", "Age of the oldest of them.", "channel")
@@ -172,7 +172,7 @@ def _build_delivery_metrics(deliveries: Sequence[Figure]) -> Iterable[Metric]:
     return number, age
 
 
-def _build_other_metrics(figures: Sequence[Figure]) -> Iterable[Metric]:
+def _build_other_metrics(figures: Sequence[ServiceFigure]) -> Iterable[Metric]:
     lag = max((float(figure.age) for figure in _select(figures, "retention")), default=0.0)
     (broken,), (connections,) = _select(figures, "broken_chains"), _select(figures, "connections")
     return (
@@ -183,7 +183,7 @@ def _build_other_metrics(figures: Sequence[Figure]) -> Iterable[Metric]:
     )
 
 
-def _select(figures: Iterable[Figure], subject: str) -> list[Figure]:
+def _select(figures: Iterable[ServiceFigure], subject: str) -> list[ServiceFigure]:
     return [figure for figure in figures if figure.subject == subject]
 
 

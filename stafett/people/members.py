@@ -24,9 +24,13 @@ from stafett.people.api_keys import append_revocations, revoke_keys_of_user
 
 _NEWEST_FIRST = NEWEST_FIRST._replace(names=("created_at", "user_id"))
 _ENSURE_USER: LiteralString = "SELECT ensure_user(:id, :address, :display_name)"
-_ADDRESS_PATTERN = r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@([a-zA-Z0-9-]+\.)+[a-zA-Z0-9-]+$"
+_ATOM, _LABEL = r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+", "[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_ADDRESS_PATTERN = rf"^{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+{_LABEL}$"
 Address = Annotated[str, StringConstraints(max_length=254, pattern=_ADDRESS_PATTERN)]
-"""An email address as HTML's `input` accepts it. It has one recipient, and its lower case is the same everywhere."""
+"""An email address as HTML's `input` accepts it, without empty parts.
+
+It has one recipient, and its lower case is the same everywhere.
+"""
 
 
 class NewMember(FrozenModel):

@@ -190,6 +190,8 @@ async def test_issuer_without_s256_is_not_used(browser: ConsoleBrowser, issuer_o
         "javascript:alert(1)",
         "/console/\r\nSet-Cookie: x=y",
         "/console/\t",
+        "/console/../../evil",
+        "/console/%2e%2E/evil",
         "/console/" + "x" * 1000,
         "",
     ],

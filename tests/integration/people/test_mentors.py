@@ -87,6 +87,8 @@ async def test_edit_needs_the_current_entity_tag(coordinator: UserClient, activi
         {"display_name": None},
         {"display_name": ""},
         {"branch": "a\x85b"},
+        {"display_name": "\N{ZERO WIDTH SPACE}"},
+        {"display_name": "Kari \N{RIGHT-TO-LEFT OVERRIDE}gpj"},
     ):
         await coordinator.request("PUT", path, 422, json=body, headers={"If-Match": "*"})
 
