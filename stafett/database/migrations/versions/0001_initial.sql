@@ -309,6 +309,18 @@ GRANT SELECT, INSERT, UPDATE (org_id, last_used_at, idle_expires_at), DELETE ON 
 GRANT SELECT (idle_expires_at), DELETE ON user_sessions TO stafett_maintenance;
 GRANT SELECT (user_id), DELETE ON user_sessions TO stafett_erasure;
 
+-- Ends a removed member's sessions in which the organisation is chosen, also for an invitation later. A function, because
+-- an administrator's transaction sees no sessions of others.
+CREATE FUNCTION end_sessions_of_member() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    DELETE FROM user_sessions WHERE user_id = OLD.user_id AND org_id = OLD.org_id;
+    RETURN NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION end_sessions_of_member FROM PUBLIC;
+CREATE TRIGGER memberships_end_sessions AFTER DELETE ON memberships FOR EACH ROW
+    EXECUTE FUNCTION end_sessions_of_member();
+
 
 -- Bulk registration
 
