@@ -117,9 +117,11 @@ def _process_cpu_seconds(pid: int) -> float:
 
 
 def read_environment(pid: int) -> dict[str, str]:
-    """Read a process's environment, so that another program has its settings and database role."""
+    """Read a process's environment, so that another program has its settings and database role, but no metrics port."""
     variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    return dict(variable.split("=", 1) for variable in variables if "=" in variable)
+    environment = dict(variable.split("=", 1) for variable in variables if "=" in variable)
+    environment.pop("STAFETT_METRICS__PORT", None)  # the process listens there
+    return environment
 
 
 def tree_cpu_seconds(*pids: int) -> float:

@@ -24,7 +24,7 @@ from tests.chaos.short_timeouts import shorten_heartbeat_timeout
 FREEZE_POINTS = ("started", "uncommitted", "committed")
 """After the start is committed; with the objects stored, before the commit; after the commit, before the response."""
 LOCKED = "locked"
-"""Within the transaction that commits a stage, which has locked the export's row."""
+"""Within the transaction that commits a stage, which has locked the export's row and inserted the outputs."""
 BEFORE_DELETION = "before_deletion"
 """In `cancelling`: the attempt is checked, and nothing is deleted yet."""
 
@@ -33,7 +33,7 @@ def freeze_at(stage: ExportStatus, point: str) -> None:
     if stage is ExportStatus.CANCELLING:
         _suspend_once(ExportCompletion, "begin_cancel", stage=None, is_before=False)
     elif point == LOCKED:
-        _suspend_before_outputs_are_inserted(stage)
+        _suspend_after_outputs_are_inserted(stage)
     else:
         name = "start_stage" if point == "started" else "finish_stage"
         _suspend_once(StageStore, name, stage=stage, is_before=point == "uncommitted")
@@ -54,12 +54,12 @@ def _suspend_once(owner: Any, name: str, *, stage: ExportStatus | None, is_befor
     setattr(owner, name, suspend_once)
 
 
-def _suspend_before_outputs_are_inserted(stage: ExportStatus) -> None:
+def _suspend_after_outputs_are_inserted(stage: ExportStatus) -> None:
     suspended = list[int]()
 
-    @event.listens_for(Engine, "before_cursor_execute")
-    def suspend_before_insert(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("INSERT INTO export_stage_outputs") and parameters["stage"] == stage:
+    @event.listens_for(Engine, "after_cursor_execute")
+    def suspend_after_insert(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "INSERT INTO export_stage_outputs" in statement and stage in parameters.values():
             _suspend(suspended)
 
 

@@ -9,7 +9,7 @@ import psycopg
 
 from tests.support.sign_in import ConsoleBrowser
 
-HOSTILE_NAME = "<script>alert('Åse')</script>\N{RIGHT-TO-LEFT OVERRIDE}"
+HOSTILE_NAME = "<script>alert('Åse')</script>\N{RIGHT-TO-LEFT MARK}"
 
 
 def read_field(page: str, name: str) -> str:
