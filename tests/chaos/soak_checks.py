@@ -51,6 +51,7 @@ SELECT DISTINCT key #>> '{}' FROM (
     SELECT jsonb_path_query(file, '$.**.key') FROM exports WHERE file IS NOT NULL
     UNION ALL SELECT jsonb_path_query(outputs, '$.**.key') FROM export_stage_outputs
     UNION ALL SELECT jsonb_path_query(parts, '$.**.key') FROM export_mapped_parts
+    UNION ALL SELECT jsonb_path_query(deviations, '$.**.key') FROM export_partial_failures
     UNION ALL SELECT jsonb_path_query(file, '$.**.key') FROM report_files
     UNION ALL SELECT jsonb_path_query(file, '$.**.key') FROM report_reexports WHERE file IS NOT NULL
 ) AS keys (key)

@@ -25,7 +25,7 @@ def parse_path(response: httpx.Response) -> str:
     return urlsplit(response.headers["location"]).path
 
 
-async def upload(browser: ConsoleBrowser, path: str, content: bytes | None, **fields: str) -> httpx.Response:
+async def upload(browser: ConsoleBrowser, path: str, content: bytes | None, /, **fields: str) -> httpx.Response:
     """Send a form with a file, or with an empty file field as a browser does."""
     fields |= {"form_token": await browser.get_form_token()}
     headers = {"Origin": browser.origin, "Sec-Fetch-Site": "same-origin"}
