@@ -213,6 +213,7 @@ def test_security_definer_functions_ignore_temporary_tables(role_database: Datab
         "append_audit_event",
         "check_job_update",
         "ensure_user",
+        "end_sessions_of_member",
         "find_api_key",
         "get_delivery_recipient",
         "resolve_user_identity",
