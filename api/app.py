@@ -54,6 +54,7 @@ from api.routes import (
 from stafett.audit import trail as audit_trail
 from stafett.audit.events import OrganisationAuditTrail
 from stafett.audit.steps import JobHistory
+from stafett.bulk.activities import ActivityService
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import MappingService
@@ -69,7 +70,6 @@ from stafett.monitoring.metrics import ConnectionPool, Metrics
 from stafett.monitoring.server import MetricsPage, serve_pages
 from stafett.notifications.inbox import Inbox
 from stafett.people.api_keys import ApiKeyService
-from stafett.people.directory import ActivityService
 from stafett.people.members import MemberService
 from stafett.people.mentor_import import MentorImport
 from stafett.people.mentors import MentorService

@@ -31,6 +31,7 @@ from api.readiness import Probes
 from api.request_body import BoundedRequest, JsonLimits, has_large_body, require_json_content_type
 from stafett.audit.events import OrganisationAuditTrail
 from stafett.audit.steps import JobHistory
+from stafett.bulk.activities import ActivityService
 from stafett.bulk.commands import BulkCommands
 from stafett.bulk.service import BulkService
 from stafett.column_mapper.versions import MappingService
@@ -46,7 +47,6 @@ from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.notifications.inbox import Inbox
 from stafett.people.api_keys import ApiKeyService
-from stafett.people.directory import ActivityService
 from stafett.people.members import MemberService
 from stafett.people.mentor_import import MentorImport
 from stafett.people.mentors import MentorService

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query
 from api.concurrency import limit_large_lists
 from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.schemas.bulk import ActivityPage, ActivityResource
+from stafett.bulk.activities import ActivityFilter
 from stafett.domain.membership import Permission
-from stafett.people.directory import ActivityFilter
 
 router = APIRouter(prefix="/activities", tags=["Activities"], route_class=GuardedRoute)
 
