@@ -61,12 +61,14 @@ async def list_mentors(
         q=q[:100] or None, branch=branch[:200] or None, active=_ACTIVE_BY_CHOICE[active], page_token=page_token
     )
     page = await run_in_threadpool(services.mentors.list, session.caller, filters)
+    branches = await run_in_threadpool(services.mentors.list_branches, session.caller)
     chosen = {"q": q[:100], "branch": branch[:200], "active": active}
     return render_page(
         request,
         "mentors.html",
         session=session,
         mentors=page.items,
+        branches=branches if branch in {"", *branches} else [branch, *branches],
         fields=chosen,
         is_filtered=any(chosen.values()),
         next_query=urlencode(chosen | {"page_token": page.next_page_token}) if page.next_page_token else None,
@@ -74,8 +76,8 @@ async def list_mentors(
 
 
 @router.get("/new")
-async def show_new_mentor(request: Request, session: MentorManager) -> Response:
-    return _render_form(request, session, {"active": "true", "key": str(uuid4())})
+async def show_new_mentor(request: Request, session: MentorManager, services: ServicesDep) -> Response:
+    return await _render_form(request, session, services, {"active": "true", "key": str(uuid4())})
 
 
 @router.post("")
@@ -84,7 +86,7 @@ async def add_mentor(request: Request, session: MentorManager, form: SessionForm
     try:
         mentor = MentorForm.parse(form)
     except InvalidFormError as error:
-        return _render_form(request, session, form, errors=error.errors)
+        return await _render_form(request, session, services, form, errors=error.errors)
     key = f"console-{uuid5(parse_id(form.get('key')) or uuid4(), mentor.model_dump_json())}"
     new = NewMentor.model_validate(mentor.fields | {"org_id": session.org_id})
     return _lead_to(request, await run_in_threadpool(services.mentors.add, session.caller, new, key))
@@ -112,7 +114,7 @@ async def show_edit(request: Request, session: MentorManager, services: Services
         "active": "true" if mentor.active else "",
         "revision": str(mentor.edits),
     }
-    return _render_form(request, session, fields, mentor)
+    return await _render_form(request, session, services, fields, mentor)
 
 
 @router.post("/{mentor_id:uuid}/edit")
@@ -124,7 +126,7 @@ async def edit_mentor(
     try:
         fields = MentorForm.parse(form).fields
     except InvalidFormError as error:
-        return _render_form(request, session, form, mentor, error.errors)
+        return await _render_form(request, session, services, form, mentor, error.errors)
     if fields["approved_at"] == (_format_approval(mentor) or None):
         del fields["approved_at"]  # the form has the day only, and the stored time stays
     return await _edit(request, session, services, mentor_id, form, fields)
@@ -159,9 +161,10 @@ def _format_approval(mentor: PeerMentor) -> str:
     return mentor.approved_at.astimezone(OSLO).date().isoformat() if mentor.approved_at else ""
 
 
-def _render_form(
+async def _render_form(
     request: Request,
     session: ActiveSession,
+    services: Services,
     fields: Mapping[str, str],
     mentor: PeerMentor | None = None,
     errors: FormErrors | None = None,
@@ -175,6 +178,7 @@ def _render_form(
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         address=path,
         mentor=mentor,
+        branches=await run_in_threadpool(services.mentors.list_branches, session.caller),
         fields={name: fields.get(name, "") for name in names},
         errors=errors,
     )

@@ -38,6 +38,7 @@ from stafett.domain.reporting_period import OSLO
 _ADD_OPERATION = "peer-mentors.add"
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ID_KEY = TypeAdapter(tuple[UUID])
+_MAX_BRANCHES = 500
 _NAME_ORDER = (col(PeerMentor.display_name), col(PeerMentor.id))
 
 
@@ -137,6 +138,13 @@ class MentorService:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             mentors = session.exec(_select_mentors(caller, filters).limit(limit)).all()
             return [mentor.id for mentor in mentors]
+
+    def list_branches(self, caller: Caller) -> Sequence[str]:
+        """List the organisation's local branches, by name: those that its mentors have."""
+        query = select(PeerMentor.branch).where(PeerMentor.org_id == caller.org_id, col(PeerMentor.branch).is_not(None))
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            branches = session.exec(query.distinct().order_by(col(PeerMentor.branch)).limit(_MAX_BRANCHES)).all()
+            return [branch for branch in branches if branch is not None]
 
     def load_names(self, caller: Caller, mentor_ids: Sequence[UUID]) -> Mapping[UUID, str]:
         """Load the names of those mentors that the caller's organisation has."""

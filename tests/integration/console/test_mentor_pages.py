@@ -29,6 +29,7 @@ async def test_mentor_is_added_once_edited_and_deactivated(browser: ConsoleBrows
     assert (await browser.get(MENTORS)).text.count(f'href="{path}"') == 1
     edit = (await browser.get(f"{path}/edit")).text
     assert 'value="2026-02-01"' in edit
+    assert '<option value="Tromsø"></option>' in (await browser.get(f"{MENTORS}/new")).text  # a branch to choose
     changed = {"display_name": "Kari", "revision": read_field(edit, "revision")}
     assert parse_path(await browser.submit(f"{path}/edit", **changed, active="true")) == path
     page = (await browser.get(path)).text
@@ -79,6 +80,9 @@ async def test_list_is_filtered_by_name_branch_and_state(
     assert await list_names("") == ["Anne Nord", "Anne Sør", "Berit"]
     assert await list_names("q=anne") == ["Anne Nord", "Anne Sør"]
     assert await list_names("branch=Nord") == ["Anne Nord"]
+    assert await list_names("branch=Vest") == []
+    options = re.findall(r"<option( selected)?>(\w+)</option>", (await browser.get(f"{MENTORS}?branch=Vest")).text)
+    assert options == [(" selected", "Vest"), ("", "Nord"), ("", "Sør")]
     assert await list_names("q=anne&active=no") == ["Anne Sør"]
     assert await list_names("q=%00&active=yes") == ["Anne Nord", "Berit"]
     assert "The search finds no peer mentor." in (await browser.get(f"{MENTORS}?q={'x' * 5000}")).text
