@@ -1,6 +1,7 @@
 """From an empty database to a downloaded export without SQL: migration, commands, the API and a browser only."""
 
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 import pytest_asyncio
+from playwright.async_api import Page, expect
 from psycopg import sql
 from pydantic import AnyHttpUrl, SecretStr
 
@@ -21,7 +23,7 @@ from stafett.testing import Json
 from tests.support.dev_stack import run_stafett_process
 from tests.support.fixture_types import RunWorker
 from tests.support.http_server import serve_app
-from tests.support.sign_in import ConsoleBrowser, HostileSignIn, run_issuer
+from tests.support.sign_in import HostileSignIn, run_issuer
 
 COORDINATOR_ID = uuid4()
 ORG, ADMIN, COORDINATOR = "nyforbundet", "leder@nyforbundet.example", "kari@nyforbundet.example"
@@ -95,7 +97,12 @@ async def run_json(env: Mapping[str, str], *args: object) -> Json:
 
 
 async def test_first_export_of_a_new_installation_needs_no_sql(
-    owner_environment: Mapping[str, str], api_url: str, issuer: DevIssuer, run_worker: RunWorker, tmp_path: Path
+    owner_environment: Mapping[str, str],
+    api_url: str,
+    issuer: DevIssuer,
+    run_worker: RunWorker,
+    page: Page,
+    tmp_path: Path,
 ) -> None:
     def environment_of(address: str) -> Mapping[str, str]:
         claims = {"sub": f"oidc|{address}", "email": address, "email_verified": True}
@@ -133,11 +140,14 @@ async def test_first_export_of_a_new_installation_needs_no_sql(
     await run_stafett_process("export", "download", export["id"], "--output", tmp_path / "report.csv", env=coordinator)
     assert "Åse Ødegård" in (tmp_path / "report.csv").read_text(encoding="utf-8-sig")
 
-    browser = ConsoleBrowser(api_url)
-    async with browser.http:
-        await browser.sign_in(COORDINATOR_ID, "nyforbundet")
-        assert "Nyforbundet" in (await browser.get("/console")).text
-        (await run_stafett_process("member", "remove", COORDINATOR, "--org", ORG, env=admin)).require_success()
-        assert "Nyforbundet" not in (await browser.get("/console")).text
+    await page.goto(f"{api_url}/console/exports/{export['id']}?lang=en")
+    await page.get_by_role("link", name="Sign in with").click()
+    await page.get_by_role("button", name=COORDINATOR).click()
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name=re.compile("^Download .*csv$")).click()
+    assert (await (await download.value).path()).read_bytes() == (tmp_path / "report.csv").read_bytes()
+    (await run_stafett_process("member", "remove", COORDINATOR, "--org", ORG, env=admin)).require_success()
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
     denied = await run_stafett_process("mentor", "list", "--org", ORG, env=coordinator)
     denied.assert_one_line_error("permission_denied")
