@@ -25,7 +25,7 @@ from stafett.domain.errors import AlreadyExistsError, LastAdminError
 from stafett.domain.export import OrgId
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.notification import NotificationJob
-from stafett.people.access import require_administrator
+from stafett.people.access import authorise_addition, require_administrator
 from stafett.people.api_keys import NewApiKey
 from stafett.people.members import NewMember
 from stafett.people.organisations import NewName, NewOrganisation
@@ -42,6 +42,10 @@ def _find_organisation(services: Services, caller: Caller, org_id: str) -> None:
 
 def _find_administered(_services: Services, caller: Caller, org_id: str) -> None:
     require_administrator(caller, org_id)
+
+
+def _authorise_addition(_services: Services, caller: Caller, org_id: str) -> None:
+    authorise_addition(caller, org_id)
 
 
 @router.get(
@@ -114,7 +118,7 @@ def list_members(
         "Add a member by email address and role, and send an invitation. At the first sign-in with this verified "
         "address, the identity provider's subject is linked to the member."
     ),
-    dependencies=[require(Permission.ADMINISTER, _find_administered)],
+    dependencies=[require(Permission.ADMINISTER, _authorise_addition)],
     openapi_extra=raises(AlreadyExistsError),
 )
 async def invite_member(
@@ -150,7 +154,7 @@ def change_member_role(
     status_code=HTTPStatus.NO_CONTENT,
     operation_id="remove_member",
     summary="Remove a member",
-    description="Remove a member. Their API keys and event streams end at once; what they made stays.",
+    description="Remove a member. Their API keys, sessions and event streams end at once; what they made stays.",
     dependencies=[require(Permission.ADMINISTER)],
     openapi_extra=raises(LastAdminError),
 )
@@ -181,7 +185,7 @@ def list_api_keys(
         "Make a key that a program sends as bearer token. It acts for its maker, with a role of its own that the "
         "maker's role includes. The secret is returned only in this response."
     ),
-    dependencies=[require(Permission.ADMINISTER, _find_administered)],
+    dependencies=[require(Permission.ADMINISTER, _authorise_addition)],
 )
 def make_api_key(
     org_id: OrganisationId,

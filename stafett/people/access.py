@@ -13,6 +13,14 @@ def require_administrator(caller: Caller, org_id: str) -> None:
     """Raise unless the caller administers the organisation, whose existence no other organisation learns."""
     if not caller.is_operator and caller.org_id != org_id:
         raise NotFoundError("There is no such organisation.")
+    authorise_addition(caller, org_id)
+
+
+def authorise_addition(caller: Caller, org_id: str) -> None:
+    """Raise unless the caller administers the organisation; the same for one that exists and one that does not.
+
+    A request that adds something to another organisation is denied, as if it named the organisation in its body.
+    """
     if not caller.can_administer(org_id):
         raise PermissionDeniedError(_DENIED_MESSAGE)
 

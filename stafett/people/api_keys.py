@@ -21,7 +21,7 @@ from stafett.domain.errors import AlreadyExistsError, NotFoundError, PermissionD
 from stafett.domain.fields import ONE_LINE, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, MemberRole, Role
-from stafett.people.access import lock_administrator, require_administrator
+from stafett.people.access import authorise_addition, lock_administrator, require_administrator
 
 KEY_PREFIX = "stafett_"
 """Secret scanners recognise a key by it, and the API distinguishes it from a JWT."""
@@ -95,7 +95,7 @@ class ApiKeyService:
 
     def make(self, caller: Caller, org_id: str, new: NewApiKey, idempotency_key: str | None = None) -> IssuedApiKey:
         """Make a key. A repeat raises ``AlreadyExistsError``, because the secret cannot be returned again."""
-        require_administrator(caller, org_id)
+        authorise_addition(caller, org_id)
         if not caller.role.includes(new.role):
             raise PermissionDeniedError("The role of a key cannot be above its maker's role.")
         secret = KEY_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)

@@ -19,7 +19,7 @@ from stafett.domain.fields import DisplayName
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, MemberRole, Role
 from stafett.domain.notification import Channel
-from stafett.people.access import lock_administrator, require_administrator
+from stafett.people.access import authorise_addition, lock_administrator, require_administrator
 from stafett.people.api_keys import append_revocations, revoke_keys_of_user
 
 _NEWEST_FIRST = NEWEST_FIRST._replace(names=("created_at", "user_id"))
@@ -79,7 +79,7 @@ class MemberService:
 
     def invite(self, caller: Caller, org_id: str, new: NewMember) -> InvitedMember:
         """Add a member and enqueue the invitation. The membership takes effect at the user's first sign-in."""
-        require_administrator(caller, org_id)
+        authorise_addition(caller, org_id)
         with self._database.transaction(org_id, user_id=caller.user_id) as session:
             lock_administrator(session, caller, org_id)
             return _insert_and_audit(session, caller.actor, org_id, new)

@@ -53,11 +53,11 @@ _TABLE = """
     add_organisation         403       403     403    403     403      201
     rename_organisation      403       403     200    403     404      200
     list_members             403       403     200    403     404      403
-    invite_member            403       403     201    403     404      403
+    invite_member            403       403     201    403     403      403
     change_member_role       403       403     200    403     404      403
     remove_member            403       403     204    403     404      403
     list_api_keys            403       403     200    403     404      403
-    make_api_key             403       403     201    403     404      403
+    make_api_key             403       403     201    403     403      403
     revoke_api_key           403       403     204    403     404      403
     list_activity_types      200       200     200    200     200      200
     list_peer_mentors        200       200     200    200     200      403
