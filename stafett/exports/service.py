@@ -111,11 +111,11 @@ class ExportService:
 
 def _load_details(session: Session, export: Export) -> ExportDetails:
     attempts = select(ExportAttempt).where(ExportAttempt.export_id == export.id)
-    failures = session.get(ExportPartialFailures, export.id)
+    reports = select(ExportPartialFailures.reports).where(ExportPartialFailures.export_id == export.id)
     return ExportDetails(
         export,
         session.exec(attempts.order_by(col(ExportAttempt.number))).all(),
-        [PartialFailureReport.model_validate(report) for report in failures.reports] if failures else (),
+        [PartialFailureReport.model_validate(report) for report in session.exec(reports).one_or_none() or ()],
     )
 
 
