@@ -93,8 +93,10 @@ class ReportReexport(CancellableWorkflow[ReexportOutcome]):
     async def _run_export(self, export_job: ExportJob) -> int:
         """Run the export as a child workflow and return its row count.
 
-        Cancelling this run cancels the child, and waits until the child has stopped.
+        Cancelling this run cancels the child, and waits until the child has stopped. No child is started after the
+        cancel: the export's row ends with the re-export's.
         """
+        self._raise_if_cancelled()
         self._export_job = export_job
         self._publish_status(ReexportStatus.EXPORTING)
         outcome = await self._run_child_workflow(export_job)
