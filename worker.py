@@ -316,7 +316,7 @@ class _ActivityRegistry:
         comparison = VersionComparison(self._database, self._storage, raise_if_cancelled=raise_if_cancelled)
         removal = FileRemoval(self._database, self._cancellation_storage, actor=audit_trail.WORKER_ACTOR)
         return ReexportActivities(
-            ReexportSteps(self._database, comparison, notify_by_email=self._notify_by_email),
+            ReexportSteps(self._database, comparison, removal.remove, notify_by_email=self._notify_by_email),
             ReexportCompletion(self._database, removal.remove, notify_by_email=self._notify_by_email),
         )
 

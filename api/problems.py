@@ -22,6 +22,7 @@ from stafett.domain.errors import (
     AlreadyExistsError,
     ExportError,
     FileRemovedError,
+    HandedInError,
     IdempotencyKeyReusedError,
     InvalidFieldError,
     InvalidPayloadsError,
@@ -139,6 +140,9 @@ PROBLEMS: dict[type[StafettError], ProblemSpec] = {
     ),
     InvalidStateError: ProblemSpec(
         HTTPStatus.CONFLICT, "wrong_state", "The job's status does not allow this operation."
+    ),
+    HandedInError: ProblemSpec(
+        HTTPStatus.CONFLICT, "handed_in", "The file was handed in to Bufdir; its removal needs a confirmation."
     ),
     ReexportInProgressError: ProblemSpec(
         HTTPStatus.CONFLICT, "reexport_in_progress", "A different re-export of this report is running."

@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect
 from api.console.events import limit_event_streams, stream_session_events
-from api.console.forms import RetryForm
+from api.console.forms import ConsoleForm, FormErrors, RetryForm
 from api.console.pages import render_page
 from api.console.security import SessionForm, create_page_headers
 from api.console.services import EXPORTS_PATH, ConsoleServicesDep
@@ -23,13 +23,20 @@ from api.headers import LastEventId
 from api.routes.bufdir_exports import load_view, respond_with_deviations
 from api.schemas.exports import ExportResource
 from stafett.database.pagination import PageToken
-from stafett.domain.errors import FileRemovedError, ServiceUnavailableError
+from stafett.domain.errors import FileRemovedError, HandedInError, ServiceUnavailableError
 from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.exports.downloads import get_downloadable_file
+from stafett.exports.handed_in import RemovalConfirmation
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter
 
 router = APIRouter(prefix=EXPORTS_PATH)
 _MAX_EVENTS = 200
+
+
+class DeletionForm(ConsoleForm):
+    """Whether a file that was handed in to Bufdir is deleted too."""
+
+    confirm: RemovalConfirmation | None = None
 
 
 @router.get("")
@@ -121,9 +128,14 @@ async def confirm_delete(request: Request, session: CurrentSession, services: Se
 
 @router.post("/{export_id:uuid}/delete")
 async def delete_export(
-    request: Request, session: CurrentSession, _form: SessionForm, services: ServicesDep, export_id: UUID
+    request: Request, session: CurrentSession, form: SessionForm, services: ServicesDep, export_id: UUID
 ) -> Response:
-    export = await run_in_threadpool(services.export_commands.delete, session.caller, export_id)
+    confirmation = DeletionForm.parse(form).confirm
+    try:
+        export = await run_in_threadpool(services.export_commands.delete, session.caller, export_id, confirmation)
+    except HandedInError:
+        errors = {"confirm": "handed_in"}
+        return await _render_confirmation(request, session, services, export_id, "delete_export", errors)
     with suppress(ServiceUnavailableError):  # the deletion is committed; retention removes remaining files
         await run_in_threadpool(services.file_removal.remove, export.job)
     return redirect(request, EXPORTS_PATH)
@@ -175,14 +187,24 @@ def list_stages(export: ExportResource, history: Sequence[str]) -> list[tuple[Ex
 
 
 async def _render_confirmation(
-    request: Request, session: ActiveSession, services: Services, export_id: UUID, action: str
+    request: Request,
+    session: ActiveSession,
+    services: Services,
+    export_id: UUID,
+    action: str,
+    errors: FormErrors | None = None,
 ) -> Response:
     details = await run_in_threadpool(services.exports.find, session.caller, export_id)
+    handed_in = await run_in_threadpool(services.export_commands.find_handed_in_version, session.caller, export_id)
     return render_page(
         request,
         "confirm.html",
         session=session,
+        status=HTTPStatus.CONFLICT if errors else HTTPStatus.OK,
+        address=f"{EXPORTS_PATH}/{export_id}/delete",
         action=action,
+        handed_in=handed_in if action == "delete_export" else None,
+        errors=errors,
         period=ExportResource.from_details(details).reporting_period,
         back=f"{EXPORTS_PATH}/{export_id}",
     )

@@ -20,12 +20,13 @@ from api.console.sessions import ActiveSession, JobStarter, require_permission
 from api.dependencies import Services, ServicesDep
 from api.schemas.reports import ReportResource
 from stafett.database.pagination import ListFilter, PageToken
-from stafett.domain.errors import ReexportInProgressError
+from stafett.domain.errors import InvalidFieldError, ReexportInProgressError
 from stafett.domain.fields import NO_NUL
 from stafett.domain.membership import Permission
-from stafett.domain.reexport import ReexportRequest, ReexportSource
-from stafett.domain.reporting_period import OSLO
-from stafett.reports.history import ReportDetails, ReportSubmission
+from stafett.domain.reexport import MAX_VERSION, ReexportRequest, ReexportSource
+from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
+from stafett.reports.history import ReportDetails
+from stafett.reports.submissions import ReportSubmission, get_default_grant_year
 
 router = APIRouter(prefix=REPORTS_PATH)
 Reader = Annotated[ActiveSession, require_permission(Permission.READ_ORGANISATION)]
@@ -37,6 +38,8 @@ class SubmissionForm(RevisionForm):
     """When a report was submitted to Bufdir, and under which reference."""
 
     submitted_on: date
+    submitted_version: Annotated[int, Field(ge=1, le=MAX_VERSION)] | None = None
+    grant_year: Annotated[int, Field(ge=EARLIEST_YEAR, le=LATEST_YEAR)] | None = None
     submitted_reference: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), NO_NUL] | None = None
 
 
@@ -44,7 +47,7 @@ class NewVersionForm(ConsoleForm):
     """From which data a new version is made, and why."""
 
     source: ReexportSource
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)] = 1
     reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), NO_NUL] | None = None
 
 
@@ -77,13 +80,19 @@ async def record_submission(
         fields = SubmissionForm.parse(form)
     except InvalidFormError as error:
         return await _render_report(request, session, services, report_id, form, error.errors)
+    optional = {"version": fields.submitted_version, "grant_year": fields.grant_year}
     submission = ReportSubmission(
         submitted_at=datetime.combine(fields.submitted_on, _NOON, OSLO),
         submitted_reference=fields.submitted_reference or None,
+        **{name: value for name, value in optional.items() if value is not None},
     )
-    await run_in_threadpool(
-        services.reports.record_submission, session.caller, report_id, submission, {fields.revision}
-    )
+    try:
+        await run_in_threadpool(
+            services.reports.record_submission, session.caller, report_id, submission, {fields.revision}
+        )
+    except InvalidFieldError as error:
+        field = {"version": "submitted_version"}.get(error.field, error.field)
+        return await _render_report(request, session, services, report_id, form, {field: error.code})
     return redirect(request, f"{REPORTS_PATH}/{report_id}")
 
 
@@ -149,7 +158,9 @@ async def _render_report(
     details = await run_in_threadpool(services.reports.find, session.caller, report_id)
     today = services.clock().astimezone(OSLO).date()
     blank = {"submitted_on": today.isoformat(), "submitted_reference": "", "source": ReexportSource.CURRENT_DATA}
-    blank |= {"version": str(len(details.files)), "reason": "", "sha256": ""}
+    newest = str(len(details.files))
+    blank |= {"version": newest, "submitted_version": newest, "reason": "", "sha256": ""}
+    blank["grant_year"] = str(details.report.grant_year or get_default_grant_year(details.report))
     given = dict(fields or {})
     verified = given.get("verified_sha256")
     return render_page(

@@ -31,6 +31,7 @@ from api.schemas.exports import (
 from stafett.database.tables import Export
 from stafett.domain.errors import (
     FileRemovedError,
+    HandedInError,
     InvalidStateError,
     NoFileError,
     NotFinishedError,
@@ -40,6 +41,7 @@ from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import DownloadLink
+from stafett.exports.handed_in import RemovalConfirmation
 from stafett.exports.preview import take_preview
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter, authorise_start
 
@@ -247,13 +249,21 @@ async def retry_export(
     summary="Delete an export",
     description=(
         "Delete a finished export and remove its files from storage. Its audit events and its entry in the report "
-        "history are retained."
+        "history are retained, with the name, size and hashes of the file. A version that was handed in to Bufdir is "
+        "deleted only with `confirm=handed_in`."
     ),
     dependencies=[require(Permission.ADMINISTER)],
-    openapi_extra=raises(InvalidStateError),
+    openapi_extra=raises(InvalidStateError, HandedInError),
 )
-def delete_export(export_id: ExportId, caller: CurrentCaller, services: ServicesDep) -> None:
-    export = services.export_commands.delete(caller, export_id)
+def delete_export(
+    export_id: ExportId,
+    caller: CurrentCaller,
+    services: ServicesDep,
+    confirm: Annotated[
+        RemovalConfirmation | None, Query(description="Confirms the deletion of a file that was handed in.")
+    ] = None,
+) -> None:
+    export = services.export_commands.delete(caller, export_id, confirm)
     with suppress(ServiceUnavailableError):  # the deletion is committed; retention removes remaining files
         services.file_removal.remove(export.job)
 

@@ -13,7 +13,8 @@ from api.headers import IfMatchHeader, IfNoneMatchHeader
 from api.schemas.reports import ReportPage, ReportResource
 from stafett.database.pagination import ListFilter
 from stafett.domain.membership import Permission
-from stafett.reports.history import ReportDetails, ReportSubmission
+from stafett.reports.history import ReportDetails
+from stafett.reports.submissions import ReportSubmission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
 ReportId = Annotated[UUID, Path(description="Id of the report.")]
@@ -56,7 +57,11 @@ def get_report(
     "/{report_id:uuid}",
     operation_id="submit_report",
     summary="Record a report's submission",
-    description="Record when the report was submitted to Bufdir and under which reference, or clear the record.",
+    description=(
+        "Record which version was handed in to Bufdir, when, under which reference and for which grant year, or take "
+        "that back. A version that was handed in is protected: its file is stored for at least five full years after "
+        "the grant year, and deleting it needs a confirmation."
+    ),
     dependencies=[require(Permission.START_JOBS, lambda services, *args: services.reports.find(*args))],
 )
 def submit_report(

@@ -93,6 +93,7 @@ COMPONENT_DESCRIPTIONS: Mapping[str, str] = {
     ),
     "ReexportStatus": "The running step of a re-export, or its final status.",
     "ReexportSummary": "A re-export without its download link.",
+    "RemovalConfirmation": "What the caller confirms: `handed_in`, that a file that was handed in is removed.",
     "ReportPage": "A page of the report history, newest first.",
     "ReportResource": "An entry of the report history.",
     "ReportSubmission": "The record of a submission to Bufdir. Omitted fields stay unchanged.",

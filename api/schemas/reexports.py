@@ -30,7 +30,10 @@ class ReexportSummary(Resource):
     progress: Progress | None = Field(description="Progress of the child export; null if there is none.")
     export_id: UUID | None = Field(description="Id of the child export, once it is created.")
     file: File | None = Field(description="The new file; null until the re-export has completed.")
-    file_version: int | None = Field(description="Number of the new file version in the report history.")
+    file_version: int | None = Field(description="Number of the file version in the report history.")
+    unchanged: bool = Field(
+        description="Whether nothing has changed since the newest version, so that no version was added."
+    )
     result_file_ref: str | None = Field(
         description="Storage key of the object that the result is downloaded from; null for operators."
     )

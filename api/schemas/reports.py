@@ -1,5 +1,6 @@
 """Responses for the report history."""
 
+from datetime import date
 from typing import Literal, Self
 from uuid import UUID
 
@@ -21,6 +22,11 @@ class FileVersion(Resource):
     reexport_id: UUID | None = Field(None, description="Id of the re-export; null for the original.")
     export_id: UUID = Field(description="Id of the export that produced the file.")
     file: File | None = Field(description="The file; null once it has been removed from storage.")
+    produced_file: File = Field(
+        description="The file as it was made: its name, size and hashes are retained when it is removed from storage."
+    )
+    removed_at: AwareDatetime | None = Field(description="When the file was removed from storage, if it was.")
+    submitted_at: AwareDatetime | None = Field(description="When this version was handed in to Bufdir, if it was.")
     mapping: MappingVersion = Field(description="Version of the column mapping that was applied.")
     source: ReexportSource | None = Field(None, description="Data source of the re-export; null for the original.")
     reason: str | None = Field(None, description="Reason given for the re-export.")
@@ -32,8 +38,9 @@ class FileVersion(Resource):
 
     @classmethod
     def from_details(cls, details: FileVersionDetails) -> Self:
-        values = details.version.model_dump()
-        return cls.model_validate(values if details.removed_at is None else values | {"file": None})
+        values, file = details.version.model_dump(), details.version.file
+        values |= {"file": None if details.removed_at else file, "produced_file": file}
+        return cls.model_validate(values | {"removed_at": details.removed_at})
 
 
 class ReportResource(Resource):
@@ -45,7 +52,12 @@ class ReportResource(Resource):
     reporting_period: ReportingPeriod
     parameters: ExportParameters = Field(description="Parameters of the original export.")
     submitted_at: AwareDatetime | None = Field(description="When the report was submitted to Bufdir, if it was.")
+    submitted_version: int | None = Field(description="The version that was submitted then.")
     submitted_reference: str | None = Field(description="Bufdir's reference of the submission.")
+    grant_year: int | None = Field(description="The grant year that the report was submitted for.")
+    retained_until: date | None = Field(
+        description="The last day on which the submitted versions are certainly stored; null if there is none."
+    )
     files: tuple[FileVersion, ...] = Field(description="All versions of the file, oldest first.")
     created_at: AwareDatetime
 
@@ -53,6 +65,7 @@ class ReportResource(Resource):
     def from_details(cls, details: ReportDetails) -> Self:
         values = details.report.model_dump()
         values["reporting_period"] = details.report.parameters["reporting_period"]
+        values["retained_until"] = details.retained_until
         return cls.model_validate(values | {"files": [FileVersion.from_details(file) for file in details.files]})
 
 

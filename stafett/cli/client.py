@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,9 +22,10 @@ _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in fron
 class ApiError(StafettError):
     """An error answer of the API, with the API's own message."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
 
 
 class ApiUnavailableError(ApiError):
@@ -76,8 +77,8 @@ class ApiClient:
         """Request a change without a body, such as a cancel."""
         return self._request_json(method, path)
 
-    def delete(self, path: str) -> None:
-        self._request("DELETE", path)
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
+        self._request("DELETE", path, params=dict(query or {}))
 
     def etag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """Fetch the entity tag that an edit is based on."""
@@ -119,7 +120,7 @@ class ApiClient:
             raise ApiUnavailableError(
                 _problem_message(response), _parse_retry_after(response.headers.get("Retry-After", ""))
             )
-        raise ApiError(_problem_message(response), response.status_code)
+        raise ApiError(_problem_message(response), response.status_code, _problem_code(response))
 
 
 @contextmanager
@@ -142,6 +143,12 @@ def _problem_message(response: httpx.Response) -> str:
         return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
         return f"The API answered {response.status_code} without a problem document."
+
+
+def _problem_code(response: httpx.Response) -> str | None:
+    with suppress(ValueError, KeyError, TypeError):
+        return str(response.json()["code"])
+    return None
 
 
 def _format_field_error(error: Json) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, validate_org_id
+from stafett.cli.options import ConfirmHandedInOption, DataDirOption, JsonOption, OrgOption, validate_org_id
 from stafett.cli.terminal import (
     make_console,
     make_progress_bar,
@@ -18,6 +18,7 @@ from stafett.cli.terminal import (
     print_lines,
     require_confirmation,
 )
+from stafett.domain.errors import HandedInError, StafettError
 from stafett.settings import Settings, require_setting
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def erase_person(
     mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="Id of a peer mentor.")] = None,
     user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Id of a user account.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+    confirm_handed_in: ConfirmHandedInOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would be erased without changing anything.")
     ] = False,
@@ -63,6 +65,8 @@ def erase_person(
 
     Uses the database login that runs migrations. Safe to run again: an interrupted erasure continues.
     """
+    from stafett.exports.handed_in import RemovalConfirmation
+
     person = _person_from_options(org, mentor, user)
     settings = load_settings(data_dir)
     if dry_run or not yes:
@@ -73,8 +77,15 @@ def erase_person(
             return
         _print_summary(make_console(stderr=True), preview)
         require_confirmation(f"Erase {_format_person(person)} permanently?")
+        if not confirm_handed_in and any(export.handed_in_version for export in preview.summary.exports_emptied):
+            require_confirmation("Remove files that were handed in to Bufdir?")
+            confirm_handed_in = True
+    confirmation = RemovalConfirmation.HANDED_IN if confirm_handed_in else None
     with _open_erasure_service(settings) as service, _show_progress() as report_progress:
-        report = service.erase(person, report_progress)
+        try:
+            report = service.erase(person, report_progress, confirmation)
+        except HandedInError as error:
+            raise StafettError(f"{error} Use --confirm-handed-in to erase the person all the same.") from None
         report_progress("Vacuuming the erased tables", 0, 1)
         _vacuum_erased_tables(settings)
     _print_report(report.model_copy(update={"remaining_copies": _list_remaining_copies(data_dir)}), as_json)
@@ -156,7 +167,8 @@ def _format_details(report: "ErasureReport") -> "Iterator[str]":
     summary = report.summary
     for export in summary.exports_emptied:
         report_id = f", report {export.report_id}" if export.report_id else ""
-        yield f"files removed: export {export.id}{report_id}"
+        handed_in = f", version {export.handed_in_version}, handed in to Bufdir" if export.handed_in_version else ""
+        yield f"files removed: export {export.id}{report_id}{handed_in}"
     yield from (f"to review: activity {activity_id}" for activity_id in summary.activities_to_review)
     yield from (f"to review: export {export_id}" for export_id in summary.exports_to_review)
     yield from (f"to review: batch {batch_id}" for batch_id in summary.batches_to_review)

@@ -10,6 +10,7 @@ from stafett.cli.client import Json, connect, find_job
 from stafett.cli.deviations import print_deviations, read_deviations
 from stafett.cli.jobs import JobCommands, WatchOption, describe_result, format_created_at, format_period
 from stafett.cli.options import (
+    ConfirmHandedInOption,
     DataDirOption,
     JsonOption,
     OptionalOrgOption,
@@ -89,6 +90,23 @@ def deviations(
 
 
 @app.command()
+def delete(
+    export_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the export.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+    confirm_handed_in: ConfirmHandedInOption = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+) -> None:
+    """Delete a finished export and its files (admins only). Its audit trail and its entry in the history stay.
+
+    If its file was handed in to Bufdir, this needs a confirmation of its own.
+    """
+    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id, role="admin")
+    _EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)
+
+
+@app.command()
 def start(
     org: OrgOption,
     period_start: PeriodStartOption,
@@ -131,7 +149,6 @@ _EXPORTS.register(
         "watch": "Wait for an export to finish and show its progress. Exit code 3 if it failed or was cancelled.",
         "cancel": "Cancel an export and remove its files from storage.",
         "retry": "Retry a failed or cancelled export. A failed export reuses its finished stages.",
-        "delete": "Delete a finished export and its files (admins only). Its audit trail is retained.",
         "download": "Download the file of a finished export and verify its SHA-256.",
     },
 )

@@ -11,7 +11,7 @@ from uuid import uuid4
 import typer
 from rich.progress import BarColumn, DownloadColumn
 
-from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
 from stafett.cli.terminal import (
     make_console,
@@ -25,6 +25,7 @@ from stafett.cli.watch import watch_job
 from stafett.domain.errors import StafettError
 
 EXIT_NOT_SUCCESSFUL = 3
+_HANDED_IN = {"confirm": "handed_in"}
 Columns = Mapping[str, Callable[[Json], object]]
 """The cells of a table by the headings of their columns."""
 
@@ -124,10 +125,7 @@ class JobCommands:
         user: UserOption = None,
     ) -> None:
         api, job = self._find(data_dir, user, org, job_id, role="admin")
-        if not yes:
-            require_confirmation(f"Delete {self.noun} {job['id']} ({self.describe(job)[1].strip()})?")
-        api.delete(self._path(job))
-        print_lines(f"{self._title(job)} is deleted.")
+        self.confirm_and_delete(api, job, yes=yes)
 
     def download(
         self,
@@ -144,6 +142,21 @@ class JobCommands:
         api, job = self._find(data_dir, user, org, job_id)
         target = download_job_file(api, job, output, force=force, quiet=as_json)
         print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
+
+    def confirm_and_delete(self, api: ApiClient, job: Json, *, yes: bool, confirm_handed_in: bool = False) -> None:
+        """Delete a job after a confirmation, and after another one if its file was handed in to Bufdir."""
+        if not yes:
+            require_confirmation(f"Delete {self.noun} {job['id']} ({self.describe(job)[1].strip()})?")
+        try:
+            api.delete(self._path(job), _HANDED_IN if confirm_handed_in else None)
+        except ApiError as error:
+            if error.code != _HANDED_IN["confirm"]:
+                raise
+            if yes:
+                raise StafettError(f"{error} Use --confirm-handed-in to delete it all the same.") from None
+            require_confirmation(f"{error} Delete it all the same?")
+            api.delete(self._path(job), _HANDED_IN)
+        print_lines(f"{self._title(job)} is deleted.")
 
     def follow(self, api: ApiClient, job: Json, as_json: bool, *, watch: bool) -> None:
         """Report that a job is accepted, or wait for it and exit."""

@@ -17,6 +17,10 @@ DataDirOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ConfirmHandedInOption = Annotated[
+    bool,
+    typer.Option("--confirm-handed-in", help="Confirm the removal of files that were handed in to Bufdir, too."),
+]
 _ORG_OPTION = typer.Option("--org", help="Organisation id, such as nhf, blindeforbundet or hlf.")
 OrgOption = Annotated[str, _ORG_OPTION]
 UserOption = Annotated[

@@ -30,7 +30,8 @@ def _describe(job: Json) -> list[str]:
     if job["label"]:
         lines.append(f"  {job['label']}")
     if job["file"]:
-        lines.append(f"  version {job['file_version']} of the report")
+        unchanged = "; nothing has changed since, so no version was added" if job["unchanged"] else ""
+        lines.append(f"  version {job['file_version']} of the report{unchanged}")
     return lines + describe_result(job)
 
 

@@ -1,6 +1,7 @@
 """``stafett report``: commands for the report history and for submissions to Bufdir."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -54,28 +55,52 @@ def show(
         return
     print_lines(f"Report {report['id']}", f"  {report['org_id']}, {format_period(report)}")
     for version in report["files"]:
-        file = version["file"] or {"name": "removed from storage", "sha256": "-"}
-        print_lines(f"  version {version['version']}, {version['kind']}: {file['name']}, SHA-256 {file['sha256']}")
+        file, handed_in = version["produced_file"], ", handed in" if version["submitted_at"] else ""
+        removed = f", removed from storage {version['removed_at']}" if version["removed_at"] else ""
+        print_lines(
+            f"  version {version['version']}, {version['kind']}{handed_in}{removed}: "
+            f"{file['name']}, {file['size_bytes']} bytes, SHA-256 {file['sha256']}"
+        )
     if report["submitted_at"]:
-        print_lines(f"  submitted {report['submitted_at']}, {report['submitted_reference'] or 'without a reference'}")
+        print_lines(
+            f"  version {report['submitted_version']} was handed in {report['submitted_at']}, "
+            f"{report['submitted_reference'] or 'without a reference'}, for the grant year {report['grant_year']}",
+            f"  stored until {report['retained_until']}",
+        )
 
 
 @app.command(name="submitted")
 def mark_submitted(
     report_id: ReportIdArgument,
-    submitted_at: Annotated[str, typer.Option("--at", help="Time of submission to Bufdir (RFC 3339).")],
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Version that was handed in. Default: the newest.")
+    ] = None,
+    submitted_at: Annotated[
+        str | None, typer.Option("--at", help="Time of submission to Bufdir (RFC 3339). Default: now.")
+    ] = None,
+    grant_year: Annotated[
+        int | None,
+        typer.Option("--grant-year", help="Grant year of the application. Default: the period's year plus two."),
+    ] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="Bufdir's reference for the submission.")] = None,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record that a report was submitted to Bufdir."""
+    """Record which version of a report was handed in to Bufdir, and protect its file."""
     api, report = _find_report(data_dir, user, org, report_id)
     path = f"/reports/{report['id']}"
-    body = json.dumps({"submitted_at": submitted_at, "submitted_reference": reference}).encode()
-    report = api.put(path, body, if_match=api.etag_of(path, {}))
-    print_result(report, as_json, f"Report {report['id']} is recorded as submitted.")
+    submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
+    fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
+    body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
+    report = api.put(path, json.dumps(body).encode(), if_match=api.etag_of(path, {}))
+    print_result(
+        report,
+        as_json,
+        f"Version {report['submitted_version']} of report {report['id']} is recorded as submitted. "
+        f"Its file is stored until {report['retained_until']}.",
+    )
 
 
 def _find_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> tuple[ApiClient, Json]:

@@ -27,10 +27,11 @@ class Person(FrozenModel):
 
 
 class EmptiedExport(FrozenModel):
-    """An export whose files were removed, and its report in the history."""
+    """An export whose files were removed, its report in the history, and the version that was handed in, if any."""
 
     id: UUID
     report_id: UUID | None = None
+    handed_in_version: int | None = None
 
 
 class ErasureSummary(FrozenModel):

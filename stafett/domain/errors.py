@@ -98,6 +98,16 @@ class SnapshotGoneError(StafettError):
     """The snapshot of a version is no longer stored."""
 
 
+class HandedInError(StafettError):
+    """The operation would remove a file that was handed in to Bufdir, and is not confirmed."""
+
+    def __init__(self, report_id: UUID, version: int) -> None:
+        super().__init__(
+            f"Version {version} of report {report_id} was handed in to Bufdir; "
+            "removing its file needs a confirmation of its own: confirm=handed_in."
+        )
+
+
 class ReexportInProgressError(StafettError):
     """A re-export of the same report with other parameters is running."""
 

@@ -10,7 +10,7 @@ from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Lo
 from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import FrozenModel
 
-_MAX_VERSION = 2**31 - 1
+MAX_VERSION = 2**31 - 1
 
 
 class ReexportSource(StrEnum):
@@ -45,7 +45,7 @@ class ReexportRequest(FrozenModel):
 
     report_id: UUID = Field(description="Id of the report to export again.")
     source: ReexportSource = Field(ReexportSource.CURRENT_DATA, description="Data to export.")
-    version: int = Field(1, ge=1, le=_MAX_VERSION, description="The file version that `same_snapshot` repeats.")
+    version: int = Field(1, ge=1, le=MAX_VERSION, description="The file version that `same_snapshot` repeats.")
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), NO_NUL] | None = (
         Field(None, description="Reason for the re-export, shown in the report history. No personal data.")
     )

@@ -6,7 +6,7 @@ from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 import polars as pl
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 from sqlmodel import col, select
 
 from stafett.activity_frames import frame_from_arrow
@@ -16,6 +16,7 @@ from stafett.domain.erasure import ERASED_NAME, Person
 from stafett.domain.errors import NotFoundError
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.erasure.name_search import NamePattern
+from stafett.exports.handed_in import is_handed_in
 from stafett.exports.stored_objects import iterate_object_keys
 from stafett.storage.files import FileStorage
 
@@ -67,9 +68,15 @@ class ExportScanner:
 
     def list_running(self, person: Person, report_progress: ErasureProgressCallback) -> tuple[UUID, ...]:
         """List the exports that have not ended and may publish the mentor's rows when they complete."""
-        open_exports = self._list_exports(person.org_id, open_only=True)
+        open_exports = self._list_exports(person.org_id, col(Export.status).not_in(EXPORT_FINAL_STATUSES))
         scanned_exports = self._scan(open_exports, person, None, report_progress)
         return tuple(scanned.export.id for scanned in scanned_exports if scanned.finding is ScanFinding.IN_FLIGHT)
+
+    def find_handed_in(self, person: Person, report_progress: ErasureProgressCallback) -> Export | None:
+        """Return an export that stores the mentor's rows and the file of a version that was handed in."""
+        handed_in_exports = self._list_exports(person.org_id, is_handed_in())
+        scanned_exports = self._scan(handed_in_exports, person, None, report_progress)
+        return next((scanned.export for scanned in scanned_exports if scanned.finding is ScanFinding.ROWS), None)
 
     def reload(self, export: Export) -> Export:
         with self._database.transaction(export.org_id) as session:
@@ -86,9 +93,8 @@ class ExportScanner:
                 if finding is not ScanFinding.NOTHING:
                     yield ScannedExport(export, finding)
 
-    def _list_exports(self, org_id: str, *, open_only: bool = False) -> Sequence[Export]:
-        with_files = select(Export).where(col(Export.org_id) == org_id, col(Export.files_removed_at).is_(None))
-        query = with_files.where(col(Export.status).not_in(EXPORT_FINAL_STATUSES)) if open_only else with_files
+    def _list_exports(self, org_id: str, *conditions: ColumnElement[bool]) -> Sequence[Export]:
+        query = select(Export).where(col(Export.org_id) == org_id, col(Export.files_removed_at).is_(None), *conditions)
         with self._database.transaction(org_id) as session:
             return session.exec(query.order_by(col(Export.created_at), col(Export.id))).all()
 

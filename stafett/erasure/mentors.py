@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
-from stafett.database.tables import Activity, Attachment, BulkBatch, BulkItem, PeerMentor, PreviewResult
+from stafett.database.tables import Activity, Attachment, BulkBatch, BulkItem, Export, PeerMentor, PreviewResult
 from stafett.domain.erasure import ERASED_NAME, EmptiedExport, ErasureReport, ErasureSummary, Person
 from stafett.domain.errors import InvalidStateError, NotFoundError
 from stafett.erasure.batch_notes import (
@@ -21,6 +21,7 @@ from stafett.erasure.export_scan import ErasureProgressCallback, ExportScanner, 
 from stafett.erasure.free_texts import FreeTextErasure
 from stafett.erasure.journal import ErasureJournal, SourceErasure
 from stafett.exports.file_removal import FileRemoval, lock_finished_export
+from stafett.exports.handed_in import RemovalConfirmation, find_handed_in_version, require_confirmation
 from stafett.storage.files import FileStorage
 
 REMOVAL_REASON = "person_erased"
@@ -57,12 +58,16 @@ class MentorErasure:
             )
         name = current_name or self._journal.get_search_name(person)
         scanned_exports = list(self._scanner.scan(person, name, report_progress))
+        with self._database.transaction(person.org_id) as session:
+            emptied = tuple(
+                _describe_emptied(session, scanned.export)
+                for scanned in scanned_exports
+                if scanned.finding is ScanFinding.ROWS
+            )
         summary = ErasureSummary(
             notes_cleared=(activity_note_count or 0) + (item_note_count or 0) + (batch_note_count or 0),
             attachments_removed=attachment_count or 0,
-            exports_emptied=tuple(
-                _emptied_export_from_scan(scanned) for scanned in scanned_exports if scanned.finding is ScanFinding.ROWS
-            ),
+            exports_emptied=emptied,
             exports_to_review=_list_export_ids(scanned_exports, ScanFinding.MENTIONS),
         )
         summary = summary.merge(self._free_texts.count_clearable(person, name))
@@ -70,12 +75,18 @@ class MentorErasure:
         running = _list_export_ids(scanned_exports, ScanFinding.IN_FLIGHT)
         return ErasureReport(person=person, dry_run=True, summary=summary, running_export_ids=running)
 
-    def erase(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureSummary:
-        """Erase the mentor, and return what the operator has to review."""
+    def erase(
+        self, person: Person, report_progress: ErasureProgressCallback, confirmation: RemovalConfirmation | None
+    ) -> ErasureSummary:
+        """Erase the mentor, and return what the operator has to review.
+
+        Nothing is changed if a version that was handed in would be removed without a confirmation.
+        """
         self._require_no_running_exports(person, report_progress)
+        self._require_confirmation(person, report_progress, confirmation)
         self._anonymise_mentor_and_notes(person)
         self._remove_attachments(person, report_progress)
-        to_review = self._remove_export_files(person, report_progress)
+        to_review = self._remove_export_files(person, report_progress, confirmation)
         report_progress("Searching notes", 0, 1)
         name = self._journal.get_search_name(person)
         self._free_texts.clear(person, name)
@@ -97,6 +108,14 @@ class MentorErasure:
             raise InvalidStateError(
                 f"{_describe_exports(running)} not ended and may contain this mentor's activities. {_RETRY_HINT}"
             )
+
+    def _require_confirmation(
+        self, person: Person, report_progress: ErasureProgressCallback, confirmation: RemovalConfirmation | None
+    ) -> None:
+        """Raise if a version that was handed in has the mentor's rows, and its removal is not confirmed."""
+        if confirmation is None and (export := self._scanner.find_handed_in(person, report_progress)):
+            with self._database.transaction(person.org_id) as session:
+                require_confirmation(session, export.job, confirmation)
 
     def _anonymise_mentor_and_notes(self, person: Person) -> None:
         """Erase the name, the notes and the organisation's preview results, which may show them. Idempotent."""
@@ -143,12 +162,14 @@ class MentorErasure:
                     self._journal.add_to_summary(session, person, ErasureSummary(attachments_removed=len(removed_ids)))
             removed += len(attachments)
 
-    def _remove_export_files(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureSummary:
+    def _remove_export_files(
+        self, person: Person, report_progress: ErasureProgressCallback, confirmation: RemovalConfirmation | None
+    ) -> ErasureSummary:
         scanned_exports, running = list[ScannedExport](), list[UUID]()
         for scanned in self._scanner.scan(person, self._journal.get_search_name(person), report_progress):
             scanned_exports.append(scanned)
             if scanned.finding is ScanFinding.IN_FLIGHT or (
-                scanned.finding is ScanFinding.ROWS and not self._remove_files_of(person, scanned)
+                scanned.finding is ScanFinding.ROWS and not self._remove_files_of(person, scanned, confirmation)
             ):
                 running.append(scanned.export.id)
         if running:
@@ -157,17 +178,19 @@ class MentorErasure:
             )
         return ErasureSummary(exports_to_review=_list_export_ids(scanned_exports, ScanFinding.MENTIONS))
 
-    def _remove_files_of(self, person: Person, scanned: ScannedExport) -> bool:
+    def _remove_files_of(
+        self, person: Person, scanned: ScannedExport, confirmation: RemovalConfirmation | None
+    ) -> bool:
         """Record the export before removing its files, lest a crash hide it; return False if it is being retried."""
         job = scanned.export.job
         with self._database.transaction(person.org_id) as session:
             export = lock_finished_export(session, job)
             if export is None or export.files_removed_at is not None:
                 return export is not None
-            self._journal.add_to_summary(
-                session, person, ErasureSummary(exports_emptied=(_emptied_export_from_scan(scanned),))
-            )
-        if self._file_removal.remove(job):
+            require_confirmation(session, job, confirmation)
+            emptied = _describe_emptied(session, export)
+            self._journal.add_to_summary(session, person, ErasureSummary(exports_emptied=(emptied,)))
+        if self._file_removal.remove(job, confirmation):
             return True
         return self._scanner.reload(scanned.export).files_removed_at is not None
 
@@ -206,8 +229,11 @@ def _attachment_filter(person: Person) -> ColumnElement[bool]:
     return col(Attachment.activity_id).in_(theirs)
 
 
-def _emptied_export_from_scan(scanned: ScannedExport) -> EmptiedExport:
-    return EmptiedExport(id=scanned.export.id, report_id=scanned.export.report_id)
+def _describe_emptied(session: Session, export: Export) -> EmptiedExport:
+    version = find_handed_in_version(session, export.job)
+    if version is None:
+        return EmptiedExport(id=export.id, report_id=export.report_id)
+    return EmptiedExport(id=export.id, report_id=version.report_id, handed_in_version=version.version)
 
 
 def _list_export_ids(scanned_exports: Iterable[ScannedExport], finding: ScanFinding) -> tuple[UUID, ...]:

@@ -12,6 +12,7 @@ from stafett.erasure.export_scan import ErasureProgressCallback
 from stafett.erasure.journal import ErasureJournal
 from stafett.erasure.mentors import MentorErasure
 from stafett.erasure.users import UserErasure
+from stafett.exports.handed_in import RemovalConfirmation
 from stafett.storage.files import FileStorage
 
 
@@ -36,13 +37,21 @@ class ErasureService:
         dates = {"started_at": earlier.started_at, "finished_at": earlier.finished_at}
         return report.model_copy(update={"summary": earlier.summary.merge(report.summary), **dates})
 
-    def erase(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureReport:
-        """Erase the person, and report what this run and all earlier ones have changed."""
+    def erase(
+        self,
+        person: Person,
+        report_progress: ErasureProgressCallback,
+        confirmation: RemovalConfirmation | None = None,
+    ) -> ErasureReport:
+        """Erase the person, and report what this run and all earlier ones have changed.
+
+        Removing the file of a version that was handed in to Bufdir needs a confirmation.
+        """
         self._require_organisation(person.org_id)
         retained_for: tuple[str, ...] = ()
         match person.kind:
             case PersonKind.MENTOR:
-                to_review = self._mentor_erasure.erase(person, report_progress)
+                to_review = self._mentor_erasure.erase(person, report_progress, confirmation)
             case PersonKind.USER:
                 to_review = self._user_erasure.erase(person)
                 retained_for = self._user_erasure.list_other_organisations(person)

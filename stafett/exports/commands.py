@@ -14,8 +14,14 @@ from stafett.domain.errors import InvalidStateError
 from stafett.domain.export import ExportOrigin
 from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.domain.membership import Caller
+from stafett.exports.handed_in import (
+    HandedInVersion,
+    RemovalConfirmation,
+    find_handed_in_version,
+    require_confirmation,
+)
 from stafett.exports.state import delete_outputs, has_open_reexport
-from stafett.jobs.commands import lock_for_command, lock_for_deletion, request_cancel
+from stafett.jobs.commands import get_job_or_404, lock_for_command, lock_for_deletion, request_cancel
 from stafett.jobs.state import JobEvent, transition_job
 
 _RETRY_OPERATION = "bufdir-exports.retry"
@@ -70,14 +76,23 @@ class ExportCommands:
             )
             return export, True
 
-    def delete(self, caller: Caller, export_id: UUID) -> Export:
-        """Hide a finished export from lists and reads; its files are removed later, by the API or by retention."""
+    def find_handed_in_version(self, caller: Caller, export_id: UUID) -> HandedInVersion | None:
+        """Return the version of a report whose deletion needs a confirmation, if the export has its file."""
+        with self._database.caller_transaction(caller) as session:
+            return find_handed_in_version(session, get_job_or_404(session, Export, export_id).job)
+
+    def delete(self, caller: Caller, export_id: UUID, confirmation: RemovalConfirmation | None = None) -> Export:
+        """Hide a finished export from lists and reads; its files are removed later, by the API or by retention.
+
+        The deletion of a version that was handed in needs a confirmation.
+        """
         with lock_for_deletion(self._database, caller, Export, export_id) as (session, export):
             if has_open_reexport(session, export):
                 raise InvalidStateError(
                     "This export is part of a re-export that has not ended; cancel the re-export first."
                 )
-            event = JobEvent("export_deleted", caller.actor)
+            handed_in = require_confirmation(session, export.job, confirmation)
+            event = JobEvent("export_deleted", caller.actor, handed_in.detail if handed_in else None)
             transition_job(session, export, export.status, event, deleted_at=func.clock_timestamp())
             return export
 

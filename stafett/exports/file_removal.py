@@ -12,6 +12,7 @@ from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.domain.export_job import ExportJob
+from stafett.exports.handed_in import RemovalConfirmation, find_handed_in_version, require_confirmation
 from stafett.exports.state import delete_mapped_parts
 from stafett.exports.stored_objects import delete_objects_up_to_attempt
 from stafett.storage.files import FileStorage
@@ -28,10 +29,13 @@ class FileRemoval:
         self._actor = actor
         self._reason: EventDetail = {} if reason is None else {"reason": reason}
 
-    def remove(self, job: ExportJob) -> bool:
-        """Remove the files, and return whether this call did; false if a later attempt has started."""
+    def remove(self, job: ExportJob, confirmation: RemovalConfirmation | None = None) -> bool:
+        """Remove the files, and return whether this call did; false if a later attempt has started.
+
+        Files of a protected version that was handed in are removed if that is confirmed, here or by the deletion.
+        """
         with self._database.transaction(job.org_id) as session:
-            export = start_file_removal(session, job)
+            export = start_file_removal(session, job, confirmation)
         if export is None or export.files_removed_at is not None:
             return False
         delete_objects_up_to_attempt(self._storage, job)
@@ -46,22 +50,27 @@ class FileRemoval:
             if status is None:
                 return False
             delete_mapped_parts(session, job)
+            handed_in = find_handed_in_version(session, job)
             entry = AuditEntry(
                 org_id=job.org_id,
                 actor=self._actor,
                 event="files_removed",
                 subject_id=job.export_id,
                 status=status,
-                detail={"attempt": job.attempt, **self._reason},
+                detail={"attempt": job.attempt, **self._reason, **(handed_in.detail if handed_in else {})},
             )
             audit_trail.append_audit_event(session, entry)
             return True
 
 
-def start_file_removal(session: Session, job: ExportJob) -> Export | None:
+def start_file_removal(
+    session: Session, job: ExportJob, confirmation: RemovalConfirmation | None = None
+) -> Export | None:
     """Write the decision to remove the files; return the export, or None if this attempt has not ended."""
     export = lock_finished_export(session, job)
     if export is not None and export.removal_started_at is None:
+        if export.deleted_at is None:
+            require_confirmation(session, job, confirmation, protected_only=True)
         session.execute(update(Export).where(is_attempt(job)).values(removal_started_at=_NOW))
     return export
 

@@ -15,6 +15,7 @@ from stafett.domain.errors import WorkCancelledError
 from stafett.domain.export_job import RetentionReport
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES, ExportStatus
 from stafett.exports.file_removal import FileRemoval, is_attempt, lock_finished_export
+from stafett.exports.handed_in import is_handed_in
 from stafett.exports.stored_objects import delete_objects_up_to_attempt, load_referenced_keys
 from stafett.monitoring.logs import error_location
 from stafett.storage.files import FileStorage
@@ -101,13 +102,17 @@ class Retention:
             after = tuple_(col(Export.completed_at), col(Export.id)) > (last.completed_at, last.id)
 
     def _is_expired(self) -> ColumnElement[bool]:
-        """Match expired exports whose files are not removed yet; the shorter period limits the part of the index."""
+        """Match expired exports whose files are not removed yet; the shorter period limits the part of the index.
+
+        What was handed in to Bufdir is also stored until five years after the grant year.
+        """
         completed_at = col(Export.completed_at)
         is_expired = or_(
             and_(col(Export.status) == ExportStatus.COMPLETED, completed_at < _NOW - self._policy.files),
             and_(col(Export.status) == ExportStatus.FAILED, completed_at < _NOW - self._policy.staging),
         )
-        return and_(col(Export.files_removed_at).is_(None), completed_at < _NOW - min(self._policy), is_expired)
+        is_old = and_(col(Export.files_removed_at).is_(None), completed_at < _NOW - min(self._policy), is_expired)
+        return and_(is_old, ~is_handed_in(protected_only=True))
 
     def _remove_files(self, export: Export) -> bool:
         return self._file_removal.remove(export.job)

@@ -10,9 +10,10 @@ from stafett.activity_frames import frame_from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput, ReportFileVersion
 from stafett.domain.errors import StagedDataLostError
+from stafett.domain.export import ExportParameters
 from stafett.domain.export_outputs import QueriedRows
 from stafett.domain.export_status import ExportStatus
-from stafett.domain.reexport import VersionChange
+from stafett.domain.reexport import VersionChange, is_identical_output
 from stafett.reports.snapshots import is_expired
 from stafett.storage.files import FileStorage
 
@@ -27,6 +28,13 @@ class _RowChanges(NamedTuple):
     changed: int | None
 
 
+class VersionDifference(NamedTuple):
+    """What a new file changes, and whether it has the rows, the mapping and the parameters of the version before."""
+
+    change: VersionChange
+    is_none: bool
+
+
 class VersionComparison:
     """Compares versions with only an id and a hash per activity in memory, so that a million activities fit."""
 
@@ -35,24 +43,28 @@ class VersionComparison:
         self._storage = storage
         self._raise_if_cancelled = raise_if_cancelled
 
-    def __call__(self, before: ReportFileVersion, after: Export) -> VersionChange:
-        """Return what the new version changes; the row counts are null if either snapshot has been removed."""
+    def __call__(self, before: ReportFileVersion, after: Export) -> VersionDifference:
+        """Return what the new file changes; the row counts are null if either snapshot has been removed."""
         with self._database.transaction(after.org_id) as session:
-            snapshots = _load_snapshot(session, before.export_id), _load_snapshot(session, after.id)
+            exports = session.get_one(Export, before.export_id), after
+            snapshots = [_load_snapshot(session, export) for export in exports]
         rows = self._compare_snapshots(*snapshots)
-        return VersionChange(
+        change = VersionChange(
             rows_added=rows.added,
             rows_removed=rows.removed,
             rows_changed=rows.changed,
             mapping_changed=before.mapping["sha256"] != (after.mapping or {}).get("sha256"),
             same_bytes=before.file["sha256"] == (after.file or {}).get("sha256"),
         )
+        has_same_rows = rows == _NO_CHANGES and _has_same_context(*snapshots)
+        is_none = has_same_rows and not change.mapping_changed and _has_same_parameters(*exports)
+        return VersionDifference(change, is_none)
 
     def _compare_snapshots(self, before: QueriedRows | None, after: QueriedRows | None) -> _RowChanges:
         if before is None or after is None:
             return _RowChanges(None, None, None)
         if [part.sha256 for part in before.parts] == [part.sha256 for part in after.parts]:
-            return _RowChanges(0, 0, 0)
+            return _NO_CHANGES
         try:
             return _compare_frames(
                 *(pl.concat(list(self._hash_rows(snapshot)) or [_NO_ROWS]) for snapshot in (before, after))
@@ -68,6 +80,7 @@ class VersionComparison:
             yield pl.DataFrame({_ID: rows[_ID], _CONTENT_HASH: values.hash_rows(seed=0)})
 
 
+_NO_CHANGES = _RowChanges(0, 0, 0)
 _NO_ROWS = pl.DataFrame(schema={_ID: pl.String(), _CONTENT_HASH: pl.UInt64()})
 
 
@@ -80,7 +93,18 @@ def _compare_frames(before: pl.DataFrame, after: pl.DataFrame) -> _RowChanges:
     )
 
 
-def _load_snapshot(session: Session, export_id: object) -> QueriedRows | None:
-    export = session.get_one(Export, export_id)
-    staged = session.get(ExportStageOutput, (export_id, ExportStatus.QUERYING_ACTIVITIES))
+def _has_same_context(before: QueriedRows | None, after: QueriedRows | None) -> bool:
+    """Return whether the attachments and the organisation's name, which are not part of the rows, are the same."""
+    if before is None or after is None:
+        return False
+    hashes = [snapshot.attachments and snapshot.attachments.sha256 for snapshot in (before, after)]
+    return hashes[0] == hashes[1] and before.organisation_name == after.organisation_name
+
+
+def _has_same_parameters(before: Export, after: Export) -> bool:
+    return is_identical_output(*(ExportParameters.model_validate(export.parameters) for export in (before, after)))
+
+
+def _load_snapshot(session: Session, export: Export) -> QueriedRows | None:
+    staged = session.get(ExportStageOutput, (export.id, ExportStatus.QUERYING_ACTIVITIES))
     return None if staged is None or is_expired(export) else QueriedRows.model_validate(staged.outputs)

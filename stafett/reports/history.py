@@ -1,44 +1,25 @@
 """Report history: an entry for each completed export, its file versions and its submission to Bufdir."""
 
 from collections.abc import Container, Sequence
-from datetime import datetime
-from typing import Annotated, Any, NamedTuple, Self
+from datetime import date, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
-from sqlalchemy import func, insert, update
+from sqlalchemy import func, insert
 from sqlmodel import Session, col, select
 
 from stafett.audit import trail as audit_trail
-from stafett.audit.trail import AuditEntry
 from stafett.database.pagination import ListFilter, Page, load_page, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, require_revision
-from stafett.domain.fields import NO_NUL, UtcDatetime
-from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
-
-_SUBMISSION_EXAMPLE: dict[str, Any] = {"submitted_at": "2027-02-01T12:00:00Z", "submitted_reference": "Bufdir 27/1234"}
-
-
-class ReportSubmission(FrozenModel):
-    """What was submitted to Bufdir, and when. Null clears a field; an omitted field stays unchanged."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_SUBMISSION_EXAMPLE]})
-
-    submitted_at: UtcDatetime | None = Field(
-        None, description="When the report was submitted to Bufdir; null takes the submission back."
-    )
-    submitted_reference: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None
-    ) = Field(None, description="Bufdir's reference of the submission; null removes it. No personal data.")
-
-    @model_validator(mode="after")
-    def _require_a_field(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("at least one field is required")
-        return self
+from stafett.reports.submissions import (
+    ReportSubmission,
+    build_submission_entry,
+    get_last_protected_day,
+    write_submission,
+)
 
 
 class VersionOrigin(NamedTuple):
@@ -62,6 +43,12 @@ class ReportDetails(NamedTuple):
 
     report: Report
     files: Sequence[FileVersionDetails]
+
+    @property
+    def retained_until(self) -> date | None:
+        """The last day on which the versions that were handed in are certainly stored."""
+        year = self.report.grant_year
+        return None if year is None or self.report.submitted_at is None else get_last_protected_day(year)
 
     @property
     def changes(self) -> int:
@@ -111,29 +98,18 @@ class ReportHistory:
     def record_submission(
         self, caller: Caller, report_id: UUID, submission: ReportSubmission, expected_revisions: Container[int] | None
     ) -> ReportDetails:
-        """Record or clear the submission, if the client's expected revision is current."""
+        """Record or take back a submission, if the client's expected revision is current."""
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            report = _get_or_404(session, report_id, for_update=True).report
+            details = _get_or_404(session, report_id, for_update=True)
+            report = details.report
             if not caller.can_start_in(report.org_id):
                 raise PermissionDeniedError("You may not mark a report of this organisation as submitted.")
             require_revision(expected_revisions, report.edits, "report")
-            statement = update(Report).where(col(Report.id) == report_id)
-            session.execute(statement.values(**submission.model_dump(exclude_unset=True), edits=col(Report.edits) + 1))
-            session.expire(report)
+            write_submission(session, report, [file.version for file in details.files], submission)
+            session.expire_all()
             details = _get_or_404(session, report_id)
-            audit_trail.append_audit_event(session, _build_submission_entry(caller, details.report))
+            audit_trail.append_audit_event(session, build_submission_entry(caller, details.report, submission))
             return details
-
-
-def _build_submission_entry(caller: Caller, report: Report) -> AuditEntry:
-    return AuditEntry(
-        org_id=report.org_id,
-        actor=caller.actor,
-        event="report_submitted" if report.submitted_at else "report_not_submitted",
-        subject_kind="report",
-        subject_id=report.id,
-        detail={"submitted_at": report.submitted_at.isoformat() if report.submitted_at else None},
-    )
 
 
 def _get_or_404(session: Session, report_id: UUID, *, for_update: bool = False) -> ReportDetails:

@@ -36,7 +36,7 @@ UNION ALL SELECT export_id::text FROM reports GROUP BY export_id HAVING count(*)
 UNION ALL SELECT e.id::text FROM exports e LEFT JOIN reports r ON r.export_id = e.id
 WHERE e.status = 'completed' AND e.origin = 'report' AND r.id IS NULL
 UNION ALL SELECT x.id::text FROM report_reexports x LEFT JOIN report_files f ON f.reexport_id = x.id
-WHERE (x.status = 'completed') <> (f.reexport_id IS NOT NULL)
+WHERE (x.status = 'completed' AND NOT x.unchanged) <> (f.reexport_id IS NOT NULL)
 """
 _WRONG_ITEMS = """
 SELECT i.batch_id::text, i.position FROM bulk_items i
@@ -110,7 +110,8 @@ async def check_reexport(load: Load, job: Json, figures: Counter[str]) -> None:
     if job["status"] == "completed":
         await fetch_report_file({"error": None, **job})
         report = (await load.send("GET", f"{REPORTS}/{job['report_id']}")).raise_for_status().json()
-        assert [file["reexport_id"] for file in report["files"]].count(job["id"]) == 1
+        assert [file["reexport_id"] for file in report["files"]].count(job["id"]) == (not job["unchanged"])
+        assert job["file"] == report["files"][job["file_version"] - 1]["produced_file"]
     elif job["status"] == "failed":
         assert job["error"]["retryable"], job["error"]
 

@@ -68,6 +68,7 @@ class Reexport(SQLModel, table=True):
     file_version: int | None = None
     file: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     result_export_id: UUID | None = None
+    unchanged: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     notified_at: datetime | None = None
     label: str | None = None
     error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)

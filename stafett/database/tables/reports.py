@@ -26,14 +26,16 @@ class Report(SQLModel, table=True):
     period_end: datetime
     parameters: JsonObject = Field(sa_type=JSONB_OR_NULL)
     submitted_at: datetime | None = None
+    submitted_version: int | None = None
     submitted_reference: str | None = None
+    grant_year: int | None = None
     edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
 
 
 class ReportFileVersion(SQLModel, table=True):
-    """A version of a report, with its file. Versions are added and never changed."""
+    """A version of a report, with its file. Versions are added and, but for the submission, never changed."""
 
     __tablename__ = "report_files"
     __table_args__ = (
@@ -56,3 +58,4 @@ class ReportFileVersion(SQLModel, table=True):
     source: str | None = None
     reason: str | None = None
     change: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
+    submitted_at: datetime | None = None

@@ -60,12 +60,43 @@ async def test_report_is_submitted_exported_again_and_verified(
     )
     assert response.status_code == 303
     page = (await browser.get(path)).text
-    assert "Handed in to Bufdir on 1 February 2027." in page
+    assert "Version 2 was handed in to Bufdir on 1 February 2027." in page
+    assert "for the grant year 2028, and is stored at least until 31 December 2033." in page
     assert HOSTILE_TEXT not in page
     assert "1 February 2027" in (await browser.get("/console/reports")).text
     assert "Nothing needs your attention." in (await browser.get("/console")).text
     await browser.submit(f"{path}/submission/clear", revision=read_revision(page))
-    assert "Handed in to Bufdir" not in (await browser.get(path)).text
+    assert "Version 2 was handed in" not in (await browser.get(path)).text
+
+
+async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(
+    open_browser: OpenBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    coordinator, admin = open_browser(), open_browser()
+    await coordinator.sign_in(tenant.coordinator)
+    await admin.sign_in(tenant.users[Role.ADMIN])
+    async with run_worker():
+        path = await make_report(coordinator)
+    page = (await coordinator.get(path)).text
+    match = re.search(r'href="(/console/exports/[0-9a-f-]+)"', page)
+    assert match is not None
+    fields = {"revision": read_revision(page), "submitted_on": "2027-02-01", "submitted_version": "1"}
+    refused = await coordinator.submit(f"{path}/submission", **fields, grant_year="2026")
+    assert (refused.status_code, "after the year of the period" in refused.text) == (422, True)
+    assert (await coordinator.submit(f"{path}/submission", **fields, grant_year="2029")).status_code == 303
+    assert "at least until 31 December 2034" in (await coordinator.get(path)).text
+
+    deletion = f"{match[1]}/delete"
+    assert "Version 1 of the report was handed in to Bufdir" in (await admin.get(deletion)).text
+    refused = await admin.submit(deletion)
+    assert (refused.status_code, "Tick the box" in refused.text) == (409, True)
+    assert (await admin.submit(deletion, confirm="yes")).status_code == 422
+    assert (await admin.submit(deletion, confirm="handed_in")).status_code == 303
+    page = (await coordinator.get(path)).text
+    assert "No longer stored since" in page
+    assert re.search(r"SHA-256: <span class=\"code\">[0-9a-f]{64}", page)
+    assert "Handed in on 1 February 2027" in page
 
 
 async def test_stale_form_does_not_overwrite_a_submission(

@@ -121,11 +121,21 @@ def test_concurrent_and_repeated_migrations_apply_each_revision_once(settings: S
 
 
 READABLE_TABLES = {
-    "api": {"organisations", "users", "memberships", "peer_mentors", "activities", "exports", "export_attempts"}
+    "api": {
+        "handed_in_versions",
+        "organisations",
+        "users",
+        "memberships",
+        "peer_mentors",
+        "activities",
+        "exports",
+        "export_attempts",
+    }
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
     | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"}
     | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions", "api_keys", "audit_verifications"},
     "worker": {
+        "handed_in_versions",
         "organisations",
         "memberships",
         "peer_mentors",
@@ -138,14 +148,31 @@ READABLE_TABLES = {
     | {"export_mapped_parts"}
     | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "webhook_secrets", "deliveries"}
     | {"bulk_registrations", "bulk_items"},
-    "maintenance": {"exports", "export_attempts", "audit_events", "preview_results", "notifications", "deliveries"}
+    "maintenance": {
+        "handed_in_versions",
+        "exports",
+        "export_attempts",
+        "audit_events",
+        "preview_results",
+        "notifications",
+        "deliveries",
+    }
     | {
         "export_stage_outputs",
         "unknown_exports",
         "audit_verifications",
         "maintenance_runs",
     },  # and single columns of other tables, such as the ids of organisations
-    "erasure": {"erasures", "peer_mentors", "attachments", "exports", "export_stage_outputs", "users", "memberships"}
+    "erasure": {
+        "handed_in_versions",
+        "erasures",
+        "peer_mentors",
+        "attachments",
+        "exports",
+        "export_stage_outputs",
+        "users",
+        "memberships",
+    }
     | {"deliveries"},  # and single columns of other tables, such as the notes of activities
 }
 
@@ -216,6 +243,8 @@ def test_security_definer_functions_ignore_temporary_tables(role_database: Datab
         "end_sessions_of_member",
         "find_api_key",
         "get_delivery_recipient",
+        "lock_exports_of_version",
+        "protect_handed_in_file",
         "resolve_user_identity",
     }
     assert all(config == ["search_path=pg_catalog, public, pg_temp"] for _, config in paths)

@@ -1,15 +1,26 @@
 """`stafett erase-person`: its text output, its JSON output and its errors."""
 
 import re
+from contextlib import closing
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from stafett.database.migrate import ERASURE_ROLE
+from stafett.database.session import Database
+from stafett.domain.erasure import Person, PersonKind
+from stafett.domain.errors import HandedInError
+from stafett.erasure.export_scan import ExportScanner
+from stafett.erasure.journal import ErasureJournal
+from stafett.erasure.mentors import MentorErasure
 from stafett.settings import Settings, require_setting
-from stafett.testing import ActivityFactory, ExportClient, Tenant
+from stafett.storage.files import FileStorage
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
 from tests.support.dev_stack import CommandResult, run_stafett
+from tests.support.erasure import ignore_progress
 from tests.support.exports import fetch_events
+from tests.support.fixture_types import RunWorker
 
 UNREACHABLE_URL = "http://127.0.0.1:9"
 
@@ -121,6 +132,86 @@ async def test_without_confirmation_nothing_is_erased(
     assert "Traceback" not in rejected.stderr
     assert rejected.stderr.endswith("stafett: Not confirmed; nothing was changed.\n")
     assert load_display_name(owner_url, mentor) == name
+
+
+async def hand_in_report(export_client: ExportClient, run_worker: RunWorker) -> tuple[str, str]:
+    """Export a report with the mentor's rows, mark it as handed in, and return the ids of the export and the report."""
+    async with run_worker():
+        job = await export_client.wait_for_completion(await export_client.start_export())
+    headers = export_client.headers | {"If-Match": "*"}
+    path = f"/api/v1/reports/{job['report_id']}"
+    (await export_client.http_client.put(path, json={"version": 1}, headers=headers)).raise_for_status()
+    return job["id"], job["report_id"]
+
+
+async def test_erasure_of_rows_that_were_handed_in_needs_its_own_confirmation(
+    erase_command: EraseCommand,
+    mentor: UUID,
+    name: str,
+    export_client: ExportClient,
+    run_worker: RunWorker,
+    owner_url: str,
+) -> None:
+    export_id, report_id = await hand_in_report(export_client, run_worker)
+    emptied = [{"id": export_id, "report_id": report_id, "handed_in_version": 1}]
+    dry_run = await erase_command.run("--mentor", mentor, "--dry-run", "--json")
+    assert dry_run.json["summary"]["exports_emptied"] == emptied
+    line = f"export {export_id}, report {report_id}, version 1, handed in to Bufdir"
+    assert line in (await erase_command.run("--mentor", mentor, "--dry-run")).require_success().stdout
+
+    rejected = await erase_command.run("--mentor", mentor, "--yes")
+    assert (rejected.exit_code, rejected.stdout) == (1, "")
+    assert f"Version 1 of report {report_id} was handed in to Bufdir" in rejected.stderr
+    assert "--confirm-handed-in" in rejected.stderr
+    assert load_display_name(owner_url, mentor) == name
+    assert fetch_events(owner_url, str(mentor)) == []
+    assert (await export_client.get_export(export_id))["download_url"] is not None
+
+    erased = await erase_command.run("--mentor", mentor, "--yes", "--confirm-handed-in", "--json")
+    assert erased.json["summary"]["exports_emptied"] == emptied
+    assert (await export_client.get_export(export_id))["download_url"] is None
+    report = (await export_client.http_client.get(f"/api/v1/reports/{report_id}", headers=export_client.headers)).json()
+    assert report["files"][0]["file"] is None
+    assert report["files"][0]["produced_file"]["sha256"]
+    assert report["submitted_version"] == 1
+    events = fetch_details(owner_url, export_id)
+    assert events["files_removed"] == {
+        "attempt": 1,
+        "reason": "person_erased",
+        "report_id": report_id,
+        "handed_in_version": 1,
+    }
+
+
+async def test_erasure_that_meets_a_new_mark_stops_and_continues_with_a_confirmation(
+    erase_command: EraseCommand,
+    mentor: UUID,
+    settings: Settings,
+    export_client: ExportClient,
+    run_worker: RunWorker,
+    owner_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The version is marked after the check at the beginning, which finds nothing."""
+    export_id, report_id = await hand_in_report(export_client, run_worker)
+    monkeypatch.setattr(ExportScanner, "find_handed_in", lambda *_: None)
+    person = Person(kind=PersonKind.MENTOR, id=mentor, org_id=erase_command.org_id)
+    with closing(
+        Database(erase_command.env["STAFETT_DATABASE__OWNER_URL"], pool_size=1, role=ERASURE_ROLE)
+    ) as database:
+        erasure = MentorErasure(database, FileStorage(settings.s3), ErasureJournal(database))
+        with pytest.raises(HandedInError, match=report_id):
+            erasure.erase(person, ignore_progress, None)
+    assert (await export_client.get_export(export_id))["download_url"] is not None
+    (await erase_command.run("--mentor", mentor, "--yes", "--confirm-handed-in")).require_success()
+    assert fetch_events(owner_url, str(mentor)) == ["person_erasure_begun", "person_erased"]
+    assert (await export_client.get_export(export_id))["download_url"] is None
+
+
+def fetch_details(owner_url: str, export_id: str) -> dict[str, Json]:
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT event, detail FROM audit_events WHERE subject_id = %s"
+        return dict(connection.execute(query, [export_id]).fetchall())
 
 
 async def test_erasure_is_rejected_and_names_a_running_export(

@@ -55,7 +55,7 @@ async def test_cancelling_a_pending_reexport_frees_the_report(
         job = await reexport_client.wait_for_completion(first)
         assert (job["status"], job["file"], job["export_id"]) == ("cancelled", None, None)
         assert (await reexport_client.cancel(first)).status_code == 409
-        assert (await reexport_client.complete_reexport(report_id))["file_version"] == 2
+        assert (await reexport_client.complete_reexport(report_id, source="same_snapshot"))["file_version"] == 2
     assert fetch_status_history(owner_url, first) == ["pending", "cancelling", "cancelled"]
     assert fetch_notifications(owner_url, first) == [("reexport_ended", "cancelled")]
 
@@ -126,7 +126,8 @@ async def test_reexport_that_cannot_store_its_result_leaves_no_version_or_file(
     before = await reexport_client.list_versions(report_id)
     async with run_worker():
         with reject_audit_event(owner_url, reexport_client.export_client.org_id, "result_stored"):
-            job = await reexport_client.wait_for_completion(await reexport_client.start_reexport(report_id))
+            reexport_id = await reexport_client.start_reexport(report_id, source="same_snapshot")
+            job = await reexport_client.wait_for_completion(reexport_id)
         assert (job["status"], job["error"]["code"], job["error"]["retryable"]) == (
             "failed",
             "storage_unavailable",
@@ -138,7 +139,7 @@ async def test_reexport_that_cannot_store_its_result_leaves_no_version_or_file(
             f"{EXPORTS}/{job['export_id']}/file", headers=reexport_client.headers
         )
         assert file.status_code == 410
-        assert (await reexport_client.complete_reexport(report_id))["file_version"] == 2
+        assert (await reexport_client.complete_reexport(report_id, source="same_snapshot"))["file_version"] == 2
     assert fetch_notifications(owner_url, job["id"]) == [("reexport_ended", "failed")]
 
 
@@ -157,7 +158,7 @@ async def test_failed_notification_does_not_undo_a_stored_result(
         )
     try:
         async with run_worker():
-            job = await reexport_client.complete_reexport(report_id)
+            job = await reexport_client.complete_reexport(report_id, source="same_snapshot")
     finally:
         with psycopg.connect(owner_url) as connection:
             connection.execute("DROP TRIGGER simulated_fault ON notifications")
@@ -324,7 +325,7 @@ async def test_child_export_of_a_running_reexport_cannot_be_deleted(
 ) -> None:
     admin = bearer(tenant.users[Role.ADMIN], role="admin")
     async with run_worker():
-        reexport_id = await reexport_client.start_reexport(report_id)
+        reexport_id = await reexport_client.start_reexport(report_id, source="same_snapshot")
         with lock_table(owner_url, "report_files"):
             child_id = (
                 await wait_until(lambda: reexport_client.get_reexport(reexport_id), lambda job: bool(job["export_id"]))

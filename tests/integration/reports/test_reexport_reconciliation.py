@@ -21,7 +21,7 @@ from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Tenant, wait_until
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reconciliation import Sweeper, wait_until_run_is_open
-from tests.support.reexport_faults import lock_table, reject_audit_event, wait_until_exporting
+from tests.support.reexport_faults import lock_table, reject_audit_event, suspend_step, wait_until_exporting
 from tests.support.reexports import ReexportClient, fetch_notifications, fetch_status_history
 from tests.support.retention import backdate_completion, open_retention
 
@@ -69,7 +69,7 @@ async def test_reexport_with_a_terminated_run_fails_and_cancels_its_export(
         job = await reexport_client.get_reexport(reexport_id)
         assert (job["status"], job["error"]["code"], job["error"]["retryable"]) == ("failed", "internal", True)
         assert (await reexport_client.export_client.wait_for_completion(export_id))["status"] == "cancelled"
-        assert (await reexport_client.complete_reexport(report_id))["file_version"] == 2
+        assert (await reexport_client.complete_reexport(report_id, source="same_snapshot"))["file_version"] == 2
     assert fetch_notifications(owner_url, reexport_id) == [("reexport_ended", "failed")]
 
 
@@ -79,12 +79,12 @@ async def test_run_terminated_before_storing_its_result_leaves_no_stray_file(
     run_worker: RunWorker,
     temporal: Client,
     sweeper: Sweeper,
-    owner_url: str,
     storage: FileStorage,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reexport_id = await reexport_client.start_reexport(report_id)
+    reexport_id = await reexport_client.start_reexport(report_id, source="same_snapshot")
     async with run_worker():
-        with lock_table(owner_url, "report_files"):
+        with suspend_step(monkeypatch, "get_latest_version"):
             job = await wait_until(
                 lambda: reexport_client.get_reexport(reexport_id), lambda job: bool(job["export_id"])
             )
@@ -104,7 +104,7 @@ async def test_run_terminated_after_storing_its_result_is_completed(
     sweeper: Sweeper,
     owner_url: str,
 ) -> None:
-    reexport_id = await reexport_client.start_reexport(report_id)
+    reexport_id = await reexport_client.start_reexport(report_id, source="same_snapshot")
     async with run_worker():
         with reject_audit_event(owner_url, reexport_client.export_client.org_id, "reexport_completed"):
             await wait_until(

@@ -1,7 +1,6 @@
 """A re-export's file is discarded while its worker is suspended, or while S3 is unavailable."""
 
 from typing import NamedTuple
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -9,7 +8,6 @@ from temporalio.client import Client
 
 from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
-from stafett.database.tables import Reexport
 from stafett.domain.errors import ExportError, StaleAttemptError
 from stafett.domain.export_job import ExportJob
 from stafett.domain.export_status import ExportErrorCode
@@ -24,7 +22,7 @@ from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
 from stafett.testing import ActivityFactory, ExportClient
 from tests.support.fixture_types import RunWorker
-from tests.support.reconciliation import wait_until_run_is_open
+from tests.support.reexport_faults import start_without_run
 from tests.support.reexports import ReexportClient
 from tests.support.retention import open_retention
 from tests.support.suspended_storage import SuspendedStorage, connect_to_unavailable_storage, suspend_clean_up
@@ -42,7 +40,9 @@ def reexport_client(export_client: ExportClient) -> ReexportClient:
 
 @pytest.fixture
 def steps(worker_database: Database, storage: FileStorage) -> ReexportSteps:
-    return ReexportSteps(worker_database, VersionComparison(worker_database, storage, raise_if_cancelled=lambda: None))
+    comparison = VersionComparison(worker_database, storage, raise_if_cancelled=lambda: None)
+    removal = FileRemoval(worker_database, storage, actor=audit_trail.WORKER_ACTOR)
+    return ReexportSteps(worker_database, comparison, removal.remove)
 
 
 class CompletedChild(NamedTuple):
@@ -121,14 +121,3 @@ async def test_cancel_ends_without_storage_and_retention_deletes_the_file(
     with open_retention(settings, job.org_id) as retention:
         retention.apply()
     assert storage.list_keys(child.key_prefix) == []
-
-
-async def start_without_run(
-    reexport_client: ReexportClient, report_id: str, temporal: Client, database: Database
-) -> ReexportJob:
-    """Start a re-export and terminate its run, so that the test executes its steps."""
-    reexport_id = await reexport_client.start_reexport(report_id)
-    await wait_until_run_is_open(temporal, f"report-reexport/{report_id}")
-    await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
-    with database.transaction(reexport_client.export_client.org_id) as session:
-        return session.get_one(Reexport, UUID(reexport_id)).job

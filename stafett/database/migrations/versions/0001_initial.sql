@@ -673,11 +673,15 @@ CREATE TABLE reports (
     period_end timestamptz NOT NULL,
     parameters jsonb NOT NULL,
     submitted_at timestamptz,
+    submitted_version integer,
     submitted_reference varchar CHECK (length(submitted_reference) BETWEEN 1 AND 200),
+    grant_year integer CHECK (grant_year BETWEEN 1900 AND 2300),
     edits integer NOT NULL DEFAULT 0,
     changes integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
-    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
+    FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id),
+    CHECK ((submitted_at IS NULL) = (submitted_version IS NULL)),
+    CHECK (submitted_at IS NULL OR grant_year IS NOT NULL)
 );
 CREATE UNIQUE INDEX reports_of_org ON reports (org_id, id);
 CREATE INDEX reports_by_org_created_at ON reports (org_id, created_at DESC, id DESC);
@@ -693,9 +697,11 @@ CREATE TRIGGER reports_immutable_columns BEFORE UPDATE ON reports FOR EACH ROW
         IS DISTINCT FROM (OLD.id, OLD.org_id, OLD.export_id, OLD.parameters, OLD.created_at))
     EXECUTE FUNCTION reject_change('the source of a report is immutable', 'check_violation');
 
-GRANT SELECT, UPDATE (submitted_at, submitted_reference, edits) ON reports TO stafett_api;
+CREATE POLICY maintenance ON reports FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT, UPDATE (submitted_at, submitted_version, submitted_reference, grant_year, edits) ON reports TO stafett_api;
 GRANT SELECT, INSERT ON reports TO stafett_worker;
-GRANT SELECT (id, org_id, submitted_reference) ON reports TO stafett_erasure;
+GRANT SELECT (id, org_id, grant_year) ON reports TO stafett_maintenance;
+GRANT SELECT (id, org_id, grant_year, submitted_reference) ON reports TO stafett_erasure;
 
 -- A request to re-export a report, and its result. A report has at most one unfinished re-export; attempt numbers the
 -- re-exports of one report. The column source_export_id names the export whose snapshot is copied, export_id the export
@@ -720,6 +726,8 @@ CREATE TABLE report_reexports (
     file_version integer,
     file jsonb,
     result_export_id uuid,
+    -- Whether nothing has changed since the version file_version, so that the re-export has added none.
+    unchanged boolean NOT NULL DEFAULT false,
     notified_at timestamptz,
     label varchar CHECK (length(label) BETWEEN 1 AND 200),
     error jsonb,
@@ -737,7 +745,8 @@ CREATE TABLE report_reexports (
     CHECK ((status IN ('completed', 'failed', 'cancelled')) = (completed_at IS NOT NULL)),
     CHECK (status NOT IN ('exporting', 'storing_result') OR export_id IS NOT NULL),
     CHECK ((status IN ('notifying', 'completed')) = (file IS NOT NULL)),
-    CHECK ((file IS NULL) = (file_version IS NULL) AND (file IS NULL) = (result_export_id IS NULL))
+    CHECK ((file IS NULL) = (file_version IS NULL) AND (file IS NULL) = (result_export_id IS NULL)),
+    CHECK (NOT unchanged OR file IS NOT NULL)
 );
 CREATE UNIQUE INDEX report_reexports_of_org ON report_reexports (org_id, id);
 CREATE UNIQUE INDEX report_reexports_attempt_per_report ON report_reexports (report_id, attempt);
@@ -781,16 +790,17 @@ CREATE POLICY operators ON report_reexports FOR SELECT TO stafett_api
 CREATE POLICY maintenance ON report_reexports FOR SELECT TO stafett_maintenance USING (true);
 GRANT SELECT, INSERT, UPDATE (status, label, notified_at, file, result_export_id, edits) ON report_reexports
     TO stafett_api;
-GRANT SELECT, UPDATE (status, crashes, run_id, export_id, file_version, file, result_export_id, notified_at, error,
-    completed_at) ON report_reexports TO stafett_worker;
+GRANT SELECT, UPDATE (status, crashes, run_id, export_id, file_version, file, result_export_id, unchanged, notified_at,
+    error, completed_at) ON report_reexports TO stafett_worker;
 -- Everything but the label and the request, which contains the reason.
 GRANT SELECT (id, org_id, report_id, attempt, requested_by, source_export_id, period_start, period_end, status, crashes,
-    request_id, run_id, export_id, file_version, file, result_export_id, notified_at, error, audit_id, edits, changes, created_at,
-    updated_at, completed_at),
+    request_id, run_id, export_id, file_version, file, result_export_id, unchanged, notified_at, error, audit_id, edits,
+    changes, created_at, updated_at, completed_at),
     UPDATE (status, notified_at, error, completed_at) ON report_reexports TO stafett_maintenance;
-GRANT SELECT (id, org_id, label, request), UPDATE (request) ON report_reexports TO stafett_erasure;
+GRANT SELECT (id, org_id, result_export_id, label, request), UPDATE (request) ON report_reexports TO stafett_erasure;
 
--- A version of a re-export names its data source, the reason, and how it differs from the previous version.
+-- A version of a re-export names its data source, the reason, and how it differs from the previous version. A version
+-- with submitted_at was handed in to Bufdir at that time.
 CREATE TABLE report_files (
     report_id uuid NOT NULL,
     version integer NOT NULL CHECK (version >= 1),
@@ -803,6 +813,7 @@ CREATE TABLE report_files (
     source varchar CHECK (source IN ('current_data', 'same_snapshot')),
     reason varchar,
     change jsonb,
+    submitted_at timestamptz,
     created_by uuid NOT NULL REFERENCES users,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (report_id, version),
@@ -818,16 +829,70 @@ CREATE INDEX report_files_of_export ON report_files (org_id, export_id);
 
 CREATE TRIGGER report_files_append_only BEFORE DELETE OR TRUNCATE ON report_files FOR EACH STATEMENT
     EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
--- Erasing a person clears the reason, and nothing else.
+-- Erasing a person clears the reason, and a user marks a version as handed in or takes that back.
 CREATE TRIGGER report_files_immutable BEFORE UPDATE ON report_files FOR EACH ROW
-    WHEN (NEW.reason IS NOT NULL OR to_jsonb(NEW) - 'reason' IS DISTINCT FROM to_jsonb(OLD) - 'reason')
+    WHEN ((NEW.reason IS NOT NULL AND NEW.reason IS DISTINCT FROM OLD.reason)
+        OR to_jsonb(NEW) - '{reason,submitted_at}'::text[] IS DISTINCT FROM to_jsonb(OLD) - '{reason,submitted_at}'::text[])
     EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_append_only;
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_immutable;
 
-GRANT SELECT ON report_files TO stafett_api;
+CREATE POLICY maintenance ON report_files FOR SELECT TO stafett_maintenance USING (true);
+GRANT SELECT, UPDATE (submitted_at) ON report_files TO stafett_api;
 GRANT SELECT, INSERT ON report_files TO stafett_worker;
-GRANT SELECT (org_id, reexport_id, reason), UPDATE (reason) ON report_files TO stafett_erasure;
+GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at) ON report_files TO stafett_maintenance;
+GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at, reason), UPDATE (reason) ON report_files
+    TO stafett_erasure;
+
+-- The versions that were handed in, each with the exports under whose prefixes its file is stored: the one that made it,
+-- and the one to which an administrator has moved it. A version is protected for five full years after the grant year.
+CREATE VIEW handed_in_versions WITH (security_invoker = true) AS
+    WITH versions AS (
+        SELECT f.org_id, f.export_id, f.report_id, f.version, f.submitted_at
+        FROM report_files f
+        WHERE f.submitted_at IS NOT NULL
+        UNION ALL
+        SELECT x.org_id, x.result_export_id, f.report_id, f.version, f.submitted_at
+        FROM report_reexports x
+        JOIN report_files f ON f.reexport_id = x.id
+        WHERE f.submitted_at IS NOT NULL AND x.result_export_id <> f.export_id
+    )
+    SELECT v.*, now() < make_timestamptz(r.grant_year + 6, 1, 1, 0, 0, 0, 'Europe/Oslo') AS is_protected
+    FROM versions v
+    JOIN reports r ON r.org_id = v.org_id AND r.id = v.report_id;
+GRANT SELECT ON handed_in_versions TO stafett_api, stafett_worker, stafett_maintenance, stafett_erasure;
+
+-- The file of a protected version is removed only in a transaction with the setting app.confirm, or after the deletion of
+-- its export, which has such a transaction too. The function runs as the owner, because a role sees less than the table.
+CREATE FUNCTION protect_handed_in_file() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF current_setting('app.confirm', true) IS DISTINCT FROM 'handed_in' AND EXISTS (
+        SELECT FROM handed_in_versions h WHERE h.org_id = NEW.org_id AND h.export_id = NEW.id AND h.is_protected) THEN
+        RAISE EXCEPTION 'a file that was handed in is removed only after a confirmation'
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER exports_protect_handed_in BEFORE UPDATE ON exports FOR EACH ROW
+    WHEN (OLD.deleted_at IS NULL AND (NEW.deleted_at IS NOT NULL
+        OR (OLD.removal_started_at IS NULL AND NEW.removal_started_at IS NOT NULL)))
+    EXECUTE FUNCTION protect_handed_in_file();
+
+-- Marking a version waits for a removal of its file that is not committed yet, and such a removal for the mark: each
+-- then sees the other.
+CREATE FUNCTION lock_exports_of_version() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM FROM exports e
+        WHERE e.id = NEW.export_id
+            OR e.id = (SELECT x.result_export_id FROM report_reexports x WHERE x.id = NEW.reexport_id)
+        ORDER BY e.id FOR SHARE;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER report_files_lock_exports BEFORE UPDATE ON report_files FOR EACH ROW
+    WHEN (OLD.submitted_at IS NULL AND NEW.submitted_at IS NOT NULL)
+    EXECUTE FUNCTION lock_exports_of_version();
 
 
 -- Column mappings
