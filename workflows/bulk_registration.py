@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulk import BulkRegistrationActivities
     from stafett.domain.bulk import BulkCounts
-    from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkProgress, ChunkRange, ChunkRangeResult
+    from stafett.domain.bulk_job import (
+        NOTHING_REGISTERED,
+        BulkJob,
+        BulkOutcome,
+        BulkProgress,
+        ChunkRange,
+        ChunkRangeResult,
+    )
     from stafett.domain.bulk_status import BulkStatus
     from stafett.domain.job import JobKind
     from stafett.temporal.client import JOB_STATUS
@@ -32,7 +39,7 @@ _RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (1, 4, 16, 64))
 
 @workflow.defn(name=JobKind.BULK_REGISTRATION.value)
 class BulkRegistration(CancellableWorkflow[BulkOutcome]):
-    """One attempt at a batch. An item's error is its outcome; it never fails the run."""
+    """One attempt at a batch. An item's error is its outcome; the run fails only if no item is registered."""
 
     @workflow.init
     def __init__(self, job: BulkJob) -> None:
@@ -50,6 +57,10 @@ class BulkRegistration(CancellableWorkflow[BulkOutcome]):
             await finish_despite_cancellation(start_notifications(job))
         if outcome.status is BulkStatus.CANCELLED:
             self._close_as_cancelled()
+        if outcome.status is BulkStatus.FAILED:
+            raise ApplicationError(
+                "No item of the batch was registered.", outcome, type=NOTHING_REGISTERED, non_retryable=True
+            )
         return outcome
 
     @workflow.query

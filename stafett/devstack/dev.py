@@ -160,6 +160,7 @@ def _print_addresses(addresses: StackAddresses, data_dir: Path, print_status: Pr
     print_status(f"Console      {addresses.console_url}")
     print_status(f"API          {addresses.api_url}")
     print_status(f"API docs     {addresses.api_url}/docs")
+    print_status(f"Temporal     {addresses.temporal_address} (namespace {addresses.temporal_namespace})")
     print_status(f"Temporal UI  {addresses.temporal_ui_url}")
     print_status(f"S3           {addresses.s3_endpoint} (bucket {addresses.s3_bucket})")
     print_status(f"Issuer       {addresses.issuer_url}/.well-known/openid-configuration")

@@ -186,9 +186,12 @@ async def stop_all(children: Iterable[ChildProcess]) -> None:
 
 
 def environment_without_stafett() -> dict[str, str]:
-    """Return our environment without variables for another installation and without Polars' allocator setting."""
+    """Return our environment without variables for another installation and without Polars' allocator setting.
+
+    The variables of the logs are not about an installation, and stay.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("STAFETT_") and name != POLARS_ALLOCATOR_VARIABLE
+        if (not name.startswith("STAFETT_") or name.startswith("STAFETT_LOG__")) and name != POLARS_ALLOCATOR_VARIABLE
     }

@@ -11,6 +11,9 @@ from stafett.domain.export import OrgId
 from stafett.domain.frozen import PayloadModel
 from stafett.domain.job import JobKind
 
+NOTHING_REGISTERED = "nothing_registered"
+"""Failure type of the run of a batch that has registered no item; its details are the outcome."""
+
 
 class BulkPlan(PayloadModel):
     """The chunks with pending items, and the counts of the batch."""

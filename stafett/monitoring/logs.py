@@ -30,6 +30,25 @@ def _truncate_asyncio_event(_logger: object, _method: str, event: EventDict) -> 
     return event
 
 
+def _shorten_activity_failure(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Replace the traceback and the attributes of the SDK's line about a failed activity by what identifies it.
+
+    Every failure is typed. An unexpected error is logged as ``activity_failed``, with its location, before it is typed.
+    """
+    if event.pop("__temporal_error_identifier", None) != "ActivityFailure":
+        return event
+    info, exc_info = event.pop("temporal_activity", {}), event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else None
+    event.update(
+        event="activity_attempt_failed",
+        activity=info.get("activity_type"),
+        attempt=info.get("attempt"),
+        error=getattr(error, "type", None) or type(error).__name__,
+        detail=getattr(error, "message", None),
+    )
+    return event
+
+
 _SHARED_PROCESSORS: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -38,6 +57,7 @@ _SHARED_PROCESSORS: tuple[Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _drop_color_message,
     _truncate_asyncio_event,
+    _shorten_activity_failure,
 )
 
 

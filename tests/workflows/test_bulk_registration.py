@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import TimeSkipper
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
@@ -22,7 +22,7 @@ from stafett.domain.bulk_job import BulkJob, BulkOutcome, BulkPlan, ChunkRange, 
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export_job import STALE_ATTEMPT
 from stafett.domain.notification import DeliveryRef, NotificationJob
-from stafett.temporal.client import CANCEL_SIGNAL, start_job
+from stafett.temporal.client import CANCEL_SIGNAL, JOB_STATUS, start_job
 from stafett.temporal.queues import outcome_queue
 from stafett.temporal.workers import run_workers
 from stafett.testing import wait_until
@@ -49,7 +49,7 @@ class FakeRegistration:
         self.error_for: Callable[[int], Exception | None] = lambda _number: None
         self.unexpected_errors: dict[int, int] = {}
         self.hangs_after = ALWAYS
-        self.stored_status = BulkStatus.COMPLETED
+        self.stored_status = self.final_status = BulkStatus.COMPLETED
 
     @property
     def counts(self) -> BulkCounts:
@@ -88,7 +88,7 @@ class FakeRegistration:
 
     @activity.defn
     async def finish_batch(self, _job: BulkJob) -> BulkOutcome:
-        return BulkOutcome(status=BulkStatus.COMPLETED, counts=self.counts)
+        return BulkOutcome(status=self.final_status, counts=self.counts)
 
     @activity.defn
     async def cancel_batch(self, _job: BulkJob) -> BulkOutcome:
@@ -152,6 +152,23 @@ async def test_chunk_with_unexpected_errors_is_failed_alone(temporal: Client) ->
         assert (await run.result()).counts == build_counts(20, registered=19, failed=1)
     assert batch.failed == {2}
     assert {number: batch.attempts.count(number) for number in range(20)} == dict.fromkeys(range(20), 1) | {2: 5, 7: 5}
+
+
+async def test_run_of_a_batch_without_a_registered_item_fails_with_the_outcome(temporal: Client) -> None:
+    batch = FakeRegistration(chunks=2)
+    batch.unexpected_errors = {0: ALWAYS, 1: ALWAYS}
+    batch.final_status = BulkStatus.FAILED
+    async with run_batch(temporal, batch) as run:
+        with pytest.raises(WorkflowFailureError) as failed:
+            await run.result()
+        description = await run.describe()
+    assert description.status is WorkflowExecutionStatus.FAILED
+    assert description.typed_search_attributes.get(JOB_STATUS) == BulkStatus.FAILED
+    error = failed.value.cause
+    assert isinstance(error, ApplicationError)
+    assert (error.type, error.non_retryable) == ("nothing_registered", True)
+    outcome = BulkOutcome(status=BulkStatus.FAILED, counts=build_counts(2, failed=2))
+    assert BulkOutcome.model_validate(error.details[0]) == outcome
 
 
 async def test_unavailability_uses_up_no_retries_of_unexpected_errors(temporal: Client) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -129,6 +129,23 @@ async def test_batch_with_a_terminated_run_fails_and_can_be_retried(
     await bulk_client.post(f"/{job['id']}/retry")
     async with run_worker():
         assert (await bulk_client.wait_for_completion(job["id"]))["status"] == "completed"
+
+
+async def test_batch_that_registers_nothing_is_a_failed_run_and_can_be_retried(
+    bulk_client: BulkClient, temporal: Client, run_worker: RunWorker, sweeper: ReconciliationActivities
+) -> None:
+    job = await bulk_client.start_batch([str(uuid4())])
+    async with run_worker():
+        for attempt in (1, 2):
+            ended = await bulk_client.wait_for_completion(job["id"])
+            assert (ended["status"], ended["counts"]["failed"]) == ("failed", 1)
+            closed = await wait_until(
+                get_run_handle(temporal, job["id"]).describe, lambda described: described.close_time
+            )
+            assert closed.status is WorkflowExecutionStatus.FAILED
+            assert await sweeper.sweep_jobs() == SweepReport()
+            if attempt == 1:
+                await bulk_client.post(f"/{job['id']}/retry")
 
 
 async def test_cancel_that_never_reached_the_run_is_carried_out(

@@ -1,8 +1,10 @@
 """Schedules come back after they were deleted, and follow the task queue; what an operator has set stays."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -18,6 +20,7 @@ from temporalio.client import (
 from temporalio.client import ScheduleActionStartWorkflow as StartWorkflow
 from temporalio.service import RPCError, RPCStatusCode
 
+from stafett.temporal.client import SWEEP_JOBS
 from stafett.temporal.namespace import (
     SWEEP_SCHEDULE_ID,
     VERIFICATION_SCHEDULE_ID,
@@ -25,8 +28,9 @@ from stafett.temporal.namespace import (
     ensure_schedules,
     keep_namespace_ensured,
 )
-from stafett.testing import wait_until
+from stafett.testing import ExportClient, wait_until
 
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 SCHEDULE_IDS = (SWEEP_SCHEDULE_ID, "apply-retention", VERIFICATION_SCHEDULE_ID)
 AUDIT_INTERVALS = AuditIntervals(verification=timedelta(days=7), checkpoint=None)
 
@@ -99,3 +103,18 @@ async def test_run_that_waits_on_the_old_task_queue_is_terminated(temporal: Clie
     await ensure_schedules(temporal, new)
     run = await temporal.get_workflow_handle(workflow_id).describe()
     assert (run.task_queue, run.status) == (old, WorkflowExecutionStatus.TERMINATED)
+
+
+async def test_documented_view_hides_maintenance_runs(temporal: Client, export_client: ExportClient) -> None:
+    documented = re.search(r'workflow list --address ADDRESS --query "([^"]+)"', OPERATIONS.read_text())
+    assert documented is not None
+    sweep_id, job_id = f"sweep-{uuid4()}", f"bufdir-export/{await export_client.start_export()}"
+    sweep = await temporal.start_workflow(SWEEP_JOBS, id=sweep_id, task_queue=f"nowhere-{uuid4()}")
+
+    async def list_ids(query: str) -> list[str]:
+        return sorted([run.id async for run in temporal.list_workflows(query)])
+
+    both = f"WorkflowId IN ('{sweep_id}', '{job_id}')"
+    await wait_until(lambda: list_ids(both), lambda ids: len(ids) == 2)
+    assert await list_ids(f"{both} AND {documented[1]}") == [job_id]
+    await sweep.terminate()

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pytest
 from sqlalchemy import create_engine, text
+from temporalio.exceptions import ApplicationError
 
 from stafett.database.session import to_sqlalchemy_url
 from stafett.monitoring.logs import error_location, make_formatter
@@ -84,3 +85,30 @@ def test_error_location_names_our_last_frame_and_the_last_of_all() -> None:
 
 def test_error_location_of_an_error_never_raised_is_empty() -> None:
     assert not error_location(ValueError(_NAME))
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_failed_activity_is_one_short_line_without_a_traceback(log_format: Literal["json", "console"]) -> None:
+    with pytest.raises(ApplicationError) as caught:
+        raise ApplicationError("S3 is unavailable.", "S3", type="ServiceUnavailableError")
+    extra = {
+        "temporal_activity": {"activity_type": "generate_file", "attempt": 3, "workflow_id": "bufdir-export/1"},
+        "__temporal_error_identifier": "ActivityFailure",
+    }
+    record = logging.LogRecord(
+        "temporalio.activity", logging.WARNING, "", 0, "Completing", (), (caught.type, caught.value, caught.tb)
+    )
+    vars(record).update(extra)
+    line = make_formatter(LogSettings(format=log_format)).format(record)
+    assert "Traceback" not in line
+    assert "test_logs.py" not in line
+    assert "\n" not in line
+    if log_format == "json":
+        fields = json.loads(line)
+        assert {name: fields[name] for name in ("event", "activity", "attempt", "error", "detail")} == {
+            "event": "activity_attempt_failed",
+            "activity": "generate_file",
+            "attempt": 3,
+            "error": "ServiceUnavailableError",
+            "detail": "S3 is unavailable.",
+        }
