@@ -22,6 +22,8 @@ from stafett.people.identities import resolve_user
 from stafett.settings import AuthSettings
 
 UNAUTHENTICATED_MESSAGE = "Missing or invalid bearer token."
+EXPIRED_MESSAGE = "The bearer token has expired; get a new one."
+EXPIRED_KEY_MESSAGE = "The API key has expired; an administrator can make a new one."
 _REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
 _TIME_CLAIMS = frozenset({"exp", "nbf", "iat"})
 _INVALID_TOKEN_ERRORS = (
@@ -91,6 +93,8 @@ class TokenVerifier:
                 org_id=org_id,
                 expires_at=claims["exp"],
             )
+        except jwt.ExpiredSignatureError:  # raised after the signature is verified
+            raise UnauthenticatedError(EXPIRED_MESSAGE) from None
         except _INVALID_TOKEN_ERRORS:
             raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE) from None
 
@@ -128,6 +132,8 @@ class CredentialVerifier:
             key = find_api_key(session, secret)
         if key is None:
             raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
+        if key.is_expired:
+            raise UnauthenticatedError(EXPIRED_KEY_MESSAGE)
         return Credential(
             user_id=key.user_id, org_id=key.org_id, api_key_id=key.id, expires_at=key.expires_at.timestamp()
         )

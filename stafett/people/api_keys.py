@@ -30,7 +30,9 @@ _MAKE_OPERATION = "api-keys.make"
 _SECRET_BYTES = 32
 _DEFAULT_LIFETIME, _MAX_LIFETIME = timedelta(days=90), timedelta(days=366)
 _LAST_USE_INTERVAL = "1 minute"
-_FIND_KEY: LiteralString = "SELECT id, org_id, user_id, expires_at FROM find_api_key(:secret_sha256)"
+_FIND_KEY: LiteralString = (
+    "SELECT id, org_id, user_id, expires_at, expires_at <= now() FROM find_api_key(:secret_sha256)"
+)
 
 
 class NewApiKey(FrozenModel):
@@ -63,12 +65,13 @@ class IssuedApiKey(NamedTuple):
 
 
 class KnownApiKey(NamedTuple):
-    """A valid key, as found by its secret."""
+    """A key that is not revoked, as found by its secret."""
 
     id: UUID
     org_id: str
     user_id: UUID
     expires_at: datetime
+    is_expired: bool
 
 
 class ApiKeyService:
@@ -132,7 +135,7 @@ def is_api_key(bearer_token: str) -> bool:
 
 
 def find_api_key(session: Session, secret: str) -> KnownApiKey | None:
-    """Find the key with this secret, unless it is revoked or expired."""
+    """Find the key with this secret, unless it is revoked."""
     row = session.execute(text(_FIND_KEY), {"secret_sha256": _hash_secret(secret)}).one_or_none()
     return None if row is None else KnownApiKey(*row)
 

@@ -110,6 +110,15 @@ def test_invalid_token_is_rejected(verifier: TokenVerifier, create_invalid_token
         verifier.verify(create_invalid_token())
 
 
+def test_expired_token_is_named_only_if_it_was_valid(verifier: TokenVerifier) -> None:
+    messages = []
+    for token in (create_token(exp=_EARLIER), create_token(key=OTHER_KEY, exp=_EARLIER)):
+        with pytest.raises(UnauthenticatedError) as rejected:
+            verifier.verify(token)
+        messages.append(str(rejected.value))
+    assert messages == ["The bearer token has expired; get a new one.", "Missing or invalid bearer token."]
+
+
 _base64_text = st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
 
 
