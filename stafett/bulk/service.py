@@ -24,6 +24,7 @@ from stafett.database.pagination import (
     SortKey,
     check_page_token,
     load_page,
+    require_known_organisation,
     select_visible,
 )
 from stafett.database.session import Database
@@ -148,6 +149,7 @@ class BulkService:
 
     def list(self, caller: Caller, filters: BatchFilter) -> Page[BulkBatch]:
         with self._database.caller_transaction(caller) as session:
+            require_known_organisation(session, caller, filters.org_id)
             return load_page(session, BulkBatch, select_visible(BulkBatch, caller, filters), filters)
 
 

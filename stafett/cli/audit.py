@@ -51,7 +51,10 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
 
 @app.command()
 def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Sign a checkpoint of every chain that has grown, for example before a restore. No worker is needed.
+    """Verify what each chain has gained since its last checkpoint, and sign a checkpoint of it if it is intact.
+
+    Events before the last checkpoint are not verified again; `stafett audit verify` verifies whole chains. Use it, for
+    example, before a restore. No worker is needed.
 
     Exit codes: 0 success, 1 a chain is broken and was not signed, 2 usage error, 4 checkpoints could not be signed.
     """
@@ -64,6 +67,7 @@ def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_j
             checkpointer = create_checkpointer(settings, database)
             if checkpointer is None:
                 raise SettingsError(_NO_SIGNING_KEY)
+            _require_organisation(_create_verifier(settings, database).list_organisations(), org)
             report = checkpointer(None if org is None else [org])
     lines = [f"{record.org_id}: BROKEN. {record.message}" for record in report.broken_records]
     lines.append(f"Checkpoints signed: {report.written}. Unchanged chains: {report.unchanged}.")
@@ -94,7 +98,9 @@ def declare_restore(
             declarer = create_restore_declarer(settings, database)
             if declarer is None:
                 raise SettingsError(_NO_SIGNING_KEY)
-            declarations = _find_declarations(declarer, _create_verifier(settings, database), org)
+            verifier = _create_verifier(settings, database)
+            _require_organisation(verifier.list_organisations(), org)
+            declarations = _find_declarations(declarer, verifier, org)
             _confirm_declarations(declarations, yes=yes)
             restores = [declarer.declare(declaration) for declaration in declarations]
     lines = [restore.message for restore in restores] or ["No signed event is lost."]
@@ -132,9 +138,14 @@ def _confirm_declarations(declarations: "list[RestoreDeclaration]", *, yes: bool
 def _verify_chains(verifier: "AuditVerifier", org: str | None) -> "list[ChainVerification]":
     org_ids = verifier.list_organisations()
     verifications = [_verify_with_progress(verifier, org_id) for org_id in (org_ids if org is None else [org])]
-    if org is not None and org not in org_ids and verifications[0].unchecked is None:
-        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it")
+    if verifications and verifications[0].unchecked is None:
+        _require_organisation(org_ids, org)
     return verifications
+
+
+def _require_organisation(org_ids: list[str], org: str | None) -> None:
+    if org is not None and org not in org_ids:
+        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it")
 
 
 def _verify_with_progress(verifier: "AuditVerifier", org_id: str) -> "ChainVerification":

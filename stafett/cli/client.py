@@ -11,9 +11,11 @@ from uuid import UUID
 import httpx
 
 from stafett.cli.dev_data import issue_development_token
+from stafett.cli.terminal import print_lines
 from stafett.domain.errors import SettingsError, StafettError
 
 Json = dict[str, Any]
+_OPERATOR = "operator@stafett.example"
 _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
@@ -163,7 +165,7 @@ def find_job(
         path = f"/{resource}/{UUID(job_id)}"
     except ValueError:
         raise ApiError(f"{job_id!r} is not a valid id.") from None
-    api = connect(data_dir, user, org)
+    api = connect(data_dir, user, org, is_lookup=True)
     job = api.get(path)
     if data_dir is None or user or org or _read_token():
         return api, job
@@ -171,8 +173,12 @@ def find_job(
     return api, api.get(path)
 
 
-def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClient:
-    """Connect to a development stack's API as one of its users, or to the API that the environment names."""
+def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_lookup: bool = False) -> ApiClient:
+    """Connect to a development stack's API as one of its users, or to the API that the environment names.
+
+    A command without an organisation that acts as an operator reports that, unless it only looks up a job. On a
+    development stack, it does so without a user, too.
+    """
     if data_dir is None:
         url, token = os.environ.get("STAFETT_API_URL"), _read_token()
         if not url or not token:
@@ -180,15 +186,50 @@ def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClie
                 "Specify the API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN"
                 " (or STAFETT_TOKEN_FILE), or a --profile that sets them."
             )
+        _report_operator(is_operator=org is None and not is_lookup and _is_operator_token(token))
         return ApiClient(url, token)
     from stafett.devstack.stack_file import load_stack_file
 
     stack = load_stack_file(data_dir)
     if token := _read_token():
+        _report_operator(is_operator=org is None and not is_lookup and _is_operator_token(token))
         return ApiClient(stack.api_url, token)
-    user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")
+    if org is not None:
+        _require_organisation(data_dir, stack.api_url, org)
+    _report_operator(is_operator=org is None and user is None and not is_lookup)
+    return _connect_as(data_dir, stack.api_url, user or (f"coordinator@{org}.example" if org else _OPERATOR), org)
+
+
+def _report_operator(*, is_operator: bool) -> None:
+    if is_operator:
+        print_lines("Acting as an operator, for every organisation. Specify --org for one.", err=True)
+
+
+def _is_operator_token(token: str) -> bool:
+    """Return whether the token names no organisation, as those of operators; an API key is no such token."""
+    import jwt
+
+    with suppress(jwt.PyJWTError):
+        return jwt.decode(token, options={"verify_signature": False}).get("org") is None
+    return False
+
+
+def _connect_as(data_dir: Path, api_url: str, user: str, org: str | None) -> ApiClient:
     role = user.partition("@")[0]
-    return ApiClient(stack.api_url, issue_development_token(data_dir, user, org or _org_id_from_email(user), role))
+    return ApiClient(api_url, issue_development_token(data_dir, user, org or _org_id_from_email(user), role))
+
+
+def _require_organisation(data_dir: Path, api_url: str, org: str) -> None:
+    """Name an unknown organisation, of which the API informs operators only."""
+    from stafett.seed.organisations import ORGANISATIONS
+
+    if org not in ORGANISATIONS:
+        try:
+            _connect_as(data_dir, api_url, _OPERATOR, None).get("/bufdir-exports", {"org_id": org, "page_size": 1})
+        except ApiError as error:
+            if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
+                raise
+            raise SettingsError(f"There is no organisation {org} on this development stack.") from None
 
 
 def _read_token() -> str | None:

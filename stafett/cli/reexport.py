@@ -123,7 +123,7 @@ _REEXPORTS.register(
 
 def _connect_for_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> ApiClient:
     """Connect as a user who may re-export: on a development stack, the coordinator of the report's organisation."""
-    api = connect(data_dir, user, org)
+    api = connect(data_dir, user, org, is_lookup=True)
     if data_dir is None or user or org:
         return api
     from stafett.seed.organisations import ORGANISATIONS

@@ -11,6 +11,7 @@ from sqlalchemy import tuple_
 from sqlmodel import Session, SQLModel, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from stafett.database.tables import Organisation
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.export import OrgId
 from stafett.domain.fields import UtcDatetime
@@ -73,6 +74,13 @@ def select_visible(table: type[Row], caller: Caller, filters: FrozenModel) -> Se
     if "created_before" in values:
         query = query.where(columns.created_at < values["created_before"])
     return query.where(columns.deleted_at.is_(None)) if "deleted_at" in columns else query
+
+
+def require_known_organisation(session: Session, caller: Caller, org_id: str | None) -> None:
+    """Name an unknown organisation of a filter to an operator. A member must not know which organisations there are."""
+    if org_id is not None and caller.is_operator and session.get(Organisation, org_id) is None:
+        message = f"There is no organisation {org_id}"
+        raise InvalidRequestError([RequestIssue("query:org_id", "unknown_organisation", message)])
 
 
 class SortKey(NamedTuple):

@@ -18,6 +18,7 @@ from stafett.database.pagination import (
     SortKey,
     check_page_token,
     load_page,
+    require_known_organisation,
     select_visible,
 )
 from stafett.database.session import Database
@@ -106,6 +107,7 @@ class ExportService:
 
     def list(self, caller: Caller, filters: ExportFilter) -> Page[Export]:
         with self._database.caller_transaction(caller) as session:
+            require_known_organisation(session, caller, filters.org_id)
             return load_page(session, Export, select_visible(Export, caller, filters), filters)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key, find_claimed_id
-from stafett.database.pagination import ListFilter, Page, load_page, select_visible
+from stafett.database.pagination import ListFilter, Page, load_page, require_known_organisation, select_visible
 from stafett.database.session import Database
 from stafett.database.tables import Export, JsonObject, Reexport, Report
 from stafett.domain.errors import NotFinishedError, NotFoundError, PermissionDeniedError, ReexportInProgressError
@@ -93,6 +93,7 @@ class ReexportService:
 
     def list(self, caller: Caller, filters: ReexportFilter) -> Page[ReexportDetails]:
         with self._database.caller_transaction(caller) as session:
+            require_known_organisation(session, caller, filters.org_id)
             page = load_page(session, Reexport, select_visible(Reexport, caller, filters), filters)
             return Page(load_details(session, page.items), page.next_page_token)
 

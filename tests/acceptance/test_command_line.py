@@ -357,3 +357,21 @@ def _read_all(screen: int) -> str:
         if not chunk:
             return content.decode()
         content += chunk
+
+
+async def test_command_reports_that_it_acts_as_operator(dev_stack: DevStack) -> None:
+    notice = "Acting as an operator, for every organisation. Specify --org for one.\n"
+    assert (await dev_stack.run("export", "list", "--json")).require_success().stderr == notice
+    for arguments in (("--org", "nhf"), ("--user", "operator@stafett.example")):
+        assert (await dev_stack.run("export", "list", "--json", *arguments)).require_success().stderr == ""
+    printed = await dev_stack.run("token", "--user", "operator@stafett.example", "--role", "operator")
+    token = printed.require_success().stdout.strip()
+    env = {"STAFETT_API_URL": dev_stack.stack_json["api_url"], "STAFETT_TOKEN": token}
+    assert (await run_stafett("export", "list", "--json", env=env)).require_success().stderr == notice
+    assert (await run_stafett("export", "list", "--json", "--org", "nhf", env=env)).require_success().stderr == ""
+
+
+@pytest.mark.parametrize("command", [("export", "list"), ("mentor", "list"), ("member", "list")], ids=" ".join)
+async def test_unknown_organisation_is_named(dev_stack: DevStack, command: tuple[str, ...]) -> None:
+    result = await dev_stack.run(*command, "--org", "finnes-ikke")
+    result.assert_one_line_error("There is no organisation finnes-ikke on this development stack.")

@@ -131,3 +131,18 @@ async def test_anonymous_and_unknown_users_are_rejected(api_client: httpx.AsyncC
     for path in ("me", "organisations", "activity-types", "peer-mentors"):
         assert (await api_client.get(f"/api/v1/{path}")).status_code == 401
         assert (await api_client.get(f"/api/v1/{path}", headers=bearer(uuid4()))).status_code == 403
+
+
+@pytest.mark.parametrize("resource", ["bufdir-exports", "report-reexports", "bulk-registrations"])
+async def test_unknown_organisation_of_a_filter_is_named_to_operators_only(
+    resource: str, api_client: httpx.AsyncClient, tenant: Tenant, bearer: Bearer, owner_url: str
+) -> None:
+    path, query = f"/api/v1/{resource}", {"org_id": f"u{uuid4().hex}"}
+    operator = bearer(create_operator(owner_url), None, "operator")
+    response = await api_client.get(path, params=query, headers=operator)
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["pointer"], error["code"]) == (422, "query:org_id", "unknown_organisation")
+    assert (await api_client.get(path, params={"org_id": tenant.org_id}, headers=operator)).status_code == 200
+    for org_id in (query["org_id"], create_tenant(owner_url).org_id):
+        member = await api_client.get(path, params={"org_id": org_id}, headers=bearer(tenant.coordinator))
+        assert (member.status_code, member.json()["items"]) == (200, [])

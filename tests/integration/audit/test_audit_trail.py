@@ -458,3 +458,14 @@ async def test_worker_without_signing_key_logs_a_warning_and_creates_no_schedule
     assert [entry for entry in logs if entry["event"] != "schedule_moved"] == [disabled]
     with pytest.raises(RPCError):
         await temporal.get_schedule_handle(CHECKPOINT_SCHEDULE_ID).describe()
+
+
+@pytest.mark.parametrize("command", ["verify", "checkpoint", "declare-restore"])
+async def test_unknown_organisation_is_named_and_nothing_is_signed(
+    command: str, settings: Settings, s3: Minio, checkpointer: AuditCheckpointer
+) -> None:
+    checkpointer([])
+    result = await run_audit(settings, command, "--org", "finnes-ikke")
+    assert result.exit_code == 2
+    assert "there is no organisation finnes-ikke" in " ".join(result.stderr.replace("│", " ").split())
+    assert list(s3.list_objects(settings.audit.bucket, prefix="checkpoints/finnes-ikke/", recursive=True)) == []
