@@ -55,3 +55,28 @@ async def test_reexport_completes_after_a_worker_crash(
     exports = await export_client.http_client.get("/api/v1/bufdir-exports", headers=export_client.headers)
     assert len(exports.json()["items"]) == 2
     assert list(storage.iterate_uploads(f"exports/{export_client.org_id}/")) == []
+
+
+@pytest.mark.parametrize("point", CRASH_POINTS)
+async def test_unchanged_reexport_adds_no_version_after_a_worker_crash(
+    point: str,
+    *,
+    stack: RunningServers,
+    settings: Settings,
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    run_worker: RunWorker,
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    reexport_client = ReexportClient(export_client)
+    async with run_worker():
+        report_id = await reexport_client.create_report()
+    versions = await reexport_client.list_versions(report_id)
+    reexport_id = await reexport_client.start_reexport(report_id)
+    assert await run_until_crash("crashing_reexport_worker", stack, settings, "store_result", point) == KILLED
+    async with run_worker():
+        job = await reexport_client.wait_for_completion(reexport_id)
+    assert (job["status"], job["unchanged"], job["file"]) == ("completed", True, versions[0]["file"])
+    assert await reexport_client.list_versions(report_id) == versions
+    assert storage.list_keys(reexport_client.export_prefix(job["export_id"])) == []

@@ -1,5 +1,6 @@
 """Errors as Temporal records them: codes and class names, never the text that they quote."""
 
+import json
 from datetime import timedelta
 from uuid import uuid4
 
@@ -19,7 +20,9 @@ from stafett.domain.errors import (
     StaleAttemptError,
 )
 from stafett.domain.export_status import ExportErrorCode
+from stafett.monitoring.logs import make_formatter
 from stafett.monitoring.metrics import RetryCause
+from stafett.settings import LogSettings
 from stafett.temporal.workers import run_workers
 
 ERRORS = {
@@ -61,6 +64,10 @@ async def test_errors_keep_only_their_code_and_only_transient_ones_are_retryable
     assert retries == ([] if retry_cause is None else [("raise_error", retry_cause)])
     assert "Nordmann" not in str(error) + caplog.text
     assert error.__cause__ is None
+    (record,) = [record for record in caplog.records if record.name == "temporalio.activity"]
+    line = json.loads(make_formatter(LogSettings()).format(record))
+    assert (line["event"], line["activity"], line["error"]) == ("activity_attempt_failed", "raise_error", error_type)
+    assert "exception" not in line
 
 
 async def test_retryability_is_a_detail_of_the_application_error(temporal: Client) -> None:
