@@ -21,7 +21,7 @@ from stafett.column_mapper.expression_parser import ExpressionParser
 from stafett.column_mapper.issues import InvalidMappingError, MappingIssue
 from stafett.column_mapper.layers import bound_row_memory, build_layers
 from stafett.column_mapper.localized import Localized
-from stafett.column_mapper.messages import REPAIR_ACTIVITY, REPAIR_NOT_COUNTABLE, Translations
+from stafett.column_mapper.messages import OTHER_VALUES, REPAIR_ACTIVITY, REPAIR_NOT_COUNTABLE, Translations
 from stafett.column_mapper.operations import OPERATIONS
 from stafett.column_mapper.program import (
     REASON_INDEX,
@@ -263,9 +263,8 @@ class _Compiler:
             return None
         columns = {column.id: (index, column) for index, column in enumerate(self._document.columns)}
         by, column = columns.get(summary.by, (0, None))
-        if not (isinstance(column, YesNoColumn) or (isinstance(column, ChoiceColumn) and column.unknown != "keep")):
-            detail = "Expected the id of a yes_no column, or of a choice column whose “unknown” is not “keep”."
-            self._add_issue("wrong_column", detail, "summary", "by")
+        if not isinstance(column, YesNoColumn | ChoiceColumn):
+            self._add_issue("wrong_column", "Expected the id of a yes_no or choice column.", "summary", "by")
         if isinstance(column, ChoiceColumn):
             self._check_unique_labels(column.options)
         measures: list[pl.Expr] = []
@@ -278,7 +277,7 @@ class _Compiler:
                 )
                 continue
             measures.append(_compile_measure(measure, {name: position for name, (position, _) in columns.items()}))
-        return CompiledSummary(by, self._summary_labels(column), tuple(measures))
+        return CompiledSummary(by, self._summary_labels(column), OTHER_VALUES[self._locale], tuple(measures))
 
     def _summary_labels(self, column: Column | None) -> tuple[str, ...]:
         match column:

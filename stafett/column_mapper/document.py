@@ -42,6 +42,9 @@ class _BaseColumn(FrozenModel):
     )
     width: float | None = Field(None, ge=1, le=255, description="The width of the column in Excel, in characters.")
     number_format: NonBlankText | None = Field(None, description="An Excel number format, such as #,##0.00.")
+    hidden: bool = Field(
+        False, description="Whether the workbook hides the column, because it is for programs; a click on + shows it."
+    )
 
 
 class TextColumn(_BaseColumn):

@@ -39,6 +39,7 @@ CHOICE_REPLACED: Translations = MappingProxyType(
         "en": "“{header}” had a value that is not in the list, and is written as “{label}”.",
     }
 )
+OTHER_VALUES: Translations = MappingProxyType({"nb": "Andre verdier", "nn": "Andre verdiar", "en": "Other values"})
 REPAIR_ACTIVITY: Translations = MappingProxyType(
     {
         "nb": "Rett aktiviteten, og lag rapporten på nytt.",

@@ -217,13 +217,13 @@ class MappingOutcome:
 
     @property
     def totals(self) -> tuple[Total, ...]:
-        """The totals for every value that the summary's column can have, in the column's order."""
+        """The totals for every value that the document lists, in its order, then for others and none if they occur."""
         summary = self._program.summary
         if summary is None:
             return ()
         zeros = (0,) * len(summary.measures)
-        labels: list[str | None] = [*summary.labels, *([None] if None in self._totals else [])]
-        return tuple(Total(label=label, figures=self._totals.get(label, zeros)) for label in labels)
+        labels = [*summary.labels, *(label for label in (summary.other_label, None) if label in self._totals)]
+        return tuple(Total(label=label, figures=self._totals.get(label, zeros)) for label in dict.fromkeys(labels))
 
 
 def _add_counts(first: ExportCounts, second: ExportCounts) -> ExportCounts:

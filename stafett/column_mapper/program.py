@@ -73,7 +73,9 @@ class CompiledSummary:
 
     column_index: int
     labels: tuple[str, ...]
-    """Every value that can be written in that column, in its order."""
+    """The values that the document lists for that column, in its order."""
+    other_label: str
+    """The line of all other values, which a choice column with unknown codes can have."""
     measures: tuple[pl.Expr, ...]
 
 
@@ -207,7 +209,13 @@ class MappingProgram:
     def _compute_totals(self, rows: pl.DataFrame) -> TotalsByLabel:
         if self.summary is None:
             return {}
-        grouped = rows.group_by(f"cell {self.summary.column_index}").agg(
+        cell = pl.col(f"cell {self.summary.column_index}")
+        label = (
+            pl.when(cell.is_null() | cell.is_in(self.summary.labels))
+            .then(cell)
+            .otherwise(pl.lit(self.summary.other_label))
+        )
+        grouped = rows.group_by(label).agg(
             measure.alias(f"measure {index}") for index, measure in enumerate(self.summary.measures)
         )
         return {label: figures for label, *figures in grouped.iter_rows()}

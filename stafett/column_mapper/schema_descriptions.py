@@ -93,10 +93,13 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         "SumMeasure.header": "The header of the measure.",
         "SumMeasure.sum": "The id of an integer column.",
         "Summary.title": "The title of the summary.",
-        "Summary.by": "The id of a yes_no column, or of a choice column whose “unknown” is not “keep”.",
+        "Summary.by": "The id of a yes_no or choice column. Values that the document does not list share one line.",
         "Summary.measures": "The measures, from left to right. A chart shows the first one.",
         "Layout.sheet": "The name of the sheet with the report.",
-        "Layout.title_rows": "Texts above the header row, from row 1 down.",
+        "Layout.title_rows": (
+            "Texts above the header row, from row 1 down. {organisation} and {period} are replaced by the name of the"
+            " organisation and the first and last day of the report."
+        ),
         "Layout.frozen_header": "Whether the header row is frozen, so that it stays visible when scrolling.",
         "Layout.summary_sheet": "The name of the sheet with the summary.",
         "Layout.apart_sheet": "The name of the separate sheet for rows that do not count.",

@@ -357,5 +357,5 @@ def test_row_too_wide_for_memory_is_rejected() -> None:
         {"id": f"c{n}", "header": dict.fromkeys(words, f"{n}"), "type": "text", "value": "y" * 1000} for n in range(31)
     ]
     with pytest.raises(InvalidMappingError) as error:
-        load_mapping(json.dumps(BUNDLED_DOCUMENTS[-1] | {"columns": columns, "rules": []}))
+        load_mapping(json.dumps(BUNDLED_DOCUMENTS[-1] | {"columns": columns, "rules": [], "summary": None}))
     assert {(issue.pointer, issue.code) for issue in error.value.issues} == {("/columns", "too_wide")}

@@ -335,7 +335,17 @@ def test_counts_and_failures_cover_all_parts() -> None:
         ],
     )
     assert result.counts == ExportCounts(queried=12, written=10, countable=2, not_countable=8, rejected=2)
-    assert (result.excluded_count, list_totals(result)) == (0, [])
+    assert result.excluded_count == 0
+    assert list_totals(result) == [
+        ("Oppsøkende samtale", (0, 0, 0, 0)),
+        ("Samtalegruppe", (2, 5, 7, 20)),
+        ("Aktivitetsgruppe", (0, 0, 0, 0)),
+        ("Likepersonskurs", (0, 2, 2, 8)),
+        ("Telefonsamtale", (0, 0, 0, 0)),
+        ("Digital samtale", (0, 0, 0, 0)),
+        ("Besøk", (0, 1, 1, 4)),
+        ("Annet", (0, 0, 0, 0)),
+    ]
     assert list_reasons(result) == [
         ("kind_never_counts", NEVER_COUNTS, 1),
         ("abroad", ABROAD, 1),

@@ -75,20 +75,41 @@ def test_summary_has_counts_and_every_reason() -> None:
         ["Grunn", "Antall"],
         ["Aldri", 0],
         ["For få", 2],
+        ["Sum", 2],
         ["Etter form"],
         ["Ja eller nei", "Tellende", "Sum"],
         ["Ja", 7, 70],
         ["Nei", 3, "10000000000000000"],
+        ["Sum", 10, "10000000000000070"],
         ["Verdt å vite"],
         ["Merknad"],
         ["Reglene ble endret."],
     ]
     assert list_tables(sheet) == [
         ("Aktiviteter", "A3:B8"),
-        ("Grunner", "A10:B12"),
-        ("Summer", "A14:C16"),
-        ("Merknader", "A18:A19"),
+        ("Grunner", "A10:B13"),
+        ("Summer", "A15:C18"),
+        ("Merknader", "A20:A21"),
     ]
+
+
+def test_total_line_belongs_to_its_table_and_is_no_formula() -> None:
+    sheet = open_workbook(render_summary())["Oppsummering"]
+    tables = {table.displayName: table for table in sheet.tables.values()}
+    assert [tables[name].totalsRowCount for name in ("Aktiviteter", "Grunner", "Summer")] == [None, 1, 1]
+    assert (tables["Summer"].autoFilter.ref, tables["Summer"].tableColumns[0].totalsRowLabel) == ("A15:C17", "Sum")
+    assert [sheet[cell].font.bold for cell in ("B17", "B18", "C18")] == [False, True, True]
+    assert {cell.data_type for cell in sheet[18]} == {"s", "n"}
+
+
+def test_high_headings_separate_the_tables_of_the_summary_without_empty_rows() -> None:
+    sheet = open_workbook(render_summary())["Oppsummering"]
+    heights = {cell.value: sheet.row_dimensions[cell.row].height for cell in sheet["A"]}
+    assert [heights[text] for text in ("Aktiviteter", "Hvorfor aktiviteter ikke teller", "Etter form", "Teller")] == [
+        *[36] * 3,
+        None,
+    ]
+    assert all(cell.value for cell in sheet["A"])
 
 
 def test_chart_is_native_shows_the_first_measure_and_has_alt_text() -> None:
@@ -97,8 +118,8 @@ def test_chart_is_native_shows_the_first_measure_and_has_alt_text() -> None:
         read_package_part(file, "xl/charts/chart1.xml"),
         read_package_part(file, "xl/drawings/drawing1.xml"),
     )
-    assert "<c:f>Oppsummering!$A$15:$A$16</c:f>" in chart
-    assert "<c:f>Oppsummering!$B$15:$B$16</c:f>" in chart
+    assert "<c:f>Oppsummering!$A$16:$A$17</c:f>" in chart
+    assert "<c:f>Oppsummering!$B$16:$B$17</c:f>" in chart
     assert "<c:v>7</c:v>" in chart
     assert "Tellende etter form" in chart
     assert 'descr="Tellende etter form. Ja: 7; Nei: 3"' in drawing
@@ -125,7 +146,7 @@ def test_chart_and_axis_titles_that_look_like_formulas_are_texts(text: str) -> N
     ]
     assert len(cells_with_text) >= 5
     assert {cell.data_type for cell in cells_with_text} == {"s"}
-    assert workbook.properties.title == text
+    assert {type(workbook.properties.title), type(workbook.properties.subject)} == {str}
 
 
 def test_document_without_a_chart_gives_a_file_without_one() -> None:
@@ -171,19 +192,20 @@ def test_deviations_sheet_explains_its_row_numbers() -> None:
         )
     )
     sheet = open_workbook(file)["Avvik"]
-    assert str(sheet["A1"].value).startswith("Nr. 1 er den første aktiviteten i perioden")
-    assert cells(sheet)[2] == ["«Tekst» mangler.", "Tekst", "required", "Avvist", 60, "1, 11, 21, 31, 41 …"]
-    assert (sheet.freeze_panes, list_tables(sheet)) == ("A3", [("Avvik", "A2:G3")])
+    assert str(sheet["A2"].value).startswith("Nr. 1 er den første aktiviteten i perioden")
+    assert cells(sheet)[3] == ["«Tekst» mangler.", "Tekst", "required", "Avvist", 60, "1, 11, 21, 31, 41 …"]
+    assert (sheet.freeze_panes, list_tables(sheet)) == ("A4", [("Avvik", "A3:G4")])
+    assert [sheet.column_dimensions[name].hidden for name in "ABCDEFG"] == [False, False, True, *[False] * 3, True]
 
 
 def test_deviations_sheet_without_deviations_has_a_notice() -> None:
-    assert cells(open_workbook(render_xlsx([ROW]))["Avvik"])[2] == ["Ingen avvik"]
+    assert cells(open_workbook(render_xlsx([ROW]))["Avvik"])[3] == ["Ingen avvik"]
 
 
 def test_last_sheet_lists_the_reports_mapping_and_period() -> None:
     sheet = open_workbook(render_xlsx([ROW]))["Om rapporten"]
     facts = {str(row[0]): row[1] for row in sheet.iter_rows(min_row=2, values_only=True)}
-    assert facts | {"Lange tall": ""} == {
+    assert facts == {
         "Organisasjon": "Prøveforbundet",
         "Periodens første dag": datetime(2026, 1, 1),  # noqa: DTZ001 - Excel's days have no zone
         "Periodens siste dag": datetime(2026, 12, 31),  # noqa: DTZ001 - the same
@@ -194,5 +216,16 @@ def test_last_sheet_lists_the_reports_mapping_and_period() -> None:
         "Reglenes SHA-256": "0123456789abcdef",
         "Registrert i perioden": 1,
         "Står i rapporten": 1,
-        "Lange tall": "",
     }
+
+
+def test_last_sheet_explains_numbers_stored_as_text_only_if_there_are_any() -> None:
+    file = render_xlsx([build_frame(["a", 10**15, *[None] * 6])])
+    sheet = open_workbook(file)["Om rapporten"]
+    assert [row[0] for row in sheet.iter_rows(values_only=True)][-1] == "Lange tall"
+    assert open_workbook(file).worksheets[0]["B2"].value == "1000000000000000"
+
+
+def test_rules_that_apply_from_the_beginning_have_no_first_day_on_the_last_sheet() -> None:
+    sheet = open_workbook(render_xlsx([ROW], build_document(effective_from="1900-01-01")))["Om rapporten"]
+    assert "Reglene gjelder fra" not in [row[0] for row in sheet.iter_rows(values_only=True)]

@@ -76,6 +76,40 @@ def test_every_row_is_written_below_the_header(organisation: str, locale: Locale
 
 
 @ORGANISATIONS
+def test_summary_adds_up_to_all_rows_by_category(organisation: str) -> None:
+    spec, part = build_report(organisation)
+    summary = open_workbook(render(spec, part))["Oppsummering"]
+    (table,) = (table for table in summary.tables.values() if table.displayName == "Summer")
+    header, *lines = [[cell.value for cell in row] for row in summary[table.ref]]
+    rows, countable = (next(header.index(name) for name in names if name in header) for names in _MEASURES)
+    assert lines[-1][0] == "Sum"
+    assert (
+        lines[-1][rows] == sum(line[rows] for line in lines[:-1]) == part.report_rows.height + part.excluded_rows.height
+    )
+    assert lines[-1][countable] == spec.mapped_rows.counts.countable > 0
+    assert len([line for line in lines[:-1] if line[countable]]) > 1
+
+
+_MEASURES = (("I alt", "Aktiviteter i alt"), ("Tellende",))
+
+
+@ORGANISATIONS
+def test_report_begins_with_the_date_and_hides_the_activity_ids(organisation: str) -> None:
+    spec, part = build_report(organisation)
+    sheet = open_workbook(render(spec, part)).worksheets[0]
+    headers = {cell.value: cell.coordinate.rstrip("0123456789") for cell in sheet[spec.document.layout.header_row]}
+    assert next(iter(headers)) == "Dato"
+    hidden = {name for name, dimension in sheet.column_dimensions.items() if dimension.hidden}
+    assert hidden == {headers["Aktivitets-ID"]}
+
+
+def test_nhf_report_names_its_period_above_the_table() -> None:
+    sheet = open_workbook(render(*build_report("nhf"))).worksheets[0]
+    assert sheet["A3"].value == "01.01.2026–31.12.2026"  # noqa: RUF001 - correct typography
+    assert sheet.print_title_cols == "$A:$B"
+
+
+@ORGANISATIONS
 def test_report_matches_its_document_as_a_template(organisation: str, tmp_path: Any) -> None:
     spec, part = build_report(organisation)
     file = tmp_path / "rapport.xlsx"

@@ -47,13 +47,14 @@ def test_header_is_a_frozen_excel_table_header() -> None:
 def test_layout_determines_the_position_of_the_report() -> None:
     layout = {
         "sheet": localize("Likepersonsaktivitet"),
-        "title_rows": [localize("Prøveforbundet"), localize("=Rapport")],
+        "title_rows": [localize("{organisation}"), localize("=Rapport"), localize("{period}")],
         "start_cell": "C5",
         "frozen_header": False,
     }
     sheet = open_report(layout=layout)
     assert sheet.title == "Likepersonsaktivitet"
     assert [sheet["A1"].value, sheet["A2"].value, sheet["A2"].data_type] == ["Prøveforbundet", "=Rapport", "s"]
+    assert sheet["A3"].value == "01.01.2026–31.12.2026"  # noqa: RUF001 - correct typography
     assert [sheet["C5"].value, sheet["D6"].value] == ["Tekst", 1]
     assert sheet.freeze_panes is None
     assert [table.ref for table in sheet.tables.values()] == ["C5:J6"]
@@ -139,7 +140,9 @@ def test_file_properties_depend_on_the_period_and_not_on_the_clock() -> None:
     properties = open_workbook(
         render_xlsx([ROW], build_document(layout={"title_rows": [localize("En")], "start_cell": "A3"}))
     ).properties
-    assert (properties.title, properties.subject) == ("En", "Rapport til Bufdir, 01.01.2026–31.12.2026")  # noqa: RUF001 - correct typography
+    period = "01.01.2026–31.12.2026"  # noqa: RUF001 - correct typography
+    assert properties.title == f"Prøveforbundet: Rapport, {period}"
+    assert properties.subject == f"Rapport til Bufdir, {period}"
     assert (properties.creator, properties.created, properties.modified) == (
         "Prøveforbundet",
         *[datetime(2026, 12, 31)] * 2,  # noqa: DTZ001 - Excel knows no zones

@@ -9,7 +9,7 @@ from tests.support.workbooks import TEXT_DOCUMENT, build_text_frame, open_workbo
 
 def read_failures(file: bytes) -> list[tuple[Any, ...]]:
     """Read message, column, code, outcome and count of each partial failure."""
-    rows = open_workbook(file)["Avvik"].iter_rows(min_row=3, values_only=True)
+    rows = open_workbook(file)["Avvik"].iter_rows(min_row=4, values_only=True)
     return [row[:5] for row in rows]
 
 

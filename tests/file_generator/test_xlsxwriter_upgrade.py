@@ -34,6 +34,7 @@ def test_table_and_sheet_have_the_attributes_the_bridge_changes() -> None:
     sheet = Workbook().add_worksheet()
     sheet.add_table(0, 0, 1, 0, {"columns": [{"header": "Dato"}]})
     (table,) = sheet.tables
-    assert {"range", "a_range", "autofilter", "columns"} <= set(table), f"tables have other keys; {ADVICE}"
-    assert "name" in table["columns"][0], f"columns of tables have other keys; {ADVICE}"
+    keys = {"range", "a_range", "autofilter", "columns", "totals_row_shown"}
+    assert keys <= set(table), f"tables have other keys; {ADVICE}"
+    assert {"name", "total_string"} <= set(table["columns"][0]), f"columns of tables have other keys; {ADVICE}"
     assert sheet.dim_rowmax == 0, f"a sheet's dimensions have another name; {ADVICE}"

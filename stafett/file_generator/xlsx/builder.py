@@ -8,13 +8,15 @@ from stafett.column_mapper.document import MappingDocument
 from stafett.column_mapper.localized import Localized
 from stafett.domain.export import Locale
 from stafett.domain.export_outputs import MappedRows
+from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.cell_text import count_utf16_units, replace_control_characters, take_utf16_units
+from stafett.file_generator.xlsx.page_setup import set_up_pages
 from stafett.file_generator.xlsx.truncation import TruncatedTexts
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Format, Sheet, StreamedWorkbook
 from stafett.storage.zip_archive import MAX_ZIP32_BYTES, ZipArchive
 
 TEXT_FORMAT = "@"
-_MAX_SHEET_NAME_LENGTH, _A4_PAPER = 31, 9
+_MAX_SHEET_NAME_LENGTH, _MAX_PAGE_HEADER_UNITS = 31, 100
 _DARK_BLUE, _WHITE = "#1F3864", "#FFFFFF"
 
 
@@ -38,6 +40,16 @@ class WorkbookSpec:
             return f"{first.isoformat()} to {last.isoformat()}"
         return f"{first:%d.%m.%Y}–{last:%d.%m.%Y}"  # noqa: RUF001 - the dash of Norwegian date ranges
 
+    @property
+    def title(self) -> str:
+        """The title of sheets: whose report it is, and for which period."""
+        return f"{self.organisation_name}: {self.period_label}"
+
+    def fill_title_row(self, text: Localized) -> str:
+        """Translate a title of the document, and fill in the organisation and the period."""
+        title = self.translate(text)
+        return title.replace("{organisation}", self.organisation_name).replace("{period}", self.period_label)
+
 
 @dataclass(frozen=True)
 class SheetLimits:
@@ -57,7 +69,7 @@ class CellFormats:
         self._book = book
         self._cache: dict[tuple[tuple[str, object], ...], Format] = {}
         self.title = self._get_or_add_format(bold=True, font_size=14)
-        self.heading = self._get_or_add_format(bold=True, font_size=12)
+        self.heading = self._get_or_add_format(bold=True, font_size=12, valign="bottom")
         self.header = self._get_or_add_format(
             bold=True,
             font_color=_WHITE,
@@ -71,9 +83,13 @@ class CellFormats:
         )
         self.text = self.get_format(TEXT_FORMAT, wraps=True)
 
-    def get_format(self, number_format: str, *, wraps: bool = False, left_aligned: bool = False) -> Format:
+    def get_format(
+        self, number_format: str, *, wraps: bool = False, left_aligned: bool = False, is_total: bool = False
+    ) -> Format:
         """Return the format of cells below a header."""
         properties: dict[str, object] = {"num_format": number_format, "valign": "top", "text_wrap": wraps}
+        if is_total:
+            properties |= {"bold": True, "top": 1}
         if left_aligned or number_format == TEXT_FORMAT:  # otherwise it would touch the number to its left
             properties |= {"align": "left", "indent": 1}
         return self._get_or_add_format(**properties)
@@ -95,6 +111,7 @@ class WorkbookBuilder:
     limits: SheetLimits
     formats: CellFormats = field(init=False)
     truncated: TruncatedTexts = field(default_factory=TruncatedTexts)
+    has_numbers_as_text: bool = False
     _sheet_names: set[str] = field(default_factory=set)
     _table_names: set[str] = field(default_factory=set)
 
@@ -112,11 +129,14 @@ class WorkbookBuilder:
         )
         if sheet.get_name() == self.book.worksheets()[0].get_name():
             sheet.activate()
-        sheet.set_paper(_A4_PAPER)
-        sheet.set_landscape()
-        sheet.fit_to_pages(1, 0)
-        sheet.set_footer("&L&A&R&P / &N")
+        set_up_pages(sheet, self._build_page_header())
         return sheet
+
+    def _build_page_header(self) -> str:
+        """Name the organisation, the report and the period at the top of each page, where ``&`` starts a code."""
+        name = take_utf16_units(replace_control_characters(self.spec.organisation_name), _MAX_PAGE_HEADER_UNITS)
+        escaped_name = name.replace("&", "&&")
+        return f"&L{escaped_name}&C{self.spec.translate(labels.REPORT_TO_BUFDIR)}&R{self.spec.period_label}"
 
     def allocate_sheet_name(self, name: str, number: int) -> str:
         while True:

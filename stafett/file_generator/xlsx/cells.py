@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import polars.selectors as cs
@@ -59,7 +59,14 @@ class FormattedColumn:
     preserves_spaces: bool = False
 
 
-def render_rows_xml(rows: pl.DataFrame, styles: Sequence[CellStyle], first_row: int, locale: Locale) -> bytes:
+class RenderedRows(NamedTuple):
+    """The XML of rows, and whether a number, day or duration in it is text, because Excel cannot store it."""
+
+    xml: bytes
+    has_numbers_as_text: bool
+
+
+def render_rows(rows: pl.DataFrame, styles: Sequence[CellStyle], first_row: int, locale: Locale) -> RenderedRows:
     """Render ``<row>`` elements, numbered from ``first_row`` (1-based)."""
     names = [f"column {number}" for number in range(rows.width)]
     rows = rows.rename(dict(zip(rows.columns, names, strict=True)))
@@ -67,14 +74,15 @@ def render_rows_xml(rows: pl.DataFrame, styles: Sequence[CellStyle], first_row: 
     numbers = pl.int_range(first_row, first_row + rows.height, dtype=pl.Int64).cast(pl.String)
     numbered = rows.with_columns(numbers.alias("row"), *_format_negative_durations(rows, stats))
     parts: list[str | pl.Expr] = ['<row r="', _ROW_NUMBER, '"', *_render_row_height(rows, styles, stats), ">"]
-    for (name, dtype), style in zip(rows.schema.items(), styles, strict=True):
-        cell = list(_render_cell(_format_column(name, dtype, stats, locale), style))
+    columns = {name: _format_column(name, dtype, stats, locale) for name, dtype in rows.schema.items()}
+    for (name, column), style in zip(columns.items(), styles, strict=True):
+        cell = list(_render_cell(column, style))
         parts += cell if not stats[f"{name} null_count"] else [_concat_parts(cell).fill_null("")]
     lines = numbered.select(_concat_parts([*parts, "</row>"])).to_series()
     if lines.null_count():
         raise RuntimeError("a row was rendered as null")
     xml: bytes = lines.str.join("").cast(pl.Binary).item()
-    return xml
+    return RenderedRows(xml, any(column.fallback_text is not None for column in columns.values()))
 
 
 def _collect_stats(rows: pl.DataFrame) -> ColumnStats:

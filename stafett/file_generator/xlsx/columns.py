@@ -32,7 +32,7 @@ class AllowedValues:
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """Header, width, format and allowed values of a column in a sheet."""
+    """Header, width, format and allowed values of a column in a sheet; one for programs is hidden."""
 
     header: str
     width: float
@@ -40,6 +40,7 @@ class SheetColumn:
     wraps: bool
     id: str | None = None
     allowed_values: AllowedValues | None = None
+    is_hidden: bool = False
 
 
 def build_sheet_columns(
@@ -86,6 +87,7 @@ def _build_sheet_column(document: MappingDocument, column: Column, header: str, 
         wraps=isinstance(column, TextColumn),
         id=column.id,
         allowed_values=_build_allowed_values(column, values),
+        is_hidden=column.hidden,
     )
 
 

@@ -37,14 +37,17 @@ def build_deviations_table(builder: WorkbookBuilder) -> RowTable:
             width,
             number_format or get_date_format(spec.locale),
             wraps=number_format == TEXT_FORMAT,
+            is_hidden=name == "activity_id",
         )
-        for header, width, number_format in _COLUMNS.values()
+        for name, (header, width, number_format) in _COLUMNS.items()
     )
     return RowTable(
         sheet_name=builder.allocate_sheet_name(spec.translate(labels.DEVIATIONS_SHEET), 1),
         name=labels.DEVIATIONS_TABLE,
         columns=tuple(columns),
         row_count=spec.mapped_rows.deviations.rows,
+        start_cell="A2",
+        title_rows=(spec.title,),
     )
 
 

@@ -5,10 +5,19 @@ from collections.abc import Iterator, Sequence
 from stafett.domain.export import PartialFailureReport
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import WorkbookBuilder, WorkbookSpec
+from stafett.file_generator.xlsx.page_setup import ColumnSetup, set_up_columns
 from stafett.file_generator.xlsx.tables import CellValue, SmallTable, write_table
 
 _MAX_LISTED = 5
-_WIDTHS = (60, 24, 30, 12, 10, 24, 44)
+_COLUMNS = (
+    (labels.FAILURE_REASON, ColumnSetup(60)),
+    (labels.COLUMN, ColumnSetup(24)),
+    (labels.CODE, ColumnSetup(30, is_hidden=True)),
+    (labels.FAILURE_OUTCOME, ColumnSetup(12)),
+    (labels.COUNT, ColumnSetup(10)),
+    (labels.FIRST_ROW_NUMBERS, ColumnSetup(24)),
+    (labels.FIRST_ACTIVITY_IDS, ColumnSetup(44, is_hidden=True)),
+)
 
 
 def add_failures_sheet(builder: WorkbookBuilder) -> None:
@@ -16,26 +25,15 @@ def add_failures_sheet(builder: WorkbookBuilder) -> None:
     spec = builder.spec
     failures = (*spec.mapped_rows.partial_failures, *builder.truncated.to_partial_failures(spec.locale))
     sheet = builder.add_sheet(spec.translate(spec.document.layout.partial_failures_sheet))
-    sheet.write_string(0, 0, spec.translate(labels.ROW_NUMBERS_NOTE))
+    sheet.write_string(0, 0, spec.title, builder.formats.title)
+    sheet.write_string(1, 0, spec.translate(labels.ROW_NUMBERS_NOTE))
     lines = [tuple(_build_row(spec, failure)) for failure in failures] or [(spec.translate(labels.NO_FAILURES),)]
-    write_table(builder, sheet, 1, SmallTable(labels.FAILURES_TABLE, _build_headers(spec), lines, _WIDTHS))
-    sheet.freeze_panes(2, 0)
-    sheet.repeat_rows(1)
-    for number, width in enumerate(_WIDTHS):
-        sheet.set_column(number, number, width)
-
-
-def _build_headers(spec: WorkbookSpec) -> list[str]:
-    texts = (
-        labels.FAILURE_REASON,
-        labels.COLUMN,
-        labels.CODE,
-        labels.FAILURE_OUTCOME,
-        labels.COUNT,
-        labels.FIRST_ROW_NUMBERS,
-        labels.FIRST_ACTIVITY_IDS,
-    )
-    return [spec.translate(text) for text in texts]
+    headers = [spec.translate(header) for header, _ in _COLUMNS]
+    columns = [column for _, column in _COLUMNS]
+    write_table(builder, sheet, 2, SmallTable(labels.FAILURES_TABLE, headers, lines, columns))
+    sheet.freeze_panes(3, 0)
+    sheet.repeat_rows(2)
+    set_up_columns(sheet, columns)
 
 
 def _build_row(spec: WorkbookSpec, failure: PartialFailureReport) -> Iterator[CellValue]:

@@ -9,6 +9,7 @@ CHOOSE_FROM_LIST = Localized(
     nb="Velg en av verdiene i listen.", nn="Vel ein av verdiane i lista.", en="Choose one of the values in the list."
 )
 COUNT = Localized(nb="Antall", nn="Tal", en="Count")
+TOTAL = Localized(nb="Sum", nn="Sum", en="Total")
 
 # Names of tables: Excel allows letters, digits and underscores.
 REPORT_TABLE = Localized(nb="Rapport", nn="Rapport", en="Report")

@@ -8,9 +8,10 @@ from xlsxwriter.utility import xl_cell_to_rowcol, xl_col_to_name  # type: ignore
 
 from stafett.column_mapper.localized import Localized
 from stafett.file_generator.xlsx.builder import TEXT_FORMAT, WorkbookBuilder
-from stafett.file_generator.xlsx.cells import CellStyle, render_rows_xml
+from stafett.file_generator.xlsx.cells import CellStyle, render_rows
 from stafett.file_generator.xlsx.columns import SheetColumn
 from stafett.file_generator.xlsx.dropdowns import DropdownLists
+from stafett.file_generator.xlsx.page_setup import ColumnSetup, set_up_columns
 from stafett.file_generator.xlsx.rechunk import rechunk
 from stafett.file_generator.xlsx.tables import add_table, compute_row_height
 from stafett.file_generator.xlsx.truncation import truncate_rows
@@ -21,12 +22,15 @@ _INDENT = 1
 
 @dataclass(frozen=True)
 class RowTable:
-    """A table of rows: its names, columns and number of rows."""
+    """A table of rows: its names, columns and number of rows, its position and the titles above it."""
 
     sheet_name: str
     name: Localized
     columns: tuple[SheetColumn, ...]
     row_count: int
+    start_cell: str = "A1"
+    title_rows: tuple[str, ...] = ()
+    has_frozen_header: bool = True
 
 
 @dataclass
@@ -63,11 +67,12 @@ class RowSheets:
 
     def render_chunks(self, frames: Iterable[pl.DataFrame]) -> Iterator[bytes]:
         """Write all rows in order and yield finished blocks; raise if there are not ``table.row_count`` rows."""
-        self._header_row, self._first_column = xl_cell_to_rowcol(self.builder.spec.document.layout.start_cell)
+        self._header_row, self._first_column = xl_cell_to_rowcol(self.table.start_cell)
         self._styles = [
             self._build_cell_style(number, column)
             for number, column in enumerate(self.table.columns, self._first_column)
         ]
+        self._column_setups = [self._build_column_setup(column) for column in self.table.columns]
         current = self._start_sheet()
         for chunk in rechunk(frames):
             remaining, truncated = truncate_rows(chunk, self.builder.spec.locale)
@@ -86,9 +91,10 @@ class RowSheets:
         fitting = rows[: current.remaining_rows]
         if fitting.is_empty():
             return 0
-        xml = render_rows_xml(fitting, self._styles, current.next_row + 1, self.builder.spec.locale)
+        xml, has_numbers_as_text = render_rows(fitting, self._styles, current.next_row + 1, self.builder.spec.locale)
         if current.row_count and current.xml_size + len(xml) > self.builder.limits.max_bytes:
             return 0
+        self.builder.has_numbers_as_text |= has_numbers_as_text
         self.builder.archive.write(xml)
         current.xml_size += len(xml)
         current.row_count += fitting.height
@@ -100,6 +106,10 @@ class RowSheets:
         as_text = formats.get_format(TEXT_FORMAT, wraps=column.wraps)
         wrap_width = max(1, int(column.width) - _INDENT) if column.wraps else None
         return CellStyle(xl_col_to_name(column_number), get_style_index(plain), get_style_index(as_text), wrap_width)
+
+    def _build_column_setup(self, column: SheetColumn) -> ColumnSetup:
+        cell_format = self.builder.formats.get_format(column.number_format, wraps=column.wraps)
+        return ColumnSetup(column.width, cell_format, column.is_hidden)
 
     def _start_next_sheet(self, current: _OpenSheet) -> _OpenSheet:
         self._finish_sheet(current)
@@ -126,13 +136,13 @@ class RowSheets:
 
     def _write_header(self, sheet: Sheet) -> None:
         """Write the titles and the table's header, which is repeated on every page and frozen if so configured."""
-        spec, columns = self.builder.spec, self.table.columns
-        for row, title in enumerate(spec.document.layout.title_rows):
-            cell_format = self.builder.formats.heading if row else self.builder.formats.title
-            sheet.write_string(row, 0, spec.translate(title), cell_format)
+        columns = self.table.columns
+        for row, title in enumerate(self.table.title_rows):
+            cell_format = None if row else self.builder.formats.title
+            sheet.write_string(row, 0, title, cell_format)
         add_table(self.builder, sheet, (self._header_row, self._first_column), self.table.name, _get_headers(columns))
-        sheet.set_row(self._header_row, compute_row_height(_get_headers(columns), [column.width for column in columns]))
-        if spec.document.layout.frozen_header:
+        sheet.set_row(self._header_row, compute_row_height(_get_headers(columns), self._column_setups))
+        if self.table.has_frozen_header:
             sheet.freeze_panes(self._header_row + 1, 0)
         sheet.repeat_rows(self._header_row)
 
@@ -141,9 +151,8 @@ class RowSheets:
         columns = self.table.columns
         first, last = xl_col_to_name(self._first_column), xl_col_to_name(self._first_column + len(columns) - 1)
         sheet.ignore_errors({"number_stored_as_text": f"{first}{self._header_row + 2}:{last}{last_row + 1}"})
+        set_up_columns(sheet, self._column_setups, self._first_column, self.table.title_rows)
         for number, column in enumerate(columns, start=self._first_column):
-            cell_format = self.builder.formats.get_format(column.number_format, wraps=column.wraps)
-            sheet.set_column(number, number, column.width, cell_format)
             if column.allowed_values:
                 self.dropdowns.add_validation(sheet, number, (self._header_row + 1, last_row), column.allowed_values)
 

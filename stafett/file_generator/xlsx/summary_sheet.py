@@ -1,6 +1,6 @@
 """The summary sheet: outcome of the activities, why some do not count, and the document's totals."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from stafett.column_mapper.document import Summary
@@ -9,43 +9,43 @@ from stafett.domain.export_outputs import Total
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import WorkbookBuilder, WorkbookSpec
 from stafett.file_generator.xlsx.cell_text import replace_control_characters
+from stafett.file_generator.xlsx.page_setup import ColumnSetup, set_up_columns
 from stafett.file_generator.xlsx.tables import CellValue, SmallTable, write_table
 from stafett.file_generator.xlsx.xlsxwriter_bridge import Sheet, set_chart_titles
 
-_WIDTHS = (62, *repeat(16, 20))
+_COLUMNS = (ColumnSetup(54), *repeat(ColumnSetup(13), 20))
 _DARK_BLUE = "#1F3864"
-_CHART_WIDTH, _BAR_HEIGHT, _CHART_MARGIN = 640, 38, 110
+_CHART_WIDTH, _BAR_HEIGHT, _CHART_MARGIN = 540, 38, 110
 
 
 def add_summary_sheet(builder: WorkbookBuilder) -> None:
     """Add the tables one below the other, each with a heading, and the chart beside them."""
     spec = builder.spec
     sheet = builder.add_sheet(spec.translate(spec.document.layout.summary_sheet))
-    title = f"{spec.organisation_name}: {spec.period_label}"
-    sheet.write_string(0, 0, title, builder.formats.title)
-    row, widest = 1, 2
+    sheet.write_string(0, 0, spec.title, builder.formats.title)
+    row, column_count = 1, 2
     for table in _build_tables(spec):
         below = write_table(builder, sheet, row, table)
         if table.name == labels.TOTALS_TABLE:
-            _add_chart(builder, sheet, (row + 1, below - 1), len(table.headers))
-        row, widest = below, max(widest, len(table.headers))
-    for column, width in enumerate(_WIDTHS[:widest]):
-        sheet.set_column(column, column, width)
+            _add_chart(builder, sheet, (row + 1, row + 1 + len(table.rows)), len(table.headers))
+        row, column_count = below, max(column_count, len(table.headers))
+    set_up_columns(sheet, _COLUMNS[:column_count])
 
 
 def _build_tables(spec: WorkbookSpec) -> Iterator[SmallTable]:
     translate, document = spec.translate, spec.document
     rows, headers = list(_build_count_rows(spec)), _build_headers(spec, labels.ACTIVITY_OUTCOME)
-    yield SmallTable(labels.COUNTS_TABLE, headers, rows, _WIDTHS, translate(labels.ACTIVITIES))
+    yield SmallTable(labels.COUNTS_TABLE, headers, rows, _COLUMNS, translate(labels.ACTIVITIES))
     if document.counting.reasons:
         rows, headers = list(_build_reason_rows(spec)), _build_headers(spec, labels.REASON)
-        yield SmallTable(labels.REASONS_TABLE, headers, rows, _WIDTHS, translate(labels.NOT_COUNTABLE_REASONS))
+        heading, totals = translate(labels.NOT_COUNTABLE_REASONS), _add_up(spec, rows)
+        yield SmallTable(labels.REASONS_TABLE, headers, rows, _COLUMNS, heading, totals=totals)
     if document.summary:
         yield _build_totals_table(spec, document.summary)
     if spec.mapped_rows.warnings:
         remarks = [(warning.message,) for warning in spec.mapped_rows.warnings]
         yield SmallTable(
-            labels.WARNINGS_TABLE, [translate(labels.WARNING)], remarks, _WIDTHS, translate(labels.WARNINGS)
+            labels.WARNINGS_TABLE, [translate(labels.WARNING)], remarks, _COLUMNS, translate(labels.WARNINGS)
         )
 
 
@@ -76,7 +76,17 @@ def _build_totals_table(spec: WorkbookSpec, summary: Summary) -> SmallTable:
     group = next(column for column in spec.document.columns if column.id == summary.by)
     headers = [spec.translate(header) for header in (group.header, *(measure.header for measure in summary.measures))]
     rows: list[tuple[CellValue, ...]] = [(_get_label(spec, total), *total.figures) for total in spec.mapped_rows.totals]
-    return SmallTable(labels.TOTALS_TABLE, headers, rows, _WIDTHS, spec.translate(summary.title))
+    heading, totals = spec.translate(summary.title), _add_up(spec, rows)
+    return SmallTable(labels.TOTALS_TABLE, headers, rows, _COLUMNS, heading, totals=totals)
+
+
+def _add_up(spec: WorkbookSpec, rows: Sequence[tuple[CellValue, ...]]) -> list[CellValue] | None:
+    """Return the line with the total of each column but the first, as figures: a formula would follow the filter."""
+    if not rows:
+        return None
+    _, *columns = zip(*rows, strict=True)
+    totals = (sum(figure for figure in column if isinstance(figure, int)) for column in columns)
+    return [spec.translate(labels.TOTAL), *totals]
 
 
 def _add_chart(builder: WorkbookBuilder, sheet: Sheet, row_range: tuple[int, int], column_count: int) -> None:

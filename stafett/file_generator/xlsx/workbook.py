@@ -6,6 +6,7 @@ from itertools import chain
 
 import polars as pl
 
+from stafett.column_mapper.localized import Localized
 from stafett.domain.errors import ExportError
 from stafett.domain.export_outputs import StagedPart
 from stafett.domain.export_status import ExportErrorCode
@@ -13,7 +14,7 @@ from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.about_sheet import add_about_sheet
 from stafett.file_generator.xlsx.builder import EXCEL_LIMITS, SheetLimits, WorkbookBuilder, WorkbookSpec
 from stafett.file_generator.xlsx.cell_text import replace_control_characters
-from stafett.file_generator.xlsx.columns import build_sheet_columns
+from stafett.file_generator.xlsx.columns import SheetColumn, build_sheet_columns
 from stafett.file_generator.xlsx.deviations_sheet import build_deviations_table, to_sheet_rows
 from stafett.file_generator.xlsx.dropdowns import DropdownLists
 from stafett.file_generator.xlsx.failures_sheet import add_failures_sheet
@@ -75,10 +76,11 @@ def _set_properties(builder: WorkbookBuilder) -> None:
     builder.reserve_sheet_names(
         [spec.translate(name) for name in (*sheets, layout.partial_failures_sheet, layout.metadata_sheet)]
     )
-    titles = [spec.translate(title) for title in layout.title_rows]
     builder.book.set_properties(
         {
-            "title": replace_control_characters(": ".join(titles or [spec.translate(layout.sheet)])),
+            "title": replace_control_characters(
+                f"{spec.organisation_name}: {spec.translate(layout.sheet)}, {spec.period_label}"
+            ),
             "subject": f"{spec.translate(labels.REPORT_TO_BUFDIR)}, {spec.period_label}",
             "author": replace_control_characters(spec.organisation_name),
             "created": datetime.combine(spec.period[1], time.min),
@@ -87,22 +89,33 @@ def _set_properties(builder: WorkbookBuilder) -> None:
 
 
 def _build_report_table(spec: WorkbookSpec) -> RowTable:
-    document, locale = spec.document, spec.locale
-    return RowTable(
-        sheet_name=spec.translate(document.layout.sheet),
-        name=labels.REPORT_TABLE,
-        columns=build_sheet_columns(document, locale),
-        row_count=_count_rows(spec.mapped_rows.parts),
-    )
+    columns, parts = build_sheet_columns(spec.document, spec.locale), spec.mapped_rows.parts
+    return _build_document_table(spec, spec.document.layout.sheet, labels.REPORT_TABLE, columns, parts)
 
 
 def _build_excluded_table(spec: WorkbookSpec, first_frame: pl.DataFrame) -> RowTable:
-    document = spec.document
+    extra_headers = first_frame.columns[len(spec.document.columns) :]
+    columns, parts = build_sheet_columns(spec.document, spec.locale, extra_headers), spec.mapped_rows.excluded_parts
+    return _build_document_table(spec, spec.document.layout.apart_sheet, labels.EXCLUDED_TABLE, columns, parts)
+
+
+def _build_document_table(
+    spec: WorkbookSpec,
+    sheet_name: Localized,
+    table_name: Localized,
+    columns: tuple[SheetColumn, ...],
+    parts: Sequence[StagedPart],
+) -> RowTable:
+    """Build a table with the document's columns, where the document places it."""
+    layout = spec.document.layout
     return RowTable(
-        sheet_name=spec.translate(document.layout.apart_sheet),
-        name=labels.EXCLUDED_TABLE,
-        columns=build_sheet_columns(document, spec.locale, first_frame.columns[len(document.columns) :]),
-        row_count=_count_rows(spec.mapped_rows.excluded_parts),
+        sheet_name=spec.translate(sheet_name),
+        name=table_name,
+        columns=columns,
+        row_count=_count_rows(parts),
+        start_cell=layout.start_cell,
+        title_rows=tuple(map(spec.fill_title_row, layout.title_rows)),
+        has_frozen_header=layout.frozen_header,
     )
 
 

@@ -44,12 +44,18 @@ class Sheet(Worksheet):  # type: ignore[misc]  # the same
         content = xml.getvalue()
         return content[: self._split_offset], content[self._split_offset :]
 
-    def extend_table(self, last_row: int) -> None:
-        """Extend the newest table to this row (0-based); ``add_table`` with all rows would store every cell of it."""
+    def extend_table(self, last_row: int, total_label: str | None = None) -> None:
+        """Extend the newest table to this row (0-based); ``add_table`` with all rows would store every cell of it.
+
+        With a label, a total row follows the last row. Its cells are written by the caller.
+        """
         table = self.tables[-1]
         first, last = table["range"].split(":")
-        cell_range = f"{first}:{last.rstrip(digits)}{last_row + 1}"
-        table["range"] = table["a_range"] = table["autofilter"] = cell_range
+        last_column = last.rstrip(digits)
+        table["range"] = table["a_range"] = table["autofilter"] = f"{first}:{last_column}{last_row + 1}"
+        if total_label is not None:
+            table["range"] = f"{first}:{last_column}{last_row + 2}"
+            table["totals_row_shown"], table["columns"][0]["total_string"] = True, total_label
 
     def set_table_headers(self, headers: list[str]) -> None:
         """Set the newest table's headers as attributes; XlsxWriter escapes what looks like an escape only in cells."""

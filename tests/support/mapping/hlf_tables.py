@@ -26,8 +26,8 @@ def default_cells(mapping: MappingDocument, *numbers: int) -> dict[str, list[Any
     rows = len(numbers)
     fields_since_2026: dict[str, list[Any]] = {"Tolk eller teksting nevnt": ["Nei"] * rows} if mapping is HLF else {}
     return {
-        "Likepersonens nr. den dagen": [1] * rows,
         "Dato": [MONDAY] * rows,
+        "Likepersonens nr. den dagen": [1] * rows,
         "Kvartal": [1] * rows,
         "Starttid": [time(17)] * rows,
         "Varighet (minutter)": [60] * rows,
@@ -88,8 +88,8 @@ EXCLUDED_CELLS = {
     "Merknad": [None, "Video med teksting", None, "Stand på torget"],
 }
 ROW_IN_NYNORSK = {
-    "Likepersonen sitt nr. den dagen": 1,
     "Dato": MONDAY,
+    "Likepersonen sitt nr. den dagen": 1,
     "Kvartal": 1,
     "Starttid": time(17),
     "Varigheit (minutt)": 60,
@@ -108,8 +108,8 @@ ROW_IN_NYNORSK = {
     "Aktivitets-ID": activity_id(1),
 }
 ROW_IN_ENGLISH = {
-    "The mentor's no. that day": 1,
     "Date": MONDAY,
+    "The mentor's no. that day": 1,
     "Quarter": 1,
     "Start time": time(17),
     "Duration (minutes)": 60,
