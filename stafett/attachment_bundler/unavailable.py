@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
+import polars as pl
+
 from stafett.column_mapper.messages import Translations
 from stafett.domain.errors import ExportError
 from stafett.domain.export import MAX_AFFECTED_ROWS, Locale, PartialFailureReport
@@ -49,6 +51,15 @@ _REASON_MESSAGES: MappingProxyType[UnavailableReason, Translations] = MappingPro
 )
 
 
+_REPAIR: Translations = MappingProxyType(
+    {
+        "nb": "Legg filen ved aktiviteten på nytt, og lag rapporten på nytt.",
+        "nn": "Legg fila ved aktiviteten på nytt, og lag rapporten på nytt.",
+        "en": "Attach the file to the activity again, and export the period again.",
+    }
+)
+
+
 def to_export_error(unavailable: UnavailableAttachment) -> ExportError:
     """Build an error that is not retryable: a user must restore the file or attach it again."""
     problems = {
@@ -72,3 +83,20 @@ def to_partial_failures(unavailable: Sequence[UnavailableAttachment], locale: Lo
                 code=ExportErrorCode.ATTACHMENT_UNAVAILABLE,
                 sub_service_name=_SUB_SERVICE_NAME,
             )
+
+
+def build_deviations(unavailable: Sequence[UnavailableAttachment], locale: Locale) -> pl.DataFrame:
+    """Build one line for each activity: its row and id, what is wrong, and how to correct it."""
+    lines = [
+        {
+            "row": missing.row,
+            "activity_id": str(missing.activity_id),
+            "problem": _REASON_MESSAGES[missing.reason][locale],
+        }
+        for missing in unavailable
+    ]
+    frame = pl.DataFrame(lines, schema={"row": pl.Int64, "activity_id": pl.String, "problem": pl.String})
+    by_activity = frame.group_by("row", "activity_id", maintain_order=True)
+    return by_activity.agg(pl.col("problem").unique(maintain_order=True).str.join(" ")).with_columns(
+        repair=pl.lit(_REPAIR[locale]), codes=pl.lit(ExportErrorCode.ATTACHMENT_UNAVAILABLE.value)
+    )

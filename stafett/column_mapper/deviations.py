@@ -27,14 +27,18 @@ def find_deviations(
             causes.append(indices.to_frame().with_columns(pl.lit(failed.check_index, pl.UInt32).alias(CAUSES)))
     causes_by_row = pl.concat(causes).group_by(ROW).agg(pl.col(CAUSES).sort()).sort(ROW)
     deviations = numbered.join(causes_by_row, on=ROW, maintain_order="left")
-    facts = rows[deviations[ROW]].select(
+    return deviations.drop("reason").hstack(select_facts(rows[deviations[ROW]]))
+
+
+def select_facts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Select what identifies an activity for a person."""
+    return rows.select(
         pl.col(OSLO_DAY).alias("date"),
         pl.col("id").alias("activity_id"),
         pl.col("mentor_name").str.head(_MAX_TEXT_LENGTH).alias("mentor"),
         pl.col("place").str.head(_MAX_TEXT_LENGTH),
         "registered_by",
     )
-    return deviations.drop("reason").hstack(facts)
 
 
 def list_causes(

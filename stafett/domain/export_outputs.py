@@ -111,6 +111,8 @@ class Deviations(PayloadModel):
     """Every row that is rejected, does not count or has a warning: references to the rows, and their causes."""
 
     parts: tuple[StagedDeviations, ...] = ()
+    attachments: StagedPart | None = None
+    """The activities whose attachments are missing from the bundle, which are known after the file is generated."""
     causes: tuple[DeviationCause, ...] = ()
     report_sheet: SheetStart | None = None
     excluded_sheet: SheetStart | None = None
@@ -156,6 +158,8 @@ class BundledFile(PayloadModel):
 
     file: ReportFile
     partial_failures: tuple[PartialFailureReport, ...] = ()
+    deviations: StagedPart | None = None
+    """The activities whose attachments are missing, with what is wrong and how to correct it."""
 
     @property
     def rows(self) -> int:

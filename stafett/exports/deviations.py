@@ -10,11 +10,11 @@ from sqlmodel import Session, col, select
 
 from stafett.activity_frames import frame_from_arrow
 from stafett.audit import trail as audit_trail
-from stafett.column_mapper.deviations import CAUSES, EXCLUDED_ROW, WRITTEN_ROW
+from stafett.column_mapper.deviations import CAUSES, EXCLUDED_ROW, ROW, WRITTEN_ROW
 from stafett.database.session import Database
 from stafett.database.tables import ExportPartialFailures, Membership, User
 from stafett.domain.export import ExportParameters
-from stafett.domain.export_outputs import DeviationCause, Deviations, SheetStart, StagedDeviations
+from stafett.domain.export_outputs import DeviationCause, DeviationOutcome, Deviations, SheetStart, StagedDeviations
 from stafett.domain.membership import Caller
 from stafett.exports.downloads import build_audit_entry, get_downloadable_export
 from stafett.file_generator.csv import render_csv
@@ -37,6 +37,10 @@ _SCHEMA = pl.Schema(
         "codes": pl.String(),
     }
 )
+_QUERY_ROW = "query_row"
+_SEPARATORS = {"problem": " · ", "repair": " ", "codes": " "}
+"""What separates the texts of an activity with several problems."""
+
 _ROWS_PER_SLICE = 1_000
 """The texts of all causes of these rows are in memory together."""
 
@@ -83,11 +87,55 @@ class _Listing(NamedTuple):
 
 def iterate_deviations(storage: FileStorage, deviations: Deviations) -> Iterator[pl.DataFrame]:
     """Yield the deviating rows in report order, each with its sheet, its row number there, and what to do."""
-    texts = _build_texts(deviations.causes)
+    texts, missing = _build_texts(deviations.causes), _MissingAttachments(storage, deviations)
     for part in deviations.parts:
         rows = frame_from_arrow(storage.read_part(part))
         for first in range(0, rows.height, _ROWS_PER_SLICE):
-            yield _describe(rows[first : first + _ROWS_PER_SLICE], deviations, part, texts)
+            described = _describe(rows[first : first + _ROWS_PER_SLICE], deviations, part, texts)
+            yield missing.merge_into(described).select(_SCHEMA.names())
+    if missing.remaining.height:
+        yield missing.list_remaining().select(_SCHEMA.names())
+
+
+class _MissingAttachments:
+    """The activities whose attachments are missing, merged into the other deviations in report order."""
+
+    def __init__(self, storage: FileStorage, deviations: Deviations) -> None:
+        staged = deviations.attachments
+        self.remaining = frame_from_arrow(storage.read_part(staged)) if staged else pl.DataFrame()
+        self._report_sheet = deviations.report_sheet
+        self._unwritten_count = 0
+
+    def merge_into(self, described: pl.DataFrame) -> pl.DataFrame:
+        """Add the activities up to the last of these deviations, to their line if they have one already."""
+        if self.remaining.is_empty():
+            return described
+        is_due = pl.col("row") <= described[_QUERY_ROW].max()
+        due, self.remaining = self.remaining.filter(is_due), self.remaining.filter(~is_due)
+        unwritten = described.filter(pl.col(WRITTEN_ROW).is_null())[_QUERY_ROW]
+        texts = due.select(pl.col("row").alias(_QUERY_ROW), *(pl.col(name).alias(f"{name} 2") for name in _SEPARATORS))
+        joined = described.join(texts, on=_QUERY_ROW, how="left", maintain_order="left").with_columns(
+            pl.concat_str([name, f"{name} 2"], separator=separator, ignore_nulls=True).alias(name)
+            for name, separator in _SEPARATORS.items()
+        )
+        alone = due.filter(~pl.col("row").is_in(described[_QUERY_ROW].implode()))
+        lines = self._locate_rows(alone, unwritten)
+        self._unwritten_count += unwritten.len()
+        return pl.concat([joined.select(lines.columns), lines]).sort(_QUERY_ROW)
+
+    def list_remaining(self) -> pl.DataFrame:
+        return self._locate_rows(self.remaining, pl.Series(dtype=pl.Int64))
+
+    def _locate_rows(self, missing: pl.DataFrame, unwritten: pl.Series) -> pl.DataFrame:
+        """Number the rows in the report, which has every row but the unwritten ones, all of which are deviations."""
+        unwritten_before = unwritten.search_sorted(missing["row"]) + self._unwritten_count
+        rows = missing.with_columns(
+            (pl.col("row") - unwritten_before).alias(WRITTEN_ROW),
+            pl.col("row").alias(_QUERY_ROW),
+            pl.lit(DeviationOutcome.WARNING.value).alias("outcome"),
+        )
+        sheet, number = _locate(_Listing(WRITTEN_ROW, 0, self._report_sheet))
+        return rows.with_columns(sheet.alias("sheet"), number.alias("row")).select(*_SCHEMA.names(), _QUERY_ROW)
 
 
 def _describe(rows: pl.DataFrame, deviations: Deviations, part: StagedDeviations, texts: pl.DataFrame) -> pl.DataFrame:
@@ -106,8 +154,11 @@ def _describe(rows: pl.DataFrame, deviations: Deviations, part: StagedDeviations
         _Listing(EXCLUDED_ROW, part.excluded_before, deviations.excluded_sheet),
     )
     sheets, numbers = zip(*map(_locate, listings), strict=True)
-    located = rows.with_columns(pl.coalesce(sheets).alias("sheet"), pl.coalesce(numbers).alias("row"))
-    return located.hstack(described.drop("line")).select(_SCHEMA.names())
+    query_row = pl.col(ROW).cast(pl.Int64) + part.rows_before
+    located = rows.with_columns(
+        pl.coalesce(sheets).alias("sheet"), pl.coalesce(numbers).alias("row"), query_row.alias(_QUERY_ROW)
+    )
+    return located.hstack(described.drop("line"))
 
 
 def _locate(listing: _Listing) -> tuple[pl.Expr, pl.Expr]:

@@ -192,6 +192,8 @@ def _append_partial_failures(session: Session, job: ExportJob, outputs: StageOut
     failures = PartialFailureReport.truncate((*earlier, *outputs.partial_failures))
     if isinstance(outputs, MappedRows):
         deviations = outputs.deviations.model_dump(mode="json")
+    elif outputs.deviations is not None:
+        deviations = (deviations or {}) | {"attachments": outputs.deviations.model_dump(mode="json")}
     row = insert(ExportPartialFailures).values(
         export_id=job.export_id,
         org_id=job.org_id,

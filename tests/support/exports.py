@@ -1,5 +1,7 @@
 """Exports that fail at an audit event, their retries, and the events and objects that they leave."""
 
+import csv
+import io
 from uuid import UUID, uuid4
 
 import httpx
@@ -44,6 +46,13 @@ async def fetch_pending_activities(temporal: Client, export_id: str) -> list[Pen
 async def retry_export(export_client: ExportClient, export_id: str, key: str | None = None) -> httpx.Response:
     headers = export_client.headers | ({"Idempotency-Key": key} if key else {})
     return await export_client.http_client.post(f"{EXPORTS}/{export_id}/retry", headers=headers)
+
+
+async def fetch_deviations(client: ExportClient, export_id: str) -> list[dict[str, str]]:
+    response = await client.http_client.get(f"{EXPORTS}/{export_id}/deviations.csv", headers=client.headers)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/csv")
+    return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"), newline=""), delimiter=";"))
 
 
 def create_colleague(owner_url: str, tenant: Tenant) -> UUID:

@@ -1,20 +1,26 @@
 """The stage ``bundling_attachments``: streams the report and its attachments from storage into one ZIP file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 
 import polars as pl
 
-from stafett.activity_frames import frame_from_arrow
+from stafett.activity_frames import activities_from_arrow, arrow_from_frame, frame_from_arrow
 from stafett.attachment_bundler.bundle import BundleWriter, attachments_from_frame
 from stafett.attachment_bundler.manifest import BundleManifest, BundleMember, ManifestPeriod, ReportRendering
-from stafett.attachment_bundler.unavailable import UnavailableAttachment, to_export_error, to_partial_failures
+from stafett.attachment_bundler.unavailable import (
+    UnavailableAttachment,
+    build_deviations,
+    to_export_error,
+    to_partial_failures,
+)
+from stafett.column_mapper.deviations import select_facts
 from stafett.column_mapper.versions import MappingVersions
 from stafett.domain.errors import StagedDataLostError
 from stafett.domain.export import ExportFormat, ExportParameters
 from stafett.domain.export_job import ExportJob
-from stafett.domain.export_outputs import BundledFile, QueriedRows, ReportFile
+from stafett.domain.export_outputs import BundledFile, QueriedRows, ReportFile, StagedPart
 from stafett.domain.reporting_period import OSLO
 from stafett.exports.stage_inputs import StageInputs
 from stafett.exports.stage_runner import StageContext
@@ -55,7 +61,20 @@ class AttachmentBundlingStage:
         return BundledFile(
             file=report.model_copy(update=file_fields),
             partial_failures=tuple(to_partial_failures(bundle.unavailable, parameters.locale)),
+            deviations=self._store_deviations(context, bundle.unavailable) if bundle.unavailable else None,
         )
+
+    def _store_deviations(self, context: StageContext, unavailable: Sequence[UnavailableAttachment]) -> StagedPart:
+        """Store the activities whose attachments are missing, with the facts of the snapshot that identify them."""
+        deviations, first_row, described = build_deviations(unavailable, context.inputs.parameters.locale), 0, []
+        for part in context.inputs.queried_rows.parts:
+            affected = deviations.filter(pl.col("row").is_between(first_row, first_row + part.rows - 1))
+            if affected.height:
+                rows = activities_from_arrow(self._storage.read_part(part))[affected["row"] - first_row]
+                described.append(affected.hstack(select_facts(rows).drop("activity_id")))
+            first_row += part.rows
+        lines = pl.concat(described).sort("row")
+        return context.put_part(0, arrow_from_frame(lines), lines.height, "deviations")
 
     def _load_staged_attachments(self, queried_rows: QueriedRows) -> pl.DataFrame:
         if queried_rows.attachments is None:

@@ -33,6 +33,7 @@ from stafett.exports.stages.map_columns import ColumnMappingStage
 from stafett.exports.stages.query_activities import ActivityQueryStage
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
+from tests.support.exports import fetch_deviations
 from tests.support.fixture_types import RunWorker
 
 WHEN = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
@@ -210,6 +211,39 @@ async def test_missing_or_changed_attachment_is_reported_if_the_mapping_allows(
     assert missing["reason"] == reason
     assert missing["sha256"] == hashlib.sha256(b"as it was").hexdigest()
     assert missing["name"] not in bundle.namelist()
+
+
+async def test_missing_attachments_are_lines_among_the_deviations(
+    export_client: ExportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    storage: FileStorage,
+    owner_url: str,
+) -> None:
+    report_unavailable_attachments(owner_url, export_client.org_id)
+    mentor = activity_factory.create_mentor("Åse Ødegård")
+    _, abroad, _, complete, last = (
+        activity_factory.create_activity(mentor, in_norway=number != 1) for number in range(5)
+    )
+    activity_factory.create_attachment(storage, complete)
+    for activity, fault in ((abroad, "missing"), (abroad, "changed"), (last, "missing")):
+        _damage(storage, activity_factory.create_attachment(storage, activity, b"as it was"), fault)
+    async with run_worker():
+        job, bundle = await export_bundle(export_client)
+    lines = await fetch_deviations(export_client, job["id"])
+    assert [(line["row"], line["outcome"], line["codes"]) for line in lines] == [
+        ("3", "not_countable", "abroad attachment_unavailable"),
+        ("6", "warning", "attachment_unavailable"),
+    ]
+    assert [line["activity_id"] for line in lines] == [str(abroad), str(last)]
+    assert lines[0]["problem"] == (
+        "Holdt utenfor Norge · Et vedlegg finnes ikke lenger i lageret og er ikke med."
+        " Et vedlegg er ikke lenger den filen som ble lagt ved, og er ikke med."
+    )
+    assert lines[1]["problem"] == "Et vedlegg finnes ikke lenger i lageret og er ikke med."
+    assert lines[1]["repair"] == "Legg filen ved aktiviteten på nytt, og lag rapporten på nytt."
+    assert (lines[1]["mentor"], lines[1]["place"]) == ("Åse Ødegård", "Tromsø")
+    assert str(last) in bundle.read(bundle.namelist()[0]).decode("utf-8-sig").splitlines()[5]
 
 
 def _damage(storage: FileStorage, key: str, fault: str) -> None:

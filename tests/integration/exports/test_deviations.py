@@ -1,6 +1,5 @@
 """The deviations of an export: one line for each affected row, in the workbook and as a file of the API."""
 
-import csv
 import io
 from collections import Counter
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from openpyxl import load_workbook
 
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
+from tests.support.exports import fetch_deviations
 from tests.support.fixture_types import Bearer, RunWorker
 
 
@@ -51,14 +51,6 @@ async def complete_export(client: ExportClient, **fields: object) -> dict[str, A
     job = await client.wait_for_completion(await client.start_export(**fields))
     assert job["status"] == "completed", job["error"]
     return job
-
-
-async def fetch_deviations(client: ExportClient, export_id: str) -> list[dict[str, str]]:
-    path = f"/api/v1/bufdir-exports/{export_id}/deviations.csv"
-    response = await client.http_client.get(path, headers=client.headers)
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"].startswith("text/csv")
-    return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"), newline=""), delimiter=";"))
 
 
 async def test_file_and_sheet_list_each_affected_row_once(
