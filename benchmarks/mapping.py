@@ -126,6 +126,7 @@ def _create_activities(rows: int) -> pl.DataFrame:
             pl.when(_pseudo_random("proxy", 4) == 0)
             .then(pl.format("user-{}", _pseudo_random("user", 100)))
             .alias("registered_by"),
+            pl.lit(None, pl.String).alias("event_id"),
             _pseudo_random("files", 2).alias("attachments"),
         )
     )

@@ -26,6 +26,7 @@ ACTIVITY_SCHEMA = pl.Schema(
         "branch": pl.String(),
         "is_proxy": pl.String(),
         "registered_by": pl.String(),
+        "event_id": pl.String(),
         "attachments": pl.Int64(),
     }
 )
@@ -47,7 +48,7 @@ ATTACHMENT_SCHEMA = pl.Schema(
 _MAX_SLICE_ROWS, _MAX_SLICE_BYTES = 5_000, 4 * 1024 * 1024
 _TIMESTAMP_COLUMNS = ("starts_at", "ends_at")
 _BOOLEAN_COLUMNS = ("in_person", "in_norway", "is_proxy")
-_LATER_COLUMNS = ("registered_by", "branch")
+_LATER_COLUMNS = ("registered_by", "branch", "event_id")
 
 
 def activities_from_copy(records: bytes, row_count: int) -> pl.DataFrame:

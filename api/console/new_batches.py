@@ -194,10 +194,10 @@ async def _validate(services: Services, session: ActiveSession, batch: BulkReque
 
 
 async def _name_verdicts(services: Services, session: ActiveSession, result: ValidationResult) -> dict[str, Any]:
-    """Return the counts and the verdicts with the mentors' names, failures first."""
+    """Return the counts, the verdicts with the mentors' names, failures first, and the warnings."""
     verdicts = sorted(result.items, key=lambda item: item.error is None)[:_MAX_VERDICTS]
     names = await run_in_threadpool(load_mentor_names, services, session, verdicts)
-    return {"counts": result.counts, "verdicts": verdicts, "names": names}
+    return {"counts": result.counts, "verdicts": verdicts, "names": names, "warnings": result.warnings}
 
 
 def load_mentor_names(services: Services, session: ActiveSession, items: Sequence[ItemOutcome]) -> Mapping[str, str]:
@@ -226,5 +226,5 @@ def _render_upload_form(
         address=f"{BULK_PATH}/upload",
         key=uuid4(),
         errors=errors,
-        **{"issues": (), "counts": None, "verdicts": (), "names": {}} | values,
+        **{"issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()} | values,
     )

@@ -9,7 +9,7 @@ from api.schemas.exports import NextPageToken, Resource
 from stafett.bulk.service import BatchDetails, ValidationResult
 from stafett.database.tables import Activity, BulkBatch
 from stafett.domain.activity import ActivityType
-from stafett.domain.bulk import BulkCounts, BulkRequest, ItemOutcome, Label
+from stafett.domain.bulk import BatchWarning, BulkCounts, BulkRequest, ItemOutcome, Label
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
@@ -123,10 +123,11 @@ class BatchValidationResource(Resource):
     validate_only: bool = Field(default=True, description="Always true.")
     counts: BulkCounts
     items: tuple[ItemOutcome, ...] = Field(description="The outcome that each item would have.")
+    warnings: tuple[BatchWarning, ...] = Field(description="What to consider before the registration.")
 
     @classmethod
     def from_result(cls, org_id: str, result: ValidationResult) -> Self:
-        return cls(org_id=org_id, counts=result.counts, items=tuple(result.items))
+        return cls(org_id=org_id, counts=result.counts, items=tuple(result.items), warnings=tuple(result.warnings))
 
 
 class ActivityResource(Resource):
@@ -149,6 +150,9 @@ class ActivityResource(Resource):
         description="Id of the user who registered it for the mentor; null if the mentor did."
     )
     batch_id: UUID | None = Field(description="Id of the batch that registered it, if any.")
+    event_id: UUID | None = Field(
+        description="Id of the event; the activities of all peer mentors who were there have the same."
+    )
     created_at: AwareDatetime
 
     @classmethod

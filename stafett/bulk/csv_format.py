@@ -101,7 +101,11 @@ def _parse_item(row: Mapping[str, str]) -> BulkItemInput:
         {
             "mentor_id": row["mentor_id"].strip(),
             "client_ref": row.get("client_ref") or None,
-            "overrides": {name: _parse_value(name, row[name]) for name in ACTIVITY_FIELDS if name in row},
+            "overrides": {
+                name: _parse_value(name, row[name])
+                for name in ACTIVITY_FIELDS
+                if name in row and not (name == "event_id" and not row[name].strip())
+            },
         }
     )
 
@@ -115,6 +119,8 @@ def _parse_value(column: str, cell: str) -> str | int | bool | None:
         return _BOOLEAN_BY_TEXT.get(text.lower(), text or None)
     if column == "starts_at":
         return _add_oslo_offset(text) or None
+    if column == "event_id":
+        return text
     if column == "note":
         return cell or None
     return cell

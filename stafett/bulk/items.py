@@ -17,11 +17,11 @@ from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 
 _INSERT_ITEMS = text("""
 INSERT INTO bulk_items (batch_id, org_id, position, chunk, client_ref, mentor_ref, mentor_id, overrides,
-                        validation_error, activity_id)
+                        validation_error, activity_id, event_id)
 SELECT :batch, :org, i.*
 FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS i (
     position integer, chunk integer, client_ref varchar, mentor_ref varchar, mentor_id uuid, overrides jsonb,
-    validation_error varchar, activity_id uuid)
+    validation_error varchar, activity_id uuid, event_id uuid)
 """)
 
 # Even if the planner's statistics predate the rows just inserted, no plan for these statements compares every row with
@@ -31,7 +31,7 @@ FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS i (
 # wait for each other without a deadlock; the exclusion constraint decides which of two overlapping ones is registered.
 _REGISTER_ITEMS = text("""
 WITH pending_items AS MATERIALIZED (
-    SELECT ctid AS row_location, position, mentor_id, activity_id, validation_error, overrides
+    SELECT ctid AS row_location, position, mentor_id, activity_id, event_id, validation_error, overrides
     FROM bulk_items
     WHERE batch_id = :batch AND chunk = :chunk AND status = 'pending'
       AND (CAST(:position AS integer) IS NULL OR position = :position)
@@ -44,10 +44,10 @@ WITH pending_items AS MATERIALIZED (
     FROM pending_items p LEFT JOIN peer_mentors m ON m.org_id = :org AND m.id = p.mentor_id
 ), inserted AS (
     INSERT INTO activities (id, org_id, mentor_id, activity_type, starts_at, ends_at, participants, new_participants,
-                            place, in_person, in_norway, note, registered_by, batch_id)
+                            place, in_person, in_norway, note, registered_by, batch_id, event_id)
     SELECT v.activity_id, b.org_id, v.mentor_id, a.activity_type, a.starts_at,
            a.starts_at + make_interval(mins => a.duration_minutes), a.participants, a.new_participants,
-           a.place, a.in_person, a.in_norway, a.note, b.requested_by, b.id
+           a.place, a.in_person, a.in_norway, a.note, b.requested_by, b.id, v.event_id
     FROM validated v
     JOIN bulk_registrations b ON b.id = :batch,
     LATERAL jsonb_to_record(b.activity || v.overrides) AS a (
@@ -140,6 +140,7 @@ def insert_items(session: Session, batch_id: UUID, org_id: str, items: Iterable[
             "overrides": item.overrides,
             "validation_error": item.validation_error,
             "activity_id": str(item.derive_activity_id(batch_id)),
+            "event_id": str(event_id) if (event_id := item.derive_event_id(batch_id)) else None,
         }
         for item in items
     ]

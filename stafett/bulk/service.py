@@ -13,7 +13,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.bulk import items as bulk_items
 from stafett.bulk.csv_format import FailedItem, render_failed_csv
-from stafett.bulk.validation import predict_error_codes
+from stafett.bulk.validation import predict_error_codes, warn_of_shared_events
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import (
     DEFAULT_PAGE_SIZE,
@@ -31,6 +31,7 @@ from stafett.database.session import Database
 from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.bulk import (
     MAX_ITEMS_PER_BATCH,
+    BatchWarning,
     BulkCounts,
     BulkRequest,
     ItemError,
@@ -67,6 +68,7 @@ class ValidationResult(NamedTuple):
 
     counts: BulkCounts
     items: Sequence[ItemOutcome]
+    warnings: Sequence[BatchWarning]
 
 
 class BatchFilter(ListFilter):
@@ -119,7 +121,9 @@ class BulkService:
             codes = predict_error_codes(session, request, items)
         failed = len(codes) - codes.count(None)
         counts = BulkCounts(total=len(items), pending=0, registered=len(items) - failed, failed=failed, cancelled=0)
-        return ValidationResult(counts, [_predicted_outcome(*pair) for pair in zip(items, codes, strict=True)])
+        predicted = list(zip(items, codes, strict=True))
+        warnings = list(warn_of_shared_events(item for item, code in predicted if code is None))
+        return ValidationResult(counts, [_predicted_outcome(*pair) for pair in predicted], warnings)
 
     def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
         with self._database.caller_transaction(caller) as session:
@@ -141,7 +145,8 @@ class BulkService:
             if not caller.can_download_from(batch.org_id):
                 raise PermissionDeniedError("You may not download this batch's items.")
             failed = [
-                FailedItem(outcome_from_row(item), batch.activity | item.overrides) for item in session.exec(query)
+                FailedItem(outcome_from_row(item), {"event_id": item.event_id} | batch.activity | item.overrides)
+                for item in session.exec(query)
             ]
             event = JobEvent("failed_items_downloaded", caller.actor)
             append_job_event(session, batch, event)

@@ -1,7 +1,7 @@
 """Predicts the outcomes of a batch's items in one read-only query, by the rules of `stafett/bulk/items.py`."""
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -11,9 +11,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
-from stafett.domain.bulk import BulkRequest, PlannedItem
+from stafett.domain.activity import SEVERAL_MENTORS_AT_ONE_EVENT
+from stafett.domain.bulk import BatchWarning, BulkRequest, PlannedItem
 from stafett.domain.bulk_status import ItemErrorCode
 from stafett.domain.proxy_activity import MAX_DURATION_MINUTES
+from stafett.domain.reporting_period import OSLO
 
 # One sort instead of joins, so that no plan compares every item with every activity, whatever the statistics are. A
 # mentor's activities do not overlap each other: an item overlaps one of them if and only if the last one that starts
@@ -41,6 +43,10 @@ WITH facts AS (
 )
 SELECT active, coalesce(last_end > starts_at, false) FROM items WHERE position IS NOT NULL ORDER BY position
 """)
+_SHARED_EVENTS_MESSAGE = (
+    "{rows} of the activities are of {events} events with several peer mentors."
+    " The organisation's column mapping decides whether each of them counts."
+)
 _MAX_DURATION = timedelta(minutes=MAX_DURATION_MINUTES)
 
 
@@ -90,6 +96,19 @@ def predict_error_codes(
         if codes[index] is None and not registered[items[index].mentor_id].add_unless_overlapping(time):
             codes[index] = ItemErrorCode.OVERLAPPING_ACTIVITY
     return codes
+
+
+def warn_of_shared_events(items: Iterable[PlannedItem]) -> Iterator[BatchWarning]:
+    """Warn if several of the items that would be registered are for the same event on the same day."""
+    rows_by_event = Counter(
+        (item.event, datetime.fromisoformat(item.starts_at).astimezone(OSLO).date())
+        for item in items
+        if item.event and item.starts_at
+    )
+    shared = [rows for rows in rows_by_event.values() if rows > 1]
+    if shared:
+        message = _SHARED_EVENTS_MESSAGE.format(rows=sum(shared), events=len(shared))
+        yield BatchWarning(code=SEVERAL_MENTORS_AT_ONE_EVENT, message=message, rows=sum(shared), events=len(shared))
 
 
 def _compute_times(request: BulkRequest, items: Sequence[PlannedItem]) -> list[ActivityTime | None]:

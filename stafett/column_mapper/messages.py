@@ -88,6 +88,16 @@ ROWS_NOT_IN_CSV: Translations = MappingProxyType(
         "en": "{rows} activities do not count and are not in the CSV file; a workbook shows them on their own sheet.",
     }
 )
+SHARED_EVENTS: Translations = MappingProxyType(
+    {
+        "nb": "{rows} av aktivitetene som teller, er fra {events} arrangement med flere likepersoner;"
+        " hver likeperson er talt for seg.",
+        "nn": "{rows} av aktivitetane som tel, er frå {events} arrangement med fleire likepersonar;"
+        " kvar likeperson er talt for seg.",
+        "en": "{rows} of the activities that count are from {events} events with several peer mentors;"
+        " each mentor is counted.",
+    }
+)
 
 
 def format_date(locale: Locale, day: date) -> str:

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
 import polars as pl
 
 from stafett.column_mapper.deviations import find_deviations, list_causes
+from stafett.column_mapper.events import EventCounts, EventTally
 from stafett.column_mapper.program import MappedPart, MappingProgram, RowCheck
 from stafett.column_mapper.slices import map_in_slices
 from stafett.domain.export import MAX_AFFECTED_ROWS, ExportCounts, PartialFailureReport
@@ -38,6 +40,7 @@ class PartOutcome(PayloadModel):
     not_countable: dict[str, int]
     totals: tuple[Total, ...]
     failures: tuple[FailedRows, ...]
+    event_counts: EventCounts = EventCounts()
 
 
 class MappedSlice(NamedTuple):
@@ -99,6 +102,7 @@ class MappingOutcome:
         self._rows_by_reason = Counter[str]()
         self._totals: dict[str | None, tuple[int, ...]] = {}
         self._counts = ExportCounts()
+        self._event_counts = EventCounts()
         self._excluded_count = 0
 
     def map_slices(self, rows: pl.DataFrame) -> Iterator[MappedSlice]:
@@ -107,25 +111,27 @@ class MappingOutcome:
         ``map`` releases each slice before it computes the next, where a ``for`` loop would keep two in memory.
         """
         slices = map_in_slices(self._program, rows, self._max_memory_bytes)
-        return map(self._to_mapped_slice, slices)
+        return map(partial(self._to_mapped_slice, EventTally()), slices)
 
-    def _to_mapped_slice(self, mapped: tuple[pl.DataFrame, MappedPart]) -> MappedSlice:
+    def _to_mapped_slice(self, events: EventTally, mapped: tuple[pl.DataFrame, MappedPart]) -> MappedSlice:
         rows, part = mapped
         deviations = find_deviations(self._program, rows, part, self._ignored_checks)
-        return MappedSlice(part, self._build_outcome(rows, part), deviations)
+        return MappedSlice(part, self._build_outcome(rows, part, events), deviations)
 
     def map_and_add_slices(self, rows: pl.DataFrame) -> Iterator[MappedPart]:
         """Map the next part in slices that fit into memory, and add the outcome of each."""
-        return map(self._add_slice, map_in_slices(self._program, rows, self._max_memory_bytes))
+        slices = map_in_slices(self._program, rows, self._max_memory_bytes)
+        return map(partial(self._add_slice, EventTally()), slices)
 
-    def _add_slice(self, mapped: tuple[pl.DataFrame, MappedPart]) -> MappedPart:
+    def _add_slice(self, events: EventTally, mapped: tuple[pl.DataFrame, MappedPart]) -> MappedPart:
         rows, part = mapped
-        self.add_part(self._build_outcome(rows, part))
+        self.add_part(self._build_outcome(rows, part, events))
         return part
 
-    def _build_outcome(self, rows: pl.DataFrame, part: MappedPart) -> PartOutcome:
+    def _build_outcome(self, rows: pl.DataFrame, part: MappedPart, events: EventTally) -> PartOutcome:
         if rows.height != part.report_rows.height + part.excluded_rows.height + part.rejected:
             raise RuntimeError("a row was lost or duplicated in mapping")
+        event_counts = events.count(part.verdicts)
         return PartOutcome(
             counts=ExportCounts(
                 queried=rows.height,
@@ -133,7 +139,9 @@ class MappingOutcome:
                 countable=part.countable,
                 not_countable=rows.height - part.rejected - part.countable,
                 rejected=part.rejected,
+                events=event_counts.events,
             ),
+            event_counts=event_counts,
             excluded_count=part.excluded_rows.height,
             not_countable=dict(part.not_countable),
             totals=tuple(Total(label=label, figures=tuple(figures)) for label, figures in part.totals.items()),
@@ -159,6 +167,7 @@ class MappingOutcome:
         """Return the accumulated outcome as that of one part."""
         return PartOutcome(
             counts=self._counts,
+            event_counts=self._event_counts,
             excluded_count=self._excluded_count,
             not_countable=dict(self._rows_by_reason),
             totals=tuple(Total(label=label, figures=figures) for label, figures in self._totals.items()),
@@ -174,6 +183,7 @@ class MappingOutcome:
             before = self._totals.get(total.label, (0,) * len(total.figures))
             self._totals[total.label] = tuple(map(sum, zip(before, total.figures, strict=True)))
         self._counts = _add_counts(self._counts, outcome.counts)
+        self._event_counts += outcome.event_counts
         self._excluded_count += outcome.excluded_count
 
     def _collect_failed_rows(self, part: MappedPart, ids: pl.Series) -> Iterator[FailedRows]:
@@ -192,6 +202,10 @@ class MappingOutcome:
     @property
     def counts(self) -> ExportCounts:
         return self._counts
+
+    @property
+    def event_counts(self) -> EventCounts:
+        return self._event_counts
 
     @property
     def excluded_count(self) -> int:

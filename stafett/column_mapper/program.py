@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
-from stafett.column_mapper.scope import COUNTS, REASON
+from stafett.column_mapper.scope import COUNTS, EVENT_ID, REASON
 from stafett.column_mapper.size_bounds import CELL, MAX_ROW_BYTES, SizeBound
 
 REASON_INDEX, IS_TOO_LARGE = "reason index", "is too large"
 _FREE_TEXTS = ("place", "note", "mentor_name", "branch")
-VERDICT_COLUMNS = (OSLO_DAY, "activity_type", COUNTS)
-"""Day and type of an activity, and whether it counts."""
+VERDICT_COLUMNS = (OSLO_DAY, "activity_type", EVENT_ID, COUNTS)
+"""Day, type and event of an activity, and whether it counts."""
 
 TotalsByLabel = Mapping[str | None, Sequence[int]]
 

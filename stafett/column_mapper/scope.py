@@ -13,6 +13,7 @@ from stafett.column_mapper.size_bounds import SizeBound
 from stafett.column_mapper.values import INVALID_VALUE, MAX_EXACT_INTEGER, Value, ValueKind, column_value
 from stafett.domain.export import Locale
 
+EVENT_ID = "event_id"
 _MAX_PARTICIPANTS, _MAX_ATTACHMENTS = 2**31, 2**31
 SOURCE_FIELDS: Mapping[str, Value] = MappingProxyType(
     {
@@ -32,6 +33,7 @@ SOURCE_FIELDS: Mapping[str, Value] = MappingProxyType(
         "branch": column_value(ValueKind.TEXT, "branch", 0, size=SizeBound.from_field("branch")),
         "is_proxy": column_value(ValueKind.BOOLEAN, "is_proxy", 0),
         "registered_by": column_value(ValueKind.TEXT, "registered_by", 0, size=SizeBound.from_field("registered_by")),
+        EVENT_ID: column_value(ValueKind.TEXT, EVENT_ID, 0, size=SizeBound.from_field(EVENT_ID)),
         "attachments": column_value(ValueKind.INTEGER, "attachments", 0, max_abs=_MAX_ATTACHMENTS),
     }
 )
@@ -104,7 +106,7 @@ class Scope:
         return self._columns_by_name[name]
 
     def materialise_window(self, name: str, value: Value) -> Value:
-        """Compute a column that depends on other rows of the part, from columns without texts and from ``DAY_KEYS``."""
+        """Compute a column that depends on other rows of the part, from ``WINDOW_KEYS`` and columns without texts."""
         self.window_columns.add(name)
         return self.materialise(name, value)
 

@@ -22,6 +22,7 @@ MAX_FIELD_BYTES: Mapping[str, int] = MappingProxyType(
         "mentor_name": 800,
         "branch": 800,
         "registered_by": 36,
+        "event_id": 36,
     }
 )
 """The maximum bytes of each text of an activity: four for each of its characters."""

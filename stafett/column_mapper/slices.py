@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from stafett.activity_frames import cut_into_slices
-from stafett.column_mapper.operations.day_windows import DAY_KEYS
+from stafett.column_mapper.operations.day_windows import WINDOW_KEYS
 from stafett.column_mapper.program import FailedCheck, MappedPart, MappingProgram
 from stafett.column_mapper.size_bounds import MAX_ROW_BYTES
 
@@ -69,12 +69,12 @@ def _add_windows(slices: Sequence[pl.DataFrame], windows: pl.DataFrame) -> Itera
 
 def _compute_windows(program: MappingProgram, slices: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Compute the day windows of all rows, layer by layer, with what they use computed slice by slice."""
-    keys = pl.concat([rows.select(DAY_KEYS) for rows in slices])
+    keys = pl.concat([rows.select(WINDOW_KEYS) for rows in slices])
     windows = pl.DataFrame(height=keys.height)
     for index, layer in enumerate(program.layers):
         exprs = [expr for expr in layer.columns if expr.meta.output_name() in program.window_columns]
         if exprs:
-            used = {name for expr in exprs for name in expr.meta.root_names()} - {*DAY_KEYS, *windows.columns}
+            used = {name for expr in exprs for name in expr.meta.root_names()} - {*WINDOW_KEYS, *windows.columns}
             inputs = [_compute_inputs(program, rows, index, used) for rows in _add_windows(slices, windows)]
             frame = pl.concat([keys, windows, pl.concat(inputs)], how="horizontal")
             windows = windows.hstack(frame.select(exprs))

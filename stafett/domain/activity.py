@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
@@ -21,6 +22,9 @@ class ActivityType(StrEnum):
     BESOK = "besok"
     ANNET = "annet"
 
+
+SEVERAL_MENTORS_AT_ONE_EVENT: Final = "several_mentors_at_one_event"
+"""The code of the warning that each mentor of an event counts."""
 
 LocalisedText = Mapping[Locale, str]
 

@@ -1,7 +1,7 @@
 """Bulk registrations: one activity for many peer mentors, with overrides per item."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID, uuid5
@@ -42,6 +42,7 @@ ActivityField = Literal[
     "in_person",
     "in_norway",
     "note",
+    "event_id",
 ]
 Label = Annotated[str, _text_constraints(200, 1), NO_NUL]
 ClientRef = Annotated[str, _text_constraints(200, 1), NO_NUL]
@@ -126,6 +127,11 @@ class PlannedItem(NamedTuple):
     overrides: dict[str, Any]
     starts_at: str | None
     validation_error: str | None
+    event: UUID | str | None = None
+    """The event that the client named, or a text that the items of one event have in common."""
+
+    def derive_event_id(self, batch_id: UUID) -> UUID | None:
+        return uuid5(batch_id, self.event) if isinstance(self.event, str) else self.event
 
     def derive_activity_id(self, batch_id: UUID) -> UUID:
         """Derive the activity's id, which never changes, so that a repeated insert is detected."""
@@ -156,6 +162,7 @@ def plan_items(request: BulkRequest) -> list[PlannedItem]:
                 overrides,
                 starts_at,
                 error,
+                _find_event(valid, is_named="event_id" in shared or "event_id" in item.overrides) if valid else None,
             )
         )
     return items
@@ -166,6 +173,13 @@ def _validate_activity(values: dict[str, Any]) -> tuple[dict[str, Any] | None, s
         return ProxyActivity.model_validate(values).model_dump(mode="json"), None
     except ValidationError as error:
         return None, describe_errors(error)
+
+
+def _find_event(activity: Mapping[str, Any], *, is_named: bool) -> UUID | str | None:
+    """Return the named event, or what identifies one within a batch: mentors who did the same at the same time."""
+    if is_named:
+        return UUID(activity["event_id"]) if activity["event_id"] else None
+    return f"{activity['activity_type']} {activity['starts_at']} {activity['place']}"
 
 
 def _assign_chunks(items: Sequence[BulkItemInput]) -> list[int]:
@@ -208,6 +222,15 @@ class ItemOutcome(FrozenModel):
     activity_id: UUID | None = Field(description="Id of the registered activity; null until it is registered.")
     error: ItemError | None = Field(description="Why the item was not registered; null otherwise.")
     attempts: int = Field(description="Number of attempts to register the item.")
+
+
+class BatchWarning(FrozenModel):
+    """What to consider before a batch is registered."""
+
+    code: Literal["several_mentors_at_one_event"] = Field(description="Stable code of the warning.")
+    message: str = Field(description="Explanation for people.")
+    rows: int = Field(description="Number of activities that the warning is about.")
+    events: int = Field(description="Number of events that these activities belong to.")
 
 
 class BulkCounts(PayloadModel):

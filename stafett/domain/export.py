@@ -78,6 +78,12 @@ class ExportCounts(PayloadModel):
     countable: int = Field(0, ge=0, description="Activities that count.")
     not_countable: int = Field(0, ge=0, description="Activities that do not count.")
     rejected: int = Field(0, ge=0, description="Activities left out because a column could not be filled.")
+    events: int = Field(
+        0,
+        ge=0,
+        description="Events that the activities that count belong to; less than `countable` if several mentors were"
+        " registered for one event.",
+    )
 
 
 class PartialFailureReport(PayloadModel):

@@ -57,6 +57,8 @@ class ExportWarning(PayloadModel):
 
     code: str = Field(description="Stable code of the warning.")
     message: str = Field(description="Explanation for people, in the export's locale.")
+    rows: int | None = Field(None, description="Number of activities that the warning is about, if it is about some.")
+    events: int | None = Field(None, description="Number of events that these activities belong to, if any.")
 
 
 class NotCountableReason(PayloadModel):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
@@ -51,6 +52,14 @@ def _coerce_whole_number(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _parse_event_id(value: object) -> UUID:
+    """Parse a UUID. Pydantic's own error message would quote a character of the value."""
+    try:
+        return value if isinstance(value, UUID) else UUID(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("expected a UUID") from None
+
+
 StartsAt = Annotated[AwareDatetime, BeforeValidator(_parse_instant, json_schema_input_type=AwareDatetime)]
 _MinutesRange = Annotated[int, Field(ge=1, le=MAX_DURATION_MINUTES)]
 _ParticipantRange = Annotated[int, Field(ge=0, le=MAX_PARTICIPANTS)]
@@ -61,6 +70,7 @@ ParticipantCount = Annotated[
     _ParticipantRange, Strict(), BeforeValidator(_coerce_whole_number, json_schema_input_type=_ParticipantRange)
 ]
 Place = Annotated[str, StringConstraints(strict=True, max_length=200), NO_NUL]
+EventId = Annotated[UUID, BeforeValidator(_parse_event_id, json_schema_input_type=UUID)]
 Note = Annotated[str, StringConstraints(strict=True, max_length=4000), NO_NUL]
 
 
@@ -76,6 +86,7 @@ class ProxyActivity(FrozenModel):
     in_person: StrictBool
     in_norway: StrictBool
     note: Note | None = None
+    event_id: EventId | None = None
 
     @model_validator(mode="after")
     def _check_new_participants(self) -> Self:
@@ -101,6 +112,11 @@ class ActivityDefaults(FrozenModel):
     in_person: StrictBool = Field(_UNSET, description="Whether the participants met in person.")
     in_norway: StrictBool = Field(_UNSET, description="Whether the activity took place in Norway.")
     note: Note | None = Field(None, description="Free text. It is stored, and neither exported nor returned.")
+    event_id: EventId | None = Field(
+        None,
+        description="Id of the event, the same for all peer mentors who were there. By default the items of a batch"
+        " with the same type, start and place have an event of their own; null is no event.",
+    )
 
     @property
     def provided(self) -> dict[str, Any]:

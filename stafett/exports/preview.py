@@ -172,7 +172,7 @@ def _to_preview(
         mapping=mapping.mapping_version,
         counts=outcome.counts,
         not_countable=outcome.not_countable,
-        warnings=tuple(collect_warnings(mapping, request, outcome.excluded_count)),
+        warnings=tuple(collect_warnings(mapping, request, outcome)),
         partial_failures=PartialFailureReport.truncate(failures),
         partial_failure_count=len(failures),
         totals=outcome.totals,

@@ -65,7 +65,7 @@ async def test_export_has_the_fields_of_the_contract(
     job = await _create_finished_export(export_client, activity_factory)
     assert job.keys() >= _FIELDS
     assert job["progress"].keys() == {"stage", "done", "total", "waiting_for", "updated_at"}
-    assert job["counts"].keys() == {"queried", "written", "countable", "not_countable", "rejected"}
+    assert job["counts"].keys() == {"queried", "written", "countable", "not_countable", "rejected", "events"}
     assert job["file"].keys() == {"name", "mime_type", "size_bytes", "sha256", "content_sha256"}
     assert job["mapping"].keys() == {"version", "sha256"}
     assert job["attempts"][0].keys() == {

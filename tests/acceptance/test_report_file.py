@@ -174,7 +174,7 @@ async def test_activities_that_do_not_count_are_reported_and_counted_separately(
     activity_factory.create_activity(mentor)
     activity_factory.create_activity(mentor, activity_type="telefonsamtale", in_person=False)
     report = await export_report_file(export_client)
-    counts = {"queried": 2, "written": 2, "countable": 1, "not_countable": 1, "rejected": 0}
+    counts = {"queried": 2, "written": 2, "countable": 1, "not_countable": 1, "rejected": 0, "events": 1}
     assert (report.job["counts"], report.job["row_count"], len(report.rows)) == (counts, 2, 2)
 
 

@@ -21,7 +21,7 @@ EVERY_OPERATION = """
     var if == != < <= > >= and or ! in + * - / % min max cat substr
     trim upper lower length join split replace lookup label empty
     date time date_of time_of year month day weekday week hour minute minutes_between days_between
-    round floor ceil abs day_rank day_count
+    round floor ceil abs day_rank day_count event_rank event_count
 """
 
 

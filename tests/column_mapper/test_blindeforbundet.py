@@ -379,7 +379,7 @@ def test_counts_and_failures_cover_all_parts() -> None:
             activity(13, "likepersonskurs", "2026-03-03T14:00+01:00", minutes=90, participants=0, new_participants=0),
         ],
     )
-    assert result.counts == ExportCounts(queried=13, written=11, countable=2, not_countable=9, rejected=2)
+    assert result.counts == ExportCounts(queried=13, written=11, countable=2, not_countable=9, rejected=2, events=2)
     assert result.excluded_count == 0
     assert list_totals(result) == [
         ("Oppsøkende samtale", (1, 1, 2, 2)),

@@ -364,7 +364,7 @@ def test_summary_includes_excluded_rows_and_failures_cover_all_parts(
     mapping: MappingDocument, expected_totals: list[tuple[str, tuple[int, ...]]]
 ) -> None:
     result = map_parts(mapping, *TWO_PARTS)
-    assert result.counts == ExportCounts(queried=14, written=3, countable=3, not_countable=9, rejected=2)
+    assert result.counts == ExportCounts(queried=14, written=3, countable=3, not_countable=9, rejected=2, events=3)
     assert result.excluded_count == 9
     assert list_reasons(result) == [
         ("kind_never_counts", "Aktivitetstypen teller ikke", 3),

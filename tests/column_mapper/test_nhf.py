@@ -439,7 +439,7 @@ def test_summary_and_failures_cover_all_parts() -> None:
             activity(15, "samtalegruppe", "2026-03-03T19:00+01:00", participants=0, new_participants=0),
         ],
     )
-    assert result.counts == ExportCounts(queried=15, written=12, countable=2, not_countable=10, rejected=3)
+    assert result.counts == ExportCounts(queried=15, written=12, countable=2, not_countable=10, rejected=3, events=2)
     assert result.excluded_count == 0
     assert list_reasons(result) == [
         ("kind_never_counts", NEVER_COUNTS, 3),

@@ -334,7 +334,7 @@ def test_counts_and_failures_cover_all_parts() -> None:
             activity(12, "samtalegruppe", "2026-03-03T14:00+01:00", participants=0, new_participants=0),
         ],
     )
-    assert result.counts == ExportCounts(queried=12, written=10, countable=2, not_countable=8, rejected=2)
+    assert result.counts == ExportCounts(queried=12, written=10, countable=2, not_countable=8, rejected=2, events=2)
     assert result.excluded_count == 0
     assert list_totals(result) == [
         ("Oppsøkende samtale", (0, 0, 0, 0)),

@@ -1,4 +1,4 @@
-"""Operations on all rows of a mentor's day. Parts are split between days, so a part has every row of a day."""
+"""Operations on all rows of a mentor's day or of an event's day. Parts are split between days, so they have all."""
 
 import json
 from dataclasses import replace
@@ -8,32 +8,50 @@ import polars as pl
 from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.expression_parser import OperationCall
 from stafett.column_mapper.operation import CONDITION, Argument, Operation
-from stafett.column_mapper.scope import Scope
+from stafett.column_mapper.scope import EVENT_ID, Scope
 from stafett.column_mapper.values import Value, ValueKind, derive_value
 
-DAY_KEYS = ("mentor_id", OSLO_DAY)
+_DAY_KEYS, _EVENT_KEYS = ("mentor_id", OSLO_DAY), (EVENT_ID, OSLO_DAY)
+WINDOW_KEYS = ("mentor_id", EVENT_ID, OSLO_DAY)
+"""The columns that determine which rows a window has."""
+
 _MAX_ROWS = 2**32
 
 
 def _count_in_day(call: OperationCall, condition: Value) -> Value:
-    condition, day = _materialise_condition(call, condition), _number_days(call.scope)
-    count = condition.expr.cast(pl.Int64).sum().over(day.expr)
-    return _materialise_result(call, "count", derive_value([condition, day], ValueKind.INTEGER, count))
+    return _count(call, condition, _number_days(call.scope), "day")
 
 
 def _rank_in_day(call: OperationCall, condition: Value) -> Value:
-    """Rank the rows with one running count over rows sorted by day. A window per day is ten times slower."""
-    condition, day = _materialise_condition(call, condition), _number_days(call.scope)
-    order = _order_by_day(call.scope, day)
-    sorted_condition, sorted_day = condition.expr.cast(pl.Int64).gather(order.expr), day.expr.gather(order.expr)
+    return _rank(call, condition, _number_days(call.scope), "day")
+
+
+def _count_at_event(call: OperationCall, condition: Value) -> Value:
+    return _count(call, condition, _number_events(call.scope), "event")
+
+
+def _rank_at_event(call: OperationCall, condition: Value) -> Value:
+    return _rank(call, condition, _number_events(call.scope), "event")
+
+
+def _count(call: OperationCall, condition: Value, window: Value, name: str) -> Value:
+    condition = _materialise_condition(call, condition)
+    count = condition.expr.cast(pl.Int64).sum().over(window.expr)
+    return _materialise_result(call, f"{name} count", derive_value([condition, window], ValueKind.INTEGER, count))
+
+
+def _rank(call: OperationCall, condition: Value, window: Value, name: str) -> Value:
+    """Rank the rows with one running count over rows sorted by window. Windows of Polars are ten times slower."""
+    condition, order = _materialise_condition(call, condition), _order_by_window(call.scope, window, name)
+    sorted_condition, sorted_window = condition.expr.cast(pl.Int64).gather(order.expr), window.expr.gather(order.expr)
     running = _materialise_result(
-        call, "running", derive_value([condition, order], ValueKind.INTEGER, sorted_condition.cum_sum())
+        call, f"{name} running", derive_value([condition, order], ValueKind.INTEGER, sorted_condition.cum_sum())
     )
-    is_first_of_day = sorted_day != sorted_day.shift(1)
-    count_before_day = pl.when(is_first_of_day).then(running.expr - sorted_condition).forward_fill().fill_null(0)
-    rank = (running.expr - count_before_day).gather(order.expr.arg_sort())
+    is_first = sorted_window != sorted_window.shift(1)
+    count_before = pl.when(is_first).then(running.expr - sorted_condition).forward_fill().fill_null(0)
+    rank = (running.expr - count_before).gather(order.expr.arg_sort())
     return _materialise_result(
-        call, "rank", derive_value([running], ValueKind.INTEGER, pl.when(condition.expr).then(rank))
+        call, f"{name} rank", derive_value([running], ValueKind.INTEGER, pl.when(condition.expr).then(rank))
     )
 
 
@@ -43,14 +61,25 @@ def _materialise_condition(call: OperationCall, condition: Value) -> Value:
 
 def _number_days(scope: Scope) -> Value:
     """Number each mentor's days by the index of their first row."""
-    row = scope.materialise_window("row index", Value(ValueKind.INTEGER, pl.int_range(pl.len())))
-    day = derive_value([row], ValueKind.INTEGER, row.expr.min().over(DAY_KEYS))
+    row = _number_rows(scope)
+    day = derive_value([row], ValueKind.INTEGER, row.expr.min().over(_DAY_KEYS))
     return scope.materialise_window("day number", day)
 
 
-def _order_by_day(scope: Scope, day: Value) -> Value:
-    by_day_and_row = (day.expr * _MAX_ROWS + pl.col("row index")).arg_sort()
-    return scope.materialise_window("row order", derive_value([day], ValueKind.INTEGER, by_day_and_row))
+def _number_events(scope: Scope) -> Value:
+    """Number each event's days by the index of their first row; a row without an event is one of its own."""
+    row, event_id = _number_rows(scope), pl.col(EVENT_ID)
+    number = pl.when(event_id.is_null()).then(row.expr).otherwise(row.expr.min().over(_EVENT_KEYS))
+    return scope.materialise_window("event number", derive_value([row], ValueKind.INTEGER, number))
+
+
+def _number_rows(scope: Scope) -> Value:
+    return scope.materialise_window("row index", Value(ValueKind.INTEGER, pl.int_range(pl.len())))
+
+
+def _order_by_window(scope: Scope, window: Value, name: str) -> Value:
+    by_window_and_row = (window.expr * _MAX_ROWS + pl.col("row index")).arg_sort()
+    return scope.materialise_window(f"{name} order", derive_value([window], ValueKind.INTEGER, by_window_and_row))
 
 
 def _materialise_result(call: OperationCall, name: str, value: Value) -> Value:
@@ -77,5 +106,19 @@ OPERATIONS = (
         "integer",
         "The number of rows of the same mentor and day where the condition is true.",
         _count_in_day,
+    ),
+    Operation(
+        "event_rank",
+        _CONDITION,
+        "integer",
+        "1, 2, 3 … for the rows of the same event and day where the condition is true. Missing where it is not true.",
+        _rank_at_event,
+    ),
+    Operation(
+        "event_count",
+        _CONDITION,
+        "integer",
+        "The number of rows of the same event and day where the condition is true.",
+        _count_at_event,
     ),
 )

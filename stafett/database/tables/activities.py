@@ -50,6 +50,8 @@ class Activity(SQLModel, table=True):
     note: str | None = None
     registered_by: UUID | None = Field(default=None, foreign_key="users.id")
     batch_id: UUID | None = None
+    event_id: UUID | None = None
+    """The event at which it took place; the activities of several mentors can have the same."""
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     deleted_at: datetime | None = None
 

@@ -100,6 +100,7 @@ class BulkItem(SQLModel, table=True):
     overrides: JsonObject = Field(sa_type=JSONB_OR_NULL)
     validation_error: str | None = None
     activity_id: UUID
+    event_id: UUID | None = None
     status: ItemStatus = Field(default=ItemStatus.PENDING, sa_type=StrEnumType(ItemStatus))
     error_code: ItemErrorCode | None = Field(default=None, sa_type=StrEnumType(ItemErrorCode))
     attempts: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)

@@ -7,10 +7,11 @@ import polars as pl
 
 from stafett.activity_frames import activities_from_arrow, arrow_from_frame
 from stafett.column_mapper.cells import TEXT_TRUNCATED_CODE
-from stafett.column_mapper.messages import MAPPING_CHANGED, REASON_HEADER, ROWS_NOT_IN_CSV, format_date
+from stafett.column_mapper.messages import MAPPING_CHANGED, REASON_HEADER, ROWS_NOT_IN_CSV, SHARED_EVENTS, format_date
 from stafett.column_mapper.outcome import MappedSlice, MappingOutcome, PartOutcome
 from stafett.column_mapper.program import MappedPart
 from stafett.column_mapper.versions import MappingVersions
+from stafett.domain.activity import SEVERAL_MENTORS_AT_ONE_EVENT
 from stafett.domain.errors import StagedDataLostError, StaleAttemptError
 from stafett.domain.export import ExportFormat, ExportParameters, Locale, PartialFailureReport
 from stafett.domain.export_job import ExportJob
@@ -66,7 +67,7 @@ class ColumnMappingStage:
             counts=outcome.counts,
             not_countable=outcome.not_countable,
             totals=outcome.totals,
-            warnings=tuple(collect_warnings(queried.mapping, parameters, outcome.excluded_count)),
+            warnings=tuple(collect_warnings(queried.mapping, parameters, outcome)),
             mapping=queried.mapping.mapping_version,
             partial_failures=PartialFailureReport.truncate(failures),
             partial_failure_count=len(failures),
@@ -173,15 +174,20 @@ def ignored_checks(export_format: ExportFormat) -> frozenset[str]:
 
 
 def collect_warnings(
-    mapping: EffectiveMapping, parameters: ExportParameters, excluded_count: int
+    mapping: EffectiveMapping, parameters: ExportParameters, outcome: MappingOutcome
 ) -> Iterator[ExportWarning]:
     """Collect the warnings for the user who submits the report."""
     locale: Locale = parameters.locale
     for day in mapping.change_dates:
         message = MAPPING_CHANGED[locale].format(day=format_date(locale, day))
         yield ExportWarning(code="mapping_changed_in_period", message=message)
-    if excluded_count and parameters.export_format is ExportFormat.CSV:
-        yield ExportWarning(code="rows_listed_apart", message=ROWS_NOT_IN_CSV[locale].format(rows=excluded_count))
+    if outcome.excluded_count and parameters.export_format is ExportFormat.CSV:
+        message = ROWS_NOT_IN_CSV[locale].format(rows=outcome.excluded_count)
+        yield ExportWarning(code="rows_listed_apart", message=message)
+    rows, events = outcome.event_counts.shared_rows, outcome.event_counts.shared_events
+    if events:
+        message = SHARED_EVENTS[locale].format(rows=rows, events=events)
+        yield ExportWarning(code=SEVERAL_MENTORS_AT_ONE_EVENT, message=message, rows=rows, events=events)
 
 
 def _add_reason_column(part: MappedPart, locale: Locale) -> pl.DataFrame:

@@ -43,6 +43,7 @@ _SELECT_ACTIVITIES: LiteralString = """
            (extract(epoch FROM a.starts_at) * 1000000)::bigint, (extract(epoch FROM a.ends_at) * 1000000)::bigint,
            a.participants, a.new_participants, a.place, a.in_person, a.in_norway, a.note,
            a.mentor_id, m.display_name, m.branch, a.registered_by IS NOT NULL, a.registered_by,
+           a.event_id,
 """
 _FROM_ACTIVITIES: LiteralString = """
     FROM activities a JOIN peer_mentors m ON m.org_id = a.org_id AND m.id = a.mentor_id

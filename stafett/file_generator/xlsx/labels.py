@@ -30,6 +30,7 @@ REJECTED = Localized(
     nb="Avvist, se arket «{sheet}»", nn="Avviste, sjå arket «{sheet}»", en="Rejected, see the sheet “{sheet}”"
 )
 COUNTABLE = Localized(nb="Teller", nn="Tel", en="Count")
+EVENTS = Localized(nb="Arrangement som de er fra", nn="Arrangement som dei er frå", en="Events that these belong to")
 NOT_COUNTABLE = Localized(nb="Teller ikke", nn="Tel ikkje", en="Do not count")
 NOT_COUNTABLE_REASONS = Localized(
     nb="Hvorfor aktiviteter ikke teller",

@@ -62,6 +62,8 @@ def _build_count_rows(spec: WorkbookSpec) -> Iterator[tuple[CellValue, ...]]:
         yield translate(labels.EXCLUDED).format(sheet=translate(layout.apart_sheet)), excluded
     yield translate(labels.REJECTED).format(sheet=translate(layout.partial_failures_sheet)), counts.rejected
     yield translate(labels.COUNTABLE), counts.countable
+    if 0 < counts.events < counts.countable:
+        yield translate(labels.EVENTS), counts.events
     yield translate(labels.NOT_COUNTABLE), counts.not_countable
 
 

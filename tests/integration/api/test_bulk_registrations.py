@@ -170,6 +170,7 @@ async def test_validate_only_writes_nothing(
     assert response.status_code == 200
     assert [item["status"] for item in response.json()["items"]] == ["registered", "failed"]
     assert response.json()["counts"]["registered"] == 1
+    assert response.json()["warnings"] == []
     assert (await bulk_client.get()).json()["items"] == []
     assert fetch_rows(owner_url, "SELECT 1 FROM activities WHERE org_id = %s", bulk_client.org_id) == []
 
@@ -183,6 +184,7 @@ async def test_validate_only_writes_nothing(
         ({"activity": {**ACTIVITY, "participants": "5"}}, "/activity/participants"),
         ({"activity": {name: value for name, value in ACTIVITY.items() if name != "place"}}, "/activity/place"),
         ({"activity": {**ACTIVITY, "place": "a\0b"}}, "/activity/place"),
+        ({"activity": {**ACTIVITY, "event_id": "the meeting"}}, "/activity/event_id"),
         ({"items": [{"mentor_id": "a"}, {"mentor_id": "a"}]}, "/items/1/client_ref"),
         ({"items": [{"mentor_id": "a", "overrides": {"colour": 1}}]}, "/items/0/overrides/colour"),
         ({"items": [{}]}, "/items/0/mentor_id"),

@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from typing import LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from psycopg import errors
 from sqlalchemy import text
 
+from stafett.bulk.csv_format import parse_request
 from stafett.database.session import Database
 from stafett.domain import bulk
 from stafett.domain.bulk import BulkCounts
@@ -90,6 +91,63 @@ def test_failed_item_has_its_own_error_and_affects_no_other_item(
         "registered",
         "overlapping_activity",
     ]
+
+
+def fetch_events(owner_url: str, batch_id: UUID) -> dict[UUID, UUID | None]:
+    rows = fetch_rows(owner_url, "SELECT mentor_id, event_id FROM activities WHERE batch_id = %s", batch_id)
+    return dict(rows)
+
+
+def test_items_of_one_meeting_share_an_event_and_others_have_their_own(harness: BulkHarness, owner_url: str) -> None:
+    together, alone = (
+        create_mentors(owner_url, harness.tenant.org_id, 3),
+        create_mentors(owner_url, harness.tenant.org_id, 3),
+    )
+    overrides = ({"place": "Bodø"}, {"starts_at": "2026-03-03T10:00:00+01:00"}, {"activity_type": "aktivitetsgruppe"})
+    items = [build_item(mentor, overrides=fields) for mentor, fields in zip(alone, overrides, strict=True)]
+    equal = build_item(together[2], overrides={"participants": 9, "starts_at": "2026-03-02T09:00:00Z"})
+    job = harness.accept([*together[:2], equal, *items])
+    harness.run(job)
+    events = fetch_events(owner_url, job.batch_id)
+    assert len({events[mentor] for mentor in together}) == 1
+    assert len({events[mentor] for mentor in (together[0], *alone)}) == 4
+    assert None not in events.values()
+
+
+def test_event_that_the_client_names_is_that_of_the_activities(harness: BulkHarness, owner_url: str) -> None:
+    mentors, event, other = create_mentors(owner_url, harness.tenant.org_id, 3), uuid4(), uuid4()
+    items = [
+        mentors[0],
+        build_item(mentors[1], overrides={"event_id": str(other).upper()}),
+        build_item(mentors[2], overrides={"event_id": None}),
+    ]
+    job = harness.accept(items, activity=ACTIVITY | {"event_id": str(event)})
+    harness.run(job)
+    assert fetch_events(owner_url, job.batch_id) == dict(zip(mentors, (event, other, None), strict=True))
+
+
+def test_corrected_items_join_the_event_of_the_first_batch(harness: BulkHarness, owner_url: str) -> None:
+    org_id = harness.tenant.org_id
+    (active,), (inactive,) = create_mentors(owner_url, org_id, 1), create_mentors(owner_url, org_id, 1, active=False)
+    first = harness.accept([active, inactive])
+    harness.run(first)
+    file = harness.service.download_failed_csv(harness.caller, first.batch_id)
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE peer_mentors SET active = true WHERE id = %s", [inactive])
+    second = harness.service.accept(harness.caller, parse_request(file.encode(), org_id, None)).batch.job
+    harness.run(second)
+    (event,) = fetch_events(owner_url, first.batch_id).values()
+    assert (fetch_events(owner_url, second.batch_id), event is None) == ({inactive: event}, False)
+
+
+def test_check_of_a_batch_warns_of_several_mentors_at_one_event(harness: BulkHarness, owner_url: str) -> None:
+    mentors = create_mentors(owner_url, harness.tenant.org_id, 4)
+    elsewhere = build_item(mentors[3], overrides={"place": "Bodø"})
+    result = harness.service.validate(harness.caller, harness.build_request([*mentors[:3], elsewhere, uuid4()]))
+    (warning,) = result.warnings
+    assert (warning.code, warning.rows, warning.events) == ("several_mentors_at_one_event", 3, 1)
+    alone = harness.service.validate(harness.caller, harness.build_request([mentors[0], elsewhere]))
+    assert alone.warnings == []
 
 
 def test_retry_processes_only_the_failed_items(

@@ -293,7 +293,7 @@ async def test_rejected_rows_are_reported_by_index_and_id_and_left_out(
     activities = [activity_factory.create_activity(mentor, place=place) for place in ("Bodø", "Oslo", "Bodø", "Moss")]
     async with run_worker():
         job = await export_client.wait_for_completion(await export_client.start_export())
-    assert job["counts"] == {"queried": 4, "written": 2, "countable": 2, "not_countable": 0, "rejected": 2}
+    assert job["counts"] == {"queried": 4, "written": 2, "countable": 2, "not_countable": 0, "rejected": 2, "events": 2}
     assert (job["row_count"], job["partial_failure_count"]) == (2, 1)
     assert job["partial_failures"] == [
         {
@@ -318,7 +318,7 @@ async def test_excluded_rows_are_counted_and_reported_as_a_warning(
     activity_factory.create_activity(mentor, activity_type="telefonsamtale")
     async with run_worker():
         job = await export_client.wait_for_completion(await export_client.start_export())
-    assert job["counts"] == {"queried": 2, "written": 1, "countable": 1, "not_countable": 1, "rejected": 0}
+    assert job["counts"] == {"queried": 2, "written": 1, "countable": 1, "not_countable": 1, "rejected": 0, "events": 1}
     assert [warning["code"] for warning in job["warnings"]] == ["rows_listed_apart"]
     counts = {reason["code"]: reason["count"] for reason in job["not_countable"]}
     assert counts == {reason["code"]: 0 for reason in standard_mapping()["counting"]["reasons"]} | {

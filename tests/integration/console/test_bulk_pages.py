@@ -61,6 +61,7 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
     check = (await browser.submit("/console/bulk/check", **read_hidden_fields(page) | {"offered": ""})).text
     assert "2 are in order." in check
     assert "1 has a problem." in check
+    assert "2 of them are at events with several peer mentors (1)." in check
     assert check.index("The peer mentor has another activity at that time.") < check.index("In order")
     response = await browser.submit("/console/bulk", **read_hidden_fields(check))
     path = parse_path(response)

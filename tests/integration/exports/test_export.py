@@ -30,7 +30,7 @@ async def test_export_produces_a_downloadable_file(
         job = await export_client.wait_for_completion(accepted.json()["id"])
 
     assert job["status"] == "completed", job["error"]
-    assert job["counts"] == {"queried": 2, "written": 2, "countable": 1, "not_countable": 1, "rejected": 0}
+    assert job["counts"] == {"queried": 2, "written": 2, "countable": 1, "not_countable": 1, "rejected": 0, "events": 1}
     assert job["row_count"] == 2
     async with httpx.AsyncClient() as anonymous_client:
         file = await anonymous_client.get(job["download_url"])

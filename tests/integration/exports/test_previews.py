@@ -46,7 +46,14 @@ async def test_preview_has_the_counts_and_the_first_rows(
         response = await request_preview(export_client, locale="en")
     preview = response.raise_for_status().json()
     assert response.headers["Cache-Control"] == "no-store"
-    assert preview["counts"] == {"queried": 30, "written": 30, "countable": 20, "not_countable": 10, "rejected": 0}
+    assert preview["counts"] == {
+        "queried": 30,
+        "written": 30,
+        "countable": 20,
+        "not_countable": 10,
+        "rejected": 0,
+        "events": 20,
+    }
     assert preview["not_countable"][0] == {
         "code": "kind_never_counts",
         "reason": "This kind of activity does not count",

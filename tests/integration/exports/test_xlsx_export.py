@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -12,6 +14,9 @@ from openpyxl import Workbook, load_workbook
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, create_tenant
 from tests.support.fixture_types import Bearer, RunWorker
+
+MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
+YEAR = {"start": "2026-01-01", "end": "2026-12-31"}
 
 
 async def export_workbook(export_client: ExportClient, **fields: object) -> tuple[dict[str, Any], bytes]:
@@ -44,6 +49,28 @@ async def test_workbook_has_countable_and_excluded_rows(
     assert rows[0][header.index("Merknad")] == "=SUM(A1:A3)"
     assert {cell.data_type for row in report.iter_rows() for cell in row} <= {"s", "n", "d", "inlineStr"}
     assert report.freeze_panes == "A2"
+
+
+async def test_several_mentors_at_one_event_are_a_warning_of_export_preview_and_summary(
+    export_client: ExportClient, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    event = uuid4()
+    for _ in range(3):
+        activity_factory.create_activity(activity_factory.create_mentor(), starts_at=MORNING, event_id=event)
+    activity_factory.create_activity(activity_factory.create_mentor(), starts_at=MORNING)
+    body = {"org_id": export_client.org_id, "reporting_period": YEAR, "export_format": "xlsx"}
+    async with run_worker():
+        job, content = await export_workbook(export_client)
+        preview = await export_client.http_client.post(
+            "/api/v1/bufdir-exports/preview", json=body, headers=export_client.headers
+        )
+    for result in (job, preview.json()):
+        assert (result["counts"]["countable"], result["counts"]["events"]) == (4, 2)
+        (warning,) = result["warnings"]
+        assert (warning["code"], warning["rows"], warning["events"]) == ("several_mentors_at_one_event", 3, 1)
+    summary = [row[:2] for row in open_workbook(content)["Oppsummering"].iter_rows(values_only=True)]
+    assert ("Arrangement som de er fra", 2) in summary
+    assert (warning["message"], None) in summary
 
 
 @pytest.mark.parametrize("organisation", ["nhf", "blindeforbundet", "hlf"])

@@ -45,6 +45,7 @@ def activity(
         "branch": None,
         "is_proxy": False,
         "registered_by": None,
+        "event_id": None,
         "attachments": 0,
     } | fields
 

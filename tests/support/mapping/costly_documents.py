@@ -22,7 +22,21 @@ def _row(number: int, text: str, note: str | None, count: int, begin: datetime, 
     names = ("m", text, text or None, number % 2 == 1)
     day = date(begin.year, begin.month, begin.day)
     kind = "samtalegruppe" if number % 2 else text
-    return day, f"{text}{number}", kind, begin, end, *counts, text, *flags, note, *names, text or None, count
+    return (
+        day,
+        f"{text}{number}",
+        kind,
+        begin,
+        end,
+        *counts,
+        text,
+        *flags,
+        note,
+        *names,
+        text or None,
+        text or None,
+        count,
+    )
 
 
 ROWS = pl.DataFrame(

@@ -10,7 +10,7 @@ from tests.support.mapping.phrases import CODES, DOCUMENT_TEXTS
 Document = dict[str, Any]
 
 FIELDS: Names = {
-    "text": ("activity_type", "id", "place", "note", "mentor_id", "mentor_name", "branch", "registered_by"),
+    "text": ("activity_type", "id", "place", "note", "mentor_id", "mentor_name", "branch", "registered_by", "event_id"),
     "integer": ("participants", "new_participants", "attachments"),
     "number": ("participants", "new_participants", "attachments"),
     "boolean": ("in_person", "in_norway", "is_proxy"),

@@ -56,7 +56,7 @@ def _min_and_max(kind: str) -> Operations:
     return _substitute_kind(kind, {operation: _NUMBERS[operation] for operation in ("min", "max")})
 
 
-_DAY_OPERATIONS = _same_signatures("day_rank day_count", ("boolean",), ("day_condition",))
+_DAY_OPERATIONS = _same_signatures("day_rank day_count event_rank event_count", ("boolean",), ("day_condition",))
 
 OPERATIONS_BY_RESULT: Mapping[str, Operations] = {
     "text": _common_operations("text")

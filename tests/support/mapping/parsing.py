@@ -1,5 +1,6 @@
 """Evaluates the expressions of a document, one row and one operation at a time."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.mapping.operations import COMPARISONS, OPERATIONS, trim
@@ -85,11 +86,10 @@ class RowEvaluator:
                 return any(self.is_true(argument, index) for argument in arguments)
             case "!":
                 return not self.is_true(arguments[0], index)
-            case "day_rank":
-                before = self._count_true_today(arguments[0], index, self.rows[: index + 1])
-                return before if self.is_true(arguments[0], index) else None
-            case "day_count":
-                return self._count_true_today(arguments[0], index, self.rows)
+            case "day_rank" | "day_count":
+                return self._count_or_rank(self._count_true_today, operation, arguments[0], index)
+            case "event_rank" | "event_count":
+                return self._count_or_rank(self._count_true_at_event, operation, arguments[0], index)
             case "in" if isinstance(arguments[1], list):
                 return self.value(arguments[0], index) in arguments[1]
             case "lookup" | "label":
@@ -126,6 +126,14 @@ class RowEvaluator:
                 return self.value(value, index)
         return self.value(arguments[-1], index) if len(arguments) % 2 else None
 
+    def _count_or_rank(
+        self, count_true: Callable[[Any, int, list[Row]], int], operation: str, condition: Any, index: int
+    ) -> int | None:
+        """Count the rows of a window for which the condition is true, for a rank those up to this row, if it is one."""
+        if operation.endswith("count"):
+            return count_true(condition, index, self.rows)
+        return count_true(condition, index, self.rows[: index + 1]) if self.is_true(condition, index) else None
+
     def _count_true_today(self, condition: Any, index: int, rows: list[Row]) -> int:
         """Count the rows of the same mentor and day for which the condition is true."""
         mine = self.rows[index]
@@ -133,6 +141,17 @@ class RowEvaluator:
             (row["mentor_id"], row["oslo_day"]) == (mine["mentor_id"], mine["oslo_day"])
             and self.is_true(condition, position)
             for position, row in enumerate(rows)
+        )
+
+    def _count_true_at_event(self, condition: Any, index: int, rows: list[Row]) -> int:
+        """Count the rows of the same event and day for which the condition is true; no event is one of its own."""
+        mine = self.rows[index]
+        return sum(
+            row is mine
+            if mine["event_id"] is None
+            else (row["event_id"], row["oslo_day"]) == (mine["event_id"], mine["oslo_day"])
+            for position, row in enumerate(rows)
+            if self.is_true(condition, position)
         )
 
     def is_decimal(self, expression: Any) -> bool:

@@ -53,6 +53,7 @@ def _row_fields(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Row]:
             **dict.fromkeys(("id", "activity_type", "place", "mentor_name"), texts),
             **dict.fromkeys(("note", "branch", "registered_by"), texts | st.none()),
             "mentor_id": st.sampled_from(("Åse", "Máret")),
+            "event_id": st.sampled_from(("møte", "kurs")) | st.none(),
             **dict.fromkeys(("participants", "new_participants", "attachments"), _COUNTS),
             **dict.fromkeys(("in_person", "in_norway", "is_proxy"), flags),
         }

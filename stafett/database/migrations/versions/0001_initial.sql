@@ -400,6 +400,7 @@ CREATE TABLE bulk_items (
     overrides jsonb NOT NULL CHECK (jsonb_typeof(overrides) = 'object'),
     validation_error varchar,
     activity_id uuid NOT NULL,
+    event_id uuid,
     status varchar NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'registered', 'failed', 'cancelled')),
     error_code varchar CHECK (error_code IN (
         'mentor_not_found', 'mentor_inactive', 'overlapping_activity', 'invalid_activity', 'temporarily_unavailable')),
@@ -447,6 +448,7 @@ CREATE TABLE activities (
     note varchar,
     registered_by uuid REFERENCES users,
     batch_id uuid,
+    event_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
     FOREIGN KEY (org_id, mentor_id) REFERENCES peer_mentors (org_id, id),
