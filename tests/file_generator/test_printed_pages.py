@@ -77,6 +77,11 @@ def test_titles_above_a_wide_report_are_not_cut_off_on_the_second_page() -> None
     assert render_text_columns(1, 1, 1, 255, 255, layout=titles).print_title_cols == "$A:$A"
 
 
+def test_hidden_column_is_not_the_one_that_is_repeated() -> None:
+    assert render_text_columns(12, 20, 200, 200, hidden=(0,)).print_title_cols == "$A:$B"
+    assert render_text_columns(12, hidden=(0,)).print_title_cols is None
+
+
 def test_hidden_columns_are_shown_by_a_click_and_take_no_paper() -> None:
     sheet = render_text_columns(100, 100, 200, hidden=(2,))
     outline = {

@@ -60,6 +60,6 @@ def set_up_columns(
 
 def _count_columns_below(titles: Sequence[str], columns: Sequence[ColumnSetup]) -> int:
     """Count the first columns that are as wide as the longest title together, or one if that were too many."""
-    longest = max(map(len, titles), default=0)
-    widths = accumulate(column.width for column in columns[:_MAX_REPEATED_COLUMNS])
+    longest = max(map(len, titles), default=1)
+    widths = accumulate(0 if column.is_hidden else column.width for column in columns[:_MAX_REPEATED_COLUMNS])
     return next((count for count, width in enumerate(widths, 1) if width >= longest), 1)

@@ -59,7 +59,7 @@ def compute_row_height(texts: Sequence[str], columns: Sequence[ColumnSetup]) -> 
     """Compute the height for the text with the most lines, because not every program computes it itself."""
     visible = [(text, column.width) for text, column in zip(texts, columns, strict=False) if not column.is_hidden]
     lines = (len(wrap(text, max(1, int(width) - _CELL_PADDING))) for text, width in visible)
-    return float(LINE_HEIGHT * max(1, *lines))
+    return float(LINE_HEIGHT * max((1, *lines)))
 
 
 def write_table(builder: WorkbookBuilder, sheet: Sheet, row: int, table: SmallTable) -> int:
