@@ -18,6 +18,7 @@ from stafett.domain.proxy_activity import REQUIRED_ACTIVITY_FIELDS, ActivityDefa
 MAX_ITEMS_PER_BATCH = 10_000
 ITEMS_PER_CHUNK = 500
 _MAX_SAFE_INTEGER = 2**53
+_EVENT_FIELDS = ("activity_type", "starts_at", "place")
 
 
 def _normalise_mentor_ref(value: str) -> str:
@@ -143,12 +144,12 @@ def plan_items(request: BulkRequest) -> list[PlannedItem]:
     shared, chunks = request.activity.provided, _assign_chunks(request.items)
 
     @cache
-    def validate_shared() -> tuple[dict[str, Any] | None, str | None]:
-        return _validate_activity(shared)
+    def plan_shared() -> _PlannedActivity:
+        return _plan_activity(shared)
 
     items = []
     for position, item in enumerate(request.items):
-        valid, error = _validate_activity(shared | item.overrides) if item.overrides else validate_shared()
+        valid, error, event = _plan_activity(shared | item.overrides) if item.overrides else plan_shared()
         overrides: dict[str, Any] = {name: valid[name] if valid else value for name, value in item.overrides.items()}
         starts_at = valid["starts_at"] if valid else None
         mentor_id = _parse_uuid(item.mentor_id)
@@ -162,24 +163,42 @@ def plan_items(request: BulkRequest) -> list[PlannedItem]:
                 overrides,
                 starts_at,
                 error,
-                _find_event(valid, is_named="event_id" in shared or "event_id" in item.overrides) if valid else None,
+                event,
             )
         )
     return items
 
 
-def _validate_activity(values: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+class _PlannedActivity(NamedTuple):
+    """The fields of an activity in normalised form, or its validation error, and its event."""
+
+    valid: dict[str, Any] | None
+    error: str | None
+    event: UUID | str | None
+
+
+def _plan_activity(values: dict[str, Any]) -> _PlannedActivity:
     try:
-        return ProxyActivity.model_validate(values).model_dump(mode="json"), None
+        valid = ProxyActivity.model_validate(values).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        return None, describe_errors(error)
+        return _PlannedActivity(None, describe_errors(error), _find_event(_validate_event_fields(values)))
+    return _PlannedActivity(valid, None, _find_event(valid))
 
 
-def _find_event(activity: Mapping[str, Any], *, is_named: bool) -> UUID | str | None:
+def _validate_event_fields(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what identifies the event of an activity with another invalid field, which joins it once corrected."""
+    fields = {name: values[name] for name in (*_EVENT_FIELDS, "event_id") if name in values}
+    try:
+        return ActivityDefaults.model_validate(fields).provided
+    except ValidationError:
+        return {}
+
+
+def _find_event(fields: Mapping[str, Any]) -> UUID | str | None:
     """Return the named event, or what identifies one within a batch: mentors who did the same at the same time."""
-    if is_named:
-        return UUID(activity["event_id"]) if activity["event_id"] else None
-    return f"{activity['activity_type']} {activity['starts_at']} {activity['place']}"
+    if "event_id" in fields:
+        return UUID(fields["event_id"]) if fields["event_id"] else None
+    return " ".join(fields[name] for name in _EVENT_FIELDS) if fields else None
 
 
 def _assign_chunks(items: Sequence[BulkItemInput]) -> list[int]:

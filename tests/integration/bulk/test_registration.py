@@ -128,16 +128,20 @@ def test_event_that_the_client_names_is_that_of_the_activities(harness: BulkHarn
 
 def test_corrected_items_join_the_event_of_the_first_batch(harness: BulkHarness, owner_url: str) -> None:
     org_id = harness.tenant.org_id
-    (active,), (inactive,) = create_mentors(owner_url, org_id, 1), create_mentors(owner_url, org_id, 1, active=False)
-    first = harness.accept([active, inactive])
+    (active, mistaken), (inactive,) = (
+        create_mentors(owner_url, org_id, 2),
+        create_mentors(owner_url, org_id, 1, active=False),
+    )
+    first = harness.accept([active, inactive, build_item(mistaken, overrides={"new_participants": 6})])
     harness.run(first)
-    file = harness.service.download_failed_csv(harness.caller, first.batch_id)
+    file = harness.service.download_failed_csv(harness.caller, first.batch_id).replace(";5;6;", ";6;6;")
     with psycopg.connect(owner_url) as connection:
         connection.execute("UPDATE peer_mentors SET active = true WHERE id = %s", [inactive])
     second = harness.service.accept(harness.caller, parse_request(file.encode(), org_id, None)).batch.job
     harness.run(second)
     (event,) = fetch_events(owner_url, first.batch_id).values()
-    assert (fetch_events(owner_url, second.batch_id), event is None) == ({inactive: event}, False)
+    assert event is not None
+    assert fetch_events(owner_url, second.batch_id) == {inactive: event, mistaken: event}
 
 
 def test_check_of_a_batch_warns_of_several_mentors_at_one_event(harness: BulkHarness, owner_url: str) -> None:
