@@ -14,6 +14,7 @@ from api.console.bulk_forms import correct_items
 from api.console.errors import redirect
 from api.console.events import limit_event_streams, stream_session_events
 from api.console.forms import FormErrors, InvalidFormError, RetryForm
+from api.console.languages import choose_language
 from api.console.new_batches import accept_batch, create_batch_key, load_mentor_names
 from api.console.pages import render_page
 from api.console.security import SessionForm, create_page_headers
@@ -63,8 +64,11 @@ async def watch_batch(
 
 
 @router.get("/{batch_id:uuid}/failed.csv")
-async def download_failed_items(session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
-    content = await run_in_threadpool(services.batches.download_failed_csv, session.caller, batch_id)
+async def download_failed_items(
+    request: Request, session: CurrentSession, services: ServicesDep, batch_id: UUID
+) -> Response:
+    download, language = services.batches.download_failed_csv, choose_language(request)
+    content = await run_in_threadpool(download, session.caller, batch_id, language)
     headers = {"Content-Disposition": f'attachment; filename="failed-{batch_id}.csv"'}
     return Response(content, media_type="text/csv", headers=create_page_headers(session) | headers)
 

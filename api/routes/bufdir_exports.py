@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -27,7 +27,9 @@ from api.schemas.exports import (
     ExportPage,
     ExportResource,
     ExportSummary,
+    PreviewCreate,
 )
+from stafett.column_mapper import InvalidMappingError, MappingDocument, validate_document
 from stafett.database.tables import Export
 from stafett.domain.errors import (
     FileRemovedError,
@@ -41,9 +43,9 @@ from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import DownloadLink
-from stafett.exports.handed_in import RemovalConfirmation
-from stafett.exports.preview import take_preview
+from stafett.exports.preview import store_draft, take_preview
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter, authorise_start
+from stafett.people.access import authorise_addition
 
 router = APIRouter(prefix="/bufdir-exports", tags=["Bufdir exports"], route_class=GuardedRoute)
 ExportId = Annotated[UUID, Path(description="Id of the export.")]
@@ -84,17 +86,23 @@ async def start_export(
     summary="Preview an export",
     description=(
         "Compute counts, warnings, partial failures and the first rows that an export with this body would have. "
-        "Nothing is stored but an audit event. A worker must be available."
+        "Nothing is stored but an audit event. A worker must be available. An administrator can send a mapping "
+        "document that is not published."
     ),
     dependencies=[require(Permission.START_JOBS), limit_concurrency(OccupyingUse.PREVIEWS)],
-    openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED),
+    openapi_extra=raises(ExportErrorCode.COLUMN_MAPPING_UNAVAILABLE, ExportErrorCode.QUERY_FAILED, InvalidMappingError),
 )
 async def preview_export(
-    body: ExportCreate, caller: CurrentCaller, services: ServicesDep, response: Response
+    body: PreviewCreate, caller: CurrentCaller, services: ServicesDep, response: Response
 ) -> Preview:
     request = body.to_request(caller)
     authorise_start(caller, request)
-    job = PreviewJob(preview_id=uuid4(), request=request, api_key_id=caller.api_key_id)
+    has_draft = body.mapping is not None
+    job = PreviewJob(preview_id=uuid4(), request=request, api_key_id=caller.api_key_id, has_draft=has_draft)
+    if body.mapping is not None:
+        authorise_addition(caller, request.org_id)
+        draft = await run_in_threadpool(_validate_draft, body.mapping)
+        await run_in_threadpool(store_draft, services.database, caller, job, draft)
     await await_preview(services.temporal, services.task_queue, job)
     response.headers["Cache-Control"] = "no-store"
     return await run_in_threadpool(take_preview, services.database, caller, job)
@@ -278,6 +286,15 @@ def delete_export(
 def list_exports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ExportFilter, Query()]) -> ExportPage:
     exports, token = services.exports.list(caller, query)
     return ExportPage(items=tuple(map(ExportSummary.from_row, exports)), next_page_token=token)
+
+
+def _validate_draft(mapping: dict[str, Any]) -> MappingDocument:
+    """Validate a document; the pointers of its issues are those of the request's body."""
+    try:
+        return validate_document(mapping)
+    except InvalidMappingError as error:
+        issues = (issue.model_copy(update={"pointer": f"/mapping{issue.pointer}"}) for issue in error.issues)
+        raise InvalidMappingError(issues) from None
 
 
 def respond_with_deviations(

@@ -22,6 +22,7 @@ from api.schemas.bulk import (
     BatchResource,
     BatchSummary,
     BatchValidationResource,
+    FailedItemsQuery,
     ItemPage,
 )
 from api.schemas.bulk_body import (
@@ -160,7 +161,7 @@ async def watch_bulk_registration(
     summary="Download failed items",
     description=(
         "Download the failed items as CSV. The file can be corrected and submitted again to "
-        "`POST /bulk-registrations`; the columns `error_code` and `error_message` are ignored then."
+        "`POST /bulk-registrations`; the columns `mentor_name`, `error_code` and `error_message` are ignored then."
     ),
     dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],
     response_class=Response,
@@ -168,10 +169,13 @@ async def watch_bulk_registration(
         HTTPStatus.OK: {"content": {CSV_MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "The failed items"}
     },
 )
-def download_failed_items(batch_id: BatchId, caller: CurrentCaller, services: ServicesDep) -> Response:
+def download_failed_items(
+    batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, query: Annotated[FailedItemsQuery, Query()]
+) -> Response:
     name = f"failed-{batch_id}.csv"
     headers = {"Cache-Control": "no-store", "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(services.batches.download_failed_csv(caller, batch_id), media_type=CSV_MEDIA_TYPE, headers=headers)
+    content = services.batches.download_failed_csv(caller, batch_id, query.locale)
+    return Response(content, media_type=CSV_MEDIA_TYPE, headers=headers)
 
 
 @router.put(

@@ -11,7 +11,7 @@ from stafett.database.tables import Activity, BulkBatch
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BatchWarning, BulkCounts, BulkRequest, ItemOutcome, Label
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.export import OrgId
+from stafett.domain.export import Locale, OrgId
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
@@ -56,6 +56,12 @@ class BatchCreateQuery(FrozenModel):
     validate_only: bool = Field(
         default=False, description="Only validate: answer with the outcome of each item and write nothing."
     )
+
+
+class FailedItemsQuery(FrozenModel):
+    """Query parameters of `GET /bulk-registrations/{batch_id}/failed.csv`."""
+
+    locale: Locale = Field("en", description="Language of the column `error_message`.")
 
 
 class BatchError(Resource):

@@ -79,6 +79,7 @@ COMPONENT_DESCRIPTIONS: Mapping[str, str] = {
     "OrganisationResource": "An organisation.",
     "PartialFailureReport": "Rows that were not exported unchanged, and the reason.",
     "Preview": "What an export would contain.",
+    "PreviewCreate": "An export to preview.",
     "Problem": "An error as RFC 9457 problem details.",
     "Progress": "Progress of the running stage.",
     "Readiness": "State of each dependency: `ok` or `away` (unavailable).",

@@ -67,6 +67,21 @@ class ExportCreate(ExportParameters):
         return ExportRequest.model_validate(self.model_dump() | {"requesting_user_id": caller.user_id})
 
 
+class PreviewCreate(ExportCreate):
+    """The body of `POST /bufdir-exports/preview`."""
+
+    mapping: dict[str, Any] | None = Field(
+        None,
+        description=(
+            "Only for administrators: a mapping document to apply in place of the one in force. It is not published, "
+            "and the preview has the mapping version 0."
+        ),
+    )
+
+    def to_request(self, caller: Caller) -> ExportRequest:
+        return ExportCreate.model_validate(self.model_dump(exclude={"mapping"})).to_request(caller)
+
+
 _WORKER = "worker"
 
 

@@ -3,21 +3,25 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from stafett.bulk.item_messages import translate_item_error
 from stafett.csv_reader import MAX_ERRORS, iterate_rows
+from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.export import Locale
 from stafett.domain.formula_text import FORMULA_START
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
 
-COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "error_code", "error_message")
+_TEMPLATE_COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "mentor_name")
+COLUMNS = (*_TEMPLATE_COLUMNS, "error_code", "error_message")
 _REQUIRED_COLUMNS = ("mentor_id", *REQUIRED_ACTIVITY_FIELDS)
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _INTEGER_COLUMNS = frozenset({"duration_minutes", "participants", "new_participants"})
@@ -26,6 +30,11 @@ _BOOLEAN_BY_TEXT: Mapping[str, bool] = MappingProxyType(
     dict.fromkeys(("true", "ja", "yes", "sann", "1"), True) | dict.fromkeys(("false", "nei", "no", "usann", "0"), False)
 )
 """The words that users type, and those that a Norwegian Excel writes."""
+
+ACTIVITY_TYPE_BY_NAME: Mapping[str, str] = MappingProxyType(
+    {name.lower(): str(each.id) for each in ACTIVITY_TYPES for name in (each.id, *each.names.values())}
+)
+"""Activity types by their ids and by their names in every language, in lower case."""
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
 _DAY_FIRST = re.compile(
@@ -43,19 +52,40 @@ class FailedItem(NamedTuple):
 
     outcome: ItemOutcome
     activity_fields: Mapping[str, Any]
+    mentor_name: str = ""
 
 
-def render_failed_csv(items: Iterable[FailedItem]) -> str:
-    """Render the items as a CSV file that a Norwegian Excel opens, with formulas escaped."""
+def render_failed_csv(items: Iterable[FailedItem], locale: Locale = "en") -> str:
+    """Render the items as a CSV file that a Norwegian Excel opens, with formulas escaped and times in Europe/Oslo."""
+    return _render_csv(COLUMNS, (_list_cells(item, locale) for item in items))
+
+
+def render_template(mentors: Iterable[tuple[str, str]]) -> str:
+    """Render a CSV file to fill in, with a line for each of these ids and names of peer mentors."""
+    empty = [""] * len(ACTIVITY_FIELDS)
+    return _render_csv(_TEMPLATE_COLUMNS, (("", mentor_id, *empty, name) for mentor_id, name in mentors))
+
+
+def _render_csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     file = io.StringIO(newline="")
     file.write(_BYTE_ORDER_MARK)
     writer = csv.writer(file, delimiter=";", lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for outcome, fields in items:
-        error = (outcome.error.code, outcome.error.message) if outcome.error else ("", "")
-        values = (fields.get(name) for name in ACTIVITY_FIELDS)
-        writer.writerow([_format_cell(value) for value in (outcome.client_ref, outcome.mentor_id, *values, *error)])
+    writer.writerow(columns)
+    writer.writerows([_format_cell(value) for value in row] for row in rows)
     return file.getvalue()
+
+
+def _list_cells(item: FailedItem, locale: Locale) -> Iterable[object]:
+    outcome, fields, mentor_name = item
+    yield from (outcome.client_ref, outcome.mentor_id)
+    yield from (
+        _format_start(fields.get(name)) if name == "starts_at" else fields.get(name) for name in ACTIVITY_FIELDS
+    )
+    yield mentor_name
+    if outcome.error:
+        yield from (outcome.error.code, translate_item_error(outcome.error.code, fields, locale))
+    else:
+        yield from ("", "")
 
 
 def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest:
@@ -117,6 +147,8 @@ def _parse_value(column: str, cell: str) -> str | int | bool | None:
         return int(text) if _WHOLE_NUMBER.fullmatch(text) else text or None
     if column in _BOOLEAN_COLUMNS:
         return _BOOLEAN_BY_TEXT.get(text.lower(), text or None)
+    if column == "activity_type":
+        return ACTIVITY_TYPE_BY_NAME.get(text.lower(), cell)
     if column == "starts_at":
         return _add_oslo_offset(text) or None
     if column == "event_id":
@@ -136,6 +168,17 @@ def _add_oslo_offset(value: str) -> str:
         return datetime(year, month, day, hour, minute, tzinfo=OSLO).isoformat()
     except ValueError:
         return value
+
+
+def _format_start(value: object) -> object:
+    """Format an instant as a time in Europe/Oslo; return it unchanged if reading that would give another instant."""
+    try:
+        instant = datetime.fromisoformat(str(value))
+        text = f"{instant.astimezone(OSLO):%d.%m.%Y %H:%M}"
+        is_same = datetime.fromisoformat(_add_oslo_offset(text)) == instant
+    except (ValueError, OverflowError, TypeError):
+        return value
+    return text if is_same else value
 
 
 def _format_cell(value: object) -> str:

@@ -28,7 +28,7 @@ from stafett.database.pagination import (
     select_visible,
 )
 from stafett.database.session import Database
-from stafett.database.tables import BulkBatch, BulkItem
+from stafett.database.tables import BulkBatch, BulkItem, PeerMentor
 from stafett.domain.bulk import (
     MAX_ITEMS_PER_BATCH,
     BatchWarning,
@@ -41,6 +41,7 @@ from stafett.domain.bulk import (
 )
 from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
 from stafett.domain.errors import PermissionDeniedError
+from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.jobs.commands import get_job_or_404
@@ -137,20 +138,22 @@ class BulkService:
             _require_member(caller, get_job_or_404(session, BulkBatch, batch_id))
             return load_page(session, BulkItem, query, filters, _SUBMISSION_ORDER)
 
-    def download_failed_csv(self, caller: Caller, batch_id: UUID) -> str:
+    def download_failed_csv(self, caller: Caller, batch_id: UUID, locale: Locale = "en") -> str:
         """Render the failed items as a CSV file that can be corrected and submitted again."""
         query = _select_items(batch_id).where(col(BulkItem.status) == ItemStatus.FAILED)
         with self._database.caller_transaction(caller) as session:
             batch = get_job_or_404(session, BulkBatch, batch_id)
             if not caller.can_download_from(batch.org_id):
                 raise PermissionDeniedError("You may not download this batch's items.")
+            items = session.exec(query).all()
+            names = _load_mentor_names(session, items)
             failed = [
-                FailedItem(outcome_from_row(item), {"event_id": item.event_id} | batch.activity | item.overrides)
-                for item in session.exec(query)
+                FailedItem(outcome_from_row(item), batch.activity | item.overrides, names.get(item.mentor_id, ""))
+                for item in items
             ]
             event = JobEvent("failed_items_downloaded", caller.actor)
             append_job_event(session, batch, event)
-        return render_failed_csv(failed)
+        return render_failed_csv(failed, locale)
 
     def list(self, caller: Caller, filters: BatchFilter) -> Page[BulkBatch]:
         with self._database.caller_transaction(caller) as session:
@@ -201,6 +204,12 @@ def _new_outcome(item: PlannedItem, status: ItemStatus, code: ItemErrorCode | No
 def _require_member(caller: Caller, batch: BulkBatch) -> None:
     if caller.org_id != batch.org_id:
         raise PermissionDeniedError("You may read this batch's status, but not its items.")
+
+
+def _load_mentor_names(session: Session, items: Sequence[BulkItem]) -> dict[UUID | None, str]:
+    ids = {item.mentor_id for item in items if item.mentor_id is not None}
+    query = select(PeerMentor.id, PeerMentor.display_name).where(col(PeerMentor.id).in_(ids))
+    return dict(session.exec(query).all())
 
 
 def _select_items(batch_id: UUID) -> SelectOfScalar[BulkItem]:

@@ -1,5 +1,7 @@
 """Failed items of a batch as a CSV file, and back."""
 
+import csv
+import io
 from typing import Any
 from uuid import uuid4
 
@@ -7,10 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stafett.bulk.csv_format import FailedItem, parse_request, render_failed_csv
-from stafett.domain.bulk import BulkItemInput, ItemOutcome
-from stafett.domain.bulk_status import ItemStatus
+from stafett.bulk.csv_format import (
+    ACTIVITY_TYPE_BY_NAME,
+    FailedItem,
+    parse_request,
+    render_failed_csv,
+    render_template,
+)
+from stafett.domain.bulk import BulkItemInput, ItemError, ItemOutcome
+from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 from stafett.domain.errors import InvalidRequestError
+from stafett.domain.export import Locale
 
 # Excluded is what a CSV line cannot carry: half a surrogate pair, and outer blanks, which spreadsheets trim.
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=30)
@@ -18,7 +27,7 @@ WORDS = TEXTS.filter(lambda text: text == text.strip())
 NUMBERS = st.integers(-(10**14), 10**14)
 OVERRIDES = st.fixed_dictionaries(
     {
-        "activity_type": TEXTS,
+        "activity_type": TEXTS.filter(lambda text: text.strip().lower() not in ACTIVITY_TYPE_BY_NAME),
         "starts_at": st.just("2026-03-02T09:00:00Z"),
         **dict.fromkeys(("duration_minutes", "participants", "new_participants"), NUMBERS),
         "place": TEXTS,
@@ -38,8 +47,10 @@ def make_failed_item(client_ref: str, mentor_id: str, overrides: dict[str, Any])
 @given(st.lists(st.tuples(TEXTS, WORDS, OVERRIDES), min_size=1, max_size=4, unique_by=lambda item: item[0]))
 def test_failed_items_are_parsed_back_unchanged(items: list[tuple[str, str, dict[str, Any]]]) -> None:
     file = render_failed_csv(make_failed_item(*item) for item in items)
+    same_start = {"starts_at": "2026-03-02T10:00:00+01:00"}
     expected = [
-        BulkItemInput(client_ref=ref, mentor_id=mentor, overrides=overrides) for ref, mentor, overrides in items
+        BulkItemInput(client_ref=ref, mentor_id=mentor, overrides=overrides | same_start)
+        for ref, mentor, overrides in items
     ]
     assert list(parse_request(file.encode(), "nhf", None).items) == expected
 
@@ -72,6 +83,10 @@ NAMES = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_par
     [
         ("annet;02.03.2026 10:00;60;5;1;Oslo;ja;nei", "starts_at", "2026-03-02T10:00:00+01:00"),
         ("annet;2026-07-01 10:00;60;5;1;Oslo;ja;nei", "starts_at", "2026-07-01T10:00:00+02:00"),
+        ("Samtalegruppe;x;60;5;1;Oslo;ja;nei", "activity_type", "samtalegruppe"),
+        ("OPPSOKENDE_SAMTALE;x;60;5;1;Oslo;ja;nei", "activity_type", "oppsokende_samtale"),
+        ("Oppsøkjande samtale;x;60;5;1;Oslo;ja;nei", "activity_type", "oppsokende_samtale"),
+        ("Kaffe;x;60;5;1;Oslo;ja;nei", "activity_type", "Kaffe"),
         ("annet;x;60;5;1;Oslo;SANN;USANN", "in_person", True),
         ("annet;x;60;5;1;Oslo;SANN;USANN", "in_norway", False),
         ("annet;x;seksti;5;1;Oslo;ja;ja", "duration_minutes", "seksti"),
@@ -84,6 +99,49 @@ def test_cells_are_parsed_as_users_and_spreadsheets_write_them(cells: str, field
         file = f"{NAMES}\n{uuid4()};{cells}\n".replace(";", delimiter)
         (item,) = parse_request(file.encode("utf-8-sig"), "nhf", None).items
         assert item.overrides[field] == parsed  # type: ignore[index]  # a field's name
+
+
+@pytest.mark.parametrize(
+    ("instant", "cell"),
+    [
+        ("2026-03-02T09:00:00Z", "02.03.2026 10:00"),
+        ("2026-07-02T09:00:00Z", "02.07.2026 11:00"),
+        ("2026-10-25T00:30:00Z", "25.10.2026 02:30"),  # the first of two in the night of the change from summer time
+        ("2026-10-25T01:30:00Z", "2026-10-25T01:30:00Z"),
+        ("2026-03-02T09:00:30Z", "2026-03-02T09:00:30Z"),
+        ("tomorrow", "tomorrow"),
+    ],
+)
+def test_start_is_a_time_in_oslo_unless_it_would_be_another_instant(instant: str, cell: str) -> None:
+    file = render_failed_csv([make_failed_item("a", "b", {"starts_at": instant})])
+    (line,) = list(csv.DictReader(io.StringIO(file.removeprefix("\ufeff"), newline=""), delimiter=";"))
+    assert line["starts_at"] == cell
+
+
+@pytest.mark.parametrize(
+    ("locale", "message"),
+    [
+        ("nb", "duration_minutes må være minst 1. in_person må være ja eller nei."),
+        ("nn", "duration_minutes må vere minst 1. in_person må vere ja eller nei."),
+    ],
+)
+def test_invalid_fields_are_explained_in_the_language_of_the_file(locale: Locale, message: str) -> None:
+    valid = {"activity_type": "annet", "starts_at": "2026-03-02T09:00:00Z", "participants": 5, "new_participants": 1}
+    fields = valid | {"place": "Oslo", "in_norway": True, "duration_minutes": 0, "in_person": "kanskje"}
+    item = make_failed_item("a", "b", fields)
+    error = ItemError(code=ItemErrorCode.INVALID_ACTIVITY, message="In English.", retryable=False)
+    failed = item._replace(outcome=item.outcome.model_copy(update={"error": error}), mentor_name="Åse Ødegård")
+    file = render_failed_csv([failed], locale)
+    assert message in file
+    assert ";Åse Ødegård;invalid_activity;" in file
+    assert "kanskje" not in file.partition("invalid_activity")[2]
+
+
+def test_template_has_a_line_for_each_mentor_that_can_be_filled_in() -> None:
+    file = render_template([("00000000-0000-4000-8000-000000000001", "Åse Ødegård")])
+    filled = file.replace(";" * 10, ";annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja;;", 1)
+    (item,) = parse_request(filled.encode(), "nhf", None).items
+    assert (item.mentor_id, item.overrides["place"]) == ("00000000-0000-4000-8000-000000000001", "Oslo")
 
 
 def test_file_with_too_many_lines_is_rejected() -> None:
