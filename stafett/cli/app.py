@@ -1,10 +1,12 @@
 """The Typer application with all commands."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from stafett.cli import (
+    api_key,
     audit,
     bulk,
     demo,
@@ -15,16 +17,22 @@ from stafett.cli import (
     mapping_store,
     member,
     mentor,
+    notification,
     operator,
     organisation,
+    preview,
     reexport,
     report,
     services,
     verify,
+    webhook,
 )
+from stafett.cli.examples import EXAMPLES
 from stafett.cli.profiles import apply_profile
 from stafett.cli.terminal import print_lines
 from stafett.version import VERSION
+
+_HELP_OPTIONS = ["-h", "--help"]
 
 app = typer.Typer(
     name="stafett",
@@ -32,31 +40,71 @@ app = typer.Typer(
     epilog="Exit codes: 0 success, 1 error, 2 usage error, 3 the job did not succeed, 4 verification is incomplete.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": _HELP_OPTIONS},
 )
-app.command()(services.dev)
-app.command()(services.api)
-app.command()(services.worker)
-app.command()(services.migrate)
-app.command()(dev_data.seed)
-app.command()(dev_data.token)
-app.command()(erase_person.erase_person)
-app.command()(services.openapi)
-app.command()(services.doctor)
-app.command()(demo.demo)
+_PANELS = _JOBS, _PEOPLE, _ADMINISTRATION, _INSTALLATION, _DEVELOPMENT = (
+    "Reports and registrations",
+    "Mentors and members",
+    "Administration of an organisation",
+    "Operation of an installation",
+    "Development",
+)
 export.app.command()(verify.verify)
-app.add_typer(export.app, name="export")
-app.add_typer(reexport.app, name="reexport")
-app.add_typer(bulk.app, name="bulk")
-app.add_typer(report.app, name="report")
-app.add_typer(organisation.app, name="organisation")
-app.add_typer(operator.app, name="operator")
-app.add_typer(member.app, name="member")
-app.add_typer(mentor.app, name="mentor")
-app.add_typer(audit.app, name="audit")
-for command in (mapping_store.preview, mapping_store.show, mapping_store.add):
+export.app.command()(preview.preview)
+for command in (preview.preview, mapping_store.show, mapping_store.add):
     mapping.app.command()(command)
-app.add_typer(mapping.app, name="mapping")
+for group, panel in (
+    (export.app, _JOBS),
+    (report.app, _JOBS),
+    (reexport.app, _JOBS),
+    (bulk.app, _JOBS),
+    (notification.app, _JOBS),
+    (mentor.app, _PEOPLE),
+    (member.app, _PEOPLE),
+    (mapping.app, _ADMINISTRATION),
+    (webhook.app, _ADMINISTRATION),
+    (api_key.app, _ADMINISTRATION),
+    (audit.app, _ADMINISTRATION),
+    (organisation.app, _INSTALLATION),
+    (operator.app, _INSTALLATION),
+):
+    app.add_typer(group, name=group.info.name, rich_help_panel=panel)
+app.command(rich_help_panel=_INSTALLATION)(services.api)
+app.command(rich_help_panel=_INSTALLATION)(services.worker)
+app.command(rich_help_panel=_INSTALLATION)(services.migrate)
+app.command(rich_help_panel=_INSTALLATION)(services.doctor)
+app.command(rich_help_panel=_INSTALLATION)(erase_person.erase_person)
+app.command(rich_help_panel=_DEVELOPMENT)(services.dev)
+app.command(rich_help_panel=_DEVELOPMENT)(demo.demo)
+app.command(rich_help_panel=_DEVELOPMENT)(dev_data.seed)
+app.command(rich_help_panel=_DEVELOPMENT)(dev_data.token)
+app.command(rich_help_panel=_DEVELOPMENT)(services.openapi)
+
+
+def build_program() -> Any:
+    """Build the program with an example in the help of each command, flags without a type, and panels in order."""
+    program: Any = typer.main.get_command(app)
+    program.commands = dict(sorted(program.commands.items(), key=lambda entry: _PANELS.index(entry[1].rich_help_panel)))
+    for name, command in walk_commands(program, "stafett"):
+        _hide_types_of_flags(command)
+        example = EXAMPLES.get(name.removeprefix("stafett "))
+        if example is not None:
+            command.epilog = f"Example: {name} {example}".rstrip()
+    return program
+
+
+def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the command and all its subcommands, each with its full name."""
+    yield name, command
+    for child_name, child in getattr(command, "commands", {}).items():
+        yield from walk_commands(child, f"{name} {child_name}")
+
+
+def _hide_types_of_flags(command: Any) -> None:
+    context = command.context_class(command, help_option_names=_HELP_OPTIONS)
+    for parameter in command.get_params(context):
+        if getattr(parameter, "is_bool_flag", False):
+            parameter.metavar = ""
 
 
 def _print_version(requested: bool) -> None:

@@ -25,7 +25,10 @@ app = typer.Typer(name="audit", help="Verify and sign the audit trail.", no_args
 EXIT_TAMPERED, EXIT_NOT_CHECKED = 1, 4
 _NO_SIGNING_KEY = "There is no signing key: STAFETT_AUDIT__SIGNING_KEY is not set."
 _VERDICT_BY_EXIT_CODE = {0: "whole", EXIT_TAMPERED: "tampered", EXIT_NOT_CHECKED: "not_checked"}
-OrgFilterOption = Annotated[str | None, typer.Option("--org", help="Organisation id. Default: all organisations.")]
+OrgFilterOption = Annotated[
+    str | None,
+    typer.Option("--org", help="Organisation id. Default: all organisations.", callback=validate_org_id),
+]
 
 
 @app.command()
@@ -34,7 +37,6 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
 
     Exit codes: 0 intact, 1 tampered with, 2 usage error, 4 verification is incomplete.
     """
-    validate_org_id(org)
     with _exit_not_checked_on_error():
         settings = load_settings(data_dir)
         with closing(_open_maintenance_database(settings)) as database:
@@ -58,7 +60,6 @@ def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_j
 
     Exit codes: 0 success, 1 a chain is broken and was not signed, 2 usage error, 4 checkpoints could not be signed.
     """
-    validate_org_id(org)
     with _exit_not_checked_on_error():
         from stafett.audit.checkpointing import create_checkpointer
 
@@ -89,7 +90,6 @@ def declare_restore(
 
     Exit codes: 0 declared, or no event is lost; 1 not explained by a restore; 2 usage error; 4 not everything was read.
     """
-    validate_org_id(org)
     with _exit_not_checked_on_error():
         from stafett.audit.restores import create_restore_declarer
 

@@ -1,48 +1,81 @@
 """``stafett bulk``: commands for bulk registrations."""
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, Json, connect, find_job
-from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, format_created_at, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
+from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
+from stafett.cli.field_errors import name_options
+from stafett.cli.formats import format_status, format_time
+from stafett.cli.jobs import (
+    EXIT_NOT_SUCCESSFUL,
+    JobCommands,
+    JobIdArgument,
+    WatchOption,
+    iterate_pages,
+    print_result,
+)
+from stafett.cli.options import DataDirOption, JsonOption, LocaleOption, OptionalOrgOption, UserOption
+from stafett.cli.tables import Column, Details
 from stafett.cli.terminal import print_file, print_json, print_lines
-from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StafettError
 
 app = typer.Typer(name="bulk", help="Register one activity for many peer mentors.", no_args_is_help=True)
 
 BULK_RESOURCE = "bulk-registrations"
+_MAX_ERRORS_SHOWN = 10
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")]
 
 
-def _describe(job: Json) -> list[str]:
-    name = f", {job['label']}" if job["label"] else ""
-    lines = [f"Batch {job['id']}", f"  {job['org_id']}{name}", f"  {job['status']}", f"  {_format_counts(job)}"]
+def _summarise(job: Json) -> str:
+    return ", ".join(filter(None, (job["org_id"], job["label"], f"{job['counts']['total']} items")))
+
+
+def _describe(job: Json) -> Details:
+    details: list[tuple[str, object]] = [("organisation", job["org_id"]), ("status", format_status(job["status"]))]
+    if job["label"]:
+        details.append(("label", job["label"]))
+    details += [("items", _format_counts(job)), ("created", format_time(job["created_at"]))]
     if job["error"]:
-        lines.append(f"  {job['error']['message']} ({job['error']['code']})")
-    return lines + _format_item_errors(job)
+        details.append(("error", f"{job['error']['message']} ({job['error']['code']})"))
+    return details
 
 
-_BATCHES = JobCommands(
+def _load_item_errors(api: ApiClient, job: Json) -> Details:
+    """List the errors of the first items that were not registered, with the names of their peer mentors."""
+    failed = [item for item in job["items"] if item["error"]]
+    details = [("failed", line) for line in _format_item_errors(failed[:_MAX_ERRORS_SHOWN], _load_names(api, failed))]
+    if job["counts"]["failed"] > len(details):
+        hint = f"`stafett bulk failed {job['id']} -o failed.csv` saves all of them to be corrected"
+        details.append(("", f"and {job['counts']['failed'] - len(details)} more; {hint}"))
+    return details
+
+
+BATCHES = JobCommands(
     command="bulk",
     noun="batch",
     resource=BULK_RESOURCE,
+    statuses=tuple(BulkStatus),
     success_statuses={BulkStatus.COMPLETED},
     columns={
-        "id": lambda job: job["id"],
-        "organisation": lambda job: job["org_id"],
-        "label": lambda job: job["label"],
-        "status": lambda job: job["status"],
-        "items": lambda job: job["counts"]["total"],
-        "registered": lambda job: job["counts"]["registered"],
-        "failed": lambda job: job["counts"]["failed"],
-        "created": format_created_at,
+        "id": Column(lambda job: job["id"]),
+        "organisation": Column(lambda job: job["org_id"], drop_order=2),
+        "label": Column(lambda job: job["label"], drop_order=4, min_width=10),
+        "status": Column(lambda job: format_status(job["status"])),
+        "items": Column(lambda job: job["counts"]["total"], drop_order=3),
+        "done": Column(lambda job: job["counts"]["registered"]),
+        "failed": Column(lambda job: job["counts"]["failed"]),
+        "created": Column(lambda job: format_time(job["created_at"]), drop_order=1),
     },
+    summarise=_summarise,
     describe=_describe,
+    load_details=_load_item_errors,
     cancel_request=("POST", "/cancel"),
 )
 
@@ -63,20 +96,44 @@ def start(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a bulk registration and print its id."""
+    """Start a bulk registration and print its id. `stafett bulk template` prints a file to fill in.
+
+    With --validate-only, the exit code is 3 if an item would fail.
+    """
     content, media_type = _read_batch_file(file, org, label)
     api = connect(data_dir, user, org or _org_id_from_body(content, media_type))
     params = {"org_id": org, "label": label} if media_type == "text/csv" else {}
     query = {name: value for name, value in params.items() if value is not None}
     query |= {"validate_only": "true"} if validate_only else {}
-    job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
-    if validate_only:
-        print_result(job, as_json, _format_counts(job), *_format_item_errors(job))
-    else:
-        _BATCHES.follow(api, job, as_json, watch=watch)
+    with name_options({"query:org_id": "--org", "query:label": "--label"}):
+        job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
+    if not validate_only:
+        BATCHES.follow(api, job, as_json, watch=watch)
+        return
+    print_result(job, as_json, *([] if as_json else _format_validation(api, job)))
+    if job["counts"]["failed"]:
+        raise typer.Exit(EXIT_NOT_SUCCESSFUL)
 
 
-_BATCHES.register(
+@app.command()
+def template(
+    org: OptionalOrgOption = None,
+    output: OutputOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+) -> None:
+    """Print a CSV file to fill in and register. With --org, it has a line for each active peer mentor."""
+    from stafett.bulk.csv_format import render_template
+
+    mentors: Sequence[Json] = ()
+    if org is not None:
+        query = {"org_id": org, "active": "true"}
+        mentors = list(iterate_pages(connect(data_dir, user, org), "/peer-mentors", query))
+    content = render_template([(mentor["id"], mentor["display_name"]) for mentor in mentors])
+    _write_csv(content.encode(), output, f"{len(mentors)} peer mentors")
+
+
+BATCHES.register(
     app,
     {
         "list_jobs": "List batches, newest first.",
@@ -92,9 +149,8 @@ _BATCHES.register(
 @app.command(name="failed")
 def export_failed_items(
     job_id: JobIdArgument,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")
-    ] = None,
+    output: OutputOption = None,
+    locale: LocaleOption = "nb",
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -105,7 +161,11 @@ def export_failed_items(
     if as_json:
         print_json({"items": _fetch_failed_items(api, job)})
         return
-    content = api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv")
+    content = api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv", {"locale": locale})
+    _write_csv(content, output, f"{job['counts']['failed']} items")
+
+
+def _write_csv(content: bytes, output: Path | None, summary: str) -> None:
     if output is None:
         print_file(content.decode("utf-8-sig"))
         return
@@ -113,17 +173,11 @@ def export_failed_items(
         output.write_bytes(content)
     except OSError as error:
         raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
-    print_lines(f"{output} ({job['counts']['failed']} items)")
+    print_lines(f"{output} ({summary})")
 
 
 def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
-    items, query = list[Json](), dict[str, str | int](status="failed", page_size=200)
-    while True:
-        page = api.get(f"/{BULK_RESOURCE}/{job['id']}/items", query)
-        items += page["items"]
-        if page["next_page_token"] is None:
-            return items
-        query["page_token"] = page["next_page_token"]
+    return list(iterate_pages(api, f"/{BULK_RESOURCE}/{job['id']}/items", {"status": "failed"}))
 
 
 def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[bytes, str]:
@@ -152,12 +206,31 @@ def _format_counts(job: Json) -> str:
     return ", ".join(f"{name} {count}" for name, count in job["counts"].items())
 
 
-def _format_item_errors(job: Json) -> list[str]:
-    return [
-        f"  {item['client_ref']}: {item['error']['message']} ({item['error']['code']})"
-        for item in job["items"]
-        if item["error"]
-    ]
+def _format_validation(api: ApiClient, result: Json) -> list[str]:
+    counts, failed = result["counts"], [item for item in result["items"] if item["error"]]
+    lines = [f"{counts['registered']} of {counts['total']} items would register, {counts['failed']} would fail."]
+    shown = failed[:_MAX_ERRORS_SHOWN]
+    lines += [f"  {line}" for line in _format_item_errors(shown, _load_names(api, shown))]
+    return [*lines, f"  and {len(failed) - len(shown)} more"] if len(failed) > len(shown) else lines
+
+
+def _format_item_errors(items: Sequence[Json], names: dict[str, str]) -> list[str]:
+    lines = []
+    for item in items:
+        name, reference = names.get(item["mentor_id"]), item["client_ref"]
+        title = f"{reference}, {name}" if name else reference
+        lines.append(f"{title}: {item['error']['message']} ({item['error']['code']})")
+    return lines
+
+
+def _load_names(api: ApiClient, items: Sequence[Json]) -> dict[str, str]:
+    """Load the names of the items' peer mentors, as far as the organisation has them."""
+    names = dict[str, str]()
+    for item in items[:_MAX_ERRORS_SHOWN]:
+        if item["error"]["code"] != ItemErrorCode.MENTOR_NOT_FOUND:
+            with suppress(ApiError):
+                names[item["mentor_id"]] = api.get(f"/peer-mentors/{item['mentor_id']}")["display_name"]
+    return names
 
 
 def list_active_mentor_ids(api: ApiClient, org_id: str, limit: int) -> list[str]:

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
+import typer
 
 from stafett.cli.dev_data import issue_development_token
 from stafett.cli.terminal import print_lines
@@ -18,16 +19,32 @@ Json = dict[str, Any]
 _OPERATOR = "operator@stafett.example"
 _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
+_MAX_DETAILS = 10
 _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
 
 
-class ApiError(StafettError):
-    """An error answer of the API, with the API's own message."""
+class FieldProblem(NamedTuple):
+    """A field that the API has rejected: a JSON pointer, or a line of a file, and the reason."""
 
-    def __init__(self, message: str, status: int | None = None, code: str | None = None) -> None:
+    pointer: str
+    detail: str
+
+
+class ApiError(StafettError):
+    """An error answer of the API, with the API's own message; several rejected fields are details, one per line."""
+
+    def __init__(self, message: str, status: int | None = None, fields: Sequence[FieldProblem] = ()) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
+        self.fields = tuple(fields)
+
+    @property
+    def details(self) -> list[str]:
+        if len(self.fields) <= 1:
+            return []  # the message contains the only one
+        lines = [f"{field.pointer}: {field.detail}" for field in self.fields[:_MAX_DETAILS]]
+        hidden = len(self.fields) - _MAX_DETAILS
+        return [*lines, f"and {hidden} more"] if hidden > 0 else lines
 
 
 class ApiUnavailableError(ApiError):
@@ -41,7 +58,7 @@ class ApiUnavailableError(ApiError):
 class ApiClient:
     """Requests on behalf of one user. Every error is raised with a message of one sentence."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, options: Sequence[str] = ()) -> None:
         if not token.isascii() or not token.isprintable():
             raise SettingsError("The token contains characters that are not allowed in a bearer token.")
         headers = {"Authorization": f"Bearer {token}"}
@@ -49,6 +66,8 @@ class ApiClient:
             base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=_REQUEST_TIMEOUT_SECONDS
         )
         self._url = url
+        self.options = options
+        """The options of a command that connects in the same way, for the hints of other commands."""
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Json:
         return self._request_json("GET", path, params=dict(query or {}))
@@ -66,9 +85,9 @@ class ApiClient:
         headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key}
         return self._request_json("POST", path, params=dict(query), content=content, headers=headers)
 
-    def get_bytes(self, path: str) -> bytes:
+    def get_bytes(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Fetch a response that is not JSON."""
-        return self._request("GET", path).content
+        return self._request("GET", path, params=dict(query or {})).content
 
     def put(self, path: str, content: bytes, *, if_match: str | None) -> Json:
         """Send a JSON body without changing it."""
@@ -118,11 +137,10 @@ class ApiClient:
             response = self._http.request(method, path, **options)
         if response.is_success:
             return response
+        message, fields = _read_problem(response)
         if response.status_code in _UNAVAILABLE_STATUSES:
-            raise ApiUnavailableError(
-                _problem_message(response), _parse_retry_after(response.headers.get("Retry-After", ""))
-            )
-        raise ApiError(_problem_message(response), response.status_code, _problem_code(response))
+            raise ApiUnavailableError(message, _parse_retry_after(response.headers.get("Retry-After", "")))
+        raise ApiError(message, response.status_code, fields)
 
 
 @contextmanager
@@ -138,34 +156,24 @@ def _parse_retry_after(retry_after: str) -> float | None:
     return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
 
 
-def _problem_message(response: httpx.Response) -> str:
+def _read_problem(response: httpx.Response) -> tuple[str, Sequence[FieldProblem]]:
+    """Read the message of a problem document, and its rejected fields."""
     try:
         problem = response.json()
-        fields = "".join(_format_field_error(error) for error in problem.get("errors", ()))
-        return f"{problem['detail']}{fields} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
+        fields = [FieldProblem(error["pointer"], error["detail"]) for error in problem.get("errors", ())]
+        only = f" {fields[0].pointer}: {fields[0].detail}" if len(fields) == 1 else ""
+        message = f"{problem['detail']}{only} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
-        return f"The API answered {response.status_code} without a problem document."
-
-
-def _problem_code(response: httpx.Response) -> str | None:
-    with suppress(ValueError, KeyError, TypeError):
-        return str(response.json()["code"])
-    return None
-
-
-def _format_field_error(error: Json) -> str:
-    return f" {error['pointer']}: {str(error['detail']).removesuffix('.')}."
+        return f"The API answered {response.status_code} without a problem document.", ()
+    return message, fields
 
 
 def find_job(
     data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
 ) -> tuple[ApiClient, Json]:
     """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation."""
-    try:
-        path = f"/{resource}/{UUID(job_id)}"
-    except ValueError:
-        raise ApiError(f"{job_id!r} is not a valid id.") from None
-    api = connect(data_dir, user, org, is_lookup=True)
+    path = f"/{resource}/{parse_id(job_id)}"
+    api = connect(data_dir, user, org)
     job = api.get(path)
     if data_dir is None or user or org or _read_token():
         return api, job
@@ -173,12 +181,16 @@ def find_job(
     return api, api.get(path)
 
 
-def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_lookup: bool = False) -> ApiClient:
-    """Connect to a development stack's API as one of its users, or to the API that the environment names.
+def parse_id(text: str, argument: str = "ID") -> UUID:
+    """Parse the id in an argument of the command."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not an id", param_hint=f"'{argument}'") from None
 
-    A command without an organisation that acts as an operator reports that, unless it only looks up a job. On a
-    development stack, it does so without a user, too.
-    """
+
+def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClient:
+    """Connect to a development stack's API as one of its users, or to the API that the environment names."""
     if data_dir is None:
         url, token = os.environ.get("STAFETT_API_URL"), _read_token()
         if not url or not token:
@@ -191,45 +203,13 @@ def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_look
     from stafett.devstack.stack_file import load_stack_file
 
     stack = load_stack_file(data_dir)
+    options = ("--data-dir", str(data_dir), *(("--org", org) if org else ()))
     if token := _read_token():
-        _report_operator(is_operator=org is None and not is_lookup and _is_operator_token(token))
-        return ApiClient(stack.api_url, token)
-    if org is not None:
-        _require_organisation(data_dir, stack.api_url, org)
-    _report_operator(is_operator=org is None and user is None and not is_lookup)
-    return _connect_as(data_dir, stack.api_url, user or (f"coordinator@{org}.example" if org else _OPERATOR), org)
-
-
-def _report_operator(*, is_operator: bool) -> None:
-    if is_operator:
-        print_lines("Acting as an operator, for every organisation. Specify --org for one.", err=True)
-
-
-def _is_operator_token(token: str) -> bool:
-    """Return whether the token names no organisation, as those of operators; an API key is no such token."""
-    import jwt
-
-    with suppress(jwt.PyJWTError):
-        return jwt.decode(token, options={"verify_signature": False}).get("org") is None
-    return False
-
-
-def _connect_as(data_dir: Path, api_url: str, user: str, org: str | None) -> ApiClient:
+        return ApiClient(stack.api_url, token, options)
+    user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")
     role = user.partition("@")[0]
-    return ApiClient(api_url, issue_development_token(data_dir, user, org or _org_id_from_email(user), role))
-
-
-def _require_organisation(data_dir: Path, api_url: str, org: str) -> None:
-    """Name an unknown organisation, of which the API informs operators only."""
-    from stafett.seed.organisations import ORGANISATIONS
-
-    if org not in ORGANISATIONS:
-        try:
-            _connect_as(data_dir, api_url, _OPERATOR, None).get("/bufdir-exports", {"org_id": org, "page_size": 1})
-        except ApiError as error:
-            if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
-                raise
-            raise SettingsError(f"There is no organisation {org} on this development stack.") from None
+    token = issue_development_token(data_dir, user, org or _org_id_from_email(user), role)
+    return ApiClient(stack.api_url, token, options)
 
 
 def _read_token() -> str | None:

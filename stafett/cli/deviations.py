@@ -4,16 +4,24 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from rich.console import Console
-from rich.table import Table
 
+from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
-_COLUMNS = ("date", "row", "outcome", "mentor", "place", "problem", "sheet", "activity_id")
-_MIN_WIDTHS = {"problem": 30}
-_DROPPED_FIRST = ("activity_id", "sheet", "place")
+_COLUMNS: Columns = {
+    "date": Column(itemgetter("date")),
+    "row": Column(itemgetter("row")),
+    "outcome": Column(itemgetter("outcome")),
+    "mentor": Column(itemgetter("mentor"), min_width=12),
+    "place": Column(itemgetter("place"), drop_order=3),
+    "problem": Column(itemgetter("problem"), min_width=30),
+    "sheet": Column(itemgetter("sheet"), drop_order=2),
+    "activity_id": Column(itemgetter("activity_id"), drop_order=1),
+}
 
 
 def read_deviations(content: bytes) -> list[dict[str, str]]:
@@ -24,37 +32,14 @@ def read_deviations(content: bytes) -> list[dict[str, str]]:
 
 
 def print_deviations(rows: Sequence[dict[str, str]], console: Console | None = None) -> None:
-    """Print the rows, without wrapping: on a narrow terminal the least important columns are left out."""
+    """Print one line per row, and below them how to correct each kind of problem."""
     if not rows:
         print_lines("No deviations.")
         return
     console = console or make_console()
-    columns = _choose_columns(rows, console.width)
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
-    console.print(table)
+    print_table(rows, _COLUMNS, console)
     for line in _describe_problems(rows):
-        console.print(line)
-
-
-def _choose_columns(rows: Sequence[dict[str, str]], width: int) -> list[str]:
-    """Drop columns until the rest fits, with at least the minimum of the problem's text."""
-    columns = list(_COLUMNS)
-    for name in _DROPPED_FIRST:
-        if _measure(rows, columns) > width:
-            columns.remove(name)
-    return columns
-
-
-def _measure(rows: Iterable[dict[str, str]], columns: Sequence[str]) -> int:
-    widths = dict.fromkeys(columns, 0)
-    for row in rows:
-        for name in columns:
-            widths[name] = max(widths[name], len(name), min(len(row[name]), _MIN_WIDTHS.get(name, len(row[name]))))
-    return sum(widths.values()) + len(columns) - 1
+        console.print(line, soft_wrap=True)
 
 
 def _describe_problems(rows: Iterable[dict[str, str]]) -> list[str]:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
-from stafett.cli.options import ConfirmHandedInOption, DataDirOption, JsonOption, OrgOption, validate_org_id
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption
 from stafett.cli.terminal import (
     make_console,
     make_progress_bar,
@@ -94,14 +94,13 @@ def erase_person(
 def _person_from_options(org: str, mentor: UUID | None, user: UUID | None) -> "Person":
     from stafett.domain.erasure import Person, PersonKind
 
-    validate_org_id(org)
     match mentor, user:
         case UUID() as person_id, None:
             return Person(kind=PersonKind.MENTOR, id=person_id, org_id=org)
         case None, UUID() as person_id:
             return Person(kind=PersonKind.USER, id=person_id, org_id=org)
         case _:
-            raise typer.BadParameter("specify either --mentor or --user")
+            raise typer.BadParameter("specify either of them", param_hint="'--mentor' / '--user'")
 
 
 @contextmanager

@@ -8,65 +8,103 @@ import typer
 
 from stafett.cli.client import Json, connect, find_job
 from stafett.cli.deviations import print_deviations, read_deviations
-from stafett.cli.jobs import JobCommands, WatchOption, describe_result, format_created_at, format_period
+from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
+from stafett.cli.formats import format_period, format_status, format_time
+from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, iterate_pages, print_list
 from stafett.cli.options import (
-    ConfirmHandedInOption,
+    CsvProfileOption,
     DataDirOption,
+    FormatOption,
     JsonOption,
+    LocaleOption,
     OptionalOrgOption,
     OrgOption,
     PeriodEndOption,
     PeriodStartOption,
     UserOption,
 )
+from stafett.cli.tables import Column, Columns, Details
 from stafett.cli.terminal import print_json, print_lines
+from stafett.domain.errors import StafettError
+from stafett.domain.export import ExportFormat
 from stafett.domain.export_status import ExportStatus
 
 app = typer.Typer(name="export", help="Export activities as reports for Bufdir.", no_args_is_help=True)
 
+_RESOURCE = "bufdir-exports"
+_HINTS = {
+    ExportStatus.COMPLETED_EMPTY: "There are no activities in this period, so there is no file.",
+    ExportStatus.FAILED: "Correct the cause and retry it: `stafett export retry {id}`.",
+}
 
-def _describe(job: Json) -> list[str]:
-    lines = [
-        f"Export {job['id']}",
-        f"  {job['org_id']}, {format_period(job)}, {job['export_format']}",
-        f"  {job['status']}",
+
+def _summarise(job: Json) -> str:
+    return f"{job['org_id']}, {format_period(job)}, {job['export_format']}"
+
+
+def _describe(job: Json) -> Details:
+    details: list[tuple[str, object]] = [
+        ("organisation", job["org_id"]),
+        ("period", format_period(job)),
+        ("format", job["export_format"]),
+        ("status", format_status(job["status"])),
     ]
-    if job["counts"]:
-        lines.append("  " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in job["counts"].items()))
-    lines += [f"  {warning['message']}" for warning in job["warnings"]]
-    lines += [
-        f"  not countable: {entry['reason']}: {entry['count']}"
-        for entry in job["not_countable"] or ()
-        if entry["count"]
-    ]
+    if hint := _HINTS.get(job["status"]):
+        details.append(("", hint.format(id=job["id"])))
+    details += describe_counts(job)
     if job["partial_failure_count"]:
         hint = f"`stafett export deviations {job['id']}` lists every row"
-        lines.append(f"  {job['partial_failure_count']} partial failures; {hint}")
-    return lines + describe_result(job)
+        details.append(("deviations", f"{job['partial_failure_count']} partial failures; {hint}"))
+    details += [("report", job["report_id"])] if job.get("report_id") else []
+    return [*details, *describe_result(job)]
 
 
-_EXPORTS = JobCommands(
+def describe_counts(result: Json) -> Details:
+    """Describe the counts of an export or a preview, its warnings, and why activities do not count."""
+    details: list[tuple[str, object]] = []
+    if counts := result["counts"]:
+        details.append(("activities", ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())))
+    details += [("warning", warning["message"]) for warning in result["warnings"]]
+    details += [
+        ("not countable", f"{entry['reason']}: {entry['count']}")
+        for entry in result["not_countable"] or ()
+        if entry["count"]
+    ]
+    return details
+
+
+EXPORTS = JobCommands(
     command="export",
     noun="export",
-    resource="bufdir-exports",
+    resource=_RESOURCE,
+    statuses=tuple(ExportStatus),
     success_statuses={ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY},
     columns={
-        "id": lambda job: job["id"],
-        "organisation": lambda job: job["org_id"],
-        "period": format_period,
-        "format": lambda job: job["export_format"],
-        "status": lambda job: job["status"],
-        "rows": lambda job: job["row_count"],
-        "created": format_created_at,
+        "id": Column(lambda job: job["id"]),
+        "organisation": Column(lambda job: job["org_id"], drop_order=3),
+        "period": Column(format_period),
+        "format": Column(lambda job: job["export_format"], drop_order=2),
+        "status": Column(lambda job: format_status(job["status"])),
+        "rows": Column(lambda job: job["row_count"], drop_order=4),
+        "created": Column(lambda job: format_time(job["created_at"]), drop_order=1),
     },
+    summarise=_summarise,
     describe=_describe,
     cancel_request=("PUT", "/cancel"),
 )
+AUDIT_COLUMNS: Columns = {
+    "seq": Column(lambda event: event["seq"]),
+    "at": Column(lambda event: format_time(event["at"])),
+    "event": Column(lambda event: event["event"]),
+    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=2),
+    "actor": Column(lambda event: event["actor"], drop_order=1),
+    "hash": Column(lambda event: event["hash"][:12], drop_order=3),
+}
 
 
 @app.command()
 def deviations(
-    export_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the export.")],
+    export_id: JobIdArgument,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
     ] = "",
@@ -76,10 +114,13 @@ def deviations(
     as_json: JsonOption = False,
 ) -> None:
     """List the activities that were rejected, do not count or have a warning, and how to correct them."""
-    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id)
-    content = api.get_bytes(f"/bufdir-exports/{job['id']}/deviations.csv")
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
+    content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
     if output:
-        Path(output).write_bytes(content)
+        try:
+            Path(output).write_bytes(content)
+        except OSError as error:
+            raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
         print_lines(output)
         return
     rows = read_deviations(content)
@@ -87,6 +128,20 @@ def deviations(
         print_json({"items": rows})
     else:
         print_deviations(rows)
+
+
+@app.command(name="audit")
+def show_audit(
+    export_id: JobIdArgument,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain."""
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
+    events = list(iterate_pages(api, f"/{_RESOURCE}/{job['id']}/audit", {}))
+    print_list({"items": events}, as_json, AUDIT_COLUMNS)
 
 
 @app.command()
@@ -111,9 +166,9 @@ def start(
     org: OrgOption,
     period_start: PeriodStartOption,
     period_end: PeriodEndOption,
-    export_format: Annotated[str, typer.Option("--format", help="File format: csv or xlsx.")] = "csv",
-    locale: Annotated[str, typer.Option(help="Language of the report: nb, nn or en.")] = "nb",
-    csv_profile: Annotated[str, typer.Option(help="CSV dialect: excel (Norwegian Excel) or machine.")] = "excel",
+    export_format: FormatOption = ExportFormat.CSV,
+    locale: LocaleOption = "nb",
+    csv_profile: CsvProfileOption = "excel",
     include_attachments: Annotated[
         bool, typer.Option("--attachments", help="Bundle the report with its attachments in a ZIP file.")
     ] = False,
@@ -126,7 +181,10 @@ def start(
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start an export and print its id."""
+    """Start an export and print its id.
+
+    A period without activities ends as completed_empty: a success without a file, unless --fail-on-empty is given.
+    """
     api = connect(data_dir, user, org)
     body = {
         "org_id": org,
@@ -137,16 +195,20 @@ def start(
         "include_attachments": include_attachments,
         "fail_on_empty": fail_on_empty,
     }
-    job = api.post("/bufdir-exports", body, idempotency_key=key or str(uuid4()))
-    _EXPORTS.follow(api, job, as_json, watch=watch)
+    with name_options(EXPORT_OPTIONS):
+        job = api.post(f"/{_RESOURCE}", body, idempotency_key=key or str(uuid4()))
+    EXPORTS.follow(api, job, as_json, watch=watch)
 
 
-_EXPORTS.register(
+EXPORTS.register(
     app,
     {
         "list_jobs": "List exports, newest first.",
         "show": "Show one export.",
-        "watch": "Wait for an export to finish and show its progress. Exit code 3 if it failed or was cancelled.",
+        "watch": (
+            "Wait for an export to finish and show its progress. Exit code 0 if it is completed or completed_empty,"
+            " and 3 if it failed or was cancelled."
+        ),
         "cancel": "Cancel an export and remove its files from storage.",
         "retry": "Retry a failed or cancelled export. A failed export reuses its finished stages.",
         "download": "Download the file of a finished export and verify its SHA-256.",

@@ -1,9 +1,9 @@
 """The commands that ``stafett export``, ``reexport`` and ``bulk`` have in common, and their output."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -11,27 +11,21 @@ from uuid import uuid4
 import typer
 from rich.progress import BarColumn, DownloadColumn
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import (
-    make_console,
-    make_progress_bar,
-    make_table,
-    print_json,
-    print_lines,
-    require_confirmation,
-)
+from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.field_errors import name_options
+from stafett.cli.formats import format_size
+from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, YesOption
+from stafett.cli.tables import Columns, Details, print_details, print_table
+from stafett.cli.terminal import make_progress_bar, print_json, print_lines, require_confirmation
 from stafett.cli.watch import watch_job
 from stafett.domain.errors import StafettError
 
 EXIT_NOT_SUCCESSFUL = 3
-_HANDED_IN = {"confirm": "handed_in"}
-Columns = Mapping[str, Callable[[Json], object]]
-"""The cells of a table by the headings of their columns."""
+_LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of entries.")]
-StatusOption = Annotated[str | None, typer.Option(help="Only jobs with this status.")]
+StatusOption = Annotated[str | None, typer.Option(metavar="STATUS", help="Only jobs with this status.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the job to finish and show its progress.")]
 
 
@@ -42,18 +36,27 @@ class JobCommands:
     command: str
     noun: str
     resource: str
+    statuses: Collection[str]
     success_statuses: Collection[str]
     columns: Columns
-    describe: Callable[[Json], list[str]]
-    """The lines about a job; the second line distinguishes it from others."""
+    summarise: Callable[[Json], str]
+    """The words beside the job's id that distinguish it from others."""
 
+    describe: Callable[[Json], Details]
     cancel_request: tuple[str, str]
     """The method, and the path after the job's."""
+
+    load_details: Callable[[ApiClient, Json], Details] = lambda _api, _job: ()
+    """Further lines, from other resources."""
+
+    name_file: Callable[[Json], str] = lambda job: str(job["file"]["name"])
+    """The name of the downloaded file."""
 
     def register(self, app: typer.Typer, help_texts: Mapping[str, str]) -> None:
         """Add the commands that have a help text."""
         for name, help_text in help_texts.items():
-            app.command(name.removesuffix("_jobs"), help=help_text)(getattr(self, name))
+            statuses = f"\n\nStatuses: {', '.join(self.statuses)}." if name == "list_jobs" else ""
+            app.command(name.removesuffix("_jobs"), help=help_text + statuses)(getattr(self, name))
 
     def list_jobs(
         self,
@@ -64,8 +67,12 @@ class JobCommands:
         user: UserOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        query = build_query(org_id=org, status=status, page_size=limit)
-        print_list(connect(data_dir, user, org).get(f"/{self.resource}", query), as_json, self.columns)
+        self.print_jobs(connect(data_dir, user, org), as_json, org_id=org, status=status, page_size=limit)
+
+    def print_jobs(self, api: ApiClient, as_json: bool, **filters: str | int | None) -> None:
+        with name_options(_LIST_OPTIONS):
+            page = api.get(f"/{self.resource}", build_query(**filters))
+        print_list(page, as_json, self.columns)
 
     def show(
         self,
@@ -75,8 +82,8 @@ class JobCommands:
         user: UserOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        _, job = self._find(data_dir, user, org, job_id)
-        print_result(job, as_json, *self.describe(job))
+        api, job = self._find(data_dir, user, org, job_id)
+        self._print_job(api, job, as_json)
 
     def watch(
         self,
@@ -101,7 +108,7 @@ class JobCommands:
         method, suffix = self.cancel_request
         job = api.send(method, f"{self._path(job)}{suffix}")
         hint = "It has stopped once its status is cancelled."
-        print_result(job, as_json, f"{self._title(job)} is {job['status']}. {hint}")
+        print_result(job, as_json, f"{self.title(job)} is {job['status']}. {hint}")
 
     def retry(
         self,
@@ -119,13 +126,16 @@ class JobCommands:
     def delete(
         self,
         job_id: JobIdArgument,
-        yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+        yes: YesOption = False,
         org: OptionalOrgOption = None,
         data_dir: DataDirOption = None,
         user: UserOption = None,
     ) -> None:
         api, job = self._find(data_dir, user, org, job_id, role="admin")
-        self.confirm_and_delete(api, job, yes=yes)
+        if not yes:
+            require_confirmation(f"Delete {self.noun} {job['id']} ({self.summarise(job)})?")
+        api.delete(self._path(job))
+        print_lines(f"{self.title(job)} is deleted.")
 
     def download(
         self,
@@ -140,8 +150,11 @@ class JobCommands:
         as_json: JsonOption = False,
     ) -> None:
         api, job = self._find(data_dir, user, org, job_id)
-        target = download_job_file(api, job, output, force=force, quiet=as_json)
-        print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({job['file']['size_bytes']} bytes)")
+        target = download_job_file(
+            api, job, output, force=force, quiet=as_json, name=self.name_file(job) if job["file"] else ""
+        )
+        size = format_size(job["file"]["size_bytes"])
+        print_result({"path": str(target), **job["file"]}, as_json, f"{target} ({size})")
 
     def confirm_and_delete(self, api: ApiClient, job: Json, *, yes: bool, confirm_handed_in: bool = False) -> None:
         """Delete a job after a confirmation, and after another one if its file was handed in to Bufdir."""
@@ -163,15 +176,29 @@ class JobCommands:
         if watch:
             self.wait_and_exit(api, job, as_json)
         else:
-            hint = f"Follow it with `stafett {self.command} watch {job['id']}`."
-            print_result(job, as_json, f"{self._title(job)} accepted. {hint}")
+            hint = f"Follow it with `{self._watch_command(api, job)}`."
+            print_result(job, as_json, f"{self.title(job)} is accepted. {hint}")
 
     def wait_and_exit(self, api: ApiClient, job: Json, as_json: bool) -> None:
         """Wait for the job to finish, show it, and exit with a code for its success."""
-        job = watch_job(api, self._path(job), quiet=as_json)
-        print_result(job, as_json, *self.describe(job))
+        hint = f"The {self.noun} continues; follow it with `{self._watch_command(api, job)}`."
+        job = watch_job(api, self._path(job), quiet=as_json, title=self.title(job), hint=hint)
+        self._print_job(api, job, as_json)
         if job["status"] not in self.success_statuses:
             raise typer.Exit(EXIT_NOT_SUCCESSFUL)
+
+    def title(self, job: Json) -> str:
+        return f"{self.noun.capitalize()} {job['id']} ({self.summarise(job)})"
+
+    def _print_job(self, api: ApiClient, job: Json, as_json: bool) -> None:
+        if as_json:
+            print_json(job)
+        else:
+            details = [*self.describe(job), *self.load_details(api, job)]
+            print_details(f"{self.noun.capitalize()} {job['id']}", details)
+
+    def _watch_command(self, api: ApiClient, job: Json) -> str:
+        return shlex.join(["stafett", self.command, "watch", str(job["id"]), *api.options])
 
     def _find(
         self, data_dir: Path | None, user: str | None, org: str | None, job_id: str, *, role: str = "coordinator"
@@ -180,9 +207,6 @@ class JobCommands:
 
     def _path(self, job: Json) -> str:
         return f"/{self.resource}/{job['id']}"
-
-    def _title(self, job: Json) -> str:
-        return f"{self.noun.capitalize()} {job['id']}"
 
 
 def build_query(**filters: str | int | None) -> dict[str, str | int]:
@@ -194,11 +218,8 @@ def print_list(page: Json, as_json: bool, columns: Columns) -> None:
     """Print a page as JSON or as a table."""
     if as_json:
         print_json(page)
-        return
-    table = make_table(*columns)
-    for item in page["items"]:
-        table.add_row(*("" if (cell := format_cell(item)) is None else str(cell) for format_cell in columns.values()))
-    make_console().print(table)
+    else:
+        print_table(page["items"], columns)
 
 
 def print_result(result: Json, as_json: bool, *lines: str) -> None:
@@ -208,36 +229,47 @@ def print_result(result: Json, as_json: bool, *lines: str) -> None:
         print_lines(*lines)
 
 
-def format_created_at(job: Json) -> str:
-    """Format the creation time in the local time zone."""
-    return f"{datetime.fromisoformat(job['created_at']).astimezone():%Y-%m-%d %H:%M:%S}"
+def iterate_pages(api: ApiClient, path: str, query: Mapping[str, str | int]) -> Iterable[Json]:
+    """Yield the items of all pages."""
+    page_token: str | None = None
+    while True:
+        page = api.get(path, {**query, "page_size": 200} | ({"page_token": page_token} if page_token else {}))
+        yield from page["items"]
+        page_token = page["next_page_token"]
+        if page_token is None:
+            return
 
 
-def format_period(resource: Json) -> str:
-    return f"{resource['reporting_period']['start']} to {resource['reporting_period']['end']}"
-
-
-def describe_result(job: Json) -> list[str]:
+def describe_result(job: Json) -> Details:
     """Describe the file and the error of a job, if it has them."""
-    lines = []
+    details: list[tuple[str, object]] = []
     if file := job["file"]:
-        lines.append(f"  {file['name']}, {file['size_bytes']} bytes, SHA-256 {file['sha256']}")
+        details += [("file", f"{file['name']}, {format_size(file['size_bytes'])}"), ("SHA-256", file["sha256"])]
     if error := job["error"]:
-        lines.append(f"  {error['message']} ({error['code']})")
-    return lines
+        details.append(("error", f"{error['message']} ({error['code']})"))
+    return details
 
 
-def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, quiet: bool) -> Path:
-    """Save a finished job's file, under its own name unless `output` names a file."""
+def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, quiet: bool, name: str = "") -> Path:
+    """Save a finished job's file, under its own name or `name` unless `output` names a file."""
     if not job["download_url"]:
         raise StafettError(f"Job {job['id']} has no file that you can download; its status is {job['status']}.")
     target = Path(output)
-    if output.endswith(os.sep):
-        target.mkdir(parents=True, exist_ok=True)
-    target = target / Path(job["file"]["name"]).name if target.is_dir() else target
+    try:
+        if output.endswith(os.sep):
+            target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StafettError(f"{output} cannot be created: {error.strerror}.") from None
+    target = target / Path(name or job["file"]["name"]).name if target.is_dir() else target
     if target.exists() and not force:
         raise StafettError(f"{target} already exists; use --force to overwrite it.")
     with make_progress_bar("{task.description}", BarColumn(), DownloadColumn(), quiet=quiet) as progress:
         task = progress.add_task(target.name, total=job["file"]["size_bytes"])
         api.download(job["download_url"], target, job["file"]["sha256"], lambda size: progress.advance(task, size))
     return target
+
+
+def name_version(file_name: str, version: int) -> str:
+    """Name the file of a report's version, so that it does not overwrite another version's."""
+    path = Path(file_name)
+    return path.name if version == 1 else f"{path.stem}-version-{version}{path.suffix}"

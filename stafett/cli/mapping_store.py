@@ -1,14 +1,15 @@
-"""``stafett mapping preview``, ``show`` and ``add``: an organisation's column mapping in the running service."""
+"""``stafett mapping show`` and ``add``: an organisation's column mapping in the running service."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect
+from stafett.cli.client import ApiClient, ApiError, connect
+from stafett.cli.field_errors import name_options
 from stafett.cli.jobs import print_result
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, PeriodEndOption, PeriodStartOption
-from stafett.cli.terminal import make_console, make_table, print_json, print_lines
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption, normalise_time
+from stafett.cli.terminal import print_json
 from stafett.domain.errors import StafettError
 
 _NOT_FOUND = 404
@@ -17,44 +18,24 @@ UserOption = Annotated[
 ]
 
 
-def preview(
-    org: OrgOption,
-    period_start: PeriodStartOption,
-    period_end: PeriodEndOption,
-    export_format: Annotated[str, typer.Option("--format", help="File format: csv or xlsx.")] = "csv",
-    locale: Annotated[str, typer.Option(help="Language of the report: nb, nn or en.")] = "nb",
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Preview an export: counts, the reasons why rows are not countable, and the first rows."""
-    period = {"start": period_start, "end": period_end}
-    body = {"org_id": org, "reporting_period": period, "export_format": export_format, "locale": locale}
-    api = connect(data_dir, user, org)
-    with make_console(stderr=True).status("Reading and mapping the period"):
-        result = api.post("/bufdir-exports/preview", body, timeout=60)
-    if as_json:
-        print_json(result)
-        return
-    print_lines(*_format_preview(result))
-    if result["rows"]:
-        table = make_table(*result["columns"])
-        for row in result["rows"]:
-            table.add_row(*("" if cell is None else str(cell) for cell in row.values()))
-        make_console().print(table)
-
-
 def show(
     org: OrgOption,
     version: Annotated[int | None, typer.Option(min=1, help="Version to print. Default: the one in force.")] = None,
-    at: Annotated[str | None, typer.Option(help="Print the version in force on this day. Default: today.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            callback=normalise_time,
+            help="Print the version in force on this day (2026-12-31 or 31.12.2026). Default: today.",
+        ),
+    ] = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print an organisation's mapping document. --json adds its version, SHA-256 and effective date."""
     query = {name: value for name, value in (("version", version), ("at", at)) if value is not None}
-    mapping = connect(data_dir, user, org).get(_mapping_path(org), query)
+    with name_options({"query:at": "--at", "query:version": "--version"}):
+        mapping = connect(data_dir, user, org).get(_mapping_path(org), query)
     if as_json:
         print_json(mapping)
     else:
@@ -99,16 +80,3 @@ def _current_etag(api: ApiClient, org: str) -> str | None:
         if error.status == _NOT_FOUND:
             return None
         raise
-
-
-def _format_preview(preview: Json) -> list[str]:
-    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in preview["counts"].items())
-    lines = [f"Mapping version {preview['mapping']['version']}: {counts}"]
-    lines += [f"  {warning['message']}" for warning in preview["warnings"]]
-    lines += [
-        f"  not countable: {entry['reason']}: {entry['count']}" for entry in preview["not_countable"] if entry["count"]
-    ]
-    for failure in preview["partial_failures"]:
-        severity = "rejected" if failure["is_fatal"] else "warning"
-        lines.append(f"  {severity}: {failure['failure_reason']} ({failure['affected_count']})")
-    return lines

@@ -1,21 +1,24 @@
 """``stafett member``: the members of an organisation."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect
-from stafett.cli.jobs import Columns, print_list, print_result
+from stafett.cli.field_errors import name_options
+from stafett.cli.formats import format_status
+from stafett.cli.jobs import iterate_pages, print_list, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption
+from stafett.cli.owner import validate_address
+from stafett.cli.tables import Column, Columns
 from stafett.domain.errors import NotFoundError
 
 app = typer.Typer(name="member", help="Invite and remove the members of an organisation.", no_args_is_help=True)
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="Email address of the member.")]
-RoleOption = Annotated[str, typer.Option("--role", help="Role of the member: coordinator, admin or auditor.")]
+RoleOption = Annotated[Literal["coordinator", "admin", "auditor"], typer.Option("--role", help="Role.")]
 AdminOption = Annotated[
     str | None,
     typer.Option(
@@ -23,6 +26,14 @@ AdminOption = Annotated[
         help="Development stack only: email address of the user to act as. Default: the organisation's administrator.",
     ),
 ]
+
+COLUMNS: Columns = {
+    "id": Column(lambda member: member["user_id"]),
+    "address": Column(lambda member: member["address"], min_width=16),
+    "role": Column(lambda member: member["role"]),
+    "status": Column(lambda member: format_status(member["status"])),
+    "name": Column(lambda member: member["display_name"], drop_order=1),
+}
 
 
 @app.command()
@@ -36,9 +47,10 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Invite a member by email."""
-    body = {"address": address, "role": role} | ({"display_name": name} if name else {})
-    member = _connect(data_dir, user, org).post(_members_path(org), body)
-    print_result(member, as_json, f"Member {member['user_id']} is invited.")
+    body = {"address": validate_address(address), "role": role} | ({"display_name": name} if name else {})
+    with name_options({"/address": "ADDRESS", "/display_name": "--name", "path:org_id": "--org"}):
+        member = connect_as_admin(data_dir, user, org).post(_members_path(org), body)
+    print_result(member, as_json, f"{_title(member)} is invited, with the role {member['role']}.")
 
 
 @app.command()
@@ -51,10 +63,10 @@ def role(
     as_json: JsonOption = False,
 ) -> None:
     """Change the role of a member."""
-    api = _connect(data_dir, user, org)
+    api = connect_as_admin(data_dir, user, org)
     path = f"{_members_path(org)}/{_find_member(api, org, address)['user_id']}"
     member = api.put(path, json.dumps({"role": role}).encode(), if_match=None)
-    print_result(member, as_json, f"Member {member['user_id']} has the role {member['role']}.")
+    print_result(member, as_json, f"{_title(member)} has the role {member['role']}.")
 
 
 @app.command()
@@ -66,10 +78,10 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a member. Their API keys end at once; what they made stays."""
-    api = _connect(data_dir, user, org)
+    api = connect_as_admin(data_dir, user, org)
     member = _find_member(api, org, address)
     api.delete(f"{_members_path(org)}/{member['user_id']}")
-    print_result(member, as_json, f"Member {member['user_id']} is removed.")
+    print_result(member, as_json, f"{_title(member)} is removed.")
 
 
 @app.command(name="list")
@@ -77,18 +89,11 @@ def list_members(
     org: OrgOption, data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
 ) -> None:
     """List the members, newest first."""
-    members = list(_iterate_members(_connect(data_dir, user, org), org))
-    columns: Columns = {
-        "id": lambda member: member["user_id"],
-        "address": lambda member: member["address"],
-        "name": lambda member: member["display_name"],
-        "role": lambda member: member["role"],
-        "status": lambda member: member["status"],
-    }
-    print_list({"items": members}, as_json, columns)
+    members = list(iterate_pages(connect_as_admin(data_dir, user, org), _members_path(org), {}))
+    print_list({"items": members}, as_json, COLUMNS)
 
 
-def _connect(data_dir: Path | None, user: str | None, org: str) -> ApiClient:
+def connect_as_admin(data_dir: Path | None, user: str | None, org: str) -> ApiClient:
     return connect(data_dir, user or f"admin@{org}.example", org)
 
 
@@ -96,18 +101,12 @@ def _members_path(org: str) -> str:
     return f"/organisations/{org}/members"
 
 
-def _iterate_members(api: ApiClient, org: str) -> Iterator[Json]:
-    query: dict[str, str | int] = {"page_size": 200}
-    while True:
-        page = api.get(_members_path(org), query)
-        yield from page["items"]
-        if page["next_page_token"] is None:
-            return
-        query["page_token"] = page["next_page_token"]
+def _title(member: Json) -> str:
+    return f"Member {member['user_id']} ({member['display_name']}, {member['address']})"
 
 
 def _find_member(api: ApiClient, org: str, address: str) -> Json:
-    for member in _iterate_members(api, org):
+    for member in iterate_pages(api, _members_path(org), {}):
         if member["address"] == address.lower():
             return member
     raise NotFoundError(f"{org} has no member with this address.")

@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect
-from stafett.cli.jobs import Columns, build_query, print_list, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption
+from stafett.cli.client import ApiClient, Json, connect, parse_id
+from stafett.cli.field_errors import name_options
+from stafett.cli.jobs import build_query, print_list, print_result
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption, normalise_time
+from stafett.cli.tables import Column, Columns
 from stafett.domain.errors import StafettError
 
 app = typer.Typer(
@@ -20,6 +22,14 @@ app = typer.Typer(
 EXIT_NOT_ALL_ACCEPTED = 3
 MentorIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the peer mentor.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the peer mentor.")]
+
+_OPTIONS = {"/display_name": "NAME", "/branch": "--branch", "/approved_at": "--approved", "/org_id": "--org"}
+COLUMNS: Columns = {
+    "id": Column(lambda mentor: mentor["id"]),
+    "name": Column(lambda mentor: mentor["display_name"], min_width=20),
+    "active": Column(lambda mentor: "yes" if mentor["active"] else "no"),
+    "branch": Column(lambda mentor: mentor["branch"], drop_order=1, min_width=12),
+}
 
 
 @app.command(name="list")
@@ -50,13 +60,7 @@ def list_mentors(
         )
         page = api.get("/peer-mentors", query)
         mentors, page_token = [*mentors, *page["items"]], page["next_page_token"]
-    columns: Columns = {
-        "id": lambda mentor: mentor["id"],
-        "name": lambda mentor: mentor["display_name"],
-        "branch": lambda mentor: mentor["branch"],
-        "active": lambda mentor: "yes" if mentor["active"] else "no",
-    }
-    print_list({"items": mentors}, as_json, columns)
+    print_list({"items": mentors}, as_json, COLUMNS)
 
 
 @app.command()
@@ -64,15 +68,23 @@ def add(
     name: NameArgument,
     org: OrgOption,
     branch: Annotated[str | None, typer.Option("--branch", help="Local branch of the mentor.")] = None,
-    approved_at: Annotated[str | None, typer.Option("--approved", help="Day or RFC 3339 time of the approval.")] = None,
+    approved_at: Annotated[
+        str | None,
+        typer.Option(
+            "--approved",
+            callback=normalise_time,
+            help="Day of the approval (2026-12-31 or 31.12.2026), or an RFC 3339 time.",
+        ),
+    ] = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a peer mentor. Another mentor with the same name is a warning."""
     body = build_query(org_id=org, display_name=name, branch=branch, approved_at=approved_at)
-    mentor = connect(data_dir, user, org).post("/peer-mentors", body, idempotency_key=str(uuid4()))
-    print_result(mentor, as_json, f"Peer mentor {mentor['id']} is added.", *_format_warnings(mentor))
+    with name_options(_OPTIONS):
+        mentor = connect(data_dir, user, org).post("/peer-mentors", body, idempotency_key=str(uuid4()))
+    print_result(mentor, as_json, f"{_title(mentor)} is added.", *_format_warnings(mentor))
 
 
 @app.command()
@@ -86,7 +98,7 @@ def rename(
 ) -> None:
     """Rename a peer mentor."""
     mentor = _edit(connect(data_dir, user, org), mentor_id, {"display_name": name})
-    print_result(mentor, as_json, f"Peer mentor {mentor['id']} is renamed.", *_format_warnings(mentor))
+    print_result(mentor, as_json, f"{_title(mentor)} is renamed.", *_format_warnings(mentor))
 
 
 @app.command()
@@ -99,7 +111,7 @@ def deactivate(
 ) -> None:
     """Deactivate a peer mentor, for whom no activity can be registered any more."""
     mentor = _edit(connect(data_dir, user, org), mentor_id, {"active": False})
-    print_result(mentor, as_json, f"Peer mentor {mentor['id']} is deactivated.")
+    print_result(mentor, as_json, f"{_title(mentor)} is deactivated.")
 
 
 @app.command(name="import")
@@ -128,11 +140,13 @@ def import_mentors(
 
 
 def _edit(api: ApiClient, mentor_id: str, change: Json) -> Json:
-    try:
-        path = f"/peer-mentors/{UUID(mentor_id)}"
-    except ValueError:
-        raise ApiError(f"{mentor_id!r} is not a valid id.") from None
-    return api.put(path, json.dumps(change).encode(), if_match=api.etag_of(path, {}))
+    path = f"/peer-mentors/{parse_id(mentor_id)}"
+    with name_options(_OPTIONS):
+        return api.put(path, json.dumps(change).encode(), if_match=api.etag_of(path, {}))
+
+
+def _title(mentor: Json) -> str:
+    return f"Peer mentor {mentor['id']} ({mentor['display_name']})"
 
 
 def _format_warnings(mentor: Json) -> list[str]:

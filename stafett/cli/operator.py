@@ -7,6 +7,7 @@ import typer
 from stafett.cli.jobs import print_list
 from stafett.cli.options import DataDirOption, JsonOption
 from stafett.cli.owner import open_owner_database, validate_address
+from stafett.cli.tables import Column, Columns
 from stafett.cli.terminal import print_lines
 
 app = typer.Typer(
@@ -17,6 +18,11 @@ app = typer.Typer(
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="Email address of the operator.")]
 
+COLUMNS: Columns = {
+    "id": Column(lambda user: user["user_id"]),
+    "address": Column(lambda user: user["address"], min_width=16),
+}
+
 
 @app.command()
 def add(address: AddressArgument, data_dir: DataDirOption = None) -> None:
@@ -25,7 +31,7 @@ def add(address: AddressArgument, data_dir: DataDirOption = None) -> None:
 
     with open_owner_database(data_dir) as database:
         user_id = OperatorService(database).add(validate_address(address))
-    print_lines(f"User {user_id} is an operator.")
+    print_lines(f"User {user_id} ({address}) is an operator.")
 
 
 @app.command()
@@ -35,7 +41,7 @@ def remove(address: AddressArgument, data_dir: DataDirOption = None) -> None:
 
     with open_owner_database(data_dir) as database:
         user_id = OperatorService(database).remove(validate_address(address))
-    print_lines(f"User {user_id} is no longer an operator.")
+    print_lines(f"User {user_id} ({address}) is no longer an operator.")
 
 
 @app.command(name="list")
@@ -46,4 +52,4 @@ def list_operators(data_dir: DataDirOption = None, as_json: JsonOption = False) 
     with open_owner_database(data_dir) as database:
         operators = OperatorService(database).list()
     items = [{"user_id": str(user.id), "address": user.email} for user in operators]
-    print_list({"items": items}, as_json, {"id": lambda user: user["user_id"], "address": lambda user: user["address"]})
+    print_list({"items": items}, as_json, COLUMNS)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -8,20 +9,52 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from stafett.domain.export import OrgId
+from stafett.domain.export import CsvProfile, ExportFormat, Locale, OrgId
+from stafett.domain.reporting_period import to_first_instant
+
+DATA_DIR_VARIABLE, DEFAULT_DATA_DIR = "STAFETT_DATA_DIR", Path(".stafett")
+_OTHER_INSTALLATION = ("STAFETT_API_URL", "STAFETT_DATABASE__")
+
+
+def choose_data_dir(data_dir: Path | None) -> Path | None:
+    """Return the given directory, or else the one of the environment or of a stack in this folder.
+
+    Without `--data-dir`, variables that describe an installation take precedence over a development stack.
+    """
+    if data_dir is not None:
+        return data_dir
+    if any(name.startswith(_OTHER_INSTALLATION) for name in os.environ):
+        return None
+    if path := os.environ.get(DATA_DIR_VARIABLE):
+        return Path(path)
+    return DEFAULT_DATA_DIR if (DEFAULT_DATA_DIR / "stack.json").exists() else None
+
 
 DataDirOption = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", metavar="D", help="Data directory of a running `stafett dev`. Default: use STAFETT_* variables."
+        "--data-dir",
+        metavar="D",
+        callback=choose_data_dir,
+        help=(
+            "Data directory of a running `stafett dev`. Default: the STAFETT_* variables that describe an"
+            f" installation, {DATA_DIR_VARIABLE}, or ./{DEFAULT_DATA_DIR} if a stack has run there."
+        ),
     ),
 ]
+
+
+def validate_org_id(org: str | None) -> str | None:
+    try:
+        return TypeAdapter[str | None](OrgId | None).validate_python(org)
+    except ValidationError:
+        raise typer.BadParameter("an organisation's id is expected, such as nhf") from None
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-ConfirmHandedInOption = Annotated[
-    bool,
-    typer.Option("--confirm-handed-in", help="Confirm the removal of files that were handed in to Bufdir, too."),
-]
-_ORG_OPTION = typer.Option("--org", help="Organisation id, such as nhf, blindeforbundet or hlf.")
+_ORG_OPTION = typer.Option(
+    "--org", help="Organisation id, such as nhf, blindeforbundet or hlf.", callback=validate_org_id
+)
 OrgOption = Annotated[str, _ORG_OPTION]
 UserOption = Annotated[
     str | None,
@@ -33,10 +66,15 @@ UserOption = Annotated[
 OptionalOrgOption = Annotated[str | None, _ORG_OPTION]
 
 
-def normalise_time(text: str) -> str:
-    """Return a Norwegian date as an ISO date; the API checks every other form."""
-    parts = re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", text)
+_DATE_FORMS = "2026-12-31 or 31.12.2026"
+
+
+def normalise_time(text: str | None) -> str | None:
+    """Return a Norwegian date as an ISO date; the API checks dates and times in the form of ISO 8601."""
+    parts = re.fullmatch(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", text or "", re.ASCII)
     if parts is None:
+        if text is not None and re.match(r"\d{4}-\d\d-\d\d", text, re.ASCII) is None:
+            raise typer.BadParameter(f"{text!r} is not a date such as {_DATE_FORMS}")
         return text
     day, month, year = map(int, parts.groups())
     try:
@@ -45,17 +83,27 @@ def normalise_time(text: str) -> str:
         raise typer.BadParameter(f"{text} is not a day of the calendar") from None
 
 
-_TIME_HELP = "of the period (2026-12-31 or 31.12.2026), or an RFC 3339 time."
+def normalise_instant(text: str | None) -> str | None:
+    """Return a date in either form as its first instant in Europe/Oslo; the API checks every other form."""
+    day = normalise_time(text)
+    if day is None or re.fullmatch(r"\d{4}-\d\d-\d\d", day, re.ASCII) is None:
+        return day
+    try:
+        return to_first_instant(date.fromisoformat(day)).isoformat()
+    except ValueError:
+        raise typer.BadParameter(f"{text} is not a day of the calendar") from None
+
+
+_TIME_HELP = f"of the period ({_DATE_FORMS}), or an RFC 3339 time."
 PeriodStartOption = Annotated[
     str, typer.Option("--start", "--from", help=f"First day {_TIME_HELP}", callback=normalise_time)
 ]
 PeriodEndOption = Annotated[
     str, typer.Option("--end", "--to", help=f"Last day (inclusive) {_TIME_HELP}", callback=normalise_time)
 ]
-
-
-def validate_org_id(org: str | None) -> None:
-    try:
-        TypeAdapter[str | None](OrgId | None).validate_python(org)
-    except ValidationError:
-        raise typer.BadParameter("an organisation's id is expected, such as nhf") from None
+FormatOption = Annotated[ExportFormat, typer.Option("--format", help="File format.")]
+LocaleOption = Annotated[Locale, typer.Option("--locale", help="Language: Bokmål, Nynorsk or English.")]
+CsvProfileOption = Annotated[
+    CsvProfile, typer.Option("--csv-profile", help="CSV dialect: for Excel with Norwegian settings, or for programs.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")]

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from stafett.cli.jobs import print_list
 from stafett.cli.options import DataDirOption, JsonOption
 from stafett.cli.owner import open_owner_database, validate_address
+from stafett.cli.tables import Column, Columns
 from stafett.cli.terminal import print_lines
 
 app = typer.Typer(
@@ -18,6 +19,11 @@ app = typer.Typer(
 
 OrgIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the organisation, such as nhf.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the organisation.")]
+
+_COLUMNS: Columns = {
+    "organisation": Column(lambda each: each["id"]),
+    "name": Column(lambda each: each["name"], min_width=20),
+}
 
 
 @app.command()
@@ -31,14 +37,15 @@ def add(
     from stafett.audit.trail import OWNER_ACTOR
     from stafett.people.organisations import NewOrganisation, OrganisationService
 
-    validate_address(admin)
+    validate_address(admin, "--admin")
     try:
         new = NewOrganisation(id=org_id, name=name, admin=admin)
     except ValidationError as error:
-        raise typer.BadParameter(f"the {error.errors()[0]['loc'][0]} of the organisation is not valid") from None
+        argument = str(error.errors()[0]["loc"][0]).upper()
+        raise typer.BadParameter("it is not valid for an organisation", param_hint=f"'{argument}'") from None
     with open_owner_database(data_dir) as database:
         OrganisationService(database).add(OWNER_ACTOR, new)
-    print_lines(f"{org_id} is added, and its administrator is invited.")
+    print_lines(f"{org_id} ({name}) is added, and its administrator {admin} is invited.")
 
 
 @app.command(name="list")
@@ -49,7 +56,7 @@ def list_organisations(data_dir: DataDirOption = None, as_json: JsonOption = Fal
     with open_owner_database(data_dir) as database:
         organisations = load_organisations(database)
     items = [{"id": each.id, "name": each.name} for each in organisations]
-    print_list({"items": items}, as_json, {"organisation": lambda each: each["id"], "name": lambda each: each["name"]})
+    print_list({"items": items}, as_json, _COLUMNS)
 
 
 @app.command()
@@ -61,10 +68,10 @@ def rename(org_id: OrgIdArgument, name: NameArgument, data_dir: DataDirOption = 
     try:
         new = NewName(name=name)
     except ValidationError:
-        raise typer.BadParameter("the name of the organisation is not valid") from None
+        raise typer.BadParameter("it is not valid for an organisation", param_hint="'NAME'") from None
     with open_owner_database(data_dir) as database:
         OrganisationService(database).rename(OWNER_ACTOR, org_id, new.name)
-    print_lines(f"{org_id} is renamed.")
+    print_lines(f"{org_id} is renamed to {name}.")
 
 
 @app.command(name="invite-admin")
@@ -79,4 +86,4 @@ def invite_admin(
 
     with open_owner_database(data_dir) as database:
         MemberService(database).invite_admin(OWNER_ACTOR, org_id, validate_address(address))
-    print_lines(f"The administrator of {org_id} is invited.")
+    print_lines(f"{address} is invited as an administrator of {org_id}.")

@@ -27,10 +27,11 @@ def open_owner_database(data_dir: Path | None) -> "Iterator[Database]":
         yield database
 
 
-def validate_address(address: str) -> str:
+def validate_address(address: str, argument: str = "ADDRESS") -> str:
     from stafett.people.members import Address
 
     try:
         return TypeAdapter[str](Address).validate_python(address)
     except ValidationError:
-        raise typer.BadParameter("an email address is expected, such as kari@example.org") from None
+        message = "an email address is expected, such as kari@example.org"
+        raise typer.BadParameter(message, param_hint=f"'{argument}'") from None

@@ -7,50 +7,84 @@ from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect
-from stafett.cli.jobs import (
-    JobCommands,
-    LimitOption,
-    StatusOption,
-    WatchOption,
-    build_query,
-    describe_result,
-    format_created_at,
-    print_list,
-)
+from stafett.cli.client import ApiClient, ApiError, Json, connect, parse_id
+from stafett.cli.field_errors import name_options
+from stafett.cli.formats import format_status, format_time, format_words
+from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result, name_version
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
+from stafett.cli.report import describe_change
+from stafett.cli.tables import Column, Details
+from stafett.domain.export import CsvProfile, ExportFormat, Locale
+from stafett.domain.reexport import ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 
 app = typer.Typer(name="reexport", help="Re-export a past report.", no_args_is_help=True)
 
-
-def _describe(job: Json) -> list[str]:
-    lines = [f"Re-export {job['id']}", f"  {job['org_id']}, report {job['report_id']}, {job['source']}"]
-    lines.append(f"  {job['status']}")
-    if job["label"]:
-        lines.append(f"  {job['label']}")
-    if job["file"]:
-        unchanged = "; nothing has changed since, so no version was added" if job["unchanged"] else ""
-        lines.append(f"  version {job['file_version']} of the report{unchanged}")
-    return lines + describe_result(job)
+_OPTIONS = {"/report_id": "REPORT", "/reason": "--reason", "/version": "--version"}
 
 
-_REEXPORTS = JobCommands(
+def _summarise(job: Json) -> str:
+    return f"{job['org_id']}, report {job['report_id']}, {format_words(job['source'])}"
+
+
+def _describe(job: Json) -> Details:
+    source = format_words(job["source"])
+    overrides = ", ".join(
+        f"{format_words(name)} {value}" for name, value in job["overrides"].items() if value is not None
+    )
+    details: list[tuple[str, object]] = [
+        ("organisation", job["org_id"]),
+        ("report", job["report_id"]),
+        ("source", f"{source} of version {job['version']}" if job["source"] == "same_snapshot" else source),
+        ("status", format_status(job["status"])),
+        ("created", format_time(job["created_at"])),
+    ]
+    optional = {
+        "completed": format_time(job["completed_at"]),
+        "reason": job["reason"],
+        "label": job["label"],
+        "overrides": overrides,
+        "result": f"version {job['file_version']} of the report" if job["file"] else None,
+        "export": job["export_id"],
+    }
+    details += [(label, value) for label, value in optional.items() if value]
+    return [*details, *describe_result(job)]
+
+
+def _load_version(api: ApiClient, job: Json) -> Details:
+    """Load the version's format and its difference from the one before, which only the report's history has."""
+    if job["file_version"] is None:
+        return ()
+    try:
+        report = api.get(f"/reports/{job['report_id']}")
+    except ApiError:
+        return ()  # an operator sees jobs and no reports
+    (version,) = (each for each in report["files"] if each["version"] == job["file_version"])
+    export_format = job["overrides"]["export_format"] or report["parameters"]["export_format"]
+    return [("format", export_format), ("change", describe_change(version["change"]))]
+
+
+REEXPORTS = JobCommands(
     command="reexport",
     noun="re-export",
     resource="report-reexports",
+    statuses=tuple(ReexportStatus),
     success_statuses={ReexportStatus.COMPLETED},
     columns={
-        "id": lambda job: job["id"],
-        "organisation": lambda job: job["org_id"],
-        "report": lambda job: job["report_id"],
-        "source": lambda job: job["source"],
-        "status": lambda job: job["status"],
-        "version": lambda job: job["file_version"],
-        "created": format_created_at,
+        "id": Column(lambda job: job["id"]),
+        "organisation": Column(lambda job: job["org_id"], drop_order=3),
+        "status": Column(lambda job: format_status(job["status"])),
+        "version": Column(lambda job: job["file_version"]),
+        "source": Column(lambda job: format_words(job["source"]), drop_order=4),
+        "created": Column(lambda job: format_time(job["created_at"])),
+        "reason": Column(lambda job: job["reason"], drop_order=2, min_width=15),
+        "report": Column(lambda job: job["report_id"], drop_order=1),
     },
+    summarise=_summarise,
     describe=_describe,
+    load_details=_load_version,
     cancel_request=("DELETE", ""),
+    name_file=lambda job: name_version(job["file"]["name"], job["file_version"]),
 )
 
 
@@ -58,15 +92,16 @@ _REEXPORTS = JobCommands(
 def start(
     report_id: Annotated[str, typer.Argument(metavar="REPORT", help="Id of the report: `report_id` of its export.")],
     source: Annotated[
-        str, typer.Option(help="current_data, or same_snapshot to repeat a version of the report byte for byte.")
-    ] = "current_data",
+        ReexportSource,
+        typer.Option(help="The period's current data, or the snapshot of a version, repeated byte for byte."),
+    ] = ReexportSource.CURRENT_DATA,
     version: Annotated[int, typer.Option(min=1, help="Version of the report that same_snapshot repeats.")] = 1,
     reason: Annotated[str | None, typer.Option(help="Reason, stored in the report's history.")] = None,
     export_format: Annotated[
-        str | None, typer.Option("--format", help="File format: csv or xlsx. Default: unchanged.")
+        ExportFormat | None, typer.Option("--format", help="File format. Default: unchanged.")
     ] = None,
-    locale: Annotated[str | None, typer.Option(help="Language: nb, nn or en. Default: unchanged.")] = None,
-    csv_profile: Annotated[str | None, typer.Option(help="CSV dialect: excel or machine. Default: unchanged.")] = None,
+    locale: Annotated[Locale | None, typer.Option(help="Language. Default: unchanged.")] = None,
+    csv_profile: Annotated[CsvProfile | None, typer.Option(help="CSV dialect. Default: unchanged.")] = None,
     include_attachments: Annotated[
         bool | None,
         typer.Option(
@@ -82,6 +117,7 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start a re-export of a report and print its id. Only one re-export per report runs at a time."""
+    parse_id(report_id, "REPORT")
     api = _connect_for_report(data_dir, user, org, report_id)
     overrides: dict[str, Any] = {
         "export_format": export_format,
@@ -91,8 +127,9 @@ def start(
     }
     body: dict[str, Any] = {"report_id": report_id, "source": source, "version": version, "reason": reason}
     body["overrides"] = {name: value for name, value in overrides.items() if value is not None}
-    job = api.post("/report-reexports", body, idempotency_key=key or str(uuid4()))
-    _REEXPORTS.follow(api, job, as_json, watch=watch)
+    with name_options(_OPTIONS):
+        job = api.post("/report-reexports", body, idempotency_key=key or str(uuid4()))
+    REEXPORTS.follow(api, job, as_json, watch=watch)
 
 
 @app.command(name="list")
@@ -106,11 +143,11 @@ def list_reexports(
     as_json: JsonOption = False,
 ) -> None:
     """List re-exports, newest first."""
-    query = build_query(org_id=org, report_id=report_id, status=status, page_size=limit)
-    print_list(connect(data_dir, user, org).get("/report-reexports", query), as_json, _REEXPORTS.columns)
+    api = connect(data_dir, user, org)
+    REEXPORTS.print_jobs(api, as_json, org_id=org, report_id=report_id, status=status, page_size=limit)
 
 
-_REEXPORTS.register(
+REEXPORTS.register(
     app,
     {
         "show": "Show one re-export.",

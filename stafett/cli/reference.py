@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import typer
+from stafett.cli.app import build_program, walk_commands
 
 _HEADER = """# Commands
 
@@ -14,16 +14,7 @@ All commands and options of `stafett`, generated from the program itself:
 
 def render_reference() -> str:
     """Render every command with its arguments and options in Markdown."""
-    from stafett.cli.app import app
-
-    return "\n".join([_HEADER, *_render_commands(typer.main.get_command(app), "stafett")])
-
-
-def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the command and all its subcommands, each with its full name."""
-    yield name, command
-    for child_name, child in getattr(command, "commands", {}).items():
-        yield from walk_commands(child, f"{name} {child_name}")
+    return "\n".join([_HEADER, *_render_commands(build_program(), "stafett")])
 
 
 def _render_commands(root_command: Any, name: str) -> Iterator[str]:

@@ -8,22 +8,27 @@ from typing import Annotated
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect, find_job
-from stafett.cli.jobs import Columns, LimitOption, build_query, format_period, print_list, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.terminal import print_json, print_lines
-from stafett.domain.errors import SettingsError
+from stafett.cli.field_errors import name_options
+from stafett.cli.formats import format_period, format_size, format_time, format_words
+from stafett.cli.jobs import LimitOption, build_query, download_job_file, name_version, print_list, print_result
+from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, normalise_instant
+from stafett.cli.tables import Column, Columns, Details, print_details
+from stafett.cli.terminal import print_json
+from stafett.domain.errors import NotFoundError
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
 
 ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the report.")]
+_SUBMISSION_OPTIONS = {"/submitted_at": "--at", "/submitted_reference": "--reference"}
 
-
-_COLUMNS: Columns = {
-    "id": lambda report: report["id"],
-    "organisation": lambda report: report["org_id"],
-    "period": format_period,
-    "versions": lambda report: len(report["files"]),
-    "submitted": lambda report: (report["submitted_at"] or "no")[:10],
+COLUMNS: Columns = {
+    "id": Column(lambda report: report["id"]),
+    "organisation": Column(lambda report: report["org_id"], drop_order=2),
+    "period": Column(format_period),
+    "created": Column(lambda report: format_time(report["created_at"]), drop_order=3),
+    "versions": Column(lambda report: len(report["files"])),
+    "submitted": Column(lambda report: format_time(report["submitted_at"])[:10] or "no"),
+    "reference": Column(lambda report: report["submitted_reference"], drop_order=1, min_width=12),
 }
 
 
@@ -37,7 +42,7 @@ def list_reports(
 ) -> None:
     """List reports, newest first."""
     query = build_query(org_id=org, page_size=limit)
-    print_list(connect(data_dir, user, org).get("/reports", query), as_json, _COLUMNS)
+    print_list(connect(data_dir, user, org).get("/reports", query), as_json, COLUMNS)
 
 
 @app.command()
@@ -53,35 +58,53 @@ def show(
     if as_json:
         print_json(report)
         return
-    print_lines(f"Report {report['id']}", f"  {report['org_id']}, {format_period(report)}")
+    submitted = f"{format_time(report['submitted_at'])}, {report['submitted_reference'] or 'without a reference'}"
+    details = [("organisation", report["org_id"]), ("period", format_period(report))]
+    print_details(f"Report {report['id']}", [*details, ("submitted", submitted if report["submitted_at"] else "no")])
     for version in report["files"]:
-        file, handed_in = version["produced_file"], ", handed in" if version["submitted_at"] else ""
-        removed = f", removed from storage {version['removed_at']}" if version["removed_at"] else ""
-        print_lines(
-            f"  version {version['version']}, {version['kind']}{handed_in}{removed}: "
-            f"{file['name']}, {file['size_bytes']} bytes, SHA-256 {file['sha256']}"
-        )
-    if report["submitted_at"]:
-        print_lines(
-            f"  version {report['submitted_version']} was handed in {report['submitted_at']}, "
-            f"{report['submitted_reference'] or 'without a reference'}, for the grant year {report['grant_year']}",
-            f"  stored until {report['retained_until']}",
-        )
+        print_details(f"Version {version['version']}", _describe_version(version))
+
+
+@app.command()
+def download(
+    report_id: ReportIdArgument,
+    version: Annotated[int | None, typer.Option("--version", min=1, help="Version. Default: the newest.")] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Output file or folder. Default: the current folder.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download a version of a report and verify its SHA-256. Versions from 2 have their number in the file's name."""
+    api, report = _find_report(data_dir, user, org, report_id)
+    number = version or len(report["files"])
+    chosen = next((each for each in report["files"] if each["version"] == number), None)
+    if chosen is None:
+        raise typer.BadParameter(f"the report has versions 1 to {len(report['files'])}", param_hint="'--version'")
+    if chosen["file"] is None:
+        raise NotFoundError(f"The file of version {number} has been removed from storage.")
+    export = api.get(f"/bufdir-exports/{chosen['export_id']}")
+    name = name_version(chosen["file"]["name"], number)
+    target = download_job_file(api, export, output, force=force, quiet=as_json, name=name)
+    print_result(
+        {"path": str(target), **chosen["file"]}, as_json, f"{target} ({format_size(chosen['file']['size_bytes'])})"
+    )
 
 
 @app.command(name="submitted")
 def mark_submitted(
     report_id: ReportIdArgument,
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Version that was handed in. Default: the newest.")
-    ] = None,
     submitted_at: Annotated[
-        str | None, typer.Option("--at", help="Time of submission to Bufdir (RFC 3339). Default: now.")
-    ] = None,
-    grant_year: Annotated[
-        int | None,
-        typer.Option("--grant-year", help="Grant year of the application. Default: the period's year plus two."),
-    ] = None,
+        str,
+        typer.Option(
+            "--at",
+            help="Day of submission to Bufdir (2026-12-31 or 31.12.2026), or an RFC 3339 time.",
+            callback=normalise_instant,
+        ),
+    ],
     reference: Annotated[str | None, typer.Option("--reference", help="Bufdir's reference for the submission.")] = None,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
@@ -91,20 +114,43 @@ def mark_submitted(
     """Record which version of a report was handed in to Bufdir, and protect its file."""
     api, report = _find_report(data_dir, user, org, report_id)
     path = f"/reports/{report['id']}"
-    submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
-    fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
-    body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
-    report = api.put(path, json.dumps(body).encode(), if_match=api.etag_of(path, {}))
-    print_result(
-        report,
-        as_json,
-        f"Version {report['submitted_version']} of report {report['id']} is recorded as submitted. "
-        f"Its file is stored until {report['retained_until']}.",
-    )
+    body = json.dumps({"submitted_at": submitted_at, "submitted_reference": reference}).encode()
+    with name_options(_SUBMISSION_OPTIONS):
+        report = api.put(path, body, if_match=api.etag_of(path, {}))
+    title = f"Report {report['id']} ({report['org_id']}, {format_period(report)})"
+    print_result(report, as_json, f"{title} is recorded as submitted at {format_time(report['submitted_at'])}.")
 
 
 def _find_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> tuple[ApiClient, Json]:
     """Load a report. The default user of a development stack, an operator, may not read it, so `org` is needed."""
     if data_dir is not None and not user and not org:
-        raise SettingsError("Specify the report's organisation with --org.")
+        raise typer.BadParameter("specify the report's organisation", param_hint="'--org'")
     return find_job(data_dir, user, org, "reports", report_id)
+
+
+def describe_change(change: Json | None) -> str | None:
+    """Describe how a version differs from the one before it."""
+    if change is None:
+        return None
+    counts = (
+        "rows not compared: a snapshot is no longer stored"
+        if change["rows_added"] is None
+        else f"{change['rows_added']} rows added, {change['rows_removed']} removed, {change['rows_changed']} changed"
+    )
+    mapping = "another mapping" if change["mapping_changed"] else "the same mapping"
+    return f"{counts}; {mapping}; {'the same' if change['same_bytes'] else 'other'} bytes"
+
+
+def _describe_version(version: Json) -> Details:
+    source = f"re-export from {format_words(version['source'])}" if version["source"] else "original"
+    details: list[tuple[str, object]] = [("source", source), ("created", format_time(version["created_at"]))]
+    if version["reason"]:
+        details.append(("reason", version["reason"]))
+    if file := version["file"]:
+        details.append(("format", Path(file["name"]).suffix.removeprefix(".")))
+        details += [("file", f"{file['name']}, {format_size(file['size_bytes'])}"), ("SHA-256", file["sha256"])]
+    else:
+        details.append(("file", "removed from storage"))
+    if change := describe_change(version["change"]):
+        details.append(("change", change))
+    return [*details, ("export", version["export_id"])]

@@ -7,6 +7,7 @@ from tests.support.dev_stack import PROCESS_COMMANDS, DevStack, run_stafett_proc
 
 _NHF = ("--org", "nhf")
 _COMMANDS = {
+    "api-key": ("api-key", "list", *_NHF, "--json"),
     "audit": ("audit", "checkpoint", *_NHF),
     "bulk": ("bulk", "list", *_NHF, "--json"),
     "doctor": ("doctor", "--json"),
@@ -15,6 +16,7 @@ _COMMANDS = {
     "mapping": ("mapping", "show", *_NHF),
     "member": ("member", "list", *_NHF, "--json"),
     "mentor": ("mentor", "list", *_NHF, "--json"),
+    "notification": ("notification", "list", *_NHF, "--json"),
     "openapi": ("openapi",),
     "operator": ("operator", "list", "--json"),
     "organisation": ("organisation", "list", "--json"),
@@ -22,6 +24,7 @@ _COMMANDS = {
     "report": ("report", "list", *_NHF, "--json"),
     "seed": ("seed", *_NHF, "--activities", "1", "--year", "1998"),
     "token": ("token", "--user", "coordinator@nhf.example", *_NHF, "--role", "coordinator"),
+    "webhook": ("webhook", "list", *_NHF, "--json"),
 }
 _WITHOUT_STACK = {"erase-person", "openapi"}
 

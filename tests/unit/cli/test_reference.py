@@ -1,19 +1,22 @@
 """Command reference and connection profiles."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from stafett.cli.app import app
+from stafett.cli import execute
+from stafett.cli.app import build_program, walk_commands
+from stafett.cli.examples import EXAMPLES
 from stafett.cli.profiles import apply_profile, profiles_path
-from stafett.cli.reference import render_reference, walk_commands
+from stafett.cli.reference import render_reference
 from stafett.domain.errors import SettingsError
 
-COMMANDS = dict(walk_commands(typer.main.get_command(app), "stafett"))
+COMMANDS = dict(walk_commands(build_program(), "stafett"))
+LEAVES = {name for name, command in COMMANDS.items() if not hasattr(command, "commands")}
 
 
 def test_command_reference_is_up_to_date(project: Path) -> None:
@@ -28,12 +31,39 @@ def test_every_command_and_option_has_a_help_text(name: str) -> None:
     assert [parameter.name for parameter in command.params if not getattr(parameter, "help", None)] == []
 
 
+def test_every_command_has_an_example() -> None:
+    assert {f"stafett {name}" for name in EXAMPLES} == LEAVES
+    assert all(f"Example: {name}" in COMMANDS[name].epilog for name in LEAVES)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_example_is_a_valid_command_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    COMMANDS[f"stafett {name}"].make_context(name, shlex.split(EXAMPLES[name]))
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_help_shows_choices_and_no_type_of_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([*name.split()[1:], "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "<bool>" not in text
+    if "--format" in _options(COMMANDS[name]):
+        assert "<csv|xlsx>" in text
+
+
+def test_overview_groups_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    execute(["--help"])
+    text = capsys.readouterr().out
+    panels = ("Reports and registrations", "Mentors and members", "Administration", "Operation", "Development")
+    assert sorted(panels, key=text.index) == list(panels)
+
+
 def test_every_client_command_with_output_offers_json() -> None:
     without_json = {
         name for name, command in COMMANDS.items() if _is_client_command(command) and "--json" not in _options(command)
     }
-    # The one prints nothing, the other only the token.
-    assert {name.rpartition(" ")[2] for name in without_json} <= {"delete", "token"}
+    # One prints nothing, one only the token, and one a file.
+    assert {name.rpartition(" ")[2] for name in without_json} <= {"delete", "token", "template"}
 
 
 def _options(command: Any) -> set[str]:
