@@ -49,6 +49,7 @@ from api.routes import (
     peer_mentors,
     report_reexports,
     reports,
+    webhook_messages,
     webhooks,
 )
 from stafett.audit import trail as audit_trail
@@ -179,6 +180,7 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(health.router)
+    app.webhooks.include_router(webhook_messages.router)
     return app
 
 

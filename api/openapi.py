@@ -107,6 +107,8 @@ def _extend_document(document: Json, guarded_routes: dict[str, GuardedRoute]) ->
                 operation["x-roles"] = list(route.requirement.roles)
             _describe_responses(operation)
             _describe_problems(path, operation, components["examples"], is_guarded=route is not None)
+    for webhook in document["webhooks"].values():
+        webhook["post"]["responses"].pop("422")
     add_links(document)
     simplify_document(document)
 
@@ -225,7 +227,7 @@ def simplify_document(document: Json) -> None:
         for operation in operations.values():
             _drop_null_types(operation)
             _share_problem_responses(operation, document["components"].setdefault("responses", {}))
-    _remove_titles([document["paths"], document["components"]])
+    _remove_titles([document["paths"], document["webhooks"], document["components"]])
 
 
 def _drop_null_types(operation: Json) -> None:

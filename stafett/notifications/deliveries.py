@@ -136,7 +136,7 @@ class DeliveryStore:
                 raise DeliveryError("webhook_disabled", is_permanent=True)
             secrets = _list_active_secrets(session.get_one(WebhookSecret, webhook.id))
             payload = (
-                _build_test_payload(row) if is_test else _build_outcome_payload(_load_notification(session, delivery))
+                build_test_payload(row) if is_test else build_outcome_payload(_load_notification(session, delivery))
             )
         body = json.dumps(payload, separators=(",", ":")).encode()
         return WebhookMessage(id=str(delivery.id), url=webhook.url, secrets=secrets, body=body)
@@ -184,7 +184,8 @@ def _list_active_secrets(row: WebhookSecret) -> tuple[str, ...]:
     return row.secret, row.previous_secret
 
 
-def _build_outcome_payload(notification: Notification) -> dict[str, Any]:
+def build_outcome_payload(notification: Notification) -> dict[str, Any]:
+    """Build the message about a finished job. `api/schemas/webhook_messages.py` has its schema."""
     data = {
         f"{notification.subject_kind}_id": str(notification.subject_id),
         "org_id": notification.org_id,
@@ -198,7 +199,8 @@ def _build_outcome_payload(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _build_test_payload(row: Delivery) -> dict[str, Any]:
+def build_test_payload(row: Delivery) -> dict[str, Any]:
+    """Build the message of a webhook's test."""
     data = {"webhook_id": str(row.webhook_id), "org_id": row.org_id}
     return {"type": "webhook.test", "timestamp": _format_created_at(row), "data": data}
 

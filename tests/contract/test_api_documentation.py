@@ -1,16 +1,42 @@
-"""Runs the example program of docs/api.md."""
+"""Runs the example programs of docs/api.md."""
 
 import asyncio
 import re
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from api.app import create_app
 from stafett.devstack.issuer import DevIssuer
 from stafett.settings import Settings
 from stafett.testing import ActivityFactory, Tenant
+from stafett.webhooks.signing import build_signature_header, generate_secret
 from tests.support.fixture_types import RunWorker
 from tests.support.http_server import serve_app
+
+
+def read_programs(project: Path) -> tuple[str, str]:
+    """Read the program that runs an export, and the one that verifies a webhook's message."""
+    export, webhook = re.findall(r"```python\n(.*?)```", (project / "docs" / "api.md").read_text("utf-8"), re.DOTALL)
+    return export, webhook
+
+
+@pytest.mark.parametrize(("tampered", "answer"), [(b"", 204), (b" ", 401)])
+def test_webhook_program_of_the_api_guide_accepts_only_signed_messages(
+    project: Path, tampered: bytes, answer: int
+) -> None:
+    _, program = read_programs(project)
+    secret, body, now = generate_secret(), b'{"type":"webhook.test"}', int(time.time())
+    headers = {
+        "Webhook-Id": "m-1",
+        "Webhook-Timestamp": str(now),
+        "Webhook-Signature": build_signature_header([generate_secret(), secret], "m-1", now, body),
+    }
+    namespace: dict[str, Any] = {"secret": secret, "headers": headers, "body": body + tampered}
+    exec(program, namespace)  # noqa: S102 - the documentation's own program
+    assert namespace["answer"] == answer
 
 
 async def test_example_program_of_the_api_guide_creates_an_export(
@@ -22,7 +48,7 @@ async def test_example_program_of_the_api_guide_creates_an_export(
     project: Path,
 ) -> None:
     activity_factory.create_activity(activity_factory.create_mentor())
-    (program,) = re.findall(r"```python\n(.*?)```", (project / "docs" / "api.md").read_text("utf-8"), re.DOTALL)
+    program, _ = read_programs(project)
     async with run_worker(), serve_app(create_app(settings)) as url:
         namespace: dict[str, Any] = {
             "url": url,

@@ -1,17 +1,27 @@
 """The OpenAPI document is complete, reviewed as docs/openapi.json, and consistent with docs/api.md."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 
 from api.app import ROUTE_MODULES
 from api.dependencies import GuardedRoute
 from api.problems import EXPORT_PROBLEMS, HTTP_PROBLEMS, PROBLEMS
 from api.schemas.descriptions import COMPONENT_DESCRIPTIONS
+from api.schemas.webhook_messages import BulkRegistrationEndedMessage, ExportEndedMessage, ReexportEndedMessage
 from stafett.cli.services import render_openapi
+from stafett.database.tables import Delivery, Notification
+from stafett.domain.bulk_status import BULK_FINAL_STATUSES
+from stafett.domain.export_status import EXPORT_FINAL_STATUSES
+from stafett.domain.notification import Channel, JobOutcome, JobType
+from stafett.domain.reexport_status import REEXPORT_FINAL_STATUSES
+from stafett.notifications.deliveries import build_outcome_payload, build_test_payload
 from tests.support.openapi_document import Json, iterate_operations, load_document
 
 _OPERATIONS = {operation.id: operation for operation in iterate_operations()}
@@ -145,3 +155,57 @@ def test_every_link_names_an_operation_and_its_parameters() -> None:
                 assert set(link["parameters"]) <= set(_OPERATIONS[link["operationId"]].path_parameters)
                 link_count += 1
     assert link_count > 20
+
+
+def _build_messages() -> dict[str, Json]:
+    """Build the messages of the document's webhooks, one for each type of job, as deliveries do."""
+    now, some_id = datetime(2026, 11, 29, tzinfo=UTC), uuid4()
+
+    def build(job_type: JobType) -> Json:
+        row = Notification(
+            id=some_id,
+            org_id="nhf",
+            user_id=some_id,
+            kind=f"{job_type}_ended",
+            subject_kind=job_type,
+            subject_id=some_id,
+            attempt=1,
+            status=JobOutcome.COMPLETED,
+            created_at=now,
+        )
+        return build_outcome_payload(row)
+
+    messages = {f"{job_type.replace('_', '-')}-ended": build(job_type) for job_type in JobType}
+    test = Delivery(id=some_id, org_id="nhf", webhook_id=some_id, channel=Channel.WEBHOOK, created_at=now)
+    return messages | {"test": build_test_payload(test)}
+
+
+def test_webhooks_have_the_schemas_of_the_messages() -> None:
+    messages, webhooks = _build_messages(), load_document()["webhooks"]
+    assert messages.keys() == webhooks.keys()
+    for name, message in messages.items():
+        operation = webhooks[name]["post"]
+        assert {header["name"] for header in operation["parameters"]} == {
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+        }
+        schema = resolve(operation["requestBody"]["content"]["application/json"]["schema"])
+        jsonschema.validate(message, {**schema, "components": load_document()["components"]})
+        assert message.keys() == schema["properties"].keys()
+        assert message["data"].keys() == resolve(schema["properties"]["data"])["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("job_type", "model", "final_statuses"),
+    [
+        (JobType.EXPORT, ExportEndedMessage, EXPORT_FINAL_STATUSES),
+        (JobType.REEXPORT, ReexportEndedMessage, REEXPORT_FINAL_STATUSES),
+        (JobType.BULK_REGISTRATION, BulkRegistrationEndedMessage, BULK_FINAL_STATUSES),
+    ],
+)
+def test_types_of_messages_are_the_outcomes_of_the_job(
+    job_type: JobType, model: type[BaseModel], final_statuses: Collection[str]
+) -> None:
+    types = set(model.model_json_schema()["properties"]["type"]["enum"])
+    assert types == {f"{job_type}.{status}" for status in final_statuses}

@@ -18,9 +18,11 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from standardwebhooks import Webhook
 from temporalio.client import Client
 
 import worker
+from api.schemas.webhook_messages import ExportEndedMessage
 from stafett.database.session import Database
 from stafett.database.tables import Export
 from stafett.devstack.mail_server import MailFolder, run_mail_server
@@ -163,6 +165,8 @@ async def test_completed_export_is_notified_in_the_api_by_email_and_by_webhook(
         "data": data,
     }
     assert request.headers["webhook-signature"] == sign_request(request, webhook["secret"])
+    message = Webhook(webhook["secret"]).verify(request.body, dict(request.headers))
+    assert ExportEndedMessage.model_validate(message).data.export_id == UUID(export_id)
 
 
 def sign_request(request: ReceivedRequest, secret: str) -> str:
