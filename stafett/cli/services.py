@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from stafett.allocator import limit_allocator_arenas
-from stafett.cli.options import DataDirOption, JsonOption
+from stafett.cli.options import DATA_DIR_VARIABLE, DataDirOption, JsonOption
 from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.monitoring.logs import configure_logging
 from stafett.settings import Settings, WorkerRole
@@ -19,7 +19,10 @@ from stafett.temporal.sdk_runtime import ReadMetrics, configure_runtime
 
 
 def dev(
-    data_dir: Annotated[Path, typer.Option("--data-dir", metavar="D", help="Directory for all data of the stack.")],
+    data_dir: Annotated[
+        Path,
+        typer.Option("--data-dir", metavar="D", envvar=DATA_DIR_VARIABLE, help="Directory for all data of the stack."),
+    ],
     api_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the API. Default: a free port.")
     ] = None,
@@ -75,7 +78,7 @@ def migrate() -> None:
 
 
 def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine, the embedded servers' programs and, with --data-dir, a stack's data directory."""
+    """Check this machine, the embedded servers' programs and a stack's data directory, each with a deadline."""
     from stafett.devstack.doctor.machine import diagnose
 
     findings = diagnose(data_dir)

@@ -7,36 +7,47 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from stafett.devstack import privileges
 from stafett.devstack.binaries import find_program
 from stafett.devstack.data_folder import MIN_FREE_BYTES, DataFolder
-from stafett.devstack.doctor import DoctorCheck
-from stafett.devstack.doctor.stack import check_stack
+from stafett.devstack.doctor import Check, DoctorCheck, run_check
+from stafett.devstack.doctor.stack import list_stack_checks
 from stafett.devstack.errors import DevStackError
 from stafett.devstack.loopback import minimal_environment
 from stafett.domain.errors import SettingsError
 from stafett.settings import Settings
 
-_CLIENT_VARIABLES = {"STAFETT_API_URL", "STAFETT_TOKEN"}
+_CLIENT_VARIABLES = {
+    "STAFETT_API_URL",
+    "STAFETT_TOKEN",
+    "STAFETT_TOKEN_FILE",
+    "STAFETT_DATA_DIR",
+    "STAFETT_PROFILE",
+    "STAFETT_PROFILES",
+}
 _VERSION_FLAGS = {"postgres": "--version", "initdb": "--version", "temporal": "--version", "weed": "version"}
 
 
 def diagnose(data_dir: Path | None = None) -> list[DoctorCheck]:
     """Check this machine and, if a data folder is named, the folder and the stack that runs on it."""
-    checks = [
-        _check_python(),
-        *map(_check_program, _VERSION_FLAGS),
-        _check_privileges(),
-        _check_loopback(),
-        _check_clock(),
-        _check_settings(),
-    ]
+    checks: dict[str, Check] = {
+        "Python": _check_python,
+        **{name: partial(_check_program, name) for name in _VERSION_FLAGS},
+        "privileges": _check_privileges,
+        "loopback": _check_loopback,
+        "clock": _check_clock,
+        "settings": _check_settings,
+    }
     if data_dir is not None:
-        checks += _check_folder(DataFolder.from_path(data_dir))
-    return checks
+        folder = DataFolder.from_path(data_dir)
+        checks |= {"data folder": partial(_check_folder_state, folder), "disk": partial(_check_disk_space, folder)}
+        if folder.find_running_pid() is not None:
+            checks |= list_stack_checks(folder)
+    return list(chain.from_iterable(run_check(subject, check) for subject, check in checks.items()))
 
 
 def _check_python() -> DoctorCheck:
@@ -104,13 +115,6 @@ def _check_settings() -> DoctorCheck:
         f"{len(variables)} STAFETT_* variables are set and valid." if variables else "No STAFETT_* variable is set."
     )
     return DoctorCheck("settings", ok=True, message=message)
-
-
-def _check_folder(folder: DataFolder) -> Iterator[DoctorCheck]:
-    yield _check_folder_state(folder)
-    yield _check_disk_space(folder)
-    if folder.find_running_pid() is not None:
-        yield from check_stack(folder)
 
 
 def _check_folder_state(folder: DataFolder) -> DoctorCheck:

@@ -1,8 +1,11 @@
 """The doctor's checks of a running stack: each server answers, and everything that a job needs is there."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from http import HTTPStatus
 from importlib.resources import as_file, files
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -13,13 +16,15 @@ from minio.error import MinioException
 
 from stafett.devstack import processes
 from stafett.devstack.data_folder import DataFolder
-from stafett.devstack.doctor import DoctorCheck
+from stafett.devstack.doctor import Check, DoctorCheck
 from stafett.devstack.doctor.audit import check_audit_bucket
 from stafett.devstack.errors import DevStackError
+from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.loopback import HOST
 from stafett.devstack.ports import is_port_free
 from stafett.devstack.stack_file import StackFile, load_stack_file
 from stafett.devstack.temporal import is_polling
+from stafett.seed.organisations import dev_user_id
 from stafett.settings import AuditSettings, TemporalSettings
 from stafett.temporal.queues import (
     cpu_queue,
@@ -31,18 +36,18 @@ from stafett.temporal.queues import (
 )
 
 _TIMEOUT_SECONDS = 5.0
+_OPERATOR = "operator@stafett.example"
 _RESTART_HINT = "stop `stafett dev` and start it again"
 
 
-def check_stack(folder: DataFolder) -> Iterator[DoctorCheck]:
-    """Check the stack that has locked this folder."""
+def list_stack_checks(folder: DataFolder) -> Mapping[str, Check]:
+    """List the checks of the stack that has locked this folder, by their subjects."""
     try:
         stack = load_stack_file(folder.path)
     except DevStackError as error:
-        yield DoctorCheck(
-            "stack", ok=False, message=f"The stack is starting, or was not started by `stafett dev`. {error}"
-        )
-        return
+        message = f"The stack is starting, or was not started by `stafett dev`. {error}"
+        failed = DoctorCheck("stack", ok=False, message=message)
+        return {"stack": lambda: failed}
     log_hint = f"see the logs in {folder.path / 'logs'}"
     probes: dict[str, Callable[[StackFile], bool]] = {
         "running postgres": lambda stack: _is_postgres_reachable(stack.database_url),
@@ -51,16 +56,31 @@ def check_stack(folder: DataFolder) -> Iterator[DoctorCheck]:
         "running s3": lambda stack: _is_http_reachable(stack.s3_endpoint),
         "running api": lambda stack: _is_http_reachable(f"{stack.api_url}/healthz"),
     }
-    for subject, probe in probes.items():
-        ok = probe(stack)
-        yield DoctorCheck(subject, ok=ok, message="It answers." if ok else f"It does not answer; {log_hint}.")
-    yield _check_schema(stack, log_hint)
-    with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_SECONDS) as pool:
-        s3 = _create_s3_client(stack, pool)
-        yield _check_bucket(s3, stack, log_hint)
-        yield check_audit_bucket(s3, stack.database_url, AuditSettings(), log_hint)
-    yield from _check_workers(stack, log_hint)
-    yield _check_readiness(stack, log_hint)
+    return {
+        **{subject: partial(_check_probe, subject, probe, stack, log_hint) for subject, probe in probes.items()},
+        "schema": partial(_check_schema, stack, log_hint),
+        "bucket": partial(_check_bucket, stack, log_hint),
+        "audit bucket": partial(_check_audit, stack, log_hint),
+        "worker": partial(_check_workers, stack, log_hint),
+        "readiness": partial(_check_readiness, stack, log_hint),
+        "api call": partial(_check_api_call, stack, folder.path, log_hint),
+    }
+
+
+def _check_probe(subject: str, probe: Callable[[StackFile], bool], stack: StackFile, log_hint: str) -> DoctorCheck:
+    ok = probe(stack)
+    return DoctorCheck(subject, ok=ok, message="It answers." if ok else f"It does not answer; {log_hint}.")
+
+
+def _check_api_call(stack: StackFile, data_dir: Path, log_hint: str) -> DoctorCheck:
+    """Call the API as a user does, with a token of the development issuer."""
+    token = DevIssuer(data_dir).create_token(dev_user_id(_OPERATOR), None, "operator")
+    headers = {"Authorization": f"Bearer {token}"}
+    response = _get_response(f"{stack.api_url}/api/v1/bufdir-exports?page_size=1", headers)
+    if response is not None and response.status == HTTPStatus.OK:
+        return DoctorCheck("api call", ok=True, message="The API lists exports for an operator.")
+    answer = f"answers {response.status}" if response is not None else "does not answer"
+    return DoctorCheck("api call", ok=False, message=f"The API {answer} to a list of exports; {log_hint}.")
 
 
 def list_schema_revisions() -> list[str]:
@@ -103,9 +123,15 @@ def _create_s3_client(stack: StackFile, pool: urllib3.PoolManager) -> Minio:
     )
 
 
-def _check_bucket(s3: Minio, stack: StackFile, log_hint: str) -> DoctorCheck:
+def _check_audit(stack: StackFile, log_hint: str) -> DoctorCheck:
+    with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_SECONDS) as pool:
+        return check_audit_bucket(_create_s3_client(stack, pool), stack.database_url, AuditSettings(), log_hint)
+
+
+def _check_bucket(stack: StackFile, log_hint: str) -> DoctorCheck:
     try:
-        exists = s3.bucket_exists(stack.s3_bucket)
+        with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_SECONDS) as pool:
+            exists = _create_s3_client(stack, pool).bucket_exists(stack.s3_bucket)
     except (MinioException, urllib3.exceptions.HTTPError, ValueError):
         return DoctorCheck("bucket", ok=False, message=f"S3 did not answer for bucket {stack.s3_bucket}; {log_hint}.")
     if exists:
@@ -171,11 +197,11 @@ def _is_http_reachable(url: str) -> bool:
     return response is not None and response.status < 500  # noqa: PLR2004 - a client error shows that the server runs
 
 
-def _get_response(url: str) -> urllib3.BaseHTTPResponse | None:
+def _get_response(url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse | None:
     if urlsplit(url).hostname != HOST:
         return None
     try:
         with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_SECONDS) as pool:
-            return pool.request("GET", url)
+            return pool.request("GET", url, headers=headers)
     except urllib3.exceptions.HTTPError:
         return None

@@ -187,7 +187,7 @@ async def test_stack_restarts_killed_processes_and_stops_completely(tmp_path: Pa
         await asyncio.to_thread(remove_bucket, after)
         findings = await asyncio.to_thread(diagnose, data_dir)
         failures = {finding.subject: finding.message for finding in findings if not finding.ok}
-        assert failures.keys() == {"running api", "schema", "bucket", "audit bucket", "worker", "readiness"}
+        assert failures.keys() == {"running api", "schema", "bucket", "audit bucket", "worker", "readiness", "api call"}
         assert "to migrate" in failures["schema"]
         assert "to create it" in failures["bucket"]
         assert any("every job waits" in finding.message for finding in findings if finding.subject == "worker")
