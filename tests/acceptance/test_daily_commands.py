@@ -1,0 +1,172 @@
+"""The command line in daily use: a report from its preview to its versions, a batch, and administration."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from stafett.domain.membership import Role
+from stafett.testing import ActivityFactory, Json, Tenant
+from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_stafett
+
+_YEAR = ("--start", "01.01.2026", "--end", "31.12.2026")
+
+
+class UserCli:
+    """Runs commands as a user who has only the API's URL and a token."""
+
+    def __init__(self, dev_stack: DevStack, tenant: Tenant, tokens: Tokens, role: Role) -> None:
+        token = tokens.create_token(tenant.users[role], tenant.org_id, role)
+        self._env = {"STAFETT_API_URL": dev_stack.stack_json["api_url"], "STAFETT_TOKEN": token}
+        self.org = ("--org", tenant.org_id)
+
+    async def run(self, *args: object) -> CommandResult:
+        return await run_stafett(*args, env=self._env)
+
+    async def print(self, *args: object) -> str:
+        return (await self.run(*args)).require_success().stdout
+
+
+def _list_names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def coordinator(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> UserCli:
+    return UserCli(dev_stack, tenant, tokens, Role.COORDINATOR)
+
+
+@pytest.fixture
+def admin(dev_stack: DevStack, tenant: Tenant, tokens: Tokens) -> UserCli:
+    return UserCli(dev_stack, tenant, tokens, Role.ADMIN)
+
+
+async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its_own(
+    coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor("Åse Ødegård"))
+    watched = await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch")
+    export_id = watched.require_success().stdout.split()[1]
+    assert watched.stderr.startswith(f"Export {export_id} ({coordinator.org[1]}, 2026, csv)")
+    export: Json = (await coordinator.run("export", "show", export_id, "--json")).json
+    report = ("report", "show", export["report_id"], *coordinator.org)
+    reexport: Json = (
+        await coordinator.run("reexport", "start", export["report_id"], "--reason", "Lost.", "--watch", "--json")
+    ).json
+    shown = await coordinator.print(*report)
+    for text in (export_id, reexport["export_id"], "Lost.", "0 rows added, 0 removed, 0 changed", "period        2026"):
+        assert text in shown, text
+    shown = await coordinator.print("reexport", "show", reexport["id"])
+    for text in ("Lost.", "csv", "0 rows added", "version 2 of the report", reexport["export_id"]):
+        assert text in shown, text
+    for command in (("download", export["report_id"]), ("download", export["report_id"], "--version", "1")):
+        await coordinator.print("report", *command, *coordinator.org, "-o", f"{empty_folder}/")
+    name = Path(export["file"]["name"])
+    assert _list_names(empty_folder) == {name.name, f"{name.stem}-version-2{name.suffix}"}
+    submitted = await coordinator.print(
+        "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2027"
+    )
+    assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2027 00:00." in submitted
+    trail = await coordinator.print("export", "audit", export_id)
+    assert "initialised" in trail
+    assert "completed" in trail
+
+
+async def test_preview_prints_rows_as_in_the_file_also_with_a_mapping_that_is_not_stored(
+    admin: UserCli, coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor("Åse Ødegård"))
+    document: Json = (await admin.run("mapping", "show", *admin.org)).json
+    document["columns"][0]["header"]["nb"] = "Dag"
+    (file := empty_folder / "mapping.json").write_text(json.dumps(document))
+    stored, tried = [
+        await admin.print("export", "preview", *admin.org, *_YEAR, *options) for options in ((), ("--mapping", file))
+    ]
+    assert ("version 1" in stored, str(file) in tried) == (True, True)
+    assert ("  Dag " in stored, "  Dag " in tried) == (False, True)
+    (row,) = [line for line in tried.splitlines() if line.startswith("  Dag ")]
+    assert row.split()[1].endswith(".2026")
+    result = await coordinator.run("export", "preview", *admin.org, *_YEAR, "--mapping", file)
+    result.assert_one_line_error("permission_denied")
+    file.write_text('{"format": 1}')
+    result = await admin.run("export", "preview", *admin.org, *_YEAR, "--mapping", file)
+    assert "  /mapping/columns: “columns” is missing." in result.stderr.splitlines()
+
+
+async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
+    coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
+) -> None:
+    mentor = activity_factory.create_mentor("Åse Ødegård")
+    file = empty_folder / "batch.csv"
+    await coordinator.print("bulk", "template", *coordinator.org, "-o", file)
+    cells = "Samtalegruppe;02.03.2026 10:00;{};5;1;Oslo;ja;ja;"
+    template = file.read_text("utf-8-sig")
+    assert f";{mentor};" in template
+
+    def fill(minutes: int) -> None:
+        text = template.replace(f"{mentor};;;;;;;;;;", f"{mentor};{cells.format(minutes)};")
+        file.write_text(text, "utf-8", newline="")
+
+    fill(60)
+    validated = await coordinator.print("bulk", "start", file, *coordinator.org, "--validate-only")
+    assert validated == "1 of 1 items would register, 0 would fail.\n"
+    fill(0)
+    validation = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only")
+    assert validation.exit_code == 3
+    assert "0 of 1 items would register, 1 would fail." in validation.stdout
+    assert f"{mentor}, Åse Ødegård: " in validation.stdout
+    batch: Json = (await coordinator.run("bulk", "start", file, *coordinator.org, "--watch", "--json")).json
+    assert batch["status"] == "failed"
+    content = await coordinator.print("bulk", "failed", batch["id"], "--locale", "nn")
+    (line,) = csv.DictReader(io.StringIO(content, newline=""), delimiter=";")
+    assert (line["mentor_name"], line["starts_at"]) == ("Åse Ødegård", "02.03.2026 10:00")
+    assert line["error_message"] == "duration_minutes må vere minst 1."
+    assert f"{mentor}, Åse Ødegård: " in await coordinator.print("bulk", "show", batch["id"])
+
+
+async def test_administrator_manages_webhooks_and_api_keys(admin: UserCli) -> None:
+    url = "https://hooks.example/stafett"
+    webhook: Json = (await admin.run("webhook", "add", url, *admin.org, "--json")).json
+    assert webhook["secret"].startswith("whsec_")
+    title = f"Webhook {webhook['id']} ({url})"
+    assert webhook["id"] in await admin.print("webhook", "list", *admin.org)
+    assert f"{title} is active." in await admin.print("webhook", "enable", webhook["id"], *admin.org)
+    assert f"{title} has a new secret: whsec_" in await admin.print(
+        "webhook", "rotate-secret", webhook["id"], *admin.org
+    )
+    assert f"{title} is sent a test message" in await admin.print("webhook", "test", webhook["id"], *admin.org)
+    assert "delivery" in await admin.print("webhook", "show", webhook["id"], *admin.org)
+    assert f"{title} is removed." in await admin.print("webhook", "remove", webhook["id"], *admin.org, "--yes")
+    key: Json = (
+        await admin.run("api-key", "add", "Nightly export", *admin.org, "--role", "coordinator", "--json")
+    ).json
+    assert key["id"] in await admin.print("api-key", "list", *admin.org)
+    revoked = await admin.print("api-key", "revoke", key["id"], *admin.org, "--yes")
+    assert revoked == f"API key {key['id']} (Nightly export) is revoked.\n"
+    assert key["id"] not in await admin.print("api-key", "list", *admin.org)
+
+
+async def test_notification_of_a_finished_export_is_listed_and_read(coordinator: UserCli) -> None:
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    unread: Json = (await coordinator.run("notification", "list", "--unread", "--json")).json
+    (notification,) = unread["items"]
+    read = await coordinator.print("notification", "read", notification["id"])
+    assert read == f"Notification {notification['id']} (export {export['id']}) is marked as read.\n"
+    assert notification["id"] in await coordinator.print("notification", "list", "--read")
+
+
+async def test_confirmations_have_names_beside_ids(admin: UserCli) -> None:
+    added: Json = (await admin.run("mentor", "add", "Kari Nordmann", *admin.org, "--json")).json
+    renamed = await admin.print("mentor", "rename", added["id"], "Kari Hansen", *admin.org)
+    assert renamed == f"Peer mentor {added['id']} (Kari Hansen) is renamed.\n"
+    address = "ola@member.example"
+    invited = await admin.print("member", "add", address, *admin.org, "--role", "auditor", "--name", "Ola Nordmann")
+    assert f"(Ola Nordmann, {address}) is invited, with the role auditor." in invited
+
+
+async def test_doctor_makes_a_real_call_of_the_api(dev_stack: DevStack) -> None:
+    findings: list[Json] = (await dev_stack.run("doctor", "--json")).json
+    (call,) = [finding for finding in findings if finding["subject"] == "api call"]
+    assert (call["ok"], call["message"]) == (True, "The API lists exports for an operator.")
