@@ -43,6 +43,7 @@ from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import DownloadLink
+from stafett.exports.handed_in import RemovalConfirmation
 from stafett.exports.preview import store_draft, take_preview
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter, authorise_start
 from stafett.people.access import authorise_addition

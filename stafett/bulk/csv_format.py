@@ -147,15 +147,22 @@ def _parse_value(column: str, cell: str) -> str | int | bool | None:
         return int(text) if _WHOLE_NUMBER.fullmatch(text) else text or None
     if column in _BOOLEAN_COLUMNS:
         return _BOOLEAN_BY_TEXT.get(text.lower(), text or None)
-    if column == "activity_type":
-        return ACTIVITY_TYPE_BY_NAME.get(text.lower(), cell)
-    if column == "starts_at":
-        return _add_oslo_offset(text) or None
-    if column == "event_id":
-        return text
-    if column == "note":
-        return cell or None
-    return cell
+    return _parse_text(column, cell)
+
+
+def _parse_text(column: str, cell: str) -> str | None:
+    text = cell.strip()
+    match column:
+        case "activity_type":
+            return ACTIVITY_TYPE_BY_NAME.get(text.lower(), cell)
+        case "starts_at":
+            return _add_oslo_offset(text) or None
+        case "event_id":
+            return text
+        case "note":
+            return cell or None
+        case _:
+            return cell
 
 
 def _add_oslo_offset(value: str) -> str:

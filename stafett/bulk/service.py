@@ -148,7 +148,11 @@ class BulkService:
             items = session.exec(query).all()
             names = _load_mentor_names(session, items)
             failed = [
-                FailedItem(outcome_from_row(item), batch.activity | item.overrides, names.get(item.mentor_id, ""))
+                FailedItem(
+                    outcome_from_row(item),
+                    {"event_id": item.event_id} | batch.activity | item.overrides,
+                    names.get(item.mentor_id, ""),
+                )
                 for item in items
             ]
             event = JobEvent("failed_items_downloaded", caller.actor)

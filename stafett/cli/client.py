@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -30,13 +30,28 @@ class FieldProblem(NamedTuple):
     detail: str
 
 
+class _Problem(NamedTuple):
+    """What a problem document of the API says."""
+
+    message: str
+    fields: Sequence[FieldProblem] = ()
+    code: str | None = None
+
+
 class ApiError(StafettError):
     """An error answer of the API, with the API's own message; several rejected fields are details, one per line."""
 
-    def __init__(self, message: str, status: int | None = None, fields: Sequence[FieldProblem] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        fields: Sequence[FieldProblem] = (),
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.fields = tuple(fields)
+        self.code = code
 
     @property
     def details(self) -> list[str]:
@@ -137,10 +152,10 @@ class ApiClient:
             response = self._http.request(method, path, **options)
         if response.is_success:
             return response
-        message, fields = _read_problem(response)
+        problem = _read_problem(response)
         if response.status_code in _UNAVAILABLE_STATUSES:
-            raise ApiUnavailableError(message, _parse_retry_after(response.headers.get("Retry-After", "")))
-        raise ApiError(message, response.status_code, fields)
+            raise ApiUnavailableError(problem.message, _parse_retry_after(response.headers.get("Retry-After", "")))
+        raise ApiError(problem.message, response.status_code, problem.fields, problem.code)
 
 
 @contextmanager
@@ -156,16 +171,16 @@ def _parse_retry_after(retry_after: str) -> float | None:
     return float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None
 
 
-def _read_problem(response: httpx.Response) -> tuple[str, Sequence[FieldProblem]]:
-    """Read the message of a problem document, and its rejected fields."""
+def _read_problem(response: httpx.Response) -> _Problem:
+    """Read the message of a problem document, its rejected fields and its code."""
     try:
         problem = response.json()
         fields = [FieldProblem(error["pointer"], error["detail"]) for error in problem.get("errors", ())]
         only = f" {fields[0].pointer}: {fields[0].detail}" if len(fields) == 1 else ""
         message = f"{problem['detail']}{only} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
-        return f"The API answered {response.status_code} without a problem document.", ()
-    return message, fields
+        return _Problem(f"The API answered {response.status_code} without a problem document.")
+    return _Problem(message, fields, problem["code"])
 
 
 def find_job(
@@ -173,7 +188,7 @@ def find_job(
 ) -> tuple[ApiClient, Json]:
     """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation."""
     path = f"/{resource}/{parse_id(job_id)}"
-    api = connect(data_dir, user, org)
+    api = connect(data_dir, user, org, is_lookup=True)
     job = api.get(path)
     if data_dir is None or user or org or _read_token():
         return api, job
@@ -189,8 +204,12 @@ def parse_id(text: str, argument: str = "ID") -> UUID:
         raise typer.BadParameter(f"{text!r} is not an id", param_hint=f"'{argument}'") from None
 
 
-def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClient:
-    """Connect to a development stack's API as one of its users, or to the API that the environment names."""
+def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_lookup: bool = False) -> ApiClient:
+    """Connect to a development stack's API as one of its users, or to the API that the environment names.
+
+    A command without an organisation that acts as an operator reports that, unless it only looks up a job. On a
+    development stack, it does so without a user, too.
+    """
     if data_dir is None:
         url, token = os.environ.get("STAFETT_API_URL"), _read_token()
         if not url or not token:
@@ -205,11 +224,46 @@ def connect(data_dir: Path | None, user: str | None, org: str | None) -> ApiClie
     stack = load_stack_file(data_dir)
     options = ("--data-dir", str(data_dir), *(("--org", org) if org else ()))
     if token := _read_token():
+        _report_operator(is_operator=org is None and not is_lookup and _is_operator_token(token))
         return ApiClient(stack.api_url, token, options)
-    user = user or (f"coordinator@{org}.example" if org else "operator@stafett.example")
+    if org is not None:
+        _require_organisation(data_dir, stack.api_url, org)
+    _report_operator(is_operator=org is None and user is None and not is_lookup)
+    user = user or (f"coordinator@{org}.example" if org else _OPERATOR)
+    return ApiClient(stack.api_url, _issue_token(data_dir, user, org), options)
+
+
+def _report_operator(*, is_operator: bool) -> None:
+    if is_operator:
+        print_lines("Acting as an operator, for every organisation. Specify --org for one.", err=True)
+
+
+def _is_operator_token(token: str) -> bool:
+    """Return whether the token names no organisation, as those of operators; an API key is no such token."""
+    import jwt
+
+    with suppress(jwt.PyJWTError):
+        return jwt.decode(token, options={"verify_signature": False}).get("org") is None
+    return False
+
+
+def _issue_token(data_dir: Path, user: str, org: str | None) -> str:
     role = user.partition("@")[0]
-    token = issue_development_token(data_dir, user, org or _org_id_from_email(user), role)
-    return ApiClient(stack.api_url, token, options)
+    return issue_development_token(data_dir, user, org or _org_id_from_email(user), role)
+
+
+def _require_organisation(data_dir: Path, api_url: str, org: str) -> None:
+    """Name an unknown organisation, of which the API informs operators only."""
+    from stafett.seed.organisations import ORGANISATIONS
+
+    if org not in ORGANISATIONS:
+        operator = ApiClient(api_url, _issue_token(data_dir, _OPERATOR, None))
+        try:
+            operator.get("/bufdir-exports", {"org_id": org, "page_size": 1})
+        except ApiError as error:
+            if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
+                raise
+            raise SettingsError(f"There is no organisation {org} on this development stack.") from None
 
 
 def _read_token() -> str | None:

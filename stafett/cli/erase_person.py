@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption
+from stafett.cli.options import ConfirmHandedInOption, DataDirOption, JsonOption, OrgOption, YesOption
 from stafett.cli.terminal import (
     make_console,
     make_progress_bar,
@@ -53,7 +53,7 @@ def erase_person(
     org: OrgOption,
     mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="Id of a peer mentor.")] = None,
     user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Id of a user account.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+    yes: YesOption = False,
     confirm_handed_in: ConfirmHandedInOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would be erased without changing anything.")

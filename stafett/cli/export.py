@@ -12,6 +12,7 @@ from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
 from stafett.cli.formats import format_period, format_status, format_time
 from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, iterate_pages, print_list
 from stafett.cli.options import (
+    ConfirmHandedInOption,
     CsvProfileOption,
     DataDirOption,
     FormatOption,
@@ -22,6 +23,7 @@ from stafett.cli.options import (
     PeriodEndOption,
     PeriodStartOption,
     UserOption,
+    YesOption,
 )
 from stafett.cli.tables import Column, Columns, Details
 from stafett.cli.terminal import print_json, print_lines
@@ -146,8 +148,8 @@ def show_audit(
 
 @app.command()
 def delete(
-    export_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the export.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
+    export_id: JobIdArgument,
+    yes: YesOption = False,
     confirm_handed_in: ConfirmHandedInOption = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
@@ -157,8 +159,8 @@ def delete(
 
     If its file was handed in to Bufdir, this needs a confirmation of its own.
     """
-    api, job = find_job(data_dir, user, org, "bufdir-exports", export_id, role="admin")
-    _EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin")
+    EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)
 
 
 @app.command()

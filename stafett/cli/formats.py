@@ -38,6 +38,10 @@ def format_time(value: str | None) -> str:
     return f"{datetime.fromisoformat(value).astimezone(OSLO):{_MINUTE}}" if value else ""
 
 
+def format_day(value: str) -> str:
+    return f"{date.fromisoformat(value):{_DAY}}"
+
+
 def format_period(resource: Json) -> str:
     """Format the reporting period as briefly as it can be read: a year, a month, a day or two days."""
     start, end = (str(resource["reporting_period"][name]) for name in ("start", "end"))

@@ -11,7 +11,7 @@ from uuid import uuid4
 import typer
 from rich.progress import BarColumn, DownloadColumn
 
-from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_size
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, YesOption
@@ -21,6 +21,7 @@ from stafett.cli.watch import watch_job
 from stafett.domain.errors import StafettError
 
 EXIT_NOT_SUCCESSFUL = 3
+_HANDED_IN = {"confirm": "handed_in"}
 _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
@@ -132,10 +133,7 @@ class JobCommands:
         user: UserOption = None,
     ) -> None:
         api, job = self._find(data_dir, user, org, job_id, role="admin")
-        if not yes:
-            require_confirmation(f"Delete {self.noun} {job['id']} ({self.summarise(job)})?")
-        api.delete(self._path(job))
-        print_lines(f"{self.title(job)} is deleted.")
+        self.confirm_and_delete(api, job, yes=yes)
 
     def download(
         self,
@@ -159,7 +157,7 @@ class JobCommands:
     def confirm_and_delete(self, api: ApiClient, job: Json, *, yes: bool, confirm_handed_in: bool = False) -> None:
         """Delete a job after a confirmation, and after another one if its file was handed in to Bufdir."""
         if not yes:
-            require_confirmation(f"Delete {self.noun} {job['id']} ({self.describe(job)[1].strip()})?")
+            require_confirmation(f"Delete {self.noun} {job['id']} ({self.summarise(job)})?")
         try:
             api.delete(self._path(job), _HANDED_IN if confirm_handed_in else None)
         except ApiError as error:
@@ -169,7 +167,7 @@ class JobCommands:
                 raise StafettError(f"{error} Use --confirm-handed-in to delete it all the same.") from None
             require_confirmation(f"{error} Delete it all the same?")
             api.delete(self._path(job), _HANDED_IN)
-        print_lines(f"{self._title(job)} is deleted.")
+        print_lines(f"{self.title(job)} is deleted.")
 
     def follow(self, api: ApiClient, job: Json, as_json: bool, *, watch: bool) -> None:
         """Report that a job is accepted, or wait for it and exit."""

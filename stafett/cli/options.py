@@ -52,6 +52,10 @@ def validate_org_id(org: str | None) -> str | None:
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ConfirmHandedInOption = Annotated[
+    bool,
+    typer.Option("--confirm-handed-in", help="Confirm the removal of files that were handed in to Bufdir, too."),
+]
 _ORG_OPTION = typer.Option(
     "--org", help="Organisation id, such as nhf, blindeforbundet or hlf.", callback=validate_org_id
 )

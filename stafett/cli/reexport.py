@@ -44,11 +44,16 @@ def _describe(job: Json) -> Details:
         "reason": job["reason"],
         "label": job["label"],
         "overrides": overrides,
-        "result": f"version {job['file_version']} of the report" if job["file"] else None,
+        "result": _describe_result_version(job) if job["file"] else None,
         "export": job["export_id"],
     }
     details += [(label, value) for label, value in optional.items() if value]
     return [*details, *describe_result(job)]
+
+
+def _describe_result_version(job: Json) -> str:
+    unchanged = "; nothing has changed since, so no version was added" if job["unchanged"] else ""
+    return f"version {job['file_version']} of the report{unchanged}"
 
 
 def _load_version(api: ApiClient, job: Json) -> Details:

@@ -9,7 +9,7 @@ import typer
 
 from stafett.cli.client import ApiClient, Json, connect, find_job
 from stafett.cli.field_errors import name_options
-from stafett.cli.formats import format_period, format_size, format_time, format_words
+from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, download_job_file, name_version, print_list, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, normalise_instant
 from stafett.cli.tables import Column, Columns, Details, print_details
@@ -19,7 +19,12 @@ from stafett.domain.errors import NotFoundError
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
 
 ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the report.")]
-_SUBMISSION_OPTIONS = {"/submitted_at": "--at", "/submitted_reference": "--reference"}
+_SUBMISSION_OPTIONS = {
+    "/submitted_at": "--at",
+    "/submitted_reference": "--reference",
+    "/version": "--version",
+    "/grant_year": "--grant-year",
+}
 
 COLUMNS: Columns = {
     "id": Column(lambda report: report["id"]),
@@ -58,9 +63,8 @@ def show(
     if as_json:
         print_json(report)
         return
-    submitted = f"{format_time(report['submitted_at'])}, {report['submitted_reference'] or 'without a reference'}"
-    details = [("organisation", report["org_id"]), ("period", format_period(report))]
-    print_details(f"Report {report['id']}", [*details, ("submitted", submitted if report["submitted_at"] else "no")])
+    details = [("organisation", report["org_id"]), ("period", format_period(report)), *_describe_submission(report)]
+    print_details(f"Report {report['id']}", details)
     for version in report["files"]:
         print_details(f"Version {version['version']}", _describe_version(version))
 
@@ -97,14 +101,21 @@ def download(
 @app.command(name="submitted")
 def mark_submitted(
     report_id: ReportIdArgument,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Version that was handed in. Default: the newest.")
+    ] = None,
     submitted_at: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--at",
-            help="Day of submission to Bufdir (2026-12-31 or 31.12.2026), or an RFC 3339 time.",
+            help="Day of submission to Bufdir (2026-12-31 or 31.12.2026), or an RFC 3339 time. Default: now.",
             callback=normalise_instant,
         ),
-    ],
+    ] = None,
+    grant_year: Annotated[
+        int | None,
+        typer.Option("--grant-year", help="Grant year of the application. Default: the period's year plus two."),
+    ] = None,
     reference: Annotated[str | None, typer.Option("--reference", help="Bufdir's reference for the submission.")] = None,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
@@ -114,11 +125,20 @@ def mark_submitted(
     """Record which version of a report was handed in to Bufdir, and protect its file."""
     api, report = _find_report(data_dir, user, org, report_id)
     path = f"/reports/{report['id']}"
-    body = json.dumps({"submitted_at": submitted_at, "submitted_reference": reference}).encode()
+    submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
+    fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
+    body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
     with name_options(_SUBMISSION_OPTIONS):
-        report = api.put(path, body, if_match=api.etag_of(path, {}))
-    title = f"Report {report['id']} ({report['org_id']}, {format_period(report)})"
-    print_result(report, as_json, f"{title} is recorded as submitted at {format_time(report['submitted_at'])}.")
+        report = api.put(path, json.dumps(body).encode(), if_match=api.etag_of(path, {}))
+    title = (
+        f"Version {report['submitted_version']} of report {report['id']} ({report['org_id']}, {format_period(report)})"
+    )
+    print_result(
+        report,
+        as_json,
+        f"{title} is recorded as submitted at {format_time(report['submitted_at'])}. "
+        f"Its file is stored until {format_day(report['retained_until'])}.",
+    )
 
 
 def _find_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> tuple[ApiClient, Json]:
@@ -126,6 +146,17 @@ def _find_report(data_dir: Path | None, user: str | None, org: str | None, repor
     if data_dir is not None and not user and not org:
         raise typer.BadParameter("specify the report's organisation", param_hint="'--org'")
     return find_job(data_dir, user, org, "reports", report_id)
+
+
+def _describe_submission(report: Json) -> Details:
+    if not report["submitted_at"]:
+        return [("submitted", "no")]
+    reference = report["submitted_reference"] or "without a reference"
+    return [
+        ("submitted", f"version {report['submitted_version']}, {format_time(report['submitted_at'])}, {reference}"),
+        ("grant year", report["grant_year"]),
+        ("stored until", format_day(report["retained_until"])),
+    ]
 
 
 def describe_change(change: Json | None) -> str | None:
@@ -146,11 +177,13 @@ def _describe_version(version: Json) -> Details:
     details: list[tuple[str, object]] = [("source", source), ("created", format_time(version["created_at"]))]
     if version["reason"]:
         details.append(("reason", version["reason"]))
-    if file := version["file"]:
-        details.append(("format", Path(file["name"]).suffix.removeprefix(".")))
-        details += [("file", f"{file['name']}, {format_size(file['size_bytes'])}"), ("SHA-256", file["sha256"])]
-    else:
-        details.append(("file", "removed from storage"))
+    file = version["produced_file"]
+    details.append(("format", Path(file["name"]).suffix.removeprefix(".")))
+    details += [("file", f"{file['name']}, {format_size(file['size_bytes'])}"), ("SHA-256", file["sha256"])]
+    if version["removed_at"]:
+        details.append(("removed from storage", format_time(version["removed_at"])))
+    if version["submitted_at"]:
+        details.append(("submitted", format_time(version["submitted_at"])))
     if change := describe_change(version["change"]):
         details.append(("change", change))
     return [*details, ("export", version["export_id"])]
