@@ -21,6 +21,7 @@ COMPONENT_DESCRIPTIONS: Mapping[str, str] = {
     "BatchResource": "A batch with its first 200 items.",
     "BatchSummary": "A batch without its items.",
     "BatchValidationResource": "The result of a validation. Nothing was written.",
+    "BatchWarning": "Something to consider before the batch is registered.",
     "BulkRegistrationEnded": "The batch that has finished, and its outcome.",
     "BulkRegistrationEndedMessage": "A message to a webhook: a bulk registration has finished.",
     "BulkCounts": "Number of items in each status.",
