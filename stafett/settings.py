@@ -263,7 +263,7 @@ class MailSettings(_SettingsSection):
     user: str | None = None
     password: SecretStr | None = None
     sender: str = Field("", description="sender address of emails")
-    public_url: AnyHttpUrl | None = Field(None, description="public URL of the service, for links in emails")
+    public_url: AnyHttpUrl | None = Field(None, description="origin of the console, for links in emails")
 
     @model_validator(mode="after")
     def _validate_completeness(self) -> Self:

@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from api.console.assets import get_asset_url
 from stafett.domain.activity import ACTIVITY_TYPES_BY_ID, ActivityType
 from stafett.domain.export import Locale
+from stafett.domain.failure_reasons import describe_export_failure, describe_item_failure
 from stafett.domain.reporting_period import OSLO, ReportingPeriod
 
 LANGUAGE_COOKIE, LANGUAGE_PARAMETER = "stafett-lang", "lang"
@@ -35,10 +36,15 @@ _BYTES_PER_UNIT = 1000
 
 def choose_language(request: Request) -> Locale:
     """Return the language that the URL names, or else the one that the browser remembers, or else Bokmål."""
-    for code in (request.query_params.get(LANGUAGE_PARAMETER), request.cookies.get(LANGUAGE_COOKIE)):
-        if code in _LANGUAGES:
-            return _LANGUAGES[code]
-    return _DEFAULT_LANGUAGE
+    return get_requested_language(request) or get_remembered_language(request) or _DEFAULT_LANGUAGE
+
+
+def get_requested_language(request: Request) -> Locale | None:
+    return _LANGUAGES.get(request.query_params.get(LANGUAGE_PARAMETER))
+
+
+def get_remembered_language(request: Request) -> Locale | None:
+    return _LANGUAGES.get(request.cookies.get(LANGUAGE_COOKIE))
 
 
 def list_languages(request: Request, address: str) -> list[tuple[Locale, str, str]]:
@@ -75,6 +81,8 @@ def get_environment(language: Locale) -> Environment:
         long_month=formats.format_long_month,
         short_month=formats.format_short_month,
         activity_type=partial(_name_activity_type, language),
+        export_failure=partial(describe_export_failure, locale=language),
+        item_failure=partial(describe_item_failure, locale=language),
         size=formats.format_size,
         period=formats.format_period,
     )

@@ -10,6 +10,7 @@ from fastapi import Depends, Request, params
 
 from api.auth import Identity
 from api.concurrency import run_in_threadpool
+from api.console.languages import get_requested_language
 from api.console.openid import OpenIDProvider
 from api.console.services import get_console_services
 from api.dependencies import get_services
@@ -64,7 +65,10 @@ async def admit_unauthenticated(request: Request) -> None:
 
 
 async def require_session(request: Request) -> ConsoleSession:
-    """Find the session of the cookie; raise ``SignInRequiredError`` if there is none or its provider is gone."""
+    """Find the session of the cookie; raise ``SignInRequiredError`` if there is none or its provider is gone.
+
+    A language that the URL names becomes the one of the user's emails.
+    """
     console, authenticator = get_console_services(request), get_services(request).authenticator
     secret = console.session_cookie.read(request)
     row = await run_in_threadpool(console.sessions.find, secret) if secret else None
@@ -72,6 +76,8 @@ async def require_session(request: Request) -> ConsoleSession:
     if secret is None or row is None or provider is None:
         raise SignInRequiredError
     authenticator.admit(row.user_id)
+    if language := get_requested_language(request):
+        await run_in_threadpool(console.sessions.store_language, row.user_id, language)
     return ConsoleSession(row, secret, provider)
 
 

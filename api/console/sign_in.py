@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect
+from api.console.languages import get_remembered_language
 from api.console.openid import to_error_code
 from api.console.pages import render_page
 from api.console.security import SessionForm, create_page_headers
@@ -85,7 +86,8 @@ async def complete_login(request: Request, console: ConsoleServicesDep) -> Respo
         raise SignInRefusedError("provider_error")
     sign_in = await provider.run(provider.verify_response, attempt, code, parameters.get("iss"))
     browser, replaced = request.headers.get("user-agent", ""), console.session_cookie.read(request)
-    secret = await run_in_threadpool(console.sessions.open, sign_in, browser, replaced)
+    language = get_remembered_language(request)
+    secret = await run_in_threadpool(console.sessions.open, sign_in, browser, replaced, language)
     response = redirect(request, attempt.return_path)
     console.session_cookie.set(response, secret)
     return response

@@ -1,9 +1,9 @@
 """Deliveries as the worker handles them: their messages and their states."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from typing import Any, LiteralString, NamedTuple
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
 from sqlalchemy import and_, func, or_, text, update
@@ -13,31 +13,26 @@ from stafett.audit import trail as audit_trail
 from stafett.database.session import Database
 from stafett.database.tables import (
     Delivery,
-    Export,
     Membership,
     Notification,
     Organisation,
-    Reexport,
-    Report,
     Webhook,
     WebhookSecret,
 )
 from stafett.domain.errors import DeliveryError
-from stafett.domain.export import Locale
 from stafett.domain.notification import (
     OPEN_DELIVERY_STATES,
     Channel,
     DeliveryRef,
     DeliveryState,
-    JobType,
     NotificationJob,
 )
-from stafett.domain.reporting_period import OSLO
 from stafett.notifications.email import Email, InvitationEmail, JobEmail
+from stafett.notifications.job_results import load_job_result
 from stafett.webhooks.sender import WebhookMessage
 from stafett.webhooks.service import build_webhook_audit_entry
 
-_SELECT_RECIPIENT: LiteralString = "SELECT get_delivery_recipient(:delivery)"
+_SELECT_RECIPIENT: LiteralString = "SELECT * FROM get_delivery_recipient(:delivery)"
 _NOW = func.clock_timestamp()
 
 
@@ -97,31 +92,32 @@ class DeliveryStore:
         """Load the email's data. The address is read here alone, so that it reaches no payload and no history."""
         with self._database.transaction(delivery.org_id) as session:
             row = session.get_one(Delivery, delivery.id)
-            address = session.scalar(text(_SELECT_RECIPIENT), {"delivery": delivery.id})
-            if address is None:
+            recipient = session.execute(text(_SELECT_RECIPIENT), {"delivery": delivery.id}).one_or_none()
+            if recipient is None:
                 raise DeliveryError("recipient_left", is_permanent=True)
             organisation = session.get_one(Organisation, delivery.org_id).name
             if row.invited_user_id is not None:
                 membership = session.get_one(Membership, (row.invited_user_id, row.org_id))
                 return InvitationEmail(
                     id=delivery.id,
-                    address=address,
+                    address=recipient.address,
+                    language=recipient.language,
                     organisation=organisation,
                     created_at=row.created_at,
                     role=membership.role,
                 )
             notification = _load_notification(session, delivery)
-            context = CONTEXT_LOADERS[notification.subject_kind](session, notification.subject_id)
+            result = load_job_result(session, notification)
         return JobEmail(
             id=delivery.id,
-            address=address,
-            locale=context.locale,
+            address=recipient.address,
+            language=recipient.language,
             organisation=organisation,
-            period=context.period,
             job_type=notification.subject_kind,
             job_id=notification.subject_id,
             outcome=notification.status,
             created_at=notification.created_at,
+            result=result,
         )
 
     def load_webhook_message(self, delivery: DeliveryRef) -> WebhookMessage:
@@ -207,34 +203,3 @@ def build_test_payload(row: Delivery) -> dict[str, Any]:
 
 def _format_created_at(row: Notification | Delivery) -> str:
     return row.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-class EmailContext(NamedTuple):
-    """The language of an email, and the first and the last day of the job's period, if it has one."""
-
-    locale: Locale
-    period: tuple[date, date] | None
-
-
-def _load_export_context(session: Session, export_id: UUID) -> EmailContext:
-    export = session.get_one(Export, export_id)
-    return EmailContext(export.parameters["locale"], export.job.date_range)
-
-
-def _load_reexport_context(session: Session, reexport_id: UUID) -> EmailContext:
-    """Use the language of the original report."""
-    row = session.get_one(Reexport, reexport_id)
-    report = session.get_one(Report, row.report_id)
-    first, last = (moment.astimezone(OSLO).date() for moment in row.job.period)
-    return EmailContext(report.parameters["locale"], (first, last))
-
-
-def _load_bulk_context(_session: Session, _batch_id: UUID) -> EmailContext:
-    return EmailContext("nb", None)
-
-
-CONTEXT_LOADERS: Mapping[JobType, Callable[[Session, UUID], EmailContext]] = {
-    JobType.EXPORT: _load_export_context,
-    JobType.REEXPORT: _load_reexport_context,
-    JobType.BULK_REGISTRATION: _load_bulk_context,
-}

@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 from stafett.database.session import Database
 from stafett.database.tables import LoginAttempt, Membership, Organisation, User, UserSession
 from stafett.domain.errors import PermissionDeniedError, SignInRefusedError
+from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
 from stafett.people.identities import resolve_user
 
@@ -102,9 +103,12 @@ class SessionService:
         self._database = database
         self._lifetime = lifetime
 
-    def open(self, sign_in: VerifiedSignIn, browser: str, replaced_secret: str | None) -> str:
+    def open(
+        self, sign_in: VerifiedSignIn, browser: str, replaced_secret: str | None, language: Locale | None = None
+    ) -> str:
         """Open a session, end the one that the browser had before, and return the new secret.
 
+        The language that the browser remembers becomes the user's.
         A refused sign-in leaves no trace: the identity is not linked to the user either.
         """
         secret = create_secret()
@@ -132,6 +136,7 @@ class SessionService:
                 expires_at=func.now() + self._lifetime.absolute,
             )
             session.execute(row)
+            _store_language(session, user_id, language)
         return secret
 
     def find(self, secret: str) -> UserSession | None:
@@ -193,6 +198,11 @@ class SessionService:
             query = update(UserSession).where(_is_of(current.user_id), col(UserSession.id) == current.id)
             session.execute(query.values(org_id=org_id))
 
+    def store_language(self, user_id: UUID, language: Locale) -> None:
+        """Store the language that the user has chosen, which is also that of the emails."""
+        with self._database.transaction(user_id=user_id) as session:
+            _store_language(session, user_id, language)
+
     def load_user_name(self, user_id: UUID) -> str:
         with self._database.transaction(user_id=user_id) as session:
             return session.exec(select(User.display_name).where(col(User.id) == user_id)).one()
@@ -236,6 +246,12 @@ def _list_choices(session: Session, user_id: UUID, organisations: frozenset[str]
     allowed = [org_id for org_id in session.exec(memberships) if organisations is None or org_id in organisations]
     is_operator = session.exec(select(User.is_operator).where(col(User.id) == user_id)).one()
     return [None, *allowed] if is_operator and organisations is None else list(allowed)
+
+
+def _store_language(session: Session, user_id: UUID, language: Locale | None) -> None:
+    if language is not None:
+        is_other = col(User.language).is_distinct_from(language)
+        session.execute(update(User).where(col(User.id) == user_id, is_other).values(language=language))
 
 
 def _load_name(session: Session, org_id: str | None) -> str | None:

@@ -1,13 +1,12 @@
 """The user who started an export is notified of its completion by email and webhook."""
 
-import email
-import email.message
-import email.policy
 import json
+from email.message import EmailMessage
 
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, wait_until
 from tests.support.dev_stack import DevStack
+from tests.support.emails import parse_email, read_body
 from tests.support.fixture_types import Bearer
 from tests.support.webhook_receiver import WebhookReceiver, run_receiver
 
@@ -34,8 +33,9 @@ async def test_completed_export_sends_an_email_and_a_webhook(
         )
 
     (message,) = [message for message in read_emails(dev_stack) if message["To"] == address]
-    assert export_id in message.get_content()
-    assert "Nordmann" not in message.get_content()
+    text = read_body(message)
+    assert f"{dev_stack.stack_json['api_url']}/console/exports/{export_id}\n" in text
+    assert "Nordmann" not in text + read_body(message, "html")
     (request,) = receiver.requests
     assert json.loads(request.body)["data"]["export_id"] == export_id
     logs = " ".join(
@@ -44,6 +44,5 @@ async def test_completed_export_sends_an_email_and_a_webhook(
     assert [secret for secret in (address, added.json()["secret"], receiver.url) if secret in logs] == []
 
 
-def read_emails(dev_stack: DevStack) -> list[email.message.EmailMessage]:
-    paths = sorted((dev_stack.data_dir / "mail").glob("*.eml"))
-    return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]
+def read_emails(dev_stack: DevStack) -> list[EmailMessage]:
+    return [parse_email(path) for path in sorted((dev_stack.data_dir / "mail").glob("*.eml"))]

@@ -4,9 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Index, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
 from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO, StrEnumType
+from stafett.domain.export import Locale
 from stafett.domain.membership import Role
 
 
@@ -29,6 +30,7 @@ class User(SQLModel, table=True):
     email: str = Field(unique=True)
     display_name: str
     is_operator: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    language: Locale | None = Field(default=None, sa_type=AutoString)
 
 
 class UserIdentity(SQLModel, table=True):

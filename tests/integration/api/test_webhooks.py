@@ -73,7 +73,7 @@ async def test_database_role_of_the_api_cannot_read_secrets(
         session.execute(text("SELECT secret FROM webhook_secrets"))
 
 
-async def test_worker_reads_only_the_address_of_a_pending_email(
+async def test_worker_reads_only_the_recipient_of_a_pending_email(
     export_client: ExportClient, worker_database: Database, tenant: Tenant, owner_url: str
 ) -> None:
     await fail_export(export_client, worker_database)
@@ -83,7 +83,7 @@ async def test_worker_reads_only_the_address_of_a_pending_email(
             " SELECT gen_random_uuid(), org_id, id, 'email' FROM notifications WHERE org_id = %s RETURNING id",
             [tenant.org_id],
         ).fetchone() or (None,)
-    query, parameters = text("SELECT get_delivery_recipient(:delivery)"), {"delivery": delivery}
+    query, parameters = text("SELECT address FROM get_delivery_recipient(:delivery)"), {"delivery": delivery}
     with worker_database.transaction(tenant.org_id) as session:
         assert session.scalar(query, parameters) == f"coordinator@{tenant.org_id}.example"
     with worker_database.transaction(create_tenant(owner_url).org_id) as session:

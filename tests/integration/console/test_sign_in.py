@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -40,6 +41,24 @@ async def test_page_without_session_leads_to_sign_in_and_back(browser: ConsoleBr
     return_path = parse_qs(login.query)["next"][0]
     response = await browser.sign_in(tenant.coordinator, return_path=return_path)
     assert response.headers["location"] == f"{browser.origin}/console/organisation?x=1&y=%C3%A5"
+
+
+async def test_language_of_the_browser_and_of_the_switch_becomes_that_of_the_emails(
+    browser: ConsoleBrowser, tenant: Tenant, owner_url: str
+) -> None:
+    def load_languages() -> dict[UUID, str | None]:
+        query = "SELECT id, language FROM users WHERE id = ANY (%s)"
+        with psycopg.connect(owner_url) as owner:
+            return dict(owner.execute(query, [list(tenant.users.values())]).fetchall())
+
+    unknown = dict.fromkeys(tenant.users.values())
+    await browser.get("/console/login?lang=nn")
+    assert load_languages() == unknown
+    await browser.sign_in(tenant.coordinator)
+    assert load_languages() == unknown | {tenant.coordinator: "nn"}
+    await browser.get("/console/reports?lang=en")
+    await browser.get("/console/reports?lang=de")
+    assert load_languages() == unknown | {tenant.coordinator: "en"}
 
 
 async def test_login_page_lists_the_issuers(browser: ConsoleBrowser, issuer_one: HostileSignIn) -> None:

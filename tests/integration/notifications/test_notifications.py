@@ -1,18 +1,16 @@
 """Emails and webhooks after an export, with a real mail server, a real webhook receiver and real workers."""
 
+import asyncio
 import base64
-import email
-import email.policy
 import hashlib
 import hmac
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psycopg
@@ -34,7 +32,10 @@ from stafett.exports.completion import ExportCompletion
 from stafett.settings import MailSettings, Settings, WebhookSettings
 from stafett.temporal.client import start_job
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, wait_until
+from tests.support.bulk import BulkClient
+from tests.support.emails import parse_email, read_body
 from tests.support.fixture_types import Bearer, RunWorker
+from tests.support.reexports import ReexportClient
 from tests.support.webhook_receiver import ReceivedRequest, WebhookReceiver, run_receiver
 
 
@@ -122,10 +123,6 @@ async def wait_for_deliveries(export_client: ExportClient, **expected: str) -> J
     return (await fetch_notifications(export_client))[0]
 
 
-def parse_email(path: Path) -> EmailMessage:
-    return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-
-
 async def run_export(export_client: ExportClient, run_worker: RunWorker, **fields: Any) -> Json:
     export_id = await export_client.start_export(**fields)
     async with run_worker():
@@ -153,10 +150,13 @@ async def test_completed_export_is_notified_in_the_api_by_email_and_by_webhook(
     assert (notification["status"], notification["attempt"], notification["read_at"]) == ("completed", 1, None)
     assert [(row["attempts"], row["last_error"]) for row in notification["deliveries"]] == [(1, None), (1, None)]
     (email_path,) = mail.list_emails()
-    assert parse_email(email_path)["To"] == f"coordinator@{tenant.org_id}.example"
-    assert f"https://s.example/api/v1/bufdir-exports/{export_id}" in parse_email(email_path).get_content()
-    assert "er klar til å lastast ned" in parse_email(email_path).get_content()
-    assert not [word for word in ("Nordmann", "hemmelig", "Tromsø") if word in email_path.read_text()]
+    message = parse_email(email_path)
+    assert message["To"] == f"coordinator@{tenant.org_id}.example"
+    for body in (read_body(message), read_body(message, "html")):
+        assert f"https://s.example/console/exports/{export_id}" in body
+        assert "er klar til å lastast ned" in body
+        assert not [word for word in ("Nordmann", "hemmelig", "Tromsø") if word in body]
+    assert "\nRader i fila: 1\n" in read_body(message)
     (request,) = receiver.requests
     data = {"export_id": export_id, "org_id": tenant.org_id, "attempt": 1, "status": "completed"}
     assert json.loads(request.body) == {
@@ -323,6 +323,34 @@ async def test_export_without_a_file_is_notified_too(
         assert (await wait_for_deliveries(export_client, email="delivered", webhook="delivered"))["status"] == status
     assert json.loads(receiver.requests[0].body)["type"] == f"export.{status}"
     assert len(mail.list_emails()) == 1
+
+
+async def test_emails_of_a_new_version_and_of_a_batch_have_their_results(
+    export_client: ExportClient,
+    mail: MailFolder,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    tenant: Tenant,
+    owner_url: str,
+) -> None:
+    with psycopg.connect(owner_url) as owner:
+        owner.execute("UPDATE users SET language = 'en' WHERE id = %s", [tenant.coordinator])
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    reexports = ReexportClient(export_client)
+    batches = BulkClient(export_client.http_client, tenant.org_id, export_client.headers)
+    async with run_worker():
+        report_id = await reexports.create_report()
+        version = await reexports.complete_reexport(report_id, source="same_snapshot")
+        batch = await batches.start_batch([mentor, uuid4()])
+        emails = await wait_until(partial(asyncio.to_thread, mail.list_emails), lambda paths: len(paths) == 3)
+    bodies = [read_body(parse_email(path)) for path in emails]
+    (of_version,) = [body for body in bodies if f"/console/reexports/{version['id']}\n" in body]
+    assert "\nVersion: 2\nRows in the file: 1\n" in of_version
+    assert f"\nFile: {version['file']['name']}\n" in of_version
+    (of_batch,) = [body for body in bodies if f"/console/bulk/{batch['id']}\n" in body]
+    assert "\nPeer mentors: 2\nRegistered: 1\nFailed: 1\n" in of_batch
+    assert "\n- 1 \N{EN DASH} The organisation has no such peer mentor.\n" in of_batch
 
 
 async def test_notification_without_mail_server_has_no_deliveries(

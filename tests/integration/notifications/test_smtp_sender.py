@@ -1,8 +1,6 @@
 """Emails sent to a real mail server: the one of the development stack."""
 
 import asyncio
-import email
-import email.policy
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +17,9 @@ from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.domain.errors import DeliveryError
 from stafett.domain.notification import JobOutcome, JobType
 from stafett.notifications.email import JobEmail, SmtpSender
+from stafett.notifications.job_results import JobResult
 from stafett.settings import MailSettings
+from tests.support.emails import parse_email, read_body
 from tests.support.webhook_receiver import SelfSignedCertificate
 
 PASSWORD = "hemmelig"  # noqa: S105 - the password of a server that exists only during its test
@@ -30,13 +30,12 @@ def create_email() -> JobEmail:
     return JobEmail(
         id=uuid4(),
         address=ADDRESS,
-        locale="nn",
         organisation="Prøveforbundet",
-        period=(date(2026, 1, 1), date(2026, 12, 31)),
         job_type=JobType.EXPORT,
         job_id=uuid4(),
         outcome=JobOutcome.COMPLETED,
         created_at=datetime.now(UTC),
+        result=JobResult(locale="nn", days=(date(2026, 1, 1), date(2026, 12, 31))),
     )
 
 
@@ -87,9 +86,9 @@ async def test_development_mail_server_stores_an_email_as_it_was_sent(tmp_path: 
     async with run_mail_server(folder, 0) as port:
         await send(create_mail_settings(port))
     (path,) = folder.list_emails()
-    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    message = parse_email(path)
     assert message["To"] == ADDRESS
-    assert "klar til å lastast ned" in message.get_content()
+    assert "klar til å lastast ned" in read_body(message)
 
 
 @pytest.mark.parametrize(

@@ -122,12 +122,15 @@ CREATE TABLE users (
     id uuid PRIMARY KEY,
     email varchar NOT NULL UNIQUE CHECK (email = lower(email) AND email LIKE '%_@_%'),
     display_name varchar NOT NULL,
-    is_operator boolean NOT NULL DEFAULT false
+    is_operator boolean NOT NULL DEFAULT false,
+    -- The language that the user has chosen in the console, for emails.
+    language varchar CHECK (language IN ('nb', 'nn', 'en'))
 );
 ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_user ON users FOR SELECT USING (id = current_user_id());
 CREATE POLICY erase_own_user ON users FOR UPDATE TO stafett_erasure USING (id = current_user_id());
-GRANT SELECT ON users TO stafett_api;
+CREATE POLICY change_own_language ON users FOR UPDATE TO stafett_api USING (id = current_user_id());
+GRANT SELECT, UPDATE (language) ON users TO stafett_api;
 GRANT SELECT, UPDATE (email, display_name, is_operator) ON users TO stafett_erasure;
 
 -- The accounts of a user at identity providers. The address decides once per issuer, at the first sign-in; afterwards
@@ -1026,11 +1029,11 @@ CREATE TRIGGER deliveries_check_update BEFORE UPDATE ON deliveries FOR EACH ROW
     WHEN (OLD.state IN ('delivered', 'given_up'))
     EXECUTE FUNCTION reject_change('a settled delivery is immutable', 'check_violation');
 
--- The worker cannot read users. This function returns the address of an open email delivery, if the delivery belongs to
--- the transaction's organisation and the user is a member of it.
-CREATE FUNCTION get_delivery_recipient(p_delivery_id uuid) RETURNS varchar LANGUAGE sql STABLE
-    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT u.email
+-- The worker cannot read users. This function returns the address and the language of an open email delivery, if the
+-- delivery belongs to the transaction's organisation and the user is a member of it.
+CREATE FUNCTION get_delivery_recipient(p_delivery_id uuid) RETURNS TABLE (address varchar, language varchar)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT u.email, u.language
     FROM deliveries d
     LEFT JOIN notifications n ON n.org_id = d.org_id AND n.id = d.notification_id
     JOIN memberships m ON m.org_id = d.org_id AND m.user_id = coalesce(n.user_id, d.invited_user_id)
