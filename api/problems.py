@@ -235,7 +235,7 @@ async def _handle_invalid_mapping(request: Request, error: Any) -> JSONResponse:
 
 
 async def _handle_invalid_request(request: Request, error: Any) -> JSONResponse:
-    errors = [create_field_error(**issue._asdict()) for issue in error.issues]
+    errors = [create_field_error(issue.pointer, issue.code, issue.detail) for issue in error.issues]
     return _render_field_errors(request, INVALID_REQUEST, errors)
 
 

@@ -56,10 +56,12 @@ class _BoundedLines:
         self._row_length += len(line)
         if self._row_length > _MAX_CHARACTERS_PER_ROW:
             detail = f"A row has at most {_MAX_CHARACTERS_PER_ROW} characters"
-            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "row_too_long", detail)])
+            raise InvalidRequestError(
+                [RequestIssue(f"line:{self._line_number}", "row_too_long", detail, _MAX_CHARACTERS_PER_ROW)]
+            )
         if self._line_number > _MAX_LINES:
             detail = f"A file has at most {_MAX_LINES} lines"
-            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "too_many_lines", detail)])
+            raise InvalidRequestError([RequestIssue(f"line:{self._line_number}", "too_many_lines", detail, _MAX_LINES)])
         return line
 
     def start_row(self) -> None:
@@ -82,12 +84,14 @@ def _detect_delimiter(header: str) -> str:
 def _parse_header(header: Sequence[str], columns: Sequence[str], required_columns: Sequence[str]) -> list[str]:
     if len(header) > len(columns):
         detail = f"The header has {len(header)} columns; at most {len(columns)} are known"
-        raise InvalidRequestError([RequestIssue("line:1", "too_many_columns", detail)])
+        raise InvalidRequestError([RequestIssue("line:1", "too_many_columns", detail, len(columns))])
     names = [name.strip().lower() for name in header]
     unknown = (number for number, name in enumerate(names, start=1) if name not in columns)
     missing = (name for name in required_columns if name not in names)
-    issues = [RequestIssue("line:1", "unknown_column", f"Column {number} has an unknown name") for number in unknown]
-    issues += [RequestIssue("line:1", "missing_column", f"The column {name} is missing") for name in missing]
+    issues = [
+        RequestIssue("line:1", "unknown_column", f"Column {number} has an unknown name", number) for number in unknown
+    ]
+    issues += [RequestIssue("line:1", "missing_column", f"The column {name} is missing", name) for name in missing]
     if len(set(names)) < len(names):
         issues.append(RequestIssue("line:1", "repeated_column", "A column name occurs twice"))
     if issues:
@@ -98,7 +102,7 @@ def _parse_header(header: Sequence[str], columns: Sequence[str], required_column
 def _parse_row(line: int, names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     if len(cells) != len(names):
         detail = f"The line has {len(cells)} cells, the header {len(names)}"
-        raise InvalidRequestError([RequestIssue(f"line:{line}", "cells", detail)])
+        raise InvalidRequestError([RequestIssue(f"line:{line}", "cells", detail, len(names))])
     return {name: _unescape_formula(cell) for name, cell in zip(names, cells, strict=True)}
 
 

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request, Response
 from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.forms import ConsoleForm, FormErrors
 from api.console.pages import render_page
-from api.console.security import SessionUpload, UploadedForm
+from api.console.security import SessionUpload
 from api.console.services import MENTORS_PATH
 from api.console.sessions import ActiveSession, MentorManager
+from api.console.uploads import carry_file, read_file
 from api.dependencies import Services, ServicesDep
 from api.schemas.people import MentorImportResource
 from stafett.domain.errors import InvalidRequestError
@@ -19,15 +20,12 @@ from stafett.people.mentor_import import COLUMNS, MAX_ROWS, Verdict
 
 router = APIRouter(prefix=f"{MENTORS_PATH}/import")
 _MAX_VERDICTS = 200
-_MAX_CARRIED_BYTES = 256 * 1024
-"""A larger file has to be chosen a second time, because the fields of a form are limited."""
 
 
 class ImportForm(ConsoleForm):
-    """Whether to check or to import, the file's content as the check has returned it, and the key of the page."""
+    """Whether to check or to import, and the key of the page."""
 
     action: Literal["check", "import"] = "check"
-    content: str | None = None
     key: UUID
 
 
@@ -42,26 +40,21 @@ async def import_mentors(
 ) -> Response:
     """Show the verdict on every row of the file, or import the rows without a problem."""
     form = ImportForm.parse({"key": uuid4()} | dict(upload.fields))
-    content = await _read_content(upload, form)
+    content = await read_file(upload)
     if not content:
         return _render_page(request, session, errors={"file": "file_missing"})
     try:
         result = await _run(session, services, form, content)
     except InvalidRequestError as error:
         return _render_page(request, session, errors={"file": "import_invalid"}, issues=error.issues)
-    is_carried = result.dry_run and len(content) <= _MAX_CARRIED_BYTES
     return _render_page(
         request,
         session,
         key=form.key,
         result=result,
         rows=sorted(result.rows, key=lambda row: (row.verdict is Verdict.ACCEPTED, not row.warnings))[:_MAX_VERDICTS],
-        content=content.decode("utf-8-sig") if is_carried else None,
+        carried=carry_file(content) if result.dry_run else "",
     )
-
-
-async def _read_content(upload: UploadedForm, form: ImportForm) -> bytes:
-    return (form.content or "").encode() if upload.file is None else await upload.file.read()
 
 
 async def _run(session: ActiveSession, services: Services, form: ImportForm, content: bytes) -> MentorImportResource:
@@ -81,7 +74,7 @@ async def _run(session: ActiveSession, services: Services, form: ImportForm, con
 def _render_page(
     request: Request, session: ActiveSession, *, errors: FormErrors | None = None, **values: Any
 ) -> Response:
-    defaults = {"key": uuid4(), "result": None, "rows": (), "content": None, "issues": ()}
+    defaults = {"key": uuid4(), "result": None, "rows": (), "carried": "", "issues": ()}
     return render_page(
         request,
         "import_mentors.html",

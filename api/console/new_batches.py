@@ -16,6 +16,7 @@ from api.console.pages import render_page
 from api.console.security import SessionFormData, SessionUpload
 from api.console.services import BULK_PATH
 from api.console.sessions import ActiveSession, JobStarter
+from api.console.uploads import carry_file, read_file
 from api.dependencies import Services, ServicesDep
 from stafett.bulk.csv_format import parse_request
 from stafett.bulk.service import ValidationResult
@@ -89,21 +90,25 @@ async def show_upload_form(request: Request, session: JobStarter) -> Response:
 
 @router.post("/upload")
 async def upload_batch(request: Request, session: JobStarter, upload: SessionUpload, services: ServicesDep) -> Response:
-    """Check a file with one line per mentor, or register what it has."""
-    if upload.file is None:
-        return _render_upload_form(request, session, errors={"file": "file_missing"})
-    content = await upload.file.read()
+    """Check a file with one line per mentor, or register what it has. The page of the check carries the file along."""
+    content = await read_file(upload)
+    label = upload.fields.get("label", "")
+    if not content:
+        return _render_upload_form(request, session, label=label, errors={"file": "file_missing"})
     try:
         form = UploadForm.parse(upload.fields)
         batch = await run_in_threadpool(parse_request, content, _get_org_id(session), form.label or None)
         if form.action == "register":
-            return await accept_batch(request, session, services, batch, f"console-{form.key or uuid4()}")
+            return await accept_batch(request, session, services, batch, create_batch_key(str(form.key), batch))
         result = await _validate(services, session, batch)
     except InvalidFormError as error:
-        return _render_upload_form(request, session, errors=error.errors)
+        return _render_upload_form(request, session, label=label, errors=error.errors)
     except InvalidRequestError as error:
-        return _render_upload_form(request, session, errors={"file": "file_invalid"}, issues=error.issues)
-    return _render_upload_form(request, session, **await _name_verdicts(services, session, result))
+        errors = {"file": "file_invalid"}
+        return _render_upload_form(request, session, label=label, errors=errors, issues=error.issues)
+    values: dict[str, Any] = {"key": form.key or uuid4(), "carried": carry_file(content)}
+    values |= await _name_verdicts(services, session, result)
+    return _render_upload_form(request, session, label=label, **values)
 
 
 def create_batch_key(page: str, batch: BulkRequest) -> str:
@@ -148,15 +153,17 @@ async def _render_mentors(
     form: FormData,
     errors: FormErrors | None = None,
 ) -> Response:
-    query = str(form.get("q") or "").replace("\0", "").strip()[:100]
+    query, branch = (str(form.get(name) or "").replace("\0", "").strip() for name in ("q", "branch"))
+    query, branch = query[:100], branch[:200]
     action, chosen = form.get("action"), read_chosen_mentors(form)
-    filters = MentorFilter(q=query or None, active=True)
+    filters = MentorFilter(q=query or None, branch=branch or None, active=True)
     if action == "all":
         ids = await run_in_threadpool(services.mentors.list_ids, session.caller, filters, MAX_ITEMS_PER_BATCH + 1)
         chosen = list(dict.fromkeys([*chosen, *ids]))
     if action == "none":
         chosen = []
     page = await run_in_threadpool(services.mentors.list, session.caller, filters)
+    branches = await run_in_threadpool(services.mentors.list_branches, session.caller)
     return render_page(
         request,
         "choose_mentors.html",
@@ -165,6 +172,8 @@ async def _render_mentors(
         address=f"{BULK_PATH}/new",
         fields=_carry(form),
         q=query,
+        branch=branch,
+        branches=branches if branch in {"", *branches} else [branch, *branches],
         results=page.items,
         has_more=page.next_page_token is not None,
         chosen=set(chosen),
@@ -216,7 +225,7 @@ async def accept_batch(
 
 
 def _render_upload_form(
-    request: Request, session: ActiveSession, *, errors: FormErrors | None = None, **values: Any
+    request: Request, session: ActiveSession, *, label: str = "", errors: FormErrors | None = None, **values: Any
 ) -> Response:
     return render_page(
         request,
@@ -224,7 +233,7 @@ def _render_upload_form(
         session=session,
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         address=f"{BULK_PATH}/upload",
-        key=uuid4(),
+        label=label,
         errors=errors,
-        **{"issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()} | values,
+        **{"key": uuid4(), "issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()} | values,
     )

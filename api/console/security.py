@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from api.console.services import get_console_services
 from api.console.sessions import ConsoleSession, SignedInSession
+from api.middleware import MAX_BODY_BYTES
 from stafett.domain.errors import StafettError
 
 FORM_TOKEN_FIELD = "form_token"  # noqa: S105 - the name of the field
@@ -61,7 +62,7 @@ async def read_form(form: Annotated[FormData, Depends(read_form_data)]) -> Mappi
 
 async def read_upload(request: Request, session: SignedInSession) -> AsyncIterator[UploadedForm]:
     """Read a form with a file, which is closed after the response."""
-    form = await _parse_form(request, session, _UPLOAD_CONTENT_TYPE, max_files=1)
+    form = await _parse_form(request, session, _UPLOAD_CONTENT_TYPE, max_files=1, max_field_bytes=MAX_BODY_BYTES)
     file = form.get("file")
     try:
         yield UploadedForm(_to_fields(form), file if isinstance(file, UploadFile) and file.size else None)
@@ -69,10 +70,17 @@ async def read_upload(request: Request, session: SignedInSession) -> AsyncIterat
         await form.close()
 
 
-async def _parse_form(request: Request, session: SignedInSession, content_type: str, max_files: int = 0) -> FormData:
+async def _parse_form(
+    request: Request,
+    session: SignedInSession,
+    content_type: str,
+    *,
+    max_files: int = 0,
+    max_field_bytes: int = _MAX_FORM_BYTES,
+) -> FormData:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-    form = await request.form(max_files=max_files, max_fields=_MAX_FORM_FIELDS, max_part_size=_MAX_FORM_BYTES)
+    form = await request.form(max_files=max_files, max_fields=_MAX_FORM_FIELDS, max_part_size=max_field_bytes)
     if not hmac.compare_digest(_to_fields(form).get(FORM_TOKEN_FIELD, "").encode(), session.form_token.encode()):
         await form.close()
         raise CrossSiteRequestError

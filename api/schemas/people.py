@@ -162,7 +162,7 @@ class MentorRowVerdict(Resource):
             verdict=row.verdict,
             mentor_id=row.mentor_id,
             warnings=("duplicate_name",) if row.has_duplicate_name else (),
-            errors=tuple(create_field_error(**issue._asdict()) for issue in row.issues),
+            errors=tuple(create_field_error(issue.pointer, issue.code, issue.detail) for issue in row.issues),
         )
 
 

@@ -103,15 +103,12 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
         else:
             items.append(item)
             if line_by_client_ref.setdefault(item.effective_client_ref, number) != number:
-                detail = (
-                    f"Line {line_by_client_ref[item.effective_client_ref]} has the same client_ref;"
-                    " the default is the mentor's id"
-                )
-                issues.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail))
+                first = line_by_client_ref[item.effective_client_ref]
+                detail = f"Line {first} has the same client_ref; the default is the mentor's id"
+                issues.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail, first))
         if len(items) > MAX_ITEMS_PER_BATCH:
-            issues.append(
-                RequestIssue(f"line:{number}", "too_long", f"A batch has at most {MAX_ITEMS_PER_BATCH} items")
-            )
+            detail = f"A batch has at most {MAX_ITEMS_PER_BATCH} items"
+            issues.append(RequestIssue(f"line:{number}", "too_long", detail, MAX_ITEMS_PER_BATCH))
         if len(issues) >= MAX_ERRORS or len(items) > MAX_ITEMS_PER_BATCH:
             break
     if not issues and not items:

@@ -22,6 +22,8 @@ class RequestIssue(NamedTuple):
     pointer: str
     code: str
     detail: str
+    value: int | str = ""
+    """What the detail names, for texts in other languages: a number, or the name of one of our columns."""
 
 
 class InvalidRequestError(StafettError):

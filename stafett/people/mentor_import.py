@@ -103,7 +103,8 @@ def _parse_rows(content: bytes) -> Sequence[_ParsedRow]:
     rows = list[_ParsedRow]()
     for line, row in iterate_rows(content, COLUMNS, _REQUIRED_COLUMNS):
         if len(rows) == MAX_ROWS:
-            raise InvalidRequestError([RequestIssue(f"line:{line}", "too_long", f"A file has at most {MAX_ROWS} rows")])
+            detail = f"A file has at most {MAX_ROWS} rows"
+            raise InvalidRequestError([RequestIssue(f"line:{line}", "too_long", detail, MAX_ROWS)])
         rows.append(_parse_row(line, row))
     if not rows:
         raise InvalidRequestError([RequestIssue("line:2", "too_short", "There is no row below the header")])

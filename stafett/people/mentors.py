@@ -136,8 +136,9 @@ class MentorService:
     def list_ids(self, caller: Caller, filters: MentorFilter, limit: int) -> Sequence[UUID]:
         """List the ids of all mentors that the filters select, by name, at most ``limit``."""
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            mentors = session.exec(_select_mentors(caller, filters).limit(limit)).all()
-            return [mentor.id for mentor in mentors]
+            return session.scalars(
+                _select_mentors(caller, filters).with_only_columns(col(PeerMentor.id)).limit(limit)
+            ).all()
 
     def list_branches(self, caller: Caller) -> Sequence[str]:
         """List the organisation's local branches, by name: those that its mentors have."""

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Callable
 from html import unescape
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Tenant
+from tests.support.console_forms import parse_path, read_field, upload
 from tests.support.console_jobs import wait_for_text
 from tests.support.fixture_types import RunWorker
 from tests.support.sign_in import ConsoleBrowser
@@ -27,6 +26,7 @@ ACTIVITY = {
     "in_norway": "true",
     "label": "Training day",
 }
+UPLOAD = "/console/bulk/upload"
 HOSTILE_NAME = '<b onload="x">Åse</b>'
 
 
@@ -35,11 +35,6 @@ def read_hidden_fields(page: str) -> dict[str, str]:
     form = page.split("<main")[1].split("<form")[1].split("</form>", maxsplit=1)[0]
     fields = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form)
     return {name: unescape(value) for name, value in fields if name != "form_token"}
-
-
-def parse_path(response: httpx.Response) -> str:
-    assert response.status_code == 303, response.text
-    return urlsplit(response.headers["location"]).path
 
 
 async def test_activity_is_registered_for_searched_mentors_and_corrected(
@@ -101,6 +96,29 @@ async def test_ticked_mentors_stay_chosen_until_they_are_unticked(
     assert read_chosen(await submit(mentors=f"{first} {second}", action="none")) == set()
 
 
+async def test_all_mentors_of_a_branch_are_chosen(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory
+) -> None:
+    oslo = [activity_factory.create_mentor(f"Kari {number}", branch="Oslo") for number in range(60)]
+    ola, elsewhere = (
+        activity_factory.create_mentor(name, branch=branch) for name, branch in (("Ola", "Oslo"), ("Per", "Bergen"))
+    )
+    activity_factory.create_mentor("Kari inactive", branch="Oslo", active=False)
+    await browser.sign_in(tenant.coordinator)
+
+    async def choose(**fields: str) -> set[UUID]:
+        page = (await browser.submit("/console/bulk/mentors", **ACTIVITY, **fields)).text
+        return {UUID(text) for text in read_hidden_fields(page)["mentors"].split()}
+
+    assert await choose(branch="Oslo", action="all") == {*oslo, ola}
+    assert await choose(branch="Oslo", q="kari", action="all") == set(oslo)
+    assert await choose(branch="Bergen", action="all", mentors=str(ola)) == {ola, elsewhere}
+    page = (await browser.submit("/console/bulk/mentors", **ACTIVITY, branch="Bergen")).text
+    assert '<option value="Oslo">' in page
+    assert "Active peer mentors of Bergen" in page
+    assert (f"mentor-{elsewhere}" in page, f"mentor-{ola}" in page) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
@@ -143,17 +161,16 @@ async def test_file_is_checked_and_registered(
     content = f"{columns}\r\n{mentor}{line}\r\n{uuid4()}{line}\r\n".encode()
     await browser.sign_in(tenant.coordinator)
 
-    async def upload(action: str, data: bytes) -> httpx.Response:
-        fields = {"action": action, "key": str(uuid4()), "form_token": await browser.get_form_token()}
-        headers = {"Origin": browser.origin, "Sec-Fetch-Site": "same-origin"}
-        files = {"file": ("batch.csv", data)}
-        return await browser.http.post("/console/bulk/upload", data=fields, files=files, headers=headers)
-
-    assert "line:1" in (await upload("check", b"mentor\r\n")).text
-    check = (await upload("check", content)).text
+    refused = (await upload(browser, UPLOAD, b"mentor\r\n", label="Kurs")).text
+    assert "Line 1: Column 1 has an unknown name." in refused
+    assert read_field(refused, "label") == "Kurs"
+    check = (await upload(browser, UPLOAD, content, label="Kurs")).text
     assert "1 is in order." in check
     assert "The organisation has no such peer mentor." in check
-    path = parse_path(await upload("register", content))
+    carried = {name: read_field(check, name) for name in ("key", "label", "carried")}
+    path = parse_path(await upload(browser, UPLOAD, None, action="register", **carried))
+    assert parse_path(await upload(browser, UPLOAD, None, action="register", **carried)) == path
+    assert "Kurs" in (await browser.get(path)).text
     async with run_worker():
         await wait_for_text(browser, path, "Registered, with failures")
 

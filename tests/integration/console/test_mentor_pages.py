@@ -1,6 +1,9 @@
 """Peer mentors on the console's pages, over HTTP: list, edit and import."""
 
+import base64
 import re
+import secrets
+import zlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -136,30 +139,50 @@ async def test_file_is_checked_and_then_imported_once(browser: ConsoleBrowser, t
     assert check.index("The name is missing") < check.index("<td>In order")
     assert check.index("The day of approval is not a date") < check.index("<td>In order")
     assert "Åse" not in (await browser.get(MENTORS)).text
-    fields = {"content": read_field(check, "content"), "key": read_field(check, "key"), "action": "import"}
+    fields = {"carried": read_field(check, "carried"), "key": read_field(check, "key"), "action": "import"}
     for _ in range(2):
         assert "2 peer mentors are imported." in (await upload(browser, f"{MENTORS}/import", None, **fields)).text
     page = (await browser.get(MENTORS)).text
     assert (page.count("Åse"), page.count("Kari")) == (1, 1)
 
 
-async def test_large_file_is_chosen_again_for_the_import(browser: ConsoleBrowser, tenant: Tenant) -> None:
-    content = b"display_name\n" + b"".join(b"%05d %s\n" % (number, b"x" * 190) for number in range(2000))
+async def test_large_file_is_chosen_once(browser: ConsoleBrowser, tenant: Tenant) -> None:
+    lines = [f"{number:05};{secrets.token_hex(90)}\n" for number in range(2000)]  # hardly compressible
+    content = f"display_name;branch\n{''.join(lines)}".encode()
     await browser.sign_in(tenant.coordinator)
     check = (await upload(browser, f"{MENTORS}/import", content, action="check")).text
-    assert "The file is large." in check
-    imported = await upload(browser, f"{MENTORS}/import", content, action="import", key=read_field(check, "key"))
-    assert "2,000 peer mentors are imported." in imported.text
+    fields = {"carried": read_field(check, "carried"), "key": read_field(check, "key"), "action": "import"}
+    assert "2,000 peer mentors are imported." in (await upload(browser, f"{MENTORS}/import", None, **fields)).text
+
+
+@pytest.mark.parametrize("carried", ["", "x", "eJwDAAAAAAE", base64.b64encode(zlib.compress(bytes(2**24))).decode()])
+async def test_carried_file_that_is_damaged_or_too_large_is_no_file(
+    browser: ConsoleBrowser, tenant: Tenant, carried: str
+) -> None:
+    await browser.sign_in(tenant.coordinator)
+    for path in (f"{MENTORS}/import", "/console/bulk/upload"):
+        response = await upload(browser, path, None, carried=carried)
+        assert response.status_code == 422
+        assert "Choose a file." in response.text
 
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [(b"", "Choose a file."), (b"name\nx\n", "line:1"), (b"display_name\n", "line:2"), (b"\xff\xfe", "line:1")],
+    [
+        (b"", "Velg en fil."),
+        (b"name\nx\n", "Linje 1: Kolonne 1 har et ukjent navn."),
+        (b"name\nx\n", "Linje 1: Kolonnen display_name mangler."),
+        (b"display_name\n", "Linje 2: Det er ingen linje under overskriftslinjen."),
+        (b"display_name;branch\nx\n", "Linje 2: Linjen har et annet antall celler enn overskriftslinjen, som har 2."),
+        (b"display_name\n\xff\xfe", "Linje 2: Teksten er ikke i UTF-8."),
+        (b";;;;;;;", "Linje 1: Overskriftslinjen har flere kolonner enn de 4 som er kjent."),
+    ],
 )
-async def test_file_that_cannot_be_read_is_refused(
+async def test_file_that_cannot_be_read_is_refused_with_the_reason_in_the_language_of_the_page(
     browser: ConsoleBrowser, tenant: Tenant, content: bytes, text: str
 ) -> None:
     await browser.sign_in(tenant.coordinator)
+    await browser.get("/console?lang=nb")
     response = await upload(browser, f"{MENTORS}/import", content)
     assert response.status_code == 422
     assert text in response.text
