@@ -17,6 +17,7 @@ from api.console.sessions import ActiveSession, Administrator
 from api.dependencies import ServicesDep
 from stafett.domain.fields import DisplayName
 from stafett.domain.membership import Caller
+from stafett.erasure.mentor_data import count_mentor_data
 from stafett.people.organisations import OrganisationService
 
 router = APIRouter(prefix=ADMIN_PATH)
@@ -55,11 +56,18 @@ async def rename_organisation(
 async def explain_erasure(
     request: Request,
     session: Administrator,
+    services: ServicesDep,
     mentor: Annotated[UUID | None, Query()] = None,
     user: Annotated[UUID | None, Query()] = None,
 ) -> Response:
-    """Show how the operator erases a person: only the owner of the database can, and no user of the console is that."""
-    return render_page(request, "erasure.html", session=session, mentor=mentor, user=user)
+    """Show how the operator erases a person: only the owner of the database can, and no user of the console is that.
+
+    For one of the organisation's mentors, the page counts what the erasure concerns.
+    """
+    data = None
+    if mentor is not None:
+        data = await run_in_threadpool(count_mentor_data, services.database, session.caller, session.org_id, mentor)
+    return render_page(request, "erasure.html", session=session, mentor=mentor, user=user, data=data)
 
 
 def _load_name(organisations: OrganisationService, caller: Caller) -> str:

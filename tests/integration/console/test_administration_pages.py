@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from stafett.domain.membership import Role
-from stafett.testing import Tenant
+from stafett.storage.files import FileStorage
+from stafett.testing import ActivityFactory, Tenant
 from tests.support.console_forms import HOSTILE_NAME, execute, parse_path, read_field
+from tests.support.console_jobs import start_report
 from tests.support.sign_in import ConsoleBrowser
 
 OpenBrowser = Callable[[], ConsoleBrowser]
@@ -140,11 +142,34 @@ async def test_organisation_is_renamed(browser: ConsoleBrowser, tenant: Tenant) 
     assert "What administrators of &lt;script&gt;" in page
 
 
+async def test_erasure_page_counts_what_there_is_about_a_mentor(
+    browser: ConsoleBrowser,
+    tenant: Tenant,
+    other_tenant: Tenant,
+    activity_factory: ActivityFactory,
+    storage: FileStorage,
+    owner_url: str,
+) -> None:
+    mentor, other = (activity_factory.create_mentor(name) for name in (HOSTILE_NAME, "Other"))
+    for note in ("Private", "Secret", None):
+        activity = activity_factory.create_activity(mentor, note=note)
+    activity_factory.create_activity(other, note="Not counted")
+    activity_factory.create_attachment(storage, activity)
+    await browser.sign_in(tenant.users[Role.ADMIN])
+    for period in ("2026", "2024"):
+        await start_report(browser, period=period)
+    page = (await browser.get(f"{ADMIN}/erasure?mentor={mentor}")).text
+    assert f"stafett erase-person --org {tenant.org_id} --mentor {mentor} --dry-run" in page
+    assert [int(text) for text in re.findall(r"<dd>(\d+)</dd>", page)] == [3, 2, 1, 0, 1]
+    assert HOSTILE_NAME not in page
+    strangers = ActivityFactory(owner_url, other_tenant.org_id).create_mentor()
+    for unknown in (uuid4(), strangers):
+        assert (await browser.get(f"{ADMIN}/erasure?mentor={unknown}")).status_code == 404
+
+
 async def test_erasure_is_explained_with_the_command_for_the_person(browser: ConsoleBrowser, tenant: Tenant) -> None:
     await browser.sign_in(tenant.users[Role.ADMIN])
     person = uuid4()
-    page = (await browser.get(f"{ADMIN}/erasure?mentor={person}")).text
-    assert f"stafett erase-person --org {tenant.org_id} --mentor {person} --dry-run" in page
     assert f"--user {person}" in (await browser.get(f"{ADMIN}/erasure?user={person}")).text
     assert (await browser.get(f"{ADMIN}/erasure?user=x")).status_code == 422
 
