@@ -21,8 +21,8 @@ setup: ## Create or repair .venv from the lock files (a no-op when nothing chang
 demo: setup ## Start the whole stack, run every kind of job once, save the files in demo-output/
 	@$(BIN)/stafett demo
 
-dev: setup ## Run the stack, a worker and the API until Ctrl-C
-	@$(BIN)/stafett dev --data-dir "$(DATA_DIR)"
+dev: setup ## Run the stack, a worker, the API and the console until Ctrl-C; API_PORT=N chooses the port
+	@$(BIN)/stafett dev --data-dir "$(DATA_DIR)" $(if $(API_PORT),--api-port "$(API_PORT)")
 
 fmt: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff format $(SOURCES)

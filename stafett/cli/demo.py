@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -16,11 +17,12 @@ from rich.console import Console
 from stafett.cli.client import Json, connect
 from stafett.cli.demo_bulk import run_bulk_demo
 from stafett.cli.jobs import download_job_file
-from stafett.cli.terminal import make_console, make_table
+from stafett.cli.terminal import make_console, make_table, print_lines
 from stafett.cli.verify import verify_file
 from stafett.cli.watch import watch_job
 from stafett.devstack.errors import summarise_output
 from stafett.devstack.privileges import parent_death_prefix
+from stafett.devstack.stack_file import load_stack_file
 from stafett.domain.errors import StafettError
 
 YEAR = 2026
@@ -57,8 +59,24 @@ def demo(
         for result in run_bulk_demo(Path(folder), BULK_ORG, YEAR, output):
             size, seconds = str(result.size) if result.size else "", f"{result.seconds:.1f}"
             results.add_row(BULK_ORG, result.job, result.status, str(result.rows), size, seconds, result.file)
+        console_url = load_stack_file(Path(folder)).console_url
     console.print(results)
     console.print(f"The files are in {output}.")
+    print_lines(*_describe_console(console_url))
+
+
+def _describe_console(url: str) -> list[str]:
+    """Describe how to open the console of `make dev`, at the port that the demo's own stack no longer uses."""
+    users = ", ".join(f"{role}@{BULK_ORG}.example" for role in ("coordinator", "admin", "auditor"))
+    return [
+        "",
+        "The same in a browser:",
+        f"  make dev API_PORT={urlsplit(url).port}",
+        f"  {url}",
+        f"Sign in without a password as one of {users}.",
+        "Activities to look at, while it runs:",
+        f"  .venv/bin/stafett seed --data-dir .stafett --org {BULK_ORG} --activities 5000 --year {YEAR}",
+    ]
 
 
 def _run_export(data_dir: Path, org: str, output: Path) -> tuple[tuple[str, ...], str]:
