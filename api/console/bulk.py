@@ -27,6 +27,7 @@ from api.schemas.bulk import BatchSummary
 from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
 from stafett.database.pagination import PageToken
 from stafett.database.tables import BulkBatch, BulkItem
+from stafett.domain.bulk import ItemOutcome
 from stafett.domain.bulk_status import BulkStatus, ItemStatus
 from stafett.domain.errors import InvalidRequestError
 from stafett.domain.reporting_period import OSLO
@@ -75,7 +76,7 @@ async def download_failed_items(
 
 @router.get("/{batch_id:uuid}/cancel")
 async def confirm_cancel(request: Request, session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
-    await run_in_threadpool(services.batches.find, session.caller, batch_id)
+    await run_in_threadpool(services.batches.find, session.caller, batch_id, needs_items=False)
     back = f"{BULK_PATH}/{batch_id}"
     return render_page(request, "confirm.html", session=session, action="cancel_batch", period=None, back=back)
 
@@ -123,14 +124,9 @@ async def register_corrections(
 
 
 def _load_page(session: ActiveSession, services: Services, batch_id: UUID) -> dict[str, Any]:
-    caller, details = session.caller, services.batches.find(session.caller, batch_id)
-    batch = details.batch
-    statuses = () if caller.is_operator else (ItemStatus.FAILED, ItemStatus.CANCELLED, ItemStatus.REGISTERED)
-    pages = (
-        services.batches.list_items(caller, batch_id, ItemFilter(status=status, page_size=_MAX_ITEMS))
-        for status in statuses
-    )
-    items = [outcome_from_row(item) for page in pages for item in page.items][:_MAX_ITEMS]
+    caller = session.caller
+    batch = services.batches.find(caller, batch_id, needs_items=False).batch
+    items = [] if caller.is_operator else _list_outcomes(session, services, batch)
     return {
         "batch": BatchSummary.from_row(batch, caller),
         "items": items,
@@ -141,8 +137,26 @@ def _load_page(session: ActiveSession, services: Services, batch_id: UUID) -> di
     }
 
 
+def _list_outcomes(session: ActiveSession, services: Services, batch: BulkBatch) -> list[ItemOutcome]:
+    """List the first items of those that have an outcome, failures first."""
+    items = list[BulkItem]()
+    for status, count in _count_outcomes(batch):
+        if count and len(items) < _MAX_ITEMS:
+            filters = ItemFilter(status=status, page_size=_MAX_ITEMS - len(items))
+            items += services.batches.list_items(session.caller, batch.id, filters).items
+    return [outcome_from_row(item) for item in items]
+
+
+def _count_outcomes(batch: BulkBatch) -> Sequence[tuple[ItemStatus, int]]:
+    return (
+        (ItemStatus.FAILED, batch.failed),
+        (ItemStatus.CANCELLED, batch.cancelled),
+        (ItemStatus.REGISTERED, batch.registered),
+    )
+
+
 def _load_failed(session: ActiveSession, services: Services, batch_id: UUID) -> tuple[BatchDetails, Sequence[BulkItem]]:
-    details = services.batches.find(session.caller, batch_id)
+    details = services.batches.find(session.caller, batch_id, needs_items=False)
     filters = ItemFilter(status=ItemStatus.FAILED, page_size=_MAX_CORRECTIONS)
     return details, services.batches.list_items(session.caller, batch_id, filters).items
 

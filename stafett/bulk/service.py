@@ -126,10 +126,11 @@ class BulkService:
         warnings = list(warn_of_shared_events(item for item, code in predicted if code is None))
         return ValidationResult(counts, [_predicted_outcome(*pair) for pair in predicted], warnings)
 
-    def find(self, caller: Caller, batch_id: UUID) -> BatchDetails:
+    def find(self, caller: Caller, batch_id: UUID, *, needs_items: bool = True) -> BatchDetails:
+        """Load a batch, with its first items if they are needed and not hidden from an operator."""
         with self._database.caller_transaction(caller) as session:
             batch = get_job_or_404(session, BulkBatch, batch_id)
-            return BatchDetails(batch, ()) if caller.is_operator else _load_details(session, batch)
+            return _load_details(session, batch) if needs_items and not caller.is_operator else BatchDetails(batch, ())
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
         check_page_token(filters, _SUBMISSION_ORDER)

@@ -149,9 +149,10 @@ class MentorService:
 
     def load_names(self, caller: Caller, mentor_ids: Sequence[UUID]) -> Mapping[UUID, str]:
         """Load the names of those mentors that the caller's organisation has."""
-        query = select(PeerMentor).where(col(PeerMentor.id).in_(mentor_ids), PeerMentor.org_id == caller.org_id)
+        names = select(PeerMentor.id, PeerMentor.display_name)
+        query = names.where(col(PeerMentor.id).in_(mentor_ids), PeerMentor.org_id == caller.org_id)
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            return {mentor.id: mentor.display_name for mentor in session.exec(query)}
+            return dict(session.exec(query).all())
 
     def find(self, caller: Caller, mentor_id: UUID) -> PeerMentor:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
