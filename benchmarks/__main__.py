@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import api_load, bulk, bundling, csv_rendering, exports, fairness, mapping, query, sandbox, xlsx
+from benchmarks import (
+    api_load,
+    bulk,
+    bundling,
+    csv_rendering,
+    exports,
+    fairness,
+    mapping,
+    pages,
+    query,
+    sandbox,
+    xlsx,
+)
 from benchmarks.measurement import ComparisonTable
 from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
 from stafett.devstack.issuer import DevIssuer
@@ -39,6 +51,7 @@ class BenchmarkSizes:
     exports: exports.ExportSizes
     api: api_load.ApiLoad
     fairness: fairness.FairnessLoad
+    pages: pages.PageLoad
 
 
 FULL = BenchmarkSizes(
@@ -53,6 +66,7 @@ FULL = BenchmarkSizes(
     exports=exports.FULL,
     api=api_load.FULL,
     fairness=fairness.FULL,
+    pages=pages.FULL,
 )
 TINY = BenchmarkSizes(
     rounds=1,
@@ -66,33 +80,36 @@ TINY = BenchmarkSizes(
     exports=exports.TINY,
     api=api_load.TINY,
     fairness=fairness.TINY,
+    pages=pages.TINY,
 )
 
 
-async def main(pages: set[str], sizes: BenchmarkSizes, folder: Path, results: Path) -> None:
+async def main(chosen: set[str], sizes: BenchmarkSizes, folder: Path, results: Path) -> None:
     logging.basicConfig(level=logging.WARNING)
     write_page = partial(_write_page, results)
-    if "mapping" in pages:
+    if "mapping" in chosen:
         write_page("mapping", mapping.run(sizes.mapped_rows, sizes.rounds, sizes.mapped_parts))
-    if "exports" in pages:
+    if "exports" in chosen:
         write_page("exports", exports.run(sizes.exports))
-    if "api" in pages:
+    if "api" in chosen:
         write_page("api", await api_load.run(sizes.api))
-    if "fairness" in pages:
+    if "fairness" in chosen:
         write_page("fairness", await fairness.run(sizes.fairness))
-    if not pages & {"foundation", "files", "bulk"}:
+    if "pages" in chosen:
+        write_page("pages", await pages.run(sizes.pages))
+    if not chosen & {"foundation", "files", "bulk"}:
         return
     async with run_servers(StackOptions(data_dir=folder / "data")) as running:
         prepare_stores(running.addresses)
         settings = settings_from_addresses(running.addresses)
-        if "foundation" in pages:
+        if "foundation" in chosen:
             instances = sandbox.run(sizes.workflow_instances, sizes.rounds)
             write_page("foundation", [*instances, *query.run(running.addresses, sizes.rows, sizes.rounds)])
-        if "bulk" in pages:
+        if "bulk" in chosen:
             issuer = DevIssuer(folder / "issuer")
             issuer.ensure_keys()
             write_page("bulk", await bulk.run(settings, issuer, sizes.bulk))
-        if "files" in pages:
+        if "files" in chosen:
             workbooks = [entry for cells in sizes.cells for entry in xlsx.run(cells, sizes.rounds)]
             texts = csv_rendering.run(sizes.rows, sizes.rounds, running.addresses.postgres_url, folder)
             bundles = bundling.run(FileStorage(settings.s3), sizes.bundles)
@@ -126,6 +143,7 @@ PAGES = {
     "bulk": "Bulk registration",
     "api": "Latency of the API",
     "fairness": "Latency beside a greedy user",
+    "pages": "Pages of the console",
 }
 
 if __name__ == "__main__":

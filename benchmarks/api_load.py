@@ -157,28 +157,29 @@ class SimulatedClient:
 
 async def run(load: ApiLoad) -> list[str]:
     cores = Cores.from_machine()
-    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, _run_stack(Path(name), cores) as api_url:
+    with tempfile.TemporaryDirectory(prefix="stafett-bench-") as name, run_quiet_stack(Path(name), cores) as api_url:
         folder = Path(name)
         run_stafett("seed", "--org", _ORGANISATION, "--activities", str(_ROWS), "--year", str(_YEAR), data_dir=folder)
         users = create_users(load_stack_file(folder).database_url, load.clients)
         issuer = DevIssuer(folder)
         tokens = [issuer.create_token(user, _ORGANISATION, "coordinator") for user in users]
-        await _wait_until_healthy(api_url)
+        await wait_until_healthy(api_url)
         with run_on(cores.clients):
             tables = await _measure_api(api_url, tokens, load)
     return [f"{cores}\nThe API writes no request log during the measurements.\n", *tables]
 
 
 @contextmanager
-def _run_stack(folder: Path, cores: Cores) -> Iterator[str]:
+def run_quiet_stack(folder: Path, cores: Cores) -> Iterator[str]:
     """Run a stack, and an API of it without a request log, on the stack's cores; yield the URL of that API."""
     with run_on(cores.stack), running_stack(folder, make_console()):
         port = _find_free_port()
-        quiet = {"STAFETT_LOG__LEVEL": "WARNING", "STAFETT_API__PORT": str(port)}
-        environment = read_environment(load_stack_file(folder).pids.api) | quiet
+        url = f"http://127.0.0.1:{port}"
+        own = {"STAFETT_LOG__LEVEL": "WARNING", "STAFETT_API__PORT": str(port), "STAFETT_SIGN_IN__PUBLIC_URL": url}
+        environment = read_environment(load_stack_file(folder).pids.api) | own
         with subprocess.Popen([sys.executable, "-m", "stafett", "api"], env=environment) as api:
             try:
-                yield f"http://127.0.0.1:{port}"
+                yield url
             finally:
                 api.terminate()
 
@@ -188,7 +189,7 @@ def _find_free_port() -> int:
         return int(server.getsockname()[1])
 
 
-async def _wait_until_healthy(api_url: str) -> None:
+async def wait_until_healthy(api_url: str) -> None:
     async def is_healthy() -> bool:
         async with httpx.AsyncClient(base_url=api_url, verify=_TLS_CONTEXT) as client:
             try:
