@@ -33,7 +33,7 @@ from stafett.database.session import Database
 from stafett.settings import Settings
 from stafett.version import VERSION
 
-_MODULES = (
+ROUTE_MODULES = (
     *(sign_in, assets, start),
     *(new_reports, exports, reports, reexports, new_batches, bulk, audit, operator),
     *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications, mapping_drafts, mappings),
@@ -51,7 +51,7 @@ def create_console(settings: Settings, database: Database) -> FastAPI:
     )
     console.state.console = create_console_services(settings, database)
     register_error_pages(console)
-    for module in _MODULES:
+    for module in ROUTE_MODULES:
         console.include_router(module.router)
     return console
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache, partial
 from importlib.resources import files
+from unicodedata import bidirectional
 from urllib.parse import urlencode
 
 from babel.dates import format_date, format_datetime
@@ -32,6 +33,10 @@ _LANGUAGES: dict[str | None, Locale] = {code: code for code in LANGUAGE_NAMES}
 _BABEL_LOCALES: dict[Locale, str] = {"nb": "nb", "nn": "nn", "en": "en_GB"}
 _UNITS = ("B", "kB", "MB", "GB")
 _BYTES_PER_UNIT = 1000
+_LEFT_TO_RIGHT = frozenset({"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""})
+"""Classes of characters that are in texts written from left to right only."""
+_ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
+_WITHOUT_ISOLATES = dict.fromkeys(range(ord("\N{LEFT-TO-RIGHT ISOLATE}"), ord(_END_OF_ISOLATE) + 1))
 
 
 def choose_language(request: Request) -> Locale:
@@ -85,6 +90,7 @@ def get_environment(language: Locale) -> Environment:
         item_failure=partial(describe_item_failure, locale=language),
         size=formats.format_size,
         period=formats.format_period,
+        isolate=isolate,
     )
     return environment
 
@@ -106,16 +112,27 @@ def _name_activity_type(language: Locale, activity_type: ActivityType) -> str:
 def _translate_with(translations: NullTranslations) -> Callable[..., Markup]:
     def translate(message: str, /, **values: object) -> Markup:
         """Translate a text and insert the values, which are escaped."""
-        return escape(translations.gettext(message)) % values
+        return escape(translations.gettext(message)) % _isolate_values(values)
 
     return translate
 
 
 def _translate_plural_with(translations: NullTranslations) -> Callable[..., Markup]:
     def translate(singular: str, plural: str, number: int, /, **values: object) -> Markup:
-        return escape(translations.ngettext(singular, plural, number)) % values
+        return escape(translations.ngettext(singular, plural, number)) % _isolate_values(values)
 
     return translate
+
+
+def _isolate_values(values: dict[str, object]) -> dict[str, object]:
+    return {name: isolate(value) if type(value) is str else value for name, value in values.items()}
+
+
+def isolate(text: str) -> str:
+    """Keep a text with parts that are written from right to left from reordering the words beside it."""
+    if _LEFT_TO_RIGHT.issuperset(map(bidirectional, text)):
+        return text
+    return f"{_ISOLATE}{text.translate(_WITHOUT_ISOLATES)}{_END_OF_ISOLATE}"
 
 
 class _Formats:

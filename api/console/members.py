@@ -32,11 +32,12 @@ class RoleForm(ConsoleForm):
     role: MemberRole
 
 
-class InvitationForm(RoleForm):
-    """A member to invite. The name is used only if the address is new."""
+class InvitationForm(ConsoleForm):
+    """A member to invite, in the order of the page. The name is used only if the address is new."""
 
     address: Annotated[Address, BeforeValidator(str.strip)]
     display_name: DisplayName | None = None
+    role: MemberRole
 
 
 @router.get("")

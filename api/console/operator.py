@@ -206,12 +206,12 @@ async def _render_list(
     page_token: str | None,
     errors: Mapping[str, str] | None = None,
 ) -> Response:
+    form, page, now = JobsForm(), Page[AnyJob]([], None), services.clock()
     try:
         form = JobsForm.parse(fields)
-    except InvalidFormError as error:
-        form, errors = JobsForm(), error.errors
-    now = services.clock()
-    page = await run_in_threadpool(_load_jobs, services, session.caller, form, now, page_token)
+        page = await run_in_threadpool(_load_jobs, services, session.caller, form, now, page_token)
+    except InvalidFormError as error:  # no jobs are listed, because an invalid filter does not mean all of them
+        errors = error.errors
     rows = [_to_row(console, job, now, None) for job in page.items]
     organisations = await run_in_threadpool(services.organisations.list, session.caller)
     return render_page(

@@ -1,5 +1,6 @@
 """Renders the console's pages from Jinja templates, in the language of the browser."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -18,6 +19,9 @@ from api.console.security import FORM_TOKEN_FIELD, create_page_headers
 from api.console.services import CONSOLE_PATH, get_console_services
 from api.console.sessions import ActiveSession, ConsoleSession
 from stafett.domain.membership import Permission
+
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
+"""Characters that a user can send, but that HTML does not admit."""
 
 _LANGUAGE_MAX_AGE = int(timedelta(days=365).total_seconds())
 
@@ -48,7 +52,7 @@ def render_page(
         "allows": _create_permission_check(session),
     }
     html = get_environment(language).get_template(template).render(context | values)
-    response = HTMLResponse(html, status, headers=create_page_headers(session))
+    response = HTMLResponse(_CONTROL_CHARACTERS.sub("", html), status, headers=create_page_headers(session))
     if request.query_params.get(LANGUAGE_PARAMETER) == language:
         is_secure = get_console_services(request).origin.startswith("https:")
         response.set_cookie(

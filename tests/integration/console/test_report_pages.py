@@ -57,7 +57,7 @@ async def test_report_can_be_started_while_no_worker_can_check_it(browser: Conso
     await browser.sign_in(tenant.coordinator)
     page = (await browser.get(await start_report(browser))).text
     assert "Waiting to start" in page
-    assert "It waits for worker and continues by itself." in page
+    assert "It waits for a free worker and continues by itself." in page
     assert "As of " in page
 
 

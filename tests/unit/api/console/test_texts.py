@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from api.console.languages import get_environment
+from api.console.languages import get_environment, isolate
 from stafett.domain.export import Locale
 from stafett.domain.reporting_period import ReportingPeriod
 from tools.console_texts import LANGUAGES, extract_texts, get_path, load_catalogue, update_catalogue
@@ -71,3 +71,14 @@ def test_period_is_written_as_a_year_days_or_times(start: str, end: str, text: s
 
 def test_values_in_texts_are_escaped() -> None:
     assert render("en", "{{ _('Report %(period)s', period=name) }}", name="<b>") == "Report &lt;b&gt;"
+
+
+@pytest.mark.parametrize("text", ["Åse Ødegård", "27/1234", "a\N{COMBINING RING ABOVE} 5 %", ""])
+def test_text_from_left_to_right_is_not_isolated(text: str) -> None:
+    assert isolate(text) == text
+
+
+@pytest.mark.parametrize("text", ["\N{RIGHT-TO-LEFT OVERRIDE}x", "\u05d0", "\N{RIGHT-TO-LEFT MARK}"])
+def test_text_with_another_direction_cannot_leave_its_isolate(text: str) -> None:
+    inner = f"a\N{POP DIRECTIONAL ISOLATE}{text}\N{LEFT-TO-RIGHT ISOLATE}"
+    assert isolate(inner) == f"\N{FIRST STRONG ISOLATE}a{text}\N{POP DIRECTIONAL ISOLATE}"
