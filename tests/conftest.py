@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -17,19 +17,20 @@ from xdist.scheduler import LoadScopeScheduling, Scheduling
 import worker
 from api import app as application
 from api.app import create_app_with_routes
-from stafett.cli.dev_stack import prepare_stores, settings_from_addresses
+from stafett.cli.dev_stack import prepare_stores
 from stafett.database.session import Database
 from stafett.devstack.audit_key import DevAuditKey
 from stafett.devstack.issuer import DevIssuer
 from stafett.devstack.options import StackOptions
 from stafett.devstack.stack import RunningServers, run_servers
 from stafett.exports.service import ExportService
-from stafett.settings import AuthSettings, Settings, require_setting
+from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import connect
 from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
 from tests.support.fixture_types import RunWorker
 from tests.support.hypothesis_profiles import register_profiles
+from tests.support.stack_settings import create_settings
 
 register_profiles()
 
@@ -81,11 +82,7 @@ def audit_key(tmp_path_factory: pytest.TempPathFactory) -> DevAuditKey:
 @pytest.fixture
 def settings(stack: RunningServers, issuer: DevIssuer, audit_key: DevAuditKey) -> Settings:
     """Settings for the session's servers, with a task queue of this test's own."""
-    settings = settings_from_addresses(stack.addresses)
-    queue = settings.temporal.model_copy(update={"task_queue": f"test-{uuid4().hex[:12]}"})
-    keys = AuthSettings(jwks_file=issuer.jwks_file, subject_is_user_id=True)
-    audit = settings.audit.model_copy(update={"signing_key_file": audit_key.key_file})
-    return settings.model_copy(update={"temporal": queue, "auth": keys, "audit": audit})
+    return create_settings(stack, issuer, audit_key)
 
 
 @pytest.fixture
