@@ -5,7 +5,6 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from pydantic import ConfigDict, Field
-from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 
@@ -95,11 +94,14 @@ class OrganisationService:
 
     def rename(self, actor: str, org_id: str, name: str) -> Organisation:
         with self._database.transaction(org_id) as session:
-            statement = update(Organisation).where(col(Organisation.id) == org_id).values(name=name)
-            organisation = session.scalars(statement.returning(Organisation)).one_or_none()
+            organisation = session.get(Organisation, org_id, with_for_update={"key_share": True})
             if organisation is None:
                 raise NotFoundError("There is no such organisation.")
-            append_audit_event(session, _build_entry(actor, org_id, "organisation_renamed"))
+            if organisation.name != name:  # a repeated request changes nothing
+                organisation.name = name
+                session.add(organisation)
+                session.flush()
+                append_audit_event(session, _build_entry(actor, org_id, "organisation_renamed"))
         return organisation
 
 

@@ -41,7 +41,7 @@ async def test_member_is_invited_once_gets_another_role_and_is_removed(browser: 
     assert parse_path(await browser.submit(f"{path}/role", role="auditor")) == MEMBERS
     assert "<dd>Auditor</dd>" in (await browser.get(path)).text
     confirmation = (await browser.get(f"{path}/remove")).text
-    assert "Remove &lt;script&gt;" in confirmation
+    assert "Remove \N{FIRST STRONG ISOLATE}&lt;script&gt;" in confirmation
     assert parse_path(await browser.submit(f"{path}/remove")) == MEMBERS
     assert (await browser.submit(f"{path}/remove")).status_code == 404
     assert (await browser.get(path)).status_code == 404
@@ -105,7 +105,7 @@ async def test_key_is_made_once_and_its_secret_shown_once(browser: ConsoleBrowse
     assert "<time" in page.split("Coordinator</td>")[1].split("</tr>")[0].split("</td>")[1]
     revocation = re.search(rf"{KEYS}/[0-9a-f-]+/revoke", page)
     assert revocation is not None
-    assert "Revoke the key &lt;script&gt;" in (await browser.get(revocation[0])).text
+    assert "Revoke the key \N{FIRST STRONG ISOLATE}&lt;script&gt;" in (await browser.get(revocation[0])).text
     assert parse_path(await browser.submit(revocation[0])) == KEYS
     assert (await browser.submit(revocation[0])).status_code == 404
     assert (await browser.get(revocation[0])).status_code == 404
@@ -139,7 +139,7 @@ async def test_organisation_is_renamed(browser: ConsoleBrowser, tenant: Tenant) 
     assert parse_path(await browser.submit(f"{ADMIN}/organisation", name=HOSTILE_NAME)) == ADMIN
     page = (await browser.get(ADMIN)).text
     assert HOSTILE_NAME not in page
-    assert "What administrators of &lt;script&gt;" in page
+    assert "What administrators of \N{FIRST STRONG ISOLATE}&lt;script&gt;" in page
 
 
 async def test_erasure_page_counts_what_there_is_about_a_mentor(
