@@ -12,6 +12,7 @@ class Keyboard:
 
     def __init__(self, page: Page, *hosts: str) -> None:
         self.page = page
+        self.update_link = "Oppdater"
         self.complaints: list[str] = []
         page.on("console", self._record_message)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -47,7 +48,7 @@ class Keyboard:
         for _ in range(MAX_TABS):
             if await target.count():
                 return
-            update = self.page.get_by_role("link", name="Oppdater")
+            update = self.page.get_by_role("link", name=self.update_link)
             if await update.count():
                 await self.page.reload()
         raise AssertionError(f"the page never has the text {text}")
