@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.types import Lifespan
 from temporalio.client import Client
@@ -108,6 +109,14 @@ _THREAD_SWITCH_SECONDS = 0.0005  # Python's 5 ms would delay each system call of
 # Python's (700, 10, 10) would collect all objects dozens of times while a batch of 10,000 items is validated, and each
 # collection blocks all threads.
 _COLLECTION_THRESHOLDS = (20_000, 20, 20)
+# Only requests, and no exception texts: the logs and the operation spans of FastAPI would have them.
+_TELEMETRY: TelemetryConfig = {
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+    "exclude": lambda scope: scope["path"] in {"/healthz", "/readyz"},
+}
 _BACKLOG = 512  # asyncio accepts this many connections before it serves the next request
 _utc_now = partial(datetime.now, UTC)
 
@@ -168,6 +177,7 @@ def create_app_with_routes(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
         redirect_slashes=False,  # a redirect would lead to the host that the request names
         static_url="/docs/static",
         strict_content_type=False,
+        telemetry=_TELEMETRY,
         separate_input_output_schemas=False,
     )
     problems.register_exception_handlers(app)

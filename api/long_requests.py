@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import httpx
 import structlog
 from fastapi import Request, Response
+from opentelemetry import propagate
 
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.settings import MetricsSettings, Settings
@@ -30,7 +31,9 @@ _STOP_SECONDS, _RESTART_SECONDS = 8.0, 1.0
 _TIMEOUT = httpx.Timeout(5, read=90, write=60)  # longer than the longest `Prefer: wait`
 _NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 _HEADERS_OF_CONNECTION = frozenset({b"connection", b"keep-alive", b"te", b"upgrade"})
-_REPLACED_REQUEST_HEADERS = frozenset({b"x-request-id", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"})
+_REPLACED_REQUEST_HEADERS = frozenset(
+    {b"x-request-id", b"traceparent", b"tracestate", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"}
+)
 _REPLACED_RESPONSE_HEADERS = frozenset({b"content-length", b"date", b"x-request-id"})
 _NICENESS, _POOL_SIZE = 19, 4
 _log = structlog.get_logger("stafett.api")
@@ -77,11 +80,14 @@ class LongRequestProcess:
         path, query = request.scope["raw_path"], request.scope["query_string"]
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         headers = _drop_headers(request.headers.raw, _HEADERS_OF_CONNECTION | _REPLACED_REQUEST_HEADERS)
+        trace_context: dict[str, str] = {}
+        propagate.inject(trace_context)  # nothing unless this process exports traces
+        trace_headers = [(name.encode(), value.encode()) for name, value in trace_context.items()]
         try:
             response = await self._client.request(
                 request.method,
                 httpx.URL(self._url).copy_with(raw_path=path + b"?" + query if query else path),
-                headers=[*headers, (b"x-request-id", request.scope["request_id"].encode())],
+                headers=[*headers, *trace_headers, (b"x-request-id", request.scope["request_id"].encode())],
                 content=request.stream() if has_body else None,
             )
         except httpx.HTTPError:

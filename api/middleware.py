@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from fastapi import Request
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import AMBIGUOUS_BODY_LENGTH, BODY_TOO_LARGE, render_internal_error, render_problem
 from api.refusals import RefusalLog
+from stafett.domain.job import REQUEST_ID
 from stafett.monitoring.metrics import Metrics
 
 _API_PREFIX, _PROBED_PATH = "/api/", "/healthz"
@@ -53,6 +55,7 @@ class RequestContextMiddleware:
         request_id = scope["request_id"] = _get_request_id(Headers(scope=scope))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        trace.get_current_span().set_attribute(REQUEST_ID, request_id)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status

@@ -14,6 +14,7 @@ from stafett.allocator import limit_allocator_arenas
 from stafett.cli.options import DATA_DIR_VARIABLE, DataDirOption, JsonOption
 from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.monitoring.logs import configure_logging
+from stafett.monitoring.tracing import start_tracing
 from stafett.settings import Settings, WorkerRole
 from stafett.temporal.sdk_runtime import ReadMetrics, configure_runtime
 
@@ -43,7 +44,7 @@ def api() -> None:
     settings, listener = Settings.load(), take_listener()
     if listener is not None:
         settings = reduce_settings(settings)
-    read_sdk_metrics = _configure_telemetry(settings)
+    read_sdk_metrics = _configure_telemetry(settings, "stafett-api")
     from api.app import serve
 
     serve(settings, listener, read_sdk_metrics)
@@ -57,16 +58,17 @@ def worker(
 ) -> None:
     """Run a worker."""
     settings = Settings.load()
-    read_sdk_metrics = _configure_telemetry(settings)
+    read_sdk_metrics = _configure_telemetry(settings, "stafett-worker")
     limit_allocator_arenas(settings.worker.cpu_threads)
     from worker import serve
 
     asyncio.run(serve(settings, queue, role, read_sdk_metrics))
 
 
-def _configure_telemetry(settings: Settings) -> ReadMetrics | None:
-    """Configure logging and Temporal's SDK; return the function that reads the SDK's metrics if there is a port."""
+def _configure_telemetry(settings: Settings, service: str) -> ReadMetrics | None:
+    """Configure logs, traces and Temporal's SDK; return the function that reads the SDK's metrics if there is a port."""
     configure_logging(settings.log)
+    start_tracing(service)
     return configure_runtime(has_metrics=settings.metrics.port is not None)
 
 

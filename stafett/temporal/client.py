@@ -22,6 +22,7 @@ from stafett.domain.job import Job
 from stafett.settings import TemporalSettings
 from stafett.temporal.codec import data_converter_from_settings
 from stafett.temporal.request_ids import RequestIdInterceptor
+from stafett.temporal.tracing import create_tracing_interceptors
 
 SWEEP_JOBS, PREVIEW_EXPORT, APPLY_RETENTION = "SweepJobs", "PreviewExport", "ApplyRetention"
 CHECKPOINT_AUDIT_CHAINS, VERIFY_AUDIT_CHAINS = "CheckpointAuditChains", "VerifyAuditChains"
@@ -49,7 +50,7 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
             tls=settings.tls,
             data_converter=data_converter_from_settings(settings),
-            interceptors=[RequestIdInterceptor()],
+            interceptors=[*create_tracing_interceptors(), RequestIdInterceptor()],
             header_codec_behavior=HeaderCodecBehavior.CODEC,
             lazy=lazy,
         )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import structlog
+from opentelemetry import trace
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Interceptor as ClientInterceptor
@@ -76,7 +77,8 @@ class _ActivityInbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
         info, request_context = activity.info(), {}
         if REQUEST_ID in input.headers:
-            request_context[REQUEST_ID] = PayloadConverter.default.from_payload(input.headers[REQUEST_ID])
+            request_id = request_context[REQUEST_ID] = PayloadConverter.default.from_payload(input.headers[REQUEST_ID])
+            trace.get_current_span().set_attribute(REQUEST_ID, request_id)
         with structlog.contextvars.bound_contextvars(
             workflow_id=info.workflow_id, activity=info.activity_type, activity_attempt=info.attempt, **request_context
         ):
