@@ -3,6 +3,8 @@
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import Field
+
 from stafett.domain.export import OrgId
 from stafett.domain.fields import UtcDatetime
 from stafett.domain.frozen import FrozenModel
@@ -31,7 +33,7 @@ class EmptiedExport(FrozenModel):
 
     id: UUID
     report_id: UUID | None = None
-    handed_in_version: int | None = None
+    handed_in_version: int | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class ErasureSummary(FrozenModel):
