@@ -43,8 +43,7 @@ def execute(arguments: Sequence[str]) -> int:
         return _print_error(f"{error.name} is not installed here; run `make setup`.", exit_code=EXIT_ERROR)
     except (KeyboardInterrupt, SystemExit, Exception) as error:  # noqa: BLE001 - no error reaches a user as a traceback
         return _handle_error(error)
-    # Typer turns a KeyboardInterrupt into this exit code.
-    return _print_error("Interrupted.", exit_code=code) if code == EXIT_INTERRUPTED else code
+    return code
 
 
 def _handle_error(error: BaseException) -> int:

@@ -100,7 +100,7 @@ def _person_from_options(org: str, mentor: UUID | None, user: UUID | None) -> "P
         case None, UUID() as person_id:
             return Person(kind=PersonKind.USER, id=person_id, org_id=org)
         case _:
-            raise typer.BadParameter("specify either of them", param_hint="'--mentor' / '--user'")
+            raise typer.BadParameter("specify either --mentor or --user", param_hint="'--mentor' / '--user'")
 
 
 @contextmanager

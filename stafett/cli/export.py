@@ -56,7 +56,7 @@ def _describe(job: Json) -> Details:
     details += describe_counts(job)
     if job["partial_failure_count"]:
         hint = f"`stafett export deviations {job['id']}` lists every row"
-        details.append(("deviations", f"{job['partial_failure_count']} partial failures; {hint}"))
+        details.append(("deviations", f"partial failures {job['partial_failure_count']}; {hint}"))
     details += [("report", job["report_id"])] if job.get("report_id") else []
     return [*details, *describe_result(job)]
 

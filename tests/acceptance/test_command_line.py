@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -146,6 +147,25 @@ async def test_watch_continues_after_the_api_restarts(dev_stack: DevStack, cli: 
     watched = (await watching).require_success()
     assert watched.json["status"] == "completed_empty"
     assert watched.stderr.count("waiting") == 1, watched.stderr
+
+
+async def test_ctrl_c_ends_a_watch_at_once_and_explains_how_to_follow_the_job(
+    dev_stack: DevStack, cli: CoordinatorCli
+) -> None:
+    with freeze_processes(*dev_stack.stack_json["pids"]["worker"]):
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stafett", *cli.export_start, "--watch"),
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | cli.env,
+        )
+        assert command.stderr is not None
+        title = (await command.stderr.readline()).decode()
+        command.send_signal(signal.SIGINT)
+        _, errors = await command.communicate()
+    export_id = title.split()[1]
+    assert command.returncode == 130
+    hint = f"The export continues; follow it with `stafett export watch {export_id}`."
+    assert errors.decode().splitlines()[-1] == f"stafett: Interrupted. {hint}"
 
 
 @pytest.mark.parametrize(("status", "retry_after"), [(503, "1"), (502, "Wed, 21 Oct 2026 07:28:00 GMT")])
