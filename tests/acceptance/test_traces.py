@@ -1,6 +1,6 @@
 """Traces of a running stack: one trace from the request to the SQL statements of its run, without personal data."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -53,7 +53,7 @@ def list_spans(collector: WebhookReceiver) -> Iterator[ExportedSpan]:
                     )
 
 
-def read_attributes(attributes: Iterator[KeyValue]) -> dict[str, str]:
+def read_attributes(attributes: Iterable[KeyValue]) -> dict[str, str]:
     return {each.key: each.value.string_value or str(each.value.int_value) for each in attributes}
 
 
