@@ -7,25 +7,9 @@ from pydantic import ValidationError
 
 from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, ItemErrorCode
 from stafett.domain.export import Locale
+from stafett.domain.failure_reasons import describe_item_failure
 from stafett.domain.proxy_activity import ProxyActivity, describe_errors
 
-_MESSAGES: Mapping[Locale, Mapping[ItemErrorCode, str]] = {
-    "nb": {
-        ItemErrorCode.MENTOR_NOT_FOUND: "Organisasjonen har ingen slik likeperson.",
-        ItemErrorCode.MENTOR_INACTIVE: "Likepersonen er ikke aktiv.",
-        ItemErrorCode.OVERLAPPING_ACTIVITY: "Likepersonen har en annen aktivitet på det tidspunktet.",
-        ItemErrorCode.INVALID_ACTIVITY: "Aktiviteten er ikke gyldig.",
-        ItemErrorCode.TEMPORARILY_UNAVAILABLE: "En tjeneste var utilgjengelig. Prøv igjen.",
-    },
-    "nn": {
-        ItemErrorCode.MENTOR_NOT_FOUND: "Organisasjonen har ingen slik likeperson.",
-        ItemErrorCode.MENTOR_INACTIVE: "Likepersonen er ikkje aktiv.",
-        ItemErrorCode.OVERLAPPING_ACTIVITY: "Likepersonen har ein annan aktivitet på det tidspunktet.",
-        ItemErrorCode.INVALID_ACTIVITY: "Aktiviteten er ikkje gyldig.",
-        ItemErrorCode.TEMPORARILY_UNAVAILABLE: "Ei teneste var utilgjengeleg. Prøv igjen.",
-    },
-    "en": ITEM_ERROR_MESSAGES,
-}
 _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = {
     "nb": {
         "missing": "mangler",
@@ -63,7 +47,7 @@ def translate_item_error(code: ItemErrorCode, activity_fields: Mapping[str, Any]
             ProxyActivity.model_validate(dict(activity_fields))
         except ValidationError as error:
             return describe_errors(error) if locale == "en" else _describe_fields(error, locale)
-    return _MESSAGES[locale][code]
+    return ITEM_ERROR_MESSAGES[code] if locale == "en" else describe_item_failure(code, locale)
 
 
 def _describe_fields(error: ValidationError, locale: Locale) -> str:

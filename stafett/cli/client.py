@@ -31,7 +31,7 @@ class FieldProblem(NamedTuple):
 
 
 class _Problem(NamedTuple):
-    """What a problem document of the API says."""
+    """The content of a problem document of the API."""
 
     message: str
     fields: Sequence[FieldProblem] = ()

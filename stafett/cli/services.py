@@ -66,7 +66,7 @@ def worker(
 
 
 def _configure_telemetry(settings: Settings, service: str) -> ReadMetrics | None:
-    """Configure logs, traces and Temporal's SDK; return the function that reads the SDK's metrics if there is a port."""
+    """Configure logs, traces and Temporal's SDK; return what reads the SDK's metrics if there is a port."""
     configure_logging(settings.log)
     start_tracing(service)
     return configure_runtime(has_metrics=settings.metrics.port is not None)

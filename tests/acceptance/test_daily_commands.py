@@ -69,9 +69,9 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
         "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2027"
     )
     assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2027 00:00." in submitted
-    trail = await coordinator.print("export", "audit", export_id)
-    assert "initialised" in trail
-    assert "completed" in trail
+    events = await coordinator.print("export", "audit", export_id)
+    assert "initialised" in events
+    assert "completed" in events
 
 
 async def test_preview_prints_rows_as_in_the_file_also_with_a_mapping_that_is_not_stored(

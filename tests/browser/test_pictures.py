@@ -2,7 +2,8 @@
 
     STAFETT_PICTURES=docs/images .venv/bin/python -m pytest tests/browser/test_pictures.py
 
-writes them to the folder. Without the variable, the test only checks that they can be made, and that the documents show each.
+writes them to the folder. Without the variable, the test only checks that they can be made, and that the documents
+show each.
 """
 
 import os
