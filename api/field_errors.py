@@ -6,6 +6,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
+from stafett.domain.fields import read_message
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_from_error
 
@@ -43,7 +44,7 @@ def field_error_from_validation(error: dict[str, Any], body: object) -> FieldErr
     return create_field_error(
         pointer=_pointer_from_location(error["loc"], error["type"], body),
         code=error["type"],
-        detail=error["msg"].removeprefix("Value error, "),
+        detail=read_message(error),
     )
 
 

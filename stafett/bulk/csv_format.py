@@ -16,6 +16,7 @@ from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.export import Locale
+from stafett.domain.fields import read_message
 from stafett.domain.formula_text import FORMULA_START
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
@@ -97,7 +98,7 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
             item = _parse_item(row)
         except ValidationError as error:
             issues += [
-                RequestIssue(_build_pointer(number, details["loc"]), details["type"], details["msg"])
+                RequestIssue(_build_pointer(number, details["loc"]), details["type"], read_message(details))
                 for details in error.errors()
             ]
         else:

@@ -31,6 +31,8 @@ def run() -> NoReturn:
 
 def execute(arguments: Sequence[str]) -> int:
     """Run a command in this process, print its error if it has one, and return the exit code."""
+    if any("\ud800" <= character <= "\udfff" for argument in arguments for character in argument):
+        return _print_error("An argument is not text in UTF-8.", exit_code=EXIT_USAGE)
     try:
         from stafett.cli.app import build_program
 

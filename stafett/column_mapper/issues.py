@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from stafett.column_mapper.workbook_layout import CELL_REFERENCE_PATTERN
 from stafett.domain.errors import StafettError
+from stafett.domain.fields import read_message
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_from_error
 
@@ -98,7 +99,7 @@ def _format_detail(error: ErrorDetails) -> str:
         else _MESSAGE_BY_ERROR_TYPE.get(error["type"])
     )
     if template is None:
-        return error["msg"].removeprefix("Value error, ").removesuffix(".") + "."
+        return read_message(error).removesuffix(".") + "."
     return template.format_map(context | {name: str(value) for name, value in parameters.items()})
 
 

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 
@@ -72,3 +73,8 @@ ONE_LINE = AfterValidator(_reject_control_characters)
 """Validator for text that is in tables and in the headers of emails: no reader may see other text than was written."""
 
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), ONE_LINE]
+
+
+def read_message(error: Mapping[str, Any]) -> str:
+    """Return the message of a Pydantic error, without the exception that a validator of ours raised."""
+    return str(error["msg"]).removeprefix("Value error, ")

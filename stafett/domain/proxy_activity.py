@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from stafett.domain.activity import ActivityType
-from stafett.domain.fields import NO_NUL
+from stafett.domain.fields import NO_NUL, read_message
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR
 
@@ -130,10 +130,7 @@ REQUIRED_ACTIVITY_FIELDS = tuple(name for name, field in ProxyActivity.model_fie
 
 def describe_errors(error: ValidationError) -> str:
     """Describe the errors field by field, without quoting values."""
-    return " ".join(
-        f"{_format_location(details['loc'])}{details['msg'].removeprefix('Value error, ')}."
-        for details in error.errors()
-    )
+    return " ".join(f"{_format_location(details['loc'])}{read_message(details)}." for details in error.errors())
 
 
 def _format_location(location: tuple[int | str, ...]) -> str:

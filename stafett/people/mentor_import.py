@@ -19,6 +19,7 @@ from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.session import Database
 from stafett.database.tables import PeerMentor
 from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.fields import read_message
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.people.mentors import MentorFields, authorise_mentors, build_mentor_entry
@@ -123,7 +124,7 @@ def _parse_row(line: int, row: Mapping[str, str]) -> _ParsedRow:
         return _ParsedRow(line, MentorFields.model_validate(values))
     except ValidationError as error:
         issues = [
-            RequestIssue(f"line:{line}/{details['loc'][0]}", details["type"], details["msg"])
+            RequestIssue(f"line:{line}/{details['loc'][0]}", details["type"], read_message(details))
             for details in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         return _ParsedRow(line, None, issues)

@@ -12,6 +12,7 @@ _START = ("export", "start", *_NHF)
 _YEAR = ("--start", "01.01.2026", "--end", "31.12.2026")
 _WRONG_USES = [
     (2, "No such command 'fly'.", ("fly",)),
+    (2, "An argument is not text in UTF-8.", ("mentor", "add", "\udcff", *_NHF)),
     (2, "Missing option '--org'.", ("export", "start", *_YEAR)),
     (2, "Missing option '--start' / '--from'.", (*_START, "--end", "31.12.2026")),
     (2, "Invalid value for '--format': 'pdf' is not one of 'csv', 'xlsx'.", (*_START, *_YEAR, "--format", "pdf")),

@@ -130,6 +130,7 @@ async def test_import_gives_a_verdict_per_row_and_adds_the_accepted_ones(
     assert await list_names(coordinator) == []
     result = await import_csv(coordinator, text)
     for each in (trial, result):
+        assert not [error for row in each["rows"] for error in row["errors"] if "Value error" in error["detail"]]
         verdicts = [
             (row["line"], row["verdict"], row["warnings"], [error["pointer"] for error in row["errors"]])
             for row in each["rows"]
