@@ -201,7 +201,7 @@ async def _render_confirmation(
         "confirm.html",
         session=session,
         status=HTTPStatus.CONFLICT if errors else HTTPStatus.OK,
-        address=f"{EXPORTS_PATH}/{export_id}/delete",
+        address=f"{EXPORTS_PATH}/{export_id}/{action.removesuffix('_export')}",
         action=action,
         handed_in=handed_in if action == "delete_export" else None,
         errors=errors,

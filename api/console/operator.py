@@ -19,10 +19,10 @@ from api.console.services import CONSOLE_PATH, ConsoleServices, ConsoleServicesD
 from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
 from stafett.bulk.service import BatchFilter
-from stafett.database.pagination import Page, PageToken
+from stafett.database.pagination import UNKNOWN_ORGANISATION, Page, PageToken
 from stafett.database.tables import BulkBatch, Export, Reexport
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.errors import InvalidStateError, NotFoundError, PermissionDeniedError
+from stafett.domain.errors import InvalidRequestError, InvalidStateError, NotFoundError, PermissionDeniedError
 from stafett.domain.export import OrgId
 from stafett.domain.export_status import ExportStatus
 from stafett.domain.job import Job
@@ -212,6 +212,10 @@ async def _render_list(
         page = await run_in_threadpool(_load_jobs, services, session.caller, form, now, page_token)
     except InvalidFormError as error:  # no jobs are listed, because an invalid filter does not mean all of them
         errors = error.errors
+    except InvalidRequestError as error:
+        if not any(issue.code == UNKNOWN_ORGANISATION for issue in error.issues):
+            raise
+        errors = {"organisation": UNKNOWN_ORGANISATION}
     rows = [_to_row(console, job, now, None) for job in page.items]
     organisations = await run_in_threadpool(services.organisations.list, session.caller)
     return render_page(

@@ -21,6 +21,7 @@ from stafett.domain.membership import Caller
 Row = TypeVar("Row", bound=SQLModel)
 Item = TypeVar("Item")
 MAX_TOKEN_LENGTH = 200
+UNKNOWN_ORGANISATION = "unknown_organisation"
 """Tokens of this API are about half as long; a longer one is rejected without decoding it."""
 
 DEFAULT_PAGE_SIZE = 50
@@ -80,7 +81,7 @@ def require_known_organisation(session: Session, caller: Caller, org_id: str | N
     """Name an unknown organisation of a filter to an operator. A member must not know which organisations there are."""
     if org_id is not None and caller.is_operator and session.get(Organisation, org_id) is None:
         message = f"There is no organisation {org_id}"
-        raise InvalidRequestError([RequestIssue("query:org_id", "unknown_organisation", message)])
+        raise InvalidRequestError([RequestIssue("query:org_id", UNKNOWN_ORGANISATION, message)])
 
 
 class SortKey(NamedTuple):

@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.tables import Report, ReportFileVersion
 from stafett.domain.errors import InvalidFieldError
-from stafett.domain.fields import ONE_LINE, UtcDatetime
+from stafett.domain.fields import NO_NUL, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.domain.reexport import MAX_VERSION
@@ -42,7 +42,7 @@ class ReportSubmission(FrozenModel):
         ),
     )
     submitted_reference: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), ONE_LINE] | None
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None
     ) = Field(None, description="Bufdir's reference of the submission; null removes it. No personal data.")
     version: int | None = Field(
         None, ge=1, le=MAX_VERSION, description="The version that was handed in. Default: the newest."

@@ -40,4 +40,4 @@ async def test_interrupted_demo_leaves_no_files_or_processes(
     assert demo.returncode == 130
     assert err == b""
     assert list(scratch.iterdir()) == []
-    await wait_until_gone(processes, timeout_seconds=1)
+    await wait_until_gone(processes)

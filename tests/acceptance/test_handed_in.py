@@ -1,5 +1,7 @@
 """`stafett report submitted` and `stafett export delete`: what was handed in is deleted after its own confirmation."""
 
+import re
+
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Tenant
 from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_stafett
@@ -22,19 +24,18 @@ async def test_handed_in_version_is_shown_and_deleted_only_with_its_own_confirma
 
     (await run("report", "submitted", report_id, "--version", "2")).assert_one_line_error("no such version")
     submitted = await run("report", "submitted", report_id, "--version", "1", "--reference", "Bufdir 27/1234")
-    assert submitted.require_success().stdout == (
-        f"Version 1 of report {report_id} is recorded as submitted. Its file is stored until 2033-12-31.\n"
-    )
+    answer = submitted.require_success().stdout
+    assert f"Version 1 of report {report_id} ({tenant.org_id}, 2026) is recorded as submitted at " in answer
+    assert answer.endswith(" Its file is stored until 31.12.2033.\n")
     shown = (await run("report", "show", report_id)).require_success().stdout
-    assert "version 1, original, handed in: " in shown
-    assert "Bufdir 27/1234, for the grant year 2028" in shown
+    assert re.search(r"submitted +version 1, .*, Bufdir 27/1234\n +grant year +2028\n", shown), shown
 
     refused = await run("export", "delete", export["id"], "--yes", role=Role.ADMIN)
     refused.assert_one_line_error(f"Version 1 of report {report_id} was handed in to Bufdir")
     assert "--confirm-handed-in" in refused.stderr
     assert (await run("export", "show", export["id"], "--json")).json["download_url"] is not None
     deletion = await run("export", "delete", export["id"], "--yes", "--confirm-handed-in", role=Role.ADMIN)
-    assert deletion.require_success().stdout == f"Export {export['id']} is deleted.\n"
+    assert deletion.require_success().stdout == f"Export {export['id']} ({tenant.org_id}, 2026, csv) is deleted.\n"
     shown = (await run("report", "show", report_id)).require_success().stdout
     assert "removed from storage" in shown
     assert export["file"]["sha256"] in shown

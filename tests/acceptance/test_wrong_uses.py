@@ -23,7 +23,7 @@ _WRONG_USES = [
     (2, "'--org': an organisation's id is expected, such as nhf.", ("export", "start", "--org", "NHF!", *_YEAR)),
     (2, "Invalid value for 'ID': 'x' is not an id.", ("export", "show", "x")),
     (1, "There is no such export.", ("export", "show", _ID)),
-    (2, "Invalid value for '--status': ", ("export", "list", "--status", "lost")),
+    (2, "Invalid value for '--status': ", ("export", "list", *_NHF, "--status", "lost")),
     (2, "Invalid value for '--limit': ", ("bulk", "list", "--limit", "0")),
     (2, "Invalid value for 'REPORT': 'x' is not an id.", ("reexport", "start", "x")),
     (2, "'--org': specify the report's organisation.", ("report", "show", _ID)),

@@ -70,7 +70,9 @@ class _Examination:
         return self._examiners[role]
 
 
-@pytest.mark.parametrize("language", ["nb", "nn", "en"])
+@pytest.mark.parametrize(
+    "language", ["nb", *(pytest.param(language, marks=pytest.mark.soak) for language in ("nn", "en"))]
+)
 async def test_every_page_is_accessible_and_loads_nothing_from_other_hosts(
     chromium: Browser, world: ConsoleWorld, language: Locale
 ) -> None:

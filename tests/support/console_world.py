@@ -139,6 +139,12 @@ class _Builder:
             self._write("Prøveforbundet"),
             self._org_id,
         )
+        # Added at different times, so that the list of members has one order.
+        execute(
+            self._world.owner_url,
+            "UPDATE memberships SET created_at = created_at - length(role) * interval '1 minute' WHERE org_id = %s",
+            self._org_id,
+        )
         objects["mentor_id"] = dict(self._create_mentors())
         self._create_activities()
         objects["version"] = {"first": 1, "second": await self._publish_mapping()}
@@ -263,7 +269,8 @@ class _Builder:
 
     async def _create_versions(self, reports: Mapping[str, str]) -> tuple[dict[str, object], dict[str, object]]:
         path = f"/console/reports/{reports['completed']}"
-        form = {"source": "current_data", "reason": self._write("To aktiviteter kom sent"), "key": str(uuid4())}
+        self._factory.create_activity(self._busy, starts_at=datetime(YEAR, 6, 2, 10, tzinfo=OSLO))
+        form = {"source": "current_data", "reason": self._write("En aktivitet kom sent"), "key": str(uuid4())}
         job = parse_path(await self._admin.submit(f"{path}/versions", **form))
         await wait_for_text(self._admin, job, "Version 2 of the report is ready.")
         submission = {"submitted_on": f"{THIS_YEAR}-02-01", "submitted_reference": self._write("27/1234")}

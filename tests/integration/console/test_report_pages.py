@@ -80,7 +80,9 @@ async def test_report_is_cancelled_on_its_own_page_retried_and_deleted(
     await coordinator.sign_in(tenant.coordinator)
     await admin.sign_in(tenant.users[Role.ADMIN])
     path = await start_report(coordinator)
-    assert "Cancel the report 2026?" in (await coordinator.get(f"{path}/cancel")).text
+    confirmation = (await coordinator.get(f"{path}/cancel")).text
+    assert "Cancel the report 2026?" in confirmation
+    assert f'<form method="post" action="{path}/cancel">' in confirmation
     assert (await coordinator.submit(f"{path}/cancel")).status_code == 303
     async with run_worker():
         await wait_for_text(coordinator, path, "Try again")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -236,10 +237,12 @@ async def test_missing_attachments_are_lines_among_the_deviations(
         ("6", "warning", "attachment_unavailable"),
     ]
     assert [line["activity_id"] for line in lines] == [str(abroad), str(last)]
-    assert lines[0]["problem"] == (
-        "Holdt utenfor Norge · Et vedlegg finnes ikke lenger i lageret og er ikke med."
-        " Et vedlegg er ikke lenger den filen som ble lagt ved, og er ikke med."
-    )
+    reason, attachments = lines[0]["problem"].split(" · ")
+    assert reason == "Holdt utenfor Norge"
+    assert set(re.findall(r"[^.]+\.", attachments.replace(". ", "."))) == {
+        "Et vedlegg finnes ikke lenger i lageret og er ikke med.",
+        "Et vedlegg er ikke lenger den filen som ble lagt ved, og er ikke med.",
+    }
     assert lines[1]["problem"] == "Et vedlegg finnes ikke lenger i lageret og er ikke med."
     assert lines[1]["repair"] == "Legg filen ved aktiviteten på nytt, og lag rapporten på nytt."
     assert (lines[1]["mentor"], lines[1]["place"]) == ("Åse Ødegård", "Tromsø")

@@ -109,10 +109,9 @@ async def test_submission_is_recorded_only_with_the_current_revision(
         {"submitted_at": "yesterday"},
         {"submitted_at": None, "submitted_reference": " "},
         {"submitted_at": None, "submitted_reference": "a\0"},
-        {"submitted_at": None, "submitted_reference": "a\N{RIGHT-TO-LEFT OVERRIDE}b"},
         {"submitted": 1},
     ],
-    ids=["empty", "invalid time", "blank reference", "null character", "changed direction", "unknown field"],
+    ids=["empty", "invalid time", "blank reference", "null character", "unknown field"],
 )
 async def test_invalid_submission_is_rejected(export_client: ExportClient, report: Json, body: Json) -> None:
     assert (await put_submission(export_client, report["id"], body, **{"If-Match": "*"})).status_code == 422
