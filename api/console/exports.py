@@ -194,8 +194,9 @@ async def _render_confirmation(
     action: str,
     errors: FormErrors | None = None,
 ) -> Response:
-    details = await run_in_threadpool(services.exports.find, session.caller, export_id)
-    handed_in = await run_in_threadpool(services.export_commands.find_handed_in_version, session.caller, export_id)
+    details, handed_in = await run_in_threadpool(services.exports.find, session.caller, export_id), None
+    if action == "delete_export":
+        handed_in = await run_in_threadpool(services.export_commands.find_handed_in_version, session.caller, export_id)
     return render_page(
         request,
         "confirm.html",
@@ -203,7 +204,7 @@ async def _render_confirmation(
         status=HTTPStatus.CONFLICT if errors else HTTPStatus.OK,
         address=f"{EXPORTS_PATH}/{export_id}/{action.removesuffix('_export')}",
         action=action,
-        handed_in=handed_in if action == "delete_export" else None,
+        handed_in=handed_in,
         errors=errors,
         period=ExportResource.from_details(details).reporting_period,
         back=f"{EXPORTS_PATH}/{export_id}",

@@ -53,7 +53,7 @@ async def import_mentors(
         key=form.key,
         result=result,
         rows=sorted(result.rows, key=lambda row: (row.verdict is Verdict.ACCEPTED, not row.warnings))[:_MAX_VERDICTS],
-        carried=carry_file(content) if result.dry_run else "",
+        carried=await carry_file(content) if result.dry_run else "",
     )
 
 

@@ -106,7 +106,7 @@ async def upload_batch(request: Request, session: JobStarter, upload: SessionUpl
     except InvalidRequestError as error:
         errors = {"file": "file_invalid"}
         return _render_upload_form(request, session, label=label, errors=errors, issues=error.issues)
-    values: dict[str, Any] = {"key": form.key or uuid4(), "carried": carry_file(content)}
+    values: dict[str, Any] = {"key": form.key or uuid4(), "carried": await carry_file(content)}
     values |= await _name_verdicts(services, session, result)
     return _render_upload_form(request, session, label=label, **values)
 

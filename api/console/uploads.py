@@ -3,22 +3,27 @@
 import base64
 import zlib
 
+from api.concurrency import run_in_threadpool
 from api.console.security import UploadedForm
 from api.middleware import MAX_BODY_BYTES
 
 CARRIED_FILE_FIELD = "carried"
 
 
-def carry_file(content: bytes) -> str:
+async def carry_file(content: bytes) -> str:
     """Return the value of a hidden field with the file: compressed, and without line ends that browsers change."""
-    return base64.b64encode(zlib.compress(content)).decode()
+    return await run_in_threadpool(_compress, content)
 
 
 async def read_file(upload: UploadedForm) -> bytes:
     """Return the file that the user has chosen, or else the one that the page carries, or else nothing."""
     if upload.file is not None:
         return await upload.file.read()
-    return _extract_file(upload.fields.get(CARRIED_FILE_FIELD, ""))
+    return await run_in_threadpool(_extract_file, upload.fields.get(CARRIED_FILE_FIELD, ""))
+
+
+def _compress(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode()
 
 
 def _extract_file(carried: str) -> bytes:

@@ -21,7 +21,7 @@ from stafett.cli.watch import watch_job
 from stafett.domain.errors import StafettError
 
 EXIT_NOT_SUCCESSFUL = 3
-_HANDED_IN = {"confirm": "handed_in"}
+_HANDED_IN = "handed_in"
 _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
@@ -159,14 +159,14 @@ class JobCommands:
         if not yes:
             require_confirmation(f"Delete {self.noun} {job['id']} ({self.summarise(job)})?")
         try:
-            api.delete(self._path(job), _HANDED_IN if confirm_handed_in else None)
+            api.delete(self._path(job), {"confirm": _HANDED_IN} if confirm_handed_in else None)
         except ApiError as error:
-            if error.code != _HANDED_IN["confirm"]:
+            if error.code != _HANDED_IN:
                 raise
             if yes:
                 raise StafettError(f"{error} Use --confirm-handed-in to delete it all the same.") from None
             require_confirmation(f"{error} Delete it all the same?")
-            api.delete(self._path(job), _HANDED_IN)
+            api.delete(self._path(job), {"confirm": _HANDED_IN})
         print_lines(f"{self.title(job)} is deleted.")
 
     def follow(self, api: ApiClient, job: Json, as_json: bool, *, watch: bool) -> None:

@@ -126,6 +126,8 @@ class JobEmail(Email):
     def _list_advice(self, language: Locale, template: EmailTemplate) -> Iterator[str]:
         if self.result.error_code is not None:
             yield describe_export_failure(self.result.error_code, language)
+        if self.result.unchanged:
+            yield template.unchanged.format(version=self.result.version)
         if self.result.deviations:
             yield template.check_deviations
 

@@ -35,6 +35,8 @@ class JobResult(FrozenModel):
     deviations: int | None = None
     file_name: str | None = None
     version: int | None = None
+    unchanged: bool = False
+    """Whether a re-export has added no version, because nothing had changed."""
     error_code: str | None = None
     items: BulkCounts | None = None
     failed_items: Mapping[ItemErrorCode, int] = {}
@@ -73,7 +75,8 @@ def _load_reexport_result(session: Session, notification: Notification) -> JobRe
     if row.file is None:
         return result.model_copy(update={"error_code": row.error["code"] if row.error else None})
     described = _describe_export(session, session.get_one(Export, row.result_export_id))
-    return result.model_copy(update=described | {"file_name": row.file["name"], "version": row.file_version})
+    version = {"file_name": row.file["name"], "version": row.file_version, "unchanged": row.unchanged}
+    return result.model_copy(update=described | version)
 
 
 def _load_batch_result(session: Session, notification: Notification) -> JobResult:

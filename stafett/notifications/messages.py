@@ -53,6 +53,8 @@ class EmailTemplate(NamedTuple):
     labels: FactLabels
     texts: Mapping[tuple[JobType, JobOutcome], EmailText]
     check_deviations: str
+    unchanged: str
+    """Has the placeholder ``{version}``."""
     links: Mapping[JobType, str]
     command: str
     closing: str
@@ -131,6 +133,7 @@ _NB = EmailTemplate(
         ),
     },
     check_deviations="Se gjennom avvikene før du leverer rapporten.",
+    unchanged="Ingenting er endret siden versjon {version}, så det er ikke laget noen ny versjon.",
     links={
         _EXPORT: "Åpne rapporten i Stafett",
         _REEXPORT: "Åpne den nye versjonen i Stafett",
@@ -217,6 +220,7 @@ _NN = EmailTemplate(
         ),
     },
     check_deviations="Sjå gjennom avvika før du leverer rapporten.",
+    unchanged="Ingenting er endra sidan versjon {version}, så det er ikkje laga nokon ny versjon.",
     links={
         _EXPORT: "Opne rapporten i Stafett",
         _REEXPORT: "Opne den nye versjonen i Stafett",
@@ -304,6 +308,7 @@ _EN = EmailTemplate(
         ),
     },
     check_deviations="Look through the deviations before you hand in the report.",
+    unchanged="Nothing has changed since version {version}, so no new version was made.",
     links={
         _EXPORT: "Open the report in Stafett",
         _REEXPORT: "Open the new version in Stafett",

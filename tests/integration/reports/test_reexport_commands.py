@@ -18,25 +18,13 @@ from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import cancel_job
-from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_operator, wait_until
+from stafett.testing import Json, Tenant, create_operator, wait_until
 from tests.support.exports import create_colleague
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexport_faults import lock_table, reject_audit_event, wait_until_exporting
 from tests.support.reexports import REEXPORTS, ReexportClient, download_file, fetch_notifications, fetch_status_history
 
 EXPORTS = "/api/v1/bufdir-exports"
-
-
-@pytest.fixture
-def reexport_client(export_client: ExportClient) -> ReexportClient:
-    return ReexportClient(export_client)
-
-
-@pytest.fixture
-async def report_id(reexport_client: ReexportClient, activity_factory: ActivityFactory, run_worker: RunWorker) -> str:
-    activity_factory.create_activity(activity_factory.create_mentor())
-    async with run_worker():
-        return await reexport_client.create_report()
 
 
 async def wait_until_run_closed(temporal: Client, report_id: str) -> WorkflowExecutionStatus | None:

@@ -18,17 +18,12 @@ from stafett.reports.commands import ReexportCommands
 from stafett.reports.result_file import ResultFile
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
-from stafett.testing import ActivityFactory, ExportClient, Tenant, wait_until
+from stafett.testing import ActivityFactory, Tenant, wait_until
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reconciliation import Sweeper, wait_until_run_is_open
 from tests.support.reexport_faults import lock_table, reject_audit_event, suspend_step, wait_until_exporting
 from tests.support.reexports import ReexportClient, fetch_notifications, fetch_status_history
 from tests.support.retention import backdate_completion, open_retention
-
-
-@pytest.fixture
-def reexport_client(export_client: ExportClient) -> ReexportClient:
-    return ReexportClient(export_client)
 
 
 @pytest.fixture
@@ -42,13 +37,6 @@ def sweeper(temporal: Client, settings: Settings, org_id: str) -> Iterator[Sweep
 def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
     with open_retention(settings, org_id) as retention:
         yield retention
-
-
-@pytest.fixture
-async def report_id(reexport_client: ReexportClient, activity_factory: ActivityFactory, run_worker: RunWorker) -> str:
-    activity_factory.create_activity(activity_factory.create_mentor())
-    async with run_worker():
-        return await reexport_client.create_report()
 
 
 async def test_reexport_with_a_terminated_run_fails_and_cancels_its_export(

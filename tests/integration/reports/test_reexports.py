@@ -4,7 +4,6 @@ import asyncio
 from uuid import uuid4
 
 import psycopg
-import pytest
 
 from api.problems import Problem
 from stafett.domain.membership import Role
@@ -14,11 +13,6 @@ from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexports import REEXPORTS, ReexportClient, download_file, fetch_notifications, fetch_status_history
 
 STATUSES = ["pending", "exporting", "storing_result", "notifying", "completed"]
-
-
-@pytest.fixture
-def reexport_client(export_client: ExportClient) -> ReexportClient:
-    return ReexportClient(export_client)
 
 
 async def test_reexport_of_the_same_snapshot_is_byte_identical(

@@ -20,7 +20,7 @@ from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
-from stafett.testing import ActivityFactory, ExportClient
+from stafett.testing import ActivityFactory
 from tests.support.fixture_types import RunWorker
 from tests.support.reexport_faults import start_without_run
 from tests.support.reexports import ReexportClient
@@ -31,11 +31,6 @@ from tests.support.suspended_storage import SuspendedStorage, connect_to_unavail
 @pytest.fixture
 def suspended_storage(settings: Settings) -> SuspendedStorage:
     return SuspendedStorage(settings)
-
-
-@pytest.fixture
-def reexport_client(export_client: ExportClient) -> ReexportClient:
-    return ReexportClient(export_client)
 
 
 @pytest.fixture

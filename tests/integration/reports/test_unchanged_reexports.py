@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import psycopg
-import pytest
 from psycopg.types.json import Json
 from temporalio.client import Client
 
@@ -20,24 +19,12 @@ from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
-from stafett.testing import ActivityFactory, ExportClient, Tenant
+from stafett.testing import ActivityFactory, Tenant
 from tests.support.exports import EXPORTS, fetch_events
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexport_faults import reject_audit_event, start_without_run
 from tests.support.reexports import ReexportClient, download_file, fetch_notifications, fetch_status_history
 from tests.support.retention import open_retention
-
-
-@pytest.fixture
-def reexport_client(export_client: ExportClient) -> ReexportClient:
-    return ReexportClient(export_client)
-
-
-@pytest.fixture
-async def report_id(reexport_client: ReexportClient, activity_factory: ActivityFactory, run_worker: RunWorker) -> str:
-    activity_factory.create_activity(activity_factory.create_mentor())
-    async with run_worker():
-        return await reexport_client.create_report()
 
 
 async def test_reexport_without_change_completes_with_the_newest_version(

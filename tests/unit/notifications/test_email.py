@@ -97,6 +97,13 @@ def test_html_part_has_the_same_lines_escaped_and_loads_nothing() -> None:
 
 
 @pytest.mark.parametrize("locale", get_args(Locale))
+def test_reexport_without_a_change_reports_that_no_version_was_made(locale: Locale) -> None:
+    result = EMAIL.result.model_copy(update={"version": 3, "unchanged": True})
+    text = read_part(change(language=locale, job_type=JobType.REEXPORT, result=result))
+    assert f"\n\n{EMAIL_TEMPLATES[locale].unchanged.format(version=3)}\n\n" in text
+
+
+@pytest.mark.parametrize("locale", get_args(Locale))
 def test_failed_export_has_the_reason_in_words(locale: Locale) -> None:
     text = read_part(change(language=locale, outcome=JobOutcome.FAILED, result=FAILED_EXPORT))
     assert describe_export_failure("storage_unavailable", locale) in text
