@@ -127,7 +127,7 @@ ResultT = TypeVar("ResultT")
 
 
 async def wait_until(
-    poll: Callable[[], Awaitable[ResultT]], is_done: Callable[[ResultT], bool], *, timeout_seconds: float = 30
+    poll: Callable[[], Awaitable[ResultT]], is_done: Callable[[ResultT], bool], *, timeout_seconds: float = 120
 ) -> ResultT:
     """Poll until the result satisfies `is_done`; fail with the last result after the timeout."""
     deadline = time.monotonic() + timeout_seconds

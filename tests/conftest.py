@@ -1,5 +1,6 @@
 """Shared fixtures: real servers for the session, and a new organisation and task queue for each test."""
 
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -49,6 +50,12 @@ class _StackScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
         return next((stack for pattern, stack in _SHARED_STACKS.items() if PurePosixPath(path).match(pattern)), nodeid)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt modules and tests from garbage collections, which would pause workflows for seconds on a slow machine."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

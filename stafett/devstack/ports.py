@@ -1,4 +1,7 @@
-"""Chooses loopback ports: those of the previous start if they are free, because presigned URLs contain them."""
+"""Chooses loopback ports: those of the previous start if they are free, because presigned URLs contain them.
+
+A stack reserves its ports until it ends, because its servers listen only later, and are killed and started again.
+"""
 
 import json
 import os
@@ -8,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from stafett.devstack.data_folder import DataFolder, write_atomically
 from stafett.devstack.errors import DevStackError
@@ -44,14 +49,46 @@ def is_port_free(port: int) -> bool:
         return True
 
 
-def choose_ports(folder: DataFolder, api_port: int | None) -> Ports:
-    """Choose a port for every listener of the stack, and store the choice for the next start."""
-    if api_port is not None and not is_port_free(api_port):
+class PortReservations:
+    """Ports that no other stack on this machine chooses: a UDP socket with the same number keeps each of them."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[int, socket.socket] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for reserved in self._sockets.values():
+            reserved.close()
+
+    def reserve(self, port: int) -> bool:
+        """Reserve a port if it is free, or return False."""
+        if not is_port_free(port):
+            return False
+        if port not in self._sockets:
+            reserved = socket.socket(type=socket.SOCK_DGRAM)
+            try:
+                reserved.bind(("127.0.0.1", port))
+            except OSError:
+                reserved.close()
+                return False
+            self._sockets[port] = reserved
+        return True
+
+
+def choose_ports(folder: DataFolder, api_port: int | None, reservations: PortReservations) -> Ports:
+    """Choose and reserve a port for every listener of the stack, and store the choice for the next start."""
+    if api_port is not None and not reservations.reserve(api_port):
         raise DevStackError(f"Port {api_port} is taken; choose another --api-port or leave it out.")
     previous = load_ports(folder) | ({"api": api_port} if api_port is not None else {})
     chosen, taken = dict[str, int](), set[int]()
     for name in _PORTS_WITHOUT_GRPC + _PORTS_WITH_GRPC:
-        chosen[name], *grpc_port = _choose_port(previous.get(name), taken, with_grpc=name in _PORTS_WITH_GRPC)
+        chosen[name], *grpc_port = _choose_port(
+            previous.get(name), taken, reservations, with_grpc=name in _PORTS_WITH_GRPC
+        )
         taken |= {chosen[name], *grpc_port}
     if chosen != previous:
         write_atomically(folder.ports_file, json.dumps(chosen, indent=2))
@@ -73,15 +110,17 @@ def _has_foreign_socket(port: int) -> bool:
     return any(socket_file.stat().st_uid != os.geteuid() for socket_file in sockets)
 
 
-def _choose_port(previous: int | None, taken: set[int], *, with_grpc: bool) -> list[int]:
+def _choose_port(
+    previous: int | None, taken: set[int], reservations: PortReservations, *, with_grpc: bool
+) -> list[int]:
     """Return a free port, with its gRPC port if it needs one; no other server of the stack has either."""
     candidates = (random.randint(_MIN_PORT, _MAX_PORT) for _ in range(1000))  # noqa: S311 - a port is no secret
     for port in chain([previous] if previous else [], candidates):
         ports = [port, port + GRPC_OFFSET] if with_grpc else [port]
         if (
             not taken.intersection(ports)
-            and all(map(is_port_free, ports))
             and not (with_grpc and _has_foreign_socket(ports[1]))
+            and all(map(reservations.reserve, ports))
         ):
             return ports
     raise DevStackError("No free port was found on 127.0.0.1; stop some of the programs that listen there.")

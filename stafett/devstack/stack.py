@@ -15,7 +15,7 @@ from stafett.devstack.data_folder import DataFolder
 from stafett.devstack.errors import ProcessExitedError
 from stafett.devstack.loopback import HOST
 from stafett.devstack.options import BUCKET, NAMESPACE, StackAddresses, StackOptions
-from stafett.devstack.ports import GRPC_OFFSET, Ports, choose_ports, is_port_free
+from stafett.devstack.ports import GRPC_OFFSET, PortReservations, Ports, choose_ports, is_port_free
 from stafett.devstack.postgres import PostgresServer
 from stafett.devstack.s3 import S3Server
 from stafett.devstack.temporal import TemporalServer
@@ -40,8 +40,9 @@ class StackPlan:
     worker_metrics_port: int
 
     @classmethod
-    def from_options(cls, folder: DataFolder, options: StackOptions) -> "StackPlan":
-        credentials, ports = load_or_create_credentials(folder), choose_ports(folder, options.api_port)
+    def from_options(cls, folder: DataFolder, options: StackOptions, reservations: PortReservations) -> "StackPlan":
+        credentials = load_or_create_credentials(folder)
+        ports = choose_ports(folder, options.api_port, reservations)
         return cls(
             PostgresServer(folder, credentials, ports["postgres"], options.durable),
             TemporalServer(folder, ports, _build_temporal_args(options, ports), options.durable),
@@ -120,10 +121,10 @@ class RunningServers:
 async def run_servers(options: StackOptions, print_status: PrintStatus = print) -> AsyncIterator[RunningServers]:
     """Run PostgreSQL, Temporal and S3 on a data folder for the duration of the block."""
     folder = DataFolder.from_path(options.data_dir)
-    with folder.acquire_lock():
+    with folder.acquire_lock(), PortReservations() as reservations:
         for pid in await asyncio.to_thread(processes.stop_leftover_processes, folder):
             print_status(f"Stopped a process that an earlier stack left running (pid {pid}).")
-        running = await _start_servers(folder, options)
+        running = await _start_servers(folder, options, reservations)
         try:
             running.record_pids()
             yield running
@@ -131,10 +132,10 @@ async def run_servers(options: StackOptions, print_status: PrintStatus = print) 
             await running.stop()
 
 
-async def _start_servers(folder: DataFolder, options: StackOptions) -> RunningServers:
+async def _start_servers(folder: DataFolder, options: StackOptions, reservations: PortReservations) -> RunningServers:
     """Start the servers; choose new ports if another program takes one between our choice and the server's bind."""
     for attempt in range(1, _MAX_PORT_ATTEMPTS + 1):
-        plan = StackPlan.from_options(folder, options)
+        plan = StackPlan.from_options(folder, options, reservations)
         try:
             children = await start_all(plan.process_specs(), partial(processes.record_pids, folder))
             return RunningServers(folder, plan, children)

@@ -85,7 +85,7 @@ async def test_age_of_the_last_sweep_falls_when_the_next_one_has_finished(scrape
         ages.append(await scraper.read("stafett_maintenance_age_seconds", task=MaintenanceTask.SWEEP_JOBS))
         return ages[-1] < ages[-2]
 
-    await wait_until(has_fallen, bool, timeout_seconds=60)
+    await wait_until(has_fallen, bool)
     assert await scraper.read("stafett_service_metrics_up") == 1
 
 

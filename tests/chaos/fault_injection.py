@@ -9,7 +9,7 @@ import psycopg
 
 from stafett.domain.export_status import EXPORT_FINAL_STATUSES
 from stafett.testing import ExportClient, Json, wait_until
-from tests.support.dev_stack import EXPORTS, DevStack
+from tests.support.dev_stack import EXPORTS, DevStack, repeat_while_unavailable
 from tests.support.report_file import fetch_report_file
 
 _UNAVAILABLE: Json = {"status": "unavailable"}
@@ -37,7 +37,9 @@ class Coordinator:
         period = {"start": f"{year}-01-01", "end": f"{year}-12-31"}
         async with self.dev_stack.api_client() as api_client:
             export_client = ExportClient(api_client, "nhf", self.headers)
-            response = await export_client.request_export(reporting_period=period, csv_profile="machine")
+            response = await repeat_while_unavailable(
+                lambda: export_client.request_export(reporting_period=period, csv_profile="machine")
+            )
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
 
@@ -57,12 +59,10 @@ class Coordinator:
         return await self._wait_for_status(export_id, {"mapping_columns", "generating_file"})
 
     async def wait_for_completion(self, export_id: str) -> Json:
-        return await self._wait_for_status(export_id, EXPORT_FINAL_STATUSES, timeout_seconds=60)
+        return await self._wait_for_status(export_id, EXPORT_FINAL_STATUSES)
 
-    async def _wait_for_status(self, export_id: str, statuses: AbstractSet[str], timeout_seconds: float = 30) -> Json:
-        return await wait_until(
-            lambda: self.get_export(export_id), lambda job: job["status"] in statuses, timeout_seconds=timeout_seconds
-        )
+    async def _wait_for_status(self, export_id: str, statuses: AbstractSet[str]) -> Json:
+        return await wait_until(lambda: self.get_export(export_id), lambda job: job["status"] in statuses)
 
 
 def fetch_activity_ids(database_url: str, year: int) -> list[str]:

@@ -34,7 +34,7 @@ class FreezingWorker:
         async def get_status() -> str:
             return str(psutil.Process(self.pid).status())
 
-        await wait_until(get_status, lambda status: status == psutil.STATUS_STOPPED, timeout_seconds=90)
+        await wait_until(get_status, lambda status: status == psutil.STATUS_STOPPED)
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -43,7 +43,7 @@ class FreezingWorker:
         """Resume the worker and wait until it has ended all that it was doing; nothing of it comes later."""
         self.resume()
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(120):
             await self.process.wait()
 
 

@@ -163,7 +163,7 @@ async def test_worker_that_wakes_up_in_a_cancel_deletes_nothing_of_the_next_atte
             assert (await wait_until_final(export_client, export_id))["status"] == "cancelled"
             # Temporal may have given the run's last task to the frozen worker, and no reconciliation runs here.
             run = temporal.get_workflow_handle(f"bufdir-export/{export_id}")
-            await wait_until(run.describe, lambda described: described.close_time is not None, timeout_seconds=90)
+            await wait_until(run.describe, lambda described: described.close_time is not None)
             await send_command(export_client, "POST", f"{export_id}/retry")
             retried = await wait_until_final(export_client, export_id)
         assert (retried["status"], len(retried["attempts"])) == ("completed", 2)

@@ -43,7 +43,7 @@ async def run_hanging_worker(stack: RunningServers, settings: Settings, *args: o
 
 async def wait_until_hanging(worker: Process) -> None:
     assert worker.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         assert (await worker.stdout.readline()).decode().strip() == HANGING
 
 
@@ -55,7 +55,7 @@ async def test_sigterm_ends_a_worker_whose_thread_hangs(
         await export_client.start_export()
         await wait_until_hanging(worker)
         worker.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(_GRACE_PERIOD.total_seconds()):
+        async with asyncio.timeout(120):
             _, log = await worker.communicate()
     assert worker.returncode == 1
     last_line = log.decode().strip().splitlines()[-1]

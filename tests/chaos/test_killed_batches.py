@@ -9,7 +9,7 @@ from stafett.domain.bulk_status import BulkStatus
 from stafett.testing import Json, wait_until
 from tests.chaos.fault_injection import Coordinator
 from tests.support.bulk import ACTIVITY, BATCHES, build_batch, create_mentors, fetch_registered_mentors, fetch_rows
-from tests.support.dev_stack import DevStack, kill
+from tests.support.dev_stack import DevStack, kill, repeat_while_unavailable
 
 ITEM_COUNT = 10_000
 _UNAVAILABLE: Json = {"status": "unavailable", "counts": {"registered": 0}}
@@ -35,7 +35,9 @@ async def test_batch_completes_after_one_process_is_killed(
     mentors = create_mentors(dev_stack.database_url, "nhf", ITEM_COUNT)
     batch = build_batch("nhf", mentors, activity=ACTIVITY | {"starts_at": "2027-03-02T10:00:00Z"})
     async with dev_stack.api_client() as api_client:
-        created = await api_client.post(BATCHES, json=batch, headers=coordinator.headers)
+        created = await repeat_while_unavailable(
+            lambda: api_client.post(BATCHES, json=batch, headers=coordinator.headers)
+        )
     assert created.status_code == 202, created.text
     batch_id = created.json()["id"]
 
@@ -53,7 +55,7 @@ async def test_batch_completes_after_one_process_is_killed(
     for pid in pids if isinstance(pids, list) else [pids]:
         kill(pid)
     finished = await wait_until(
-        get_job, lambda job: job["status"] in set(BulkStatus) and BulkStatus(job["status"]).is_final, timeout_seconds=60
+        get_job, lambda job: job["status"] in set(BulkStatus) and BulkStatus(job["status"]).is_final
     )
     assert (finished["status"], finished["counts"]["registered"]) == ("completed", ITEM_COUNT)
     assert sorted(fetch_registered_mentors(dev_stack.database_url, batch_id)) == sorted(mentors)

@@ -100,7 +100,7 @@ async def test_killing_the_supervisor_ends_all_processes_it_started(
     export_id = await coordinator.start_export()
     await coordinator.wait_until_in_progress(export_id)
     await dev_stack.kill_supervisor()
-    await wait_until_gone(processes, timeout_seconds=5)
+    await wait_until_gone(processes)
     await dev_stack.start()
     assert (await coordinator.wait_for_completion(export_id))["status"] == "completed"
 

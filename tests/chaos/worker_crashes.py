@@ -14,5 +14,5 @@ async def run_until_crash(module: str, stack: RunningServers, settings: Settings
     command = ("-m", f"tests.chaos.{module}", settings.temporal.task_queue, step, point)
     environment, project = os.environ | stack.addresses.environment(), Path(__file__).parents[2]
     child = await asyncio.create_subprocess_exec(sys.executable, *command, env=environment, cwd=project)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         return await child.wait()

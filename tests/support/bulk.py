@@ -140,11 +140,9 @@ class BulkClient:
         headers = self.headers | ({"If-Match": if_match} if if_match else {})
         return await self.http_client.put(f"{BATCHES}{path}", json=body, headers=headers)
 
-    async def wait_for_completion(self, batch_id: str, timeout_seconds: float = 30) -> Json:
+    async def wait_for_completion(self, batch_id: str) -> Json:
         async def get_batch() -> Json:
             job: Json = (await self.get(f"/{batch_id}")).raise_for_status().json()
             return job
 
-        return await wait_until(
-            get_batch, lambda job: BulkStatus(job["status"]).is_final, timeout_seconds=timeout_seconds
-        )
+        return await wait_until(get_batch, lambda job: BulkStatus(job["status"]).is_final)

@@ -7,10 +7,11 @@ import re
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -93,7 +94,7 @@ def _is_running(process: psutil.Process) -> bool:
         return False
 
 
-async def wait_until_gone(processes: Sequence[psutil.Process], *, timeout_seconds: float = 10) -> None:
+async def wait_until_gone(processes: Sequence[psutil.Process], *, timeout_seconds: float = 120) -> None:
     async def list_running() -> list[psutil.Process]:
         return [process for process in processes if _is_running(process)]
 
@@ -115,7 +116,7 @@ class DevStack:
                 *_STAFETT, "dev", "--data-dir", str(self.data_dir), *self.options, stdout=log, stderr=log
             )
         await wait_until(
-            self._read_stack_json_while_running, lambda text: text not in {"", old_text}, timeout_seconds=120
+            self._read_stack_json_while_running, lambda text: text not in {"", old_text}, timeout_seconds=300
         )
 
     async def stop(self, stop_signal: signal.Signals = signal.SIGTERM) -> int:
@@ -186,12 +187,17 @@ class DevStack:
 
 
 def open_http_client(base_url: str = "") -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=base_url, timeout=20, verify=_TLS)
+    return httpx.AsyncClient(base_url=base_url, timeout=60, verify=_TLS)
 
 
 def kill(pid: int) -> None:
     if not is_gone(pid):
         os.kill(pid, signal.SIGKILL)
+
+
+async def repeat_while_unavailable(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """Send a request again while it is answered with 503, as clients should."""
+    return await wait_until(send, lambda response: response.status_code != HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @contextmanager

@@ -142,13 +142,13 @@ async def test_worker_ends_when_half_of_its_threads_hang(temporal: Client, activ
         assert await (await start(temporal, activities.hang_once, queue)).result() == 2
         assert not pool.is_exhausted
         assert await (await start(temporal, activities.hang_once, queue)).result() == 2
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await threads.wait_until_exhausted_or(asyncio.Event())
 
 
 async def test_shutdown_does_not_wait_for_hanging_threads(temporal: Client, activities: HangingActivities) -> None:
     threads = ActivityThreads(max_silence=LONG, max_silence_after_cancel=SILENCE)
-    async with asyncio.timeout(30), run_pool(temporal, activities, threads) as (queue, _):
+    async with asyncio.timeout(120), run_pool(temporal, activities, threads) as (queue, _):
         await start(temporal, activities.hang_once, queue)
         await asyncio.to_thread(activities.hanging.wait)
     assert threads.leaked_count == 1

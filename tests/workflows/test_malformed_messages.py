@@ -17,7 +17,7 @@ from tests.support.blocking_stages import BlockingStages
 from tests.support.fake_reexport_steps import FakeReexportSteps, run_reexport
 from tests.support.fake_stages import run_export
 
-_HANG_TIMEOUT = 60  # a run that cannot decode a message would retry for ever
+_HANG_TIMEOUT = 120  # a run that cannot decode a message would retry for ever
 INPUTS = {
     "text": "stop it",
     "object": {"reason": "wrong period"},

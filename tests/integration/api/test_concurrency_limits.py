@@ -162,7 +162,7 @@ async def test_event_streams_beyond_the_limit_are_refused_until_one_is_closed(
     app = create_app(settings)
     async with (
         serve_app(app) as url,
-        httpx.AsyncClient(base_url=url, timeout=30) as client,
+        httpx.AsyncClient(base_url=url, timeout=60) as client,
         AsyncExitStack() as streams,
     ):
         export_client = ExportClient(client, tenant.org_id, bearer(tenant.coordinator))

@@ -32,7 +32,7 @@ async def send_and_read_to_end(url: httpx.URL, content: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(url.host, url.port)
     try:
         writer.write(content)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await reader.read()
     except ConnectionResetError:
         return b""
@@ -41,7 +41,7 @@ async def send_and_read_to_end(url: httpx.URL, content: bytes) -> bytes:
 
 
 async def is_alive(url: httpx.URL) -> bool:
-    async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         return (await client.get("/healthz")).status_code == 200
 
 
@@ -79,9 +79,9 @@ async def test_refused_connections_are_logged_as_counts(settings: Settings) -> N
     with capture_logs() as logs:
         async with serve(settings, _PROMPT) as url:
             await asyncio.gather(*(send_and_read_to_end(url, _HALF_HEAD) for _ in range(50)))
-    events = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
-    assert set(events) == {"request_heads_timed_out"}
-    assert len(events) < 10  # one at once, and one count for each interval that a slow machine needs
+    counts = [entry["count"] for entry in logs if entry["event"] == "request_heads_timed_out"]
+    assert counts[0] == 1
+    assert len(counts) < 10  # one at once, and one count for each interval that a slow machine needs
 
 
 async def test_content_length_with_transfer_encoding_is_refused(settings: Settings) -> None:

@@ -51,7 +51,7 @@ async def serve_api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
     await wait_until(is_up, bool)
     port = server.servers[0].sockets[0].getsockname()[1]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         yield client
     server.should_exit = True
     await serving
@@ -155,7 +155,7 @@ async def test_stream_ends_when_the_token_expires(
         tenant.coordinator, tenant.org_id, "coordinator", exp=datetime.now(UTC) + timedelta(seconds=2)
     )
     response = await export_client.http_client.get(
-        f"{EXPORTS}/{export_id}/events", headers={"Authorization": f"Bearer {token}"}, timeout=30
+        f"{EXPORTS}/{export_id}/events", headers={"Authorization": f"Bearer {token}"}, timeout=60
     )
     assert list_statuses(parse_events(response.text)) == ["initialised"]
 

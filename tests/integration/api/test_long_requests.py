@@ -62,7 +62,7 @@ async def wait_until_ready(process: LongRequestProcess, *, ended_pid: int = 0) -
     async def is_ready() -> bool:
         return process.is_ready and process.pid != ended_pid
 
-    await wait_until(is_ready, bool, timeout_seconds=120)
+    await wait_until(is_ready, bool)
 
 
 def create_large_batch(org_id: str, **fields: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ async def test_ten_thousand_items_need_few_events_and_the_run_is_queryable(
     mentors = create_mentors(owner_url, bulk_client.org_id, ITEM_COUNT)
     job = await bulk_client.start_batch(mentors)
     async with run_worker():
-        ended = await bulk_client.wait_for_completion(job["id"], timeout_seconds=60)
+        ended = await bulk_client.wait_for_completion(job["id"])
         run = get_run_handle(temporal, job["id"])
         await wait_until(run.describe, lambda described: described.status is WorkflowExecutionStatus.COMPLETED)
         progress = await run.query("progress")
@@ -106,7 +106,7 @@ async def test_cancelling_a_running_batch_retains_registered_activities(
         by_signal = by == "signal"
         assert (closed.status is WorkflowExecutionStatus.COMPLETED) is by_signal
         await bulk_client.post(f"/{job['id']}/retry")
-        assert (await bulk_client.wait_for_completion(job["id"], timeout_seconds=60))["status"] == "completed"
+        assert (await bulk_client.wait_for_completion(job["id"]))["status"] == "completed"
     assert sorted(fetch_registered_mentors(owner_url, job["id"])) == sorted(mentors)
 
 
@@ -173,6 +173,6 @@ async def test_concurrent_batches_complete_with_exact_counts(
     parts = [mentors[at : at + size] for at in range(0, batches * size, size)]
     async with run_worker():
         jobs = [await bulk_client.start_batch(part) for part in parts]
-        completed = [await bulk_client.wait_for_completion(job["id"], timeout_seconds=60) for job in jobs]
+        completed = [await bulk_client.wait_for_completion(job["id"]) for job in jobs]
     assert all(job["counts"]["registered"] == size for job in completed)
     assert [sorted(fetch_registered_mentors(owner_url, job["id"])) for job in jobs] == [sorted(part) for part in parts]

@@ -23,7 +23,7 @@ from stafett.devstack.options import StackAddresses, StackOptions
 from stafett.devstack.stack import run_servers
 from stafett.devstack.stack_file import StackFile, load_stack_file
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 120.0
 STORED_DATA = ("row", "stored", b"object")
 
 # Scripts for another process, so that it can be killed: the servers alone, then the whole stack.

@@ -352,7 +352,7 @@ async def test_retry_resumes_after_temporal_has_deleted_the_run(
                 return not (await handle.describe()).run_id
             return True
 
-        await wait_until(is_deleted, bool, timeout_seconds=120)  # Temporal deletes runs in the background
+        await wait_until(is_deleted, bool)  # Temporal deletes runs in the background
         assert (await retry_export(export_client, export_id)).status_code == 202
         job = await export_client.wait_for_completion(export_id)
     assert (job["status"], job["attempts"][1]["resumed_from"]) == ("completed", "recording_audit")

@@ -21,7 +21,7 @@ from tests.support.user_client import UserClient
 async def api_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client over a socket, because an ASGI transport does not stream responses."""
     app = create_app(settings)
-    async with serve_app(app) as url, httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with serve_app(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         yield client
 
 

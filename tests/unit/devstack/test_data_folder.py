@@ -14,7 +14,6 @@ from stafett.devstack.data_folder import DataFolder, write_atomically
 from stafett.devstack.doctor.machine import diagnose
 from stafett.devstack.errors import DevStackError, translate_folder_errors
 from stafett.devstack.options import StackOptions
-from stafett.devstack.ports import GRPC_OFFSET, choose_ports, is_port_free
 from stafett.devstack.processes import record_pids, stop_leftover_processes
 from stafett.devstack.stack import run_servers
 from stafett.devstack.stack_file import load_stack_file
@@ -96,23 +95,6 @@ def test_lost_credentials_are_never_recreated_beside_existing_data(tmp_path: Pat
         folder.secrets_file.write_text(damage)
     with pytest.raises(DevStackError, match="missing or damaged"):
         load_or_create_credentials(folder)
-
-
-def test_ports_are_reused_unless_taken(tmp_path: Path) -> None:
-    folder = DataFolder.from_path(tmp_path)
-    first = choose_ports(folder, None)
-    assert choose_ports(folder, None) == first
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", first["s3"] + GRPC_OFFSET))
-        other.listen()
-        second = choose_ports(folder, None)
-    assert {name for name in first if first[name] != second[name]} == {"s3"}
-
-
-def test_ports_of_a_stack_are_free_and_distinct(tmp_path: Path) -> None:
-    ports = choose_ports(DataFolder.from_path(tmp_path), None)
-    assert len(set(ports.values())) == len(ports)
-    assert all(is_port_free(port) for port in ports.values())
 
 
 def test_folder_without_a_stack_is_reported_in_one_sentence(tmp_path: Path) -> None:

@@ -60,13 +60,9 @@ async def test_two_processes_that_die_at_once_are_both_restarted(tmp_path: Path)
         async def pids() -> list[int]:
             return [child.pid for child in children if child.is_running]
 
-        restarted = await wait_until(
-            pids, lambda pids: len(pids) == 2 and not set(pids) & set(killed), timeout_seconds=10
-        )
+        restarted = await wait_until(pids, lambda pids: len(pids) == 2 and not set(pids) & set(killed))
         await wait_until(
-            _poll_messages(messages),
-            lambda messages: sum("restarted as pid" in line for line in messages) == 2,
-            timeout_seconds=10,
+            _poll_messages(messages), lambda messages: sum("restarted as pid" in line for line in messages) == 2
         )
     assert len(set(restarted)) == 2
     assert any("Temporal is unavailable. Next attempt in" in line for line in messages)
