@@ -49,7 +49,8 @@ class ChildProcess:
         with translate_folder_errors(spec.log_file):
             log = _open_log(spec.log_file)
         with log:
-            return cls(spec, await _create_process(spec, log), log.tell())
+            log_offset = log.tell()  # before the process writes, because it shares our position in the file
+            return cls(spec, await _create_process(spec, log), log_offset)
 
     @property
     def name(self) -> str:
