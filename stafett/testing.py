@@ -22,7 +22,7 @@ from stafett.storage.files import FileStorage
 
 Json = dict[str, Any]
 
-_POLL_INTERVAL_SECONDS = 0.02
+_MIN_POLL_INTERVAL_SECONDS, _MAX_POLL_INTERVAL_SECONDS = 0.02, 0.1
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,12 @@ async def wait_until(
     poll: Callable[[], Awaitable[ResultT]], is_done: Callable[[ResultT], bool], *, timeout_seconds: float = 120
 ) -> ResultT:
     """Poll until the result satisfies `is_done`; fail with the last result after the timeout."""
-    deadline = time.monotonic() + timeout_seconds
+    started = time.monotonic()
     while not is_done(result := await poll()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > timeout_seconds:
             raise AssertionError(f"not done within {timeout_seconds} s; last result: {result!r}")
-        await asyncio.sleep(_POLL_INTERVAL_SECONDS)
+        await asyncio.sleep(min(max(waited / 10, _MIN_POLL_INTERVAL_SECONDS), _MAX_POLL_INTERVAL_SECONDS))
     return result
 
 

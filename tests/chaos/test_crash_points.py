@@ -23,9 +23,7 @@ KILLED = -9
 pytestmark = pytest.mark.usefixtures("short_heartbeat_timeout")
 EXPORT_FIELDS = {"export_format": "xlsx", "include_attachments": True}
 ALWAYS_TESTED = {
-    (ExportStatus.QUERYING_ACTIVITIES, "uncommitted"),
     (ExportStatus.MAPPING_COLUMNS, "committed"),
-    (ExportStatus.BUNDLING_ATTACHMENTS, "uncommitted"),
     (ExportStatus.RECORDING_AUDIT, "uncommitted"),
 }
 CASES = [

@@ -56,12 +56,9 @@ class Target(StrEnum):
 TAKEN_OVER = {Target.WORKER, Target.BACKENDS}
 """While these are frozen, another worker completes the export; while a server is, nothing can."""
 ALWAYS_TESTED = {
-    (Target.WORKER, ExportStatus.GENERATING_FILE, "uncommitted"),
     (Target.WORKER, ExportStatus.GENERATING_FILE, LOCKED),
     (Target.BACKENDS, ExportStatus.QUERYING_ACTIVITIES, "uncommitted"),
     (Target.POSTGRES, ExportStatus.MAPPING_COLUMNS, "uncommitted"),
-    (Target.S3, ExportStatus.GENERATING_FILE, "started"),
-    (Target.TEMPORAL, ExportStatus.BUNDLING_ATTACHMENTS, "committed"),
 }
 _STAGES = [stage for stage in EXPORT_STAGES if stage is not ExportStatus.RECORDING_AUDIT]
 _FREEZES = [

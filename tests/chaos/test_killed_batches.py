@@ -28,7 +28,9 @@ async def get_batch(dev_stack: DevStack, coordinator: Coordinator, batch_id: str
     return job
 
 
-@pytest.mark.parametrize("name", ["worker", "api", "postgres", pytest.param("temporal", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "name", ["worker", "api", *(pytest.param(name, marks=pytest.mark.soak) for name in ("postgres", "temporal"))]
+)
 async def test_batch_completes_after_one_process_is_killed(
     dev_stack: DevStack, coordinator: Coordinator, name: str
 ) -> None:

@@ -31,7 +31,9 @@ async def test_export_completes_after_all_processes_are_killed(dev_stack: DevSta
     await assert_exported_completely_and_once(dev_stack, job)
 
 
-@pytest.mark.parametrize("name", ["postgres", "temporal", "s3", pytest.param("api", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "name", ["postgres", "s3", *(pytest.param(name, marks=pytest.mark.soak) for name in ("temporal", "api"))]
+)
 async def test_export_completes_after_one_server_is_killed(
     dev_stack: DevStack, coordinator: Coordinator, name: str
 ) -> None:

@@ -62,7 +62,7 @@ def config_values(
 
 @pytest.mark.parametrize(
     ("cases", "scenarios"),
-    [pytest.param(5, 25, id="quick"), pytest.param(200, 500, id="soak", marks=pytest.mark.soak)],
+    [pytest.param(3, 10, id="quick"), pytest.param(200, 500, id="soak", marks=pytest.mark.soak)],
 )
 async def test_api_conforms_to_its_openapi_document(
     cases: int,

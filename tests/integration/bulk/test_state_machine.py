@@ -253,7 +253,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "ITEMS_PER_CHUNK", 2)
 
 
-@pytest.mark.parametrize("sequences", [200, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("sequences", [60, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_batches_behave_like_the_model(sequences: int, harness: BulkHarness, owner_url: str) -> None:
     run_state_machine_as_test(
         partial(Batches, harness, owner_url),  # type: ignore[arg-type]  # a factory of machines is accepted, too

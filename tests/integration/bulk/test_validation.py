@@ -126,7 +126,7 @@ def build_items(group: Group, connection: psycopg.Connection, org_id: str, forei
         yield build_item(mentors[mentor], client_ref=str(uuid4()), overrides=fields)
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.soak)])
 def test_predicted_outcomes_are_those_of_the_batch(
     examples: int, harness: BulkHarness, foreign_mentor: UUID, owner_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
