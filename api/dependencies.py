@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from temporalio.client import Client
@@ -75,6 +76,9 @@ _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.READ_NOTIFICATIONS: "Your role does not allow reading notifications.",
 }
 _JSON_LIMITS = JsonLimits()
+_NO_QUERY = (params.Path, params.Header, params.Cookie)
+"""The parameters of a route that are not in the query; the fields of a query's model are of none of these classes."""
+
 _bearer_scheme = HTTPBearer(auto_error=False, description="A JWT of the configured issuer, or an API key.")
 
 
@@ -190,6 +194,9 @@ class GuardedRoute(APIRoute):
         ]
         is_always_long = OccupyingUse.LARGE_LISTS in limited_uses
         runs_in_thread = not inspect.iscoroutinefunction(self.endpoint)
+        query_names = {
+            each.alias for each in get_flat_params(self.dependant) if not isinstance(each.field_info, _NO_QUERY)
+        }
 
         async def handle_guarded(request: Request) -> Response:
             services, credentials = get_services(request), await _bearer_scheme(request)
@@ -206,7 +213,7 @@ class GuardedRoute(APIRoute):
             with ExitStack() as large_bodies:
                 occupy = partial(services.concurrency.occupy, OccupyingUse.LARGE_BODIES, caller)
                 request = BoundedRequest(request.scope, request.receive, lambda: large_bodies.enter_context(occupy()))
-                request.check_query()
+                request.check_query(query_names)
                 if takes_json:
                     require_json_content_type(request)
                     await request.check_json(_JSON_LIMITS)

@@ -14,13 +14,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import AMBIGUOUS_BODY_LENGTH, BODY_TOO_LARGE, render_internal_error, render_problem
+from api.problems import (
+    AMBIGUOUS_BODY_LENGTH,
+    BODY_TOO_LARGE,
+    UNSUPPORTED_CONTENT_ENCODING,
+    render_internal_error,
+    render_problem,
+)
 from api.refusals import RefusalLog
 from stafett.domain.job import REQUEST_ID
 from stafett.monitoring.metrics import Metrics
 
 _API_PREFIX, _PROBED_PATH = "/api/", "/healthz"
-_EVENT_STREAM = "text/event-stream"
+_EVENT_STREAM, _NO_ENCODING = "text/event-stream", "identity"
 _ABORTED, _OTHER_METHOD, _UNMATCHED_ROUTE = "aborted", "OTHER", "unmatched"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -102,6 +108,8 @@ class RequestContextMiddleware:
             await response(scope, receive, send)
         elif _get_content_length(headers) > MAX_BODY_BYTES:
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
+        elif headers.get("content-encoding", _NO_ENCODING).strip().lower() != _NO_ENCODING:
+            await render_problem(Request(scope), UNSUPPORTED_CONTENT_ENCODING)(scope, receive, send)
         else:
             await self._app(scope, _limit_body(receive), send)
 

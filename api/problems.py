@@ -114,6 +114,12 @@ BODY_TOO_LARGE = ProblemSpec(
 AMBIGUOUS_BODY_LENGTH = ProblemSpec(
     HTTPStatus.BAD_REQUEST, "bad_request", "A request has either Content-Length or Transfer-Encoding, not both."
 )
+UNSUPPORTED_CONTENT_ENCODING = ProblemSpec(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "unsupported_media_type",
+    "The body has a Content-Encoding; send it without compression.",
+    headers={"Accept-Encoding": "identity"},
+)
 METHOD_NOT_ALLOWED = ProblemSpec(
     HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method."
 )

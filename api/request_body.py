@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -104,10 +104,15 @@ class BoundedRequest(Request):
             return _parse_json(body)
         return await fastapi.concurrency.run_in_threadpool(_parse_json, body)  # the caller may hold the user's share
 
-    def check_query(self) -> None:
-        """Raise ``InvalidRequestError`` for a parameter that is given more than once: no parameter is a list."""
+    def check_query(self, known_names: Container[str]) -> None:
+        """Raise ``InvalidRequestError`` for an unknown parameter, or a repeated one: no parameter is a list."""
         counts = Counter(name for name, _ in self.query_params.multi_items())
         issues = [
+            RequestIssue(f"query:{name}", "extra_forbidden", "There is no such parameter.")
+            for name in counts
+            if name not in known_names
+        ]
+        issues += [
             RequestIssue(f"query:{name}", "repeated", "Give the parameter once.")
             for name, count in counts.items()
             if count > 1

@@ -31,6 +31,7 @@ from stafett.reports.submissions import ReportSubmission, get_default_grant_year
 router = APIRouter(prefix=REPORTS_PATH)
 Reader = Annotated[ActiveSession, require_permission(Permission.READ_ORGANISATION)]
 _NOON = time(12)
+_FORM_FIELDS = {"version": "submitted_version", "submitted_at": "submitted_on"}
 _SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
 
 
@@ -91,7 +92,7 @@ async def record_submission(
             services.reports.record_submission, session.caller, report_id, submission, {fields.revision}
         )
     except InvalidFieldError as error:
-        field = {"version": "submitted_version"}.get(error.field, error.field)
+        field = _FORM_FIELDS.get(error.field, error.field)
         return await _render_report(request, session, services, report_id, form, {field: error.code})
     return redirect(request, f"{REPORTS_PATH}/{report_id}")
 

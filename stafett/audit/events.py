@@ -48,7 +48,7 @@ class OrganisationAuditTrail:
     def list_events(self, caller: Caller, filters: AuditTrailFilter) -> Page[AuditEvent]:
         """List events, newest first."""
         org_id = _require_supervisor(caller)
-        check_page_token(filters, _NEWEST_FIRST)
+        check_page_token(filters, AuditEvent, _NEWEST_FIRST)
         with self._database.caller_transaction(caller) as session:
             return load_page(session, AuditEvent, _select_events(org_id, filters), filters, _NEWEST_FIRST)
 

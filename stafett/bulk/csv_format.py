@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from stafett.bulk.item_messages import translate_item_error
 from stafett.csv_reader import MAX_ERRORS, iterate_rows
-from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.export import Locale
@@ -31,11 +30,6 @@ _BOOLEAN_BY_TEXT: Mapping[str, bool] = MappingProxyType(
     dict.fromkeys(("true", "ja", "yes", "sann", "1"), True) | dict.fromkeys(("false", "nei", "no", "usann", "0"), False)
 )
 """The words that users type, and those that a Norwegian Excel writes."""
-
-ACTIVITY_TYPE_BY_NAME: Mapping[str, str] = MappingProxyType(
-    {name.lower(): str(each.id) for each in ACTIVITY_TYPES for name in (each.id, *each.names.values())}
-)
-"""Activity types by their ids and by their names in every language, in lower case."""
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
 _DAY_FIRST = re.compile(
@@ -151,8 +145,6 @@ def _parse_value(column: str, cell: str) -> str | int | bool | None:
 def _parse_text(column: str, cell: str) -> str | None:
     text = cell.strip()
     match column:
-        case "activity_type":
-            return ACTIVITY_TYPE_BY_NAME.get(text.lower(), cell)
         case "starts_at":
             return _add_oslo_offset(text) or None
         case "event_id":

@@ -133,7 +133,7 @@ class BulkService:
             return _load_details(session, batch) if needs_items and not caller.is_operator else BatchDetails(batch, ())
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
-        check_page_token(filters, _SUBMISSION_ORDER)
+        check_page_token(filters, BulkItem, _SUBMISSION_ORDER)
         query = select_visible(BulkItem, caller, filters).where(BulkItem.batch_id == batch_id)
         with self._database.caller_transaction(caller) as session:
             _require_member(caller, get_job_or_404(session, BulkBatch, batch_id))

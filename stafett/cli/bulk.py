@@ -20,7 +20,7 @@ from stafett.cli.jobs import (
     iterate_pages,
     print_result,
 )
-from stafett.cli.options import DataDirOption, JsonOption, LocaleOption, OptionalOrgOption, UserOption
+from stafett.cli.options import DataDirOption, JsonOption, LocaleOption, OptionalOrgOption, UserOption, read_input
 from stafett.cli.tables import Column, Details
 from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
@@ -83,7 +83,11 @@ BATCHES = JobCommands(
 @app.command()
 def start(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV file with one line per item, or JSON file as for the API.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV file with one line per item, or JSON file as for the API; - reads standard input.",
+        ),
     ],
     org: OptionalOrgOption = None,
     label: Annotated[str | None, typer.Option(help="Label of the batch.")] = None,
@@ -182,11 +186,8 @@ def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
 
 def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[bytes, str]:
     """Read the file and its media type. The options override the fields of a JSON file."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
-    if file.suffix.lower() != ".json":
+    content = read_input(file)
+    if file.suffix.lower() != ".json" and not content.lstrip().startswith(b"{"):
         return content, "text/csv"
     try:
         body = json.loads(content)

@@ -71,12 +71,12 @@ def erase_person(
     settings = load_settings(data_dir)
     if dry_run or not yes:
         with _open_erasure_service(settings) as service, _show_progress() as report_progress:
-            preview = service.dry_run(person, report_progress)
+            preview, name = service.dry_run(person, report_progress), service.load_name(person)
         if dry_run:
             _print_report(preview, as_json)
             return
         _print_summary(make_console(stderr=True), preview)
-        require_confirmation(f"Erase {_format_person(person)} permanently?")
+        require_confirmation(f"Erase {_format_person(person, name)} permanently?")
         if not confirm_handed_in and any(export.handed_in_version for export in preview.summary.exports_emptied):
             require_confirmation("Remove files that were handed in to Bufdir?")
             confirm_handed_in = True
@@ -193,5 +193,5 @@ def _format_headline(report: "ErasureReport") -> str:
     return f"{person} is erased."
 
 
-def _format_person(person: "Person") -> str:
-    return f"{person.kind.capitalize()} {person.id} of {person.org_id}"
+def _format_person(person: "Person", name: str | None = None) -> str:
+    return f"{person.kind.capitalize()} {person.id} {f'({name}) ' if name else ''}of {person.org_id}"

@@ -1,14 +1,12 @@
 """``stafett mapping``: commands for mapping documents in files, without a running service."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stafett.cli.options import JsonOption
+from stafett.cli.options import JsonOption, read_input
 from stafett.cli.terminal import print_json, print_lines
-from stafett.domain.errors import StafettError
 from stafett.domain.export import Locale
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ app = typer.Typer(
     name="mapping", help="Validate, preview and publish an organisation's column mapping.", no_args_is_help=True
 )
 
-MappingFileArgument = Annotated[str, typer.Argument(metavar="FILE", help="Mapping document; - reads standard input.")]
+MappingFileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Mapping document; - reads standard input.")]
 LocaleOption = Annotated[Locale, typer.Option("--locale", help="Language of headers and labels.")]
 
 
@@ -62,7 +60,7 @@ def standard() -> None:
     print_json(load_bundled_mappings(STANDARD)[-1].as_json(), indent=2)
 
 
-def _read_document(file: str) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":
+def _read_document(file: Path) -> "tuple[MappingDocument | None, tuple[MappingIssue, ...]]":
     from stafett.column_mapper import InvalidMappingError, load_mapping
 
     try:
@@ -71,17 +69,11 @@ def _read_document(file: str) -> "tuple[MappingDocument | None, tuple[MappingIss
         return None, error.issues
 
 
-def _read_bytes(file: str) -> bytes:
+def _read_bytes(file: Path) -> bytes:
     """Read at most one byte more than the limit; the loader rejects a larger document."""
     from stafett.column_mapper.loader import MAX_DOCUMENT_BYTES
 
-    if file == "-":
-        return sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1)
-    try:
-        with Path(file).open("rb") as source:
-            return source.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as error:
-        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
+    return read_input(file, MAX_DOCUMENT_BYTES + 1)
 
 
 def _check_result(

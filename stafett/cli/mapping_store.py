@@ -8,9 +8,8 @@ import typer
 from stafett.cli.client import ApiClient, ApiError, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.jobs import print_result
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, normalise_time
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption, normalise_time, read_input
 from stafett.cli.terminal import print_json
-from stafett.domain.errors import StafettError
 
 _NOT_FOUND = 404
 UserOption = Annotated[
@@ -54,10 +53,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a mapping document as an organisation's newest version, in force from its effective date (admins only)."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
+    content = read_input(file)
     api = connect(data_dir, user or f"admin@{org}.example", org)
     etag = _current_etag(api, org) if based_on is None else f'"{based_on}-0"'
     added = api.put(_mapping_path(org), content, if_match=etag)

@@ -11,9 +11,8 @@ import typer
 from stafett.cli.client import ApiClient, Json, connect, parse_id
 from stafett.cli.field_errors import name_options
 from stafett.cli.jobs import build_query, print_list, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption, normalise_time
+from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption, normalise_time, read_input
 from stafett.cli.tables import Column, Columns
-from stafett.domain.errors import StafettError
 
 app = typer.Typer(
     name="mentor", help="List, add, edit and import the peer mentors of an organisation.", no_args_is_help=True
@@ -118,7 +117,10 @@ def deactivate(
 def import_mentors(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="CSV file with the columns display_name, branch, approved_at and active."),
+        typer.Argument(
+            metavar="FILE",
+            help="CSV file with the columns display_name, branch, approved_at and active; - reads standard input.",
+        ),
     ],
     org: OrgOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the verdicts and write nothing.")] = False,
@@ -127,10 +129,7 @@ def import_mentors(
     as_json: JsonOption = False,
 ) -> None:
     """Import peer mentors from a CSV file. Exit code 3 if a row is rejected; the other rows are added."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
+    content = read_input(file)
     query = {"org_id": org} | ({"dry_run": "true"} if dry_run else {})
     api = connect(data_dir, user, org)
     result = api.post_content("/peer-mentors/import", content, "text/csv", query, idempotency_key=str(uuid4()))

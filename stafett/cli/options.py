@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from stafett.domain.errors import StafettError
 from stafett.domain.export import CsvProfile, ExportFormat, Locale, OrgId
 from stafett.domain.reporting_period import to_first_instant
 
@@ -42,6 +44,17 @@ DataDirOption = Annotated[
         ),
     ),
 ]
+
+
+def read_input(file: Path, max_bytes: int = -1) -> bytes:
+    """Read the file of an argument, or standard input for `-`, at most this many bytes."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read(max_bytes)
+    try:
+        with file.open("rb") as source:
+            return source.read(max_bytes)
+    except OSError as error:
+        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
 
 
 def validate_org_id(org: str | None) -> str | None:

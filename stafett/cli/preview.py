@@ -20,6 +20,7 @@ from stafett.cli.options import (
     PeriodEndOption,
     PeriodStartOption,
     UserOption,
+    read_input,
 )
 from stafett.cli.tables import print_details
 from stafett.cli.terminal import make_console, print_json
@@ -73,9 +74,7 @@ def preview(
 
 def _read_mapping(file: Path) -> Json:
     try:
-        document = json.loads(file.read_bytes())
-    except OSError as error:
-        raise StafettError(f"{file} cannot be read: {error.strerror}.") from None
+        document = json.loads(read_input(file))
     except ValueError:
         raise StafettError(f"{file} is not valid JSON.") from None
     if not isinstance(document, dict):

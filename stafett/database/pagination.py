@@ -20,9 +20,9 @@ from stafett.domain.membership import Caller
 
 Row = TypeVar("Row", bound=SQLModel)
 Item = TypeVar("Item")
-MAX_TOKEN_LENGTH = 200
 UNKNOWN_ORGANISATION = "unknown_organisation"
-"""Tokens of this API are about half as long; a longer one is rejected without decoding it."""
+MAX_TOKEN_LENGTH = 200
+"""Tokens of this API are shorter; a longer one is rejected without decoding it."""
 
 DEFAULT_PAGE_SIZE = 50
 PageSize = Annotated[int, Field(ge=1, le=200, description="Maximum number of items on the page.")]
@@ -91,14 +91,18 @@ class SortKey(NamedTuple):
     value_type: TypeAdapter[Any]
     newest_first: bool = False
 
+    def name_list(self, table: type[SQLModel]) -> str:
+        """Name the list of this table in this order, so that no other list accepts its page tokens."""
+        return f"{'-' if self.newest_first else '+'}{table.__tablename__}"
+
 
 NEWEST_FIRST = SortKey(("created_at", "id"), TypeAdapter(tuple[UtcDatetime, UUID]), newest_first=True)
 
 
-def check_page_token(page: PageRequest, sort_key: SortKey = NEWEST_FIRST) -> None:
+def check_page_token(page: PageRequest, table: type[SQLModel], sort_key: SortKey = NEWEST_FIRST) -> None:
     """Reject an invalid token before the resource is looked up that the list belongs to."""
     if page.page_token:
-        decode_page_token(page.page_token, sort_key.value_type)
+        decode_page_token(page.page_token, sort_key.name_list(table), sort_key.value_type)
 
 
 def load_page(
@@ -110,30 +114,36 @@ def load_page(
 ) -> Page[Row]:
     """Load a page of the query."""
     columns = [table.__table__.c[name] for name in sort_key.names]  # type: ignore[attr-defined]  # SQLModel hides its table
+    list_name = sort_key.name_list(table)
     if page.page_token:
-        last, key = decode_page_token(page.page_token, sort_key.value_type), tuple_(*columns)
+        last, key = decode_page_token(page.page_token, list_name, sort_key.value_type), tuple_(*columns)
         query = query.where(key < last if sort_key.newest_first else key > last)
     query = query.order_by(*(column.desc() if sort_key.newest_first else column for column in columns))
     rows = session.exec(query.limit(page.page_size + 1)).all()
-    return split_page(rows, page, lambda row: [getattr(row, name) for name in sort_key.names])
+    return split_page(rows, page, list_name, lambda row: [getattr(row, name) for name in sort_key.names])
 
 
-def split_page(rows: Sequence[Item], page: PageRequest, key_for: Callable[[Item], Sequence[object]]) -> Page[Item]:
+def split_page(
+    rows: Sequence[Item], page: PageRequest, list_name: str, key_for: Callable[[Item], Sequence[object]]
+) -> Page[Item]:
     """Return the page. The query loads one row more than the page has, to know of a next one."""
     items = rows[: page.page_size]
-    return Page(items, encode_page_token(key_for(items[-1])) if len(rows) > page.page_size else None)
+    return Page(items, encode_page_token(list_name, key_for(items[-1])) if len(rows) > page.page_size else None)
 
 
-def encode_page_token(key: Sequence[object]) -> str:
-    return base64.urlsafe_b64encode(to_json(key)).decode().rstrip("=")
+def encode_page_token(list_name: str, key: Sequence[object]) -> str:
+    return base64.urlsafe_b64encode(to_json([list_name, *key])).decode().rstrip("=")
 
 
-def decode_page_token(token: str, value_type: TypeAdapter[Any]) -> Any:
+def decode_page_token(token: str, list_name: str, value_type: TypeAdapter[Any]) -> Any:
     """Decode a token of this list; it has no secrets, so that a client could forge one."""
     try:
-        return value_type.validate_python(from_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))))
+        match from_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))):
+            case [name, *key] if name == list_name:
+                return value_type.validate_python(key)
     except ValueError:
-        raise invalid_token_error() from None
+        pass
+    raise invalid_token_error()
 
 
 def invalid_token_error() -> InvalidRequestError:

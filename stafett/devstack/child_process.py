@@ -27,7 +27,7 @@ class ProcessSpec:
     log_file: Path
     readiness_probe: Callable[[int], Awaitable[bool]]
     """Called with the pid; returns False until the process is ready."""
-    readiness_timeout_seconds: float = 120.0
+    readiness_timeout_seconds: float = 180.0
     stop_signals: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 5.0),)
     """Signals in order, each with the seconds to wait for the exit; SIGKILL follows the last one."""
     prepare: Callable[[], Awaitable[None]] | None = None

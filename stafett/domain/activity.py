@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from types import MappingProxyType
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
@@ -92,3 +93,16 @@ ACTIVITY_TYPES = (
 )
 
 ACTIVITY_TYPES_BY_ID: Mapping[ActivityType, ActivityTypeInfo] = {each.id: each for each in ACTIVITY_TYPES}
+
+_ID_BY_NAME: Mapping[str, ActivityType] = MappingProxyType(
+    {name.casefold(): each.id for each in ACTIVITY_TYPES for name in (each.id, *each.names.values())}
+)
+
+
+def _find_by_name(value: object) -> object:
+    """Return the activity type with this id or name, in any case; return any other value unchanged."""
+    return _ID_BY_NAME.get(value.strip().casefold(), value) if isinstance(value, str) else value
+
+
+ActivityTypeName = Annotated[ActivityType, BeforeValidator(_find_by_name, json_schema_input_type=ActivityType)]
+"""An activity type as users write it: its id, or its name in any language, in any case."""

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from stafett.domain.activity import ActivityType
+from stafett.domain.activity import ActivityTypeName
 from stafett.domain.fields import NO_NUL, read_message
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR
@@ -77,7 +77,7 @@ Note = Annotated[str, StringConstraints(strict=True, max_length=4000), NO_NUL]
 class ProxyActivity(FrozenModel):
     """A complete activity without its mentor. Its validation rules are the same for every mentor."""
 
-    activity_type: ActivityType
+    activity_type: ActivityTypeName
     starts_at: StartsAt
     duration_minutes: DurationMinutes
     participants: ParticipantCount
@@ -101,7 +101,9 @@ _UNSET: Any = None  # Pydantic does not validate defaults, and null is not a val
 class ActivityDefaults(FrozenModel):
     """Fields shared by all items of a batch. Each is validated on its own, and any of them can be left to the items."""
 
-    activity_type: ActivityType = Field(_UNSET, description="Type of the activity.")
+    activity_type: ActivityTypeName = Field(
+        _UNSET, description="Type of the activity: its id, or its name in any language, in any case."
+    )
     starts_at: StartsAt = Field(_UNSET, description="Start, as an RFC 3339 time with its offset.")
     duration_minutes: DurationMinutes = Field(_UNSET, description="Duration in minutes.")
     participants: ParticipantCount = Field(_UNSET, description="Number of participants, new ones included.")

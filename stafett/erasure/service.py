@@ -5,7 +5,7 @@ from sqlmodel import col, select
 
 from stafett.database.migrate import OWNER_ROLE
 from stafett.database.session import Database
-from stafett.database.tables import Organisation
+from stafett.database.tables import Organisation, PeerMentor, User
 from stafett.domain.erasure import ErasureReport, Person, PersonKind
 from stafett.domain.errors import NotFoundError
 from stafett.erasure.export_scan import ErasureProgressCallback
@@ -24,6 +24,12 @@ class ErasureService:
         self._journal = ErasureJournal(database)
         self._mentor_erasure = MentorErasure(database, storage, self._journal)
         self._user_erasure = UserErasure(database, self._journal)
+
+    def load_name(self, person: Person) -> str | None:
+        """Load the person's name for the confirmation. It belongs in no report, event or log."""
+        table = PeerMentor if person.kind is PersonKind.MENTOR else User
+        with self._database.transaction(person.org_id, user_id=person.id) as session:
+            return session.scalar(select(table.display_name).where(col(table.id) == person.id))
 
     def dry_run(self, person: Person, report_progress: ErasureProgressCallback) -> ErasureReport:
         """Report what an erasure would change now, and what earlier runs have changed."""

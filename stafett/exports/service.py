@@ -154,7 +154,7 @@ class ExportAuditTrail:
 
     def list_events(self, caller: Caller, export_id: UUID, page: AuditEventFilter) -> Page[AuditEvent]:
         """List events, oldest first."""
-        check_page_token(page, _SEQ_ORDER)
+        check_page_token(page, AuditEvent, _SEQ_ORDER)
         with self._database.caller_transaction(caller) as session:
             export = session.get(Export, export_id)
             if export is None:

@@ -37,7 +37,7 @@ from stafett.domain.reporting_period import OSLO
 
 _ADD_OPERATION = "peer-mentors.add"
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_ID_KEY = TypeAdapter(tuple[UUID])
+_LIST_NAME, _ID_KEY = "peer_mentors", TypeAdapter(tuple[UUID])
 _MAX_BRANCHES = 500
 _NAME_ORDER = (col(PeerMentor.display_name), col(PeerMentor.id))
 
@@ -127,11 +127,11 @@ class MentorService:
         query = _select_mentors(caller, filters).limit(filters.page_size + 1)
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             if filters.page_token:
-                last_mentor = session.get(PeerMentor, decode_page_token(filters.page_token, _ID_KEY))
+                last_mentor = session.get(PeerMentor, decode_page_token(filters.page_token, _LIST_NAME, _ID_KEY))
                 if last_mentor is None:  # erased meanwhile, or of another organisation
                     raise invalid_token_error()
                 query = query.where(tuple_(*_NAME_ORDER) > (last_mentor.display_name, last_mentor.id))
-            return split_page(session.exec(query).all(), filters, lambda mentor: [mentor.id])
+            return split_page(session.exec(query).all(), filters, _LIST_NAME, lambda mentor: [mentor.id])
 
     def list_ids(self, caller: Caller, filters: MentorFilter, limit: int) -> Sequence[UUID]:
         """List the ids of all mentors that the filters select, by name, at most ``limit``."""

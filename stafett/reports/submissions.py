@@ -1,7 +1,7 @@
 """Submissions to Bufdir: which versions of a report were handed in, when, and for which grant year."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -18,8 +18,8 @@ from stafett.domain.reexport import MAX_VERSION
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, ReportingPeriod
 
 _EXAMPLE: dict[str, Any] = {
-    "submitted_at": "2027-02-01T12:00:00Z",
-    "submitted_reference": "Bufdir 27/1234",
+    "submitted_at": "2026-09-15T12:00:00Z",
+    "submitted_reference": "Bufdir 26/1234",
     "version": 2,
 }
 _YEARS_TO_GRANT = 2
@@ -27,6 +27,9 @@ _YEARS_TO_GRANT = 2
 
 YEARS_AFTER_GRANT = 5
 """Full years after the grant year for which a file that was handed in is stored, as the view has them too."""
+
+_CLOCK_TOLERANCE = timedelta(days=1)
+"""How far ahead a hand-in may be: clocks differ, and a day begins earlier in other time zones."""
 
 
 class ReportSubmission(FrozenModel):
@@ -37,8 +40,8 @@ class ReportSubmission(FrozenModel):
     submitted_at: UtcDatetime | None = Field(
         None,
         description=(
-            "When the version was handed in to Bufdir. Null takes that back, of the given version or of all. With "
-            "`version` alone: the recorded time, or now."
+            "When the version was handed in to Bufdir; not in the future. Null takes that back, of the given version "
+            "or of all. With `version` alone: the recorded time, or now."
         ),
     )
     submitted_reference: (
@@ -89,6 +92,8 @@ def write_submission(
 ) -> None:
     """Mark a version as handed in, or take that back. A version stays marked when another one is handed in later."""
     _require_version(versions, submission)
+    if submission.submitted_at and submission.submitted_at > datetime.now(UTC) + _CLOCK_TOLERANCE:
+        raise InvalidFieldError("submitted_at", "in_future", "A report cannot have been handed in in the future.")
     values = submission.model_dump(include={"submitted_reference", "grant_year"}, exclude_unset=True)
     default_year = get_default_grant_year(report)
     if submission.grant_year is not None and submission.grant_year <= default_year - _YEARS_TO_GRANT:

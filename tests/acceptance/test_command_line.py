@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import pty
 import re
 import signal
 import sys
@@ -26,6 +25,7 @@ from tests.support.dev_stack import (
     Tokens,
     freeze_processes,
     kill,
+    run_at_a_terminal,
     run_stafett,
     run_stafett_process,
 )
@@ -194,7 +194,8 @@ async def test_no_color_variable_disables_colours_at_a_terminal(
     cli: CoordinatorCli, activity_factory: ActivityFactory
 ) -> None:
     activity_factory.create_activity(activity_factory.create_mentor())
-    output = await _run_at_a_terminal(*cli.export_start, "--watch", env=cli.env | {"NO_COLOR": "1"})
+    exit_code, output = await run_at_a_terminal(*cli.export_start, "--watch", env=cli.env | {"NO_COLOR": "1"})
+    assert exit_code == 0, output
     assert "completed" in output
     colours = re.compile(r"\x1b\[(\d+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])(;\d+)*m")
     assert not colours.search(output), repr(output)
@@ -347,36 +348,6 @@ async def _run_fake_api(*responses: tuple[int, Json], retry_after: str) -> Async
 
 def _list_names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-async def _run_at_a_terminal(*args: object, env: dict[str, str]) -> str:
-    """Run a command on a pseudo-terminal and return what it displays."""
-    controller, terminal = pty.openpty()
-    with os.fdopen(controller, "rb", buffering=0) as screen:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("STAFETT_")}
-        command = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stafett", *map(str, args)),
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env=clean | {"TERM": "xterm-256color"} | env,
-        )
-        os.close(terminal)
-        output = await asyncio.to_thread(_read_all, screen.fileno())
-        assert await command.wait() == 0, output
-    return output
-
-
-def _read_all(screen: int) -> str:
-    content = b""
-    while True:
-        try:
-            chunk = os.read(screen, 65536)
-        except OSError:
-            return content.decode()  # Linux raises when the terminal is closed
-        if not chunk:
-            return content.decode()
-        content += chunk
 
 
 async def test_command_reports_that_it_acts_as_operator(dev_stack: DevStack) -> None:

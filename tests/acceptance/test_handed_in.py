@@ -4,16 +4,18 @@ import re
 
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Tenant
-from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_stafett
+from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_at_a_terminal, run_stafett
 
 
 async def test_handed_in_version_is_shown_and_deleted_only_with_its_own_confirmation(
     dev_stack: DevStack, tenant: Tenant, tokens: Tokens, activity_factory: ActivityFactory
 ) -> None:
-    async def run(*args: object, role: Role = Role.COORDINATOR) -> CommandResult:
+    def build_env(role: Role) -> dict[str, str]:
         token = tokens.create_token(tenant.users[role], tenant.org_id, role)
-        env = {"STAFETT_API_URL": dev_stack.stack_json["api_url"], "STAFETT_TOKEN": token}
-        return await run_stafett(*args, env=env)
+        return {"STAFETT_API_URL": dev_stack.stack_json["api_url"], "STAFETT_TOKEN": token}
+
+    async def run(*args: object, role: Role = Role.COORDINATOR) -> CommandResult:
+        return await run_stafett(*args, env=build_env(role))
 
     activity_factory.create_activity(activity_factory.create_mentor())
     period = ("--start", "2026-01-01", "--end", "2026-12-31")
@@ -33,6 +35,13 @@ async def test_handed_in_version_is_shown_and_deleted_only_with_its_own_confirma
     refused = await run("export", "delete", export["id"], "--yes", role=Role.ADMIN)
     refused.assert_one_line_error(f"Version 1 of report {report_id} was handed in to Bufdir")
     assert "--confirm-handed-in" in refused.stderr
+    env = build_env(Role.ADMIN)
+    exit_code, screen = await run_at_a_terminal("export", "delete", export["id"], env=env, typed="y\nn\n")
+    assert exit_code == 1
+    assert re.search(
+        rf"Delete export {export['id']} .*\? .*was handed in.* Delete it all the same\? ", screen, re.DOTALL
+    )
+    assert "Not confirmed; nothing was changed." in screen
     assert (await run("export", "show", export["id"], "--json")).json["download_url"] is not None
     deletion = await run("export", "delete", export["id"], "--yes", "--confirm-handed-in", role=Role.ADMIN)
     assert deletion.require_success().stdout == f"Export {export['id']} ({tenant.org_id}, 2026, csv) is deleted.\n"

@@ -146,8 +146,8 @@ async def test_second_stack_runs_beside_the_first_and_leaves_no_processes(
     try:
         await second_stack.start()
         processes, stack_json = second_stack.processes(), second_stack.stack_json
-        addresses = ("api_url", "temporal_address", "temporal_ui_url", "database_url", "s3_endpoint")
-        assert all(stack_json[address] != dev_stack.stack_json[address] for address in addresses)
+        different = ("api_url", "temporal_address", "temporal_ui_url", "database_url", "s3_endpoint", "s3_secret_key")
+        assert all(stack_json[name] != dev_stack.stack_json[name] for name in different)
         assert not set(second_stack.all_pids()) & set(dev_stack.all_pids())
         for stack in (dev_stack, second_stack):
             assert (await anonymous_client.get(f"{stack.stack_json['api_url']}/readyz")).status_code == 200

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import ssl
@@ -78,6 +79,37 @@ async def run_stafett_process(*args: object, env: Mapping[str, str] | None = Non
     )
     out, err = await command.communicate()
     return CommandResult(command.returncode or 0, out.decode(), err.decode())
+
+
+async def run_at_a_terminal(*args: object, env: Mapping[str, str], typed: str = "") -> tuple[int, str]:
+    """Run a command on a pseudo-terminal where a user has typed this; return the exit code and what it displays."""
+    controller, terminal = pty.openpty()
+    with os.fdopen(controller, "r+b", buffering=0) as screen:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("STAFETT_")}
+        command = await asyncio.create_subprocess_exec(
+            *_STAFETT,
+            *map(str, args),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=clean | {"TERM": "xterm-256color"} | dict(env),
+        )
+        os.close(terminal)
+        screen.write(typed.encode())
+        output = await asyncio.to_thread(_read_screen, screen.fileno())
+        return await command.wait(), output
+
+
+def _read_screen(screen: int) -> str:
+    content = b""
+    while True:
+        try:
+            chunk = os.read(screen, 65536)
+        except OSError:
+            return content.decode()  # Linux raises when the terminal is closed
+        if not chunk:
+            return content.decode()
+        content += chunk
 
 
 def is_gone(pid: int) -> bool:

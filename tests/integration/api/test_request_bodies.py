@@ -1,6 +1,7 @@
 """Bodies that are malformed, huge or deeply nested: refused early, with a short response."""
 
 import asyncio
+import gzip
 import json
 import time
 from uuid import UUID, uuid4
@@ -190,3 +191,32 @@ async def test_path_with_a_trailing_slash_does_not_redirect_to_the_requested_hos
     response = await api_client.get(f"{_EXPORTS}/", headers=headers)
     assert response.status_code == 404
     assert "location" not in response.headers
+
+
+async def test_body_with_a_content_encoding_is_refused(export_client: ExportClient) -> None:
+    body = batch_of(export_client.org_id, [{"mentor_id": str(uuid4())}])
+    for encoding, content, status in (
+        ("gzip", gzip.compress(body), 415),
+        ("gzip", body, 415),
+        ("identity, br", body, 415),
+        ("Identity", body, 202),
+    ):
+        headers = export_client.headers | {"Content-Type": "application/json", "Content-Encoding": encoding}
+        response = await export_client.http_client.post(_BATCHES, content=content, headers=headers)
+        assert response.status_code == status, encoding
+        if status != 202:
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert (response.json()["code"], response.headers["Accept-Encoding"]) == (
+                "unsupported_media_type",
+                "identity",
+            )
+
+
+async def test_unknown_query_parameter_is_refused_by_every_route(export_client: ExportClient) -> None:
+    routes = ("me", "organisations", "activity-types", "peer-mentors", "bufdir-exports", f"bufdir-exports/{uuid4()}")
+    for path in routes:
+        response = await export_client.http_client.get(f"/api/v1/{path}?orgid=nhf", headers=export_client.headers)
+        (error,) = response.json()["errors"]
+        assert (response.status_code, error["pointer"], error["code"]) == (422, "query:orgid", "extra_forbidden"), path
+    response = await post(export_client, f"{_EXPORTS}?wait=30", b"{}")
+    assert [error["pointer"] for error in response.json()["errors"]] == ["query:wait"]

@@ -56,14 +56,14 @@ async def test_report_is_submitted_exported_again_and_verified(
     assert "The file is not a version of this report." in (await verify(browser, path, b"other")).text
 
     response = await browser.submit(
-        f"{path}/submission", revision=read_revision(page), submitted_on="2027-02-01", submitted_reference=HOSTILE_TEXT
+        f"{path}/submission", revision=read_revision(page), submitted_on="2026-02-01", submitted_reference=HOSTILE_TEXT
     )
     assert response.status_code == 303
     page = (await browser.get(path)).text
-    assert "Version 2 was handed in to Bufdir on 1 February 2027." in page
+    assert "Version 2 was handed in to Bufdir on 1 February 2026." in page
     assert "for the grant year 2028, and is stored at least until 31 December 2033." in page
     assert HOSTILE_TEXT not in page
-    assert "1 February 2027" in (await browser.get("/console/reports")).text
+    assert "1 February 2026" in (await browser.get("/console/reports")).text
     assert "Nothing needs your attention." in (await browser.get("/console")).text
     await browser.submit(f"{path}/submission/clear", revision=read_revision(page))
     assert "Version 2 was handed in" not in (await browser.get(path)).text
@@ -81,7 +81,7 @@ async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(
     page = (await coordinator.get(path)).text
     match = re.search(r'href="(/console/exports/[0-9a-f-]+)"', page)
     assert match is not None
-    fields = {"revision": read_revision(page), "submitted_on": "2027-02-01", "submitted_version": "1"}
+    fields = {"revision": read_revision(page), "submitted_on": "2026-02-01", "submitted_version": "1"}
     refused = await coordinator.submit(f"{path}/submission", **fields, grant_year="2026")
     assert (refused.status_code, "after the year of the period" in refused.text) == (422, True)
     assert (await coordinator.submit(f"{path}/submission", **fields, grant_year="2029")).status_code == 303
@@ -96,7 +96,7 @@ async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(
     page = (await coordinator.get(path)).text
     assert "No longer stored since" in page
     assert re.search(r"SHA-256: <span class=\"code\">[0-9a-f]{64}", page)
-    assert "Handed in on 1 February 2027" in page
+    assert "Handed in on 1 February 2026" in page
 
 
 async def test_stale_form_does_not_overwrite_a_submission(
@@ -107,7 +107,7 @@ async def test_stale_form_does_not_overwrite_a_submission(
     async with run_worker():
         path = await make_report(browser)
     revision = read_revision((await browser.get(path)).text)
-    fields = {"revision": revision, "submitted_on": "2027-02-01"}
+    fields = {"revision": revision, "submitted_on": "2026-02-01"}
     first = await browser.submit(f"{path}/submission", **fields, submitted_reference="first")
     second = await browser.submit(f"{path}/submission", **fields, submitted_reference="second")
     assert (first.status_code, second.status_code) == (303, 409)
@@ -119,9 +119,10 @@ async def test_stale_form_does_not_overwrite_a_submission(
     ("form", "fields", "text"),
     [
         ("submission", {"revision": "0", "submitted_on": "2027-02-30"}, "Enter a date that exists"),
+        ("submission", {"revision": "0", "submitted_on": "2999-01-01"}, "cannot have been handed in in the future"),
         (
             "submission",
-            {"revision": "0", "submitted_on": "2027-02-01", "submitted_reference": "x" * 201},
+            {"revision": "0", "submitted_on": "2026-02-01", "submitted_reference": "x" * 201},
             "at most 200",
         ),
         ("versions", {"source": "current_data", "reason": "x" * 501}, "at most 500"),
@@ -163,7 +164,7 @@ async def test_report_of_another_organisation_or_without_token_is_refused(
     async with run_worker():
         path = await make_report(owner)
     forms = {
-        "submission": {"revision": "0", "submitted_on": "2027-02-01"},
+        "submission": {"revision": "0", "submitted_on": "2026-02-01"},
         "submission/clear": {"revision": "0"},
         "versions": {"source": "current_data", "key": "x"},
     }

@@ -150,16 +150,6 @@ async def test_stored_data_survives_sigkill_of_every_server(tmp_path: Path) -> N
         assert running.addresses == addresses
 
 
-async def test_two_stacks_run_side_by_side_and_leave_no_processes(tmp_path: Path) -> None:
-    options, other_options = (StackOptions(tmp_path / name, durable=False) for name in ("first", "second"))
-    async with asyncio.timeout(TIMEOUT_SECONDS), run_servers(options) as first, run_servers(other_options) as second:
-        pids = [*first.pids.values(), *second.pids.values()]
-        assert first.addresses.temporal_address != second.addresses.temporal_address
-        assert first.addresses.s3_secret_key != second.addresses.s3_secret_key
-        assert len(set(pids)) == 6
-    assert are_gone(pids)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a child process with its parent")
 async def test_servers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     async with run_script(SERVERS_SCRIPT, tmp_path / "data") as parent:

@@ -17,7 +17,7 @@ from stafett.erasure.mentors import MentorErasure
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
-from tests.support.dev_stack import CommandResult, run_stafett
+from tests.support.dev_stack import CommandResult, run_at_a_terminal, run_stafett
 from tests.support.erasure import ignore_progress
 from tests.support.exports import fetch_events
 from tests.support.fixture_types import RunWorker
@@ -40,6 +40,9 @@ class EraseCommand:
 
     async def run(self, *arguments: object, **overrides: str) -> CommandResult:
         return await run_stafett("erase-person", "--org", self.org_id, *arguments, env=self.env | overrides)
+
+    async def run_at_a_terminal(self, *arguments: object, typed: str) -> tuple[int, str]:
+        return await run_at_a_terminal("erase-person", "--org", self.org_id, *arguments, env=self.env, typed=typed)
 
 
 @pytest.fixture
@@ -167,6 +170,15 @@ async def test_erasure_of_rows_that_were_handed_in_needs_its_own_confirmation(
     assert fetch_events(owner_url, str(mentor)) == []
     assert (await export_client.get_export(export_id))["download_url"] is not None
 
+    exit_code, screen = await erase_command.run_at_a_terminal("--mentor", mentor, typed="y\nn\n")
+    assert exit_code == 1
+    assert f"Erase Mentor {mentor} ({name}) of {erase_command.org_id} permanently? " in screen
+    assert "Remove files that were handed in to Bufdir? " in screen
+    assert "Not confirmed; nothing was changed." in screen
+    assert load_display_name(owner_url, mentor) == name
+
+    exit_code, screen = await erase_command.run_at_a_terminal("--mentor", mentor, typed="y\ny\n")
+    assert exit_code == 0, screen
     erased = await erase_command.run("--mentor", mentor, "--yes", "--confirm-handed-in", "--json")
     assert erased.json["summary"]["exports_emptied"] == emptied
     assert (await export_client.get_export(export_id))["download_url"] is None

@@ -81,23 +81,23 @@ def retention(settings: Settings, org_id: str) -> Iterator[Retention]:
 
 
 async def test_newest_version_is_marked_for_the_grant_year_two_years_later(report: HandedInReport) -> None:
-    submitted = (await report.submit(submitted_at="2027-02-01T12:00:00Z")).raise_for_status().json()
+    submitted = (await report.submit(submitted_at="2026-02-01T12:00:00Z")).raise_for_status().json()
     assert (submitted["submitted_version"], submitted["grant_year"]) == (2, 2028)
     assert submitted["retained_until"] == "2033-12-31"
-    assert [file["submitted_at"] for file in submitted["files"]] == [None, "2027-02-01T12:00:00Z"]
+    assert [file["submitted_at"] for file in submitted["files"]] == [None, "2026-02-01T12:00:00Z"]
     assert report.fetch_events(report.id)[-1] == (
         "report_submitted",
-        {"submitted_at": "2027-02-01T12:00:00+00:00", "version": 2, "grant_year": 2028},
+        {"submitted_at": "2026-02-01T12:00:00+00:00", "version": 2, "grant_year": 2028},
     )
 
 
 async def test_each_version_that_was_handed_in_stays_marked_until_it_is_taken_back(report: HandedInReport) -> None:
-    await report.submit(version=1, submitted_at="2027-02-01T12:00:00Z", grant_year=2029)
-    both = (await report.submit(version=2, submitted_at="2027-03-01T12:00:00Z")).json()
+    await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z", grant_year=2029)
+    both = (await report.submit(version=2, submitted_at="2026-03-01T12:00:00Z")).json()
     assert [file["submitted_at"] is not None for file in both["files"]] == [True, True]
     assert (both["submitted_version"], both["grant_year"]) == (2, 2029)
     first = (await report.submit(version=2, submitted_at=None)).json()
-    assert (first["submitted_version"], first["submitted_at"]) == (1, "2027-02-01T12:00:00Z")
+    assert (first["submitted_version"], first["submitted_at"]) == (1, "2026-02-01T12:00:00Z")
     none = (await report.submit(submitted_at=None)).json()
     assert (none["submitted_version"], none["submitted_at"], none["retained_until"]) == (None, None, None)
     assert [file["submitted_at"] for file in none["files"]] == [None, None]
@@ -120,8 +120,9 @@ async def test_version_alone_is_marked_with_the_recorded_time_or_now(report: Han
         ({"version": 3}, "/version"),
         ({"version": 0}, "/version"),
         ({"version": None}, ""),
-        ({"submitted_at": "2027-02-01T12:00:00Z", "grant_year": 2026}, "/grant_year"),
+        ({"submitted_at": "2026-02-01T12:00:00Z", "grant_year": 2026}, "/grant_year"),
         ({"grant_year": 20_000}, "/grant_year"),
+        ({"submitted_at": "2999-01-01T12:00:00Z"}, "/submitted_at"),
     ],
     ids=str,
 )
@@ -132,7 +133,7 @@ async def test_impossible_submission_names_its_field(report: HandedInReport, bod
 
 
 async def test_deletion_of_a_handed_in_version_needs_its_own_confirmation(report: HandedInReport) -> None:
-    await report.submit(version=1, submitted_at="2027-02-01T12:00:00Z")
+    await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z")
     before = (await report.get())["files"]
     refused = await report.delete(1)
     assert (refused.status_code, refused.json()["code"]) == (409, "handed_in")

@@ -1,12 +1,15 @@
-"""Dates of the command line in the Norwegian form."""
+"""Options and arguments that several commands share: dates in the Norwegian form, files and directories."""
 
+import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 
-from stafett.cli.options import choose_data_dir, normalise_instant, normalise_time
+from stafett.cli.options import choose_data_dir, normalise_instant, normalise_time, read_input
+from stafett.domain.errors import StafettError
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,12 @@ def test_another_installation_in_the_environment_takes_precedence(
     monkeypatch.setenv("STAFETT_DATA_DIR", "elsewhere")
     monkeypatch.setenv(name, "https://stafett.example")
     assert choose_data_dir(None) is None
+
+
+def test_file_is_read_from_its_path_or_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mentors.csv").write_bytes(b"Kari")
+    assert read_input(tmp_path / "mentors.csv") == b"Kari"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Ola Nordmann")))
+    assert read_input(Path("-"), 3) == b"Ola"
+    with pytest.raises(StafettError, match=r"missing\.csv cannot be read: No such file or directory\."):
+        read_input(tmp_path / "missing.csv")

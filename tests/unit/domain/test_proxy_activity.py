@@ -1,9 +1,13 @@
 """Validation of activity fields, and the description of its errors."""
 
+from uuid import UUID
+
 import pytest
 from pydantic import ValidationError
 
+from stafett.domain.bulk import BulkRequest, plan_items
 from stafett.domain.proxy_activity import ActivityDefaults, describe_errors
+from tests.support.bulk import build_batch, build_item
 
 
 @pytest.mark.parametrize("value", ["Ola Nordmann", "31.02.2026 10:00", "2026-02-31T10:00:00Z", "2026-02-28T25:00:00Z"])
@@ -22,3 +26,24 @@ def test_overlong_text_is_described_by_its_field() -> None:
 
 def test_schema_has_the_maximum_length_of_a_text() -> None:
     assert ActivityDefaults.model_json_schema()["properties"]["place"]["maxLength"] == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["oppsokende_samtale", "OPPSOKENDE_SAMTALE", "Oppsøkende samtale", " oppsøkjande SAMTALE", "Outreach Conversation"],
+)
+def test_activity_type_is_read_from_its_id_or_a_name_in_any_case(name: str) -> None:
+    """It is read so from the shared fields and from those of an item, in a JSON body and in a CSV file."""
+    expected = "oppsokende_samtale"
+    assert ActivityDefaults.model_validate({"activity_type": name}).provided == {"activity_type": expected}
+    item = build_item(UUID(int=1), overrides={"activity_type": name})
+    (planned,) = plan_items(BulkRequest.model_validate(build_batch("nhf", [item])))
+    assert (planned.overrides, planned.validation_error) == ({"activity_type": expected}, None)
+
+
+@pytest.mark.parametrize("name", ["Kaffe", "", 1, None])
+def test_unknown_activity_type_is_rejected(name: object) -> None:
+    with pytest.raises(ValidationError) as error:
+        ActivityDefaults.model_validate({"activity_type": name})
+    assert "activity_type: " in describe_errors(error.value)
+    assert "Kaffe" not in describe_errors(error.value)
