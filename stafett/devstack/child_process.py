@@ -11,7 +11,7 @@ from typing import IO
 
 from stafett.devstack.errors import DevStackError, ProcessExitedError, summarise_output, translate_folder_errors
 
-_READINESS_POLL_SECONDS = 0.02
+_MIN_READINESS_POLL_SECONDS, _MAX_READINESS_POLL_SECONDS = 0.02, 0.25
 _MAX_LOG_BYTES = 20_000_000
 _LOG_TAIL_BYTES = 2000
 
@@ -115,8 +115,11 @@ class ChildProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
     async def _poll_until_ready(self) -> None:
-        while not await self.spec.readiness_probe(self.pid):  # noqa: ASYNC110 - a server sets no asyncio event
-            await asyncio.sleep(_READINESS_POLL_SECONDS)
+        """Poll less and less often, because a probe takes processor time that a starting server needs."""
+        interval = _MIN_READINESS_POLL_SECONDS
+        while not await self.spec.readiness_probe(self.pid):
+            await asyncio.sleep(interval)
+            interval = min(interval * 1.3, _MAX_READINESS_POLL_SECONDS)
 
     def _describe_log_tail(self) -> str:
         with self.spec.log_file.open("rb") as log:
