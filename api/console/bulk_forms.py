@@ -92,7 +92,10 @@ def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[
         except InvalidFormError as error:
             errors[f"starts_at-{item.position}"] = error.errors["starts_at"]
             continue
-        overrides = item.overrides | {"starts_at": start.replace(tzinfo=OSLO).isoformat()}
+        corrected = start.replace(tzinfo=OSLO)
+        overrides = item.overrides | {"starts_at": corrected.isoformat()}
+        if item.event_id and corrected == _get_start(batch, item):
+            overrides.setdefault("event_id", str(item.event_id))
         items.append(BulkItemInput(mentor_id=item.mentor_ref, client_ref=item.client_ref, overrides=overrides))
     if not items and not errors:
         errors["corrections"] = "mentors_missing"
@@ -100,3 +103,12 @@ def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[
         raise InvalidFormError(errors)
     activity = ActivityDefaults.model_validate(batch.activity)
     return BulkRequest(org_id=batch.org_id, label=batch.label, activity=activity, items=tuple(items))
+
+
+def _get_start(batch: BulkBatch, item: BulkItem) -> datetime | None:
+    """Return the start with which the item failed, unless it cannot be read."""
+    start = item.overrides.get("starts_at", batch.activity.get("starts_at"))
+    try:
+        return datetime.fromisoformat(start) if isinstance(start, str) else None
+    except ValueError:
+        return None

@@ -28,6 +28,7 @@ from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
 from stafett.exports.downloads import get_downloadable_file
 from stafett.exports.handed_in import RemovalConfirmation
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter
+from stafett.jobs.commands import require_administrator
 
 router = APIRouter(prefix=EXPORTS_PATH)
 _MAX_EVENTS = 200
@@ -196,6 +197,7 @@ async def _render_confirmation(
 ) -> Response:
     details, handed_in = await run_in_threadpool(services.exports.find, session.caller, export_id), None
     if action == "delete_export":
+        require_administrator(session.caller, details.export.org_id)
         handed_in = await run_in_threadpool(services.export_commands.find_handed_in_version, session.caller, export_id)
     return render_page(
         request,

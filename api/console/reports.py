@@ -158,10 +158,18 @@ async def _render_report(
 ) -> Response:
     details = await run_in_threadpool(services.reports.find, session.caller, report_id)
     today = services.clock().astimezone(OSLO).date()
-    blank = {"submitted_on": today.isoformat(), "submitted_reference": "", "source": ReexportSource.CURRENT_DATA}
-    newest = str(len(details.files))
-    blank |= {"version": newest, "submitted_version": newest, "reason": "", "sha256": ""}
-    blank["grant_year"] = str(details.report.grant_year or get_default_grant_year(details.report))
+    report, newest = details.report, len(details.files)
+    submitted_on = report.submitted_at.astimezone(OSLO).date() if report.submitted_at else today
+    blank = {
+        "submitted_on": submitted_on.isoformat(),
+        "submitted_reference": report.submitted_reference or "",
+        "submitted_version": str(report.submitted_version or newest),
+        "grant_year": str(report.grant_year or get_default_grant_year(report)),
+        "source": ReexportSource.CURRENT_DATA,
+        "version": str(newest),
+        "reason": "",
+        "sha256": "",
+    }
     given = dict(fields or {})
     verified = given.get("verified_sha256")
     return render_page(
@@ -171,7 +179,7 @@ async def _render_report(
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         address=f"{REPORTS_PATH}/{report_id}",
         report=ReportResource.from_details(details),
-        revision=details.report.edits,
+        revision=report.edits,
         today=today,
         key=parse_id(given.get("key")) or uuid4(),
         fields=blank | given,

@@ -99,7 +99,10 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
             items.append(item)
             if line_by_client_ref.setdefault(item.effective_client_ref, number) != number:
                 first = line_by_client_ref[item.effective_client_ref]
-                detail = f"Line {first} has the same client_ref; the default is the mentor's id"
+                detail = (
+                    f"Line {first} has the same client_ref, or the same mentor_id without one: "
+                    f"delete one of the lines, or give each a client_ref"
+                )
                 issues.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail, first))
         if len(items) > MAX_ITEMS_PER_BATCH:
             detail = f"A batch has at most {MAX_ITEMS_PER_BATCH} items"

@@ -71,7 +71,9 @@ def verify_file(file: Path, export_id: str | None, load_export: Callable[[str], 
     bundle_id = str(manifest.export_id) if manifest else None
     expected_id, matches_record = export_id or bundle_id, None
     if expected_id and load_export:
-        differences = _compare_with_record(expected_id, size, sha256, load_export, is_required=export_id is not None)
+        differences = _compare_with_record(
+            expected_id, file.suffix, size, sha256, load_export, is_required=export_id is not None
+        )
         matches_record = None if differences is None else not differences
         findings += differences or []
     # The file of a re-export with the same snapshot names the export that it repeats.
@@ -99,21 +101,26 @@ def _measure_file(file: Path) -> tuple[int, str]:
 
 
 def _compare_with_record(
-    export_id: str, size: int, sha256: str, load_export: Callable[[str], Json], *, is_required: bool
+    export_id: str, suffix: str, size: int, sha256: str, load_export: Callable[[str], Json], *, is_required: bool
 ) -> list[str] | None:
     """List the differences; None if the API is unavailable and `is_required` is false."""
     try:
-        file = load_export(export_id)["file"]
+        recorded = load_export(export_id)["file"]
     except ApiUnavailableError:
         if is_required:
             raise
         return None
-    if file is None:
+    if recorded is None:
         return [f"Export {export_id} has no file."]
+    name = recorded["name"]
+    if suffix.lower() in _REPORT_SUFFIXES and name.endswith(".zip"):
+        return [f"Export {export_id} made the bundle {name}: verify the bundle, not a file taken out of it."]
     differences = []
-    if size != file["size_bytes"]:
-        differences.append(f"The size is {size} bytes, and {file['size_bytes']} in the record of export {export_id}.")
-    if sha256 != file["sha256"]:
+    if size != recorded["size_bytes"]:
+        differences.append(
+            f"The size is {size} bytes, and {recorded['size_bytes']} in the record of export {export_id}."
+        )
+    if sha256 != recorded["sha256"]:
         differences.append(f"The SHA-256 differs from the one in the record of export {export_id}.")
     return differences
 

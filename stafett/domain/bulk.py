@@ -1,7 +1,7 @@
 """Bulk registrations: one activity for many peer mentors, with overrides per item."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID, uuid5
@@ -148,8 +148,12 @@ def plan_items(request: BulkRequest) -> list[PlannedItem]:
         return _plan_activity(shared)
 
     items = []
-    for position, item in enumerate(request.items):
-        valid, error, event = _plan_activity(shared | item.overrides) if item.overrides else plan_shared()
+    activities = [
+        _plan_activity(shared | item.overrides) if item.overrides else plan_shared() for item in request.items
+    ]
+    named_events = _find_named_events(activities)
+    for position, (item, activity) in enumerate(zip(request.items, activities, strict=True)):
+        valid = activity.valid
         overrides: dict[str, Any] = {name: valid[name] if valid else value for name, value in item.overrides.items()}
         starts_at = valid["starts_at"] if valid else None
         mentor_id = _parse_uuid(item.mentor_id)
@@ -162,27 +166,28 @@ def plan_items(request: BulkRequest) -> list[PlannedItem]:
                 mentor_id,
                 overrides,
                 starts_at,
-                error,
-                event,
+                activity.error,
+                activity.event_id or named_events.get(activity.event_key, activity.event_key),
             )
         )
     return items
 
 
 class _PlannedActivity(NamedTuple):
-    """The fields of an activity in normalised form, or its validation error, and its event."""
+    """The fields of an activity in normalised form or its validation error; its named event, or what identifies one."""
 
     valid: dict[str, Any] | None
     error: str | None
-    event: UUID | str | None
+    event_id: UUID | None
+    event_key: str | None
 
 
 def _plan_activity(values: dict[str, Any]) -> _PlannedActivity:
     try:
         valid = ProxyActivity.model_validate(values).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        return _PlannedActivity(None, describe_errors(error), _find_event(_validate_event_fields(values)))
-    return _PlannedActivity(valid, None, _find_event(valid))
+        return _PlannedActivity(None, describe_errors(error), *_find_event(_validate_event_fields(values)))
+    return _PlannedActivity(valid, None, *_find_event(valid))
 
 
 def _validate_event_fields(values: dict[str, Any]) -> dict[str, Any]:
@@ -194,11 +199,21 @@ def _validate_event_fields(values: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def _find_event(fields: Mapping[str, Any]) -> UUID | str | None:
-    """Return the named event, or what identifies one within a batch: mentors who did the same at the same time."""
-    if "event_id" in fields:
-        return UUID(fields["event_id"]) if fields["event_id"] else None
-    return " ".join(fields[name] for name in _EVENT_FIELDS) if fields else None
+def _find_event(fields: Mapping[str, Any]) -> tuple[UUID | None, str | None]:
+    """Return the named event, and what identifies one within a batch: mentors who did the same at the same time."""
+    if not fields or ("event_id" in fields and not fields["event_id"]):
+        return None, None
+    event_id = UUID(fields["event_id"]) if "event_id" in fields else None
+    return event_id, " ".join(fields[name] for name in _EVENT_FIELDS)
+
+
+def _find_named_events(activities: Iterable[_PlannedActivity]) -> dict[str | None, UUID]:
+    """Return by its key each event that some activities name, and that the others with its key therefore belong to."""
+    ids = defaultdict[str | None, set[UUID]](set)
+    for activity in activities:
+        if activity.event_id and activity.event_key:
+            ids[activity.event_key].add(activity.event_id)
+    return {key: named.pop() for key, named in ids.items() if len(named) == 1}
 
 
 def _assign_chunks(items: Sequence[BulkItemInput]) -> list[int]:

@@ -40,11 +40,16 @@ def lock_for_deletion(
 ) -> Iterator[tuple[Session, JobRow]]:
     """Lock an ended job that the caller may delete."""
     with _lock_job(database, caller, table, job_id) as (session, row):
-        if not caller.can_administer(row.org_id):
-            raise PermissionDeniedError("Only an administrator of the organisation may delete a job.")
+        require_administrator(caller, row.org_id)
         if not row.status.is_final:
             raise InvalidStateError(f"The {_NOUNS[table]} is {row.status}; cancel it first.")
         yield session, row
+
+
+def require_administrator(caller: Caller, org_id: str) -> None:
+    """Raise ``PermissionDeniedError`` for a caller who may not delete a job of the organisation."""
+    if not caller.can_administer(org_id):
+        raise PermissionDeniedError("Only an administrator of the organisation may delete a job.")
 
 
 def request_cancel(session: Session, caller: Caller, row: JobRow, **values: Any) -> JobRow:

@@ -49,15 +49,19 @@ def list_stack_checks(folder: DataFolder) -> Mapping[str, Check]:
         failed = DoctorCheck("stack", ok=False, message=message)
         return {"stack": lambda: failed}
     log_hint = f"see the logs in {folder.path / 'logs'}"
-    probes: dict[str, Callable[[StackFile], bool]] = {
-        "running postgres": lambda stack: _is_postgres_reachable(stack.database_url),
-        "running temporal": lambda stack: not is_port_free(int(stack.temporal_address.rpartition(":")[2])),
-        "running temporal-ui": lambda stack: _is_http_reachable(stack.temporal_ui_url),
-        "running s3": lambda stack: _is_http_reachable(stack.s3_endpoint),
-        "running api": lambda stack: _is_http_reachable(f"{stack.api_url}/healthz"),
+    postgres_address = urlsplit(stack.database_url).netloc.rpartition("@")[2]
+    probes: dict[str, tuple[str, Callable[[], bool]]] = {
+        "postgres": (postgres_address, partial(_is_postgres_reachable, stack.database_url)),
+        "temporal": (stack.temporal_address, partial(_is_listening, stack.temporal_address)),
+        "temporal-ui": (stack.temporal_ui_url, partial(_is_http_reachable, stack.temporal_ui_url)),
+        "s3": (stack.s3_endpoint, partial(_is_http_reachable, stack.s3_endpoint)),
+        "api": (stack.api_url, partial(_is_http_reachable, f"{stack.api_url}/healthz")),
     }
     return {
-        **{subject: partial(_check_probe, subject, probe, stack, log_hint) for subject, probe in probes.items()},
+        **{
+            f"running {name}": partial(_check_probe, name, address, probe, log_hint)
+            for name, (address, probe) in probes.items()
+        },
         "schema": partial(_check_schema, stack, log_hint),
         "bucket": partial(_check_bucket, stack, log_hint),
         "audit bucket": partial(_check_audit, stack, log_hint),
@@ -67,9 +71,14 @@ def list_stack_checks(folder: DataFolder) -> Mapping[str, Check]:
     }
 
 
-def _check_probe(subject: str, probe: Callable[[StackFile], bool], stack: StackFile, log_hint: str) -> DoctorCheck:
-    ok = probe(stack)
-    return DoctorCheck(subject, ok=ok, message="It answers." if ok else f"It does not answer; {log_hint}.")
+def _check_probe(name: str, address: str, probe: Callable[[], bool], log_hint: str) -> DoctorCheck:
+    ok = probe()
+    message = f"It answers at {address}." if ok else f"It does not answer at {address}; {log_hint}."
+    return DoctorCheck(f"running {name}", ok=ok, message=message)
+
+
+def _is_listening(address: str) -> bool:
+    return not is_port_free(int(address.rpartition(":")[2]))
 
 
 def _check_api_call(stack: StackFile, data_dir: Path, log_hint: str) -> DoctorCheck:
