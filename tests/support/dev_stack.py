@@ -147,7 +147,7 @@ class DevStack:
                 *_STAFETT, "dev", "--data-dir", str(self.data_dir), *self.options, stdout=log, stderr=log
             )
         await wait_until(
-            self._read_stack_json_while_running, lambda text: text not in {"", old_text}, timeout_seconds=120
+            self._read_stack_json_while_running, lambda text: text not in {"", old_text}, timeout_seconds=300
         )
 
     async def stop(self, stop_signal: signal.Signals = signal.SIGTERM) -> int:
