@@ -1,4 +1,4 @@
-"""The database that an interrupted first start of Temporal has left: incomplete ones are deleted, others are kept."""
+"""The database that an interrupted first start of Temporal has left: incomplete ones are deleted, others stay."""
 
 import sqlite3
 from collections import defaultdict
