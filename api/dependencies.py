@@ -63,7 +63,7 @@ UtcClock = Callable[[], datetime]
 _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.VIEW_JOBS: "Your role does not allow reading jobs.",
     Permission.READ_ORGANISATION: "Your role does not allow reading the organisation's data.",
-    Permission.START_JOBS: "Your role does not allow starting jobs.",
+    Permission.START_JOBS: "Your role does not allow starting jobs or recording submissions.",
     Permission.DOWNLOAD_FILES: "Your role does not allow downloading files.",
     Permission.CANCEL_AND_RETRY: "Your role does not allow cancelling or retrying jobs.",
     Permission.READ_AUDIT_EVENTS: "Your role does not allow reading the audit trail.",

@@ -44,7 +44,7 @@ WITH facts AS (
 SELECT active, coalesce(last_end > starts_at, false) FROM items WHERE position IS NOT NULL ORDER BY position
 """)
 _SHARED_EVENTS_MESSAGE = (
-    "{rows} of the activities are of {events} events with several peer mentors."
+    "{rows} of the activities are at events with several peer mentors ({events})."
     " The organisation's column mapping decides whether each of them counts."
 )
 _MAX_DURATION = timedelta(minutes=MAX_DURATION_MINUTES)

@@ -51,9 +51,10 @@ def _load_item_errors(api: ApiClient, job: Json) -> Details:
     """List the errors of the first items that were not registered, with the names of their peer mentors."""
     failed = [item for item in job["items"] if item["error"]]
     details = [("failed", line) for line in _format_item_errors(failed[:_MAX_ERRORS_SHOWN], _load_names(api, failed))]
-    if job["counts"]["failed"] > len(details):
-        hint = f"`stafett bulk failed {job['id']} -o failed.csv` saves all of them to be corrected"
-        details.append(("", f"and {job['counts']['failed'] - len(details)} more; {hint}"))
+    if hidden := job["counts"]["failed"] - len(details):
+        details.append(("", f"and {hidden} more"))
+    if job["counts"]["failed"]:
+        details.append(("to correct", f"stafett bulk failed {job['id']} -o failed.csv"))
     return details
 
 
@@ -212,7 +213,9 @@ def _format_validation(api: ApiClient, result: Json) -> list[str]:
     lines = [f"{counts['registered']} of {counts['total']} items would register, {counts['failed']} would fail."]
     shown = failed[:_MAX_ERRORS_SHOWN]
     lines += [f"  {line}" for line in _format_item_errors(shown, _load_names(api, shown))]
-    return [*lines, f"  and {len(failed) - len(shown)} more"] if len(failed) > len(shown) else lines
+    if len(failed) > len(shown):
+        lines.append(f"  and {len(failed) - len(shown)} more")
+    return [*lines, *(f"Warning: {warning['message']}" for warning in result["warnings"])]
 
 
 def _format_item_errors(items: Sequence[Json], names: dict[str, str]) -> list[str]:

@@ -36,6 +36,7 @@ class _Problem(NamedTuple):
     message: str
     fields: Sequence[FieldProblem] = ()
     code: str | None = None
+    detail: str | None = None
 
 
 class ApiError(StafettError):
@@ -47,8 +48,10 @@ class ApiError(StafettError):
         status: int | None = None,
         fields: Sequence[FieldProblem] = (),
         code: str | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.detail = detail or message  # without what identifies the problem for support
         self.status = status
         self.fields = tuple(fields)
         self.code = code
@@ -155,7 +158,7 @@ class ApiClient:
         problem = _read_problem(response)
         if response.status_code in _UNAVAILABLE_STATUSES:
             raise ApiUnavailableError(problem.message, _parse_retry_after(response.headers.get("Retry-After", "")))
-        raise ApiError(problem.message, response.status_code, problem.fields, problem.code)
+        raise ApiError(problem.message, response.status_code, problem.fields, problem.code, problem.detail)
 
 
 @contextmanager
@@ -180,7 +183,7 @@ def _read_problem(response: httpx.Response) -> _Problem:
         message = f"{problem['detail']}{only} ({problem['code']}, {response.status_code}, trace {problem['trace_id']})"
     except (ValueError, KeyError, TypeError):
         return _Problem(f"The API answered {response.status_code} without a problem document.")
-    return _Problem(message, fields, problem["code"])
+    return _Problem(message, fields, problem["code"], problem["detail"])
 
 
 def find_job(

@@ -8,6 +8,7 @@ from operator import itemgetter
 
 from rich.console import Console
 
+from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
@@ -15,7 +16,7 @@ _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),
-    "outcome": Column(itemgetter("outcome")),
+    "outcome": Column(lambda row: format_words(row["outcome"])),
     "mentor": Column(itemgetter("mentor"), min_width=12),
     "place": Column(itemgetter("place"), drop_order=3),
     "problem": Column(itemgetter("problem"), min_width=30),
@@ -46,5 +47,5 @@ def _describe_problems(rows: Iterable[dict[str, str]]) -> list[str]:
     counts = Counter((row["outcome"], row["problem"], row["repair"]) for row in rows)
     lines = [""]
     for (outcome, problem, repair), count in counts.most_common():
-        lines += [f"{count} {outcome}: {problem}", f"    {repair}"]
+        lines += [f"{count} {format_words(outcome)}: {problem}", f"    {repair}"]
     return lines

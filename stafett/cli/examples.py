@@ -46,7 +46,7 @@ EXAMPLES: Mapping[str, str] = {
     "report list": "--org nhf",
     "report show": f"{_ID} --org nhf",
     "report download": f"{_ID} --org nhf --version 2",
-    "report submitted": f"{_ID} --org nhf --at 01.02.2027 --reference 'Bufdir 27/1234'",
+    "report submitted": f"{_ID} --org nhf --at 15.09.2026 --reference 'Bufdir 26/1234'",
     "notification list": "--org nhf --unread",
     "notification read": f"{_ID} --org nhf",
     "webhook add": "https://nhf.example/stafett --org nhf --description Archive",

@@ -1,5 +1,6 @@
 """``stafett export``: commands for exports."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -9,7 +10,7 @@ import typer
 from stafett.cli.client import Json, connect, find_job
 from stafett.cli.deviations import print_deviations, read_deviations
 from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
-from stafett.cli.formats import format_period, format_status, format_time
+from stafett.cli.formats import format_period, format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, iterate_pages, print_list
 from stafett.cli.options import (
     ConfirmHandedInOption,
@@ -34,6 +35,13 @@ from stafett.domain.export_status import ExportStatus
 app = typer.Typer(name="export", help="Export activities as reports for Bufdir.", no_args_is_help=True)
 
 _RESOURCE = "bufdir-exports"
+_MAX_FAILURES_SHOWN = 10
+_COUNTS = {
+    "activities": ("queried", "written", "rejected"),
+    "counting": ("countable", "not_countable", "events"),
+}
+"""The counts of an export by the label of their line; each line fits a terminal of 80 columns."""
+
 _HINTS = {
     ExportStatus.COMPLETED_EMPTY: "There are no activities in this period, so there is no file.",
     ExportStatus.FAILED: "Correct the cause and retry it: `stafett export retry {id}`.",
@@ -54,25 +62,37 @@ def _describe(job: Json) -> Details:
     if hint := _HINTS.get(job["status"]):
         details.append(("", hint.format(id=job["id"])))
     details += describe_counts(job)
-    if job["partial_failure_count"]:
-        hint = f"`stafett export deviations {job['id']}` lists every row"
-        details.append(("deviations", f"partial failures {job['partial_failure_count']}; {hint}"))
+    if job["partial_failure_count"] or any(entry["count"] for entry in job["not_countable"] or ()):
+        details.append(("row by row", f"stafett export deviations {job['id']}"))
     details += [("report", job["report_id"])] if job.get("report_id") else []
     return [*details, *describe_result(job)]
 
 
 def describe_counts(result: Json) -> Details:
-    """Describe the counts of an export or a preview, its warnings, and why activities do not count."""
+    """Describe the counts of an export or a preview, its warnings, and why activities are rejected or do not count."""
     details: list[tuple[str, object]] = []
     if counts := result["counts"]:
-        details.append(("activities", ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())))
+        details += [(label, _format_counts(counts, names)) for label, names in _COUNTS.items()]
     details += [("warning", warning["message"]) for warning in result["warnings"]]
     details += [
-        ("not countable", f"{entry['reason']}: {entry['count']}")
+        ("not counted", f"{entry['reason']}: {entry['count']}")
         for entry in result["not_countable"] or ()
         if entry["count"]
     ]
-    return details
+    failures = result["partial_failures"]
+    details += [
+        (
+            "rejected" if failure["is_fatal"] else "warning",
+            f"{failure['failure_reason']} ({failure['affected_count']})",
+        )
+        for failure in failures[:_MAX_FAILURES_SHOWN]
+    ]
+    hidden = len(failures) - _MAX_FAILURES_SHOWN
+    return [*details, ("", f"and {hidden} more kinds")] if hidden > 0 else details
+
+
+def _format_counts(counts: Mapping[str, int], names: Iterable[str]) -> str:
+    return ", ".join(f"{format_words(name)} {counts[name]}" for name in names)
 
 
 EXPORTS = JobCommands(
@@ -102,65 +122,6 @@ AUDIT_COLUMNS: Columns = {
     "actor": Column(lambda event: event["actor"], drop_order=1),
     "hash": Column(lambda event: event["hash"][:12], drop_order=3),
 }
-
-
-@app.command()
-def deviations(
-    export_id: JobIdArgument,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
-    ] = "",
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the activities that were rejected, do not count or have a warning, and how to correct them."""
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
-    content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
-    if output:
-        try:
-            Path(output).write_bytes(content)
-        except OSError as error:
-            raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
-        print_lines(output)
-        return
-    rows = read_deviations(content)
-    if as_json:
-        print_json({"items": rows})
-    else:
-        print_deviations(rows)
-
-
-@app.command(name="audit")
-def show_audit(
-    export_id: JobIdArgument,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain."""
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
-    events = list(iterate_pages(api, f"/{_RESOURCE}/{job['id']}/audit", {}))
-    print_list({"items": events}, as_json, AUDIT_COLUMNS)
-
-
-@app.command()
-def delete(
-    export_id: JobIdArgument,
-    yes: YesOption = False,
-    confirm_handed_in: ConfirmHandedInOption = False,
-    org: OptionalOrgOption = None,
-    data_dir: DataDirOption = None,
-    user: UserOption = None,
-) -> None:
-    """Delete a finished export and its files (admins only). Its audit trail and its entry in the history stay.
-
-    If its file was handed in to Bufdir, this needs a confirmation of its own.
-    """
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin")
-    EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)
 
 
 @app.command()
@@ -216,3 +177,62 @@ EXPORTS.register(
         "download": "Download the file of a finished export and verify its SHA-256.",
     },
 )
+
+
+@app.command()
+def deviations(
+    export_id: JobIdArgument,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
+    ] = "",
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the activities that were rejected, do not count or have a warning, and how to correct them."""
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
+    content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
+    if output:
+        try:
+            Path(output).write_bytes(content)
+        except OSError as error:
+            raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
+        print_lines(f"{output} ({len(read_deviations(content))} activities)")
+        return
+    rows = read_deviations(content)
+    if as_json:
+        print_json({"items": rows})
+    else:
+        print_deviations(rows)
+
+
+@app.command(name="audit")
+def show_audit(
+    export_id: JobIdArgument,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain."""
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
+    events = list(iterate_pages(api, f"/{_RESOURCE}/{job['id']}/audit", {}))
+    print_list({"items": events}, as_json, AUDIT_COLUMNS)
+
+
+@app.command()
+def delete(
+    export_id: JobIdArgument,
+    yes: YesOption = False,
+    confirm_handed_in: ConfirmHandedInOption = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+) -> None:
+    """Delete a finished export and its files (admins only). Its audit trail and its entry in the history stay.
+
+    If its file was handed in to Bufdir, this needs a confirmation of its own.
+    """
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin")
+    EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)

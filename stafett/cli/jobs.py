@@ -164,8 +164,8 @@ class JobCommands:
             if error.code != _HANDED_IN:
                 raise
             if yes:
-                raise StafettError(f"{error} Use --confirm-handed-in to delete it all the same.") from None
-            require_confirmation(f"{error} Delete it all the same?")
+                raise StafettError(f"{error.detail} Use --confirm-handed-in to delete it all the same.") from None
+            require_confirmation(f"{error.detail} Delete it all the same?")
             api.delete(self._path(job), {"confirm": _HANDED_IN})
         print_lines(f"{self.title(job)} is deleted.")
 

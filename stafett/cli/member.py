@@ -28,11 +28,11 @@ AdminOption = Annotated[
 ]
 
 COLUMNS: Columns = {
-    "id": Column(lambda member: member["user_id"]),
-    "address": Column(lambda member: member["address"], min_width=16),
+    "id": Column(lambda member: member["user_id"], drop_order=1),
+    "address": Column(lambda member: member["address"]),  # other commands take it as their argument
     "role": Column(lambda member: member["role"]),
     "status": Column(lambda member: format_status(member["status"])),
-    "name": Column(lambda member: member["display_name"], drop_order=1),
+    "name": Column(lambda member: member["display_name"], drop_order=2),
 }
 
 

@@ -66,7 +66,7 @@ def preview(
         print_json(result)
         return
     applied = str(mapping) if mapping else f"version {result['mapping']['version']}"
-    print_details(f"Preview of {org}", [("mapping", applied), *describe_counts(result), *_describe_failures(result)])
+    print_details(f"Preview of {org}", [("mapping", applied), *describe_counts(result)])
     for number, row in enumerate(result["rows"], start=1):
         cells = [(name, _format_cell(row.get(name), csv_profile)) for name in result["columns"]]
         print_details(f"Row {number}", cells)
@@ -80,16 +80,6 @@ def _read_mapping(file: Path) -> Json:
     if not isinstance(document, dict):
         raise StafettError(f"{file} does not contain a JSON object.")
     return document
-
-
-def _describe_failures(result: Json) -> list[tuple[str, object]]:
-    return [
-        (
-            "rejected" if failure["is_fatal"] else "warning",
-            f"{failure['failure_reason']} ({failure['affected_count']})",
-        )
-        for failure in result["partial_failures"]
-    ]
 
 
 def _format_cell(value: object, csv_profile: str) -> str:

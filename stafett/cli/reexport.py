@@ -24,7 +24,7 @@ _OPTIONS = {"/report_id": "REPORT", "/reason": "--reason", "/version": "--versio
 
 
 def _summarise(job: Json) -> str:
-    return f"{job['org_id']}, report {job['report_id']}, {format_words(job['source'])}"
+    return f"{job['org_id']}, {format_words(job['source'])}"
 
 
 def _describe(job: Json) -> Details:
@@ -66,7 +66,8 @@ def _load_version(api: ApiClient, job: Json) -> Details:
         return ()  # an operator sees jobs and no reports
     (version,) = (each for each in report["files"] if each["version"] == job["file_version"])
     export_format = job["overrides"]["export_format"] or report["parameters"]["export_format"]
-    return [("format", export_format), ("change", describe_change(version["change"]))]
+    change = describe_change(version["change"])
+    return [("format", export_format), *([("change", change)] if change else [])]
 
 
 REEXPORTS = JobCommands(

@@ -33,7 +33,7 @@ Details = Sequence[tuple[str, object]]
 
 
 def print_table(items: Sequence[Any], columns: Columns, console: Console | None = None) -> None:
-    """Print one line per item, and on standard error which columns are missing."""
+    """Print one line per item, and on standard error which columns are missing, or that there is no item."""
     console = console or make_console()
     cells = {heading: [_to_text(column.format_cell(item)) for item in items] for heading, column in columns.items()}
     widths = {heading: _measure(heading, cells[heading], column) for heading, column in columns.items()}
@@ -47,7 +47,9 @@ def print_table(items: Sequence[Any], columns: Columns, console: Console | None 
         line = _SPACE.join(_fit(cell, width) for cell, width in zip(row, final_widths, strict=True))
         line.rstrip()
         console.print(line, soft_wrap=True)
-    if dropped and items:
+    if not items:
+        make_console(stderr=True).print("There are no entries.")
+    elif dropped:
         make_console(stderr=True).print(f"Not shown at this width: {', '.join(dropped)}. --json has everything.")
 
 

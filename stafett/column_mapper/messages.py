@@ -94,7 +94,7 @@ SHARED_EVENTS: Translations = MappingProxyType(
         " hver likeperson er talt for seg.",
         "nn": "{rows} av aktivitetane som tel, er frå {events} arrangement med fleire likepersonar;"
         " kvar likeperson er talt for seg.",
-        "en": "{rows} of the activities that count are from {events} events with several peer mentors;"
+        "en": "{rows} of the activities that count are at events with several peer mentors ({events});"
         " each mentor is counted.",
     }
 )

@@ -106,7 +106,7 @@ class HandedInError(StafettError):
     def __init__(self, report_id: UUID, version: int) -> None:
         super().__init__(
             f"Version {version} of report {report_id} was handed in to Bufdir; "
-            "removing its file needs a confirmation of its own: confirm=handed_in."
+            "removing its file needs a confirmation of its own."
         )
 
 

@@ -37,7 +37,10 @@ def _parse_instant(value: object) -> datetime:
     if isinstance(value, str):
         value = _parse_datetime(value)
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError("expected an RFC 3339 time that exists, with its offset, such as 2026-01-31T10:00:00+01:00")
+        raise ValueError(
+            "expected a time that exists, in RFC 3339 with its offset, such as 2026-01-31T10:00:00+01:00,"
+            " or in a CSV file a time in Oslo, such as 31.01.2026 10:00"
+        )
     try:
         instant = value.astimezone(UTC)
     except OverflowError:

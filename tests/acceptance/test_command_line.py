@@ -41,6 +41,7 @@ _RUNNING: Json = {
     "counts": None,
     "not_countable": None,
     "warnings": [],
+    "partial_failures": [],
     "partial_failure_count": 0,
     "file": None,
     "error": None,

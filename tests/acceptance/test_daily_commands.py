@@ -68,9 +68,9 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
     name = Path(export["file"]["name"])
     assert _list_names(empty_folder) == {name.name, f"{name.stem}-version-2{name.suffix}"}
     submitted = await coordinator.print(
-        "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2027"
+        "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2026"
     )
-    assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2027 00:00." in submitted
+    assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2026 00:00." in submitted
     events = await coordinator.print("export", "audit", export_id)
     assert "initialised" in events
     assert "completed" in events

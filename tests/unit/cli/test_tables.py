@@ -28,6 +28,11 @@ def test_columns_are_named_that_are_missing_at_this_width(capsys: pytest.Capture
     assert "Not shown at this width: text" in capsys.readouterr().err
 
 
+def test_table_without_items_states_that_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([], {"id": Column(str)}, Console(width=20, file=io.StringIO()))
+    assert capsys.readouterr().err == "There are no entries.\n"
+
+
 def test_control_characters_in_a_table_and_in_details_are_escaped() -> None:
     console = Console(width=80, file=(output := io.StringIO()))
     print_table(["\x1b[2J\n[bold]"], {"label": Column(str)}, console)
