@@ -100,10 +100,12 @@ class RequestContextMiddleware:
             response = render_problem(Request(scope), AMBIGUOUS_BODY_LENGTH)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
-        elif _get_content_length(headers) > MAX_BODY_BYTES:
+            return
+        content_length = _get_content_length(headers)
+        if content_length > MAX_BODY_BYTES and scope["path"].startswith(_API_PREFIX):
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
-        else:
-            await self._app(scope, _limit_body(receive), send)
+            return
+        await self._app(scope, _limit_body(receive, content_length), send)
 
 
 def _describe_request(scope: Scope) -> tuple[str, str]:
@@ -138,12 +140,17 @@ def _get_content_length(headers: Headers) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def _limit_body(receive: Receive) -> Receive:
-    """Enforce the limit on bodies without ``Content-Length`` by counting bytes as they arrive."""
+def _limit_body(receive: Receive, content_length: int) -> Receive:
+    """Enforce the limit on bodies at once if their length is known, or by counting bytes as they arrive.
+
+    The application raises the error while it reads the body, so that the console renders a page for it.
+    """
     received = 0
 
     async def receive_limited() -> Message:
         nonlocal received
+        if content_length > MAX_BODY_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         message = await receive()
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
