@@ -182,7 +182,7 @@ class MappingOutcome:
         for total in outcome.totals:
             before = self._totals.get(total.label, (0,) * len(total.figures))
             self._totals[total.label] = tuple(map(sum, zip(before, total.figures, strict=True)))
-        self._counts += outcome.counts
+        self._counts = _add_counts(self._counts, outcome.counts)
         self._event_counts += outcome.event_counts
         self._excluded_count += outcome.excluded_count
 
@@ -238,3 +238,8 @@ class MappingOutcome:
         zeros = (0,) * len(summary.measures)
         labels = [*summary.labels, *(label for label in (summary.other_label, None) if label in self._totals)]
         return tuple(Total(label=label, figures=self._totals.get(label, zeros)) for label in dict.fromkeys(labels))
+
+
+def _add_counts(first: ExportCounts, second: ExportCounts) -> ExportCounts:
+    addends = second.model_dump()
+    return ExportCounts(**{name: count + addends[name] for name, count in first.model_dump().items()})

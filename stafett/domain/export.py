@@ -85,10 +85,6 @@ class ExportCounts(PayloadModel):
         " registered for one event.",
     )
 
-    def __add__(self, other: "ExportCounts") -> "ExportCounts":
-        addends = other.model_dump()
-        return ExportCounts(**{name: count + addends[name] for name, count in self.model_dump().items()})
-
 
 class PartialFailureReport(PayloadModel):
     """Rows that could not be exported as they are, and the reason. The export can still succeed."""
