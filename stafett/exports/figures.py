@@ -1,27 +1,28 @@
 """Figures of a year: the activities of each month and type, and how many of them count."""
 
 from calendar import monthrange
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 from threading import Lock
 from typing import LiteralString, NamedTuple
 
 import polars as pl
 
-from stafett.column_mapper.outcome import MappingOutcome
+from stafett.activity_frames import OSLO_DAY
 from stafett.column_mapper.program import MappingProgram
 from stafett.column_mapper.scope import COUNTS
+from stafett.column_mapper.slices import map_in_slices
 from stafett.column_mapper.versions import MappingVersions
 from stafett.database.connection import DeadlineConnection
 from stafett.database.session import Database
 from stafett.domain.activity import ActivityType
 from stafett.domain.errors import PermissionDeniedError
-from stafett.domain.export import ExportCounts
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.exports.stages.map_columns import DEFAULT_MAX_MEMORY_BYTES
-from stafett.exports.stages.query_activities import read_activity_frame
+from stafett.exports.stages.query_activities import ROWS_PER_PART, read_activity_frame
 
 _MAX_CACHED_MONTHS = 2400
 """About 200 years of organisations, in a few megabytes."""
@@ -40,31 +41,28 @@ GROUP BY 1 ORDER BY 1
 
 
 class Figure(FrozenModel):
-    """The number of activities, and how many of them count."""
+    """The number of activities, how many of them count, and how many a report leaves out."""
 
     activities: int = 0
     countable: int = 0
+    rejected: int = 0
 
     def __add__(self, other: "Figure") -> "Figure":
-        return Figure(activities=self.activities + other.activities, countable=self.countable + other.countable)
+        return Figure(
+            activities=self.activities + other.activities,
+            countable=self.countable + other.countable,
+            rejected=self.rejected + other.rejected,
+        )
 
 
-class MonthFigures(FrozenModel):
-    """The figures of a month. ``counts`` has those of a preview of the same month."""
-
-    counts: ExportCounts
-    by_type: dict[ActivityType, Figure]
+MonthFigures = Mapping[ActivityType, Figure]
 
 
 class YearFigures(FrozenModel):
-    """The figures of a year. ``counts`` has those of a preview of the same year."""
+    """The figures of a year, which equal the counts of a preview of the same year."""
 
     year: int
     by_month: dict[int, MonthFigures]
-
-    @property
-    def counts(self) -> ExportCounts:
-        return sum((month.counts for month in self.by_month.values()), ExportCounts())
 
     @property
     def types(self) -> tuple[ActivityType, ...]:
@@ -77,8 +75,7 @@ class YearFigures(FrozenModel):
         return tuple(date(self.year, month, 1) for month in _MONTHS)
 
     def of(self, month: date, activity_type: ActivityType) -> Figure:
-        figures = self.by_month.get(month.month)
-        return figures.by_type.get(activity_type, Figure()) if figures else Figure()
+        return self.by_month.get(month.month, {}).get(activity_type, Figure())
 
     def of_month(self, month: date) -> Figure:
         return sum((self.of(month, each) for each in ActivityType), Figure())
@@ -127,30 +124,37 @@ class FigureService:
             mapping = self._mappings.choose_version(connection, org_id, date(year, 1, 1), date(year, 12, 31))
             program = self._mappings.load_program(org_id, mapping, "nb")  # the language decides texts only
             states = _load_month_states(connection, org_id, year, mapping.sha256)
-            by_month = {
-                state.month: self._cache.find(state) or self._compute_month(connection, program, state)
-                for state in states
-            }
+            by_month = {state.month: figures for state in states if (figures := self._cache.find(state)) is not None}
+            for changed in _group_adjacent(states, frozenset(by_month)):
+                for state, figures in self._compute_months(connection, program, changed):
+                    self._cache.store(state, figures)
+                    by_month[state.month] = figures
         return YearFigures(year=year, by_month=by_month)
 
-    def _compute_month(
-        self, connection: DeadlineConnection, program: MappingProgram, state: MonthState
-    ) -> MonthFigures:
-        """Map a whole month, so that the mapping's day windows are complete."""
-        period = _to_period(state.year, state.month)
-        rows = read_activity_frame(connection, (state.org_id, period.first_instant, period.last_instant))
-        if rows is None or rows.height != state.activities:
+    def _compute_months(
+        self, connection: DeadlineConnection, program: MappingProgram, states: Sequence[MonthState]
+    ) -> Iterator[tuple[MonthState, MonthFigures]]:
+        """Map whole months, so that the mapping's day windows are complete."""
+        first, last = (_to_period(state.year, state.month) for state in (states[0], states[-1]))
+        rows = read_activity_frame(connection, (states[0].org_id, first.first_instant, last.last_instant))
+        if rows is None or rows.height != sum(state.activities for state in states):
             raise RuntimeError("two counts of the rows of one snapshot differ")
-        outcome = MappingOutcome(program, max_memory_bytes=self._max_memory_bytes)
-        verdicts = pl.concat([part.verdicts for part in outcome.map_and_add_slices(rows)])
-        countable = _count_by_type(verdicts.filter(COUNTS))
-        by_type = {
-            ActivityType(name): Figure(activities=number, countable=countable.get(name, 0))
-            for name, number in _count_by_type(rows).items()
-        }
-        figures = MonthFigures(counts=outcome.counts, by_type=by_type)
-        self._cache.store(state, figures)
-        return figures
+        slices = map_in_slices(program, rows, self._max_memory_bytes)
+        verdicts = pl.concat([part.verdicts for _, part in slices])
+        all_rows, remaining, countable = map(_count_by_month, (rows, verdicts, verdicts.filter(COUNTS)))
+        for state in states:
+            yield (
+                state,
+                {
+                    ActivityType(name): Figure(
+                        activities=number,
+                        countable=countable[state.month, name],
+                        rejected=number - remaining[state.month, name],
+                    )
+                    for (month, name), number in all_rows.items()
+                    if month == state.month
+                },
+            )
 
 
 class _MonthCache:
@@ -195,5 +199,21 @@ def _to_period(year: int, month: int) -> ReportingPeriod:
     return ReportingPeriod(start=date(year, month, 1), end=date(year, month, monthrange(year, month)[1]))
 
 
-def _count_by_type(rows: pl.DataFrame) -> dict[str, int]:
-    return dict(rows.group_by("activity_type").len().iter_rows())
+def _group_adjacent(states: Sequence[MonthState], known: Container[int]) -> Iterator[Sequence[MonthState]]:
+    """Group the months that are not known and have no other one between them, into parts for which memory has room."""
+    group = list[MonthState]()
+    for state in states:
+        is_full = sum(each.activities for each in group) + state.activities > ROWS_PER_PART
+        if group and (is_full or state.month in known):
+            yield group
+            group = []
+        if state.month not in known:
+            group.append(state)
+    if group:
+        yield group
+
+
+def _count_by_month(rows: pl.DataFrame) -> Counter[tuple[int, str]]:
+    """Count the rows of each month and type."""
+    counted = rows.group_by(pl.col(OSLO_DAY).dt.month(), "activity_type").len()
+    return Counter({(month, name): number for month, name, number in counted.iter_rows()})
