@@ -67,7 +67,7 @@ class RequestContextMiddleware:
                     event_streams.enter_context(self._metrics.event_streams.track_inprogress())
                 headers["X-Request-ID"] = request_id
                 for name, value in (
-                    _SECURITY_HEADERS | _API_HEADERS if scope["path"].startswith(_API_PREFIX) else _SECURITY_HEADERS
+                    _SECURITY_HEADERS | _API_HEADERS if _is_of_api(scope) else _SECURITY_HEADERS
                 ).items():
                     headers.setdefault(name, value)
             await send(message)
@@ -101,8 +101,8 @@ class RequestContextMiddleware:
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
-        content_length = _get_content_length(headers)
-        if content_length > MAX_BODY_BYTES and scope["path"].startswith(_API_PREFIX):
+        content_length, is_form = _get_content_length(headers), scope["method"] == "POST" and not _is_of_api(scope)
+        if content_length > MAX_BODY_BYTES and not is_form:
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
             return
         await self._app(scope, _limit_body(receive, content_length), send)
@@ -126,6 +126,10 @@ def _find_route_template(scope: Scope) -> str:
     return "/".join(segments[: len(segments) - template.count("/")]) + template
 
 
+def _is_of_api(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(_API_PREFIX)
+
+
 def _get_request_id(headers: Headers) -> str:
     """Return the client's ``X-Request-ID``, the trace id of a W3C ``traceparent``, or a new id."""
     request_id = headers.get("x-request-id", "")
@@ -143,7 +147,7 @@ def _get_content_length(headers: Headers) -> int:
 def _limit_body(receive: Receive, content_length: int) -> Receive:
     """Enforce the limit on bodies at once if their length is known, or by counting bytes as they arrive.
 
-    The application raises the error while it reads the body, so that the console renders a page for it.
+    The error is raised while the application reads the body, so that the console renders a page for a large form.
     """
     received = 0
 
