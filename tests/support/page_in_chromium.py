@@ -38,15 +38,20 @@ _RUN_AXE_ON_NEW_COLOURS = """async ([rule, known]) => {
     const nodes = results.violations.flatMap(violation => violation.nodes);
     return [nodes.map(node => `${rule}: ${node.html}`), [...elements.keys()]];
 }"""
-_FIND_OVERFLOW = """() => {
-    const width = document.documentElement.clientWidth;
-    const excess = document.documentElement.scrollWidth - width;
-    if (excess <= 0) return [];
+_FIND_OVERFLOW = """textSize => {
+    const root = document.documentElement;
+    root.style.fontSize = textSize;
+    const width = root.clientWidth, excess = root.scrollWidth - width;
+    if (excess <= 0) {
+        root.style.fontSize = "";
+        return [];
+    }
     const wide = [...document.body.querySelectorAll("*")].filter(each =>
         each.getBoundingClientRect().right > width && !each.closest(".scroll"));
-    return [`the page is ${excess} px too wide`, ...wide.map(each => each.outerHTML.slice(0, 99)).slice(-3)];
+    root.style.fontSize = "";
+    return [`the page is ${excess} px too wide with ${textSize} text`,
+            ...wide.map(each => each.outerHTML.slice(0, 99)).slice(-3)];
 }"""
-_SET_TEXT_SIZE = "size => { document.documentElement.style.fontSize = size }"
 _FIND_UNSEEN_FOCUS = """() => {
     const fields = "a[href], button, input:not([type=hidden]), select, textarea, [tabindex='0']";
     return [...document.querySelectorAll(fields)].flatMap(each => {
@@ -159,15 +164,7 @@ class PageExaminer:
 
     async def _examine_layout(self) -> list[str]:
         """Examine the layout, of the wide window with text of twice the size."""
-        if self._width == NARROW:
-            return await self._find_overflow()
-        await self.page.evaluate(_SET_TEXT_SIZE, "200%")
-        problems = [f"{each} with large text" for each in await self._find_overflow()]
-        await self.page.evaluate(_SET_TEXT_SIZE, "")
-        return problems
-
-    async def _find_overflow(self) -> list[str]:
-        problems: list[str] = await self.page.evaluate(_FIND_OVERFLOW)
+        problems: list[str] = await self.page.evaluate(_FIND_OVERFLOW, "200%" if self._width == WIDE else "100%")
         return problems
 
     async def _examine_new_colours(self) -> list[str]:
