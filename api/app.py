@@ -68,6 +68,7 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
+from stafett.jobs.attention import AttentionService
 from stafett.monitoring.metrics import ConnectionPool, Metrics
 from stafett.monitoring.server import MetricsPage, serve_pages
 from stafett.notifications.inbox import Inbox
@@ -220,6 +221,7 @@ def _create_services(
         export_audit_trail=ExportAuditTrail(database),
         audit_trail=OrganisationAuditTrail(database),
         figures=FigureService(database),
+        attention=AttentionService(database),
         reexports=ReexportService(database),
         reexport_commands=ReexportCommands(database, ResultFile(storage)),
         mappings=MappingService(database),

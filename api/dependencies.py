@@ -46,6 +46,7 @@ from stafett.exports.downloads import ExportDownloads
 from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
+from stafett.jobs.attention import AttentionService
 from stafett.notifications.inbox import Inbox
 from stafett.people.api_keys import ApiKeyService
 from stafett.people.members import MemberService
@@ -100,6 +101,7 @@ class Services:
     export_audit_trail: ExportAuditTrail
     audit_trail: OrganisationAuditTrail
     figures: FigureService
+    attention: AttentionService
     reexports: ReexportService
     reexport_commands: ReexportCommands
     mappings: MappingService

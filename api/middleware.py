@@ -73,7 +73,7 @@ class RequestContextMiddleware:
                     event_streams.enter_context(self._metrics.event_streams.track_inprogress())
                 headers["X-Request-ID"] = request_id
                 for name, value in (
-                    _SECURITY_HEADERS | _API_HEADERS if scope["path"].startswith(_API_PREFIX) else _SECURITY_HEADERS
+                    _SECURITY_HEADERS | _API_HEADERS if _is_of_api(scope) else _SECURITY_HEADERS
                 ).items():
                     headers.setdefault(name, value)
             await send(message)
@@ -106,12 +106,14 @@ class RequestContextMiddleware:
             response = render_problem(Request(scope), AMBIGUOUS_BODY_LENGTH)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
-        elif _get_content_length(headers) > MAX_BODY_BYTES:
+            return
+        content_length, is_form = _get_content_length(headers), scope["method"] == "POST" and not _is_of_api(scope)
+        if content_length > MAX_BODY_BYTES and not is_form:
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
         elif headers.get("content-encoding", _NO_ENCODING).strip().lower() != _NO_ENCODING:
             await render_problem(Request(scope), UNSUPPORTED_CONTENT_ENCODING)(scope, receive, send)
         else:
-            await self._app(scope, _limit_body(receive), send)
+            await self._app(scope, _limit_body(receive, content_length), send)
 
 
 def _describe_request(scope: Scope) -> tuple[str, str]:
@@ -132,6 +134,10 @@ def _find_route_template(scope: Scope) -> str:
     return "/".join(segments[: len(segments) - template.count("/")]) + template
 
 
+def _is_of_api(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(_API_PREFIX)
+
+
 def _get_request_id(headers: Headers) -> str:
     """Return the client's ``X-Request-ID``, the trace id of a W3C ``traceparent``, or a new id."""
     request_id = headers.get("x-request-id", "")
@@ -146,12 +152,17 @@ def _get_content_length(headers: Headers) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-def _limit_body(receive: Receive) -> Receive:
-    """Enforce the limit on bodies without ``Content-Length`` by counting bytes as they arrive."""
+def _limit_body(receive: Receive, content_length: int) -> Receive:
+    """Enforce the limit on bodies at once if their length is known, or by counting bytes as they arrive.
+
+    The error is raised while the application reads the body, so that the console renders a page for a large form.
+    """
     received = 0
 
     async def receive_limited() -> Message:
         nonlocal received
+        if content_length > MAX_BODY_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         message = await receive()
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:

@@ -11,10 +11,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import LiteralString
 from uuid import uuid4
 
 import httpx
 import psycopg
+from psycopg import Connection
 
 from api.console.cookies import SecretCookie
 from benchmarks.api_load import run_quiet_stack, wait_until_healthy
@@ -54,11 +56,14 @@ class MeasuredPage:
     query: str = ""
     form: Mapping[str, str] | None = None
     limit_ms: int = 100
+    change: tuple[str, LiteralString] | None = None
+    """What happens before each request, and the statement that does it."""
 
     @property
     def name(self) -> str:
         path = re.sub(r":\w+}", "}", self.route)
-        return f"`{'POST ' if self.form is not None else ''}{path}{'?' if self.query else ''}{self.query}`"
+        name = f"`{'POST ' if self.form is not None else ''}{path}{'?' if self.query else ''}{self.query}`"
+        return f"{name}, {self.change[0]}" if self.change else name
 
 
 _ACTIVITY = {
@@ -71,10 +76,16 @@ _ACTIVITY = {
     "in_person": "true",
     "in_norway": "true",
 }
+_CHANGE_ACTIVITY: LiteralString = """
+UPDATE activities SET note = note WHERE id = (SELECT id FROM activities WHERE org_id = %s ORDER BY random() LIMIT 1)
+"""
+_CHANGE_MENTORS: LiteralString = "UPDATE peer_mentors SET branch = branch WHERE org_id = %s"
 PAGES: Sequence[MeasuredPage] = (
     MeasuredPage("/console/login"),
     MeasuredPage("/console/accessibility"),
     MeasuredPage("/console", limit_ms=300),
+    MeasuredPage("/console", limit_ms=300, change=("after a change of an activity", _CHANGE_ACTIVITY)),
+    MeasuredPage("/console", limit_ms=300, change=("after a change of all peer mentors", _CHANGE_MENTORS)),
     MeasuredPage("/console", query=f"year={YEAR - 1}", limit_ms=300),
     MeasuredPage("/console/organisation"),
     MeasuredPage("/console/sessions"),
@@ -168,9 +179,10 @@ async def run(load: PageLoad) -> list[str]:
 
 def _measure_pages(database_url: str, api_url: str, objects: ConsoleObjects, requests: int) -> Iterator[PageTimes]:
     with ExitStack() as stack:
+        owner = stack.enter_context(psycopg.connect(database_url, autocommit=True))
         clients = {user: stack.enter_context(_sign_in(database_url, api_url, user)) for user in _ADDRESSES}
         for page in PAGES:
-            yield _measure(clients[page.user], page, objects, requests)
+            yield _measure(clients[page.user], page, objects, requests, owner)
 
 
 @contextmanager
@@ -191,13 +203,17 @@ def _sign_in(database_url: str, api_url: str, user: str) -> Iterator[httpx.Clien
         yield client
 
 
-def _measure(client: httpx.Client, page: MeasuredPage, objects: ConsoleObjects, requests: int) -> PageTimes:
+def _measure(
+    client: httpx.Client, page: MeasuredPage, objects: ConsoleObjects, requests: int, owner: Connection
+) -> PageTimes:
     path = re.sub(r"{(\w+)[^}]*}", lambda match: objects.ids[match[1]], page.route)
     request = client.build_request("GET", path, params=page.query or None)
     if page.form is not None:
         request = client.build_request("POST", path, data=_fill_form(client, page.form, objects))
     times = PageTimes(page)
     for number in range(-_WARM_UP_REQUESTS, requests):
+        if page.change:
+            owner.execute(page.change[1], [ORGANISATION])
         started = time.perf_counter()
         response = client.send(request)
         if number >= 0:

@@ -38,6 +38,8 @@ register_profiles()
 _SHARED_STACKS = {
     "acceptance/test_encrypted_stack.py": "encrypted",
     "acceptance/*": "acceptance",
+    "browser/test_every_page.py": "pages in Chromium",
+    "integration/console/test_every_page.py": "pages",
     "chaos/test_killed_batches.py": "chaos",
     "chaos/test_killed_processes.py": "chaos",
 }
@@ -45,7 +47,7 @@ _TIME_SKIPPING = ("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnable
 
 
 class _StackScheduling(LoadScopeScheduling):
-    """Runs all tests that share a `stafett dev` in one process, which starts it, and spreads all others."""
+    """Runs all tests that share a running program in one process, which starts it, and spreads all others."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]

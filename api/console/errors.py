@@ -16,7 +16,7 @@ from api.console.languages import LANGUAGE_PARAMETER
 from api.console.pages import render_page
 from api.console.security import CrossSiteRequestError, create_page_headers
 from api.console.services import CONSOLE_PATH, LOGIN_PATH, get_console_services
-from api.console.sessions import OrganisationRequiredError, SignInRequiredError
+from api.console.sessions import OrganisationRequiredError, SignInRequiredError, find_session, get_loaded_session
 from api.problems import PROBLEMS
 from api.rate_limit import TooManyRequestsError
 from stafett.domain.errors import (
@@ -31,6 +31,7 @@ from stafett.domain.errors import (
 _log = structlog.get_logger("stafett.api")
 _RETRY_AFTER_SECONDS = "60"
 _NOT_A_MEMBER = frozenset({"unknown_user", "no_membership"})
+_STATUSES_WITHOUT_ROUTE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 _OBJECT_PAGE = re.compile(rf"{CONSOLE_PATH}/(?:admin/)?[a-z]+/[0-9a-f-]{{36}}(?=/)", re.ASCII)
 
 
@@ -59,11 +60,15 @@ def render_error(
     service: str | None = None,
     back: str | None = None,
 ) -> Response:
-    """Render what happened, whose fault it is and what to do next, with a link to the page of the object concerned."""
+    """Render what happened, whose fault it is and what to do next, with a link to the page of the object concerned.
+
+    The page has the menu if the session was found before the error.
+    """
     page = _OBJECT_PAGE.match(request.scope["path"])
     return render_page(
         request,
         "error.html",
+        session=get_loaded_session(request),
         status=status,
         code=status.value,
         reason=reason,
@@ -143,6 +148,8 @@ async def _handle_invalid_field(request: Request, _error: Any) -> Response:
 
 
 async def _handle_http_error(request: Request, error: Any) -> Response:
+    if error.status_code in _STATUSES_WITHOUT_ROUTE:
+        await find_session(request)
     response = render_error(request, HTTPStatus(error.status_code))
     response.headers.update(error.headers or {})
     return response

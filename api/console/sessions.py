@@ -1,6 +1,7 @@
 """The session of a request to the console, as a dependency of its routes."""
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -14,8 +15,9 @@ from api.console.languages import get_requested_language
 from api.console.openid import OpenIDProvider
 from api.console.services import get_console_services
 from api.dependencies import get_services
+from api.rate_limit import TooManyRequestsError
 from stafett.database.tables import UserSession
-from stafett.domain.errors import NotFoundError, PermissionDeniedError, StafettError
+from stafett.domain.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError, StafettError
 from stafett.domain.membership import Caller, Permission
 
 
@@ -67,7 +69,7 @@ async def admit_unauthenticated(request: Request) -> None:
 async def require_session(request: Request) -> ConsoleSession:
     """Find the session of the cookie; raise ``SignInRequiredError`` if there is none or its provider is gone.
 
-    A language that the URL names becomes the one of the user's emails.
+    A language that the URL names becomes the one of the user's emails. Error pages have the menu of the session.
     """
     console, authenticator = get_console_services(request), get_services(request).authenticator
     secret = console.session_cookie.read(request)
@@ -78,7 +80,8 @@ async def require_session(request: Request) -> ConsoleSession:
     authenticator.admit(row.user_id)
     if language := get_requested_language(request):
         await run_in_threadpool(console.sessions.store_language, row.user_id, language)
-    return ConsoleSession(row, secret, provider)
+    session = request.state.console_session = ConsoleSession(row, secret, provider)
+    return session
 
 
 SignedInSession = Annotated[ConsoleSession, Depends(require_session)]
@@ -96,7 +99,22 @@ async def require_organisation(request: Request, session: SignedInSession) -> Ac
         raise OrganisationRequiredError from None
     if caller.org_id != org_id:  # an operator who is no longer a member
         raise OrganisationRequiredError
-    return ActiveSession(session.row, session.secret, session.provider, caller)
+    active = request.state.console_session = ActiveSession(session.row, session.secret, session.provider, caller)
+    return active
+
+
+def get_loaded_session(request: Request) -> ConsoleSession | None:
+    """Return the session, if a dependency of this request has loaded it."""
+    session: ConsoleSession | None = getattr(request.state, "console_session", None)
+    return session
+
+
+async def find_session(request: Request) -> ConsoleSession | None:
+    """Find the session for the menu of a page that is shown without one, too, and whatever is unavailable."""
+    await admit_unauthenticated(request)
+    with suppress(SignInRequiredError, OrganisationRequiredError, ServiceUnavailableError, TooManyRequestsError):
+        await require_organisation(request, await require_session(request))
+    return get_loaded_session(request)
 
 
 CurrentSession = Annotated[ActiveSession, Depends(require_organisation)]

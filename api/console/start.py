@@ -1,50 +1,23 @@
 """The start page, with the figures of a base year and what needs attention, and the statement of accessibility."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.charts import lay_out_bars
 from api.console.pages import render_page
-from api.console.services import (
-    BULK_PATH,
-    CONSOLE_PATH,
-    EXPORTS_PATH,
-    REEXPORTS_PATH,
-    ConsoleServices,
-    ConsoleServicesDep,
-)
-from api.console.sessions import ActiveSession, CurrentSession
+from api.console.services import CONSOLE_PATH, ConsoleServices, ConsoleServicesDep
+from api.console.sessions import ActiveSession, CurrentSession, find_session
 from api.dependencies import Services, ServicesDep
 from api.rate_limit import TooManyRequestsError
-from stafett.bulk.service import BatchFilter
-from stafett.database.pagination import ListFilter
 from stafett.domain.errors import ExportError
-from stafett.domain.export import ExportOrigin
-from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO, ReportingPeriod
-from stafett.exports.service import ExportFilter
-from stafett.reports.reexports import ReexportFilter
+from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
 
 router = APIRouter()
-_JOBS_PER_KIND = 20
 _MAX_LINES = 10
-
-
-class JobLine(NamedTuple):
-    """A job, as lists of jobs of all kinds name it."""
-
-    kind: str
-    path: str
-    status: str
-    is_final: bool
-    at: datetime
-    period: ReportingPeriod | None = None
-    label: str | None = None
-    total: int = 0
+"""Lines for each need of attention."""
 
 
 @router.get(CONSOLE_PATH)
@@ -67,7 +40,7 @@ async def show_start(
 
 @router.get(f"{CONSOLE_PATH}/accessibility")
 async def show_accessibility_statement(request: Request) -> Response:
-    return render_page(request, "accessibility.html")
+    return render_page(request, "accessibility.html", session=await find_session(request))
 
 
 async def _load_figures(session: ActiveSession, services: Services, year: int) -> dict[str, Any]:
@@ -91,71 +64,6 @@ def _load_page(session: ActiveSession, services: Services, console: ConsoleServi
         "name": console.sessions.load_user_name(session.user_id),
         "organisation": next((choice.name for choice in choices if choice.org_id == session.caller.org_id), None),
     }
-    return values if session.caller.is_operator else values | _list_attention(session, services)
-
-
-def _list_attention(session: ActiveSession, services: Services) -> dict[str, Sequence[JobLine]]:
-    """List the newest jobs that run, that have failed, and those whose file is not yet submitted."""
-    lines = sorted(_list_jobs(session, services), key=lambda line: line.at, reverse=True)
-    reports = services.reports.list(session.caller, ListFilter(page_size=_JOBS_PER_KIND)).items
-    ready = [
-        JobLine(
-            "export",
-            f"{EXPORTS_PATH}/{report.export_id}",
-            "completed",
-            is_final=True,
-            at=report.created_at,
-            period=ReportingPeriod.model_validate(report.parameters["reporting_period"]),
-        )
-        for report, _files in reports
-        if report.submitted_at is None
-    ]
-    return {
-        "running": [line for line in lines if not line.is_final][:_MAX_LINES],
-        "failed": [line for line in lines if line.status == "failed"][:_MAX_LINES],
-        "ready": ready[:_MAX_LINES],
-    }
-
-
-def _list_jobs(session: ActiveSession, services: Services) -> list[JobLine]:
-    caller, size = session.caller, _JOBS_PER_KIND
-    exports = services.exports.list(caller, ExportFilter(page_size=size)).items
-    reexports = services.reexports.list(caller, ReexportFilter(page_size=size)).items
-    batches = services.batches.list(caller, BatchFilter(page_size=size)).items
-    return [
-        *(
-            JobLine(
-                "export",
-                f"{EXPORTS_PATH}/{export.id}",
-                export.status,
-                export.status.is_final,
-                export.updated_at,
-                ReportingPeriod.model_validate(export.parameters["reporting_period"]),
-            )
-            for export in exports
-            if export.origin is ExportOrigin.REPORT
-        ),
-        *(
-            JobLine(
-                "reexport",
-                f"{REEXPORTS_PATH}/{row.id}",
-                row.status,
-                row.status.is_final,
-                row.updated_at,
-                ReportingPeriod(start=row.period_start, end=row.period_end),
-            )
-            for row in (details.reexport for details in reexports)
-        ),
-        *(
-            JobLine(
-                "batch",
-                f"{BULK_PATH}/{batch.id}",
-                batch.status,
-                batch.status.is_final,
-                batch.updated_at,
-                label=batch.label,
-                total=batch.total,
-            )
-            for batch in batches
-        ),
-    ]
+    if session.caller.is_operator:
+        return values
+    return values | {"attention": services.attention.list(session.caller, max_lines=_MAX_LINES)}

@@ -1,48 +1,68 @@
 """Figures of a year: the activities of each month and type, and how many of them count."""
 
-from collections import Counter
-from collections.abc import Iterator
+from calendar import monthrange
+from collections import Counter, OrderedDict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
+from threading import Lock
+from typing import LiteralString, NamedTuple
 
 import polars as pl
 
 from stafett.activity_frames import OSLO_DAY
-from stafett.column_mapper.outcome import MappingOutcome
+from stafett.column_mapper.program import MappingProgram
 from stafett.column_mapper.scope import COUNTS
+from stafett.column_mapper.slices import map_in_slices
 from stafett.column_mapper.versions import MappingVersions
 from stafett.database.connection import DeadlineConnection
 from stafett.database.session import Database
 from stafett.domain.activity import ActivityType
 from stafett.domain.errors import PermissionDeniedError
-from stafett.domain.export import ExportCounts
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reporting_period import ReportingPeriod
 from stafett.exports.stages.map_columns import DEFAULT_MAX_MEMORY_BYTES
 from stafett.exports.stages.query_activities import ROWS_PER_PART, read_activity_frame
 
-_QUARTERS = (((1, 1), (3, 31)), ((4, 1), (6, 30)), ((7, 1), (9, 30)), ((10, 1), (12, 31)))
-"""First and last day of each read, for whose sorting and memory a frame has room."""
-
+_MAX_CACHED_MONTHS = 2400
+"""About 200 years of organisations, in a few megabytes."""
 _MONTHS = range(1, 13)
+
+# The id of the transaction that wrote a row (xmin) differs after each change of the row, so that the hash of all rows
+# with these ids differs after each change of a month. Only the number of an activity's attachments is ever mapped.
+_MONTH_STATES_QUERY: LiteralString = """
+SELECT width_bucket(a.starts_at, %(first_instants)s), count(*),
+       bit_xor(uuid_hash_extended(a.id, (a.xmin::text::bigint << 32) | m.xmin::text::bigint)),
+       (SELECT sum(uuid_hash_extended(activity_id, 0)) FROM attachments WHERE org_id = %(org_id)s)
+FROM activities a JOIN peer_mentors m ON m.org_id = a.org_id AND m.id = a.mentor_id
+WHERE a.org_id = %(org_id)s AND a.deleted_at IS NULL AND a.starts_at BETWEEN %(first)s AND %(last)s
+GROUP BY 1 ORDER BY 1
+"""
 
 
 class Figure(FrozenModel):
-    """The number of activities, and how many of them count."""
+    """The number of activities, how many of them count, and how many a report leaves out."""
 
     activities: int = 0
     countable: int = 0
+    rejected: int = 0
 
     def __add__(self, other: "Figure") -> "Figure":
-        return Figure(activities=self.activities + other.activities, countable=self.countable + other.countable)
+        return Figure(
+            activities=self.activities + other.activities,
+            countable=self.countable + other.countable,
+            rejected=self.rejected + other.rejected,
+        )
+
+
+MonthFigures = Mapping[ActivityType, Figure]
 
 
 class YearFigures(FrozenModel):
-    """The figures of a year. ``counts`` has those of a preview of the same year."""
+    """The figures of a year, which equal the counts of a preview of the same year."""
 
     year: int
-    counts: ExportCounts
-    by_month_and_type: dict[tuple[int, ActivityType], Figure]
+    by_month: dict[int, MonthFigures]
 
     @property
     def types(self) -> tuple[ActivityType, ...]:
@@ -55,7 +75,7 @@ class YearFigures(FrozenModel):
         return tuple(date(self.year, month, 1) for month in _MONTHS)
 
     def of(self, month: date, activity_type: ActivityType) -> Figure:
-        return self.by_month_and_type.get((month.month, activity_type), Figure())
+        return self.by_month.get(month.month, {}).get(activity_type, Figure())
 
     def of_month(self, month: date) -> Figure:
         return sum((self.of(month, each) for each in ActivityType), Figure())
@@ -65,53 +85,135 @@ class YearFigures(FrozenModel):
 
     @property
     def total(self) -> Figure:
-        return sum(self.by_month_and_type.values(), Figure())
+        return sum(map(self.of_month, self.months), Figure())
+
+
+class MonthState(NamedTuple):
+    """Everything on which the figures of a month depend. It differs after every change of them."""
+
+    org_id: str
+    year: int
+    month: int
+    mapping_sha256: str
+    activities: int
+    activities_hash: int
+    attachments_hash: int
 
 
 class FigureService:
-    """Computes figures with the mapping that a preview of the year applies. Nothing is stored."""
+    """Computes figures with the mapping that a preview applies, and remembers those of months that do not change."""
 
-    def __init__(self, database: Database, *, max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_memory_bytes: int = DEFAULT_MAX_MEMORY_BYTES,
+        max_cached_months: int = _MAX_CACHED_MONTHS,
+    ) -> None:
         self._database = database
         self._mappings = MappingVersions(database)
         self._max_memory_bytes = max_memory_bytes
+        self._cache = _MonthCache(max_cached_months)
 
     def compute(self, caller: Caller, year: int) -> YearFigures:
-        """Read and map the year's activities. Raises ``ExportError`` if the organisation's mapping cannot be used."""
+        """Read and map the months that have changed. Raises ``ExportError`` if the mapping cannot be used."""
         org_id = caller.org_id
         if org_id is None or not caller.has_permission(Permission.READ_ORGANISATION):
             raise PermissionDeniedError("You may not read the organisation's activities.")
-        figures = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
         with self._database.snapshot(org_id) as connection:
             mapping = self._mappings.choose_version(connection, org_id, date(year, 1, 1), date(year, 12, 31))
             program = self._mappings.load_program(org_id, mapping, "nb")  # the language decides texts only
-            outcome = MappingOutcome(program, max_memory_bytes=self._max_memory_bytes)
-            for rows in _read_parts(connection, org_id, year):
-                verdicts = pl.concat([part.verdicts for part in outcome.map_and_add_slices(rows)])
-                for counter, counted in zip(figures, (rows, verdicts.filter(COUNTS)), strict=True):
-                    counter.update(_count_by_month_and_type(counted))
-        activities, countable = figures
-        by_month_and_type = {
-            (month, ActivityType(name)): Figure(activities=number, countable=countable[month, name])
-            for (month, name), number in activities.items()
-        }
-        return YearFigures(year=year, counts=outcome.counts, by_month_and_type=by_month_and_type)
+            states = _load_month_states(connection, org_id, year, mapping.sha256)
+            by_month = {state.month: figures for state in states if (figures := self._cache.find(state)) is not None}
+            for changed in _group_adjacent(states, frozenset(by_month)):
+                for state, figures in self._compute_months(connection, program, changed):
+                    self._cache.store(state, figures)
+                    by_month[state.month] = figures
+        return YearFigures(year=year, by_month=by_month)
+
+    def _compute_months(
+        self, connection: DeadlineConnection, program: MappingProgram, states: Sequence[MonthState]
+    ) -> Iterator[tuple[MonthState, MonthFigures]]:
+        """Map whole months, so that the mapping's day windows are complete."""
+        first, last = (_to_period(state.year, state.month) for state in (states[0], states[-1]))
+        rows = read_activity_frame(connection, (states[0].org_id, first.first_instant, last.last_instant))
+        if rows is None or rows.height != sum(state.activities for state in states):
+            raise RuntimeError("two counts of the rows of one snapshot differ")
+        slices = map_in_slices(program, rows, self._max_memory_bytes)
+        verdicts = pl.concat([part.verdicts for _, part in slices])
+        all_rows, remaining, countable = map(_count_by_month, (rows, verdicts, verdicts.filter(COUNTS)))
+        for state in states:
+            yield (
+                state,
+                {
+                    ActivityType(name): Figure(
+                        activities=number,
+                        countable=countable[state.month, name],
+                        rejected=number - remaining[state.month, name],
+                    )
+                    for (month, name), number in all_rows.items()
+                    if month == state.month
+                },
+            )
 
 
-def _read_parts(connection: DeadlineConnection, org_id: str, year: int) -> Iterator[pl.DataFrame]:
-    """Yield parts of whole days, so that the mapping's day windows are complete; the whole year if it is short."""
-    frames = list[pl.DataFrame]()
-    for first, last in _QUARTERS:
-        period = ReportingPeriod(start=date(year, *first), end=date(year, *last))
-        frame = read_activity_frame(connection, (org_id, period.first_instant, period.last_instant))
-        frames += [] if frame is None else [frame]
-        if sum(frame.height for frame in frames) > ROWS_PER_PART:
-            yield pl.concat(frames)
-            frames.clear()
-    if frames:
-        yield pl.concat(frames)
+class _MonthCache:
+    """The figures of the months that were used last. Requests use it in several threads."""
+
+    def __init__(self, max_months: int) -> None:
+        self._max_months = max_months
+        self._figures = OrderedDict[MonthState, MonthFigures]()
+        self._lock = Lock()
+
+    def find(self, state: MonthState) -> MonthFigures | None:
+        with self._lock:
+            if state in self._figures:
+                self._figures.move_to_end(state)
+            return self._figures.get(state)
+
+    def store(self, state: MonthState, figures: MonthFigures) -> None:
+        with self._lock:
+            self._figures[state] = figures
+            if len(self._figures) > self._max_months:
+                self._figures.popitem(last=False)
 
 
-def _count_by_month_and_type(rows: pl.DataFrame) -> dict[tuple[int, str], int]:
+def _load_month_states(connection: DeadlineConnection, org_id: str, year: int, mapping_sha256: str) -> list[MonthState]:
+    """Load the state of each month with activities."""
+    periods = [_to_period(year, month) for month in _MONTHS]
+    first_instants = [period.first_instant for period in periods]
+    parameters = {
+        "org_id": org_id,
+        "first_instants": first_instants,
+        "first": first_instants[0],
+        "last": periods[-1].last_instant,
+    }
+    rows = connection.execute(_MONTH_STATES_QUERY, parameters).fetchall()
+    return [
+        MonthState(org_id, year, month, mapping_sha256, activities, activities_hash, int(attachments_hash or 0))
+        for month, activities, activities_hash, attachments_hash in rows
+    ]
+
+
+def _to_period(year: int, month: int) -> ReportingPeriod:
+    return ReportingPeriod(start=date(year, month, 1), end=date(year, month, monthrange(year, month)[1]))
+
+
+def _group_adjacent(states: Sequence[MonthState], known: Container[int]) -> Iterator[Sequence[MonthState]]:
+    """Group the months that are not known and have no other one between them, into parts for which memory has room."""
+    group = list[MonthState]()
+    for state in states:
+        is_full = sum(each.activities for each in group) + state.activities > ROWS_PER_PART
+        if group and (is_full or state.month in known):
+            yield group
+            group = []
+        if state.month not in known:
+            group.append(state)
+    if group:
+        yield group
+
+
+def _count_by_month(rows: pl.DataFrame) -> Counter[tuple[int, str]]:
+    """Count the rows of each month and type."""
     counted = rows.group_by(pl.col(OSLO_DAY).dt.month(), "activity_type").len()
-    return {(month, activity_type): number for month, activity_type, number in counted.iter_rows()}
+    return Counter({(month, name): number for month, name, number in counted.iter_rows()})

@@ -24,9 +24,9 @@ expect.set_options(timeout=_TIMEOUT_MS)
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    """A new Chromium process."""
+    """One Chromium for all tests of a process; contexts share nothing."""
     executable = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if executable is None:
         pytest.skip("Chromium is not installed")
@@ -37,10 +37,12 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(chromium: Browser, javascript: bool) -> Page:  # noqa: FBT001 - a fixture
+async def page(chromium: Browser, javascript: bool) -> AsyncIterator[Page]:  # noqa: FBT001 - a fixture
+    """A page in a context of its own."""
     page = await chromium.new_page(viewport={"width": 1280, "height": 900}, java_script_enabled=javascript)
     page.set_default_timeout(_TIMEOUT_MS)
-    return page
+    yield page
+    await page.close()
 
 
 @pytest.fixture

@@ -3,16 +3,19 @@
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import NamedTuple
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from api.console import start
 from api.console.app import ROUTE_MODULES
+from api.console.security import CrossSiteRequestError
 from api.rate_limit import TooManyRequestsError
-from stafett.domain.errors import ServiceUnavailableError
+from stafett.domain.errors import ServiceUnavailableError, SignInRefusedError
 from stafett.domain.export import Locale
 from stafett.domain.membership import Role
 from tests.support.console_world import ACTIVITY, YEAR, ConsoleWorld
@@ -136,6 +139,13 @@ def _visit_errors(world: ConsoleWorld) -> Iterator[Visit]:
     yield Visit("error-429", _FAILING_PATH, None, failure=TooManyRequestsError(5))
     yield Visit("error-500", _FAILING_PATH, None, failure=RuntimeError())
     yield Visit("error-503", _FAILING_PATH, None, failure=ServiceUnavailableError("file storage"))
+    for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
+        yield Visit(f"error-{status.value}", _FAILING_PATH, failure=HTTPException(status))
+    yield Visit("error-421", _FAILING_PATH, None, failure=HTTPException(HTTPStatus.MISDIRECTED_REQUEST))
+    yield Visit("error-cross-site", _FAILING_PATH, None, failure=CrossSiteRequestError())
+    yield Visit("error-unknown-user", _FAILING_PATH, None, failure=SignInRefusedError("unknown_user"))
+    yield Visit("error-404-signed-in", "/console/nowhere")
+    yield Visit("accessibility-signed-in", "/console/accessibility")
 
 
 def list_fault_visits(pages: Iterable[tuple[Visit, str]]) -> list[Visit]:

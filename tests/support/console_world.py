@@ -238,6 +238,8 @@ class _Builder:
             exports[state] = path.rpartition("/")[2]
             if state != "empty":
                 reports[state] = page.split('href="/console/reports/')[1][:36]
+        not_handed_in = await start_report(self._admin, period=f"{YEAR}-01")
+        await wait_for_text(self._admin, not_handed_in, "The report is ready.")
         removal = "UPDATE exports SET removal_started_at = now(), files_removed_at = now() WHERE id = %s"
         execute(self._world.owner_url, removal, exports["removed"])
         return exports | self._create_lasting_exports(), reports

@@ -2,9 +2,13 @@
 
 import re
 
-from playwright.async_api import ConsoleMessage, Locator, Page, expect
+from playwright.async_api import ConsoleMessage, ElementHandle, Error, Locator, Page, expect
+
+from stafett.testing import wait_until
 
 MAX_TABS = 300
+_TIMEOUT_SECONDS = 120  # no test asserts a duration
+_FIND_STATE = "each => each === document.activeElement ? 'focused' : each.isConnected ? 'elsewhere' : 'gone'"
 
 
 class Keyboard:
@@ -24,11 +28,24 @@ class Keyboard:
 
     async def focus(self, target: Locator) -> None:
         """Press Tab until the target has the focus."""
+        element = await target.element_handle()
         for _ in range(MAX_TABS):
-            if await target.evaluate("element => element === document.activeElement"):
-                return
-            await self.page.keyboard.press("Tab")
+            match await self._find_state(element):
+                case "focused":
+                    return
+                case "gone":
+                    element = await target.element_handle()
+                case _:
+                    await self.page.keyboard.press("Tab")
         raise AssertionError(f"{target} cannot be reached by keyboard")
+
+    @staticmethod
+    async def _find_state(element: ElementHandle) -> str:
+        """Return where the element is. Finding it again for each key would compute the names of all elements."""
+        try:
+            return str(await element.evaluate(_FIND_STATE))
+        except Error:  # the page has been replaced by another one
+            return "gone"
 
     async def press(self, role: str, name: str | re.Pattern[str], key: str = "Enter") -> None:
         target = self.page.get_by_role(role, name=name)  # type: ignore[arg-type]  # a literal of Playwright
@@ -45,10 +62,11 @@ class Keyboard:
     async def update_until(self, text: str) -> None:
         """Wait until the page states the text: by itself if it has a script, or else with its link."""
         target = self.page.get_by_text(text, exact=True).first
-        for _ in range(MAX_TABS):
-            if await target.count():
-                return
-            update = self.page.get_by_role("link", name=self.update_link)
-            if await update.count():
+        link = self.page.get_by_role("link", name=self.update_link)
+
+        async def update() -> bool:
+            if not await target.count() and await link.count():
                 await self.page.reload()
-        raise AssertionError(f"the page never has the text {text}")
+            return bool(await target.count())
+
+        await wait_until(update, bool, timeout_seconds=_TIMEOUT_SECONDS)

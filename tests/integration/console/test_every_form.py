@@ -2,25 +2,30 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
+import pytest_asyncio
 from fastapi.routing import APIRoute
 from psycopg import sql
+from temporalio.client import Client
 
 from api.console.security import read_upload
 from stafett.database.session import Database
 from stafett.domain.membership import Role
+from stafett.settings import Settings
 from stafett.testing import ActivityFactory, Tenant, create_operator
 from tests.support.api_fixtures import ApiFixtures
 from tests.support.console_forms import HOSTILE_NAME, execute
 from tests.support.console_pages import ROUTES, is_page
 from tests.support.console_world import ACTIVITY, BATCH_COLUMNS, YEAR
 from tests.support.page_markup import find_faults
+from tests.support.preview_worker import run_preview_worker
 from tests.support.sign_in import ConsoleBrowser, HostileSignIn
 
 OpenBrowser = Callable[[], ConsoleBrowser]
@@ -75,6 +80,13 @@ def operator_forms(fixtures: ApiFixtures, owner_url: str, tenant: Tenant) -> lis
     return [create_form(route, fixtures, values | {"action": "retry"}) for route in list_routes(of_operators=True)]
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def preview_worker(temporal: Client, settings: Settings) -> AsyncIterator[None]:
+    """A worker for the forms that wait for a preview."""
+    async with run_preview_worker(temporal, settings):
+        yield
+
+
 def create_form(route: APIRoute, fixtures: ApiFixtures, values: Mapping[str, str]) -> Form:
     def create_object(parameter: re.Match[str]) -> str:
         return str(fixtures.factories[parameter[1]]())  # a new parameter needs a factory
@@ -104,18 +116,26 @@ def create_values(owner_url: str, tenant: Tenant) -> dict[str, str]:
     return ACTIVITY | report | person | others | days | versions | ids
 
 
-def fetch_rows(owner_url: str, org_id: str) -> dict[str, list[str]]:
-    """Load all rows of the organisation, except its sessions."""
+@cache
+def list_tables(owner_url: str) -> tuple[str, ...]:
+    """List the tables with rows of organisations, except their sessions."""
     with psycopg.connect(owner_url) as connection:
         tables = connection.execute(
             "SELECT DISTINCT table_name FROM information_schema.columns JOIN information_schema.tables"
             " USING (table_schema, table_name) WHERE table_schema = 'public' AND column_name = 'org_id'"
             " AND table_type = 'BASE TABLE' AND table_name <> 'user_sessions'"
         ).fetchall()
+    return tuple(name for (name,) in tables)
+
+
+def fetch_rows(owner_url: str, org_id: str) -> dict[str, list[str]]:
+    """Load all rows of the organisation, except its sessions."""
+    tables = list_tables(owner_url)
+    with psycopg.connect(owner_url) as connection:
         query = sql.SQL("SELECT row::text FROM {} AS row WHERE org_id = %s ORDER BY 1")
         rows = {
             name: [text for (text,) in connection.execute(query.format(sql.Identifier(name)), [org_id]).fetchall()]
-            for (name,) in tables
+            for name in tables
         }
         name = connection.execute("SELECT name FROM organisations WHERE id = %s", [org_id]).fetchone()
     assert name is not None
@@ -181,6 +201,7 @@ async def test_forms_of_other_sites_and_without_the_token_change_nothing(
     assert fetch_rows(owner_url, tenant.org_id) == before
 
 
+@pytest.mark.usefixtures("preview_worker")
 async def test_forms_are_accepted_once_however_often_they_are_sent(
     open_browser: OpenBrowser,
     tenant: Tenant,
@@ -210,6 +231,7 @@ async def test_forms_are_accepted_once_however_often_they_are_sent(
     assert repeated == {}
 
 
+@pytest.mark.usefixtures("preview_worker")
 async def test_forms_of_another_organisation_change_nothing(
     open_browser: OpenBrowser, tenant: Tenant, other_tenant: Tenant, owner_url: str, forms: list[Form]
 ) -> None:
@@ -258,6 +280,7 @@ async def test_operator_forms_are_refused_after_the_role_was_removed(
     assert fetch_rows(owner_url, tenant.org_id) == before
 
 
+@pytest.mark.usefixtures("preview_worker")
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=["script", "image", "33,000 characters", "NUL"])
 async def test_hostile_texts_in_forms_are_refused_or_shown_as_text(
     open_browser: OpenBrowser, tenant: Tenant, forms: list[Form], text: str

@@ -7,8 +7,10 @@ from html import unescape
 import psycopg
 import pytest
 
+from stafett.database.session import Database
 from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Tenant
+from tests.support.api_fixtures import ApiFixtures
 from tests.support.sign_in import ConsoleBrowser
 
 
@@ -76,3 +78,17 @@ async def test_page_names_a_mapping_that_cannot_be_used(
     page = await browser.get("/console")
     assert page.status_code == 200
     assert "column layout cannot be used" in page.text
+
+
+async def test_newest_failed_jobs_are_listed_with_the_number_of_all(
+    browser: ConsoleBrowser, tenant: Tenant, owner_url: str, api_database: Database, worker_database: Database
+) -> None:
+    fixtures = ApiFixtures(owner_url, tenant, api_database, worker_database)
+    exports = [fixtures.create_failed_export().id for _ in range(12)]
+    report = fixtures.create_report()  # with a failed export of its own
+    await browser.sign_in(tenant.coordinator)
+    page = (await browser.get("/console")).text
+    assert [export for export in exports if f"/console/exports/{export}" in page] == exports[3:]
+    assert "These are the newest 10 of 13." in page
+    assert page.count("These are the newest") == 1
+    assert f'<a href="/console/reports/{report}">Report 2026</a>' in page

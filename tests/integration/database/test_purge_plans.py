@@ -1,4 +1,4 @@
-"""Queries that delete or look for old rows find them by an index, however many newer rows there are."""
+"""Queries that look for a few of many rows find them by an index."""
 
 import json
 from collections.abc import Iterator
@@ -15,10 +15,12 @@ from stafett.bulk.registration import BatchProcessor
 from stafett.database.idempotency import delete_expired_keys
 from stafett.database.maintenance import leave_out_unreadable_columns
 from stafett.database.session import Database, to_sqlalchemy_url
+from stafett.domain.membership import Caller, Role
 from stafett.exports.completion import ExportCompletion
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.preview import delete_expired_previews
 from stafett.exports.retention import Retention, RetentionPolicy
+from stafett.jobs.attention import AttentionService
 from stafett.monitoring.service_metrics import ServiceMetrics
 from stafett.notifications.deliveries import find_undelivered
 from stafett.reconciliation import list_open_batches, list_open_exports
@@ -177,6 +179,20 @@ def test_service_metrics_read_only_the_indexes_of_what_is_open_or_due(
         1
     ]
     assert {scan.get("Index Name") for scan in recorder.list_scans(table)} == indexes
+
+
+@pytest.mark.parametrize("table", ["exports", "bulk_registrations"])
+def test_attention_reads_only_the_index_of_jobs_that_need_it(
+    table: str, connection: Connection, tenant: Tenant
+) -> None:
+    database = SessionDatabase(_insert_rows(connection, table, tenant))
+    connection.execute(text("SET LOCAL ROLE stafett_api"))
+    recorder = PlanRecorder(connection)
+    caller = Caller(user_id=tenant.coordinator, org_id=tenant.org_id, role=Role.COORDINATOR)
+    AttentionService(database).list(caller, max_lines=10)
+    names = {scan.get("Index Name") for scan in recorder.list_scans(table)}
+    assert f"{table}_needing_attention" in names
+    assert names <= {f"{table}_needing_attention", "exports_pkey", "exports_of_org"}  # those of reports' files by id
 
 
 def _insert_rows(connection: Connection, table: str, tenant: Tenant) -> Session:

@@ -362,6 +362,8 @@ CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id)
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
+CREATE INDEX bulk_registrations_needing_attention ON bulk_registrations (org_id)
+    WHERE deleted_at IS NULL AND status NOT IN ('completed', 'cancelled');
 
 CREATE TRIGGER bulk_registrations_check_insert BEFORE INSERT ON bulk_registrations FOR EACH ROW
     WHEN (NEW.status <> 'accepted' OR NEW.attempt <> 1)
@@ -546,6 +548,8 @@ CREATE UNIQUE INDEX exports_of_org ON exports (org_id, id);
 CREATE UNIQUE INDEX exports_of_reexport ON exports (reexport_id);
 CREATE INDEX exports_by_org_created_at ON exports (org_id, created_at DESC, id DESC);
 CREATE INDEX exports_by_created_at ON exports (created_at DESC, id DESC);
+CREATE INDEX exports_needing_attention ON exports (org_id)
+    WHERE origin = 'report' AND deleted_at IS NULL AND status NOT IN ('completed', 'completed_empty', 'cancelled');
 CREATE INDEX exports_unfinished ON exports (created_at, id)
     WHERE status NOT IN ('completed', 'completed_empty', 'failed', 'cancelled');
 CREATE INDEX exports_staging_to_clear ON exports (completed_at, id) WHERE staging_cleared_at IS NULL;
@@ -690,6 +694,7 @@ CREATE TABLE reports (
 );
 CREATE UNIQUE INDEX reports_of_org ON reports (org_id, id);
 CREATE INDEX reports_by_org_created_at ON reports (org_id, created_at DESC, id DESC);
+CREATE INDEX reports_not_submitted ON reports (org_id) WHERE submitted_at IS NULL;
 
 CREATE FUNCTION count_report_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -759,6 +764,8 @@ CREATE UNIQUE INDEX report_reexports_one_unfinished_per_report ON report_reexpor
     WHERE status NOT IN ('completed', 'failed', 'cancelled');
 CREATE INDEX report_reexports_by_org_created_at ON report_reexports (org_id, created_at DESC, id DESC);
 CREATE INDEX report_reexports_by_created_at ON report_reexports (created_at DESC, id DESC);
+CREATE INDEX report_reexports_needing_attention ON report_reexports (org_id)
+    WHERE status NOT IN ('completed', 'cancelled');
 CREATE INDEX report_reexports_unfinished ON report_reexports (created_at, id)
     WHERE status NOT IN ('completed', 'failed', 'cancelled');
 CREATE INDEX report_reexports_by_result ON report_reexports (org_id, result_export_id);
