@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from http import HTTPMethod, HTTPStatus
 from uuid import uuid4
@@ -9,7 +10,7 @@ from uuid import uuid4
 import structlog
 from fastapi import Request
 from opentelemetry import trace
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,23 +21,26 @@ from stafett.domain.job import REQUEST_ID
 from stafett.monitoring.metrics import Metrics
 
 _API_PREFIX, _PROBED_PATH = "/api/", "/healthz"
-_EVENT_STREAM = "text/event-stream"
+_EVENT_STREAM = b"text/event-stream"
 _ABORTED, _OTHER_METHOD, _UNMATCHED_ROUTE = "aborted", "OTHER", "unmatched"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _log = structlog.get_logger("stafett.api")
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-_API_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "private, no-cache",
-}
+_Header = tuple[bytes, bytes]
+_REQUEST_ID_HEADER = b"x-request-id"
+_SECURITY_HEADERS = (  # encoded once, because every response has them
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+_API_HEADERS = (
+    *_SECURITY_HEADERS,
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"private, no-cache"),
+)
 
 
 class RequestContextMiddleware:
@@ -61,15 +65,10 @@ class RequestContextMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                headers = MutableHeaders(scope=message)
                 self._metrics.record_request(*_describe_request(scope), str(status), time.perf_counter() - started)
-                if headers.get("content-type", "").startswith(_EVENT_STREAM):
+                headers = message["headers"] = _complete_headers(message["headers"], request_id, scope["path"])
+                if any(name == b"content-type" and value.startswith(_EVENT_STREAM) for name, value in headers):
                     event_streams.enter_context(self._metrics.event_streams.track_inprogress())
-                headers["X-Request-ID"] = request_id
-                for name, value in (
-                    _SECURITY_HEADERS | _API_HEADERS if scope["path"].startswith(_API_PREFIX) else _SECURITY_HEADERS
-                ).items():
-                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -104,6 +103,14 @@ class RequestContextMiddleware:
             await render_problem(Request(scope), BODY_TOO_LARGE)(scope, receive, send)
         else:
             await self._app(scope, _limit_body(receive), send)
+
+
+def _complete_headers(headers: Iterable[_Header], request_id: str, path: str) -> list[_Header]:
+    """Add the request id, and the default headers that the response does not have."""
+    own = [header for header in headers if header[0] != _REQUEST_ID_HEADER]  # the second process has set its own
+    names = {name for name, _ in own}
+    defaults = _API_HEADERS if path.startswith(_API_PREFIX) else _SECURITY_HEADERS
+    return [*own, (_REQUEST_ID_HEADER, request_id.encode()), *(each for each in defaults if each[0] not in names)]
 
 
 def _describe_request(scope: Scope) -> tuple[str, str]:

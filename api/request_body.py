@@ -106,6 +106,8 @@ class BoundedRequest(Request):
 
     def check_query(self) -> None:
         """Raise ``InvalidRequestError`` for a parameter that is given more than once: no parameter is a list."""
+        if not self.scope["query_string"]:
+            return
         counts = Counter(name for name, _ in self.query_params.multi_items())
         issues = [
             RequestIssue(f"query:{name}", "repeated", "Give the parameter once.")
