@@ -1,4 +1,4 @@
-"""Authentication: the bearer token or API key identifies the user, the database supplies their role."""
+"""Verification of bearer tokens and API keys, which identify the user; the database supplies the role."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,18 +6,13 @@ from uuid import UUID
 
 import jwt
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam
-from sqlalchemy.orm import outerjoin
-from sqlmodel import col, select
 
 from api.keys import create_key_source
 from stafett.database.session import Database
-from stafett.database.tables import Membership, User
 from stafett.domain.errors import PermissionDeniedError, UnauthenticatedError
 from stafett.domain.export import OrgId
 from stafett.domain.frozen import FrozenModel
-from stafett.domain.membership import Caller, Role
-from stafett.people.api_keys import find_api_key, is_api_key, use_api_key
+from stafett.people.api_keys import find_api_key, is_api_key
 from stafett.people.identities import resolve_user
 from stafett.settings import AuthSettings
 
@@ -34,12 +29,6 @@ _INVALID_TOKEN_ERRORS = (
     AttributeError,
     ArithmeticError,
     RecursionError,
-)
-_MEMBERSHIP_JOIN = (col(Membership.user_id) == User.id) & (col(Membership.org_id) == bindparam("org_id"))
-_SELECT_ROLE = (
-    select(col(Membership.role), col(User.is_operator))
-    .select_from(outerjoin(User, Membership, _MEMBERSHIP_JOIN))
-    .where(col(User.id) == bindparam("user_id"))
 )
 _ORG_ID_ADAPTER = TypeAdapter[str | None](OrgId | None)
 
@@ -154,24 +143,3 @@ def _parse_user_id(subject: str) -> UUID | None:
         return UUID(subject)
     except ValueError:
         return None
-
-
-def load_caller(database: Database, identity: Identity) -> Caller:
-    """Load the caller with their current role; a user without a role is denied.
-
-    An API key has its own role, as long as it is valid and its maker's role includes that role.
-    """
-    parameters = identity.model_dump(include={"user_id", "org_id"})
-    with database.transaction(identity.org_id, user_id=identity.user_id) as session:
-        role, is_operator = session.execute(_SELECT_ROLE, parameters).one_or_none() or (None, False)
-        key_role = None if identity.api_key_id is None else use_api_key(session, identity.api_key_id)
-    if identity.api_key_id is not None:
-        if key_role is None:
-            raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
-        role = key_role if role is not None and role.includes(key_role) else None
-        is_operator = False
-    if role is not None:
-        return Caller(user_id=identity.user_id, org_id=identity.org_id, role=role, api_key_id=identity.api_key_id)
-    if is_operator:
-        return Caller(user_id=identity.user_id, org_id=None, role=Role.OPERATOR)
-    raise PermissionDeniedError("You are not a member of this organisation.")

@@ -4,17 +4,17 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
+from fastapi.concurrency import run_in_threadpool
 
-from api.auth import Credential, CredentialVerifier, Identity, load_caller
-from api.concurrency import ThreadShares, run_in_threadpool
+from api.auth import Credential, CredentialVerifier, Identity
+from api.callers import Access, AccessQuery, JobKey, load_access
+from api.concurrency import ThreadShares
 from api.rate_limit import RateLimiter
-from api.shared_reads import SharedRead
+from api.shared_reads import BatchedRead
 from stafett.database.session import Database
 from stafett.domain.membership import Caller
 
@@ -38,17 +38,22 @@ class Authenticator:
         self._verifier = verifier
         self._rate_limiter = rate_limiter
         self._shares = shares
-        self._database = database
         self._clock = clock
         self._verified: OrderedDict[bytes, tuple[float, Credential]] = OrderedDict()
         self._limiter: CapacityLimiter | None = None
-        self._reads: WeakValueDictionary[Identity, SharedRead[Caller]] = WeakValueDictionary()
+        self._access = BatchedRead[AccessQuery, Access](
+            lambda queries: run_in_threadpool(load_access, database, queries)
+        )
+        """Requests that arrive at the same time share a statement, whichever users they are of, and one thread."""
 
-    async def authenticate(self, bearer_token: str) -> tuple[Credential, Caller]:
-        """Verify the token or key and load the caller. The rate limit comes first, so that it protects PostgreSQL."""
+    async def authenticate(self, bearer_token: str, job: JobKey | None = None) -> tuple[Credential, Access]:
+        """Verify the token or key and load what it may access, and the revision of the job that the request polls.
+
+        The rate limit comes first, so that it protects PostgreSQL.
+        """
         credential = await self._verify(bearer_token)
         self.admit(credential.client_id)
-        return credential, await self.load_caller(credential)
+        return credential, await self._access.get(AccessQuery.from_identity(credential, job))
 
     def admit(self, client_id: UUID) -> None:
         """Apply the client's rate limit and share of the threads to the current request."""
@@ -59,14 +64,10 @@ class Authenticator:
         """Let the current request share threads with all others whose user is not known yet."""
         self._shares.activate(_UNAUTHENTICATED)
 
-    async def load_caller(self, authenticated: Identity) -> Caller:
-        """Load the caller with their current role; concurrent requests of the same identity share the query."""
-        identity = Identity.model_validate(authenticated.model_dump(include=set(Identity.model_fields)))
-        read = self._reads.get(identity)
-        if read is None:
-            load = partial(run_in_threadpool, load_caller, self._database, identity)
-            read = self._reads[identity] = SharedRead(load)
-        return await read.get()
+    async def load_caller(self, identity: Identity) -> Caller:
+        """Load the caller with their current role."""
+        access = await self._access.get(AccessQuery.from_identity(identity))
+        return access.require_caller()
 
     async def _verify(self, bearer_token: str) -> Credential:
         digest = hashlib.sha256(bearer_token.encode("utf-8", "surrogateescape")).digest()

@@ -6,7 +6,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
@@ -28,6 +28,7 @@ from api.concurrency import (
 from api.dispatcher import JobDispatcher
 from api.job_feeds import JobFeeds
 from api.long_requests import LongRequestProcess
+from api.polls import PolledJob, respond_if_unchanged
 from api.readiness import Probes
 from api.request_body import BoundedRequest, JsonLimits, has_large_body, require_json_content_type
 from stafett.audit.events import OrganisationAuditTrail
@@ -60,6 +61,7 @@ from stafett.temporal.codec import EncryptionCodec
 from stafett.webhooks.destinations import DestinationPolicy
 from stafett.webhooks.service import WebhookService
 
+Declaration = TypeVar("Declaration")
 UtcClock = Callable[[], datetime]
 _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.VIEW_JOBS: "Your role does not allow reading jobs.",
@@ -178,12 +180,13 @@ class GuardedRoute(APIRoute):
 
     @property
     def requirement(self) -> PermissionRequirement:
-        requirements = [
-            each.dependency for each in self.dependencies if isinstance(each.dependency, PermissionRequirement)
-        ]
+        requirements = self._list_declarations(PermissionRequirement)
         if len(requirements) != 1:
             raise SettingsError(f"The route {self.name} declares {len(requirements)} permissions instead of one.")
         return requirements[0]
+
+    def _list_declarations(self, kind: type[Declaration]) -> list[Declaration]:
+        return [each.dependency for each in self.dependencies if isinstance(each.dependency, kind)]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle, takes_json = super().get_route_handler(), self.body_field is not None
@@ -191,9 +194,8 @@ class GuardedRoute(APIRoute):
             raise SettingsError(
                 f"The route {self.name} has an id and a body, and declares no way to find the resource."
             )
-        limited_uses = [
-            each.dependency.use for each in self.dependencies if isinstance(each.dependency, ConcurrencyLimit)
-        ]
+        limited_uses = [limit.use for limit in self._list_declarations(ConcurrencyLimit)]
+        polled_job = next(iter(self._list_declarations(PolledJob)), None)
         is_always_long = OccupyingUse.LARGE_LISTS in limited_uses
         runs_in_thread = not inspect.iscoroutinefunction(self.endpoint)
         query_names = {
@@ -204,7 +206,9 @@ class GuardedRoute(APIRoute):
             services, credentials = get_services(request), await _bearer_scheme(request)
             if credentials is None:
                 raise UnauthenticatedError(UNAUTHENTICATED_MESSAGE)
-            credential, caller = await services.authenticator.authenticate(credentials.credentials)
+            job = polled_job.find_key(request) if polled_job else None
+            credential, access = await services.authenticator.authenticate(credentials.credentials, job)
+            caller = access.require_caller()
             await self._check_permission(request, caller)
             second_process = services.long_requests
             if second_process and second_process.is_ready and (is_always_long or _is_long(request)):
@@ -216,6 +220,10 @@ class GuardedRoute(APIRoute):
                 occupy = partial(services.concurrency.occupy, OccupyingUse.LARGE_BODIES, caller)
                 request = BoundedRequest(request.scope, request.receive, lambda: large_bodies.enter_context(occupy()))
                 request.check_query(query_names)
+                if access.revision and (
+                    unchanged := respond_if_unchanged(request, access.revision, caller, services.clock())
+                ):
+                    return unchanged
                 if takes_json:
                     require_json_content_type(request)
                     await request.check_json(_JSON_LIMITS)

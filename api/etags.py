@@ -4,10 +4,21 @@ import re
 import sys
 from collections.abc import Container
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ETAG = re.compile(r'"(\d{1,18})-\d+"', re.ASCII)
 _MAX_DAYS = 100_000  # days since 1970, until the year 2243
+
+
+class JobRevision(NamedTuple):
+    """What the entity tag of a job consists of, and what the headers of a response need."""
+
+    edits: int
+    changes: int
+    updated_at: datetime
+    is_finished: bool
+    may_have_file: bool
 
 
 def format_etag(edit_count: int, change_count: int, link_expires_at: datetime | None) -> str:
@@ -23,10 +34,13 @@ def format_etag(edit_count: int, change_count: int, link_expires_at: datetime | 
 
 def is_unchanged(etag: str, if_none_match: str | None) -> bool:
     """Compare the tag with ``If-None-Match``, weakly: proxies weaken the tags of responses that they compress."""
-    if if_none_match is None:
-        return False
-    client_tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    client_tags = parse_if_none_match(if_none_match or "")
     return "*" in client_tags or etag in client_tags
+
+
+def parse_if_none_match(if_none_match: str) -> list[str]:
+    """Return the tags without the mark of weak ones."""
+    return [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
 
 
 def parse_if_match(if_match: str | None) -> Container[int] | None:

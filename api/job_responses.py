@@ -10,8 +10,7 @@ from api.concurrency import run_in_threadpool
 from api.dependencies import Services
 from api.etags import is_unchanged
 from api.job_views import Body, JobView, LoadView
-
-POLL_SECONDS = "1"
+from api.polls import build_job_headers
 
 
 async def respond(load_view: LoadView[Body], response: Response) -> Body:
@@ -21,12 +20,16 @@ async def respond(load_view: LoadView[Body], response: Response) -> Body:
 
 async def respond_if_changed(load_view: LoadView[Body], response: Response, if_none_match: str | None) -> Body | None:
     """Answer with the current state of the job, or 304 if the client has it."""
-    view = await run_in_threadpool(load_view)
-    if is_unchanged(view.etag, if_none_match):
-        _set_headers(view, response)
+
+    def load_if_changed() -> tuple[JobView[Body], Body | None]:
+        view = load_view()
+        return view, None if is_unchanged(view.etag, if_none_match) else view.build_body()
+
+    view, body = await run_in_threadpool(load_if_changed)
+    _set_headers(view, response)
+    if body is None:
         response.status_code = HTTPStatus.NOT_MODIFIED
-        return None
-    return await _build_response(view, response)
+    return body
 
 
 async def respond_or_wait(
@@ -69,8 +72,6 @@ async def _build_response(view: JobView[Body], response: Response, status: HTTPS
 
 
 def _set_headers(view: JobView[Any], response: Response) -> None:
-    response.headers["ETag"] = view.etag
-    if not view.is_finished:
-        response.headers["Retry-After"] = POLL_SECONDS
-    if view.has_link:
-        response.headers["Cache-Control"] = "no-store"
+    response.headers.update(
+        build_job_headers(view.etag, view.updated_at, is_finished=view.is_finished, has_link=view.has_link)
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ class JobView(Generic[Body]):
     org_id: str
     is_finished: bool
     etag: str
+    updated_at: datetime
     build_body: Callable[[], Body]
     """Called only for a body that is sent, because issuing a download link writes an audit event."""
     has_link: bool = False

@@ -11,7 +11,8 @@ from fastapi.concurrency import run_in_threadpool
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
-from api.auth import Identity, load_caller
+from api.auth import Identity
+from api.callers import load_caller
 from api.schemas.exports import JobError
 from stafett.database.session import Database
 from stafett.database.tables import Export

@@ -106,6 +106,8 @@ class BoundedRequest(Request):
 
     def check_query(self, known_names: Container[str]) -> None:
         """Raise ``InvalidRequestError`` for an unknown parameter, or a repeated one: no parameter is a list."""
+        if not self.scope["query_string"]:
+            return
         counts = Counter(name for name, _ in self.query_params.multi_items())
         issues = [
             RequestIssue(f"query:{name}", "extra_forbidden", "There is no such parameter.")

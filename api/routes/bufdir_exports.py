@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -13,12 +12,13 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
-from api.etags import format_etag, is_unchanged
+from api.etags import format_etag
 from api.headers import IdempotencyKeyHeader, IfNoneMatchHeader, LastEventId, PreferredWait
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
+from api.polls import answer_polls
 from api.previews import await_preview
 from api.schemas.exports import (
     AuditEventPage,
@@ -30,7 +30,6 @@ from api.schemas.exports import (
     PreviewCreate,
 )
 from stafett.column_mapper import InvalidMappingError, MappingDocument, validate_document
-from stafett.database.tables import Export
 from stafett.domain.errors import (
     FileRemovedError,
     HandedInError,
@@ -41,6 +40,7 @@ from stafett.domain.errors import (
 )
 from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
+from stafett.domain.job import JobKind
 from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import DownloadLink
 from stafett.exports.handed_in import RemovalConfirmation
@@ -74,7 +74,7 @@ async def start_export(
 ) -> ExportResource:
     accepted = await run_in_threadpool(services.exports.accept, caller, body.to_request(caller), idempotency_key)
     load = partial(load_view, services, caller, accepted.export.id)
-    view = _build_view(services, caller, accepted, services.clock())
+    view = _build_view(services, caller, accepted)
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.export.id}"
@@ -117,7 +117,7 @@ async def preview_export(
         "Get an export with its status, counts and download link. A failed export is returned with `200` and its "
         "`error`. `Retry-After` is present until the export has finished."
     ),
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), answer_polls(JobKind.BUFDIR_EXPORT)],
 )
 async def get_export(
     export_id: ExportId,
@@ -126,8 +126,7 @@ async def get_export(
     response: Response,
     if_none_match: IfNoneMatchHeader = None,
 ) -> ExportResource | None:
-    load = partial(load_view, services, caller, export_id, if_none_match)
-    return await respond_if_changed(load, response, if_none_match)
+    return await respond_if_changed(partial(load_view, services, caller, export_id), response, if_none_match)
 
 
 @router.get(
@@ -306,31 +305,18 @@ def respond_with_deviations(
     return StreamingResponse(chunks, media_type="text/csv", headers={**headers, **attachment})
 
 
-def load_view(
-    services: Services, caller: Caller, export_id: UUID, if_none_match: str | None = None
-) -> JobView[ExportResource]:
-    """Load the state of an export; for a client that has it, without the attempts and partial failures of a body."""
-    now = services.clock()  # once, because the entity tag changes at midnight
-
-    def is_new_to_client(export: Export) -> bool:
-        link = services.downloads.get_link(caller, export, now)
-        return not is_unchanged(_format_etag(export, link), if_none_match)
-
-    details = services.exports.find(caller, export_id, needs_details=is_new_to_client)
-    return _build_view(services, caller, details, now)
+def load_view(services: Services, caller: Caller, export_id: UUID) -> JobView[ExportResource]:
+    return _build_view(services, caller, services.exports.find(caller, export_id))
 
 
-def _format_etag(export: Export, link: DownloadLink | None) -> str:
-    return format_etag(export.edits, export.changes, link.expires_at if link else None)
-
-
-def _build_view(services: Services, caller: Caller, details: ExportDetails, now: datetime) -> JobView[ExportResource]:
-    export, link = details.export, services.downloads.get_link(caller, details.export, now)
+def _build_view(services: Services, caller: Caller, details: ExportDetails) -> JobView[ExportResource]:
+    export, link = details.export, services.downloads.get_link(caller, details.export, services.clock())
     return JobView(
         job_id=export.id,
         org_id=export.org_id,
         is_finished=export.status.is_final,
-        etag=_format_etag(export, link),
+        etag=format_etag(export.edits, export.changes, link.expires_at if link else None),
+        updated_at=export.updated_at,
         build_body=partial(_issue_link_and_build, services, caller, details, link),
         has_link=link is not None,
         progress=export.progress,

@@ -16,6 +16,7 @@ from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond, respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
+from api.polls import answer_polls
 from api.schemas.bulk import (
     BatchCreateQuery,
     BatchPage,
@@ -36,6 +37,7 @@ from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
+from stafett.domain.job import JobKind
 from stafett.domain.membership import Caller, Permission
 
 router = APIRouter(prefix="/bulk-registrations", tags=["Bulk registrations"], route_class=GuardedRoute)
@@ -112,7 +114,7 @@ def list_bulk_registrations(
         "Get a batch with its status, counts and first 200 items. `Retry-After` is present until the batch has "
         "finished. Operators get no label, shared fields or items."
     ),
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), answer_polls(JobKind.BULK_REGISTRATION)],
 )
 async def get_bulk_registration(
     batch_id: BatchId,
@@ -266,6 +268,7 @@ def _build_view(caller: Caller, details: BatchDetails) -> JobView[BatchResource]
         org_id=batch.org_id,
         is_finished=batch.status.is_final,
         etag=format_etag(batch.edits, batch.changes, None),
+        updated_at=batch.updated_at,
         build_body=partial(BatchResource.from_details, details, caller),
         progress=batch.counts.model_dump(),
     )

@@ -16,6 +16,7 @@ from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond, respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
+from api.polls import answer_polls
 from api.schemas.reexports import ReexportPage, ReexportResource, ReexportSummary
 from stafett.domain.errors import (
     InvalidStateError,
@@ -24,6 +25,7 @@ from stafett.domain.errors import (
     ReexportInProgressError,
     SnapshotGoneError,
 )
+from stafett.domain.job import JobKind
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reexport import ReexportEdit, ReexportRequest
 from stafett.domain.reexport_job import ReexportUpdateInput
@@ -72,7 +74,7 @@ async def start_reexport(
         "Get a re-export with its status and download link. A failed re-export is returned with `200` and its "
         "`error`. `Retry-After` is present until it has finished."
     ),
-    dependencies=[require(Permission.VIEW_JOBS)],
+    dependencies=[require(Permission.VIEW_JOBS), answer_polls(JobKind.REPORT_REEXPORT)],
 )
 async def get_reexport(
     reexport_id: ReexportId,
@@ -176,6 +178,7 @@ def _build_view(services: Services, caller: Caller, details: ReexportDetails) ->
         org_id=row.org_id,
         is_finished=row.status.is_final,
         etag=format_etag(row.edits, details.changes, link.expires_at if link else None),
+        updated_at=max(each.updated_at for each in (row, details.export) if each),
         build_body=partial(_issue_link_and_build, services, caller, details, link),
         has_link=link is not None,
         progress=details.progress,

@@ -1,7 +1,7 @@
 """Database connections, with each transaction bound to an organisation and a user."""
 
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from enum import Enum
@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection as PsycopgConnection
 from psycopg.errors import ReadOnlySqlTransaction
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, Executable, Row, event, make_url, text
 from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import sessionmaker
@@ -132,6 +132,12 @@ class Database:
             context = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
             session.execute(_SET_TENANT_CONTEXT, context)
             yield session
+
+    def execute(self, statement: Executable, parameters: Mapping[str, object]) -> Sequence[Row[Any]]:
+        """Execute one statement, which sets the tenant itself, as a transaction of its own: one round trip."""
+        with _translate_errors(), self._connect_measured() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            return connection.execute(statement, parameters).all()
 
     def caller_transaction(self, caller: Caller) -> AbstractContextManager[Session]:
         """Open a transaction that sees what the caller may see: an operator sees the jobs of every organisation."""

@@ -1,6 +1,6 @@
 """The API's operations on exports: accept, find, list, and read audit events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 from uuid import UUID, uuid4
 
@@ -97,13 +97,9 @@ class ExportService:
                 return _load_details(session, session.get_one(Export, export_id))
             return insert_export(session, new_id, request, caller.actor)
 
-    def find(
-        self, caller: Caller, export_id: UUID, *, needs_details: Callable[[Export], bool] = lambda _export: True
-    ) -> ExportDetails:
-        """Load an export; without its attempts and partial failures, which may be long, if they are not needed."""
+    def find(self, caller: Caller, export_id: UUID) -> ExportDetails:
         with self._database.caller_transaction(caller) as session:
-            export = get_job_or_404(session, Export, export_id)
-            return _load_details(session, export) if needs_details(export) else ExportDetails(export, ())
+            return _load_details(session, get_job_or_404(session, Export, export_id))
 
     def list(self, caller: Caller, filters: ExportFilter) -> Page[Export]:
         with self._database.caller_transaction(caller) as session:

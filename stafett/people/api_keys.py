@@ -8,9 +8,9 @@ from typing import Annotated, LiteralString, NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
-from sqlalchemy import func, or_, text, update
+from sqlalchemy import func, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from stafett.audit.trail import AuditEntry, append_audit_event
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
@@ -29,7 +29,6 @@ KEY_PREFIX = "stafett_"
 _MAKE_OPERATION = "api-keys.make"
 _SECRET_BYTES = 32
 _DEFAULT_LIFETIME, _MAX_LIFETIME = timedelta(days=90), timedelta(days=366)
-_LAST_USE_INTERVAL = "1 minute"
 _FIND_KEY: LiteralString = (
     "SELECT id, org_id, user_id, expires_at, expires_at <= now() FROM find_api_key(:secret_sha256)"
 )
@@ -138,17 +137,6 @@ def find_api_key(session: Session, secret: str) -> KnownApiKey | None:
     """Find the key with this secret, unless it is revoked."""
     row = session.execute(text(_FIND_KEY), {"secret_sha256": _hash_secret(secret)}).one_or_none()
     return None if row is None else KnownApiKey(*row)
-
-
-def use_api_key(session: Session, key_id: UUID) -> Role | None:
-    """Return the role of a key, or None if it is revoked or expired; record its use, at most once a minute."""
-    is_valid = (col(ApiKey.id) == key_id, col(ApiKey.revoked_at).is_(None), col(ApiKey.expires_at) > func.now())
-    role: Role | None = session.scalar(select(col(ApiKey.role)).where(*is_valid))
-    if role is not None:
-        interval = text(f"now() - interval '{_LAST_USE_INTERVAL}'")
-        is_due = or_(col(ApiKey.last_used_at).is_(None), col(ApiKey.last_used_at) < interval)
-        session.execute(update(ApiKey).where(*is_valid, is_due).values(last_used_at=func.now()))
-    return role
 
 
 def revoke_keys_of_user(

@@ -39,6 +39,11 @@ class ListedObject(NamedTuple):
     upload_id: str | None = None
 
 
+def compute_link_expiry(now: datetime) -> datetime:
+    """Return the expiry of a link that is signed now, which is the same for a whole day (UTC)."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + PRESIGNED_URL_LIFETIME
+
+
 class FileStorage:
     """One S3 bucket. Errors of S3 and the network are translated to domain errors here."""
 
@@ -160,15 +165,15 @@ class FileStorage:
 
     def presign_url(self, key: str, file_name: str, now: datetime) -> tuple[str, datetime]:
         """Return an object's URL and its expiry, both constant for a day (UTC), so that polling sees no change."""
-        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        expires_at = compute_link_expiry(now)
         url = self._signer.presigned_get_object(
             self._bucket,
             key,
             expires=PRESIGNED_URL_LIFETIME,
-            request_date=day,
+            request_date=expires_at - PRESIGNED_URL_LIFETIME,
             response_headers={"response-content-disposition": f"attachment; filename*=UTF-8''{quote(file_name)}"},
         )
-        return url, day + PRESIGNED_URL_LIFETIME
+        return url, expires_at
 
     def ensure_bucket(self) -> None:
         with translate_s3_errors():

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import Engine, event
 
 from api.app import create_app
 from stafett.domain.membership import Role
 from stafett.settings import Settings
 from stafett.testing import ActivityFactory, ExportClient, Tenant
 from tests.support.fixture_types import Bearer, RunWorker
+from tests.support.statements import record_statements
 
 
 class Clock:
@@ -94,19 +94,11 @@ async def test_etag_of_an_export_without_a_link_is_stable_over_midnight(
 
 
 async def test_304_reads_no_partial_failures(export_client: ExportClient, completed_export: str) -> None:
-    statements: list[str] = []
-
-    def record(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", record)
-    try:
+    with record_statements() as statements:
         first = await get_export(export_client, completed_export)
         assert any("export_partial_failures" in statement for statement in statements)
         statements.clear()
         repeated = await get_export(export_client, completed_export, **{"If-None-Match": first.headers["etag"]})
-    finally:
-        event.remove(Engine, "before_cursor_execute", record)
     assert repeated.status_code == httpx.codes.NOT_MODIFIED
-    assert any("FROM exports" in statement for statement in statements)
-    assert not any("export_partial_failures" in statement for statement in statements)
+    assert repeated.headers["cache-control"] == "no-store"
+    assert len(statements) == 1

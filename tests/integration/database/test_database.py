@@ -123,6 +123,7 @@ def test_concurrent_and_repeated_migrations_apply_each_revision_once(settings: S
 READABLE_TABLES = {
     "api": {
         "handed_in_versions",
+        "job_revisions",
         "organisations",
         "users",
         "memberships",

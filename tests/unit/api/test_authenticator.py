@@ -2,19 +2,20 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import pytest
 
 import api.authenticator
-from api.auth import Credential, CredentialVerifier, Identity
+from api.auth import Credential, CredentialVerifier
 from api.authenticator import Authenticator
+from api.callers import Access, AccessQuery
 from api.concurrency import ThreadShares
 from api.rate_limit import RateLimiter, TooManyRequestsError
 from stafett.domain.errors import UnauthenticatedError
-from stafett.domain.membership import Caller, Role
+from stafett.domain.membership import Role
 from stafett.settings import RateLimitSettings
 
 if TYPE_CHECKING:
@@ -46,14 +47,14 @@ def create_authenticator(verifier: _Verifier, clock: Callable[[], float], burst:
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The threads in which a caller was loaded."""
+    """The threads in which the access of callers was loaded."""
     threads: list[str] = []
 
-    def load(_database: object, identity: Identity) -> Caller:
+    def load(_database: object, queries: Sequence[AccessQuery]) -> Sequence[Access]:
         threads.append(threading.current_thread().name)
-        return Caller(user_id=identity.user_id, org_id=identity.org_id, role=Role.COORDINATOR)
+        return [Access(query, Role.COORDINATOR, False, None, None) for query in queries]
 
-    monkeypatch.setattr(api.authenticator, "load_caller", load)
+    monkeypatch.setattr(api.authenticator, "load_access", load)
     return threads
 
 

@@ -11,7 +11,7 @@ from api.job_views import JobView
 from stafett.audit.steps import JobHistory, JobStep
 from stafett.database.job_changes import JobNotifier
 
-_JOB_ID = uuid4()
+_JOB_ID, _NOW = uuid4(), datetime.now(UTC)
 
 
 class _History:
@@ -30,7 +30,7 @@ class _History:
 
 
 def load_view() -> JobView[Any]:
-    return JobView(job_id=_JOB_ID, org_id="nhf", is_finished=False, etag="", build_body=dict)
+    return JobView(job_id=_JOB_ID, org_id="nhf", is_finished=False, etag="", updated_at=_NOW, build_body=dict)
 
 
 async def test_change_is_read_once_for_all_followers() -> None:

@@ -1,8 +1,9 @@
 """A read that concurrent callers share, and which is never older than the call."""
 
 import asyncio
+from collections.abc import Sequence
 
-from api.shared_reads import SharedRead
+from api.shared_reads import BatchedRead, SharedRead
 
 
 class _Counter:
@@ -62,3 +63,17 @@ async def test_error_reaches_every_caller_and_the_next_call_reads_again() -> Non
     outcomes = await asyncio.gather(*(read.get() for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [LookupError] * 3
     assert await read.get() == 7
+
+
+async def test_keys_of_the_same_moment_share_one_read_and_get_their_own_values() -> None:
+    batches: list[Sequence[int]] = []
+
+    async def square(keys: Sequence[int]) -> Sequence[int]:
+        batches.append(keys)
+        return [key * key for key in keys]
+
+    read = BatchedRead(square)
+    assert await asyncio.gather(*(read.get(key) for key in (3, 1, 3, 2))) == [9, 1, 9, 4]
+    assert batches == [(3, 1, 2)]
+    assert await read.get(1) == 1
+    assert batches == [(3, 1, 2), (1,)]

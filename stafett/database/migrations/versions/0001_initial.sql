@@ -1237,6 +1237,60 @@ GRANT SELECT (id, org_id, draft, result), INSERT, UPDATE (result) ON preview_res
 GRANT SELECT (org_id), DELETE ON preview_results TO stafett_erasure;
 
 
+-- Access of requests
+
+-- What the entity tag of a job consists of, and what the headers of a response without a body need. Only a completed job
+-- may have a file. Several exports of a re-export count together.
+CREATE VIEW job_revisions WITH (security_invoker = true) AS
+    SELECT 'BufdirExport' AS kind, id, edits, changes, updated_at, completed_at IS NOT NULL AS is_finished,
+        status = 'completed' AS may_have_file
+    FROM exports WHERE deleted_at IS NULL
+    UNION ALL SELECT 'BulkRegistration', id, edits, changes, updated_at, completed_at IS NOT NULL, false
+    FROM bulk_registrations WHERE deleted_at IS NULL
+    UNION ALL SELECT 'ReportReexport', r.id, r.edits, r.changes + coalesce(e.changes, 0) + coalesce(f.changes, 0),
+        greatest(r.updated_at, e.updated_at), r.completed_at IS NOT NULL, r.status = 'completed'
+    FROM report_reexports r
+    LEFT JOIN exports e ON e.id = r.export_id
+    LEFT JOIN exports f ON f.id = r.result_export_id;
+GRANT SELECT ON job_revisions TO stafett_api;
+
+-- Returns a row for each of many requests: the role of its user and of its API key, and the revision of the job that it
+-- polls. It sets the tenant of each, so that row-level security applies as in a transaction of its own. The use of a key
+-- is recorded once a minute; a locked key is skipped, so that no request waits for the transaction of another one.
+CREATE FUNCTION load_access(p_user_ids uuid[], p_org_ids varchar[], p_api_key_ids uuid[], p_job_kinds varchar[],
+    p_job_ids uuid[])
+    RETURNS TABLE (role varchar, is_operator boolean, key_role varchar, edits integer, changes integer,
+        updated_at timestamptz, is_finished boolean, may_have_file boolean)
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    request record;
+BEGIN
+    FOR request IN
+        SELECT * FROM unnest(p_user_ids, p_org_ids, p_api_key_ids, p_job_kinds, p_job_ids)
+            AS r (user_id, org_id, api_key_id, job_kind, job_id)
+    LOOP
+        PERFORM set_config('app.user_id', request.user_id::text, true),
+            set_config('app.org_id', coalesce(request.org_id, ''), true), set_config('app.operator', '', true);
+        IF request.api_key_id IS NOT NULL AND NOT current_setting('transaction_read_only')::boolean THEN
+            UPDATE api_keys SET last_used_at = now() WHERE id = (
+                SELECT k.id FROM api_keys k
+                WHERE k.id = request.api_key_id AND k.revoked_at IS NULL AND k.expires_at > now()
+                    AND (k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute')
+                FOR UPDATE SKIP LOCKED);
+        END IF;
+        RETURN QUERY
+            SELECT m.role, u.is_operator, k.role, j.edits, j.changes, j.updated_at, j.is_finished, j.may_have_file
+            FROM (VALUES (request.user_id)) AS r (user_id)
+            LEFT JOIN users u ON u.id = r.user_id
+            LEFT JOIN memberships m ON m.user_id = r.user_id AND m.org_id = request.org_id
+            LEFT JOIN api_keys k ON k.id = request.api_key_id AND k.revoked_at IS NULL AND k.expires_at > now()
+            LEFT JOIN job_revisions j ON j.kind = request.job_kind AND j.id = request.job_id;
+    END LOOP;
+END $$;
+REVOKE EXECUTE ON FUNCTION load_access FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION load_access TO stafett_api;
+
+
 -- Foreign keys from exports to tables that did not exist when exports was created
 
 ALTER TABLE exports
