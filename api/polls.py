@@ -1,4 +1,4 @@
-"""Polls of jobs: what a client that has the current state of a job is answered, and when it is to ask again."""
+"""Polls of jobs: the answer for a client that has the current state, and the time until its next poll."""
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
