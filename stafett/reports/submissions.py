@@ -28,8 +28,8 @@ _YEARS_TO_GRANT = 2
 YEARS_AFTER_GRANT = 5
 """Full years after the grant year for which a file that was handed in is stored, as the view has them too."""
 
-_CLOCK_TOLERANCE = timedelta(days=1)
-"""How far ahead a hand-in may be: clocks differ, and a day begins earlier in other time zones."""
+_MAX_AHEAD = timedelta(days=366)
+"""How far ahead a hand-in may be entered, for example on the day before; a later day is a mistyped one."""
 
 
 class ReportSubmission(FrozenModel):
@@ -40,8 +40,8 @@ class ReportSubmission(FrozenModel):
     submitted_at: UtcDatetime | None = Field(
         None,
         description=(
-            "When the version was handed in to Bufdir; not in the future. Null takes that back, of the given version "
-            "or of all. With `version` alone: the recorded time, or now."
+            "When the version was handed in to Bufdir; at most a year in the future. Null takes that back, of the "
+            "given version or of all. With `version` alone: the recorded time, or now."
         ),
     )
     submitted_reference: (
@@ -92,8 +92,8 @@ def write_submission(
 ) -> None:
     """Mark a version as handed in, or take that back. A version stays marked when another one is handed in later."""
     _require_version(versions, submission)
-    if submission.submitted_at and submission.submitted_at > datetime.now(UTC) + _CLOCK_TOLERANCE:
-        raise InvalidFieldError("submitted_at", "in_future", "A report cannot have been handed in in the future.")
+    if submission.submitted_at and submission.submitted_at > datetime.now(UTC) + _MAX_AHEAD:
+        raise InvalidFieldError("submitted_at", "in_future", "The day is more than a year in the future.")
     values = submission.model_dump(include={"submitted_reference", "grant_year"}, exclude_unset=True)
     default_year = get_default_grant_year(report)
     if submission.grant_year is not None and submission.grant_year <= default_year - _YEARS_TO_GRANT:
