@@ -156,7 +156,7 @@ async def test_second_stack_runs_beside_the_first_and_leaves_no_processes(
         exit_code = await second_stack.stop(signal.SIGINT)
     rejected.assert_one_line_error(str(second_stack.data_dir))
     assert exit_code == 0, await second_stack.read_output()
-    await wait_until_gone(processes, timeout_seconds=0)
+    await wait_until_gone(processes)
 
 
 async def _load_stack_json(dev_stack: DevStack) -> Json:

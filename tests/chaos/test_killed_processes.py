@@ -115,5 +115,5 @@ async def test_restart_after_a_killed_supervisor_ends_its_orphans(
     export_id = await coordinator.start_export(_EMPTY_YEAR)
     await dev_stack.kill_supervisor()
     await dev_stack.start()
-    await wait_until_gone(processes, timeout_seconds=0)
+    await wait_until_gone(processes)
     assert (await coordinator.wait_for_completion(export_id))["status"] == "completed_empty"

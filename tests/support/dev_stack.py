@@ -257,7 +257,7 @@ async def run_dev_stack(data_dir: Path, *options: str) -> AsyncIterator[DevStack
     finally:
         exit_code = await stack.stop()
     assert exit_code == 0, await stack.read_output()
-    await wait_until_gone(processes, timeout_seconds=0)
+    await wait_until_gone(processes)
 
 
 @dataclass(frozen=True)
