@@ -1,7 +1,7 @@
 """Dependencies of route handlers: services, the authenticated caller and the permission check."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Container, Coroutine, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -198,9 +198,7 @@ class GuardedRoute(APIRoute):
         polled_job = next(iter(self._list_declarations(PolledJob)), None)
         is_always_long = OccupyingUse.LARGE_LISTS in limited_uses
         runs_in_thread = not inspect.iscoroutinefunction(self.endpoint)
-        query_names = {
-            each.alias for each in get_flat_params(self.dependant) if not isinstance(each.field_info, _NO_QUERY)
-        }
+        query_names = self._list_query_names() if self.methods == {"GET"} and not self.param_convertors else None
 
         async def handle_guarded(request: Request) -> Response:
             services, credentials = get_services(request), await _bearer_scheme(request)
@@ -234,6 +232,9 @@ class GuardedRoute(APIRoute):
                 return response
 
         return handle_guarded
+
+    def _list_query_names(self) -> Container[str]:
+        return {each.alias for each in get_flat_params(self.dependant) if not isinstance(each.field_info, _NO_QUERY)}
 
     async def _check_permission(self, request: Request, caller: Caller) -> None:
         """Raise if the caller's role lacks the permission. For a path with an id, 404 comes before 403."""

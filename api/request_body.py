@@ -104,15 +104,18 @@ class BoundedRequest(Request):
             return _parse_json(body)
         return await fastapi.concurrency.run_in_threadpool(_parse_json, body)  # the caller may hold the user's share
 
-    def check_query(self, known_names: Container[str]) -> None:
-        """Raise ``InvalidRequestError`` for an unknown parameter, or a repeated one: no parameter is a list."""
+    def check_query(self, known_names: Container[str] | None) -> None:
+        """Raise ``InvalidRequestError`` for an unknown parameter, or a repeated one: no parameter is a list.
+
+        Without names, unknown parameters are ignored. Lists have names: a mistyped filter would list everything.
+        """
         if not self.scope["query_string"]:
             return
         counts = Counter(name for name, _ in self.query_params.multi_items())
         issues = [
             RequestIssue(f"query:{name}", "extra_forbidden", "There is no such parameter.")
             for name in counts
-            if name not in known_names
+            if known_names is not None and name not in known_names
         ]
         issues += [
             RequestIssue(f"query:{name}", "repeated", "Give the parameter once.")

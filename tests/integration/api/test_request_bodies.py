@@ -212,11 +212,8 @@ async def test_body_with_a_content_encoding_is_refused(export_client: ExportClie
             )
 
 
-async def test_unknown_query_parameter_is_refused_by_every_route(export_client: ExportClient) -> None:
-    routes = ("me", "organisations", "activity-types", "peer-mentors", "bufdir-exports", f"bufdir-exports/{uuid4()}")
-    for path in routes:
+async def test_unknown_query_parameter_is_refused_by_every_list(export_client: ExportClient) -> None:
+    for path in ("organisations", "activity-types", "peer-mentors", "bufdir-exports"):
         response = await export_client.http_client.get(f"/api/v1/{path}?orgid=nhf", headers=export_client.headers)
         (error,) = response.json()["errors"]
         assert (response.status_code, error["pointer"], error["code"]) == (422, "query:orgid", "extra_forbidden"), path
-    response = await post(export_client, f"{_EXPORTS}?wait=30", b"{}")
-    assert [error["pointer"] for error in response.json()["errors"]] == ["query:wait"]
