@@ -37,6 +37,11 @@ class BulkBatch(SQLModel, table=True):
         Index("bulk_registrations_by_created_at", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_unfinished", "created_at", "id", postgresql_where=text("completed_at IS NULL")),
+        Index(
+            "bulk_registrations_needing_attention",
+            "org_id",
+            postgresql_where=text("deleted_at IS NULL AND status NOT IN ('completed', 'cancelled')"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

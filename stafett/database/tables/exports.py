@@ -46,6 +46,14 @@ class Export(SQLModel, table=True):
         Index("exports_by_created_at", text("created_at DESC"), text("id DESC")),
         Index("exports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("exports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
+        Index(
+            "exports_needing_attention",
+            "org_id",
+            postgresql_where=text(
+                "origin = 'report' AND deleted_at IS NULL "
+                "AND status NOT IN ('completed', 'completed_empty', 'cancelled')"
+            ),
+        ),
         Index("exports_staging_to_clear", "completed_at", "id", postgresql_where=text("staging_cleared_at IS NULL")),
         Index("exports_with_files_to_remove", "completed_at", "id", postgresql_where=text("files_removed_at IS NULL")),
         Index(

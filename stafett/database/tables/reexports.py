@@ -48,6 +48,11 @@ class Reexport(SQLModel, table=True):
         Index("report_reexports_by_created_at", text("created_at DESC"), text("id DESC")),
         Index("report_reexports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("report_reexports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
+        Index(
+            "report_reexports_needing_attention",
+            "org_id",
+            postgresql_where=text("status NOT IN ('completed', 'cancelled')"),
+        ),
         Index("report_reexports_by_result", "org_id", "result_export_id"),
     )
 

@@ -17,6 +17,7 @@ class Report(SQLModel, table=True):
         export_foreign_key(),
         Index("reports_of_org", "org_id", "id", unique=True),
         Index("reports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
+        Index("reports_not_submitted", "org_id", postgresql_where=text("submitted_at IS NULL")),
     )
 
     id: UUID = Field(primary_key=True)

@@ -65,7 +65,6 @@ class FileGenerationStage:
                     organisation_name=inputs.queried_rows.organisation_name,
                     period=job.date_range,
                     mapped_rows=_exclude_truncation_failures(mapped_rows),
-                    has_attachments=parameters.include_attachments,
                 )
                 return render_workbook(
                     workbook,

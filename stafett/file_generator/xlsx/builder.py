@@ -29,8 +29,6 @@ class WorkbookSpec:
     organisation_name: str
     period: tuple[date, date]
     mapped_rows: MappedRows
-    has_attachments: bool = False
-    """Whether the file is bundled with attachments afterwards."""
 
     def translate(self, text: Localized) -> str:
         return text.in_locale(self.locale)

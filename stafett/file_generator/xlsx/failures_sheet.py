@@ -21,17 +21,12 @@ _COLUMNS = (
 
 
 def add_failures_sheet(builder: WorkbookBuilder) -> None:
-    """Add one line per failure. Its row numbers count registered activities, not sheet rows; a note explains this.
-
-    Missing attachments are found after the workbook is made, and its bytes depend on its rows alone. Another note
-    states where they are listed.
-    """
+    """Add one line per failure. Its row numbers count registered activities, not sheet rows; a note explains this."""
     spec = builder.spec
     failures = (*spec.mapped_rows.partial_failures, *builder.truncated.to_partial_failures(spec.locale))
     sheet = builder.add_sheet(spec.translate(spec.document.layout.partial_failures_sheet))
     sheet.write_string(0, 0, spec.title, builder.formats.title)
-    notes = (labels.ROW_NUMBERS_NOTE, *([labels.MISSING_ATTACHMENTS_NOTE] if spec.has_attachments else []))
-    sheet.write_string(1, 0, " ".join(map(spec.translate, notes)))
+    sheet.write_string(1, 0, spec.translate(labels.ROW_NUMBERS_NOTE))
     lines = [tuple(_build_row(spec, failure)) for failure in failures] or [(spec.translate(labels.NO_FAILURES),)]
     headers = [spec.translate(header) for header, _ in _COLUMNS]
     columns = [column for _, column in _COLUMNS]

@@ -60,11 +60,6 @@ ROW_NUMBERS_NOTE = Localized(
     en="No. 1 is the first activity of the period; those rejected and those that do not count are included. "
     "It is not a sheet's row number.",
 )
-MISSING_ATTACHMENTS_NOTE = Localized(
-    nb="Manglende vedlegg står ikke her, men i deviations.csv og i ZIP-filens manifest.json.",
-    nn="Manglande vedlegg står ikkje her, men i deviations.csv og i manifest.json i ZIP-fila.",
-    en="Missing attachments are not listed here, but in deviations.csv and in the ZIP file's manifest.json.",
-)
 DEVIATIONS_SHEET = Localized(nb="Avvik rad for rad", nn="Avvik rad for rad", en="Deviations by row")
 DEVIATIONS_TABLE = Localized(nb="AvvikRadForRad", nn="AvvikRadForRad", en="DeviationsByRow")
 DATE = Localized(nb="Dato", nn="Dato", en="Date")
