@@ -23,7 +23,7 @@ from temporalio.client import Client
 
 from api import problems
 from api.auth import CredentialVerifier, TokenVerifier
-from api.authenticator import VERIFYING_THREADS, Authenticator
+from api.authenticator import ACCESS_THREADS, VERIFYING_THREADS, Authenticator
 from api.concurrency import ConcurrencyLimiter, ThreadShares
 from api.console.app import ConsoleMiddleware, create_console
 from api.cors import CodecCORSMiddleware
@@ -150,8 +150,8 @@ def create_app(
         if console is not None:
             console.state.services = services
         # One connection per thread, so that no request thread can block on the pool: also for the threads that verify
-        # tokens, and one for the health check.
-        threads = settings.database.pool_size - VERIFYING_THREADS - 1
+        # tokens and load the access of callers, and one for the health check.
+        threads = settings.database.pool_size - VERIFYING_THREADS - ACCESS_THREADS - 1
         current_default_thread_limiter().total_tokens = max(1, threads)
         second_process = long_requests.run() if long_requests else nullcontext()
         async with services.dispatcher.run(), services.job_notifier.run(), second_process:

@@ -3,12 +3,12 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar, TypeVarTuple
 from uuid import UUID
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from fastapi.concurrency import run_in_threadpool
 
 from api.auth import Credential, CredentialVerifier, Identity
 from api.callers import Access, AccessQuery, JobKey, load_access
@@ -18,10 +18,27 @@ from api.shared_reads import BatchedRead
 from stafett.database.session import Database
 from stafett.domain.membership import Caller
 
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 _MAX_VERIFIED = 10_000
 _VERIFIED_LIFETIME_SECONDS = 30.0
-VERIFYING_THREADS = 2
+VERIFYING_THREADS, ACCESS_THREADS = 2, 2
+"""A backend of PostgreSQL that hangs occupies one thread for its deadline, and not the other."""
+_MAX_ACCESS_WAIT_SECONDS = 0.5
 _UNAUTHENTICATED = UUID(int=0)
+
+
+class _ThreadLimit:
+    """Runs functions in threads of their own, at most so many at a time."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._limiter: CapacityLimiter | None = None
+
+    async def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        if self._limiter is None:  # it belongs to the running event loop
+            self._limiter = CapacityLimiter(self._threads)
+        return await run_sync(function, *args, limiter=self._limiter)
 
 
 class Authenticator:
@@ -40,10 +57,10 @@ class Authenticator:
         self._shares = shares
         self._clock = clock
         self._verified: OrderedDict[bytes, tuple[float, Credential]] = OrderedDict()
-        self._limiter: CapacityLimiter | None = None
-        self._access = BatchedRead[AccessQuery, Access](
-            lambda queries: run_in_threadpool(load_access, database, queries)
-        )
+        self._database = database
+        self._verifying = _ThreadLimit(VERIFYING_THREADS)
+        self._accessing = _ThreadLimit(ACCESS_THREADS)
+        self._access = BatchedRead[AccessQuery, Access](self._load_access, max_wait_seconds=_MAX_ACCESS_WAIT_SECONDS)
         """Requests that arrive at the same time share a statement, whichever users they are of, and one thread."""
 
     async def authenticate(self, bearer_token: str, job: JobKey | None = None) -> tuple[Credential, Access]:
@@ -69,14 +86,15 @@ class Authenticator:
         access = await self._access.get(AccessQuery.from_identity(identity))
         return access.require_caller()
 
+    async def _load_access(self, queries: Sequence[AccessQuery]) -> Sequence[Access]:
+        return await self._accessing.run(load_access, self._database, queries)
+
     async def _verify(self, bearer_token: str) -> Credential:
         digest = hashlib.sha256(bearer_token.encode("utf-8", "surrogateescape")).digest()
         valid_until, credential = self._verified.get(digest, (0.0, None))
         if credential is not None and self._clock() < valid_until:
             return credential
-        if self._limiter is None:  # it belongs to the running event loop
-            self._limiter = CapacityLimiter(VERIFYING_THREADS)
-        credential = await run_sync(self._verifier.verify, bearer_token, limiter=self._limiter)
+        credential = await self._verifying.run(self._verifier.verify, bearer_token)
         self._verified[digest] = min(self._clock() + _VERIFIED_LIFETIME_SECONDS, credential.expires_at), credential
         if len(self._verified) > _MAX_VERIFIED:
             self._verified.popitem(last=False)

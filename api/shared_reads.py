@@ -9,14 +9,18 @@ Value = TypeVar("Value")
 
 
 class BatchedRead(Generic[Key, Value]):
-    """A read of the values of many keys that runs at most once at a time.
+    """A read of the values of many keys.
 
     A caller that arrives during a run waits for the next one, which it shares with all others that arrived meanwhile.
-    A value is therefore never older than the call.
+    A value is therefore never older than the call. With ``max_wait_seconds``, the next run waits no longer for one that
+    hangs.
     """
 
-    def __init__(self, read: Callable[[Sequence[Key]], Awaitable[Sequence[Value]]]) -> None:
+    def __init__(
+        self, read: Callable[[Sequence[Key]], Awaitable[Sequence[Value]]], *, max_wait_seconds: float | None = None
+    ) -> None:
         self._read = read
+        self._max_wait_seconds = max_wait_seconds
         self._keys: dict[Key, None] = {}
         self._running: asyncio.Task[Mapping[Key, Value]] | None = None
         self._pending: asyncio.Task[Mapping[Key, Value]] | None = None
@@ -32,7 +36,7 @@ class BatchedRead(Generic[Key, Value]):
 
     async def _run_after(self, previous: "asyncio.Task[Mapping[Key, Value]] | None") -> Mapping[Key, Value]:
         if previous is not None:
-            await asyncio.wait({previous})
+            await asyncio.wait({previous}, timeout=self._max_wait_seconds)
         self._running, self._pending = self._pending, None
         keys, self._keys = tuple(self._keys), {}
         return dict(zip(keys, await self._read(keys), strict=True))

@@ -59,6 +59,8 @@ ALWAYS_TESTED = {
     (Target.WORKER, ExportStatus.GENERATING_FILE, LOCKED),
     (Target.BACKENDS, ExportStatus.QUERYING_ACTIVITIES, "uncommitted"),
     (Target.POSTGRES, ExportStatus.MAPPING_COLUMNS, "uncommitted"),
+    (Target.S3, ExportStatus.GENERATING_FILE, "started"),
+    (Target.TEMPORAL, ExportStatus.BUNDLING_ATTACHMENTS, "committed"),
 }
 _STAGES = [stage for stage in EXPORT_STAGES if stage is not ExportStatus.RECORDING_AUDIT]
 _FREEZES = [

@@ -77,3 +77,21 @@ async def test_keys_of_the_same_moment_share_one_read_and_get_their_own_values()
     assert batches == [(3, 1, 2)]
     assert await read.get(1) == 1
     assert batches == [(3, 1, 2), (1,)]
+
+
+async def test_read_that_hangs_delays_only_its_own_callers() -> None:
+    has_started, may_finish = asyncio.Event(), asyncio.Event()
+
+    async def read_keys(keys: Sequence[str]) -> Sequence[str]:
+        if "hanging" in keys:
+            has_started.set()
+            await may_finish.wait()
+        return keys
+
+    read = BatchedRead(read_keys, max_wait_seconds=0.01)
+    hanging = asyncio.create_task(read.get("hanging"))
+    await has_started.wait()
+    assert await asyncio.gather(*(read.get(key) for key in ("one", "two"))) == ["one", "two"]
+    assert not hanging.done()
+    may_finish.set()
+    assert await hanging == "hanging"
