@@ -126,11 +126,11 @@ def _is_running(process: psutil.Process) -> bool:
         return False
 
 
-async def wait_until_gone(processes: Sequence[psutil.Process], *, timeout_seconds: float = 120) -> None:
+async def wait_until_gone(processes: Sequence[psutil.Process]) -> None:
     async def list_running() -> list[psutil.Process]:
         return [process for process in processes if _is_running(process)]
 
-    await wait_until(list_running, lambda running: not running, timeout_seconds=timeout_seconds)
+    await wait_until(list_running, lambda running: not running)
 
 
 class DevStack:

@@ -7,7 +7,6 @@ from playwright.async_api import ConsoleMessage, ElementHandle, Error, Locator, 
 from stafett.testing import wait_until
 
 MAX_TABS = 300
-_TIMEOUT_SECONDS = 120  # no test asserts a duration
 _FIND_STATE = "each => each === document.activeElement ? 'focused' : each.isConnected ? 'elsewhere' : 'gone'"
 
 
@@ -69,4 +68,4 @@ class Keyboard:
                 await self.page.reload()
             return bool(await target.count())
 
-        await wait_until(update, bool, timeout_seconds=_TIMEOUT_SECONDS)
+        await wait_until(update, bool)
