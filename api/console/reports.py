@@ -19,13 +19,13 @@ from api.console.services import REEXPORTS_PATH, REPORTS_PATH
 from api.console.sessions import ActiveSession, JobStarter, require_permission
 from api.dependencies import Services, ServicesDep
 from api.schemas.reports import ReportResource
-from stafett.database.pagination import ListFilter, PageToken
+from stafett.database.pagination import PageToken
 from stafett.domain.errors import InvalidFieldError, ReexportInProgressError
 from stafett.domain.fields import NO_NUL
 from stafett.domain.membership import Permission
 from stafett.domain.reexport import MAX_VERSION, ReexportRequest, ReexportSource
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
-from stafett.reports.history import ReportDetails
+from stafett.reports.history import ReportDetails, ReportFilter
 from stafett.reports.submissions import ReportSubmission, get_default_grant_year
 
 router = APIRouter(prefix=REPORTS_PATH)
@@ -62,7 +62,7 @@ class HashForm(ConsoleForm):
 async def list_reports(
     request: Request, session: Reader, services: ServicesDep, page_token: PageToken = None
 ) -> Response:
-    page = await run_in_threadpool(services.reports.list, session.caller, ListFilter(page_token=page_token))
+    page = await run_in_threadpool(services.reports.list, session.caller, ReportFilter(page_token=page_token))
     reports = [ReportResource.from_details(details) for details in page.items]
     return render_page(request, "reports.html", session=session, reports=reports, next_page_token=page.next_page_token)
 

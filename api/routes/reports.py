@@ -11,9 +11,8 @@ from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
 from api.etags import format_etag, is_unchanged, parse_if_match
 from api.headers import IfMatchHeader, IfNoneMatchHeader
 from api.schemas.reports import ReportPage, ReportResource
-from stafett.database.pagination import ListFilter
 from stafett.domain.membership import Permission
-from stafett.reports.history import ReportDetails
+from stafett.reports.history import ReportDetails, ReportFilter
 from stafett.reports.submissions import ReportSubmission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
@@ -27,7 +26,7 @@ ReportId = Annotated[UUID, Path(description="Id of the report.")]
     description="List the reports of the caller's organisation, newest first.",
     dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
-def list_reports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ListFilter, Query()]) -> ReportPage:
+def list_reports(caller: CurrentCaller, services: ServicesDep, query: Annotated[ReportFilter, Query()]) -> ReportPage:
     reports, token = services.reports.list(caller, query)
     return ReportPage(items=tuple(map(ReportResource.from_details, reports)), next_page_token=token)
 

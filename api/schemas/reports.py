@@ -56,7 +56,10 @@ class ReportResource(Resource):
     submitted_reference: str | None = Field(description="Bufdir's reference of the submission.")
     grant_year: int | None = Field(description="The grant year that the report was submitted for.")
     retained_until: date | None = Field(
-        description="The last day on which the submitted versions are certainly stored; null if there is none."
+        description=(
+            "The last day on which the submitted versions are certainly stored; null if none was submitted, or if "
+            "their files have been removed from storage: see `removed_at` of the version."
+        )
     )
     files: tuple[FileVersion, ...] = Field(description="All versions of the file, oldest first.")
     created_at: AwareDatetime

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pydantic import Field
 from sqlalchemy import func, insert
 from sqlmodel import Session, col, select
 
@@ -46,14 +47,25 @@ class ReportDetails(NamedTuple):
 
     @property
     def retained_until(self) -> date | None:
-        """The last day on which the versions that were handed in are certainly stored."""
+        """The last day on which the versions that were handed in are certainly stored, if the file of one still is."""
         year = self.report.grant_year
-        return None if year is None or self.report.submitted_at is None else get_last_protected_day(year)
+        is_stored = any(file.version.submitted_at is not None and file.removed_at is None for file in self.files)
+        return get_last_protected_day(year) if year is not None and is_stored else None
 
     @property
     def changes(self) -> int:
         """Number of changes other than clients' edits; it only grows."""
         return len(self.files) + sum(file.removed_at is not None for file in self.files)
+
+
+class ReportFilter(ListFilter):
+    """Filter of the list of reports."""
+
+    export_id: UUID | None = Field(  # excluded from the values of the columns: the report's own is the original's
+        None,
+        exclude=True,
+        description="Only the report with a version that this export produced, also if the export is deleted.",
+    )
 
 
 def get_latest_version(session: Session, report_id: UUID) -> ReportFileVersion:
@@ -90,9 +102,14 @@ class ReportHistory:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             return _get_or_404(session, report_id)
 
-    def list(self, caller: Caller, filters: ListFilter) -> Page[ReportDetails]:
+    def list(self, caller: Caller, filters: ReportFilter) -> Page[ReportDetails]:
+        query = select_visible(Report, caller, filters)
+        if filters.export_id is not None:
+            is_of_report = (ReportFileVersion.org_id == Report.org_id) & (ReportFileVersion.report_id == Report.id)
+            is_version = select(ReportFileVersion.version).where(is_of_report)
+            query = query.where(is_version.where(ReportFileVersion.export_id == filters.export_id).exists())
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
-            page = load_page(session, Report, select_visible(Report, caller, filters), filters)
+            page = load_page(session, Report, query, filters)
             return Page(_load_details(session, page.items), page.next_page_token)
 
     def record_submission(

@@ -94,6 +94,8 @@ async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(
     assert (await admin.submit(deletion, confirm="yes")).status_code == 422
     assert (await admin.submit(deletion, confirm="handed_in")).status_code == 303
     page = (await coordinator.get(path)).text
+    assert "Its file was deleted on" in page
+    assert "at least until" not in page
     assert "No longer stored since" in page
     assert re.search(r"SHA-256: <span class=\"code\">[0-9a-f]{64}", page)
     assert "Handed in on 1 February 2026" in page

@@ -42,6 +42,11 @@ class HandedInReport:
         report: Json = (await self.client.http_client.get(f"{REPORTS}/{self.id}", headers=self.client.headers)).json()
         return report
 
+    async def find_by_export(self, export_id: str) -> list[Json]:
+        query = {"export_id": export_id}
+        page: Json = (await self.client.http_client.get(REPORTS, params=query, headers=self.client.headers)).json()
+        return list(page["items"])
+
     async def get_export_id(self, version: int) -> str:
         return str((await self.client.list_versions(self.id))[version - 1]["export_id"])
 
@@ -152,6 +157,19 @@ async def test_deletion_of_a_handed_in_version_needs_its_own_confirmation(report
     assert [name for name, _ in events] == ["export_deleted", "files_removed"]
     assert all(detail.items() <= found.items() for _, found in events)
     assert "handed_in_version" not in report.fetch_events(before[1]["export_id"])[-1][1]
+
+
+async def test_deleted_version_is_no_longer_stored_and_still_found_by_its_export(report: HandedInReport) -> None:
+    await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z")
+    await report.submit(version=2, submitted_at="2026-03-01T12:00:00Z")
+    exports = [file["export_id"] for file in (await report.get())["files"]]
+    await report.delete(1, CONFIRMED)
+    assert (await report.get())["retained_until"] == "2033-12-31"
+    await report.delete(2, CONFIRMED)
+    assert (await report.get())["retained_until"] is None
+    for export_id in exports:
+        assert [each["id"] for each in await report.find_by_export(export_id)] == [report.id]
+    assert await report.find_by_export(report.id) == []
 
 
 async def test_deletion_after_the_mark_is_taken_back_needs_no_confirmation(report: HandedInReport) -> None:
