@@ -1,14 +1,14 @@
 import io
 import zipfile
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 import pytest
 from openpyxl.worksheet.worksheet import Worksheet
 
-from stafett.domain.export import PartialFailureReport
-from stafett.domain.export_outputs import ExportWarning, NotCountableReason, Total
+from stafett.domain.export import Locale, PartialFailureReport
+from stafett.domain.export_outputs import Deviations, ExportWarning, NotCountableReason, StagedDeviations, Total
 from stafett.file_generator.xlsx import render_workbook
 from tests.support.workbooks import (
     build_column,
@@ -25,6 +25,19 @@ from tests.support.workbooks import (
 )
 
 ROW = build_frame(["a", 1, *[None] * 6])
+DEVIATION = pl.DataFrame(
+    {
+        "date": [date(2026, 1, 7)],
+        "mentor": ["Kari Nordmann"],
+        "place": ["København"],
+        "sheet": ["Rapport"],
+        "row": [2],
+        "outcome": ["not_countable"],
+        "problem": ["Holdt utenfor Norge"],
+        "repair": ["Rett aktiviteten."],
+        "activity_id": ["00000000-0000-4000-8000-000000000001"],
+    }
+)
 
 
 def cells(sheet: Worksheet) -> list[list[Any]]:
@@ -192,14 +205,29 @@ def test_deviations_sheet_explains_its_row_numbers() -> None:
         )
     )
     sheet = open_workbook(file)["Avvik"]
-    assert str(sheet["A2"].value).startswith("Nr. 1 er den første aktiviteten i perioden")
-    assert cells(sheet)[3] == ["«Tekst» mangler.", "Tekst", "required", "Avvist", 60, "1, 11, 21, 31, 41 …"]
-    assert (sheet.freeze_panes, list_tables(sheet)) == ("A4", [("Avvik", "A3:G4")])
+    assert sheet["A2"].value == "Hvorfor aktiviteter er avvist eller har en merknad, én linje for hver grunn."
+    assert str(sheet["A3"].value).startswith("Nr. 1 er den første aktiviteten i perioden")
+    assert cells(sheet)[4] == ["«Tekst» mangler.", "Tekst", "required", "Avvist", 60, "1, 11, 21, 31, 41 …"]
+    assert (sheet.freeze_panes, list_tables(sheet)) == ("A5", [("Avvik", "A4:G5")])
     assert [sheet.column_dimensions[name].hidden for name in "ABCDEFG"] == [False, False, True, *[False] * 3, True]
 
 
 def test_deviations_sheet_without_deviations_has_a_notice() -> None:
-    assert cells(open_workbook(render_xlsx([ROW]))["Avvik"])[3] == ["Ingen avvik"]
+    notice = "Ingen aktivitet er avvist eller har en merknad."
+    assert cells(open_workbook(render_xlsx([ROW]))["Avvik"])[3] == [notice]
+
+
+@pytest.mark.parametrize(("locale", "sheet_name"), [("nb", "Avvik"), ("nn", "Avvik"), ("en", "Deviations")])
+def test_deviations_sheet_leads_to_the_activities_that_are_listed_by_row(locale: Locale, sheet_name: str) -> None:
+    part = StagedDeviations(
+        key="deviations", rows=DEVIATION.height, sha256="", rows_before=0, written_before=0, excluded_before=0
+    )
+    spec = build_workbook_spec(build_document(), build_mapped_rows(1, deviations=Deviations(parts=(part,))), locale)
+    file = join_chunks(render_workbook(spec, report_frames=[ROW], deviation_frames=[DEVIATION]))
+    workbook = open_workbook(file)
+    by_row = workbook.sheetnames[workbook.sheetnames.index(sheet_name) + 1]
+    note = str(workbook[sheet_name]["A3"].value)
+    assert (f"«{by_row}»" in note or f"“{by_row}”" in note, f": {DEVIATION.height} " in note) == (True, True), note
 
 
 def test_last_sheet_lists_the_reports_mapping_and_period() -> None:

@@ -1,4 +1,4 @@
-"""The sheet of partial failures: what was wrong, how often, and the first activities affected."""
+"""The sheet of partial failures: why activities are rejected or have a warning, how many, and the first of them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,6 +6,7 @@ from stafett.domain.export import PartialFailureReport
 from stafett.file_generator.xlsx import labels
 from stafett.file_generator.xlsx.builder import WorkbookBuilder, WorkbookSpec
 from stafett.file_generator.xlsx.page_setup import ColumnSetup, set_up_columns
+from stafett.file_generator.xlsx.row_sheets import RowTable
 from stafett.file_generator.xlsx.tables import CellValue, SmallTable, write_table
 
 _MAX_LISTED = 5
@@ -20,19 +21,30 @@ _COLUMNS = (
 )
 
 
-def add_failures_sheet(builder: WorkbookBuilder) -> None:
-    """Add one line per failure. Its row numbers count registered activities, not sheet rows; a note explains this."""
+def add_failures_sheet(builder: WorkbookBuilder, deviations: RowTable | None) -> None:
+    """Add one line per failure, below notes on what the lines are and where each activity is.
+
+    Its row numbers count registered activities, not sheet rows.
+    """
     spec = builder.spec
     failures = (*spec.mapped_rows.partial_failures, *builder.truncated.to_partial_failures(spec.locale))
     sheet = builder.add_sheet(spec.translate(spec.document.layout.partial_failures_sheet))
     sheet.write_string(0, 0, spec.title, builder.formats.title)
-    sheet.write_string(1, 0, spec.translate(labels.ROW_NUMBERS_NOTE))
+    notes = [spec.translate(labels.REASONS_NOTE)]
+    if failures:
+        notes.append(spec.translate(labels.ROW_NUMBERS_NOTE))
+    if deviations:
+        note = spec.translate(labels.BY_ROW_NOTE)
+        notes.append(note.format(sheet=deviations.sheet_name, count=deviations.row_count))
+    for number, note in enumerate(notes, start=1):
+        sheet.write_string(number, 0, note)
+    header_row = 1 + len(notes)
     lines = [tuple(_build_row(spec, failure)) for failure in failures] or [(spec.translate(labels.NO_FAILURES),)]
     headers = [spec.translate(header) for header, _ in _COLUMNS]
     columns = [column for _, column in _COLUMNS]
-    write_table(builder, sheet, 2, SmallTable(labels.FAILURES_TABLE, headers, lines, columns))
-    sheet.freeze_panes(3, 0)
-    sheet.repeat_rows(2)
+    write_table(builder, sheet, header_row, SmallTable(labels.FAILURES_TABLE, headers, lines, columns))
+    sheet.freeze_panes(header_row + 1, 0)
+    sheet.repeat_rows(header_row)
     set_up_columns(sheet, columns)
 
 

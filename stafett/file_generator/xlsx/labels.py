@@ -72,7 +72,21 @@ REPAIR = Localized(nb="Hvordan rette det", nn="Korleis rette det", en="How to co
 ACTIVITY_ID = Localized(nb="Aktivitets-ID", nn="Aktivitets-ID", en="Activity ID")
 OUTCOME_NOT_COUNTABLE = Localized(nb="Teller ikke", nn="Tel ikkje", en="Does not count")
 
-NO_FAILURES = Localized(nb="Ingen avvik", nn="Ingen avvik", en="No deviations")
+REASONS_NOTE = Localized(
+    nb="Hvorfor aktiviteter er avvist eller har en merknad, én linje for hver grunn.",
+    nn="Kvifor aktivitetar er avviste eller har ein merknad, éi linje for kvar grunn.",
+    en="Why activities are rejected or have a warning, one line for each reason.",
+)
+BY_ROW_NOTE = Localized(
+    nb="Arket «{sheet}» har hver aktivitet som er avvist, ikke teller eller har en merknad: {count} i alt.",
+    nn="Arket «{sheet}» har kvar aktivitet som er avvist, ikkje tel eller har ein merknad: {count} i alt.",
+    en="The sheet “{sheet}” has each activity that is rejected, does not count or has a warning: {count} in all.",
+)
+NO_FAILURES = Localized(
+    nb="Ingen aktivitet er avvist eller har en merknad.",
+    nn="Ingen aktivitet er avvist eller har ein merknad.",
+    en="No activity is rejected or has a warning.",
+)
 
 PROPERTY = Localized(nb="Opplysning", nn="Opplysning", en="Fact")
 VALUE = Localized(nb="Verdi", nn="Verdi", en="Value")

@@ -59,11 +59,10 @@ def _render_sheets(
     if _count_rows(spec.mapped_rows.excluded_parts):
         first, frames = _peek_first_frame(excluded_frames)
         yield from RowSheets(builder, dropdowns, _build_excluded_table(spec, first)).render_chunks(frames)
-    add_failures_sheet(builder)
-    if spec.mapped_rows.deviations.rows:
-        yield from RowSheets(builder, dropdowns, build_deviations_table(builder)).render_chunks(
-            to_sheet_rows(spec, deviation_frames)
-        )
+    deviations = build_deviations_table(builder) if spec.mapped_rows.deviations.rows else None
+    add_failures_sheet(builder, deviations)
+    if deviations:
+        yield from RowSheets(builder, dropdowns, deviations).render_chunks(to_sheet_rows(spec, deviation_frames))
     add_about_sheet(builder)
     dropdowns.write_hidden_sheet()
     builder.book.close()
