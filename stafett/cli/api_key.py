@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli.client import Json, parse_id
+from stafett.cli.client import Json
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_time
-from stafett.cli.jobs import iterate_pages, print_list, print_result
+from stafett.cli.jobs import print_list, print_result
+from stafett.cli.lookup import iterate_pages, resolve_id
 from stafett.cli.member import AdminOption, RoleOption, connect_as_admin
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, YesOption, normalise_instant
+from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OrgOption, YesOption, normalise_instant
 from stafett.cli.tables import Column, Columns
 from stafett.cli.terminal import require_confirmation
 from stafett.domain.errors import NotFoundError
@@ -17,7 +18,7 @@ from stafett.domain.errors import NotFoundError
 app = typer.Typer(name="api-key", help="Make and revoke the API keys of programs.", no_args_is_help=True)
 
 COLUMNS: Columns = {
-    "id": Column(lambda key: key["id"]),
+    "id": Column(lambda key: key["id"], is_id=True),
     "name": Column(lambda key: key["name"], min_width=12),
     "role": Column(lambda key: key["role"]),
     "expires": Column(lambda key: format_time(key["expires_at"])[:10]),
@@ -29,8 +30,8 @@ COLUMNS: Columns = {
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for, such as Nightly export.")],
-    org: OrgOption,
     role: RoleOption,
+    org: OrgOption = "",
     expires: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +56,7 @@ def add(
 
 @app.command(name="list")
 def list_api_keys(
-    org: OrgOption, data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
+    org: OrgOption = "", data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
 ) -> None:
     """List the API keys that are not revoked, newest first."""
     keys = list(iterate_pages(connect_as_admin(data_dir, user, org), _keys_path(org), {}))
@@ -64,15 +65,16 @@ def list_api_keys(
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
-    org: OrgOption,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help=f"Id of the key, {ID_HELP}.")],
+    org: OrgOption = "",
     yes: YesOption = False,
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Revoke an API key. Requests with it are rejected at once."""
-    api, requested_id = connect_as_admin(data_dir, user, org), str(parse_id(key_id))
+    api = connect_as_admin(data_dir, user, org)
+    requested_id = str(resolve_id(api, _keys_path(org), key_id))
     key = next((each for each in iterate_pages(api, _keys_path(org), {}) if each["id"] == requested_id), None)
     if key is None:
         raise NotFoundError(f"{org} has no such API key.")

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
+from stafett.bulk.column_descriptions import column_descriptions
+from stafett.cli.client import ApiClient, ApiError, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time
 from stafett.cli.jobs import (
@@ -17,14 +18,23 @@ from stafett.cli.jobs import (
     JobCommands,
     JobIdArgument,
     WatchOption,
-    iterate_pages,
     print_result,
 )
-from stafett.cli.options import DataDirOption, JsonOption, LocaleOption, OptionalOrgOption, UserOption, read_input
+from stafett.cli.lookup import choose_organisation, find_job, iterate_pages
+from stafett.cli.options import (
+    DataDirOption,
+    JsonOption,
+    LocaleOption,
+    OptionalOrgOption,
+    UserOption,
+    build_org_option,
+    read_input,
+)
 from stafett.cli.tables import Column, Details
 from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
 from stafett.domain.errors import StafettError
+from stafett.domain.export import Locale
 
 app = typer.Typer(name="bulk", help="Register one activity for many peer mentors.", no_args_is_help=True)
 
@@ -65,14 +75,14 @@ BATCHES = JobCommands(
     statuses=tuple(BulkStatus),
     success_statuses={BulkStatus.COMPLETED},
     columns={
-        "id": Column(lambda job: job["id"]),
+        "id": Column(lambda job: job["id"], is_id=True),
         "organisation": Column(lambda job: job["org_id"], drop_order=2),
-        "label": Column(lambda job: job["label"], drop_order=4, min_width=10),
+        "label": Column(lambda job: job["label"], drop_order=3, min_width=10),
         "status": Column(lambda job: format_status(job["status"])),
-        "items": Column(lambda job: job["counts"]["total"], drop_order=3),
+        "items": Column(lambda job: job["counts"]["total"], drop_order=1),
         "done": Column(lambda job: job["counts"]["registered"]),
         "failed": Column(lambda job: job["counts"]["failed"]),
-        "created": Column(lambda job: format_time(job["created_at"]), drop_order=1),
+        "created": Column(lambda job: format_time(job["created_at"]), drop_order=4),
     },
     summarise=_summarise,
     describe=_describe,
@@ -90,7 +100,7 @@ def start(
             help="CSV file with one line per item, or JSON file as for the API; - reads standard input.",
         ),
     ],
-    org: OptionalOrgOption = None,
+    org: Annotated[str | None, build_org_option("that of a JSON file, or else yours, if you have one only")] = None,
     label: Annotated[str | None, typer.Option(help="Label of the batch.")] = None,
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Validate every item without registering any.")
@@ -105,11 +115,15 @@ def start(
 
     With --validate-only, the exit code is 3 if an item would fail.
     """
-    content, media_type = _read_batch_file(file, org, label)
-    api = connect(data_dir, user, org or _org_id_from_body(content, media_type))
-    params = {"org_id": org, "label": label} if media_type == "text/csv" else {}
-    query = {name: value for name, value in params.items() if value is not None}
-    query |= {"validate_only": "true"} if validate_only else {}
+    content, body = _read_batch_file(file)
+    org = org or (body or {}).get("org_id") or choose_organisation(data_dir, user)
+    api = connect(data_dir, user, org)
+    fields = {name: value for name, value in (("org_id", org), ("label", label)) if value is not None}
+    query = {"validate_only": "true"} if validate_only else {}
+    if body is None:
+        media_type, query = "text/csv", query | fields
+    else:
+        media_type, content = "application/json", json.dumps(body | fields).encode()
     with name_options({"query:org_id": "--org", "query:label": "--label"}):
         job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
     if not validate_only:
@@ -120,14 +134,30 @@ def start(
         raise typer.Exit(EXIT_NOT_SUCCESSFUL)
 
 
-@app.command()
+def _describe_columns(locale: Locale) -> list[str]:
+    """Describe each column of a batch's file in one line."""
+    descriptions = column_descriptions(locale)
+    width = max(len(each.column) for each in descriptions)
+    return [f"{each.column:{width}}  {each.text}" for each in descriptions]
+
+
+_TEMPLATE_HELP = "\n".join(
+    (
+        "Print a CSV file to fill in and register. With --org, it has a line for each active peer mentor.\n",
+        "Standard error describes the columns in the language of --locale:\n",
+        *(f"- {each.column}: {each.text}" for each in column_descriptions("en")),
+    )
+)
+
+
+@app.command(help=_TEMPLATE_HELP)
 def template(
-    org: OptionalOrgOption = None,
+    org: Annotated[str | None, build_org_option("none, so that the file has no lines")] = None,
     output: OutputOption = None,
+    locale: LocaleOption = "nb",
     data_dir: DataDirOption = None,
     user: UserOption = None,
 ) -> None:
-    """Print a CSV file to fill in and register. With --org, it has a line for each active peer mentor."""
     from stafett.bulk.csv_format import render_template
 
     mentors: Sequence[Json] = ()
@@ -136,6 +166,7 @@ def template(
         mentors = list(iterate_pages(connect(data_dir, user, org), "/peer-mentors", query))
     content = render_template([(mentor["id"], mentor["display_name"]) for mentor in mentors])
     _write_csv(content.encode(), output, f"{len(mentors)} peer mentors")
+    print_lines(*_describe_columns(locale), err=True)
 
 
 BATCHES.register(
@@ -185,23 +216,18 @@ def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
     return list(iterate_pages(api, f"/{BULK_RESOURCE}/{job['id']}/items", {"status": "failed"}))
 
 
-def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[bytes, str]:
-    """Read the file and its media type. The options override the fields of a JSON file."""
+def _read_batch_file(file: Path) -> tuple[bytes, Json | None]:
+    """Read the file, and its object if it is JSON, whose fields the options override."""
     content = read_input(file)
     if file.suffix.lower() != ".json" and not content.lstrip().startswith(b"{"):
-        return content, "text/csv"
+        return content, None
     try:
         body = json.loads(content)
     except ValueError:
         raise StafettError(f"{file} is not valid JSON.") from None
     if not isinstance(body, dict):
         raise StafettError(f"{file} does not contain a JSON object.")
-    body |= {name: value for name, value in (("org_id", org), ("label", label)) if value is not None}
-    return json.dumps(body).encode(), "application/json"
-
-
-def _org_id_from_body(content: bytes, media_type: str) -> str | None:
-    return json.loads(content).get("org_id") if media_type == "application/json" else None
+    return content, body
 
 
 def _format_counts(job: Json) -> str:

@@ -3,20 +3,17 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import httpx
-import typer
 
-from stafett.cli.dev_data import issue_development_token
+from stafett.cli.credentials import OPERATOR, is_operator_token, issue_token, read_token
 from stafett.cli.terminal import print_lines
 from stafett.domain.errors import SettingsError, StafettError
 
 Json = dict[str, Any]
-_OPERATOR = "operator@stafett.example"
 _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _MAX_DETAILS = 10
@@ -186,27 +183,6 @@ def _read_problem(response: httpx.Response) -> _Problem:
     return _Problem(message, fields, problem["code"], problem["detail"])
 
 
-def find_job(
-    data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
-) -> tuple[ApiClient, Json]:
-    """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation."""
-    path = f"/{resource}/{parse_id(job_id)}"
-    api = connect(data_dir, user, org, is_lookup=True)
-    job = api.get(path)
-    if data_dir is None or user or org or _read_token():
-        return api, job
-    api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
-    return api, api.get(path)
-
-
-def parse_id(text: str, argument: str = "ID") -> UUID:
-    """Parse the id in an argument of the command."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not an id", param_hint=f"'{argument}'") from None
-
-
 def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_lookup: bool = False) -> ApiClient:
     """Connect to a development stack's API as one of its users, or to the API that the environment names.
 
@@ -214,26 +190,26 @@ def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_look
     development stack, it does so without a user, too.
     """
     if data_dir is None:
-        url, token = os.environ.get("STAFETT_API_URL"), _read_token()
+        url, token = os.environ.get("STAFETT_API_URL"), read_token()
         if not url or not token:
             raise SettingsError(
                 "Specify the API: --data-dir of a development stack, or STAFETT_API_URL and STAFETT_TOKEN"
                 " (or STAFETT_TOKEN_FILE), or a --profile that sets them."
             )
-        _report_operator(is_operator=org is None and not is_lookup and _is_operator_token(token))
+        _report_operator(is_operator=org is None and not is_lookup and is_operator_token(token))
         return ApiClient(url, token)
     from stafett.devstack.stack_file import load_stack_file
 
     stack = load_stack_file(data_dir)
     options = ("--data-dir", str(data_dir), *(("--org", org) if org else ()))
-    if token := _read_token():
-        _report_operator(is_operator=org is None and not is_lookup and _is_operator_token(token))
+    if token := read_token():
+        _report_operator(is_operator=org is None and not is_lookup and is_operator_token(token))
         return ApiClient(stack.api_url, token, options)
     if org is not None:
         _require_organisation(data_dir, stack.api_url, org)
     _report_operator(is_operator=org is None and user is None and not is_lookup)
-    user = user or (f"coordinator@{org}.example" if org else _OPERATOR)
-    return ApiClient(stack.api_url, _issue_token(data_dir, user, org), options)
+    user = user or (f"coordinator@{org}.example" if org else OPERATOR)
+    return ApiClient(stack.api_url, issue_token(data_dir, user, org), options)
 
 
 def _report_operator(*, is_operator: bool) -> None:
@@ -241,47 +217,15 @@ def _report_operator(*, is_operator: bool) -> None:
         print_lines("Acting as an operator, for every organisation. Specify --org for one.", err=True)
 
 
-def _is_operator_token(token: str) -> bool:
-    """Return whether the token names no organisation, as those of operators; an API key is no such token."""
-    import jwt
-
-    with suppress(jwt.PyJWTError):
-        return jwt.decode(token, options={"verify_signature": False}).get("org") is None
-    return False
-
-
-def _issue_token(data_dir: Path, user: str, org: str | None) -> str:
-    role = user.partition("@")[0]
-    return issue_development_token(data_dir, user, org or _org_id_from_email(user), role)
-
-
 def _require_organisation(data_dir: Path, api_url: str, org: str) -> None:
     """Name an unknown organisation, of which the API informs operators only."""
     from stafett.seed.organisations import ORGANISATIONS
 
     if org not in ORGANISATIONS:
-        operator = ApiClient(api_url, _issue_token(data_dir, _OPERATOR, None))
+        operator = ApiClient(api_url, issue_token(data_dir, OPERATOR, None))
         try:
             operator.get("/bufdir-exports", {"org_id": org, "page_size": 1})
         except ApiError as error:
             if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
                 raise
             raise SettingsError(f"There is no organisation {org} on this development stack.") from None
-
-
-def _read_token() -> str | None:
-    """Read the token from the environment, or from a file that another program refreshes."""
-    if token := os.environ.get("STAFETT_TOKEN"):
-        return token
-    if not (path := os.environ.get("STAFETT_TOKEN_FILE")):
-        return None
-    try:
-        return Path(path).expanduser().read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        raise SettingsError("STAFETT_TOKEN_FILE does not name a readable file with a token.") from None
-
-
-def _org_id_from_email(email: str) -> str | None:
-    """Derive the organisation from a development user's address; the operator belongs to none."""
-    org = email.partition("@")[2].removesuffix(".example")
-    return None if org == "stafett" else org

@@ -18,7 +18,7 @@ from stafett.cli.client import Json, connect
 from stafett.cli.demo_bulk import run_bulk_demo
 from stafett.cli.jobs import download_job_file
 from stafett.cli.terminal import make_console, make_table, print_lines
-from stafett.cli.verify import verify_file
+from stafett.cli.verify import RecordedFile, verify_file
 from stafett.cli.watch import watch_job
 from stafett.devstack.errors import summarise_output
 from stafett.devstack.privileges import parent_death_prefix
@@ -90,7 +90,7 @@ def _run_export(data_dir: Path, org: str, output: Path) -> tuple[tuple[str, ...]
     if job["status"] != "completed":
         raise StafettError(f"The export for {org} ended with status {job['status']}: {job['error']}.")
     file = download_job_file(api, job, str(output), force=True, quiet=False)
-    verification = verify_file(file, job["id"], lambda export_id: api.get(f"/bufdir-exports/{export_id}"))
+    verification = verify_file(file, job["id"], lambda _: RecordedFile(job["id"], job["file"]))
     if verification.findings:
         raise StafettError(f"{file} does not match its export: {' '.join(verification.findings)}")
     description = f"export {FORMAT_PER_ORG[org]}" + (" with attachments" if org in ATTACHMENTS_PER_ORG else "")

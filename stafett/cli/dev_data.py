@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
-from stafett.cli.options import DataDirOption, OrgOption
+from stafett.cli.options import DataDirOption, RequiredOrgOption
 from stafett.cli.terminal import make_progress_bar, print_lines
 from stafett.domain.errors import SettingsError
 from stafett.domain.membership import Role
@@ -15,7 +15,7 @@ from stafett.settings import require_setting
 
 
 def seed(
-    org: OrgOption,
+    org: RequiredOrgOption,
     activities: Annotated[int, typer.Option(min=0, max=10_000_000, help="Number of activities to add.")],
     year: Annotated[int, typer.Option(min=1900, max=2199, help="Year of the activities.")],
     attachments: Annotated[int, typer.Option(min=0, help="Number of activities with an attachment.")] = 0,

@@ -13,6 +13,7 @@ from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+MAX_ROWS_SHOWN = 20
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),
@@ -32,20 +33,25 @@ def read_deviations(content: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
-def print_deviations(rows: Sequence[dict[str, str]], console: Console | None = None) -> None:
-    """Print one line per row, and below them how to correct each kind of problem."""
+def print_deviations(
+    rows: Sequence[dict[str, str]], console: Console | None = None, *, limit: int | None = MAX_ROWS_SHOWN
+) -> None:
+    """Print how to correct each kind of problem, and below it one line per row, at most `limit` of them."""
     if not rows:
         print_lines("No deviations.")
         return
     console = console or make_console()
-    print_table(rows, _COLUMNS, console)
     for line in _describe_problems(rows):
         console.print(line, soft_wrap=True)
+    print_table(rows[:limit], _COLUMNS, console)
+    if limit is not None and len(rows) > limit:
+        hint = f"{len(rows) - limit} more: --all prints them, --output FILE writes them as CSV."
+        console.print(hint, soft_wrap=True)
 
 
 def _describe_problems(rows: Iterable[dict[str, str]]) -> list[str]:
     counts = Counter((row["outcome"], row["problem"], row["repair"]) for row in rows)
-    lines = [""]
+    lines = []
     for (outcome, problem, repair), count in counts.most_common():
         lines += [f"{count} {format_words(outcome)}: {problem}", f"    {repair}"]
-    return lines
+    return [*lines, ""]

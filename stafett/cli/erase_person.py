@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
 from stafett.cli.local_settings import load_settings
-from stafett.cli.options import ConfirmHandedInOption, DataDirOption, JsonOption, OrgOption, YesOption
+from stafett.cli.options import ConfirmHandedInOption, DataDirOption, JsonOption, RequiredOrgOption, YesOption
 from stafett.cli.terminal import (
     make_console,
     make_progress_bar,
@@ -50,7 +50,7 @@ _COUNT_LABELS = {
 
 
 def erase_person(
-    org: OrgOption,
+    org: RequiredOrgOption,
     mentor: Annotated[UUID | None, typer.Option("--mentor", metavar="ID", help="Id of a peer mentor.")] = None,
     user: Annotated[UUID | None, typer.Option("--user", metavar="ID", help="Id of a user account.")] = None,
     yes: YesOption = False,

@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import Json, connect, find_job
-from stafett.cli.deviations import print_deviations, read_deviations
+from stafett.cli.client import Json, connect
+from stafett.cli.deviations import MAX_ROWS_SHOWN, print_deviations, read_deviations
 from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
 from stafett.cli.formats import format_period, format_status, format_time, format_words
-from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, iterate_pages, print_list
+from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, print_list
+from stafett.cli.lookup import find_job, iterate_pages
 from stafett.cli.options import (
     ConfirmHandedInOption,
     CsvProfileOption,
@@ -102,13 +103,13 @@ EXPORTS = JobCommands(
     statuses=tuple(ExportStatus),
     success_statuses={ExportStatus.COMPLETED, ExportStatus.COMPLETED_EMPTY},
     columns={
-        "id": Column(lambda job: job["id"]),
-        "organisation": Column(lambda job: job["org_id"], drop_order=3),
+        "id": Column(lambda job: job["id"], is_id=True),
+        "organisation": Column(lambda job: job["org_id"], drop_order=2),
         "period": Column(format_period),
-        "format": Column(lambda job: job["export_format"], drop_order=2),
+        "format": Column(lambda job: job["export_format"], drop_order=3),
         "status": Column(lambda job: format_status(job["status"])),
-        "rows": Column(lambda job: job["row_count"], drop_order=4),
-        "created": Column(lambda job: format_time(job["created_at"]), drop_order=1),
+        "rows": Column(lambda job: job["row_count"], drop_order=1),
+        "created": Column(lambda job: format_time(job["created_at"]), drop_order=4),
     },
     summarise=_summarise,
     describe=_describe,
@@ -126,9 +127,9 @@ AUDIT_COLUMNS: Columns = {
 
 @app.command()
 def start(
-    org: OrgOption,
     period_start: PeriodStartOption,
     period_end: PeriodEndOption,
+    org: OrgOption = "",
     export_format: FormatOption = ExportFormat.CSV,
     locale: LocaleOption = "nb",
     csv_profile: CsvProfileOption = "excel",
@@ -185,12 +186,18 @@ def deviations(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
     ] = "",
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Print all of them, not the first {MAX_ROWS_SHOWN}.")
+    ] = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the activities that were rejected, do not count or have a warning, and how to correct them."""
+    """List the activities that were rejected, do not count or have a warning, and how to correct them.
+
+    How many there are of each kind comes first, and then the first of them.
+    """
     api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
     content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
     if output:
@@ -204,7 +211,7 @@ def deviations(
     if as_json:
         print_json({"items": rows})
     else:
-        print_deviations(rows)
+        print_deviations(rows, limit=None if show_all else MAX_ROWS_SHOWN)
 
 
 @app.command(name="audit")

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,11 @@ from uuid import uuid4
 import typer
 from rich.progress import BarColumn, DownloadColumn
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect, find_job
+from stafett.cli.client import ApiClient, ApiError, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_size
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, YesOption
+from stafett.cli.lookup import find_job
+from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption, YesOption
 from stafett.cli.tables import Columns, Details, print_details, print_table
 from stafett.cli.terminal import make_progress_bar, print_json, print_lines, require_confirmation
 from stafett.cli.watch import watch_job
@@ -24,7 +25,7 @@ EXIT_NOT_SUCCESSFUL = 3
 _HANDED_IN = "handed_in"
 _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
-JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
+JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the job, {ID_HELP}.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of entries.")]
 StatusOption = Annotated[str | None, typer.Option(metavar="STATUS", help="Only jobs with this status.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the job to finish and show its progress.")]
@@ -170,12 +171,14 @@ class JobCommands:
         print_lines(f"{self.title(job)} is deleted.")
 
     def follow(self, api: ApiClient, job: Json, as_json: bool, *, watch: bool) -> None:
-        """Report that a job is accepted, or wait for it and exit."""
+        """Print the id of an accepted job for scripts, and a sentence for people; or wait for the job and exit."""
         if watch:
             self.wait_and_exit(api, job, as_json)
+        elif as_json:
+            print_json(job)
         else:
-            hint = f"Follow it with `{self._watch_command(api, job)}`."
-            print_result(job, as_json, f"{self.title(job)} is accepted. {hint}")
+            print_lines(f"{self.title(job)} is accepted. Follow it with `{self._watch_command(api, job)}`.", err=True)
+            print_lines(str(job["id"]))
 
     def wait_and_exit(self, api: ApiClient, job: Json, as_json: bool) -> None:
         """Wait for the job to finish, show it, and exit with a code for its success."""
@@ -225,17 +228,6 @@ def print_result(result: Json, as_json: bool, *lines: str) -> None:
         print_json(result)
     else:
         print_lines(*lines)
-
-
-def iterate_pages(api: ApiClient, path: str, query: Mapping[str, str | int]) -> Iterable[Json]:
-    """Yield the items of all pages."""
-    page_token: str | None = None
-    while True:
-        page = api.get(path, {**query, "page_size": 200} | ({"page_token": page_token} if page_token else {}))
-        yield from page["items"]
-        page_token = page["next_page_token"]
-        if page_token is None:
-            return
 
 
 def describe_result(job: Json) -> Details:

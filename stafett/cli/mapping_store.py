@@ -13,12 +13,13 @@ from stafett.cli.terminal import print_json
 
 _NOT_FOUND = 404
 UserOption = Annotated[
-    str | None, typer.Option("--user", help="Development stack only: email address of the user to act as.")
+    str | None,
+    typer.Option("--user", is_eager=True, help="Development stack only: email address of the user to act as."),
 ]
 
 
 def show(
-    org: OrgOption,
+    org: OrgOption = "",
     version: Annotated[int | None, typer.Option(min=1, help="Version to print. Default: the one in force.")] = None,
     at: Annotated[
         str | None,
@@ -42,8 +43,8 @@ def show(
 
 
 def add(
-    org: OrgOption,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Mapping document that passes `stafett mapping check`.")],
+    org: OrgOption = "",
     based_on: Annotated[
         int | None,
         typer.Option("--based-on", min=0, help="Version that the document is based on. Default: the newest."),

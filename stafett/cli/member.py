@@ -9,7 +9,8 @@ import typer
 from stafett.cli.client import ApiClient, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status
-from stafett.cli.jobs import iterate_pages, print_list, print_result
+from stafett.cli.jobs import print_list, print_result
+from stafett.cli.lookup import iterate_pages
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption
 from stafett.cli.owner import validate_address
 from stafett.cli.tables import Column, Columns
@@ -23,6 +24,7 @@ AdminOption = Annotated[
     str | None,
     typer.Option(
         "--user",
+        is_eager=True,
         help="Development stack only: email address of the user to act as. Default: the organisation's administrator.",
     ),
 ]
@@ -39,8 +41,8 @@ COLUMNS: Columns = {
 @app.command()
 def add(
     address: AddressArgument,
-    org: OrgOption,
     role: RoleOption,
+    org: OrgOption = "",
     name: Annotated[str | None, typer.Option("--name", help="Name of the member. Default: the address.")] = None,
     data_dir: DataDirOption = None,
     user: AdminOption = None,
@@ -56,8 +58,8 @@ def add(
 @app.command()
 def role(
     address: AddressArgument,
-    org: OrgOption,
     role: RoleOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
@@ -72,7 +74,7 @@ def role(
 @app.command()
 def remove(
     address: AddressArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
@@ -86,7 +88,7 @@ def remove(
 
 @app.command(name="list")
 def list_members(
-    org: OrgOption, data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
+    org: OrgOption = "", data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
 ) -> None:
     """List the members, newest first."""
     members = list(iterate_pages(connect_as_admin(data_dir, user, org), _members_path(org), {}))

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, Json, connect, parse_id
+from stafett.cli.client import ApiClient, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.jobs import build_query, print_list, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, UserOption, normalise_time, read_input
+from stafett.cli.lookup import resolve_id
+from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OrgOption, UserOption, normalise_time, read_input
 from stafett.cli.tables import Column, Columns
 
 app = typer.Typer(
@@ -19,12 +20,12 @@ app = typer.Typer(
 )
 
 EXIT_NOT_ALL_ACCEPTED = 3
-MentorIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the peer mentor.")]
+MentorIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the peer mentor, {ID_HELP}.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the peer mentor.")]
 
 _OPTIONS = {"/display_name": "NAME", "/branch": "--branch", "/approved_at": "--approved", "/org_id": "--org"}
 COLUMNS: Columns = {
-    "id": Column(lambda mentor: mentor["id"]),
+    "id": Column(lambda mentor: mentor["id"], is_id=True),
     "name": Column(lambda mentor: mentor["display_name"], min_width=20),
     "active": Column(lambda mentor: "yes" if mentor["active"] else "no"),
     "branch": Column(lambda mentor: mentor["branch"], drop_order=1, min_width=12),
@@ -33,7 +34,7 @@ COLUMNS: Columns = {
 
 @app.command(name="list")
 def list_mentors(
-    org: OrgOption,
+    org: OrgOption = "",
     name_filter: Annotated[
         str | None, typer.Option("--name", help="Only mentors whose name contains this text.")
     ] = None,
@@ -65,7 +66,7 @@ def list_mentors(
 @app.command()
 def add(
     name: NameArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     branch: Annotated[str | None, typer.Option("--branch", help="Local branch of the mentor.")] = None,
     approved_at: Annotated[
         str | None,
@@ -90,26 +91,26 @@ def add(
 def rename(
     mentor_id: MentorIdArgument,
     name: NameArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rename a peer mentor."""
-    mentor = _edit(connect(data_dir, user, org), mentor_id, {"display_name": name})
+    mentor = _edit(connect(data_dir, user, org), org, mentor_id, {"display_name": name})
     print_result(mentor, as_json, f"{_title(mentor)} is renamed.", *_format_warnings(mentor))
 
 
 @app.command()
 def deactivate(
     mentor_id: MentorIdArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Deactivate a peer mentor, for whom no activity can be registered any more."""
-    mentor = _edit(connect(data_dir, user, org), mentor_id, {"active": False})
+    mentor = _edit(connect(data_dir, user, org), org, mentor_id, {"active": False})
     print_result(mentor, as_json, f"{_title(mentor)} is deactivated.")
 
 
@@ -122,7 +123,7 @@ def import_mentors(
             help="CSV file with the columns display_name, branch, approved_at and active; - reads standard input.",
         ),
     ],
-    org: OrgOption,
+    org: OrgOption = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the verdicts and write nothing.")] = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -138,8 +139,8 @@ def import_mentors(
         raise typer.Exit(EXIT_NOT_ALL_ACCEPTED)
 
 
-def _edit(api: ApiClient, mentor_id: str, change: Json) -> Json:
-    path = f"/peer-mentors/{parse_id(mentor_id)}"
+def _edit(api: ApiClient, org: str, mentor_id: str, change: Json) -> Json:
+    path = f"/peer-mentors/{resolve_id(api, '/peer-mentors', mentor_id, {'org_id': org})}"
     with name_options(_OPTIONS):
         return api.put(path, json.dumps(change).encode(), if_match=api.etag_of(path, {}))
 

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli.client import Json, connect, parse_id
+from stafett.cli.client import Json, connect
 from stafett.cli.formats import format_status, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, print_list, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
+from stafett.cli.lookup import resolve_id
+from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption
 from stafett.cli.tables import Column, Columns
 
 app = typer.Typer(name="notification", help="List your notifications and mark them as read.", no_args_is_help=True)
@@ -18,13 +19,13 @@ def _format_deliveries(notification: Json) -> str:
 
 
 COLUMNS: Columns = {
-    "id": Column(lambda notification: notification["id"]),
+    "id": Column(lambda notification: notification["id"], is_id=True),
     "job": Column(lambda notification: format_words(notification["subject"]["kind"])),
     "status": Column(lambda notification: format_status(notification["status"])),
     "created": Column(lambda notification: format_time(notification["created_at"]), drop_order=4),
-    "read": Column(lambda notification: "yes" if notification["read_at"] else "no", drop_order=3),
-    "delivered": Column(_format_deliveries, drop_order=2),
-    "job id": Column(lambda notification: notification["subject"]["id"], drop_order=1),
+    "read": Column(lambda notification: "yes" if notification["read_at"] else "no", drop_order=2),
+    "delivered": Column(_format_deliveries, drop_order=1, min_width=12),
+    "job id": Column(lambda notification: notification["subject"]["id"], drop_order=3, is_id=True),
 }
 
 
@@ -46,14 +47,14 @@ def list_notifications(
 
 @app.command()
 def read(
-    notification_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the notification.")],
+    notification_id: Annotated[str, typer.Argument(metavar="ID", help=f"Id of the notification, {ID_HELP}.")],
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mark a notification as read."""
-    path = f"/notifications/{parse_id(notification_id)}/read"
-    notification = connect(data_dir, user, org).post(path, {})
+    api = connect(data_dir, user, org)
+    notification = api.post(f"/notifications/{resolve_id(api, '/notifications', notification_id)}/read", {})
     subject = f"{format_words(notification['subject']['kind'])} {notification['subject']['id']}"
     print_result(notification, as_json, f"Notification {notification['id']} ({subject}) is marked as read.")

@@ -3,18 +3,21 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from stafett.cli.tables import MIN_SHORT_ID_LENGTH
 from stafett.domain.errors import StafettError
 from stafett.domain.export import CsvProfile, ExportFormat, Locale, OrgId
 from stafett.domain.reporting_period import to_first_instant
 
 DATA_DIR_VARIABLE, DEFAULT_DATA_DIR = "STAFETT_DATA_DIR", Path(".stafett")
+ORG_VARIABLE = "STAFETT_ORG"
 _OTHER_INSTALLATION = ("STAFETT_API_URL", "STAFETT_DATABASE__")
 
 
@@ -37,6 +40,7 @@ DataDirOption = Annotated[
     typer.Option(
         "--data-dir",
         metavar="D",
+        is_eager=True,
         callback=choose_data_dir,
         help=(
             "Data directory of a running `stafett dev`. Default: the STAFETT_* variables that describe an"
@@ -64,25 +68,45 @@ def validate_org_id(org: str | None) -> str | None:
         raise typer.BadParameter("an organisation's id is expected, such as nhf") from None
 
 
+def require_org_id(context: typer.Context, org: str) -> str:
+    """Return the organisation of the option, or else the only one of the caller."""
+    if org or context.resilient_parsing:
+        return validate_org_id(org or None) or ""
+    from stafett.cli.lookup import choose_organisation
+
+    return choose_organisation(context.params.get("data_dir"), context.params.get("user"))
+
+
+ID_HELP = f"or at least its first {MIN_SHORT_ID_LENGTH} characters"
+"""What can be given in place of an id, for the help of arguments."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ConfirmHandedInOption = Annotated[
     bool,
     typer.Option("--confirm-handed-in", help="Confirm the removal of files that were handed in to Bufdir, too."),
 ]
-_ORG_OPTION = typer.Option(
-    "--org", help="Organisation id, such as nhf, blindeforbundet or hlf.", callback=validate_org_id
-)
-OrgOption = Annotated[str, _ORG_OPTION]
+_ORG_HELP = "Organisation id, such as nhf, blindeforbundet or hlf."
+
+
+def build_org_option(default: str, callback: Callable[..., str | None] = validate_org_id) -> Any:
+    """Build an option for an organisation whose help describes what is done without it."""
+    help_text = f"{_ORG_HELP} Default: {default}."
+    return typer.Option("--org", envvar=ORG_VARIABLE, callback=callback, show_default=False, help=help_text)
+
+
+OrgOption = Annotated[str, build_org_option("yours, if you have one only", require_org_id)]
+"""The organisation that a command needs. Its default is the empty text, in whose place the callback puts an id."""
+
+OptionalOrgOption = Annotated[str | None, build_org_option("all that you have access to")]
+RequiredOrgOption = Annotated[str, typer.Option("--org", help=_ORG_HELP, callback=validate_org_id)]
 UserOption = Annotated[
     str | None,
     typer.Option(
         "--user",
+        is_eager=True,
         help="Development stack only: email address of the user to act as. Default: the organisation's coordinator.",
     ),
 ]
-OptionalOrgOption = Annotated[str | None, _ORG_OPTION]
-
-
 _DATE_FORMS = "2026-12-31 or 31.12.2026"
 
 

@@ -23,18 +23,19 @@ from stafett.cli.options import (
     read_input,
 )
 from stafett.cli.tables import print_details
-from stafett.cli.terminal import make_console, print_json
+from stafett.cli.terminal import make_console, print_json, print_lines
 from stafett.domain.errors import StafettError
 from stafett.domain.export import ExportFormat
 
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
 _PREVIEW_TIMEOUT_SECONDS = 60
+_MAX_LINES_OF_ROWS = 20
 
 
 def preview(
-    org: OrgOption,
     period_start: PeriodStartOption,
     period_end: PeriodEndOption,
+    org: OrgOption = "",
     export_format: FormatOption = ExportFormat.CSV,
     locale: LocaleOption = "nb",
     csv_profile: CsvProfileOption = "excel",
@@ -45,10 +46,16 @@ def preview(
         ),
     ] = None,
     data_dir: DataDirOption = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Print all rows of the preview, not only {_MAX_LINES_OF_ROWS} lines.")
+    ] = False,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Preview an export: counts, the reasons why rows are not countable, and the first rows."""
+    """Preview an export: counts, the reasons why rows are not countable, and the first rows.
+
+    The rows are printed with one value per line, and only the first of them.
+    """
     body: Json = {
         "org_id": org,
         "reporting_period": {"start": period_start, "end": period_end},
@@ -67,9 +74,13 @@ def preview(
         return
     applied = str(mapping) if mapping else f"version {result['mapping']['version']}"
     print_details(f"Preview of {org}", [("mapping", applied), *describe_counts(result)])
-    for number, row in enumerate(result["rows"], start=1):
+    rows = result["rows"]
+    shown = len(rows) if show_all else max(1, _MAX_LINES_OF_ROWS // (len(result["columns"]) + 1))
+    for number, row in enumerate(rows[:shown], start=1):
         cells = [(name, _format_cell(row.get(name), csv_profile)) for name in result["columns"]]
         print_details(f"Row {number}", cells)
+    if len(rows) > shown:
+        print_lines(f"{len(rows) - shown} more rows: --all prints them, --json has them for programs.")
 
 
 def _read_mapping(file: Path) -> Json:

@@ -1,17 +1,16 @@
 """``stafett reexport``: commands for re-exports."""
 
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, Json, connect, parse_id
+from stafett.cli.client import ApiClient, ApiError, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result, name_version
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption
+from stafett.cli.lookup import find_data, is_whole_id
+from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption
 from stafett.cli.report import describe_change
 from stafett.cli.tables import Column, Details
 from stafett.domain.export import CsvProfile, ExportFormat, Locale
@@ -77,14 +76,14 @@ REEXPORTS = JobCommands(
     statuses=tuple(ReexportStatus),
     success_statuses={ReexportStatus.COMPLETED},
     columns={
-        "id": Column(lambda job: job["id"]),
-        "organisation": Column(lambda job: job["org_id"], drop_order=3),
+        "id": Column(lambda job: job["id"], is_id=True),
+        "organisation": Column(lambda job: job["org_id"], drop_order=2),
         "status": Column(lambda job: format_status(job["status"])),
         "version": Column(lambda job: job["file_version"]),
-        "source": Column(lambda job: format_words(job["source"]), drop_order=4),
+        "source": Column(lambda job: format_words(job["source"]), drop_order=1),
         "created": Column(lambda job: format_time(job["created_at"])),
-        "reason": Column(lambda job: job["reason"], drop_order=2, min_width=15),
-        "report": Column(lambda job: job["report_id"], drop_order=1),
+        "reason": Column(lambda job: job["reason"], drop_order=4, min_width=15),
+        "report": Column(lambda job: job["report_id"], drop_order=3, is_id=True),
     },
     summarise=_summarise,
     describe=_describe,
@@ -96,7 +95,9 @@ REEXPORTS = JobCommands(
 
 @app.command()
 def start(
-    report_id: Annotated[str, typer.Argument(metavar="REPORT", help="Id of the report: `report_id` of its export.")],
+    report_id: Annotated[
+        str, typer.Argument(metavar="REPORT", help=f"Id of the report (`report_id` of its export), {ID_HELP}.")
+    ],
     source: Annotated[
         ReexportSource,
         typer.Option(help="The period's current data, or the snapshot of a version, repeated byte for byte."),
@@ -123,15 +124,14 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start a re-export of a report and print its id. Only one re-export per report runs at a time."""
-    parse_id(report_id, "REPORT")
-    api = _connect_for_report(data_dir, user, org, report_id)
+    api, report = find_data(data_dir, user, org, "reports", report_id, argument="REPORT")
     overrides: dict[str, Any] = {
         "export_format": export_format,
         "locale": locale,
         "csv_profile": csv_profile,
         "include_attachments": include_attachments,
     }
-    body: dict[str, Any] = {"report_id": report_id, "source": source, "version": version, "reason": reason}
+    body: dict[str, Any] = {"report_id": report["id"], "source": source, "version": version, "reason": reason}
     body["overrides"] = {name: value for name, value in overrides.items() if value is not None}
     with name_options(_OPTIONS):
         job = api.post("/report-reexports", body, idempotency_key=key or str(uuid4()))
@@ -149,7 +149,11 @@ def list_reexports(
     as_json: JsonOption = False,
 ) -> None:
     """List re-exports, newest first."""
-    api = connect(data_dir, user, org)
+    if report_id is None or is_whole_id(report_id):
+        api = connect(data_dir, user, org)
+    else:
+        api, report = find_data(data_dir, user, org, "reports", report_id, argument="--report")
+        report_id = report["id"]
     REEXPORTS.print_jobs(api, as_json, org_id=org, report_id=report_id, status=status, page_size=limit)
 
 
@@ -162,18 +166,3 @@ REEXPORTS.register(
         "download": "Download the file of a completed re-export and verify its SHA-256.",
     },
 )
-
-
-def _connect_for_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> ApiClient:
-    """Connect as a user who may re-export: on a development stack, the coordinator of the report's organisation."""
-    api = connect(data_dir, user, org, is_lookup=True)
-    if data_dir is None or user or org:
-        return api
-    from stafett.seed.organisations import ORGANISATIONS
-
-    for candidate in ORGANISATIONS:
-        with suppress(ApiError):
-            api = connect(data_dir, None, candidate)
-            api.get(f"/reports/{report_id}")
-            break
-    return api

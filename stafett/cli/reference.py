@@ -21,7 +21,7 @@ def _render_commands(root_command: Any, name: str) -> Iterator[str]:
     for full_name, command in walk_commands(root_command, name):
         is_group = hasattr(command, "commands")
         yield f"{'##' if is_group else '###'} `{' '.join([full_name, *_usage_arguments(command)])}`\n"
-        yield f"{_to_single_line(command.help)}\n"
+        yield f"{_to_paragraph(command.help)}\n"
         if rows := [
             _render_parameter_row(parameter) for parameter in command.params if not _is_global_option(parameter)
         ]:
@@ -57,6 +57,14 @@ def _render_parameter_row(parameter: Any) -> str:
 
 def _is_global_option(parameter: Any) -> bool:
     return {"--help", "--install-completion", "--show-completion"} & set(parameter.opts) != set()
+
+
+def _to_paragraph(text: str | None) -> str:
+    """Render the text on one line, and the items of a list on theirs."""
+    paragraph, *items = (text or "").split("\n- ")
+    return "\n".join(
+        [_to_single_line(paragraph), *([""] if items else ()), *(f"- {_to_single_line(i)}" for i in items)]
+    )
 
 
 def _to_single_line(text: str | None) -> str:

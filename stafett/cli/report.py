@@ -7,18 +7,27 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.client import Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, download_job_file, name_version, print_list, print_result
-from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, normalise_instant
+from stafett.cli.lookup import find_data
+from stafett.cli.options import (
+    ID_HELP,
+    DataDirOption,
+    JsonOption,
+    OptionalOrgOption,
+    OrgOption,
+    UserOption,
+    normalise_instant,
+)
 from stafett.cli.tables import Column, Columns, Details, print_details
 from stafett.cli.terminal import print_json
 from stafett.domain.errors import NotFoundError
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
 
-ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the report.")]
+ReportIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the report, {ID_HELP}.")]
 _SUBMISSION_OPTIONS = {
     "/submitted_at": "--at",
     "/submitted_reference": "--reference",
@@ -27,19 +36,19 @@ _SUBMISSION_OPTIONS = {
 }
 
 COLUMNS: Columns = {
-    "id": Column(lambda report: report["id"]),
-    "organisation": Column(lambda report: report["org_id"], drop_order=2),
+    "id": Column(lambda report: report["id"], is_id=True),
+    "organisation": Column(lambda report: report["org_id"], drop_order=1),
     "period": Column(format_period),
     "created": Column(lambda report: format_time(report["created_at"]), drop_order=3),
     "versions": Column(lambda report: len(report["files"])),
     "submitted": Column(lambda report: format_time(report["submitted_at"])[:10] or "no"),
-    "reference": Column(lambda report: report["submitted_reference"], drop_order=1, min_width=12),
+    "reference": Column(lambda report: report["submitted_reference"], drop_order=2, min_width=12),
 }
 
 
 @app.command(name="list")
 def list_reports(
-    org: OptionalOrgOption = None,
+    org: OrgOption = "",
     limit: LimitOption = 20,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -59,7 +68,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one report with every version of its file."""
-    _, report = _find_report(data_dir, user, org, report_id)
+    _, report = find_data(data_dir, user, org, "reports", report_id)
     if as_json:
         print_json(report)
         return
@@ -83,7 +92,7 @@ def download(
     as_json: JsonOption = False,
 ) -> None:
     """Download a version of a report and verify its SHA-256. Versions from 2 have their number in the file's name."""
-    api, report = _find_report(data_dir, user, org, report_id)
+    api, report = find_data(data_dir, user, org, "reports", report_id)
     number = version or len(report["files"])
     chosen = next((each for each in report["files"] if each["version"] == number), None)
     if chosen is None:
@@ -123,7 +132,7 @@ def mark_submitted(
     as_json: JsonOption = False,
 ) -> None:
     """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, report = _find_report(data_dir, user, org, report_id)
+    api, report = find_data(data_dir, user, org, "reports", report_id)
     path = f"/reports/{report['id']}"
     submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
     fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
@@ -133,19 +142,10 @@ def mark_submitted(
     title = (
         f"Version {report['submitted_version']} of report {report['id']} ({report['org_id']}, {format_period(report)})"
     )
-    print_result(
-        report,
-        as_json,
-        f"{title} is recorded as submitted at {format_time(report['submitted_at'])}. "
-        f"Its file is stored until {format_day(report['retained_until'])}.",
-    )
-
-
-def _find_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> tuple[ApiClient, Json]:
-    """Load a report. The default user of a development stack, an operator, may not read it, so `org` is needed."""
-    if data_dir is not None and not user and not org:
-        raise typer.BadParameter("specify the report's organisation", param_hint="'--org'")
-    return find_job(data_dir, user, org, "reports", report_id)
+    label, value = _describe_storage(report)
+    storage = f"Its file is stored until {value}." if label == "stored until" else "Its file has been deleted."
+    submission = f"is recorded as submitted at {format_time(report['submitted_at'])}."
+    print_result(report, as_json, f"{title} {submission} {storage}")
 
 
 def _describe_submission(report: Json) -> Details:
@@ -155,8 +155,16 @@ def _describe_submission(report: Json) -> Details:
     return [
         ("submitted", f"version {report['submitted_version']}, {format_time(report['submitted_at'])}, {reference}"),
         ("grant year", report["grant_year"]),
-        ("stored until", format_day(report["retained_until"])),
+        _describe_storage(report),
     ]
+
+
+def _describe_storage(report: Json) -> tuple[str, object]:
+    """Describe until when the file of the submitted version is stored, or when it was deleted."""
+    removed_at = report["files"][report["submitted_version"] - 1]["removed_at"]
+    if removed_at:
+        return "deleted", f"{format_time(removed_at)}; its name, size and hashes are below"
+    return "stored until", format_day(report["retained_until"])
 
 
 def describe_change(change: Json | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: no cell is wrapped, and a narrow terminal has only the most important columns."""
+"""Tables that fit the terminal: no cell is wrapped, and a narrow terminal has only what distinguishes the entries."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ from rich.text import Text
 from stafett.cli.escaping import escape_line
 from stafett.cli.terminal import make_console
 
-_SPACE = Text("  ")
+MIN_SHORT_ID_LENGTH = 8
+"""Characters of a shortened id: lists have at least as many, and arguments of commands need them."""
+
+_SPACE, _ELLIPSIS = Text("  "), "…"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class Column:
     min_width: int | None = None
     """The width to which long cells may be cut, with an ellipsis; None for cells that are never cut."""
 
+    is_id: bool = False
+    """Whether the cells are ids, which a narrow terminal has in the short form that commands accept."""
+
 
 Columns = Mapping[str, Column]
 """The columns of a table by their headings."""
@@ -36,21 +42,48 @@ def print_table(items: Sequence[Any], columns: Columns, console: Console | None 
     """Print one line per item, and on standard error which columns are missing, or that there is no item."""
     console = console or make_console()
     cells = {heading: [_to_text(column.format_cell(item)) for item in items] for heading, column in columns.items()}
-    widths = {heading: _measure(heading, cells[heading], column) for heading, column in columns.items()}
-    shown, dropped = _choose_columns(columns, widths, console.width)
+    widths = _measure_all(columns, cells)
+    if _total(each.minimum for each in widths.values()) > console.width:
+        cells |= {heading: _shorten_ids(cells[heading]) for heading, column in columns.items() if column.is_id}
+        widths = _measure_all(columns, cells)
+    shown, dropped = _choose_columns(_list_by_drop_order(columns, cells), widths, console.width)
     final_widths = _cut_widths([widths[heading] for heading in shown], console.width)
-    rows = [
-        [Text(heading, style="bold") for heading in shown],
-        *zip(*(cells[heading] for heading in shown), strict=True),
+    fitted = [
+        (*_fit([Text(heading, style="bold")], width), *_fit(cells[heading], width))
+        for heading, width in zip(shown, final_widths, strict=True)
     ]
-    for row in rows:
-        line = _SPACE.join(_fit(cell, width) for cell, width in zip(row, final_widths, strict=True))
+    for row in zip(*fitted, strict=True):
+        line = _SPACE.join(row)
         line.rstrip()
         console.print(line, soft_wrap=True)
     if not items:
         make_console(stderr=True).print("There are no entries.")
     elif dropped:
-        make_console(stderr=True).print(f"Not shown at this width: {', '.join(dropped)}. --json has everything.")
+        names = ", ".join(_name_dropped(heading, cells[heading]) for heading in dropped)
+        make_console(stderr=True).print(f"Not shown at this width: {names}. --json has everything.")
+
+
+def _shorten_ids(cells: Sequence[Text]) -> list[Text]:
+    """Cut ids to as many characters as distinguish them, and at least to what commands accept."""
+    ids = {cell.plain for cell in cells}
+    longest = max(map(len, ids), default=0)
+    lengths = range(MIN_SHORT_ID_LENGTH, longest)
+    length = next((each for each in lengths if len({text[:each] for text in ids}) == len(ids)), longest)
+    return [Text(cell.plain[:length]) for cell in cells]
+
+
+def _list_by_drop_order(columns: Columns, cells: Mapping[str, Sequence[Text]]) -> list[str]:
+    """List the columns that may be dropped: first those that are the same for all entries, as they distinguish none."""
+    droppable = [heading for heading, column in columns.items() if column.drop_order]
+    return sorted(droppable, key=lambda heading: (not _is_constant(cells[heading]), columns[heading].drop_order))
+
+
+def _is_constant(cells: Sequence[Text]) -> bool:
+    return len(cells) > 1 and len({cell.plain for cell in cells}) == 1
+
+
+def _name_dropped(heading: str, cells: Sequence[Text]) -> str:
+    return f"{heading} (all {cells[0].plain})" if _is_constant(cells) and cells[0].plain else heading
 
 
 class _Widths(NamedTuple):
@@ -60,17 +93,20 @@ class _Widths(NamedTuple):
     minimum: int
 
 
+def _measure_all(columns: Columns, cells: Mapping[str, Sequence[Text]]) -> dict[str, _Widths]:
+    return {heading: _measure(heading, cells[heading], column) for heading, column in columns.items()}
+
+
 def _measure(heading: str, cells: Sequence[Text], column: Column) -> _Widths:
     full = max([len(heading), *(cell.cell_len for cell in cells)])
     return _Widths(full, full if column.min_width is None else min(full, max(column.min_width, len(heading))))
 
 
-def _choose_columns(columns: Columns, widths: Mapping[str, _Widths], width: int) -> tuple[list[str], list[str]]:
-    """Return the headings that fit, and those that do not."""
-    shown, dropped = list(columns), list[str]()
-    candidates = sorted(
-        (name for name in columns if columns[name].drop_order), key=lambda name: columns[name].drop_order
-    )
+def _choose_columns(
+    candidates: Sequence[str], widths: Mapping[str, _Widths], width: int
+) -> tuple[list[str], list[str]]:
+    """Return the headings that fit, and those that do not, which are the first of the candidates."""
+    shown, dropped = list(widths), list[str]()
     for name in candidates:
         if _total(widths[each].minimum for each in shown) <= width:
             break
@@ -95,10 +131,21 @@ def _total(widths: Iterable[int]) -> int:
     return sum(all_widths) + _SPACE.cell_len * (len(all_widths) - 1)
 
 
-def _fit(cell: Text, width: int) -> Text:
-    fitted = cell.copy()
-    fitted.truncate(width, overflow="ellipsis", pad=True)
-    return fitted
+def _fit(cells: Sequence[Text], width: int) -> list[Text]:
+    """Cut the cells at their end, or in the middle if two that differ would look the same."""
+    fitted = [cell.copy() for cell in cells]
+    for cell in fitted:
+        cell.truncate(width, overflow="ellipsis", pad=True)
+    if len({cell.plain for cell in fitted}) == len({cell.plain for cell in cells}):
+        return fitted
+    return [_cut_middle(cell, width) if cell.cell_len > width else fit for cell, fit in zip(cells, fitted, strict=True)]
+
+
+def _cut_middle(cell: Text, width: int) -> Text:
+    tail_length = (width - 1) // 2
+    cut = Text(f"{cell.plain[: width - 1 - tail_length]}{_ELLIPSIS}{cell.plain[-tail_length:]}", style=cell.style)
+    cut.truncate(width, overflow="ellipsis", pad=True)
+    return cut
 
 
 def _to_text(cell: object) -> Text:

@@ -5,20 +5,21 @@ from uuid import uuid4
 
 import typer
 
-from stafett.cli.client import ApiClient, Json, parse_id
+from stafett.cli.client import ApiClient, Json
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time
-from stafett.cli.jobs import iterate_pages, print_list, print_result
+from stafett.cli.jobs import print_list, print_result
+from stafett.cli.lookup import iterate_pages, resolve_id
 from stafett.cli.member import AdminOption, connect_as_admin
-from stafett.cli.options import DataDirOption, JsonOption, OrgOption, YesOption
+from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OrgOption, YesOption
 from stafett.cli.tables import Column, Columns, Details, print_details
 from stafett.cli.terminal import print_json, require_confirmation
 
 app = typer.Typer(name="webhook", help="Send an organisation's notifications to other programs.", no_args_is_help=True)
 
-WebhookIdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the webhook.")]
+WebhookIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the webhook, {ID_HELP}.")]
 COLUMNS: Columns = {
-    "id": Column(lambda webhook: webhook["id"]),
+    "id": Column(lambda webhook: webhook["id"], is_id=True),
     "url": Column(lambda webhook: webhook["url"], min_width=20),
     "status": Column(lambda webhook: format_status(webhook["status"])),
     "description": Column(lambda webhook: webhook["description"], drop_order=2, min_width=12),
@@ -29,7 +30,7 @@ COLUMNS: Columns = {
 @app.command()
 def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="HTTPS URL of the receiver.")],
-    org: OrgOption,
+    org: OrgOption = "",
     description: Annotated[str | None, typer.Option("--description", help="Text that identifies the receiver.")] = None,
     data_dir: DataDirOption = None,
     user: AdminOption = None,
@@ -44,7 +45,7 @@ def add(
 
 @app.command(name="list")
 def list_webhooks(
-    org: OrgOption, data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
+    org: OrgOption = "", data_dir: DataDirOption = None, user: AdminOption = None, as_json: JsonOption = False
 ) -> None:
     """List the webhooks, newest first."""
     webhooks = list(iterate_pages(connect_as_admin(data_dir, user, org), "/webhooks", {"org_id": org}))
@@ -54,7 +55,7 @@ def list_webhooks(
 @app.command()
 def show(
     webhook_id: WebhookIdArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
@@ -70,7 +71,7 @@ def show(
 @app.command(name="test")
 def send_test(
     webhook_id: WebhookIdArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
@@ -85,35 +86,35 @@ def send_test(
 @app.command()
 def enable(
     webhook_id: WebhookIdArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Enable a webhook that was disabled."""
     api = connect_as_admin(data_dir, user, org)
-    webhook = api.send("POST", f"/webhooks/{parse_id(webhook_id)}/enable")
+    webhook = api.send("POST", f"/webhooks/{resolve_id(api, '/webhooks', webhook_id)}/enable")
     print_result(webhook, as_json, f"{_title(webhook)} is {webhook['status']}.")
 
 
 @app.command(name="rotate-secret")
 def rotate_secret(
     webhook_id: WebhookIdArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     data_dir: DataDirOption = None,
     user: AdminOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replace the secret and print the new one. For a day, messages are signed with both."""
     api = connect_as_admin(data_dir, user, org)
-    webhook = api.send("POST", f"/webhooks/{parse_id(webhook_id)}/rotate-secret")
+    webhook = api.send("POST", f"/webhooks/{resolve_id(api, '/webhooks', webhook_id)}/rotate-secret")
     print_result(webhook, as_json, f"{_title(webhook)} has a new secret: {webhook['secret']}")
 
 
 @app.command()
 def remove(
     webhook_id: WebhookIdArgument,
-    org: OrgOption,
+    org: OrgOption = "",
     yes: YesOption = False,
     data_dir: DataDirOption = None,
     user: AdminOption = None,
@@ -129,7 +130,7 @@ def remove(
 
 
 def _find(api: ApiClient, webhook_id: str) -> Json:
-    return api.get(f"/webhooks/{parse_id(webhook_id)}")
+    return api.get(f"/webhooks/{resolve_id(api, '/webhooks', webhook_id)}")
 
 
 def _title(webhook: Json) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -97,12 +98,33 @@ async def test_preview_prints_rows_as_in_the_file_also_with_a_mapping_that_is_no
     assert "  /mapping/columns: “columns” is missing." in result.stderr.splitlines()
 
 
+async def test_preview_and_deviations_are_short_unless_all_is_requested(
+    coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor()
+    for _ in range(22):
+        activity_factory.create_activity(mentor, activity_type="annet")
+    preview = ("export", "preview", *coordinator.org, *_YEAR)
+    lines = (await coordinator.print(*preview)).splitlines()
+    assert re.fullmatch(r"\d+ more rows: --all prints them, --json has them for programs\.", lines[-1]), lines
+    assert len(lines[lines.index("Row 1") :]) <= 21
+    assert "Row 20" in (await coordinator.print(*preview, "--all")).splitlines()
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    deviations = ("export", "deviations", export["id"])
+    first, *_, last = (await coordinator.print(*deviations)).splitlines()
+    assert first.startswith("22 not countable: ")
+    assert last == "2 more: --all prints them, --output FILE writes them as CSV."
+    assert "2 more" not in await coordinator.print(*deviations, "--all")
+
+
 async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
 ) -> None:
     mentor = activity_factory.create_mentor("Åse Ødegård")
     file = empty_folder / "batch.csv"
-    await coordinator.print("bulk", "template", *coordinator.org, "-o", file)
+    printed = await coordinator.run("bulk", "template", *coordinator.org, "-o", file, "--locale", "nn")
+    assert printed.stdout == f"{file} (1 peer mentors)\n"
+    assert "Éin av desse: Oppsøkjande samtale, Samtalegruppe" in printed.stderr
     cells = "Samtalegruppe;02.03.2026 10:00;{};5;1;Oslo;ja;ja;"
     template = file.read_text("utf-8-sig")
     assert f";{mentor};" in template

@@ -48,3 +48,8 @@ async def test_handed_in_version_is_shown_and_deleted_only_with_its_own_confirma
     shown = (await run("report", "show", report_id)).require_success().stdout
     assert "removed from storage" in shown
     assert export["file"]["sha256"] in shown
+    assert re.search(r"\n +deleted +\d\d\.\d\d\.\d{4} \d\d:\d\d; its name, size and hashes are below\n", shown), shown
+    assert "stored until" not in shown
+    assert (await run("report", "show", report_id, "--json")).json["retained_until"] is None
+    again = await run("report", "submitted", report_id, "--version", "1")
+    assert again.require_success().stdout.endswith(" Its file has been deleted.\n")

@@ -1,12 +1,15 @@
 """`stafett export verify`: unchanged and tampered downloads."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 from zipfile import ZipFile
 
 import pytest
 import pytest_asyncio
 
+from stafett.domain.membership import Role
 from stafett.settings import S3Settings
 from stafett.storage.files import FileStorage
 from stafett.testing import ActivityFactory, ExportClient, Json, Tenant
@@ -122,6 +125,32 @@ async def test_bundle_of_another_export_does_not_match_the_given_export(
     result = await bundle.verify("--id", other["id"])
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == f"The bundle belongs to export {bundle.job['id']}."
+
+
+async def test_file_of_a_deleted_export_is_compared_with_the_history(
+    bundle: DownloadedFile, tenant: Tenant, tokens: Tokens
+) -> None:
+    token = tokens.create_token(tenant.users[Role.ADMIN], tenant.org_id, "admin")
+    export_id, report_id = bundle.job["id"], bundle.job["report_id"]
+    env = bundle.env | {"STAFETT_TOKEN": token}
+    (await run_stafett("export", "delete", export_id, "--yes", env=env)).require_success()
+    for options in ((), ("--id", export_id.upper())):
+        verified = (await bundle.verify(*options)).require_success().stdout
+        assert re.search(
+            rf"  is the file of version 1 of report {report_id}, deleted on \d\d\.\d\d\.\d{{4}} \d\d:\d\d; unchanged\n",
+            verified,
+        ), verified
+    report = (await bundle.verify("--json")).require_success().json
+    assert (report["matches_record"], report["report_id"], report["version"]) == (True, report_id, 1)
+    assert report["removed_at"] is not None
+    bundle.tamper("nothing", b"")
+    changed = await bundle.verify()
+    assert changed.exit_code == 1
+    assert f"the history of version 1 of report {report_id}." in changed.stdout
+
+
+async def test_file_of_an_export_that_neither_exists_nor_has_a_report_is_not_found(bundle: DownloadedFile) -> None:
+    (await bundle.verify("--id", str(uuid4()))).assert_one_line_error("There is no such export.")
 
 
 async def test_missing_file_is_a_one_line_error(empty_folder: Path) -> None:

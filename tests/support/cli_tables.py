@@ -53,7 +53,9 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
         export.AUDIT_COLUMNS,
         [
             _EVENT | {"event": "export_requested", "status": "initialised"},
-            _EVENT | {"event": "export_stage_started", "status": "querying_activities", "actor": "worker"},
+            _EVENT
+            | {"event": "export_stage_started", "status": "querying_activities", "actor": "worker", "seq": 1205}
+            | {"hash": "60303ae22b998861bce3b28f33eec1be"},
         ],
     ),
     "reexports": (
@@ -90,6 +92,24 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     ),
     "operators": (operator.COLUMNS, [{"user_id": _ID, "address": "operator@stafett.example"}]),
 }
+_LATER = {"created_at": "2026-11-30T11:06:44.123456Z"}
+DIFFERENCES: Mapping[str, Sequence[dict[str, Any]]] = {
+    "exports": [_HALF_YEAR, _LATER, {"org_id": "hlf"}, {"export_format": "csv"}, {"row_count": 1}],
+    "reexports": [_LATER, {"org_id": "hlf"}, {"source": "same_snapshot"}, {"report_id": _ID}, {"reason": "Lost."}],
+    "batches": [_LATER, {"org_id": "hlf"}, {"label": f"{_BATCH['label']} og 3"}, {"counts": _COUNTS | {"total": 9}}],
+    "reports": [_HALF_YEAR, _LATER, {"org_id": "hlf"}, {"submitted_at": _CREATED}, {"submitted_reference": "27/1234"}],
+    "notifications": [
+        _LATER,
+        {"read_at": _CREATED},
+        {"deliveries": _DELIVERIES[:1]},
+        {"subject": {"kind": "bulk_registration", "id": _ID}},
+    ],
+    "webhooks": [_LATER, {"url": f"{_WEBHOOK['url']}/2"}, {"description": "Arkiv 2"}, {"status": "disabled"}],
+    "api-keys": [{"name": "Nightly"}, {"role": "admin"}, {"expires_at": None}, {"last_used_at": _CREATED}],
+    "members": [{"address": "kari@blindeforbundet.example"}, {"role": "admin"}, {"status": "active"}],
+    "mentors": [{"display_name": "Åse"}, {"active": False}, {"branch": "Blindeforbundet Troms lokallag 2"}],
+}
+"""What distinguishes an entry from the first one of its table."""
 
 
 def render_tables(width: int) -> dict[str, str]:

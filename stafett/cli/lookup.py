@@ -1,0 +1,117 @@
+"""Lookup of what an argument names: a resource by the first characters of its id, and the organisation."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from uuid import UUID
+
+import typer
+
+from stafett.cli.client import ApiClient, ApiError, ApiUnavailableError, Json, connect
+from stafett.cli.credentials import org_id_from_email, read_token
+from stafett.cli.tables import MIN_SHORT_ID_LENGTH
+from stafett.domain.errors import NotFoundError, StafettError
+
+_SHORT_ID = re.compile(rf"[0-9a-f]{{{MIN_SHORT_ID_LENGTH},31}}", re.ASCII)
+_MAX_ORGANISATIONS_NAMED = 10
+
+
+def iterate_pages(api: ApiClient, path: str, query: Mapping[str, str | int]) -> Iterable[Json]:
+    """Yield the items of all pages."""
+    page_token: str | None = None
+    while True:
+        page = api.get(path, {**query, "page_size": 200} | ({"page_token": page_token} if page_token else {}))
+        yield from page["items"]
+        page_token = page["next_page_token"]
+        if page_token is None:
+            return
+
+
+def is_whole_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def resolve_id(
+    api: ApiClient, path: str, text: str, query: Mapping[str, str | int] | None = None, *, argument: str = "ID"
+) -> UUID:
+    """Return the id in an argument of the command: a whole one, or the only one in the list that starts with the text.
+
+    If none does, the id that is returned belongs to nothing, so that the API's own error is the command's.
+    """
+    if is_whole_id(text):
+        return UUID(text)
+    digits = text.lower().replace("-", "")
+    if _SHORT_ID.fullmatch(digits) is None:
+        message = f"{text!r} is not an id, nor the first {MIN_SHORT_ID_LENGTH} or more characters of one"
+        raise typer.BadParameter(message, param_hint=f"'{argument}'")
+    ids = [UUID(item["id"]) for item in iterate_pages(api, path, query or {})]
+    matches = [each for each in ids if each.hex.startswith(digits)]
+    if len(matches) > 1:
+        raise StafettError(f"{len(matches)} ids start with {text}; type more characters of the one you mean.")
+    return matches[0] if matches else UUID(digits.ljust(32, "0"))
+
+
+def find_job(
+    data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
+) -> tuple[ApiClient, Json]:
+    """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation."""
+    api = connect(data_dir, user, org, is_lookup=True)
+    path = f"/{resource}/{resolve_id(api, f'/{resource}', job_id)}"
+    job = api.get(path)
+    if data_dir is None or user or org or read_token():
+        return api, job
+    api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
+    return api, api.get(path)
+
+
+def find_data(
+    data_dir: Path | None, user: str | None, org: str | None, resource: str, resource_id: str, *, argument: str = "ID"
+) -> tuple[ApiClient, Json]:
+    """Load what operators may not read, such as a report, and connect as a user who may."""
+    path = f"/{resource}"
+    for api in connect_to_organisations(data_dir, user, org):
+        try:
+            return api, api.get(f"{path}/{resolve_id(api, path, resource_id, argument=argument)}")
+        except ApiUnavailableError:
+            raise
+        except ApiError as error:
+            rejection = error
+    raise rejection
+
+
+def connect_to_organisations(data_dir: Path | None, user: str | None, org: str | None) -> Iterable[ApiClient]:
+    """Connect as the caller. The default user of a development stack is an operator, who reads no organisation's data.
+
+    In place of the operator, connect as the coordinator of each seeded organisation, one after another.
+    """
+    if data_dir is None or user or org or read_token():
+        yield connect(data_dir, user, org, is_lookup=True)
+        return
+    from stafett.seed.organisations import ORGANISATIONS
+
+    for org_id in ORGANISATIONS:
+        yield connect(data_dir, None, org_id)
+
+
+def list_organisation_ids(api: ApiClient) -> list[str]:
+    """List the organisations of the caller: their own, or all for an operator."""
+    return sorted(each["id"] for each in api.get("/organisations")["items"])
+
+
+def choose_organisation(data_dir: Path | None, user: str | None) -> str:
+    """Return the caller's only organisation; list them in a usage error if there are several."""
+    if data_dir is not None and user and not read_token() and (org := org_id_from_email(user)):
+        return org
+    org_ids = list_organisation_ids(connect(data_dir, user, None, is_lookup=True))
+    if len(org_ids) == 1:
+        return org_ids[0]
+    if not org_ids:
+        raise NotFoundError("There is no organisation.")
+    hidden = len(org_ids) - _MAX_ORGANISATIONS_NAMED
+    more = f" and {hidden} more" if hidden > 0 else ""
+    message = f"specify one of your organisations: {', '.join(org_ids[:_MAX_ORGANISATIONS_NAMED])}{more}"
+    raise typer.BadParameter(message, param_hint="'--org'")
