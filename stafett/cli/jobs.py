@@ -28,7 +28,9 @@ _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the job, {ID_HELP}.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of entries.")]
 StatusOption = Annotated[str | None, typer.Option(metavar="STATUS", help="Only jobs with this status.")]
-WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the job to finish and show its progress.")]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Wait for the job to finish, show its progress, and print it.")
+]
 
 
 @dataclass(frozen=True)
