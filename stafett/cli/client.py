@@ -116,8 +116,9 @@ class ApiClient:
         """Request a change without a body, such as a cancel."""
         return self._request_json(method, path)
 
-    def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
-        self._request("DELETE", path, params=dict(query or {}))
+    def delete(self, path: str, query: Mapping[str, str] | None = None, *, if_match: str | None = None) -> None:
+        headers = {"If-Match": if_match} if if_match else {}
+        self._request("DELETE", path, params=dict(query or {}), headers=headers)
 
     def etag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """Fetch the entity tag that an edit is based on."""
@@ -197,6 +198,15 @@ def find_job(
         return api, job
     api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
     return api, api.get(path)
+
+
+def find_data(
+    data_dir: Path | None, user: str | None, org: str | None, resource: str, resource_id: str, noun: str
+) -> tuple[ApiClient, Json]:
+    """Load what an operator, the default user of a development stack, may not read, so that `org` is needed there."""
+    if data_dir is not None and not user and not org:
+        raise typer.BadParameter(f"specify the {noun}'s organisation", param_hint="'--org'")
+    return find_job(data_dir, user, org, resource, resource_id)
 
 
 def parse_id(text: str, argument: str = "ID") -> UUID:

@@ -12,16 +12,20 @@ from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
+_NEXT_STEPS = (
+    "To correct one:    stafett activity correct ACTIVITY_ID",
+    "For a new version: stafett reexport start REPORT",
+)
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),
     "outcome": Column(lambda row: format_words(row["outcome"])),
     "mentor": Column(itemgetter("mentor"), min_width=12),
-    "place": Column(itemgetter("place"), drop_order=3),
+    "place": Column(itemgetter("place"), drop_order=2),
     "problem": Column(itemgetter("problem"), min_width=30),
-    "sheet": Column(itemgetter("sheet"), drop_order=2),
-    "activity_id": Column(itemgetter("activity_id"), drop_order=1),
+    "sheet": Column(itemgetter("sheet"), drop_order=1),
+    "activity_id": Column(itemgetter("activity_id"), drop_order=3),
 }
 
 
@@ -33,7 +37,7 @@ def read_deviations(content: bytes) -> list[dict[str, str]]:
 
 
 def print_deviations(rows: Sequence[dict[str, str]], console: Console | None = None) -> None:
-    """Print one line per row, and below them how to correct each kind of problem."""
+    """Print one line per row, and below them how to correct each kind of problem, and with which commands."""
     if not rows:
         print_lines("No deviations.")
         return
@@ -48,4 +52,4 @@ def _describe_problems(rows: Iterable[dict[str, str]]) -> list[str]:
     lines = [""]
     for (outcome, problem, repair), count in counts.most_common():
         lines += [f"{count} {format_words(outcome)}: {problem}", f"    {repair}"]
-    return lines
+    return [*lines, "", *_NEXT_STEPS]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.client import Json, connect, find_data
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, download_job_file, name_version, print_list, print_result
@@ -59,7 +59,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one report with every version of its file."""
-    _, report = _find_report(data_dir, user, org, report_id)
+    _, report = find_data(data_dir, user, org, "reports", report_id, "report")
     if as_json:
         print_json(report)
         return
@@ -83,7 +83,7 @@ def download(
     as_json: JsonOption = False,
 ) -> None:
     """Download a version of a report and verify its SHA-256. Versions from 2 have their number in the file's name."""
-    api, report = _find_report(data_dir, user, org, report_id)
+    api, report = find_data(data_dir, user, org, "reports", report_id, "report")
     number = version or len(report["files"])
     chosen = next((each for each in report["files"] if each["version"] == number), None)
     if chosen is None:
@@ -123,7 +123,7 @@ def mark_submitted(
     as_json: JsonOption = False,
 ) -> None:
     """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, report = _find_report(data_dir, user, org, report_id)
+    api, report = find_data(data_dir, user, org, "reports", report_id, "report")
     path = f"/reports/{report['id']}"
     submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
     fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
@@ -139,13 +139,6 @@ def mark_submitted(
         f"{title} is recorded as submitted at {format_time(report['submitted_at'])}. "
         f"Its file is stored until {format_day(report['retained_until'])}.",
     )
-
-
-def _find_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> tuple[ApiClient, Json]:
-    """Load a report. The default user of a development stack, an operator, may not read it, so `org` is needed."""
-    if data_dir is not None and not user and not org:
-        raise typer.BadParameter("specify the report's organisation", param_hint="'--org'")
-    return find_job(data_dir, user, org, "reports", report_id)
 
 
 def _describe_submission(report: Json) -> Details:
