@@ -135,7 +135,7 @@ async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
     mentor = activity_factory.create_mentor("Åse Ødegård")
     starts_at, ends_at = datetime(2026, 3, 2, 9, tzinfo=UTC), datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     short = activity_factory.create_activity(mentor, starts_at=starts_at, ends_at=ends_at)
-    twice = activity_factory.create_activity(mentor)
+    twice = activity_factory.create_activity(mentor, starts_at=datetime(2026, 3, 3, 9, tzinfo=UTC))
     export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
     await coordinator.print("export", "deviations", export["id"], "-o", file := empty_folder / "deviations.csv")
     (deviation,) = csv.DictReader(io.StringIO(file.read_text("utf-8-sig"), newline=""), delimiter=";")
