@@ -82,8 +82,15 @@ async def show_activity(
     notice: Annotated[str, Query()] = "",
 ) -> Response:
     details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
-    values = {"activity": details.activity, "mentor_name": details.mentor_name, "notice": notice}
-    return render_page(request, "activity.html", session=session, minutes=_count_minutes(details.activity), **values)
+    return render_page(
+        request,
+        "activity.html",
+        session=session,
+        activity=details.activity,
+        mentor_name=details.mentor_name,
+        minutes=_count_minutes(details.activity),
+        notice=notice,
+    )
 
 
 @router.get("/{activity_id:uuid}/correct")
@@ -118,8 +125,8 @@ async def confirm_deletion(
     request: Request, session: ActivityCorrector, services: ServicesDep, activity_id: UUID
 ) -> Response:
     details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
-    values = {"activity": details.activity, "mentor_name": details.mentor_name}
-    return render_page(request, "delete_activity.html", session=session, **values)
+    activity, mentor_name = details
+    return render_page(request, "delete_activity.html", session=session, activity=activity, mentor_name=mentor_name)
 
 
 @router.post("/{activity_id:uuid}/delete")

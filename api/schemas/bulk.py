@@ -168,8 +168,7 @@ class ActivityResource(Resource):
         activity = details.activity
         minutes = (activity.ends_at - activity.starts_at).total_seconds() // 60
         derived = {"duration_minutes": minutes, "is_proxy": activity.registered_by is not None}
-        derived |= {"mentor_name": details.mentor_name}
-        return cls.model_validate(activity.model_dump() | derived)
+        return cls.model_validate(activity.model_dump() | derived | {"mentor_name": details.mentor_name})
 
 
 class ActivityPage(Resource):

@@ -88,7 +88,7 @@ async def test_note_is_replaced_or_removed_without_being_shown(
     assert fetch_row(owner_url, activity_id)[5:7] == (None, 2)
 
 
-async def test_form_without_a_change_changes_nothing_and_says_so(
+async def test_form_without_a_change_changes_and_records_nothing(
     browser: ConsoleBrowser, tenant: Tenant, path: str, owner_url: str, activity_id: UUID
 ) -> None:
     await browser.sign_in(tenant.coordinator)
