@@ -186,11 +186,12 @@ def delete(
 ) -> None:
     """Delete an activity that was registered by mistake. Another one can then be registered for its time."""
     api, activity = find_data(data_dir, user, org, "activities", activity_id, "activity")
-    tag = api.etag_of(_path(activity), {})
+    path = _path(activity)
+    tag, activity = api.etag_of(path, {}), api.get(path)  # a correction after the question is not deleted
     if not yes:
         title = _title(activity)
         require_confirmation(f"Delete {title[0].lower()}{title[1:]}?")
-    api.delete(_path(activity), if_match=tag)
+    api.delete(path, if_match=tag)
     print_result(activity, as_json, f"{_title(activity)} is deleted.", _NEXT_STEP)
 
 

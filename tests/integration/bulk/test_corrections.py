@@ -130,6 +130,17 @@ async def test_correction_needs_the_current_entity_tag(coordinator: UserClient, 
     await coordinator.request("DELETE", path, 204, headers=await fetch_tag(coordinator, path))
 
 
+async def test_renamed_mentor_changes_the_entity_tag_and_invalidates_no_correction(
+    coordinator: UserClient, path: str, mentor: UUID
+) -> None:
+    tag = await fetch_tag(coordinator, path)
+    renamed = {"display_name": "Kari Hansen"}
+    await coordinator.request("PUT", f"/peer-mentors/{mentor}", 200, json=renamed, headers=ANY)
+    activity = await coordinator.request("GET", path, 200, headers={"If-None-Match": tag["If-Match"]})
+    assert activity["mentor_name"] == "Kari Hansen"
+    await coordinator.request("PUT", path, 200, json={"place": "Bodø"}, headers=tag)
+
+
 async def test_correction_with_equal_values_changes_and_records_nothing(
     coordinator: UserClient, path: str, tenant: Tenant, owner_url: str
 ) -> None:
