@@ -74,6 +74,7 @@ _DENIED_MESSAGES: Mapping[Permission, str] = {
     Permission.ADMINISTER: "Only an administrator of the organisation may do this.",
     Permission.DECODE_PAYLOADS: "Only an operator may decode or encode payloads.",
     Permission.MANAGE_MENTORS: "Your role does not allow adding or changing peer mentors.",
+    Permission.CORRECT_ACTIVITIES: "Your role does not allow correcting or deleting activities.",
     Permission.ADD_ORGANISATIONS: "Only an operator may add an organisation.",
     Permission.RENAME_ORGANISATIONS: "Only an operator or an administrator may rename an organisation.",
     Permission.READ_NOTIFICATIONS: "Your role does not allow reading notifications.",

@@ -41,7 +41,6 @@ _MANUALLY_PARSED_BODIES = (BatchCreate,)  # FastAPI does not see these: the body
 _REPLACED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _RAISES_KEY = "x-raises"
 _GUARDED_ROUTE_ERRORS = (UnauthenticatedError, PermissionDeniedError, ServiceUnavailableError)
-_EDIT_ERRORS = (PreconditionFailedError, PreconditionRequiredError)
 _RESPONSE_HEADERS = {
     "ETag": 'Strong entity tag of the form `"R-S"`: R counts clients\' edits, S identifies every other change.',
     "Location": "Path of the job.",
@@ -140,7 +139,7 @@ def _iterate_header_names(status: str, request_headers: set[str]) -> Iterator[st
         yield from ("ETag", "Preference-Applied")
         if "idempotency-key" in request_headers:
             yield "Location"
-    if request_headers & {"if-none-match", "if-match"}:
+    if request_headers & {"if-none-match", "if-match"} and status != "204":
         yield "ETag"
     if status == "202" or "if-none-match" in request_headers:
         yield "Retry-After"
@@ -177,7 +176,9 @@ def _iterate_problems(path: str, operation: Json, *, is_guarded: bool) -> Iterat
     if "{" in path:
         yield PROBLEMS[NotFoundError]
     if "if-match" in request_headers:
-        yield from (PROBLEMS[error] for error in _EDIT_ERRORS)
+        yield PROBLEMS[PreconditionFailedError]
+        if "requestBody" in operation:  # the header is optional for a deletion
+            yield PROBLEMS[PreconditionRequiredError]
     if "idempotency-key" in request_headers:
         yield PROBLEMS[IdempotencyKeyReusedError]
     yield INTERNAL_ERROR

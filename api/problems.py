@@ -32,6 +32,7 @@ from stafett.domain.errors import (
     NoFileError,
     NotFinishedError,
     NotFoundError,
+    OverlappingActivityError,
     PermissionDeniedError,
     PreconditionFailedError,
     PreconditionRequiredError,
@@ -149,6 +150,9 @@ PROBLEMS: dict[type[StafettError], ProblemSpec] = {
     ),
     HandedInError: ProblemSpec(
         HTTPStatus.CONFLICT, "handed_in", "The file was handed in to Bufdir; its removal needs a confirmation."
+    ),
+    OverlappingActivityError: ProblemSpec(
+        HTTPStatus.CONFLICT, "overlapping_activity", "The peer mentor has another activity at that time."
     ),
     ReexportInProgressError: ProblemSpec(
         HTTPStatus.CONFLICT, "reexport_in_progress", "A different re-export of this report is running."

@@ -108,6 +108,7 @@ def _run_jobs(client: httpx.Client, mentors: list[str]) -> dict[str, str]:
         "report_id": export["report_id"],
         "reexport_id": reexport["id"],
         "batch_id": batch["id"],
+        "activity_id": _read(client.get("/activities", params={"page_size": 1}))["items"][0]["id"],
     }
 
 

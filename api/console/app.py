@@ -4,6 +4,7 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.console import (
+    activities,
     administration,
     api_keys,
     assets,
@@ -35,7 +36,7 @@ from stafett.version import VERSION
 
 ROUTE_MODULES = (
     *(sign_in, assets, start),
-    *(new_reports, exports, reports, reexports, new_batches, bulk, audit, operator),
+    *(new_reports, exports, reports, reexports, new_batches, bulk, activities, audit, operator),
     *(mentor_import, mentors, administration, members, api_keys, webhooks, notifications, mapping_drafts, mappings),
 )
 

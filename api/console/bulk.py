@@ -131,6 +131,9 @@ def _load_page(session: ActiveSession, services: Services, batch_id: UUID) -> di
         "batch": BatchSummary.from_row(batch, caller),
         "items": items,
         "names": load_mentor_names(services, session, items) if items else {},
+        "deleted_ids": services.activities.find_deleted(
+            caller, [each.activity_id for each in items if each.activity_id]
+        ),
         "can_command": caller.can_cancel_and_retry(batch.org_id, batch.requested_by),
         "can_correct": caller.can_start_in(batch.org_id),
         "can_retry": batch.status in _RETRYABLE and batch.failed + batch.cancelled > 0,

@@ -13,7 +13,13 @@ from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkItemInput, BulkRequest
 from stafett.domain.fields import NO_NUL
-from stafett.domain.proxy_activity import MAX_DURATION_MINUTES, MAX_PARTICIPANTS, ActivityDefaults
+from stafett.domain.proxy_activity import (
+    MAX_DURATION_MINUTES,
+    MAX_PARTICIPANTS,
+    REQUIRED_ACTIVITY_FIELDS,
+    ActivityCorrection,
+    ActivityDefaults,
+)
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
 
 _Participants = Annotated[int, Field(ge=0, le=MAX_PARTICIPANTS)]
@@ -25,7 +31,7 @@ _LocalTime = Annotated[
 
 
 class ActivityForm(ConsoleForm):
-    """The activity that all chosen mentors took part in, and the name of the batch."""
+    """An activity, whose start is a time in Oslo."""
 
     activity_type: ActivityType
     starts_at: _LocalTime
@@ -36,7 +42,6 @@ class ActivityForm(ConsoleForm):
     in_person: Literal["true"] | None = None
     in_norway: Literal["true"] | None = None
     note: Annotated[str, Field(max_length=4000), NO_NUL] | None = None
-    label: Annotated[str, _Text, Field(max_length=200), NO_NUL] | None = None
 
     @model_validator(mode="after")
     def _check_new_participants(self) -> Self:
@@ -45,11 +50,41 @@ class ActivityForm(ConsoleForm):
         return self
 
     @property
-    def defaults(self) -> ActivityDefaults:
-        """The fields of the activity. The start is a time in Oslo."""
-        values: dict[str, Any] = self.model_dump(exclude={"label"}, exclude_none=True)
+    def values(self) -> dict[str, Any]:
+        """The fields that every activity has."""
+        values: dict[str, Any] = self.model_dump(include=set(REQUIRED_ACTIVITY_FIELDS))
         values |= {"starts_at": self.starts_at.replace(tzinfo=OSLO), "in_person": self.in_person is not None}
-        return ActivityDefaults.model_validate(values | {"in_norway": self.in_norway is not None})
+        return values | {"in_norway": self.in_norway is not None}
+
+
+class BatchForm(ActivityForm):
+    """The activity that all chosen mentors took part in, and the name of the batch."""
+
+    label: Annotated[str, _Text, Field(max_length=200), NO_NUL] | None = None
+
+    @property
+    def defaults(self) -> ActivityDefaults:
+        note = {} if self.note is None else {"note": self.note}
+        return ActivityDefaults.model_validate(self.values | note)
+
+
+class CorrectionForm(ActivityForm):
+    """A registered activity as it should be. The note that it has is not in the form."""
+
+    place: Annotated[str, _Text, Field(max_length=200), NO_NUL] = ""
+    remove_note: Literal["true"] | None = None
+    event_id: UUID | None = None
+
+    def build_correction(self, shown: Mapping[str, str]) -> ActivityCorrection:
+        """Build the correction. A start and a duration that equal those shown stay as they are, to the microsecond."""
+        values = self.values | {"event_id": self.event_id}
+        if self.starts_at == datetime.fromisoformat(shown["starts_at"]):
+            del values["starts_at"]
+        if str(self.duration_minutes) == shown["duration_minutes"]:
+            del values["duration_minutes"]
+        if self.note is not None or self.remove_note is not None:
+            values["note"] = self.note
+        return ActivityCorrection.model_validate(values)
 
 
 class UploadForm(ConsoleForm):
@@ -64,7 +99,7 @@ class _StartForm(ConsoleForm):
     starts_at: _LocalTime
 
 
-def build_request(org_id: str, form: ActivityForm, mentors: Sequence[UUID]) -> BulkRequest:
+def build_request(org_id: str, form: BatchForm, mentors: Sequence[UUID]) -> BulkRequest:
     items = tuple(BulkItemInput(mentor_id=str(mentor)) for mentor in mentors)
     return BulkRequest(org_id=org_id, label=form.label or None, activity=form.defaults, items=items)
 

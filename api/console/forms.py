@@ -57,6 +57,7 @@ _ERROR_CODES = {
     ("starts_at", "missing"): "start_missing",
     ("place", "missing"): "place_missing",
     ("activity_type", "missing"): "activity_type_missing",
+    ("activity_type", "enum"): "activity_type_missing",
     ("duration_minutes", "missing"): "whole_number",
     ("participants", "missing"): "whole_number",
     ("new_participants", "missing"): "whole_number",
@@ -100,6 +101,7 @@ _ERROR_CODES = {
     ("", "less_than_equal"): "number_range",
     ("", "string_too_long"): "too_long",
     ("job", "uuid_parsing"): "job_invalid",
+    ("event_id", "uuid_parsing"): "job_invalid",
 }
 
 

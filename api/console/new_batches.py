@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
 
 from api.concurrency import OccupyingUse, run_in_threadpool
-from api.console.bulk_forms import ActivityForm, UploadForm, build_request, read_chosen_mentors
+from api.console.bulk_forms import BatchForm, UploadForm, build_request, read_chosen_mentors
 from api.console.errors import redirect
 from api.console.forms import FormErrors, InvalidFormError, parse_id
 from api.console.pages import render_page
@@ -46,7 +46,7 @@ async def choose_mentors(
 ) -> Response:
     """Show the search for mentors and those that are chosen. The form of the page carries everything along."""
     try:
-        ActivityForm.parse(form)
+        BatchForm.parse(form)
     except InvalidFormError as error:
         return _render_activity_form(request, session, form, error.errors)
     return await _render_mentors(request, session, services, form)
@@ -125,13 +125,13 @@ def _get_org_id(session: ActiveSession) -> str:
 
 def _carry(form: FormData | Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of the activity, which the next page carries along."""
-    return {name: str(form[name]) for name in (*ActivityForm.model_fields, "page") if form.get(name)}
+    return {name: str(form[name]) for name in (*BatchForm.model_fields, "page") if form.get(name)}
 
 
 def _render_activity_form(
     request: Request, session: ActiveSession, form: FormData | Mapping[str, Any], errors: FormErrors | None = None
 ) -> Response:
-    blank = dict.fromkeys(ActivityForm.model_fields, "")
+    blank = dict.fromkeys(BatchForm.model_fields, "")
     defaults = {} if form else {"in_person": "true", "in_norway": "true"}
     return render_page(
         request,
@@ -184,10 +184,10 @@ async def _render_mentors(
 
 async def _parse_batch(
     request: Request, session: ActiveSession, services: Services, form: FormData
-) -> tuple[ActivityForm, BulkRequest] | Response:
+) -> tuple[BatchForm, BulkRequest] | Response:
     """Return what the form describes, or the page at which the user can correct it."""
     try:
-        activity = ActivityForm.parse(form)
+        activity = BatchForm.parse(form)
     except InvalidFormError as error:
         return _render_activity_form(request, session, form, error.errors)
     mentors = read_chosen_mentors(form)

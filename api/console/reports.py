@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field, StringConstraints
 
 from api.concurrency import run_in_threadpool
@@ -60,11 +60,16 @@ class HashForm(ConsoleForm):
 
 @router.get("")
 async def list_reports(
-    request: Request, session: Reader, services: ServicesDep, page_token: PageToken = None
+    request: Request,
+    session: Reader,
+    services: ServicesDep,
+    page_token: PageToken = None,
+    notice: Annotated[str, Query()] = "",
 ) -> Response:
     page = await run_in_threadpool(services.reports.list, session.caller, ReportFilter(page_token=page_token))
     reports = [ReportResource.from_details(details) for details in page.items]
-    return render_page(request, "reports.html", session=session, reports=reports, next_page_token=page.next_page_token)
+    token = page.next_page_token
+    return render_page(request, "reports.html", session=session, reports=reports, next_page_token=token, notice=notice)
 
 
 @router.get("/{report_id:uuid}")

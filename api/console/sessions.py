@@ -133,5 +133,6 @@ def require_permission(permission: Permission) -> params.Depends:
 
 
 JobStarter = Annotated[ActiveSession, require_permission(Permission.START_JOBS)]
+ActivityCorrector = Annotated[ActiveSession, require_permission(Permission.CORRECT_ACTIVITIES)]
 MentorManager = Annotated[ActiveSession, require_permission(Permission.MANAGE_MENTORS)]
 Administrator = Annotated[ActiveSession, require_permission(Permission.ADMINISTER)]

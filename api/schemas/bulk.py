@@ -6,8 +6,9 @@ from uuid import UUID
 from pydantic import AwareDatetime, ConfigDict, Field
 
 from api.schemas.exports import NextPageToken, Resource
+from stafett.bulk.activities import ActivityDetails
 from stafett.bulk.service import BatchDetails, ValidationResult
-from stafett.database.tables import Activity, BulkBatch
+from stafett.database.tables import BulkBatch
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BatchWarning, BulkCounts, BulkRequest, ItemOutcome, Label
 from stafett.domain.bulk_status import BulkStatus
@@ -142,6 +143,7 @@ class ActivityResource(Resource):
     id: UUID
     org_id: str
     mentor_id: UUID
+    mentor_name: str = Field(description="Name of the peer mentor.")
     activity_type: ActivityType
     starts_at: AwareDatetime
     ends_at: AwareDatetime
@@ -162,10 +164,11 @@ class ActivityResource(Resource):
     created_at: AwareDatetime
 
     @classmethod
-    def from_row(cls, activity: Activity) -> Self:
+    def from_details(cls, details: ActivityDetails) -> Self:
+        activity = details.activity
         minutes = (activity.ends_at - activity.starts_at).total_seconds() // 60
         derived = {"duration_minutes": minutes, "is_proxy": activity.registered_by is not None}
-        return cls.model_validate(activity.model_dump() | derived)
+        return cls.model_validate(activity.model_dump() | derived | {"mentor_name": details.mentor_name})
 
 
 class ActivityPage(Resource):

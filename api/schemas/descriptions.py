@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 COMPONENT_DESCRIPTIONS: Mapping[str, str] = {
+    "ActivityCorrection": "Fields of an activity to correct. Omitted fields stay unchanged.",
     "ActivityDefaults": "Fields that all items of a batch share. A field may be left out if every item overrides it.",
     "ActivityPage": "A page of activities, latest start first.",
     "ActivityResource": "An activity. Its note is not returned.",

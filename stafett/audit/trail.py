@@ -27,6 +27,7 @@ SubjectKind = (
         "organisation",
         "member",
         "peer_mentor",
+        "activity",
         "api_key",
     ]
 )

@@ -18,7 +18,7 @@ from stafett.domain.export import Locale
 from stafett.domain.fields import read_message
 from stafett.domain.formula_text import FORMULA_START
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
-from stafett.domain.reporting_period import OSLO
+from stafett.domain.reporting_period import OSLO, add_oslo_offset
 
 TEMPLATE_COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "mentor_name")
 COLUMNS = (*TEMPLATE_COLUMNS, "error_code", "error_message")
@@ -32,12 +32,6 @@ _BOOLEAN_BY_TEXT: Mapping[str, bool] = MappingProxyType(
 """The words that users type, and those that a Norwegian Excel writes."""
 
 _WHOLE_NUMBER = re.compile(r"-?\d{1,15}", re.ASCII)
-_DAY_FIRST = re.compile(
-    r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4}) (?P<hour>\d{1,2}):(?P<minute>\d\d)", re.ASCII
-)
-_YEAR_FIRST = re.compile(
-    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d) (?P<hour>\d\d):(?P<minute>\d\d)(:00)?", re.ASCII
-)
 # Leading apostrophes are matched too, because reading removes one of them.
 _FORMULA_LIKE = re.compile(f"'*{FORMULA_START}")
 
@@ -149,7 +143,7 @@ def _parse_text(column: str, cell: str) -> str | None:
     text = cell.strip()
     match column:
         case "starts_at":
-            return _add_oslo_offset(text) or None
+            return add_oslo_offset(text) or None
         case "event_id":
             return text
         case "note":
@@ -158,24 +152,12 @@ def _parse_text(column: str, cell: str) -> str | None:
             return cell
 
 
-def _add_oslo_offset(value: str) -> str:
-    """Interpret a local time as Europe/Oslo; return any other value unchanged."""
-    match = _DAY_FIRST.fullmatch(value) or _YEAR_FIRST.fullmatch(value)
-    if match is None:
-        return value
-    year, month, day, hour, minute = (int(match[part]) for part in ("year", "month", "day", "hour", "minute"))
-    try:
-        return datetime(year, month, day, hour, minute, tzinfo=OSLO).isoformat()
-    except ValueError:
-        return value
-
-
 def _format_start(value: object) -> object:
     """Format an instant as a time in Europe/Oslo; return it unchanged if reading that would give another instant."""
     try:
         instant = datetime.fromisoformat(str(value))
         text = f"{instant.astimezone(OSLO):%d.%m.%Y %H:%M}"
-        is_same = datetime.fromisoformat(_add_oslo_offset(text)) == instant
+        is_same = datetime.fromisoformat(add_oslo_offset(text)) == instant
     except (ValueError, OverflowError, TypeError):
         return value
     return text if is_same else value

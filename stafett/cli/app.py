@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from stafett.cli import (
+    activity,
     api_key,
     audit,
     bulk,
@@ -58,6 +59,7 @@ for group, panel in (
     (report.app, _JOBS),
     (reexport.app, _JOBS),
     (bulk.app, _JOBS),
+    (activity.app, _JOBS),
     (notification.app, _JOBS),
     (mentor.app, _PEOPLE),
     (member.app, _PEOPLE),

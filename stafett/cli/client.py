@@ -113,8 +113,9 @@ class ApiClient:
         """Request a change without a body, such as a cancel."""
         return self._request_json(method, path)
 
-    def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
-        self._request("DELETE", path, params=dict(query or {}))
+    def delete(self, path: str, query: Mapping[str, str] | None = None, *, if_match: str | None = None) -> None:
+        headers = {"If-Match": if_match} if if_match else {}
+        self._request("DELETE", path, params=dict(query or {}), headers=headers)
 
     def etag_of(self, path: str, query: Mapping[str, str | int]) -> str:
         """Fetch the entity tag that an edit is based on."""

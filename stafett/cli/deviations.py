@@ -12,6 +12,10 @@ from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
+_NEXT_STEPS = (
+    "To correct one:    stafett activity correct ACTIVITY_ID",
+    "For a new version: stafett reexport start REPORT",
+)
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 MAX_ROWS_SHOWN = 20
 _COLUMNS: Columns = {
@@ -19,10 +23,10 @@ _COLUMNS: Columns = {
     "row": Column(itemgetter("row")),
     "outcome": Column(lambda row: format_words(row["outcome"])),
     "mentor": Column(itemgetter("mentor"), min_width=12),
-    "place": Column(itemgetter("place"), drop_order=3),
-    "problem": Column(itemgetter("problem"), min_width=30),
-    "sheet": Column(itemgetter("sheet"), drop_order=2),
-    "activity_id": Column(itemgetter("activity_id"), drop_order=1),
+    "place": Column(itemgetter("place"), drop_order=2),
+    "problem": Column(itemgetter("problem"), min_width=20),
+    "sheet": Column(itemgetter("sheet"), drop_order=1),
+    "activity_id": Column(itemgetter("activity_id"), drop_order=3, is_id=True),
 }
 
 
@@ -36,7 +40,7 @@ def read_deviations(content: bytes) -> list[dict[str, str]]:
 def print_deviations(
     rows: Sequence[dict[str, str]], console: Console | None = None, *, limit: int | None = MAX_ROWS_SHOWN
 ) -> None:
-    """Print how to correct each kind of problem, and below it one line per row, at most `limit` of them."""
+    """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands."""
     if not rows:
         print_lines("No deviations.")
         return
@@ -47,6 +51,8 @@ def print_deviations(
     if limit is not None and len(rows) > limit:
         hint = f"{len(rows) - limit} more: --all prints them, --output FILE writes them as CSV."
         console.print(hint, soft_wrap=True)
+    for line in _NEXT_STEPS:
+        console.print(line, soft_wrap=True)
 
 
 def _describe_problems(rows: Iterable[dict[str, str]]) -> list[str]:

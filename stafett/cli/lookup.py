@@ -13,6 +13,9 @@ from stafett.cli.tables import MIN_SHORT_ID_LENGTH
 from stafett.domain.errors import NotFoundError, StafettError
 
 _SHORT_ID = re.compile(rf"[0-9a-f]{{{MIN_SHORT_ID_LENGTH},31}}", re.ASCII)
+_SEARCHED_BY_API = frozenset({"/activities"})
+"""Lists that are too long to be searched here, so that the API filters them by the start of an id."""
+
 _MAX_ORGANISATIONS_NAMED = 10
 
 
@@ -48,7 +51,8 @@ def resolve_id(
     if _SHORT_ID.fullmatch(digits) is None:
         message = f"{text!r} is not an id, nor the first {MIN_SHORT_ID_LENGTH} or more characters of one"
         raise typer.BadParameter(message, param_hint=f"'{argument}'")
-    ids = [UUID(item["id"]) for item in iterate_pages(api, path, query or {})]
+    filters = {"id_prefix": digits} if path in _SEARCHED_BY_API else {}
+    ids = [UUID(item["id"]) for item in iterate_pages(api, path, {**(query or {}), **filters})]
     matches = [each for each in ids if each.hex.startswith(digits)]
     if len(matches) > 1:
         raise StafettError(f"{len(matches)} ids start with {text}; type more characters of the one you mean.")

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from stafett.cli.tables import MIN_SHORT_ID_LENGTH
 from stafett.domain.errors import StafettError
 from stafett.domain.export import CsvProfile, ExportFormat, Locale, OrgId
-from stafett.domain.reporting_period import to_first_instant
+from stafett.domain.reporting_period import add_oslo_offset, to_first_instant
 
 DATA_DIR_VARIABLE, DEFAULT_DATA_DIR = "STAFETT_DATA_DIR", Path(".stafett")
 ORG_VARIABLE = "STAFETT_ORG"
@@ -133,6 +133,17 @@ def normalise_instant(text: str | None) -> str | None:
         return to_first_instant(date.fromisoformat(day)).isoformat()
     except ValueError:
         raise typer.BadParameter(f"{text} is not a day of the calendar") from None
+
+
+def normalise_start(text: str | None) -> str | None:
+    """Return the time of an activity with its offset; a time without one is in Oslo."""
+    start = add_oslo_offset(text.strip()) if text else text
+    if (
+        start is not None
+        and re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*([Zz]|[+-]\d\d:?\d\d)$", start, re.ASCII) is None
+    ):
+        raise typer.BadParameter(f"{text!r} is not a time such as 31.01.2026 10:00")
+    return start
 
 
 _TIME_HELP = f"of the period ({_DATE_FORMS}), or an RFC 3339 time."

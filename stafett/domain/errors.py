@@ -110,6 +110,10 @@ class HandedInError(StafettError):
         )
 
 
+class OverlappingActivityError(StafettError):
+    """The peer mentor has another activity at the time of a corrected one."""
+
+
 class ReexportInProgressError(StafettError):
     """A re-export of the same report with other parameters is running."""
 

@@ -49,6 +49,7 @@ class Permission(StrEnum):
     DECODE_PAYLOADS = "decode_payloads"
     READ_NOTIFICATIONS = "read_notifications"
     MANAGE_MENTORS = "manage_mentors"
+    CORRECT_ACTIVITIES = "correct_activities"
     ADD_ORGANISATIONS = "add_organisations"
     RENAME_ORGANISATIONS = "rename_organisations"
 
@@ -60,6 +61,7 @@ _COORDINATOR = _MEMBER | {
     Permission.DOWNLOAD_FILES,
     Permission.CANCEL_AND_RETRY,
     Permission.MANAGE_MENTORS,
+    Permission.CORRECT_ACTIVITIES,
 }
 PERMISSIONS_BY_ROLE: Mapping[Role, frozenset[Permission]] = {
     Role.COORDINATOR: _COORDINATOR,
@@ -135,6 +137,9 @@ class Caller(FrozenModel):
 
     def can_manage_mentors_of(self, org_id: str) -> bool:
         return org_id == self.org_id and self.has_permission(Permission.MANAGE_MENTORS)
+
+    def can_correct_activities_of(self, org_id: str) -> bool:
+        return org_id == self.org_id and self.has_permission(Permission.CORRECT_ACTIVITIES)
 
     def can_administer(self, org_id: str) -> bool:
         return org_id == self.org_id and self.has_permission(Permission.ADMINISTER)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import (
     AwareDatetime,
     BeforeValidator,
+    ConfigDict,
     Field,
     Strict,
     StrictBool,
@@ -78,6 +79,12 @@ EventId = Annotated[UUID, BeforeValidator(_parse_event_id, json_schema_input_typ
 Note = Annotated[str, StringConstraints(strict=True, max_length=MAX_NOTE_LENGTH), NO_NUL]
 
 
+def check_participants(participants: int, new_participants: int) -> None:
+    """Raise ``ValueError`` if there are more new participants than participants."""
+    if new_participants > participants:
+        raise ValueError("more new participants than participants")
+
+
 class ProxyActivity(FrozenModel):
     """A complete activity without its mentor. Its validation rules are the same for every mentor."""
 
@@ -94,8 +101,7 @@ class ProxyActivity(FrozenModel):
 
     @model_validator(mode="after")
     def _check_new_participants(self) -> Self:
-        if self.new_participants > self.participants:
-            raise ValueError("more new participants than participants")
+        check_participants(self.participants, self.new_participants)
         return self
 
 
@@ -128,6 +134,25 @@ class ActivityDefaults(FrozenModel):
     def provided(self) -> dict[str, Any]:
         """The fields that the client provided, as JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+
+class ActivityCorrection(ActivityDefaults):
+    """Fields of a registered activity to correct. Omitted fields stay unchanged, and so does the peer mentor."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"duration_minutes": 60}]})
+
+    note: Note | None = Field(
+        None, description="Free text, which replaces the stored one; null removes it. It is not returned."
+    )
+    event_id: EventId | None = Field(
+        None, description="Id of the event, the same for all peer mentors who were there; null is no event."
+    )
+
+    @model_validator(mode="after")
+    def _require_a_change(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("specify at least one field")
+        return self
 
 
 ACTIVITY_FIELDS = tuple(ProxyActivity.model_fields)

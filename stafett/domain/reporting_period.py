@@ -12,6 +12,12 @@ from stafett.domain.frozen import FrozenModel
 OSLO = ZoneInfo("Europe/Oslo")
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2199
 _DATE_PATTERN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_LOCAL_DAY_FIRST = re.compile(
+    r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4}) (?P<hour>\d{1,2}):(?P<minute>\d\d)", re.ASCII
+)
+_LOCAL_YEAR_FIRST = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d) (?P<hour>\d\d):(?P<minute>\d\d)(:00)?", re.ASCII
+)
 _TIMESTAMP_RESOLUTION = timedelta(microseconds=1)  # of PostgreSQL's timestamptz
 
 
@@ -35,6 +41,18 @@ DayOrInstant = Annotated[
     BeforeValidator(_parse_day_or_instant, json_schema_input_type=date | AwareDatetime),
     Field(description="A date, which means a whole day in Europe/Oslo, or an RFC 3339 time with its offset."),
 ]
+
+
+def add_oslo_offset(value: str) -> str:
+    """Interpret a local time as Europe/Oslo; return any other value unchanged."""
+    match = _LOCAL_DAY_FIRST.fullmatch(value) or _LOCAL_YEAR_FIRST.fullmatch(value)
+    if match is None:
+        return value
+    year, month, day, hour, minute = (int(match[part]) for part in ("year", "month", "day", "hour", "minute"))
+    try:
+        return datetime(year, month, day, hour, minute, tzinfo=OSLO).isoformat()
+    except ValueError:
+        return value
 
 
 def to_first_instant(start: datetime | date) -> datetime:

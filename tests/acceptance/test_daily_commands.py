@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ async def test_preview_and_deviations_are_short_unless_all_is_requested(
     assert "Row 20" in (await coordinator.print(*preview, "--all")).splitlines()
     export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
     deviations = ("export", "deviations", export["id"])
-    first, *_, last = (await coordinator.print(*deviations)).splitlines()
+    first, *_, last, _correction, _new_version = (await coordinator.print(*deviations)).splitlines()
     assert first.startswith("22 not countable: ")
     assert last == "2 more: --all prints them, --output FILE writes them as CSV."
     assert "2 more" not in await coordinator.print(*deviations, "--all")
@@ -148,6 +149,37 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     assert (line["mentor_name"], line["starts_at"]) == ("Åse Ødegård", "02.03.2026 10:00")
     assert line["error_message"] == "duration_minutes må vere minst 1."
     assert f"{mentor}, Åse Ødegård: " in await coordinator.print("bulk", "show", batch["id"])
+
+
+async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
+    coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
+) -> None:
+    mentor = activity_factory.create_mentor("Åse Ødegård")
+    starts_at, ends_at = datetime(2026, 3, 2, 9, tzinfo=UTC), datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    short = activity_factory.create_activity(mentor, starts_at=starts_at, ends_at=ends_at)
+    twice = activity_factory.create_activity(mentor, starts_at=datetime(2026, 3, 3, 9, tzinfo=UTC))
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    await coordinator.print("export", "deviations", export["id"], "-o", file := empty_folder / "deviations.csv")
+    (deviation,) = csv.DictReader(io.StringIO(file.read_text("utf-8-sig"), newline=""), delimiter=";")
+    assert (deviation["activity_id"], deviation["outcome"]) == (str(short), "not_countable")
+    listed = await coordinator.print("activity", "list", *coordinator.org, "--start", "2.3.2026", "--end", "2.3.2026")
+    assert (str(short) in listed, str(twice) in listed) == (True, False)
+    title = f"Activity {short} (02.03.2026 10:00, samtalegruppe, Åse Ødegård)"
+    corrected = await coordinator.print("activity", "correct", short, "--duration", "45", "--place", "Bodø")
+    assert corrected.splitlines()[0] == f"{title} is corrected."
+    assert "stafett reexport start REPORT" in corrected
+    shown = await coordinator.print("activity", "show", short)
+    assert ("45 minutes" in shown, "Bodø" in shown, str(mentor) in shown) == (True, True, True)
+    wrong = await coordinator.run("activity", "correct", short, "--participants", "0")
+    assert "Invalid value for '--new-participants': more new participants than participants" in wrong.stderr
+    moved = await coordinator.run("activity", "correct", twice, "--start", "02.03.2026 10:30")
+    moved.assert_one_line_error("The peer mentor has another activity at that time.")
+    unconfirmed = await coordinator.run("activity", "delete", twice)
+    assert (unconfirmed.exit_code, f"Delete activity {twice} (" in unconfirmed.stderr) == (1, True)
+    assert f"Activity {twice} (" in await coordinator.print("activity", "delete", twice, "--yes")
+    reexport: Json = (await coordinator.run("reexport", "start", export["report_id"], "--watch", "--json")).json
+    version: Json = (await coordinator.run("export", "show", reexport["export_id"], "--json")).json
+    assert (version["counts"]["queried"], version["counts"]["countable"]) == (1, 1)
 
 
 async def test_administrator_manages_webhooks_and_api_keys(admin: UserCli) -> None:

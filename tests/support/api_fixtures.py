@@ -18,7 +18,7 @@ from stafett.exports.completion import ExportCompletion
 from stafett.exports.service import ExportService
 from stafett.reports.completion import ReexportCompletion
 from stafett.reports.reexports import ReexportService
-from stafett.testing import Tenant
+from stafett.testing import ActivityFactory, Tenant
 from tests.support.bulk import BulkHarness
 
 
@@ -48,6 +48,7 @@ class ApiFixtures:
             "user_id": self.create_member,
             "key_id": self.create_api_key,
             "mentor_id": self.create_mentor,
+            "activity_id": self.create_activity,
             "new_org_id": lambda: f"n{uuid4().hex[:12]}",
             "new_address": lambda: f"{uuid4()}@example.org",
         }
@@ -128,6 +129,9 @@ class ApiFixtures:
             " RETURNING id",
             [self._tenant.org_id],
         )
+
+    def create_activity(self) -> UUID:
+        return ActivityFactory(self._owner_url, self._tenant.org_id).create_activity(self.create_mentor())
 
     def _fetch_id(self, query: str, values: list[object]) -> UUID:
         with psycopg.connect(self._owner_url) as connection:

@@ -7,7 +7,19 @@ from typing import Any
 
 from rich.console import Console
 
-from stafett.cli import api_key, bulk, export, member, mentor, notification, operator, reexport, report, webhook
+from stafett.cli import (
+    activity,
+    api_key,
+    bulk,
+    export,
+    member,
+    mentor,
+    notification,
+    operator,
+    reexport,
+    report,
+    webhook,
+)
 from stafett.cli.deviations import print_deviations, read_deviations
 from stafett.cli.tables import Columns, print_table
 
@@ -22,7 +34,7 @@ _LONG = "Two activities were registered late, and one was registered twice by mi
 _DEVIATIONS = (
     "date;mentor;place;sheet;row;outcome;problem;repair;registered_by;activity_id;codes",
     f"06.01.2026;Åse Ødegård;Tromsø;;;rejected;Et likepersonskurs må ha deltakere.;Før antall deltakere.;;{_ID};course",
-    f"07.01.2026;Kari Nordmann;København;Rapport;14;not_countable;Holdt utenfor Norge;Rett aktiviteten.;;{_ID};abroad",
+    f"07.01.2026;Kari Nordmann;Lund;Rapport;14;not_countable;Holdt utenfor Norge;Rett aktiviteten.;;{_OTHER_ID};abroad",
 )
 
 
@@ -44,6 +56,15 @@ _NOTIFICATION = {"id": _ID, "subject": {"kind": "bulk_registration", "id": _OTHE
 _DELIVERIES = [{"channel": "email", "state": "delivered"}, {"channel": "webhook", "state": "given_up"}]
 _MEMBER = {"user_id": _ID, "address": "kari.nordmann@blindeforbundet.example", "display_name": "Kari Nordmann"}
 _EVENT = {"seq": 1204, "at": _CREATED, "actor": _OTHER_ID, "hash": "9f86d081884c7d659a2feaa0c55ad015"}
+_ACTIVITY = {
+    "id": _ID,
+    "mentor_name": "Åse Ødegård",
+    "activity_type": "oppsokende_samtale",
+    "starts_at": _CREATED,
+    "duration_minutes": 60,
+    "participants": 12,
+    "place": "Likepersonsenteret i Tromsø",
+}
 TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "exports": (
         export.EXPORTS.columns,
@@ -89,6 +110,10 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "mentors": (
         mentor.COLUMNS,
         [{"id": _ID, "display_name": "Åse Ødegård", "active": True, "branch": "Blindeforbundet Troms lokallag"}],
+    ),
+    "activities": (
+        activity.COLUMNS,
+        [_ACTIVITY, _ACTIVITY | {"id": _OTHER_ID, "activity_type": "besok", "mentor_name": "Ola"}],
     ),
     "operators": (operator.COLUMNS, [{"user_id": _ID, "address": "operator@stafett.example"}]),
 }

@@ -97,6 +97,7 @@ def _visit_roles(world: ConsoleWorld) -> Iterator[Visit]:
     yield Visit("exports-coordinator", waiting, Role.COORDINATOR)
     yield Visit("reports-auditor", f"/console/reports/{report['submitted']}", Role.AUDITOR)
     yield Visit("mentors-auditor", "/console/mentors", Role.AUDITOR)
+    yield Visit("activity-auditor", f"/console/activities/{world.objects['activity_id']['own']}", Role.AUDITOR)
 
 
 def _visit_notices(world: ConsoleWorld) -> Iterator[Visit]:
@@ -107,6 +108,8 @@ def _visit_notices(world: ConsoleWorld) -> Iterator[Visit]:
     yield Visit("new-report-own-dates", f"/console/exports/new?period=dates&start={YEAR}-01-01&end={YEAR}-06-30")
     yield Visit("check-report-error", "/console/exports/check?period=dates&start=x&export_format=csv&locale=nb")
     yield Visit("mentors-nothing-found", "/console/mentors?q=x&active=no")
+    yield Visit("activities-error", "/console/activities?start=x&activity=x")
+    yield Visit("activities-nothing-found", f"/console/activities?start={YEAR - 5}-01-01&end={YEAR - 5}-12-31")
     yield Visit("audit-error", f"/console/audit?start={YEAR}-02-01&end={YEAR}-01-01&job=x")
     yield Visit("audit-nothing-found", "/console/audit?event=nothing")
     yield Visit("operator-error", f"{_OPERATOR_PATH}?hours=x", Role.OPERATOR)
@@ -122,6 +125,8 @@ def _visit_notices(world: ConsoleWorld) -> Iterator[Visit]:
         ("webhook", f"/console/admin/webhooks/{objects['webhook_id']}", ("enabled", "test_sent")),
         ("mapping", "/console/admin/mapping", ("published",)),
         ("mentor", f"/console/mentors/{objects['mentor_id']}", ("saved", "same_name")),
+        ("activity", f"/console/activities/{objects['activity_id']}", ("corrected", "unchanged")),
+        ("reports", "/console/reports", ("activity_deleted",)),
     ):
         for notice in notices:
             yield Visit(f"{name}-{notice.replace('_', '-')}", f"{path}?notice={notice}")
@@ -175,6 +180,8 @@ def list_answer_visits(world: ConsoleWorld) -> list[Visit]:
     changed = world.document.replace(
         '"effective_from"', '"attachments": {"unavailable": "report"}, "effective_from"', 1
     )
+    correction = f"/console/activities/{world.objects['activity_id']['own']}/correct"
+    overlapping = ACTIVITY | {"starts_at": f"{YEAR}-02-02T10:00", "revision": "0"}
     mentor, jobs = f"/console/mentors/{mentors['active']}/edit", world.objects["export_id"]
     selection = {"kind": "export", "jobs": str(jobs["waiting"]), f"attempt-{jobs['waiting']}": "1"}
     return [
@@ -195,6 +202,9 @@ def list_answer_visits(world: ConsoleWorld) -> list[Visit]:
         Visit("mapping-draft-faults", draft, fields={}, is_upload=True, file=b'{"format": 1, "columns": 2}'),
         Visit("mapping-trial", f"{draft}/trial", fields=document | trial, is_upload=True),
         Visit("mapping-trial-error", f"{draft}/trial", fields=document | {"start": "x", "end": ""}, is_upload=True),
+        Visit("activity-without-event", correction, fields=overlapping | {"event_id": "x"}),
+        Visit("activity-overlapping", correction, fields=overlapping),
+        Visit("activity-stale", correction, fields=ACTIVITY | {"revision": "7"}),
         Visit("mentor-stale", mentor, fields={"display_name": "Kari", "revision": "7"}),
         Visit("operator-check-cancel", f"{_OPERATOR_PATH}/check", Role.OPERATOR, selection | {"action": "cancel"}),
         Visit("operator-check-retry", f"{_OPERATOR_PATH}/check", Role.OPERATOR, selection | {"action": "retry"}),

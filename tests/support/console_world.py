@@ -149,6 +149,7 @@ class _Builder:
         self._create_activities()
         objects["version"] = {"first": 1, "second": await self._publish_mapping()}
         objects["batch_id"] = await self._create_batches()
+        objects["activity_id"] = await self._choose_activities()
         objects["export_id"], reports = await self._create_exports()
         objects["report_id"], objects["reexport_id"] = await self._create_versions(reports)
         objects["notification_id"] = {
@@ -225,6 +226,20 @@ class _Builder:
         request = build_batch(self._org_id, [mentors["active"]], label=self._write("Venter"))
         waiting = BulkService(self._api).accept(self._caller, BulkRequest.model_validate(request)).batch.id
         return states | {"waiting": waiting}
+
+    async def _choose_activities(self) -> dict[str, object]:
+        """Choose an activity of a batch and one of a mentor, and delete one of another batch."""
+        query = "SELECT id FROM activities WHERE org_id = %s AND deleted_at IS NULL AND"
+        batches = self._world.objects["batch_id"]
+        deleted = self._fetch_id(f"{query} batch_id = '{batches['partly-failed']}'")
+        page = (await self._admin.get(f"/console/activities/{deleted}/delete")).text
+        parse_path(
+            await self._admin.submit(f"/console/activities/{deleted}/delete", revision=read_field(page, "revision"))
+        )
+        return {
+            "registered": self._fetch_id(f"{query} batch_id = '{batches['completed']}'"),
+            "own": self._fetch_id(f"{query} batch_id IS NULL ORDER BY starts_at LIMIT 1"),
+        }
 
     async def _create_exports(self) -> tuple[dict[str, object], dict[str, str]]:
         exports, reports = dict[str, object](), dict[str, str]()

@@ -43,6 +43,9 @@ _TABLE = """
     retry_bulk_registration  202       403     202    403     404      202
     delete_bulk_registration 403       403     204    403     404      403
     list_activities          200       200     200    200     200      403
+    get_activity             200       200     200    200     404      403
+    correct_activity         428       428     428    403     404      403
+    delete_activity          204       204     204    403     404      403
 
     list_reports             200       200     200    200     200      403
     get_report               200       200     200    200     404      403
@@ -113,6 +116,7 @@ REQUEST_BODIES: Mapping[str, object] = {
     "add_peer_mentor": {"org_id": "{org_id}", "display_name": "Kari Nordmann"},
     "import_peer_mentors": "display_name\nKari Nordmann\n",
     "edit_peer_mentor": {"active": False},
+    "correct_activity": {"duration_minutes": 60},
     "decode_payloads": {"payloads": []},
     "encode_payloads": {"payloads": []},
 }

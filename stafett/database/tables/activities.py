@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
-from stafett.database.tables.base import DEFAULT_NOW
+from stafett.database.tables.base import DEFAULT_NOW, DEFAULT_ZERO
 
 _MENTOR_FOREIGN_KEY = ForeignKeyConstraint(["org_id", "mentor_id"], ["peer_mentors.org_id", "peer_mentors.id"])
 
@@ -52,6 +52,7 @@ class Activity(SQLModel, table=True):
     batch_id: UUID | None = None
     event_id: UUID | None = None
     """The event at which it took place; the activities of several mentors can have the same."""
+    edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     created_at: datetime = Field(sa_column_kwargs=DEFAULT_NOW)
     deleted_at: datetime | None = None
 

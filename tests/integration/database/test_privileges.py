@@ -51,6 +51,19 @@ def test_maintenance_role_reads_no_text_that_users_write(table: str, columns: Se
     assert readable == []
 
 
+def test_api_corrects_activities_and_changes_neither_their_mentor_nor_their_origin(owner_url: str) -> None:
+    query = (
+        "SELECT column_name FROM information_schema.column_privileges"
+        " WHERE grantee = 'stafett_api' AND table_name = 'activities' AND privilege_type = 'UPDATE'"
+    )
+    with psycopg.connect(owner_url) as owner:
+        updatable = {name for (name,) in owner.execute(query)}
+        deletable = owner.execute("SELECT has_table_privilege('stafett_api', 'activities', 'DELETE')").fetchone()
+    assert updatable >= {"starts_at", "ends_at", "note", "deleted_at"}
+    assert updatable & {"id", "org_id", "mentor_id", "registered_by", "batch_id", "created_at"} == set()
+    assert deletable == (False,)
+
+
 @pytest.fixture
 def stranger_url(owner_url: str) -> Iterator[str]:
     """Log in with a role that is not ours, as another program on the same server would."""

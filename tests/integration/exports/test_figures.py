@@ -9,6 +9,7 @@ import polars as pl
 import psycopg
 import pytest
 
+from stafett.bulk.activities import ActivityService
 from stafett.column_mapper import validate_document
 from stafett.column_mapper.versions import MappingService, MappingVersions
 from stafett.database.connection import DeadlineConnection
@@ -18,6 +19,7 @@ from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.export import ExportCounts, ExportRequest
 from stafett.domain.export_preview import PreviewJob
 from stafett.domain.membership import Caller, Role
+from stafett.domain.proxy_activity import ActivityCorrection
 from stafett.domain.reporting_period import OSLO
 from stafett.exports.figures import Figure, FigureService
 from stafett.exports.preview import PreviewBuilder, take_preview
@@ -213,6 +215,28 @@ def test_only_months_that_have_changed_are_read_again(
         create_activity(month, 3)
     assert service.compute(caller, YEAR).total == Figure(activities=5, countable=5)
     assert read_months[1:] == [date(YEAR, 1, 1), date(YEAR, 7, 1)]
+
+
+@pytest.mark.parametrize("tenant", ["standard"], indirect=True)
+def test_figures_notice_corrected_and_deleted_activities(
+    caller: Caller, activity_factory: ActivityFactory, api_database: Database
+) -> None:
+    mentor, service = activity_factory.create_mentor(), FigureService(api_database)
+    activities = ActivityService(api_database)
+    first, second = (
+        activity_factory.create_activity(mentor, starts_at=datetime(YEAR, month, 2, 10, tzinfo=UTC)) for month in (3, 4)
+    )
+    assert service.compute(caller, YEAR).total == Figure(activities=2, countable=2)
+    for correction, expected in (
+        ({"in_norway": False}, Figure(activities=2, countable=1)),
+        ({"in_norway": True}, Figure(activities=2, countable=2)),
+        ({"starts_at": f"{YEAR + 1}-03-02T10:00:00Z"}, Figure(activities=1, countable=1)),
+    ):
+        activities.correct(caller, first, ActivityCorrection.model_validate(correction), range(10))
+        assert service.compute(caller, YEAR).total == expected
+    activities.delete(caller, second)
+    assert service.compute(caller, YEAR).total == Figure()
+    assert service.compute(caller, YEAR + 1).total == Figure(activities=1, countable=1)
 
 
 @pytest.mark.parametrize("tenant", ["standard"], indirect=True)

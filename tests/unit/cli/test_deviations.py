@@ -40,8 +40,10 @@ def test_kinds_are_printed_first_and_then_rows_up_to_the_limit(
     rows = read_deviations(_CONTENT)[:1] * count
     console = Console(width=200, file=(output := io.StringIO()))
     print_deviations(rows, console, limit=limit)
-    kind, repair, empty, header, *lines = output.getvalue().splitlines()
+    kind, repair, empty, header, *lines, correction, new_version = output.getvalue().splitlines()
     assert (kind, repair.strip(), empty) == (f"{count} rejected: {rows[0]['problem']}", rows[0]["repair"], "")
     assert header.startswith("date ")
     assert [line.split()[0] for line in lines[:lines_of_rows]] == ["06.01.2026"] * lines_of_rows
     assert lines[lines_of_rows:] == rest
+    assert "stafett activity correct" in correction
+    assert "stafett reexport start" in new_version

@@ -58,3 +58,16 @@ def test_start_of_no_id_is_completed_to_one_that_belongs_to_nothing() -> None:
 def test_text_that_starts_no_id_is_a_usage_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not an id, nor the first 8 or more characters of one"):
         _resolve(text)
+
+
+def test_long_list_is_searched_by_the_api() -> None:
+    queries = list[Json]()
+
+    class LongList:
+        def get(self, _path: str, query: Json) -> Json:
+            queries.append(query)
+            return {"items": [{"id": str(_FIRST)}], "next_page_token": None}
+
+    api = cast("ApiClient", LongList())
+    assert resolve_id(api, "/activities", "5E4D7A34-95", {"org_id": "nhf"}) == _FIRST
+    assert queries == [{"org_id": "nhf", "id_prefix": "5e4d7a3495", "page_size": 200}]

@@ -454,6 +454,7 @@ CREATE TABLE activities (
     registered_by uuid REFERENCES users,
     batch_id uuid,
     event_id uuid,
+    edits integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     deleted_at timestamptz,
     FOREIGN KEY (org_id, mentor_id) REFERENCES peer_mentors (org_id, id),
@@ -472,7 +473,9 @@ CREATE INDEX activities_of_batch ON activities (org_id, batch_id, starts_at, id)
 -- The worker inserts only activities of batches.
 CREATE POLICY insert_requires_batch ON activities AS RESTRICTIVE FOR INSERT TO stafett_worker
     WITH CHECK (batch_id IS NOT NULL AND registered_by IS NOT NULL);
-GRANT SELECT ON activities TO stafett_api;
+-- The API corrects and deletes activities. The peer mentor, the batch and the user who registered an activity stay.
+GRANT SELECT, UPDATE (activity_type, starts_at, ends_at, participants, new_participants, place, in_person, in_norway,
+    note, event_id, edits, deleted_at) ON activities TO stafett_api;
 GRANT SELECT, INSERT ON activities TO stafett_worker;
 GRANT SELECT (id, org_id, mentor_id, starts_at, place, note), UPDATE (note) ON activities TO stafett_erasure;
 

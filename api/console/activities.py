@@ -1,0 +1,180 @@
+"""The pages of activities: list, correct and delete."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.concurrency import run_in_threadpool
+from api.console.bulk_forms import CorrectionForm
+from api.console.errors import redirect
+from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, RevisionForm, parse_id
+from api.console.pages import render_page
+from api.console.reports import Reader
+from api.console.security import SessionForm
+from api.console.services import ACTIVITIES_PATH, REPORTS_PATH
+from api.console.sessions import ActiveSession, ActivityCorrector
+from api.dependencies import ServicesDep
+from stafett.bulk.activities import ActivityDetails, ActivityFilter
+from stafett.database.pagination import PageToken
+from stafett.database.tables import Activity
+from stafett.domain.activity import ACTIVITY_TYPES
+from stafett.domain.errors import OverlappingActivityError
+from stafett.domain.reporting_period import OSLO
+
+router = APIRouter(prefix=ACTIVITIES_PATH)
+_MINUTE = timedelta(minutes=1)
+
+
+class PeriodForm(ConsoleForm):
+    """The days between which the listed activities start."""
+
+    start: Day | None = None
+    end: Day | None = None
+
+
+@router.get("")
+async def list_activities(
+    request: Request,
+    session: Reader,
+    services: ServicesDep,
+    *,
+    start: Annotated[str, Query(max_length=100)] = "",
+    end: Annotated[str, Query(max_length=100)] = "",
+    activity: Annotated[str, Query(max_length=100)] = "",
+    page_token: PageToken = None,
+) -> Response:
+    """List the activities of a period, or lead to the one with an id."""
+    fields, errors, period = {"start": start, "end": end, "activity": activity.strip()}, dict[str, str](), PeriodForm()
+    if activity_id := parse_id(fields["activity"]):
+        return redirect(request, f"{ACTIVITIES_PATH}/{activity_id}")
+    try:
+        period = PeriodForm.parse(fields)
+    except InvalidFormError as error:
+        errors |= error.errors
+    if fields["activity"]:
+        errors["activity"] = "job_invalid"
+    filters = ActivityFilter(period_start=period.start, period_end=period.end, page_token=page_token)
+    page = None if errors else await run_in_threadpool(services.activities.list, session.caller, filters)
+    next_token = page and page.next_page_token
+    return render_page(
+        request,
+        "activities.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        activities=page.items if page else (),
+        fields=fields,
+        errors=errors,
+        next_query=urlencode({"start": start, "end": end, "page_token": next_token}) if next_token else None,
+    )
+
+
+@router.get("/{activity_id:uuid}")
+async def show_activity(
+    request: Request,
+    session: Reader,
+    services: ServicesDep,
+    activity_id: UUID,
+    notice: Annotated[str, Query()] = "",
+) -> Response:
+    details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
+    return render_page(
+        request,
+        "activity.html",
+        session=session,
+        activity=details.activity,
+        mentor_name=details.mentor_name,
+        minutes=_count_minutes(details.activity),
+        notice=notice,
+    )
+
+
+@router.get("/{activity_id:uuid}/correct")
+async def show_correction(
+    request: Request, session: ActivityCorrector, services: ServicesDep, activity_id: UUID
+) -> Response:
+    details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
+    return _render_form(request, session, details, _show_fields(details.activity))
+
+
+@router.post("/{activity_id:uuid}/correct")
+async def correct_activity(
+    request: Request, session: ActivityCorrector, form: SessionForm, services: ServicesDep, activity_id: UUID
+) -> Response:
+    """Correct the activity, unless another user has changed it since the page was made."""
+    details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
+    revision = RevisionForm.parse(form).revision
+    try:
+        correction = CorrectionForm.parse(form).build_correction(_show_fields(details.activity))
+        correct = services.activities.correct
+        corrected = await run_in_threadpool(correct, session.caller, activity_id, correction, {revision})
+    except InvalidFormError as error:
+        return _render_form(request, session, details, form, error.errors)
+    except OverlappingActivityError:
+        return _render_form(request, session, details, form, {"starts_at": "overlapping"})
+    notice = "unchanged" if corrected.activity.edits == revision else "corrected"
+    return redirect(request, f"{ACTIVITIES_PATH}/{activity_id}?notice={notice}")
+
+
+@router.get("/{activity_id:uuid}/delete")
+async def confirm_deletion(
+    request: Request, session: ActivityCorrector, services: ServicesDep, activity_id: UUID
+) -> Response:
+    details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
+    activity, mentor_name = details
+    return render_page(request, "delete_activity.html", session=session, activity=activity, mentor_name=mentor_name)
+
+
+@router.post("/{activity_id:uuid}/delete")
+async def delete_activity(
+    request: Request, session: ActivityCorrector, form: SessionForm, services: ServicesDep, activity_id: UUID
+) -> Response:
+    """Delete the activity as the page has shown it, and lead to the reports, of which new versions can be made."""
+    revisions = {RevisionForm.parse(form).revision}
+    await run_in_threadpool(services.activities.delete, session.caller, activity_id, revisions)
+    return redirect(request, f"{REPORTS_PATH}?notice=activity_deleted")
+
+
+def _count_minutes(activity: Activity) -> int:
+    return (activity.ends_at - activity.starts_at) // _MINUTE
+
+
+def _show_fields(activity: Activity) -> dict[str, str]:
+    """Return the fields of the form, without the note, which is never shown."""
+    return {
+        "activity_type": activity.activity_type,
+        "starts_at": activity.starts_at.astimezone(OSLO).strftime("%Y-%m-%dT%H:%M"),
+        "duration_minutes": str(_count_minutes(activity)),
+        "participants": str(activity.participants),
+        "new_participants": str(activity.new_participants),
+        "place": activity.place,
+        "in_person": "true" if activity.in_person else "",
+        "in_norway": "true" if activity.in_norway else "",
+        "event_id": str(activity.event_id or ""),
+        "revision": str(activity.edits),
+    }
+
+
+def _render_form(
+    request: Request,
+    session: ActiveSession,
+    details: ActivityDetails,
+    fields: Mapping[str, str],
+    errors: FormErrors | None = None,
+) -> Response:
+    return render_page(
+        request,
+        "activity_form.html",
+        session=session,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        address=f"{ACTIVITIES_PATH}/{details.activity.id}/correct",
+        activity=details.activity,
+        mentor_name=details.mentor_name,
+        activity_types=ACTIVITY_TYPES,
+        fields={name: fields.get(name, "") for name in (*CorrectionForm.model_fields, "revision")},
+        errors=errors,
+    )

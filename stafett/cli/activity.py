@@ -1,0 +1,222 @@
+"""``stafett activity``: commands for registered activities."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from stafett.cli.client import Json, connect
+from stafett.cli.field_errors import name_options
+from stafett.cli.formats import format_time
+from stafett.cli.jobs import LimitOption, build_query, print_list, print_result
+from stafett.cli.lookup import find_data, resolve_id
+from stafett.cli.options import (
+    ID_HELP,
+    DataDirOption,
+    JsonOption,
+    OptionalOrgOption,
+    OrgOption,
+    UserOption,
+    YesOption,
+    normalise_start,
+    normalise_time,
+)
+from stafett.cli.tables import Column, Columns, Details, print_details
+from stafett.cli.terminal import print_json, require_confirmation
+
+app = typer.Typer(name="activity", help="List, correct and delete registered activities.", no_args_is_help=True)
+
+ActivityIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the activity, {ID_HELP}.")]
+_NEXT_STEP = "Reports made before do not change: `stafett reexport start REPORT` makes a version with today's data."
+_CORRECTION_OPTIONS = {
+    "/activity_type": "--type",
+    "/starts_at": "--start",
+    "/duration_minutes": "--duration",
+    "/participants": "--participants",
+    "/new_participants": "--new-participants",
+    "/place": "--place",
+    "/note": "--note",
+    "/event_id": "--event",
+}
+COLUMNS: Columns = {
+    "id": Column(lambda activity: activity["id"], is_id=True),
+    "start": Column(lambda activity: format_time(activity["starts_at"])),
+    "type": Column(lambda activity: activity["activity_type"], min_width=10),
+    "mentor": Column(lambda activity: activity["mentor_name"], min_width=12),
+    "minutes": Column(lambda activity: activity["duration_minutes"], drop_order=3),
+    "participants": Column(lambda activity: activity["participants"], drop_order=2),
+    "place": Column(lambda activity: activity["place"], drop_order=1, min_width=12),
+}
+
+
+@app.command(name="list")
+def list_activities(
+    org: OrgOption = "",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            "--from",
+            help="Only from this day (2026-12-31 or 31.12.2026) or RFC 3339 time on.",
+            callback=normalise_time,
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--end",
+            "--to",
+            help="Only until this day (inclusive; 2026-12-31 or 31.12.2026) or RFC 3339 time.",
+            callback=normalise_time,
+        ),
+    ] = None,
+    mentor_id: Annotated[
+        str | None, typer.Option("--mentor", metavar="ID", help="Only activities of this peer mentor.")
+    ] = None,
+    batch_id: Annotated[
+        str | None, typer.Option("--batch", metavar="ID", help="Only activities that this batch registered.")
+    ] = None,
+    limit: LimitOption = 50,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List activities, latest start first."""
+    api, named = connect(data_dir, user, org), dict[str, str]()
+    for option, path, text in (("--mentor", "/peer-mentors", mentor_id), ("--batch", "/bulk-registrations", batch_id)):
+        if text:
+            named[f"{option[2:]}_id"] = str(resolve_id(api, path, text, {"org_id": org}, argument=option))
+    query = build_query(org_id=org, period_start=start, period_end=end, page_size=limit, **named)
+    with name_options({"query:period_start": "--start", "query:period_end": "--end"}):
+        page = api.get("/activities", query)
+    print_list(page, as_json, COLUMNS)
+
+
+@app.command()
+def show(
+    activity_id: ActivityIdArgument,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an activity. Its note is not shown."""
+    _, activity = find_data(data_dir, user, org, "activities", activity_id)
+    if as_json:
+        print_json(activity)
+    else:
+        print_details(f"Activity {activity['id']}", describe_activity(activity))
+
+
+@app.command()
+def correct(
+    activity_id: ActivityIdArgument,
+    activity_type: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Type: its id, or its name in any language.")
+    ] = None,
+    starts_at: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            help="Start: a time in Oslo ('31.01.2026 10:00'), or an RFC 3339 time. The duration stays.",
+            callback=normalise_start,
+        ),
+    ] = None,
+    duration: Annotated[int | None, typer.Option("--duration", help="Duration in minutes.")] = None,
+    participants: Annotated[
+        int | None, typer.Option("--participants", help="Number of participants, new ones included.")
+    ] = None,
+    new_participants: Annotated[
+        int | None, typer.Option("--new-participants", help="Number of those who took part for the first time.")
+    ] = None,
+    place: Annotated[str | None, typer.Option("--place", help="Place of the activity.")] = None,
+    in_person: Annotated[
+        bool | None, typer.Option("--in-person/--not-in-person", help="Whether the participants met in person.")
+    ] = None,
+    in_norway: Annotated[
+        bool | None, typer.Option("--in-norway/--abroad", help="Whether the activity took place in Norway.")
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Note, which replaces the stored one.")] = None,
+    no_note: Annotated[bool, typer.Option("--no-note", help="Remove the note.")] = False,
+    event: Annotated[
+        str | None, typer.Option("--event", metavar="ID", help="Event, which other mentors' activities can share.")
+    ] = None,
+    no_event: Annotated[bool, typer.Option("--no-event", help="Take the activity out of its event.")] = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct fields of an activity. The peer mentor stays: delete the activity to register it for another one."""
+    correction: Json = build_query(
+        activity_type=activity_type,
+        starts_at=starts_at,
+        duration_minutes=duration,
+        participants=participants,
+        new_participants=new_participants,
+        place=place,
+        in_person=in_person,
+        in_norway=in_norway,
+        note=note,
+        event_id=event,
+    )
+    for option, is_removed, name in (("--no-note", no_note, "note"), ("--no-event", no_event, "event_id")):
+        if is_removed and name in correction:
+            raise typer.BadParameter(f"is not possible together with --{option[5:]}", param_hint=f"'{option}'")
+        correction |= {name: None} if is_removed else {}
+    if not correction:
+        raise typer.BadParameter("specify at least one field to correct, such as --duration 60", param_hint="'OPTIONS'")
+    api, activity = find_data(data_dir, user, org, "activities", activity_id)
+    path = _path(activity)
+    with name_options(_CORRECTION_OPTIONS):
+        corrected = api.put(path, json.dumps(correction).encode(), if_match=api.etag_of(path, {}))
+    print_result(corrected, as_json, f"{_title(corrected)} is corrected.", _NEXT_STEP)
+
+
+@app.command()
+def delete(
+    activity_id: ActivityIdArgument,
+    yes: YesOption = False,
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete an activity that was registered by mistake. Another one can then be registered for its time."""
+    api, activity = find_data(data_dir, user, org, "activities", activity_id)
+    path = _path(activity)
+    tag, activity = api.etag_of(path, {}), api.get(path)  # a correction after the question is not deleted
+    if not yes:
+        title = _title(activity)
+        require_confirmation(f"Delete {title[0].lower()}{title[1:]}?")
+    api.delete(path, if_match=tag)
+    print_result(activity, as_json, f"{_title(activity)} is deleted.", _NEXT_STEP)
+
+
+def describe_activity(activity: Json) -> Details:
+    """Describe an activity in the order of a registration's fields."""
+    details: list[tuple[str, object]] = [
+        ("mentor", f"{activity['mentor_name']} ({activity['mentor_id']})"),
+        ("type", activity["activity_type"]),
+        ("start", format_time(activity["starts_at"])),
+        ("duration", f"{activity['duration_minutes']} minutes"),
+        ("participants", f"{activity['participants']}, of whom {activity['new_participants']} for the first time"),
+        ("place", activity["place"]),
+        ("in person", "yes" if activity["in_person"] else "no"),
+        ("in Norway", "yes" if activity["in_norway"] else "no"),
+        ("registered by", f"user {activity['registered_by']}" if activity["is_proxy"] else "the mentor"),
+    ]
+    for label, name in (("batch", "batch_id"), ("event", "event_id")):
+        if activity[name]:
+            details.append((label, activity[name]))
+    return details
+
+
+def _path(activity: Json) -> str:
+    return f"/activities/{activity['id']}"
+
+
+def _title(activity: Json) -> str:
+    """Name the activity by what a person knows of it."""
+    facts = (format_time(activity["starts_at"]), activity["activity_type"], activity["mentor_name"])
+    return f"Activity {activity['id']} ({', '.join(facts)})"
