@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import Copy
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
@@ -18,6 +19,7 @@ from stafett.domain.thread_progress import MAX_SILENCE, allow_silence, record_st
 
 ReturnValue = TypeVar("ReturnValue")
 _CHECK_INTERVAL_SECONDS = 0.1
+_RECORDS_PER_WAIT = 1000
 
 
 class DeadlineConnection(psycopg.Connection[TupleRow]):
@@ -43,6 +45,11 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
         finally:
             self.response_timeout = earlier
 
+    def read_records(self, copy: Copy) -> Iterator[bytes]:
+        """Yield the records of a ``COPY``. psycopg waits for each one, which takes longer than to read it."""
+        while records := self.wait(_read_some(copy)):
+            yield from records
+
     def wait(
         self, gen: PQGen[ReturnValue], interval: float = _CHECK_INTERVAL_SECONDS, timeout: float | None = None
     ) -> ReturnValue:
@@ -63,3 +70,11 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
             raise
         record_step()
         return result
+
+
+def _read_some(copy: Copy) -> PQGen[list[bytes]]:
+    """Read up to some number of records, as psycopg reads one; return none at the end."""
+    records = list[bytes]()
+    while len(records) < _RECORDS_PER_WAIT and (record := (yield from copy._read_gen())):  # noqa: SLF001
+        records.append(bytes(record))
+    return records

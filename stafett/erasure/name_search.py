@@ -86,10 +86,10 @@ class NameSearch:
         with (
             self._database.snapshot(person.org_id) as connection,
             connection.cursor() as cursor,
-            cursor.copy(query, params) as copied,
+            cursor.copy(query, params) as copy,
         ):
-            records = iter(copied)
-            while batch := b"".join(bytes(record) for record in islice(records, _ROWS_PER_READ)):
+            records = connection.read_records(copy)
+            while batch := b"".join(islice(records, _ROWS_PER_READ)):
                 yield pl.read_csv(io.BytesIO(batch), has_header=False, schema=_SCHEMA)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import polars as pl
 import psycopg
-from psycopg import Connection, Copy
+from psycopg import Connection
 
 from stafett.activity_frames import activities_from_copy, arrow_from_frame, attachments_from_copy
 from stafett.column_mapper.versions import MappingVersions
@@ -51,6 +51,7 @@ _FROM_ACTIVITIES: LiteralString = """
 _IN_PERIOD: LiteralString = """
     WHERE a.org_id = %(org_id)s AND a.deleted_at IS NULL AND a.starts_at BETWEEN %(first)s AND %(last)s
 """
+_COUNT_QUERY: LiteralString = f"SELECT count(*) FROM activities a {_IN_PERIOD}"  # noqa: S608 - a constant
 _IN_REPORT_ORDER: LiteralString = f"{_IN_PERIOD} ORDER BY a.starts_at, a.id"
 _SELECT_WITH_LOOKUPS: LiteralString = f"""
     {_SELECT_ACTIVITIES} (SELECT count(*) FROM attachments f WHERE f.org_id = a.org_id AND f.activity_id = a.id)
@@ -140,15 +141,14 @@ def require_requester_is_member(connection: Connection, export_id: UUID) -> None
 
 
 def stream_activity_frames(
-    connection: DeadlineConnection, period: OrganisationPeriod, rows_per_part: int, *, row_count: int = 0
+    connection: DeadlineConnection, period: OrganisationPeriod, rows_per_part: int
 ) -> Generator[pl.DataFrame, None, None]:
     """Yield frames of about ``rows_per_part`` rows, or fewer with long texts, each of whole days in Europe/Oslo.
 
-    ``row_count`` is about the number of rows of the period.
-
     The caller must close the generator: an unfinished ``COPY`` keeps the connection busy, and a rollback never returns.
     """
-    for records, rows in _stream_records(connection, period, rows_per_part, row_count):
+    (total,) = _fetch_one(connection, _COUNT_QUERY, _name_parameters(period))
+    for records, rows in _stream_records(connection, period, rows_per_part, total):
         yield activities_from_copy(records, rows)
 
 
@@ -163,7 +163,7 @@ def _stream_records(
     with _open_copy(connection, query, _name_parameters(period), row_count) as records:
         buffer, rows, last_day = BytesIO(), 0, b""
         for record in records:
-            day = bytes(record[:10])
+            day = record[:10]
             is_full = rows >= rows_per_part or buffer.tell() >= _BYTES_PER_PART
             if is_full and day != last_day:
                 yield _drain_buffer(buffer), rows
@@ -179,8 +179,8 @@ def read_activity_frame(connection: DeadlineConnection, period: OrganisationPeri
 
     Sorting 50,000 rows takes Polars 10 ms, and PostgreSQL, which writes them to its disk, 80 ms.
     """
-    with _open_copy(connection, _UNSORTED_QUERY, _name_parameters(period), 0) as copy:
-        records = [bytes(record) for record in copy]
+    with _open_copy(connection, _UNSORTED_QUERY, _name_parameters(period), 0) as copied:
+        records = list(copied)
     if not records:
         return None
     return activities_from_copy(b"".join(records), len(records)).sort("starts_at", "id")
@@ -207,7 +207,7 @@ def _put_attachments(
 ) -> StagedPart:
     """Store the attachments of the snapshot's rows as one part, in row order; the part may be empty."""
     with _open_copy(connection, _COPY_ATTACHMENTS_QUERY, (*period, period[0]), row_count) as records:
-        attachments = [bytes(record) for record in records]
+        attachments = list(records)
     frame = attachments_from_copy(b"".join(attachments), len(attachments))
     return context.put_part(0, arrow_from_frame(frame), frame.height, "attachments")
 
@@ -218,12 +218,12 @@ def _open_copy(
     query: LiteralString,
     parameters: Sequence[object] | Mapping[str, object],
     row_count: int,
-) -> Iterator[Copy]:
-    """Open a ``COPY``, whose first row comes when PostgreSQL has sorted all of them."""
+) -> Iterator[Iterator[bytes]]:
+    """Open a ``COPY``, whose first record comes when PostgreSQL has sorted all of them."""
     with ExitStack() as stack:
         with connection.allow_extra_time(row_count * _SORTING_TIME_PER_ROW):
             copy = stack.enter_context(stack.enter_context(connection.cursor()).copy(query, parameters))
-        yield copy
+        yield connection.read_records(copy)
 
 
 def _cancel_statement(connection: Connection) -> None:
@@ -231,7 +231,9 @@ def _cancel_statement(connection: Connection) -> None:
         connection.cancel_safe(timeout=_CANCEL_TIMEOUT_SECONDS)
 
 
-def _fetch_one(connection: Connection, query: LiteralString, parameters: Sequence[object]) -> tuple[Any, ...]:
+def _fetch_one(
+    connection: Connection, query: LiteralString, parameters: Sequence[object] | Mapping[str, object]
+) -> tuple[Any, ...]:
     row = connection.execute(query, parameters).fetchone()
     assert row is not None  # noqa: S101 - the organisation exists
     return row
