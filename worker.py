@@ -12,7 +12,7 @@ import structlog
 from httpx import create_ssl_context
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.bulk import BulkRegistrationActivities
 from activities.exports import ExportOutcomeActivities, ExportStageActivities
@@ -65,6 +65,7 @@ from stafett.storage.files import FileStorage
 from stafett.storage.s3 import CANCELLATION_TIMEOUTS
 from stafett.temporal.activity_threads import ActivityThreadPool
 from stafett.temporal.client import connect
+from stafett.temporal.deployment import create_deployment_config, start_deployment
 from stafett.temporal.namespace import (
     AuditIntervals,
     ensure_search_attributes,
@@ -133,6 +134,7 @@ async def run_queue_workers(
 ) -> AsyncIterator[None]:
     """Run the workers during a block; they connect to PostgreSQL and S3 when an activity needs them."""
     queue, slots, monitor = queue or settings.temporal.task_queue, settings.worker, monitor or WorkerMonitor()
+    deployment = create_deployment_config(settings.temporal)
     with ExitStack() as stack:
         registry, workers = _ActivityRegistry(settings, stack, monitor), list[Worker]()
 
@@ -141,6 +143,7 @@ async def run_queue_workers(
         ) -> ActivityThreadPool:
             pool = stack.enter_context(monitor.threads.open_pool(slot_count, queue))
             interceptor = ActivityInterceptor(pool, monitor.metrics.record_retry)
+            options |= {"deployment_config": deployment}
             workers.append(_worker_with_threads(client, queue, pool, activities, interceptor, **options))
             return pool
 
@@ -156,8 +159,9 @@ async def run_queue_workers(
             maintenance = registry.maintenance_activities(client)
             add_worker(maintenance_queue(queue), _MAX_CONCURRENT_MAINTENANCE, maintenance)
             interceptor = ActivityInterceptor(record_retry=monitor.metrics.record_retry)
-            workers.append(_delivery_worker(client, queue, registry.delivery_activities(), interceptor))
-        async with run_workers(*workers):
+            delivery_activities = registry.delivery_activities()
+            workers.append(_delivery_worker(client, queue, delivery_activities, interceptor, deployment))
+        async with run_workers(*workers), start_deployment(client, deployment):
             yield
 
 
@@ -187,7 +191,11 @@ def _worker_with_threads(
 
 
 def _delivery_worker(
-    client: Client, queue: str, activities: Sequence[ActivityFunction], interceptor: ActivityInterceptor
+    client: Client,
+    queue: str,
+    activities: Sequence[ActivityFunction],
+    interceptor: ActivityInterceptor,
+    deployment: WorkerDeploymentConfig | None,
 ) -> Worker:
     """Create the worker of the notification queue, so that slow receivers only delay other deliveries."""
     return Worker(
@@ -197,6 +205,7 @@ def _delivery_worker(
         interceptors=[interceptor],
         max_concurrent_activities=_MAX_CONCURRENT_DELIVERIES,
         graceful_shutdown_timeout=_GRACEFUL_SHUTDOWN,
+        deployment_config=deployment,
     )
 
 

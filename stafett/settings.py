@@ -72,6 +72,8 @@ def _validate_issuer(issuer: str) -> str:
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_validate_postgres_url)]
+DeploymentName = Annotated[str, Field(pattern=r"\A[A-Za-z0-9_-]{1,100}$")]
+BuildId = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._-]{1,100}$")]
 CodecKeys = Annotated[SecretStr, AfterValidator(_validate_codec_keys)]
 WebOrigin = Annotated[AnyHttpUrl, AfterValidator(_validate_origin)]
 SecureOrigin = Annotated[WebOrigin, AfterValidator(require_https)]
@@ -105,6 +107,12 @@ class TemporalSettings(_SettingsSection):
     tls: bool = False
     ui_url: AnyHttpUrl | None = Field(None, description="URL of the Web UI, to which the operator's pages link")
     api_key: SecretStr | None = None
+    deployment: DeploymentName | None = Field(
+        None, description="name of the Worker Deployment; without it, the workers have no versions"
+    )
+    build_id: BuildId | None = Field(
+        None, description="version of the workers in their deployment; by default that of the installed code"
+    )
     codec_keys: CodecKeys | None = Field(
         None, description="ID:KEY,ID:KEY: the first key encrypts payloads, all keys decrypt"
     )
