@@ -56,7 +56,7 @@ async def start_deployment(client: Client, config: WorkerDeploymentConfig | None
 
 async def _set_first_version(client: Client, version: WorkerDeploymentVersion) -> None:
     while True:
-        with suppress(RPCError):  # the server has not registered the version yet, or is away
+        with suppress(RPCError):  # the server has not registered the version yet, or is unavailable
             if await _has_current_version(client, version.deployment_name):
                 return
             request = SetWorkerDeploymentCurrentVersionRequest(

@@ -60,7 +60,7 @@ class ContainerImage:
 
     @asynccontextmanager
     async def serve(self, *command: str, env: Mapping[str, str]) -> AsyncIterator[None]:
-        """Run a process of the service during the block, and check that it ends with 0 when it is told to."""
+        """Run a process of the service during the block, and check that it ends with 0 after SIGTERM."""
         with (self._folder / f"{command[0]}.log").open("w+") as log:
             process = await asyncio.create_subprocess_exec(*self._build_run(command, env), stdout=log, stderr=log)
             try:
