@@ -20,9 +20,9 @@ from stafett.domain.formula_text import FORMULA_START
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
 from stafett.domain.reporting_period import OSLO
 
-_TEMPLATE_COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "mentor_name")
-COLUMNS = (*_TEMPLATE_COLUMNS, "error_code", "error_message")
-_REQUIRED_COLUMNS = ("mentor_id", *REQUIRED_ACTIVITY_FIELDS)
+TEMPLATE_COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "mentor_name")
+COLUMNS = (*TEMPLATE_COLUMNS, "error_code", "error_message")
+REQUIRED_COLUMNS = ("mentor_id", *REQUIRED_ACTIVITY_FIELDS)
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _INTEGER_COLUMNS = frozenset({"duration_minutes", "participants", "new_participants"})
 _BOOLEAN_COLUMNS = frozenset({"in_person", "in_norway"})
@@ -58,7 +58,7 @@ def render_failed_csv(items: Iterable[FailedItem], locale: Locale = "en") -> str
 def render_template(mentors: Iterable[tuple[str, str]]) -> str:
     """Render a CSV file to fill in, with a line for each of these ids and names of peer mentors."""
     empty = [""] * len(ACTIVITY_FIELDS)
-    return _render_csv(_TEMPLATE_COLUMNS, (("", mentor_id, *empty, name) for mentor_id, name in mentors))
+    return _render_csv(TEMPLATE_COLUMNS, (("", mentor_id, *empty, name) for mentor_id, name in mentors))
 
 
 def _render_csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
@@ -87,7 +87,7 @@ def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest
     """Parse a file in which each line is an item with all its fields; issues point to the line and the column."""
     items, issues = list[BulkItemInput](), list[RequestIssue]()
     line_by_client_ref: dict[str, int] = {}
-    for number, row in iterate_rows(content, COLUMNS, _REQUIRED_COLUMNS):
+    for number, row in iterate_rows(content, COLUMNS, REQUIRED_COLUMNS):
         try:
             item = _parse_item(row)
         except ValidationError as error:

@@ -22,6 +22,7 @@ from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR
 
 MAX_DURATION_MINUTES = 14 * 24 * 60
 MAX_PARTICIPANTS = 100_000
+MAX_PLACE_LENGTH, MAX_NOTE_LENGTH = 200, 4000
 
 
 def _parse_datetime(value: str) -> datetime | None:
@@ -72,9 +73,9 @@ DurationMinutes = Annotated[
 ParticipantCount = Annotated[
     _ParticipantRange, Strict(), BeforeValidator(_coerce_whole_number, json_schema_input_type=_ParticipantRange)
 ]
-Place = Annotated[str, StringConstraints(strict=True, max_length=200), NO_NUL]
+Place = Annotated[str, StringConstraints(strict=True, max_length=MAX_PLACE_LENGTH), NO_NUL]
 EventId = Annotated[UUID, BeforeValidator(_parse_event_id, json_schema_input_type=UUID)]
-Note = Annotated[str, StringConstraints(strict=True, max_length=4000), NO_NUL]
+Note = Annotated[str, StringConstraints(strict=True, max_length=MAX_NOTE_LENGTH), NO_NUL]
 
 
 class ProxyActivity(FrozenModel):
