@@ -196,7 +196,7 @@ async def test_upload_page_describes_every_column_of_the_template(browser: Conso
     await browser.sign_in(tenant.coordinator)
     template = (await browser.get("/console/bulk/template.csv")).content.decode("utf-8-sig")
     page = (await browser.get(UPLOAD)).text
-    columns = re.findall(r'<th scope="row" class="code">(\w+)</th><td class="long">[^<]{10,}</td>', page)
+    columns = re.findall(r'<dt class="code">(\w+)</dt><dd>[^<]{10,}</dd>', page)
     assert columns == template.strip().split(";")
 
 
