@@ -147,7 +147,6 @@ async def delete_export(
 def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> dict[str, Any]:
     caller, details = session.caller, services.exports.find(session.caller, export_id)
     row, export = details.export, ExportResource.from_details(details)
-    failures = export.partial_failures if export.mapping else ()
     events: Sequence[Any] = ()
     next_page = None
     if caller.can_read_audit_of(row.org_id, row.requested_by):
@@ -156,7 +155,7 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
         )
     return {
         "export": export,
-        "headings": load_headings(services, caller, export.mapping.version, export.locale) if failures else {},
+        "headings": _load_headings(services, caller, export),
         "stages": list_stages(
             export, [step.status for step in services.job_history.steps_after(row.org_id, row.id, 0)]
         ),
@@ -165,6 +164,12 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
         "events": events,
         "has_more_events": next_page is not None,
     }
+
+
+def _load_headings(services: Services, caller: Caller, export: ExportResource) -> dict[str, str]:
+    if not export.partial_failures or export.mapping is None:
+        return {}
+    return load_headings(services, caller, export.mapping.version, export.locale)
 
 
 def load_headings(services: Services, caller: Caller, version: int, locale: Locale) -> dict[str, str]:

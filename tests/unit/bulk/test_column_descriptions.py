@@ -1,7 +1,7 @@
 """The descriptions of a batch's columns, beside what reading a file accepts."""
 
 import re
-from typing import get_args
+from typing import Any, get_args
 from uuid import uuid4
 
 import pytest
@@ -31,14 +31,15 @@ def test_values_named_in_descriptions_are_valid_in_a_file(locale: Locale) -> Non
         cells |= {"duration_minutes": "60", "participants": "3", "new_participants": "1", "place": "Oslo"}
         for column in ("in_person", "in_norway"):
             (yes, no) = re.findall(r"\b(ja|nei)\b", texts[column])
-            assert ProxyActivity.model_validate(_read_line({**cells, "in_person": yes, "in_norway": no}))
+            activity = ProxyActivity.model_validate(_read_line({**cells, "in_person": yes, "in_norway": no}))
+            assert (activity.in_person, activity.in_norway, activity.starts_at.minute) == (True, False, 0)
 
 
-def _read_line(cells: dict[str, str]) -> dict[str, object]:
+def _read_line(cells: dict[str, str]) -> dict[str, Any]:
     """Read the template of one peer mentor with these cells filled in."""
     header, line, *_ = render_template([(str(uuid4()), "Kari Nordmann")]).splitlines()
     columns = header.removeprefix("\ufeff").split(";")
     values = dict(zip(columns, line.split(";"), strict=True)) | cells
     content = "\n".join([header, ";".join(values[column] for column in columns)])
     (item,) = parse_request(content.encode(), "nhf", None).items
-    return dict(item.overrides)
+    return {str(name): value for name, value in item.overrides.items()}
