@@ -28,7 +28,7 @@ class VerificationResults:
     def save(self, verification: ChainVerification, requested_at: datetime | None = None) -> None:
         """Store the result of a verification of the whole chain in place of the previous one.
 
-        It answers a request that was there before it began; a later one stays.
+        It answers a request that was there before it started; a later one stays.
         """
         broken = verification.broken
         values = {
