@@ -52,6 +52,8 @@ def create_field_error(field: str, code: str) -> PydanticCustomError:
 
 _ERROR_CODES = {
     ("period", "missing"): "period_missing",
+    ("source", "missing"): "source_missing",
+    ("days", "missing"): "days_missing",
     ("start", "missing"): "date_missing",
     ("submitted_reference", "string_too_long"): "reference_too_long",
     ("reason", "string_too_long"): "reason_too_long",
