@@ -28,7 +28,7 @@ from stafett.domain.membership import Caller
 _REQUEST_VERIFICATION = text("""
 INSERT INTO audit_verification_requests (org_id)
 SELECT id FROM organisations o WHERE id = :org_id AND EXISTS (SELECT FROM audit_events WHERE org_id = o.id)
-ON CONFLICT (org_id) DO UPDATE SET requested_at = clock_timestamp()
+ON CONFLICT DO NOTHING
 """)
 _NEWEST_FIRST = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(gt=0, lt=2**63)]]), newest_first=True)
 
@@ -86,7 +86,7 @@ class OrganisationAuditTrail:
             return session.get(AuditVerificationRequest, _require_supervisor(caller))
 
     def request_verification(self, caller: Caller) -> None:
-        """Request a verification of the audit trail before it is due, unless it has no event."""
+        """Request a verification of the audit trail before it is due, unless one is requested or it has no event."""
         parameters = {"org_id": _require_supervisor(caller)}
         with self._database.caller_transaction(caller) as session:
             session.execute(_REQUEST_VERIFICATION, parameters)

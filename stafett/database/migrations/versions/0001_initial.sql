@@ -1176,7 +1176,7 @@ CREATE TABLE audit_verification_requests (
 );
 CREATE POLICY maintenance ON audit_verification_requests TO stafett_maintenance USING (true);
 GRANT SELECT, DELETE ON audit_verification_requests TO stafett_maintenance;
-GRANT SELECT, INSERT, UPDATE (requested_at) ON audit_verification_requests TO stafett_api;
+GRANT SELECT, INSERT ON audit_verification_requests TO stafett_api;
 
 
 -- Maintenance
