@@ -69,6 +69,7 @@ from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.jobs.attention import AttentionService
+from stafett.jobs.titles import JobTitles
 from stafett.monitoring.metrics import ConnectionPool, Metrics
 from stafett.monitoring.server import MetricsPage, serve_pages
 from stafett.notifications.inbox import Inbox
@@ -222,6 +223,7 @@ def _create_services(
         audit_trail=OrganisationAuditTrail(database),
         figures=FigureService(database),
         attention=AttentionService(database),
+        job_titles=JobTitles(database),
         reexports=ReexportService(database),
         reexport_commands=ReexportCommands(database, ResultFile(storage)),
         mappings=MappingService(database),

@@ -48,6 +48,7 @@ from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.jobs.attention import AttentionService
+from stafett.jobs.titles import JobTitles
 from stafett.notifications.inbox import Inbox
 from stafett.people.api_keys import ApiKeyService
 from stafett.people.members import MemberService
@@ -105,6 +106,7 @@ class Services:
     audit_trail: OrganisationAuditTrail
     figures: FigureService
     attention: AttentionService
+    job_titles: JobTitles
     reexports: ReexportService
     reexport_commands: ReexportCommands
     mappings: MappingService

@@ -16,7 +16,7 @@ from stafett.domain.export_job import ExportJob
 from stafett.domain.job import Job
 from stafett.temporal.client import WorkflowRun, cancel_job, send_edit_update, start_attempt
 from stafett.temporal.codec import PayloadDecryptionError
-from stafett.temporal.namespace import trigger_sweep
+from stafett.temporal.namespace import trigger_sweep, trigger_verification
 
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 1.0, 30.0
 _SHUTDOWN_TIMEOUT_SECONDS = 5.0
@@ -45,6 +45,10 @@ class JobDispatcher:
     def send_edit(self, run: WorkflowRun, edit: BaseModel) -> None:
         """Send the run an update for an edit that is committed already; a lost update does no harm."""
         self._in_background(self._update_run(run, edit))
+
+    def verify_audit_chains(self) -> None:
+        """Start the verification of the audit chains that are due; if the call fails, the schedule does it later."""
+        self._in_background(self._trigger_verification())
 
     def _in_background(self, call: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(call)
@@ -80,6 +84,12 @@ class JobDispatcher:
             await send_edit_update(self._client, run, edit)
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             _log.info("run_update_failed", workflow_id=run.workflow_id, error=type(error).__name__)
+
+    async def _trigger_verification(self) -> None:
+        try:
+            await trigger_verification(self._client)
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            _log.warning("verification_trigger_failed", error=type(error).__name__)
 
     async def _sweep_when_needed(self) -> None:
         """Trigger the sweeper whenever a call was deferred, with exponential backoff until it succeeds."""

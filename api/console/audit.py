@@ -14,9 +14,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field, model_validator
 
 from api.concurrency import run_in_threadpool
+from api.console.errors import redirect
 from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, create_field_error
 from api.console.pages import render_page
-from api.console.security import create_page_headers
+from api.console.security import SessionForm, create_page_headers
 from api.console.services import CONSOLE_PATH
 from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
@@ -25,7 +26,8 @@ from stafett.database.pagination import PageToken
 from stafett.database.tables import AuditEvent
 from stafett.domain.reporting_period import to_first_instant, to_last_instant
 
-router = APIRouter(prefix=f"{CONSOLE_PATH}/audit")
+_PATH = f"{CONSOLE_PATH}/audit"
+router = APIRouter(prefix=_PATH)
 _COLUMNS = ("seq", "at", "actor", "event", "subject_kind", "subject_id", "status", "detail", "hash", "previous_hash")
 _BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -78,6 +80,16 @@ async def show_audit_trail(
     )
 
 
+@router.post("/verification")
+async def request_verification(
+    request: Request, session: CurrentSession, _form: SessionForm, services: ServicesDep
+) -> Response:
+    """Let a worker verify the whole audit trail, which can take minutes; the page shows the result when it is there."""
+    await run_in_threadpool(services.audit_trail.request_verification, session.caller)
+    services.dispatcher.verify_audit_chains()
+    return redirect(request, _PATH)
+
+
 @router.get("/events.csv")
 async def download_audit_trail(request: Request, session: CurrentSession, services: ServicesDep) -> Response:
     filters = AuditTrailForm.parse(_read_fields(request)).to_filter()
@@ -97,6 +109,7 @@ def _load_page(
 ) -> dict[str, Any]:
     audit_trail, caller = services.audit_trail, session.caller
     names, verification = audit_trail.list_event_names(caller), audit_trail.find_verification(caller)
+    verification_request = audit_trail.find_verification_request(caller)
     events: Sequence[AuditEvent] = ()
     next_page_token = None
     if not errors:
@@ -106,6 +119,7 @@ def _load_page(
         "next_page_token": next_page_token,
         "event_names": names,
         "verification": verification,
+        "verification_request": verification_request,
     }
 
 

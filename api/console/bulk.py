@@ -31,6 +31,7 @@ from stafett.domain.bulk import ItemOutcome
 from stafett.domain.bulk_status import BulkStatus, ItemStatus
 from stafett.domain.errors import InvalidRequestError
 from stafett.domain.reporting_period import OSLO
+from stafett.jobs.commands import require_administrator
 
 router = APIRouter(prefix=BULK_PATH)
 _MAX_ITEMS, _MAX_CORRECTIONS = 200, 100
@@ -88,6 +89,22 @@ async def cancel_batch(
     batch = await run_in_threadpool(services.batch_commands.cancel, session.caller, batch_id)
     services.dispatcher.cancel(batch.job)
     return redirect(request, f"{BULK_PATH}/{batch_id}")
+
+
+@router.get("/{batch_id:uuid}/delete")
+async def confirm_delete(request: Request, session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
+    details = await run_in_threadpool(services.batches.find, session.caller, batch_id, needs_items=False)
+    require_administrator(session.caller, details.batch.org_id)
+    back = f"{BULK_PATH}/{batch_id}"
+    return render_page(request, "confirm.html", session=session, action="delete_batch", period=None, back=back)
+
+
+@router.post("/{batch_id:uuid}/delete")
+async def delete_batch(
+    request: Request, session: CurrentSession, _form: SessionForm, services: ServicesDep, batch_id: UUID
+) -> Response:
+    await run_in_threadpool(services.batch_commands.delete, session.caller, batch_id)
+    return redirect(request, BULK_PATH)
 
 
 @router.post("/{batch_id:uuid}/retry")
@@ -189,7 +206,7 @@ async def _render_corrections(
 
 
 def _get_local_start(batch: BulkBatch, item: BulkItem) -> str:
-    """Return the item's start as a browser's field for local times expects it, or nothing if it is not valid."""
+    """Return the item's start in Oslo as a field has it, or nothing if it is not valid."""
     start = (batch.activity | item.overrides).get("starts_at")
     try:
         return datetime.fromisoformat(str(start)).astimezone(OSLO).strftime("%Y-%m-%dT%H:%M")

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from starlette.datastructures import FormData
 
 from api.console.forms import ConsoleForm, InvalidFormError, create_field_error, parse_id
+from api.console.written_days import WrittenTime
 from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.activity import ActivityType
 from stafett.domain.bulk import BulkItemInput, BulkRequest
@@ -25,9 +26,8 @@ from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
 _Participants = Annotated[int, Field(ge=0, le=MAX_PARTICIPANTS)]
 _Text = StringConstraints(strip_whitespace=True)
 _LocalTime = Annotated[
-    NaiveDatetime, Field(ge=datetime(EARLIEST_YEAR + 1, 1, 1), le=datetime(LATEST_YEAR, 1, 1))  # noqa: DTZ001 - local
+    WrittenTime, Field(ge=datetime(EARLIEST_YEAR + 1, 1, 1), le=datetime(LATEST_YEAR, 1, 1))  # noqa: DTZ001 - local
 ]
-"""A time in Oslo, as a browser's field has it."""
 
 
 class ActivityForm(ConsoleForm):

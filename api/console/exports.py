@@ -24,7 +24,9 @@ from api.routes.bufdir_exports import load_view, respond_with_deviations
 from api.schemas.exports import ExportResource
 from stafett.database.pagination import PageToken
 from stafett.domain.errors import FileRemovedError, HandedInError, ServiceUnavailableError
+from stafett.domain.export import Locale
 from stafett.domain.export_status import EXPORT_STAGES, ExportStatus
+from stafett.domain.membership import Caller
 from stafett.exports.downloads import get_downloadable_file
 from stafett.exports.handed_in import RemovalConfirmation
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter
@@ -153,6 +155,7 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
         )
     return {
         "export": export,
+        "headings": _load_headings(services, caller, export),
         "stages": list_stages(
             export, [step.status for step in services.job_history.steps_after(row.org_id, row.id, 0)]
         ),
@@ -161,6 +164,18 @@ def _load_page(session: ActiveSession, services: Services, export_id: UUID) -> d
         "events": events,
         "has_more_events": next_page is not None,
     }
+
+
+def _load_headings(services: Services, caller: Caller, export: ExportResource) -> dict[str, str]:
+    if not export.partial_failures or export.mapping is None:
+        return {}
+    return load_headings(services, caller, export.mapping.version, export.locale)
+
+
+def load_headings(services: Services, caller: Caller, version: int, locale: Locale) -> dict[str, str]:
+    """Load the headings of a report's columns in its language, by the ids with which deviations name columns."""
+    document = services.mappings.get_version(caller, caller.org_id or "", version).mapping.document
+    return {column["id"]: column["header"][locale] for column in document["columns"]}
 
 
 def _is_file_removed(details: ExportDetails) -> bool:

@@ -8,11 +8,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from api.console.written_days import WrittenDay
 from stafett.domain.export import CsvProfile, ExportFormat, ExportParameters, Locale
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, ReportingPeriod
 
 FormErrors = Mapping[str, str]
-Day = Annotated[date, Field(ge=date(EARLIEST_YEAR + 1, 1, 1), le=date(LATEST_YEAR - 1, 12, 31))]
+Day = Annotated[WrittenDay, Field(ge=date(EARLIEST_YEAR + 1, 1, 1), le=date(LATEST_YEAR - 1, 12, 31))]
 OWN_DATES = "dates"
 _MONTHS_PER_YEAR = 12
 
@@ -51,6 +52,8 @@ def create_field_error(field: str, code: str) -> PydanticCustomError:
 
 _ERROR_CODES = {
     ("period", "missing"): "period_missing",
+    ("source", "missing"): "source_missing",
+    ("days", "missing"): "days_missing",
     ("start", "missing"): "date_missing",
     ("submitted_reference", "string_too_long"): "reference_too_long",
     ("reason", "string_too_long"): "reason_too_long",
@@ -58,12 +61,13 @@ _ERROR_CODES = {
     ("place", "missing"): "place_missing",
     ("activity_type", "missing"): "activity_type_missing",
     ("activity_type", "enum"): "activity_type_missing",
-    ("duration_minutes", "missing"): "whole_number",
-    ("participants", "missing"): "whole_number",
-    ("new_participants", "missing"): "whole_number",
+    ("duration_minutes", "missing"): "duration_invalid",
+    ("duration_minutes", "int_parsing"): "duration_invalid",
+    ("participants", "missing"): "participants_invalid",
+    ("participants", "int_parsing"): "participants_invalid",
+    ("new_participants", "missing"): "new_participants_invalid",
+    ("new_participants", "int_parsing"): "new_participants_invalid",
     ("submitted_on", "missing"): "date_invalid",
-    ("start", "value_error"): "date_invalid",
-    ("end", "value_error"): "date_invalid",
     ("start", "greater_than_equal"): "date_invalid",
     ("start", "less_than_equal"): "date_invalid",
     ("end", "greater_than_equal"): "date_invalid",
@@ -82,19 +86,14 @@ _ERROR_CODES = {
     ("url", "missing"): "url_invalid",
     ("description", "value_error"): "one_line",
     ("effective_from", "missing"): "date_invalid",
-    ("effective_from", "value_error"): "date_invalid",
     ("effective_from", "greater_than_equal"): "date_invalid",
     ("effective_from", "less_than_equal"): "date_invalid",
     ("end", "missing"): "date_missing",
     ("role", "missing"): "role_missing",
     ("role", "value_error"): "role_missing",
-    ("approved_on", "value_error"): "date_invalid",
     ("approved_on", "greater_than_equal"): "date_invalid",
     ("approved_on", "less_than_equal"): "date_invalid",
-    ("", "timezone_naive"): "start_missing",
-    ("", "date_from_datetime_parsing"): "date_invalid",
     ("", "date_parsing"): "date_invalid",
-    ("", "datetime_from_date_parsing"): "start_missing",
     ("", "datetime_parsing"): "start_missing",
     ("", "int_parsing"): "whole_number",
     ("", "greater_than_equal"): "number_range",

@@ -1,6 +1,7 @@
 """The languages of the console: the choice of one, its texts, and its way to write dates and numbers."""
 
 import io
+from calendar import monthrange
 from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache, partial
@@ -18,9 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from api.console.assets import get_asset_url
+from api.console.written_days import write_day
 from stafett.domain.activity import ACTIVITY_TYPES_BY_ID, ActivityType
 from stafett.domain.export import Locale
 from stafett.domain.failure_reasons import describe_export_failure, describe_item_failure
+from stafett.domain.file_versions import name_version
 from stafett.domain.reporting_period import OSLO, ReportingPeriod
 
 LANGUAGE_COOKIE, LANGUAGE_PARAMETER = "stafett-lang", "lang"
@@ -33,6 +36,7 @@ _LANGUAGES: dict[str | None, Locale] = {code: code for code in LANGUAGE_NAMES}
 _BABEL_LOCALES: dict[Locale, str] = {"nb": "nb", "nn": "nn", "en": "en_GB"}
 _UNITS = ("B", "kB", "MB", "GB")
 _BYTES_PER_UNIT = 1000
+_DECEMBER = 12
 _LEFT_TO_RIGHT = frozenset({"L", "EN", "ES", "ET", "CS", "NSM", "BN", "B", "S", "WS", "ON", ""})
 """Classes of characters that are in texts written from left to right only."""
 _ISOLATE, _END_OF_ISOLATE = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
@@ -79,6 +83,8 @@ def get_environment(language: Locale) -> Environment:
     environment.filters.update(
         number=formats.format_number,
         date=formats.format_day,
+        written_day=write_day,
+        name_version=name_version,
         day=formats.format_day_of,
         time=formats.format_time,
         clock=formats.format_clock,
@@ -176,11 +182,26 @@ class _Formats:
         return f"{format_decimal(size, '#,##0.#' if unit else '#,##0', self._locale)}\N{NO-BREAK SPACE}{_UNITS[unit]}"
 
     def format_period(self, period: ReportingPeriod) -> str:
-        """Format a calendar year as its number, and any other period by its first and last day or time."""
+        """Format a period as briefly as it can be read: a year, a month, a day, or its first and last day or time."""
         start, end = period.first_day, period.last_day
         days = ReportingPeriod(start=start, end=end)
         if (days.first_instant, days.last_instant) != (period.first_instant, period.last_instant):
             return f"{self.format_time(period.first_instant)} \N{EN DASH} {self.format_time(period.last_instant)}"
-        if start == date(end.year, 1, 1) and end == date(end.year, 12, 31):
-            return str(end.year)
-        return f"{self.format_day(start)} \N{EN DASH} {self.format_day(end)}"
+        if start == end:
+            return self.format_day(start)
+        if start.day == 1 and end == _get_last_day_of_month(end):
+            if (start.year, start.month, end.month) == (end.year, 1, _DECEMBER):
+                return str(start.year)
+            if (start.year, start.month) == (end.year, end.month):
+                return self.format_month(start)
+        return f"{self._format_start(start, end)} \N{EN DASH} {self.format_day(end)}"
+
+    def _format_start(self, start: date, end: date) -> str:
+        """Format the first day without the year if the last day has the same."""
+        if start.year != end.year:
+            return self.format_day(start)
+        return format_date(start, "d MMMM" if self._is_english else "d. MMMM", locale=self._locale)
+
+
+def _get_last_day_of_month(day: date) -> date:
+    return day.replace(day=monthrange(day.year, day.month)[1])

@@ -6,7 +6,6 @@ The forms of the pages carry the draft along, so that nothing is stored before i
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple, Self
 from uuid import uuid4
@@ -16,7 +15,7 @@ from pydantic import Field, model_validator
 
 from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.errors import redirect
-from api.console.forms import ConsoleForm, FormErrors, InvalidFormError, create_field_error
+from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, create_field_error
 from api.console.languages import choose_language
 from api.console.mappings import MAPPING_PATH, load_in_force
 from api.console.pages import render_page
@@ -30,21 +29,19 @@ from stafett.column_mapper.loader import load_mapping_request
 from stafett.domain.errors import ExportError, ServiceUnavailableError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import Preview, PreviewJob
-from stafett.domain.fields import IsoDate
-from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
+from stafett.domain.reporting_period import OSLO
 from stafett.exports.preview import store_draft, take_preview
 from stafett.exports.service import authorise_start
 
 _PATH = f"{MAPPING_PATH}/draft"
 router = APIRouter(prefix=_PATH)
-_Day = Annotated[IsoDate, Field(ge=date(EARLIEST_YEAR + 1, 1, 1), le=date(LATEST_YEAR - 1, 12, 31))]
 
 
 class TrialForm(ConsoleForm):
     """The first and the last day of the period with which a draft is tried."""
 
-    start: _Day
-    end: _Day
+    start: Day
+    end: Day
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -56,7 +53,7 @@ class TrialForm(ConsoleForm):
 class PublicationForm(ConsoleForm):
     """From when the draft is in force, and the latest version when the draft was uploaded, if there was one."""
 
-    effective_from: _Day
+    effective_from: Day
     revision: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
 

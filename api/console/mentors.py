@@ -1,18 +1,16 @@
 """The pages of peer mentors: list with search, add, edit and deactivate."""
 
 from collections.abc import Mapping
-from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
 
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect
-from api.console.forms import ConsoleForm, FormErrors, InvalidFormError, RevisionForm, parse_id
+from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, RevisionForm, parse_id
 from api.console.pages import render_page
 from api.console.reports import Reader
 from api.console.security import SessionForm
@@ -21,12 +19,11 @@ from api.console.sessions import ActiveSession, MentorManager
 from api.dependencies import Services, ServicesDep
 from stafett.database.pagination import PageToken
 from stafett.database.tables import PeerMentor
-from stafett.domain.fields import DisplayName, IsoDate
-from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
+from stafett.domain.fields import DisplayName
+from stafett.domain.reporting_period import OSLO
 from stafett.people.mentors import MentorEdit, MentorFilter, NewMentor, SavedMentor
 
 router = APIRouter(prefix=MENTORS_PATH)
-_Day = Annotated[IsoDate, Field(ge=date(EARLIEST_YEAR + 1, 1, 1), le=date(LATEST_YEAR - 1, 12, 31))]
 _ACTIVE_BY_CHOICE = {"": None, "yes": True, "no": False}
 
 
@@ -35,7 +32,7 @@ class MentorForm(ConsoleForm):
 
     display_name: DisplayName
     branch: DisplayName | None = None
-    approved_on: _Day | None = None
+    approved_on: Day | None = None
     active: Literal["true"] | None = None
 
     @property

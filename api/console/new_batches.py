@@ -12,13 +12,15 @@ from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.bulk_forms import BatchForm, UploadForm, build_request, read_chosen_mentors
 from api.console.errors import redirect
 from api.console.forms import FormErrors, InvalidFormError, parse_id
+from api.console.languages import choose_language
 from api.console.pages import render_page
-from api.console.security import SessionFormData, SessionUpload
+from api.console.security import SessionFormData, SessionUpload, create_page_headers
 from api.console.services import BULK_PATH
 from api.console.sessions import ActiveSession, JobStarter
 from api.console.uploads import carry_file, read_file
 from api.dependencies import Services, ServicesDep
-from stafett.bulk.csv_format import parse_request
+from stafett.bulk.column_descriptions import column_descriptions
+from stafett.bulk.csv_format import parse_request, render_template
 from stafett.bulk.service import ValidationResult
 from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkRequest, ItemOutcome
@@ -88,6 +90,14 @@ async def show_upload_form(request: Request, session: JobStarter) -> Response:
     return _render_upload_form(request, session)
 
 
+@router.get("/template.csv")
+async def download_template(session: JobStarter, services: ServicesDep) -> Response:
+    """Download a file to fill in, with a line for each active mentor."""
+    content = await run_in_threadpool(_render_template, session, services)
+    headers = {"Content-Disposition": 'attachment; filename="template.csv"'}
+    return Response(content, media_type="text/csv", headers=create_page_headers(session) | headers)
+
+
 @router.post("/upload")
 async def upload_batch(request: Request, session: JobStarter, upload: SessionUpload, services: ServicesDep) -> Response:
     """Check a file with one line per mentor, or register what it has. The page of the check carries the file along."""
@@ -109,6 +119,12 @@ async def upload_batch(request: Request, session: JobStarter, upload: SessionUpl
     values: dict[str, Any] = {"key": form.key or uuid4(), "carried": await carry_file(content)}
     values |= await _name_verdicts(services, session, result)
     return _render_upload_form(request, session, label=label, **values)
+
+
+def _render_template(session: ActiveSession, services: Services) -> str:
+    ids = services.mentors.list_ids(session.caller, MentorFilter(active=True), MAX_ITEMS_PER_BATCH)
+    names = services.mentors.load_names(session.caller, ids)
+    return render_template((str(mentor_id), names.get(mentor_id, "")) for mentor_id in ids)
 
 
 def create_batch_key(page: str, batch: BulkRequest) -> str:
@@ -235,5 +251,6 @@ def _render_upload_form(
         address=f"{BULK_PATH}/upload",
         label=label,
         errors=errors,
+        columns=column_descriptions(choose_language(request)),
         **{"key": uuid4(), "issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()} | values,
     )

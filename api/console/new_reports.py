@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.concurrency import OccupyingUse, run_in_threadpool
 from api.console.errors import redirect
+from api.console.exports import load_headings
 from api.console.forms import InvalidFormError, ReportForm, list_periods, parse_id
 from api.console.languages import choose_language
 from api.console.pages import render_page
@@ -46,12 +47,12 @@ async def check_report(request: Request, session: JobStarter, services: Services
         return _render_form(request, session, services, fields, error.errors)
     export_request = _to_request(session, form)
     authorise_start(session.caller, export_request)
-    result: dict[str, Any] = {"preview": None, "unavailable": False, "error_code": None}
+    result: dict[str, Any] = {"preview": None, "unavailable": False, "error_code": None, "headings": {}}
     try:
         with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
             job = PreviewJob(preview_id=uuid4(), request=export_request)
             await await_preview(services.temporal, services.task_queue, job)
-        result["preview"] = await run_in_threadpool(take_preview, services.database, session.caller, job)
+        result |= await run_in_threadpool(_take_preview, session, services, job)
     except ServiceUnavailableError:
         result["unavailable"] = True
     except ExportError as error:
@@ -81,6 +82,14 @@ async def start_report(request: Request, session: JobStarter, form: SessionForm,
     if accepted.is_new:
         services.dispatcher.start(accepted.export.job)
     return redirect(request, f"{EXPORTS_PATH}/{accepted.export.id}")
+
+
+def _take_preview(session: ActiveSession, services: Services, job: PreviewJob) -> dict[str, Any]:
+    preview = take_preview(services.database, session.caller, job)
+    if not preview.partial_failures:
+        return {"preview": preview}
+    headings = load_headings(services, session.caller, preview.mapping.version, job.request.locale)
+    return {"preview": preview, "headings": headings}
 
 
 def _today(services: Services) -> datetime:

@@ -30,11 +30,13 @@ async def list_notifications(
 ) -> Response:
     page = await run_in_threadpool(services.inbox.list, session.caller, NotificationFilter(page_token=page_token))
     notifications = [NotificationResource.from_details(details) for details in page.items]
+    job_ids = [notification.subject.id for notification in notifications]
     return render_page(
         request,
         "notifications.html",
         session=session,
         notifications=notifications,
+        titles=await run_in_threadpool(services.job_titles.load, session.caller, job_ids),
         paths=_PATHS,
         next_page_token=page.next_page_token,
     )

@@ -105,10 +105,11 @@ def list_steps(status: ReexportStatus) -> list[tuple[ReexportStatus, str]]:
 
 def _get_download_url(session: ActiveSession, services: Services, reexport_id: UUID) -> str:
     """Sign a link to the result and record that it is issued."""
-    export = services.reexports.find(session.caller, reexport_id).downloadable_export
+    details = services.reexports.find(session.caller, reexport_id)
+    export = details.downloadable_export
     if export is None:
         raise NoFileError("The re-export has no file.")
-    link = services.downloads.get_link(session.caller, export, services.clock())
+    link = services.downloads.get_link(session.caller, export, services.clock(), details.reexport.file_version)
     if link is None:
         raise PermissionDeniedError("You may not download this file.")
     services.downloads.record_link_issued(session.caller, export, link)

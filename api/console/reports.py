@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import datetime, time
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from api.console.pages import render_page
 from api.console.security import SessionForm, SessionUpload
 from api.console.services import REEXPORTS_PATH, REPORTS_PATH
 from api.console.sessions import ActiveSession, JobStarter, require_permission
+from api.console.written_days import WrittenDay
 from api.dependencies import Services, ServicesDep
 from api.schemas.reports import ReportResource
 from stafett.database.pagination import PageToken
@@ -38,7 +39,7 @@ _SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
 class SubmissionForm(RevisionForm):
     """When a report was submitted to Bufdir, and under which reference."""
 
-    submitted_on: date
+    submitted_on: WrittenDay
     submitted_version: Annotated[int, Field(ge=1, le=MAX_VERSION)] | None = None
     grant_year: Annotated[int, Field(ge=EARLIEST_YEAR, le=LATEST_YEAR)] | None = None
     submitted_reference: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), NO_NUL] | None = None
@@ -100,6 +101,20 @@ async def record_submission(
         field = _FORM_FIELDS.get(error.field, error.field)
         return await _render_report(request, session, services, report_id, form, {field: error.code})
     return redirect(request, f"{REPORTS_PATH}/{report_id}")
+
+
+@router.get("/{report_id:uuid}/submission/clear")
+async def confirm_clearing(request: Request, session: JobStarter, services: ServicesDep, report_id: UUID) -> Response:
+    details = await run_in_threadpool(services.reports.find, session.caller, report_id)
+    return render_page(
+        request,
+        "confirm.html",
+        session=session,
+        action="clear_submission",
+        period=ReportResource.from_details(details).reporting_period,
+        fields={"revision": details.report.edits},
+        back=f"{REPORTS_PATH}/{report_id}",
+    )
 
 
 @router.post("/{report_id:uuid}/submission/clear")

@@ -80,7 +80,12 @@ async def _parse_form(
 ) -> FormData:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-    form = await request.form(max_files=max_files, max_fields=_MAX_FORM_FIELDS, max_part_size=max_field_bytes)
+    try:
+        form = await request.form(max_files=max_files, max_fields=_MAX_FORM_FIELDS, max_part_size=max_field_bytes)
+    except HTTPException as error:
+        if "maximum size" in error.detail:  # Starlette's words for a field that is too large, which has no type
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
+        raise
     if not hmac.compare_digest(_to_fields(form).get(FORM_TOKEN_FIELD, "").encode(), session.form_token.encode()):
         await form.close()
         raise CrossSiteRequestError

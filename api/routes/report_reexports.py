@@ -172,7 +172,7 @@ def load_view(services: Services, caller: Caller, reexport_id: UUID) -> JobView[
 
 def _build_view(services: Services, caller: Caller, details: ReexportDetails) -> JobView[ReexportResource]:
     row, export = details.reexport, details.downloadable_export
-    link = services.downloads.get_link(caller, export, services.clock()) if export else None
+    link = services.downloads.get_link(caller, export, services.clock(), row.file_version) if export else None
     return JobView(
         job_id=row.id,
         org_id=row.org_id,

@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StrictInt, TypeAdapter
+from sqlalchemy import text
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -19,11 +20,16 @@ from stafett.database.pagination import (
     load_page,
 )
 from stafett.database.session import Database
-from stafett.database.tables import AuditEvent, AuditVerification
+from stafett.database.tables import AuditEvent, AuditVerification, AuditVerificationRequest
 from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
+_REQUEST_VERIFICATION = text("""
+INSERT INTO audit_verification_requests (org_id)
+SELECT id FROM organisations o WHERE id = :org_id AND EXISTS (SELECT FROM audit_events WHERE org_id = o.id)
+ON CONFLICT DO NOTHING
+""")
 _NEWEST_FIRST = SortKey(("seq",), TypeAdapter(tuple[Annotated[StrictInt, Field(gt=0, lt=2**63)]]), newest_first=True)
 
 
@@ -73,6 +79,17 @@ class OrganisationAuditTrail:
         """Find the result of the last verification of the whole audit trail, if there was one."""
         with self._database.caller_transaction(caller) as session:
             return session.get(AuditVerification, _require_supervisor(caller))
+
+    def find_verification_request(self, caller: Caller) -> AuditVerificationRequest | None:
+        """Find the request to verify the audit trail, if it is not answered yet."""
+        with self._database.caller_transaction(caller) as session:
+            return session.get(AuditVerificationRequest, _require_supervisor(caller))
+
+    def request_verification(self, caller: Caller) -> None:
+        """Request a verification of the audit trail before it is due, unless one is requested or it has no event."""
+        parameters = {"org_id": _require_supervisor(caller)}
+        with self._database.caller_transaction(caller) as session:
+            session.execute(_REQUEST_VERIFICATION, parameters)
 
 
 def _require_supervisor(caller: Caller) -> str:

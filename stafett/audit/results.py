@@ -1,15 +1,15 @@
 """Stored results of verifying whole chains: which chains are due, and which are broken, for alarms and metrics."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import delete, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select
 
 from stafett.audit.verification import ChainVerification
 from stafett.database.session import Database
-from stafett.database.tables import AuditVerification
+from stafett.database.tables import AuditVerification, AuditVerificationRequest
 from stafett.domain.audit_chain import BrokenRecord
 
 
@@ -19,8 +19,17 @@ class VerificationResults:
     def __init__(self, maintenance: Database) -> None:
         self._database = maintenance
 
-    def save(self, verification: ChainVerification) -> None:
-        """Store the result of a verification of the whole chain in place of the previous one."""
+    def find_request(self, org_id: str) -> datetime | None:
+        """Return when a verification of the chain was requested, if that is not answered yet."""
+        with self._database.transaction() as session:
+            request = session.get(AuditVerificationRequest, org_id)
+            return request.requested_at if request else None
+
+    def save(self, verification: ChainVerification, requested_at: datetime | None = None) -> None:
+        """Store the result of a verification of the whole chain in place of the previous one.
+
+        It answers a request that was there before it started; a later one stays.
+        """
         broken = verification.broken
         values = {
             "verified_at": func.clock_timestamp(),
@@ -33,13 +42,18 @@ class VerificationResults:
         row = insert(AuditVerification).values(org_id=verification.org_id, **values)
         with self._database.transaction() as session:
             session.execute(row.on_conflict_do_update(index_elements=["org_id"], set_=values))
+            if requested_at is not None:
+                request = delete(AuditVerificationRequest).where(
+                    col(AuditVerificationRequest.org_id) == verification.org_id
+                )
+                session.execute(request.where(col(AuditVerificationRequest.requested_at) <= requested_at))
 
     def list_due(self, org_ids: Iterable[str], max_age: timedelta) -> list[str]:
-        """List the organisations whose chain was not verified within ``max_age``, or was broken."""
+        """List the organisations whose chain was not verified within ``max_age``, was broken, or is to be verified."""
         is_recent = col(AuditVerification.verified_at) > func.clock_timestamp() - max_age
         query = select(AuditVerification.org_id).where(is_recent, col(AuditVerification.broken_seq).is_(None))
         with self._database.transaction() as session:
-            recent = set(session.exec(query).all())
+            recent = set(session.exec(query).all()) - set(session.exec(select(AuditVerificationRequest.org_id)).all())
         return [org_id for org_id in org_ids if org_id not in recent]
 
     def list_broken(self) -> list[BrokenRecord]:

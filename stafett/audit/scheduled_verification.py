@@ -29,9 +29,10 @@ class ScheduledVerification:
         self._interval = interval
 
     def __call__(self) -> VerificationReport:
-        """Verify each chain that was not verified within half an interval. A broken chain does not stop the others.
+        """Verify each chain that was not verified within half an interval, or whose verification was requested.
 
-        Raise at the end if the checkpoints of a chain could not be read, so that the caller tries again.
+        A broken chain does not stop the others. Raise at the end if the checkpoints of a chain could not be read, so
+        that the caller tries again.
         """
         due = self._results.list_due(self._verifier.list_organisations(), self._interval / 2)
         records = [self._verify(org_id) for org_id in due]
@@ -41,11 +42,12 @@ class ScheduledVerification:
         return VerificationReport(verified=len(due), broken_records=broken)
 
     def _verify(self, org_id: str) -> BrokenRecord | bool:
+        requested_at = self._results.find_request(org_id)
         verification = self._verifier.verify_chain(org_id)
         broken = verification.broken
         if broken is None and verification.unchecked is not None and self._verifier.reads_checkpoints:
             return False
-        self._results.save(verification)
+        self._results.save(verification, requested_at)
         if broken is None:
             return True
         _log.error("audit_chain_broken", org_id=org_id, seq=broken.seq, reason=broken.reason)

@@ -259,9 +259,3 @@ def download_job_file(api: ApiClient, job: Json, output: str, *, force: bool, qu
         task = progress.add_task(target.name, total=job["file"]["size_bytes"])
         api.download(job["download_url"], target, job["file"]["sha256"], lambda size: progress.advance(task, size))
     return target
-
-
-def name_version(file_name: str, version: int) -> str:
-    """Name the file of a report's version, so that it does not overwrite another version's."""
-    path = Path(file_name)
-    return path.name if version == 1 else f"{path.stem}-version-{version}{path.suffix}"

@@ -8,12 +8,13 @@ import typer
 from stafett.cli.client import ApiClient, ApiError, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time, format_words
-from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result, name_version
+from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result
 from stafett.cli.lookup import find_data, is_whole_id
 from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption
 from stafett.cli.report import describe_change
 from stafett.cli.tables import Column, Details
 from stafett.domain.export import CsvProfile, ExportFormat, Locale
+from stafett.domain.file_versions import name_version
 from stafett.domain.reexport import ReexportSource
 from stafett.domain.reexport_status import ReexportStatus
 

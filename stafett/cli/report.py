@@ -10,7 +10,7 @@ import typer
 from stafett.cli.client import Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
-from stafett.cli.jobs import LimitOption, build_query, download_job_file, name_version, print_list, print_result
+from stafett.cli.jobs import LimitOption, build_query, download_job_file, print_list, print_result
 from stafett.cli.lookup import find_data
 from stafett.cli.options import (
     ID_HELP,
@@ -24,6 +24,7 @@ from stafett.cli.options import (
 from stafett.cli.tables import Column, Columns, Details, print_details
 from stafett.cli.terminal import print_json
 from stafett.domain.errors import NotFoundError
+from stafett.domain.file_versions import name_version
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
 

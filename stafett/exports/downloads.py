@@ -15,6 +15,7 @@ from stafett.database.tables import AuditEvent, Export
 from stafett.domain.errors import FileRemovedError, NoFileError, NotFinishedError, NotFoundError, PermissionDeniedError
 from stafett.domain.export_outputs import ReportFile
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.file_versions import name_version
 from stafett.domain.membership import Caller
 from stafett.storage.files import PRESIGNED_URL_LIFETIME, FileStorage
 
@@ -72,12 +73,17 @@ class ExportDownloads:
         self._recorded_links: set[tuple[str, DownloadLink]] = set()
         """Links whose audit event is already written, so that polling does not query the audit trail."""
 
-    def get_link(self, caller: Caller, export: Export, now: datetime) -> DownloadLink | None:
-        """Return the link that this caller may have, or none; the caller records it with ``record_link_issued``."""
+    def get_link(
+        self, caller: Caller, export: Export, now: datetime, version: int | None = None
+    ) -> DownloadLink | None:
+        """Return the link that this caller may have, or none; the caller records it with ``record_link_issued``.
+
+        Browsers save the file of a report's version under the version's own name.
+        """
         if not caller.can_download_from(export.org_id):
             return None
         try:
-            return self._sign_link(get_downloadable_file(export), now)
+            return self._sign_link(get_downloadable_file(export), now, version or 1)
         except (NoFileError, NotFinishedError, FileRemovedError):
             return None
 
@@ -111,8 +117,8 @@ class ExportDownloads:
             audit_trail.append_audit_event(session, build_audit_entry(caller, export, FILE_DOWNLOADED))
         return self._storage.open(file.key)
 
-    def _sign_link(self, file: ReportFile, now: datetime) -> DownloadLink:
-        return DownloadLink(*self._storage.presign_url(file.key, file.name, now))
+    def _sign_link(self, file: ReportFile, now: datetime, version: int = 1) -> DownloadLink:
+        return DownloadLink(*self._storage.presign_url(file.key, name_version(file.name, version), now))
 
 
 def build_audit_entry(caller: Caller, export: Export, event: str, **extra_detail: str) -> AuditEntry:

@@ -218,6 +218,11 @@ async def keep_namespace_ensured(
         task.cancel()
 
 
+async def trigger_verification(client: Client) -> None:
+    """Verify the audit chains that are due now instead of at the next interval; wait for a run in progress."""
+    await client.get_schedule_handle(VERIFICATION_SCHEDULE_ID).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
+
+
 async def trigger_sweep(client: Client) -> None:
     """Start a sweep now instead of at the next interval; harmless while a sweep is running."""
     await client.get_schedule_handle(SWEEP_SCHEDULE_ID).trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)

@@ -66,14 +66,12 @@ class Coordinator(Keyboard):
         await expect(self.page.get_by_text(words("Reference: %(reference)s", reference="27/1234"))).to_be_visible()
 
     async def register_for_all(self, activity_factory: ActivityFactory, busy: Sequence[UUID]) -> None:
-        words, start = self.words, self.page.get_by_label(self.words("Start: day and time"))
+        words = self.words
         await self.press("link", words("Register for many"))
         await self.press("link", words("New registration"))
         await self.wait_for_heading(words("Register for many: the activity"))
-        await self.focus(start)
-        for part in ("0302", "2026", "ArrowRight", "1000", "A"):  # a day and a month in the order of any language
-            await (self.page.keyboard.press(part) if part.startswith("Arrow") else self.page.keyboard.type(part))
-        starts_at = datetime.fromisoformat(await start.input_value()).replace(tzinfo=OSLO)
+        await self.type(words("Start: day and time"), "2.3.2026 kl. 10.00")
+        starts_at = datetime(2026, 3, 2, 10, tzinfo=OSLO)
         for mentor in busy:
             activity_factory.create_activity(mentor, starts_at=starts_at)
         for label, value in (
@@ -104,7 +102,7 @@ class Coordinator(Keyboard):
         assert await fields.count() == 5
         for index in range(5):
             await self.focus(fields.nth(index))
-            await self.page.keyboard.type("07")  # another day or month
+            await self.page.keyboard.type("07.03.2026 10:00")  # Tab has selected the start that failed
         await self.press("button", words("Register the corrected"))
         await self.update_until(words("All registered"))
 

@@ -143,7 +143,7 @@ def _visit_errors(world: ConsoleWorld) -> Iterator[Visit]:
     yield Visit("error-422", "/console?year=x")
     yield Visit("error-429", _FAILING_PATH, None, failure=TooManyRequestsError(5))
     yield Visit("error-500", _FAILING_PATH, None, failure=RuntimeError())
-    yield Visit("error-503", _FAILING_PATH, None, failure=ServiceUnavailableError("file storage"))
+    yield Visit("error-503", _FAILING_PATH, None, failure=ServiceUnavailableError("S3 (SlowDown)"))
     for status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
         yield Visit(f"error-{status.value}", _FAILING_PATH, failure=HTTPException(status))
     yield Visit("error-421", _FAILING_PATH, None, failure=HTTPException(HTTPStatus.MISDIRECTED_REQUEST))

@@ -1,7 +1,13 @@
 """SQLModel classes of the tables. Checks, policies and grants are in the migrations; a test compares the two."""
 
 from stafett.database.tables.activities import Activity, Attachment
-from stafett.database.tables.audit import AuditChainLock, AuditEvent, AuditVerification, IdempotencyKey
+from stafett.database.tables.audit import (
+    AuditChainLock,
+    AuditEvent,
+    AuditVerification,
+    AuditVerificationRequest,
+    IdempotencyKey,
+)
 from stafett.database.tables.base import JsonObject, StrEnumType
 from stafett.database.tables.bulk import BulkBatch, BulkItem, BulkTransition
 from stafett.database.tables.erasures import Erasure
@@ -31,6 +37,7 @@ __all__ = [
     "AuditChainLock",
     "AuditEvent",
     "AuditVerification",
+    "AuditVerificationRequest",
     "BulkBatch",
     "BulkItem",
     "BulkTransition",

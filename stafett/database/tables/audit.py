@@ -72,3 +72,12 @@ class AuditVerification(SQLModel, table=True):
     broken_reason: str | None = None
     checkpoints: int | None = None
     newest_checkpoint_at: datetime | None = None
+
+
+class AuditVerificationRequest(SQLModel, table=True):
+    """A request to verify an organisation's whole chain before it is due."""
+
+    __tablename__ = "audit_verification_requests"
+
+    org_id: str = Field(primary_key=True)
+    requested_at: datetime = Field(sa_column_kwargs={"server_default": text("clock_timestamp()")})

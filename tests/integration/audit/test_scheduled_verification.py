@@ -11,16 +11,25 @@ from structlog.testing import capture_logs
 from temporalio.client import Client, ScheduleIntervalSpec
 
 import worker
+from api.dispatcher import JobDispatcher
 from stafett.audit.checkpointing import AuditCheckpointer
+from stafett.audit.events import OrganisationAuditTrail
 from stafett.audit.results import VerificationResults
 from stafett.audit.scheduled_verification import ScheduledVerification
 from stafett.audit.verification import create_audit_verifier
 from stafett.database.session import Database
+from stafett.database.tables import AuditVerification
 from stafett.domain.audit_chain import VerificationReport
-from stafett.domain.errors import ServiceUnavailableError
+from stafett.domain.errors import PermissionDeniedError, ServiceUnavailableError
+from stafett.domain.membership import Caller, Role
 from stafett.settings import Settings
 from stafett.temporal.client import VERIFY_AUDIT_CHAINS
-from stafett.temporal.namespace import VERIFICATION_SCHEDULE_ID, keep_namespace_ensured
+from stafett.temporal.namespace import (
+    VERIFICATION_SCHEDULE_ID,
+    keep_namespace_ensured,
+    upsert_verification_schedule,
+)
+from stafett.testing import Tenant, wait_until
 from tests.support.audit import append_events_to, disable_append_only_trigger, verify_audit_chain
 from tests.support.fixture_types import RunWorker
 
@@ -40,6 +49,16 @@ def scheduled_verification(
     verifier = create_audit_verifier(settings, maintenance_database)
     verifier.list_organisations = lambda: [org_id]  # type: ignore[method-assign]  # on this instance only
     return ScheduledVerification(verifier, results, timedelta(days=7))
+
+
+@pytest.fixture
+def audit_trail(api_database: Database) -> OrganisationAuditTrail:
+    return OrganisationAuditTrail(api_database)
+
+
+@pytest.fixture
+def auditor(tenant: Tenant) -> Caller:
+    return Caller(user_id=tenant.users[Role.AUDITOR], org_id=tenant.org_id, role=Role.AUDITOR)
 
 
 def tamper_with(owner: psycopg.Connection, org_id: str, seq: int, actor: str = "x") -> None:
@@ -103,6 +122,88 @@ def test_chain_is_verified_again_only_after_the_interval(
         "UPDATE audit_verifications SET verified_at = verified_at - interval '6 days' WHERE org_id = %s", [org_id]
     )
     assert scheduled_verification() == VerificationReport(verified=1)
+
+
+def test_requested_verification_is_made_once_before_it_is_due(
+    org_id: str,
+    append_events: AppendEvents,
+    scheduled_verification: ScheduledVerification,
+    checkpointer: AuditCheckpointer,
+    audit_trail: OrganisationAuditTrail,
+    auditor: Caller,
+) -> None:
+    append_events(2)
+    checkpointer([org_id])
+    assert scheduled_verification().verified == 1
+    for _ in range(2):
+        audit_trail.request_verification(auditor)
+    assert audit_trail.find_verification_request(auditor) is not None
+    assert [scheduled_verification().verified for _ in range(2)] == [1, 0]
+    assert audit_trail.find_verification_request(auditor) is None
+
+
+def test_request_during_a_verification_is_answered_by_the_next_one(
+    org_id: str,
+    append_events: AppendEvents,
+    settings: Settings,
+    maintenance_database: Database,
+    results: VerificationResults,
+    audit_trail: OrganisationAuditTrail,
+    auditor: Caller,
+) -> None:
+    append_events(1)
+    verifier, earlier = create_audit_verifier(settings, maintenance_database), results.find_request(org_id)
+    audit_trail.request_verification(auditor)
+    results.save(verifier.verify_chain(org_id), earlier)
+    assert results.list_due([org_id], timedelta(days=1)) == [org_id]
+    results.save(verifier.verify_chain(org_id), results.find_request(org_id))
+    assert results.list_due([org_id], timedelta(days=1)) == []
+
+
+def test_verification_is_requested_by_supervisors_of_an_organisation_with_events_only(
+    org_id: str,
+    append_events: AppendEvents,
+    audit_trail: OrganisationAuditTrail,
+    auditor: Caller,
+    tenant: Tenant,
+    results: VerificationResults,
+) -> None:
+    audit_trail.request_verification(auditor)
+    assert results.find_request(org_id) is None
+    append_events(1)
+    for role in (Role.COORDINATOR, Role.OPERATOR):
+        caller = Caller(user_id=tenant.coordinator, org_id=None if role is Role.OPERATOR else org_id, role=role)
+        with pytest.raises(PermissionDeniedError):
+            audit_trail.request_verification(caller)
+    assert results.find_request(org_id) is None
+
+
+async def test_triggered_schedule_verifies_the_chain_whose_verification_was_requested(
+    settings: Settings,
+    org_id: str,
+    append_events: AppendEvents,
+    checkpointer: AuditCheckpointer,
+    audit_trail: OrganisationAuditTrail,
+    auditor: Caller,
+    temporal: Client,
+    run_worker: RunWorker,
+) -> None:
+    append_events(3)
+    checkpointer([org_id])
+    audit_trail.request_verification(auditor)
+    await upsert_verification_schedule(temporal, settings.temporal.task_queue, timedelta(days=7))
+    dispatcher = JobDispatcher(temporal, settings.temporal.task_queue, lambda _job, _service: None)
+
+    async def find_verification() -> AuditVerification | None:
+        return audit_trail.find_verification(auditor)
+
+    async with run_worker():
+        dispatcher.verify_audit_chains()
+        verification = await wait_until(find_verification, bool)
+    await temporal.get_schedule_handle(VERIFICATION_SCHEDULE_ID).delete()
+    assert verification is not None
+    assert (verification.last_seq, verification.broken_seq, verification.checkpoints) == (3, None, 1)
+    assert audit_trail.find_verification_request(auditor) is None
 
 
 def test_broken_chain_is_verified_again_at_every_run(

@@ -13,6 +13,7 @@ import pytest
 from stafett.domain.membership import Role
 from stafett.domain.reporting_period import OSLO
 from stafett.testing import Tenant
+from tests.support.console_forms import parse_path
 from tests.support.console_jobs import start_report
 from tests.support.sign_in import ConsoleBrowser
 
@@ -102,13 +103,31 @@ async def test_verification_is_shown_with_its_checkpoint(
     assert "event 5 is the first that is not right" in (await admin.get(PATH)).text
 
 
+async def test_auditor_requests_a_verification_and_sees_that_it_is_coming(
+    open_browser: OpenBrowser, tenant: Tenant, owner_url: str
+) -> None:
+    coordinator = open_browser()
+    await coordinator.sign_in(tenant.coordinator)
+    await start_report(coordinator)
+    auditor = await open_auditor(open_browser, tenant)
+    assert "A verification was requested" not in (await auditor.get(PATH)).text
+    assert (await coordinator.submit(f"{PATH}/verification")).status_code == 403
+    assert (await auditor.post(f"{PATH}/verification", {"form_token": "x"})).status_code == 403
+    assert "A verification was requested" not in (await auditor.get(PATH)).text
+    assert parse_path(await auditor.submit(f"{PATH}/verification")) == PATH
+    assert "A verification was requested" in (await auditor.get(PATH)).text
+    with psycopg.connect(owner_url) as connection:  # as the worker does
+        connection.execute("DELETE FROM audit_verification_requests WHERE org_id = %s", [tenant.org_id])
+    assert "A verification was requested" not in (await auditor.get(PATH)).text
+
+
 @pytest.mark.parametrize(
     ("query", "text"),
     [
         ("job=<script>", "Enter a complete id"),
         ("actor=<script>alert(1)</script>", "Check this field."),
         ("event=%27--", "Check this field."),
-        ("start=2026-02-30", "Enter a date that exists"),
+        ("start=30.02.2026", "Enter a date that exists"),
         ("start=2026-03-02&end=2026-03-01", "The last day is before the first day."),
     ],
 )

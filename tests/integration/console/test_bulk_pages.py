@@ -65,10 +65,10 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
         page = await wait_for_text(browser, path, "Registered, with failures")
         assert "Training day" in page
         corrections = (await browser.get(f"{path}/correct")).text
-        assert 'value="2026-01-05T10:00"' in corrections
+        assert 'value="05.01.2026 10:00"' in corrections
         match = re.search(r'name="(starts_at-\d+)"', corrections)
         assert match is not None
-        new_path = parse_path(await browser.submit(f"{path}/correct", **{match[1]: "2026-01-06T10:00"}))
+        new_path = parse_path(await browser.submit(f"{path}/correct", **{match[1]: "06.01.2026 10:00"}))
         await wait_for_text(browser, new_path, "All registered")
     failed = await browser.get(f"{path}/failed.csv")
     assert "overlapping_activity" in failed.text
@@ -122,9 +122,9 @@ async def test_all_mentors_of_a_branch_are_chosen(
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"starts_at": ""}, "Enter when the activity started."),
-        ({"starts_at": "yesterday"}, "Enter when the activity started."),
-        ({"participants": "many"}, "Enter a whole number."),
+        ({"starts_at": ""}, "Enter the day and the time at which the activity started"),
+        ({"starts_at": "05.01.2026"}, "Enter the day and the time at which the activity started"),
+        ({"participants": "many"}, "Enter how many participants there were, as a whole number."),
         ({"duration_minutes": "0"}, "The number is too small or too large."),
         ({"new_participants": "6"}, "There cannot be more new participants than participants."),
         ({"place": ""}, "Enter where the activity took place."),
@@ -175,6 +175,53 @@ async def test_file_is_checked_and_registered(
         await wait_for_text(browser, path, "Registered, with failures")
 
 
+async def test_template_has_the_active_mentors_and_is_registered_when_filled_in(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor("Åse")
+    activity_factory.create_mentor("Inactive", active=False)
+    await browser.sign_in(tenant.coordinator)
+    template = await browser.get("/console/bulk/template.csv")
+    assert template.headers["Content-Disposition"] == 'attachment; filename="template.csv"'
+    header, line = template.content.decode("utf-8-sig").splitlines()
+    assert (line.count(str(mentor)), line.endswith("Åse")) == (1, True)
+    values = dict(zip(header.split(";"), line.split(";"), strict=True))
+    values |= {name: ACTIVITY[name] for name in ("duration_minutes", "participants", "new_participants", "place")}
+    values |= {"activity_type": "Samtalegruppe", "starts_at": "02.03.2026 10:00", "in_person": "ja", "in_norway": "nei"}
+    content = f"{header}\r\n{';'.join(values.values())}\r\n".encode()
+    assert "1 is in order." in (await upload(browser, UPLOAD, content, label="")).text
+
+
+async def test_upload_page_describes_every_column_of_the_template(browser: ConsoleBrowser, tenant: Tenant) -> None:
+    await browser.sign_in(tenant.coordinator)
+    template = (await browser.get("/console/bulk/template.csv")).content.decode("utf-8-sig")
+    page = (await browser.get(UPLOAD)).text
+    columns = re.findall(r'<dt class="code">(\w+)</dt><dd>[^<]{10,}</dd>', page)
+    assert columns == template.strip().split(";")
+
+
+async def test_failed_batch_is_deleted_by_an_administrator_after_a_confirmation(
+    open_browser: OpenBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    coordinator, admin = open_browser(), open_browser()
+    await coordinator.sign_in(tenant.coordinator)
+    await admin.sign_in(tenant.users[Role.ADMIN])
+    mentor = activity_factory.create_mentor(active=False)
+    path = parse_path(await coordinator.submit("/console/bulk", **ACTIVITY, mentors=str(mentor)))
+    assert (await admin.submit(f"{path}/delete")).status_code == 409  # it has not ended
+    async with run_worker():
+        page = await wait_for_text(coordinator, path, "Failed: nothing was registered")
+    assert f"{path}/delete" not in page
+    assert (await coordinator.get(f"{path}/delete")).status_code == 403
+    assert (await coordinator.submit(f"{path}/delete")).status_code == 403
+    assert f"{path}/delete" in (await admin.get(path)).text
+    assert "<h1>Delete the registration?</h1>" in (await admin.get(f"{path}/delete")).text
+    assert path in (await admin.get("/console")).text
+    assert parse_path(await admin.submit(f"{path}/delete")) == "/console/bulk"
+    assert (await admin.get(path)).status_code == 404
+    assert "Nothing needs your attention." in (await coordinator.get("/console")).text
+
+
 async def test_batch_of_another_organisation_or_without_token_is_refused(
     open_browser: OpenBrowser, tenant: Tenant, other_tenant: Tenant, activity_factory: ActivityFactory
 ) -> None:
@@ -184,9 +231,9 @@ async def test_batch_of_another_organisation_or_without_token_is_refused(
     await stranger.sign_in(other_tenant.coordinator, "two")
     await auditor.sign_in(tenant.users[Role.AUDITOR])
     path = parse_path(await owner.submit("/console/bulk", **ACTIVITY, mentors=str(mentor)))
-    for suffix in ("", "/events", "/failed.csv", "/cancel", "/correct"):
+    for suffix in ("", "/events", "/failed.csv", "/cancel", "/correct", "/delete"):
         assert (await stranger.get(path + suffix)).status_code == 404, suffix
-    for action in ("cancel", "retry", "correct"):
+    for action in ("cancel", "retry", "correct", "delete"):
         assert (await stranger.submit(f"{path}/{action}", attempt="1")).status_code == 404, action
         assert (await auditor.submit(f"{path}/{action}", attempt="1")).status_code == 403, action
         assert (await owner.post(f"{path}/{action}", {"form_token": "x"})).status_code == 403, action

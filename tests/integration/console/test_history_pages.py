@@ -51,6 +51,8 @@ async def test_report_is_submitted_exported_again_and_verified(
     assert HOSTILE_TEXT not in page
     assert "&lt;script&gt;" in page
     download = await browser.get((await browser.get(f"{job}/file")).headers["location"])
+    assert download.headers["Content-Disposition"].endswith("-version-2.csv")
+    assert "-version-2.csv</a>" in page
     assert "unchanged" in (await verify(browser, path, download.content)).text
     assert "version 2" in (await verify(browser, path, sha256=hashlib.sha256(download.content).hexdigest())).text
     assert "The file is not a version of this report." in (await verify(browser, path, b"other")).text
@@ -65,7 +67,10 @@ async def test_report_is_submitted_exported_again_and_verified(
     assert HOSTILE_TEXT not in page
     assert "1 February 2026" in (await browser.get("/console/reports")).text
     assert "Nothing needs your attention." in (await browser.get("/console")).text
-    await browser.submit(f"{path}/submission/clear", revision=read_revision(page))
+    confirmation = (await browser.get(f"{path}/submission/clear")).text
+    assert "<h1>Is the report 2026 not handed in after all?</h1>" in confirmation
+    assert "Version 2 was handed in" in (await browser.get(path)).text
+    await browser.submit(f"{path}/submission/clear", revision=read_revision(confirmation))
     assert "Version 2 was handed in" not in (await browser.get(path)).text
 
 
@@ -97,7 +102,7 @@ async def test_file_that_was_handed_in_is_deleted_only_with_the_box_ticked(
     assert "Its file was deleted on" in page
     assert "at least until" not in page
     assert "No longer stored since" in page
-    assert re.search(r"SHA-256: <span class=\"code\">[0-9a-f]{64}", page)
+    assert re.search(r"SHA-256: <span class=\"code hash\">[0-9a-f]{64}", page)
     assert "Handed in on 1 February 2026" in page
 
 

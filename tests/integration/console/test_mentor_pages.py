@@ -31,7 +31,7 @@ async def test_mentor_is_added_once_edited_and_deactivated(browser: ConsoleBrows
         assert "&lt;script&gt;" in page
     assert (await browser.get(MENTORS)).text.count(f'href="{path}"') == 1
     edit = (await browser.get(f"{path}/edit")).text
-    assert 'value="2026-02-01"' in edit
+    assert 'value="01.02.2026"' in edit
     assert '<option value="Tromsø"></option>' in (await browser.get(f"{MENTORS}/new")).text  # a branch to choose
     changed = {"display_name": "Kari", "revision": read_field(edit, "revision")}
     assert parse_path(await browser.submit(f"{path}/edit", **changed, active="true")) == path

@@ -48,6 +48,7 @@ TENANT_TABLES = (
     tables.Reexport,
     tables.IdempotencyKey,
     tables.AuditEvent,
+    tables.AuditVerificationRequest,
     tables.Organisation,
     tables.User,
     tables.UserIdentity,
@@ -134,7 +135,8 @@ READABLE_TABLES = {
     }
     | {"export_partial_failures", "idempotency_keys", "audit_events", "column_mappings", "preview_results"}
     | {"reports", "report_files", "report_reexports", "notifications", "webhooks", "deliveries"}
-    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions", "api_keys", "audit_verifications"},
+    | {"bulk_registrations", "bulk_items", "login_attempts", "user_sessions", "api_keys", "audit_verifications"}
+    | {"audit_verification_requests"},
     "worker": {
         "handed_in_versions",
         "organisations",
@@ -162,6 +164,7 @@ READABLE_TABLES = {
         "export_stage_outputs",
         "unknown_exports",
         "audit_verifications",
+        "audit_verification_requests",
         "maintenance_runs",
     },  # and single columns of other tables, such as the ids of organisations
     "erasure": {
@@ -215,7 +218,8 @@ def test_query_without_filter_returns_no_rows_of_other_organisations(
     accept_export(export_service, tenant)
     other = create_tenant(owner_url)
     shared = (
-        {"exports", "audit_events", "notifications", "deliveries", "audit_verifications"}
+        {"exports", "audit_events", "notifications", "deliveries"}
+        | {"audit_verifications", "audit_verification_requests"}
         if role == "maintenance"
         else set()
     )

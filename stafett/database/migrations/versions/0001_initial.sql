@@ -1171,6 +1171,16 @@ CREATE POLICY maintenance ON audit_verifications TO stafett_maintenance USING (t
 GRANT SELECT, INSERT, UPDATE ON audit_verifications TO stafett_maintenance;
 GRANT SELECT ON audit_verifications TO stafett_api;
 
+-- A supervisor's request to verify the organisation's chain before it is due; the verification that answers it deletes
+-- it. It is a table of its own, because the API must not be able to write results.
+CREATE TABLE audit_verification_requests (
+    org_id varchar PRIMARY KEY,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE POLICY maintenance ON audit_verification_requests TO stafett_maintenance USING (true);
+GRANT SELECT, DELETE ON audit_verification_requests TO stafett_maintenance;
+GRANT SELECT, INSERT ON audit_verification_requests TO stafett_api;
+
 
 -- Maintenance
 
@@ -1314,7 +1324,7 @@ BEGIN
         'exports', 'export_attempts', 'export_stage_crashes', 'export_stage_outputs', 'export_mapped_parts',
         'export_partial_failures', 'reports', 'report_reexports', 'report_files', 'column_mappings',
         'webhooks', 'webhook_secrets', 'deliveries', 'audit_events', 'audit_chain_locks', 'audit_verifications',
-        'erasures', 'idempotency_keys', 'preview_results'
+        'audit_verification_requests', 'erasures', 'idempotency_keys', 'preview_results'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', tenant_table);
         EXECUTE format('CREATE POLICY own_organisation ON %I

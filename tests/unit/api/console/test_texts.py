@@ -59,12 +59,16 @@ def test_dates_and_numbers_are_written_as_in_the_language(language: Locale, day:
     ("start", "end", "text"),
     [
         ("2025-01-01", "2025-12-31", "2025"),
-        ("2025-07-01", "2025-12-31", "1 July 2025 \N{EN DASH} 31 December 2025"),
+        ("2025-07-01", "2025-12-31", "1 July \N{EN DASH} 31 December 2025"),
+        ("2024-12-31", "2025-12-31", "31 December 2024 \N{EN DASH} 31 December 2025"),
+        ("2024-02-01", "2024-02-29", "February 2024"),
+        ("2025-01-01", "2025-11-30", "1 January \N{EN DASH} 30 November 2025"),
+        ("2025-02-28", "2025-02-28", "28 February 2025"),
         ("2024-12-31T23:00:00Z", "2025-12-31T22:59:59.999999Z", "2025"),
         ("2025-01-01T09:00:00Z", "2025-01-01T11:00:00Z", "1 Jan 2025, 10:00 \N{EN DASH} 1 Jan 2025, 12:00"),
     ],
 )
-def test_period_is_written_as_a_year_days_or_times(start: str, end: str, text: str) -> None:
+def test_period_is_written_as_briefly_as_it_can_be_read(start: str, end: str, text: str) -> None:
     period = ReportingPeriod.model_validate({"start": start, "end": end})
     assert render("en", "{{ period | period }}", period=period) == text
 
