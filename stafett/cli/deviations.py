@@ -1,7 +1,5 @@
 """The table of an export's deviations: one line each, and below it how to correct each kind of problem."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -12,7 +10,6 @@ from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
-_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),
@@ -23,13 +20,6 @@ _COLUMNS: Columns = {
     "sheet": Column(itemgetter("sheet"), drop_order=2),
     "activity_id": Column(itemgetter("activity_id"), drop_order=1),
 }
-
-
-def read_deviations(content: bytes) -> list[dict[str, str]]:
-    """Parse the API's file, in either CSV profile."""
-    text = content.decode().removeprefix(_BYTE_ORDER_MARK)
-    delimiter = ";" if text.startswith("date;") else ","
-    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
 def print_deviations(rows: Sequence[dict[str, str]], console: Console | None = None) -> None:

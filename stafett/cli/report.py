@@ -2,18 +2,20 @@
 
 import json
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stafett.cli.client import ApiClient, Json, connect, find_job
+from stafett.cli.csv_files import read_csv_rows, save_csv
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, download_job_file, name_version, print_list, print_result
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption, UserOption, normalise_instant
-from stafett.cli.tables import Column, Columns, Details, print_details
-from stafett.cli.terminal import print_json
+from stafett.cli.tables import Column, Columns, Details, print_details, print_table
+from stafett.cli.terminal import print_json, print_lines
 from stafett.domain.errors import NotFoundError
 
 app = typer.Typer(name="report", help="Show past reports and record their submission to Bufdir.", no_args_is_help=True)
@@ -34,6 +36,17 @@ COLUMNS: Columns = {
     "versions": Column(lambda report: len(report["files"])),
     "submitted": Column(lambda report: format_time(report["submitted_at"])[:10] or "no"),
     "reference": Column(lambda report: report["submitted_reference"], drop_order=1, min_width=12),
+}
+CHANGE_COLUMNS: Columns = {
+    "change": Column(itemgetter("change")),
+    "date": Column(itemgetter("date")),
+    "mentor": Column(itemgetter("mentor"), min_width=12),
+    "place": Column(itemgetter("place"), drop_order=2, min_width=10),
+    "row before": Column(itemgetter("row_before")),
+    "row after": Column(itemgetter("row_after")),
+    "columns": Column(itemgetter("columns"), min_width=12),
+    "sheet": Column(lambda row: row["sheet_after"] or row["sheet_before"], drop_order=3),
+    "activity": Column(itemgetter("activity_id"), drop_order=1),
 }
 
 
@@ -96,6 +109,38 @@ def download(
     print_result(
         {"path": str(target), **chosen["file"]}, as_json, f"{target} ({format_size(chosen['file']['size_bytes'])})"
     )
+
+
+@app.command()
+def changes(
+    report_id: ReportIdArgument,
+    before: Annotated[
+        int | None, typer.Option("--from", min=1, help="Earlier version. Default: the one before the later version.")
+    ] = None,
+    after: Annotated[int | None, typer.Option("--to", min=1, help="Later version. Default: the newest.")] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
+    ] = "",
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the activities that a new version of a report added, removed or changed."""
+    api, report = _find_report(data_dir, user, org, report_id)
+    with name_options({"query:from": "--from", "query:to": "--to"}):
+        query = {name: str(number) for name, number in (("from", before), ("to", after)) if number is not None}
+        content = api.get_bytes(f"/reports/{report['id']}/changes.csv", query)
+    rows = read_csv_rows(content)
+    if output:
+        save_csv(output, content)
+        print_lines(f"{output} ({len(rows)} activities)")
+    elif as_json:
+        print_json({"items": rows})
+    elif rows:
+        print_table(rows, CHANGE_COLUMNS)
+    else:
+        print_lines("The two versions have the same activities.")
 
 
 @app.command(name="submitted")

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from stafett.cli import api_key, bulk, export, member, mentor, notification, operator, reexport, report, webhook
-from stafett.cli.deviations import print_deviations, read_deviations
+from stafett.cli.csv_files import read_csv_rows
+from stafett.cli.deviations import print_deviations
 from stafett.cli.tables import Columns, print_table
 
 FOLDER = Path(__file__).parent.parent / "unit" / "cli" / "tables"
@@ -44,6 +45,8 @@ _NOTIFICATION = {"id": _ID, "subject": {"kind": "bulk_registration", "id": _OTHE
 _DELIVERIES = [{"channel": "email", "state": "delivered"}, {"channel": "webhook", "state": "given_up"}]
 _MEMBER = {"user_id": _ID, "address": "kari.nordmann@blindeforbundet.example", "display_name": "Kari Nordmann"}
 _EVENT = {"seq": 1204, "at": _CREATED, "actor": _OTHER_ID, "hash": "9f86d081884c7d659a2feaa0c55ad015"}
+_CHANGE = {"date": "2026-01-06", "mentor": "Åse Ødegård", "place": "Tromsø", "activity_id": _ID}
+_CHANGE |= {"sheet_before": "Rapport", "row_before": "14", "sheet_after": "Rapport", "row_after": "15"}
 TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "exports": (
         export.EXPORTS.columns,
@@ -54,6 +57,13 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
         [
             _EVENT | {"event": "export_requested", "status": "initialised"},
             _EVENT | {"event": "export_stage_started", "status": "querying_activities", "actor": "worker"},
+        ],
+    ),
+    "report-changes": (
+        report.CHANGE_COLUMNS,
+        [
+            _CHANGE | {"change": "changed", "columns": "participants place"},
+            _CHANGE | {"change": "added", "columns": "", "sheet_before": "", "row_before": ""},
         ],
     ),
     "reexports": (
@@ -100,7 +110,7 @@ def render_tables(width: int) -> dict[str, str]:
         print_table(items, columns, console)
         tables[name] = _read(console)
     console = _create_console(width)
-    print_deviations(read_deviations("\r\n".join(_DEVIATIONS).encode()), console)
+    print_deviations(read_csv_rows("\r\n".join(_DEVIATIONS).encode()), console)
     return tables | {"deviations": _read(console)}
 
 

@@ -1,6 +1,6 @@
 """The rows of a file of deviations. `test_tables.py` has their table."""
 
-from stafett.cli.deviations import read_deviations
+from stafett.cli.csv_files import read_csv_rows
 
 _HEADER = "date;mentor;place;sheet;row;outcome;problem;repair;registered_by;activity_id;codes"
 _ROWS = (
@@ -18,4 +18,4 @@ _CONTENT = "\r\n".join(("\ufeff" + _HEADER, *_ROWS, "")).encode()
 
 def test_both_csv_profiles_give_the_same_rows() -> None:
     machine = "\n".join(_HEADER.replace(";", ",").splitlines() + [row.replace(";", ",") for row in _ROWS]).encode()
-    assert read_deviations(machine) == read_deviations(_CONTENT)
+    assert read_csv_rows(machine) == read_csv_rows(_CONTENT)

@@ -626,7 +626,7 @@ CREATE TABLE export_stage_outputs (
     PRIMARY KEY (export_id, stage),
     FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
 );
-GRANT SELECT (export_id, stage, org_id), DELETE ON export_stage_outputs TO stafett_api;
+GRANT SELECT, DELETE ON export_stage_outputs TO stafett_api; -- two versions of a report are compared row by row
 GRANT SELECT, INSERT, DELETE ON export_stage_outputs TO stafett_worker;
 GRANT SELECT ON export_stage_outputs TO stafett_maintenance, stafett_erasure;
 GRANT DELETE ON export_stage_outputs TO stafett_maintenance;
