@@ -1,7 +1,7 @@
 """``stafett bulk``: commands for bulk registrations."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +30,14 @@ app = typer.Typer(name="bulk", help="Register one activity for many peer mentors
 
 BULK_RESOURCE = "bulk-registrations"
 _MAX_ERRORS_SHOWN = 10
+_START_OPTIONS = {
+    "query:org_id": "--org",
+    "query:label": "--label",
+    "query:corrects": "--corrects",
+    "/org_id": "--org",
+    "/label": "--label",
+    "/corrects": "--corrects",
+}
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")]
 
 
@@ -42,6 +50,10 @@ def _describe(job: Json) -> Details:
     if job["label"]:
         details.append(("label", job["label"]))
     details += [("items", _format_counts(job)), ("created", format_time(job["created_at"]))]
+    if job["corrects"]:
+        details.append(("corrects", job["corrects"]))
+    details += [("corrected by", batch_id) for batch_id in job["corrected_by"]]
+    details += [("warning", warning["message"]) for warning in job["warnings"]]
     if job["error"]:
         details.append(("error", f"{job['error']['message']} ({job['error']['code']})"))
     return details
@@ -95,6 +107,9 @@ def start(
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Validate every item without registering any.")
     ] = False,
+    corrects: Annotated[
+        str | None, typer.Option(help="Id of the ended batch whose failed items FILE corrects.", metavar="BATCH")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
@@ -105,14 +120,17 @@ def start(
 
     With --validate-only, the exit code is 3 if an item would fail.
     """
-    content, media_type = _read_batch_file(file, org, label)
+    fields = {"org_id": org, "label": label, "corrects": corrects}
+    content, media_type = _read_batch_file(file, fields)
     api = connect(data_dir, user, org or _org_id_from_body(content, media_type))
-    params = {"org_id": org, "label": label} if media_type == "text/csv" else {}
+    params = fields if media_type == "text/csv" else {}
     query = {name: value for name, value in params.items() if value is not None}
     query |= {"validate_only": "true"} if validate_only else {}
-    with name_options({"query:org_id": "--org", "query:label": "--label"}):
+    with name_options(_START_OPTIONS):
         job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
     if not validate_only:
+        if job["warnings"] and not as_json:
+            print_lines(*_format_warnings(job), err=True)
         BATCHES.follow(api, job, as_json, watch=watch)
         return
     print_result(job, as_json, *([] if as_json else _format_validation(api, job)))
@@ -168,6 +186,9 @@ def export_failed_items(
         return
     content = api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv", {"locale": locale})
     _write_csv(content, output, f"{job['counts']['failed']} items")
+    if job["counts"]["failed"]:
+        command = f"stafett bulk start {output or 'FILE'} --org {job['org_id']} --corrects {job['id']}"
+        print_lines(f"When it is corrected: {command}", err=True)
 
 
 def _write_csv(content: bytes, output: Path | None, summary: str) -> None:
@@ -185,7 +206,7 @@ def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
     return list(iterate_pages(api, f"/{BULK_RESOURCE}/{job['id']}/items", {"status": "failed"}))
 
 
-def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[bytes, str]:
+def _read_batch_file(file: Path, fields: Mapping[str, str | None]) -> tuple[bytes, str]:
     """Read the file and its media type. The options override the fields of a JSON file."""
     content = read_input(file)
     if file.suffix.lower() != ".json" and not content.lstrip().startswith(b"{"):
@@ -196,7 +217,7 @@ def _read_batch_file(file: Path, org: str | None, label: str | None) -> tuple[by
         raise StafettError(f"{file} is not valid JSON.") from None
     if not isinstance(body, dict):
         raise StafettError(f"{file} does not contain a JSON object.")
-    body |= {name: value for name, value in (("org_id", org), ("label", label)) if value is not None}
+    body |= {name: value for name, value in fields.items() if value is not None}
     return json.dumps(body).encode(), "application/json"
 
 
@@ -215,7 +236,11 @@ def _format_validation(api: ApiClient, result: Json) -> list[str]:
     lines += [f"  {line}" for line in _format_item_errors(shown, _load_names(api, shown))]
     if len(failed) > len(shown):
         lines.append(f"  and {len(failed) - len(shown)} more")
-    return [*lines, *(f"Warning: {warning['message']}" for warning in result["warnings"])]
+    return [*lines, *_format_warnings(result)]
+
+
+def _format_warnings(batch: Json) -> list[str]:
+    return [f"Warning: {warning['message']}" for warning in batch["warnings"]]
 
 
 def _format_item_errors(items: Sequence[Json], names: dict[str, str]) -> list[str]:

@@ -168,8 +168,8 @@ def mark_submitted(
     as_json: JsonOption = False,
 ) -> None:
     """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, report = _find_report(data_dir, user, org, report_id)
-    path = f"/reports/{report['id']}"
+    api, before = _find_report(data_dir, user, org, report_id)
+    path = f"/reports/{before['id']}"
     submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
     fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
     body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
@@ -183,6 +183,7 @@ def mark_submitted(
         as_json,
         f"{title} is recorded as submitted at {format_time(report['submitted_at'])}. "
         f"Its file is stored until {format_day(report['retained_until'])}.",
+        *describe_marks(before, report, is_chosen=version is not None),
     )
 
 
@@ -191,6 +192,20 @@ def _find_report(data_dir: Path | None, user: str | None, org: str | None, repor
     if data_dir is not None and not user and not org:
         raise typer.BadParameter("specify the report's organisation", param_hint="'--org'")
     return find_job(data_dir, user, org, "reports", report_id)
+
+
+def describe_marks(before: Json, after: Json, *, is_chosen: bool) -> list[str]:
+    """Describe which of the versions is marked now, and which one was before, if it was another one."""
+    marked, earlier = after["submitted_version"], before["submitted_version"]
+    choice = "" if is_chosen or len(after["files"]) == 1 else " It is the newest, because --version was not given."
+    lines = [f"The report has {len(after['files'])} versions; version {marked} is marked now.{choice}"]
+    if earlier not in {None, marked}:
+        reference = before["submitted_reference"] or "without a reference"
+        lines.append(
+            f"Version {earlier} was marked before ({format_time(before['submitted_at'])[:10]}, {reference}), "
+            "and its file stays protected. The new mark has neither its day nor its reference."
+        )
+    return lines if len(after["files"]) > 1 else []
 
 
 def _describe_submission(report: Json) -> Details:

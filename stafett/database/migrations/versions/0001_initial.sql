@@ -343,6 +343,8 @@ CREATE TABLE bulk_registrations (
     cancelled integer NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
     period_start timestamptz,
     period_end timestamptz,
+    corrects uuid,
+    warnings jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array'),
     request_id varchar,
     error jsonb,
     edits integer NOT NULL DEFAULT 0,
@@ -359,6 +361,8 @@ CREATE TABLE bulk_registrations (
     CHECK (deleted_at IS NULL OR completed_at IS NOT NULL)
 );
 CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id);
+ALTER TABLE bulk_registrations ADD FOREIGN KEY (org_id, corrects) REFERENCES bulk_registrations (org_id, id);
+CREATE INDEX bulk_registrations_corrections ON bulk_registrations (org_id, corrects) WHERE corrects IS NOT NULL;
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
@@ -372,9 +376,11 @@ CREATE TRIGGER bulk_registrations_check_update BEFORE UPDATE ON bulk_registratio
     EXECUTE FUNCTION check_job_update('a batch');
 -- The free text of an activity can change: erasing a person and deleting a batch clear it.
 CREATE TRIGGER bulk_registrations_immutable_columns BEFORE UPDATE ON bulk_registrations FOR EACH ROW
-    WHEN ((NEW.id, NEW.org_id, NEW.requested_by, NEW.total, NEW.activity - 'note' - 'place', NEW.created_at)
+    WHEN ((NEW.id, NEW.org_id, NEW.requested_by, NEW.total, NEW.activity - 'note' - 'place', NEW.corrects, NEW.warnings,
+           NEW.created_at)
         IS DISTINCT FROM
-        (OLD.id, OLD.org_id, OLD.requested_by, OLD.total, OLD.activity - 'note' - 'place', OLD.created_at))
+        (OLD.id, OLD.org_id, OLD.requested_by, OLD.total, OLD.activity - 'note' - 'place', OLD.corrects, OLD.warnings,
+           OLD.created_at))
     EXECUTE FUNCTION reject_change('the request of a batch is immutable', 'check_violation');
 CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registrations FOR EACH ROW
     EXECUTE FUNCTION notify_job_changed();
@@ -388,7 +394,7 @@ GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at
     TO stafett_worker;
 -- Everything but the label and the activity, which contains the note and the place.
 GRANT SELECT (id, org_id, requested_by, status, attempt, request_id, total, registered, failed, cancelled, period_start,
-    period_end, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
+    period_end, corrects, warnings, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
     UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations TO stafett_maintenance;
 GRANT SELECT (id, org_id, label, activity), UPDATE (activity) ON bulk_registrations TO stafett_erasure;
 
