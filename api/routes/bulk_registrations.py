@@ -238,7 +238,11 @@ async def cancel_bulk_registration(
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_bulk_registration",
     summary="Retry a bulk registration",
-    description="Start a new attempt at the failed and cancelled items of a finished batch.",
+    description=(
+        "Start a new attempt at the failed and cancelled items of a finished batch, as they are. It can register an "
+        "item whose peer mentor has become active or whose overlapping activity has been deleted since; any other "
+        "item has to be corrected. `retried` has the counts of these items."
+    ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )

@@ -88,6 +88,9 @@ class BatchSummary(Resource):
     status: BulkStatus
     attempt: int = Field(description="Number of the current attempt. A retry adds an attempt.")
     counts: BulkCounts
+    retried: BulkCounts | None = Field(
+        description="Counts of the items that the current attempt tries again; null for the first attempt."
+    )
     corrects: UUID | None = Field(description="Id of the batch whose failed items this batch corrects, if any.")
     error: BatchError | None = Field(description="Why the batch failed as a whole; null otherwise.")
     created_at: AwareDatetime
@@ -97,7 +100,7 @@ class BatchSummary(Resource):
     @classmethod
     def from_row(cls, batch: BulkBatch, caller: Caller, **extra: object) -> Self:
         """Build the summary; an operator gets the status and the counts, but no text that a user wrote."""
-        values = batch.model_dump() | {"counts": batch.counts} | extra
+        values = batch.model_dump() | {"counts": batch.counts, "retried": batch.retried_counts} | extra
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
         return cls.model_validate(values | hidden)
 

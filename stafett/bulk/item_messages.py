@@ -21,9 +21,9 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
             "string_type": "må være en tekst",
             "string_too_short": "er tom",
             "string_too_long": "kan ha høyst {limit} tegn",
-            "starts_at": "må være et tidspunkt som finnes, skrevet som 31.01.2026 10:00",
-            "event_id": "må være id-en til et arrangement",
-            "new_participants": "Det kan ikke være flere nye deltakere enn deltakere",
+            "time_invalid": "må være et tidspunkt som finnes, skrevet som 31.01.2026 10:00",
+            "event_id_invalid": "må være id-en til et arrangement",
+            "more_new_participants": "Det kan ikke være flere nye deltakere enn deltakere",
             "invalid": "er ikke gyldig",
         },
         "nn": {
@@ -36,9 +36,9 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
             "string_type": "må vere ein tekst",
             "string_too_short": "er tom",
             "string_too_long": "kan ha høgst {limit} teikn",
-            "starts_at": "må vere eit tidspunkt som finst, skrive som 31.01.2026 10:00",
-            "event_id": "må vere id-en til eit arrangement",
-            "new_participants": "Det kan ikkje vere fleire nye deltakarar enn deltakarar",
+            "time_invalid": "må vere eit tidspunkt som finst, skrive som 31.01.2026 10:00",
+            "event_id_invalid": "må vere id-en til eit arrangement",
+            "more_new_participants": "Det kan ikkje vere fleire nye deltakarar enn deltakarar",
             "invalid": "er ikkje gyldig",
         },
         "en": {
@@ -51,12 +51,12 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
             "string_type": "must be a text",
             "string_too_short": "is empty",
             "string_too_long": "must have at most {limit} characters",
-            "starts_at": (
+            "time_invalid": (
                 "must be a time that exists, in RFC 3339 with its offset, such as 2026-01-31T10:00:00+01:00,"
                 " or in a CSV file a time in Oslo, such as 31.01.2026 10:00"
             ),
-            "event_id": "must be the id of an event",
-            "new_participants": "There cannot be more new participants than participants",
+            "event_id_invalid": "must be the id of an event",
+            "more_new_participants": "There cannot be more new participants than participants",
             "invalid": "is not valid",
         },
     }
@@ -104,7 +104,7 @@ def describe_item_error(code: ItemErrorCode, faults: str | None, locale: Locale)
 def describe_fault(fault: ActivityFault, locale: Locale) -> str:
     """Explain a field of an activity, or why its fields are not valid together."""
     message = _describe_field(fault, locale)
-    return message if fault.code == "new_participants" else f"{fault.field} {message}"
+    return message if fault.code == "more_new_participants" else f"{fault.field} {message}"
 
 
 def describe_line_issue(issue: RequestIssue, locale: Locale) -> str:

@@ -49,7 +49,9 @@ def _describe(job: Json) -> Details:
     details: list[tuple[str, object]] = [("organisation", job["org_id"]), ("status", format_status(job["status"]))]
     if job["label"]:
         details.append(("label", job["label"]))
-    details += [("items", _format_counts(job)), ("created", format_time(job["created_at"]))]
+    details += [("items", _format_counts(job["counts"])), ("created", format_time(job["created_at"]))]
+    if job["retried"]:
+        details.append(("tried again", _format_counts(job["retried"])))
     if job["corrects"]:
         details.append(("corrects", job["corrects"]))
     details += [("corrected by", batch_id) for batch_id in job["corrected_by"]]
@@ -65,6 +67,8 @@ def _load_item_errors(api: ApiClient, job: Json) -> Details:
     details = [("failed", line) for line in _format_item_errors(failed[:_MAX_ERRORS_SHOWN], _load_names(api, failed))]
     if hidden := job["counts"]["failed"] - len(details):
         details.append(("", f"and {hidden} more"))
+    if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
+        details.append(("", "trying them again as they are registered none of them"))
     if job["counts"]["failed"]:
         details.append(("to correct", f"stafett bulk failed {job['id']} -o failed.csv"))
     return details
@@ -225,8 +229,8 @@ def _org_id_from_body(content: bytes, media_type: str) -> str | None:
     return json.loads(content).get("org_id") if media_type == "application/json" else None
 
 
-def _format_counts(job: Json) -> str:
-    return ", ".join(f"{name} {count}" for name, count in job["counts"].items())
+def _format_counts(counts: Json) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _format_validation(api: ApiClient, result: Json) -> list[str]:

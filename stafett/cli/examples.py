@@ -76,6 +76,7 @@ EXAMPLES: Mapping[str, str] = {
     "mentor deactivate": f"{_ID} --org nhf",
     "mentor import": "mentors.csv --org nhf --dry-run",
     "mentor list": "--org nhf --active --name Kari",
+    "audit list": "--org nhf --event report_submitted --after 01.01.2026",
     "audit verify": "--org nhf",
     "audit checkpoint": "",
     "audit declare-restore": "--org nhf",

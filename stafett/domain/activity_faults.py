@@ -9,9 +9,15 @@ from pydantic import ValidationError
 _LIMITS = ("ge", "le", "max_length", "min_length")
 _TYPES_OF_A_VALUE = frozenset({"int_type", "bool_type", "string_type", "enum", "value_error"})
 
+_CODES_OF_OUR_RULES = {
+    "starts_at": "time_invalid",
+    "event_id": "event_id_invalid",
+    "new_participants": "more_new_participants",
+}
+
 
 class ActivityFault(NamedTuple):
-    """A field that is not valid. The code is Pydantic's, or the field's name if a rule of ours decides."""
+    """A field that is not valid. The code is Pydantic's, or one of ours if a rule of ours decides."""
 
     field: str
     code: str
@@ -43,4 +49,5 @@ def decode_faults(text: str) -> list[ActivityFault]:
 def _read_code(details: Mapping[str, Any], field: str) -> str:
     if details["loc"] and details["input"] is None and details["type"] in _TYPES_OF_A_VALUE:
         return "missing"
-    return field if details["type"] == "value_error" else str(details["type"])
+    code = str(details["type"])
+    return _CODES_OF_OUR_RULES.get(field, code) if code == "value_error" else code

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import polars as pl
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from stafett.activity_frames import activities_from_arrow
 from stafett.database.session import Database
@@ -111,5 +111,8 @@ def _has_same_parameters(before: Export, after: Export) -> bool:
 
 def load_snapshot(session: Session, export: Export) -> QueriedRows | None:
     """Load the references to the rows that a version was exported from, or None if they are no longer stored."""
-    staged = session.get(ExportStageOutput, (export.id, ExportStatus.QUERYING_ACTIVITIES))
-    return None if staged is None or is_expired(export) else QueriedRows.model_validate(staged.outputs)
+    query = select(ExportStageOutput.outputs).where(  # the API may not read the other columns
+        ExportStageOutput.export_id == export.id, ExportStageOutput.stage == ExportStatus.QUERYING_ACTIVITIES
+    )
+    outputs = None if is_expired(export) else session.exec(query).one_or_none()
+    return None if outputs is None else QueriedRows.model_validate(outputs)

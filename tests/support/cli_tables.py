@@ -7,7 +7,19 @@ from typing import Any
 
 from rich.console import Console
 
-from stafett.cli import api_key, bulk, export, member, mentor, notification, operator, reexport, report, webhook
+from stafett.cli import (
+    api_key,
+    audit_list,
+    bulk,
+    export,
+    member,
+    mentor,
+    notification,
+    operator,
+    reexport,
+    report,
+    webhook,
+)
 from stafett.cli.csv_files import read_csv_rows
 from stafett.cli.deviations import print_deviations
 from stafett.cli.tables import Columns, print_table
@@ -47,6 +59,7 @@ _MEMBER = {"user_id": _ID, "address": "kari.nordmann@blindeforbundet.example", "
 _EVENT = {"seq": 1204, "at": _CREATED, "actor": _OTHER_ID, "hash": "9f86d081884c7d659a2feaa0c55ad015"}
 _CHANGE = {"date": "2026-01-06", "mentor": "Åse Ødegård", "place": "Tromsø", "activity_id": _ID}
 _CHANGE |= {"sheet_before": "Rapport", "row_before": "14", "sheet_after": "Rapport", "row_after": "15"}
+_BATCH_SUBJECT = {"subject_kind": "bulk_registration", "subject_id": _ID}
 TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "exports": (
         export.EXPORTS.columns,
@@ -57,6 +70,13 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
         [
             _EVENT | {"event": "export_requested", "status": "initialised"},
             _EVENT | {"event": "export_stage_started", "status": "querying_activities", "actor": "worker"},
+        ],
+    ),
+    "organisation-audit": (
+        audit_list.AUDIT_TRAIL_COLUMNS,
+        [
+            _EVENT | {"event": "report_submitted", "status": None, "subject_kind": "report", "subject_id": _ID},
+            _EVENT | {"event": "bulk_completed_with_failures", "status": "completed_with_failures", **_BATCH_SUBJECT},
         ],
     ),
     "report-changes": (

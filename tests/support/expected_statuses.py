@@ -53,6 +53,8 @@ _TABLE = """
     list_organisations       200       200     200    200     200      200
     add_organisation         403       403     403    403     403      201
     rename_organisation      403       403     200    403     404      200
+    list_audit_events        403       403     200    200     404      403
+    download_audit_events    403       403     200    200     404      403
     list_members             403       403     200    403     404      403
     invite_member            403       403     201    403     403      403
     change_member_role       403       403     200    403     404      403

@@ -62,6 +62,7 @@ class BulkBatch(SQLModel, table=True):
     period_start: datetime | None = None
     period_end: datetime | None = None
     corrects: UUID | None = None
+    retried: int | None = None
     warnings: list[dict[str, Any]] = Field(sa_type=JSONB_OR_NULL, sa_column_kwargs={"server_default": text("'[]'")})
     error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
@@ -75,6 +76,15 @@ class BulkBatch(SQLModel, table=True):
     def counts(self) -> BulkCounts:
         ended = {"registered": self.registered, "failed": self.failed, "cancelled": self.cancelled}
         return BulkCounts(total=self.total, pending=self.total - sum(ended.values()), **ended)
+
+    @property
+    def retried_counts(self) -> BulkCounts | None:
+        """The counts of the items that the current attempt tries again, without those registered before."""
+        if self.retried is None:
+            return None
+        counts = self.counts
+        unregistered = counts.pending + counts.failed + counts.cancelled
+        return counts.model_copy(update={"total": self.retried, "registered": self.retried - unregistered})
 
     @property
     def job(self) -> BulkJob:

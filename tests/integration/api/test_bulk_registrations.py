@@ -188,7 +188,7 @@ async def test_doubled_line_is_reported_together_with_all_other_errors_of_the_fi
     assert response.status_code == 422
     assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [
         ("line:3/client_ref", "not_unique"),
-        ("line:4/starts_at", "starts_at"),
+        ("line:4/starts_at", "time_invalid"),
         ("line:4/duration_minutes", "greater_than_equal"),
         ("line:4/in_person", "bool_type"),
         ("line:5/mentor_id", "string_too_short"),

@@ -344,6 +344,7 @@ CREATE TABLE bulk_registrations (
     period_start timestamptz,
     period_end timestamptz,
     corrects uuid,
+    retried integer CHECK (retried BETWEEN 1 AND total),
     warnings jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array'),
     request_id varchar,
     error jsonb,
@@ -388,13 +389,13 @@ CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registratio
 CREATE POLICY operators ON bulk_registrations FOR SELECT TO stafett_api
     USING (current_setting('app.operator', true) = 'on');
 CREATE POLICY maintenance ON bulk_registrations FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, registered, failed, cancelled, error, edits,
-    completed_at, deleted_at) ON bulk_registrations TO stafett_api;
+GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, registered, failed, cancelled, retried,
+    error, edits, completed_at, deleted_at) ON bulk_registrations TO stafett_api;
 GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations
     TO stafett_worker;
 -- Everything but the label and the activity, which contains the note and the place.
 GRANT SELECT (id, org_id, requested_by, status, attempt, request_id, total, registered, failed, cancelled, period_start,
-    period_end, corrects, warnings, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
+    period_end, corrects, retried, warnings, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
     UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations TO stafett_maintenance;
 GRANT SELECT (id, org_id, label, activity), UPDATE (activity) ON bulk_registrations TO stafett_erasure;
 
@@ -632,7 +633,8 @@ CREATE TABLE export_stage_outputs (
     PRIMARY KEY (export_id, stage),
     FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
 );
-GRANT SELECT, DELETE ON export_stage_outputs TO stafett_api; -- two versions of a report are compared row by row
+-- The API compares the snapshots of two versions of a report.
+GRANT SELECT (export_id, stage, org_id, outputs), DELETE ON export_stage_outputs TO stafett_api;
 GRANT SELECT, INSERT, DELETE ON export_stage_outputs TO stafett_worker;
 GRANT SELECT ON export_stage_outputs TO stafett_maintenance, stafett_erasure;
 GRANT DELETE ON export_stage_outputs TO stafett_maintenance;
