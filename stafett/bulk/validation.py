@@ -129,8 +129,10 @@ def find_item_issues(
     codes: Sequence[ItemErrorCode | None],
     duplicates: Container[int],
 ) -> Iterator[RequestIssue]:
-    """List why items of a refused batch would not be registered; a duplicate always overlaps its original."""
+    """List why items of a refused batch would not be registered; of a duplicate, only what its original has not."""
+    mentor_errors = set[tuple[str, ItemErrorCode]]()
     for item, code in zip(items, codes, strict=True):
+        is_duplicate = item.position in duplicates
         match code:
             case None:
                 continue
@@ -138,11 +140,13 @@ def find_item_issues(
                 for fault in decode_faults(item.validation_error or "[]"):
                     pointer, detail = request.locate(item.position, fault.field), describe_fault(fault, "en")
                     yield RequestIssue(pointer, fault.code, detail, fault.limit)
-            case ItemErrorCode.OVERLAPPING_ACTIVITY if item.position in duplicates:
-                continue
+            case ItemErrorCode.OVERLAPPING_ACTIVITY:
+                if not is_duplicate:
+                    yield RequestIssue(request.locate(item.position, "starts_at"), code, ITEM_ERROR_MESSAGES[code])
             case _:
-                field = "starts_at" if code is ItemErrorCode.OVERLAPPING_ACTIVITY else "mentor_id"
-                yield RequestIssue(request.locate(item.position, field), code, ITEM_ERROR_MESSAGES[code])
+                if not is_duplicate or (item.mentor_ref, code) not in mentor_errors:
+                    yield RequestIssue(request.locate(item.position, "mentor_id"), code, ITEM_ERROR_MESSAGES[code])
+                mentor_errors.add((item.mentor_ref, code))
 
 
 def sort_issues(issues: Iterable[RequestIssue]) -> list[RequestIssue]:

@@ -166,7 +166,8 @@ class RowLocator:
             _Listing(EXCLUDED_ROW, 0, self._deviations.excluded_sheet),
         )
         sheets, numbers = zip(*map(_locate, listings), strict=True)
-        return indices.select(pl.coalesce(sheets).alias("sheet"), pl.coalesce(numbers).alias("sheet_row"))
+        located = indices.with_columns(pl.coalesce(sheets).alias("sheet"), pl.coalesce(numbers).alias("sheet_row"))
+        return located.select("sheet", "sheet_row")
 
 
 def _describe(rows: pl.DataFrame, deviations: Deviations, part: StagedDeviations, texts: pl.DataFrame) -> pl.DataFrame:

@@ -263,7 +263,7 @@ def _choose_versions(session: Session, report: Report, pair: VersionPair) -> tup
     before = after - 1 if pair.before is None else pair.before
     if after == 1 and pair.before is None:
         raise InvalidStateError("Version 1 is the report's first version, so there is no version before it.")
-    for name, number in (("from", before), ("to", after)):
+    for name, number in (("to", after), ("from", before)):
         if not 1 <= number <= newest:
             raise InvalidRequestError(
                 [RequestIssue(f"query:{name}", "unknown_version", "The report has no such version.")]

@@ -160,7 +160,6 @@ async def test_csv_errors_point_to_their_lines(bulk_client: BulkClient) -> None:
     assert await submit_csv(f"{header}\n{mentor},{line}\n\n{mentor},{line}\n") == {
         "line:2/mentor_id": "mentor_not_found",
         "line:4/client_ref": "not_unique",
-        "line:4/mentor_id": "mentor_not_found",
     }
     assert await submit_csv(f"{header}\n,{line}\n") == {"line:2/mentor_id": "string_too_short"}
     assert await submit_csv("mentor_id;fødselsnummer\n") | {"line:1": ""} == {"line:1": ""}
@@ -232,7 +231,7 @@ async def test_errors_beyond_a_hundred_are_counted(bulk_client: BulkClient) -> N
     content = f"{HEADER}\n{lines}\n{last}".encode()
     response = await bulk_client.http_client.post(BATCHES, content=content, headers=headers)
     assert len(response.json()["errors"]) == 100
-    assert "51 more errors are not listed." in response.json()["detail"]
+    assert "50 more errors are not listed." in response.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import psycopg
@@ -11,7 +12,8 @@ import pytest
 
 from stafett.domain.membership import Role
 from stafett.reports import row_changes
-from stafett.testing import ActivityFactory, Tenant
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
+from tests.support.exports import fetch_deviations
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexports import REPORTS, ReexportClient
 
@@ -84,6 +86,41 @@ async def test_each_difference_is_a_line_with_its_place_in_both_versions(
     swapped = await fetch_changes(reexport_client, report_id, **{"from": 2, "to": 1})
     assert sorted(line["change"] for line in swapped) == ["added", "changed", "changed", "removed"]
     assert str(same) not in by_id
+
+
+@pytest.mark.parametrize(("mapping", "rejected", "not_countable"), [("nhf", 3, 3), ("hlf", 0, 6)])
+async def test_rows_are_numbered_as_in_the_deviations_of_the_version(
+    api_client: httpx.AsyncClient,
+    bearer: Bearer,
+    owner_url: str,
+    run_worker: RunWorker,
+    execute: Execute,
+    mapping: str,
+    rejected: int,
+    not_countable: int,
+) -> None:
+    """One mapping rejects some activities, and each lists those that do not count in its own way."""
+    tenant = create_tenant(owner_url, mapping=mapping)
+    client = ReexportClient(ExportClient(api_client, tenant.org_id, bearer(tenant.coordinator, tenant.org_id)))
+    factory = ActivityFactory(owner_url, tenant.org_id)
+    mentor, course = factory.create_mentor(), {"activity_type": "likepersonskurs", "participants": 0}
+    kinds: list[dict[str, Any]] = [{}, course | {"new_participants": 0}, {"in_norway": False}, {}] * 3
+    for day, fields in enumerate(kinds, start=1):
+        factory.create_activity(mentor, starts_at=datetime(2026, 3, day, 9, tzinfo=UTC), **fields)
+    async with run_worker():
+        report_id = await client.create_report(export_format="xlsx")
+        execute("UPDATE activities SET note = 'Rettet' WHERE org_id = %s", tenant.org_id)
+        job = await client.complete_reexport(report_id)
+    lines = {line["activity_id"]: line for line in await fetch_changes(client, report_id)}
+    assert len(lines) == len(kinds)
+    deviations = await fetch_deviations(client.export_client, job["export_id"])
+    outcomes = [line["outcome"] for line in deviations]
+    assert (outcomes.count("rejected"), outcomes.count("not_countable")) == (rejected, not_countable)
+    for line in deviations:
+        change = lines[line["activity_id"]]
+        assert (change["sheet_after"], change["row_after"]) == (line["sheet"], line["row"])
+    places = [(line["sheet_after"], line["row_after"]) for line in lines.values() if line["row_after"]]
+    assert len(set(places)) == len(places) == len(kinds) - rejected
 
 
 async def test_rows_are_read_some_at_a_time_and_none_is_lost(
