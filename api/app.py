@@ -82,6 +82,7 @@ from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService
 from stafett.reports.result_file import ResultFile
+from stafett.reports.row_changes import VersionChanges
 from stafett.settings import Settings, require_setting
 from stafett.storage.files import FileStorage
 from stafett.storage.s3 import INTERACTIVE_TIMEOUTS
@@ -219,6 +220,7 @@ def _create_services(
         file_removal=FileRemoval(database, storage, actor=audit_trail.API_ACTOR),
         downloads=ExportDownloads(database, storage),
         deviations=DeviationFiles(database, storage),
+        version_changes=VersionChanges(database, storage),
         export_audit_trail=ExportAuditTrail(database),
         audit_trail=OrganisationAuditTrail(database),
         figures=FigureService(database),

@@ -58,6 +58,7 @@ from stafett.people.organisations import OrganisationService
 from stafett.reports.commands import ReexportCommands
 from stafett.reports.history import ReportHistory
 from stafett.reports.reexports import ReexportService
+from stafett.reports.row_changes import VersionChanges
 from stafett.temporal.codec import EncryptionCodec
 from stafett.webhooks.destinations import DestinationPolicy
 from stafett.webhooks.service import WebhookService
@@ -102,6 +103,7 @@ class Services:
     file_removal: FileRemoval
     downloads: ExportDownloads
     deviations: DeviationFiles
+    version_changes: VersionChanges
     export_audit_trail: ExportAuditTrail
     audit_trail: OrganisationAuditTrail
     figures: FigureService

@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from api.field_errors import MAX_ERRORS, FieldError, create_field_error, field_error_from_validation
+from api.languages import choose_language
 from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
+from stafett.bulk.item_messages import describe_line_issue
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
     AlreadyExistsError,
@@ -245,8 +247,12 @@ async def _handle_invalid_mapping(request: Request, error: Any) -> JSONResponse:
 
 
 async def _handle_invalid_request(request: Request, error: Any) -> JSONResponse:
-    errors = [create_field_error(issue.pointer, issue.code, issue.detail) for issue in error.issues]
-    return _render_field_errors(request, INVALID_REQUEST, errors)
+    language = choose_language(request)
+    errors = [
+        create_field_error(issue.pointer, issue.code, describe_line_issue(issue, language))
+        for issue in error.issues[:MAX_ERRORS]
+    ]
+    return _render_field_errors(request, INVALID_REQUEST, errors, len(error.issues) - len(errors))
 
 
 async def _handle_invalid_field(request: Request, error: Any) -> JSONResponse:

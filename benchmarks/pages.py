@@ -99,6 +99,7 @@ PAGES: Sequence[MeasuredPage] = (
     MeasuredPage("/console/reports"),
     MeasuredPage("/console/reports/{report_id:uuid}"),
     MeasuredPage("/console/reports/{report_id:uuid}/submission/clear"),
+    MeasuredPage("/console/reports/{report_id:uuid}/changes"),
     MeasuredPage("/console/reexports/{reexport_id:uuid}"),
     MeasuredPage("/console/reexports/{reexport_id:uuid}/cancel"),
     MeasuredPage("/console/bulk"),

@@ -1,18 +1,14 @@
 """The organisation's whole audit trail, with filters and as CSV, and the result of its last verification."""
 
-import csv
-import io
-import json
-from collections.abc import AsyncIterator, Iterator, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Self
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import Field, model_validator
 
+from api.audit_csv import respond_with_audit_csv
 from api.concurrency import run_in_threadpool
 from api.console.errors import redirect
 from api.console.forms import ConsoleForm, Day, FormErrors, InvalidFormError, create_field_error
@@ -21,23 +17,21 @@ from api.console.security import SessionForm, create_page_headers
 from api.console.services import CONSOLE_PATH
 from api.console.sessions import ActiveSession, CurrentSession
 from api.dependencies import Services, ServicesDep
+from api.schemas.audit import ACTOR_PATTERN, EVENT_PATTERN
 from stafett.audit.events import AuditTrailFilter
 from stafett.database.pagination import PageToken
-from stafett.database.tables import AuditEvent
 from stafett.domain.reporting_period import to_first_instant, to_last_instant
 
 _PATH = f"{CONSOLE_PATH}/audit"
 router = APIRouter(prefix=_PATH)
-_COLUMNS = ("seq", "at", "actor", "event", "subject_kind", "subject_id", "status", "detail", "hash", "previous_hash")
-_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 class AuditTrailForm(ConsoleForm):
     """The filters of the audit trail."""
 
     job: UUID | None = None
-    actor: Annotated[str, Field(pattern=r"^(user|api_key|system):[a-z0-9-]{1,60}$")] | None = None
-    event: Annotated[str, Field(pattern=r"^[a-z_]{1,60}$")] | None = None
+    actor: Annotated[str, Field(pattern=ACTOR_PATTERN)] | None = None
+    event: Annotated[str, Field(pattern=EVENT_PATTERN)] | None = None
     start: Day | None = None
     end: Day | None = None
 
@@ -93,10 +87,7 @@ async def request_verification(
 @router.get("/events.csv")
 async def download_audit_trail(request: Request, session: CurrentSession, services: ServicesDep) -> Response:
     filters = AuditTrailForm.parse(_read_fields(request)).to_filter()
-    pages = services.audit_trail.iterate_pages(session.caller, filters)
-    first = await run_in_threadpool(next, pages)  # refuses before the response starts
-    headers = create_page_headers(session) | {"Content-Disposition": 'attachment; filename="audit-events.csv"'}
-    return StreamingResponse(_stream_csv(first, pages), media_type="text/csv", headers=headers)
+    return await respond_with_audit_csv(services, session.caller, filters, create_page_headers(session))
 
 
 def _read_fields(request: Request) -> dict[str, str]:
@@ -110,35 +101,11 @@ def _load_page(
     audit_trail, caller = services.audit_trail, session.caller
     names, verification = audit_trail.list_event_names(caller), audit_trail.find_verification(caller)
     verification_request = audit_trail.find_verification_request(caller)
-    events: Sequence[AuditEvent] = ()
-    next_page_token = None
-    if not errors:
-        events, next_page_token = audit_trail.list_events(caller, filters)
+    page = None if errors else audit_trail.list_events(caller, filters)
     return {
-        "events": events,
-        "next_page_token": next_page_token,
+        "events": page.items if page else (),
+        "next_page_token": page and page.next_page_token,
         "event_names": names,
         "verification": verification,
         "verification_request": verification_request,
     }
-
-
-async def _stream_csv(first: Sequence[AuditEvent], pages: Iterator[Sequence[AuditEvent]]) -> AsyncIterator[str]:
-    yield _BYTE_ORDER_MARK + _render_rows([_COLUMNS])
-    page: Sequence[AuditEvent] | None = first
-    while page is not None:
-        yield _render_rows(_to_row(event) for event in page)
-        page = await run_in_threadpool(next, pages, None)
-
-
-def _render_rows(rows: Any) -> str:
-    file = io.StringIO(newline="")
-    csv.writer(file, delimiter=";", lineterminator="\r\n").writerows(rows)
-    return file.getvalue()
-
-
-def _to_row(event: AuditEvent) -> tuple[object, ...]:
-    """Return ids, codes and numbers only, none of which a spreadsheet program reads as a formula."""
-    at, detail = event.at.isoformat(), json.dumps(event.detail, sort_keys=True, ensure_ascii=False)
-    identity = (event.seq, at, event.actor, event.event, event.subject_kind, event.subject_id, event.status or "")
-    return (*identity, detail, event.hash, event.previous_hash)

@@ -30,6 +30,7 @@ from stafett.database.tables import BulkBatch, BulkItem
 from stafett.domain.bulk import ItemOutcome
 from stafett.domain.bulk_status import BulkStatus, ItemStatus
 from stafett.domain.errors import InvalidRequestError
+from stafett.domain.export import Locale
 from stafett.domain.reporting_period import OSLO
 from stafett.jobs.commands import require_administrator
 
@@ -49,7 +50,7 @@ async def list_batches(
 
 @router.get("/{batch_id:uuid}")
 async def show_batch(request: Request, session: CurrentSession, services: ServicesDep, batch_id: UUID) -> Response:
-    values = await run_in_threadpool(_load_page, session, services, batch_id)
+    values = await run_in_threadpool(_load_page, session, services, batch_id, choose_language(request))
     return render_page(request, "batch.html", session=session, now=services.clock(), **values)
 
 
@@ -140,12 +141,16 @@ async def register_corrections(
     return await _render_corrections(request, session, services, batch_id, form, errors)
 
 
-def _load_page(session: ActiveSession, services: Services, batch_id: UUID) -> dict[str, Any]:
+def _load_page(session: ActiveSession, services: Services, batch_id: UUID, language: Locale) -> dict[str, Any]:
     caller = session.caller
-    batch = services.batches.find(caller, batch_id, needs_items=False).batch
-    items = [] if caller.is_operator else _list_outcomes(session, services, batch)
+    details = services.batches.find(caller, batch_id, needs_items=False)
+    batch = details.batch
+    items = [] if caller.is_operator else _list_outcomes(session, services, batch, language)
     return {
         "batch": BatchSummary.from_row(batch, caller),
+        "corrects": None if caller.is_operator else batch.corrects,
+        "corrected_by": () if caller.is_operator else details.corrected_by,
+        "warnings": details.warnings,
         "items": items,
         "names": load_mentor_names(services, session, items) if items else {},
         "deleted_ids": services.activities.find_deleted(
@@ -157,14 +162,14 @@ def _load_page(session: ActiveSession, services: Services, batch_id: UUID) -> di
     }
 
 
-def _list_outcomes(session: ActiveSession, services: Services, batch: BulkBatch) -> list[ItemOutcome]:
+def _list_outcomes(session: ActiveSession, services: Services, batch: BulkBatch, language: Locale) -> list[ItemOutcome]:
     """List the first items of those that have an outcome, failures first."""
     items = list[BulkItem]()
     for status, count in _count_outcomes(batch):
         if count and len(items) < _MAX_ITEMS:
             filters = ItemFilter(status=status, page_size=_MAX_ITEMS - len(items))
             items += services.batches.list_items(session.caller, batch.id, filters).items
-    return [outcome_from_row(item) for item in items]
+    return [outcome_from_row(item, language) for item in items]
 
 
 def _count_outcomes(batch: BulkBatch) -> Sequence[tuple[ItemStatus, int]]:
@@ -190,7 +195,7 @@ async def _render_corrections(
     errors: FormErrors | None = None,
 ) -> Response:
     details, failed = await run_in_threadpool(_load_failed, session, services, batch_id)
-    outcomes = [outcome_from_row(item) for item in failed]
+    outcomes = [outcome_from_row(item, choose_language(request)) for item in failed]
     return render_page(
         request,
         "correct_batch.html",

@@ -93,6 +93,7 @@ class UploadForm(ConsoleForm):
     action: Literal["check", "register"] = "check"
     key: UUID | None = None
     label: Annotated[str, _Text, Field(max_length=200), NO_NUL] | None = None
+    corrects: UUID | None = None
 
 
 class _StartForm(ConsoleForm):
@@ -137,7 +138,7 @@ def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[
     if errors:
         raise InvalidFormError(errors)
     activity = ActivityDefaults.model_validate(batch.activity)
-    return BulkRequest(org_id=batch.org_id, label=batch.label, activity=activity, items=tuple(items))
+    return BulkRequest(org_id=batch.org_id, label=batch.label, corrects=batch.id, activity=activity, items=tuple(items))
 
 
 def _get_start(batch: BulkBatch, item: BulkItem) -> datetime | None:

@@ -1,9 +1,10 @@
 """New registrations for many peer mentors: the activity, the choice of mentors, the check, and files."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
@@ -61,7 +62,7 @@ async def check_batch(request: Request, session: JobStarter, form: SessionFormDa
     if isinstance(parsed, Response):
         return parsed
     activity, batch = parsed
-    result = await _validate(services, session, batch)
+    result = await _validate(request, services, session, batch)
     return render_page(
         request,
         "check_batch.html",
@@ -86,8 +87,8 @@ async def start_batch(request: Request, session: JobStarter, form: SessionFormDa
 
 
 @router.get("/upload")
-async def show_upload_form(request: Request, session: JobStarter) -> Response:
-    return _render_upload_form(request, session)
+async def show_upload_form(request: Request, session: JobStarter, corrects: UUID | None = None) -> Response:
+    return _render_upload_form(request, session, corrects=corrects or "")
 
 
 @router.get("/template.csv")
@@ -102,23 +103,25 @@ async def download_template(session: JobStarter, services: ServicesDep) -> Respo
 async def upload_batch(request: Request, session: JobStarter, upload: SessionUpload, services: ServicesDep) -> Response:
     """Check a file with one line per mentor, or register what it has. The page of the check carries the file along."""
     content = await read_file(upload)
-    label = upload.fields.get("label", "")
+    label, corrects = upload.fields.get("label", ""), parse_id(upload.fields.get("corrects")) or ""
+    page = partial(_render_upload_form, request, session, label=label, corrects=corrects)
     if not content:
-        return _render_upload_form(request, session, label=label, errors={"file": "file_missing"})
+        return page(errors={"file": "file_missing"})
     try:
         form = UploadForm.parse(upload.fields)
-        batch = await run_in_threadpool(parse_request, content, _get_org_id(session), form.label or None)
+        batch = await run_in_threadpool(parse_request, content, _get_org_id(session), form.label or None, form.corrects)
         if form.action == "register":
             return await accept_batch(request, session, services, batch, create_batch_key(str(form.key), batch))
-        result = await _validate(services, session, batch)
+        result = await _validate(request, services, session, batch)
     except InvalidFormError as error:
-        return _render_upload_form(request, session, label=label, errors=error.errors)
+        return page(errors=error.errors)
     except InvalidRequestError as error:
-        errors = {"file": "file_invalid"}
-        return _render_upload_form(request, session, label=label, errors=errors, issues=error.issues)
+        if any(issue.pointer == "query:corrects" for issue in error.issues):
+            raise NotFoundError("There is no such batch to correct.") from None
+        return page(errors={"file": "file_invalid"}, issues=error.issues)
     values: dict[str, Any] = {"key": form.key or uuid4(), "carried": await carry_file(content)}
     values |= await _name_verdicts(services, session, result)
-    return _render_upload_form(request, session, label=label, **values)
+    return page(**values)
 
 
 def _render_template(session: ActiveSession, services: Services) -> str:
@@ -213,9 +216,11 @@ async def _parse_batch(
     return activity, build_request(_get_org_id(session), activity, mentors)
 
 
-async def _validate(services: Services, session: ActiveSession, batch: BulkRequest) -> ValidationResult:
+async def _validate(
+    request: Request, services: Services, session: ActiveSession, batch: BulkRequest
+) -> ValidationResult:
     with services.concurrency.occupy(OccupyingUse.VALIDATIONS, session.caller):
-        return await run_in_threadpool(services.batches.validate, session.caller, batch)
+        return await run_in_threadpool(services.batches.validate, session.caller, batch, choose_language(request))
 
 
 async def _name_verdicts(services: Services, session: ActiveSession, result: ValidationResult) -> dict[str, Any]:
@@ -252,5 +257,6 @@ def _render_upload_form(
         label=label,
         errors=errors,
         columns=column_descriptions(choose_language(request)),
-        **{"key": uuid4(), "issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()} | values,
+        **{"key": uuid4(), "corrects": "", "issues": (), "counts": None, "verdicts": (), "names": {}, "warnings": ()}
+        | values,
     )

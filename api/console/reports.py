@@ -1,9 +1,10 @@
 """The history of reports: versions, new versions, what was submitted to Bufdir, and the check of a file."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from http import HTTPStatus
+from itertools import chain, islice, pairwise
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -14,11 +15,12 @@ from api.concurrency import run_in_threadpool
 from api.console.errors import redirect, render_error
 from api.console.forms import ConsoleForm, FormErrors, InvalidFormError, RevisionForm, parse_id
 from api.console.pages import render_page
-from api.console.security import SessionForm, SessionUpload
+from api.console.security import SessionForm, SessionUpload, create_page_headers
 from api.console.services import REEXPORTS_PATH, REPORTS_PATH
 from api.console.sessions import ActiveSession, JobStarter, require_permission
 from api.console.written_days import WrittenDay
 from api.dependencies import Services, ServicesDep
+from api.routes.reports import EarlierVersion, LaterVersion, respond_with_changes
 from api.schemas.reports import ReportResource
 from stafett.database.pagination import PageToken
 from stafett.domain.errors import InvalidFieldError, ReexportInProgressError
@@ -27,11 +29,13 @@ from stafett.domain.membership import Permission
 from stafett.domain.reexport import MAX_VERSION, ReexportRequest, ReexportSource
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR, OSLO
 from stafett.reports.history import ReportDetails, ReportFilter
+from stafett.reports.row_changes import VersionPair
 from stafett.reports.submissions import ReportSubmission, get_default_grant_year
 
 router = APIRouter(prefix=REPORTS_PATH)
 Reader = Annotated[ActiveSession, require_permission(Permission.READ_ORGANISATION)]
 _NOON = time(12)
+_MAX_CHANGES = 100
 _FORM_FIELDS = {"version": "submitted_version", "submitted_at": "submitted_on"}
 _SHA256_PATTERN = r"^[0-9a-fA-F]{64}$"
 
@@ -76,6 +80,32 @@ async def list_reports(
 @router.get("/{report_id:uuid}")
 async def show_report(request: Request, session: Reader, services: ServicesDep, report_id: UUID) -> Response:
     return await _render_report(request, session, services, report_id)
+
+
+@router.get("/{report_id:uuid}/changes")
+async def show_version_changes(
+    request: Request,
+    session: Reader,
+    services: ServicesDep,
+    report_id: UUID,
+    before: EarlierVersion = None,
+    after: LaterVersion = None,
+) -> Response:
+    pair = VersionPair(before, after)
+    values = await run_in_threadpool(_load_changes, session, services, report_id, pair)
+    return render_page(request, "version_changes.html", session=session, **values)
+
+
+@router.get("/{report_id:uuid}/changes.csv")
+async def download_version_changes(
+    session: Reader,
+    services: ServicesDep,
+    report_id: UUID,
+    before: EarlierVersion = None,
+    after: LaterVersion = None,
+) -> Response:
+    pair, headers = VersionPair(before, after), create_page_headers(session)
+    return await run_in_threadpool(respond_with_changes, services, session.caller, report_id, pair, headers)
 
 
 @router.post("/{report_id:uuid}/submission")
@@ -192,13 +222,15 @@ async def _render_report(
     }
     given = dict(fields or {})
     verified = given.get("verified_sha256")
+    resource = ReportResource.from_details(details)
     return render_page(
         request,
         "report.html",
         session=session,
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         address=f"{REPORTS_PATH}/{report_id}",
-        report=ReportResource.from_details(details),
+        report=resource,
+        comparable_versions=_list_comparable_versions(resource),
         revision=report.edits,
         today=today,
         key=parse_id(given.get("key")) or uuid4(),
@@ -207,6 +239,27 @@ async def _render_report(
         verified_sha256=verified,
         matching_version=_find_version(details, verified),
     )
+
+
+def _list_comparable_versions(report: ReportResource) -> Sequence[int]:
+    """List the versions whose rows differ from those of the version before, while both are still stored."""
+    pairs = pairwise(report.files)
+    return [
+        after.version
+        for before, after in pairs
+        if before.file
+        and after.file
+        and after.change
+        and (after.change.rows_added or after.change.rows_removed or after.change.rows_changed)
+    ]
+
+
+def _load_changes(session: ActiveSession, services: Services, report_id: UUID, pair: VersionPair) -> dict[str, Any]:
+    """Load the numbers of all changes and the first of them, which are read from storage only as far as needed."""
+    changes = services.version_changes.compare(session.caller, report_id, pair)
+    rows = list(islice(chain.from_iterable(frame.iter_rows(named=True) for frame in changes.rows), _MAX_CHANGES))
+    details = services.reports.find(session.caller, report_id)
+    return {"changes": changes, "rows": rows, "report": ReportResource.from_details(details)}
 
 
 def _find_version(details: ReportDetails, sha256: str | None) -> int | None:

@@ -15,6 +15,7 @@ from api.headers import IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, 
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond, respond_if_changed, respond_or_wait
 from api.job_views import JobView
+from api.languages import RequestLanguage
 from api.openapi import raises
 from api.polls import answer_polls
 from api.schemas.bulk import (
@@ -37,6 +38,7 @@ from stafett.bulk.commands import BulkEdit
 from stafett.bulk.service import BatchDetails, BatchFilter, ItemFilter, outcome_from_row
 from stafett.domain.bulk_status import BulkStatus
 from stafett.domain.errors import InvalidStateError
+from stafett.domain.export import Locale
 from stafett.domain.job import JobKind
 from stafett.domain.membership import Caller, Permission
 
@@ -70,26 +72,27 @@ async def start_bulk_registration(
     request: Request,
     query: Annotated[BatchCreateQuery, Query()],
     wait: PreferredWait,
+    language: RequestLanguage,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> Any:
     media_type, body = request.headers.get("content-type", ""), await request.body()
     submission = await run_in_threadpool(parse_submission, media_type, body, query, caller.org_id)
     if submission.validate_only:
         with services.concurrency.occupy(OccupyingUse.VALIDATIONS, caller):
-            return await run_in_threadpool(_validate_batch, services, caller, submission)
-    accepted = await run_in_threadpool(services.batches.accept, caller, submission.request, idempotency_key)
-    load = partial(load_view, services, caller, accepted.batch.id)
+            return await run_in_threadpool(_validate_batch, services, caller, submission, language)
+    accepted = await run_in_threadpool(services.batches.accept, caller, submission.request, idempotency_key, language)
+    load = partial(load_view, services, caller, accepted.batch.id, language)
     if accepted.is_new:
         services.dispatcher.start(accepted.batch.job)
     response.headers["Location"] = f"{request.scope['path']}/{accepted.batch.id}"
     return await respond_or_wait(load, services, response, wait, _build_view(caller, accepted))
 
 
-def _validate_batch(services: Services, caller: Caller, submission: BatchSubmission) -> Response:
+def _validate_batch(services: Services, caller: Caller, submission: BatchSubmission, language: Locale) -> Response:
     """Validate and render all items in the thread, because 10,000 of them would block the event loop."""
-    result = services.batches.validate(caller, submission.request)
+    result = services.batches.validate(caller, submission.request, language)
     resource = BatchValidationResource.from_result(submission.request.org_id, result)
-    return Response(resource.model_dump_json(), media_type=JSON_MEDIA_TYPE)
+    return Response(resource.model_dump_json(), media_type=JSON_MEDIA_TYPE, headers={"Vary": "Accept-Language"})
 
 
 @router.get(
@@ -121,9 +124,10 @@ async def get_bulk_registration(
     caller: CurrentCaller,
     services: ServicesDep,
     response: Response,
+    language: RequestLanguage,
     if_none_match: IfNoneMatchHeader = None,
 ) -> BatchResource | None:
-    return await respond_if_changed(partial(load_view, services, caller, batch_id), response, if_none_match)
+    return await respond_if_changed(partial(load_view, services, caller, batch_id, language), response, if_none_match)
 
 
 @router.get(
@@ -134,10 +138,14 @@ async def get_bulk_registration(
     dependencies=[require(Permission.READ_ORGANISATION), limit_large_lists()],
 )
 def list_bulk_items(
-    batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, query: Annotated[ItemFilter, Query()]
+    batch_id: BatchId,
+    caller: CurrentCaller,
+    services: ServicesDep,
+    language: RequestLanguage,
+    query: Annotated[ItemFilter, Query()],
 ) -> ItemPage:
     items, token = services.batches.list_items(caller, batch_id, query)
-    return ItemPage(items=tuple(map(outcome_from_row, items)), next_page_token=token)
+    return ItemPage(items=tuple(outcome_from_row(item, language) for item in items), next_page_token=token)
 
 
 @router.get(
@@ -194,12 +202,13 @@ async def edit_bulk_registration(
     caller: CurrentCaller,
     services: ServicesDep,
     response: Response,
+    language: RequestLanguage,
     if_match: IfMatchHeader = None,
 ) -> BatchResource:
     batch = await run_in_threadpool(services.batch_commands.edit, caller, batch_id, body, parse_if_match(if_match))
     if batch.status is BulkStatus.CANCELLING:
         services.dispatcher.cancel(batch.job)
-    return await respond(partial(load_view, services, caller, batch_id), response)
+    return await respond(partial(load_view, services, caller, batch_id, language), response)
 
 
 @router.post(
@@ -212,11 +221,16 @@ async def edit_bulk_registration(
     openapi_extra=raises(InvalidStateError),
 )
 async def cancel_bulk_registration(
-    batch_id: BatchId, caller: CurrentCaller, services: ServicesDep, response: Response, wait: PreferredWait
+    batch_id: BatchId,
+    caller: CurrentCaller,
+    services: ServicesDep,
+    response: Response,
+    wait: PreferredWait,
+    language: RequestLanguage,
 ) -> BatchResource:
     batch = await run_in_threadpool(services.batch_commands.cancel, caller, batch_id)
     services.dispatcher.cancel(batch.job)
-    return await respond_or_wait(partial(load_view, services, caller, batch_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, batch_id, language), services, response, wait)
 
 
 @router.post(
@@ -224,7 +238,11 @@ async def cancel_bulk_registration(
     status_code=HTTPStatus.ACCEPTED,
     operation_id="retry_bulk_registration",
     summary="Retry a bulk registration",
-    description="Start a new attempt at the failed and cancelled items of a finished batch.",
+    description=(
+        "Start a new attempt at the failed and cancelled items of a finished batch, as they are. It can register an "
+        "item whose peer mentor has become active or whose overlapping activity has been deleted since; any other "
+        "item has to be corrected. `retried` has the counts of these items."
+    ),
     dependencies=[require(Permission.CANCEL_AND_RETRY)],
     openapi_extra=raises(InvalidStateError),
 )
@@ -235,13 +253,14 @@ async def retry_bulk_registration(
     request: Request,
     response: Response,
     wait: PreferredWait,
+    language: RequestLanguage,
     idempotency_key: IdempotencyKeyHeader = None,
 ) -> BatchResource:
     batch, is_new = await run_in_threadpool(services.batch_commands.retry, caller, batch_id, idempotency_key)
     response.headers["Location"] = request.scope["path"].removesuffix("/retry")
     if is_new:
         services.dispatcher.start(batch.job)
-    return await respond_or_wait(partial(load_view, services, caller, batch_id), services, response, wait)
+    return await respond_or_wait(partial(load_view, services, caller, batch_id, language), services, response, wait)
 
 
 @router.delete(
@@ -257,8 +276,8 @@ def delete_bulk_registration(batch_id: BatchId, caller: CurrentCaller, services:
     services.batch_commands.delete(caller, batch_id)
 
 
-def load_view(services: Services, caller: Caller, batch_id: UUID) -> JobView[BatchResource]:
-    return _build_view(caller, services.batches.find(caller, batch_id))
+def load_view(services: Services, caller: Caller, batch_id: UUID, language: Locale = "en") -> JobView[BatchResource]:
+    return _build_view(caller, services.batches.find(caller, batch_id, locale=language))
 
 
 def _build_view(caller: Caller, details: BatchDetails) -> JobView[BatchResource]:

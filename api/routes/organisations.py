@@ -5,10 +5,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from api.concurrency import limit_large_lists, run_in_threadpool
+from api.audit_csv import respond_with_audit_csv
+from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists, run_in_threadpool
 from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.openapi import raises
+from api.schemas.audit import AuditTrailCriteria, AuditTrailQuery, OrganisationAuditEvent, OrganisationAuditPage
 from api.schemas.people import (
     ApiKeyPage,
     ApiKeyResource,
@@ -21,7 +24,7 @@ from api.schemas.people import (
 )
 from stafett.database.pagination import ListFilter
 from stafett.database.tables import Delivery
-from stafett.domain.errors import AlreadyExistsError, LastAdminError
+from stafett.domain.errors import AlreadyExistsError, LastAdminError, NotFoundError
 from stafett.domain.export import OrgId
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.notification import NotificationJob
@@ -38,6 +41,11 @@ ApiKeyId = Annotated[UUID, Path(description="Id of the API key.")]
 
 def _find_organisation(services: Services, caller: Caller, org_id: str) -> None:
     services.organisations.require_visible(caller, org_id)
+
+
+def _find_own_organisation(_services: Services, caller: Caller, org_id: str) -> None:
+    if org_id != caller.org_id:
+        raise NotFoundError("There is no such organisation.")
 
 
 def _find_administered(_services: Services, caller: Caller, org_id: str) -> None:
@@ -215,3 +223,40 @@ def revoke_api_key(org_id: OrganisationId, key_id: ApiKeyId, caller: CurrentCall
 
 def _send_invitation(services: Services, invitation: Delivery) -> None:
     services.dispatcher.start(NotificationJob(org_id=invitation.org_id, subject_id=invitation.id))
+
+
+@router.get(
+    "/{org_id}/audit",
+    operation_id="list_audit_events",
+    summary="List an organisation's audit events",
+    description=(
+        "List the audit trail of the caller's organisation, newest first. An event has ids, codes and numbers, and no "
+        "names or texts."
+    ),
+    dependencies=[require(Permission.READ_AUDIT_TRAIL, _find_own_organisation), limit_large_lists()],
+)
+def list_audit_events(
+    org_id: OrganisationId, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditTrailQuery, Query()]
+) -> OrganisationAuditPage:
+    _find_own_organisation(services, caller, org_id)
+    events, token = services.audit_trail.list_events(caller, query.to_filter())
+    return OrganisationAuditPage(items=tuple(map(OrganisationAuditEvent.from_row, events)), next_page_token=token)
+
+
+@router.get(
+    "/{org_id}/audit.csv",
+    operation_id="download_audit_events",
+    summary="Download an organisation's audit events",
+    description="Download all events of the audit trail that match the filters as CSV, newest first.",
+    dependencies=[
+        require(Permission.READ_AUDIT_TRAIL, _find_own_organisation),
+        limit_concurrency(OccupyingUse.LARGE_LISTS),
+    ],
+    response_class=StreamingResponse,
+    responses={HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The events"}},
+)
+async def download_audit_events(
+    org_id: OrganisationId, caller: CurrentCaller, services: ServicesDep, query: Annotated[AuditTrailCriteria, Query()]
+) -> Response:
+    await run_in_threadpool(_find_own_organisation, services, caller, org_id)
+    return await respond_with_audit_csv(services, caller, query.to_filter(), {"Cache-Control": "no-store"})

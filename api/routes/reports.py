@@ -1,22 +1,35 @@
 """``/reports``: the report history of an organisation."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
 
-from api.concurrency import limit_large_lists
-from api.dependencies import CurrentCaller, GuardedRoute, ServicesDep, require
+from api.concurrency import OccupyingUse, limit_concurrency, limit_large_lists
+from api.dependencies import CurrentCaller, GuardedRoute, Services, ServicesDep, require
 from api.etags import format_etag, is_unchanged, parse_if_match
 from api.headers import IfMatchHeader, IfNoneMatchHeader
+from api.openapi import raises
 from api.schemas.reports import ReportPage, ReportResource
-from stafett.domain.membership import Permission
+from stafett.domain.errors import InvalidStateError, SnapshotGoneError
+from stafett.domain.membership import Caller, Permission
+from stafett.domain.reexport import MAX_VERSION
 from stafett.reports.history import ReportDetails, ReportFilter
+from stafett.reports.row_changes import VersionPair
 from stafett.reports.submissions import ReportSubmission
 
 router = APIRouter(prefix="/reports", tags=["Reports"], route_class=GuardedRoute)
 ReportId = Annotated[UUID, Path(description="Id of the report.")]
+EarlierVersion = Annotated[
+    int | None,
+    Query(alias="from", ge=1, le=MAX_VERSION, description="The earlier version. Default: the one before `to`."),
+]
+LaterVersion = Annotated[
+    int | None, Query(alias="to", ge=1, le=MAX_VERSION, description="The later version. Default: the newest.")
+]
 
 
 @router.get(
@@ -73,6 +86,40 @@ def submit_report(
 ) -> ReportResource:
     details = services.reports.record_submission(caller, report_id, body, parse_if_match(if_match))
     return _respond(details, response)
+
+
+@router.get(
+    "/{report_id:uuid}/changes.csv",
+    operation_id="download_version_changes",
+    summary="Download what changed between two versions",
+    description=(
+        "Download the activities that were added, removed or changed between two versions of a report as CSV, one line "
+        "each: where the activity is in either file, and which of its columns changed. Each request is recorded in the "
+        "audit trail. The rows of a version are stored as long as its file."
+    ),
+    dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],
+    openapi_extra=raises(InvalidStateError, SnapshotGoneError),
+    response_class=StreamingResponse,
+    responses={HTTPStatus.OK: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The changes"}},
+)
+def download_version_changes(
+    report_id: ReportId,
+    caller: CurrentCaller,
+    services: ServicesDep,
+    before: EarlierVersion = None,
+    after: LaterVersion = None,
+) -> StreamingResponse:
+    pair = VersionPair(before, after)
+    return respond_with_changes(services, caller, report_id, pair, {"Cache-Control": "no-store"})
+
+
+def respond_with_changes(
+    services: Services, caller: Caller, report_id: UUID, pair: VersionPair, headers: Mapping[str, str]
+) -> StreamingResponse:
+    changes = services.version_changes.compare(caller, report_id, pair)
+    name = f"changes-{report_id}-v{changes.before}-v{changes.after}.csv"
+    attachment = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(changes.render_csv(), media_type="text/csv", headers={**headers, **attachment})
 
 
 def _respond(details: ReportDetails, response: Response) -> ReportResource:

@@ -54,6 +54,9 @@ class BatchCreateQuery(FrozenModel):
         None, description="For a CSV body: id of the organisation. The default is the caller's own."
     )
     label: Label | None = Field(None, description="For a CSV body: label of the batch.")
+    corrects: UUID | None = Field(
+        None, description="For a CSV body: id of the ended batch whose failed items this batch corrects."
+    )
     validate_only: bool = Field(
         default=False, description="Only validate: answer with the outcome of each item and write nothing."
     )
@@ -86,6 +89,10 @@ class BatchSummary(Resource):
     status: BulkStatus
     attempt: int = Field(description="Number of the current attempt. A retry adds an attempt.")
     counts: BulkCounts
+    retried: BulkCounts | None = Field(
+        description="Counts of the items that the current attempt tries again; null for the first attempt."
+    )
+    corrects: UUID | None = Field(description="Id of the batch whose failed items this batch corrects, if any.")
     error: BatchError | None = Field(description="Why the batch failed as a whole; null otherwise.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
@@ -94,7 +101,7 @@ class BatchSummary(Resource):
     @classmethod
     def from_row(cls, batch: BulkBatch, caller: Caller, **extra: object) -> Self:
         """Build the summary; an operator gets the status and the counts, but no text that a user wrote."""
-        values = batch.model_dump() | {"counts": batch.counts} | extra
+        values = batch.model_dump() | {"counts": batch.counts, "retried": batch.retried_counts} | extra
         hidden = {"label": None, "activity": None} if caller.is_operator else {}
         return cls.model_validate(values | hidden)
 
@@ -102,11 +109,16 @@ class BatchSummary(Resource):
 class BatchResource(BatchSummary):
     """A batch with its first 200 items."""
 
+    corrected_by: tuple[UUID, ...] = Field(
+        description="Ids of the batches that correct failed items of this one, oldest first."
+    )
+    warnings: tuple[BatchWarning, ...] = Field(description="What to consider about the batch, as it was submitted.")
     items: tuple[ItemOutcome, ...] = Field(description="The first 200 items, in the order of the submission.")
 
     @classmethod
     def from_details(cls, details: BatchDetails, caller: Caller) -> Self:
-        return cls.from_row(details.batch, caller, items=details.items)
+        extra = {"items": details.items, "corrected_by": details.corrected_by, "warnings": details.warnings}
+        return cls.from_row(details.batch, caller, **extra)
 
 
 class BatchPage(Resource):

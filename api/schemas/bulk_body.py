@@ -54,7 +54,7 @@ def parse_submission(
             batch = _parse_json(body)
             return BatchSubmission(batch.request, batch.validate_only or query.validate_only)
         case "text/csv":
-            request = parse_request(body, query.org_id or default_org_id or "", query.label)
+            request = parse_request(body, query.org_id or default_org_id or "", query.label, query.corrects)
             return BatchSubmission(request, query.validate_only)
         case _:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)

@@ -78,7 +78,7 @@ class BulkCommands:
             # No other transaction locks the items: every attempt that could has ended.
             bulk_items.reset_for_retry(session, batch_id)
             values = {"attempt": batch.attempt + 1, "request_id": get_request_id(), "failed": 0, "cancelled": 0}
-            values |= {"error": None, "completed_at": None}
+            values |= {"error": None, "completed_at": None, "retried": batch.failed + batch.cancelled}
             event = JobEvent("retry_requested", caller.actor)
             transition_job(session, batch, BulkStatus.ACCEPTED, event, **values)
             return batch, True

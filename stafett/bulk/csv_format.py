@@ -7,17 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from pydantic import ValidationError
 
-from stafett.bulk.item_messages import translate_item_error
-from stafett.csv_reader import MAX_ERRORS, iterate_rows
+from stafett.bulk.item_messages import describe_item_error
+from stafett.csv_reader import iterate_rows
+from stafett.domain.activity_faults import read_limit
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest, ItemOutcome
 from stafett.domain.errors import InvalidRequestError, RequestIssue
 from stafett.domain.export import Locale
 from stafett.domain.fields import read_message
 from stafett.domain.formula_text import FORMULA_START
-from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS, ActivityDefaults
+from stafett.domain.proxy_activity import ACTIVITY_FIELDS, REQUIRED_ACTIVITY_FIELDS
 from stafett.domain.reporting_period import OSLO, add_oslo_offset
 
 TEMPLATE_COLUMNS = ("client_ref", "mentor_id", *ACTIVITY_FIELDS, "mentor_name")
@@ -42,6 +44,8 @@ class FailedItem(NamedTuple):
     outcome: ItemOutcome
     activity_fields: Mapping[str, Any]
     mentor_name: str = ""
+    faults: str | None = None
+    """What is wrong with its activity, as ``encode_faults`` returns it."""
 
 
 def render_failed_csv(items: Iterable[FailedItem], locale: Locale = "en") -> str:
@@ -65,49 +69,48 @@ def _render_csv(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str
 
 
 def _list_cells(item: FailedItem, locale: Locale) -> Iterable[object]:
-    outcome, fields, mentor_name = item
+    outcome, fields, mentor_name, _faults = item
     yield from (outcome.client_ref, outcome.mentor_id)
     yield from (
         _format_start(fields.get(name)) if name == "starts_at" else fields.get(name) for name in ACTIVITY_FIELDS
     )
     yield mentor_name
     if outcome.error:
-        yield from (outcome.error.code, translate_item_error(outcome.error.code, fields, locale))
+        yield from (outcome.error.code, describe_item_error(outcome.error.code, item.faults, locale))
     else:
         yield from ("", "")
 
 
-def parse_request(content: bytes, org_id: str, label: str | None) -> BulkRequest:
-    """Parse a file in which each line is an item with all its fields; issues point to the line and the column."""
-    items, issues = list[BulkItemInput](), list[RequestIssue]()
-    line_by_client_ref: dict[str, int] = {}
-    for number, row in iterate_rows(content, COLUMNS, REQUIRED_COLUMNS):
-        try:
-            item = _parse_item(row)
-        except ValidationError as error:
-            issues += [
-                RequestIssue(_build_pointer(number, details["loc"]), details["type"], read_message(details))
-                for details in error.errors()
-            ]
-        else:
-            items.append(item)
-            if line_by_client_ref.setdefault(item.effective_client_ref, number) != number:
-                first = line_by_client_ref[item.effective_client_ref]
-                detail = (
-                    f"Line {first} has the same client_ref, or the same mentor_id without one: "
-                    f"delete one of the lines, or give each a client_ref"
-                )
-                issues.append(RequestIssue(f"line:{number}/client_ref", "not_unique", detail, first))
-        if len(items) > MAX_ITEMS_PER_BATCH:
+def parse_request(content: bytes, org_id: str, label: str | None, corrects: UUID | None = None) -> BulkRequest:
+    """Parse a file in which each line is an item with all its fields; issues point to the line and the column.
+
+    Lines that are not items are issues of the request, so that all errors of the file are reported together.
+    """
+    items, issues = dict[int, BulkItemInput](), list[RequestIssue]()
+    for count, (number, row) in enumerate(iterate_rows(content, COLUMNS, REQUIRED_COLUMNS), start=1):
+        if count > MAX_ITEMS_PER_BATCH:
             detail = f"A batch has at most {MAX_ITEMS_PER_BATCH} items"
             issues.append(RequestIssue(f"line:{number}", "too_long", detail, MAX_ITEMS_PER_BATCH))
-        if len(issues) >= MAX_ERRORS or len(items) > MAX_ITEMS_PER_BATCH:
-            break
+            raise InvalidRequestError(issues)
+        try:
+            items[number] = _parse_item(row)
+        except ValidationError as error:
+            issues += _list_cell_issues(number, error)
     if not issues and not items:
         issues.append(RequestIssue("line:2", "too_short", "There is no item below the header"))
-    if issues:
+    if not items:
         raise InvalidRequestError(issues)
-    return BulkRequest(org_id=org_id, label=label, activity=ActivityDefaults(), items=tuple(items))
+    return BulkRequest.from_lines(items, issues, org_id=org_id, label=label, corrects=corrects)
+
+
+def _list_cell_issues(line: int, error: ValidationError) -> list[RequestIssue]:
+    """List one issue for each cell: of a value that may have several types, that of the text which a cell is."""
+    issues: dict[str, RequestIssue] = {}
+    for details in error.errors():
+        pointer = _build_pointer(line, details["loc"])
+        if pointer not in issues or details["type"].startswith("string"):
+            issues[pointer] = RequestIssue(pointer, details["type"], read_message(details), read_limit(details))
+    return list(issues.values())
 
 
 def _build_pointer(line: int, location: tuple[int | str, ...]) -> str:

@@ -1,7 +1,7 @@
 """Accepts and validates batches, and finds and lists them for the API."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 from uuid import UUID, uuid4
@@ -12,8 +12,17 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from stafett.bulk import items as bulk_items
+from stafett.bulk.corrections import find_corrected_batch, lock_corrected_batch
 from stafett.bulk.csv_format import FailedItem, render_failed_csv
-from stafett.bulk.validation import predict_error_codes, warn_of_shared_events
+from stafett.bulk.item_messages import describe_item_error
+from stafett.bulk.validation import (
+    WarningCounts,
+    describe_warning,
+    find_item_issues,
+    find_warnings,
+    predict_error_codes,
+    sort_issues,
+)
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
 from stafett.database.pagination import (
     DEFAULT_PAGE_SIZE,
@@ -39,13 +48,13 @@ from stafett.domain.bulk import (
     PlannedItem,
     plan_items,
 )
-from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, BulkStatus, ItemErrorCode, ItemStatus
-from stafett.domain.errors import PermissionDeniedError
+from stafett.domain.bulk_status import BulkStatus, ItemErrorCode, ItemStatus
+from stafett.domain.errors import InvalidRequestError, PermissionDeniedError
 from stafett.domain.export import Locale
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 from stafett.jobs.commands import get_job_or_404
-from stafett.jobs.state import JobEvent, append_job_event
+from stafett.jobs.state import JobEvent, append_job_event, update_job
 
 START_OPERATION = "bulk-registrations.start"
 MAX_ITEMS_SHOWN = 200
@@ -60,6 +69,9 @@ class BatchDetails(NamedTuple):
 
     batch: BulkBatch
     items: Sequence[ItemOutcome]
+    corrected_by: Sequence[UUID] = ()
+    """The batches that correct its failed items, oldest first."""
+    warnings: Sequence[BatchWarning] = ()
     is_new: bool = False
     """Whether this call has accepted it."""
 
@@ -97,40 +109,62 @@ class BulkService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, caller: Caller, request: BulkRequest, idempotency_key: str | None = None) -> BatchDetails:
+    def accept(
+        self, caller: Caller, request: BulkRequest, idempotency_key: str | None = None, locale: Locale = "en"
+    ) -> BatchDetails:
         """Commit batch, items, key and audit event together; only PostgreSQL is needed."""
         authorise_registration(caller, request.org_id)
-        request.validate_batch()
-        items, new_id = plan_items(request), uuid4()
+        items, new_id = self._plan_items(caller, request), uuid4()
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             scope = IdempotencyScope(request.org_id, START_OPERATION, idempotency_key)
             batch_id = claim_idempotency_key(session, scope, request, new_id)
             if batch_id != new_id:
-                return _load_details(session, session.get_one(BulkBatch, batch_id))
+                return _load_details(session, session.get_one(BulkBatch, batch_id), locale)
+            corrected = lock_corrected_batch(session, request)
             batch = _insert_batch(session, new_id, caller, request, items)
-            event = JobEvent("bulk_requested", caller.actor)
+            if corrected:
+                update_job(session, corrected, status=corrected.status)  # a change, so that its entity tag changes
+            event = JobEvent("bulk_requested", caller.actor, {"corrects": str(corrected.id)} if corrected else None)
             append_job_event(session, batch, event, status=batch.status)
-            pending = [_new_outcome(item, ItemStatus.PENDING) for item in items[:MAX_ITEMS_SHOWN]]
-            return BatchDetails(batch, pending, is_new=True)
+            pending = [_new_outcome(item, ItemStatus.PENDING, locale) for item in items[:MAX_ITEMS_SHOWN]]
+            return BatchDetails(batch, pending, is_new=True, warnings=_describe_warnings(batch, locale))
 
-    def validate(self, caller: Caller, request: BulkRequest) -> ValidationResult:
+    def validate(self, caller: Caller, request: BulkRequest, locale: Locale = "en") -> ValidationResult:
         """Predict the outcomes without writing anything."""
         authorise_registration(caller, request.org_id)
-        request.validate_batch()
-        items = plan_items(request)
+        items = self._plan_items(caller, request)
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
             codes = predict_error_codes(session, request, items)
+            find_corrected_batch(session, request)
         failed = len(codes) - codes.count(None)
         counts = BulkCounts(total=len(items), pending=0, registered=len(items) - failed, failed=failed, cancelled=0)
         predicted = list(zip(items, codes, strict=True))
-        warnings = list(warn_of_shared_events(item for item, code in predicted if code is None))
-        return ValidationResult(counts, [_predicted_outcome(*pair) for pair in predicted], warnings)
+        warnings = find_warnings([item for item, code in predicted if code is None], datetime.now(UTC))
+        return ValidationResult(
+            counts,
+            [_predicted_outcome(item, code, locale) for item, code in predicted],
+            [describe_warning(warning, locale) for warning in warnings],
+        )
 
-    def find(self, caller: Caller, batch_id: UUID, *, needs_items: bool = True) -> BatchDetails:
+    def _plan_items(self, caller: Caller, request: BulkRequest) -> Sequence[PlannedItem]:
+        """Plan the items, or raise all errors of the request together if it cannot be a batch."""
+        if missing := [*request.find_missing_fields()]:
+            raise InvalidRequestError([*missing, *request.find_duplicates().values()])
+        items, duplicates = plan_items(request), request.find_duplicates()
+        if duplicates or request.line_issues:
+            with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
+                codes = predict_error_codes(session, request, items)
+            found = find_item_issues(request, items, codes, duplicates)
+            raise InvalidRequestError(sort_issues([*request.line_issues, *duplicates.values(), *found]))
+        return items
+
+    def find(self, caller: Caller, batch_id: UUID, *, needs_items: bool = True, locale: Locale = "en") -> BatchDetails:
         """Load a batch, with its first items if they are needed and not hidden from an operator."""
         with self._database.caller_transaction(caller) as session:
             batch = get_job_or_404(session, BulkBatch, batch_id)
-            return _load_details(session, batch) if needs_items and not caller.is_operator else BatchDetails(batch, ())
+            if needs_items and not caller.is_operator:
+                return _load_details(session, batch, locale)
+            return BatchDetails(batch, (), _load_corrections(session, batch), _describe_warnings(batch, locale))
 
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
         check_page_token(filters, BulkItem, _SUBMISSION_ORDER)
@@ -153,6 +187,7 @@ class BulkService:
                     outcome_from_row(item),
                     {"event_id": item.event_id} | batch.activity | item.overrides,
                     names.get(item.mentor_id, ""),
+                    item.validation_error,
                 )
                 for item in items
             ]
@@ -166,42 +201,52 @@ class BulkService:
             return load_page(session, BulkBatch, select_visible(BulkBatch, caller, filters), filters)
 
 
-def _load_details(session: Session, batch: BulkBatch) -> BatchDetails:
+def _load_details(session: Session, batch: BulkBatch, locale: Locale) -> BatchDetails:
     rows = session.exec(_select_items(batch.id).limit(MAX_ITEMS_SHOWN)).all()
-    return BatchDetails(batch, [outcome_from_row(row) for row in rows])
+    items = [outcome_from_row(row, locale) for row in rows]
+    return BatchDetails(batch, items, _load_corrections(session, batch), _describe_warnings(batch, locale))
 
 
-def outcome_from_row(item: BulkItem) -> ItemOutcome:
+def _load_corrections(session: Session, batch: BulkBatch) -> Sequence[UUID]:
+    is_correction = col(BulkBatch.org_id) == batch.org_id, col(BulkBatch.corrects) == batch.id
+    query = select(BulkBatch.id).where(*is_correction, col(BulkBatch.deleted_at).is_(None))
+    return session.exec(query.order_by(col(BulkBatch.created_at), col(BulkBatch.id))).all()
+
+
+def _describe_warnings(batch: BulkBatch, locale: Locale) -> Sequence[BatchWarning]:
+    return [describe_warning(WarningCounts(**warning), locale) for warning in batch.warnings]
+
+
+def outcome_from_row(item: BulkItem, locale: Locale = "en") -> ItemOutcome:
     is_written = item.status is ItemStatus.REGISTERED
     return ItemOutcome(
         client_ref=item.client_ref,
         mentor_id=item.mentor_ref,
         status=item.status,
         activity_id=item.activity_id if is_written else None,
-        error=_item_error_from_code(item.error_code, item.validation_error) if item.error_code else None,
+        error=_build_item_error(item.error_code, item.validation_error, locale) if item.error_code else None,
         attempts=item.attempts,
     )
 
 
 @lru_cache(maxsize=1000)  # most items of a batch have one of few errors
-def _item_error_from_code(code: ItemErrorCode, validation_error: str | None) -> ItemError:
-    message = (
-        validation_error if validation_error and code is ItemErrorCode.INVALID_ACTIVITY else ITEM_ERROR_MESSAGES[code]
-    )
-    return ItemError(code=code, message=message, retryable=code.is_retryable)
+def _build_item_error(code: ItemErrorCode, faults: str | None, locale: Locale) -> ItemError:
+    return ItemError(code=code, message=describe_item_error(code, faults, locale), retryable=code.is_retryable)
 
 
-def _predicted_outcome(item: PlannedItem, code: ItemErrorCode | None) -> ItemOutcome:
-    return _new_outcome(item, ItemStatus.FAILED if code else ItemStatus.REGISTERED, code)
+def _predicted_outcome(item: PlannedItem, code: ItemErrorCode | None, locale: Locale) -> ItemOutcome:
+    return _new_outcome(item, ItemStatus.FAILED if code else ItemStatus.REGISTERED, locale, code)
 
 
-def _new_outcome(item: PlannedItem, status: ItemStatus, code: ItemErrorCode | None = None) -> ItemOutcome:
+def _new_outcome(
+    item: PlannedItem, status: ItemStatus, locale: Locale, code: ItemErrorCode | None = None
+) -> ItemOutcome:
     return ItemOutcome(
         client_ref=item.client_ref,
         mentor_id=item.mentor_ref,
         status=status,
         activity_id=None,
-        error=_item_error_from_code(code, item.validation_error) if code else None,
+        error=_build_item_error(code, item.validation_error, locale) if code else None,
         attempts=0,
     )
 
@@ -234,6 +279,8 @@ def _insert_batch(
         status=BulkStatus.ACCEPTED,
         attempt=1,
         total=len(items),
+        corrects=request.corrects,
+        warnings=[warning._asdict() for warning in find_warnings(items, datetime.now(UTC))],
         period_start=min(starts, default=None),
         period_end=max(starts, default=None),
     )

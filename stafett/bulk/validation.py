@@ -1,8 +1,9 @@
 """Predicts the outcomes of a batch's items in one read-only query, by the rules of `stafett/bulk/items.py`."""
 
+import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
@@ -11,9 +12,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlmodel import Session
 
+from stafett.bulk.item_messages import describe_fault
 from stafett.domain.activity import SEVERAL_MENTORS_AT_ONE_EVENT
-from stafett.domain.bulk import BatchWarning, BulkRequest, PlannedItem
-from stafett.domain.bulk_status import ItemErrorCode
+from stafett.domain.activity_faults import decode_faults
+from stafett.domain.bulk import BatchWarning, BulkRequest, PlannedItem, WarningCode
+from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, ItemErrorCode
+from stafett.domain.errors import RequestIssue
+from stafett.domain.export import Locale
 from stafett.domain.proxy_activity import MAX_DURATION_MINUTES
 from stafett.domain.reporting_period import OSLO
 
@@ -43,11 +48,31 @@ WITH facts AS (
 )
 SELECT active, coalesce(last_end > starts_at, false) FROM items WHERE position IS NOT NULL ORDER BY position
 """)
-_SHARED_EVENTS_MESSAGE = (
-    "{rows} of the activities are at events with several peer mentors ({events})."
-    " The organisation's column mapping decides whether each of them counts."
-)
+_WARNING_MESSAGES: Mapping[WarningCode, Mapping[Locale, str]] = {
+    "several_mentors_at_one_event": {
+        "nb": "{rows} av aktivitetene er på arrangementer med flere likepersoner ({events})."
+        " Organisasjonens kolonneoppsett avgjør om hver av dem teller.",
+        "nn": "{rows} av aktivitetane er på arrangement med fleire likepersonar ({events})."
+        " Kolonneoppsettet til organisasjonen avgjer om kvar av dei tel.",
+        "en": "{rows} of the activities are at events with several peer mentors ({events})."
+        " The organisation's column mapping decides whether each of them counts.",
+    },
+    "starts_in_future": {
+        "nb": "{rows} av aktivitetene starter fram i tid. Kontroller årstallet.",
+        "nn": "{rows} av aktivitetane startar fram i tid. Kontroller årstalet.",
+        "en": "{rows} of the activities start in the future. Check the year.",
+    },
+}
+_NUMBER = re.compile(r"\d+", re.ASCII)
 _MAX_DURATION = timedelta(minutes=MAX_DURATION_MINUTES)
+
+
+class WarningCounts(NamedTuple):
+    """A warning about a batch, as it is stored: its code and its numbers."""
+
+    code: WarningCode
+    rows: int
+    events: int | None = None
 
 
 class ActivityTime(NamedTuple):
@@ -98,7 +123,51 @@ def predict_error_codes(
     return codes
 
 
-def warn_of_shared_events(items: Iterable[PlannedItem]) -> Iterator[BatchWarning]:
+def find_item_issues(
+    request: BulkRequest,
+    items: Sequence[PlannedItem],
+    codes: Sequence[ItemErrorCode | None],
+    duplicates: Container[int],
+) -> Iterator[RequestIssue]:
+    """List why items of a refused batch would not be registered; of a duplicate, only what its original has not."""
+    mentor_errors = set[tuple[str, ItemErrorCode]]()
+    for item, code in zip(items, codes, strict=True):
+        is_duplicate = item.position in duplicates
+        match code:
+            case None:
+                continue
+            case ItemErrorCode.INVALID_ACTIVITY:
+                for fault in decode_faults(item.validation_error or "[]"):
+                    pointer, detail = request.locate(item.position, fault.field), describe_fault(fault, "en")
+                    yield RequestIssue(pointer, fault.code, detail, fault.limit)
+            case ItemErrorCode.OVERLAPPING_ACTIVITY:
+                if not is_duplicate:
+                    yield RequestIssue(request.locate(item.position, "starts_at"), code, ITEM_ERROR_MESSAGES[code])
+            case _:
+                if not is_duplicate or (item.mentor_ref, code) not in mentor_errors:
+                    yield RequestIssue(request.locate(item.position, "mentor_id"), code, ITEM_ERROR_MESSAGES[code])
+                mentor_errors.add((item.mentor_ref, code))
+
+
+def sort_issues(issues: Iterable[RequestIssue]) -> list[RequestIssue]:
+    """Sort issues by the line of the file or the position of the item that they are about."""
+    return sorted(issues, key=lambda issue: int(next(iter(_NUMBER.findall(issue.pointer)), 0)))
+
+
+def find_warnings(items: Sequence[PlannedItem], now: datetime) -> Iterator[WarningCounts]:
+    """Find what to consider about the items that would be registered."""
+    yield from _find_shared_events(items)
+    future = sum(bool(item.starts_at) and datetime.fromisoformat(str(item.starts_at)) > now for item in items)
+    if future:
+        yield WarningCounts("starts_in_future", future)
+
+
+def describe_warning(warning: WarningCounts, locale: Locale) -> BatchWarning:
+    message = _WARNING_MESSAGES[warning.code][locale].format(rows=warning.rows, events=warning.events)
+    return BatchWarning(code=warning.code, message=message, rows=warning.rows, events=warning.events)
+
+
+def _find_shared_events(items: Iterable[PlannedItem]) -> Iterator[WarningCounts]:
     """Warn if several of the items that would be registered are for the same event on the same day."""
     rows_by_event = Counter(
         (item.event, datetime.fromisoformat(item.starts_at).astimezone(OSLO).date())
@@ -107,8 +176,7 @@ def warn_of_shared_events(items: Iterable[PlannedItem]) -> Iterator[BatchWarning
     )
     shared = [rows for rows in rows_by_event.values() if rows > 1]
     if shared:
-        message = _SHARED_EVENTS_MESSAGE.format(rows=sum(shared), events=len(shared))
-        yield BatchWarning(code=SEVERAL_MENTORS_AT_ONE_EVENT, message=message, rows=sum(shared), events=len(shared))
+        yield WarningCounts(SEVERAL_MENTORS_AT_ONE_EVENT, sum(shared), len(shared))
 
 
 def _compute_times(request: BulkRequest, items: Sequence[PlannedItem]) -> list[ActivityTime | None]:

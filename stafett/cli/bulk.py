@@ -20,8 +20,9 @@ from stafett.cli.jobs import (
     WatchOption,
     print_result,
 )
-from stafett.cli.lookup import choose_organisation, find_job, iterate_pages
+from stafett.cli.lookup import choose_organisation, find_job, iterate_pages, resolve_id
 from stafett.cli.options import (
+    ID_HELP,
     DataDirOption,
     JsonOption,
     LocaleOption,
@@ -40,6 +41,14 @@ app = typer.Typer(name="bulk", help="Register one activity for many peer mentors
 
 BULK_RESOURCE = "bulk-registrations"
 _MAX_ERRORS_SHOWN = 10
+_START_OPTIONS = {
+    "query:org_id": "--org",
+    "query:label": "--label",
+    "query:corrects": "--corrects",
+    "/org_id": "--org",
+    "/label": "--label",
+    "/corrects": "--corrects",
+}
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output file. Default: standard output.")]
 
 
@@ -51,7 +60,13 @@ def _describe(job: Json) -> Details:
     details: list[tuple[str, object]] = [("organisation", job["org_id"]), ("status", format_status(job["status"]))]
     if job["label"]:
         details.append(("label", job["label"]))
-    details += [("items", _format_counts(job)), ("created", format_time(job["created_at"]))]
+    details += [("items", _format_counts(job["counts"])), ("created", format_time(job["created_at"]))]
+    if job["retried"]:
+        details.append(("tried again", _format_counts(job["retried"])))
+    if job["corrects"]:
+        details.append(("corrects", job["corrects"]))
+    details += [("corrected by", batch_id) for batch_id in job["corrected_by"]]
+    details += [("warning", warning["message"]) for warning in job["warnings"]]
     if job["error"]:
         details.append(("error", f"{job['error']['message']} ({job['error']['code']})"))
     return details
@@ -63,6 +78,8 @@ def _load_item_errors(api: ApiClient, job: Json) -> Details:
     details = [("failed", line) for line in _format_item_errors(failed[:_MAX_ERRORS_SHOWN], _load_names(api, failed))]
     if hidden := job["counts"]["failed"] - len(details):
         details.append(("", f"and {hidden} more"))
+    if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
+        details.append(("", "trying them again as they are registered none of them"))
     if job["counts"]["failed"]:
         details.append(("to correct", f"stafett bulk failed {job['id']} -o failed.csv"))
     return details
@@ -105,6 +122,10 @@ def start(
     validate_only: Annotated[
         bool, typer.Option("--validate-only", help="Validate every item without registering any.")
     ] = False,
+    corrects: Annotated[
+        str | None,
+        typer.Option(help=f"Id of the ended batch whose failed items FILE corrects, {ID_HELP}.", metavar="BATCH"),
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
@@ -118,15 +139,20 @@ def start(
     content, body = _read_batch_file(file)
     org = org or (body or {}).get("org_id") or choose_organisation(data_dir, user)
     api = connect(data_dir, user, org)
-    fields = {name: value for name, value in (("org_id", org), ("label", label)) if value is not None}
+    if corrects:
+        corrects = str(resolve_id(api, f"/{BULK_RESOURCE}", corrects, {"org_id": org}, argument="--corrects"))
+    options = {"org_id": org, "label": label, "corrects": corrects}
+    fields = {name: value for name, value in options.items() if value is not None}
     query = {"validate_only": "true"} if validate_only else {}
     if body is None:
         media_type, query = "text/csv", query | fields
     else:
         media_type, content = "application/json", json.dumps(body | fields).encode()
-    with name_options({"query:org_id": "--org", "query:label": "--label"}):
+    with name_options(_START_OPTIONS):
         job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
     if not validate_only:
+        if job["warnings"] and not as_json:
+            print_lines(*_format_warnings(job), err=True)
         BATCHES.follow(api, job, as_json, watch=watch)
         return
     print_result(job, as_json, *([] if as_json else _format_validation(api, job)))
@@ -199,6 +225,9 @@ def export_failed_items(
         return
     content = api.get_bytes(f"/{BULK_RESOURCE}/{job['id']}/failed.csv", {"locale": locale})
     _write_csv(content, output, f"{job['counts']['failed']} items")
+    if job["counts"]["failed"]:
+        command = f"stafett bulk start {output or 'FILE'} --org {job['org_id']} --corrects {job['id']}"
+        print_lines(f"When it is corrected: {command}", err=True)
 
 
 def _write_csv(content: bytes, output: Path | None, summary: str) -> None:
@@ -230,8 +259,8 @@ def _read_batch_file(file: Path) -> tuple[bytes, Json | None]:
     return content, body
 
 
-def _format_counts(job: Json) -> str:
-    return ", ".join(f"{name} {count}" for name, count in job["counts"].items())
+def _format_counts(counts: Json) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _format_validation(api: ApiClient, result: Json) -> list[str]:
@@ -241,7 +270,11 @@ def _format_validation(api: ApiClient, result: Json) -> list[str]:
     lines += [f"  {line}" for line in _format_item_errors(shown, _load_names(api, shown))]
     if len(failed) > len(shown):
         lines.append(f"  and {len(failed) - len(shown)} more")
-    return [*lines, *(f"Warning: {warning['message']}" for warning in result["warnings"])]
+    return [*lines, *_format_warnings(result)]
+
+
+def _format_warnings(batch: Json) -> list[str]:
+    return [f"Warning: {warning['message']}" for warning in batch["warnings"]]
 
 
 def _format_item_errors(items: Sequence[Json], names: dict[str, str]) -> list[str]:

@@ -1,7 +1,5 @@
 """The table of an export's deviations: one line each, and below it how to correct each kind of problem."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -16,7 +14,6 @@ _NEXT_STEPS = (
     "To correct one:    stafett activity correct ACTIVITY_ID",
     "For a new version: stafett reexport start REPORT",
 )
-_BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 MAX_ROWS_SHOWN = 20
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
@@ -28,13 +25,6 @@ _COLUMNS: Columns = {
     "sheet": Column(itemgetter("sheet"), drop_order=1),
     "activity_id": Column(itemgetter("activity_id"), drop_order=3, is_id=True),
 }
-
-
-def read_deviations(content: bytes) -> list[dict[str, str]]:
-    """Parse the API's file, in either CSV profile."""
-    text = content.decode().removeprefix(_BYTE_ORDER_MARK)
-    delimiter = ";" if text.startswith("date;") else ","
-    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
 def print_deviations(

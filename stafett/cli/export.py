@@ -1,14 +1,14 @@
 """``stafett export``: commands for exports."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 
 from stafett.cli.client import Json, connect
-from stafett.cli.deviations import MAX_ROWS_SHOWN, print_deviations, read_deviations
+from stafett.cli.csv_files import read_csv_rows, save_csv
+from stafett.cli.deviations import MAX_ROWS_SHOWN, print_deviations
 from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
 from stafett.cli.formats import format_period, format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, print_list
@@ -29,7 +29,6 @@ from stafett.cli.options import (
 )
 from stafett.cli.tables import Column, Columns, Details
 from stafett.cli.terminal import print_json, print_lines
-from stafett.domain.errors import StafettError
 from stafett.domain.export import ExportFormat
 from stafett.domain.export_status import ExportStatus
 
@@ -201,13 +200,10 @@ def deviations(
     api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
     content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
     if output:
-        try:
-            Path(output).write_bytes(content)
-        except OSError as error:
-            raise StafettError(f"{output} cannot be written: {error.strerror}.") from None
-        print_lines(f"{output} ({len(read_deviations(content))} activities)")
+        save_csv(output, content)
+        print_lines(f"{output} ({len(read_csv_rows(content))} activities)")
         return
-    rows = read_deviations(content)
+    rows = read_csv_rows(content)
     if as_json:
         print_json({"items": rows})
     else:

@@ -2,12 +2,14 @@
 
 import json
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stafett.cli.client import Json, connect
+from stafett.cli.csv_files import read_csv_rows, save_csv
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_day, format_period, format_size, format_time, format_words
 from stafett.cli.jobs import LimitOption, build_query, download_job_file, print_list, print_result
@@ -21,8 +23,8 @@ from stafett.cli.options import (
     UserOption,
     normalise_instant,
 )
-from stafett.cli.tables import Column, Columns, Details, print_details
-from stafett.cli.terminal import print_json
+from stafett.cli.tables import Column, Columns, Details, print_details, print_table
+from stafett.cli.terminal import print_json, print_lines
 from stafett.domain.errors import NotFoundError
 from stafett.domain.file_versions import name_version
 
@@ -44,6 +46,17 @@ COLUMNS: Columns = {
     "versions": Column(lambda report: len(report["files"])),
     "submitted": Column(lambda report: format_time(report["submitted_at"])[:10] or "no"),
     "reference": Column(lambda report: report["submitted_reference"], drop_order=2, min_width=12),
+}
+CHANGE_COLUMNS: Columns = {
+    "change": Column(itemgetter("change")),
+    "date": Column(itemgetter("date")),
+    "mentor": Column(itemgetter("mentor"), min_width=12),
+    "place": Column(itemgetter("place"), drop_order=2, min_width=10),
+    "row before": Column(itemgetter("row_before")),
+    "row after": Column(itemgetter("row_after")),
+    "columns": Column(itemgetter("columns"), min_width=12),
+    "sheet": Column(lambda row: row["sheet_after"] or row["sheet_before"], drop_order=1),
+    "activity": Column(itemgetter("activity_id"), drop_order=3, is_id=True),
 }
 
 
@@ -108,6 +121,38 @@ def download(
     )
 
 
+@app.command()
+def changes(
+    report_id: ReportIdArgument,
+    before: Annotated[
+        int | None, typer.Option("--from", min=1, help="Earlier version. Default: the one before the later version.")
+    ] = None,
+    after: Annotated[int | None, typer.Option("--to", min=1, help="Later version. Default: the newest.")] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
+    ] = "",
+    org: OptionalOrgOption = None,
+    data_dir: DataDirOption = None,
+    user: UserOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the activities that a new version of a report added, removed or changed."""
+    api, report = find_data(data_dir, user, org, "reports", report_id)
+    with name_options({"query:from": "--from", "query:to": "--to"}):
+        query = {name: str(number) for name, number in (("from", before), ("to", after)) if number is not None}
+        content = api.get_bytes(f"/reports/{report['id']}/changes.csv", query)
+    rows = read_csv_rows(content)
+    if output:
+        save_csv(output, content)
+        print_lines(f"{output} ({len(rows)} activities)")
+    elif as_json:
+        print_json({"items": rows})
+    elif rows:
+        print_table(rows, CHANGE_COLUMNS)
+    else:
+        print_lines("The two versions have the same activities.")
+
+
 @app.command(name="submitted")
 def mark_submitted(
     report_id: ReportIdArgument,
@@ -133,8 +178,8 @@ def mark_submitted(
     as_json: JsonOption = False,
 ) -> None:
     """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, report = find_data(data_dir, user, org, "reports", report_id)
-    path = f"/reports/{report['id']}"
+    api, before = find_data(data_dir, user, org, "reports", report_id)
+    path = f"/reports/{before['id']}"
     submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
     fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
     body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}
@@ -146,7 +191,22 @@ def mark_submitted(
     label, value = _describe_storage(report)
     storage = f"Its file is stored until {value}." if label == "stored until" else "Its file has been deleted."
     submission = f"is recorded as submitted at {format_time(report['submitted_at'])}."
-    print_result(report, as_json, f"{title} {submission} {storage}")
+    marks = describe_marks(before, report, is_chosen=version is not None)
+    print_result(report, as_json, f"{title} {submission} {storage}", *marks)
+
+
+def describe_marks(before: Json, after: Json, *, is_chosen: bool) -> list[str]:
+    """Describe which of the versions is marked now, and which one was before, if it was another one."""
+    marked, earlier = after["submitted_version"], before["submitted_version"]
+    choice = "" if is_chosen or len(after["files"]) == 1 else " It is the newest, because --version was not given."
+    lines = [f"The report has {len(after['files'])} versions; version {marked} is marked now.{choice}"]
+    if earlier not in {None, marked}:
+        reference = before["submitted_reference"] or "without a reference"
+        lines.append(
+            f"Version {earlier} was marked before ({format_time(before['submitted_at'])[:10]}, {reference}), "
+            "and its file stays protected. The new mark has neither its day nor its reference."
+        )
+    return lines if len(after["files"]) > 1 else []
 
 
 def _describe_submission(report: Json) -> Details:

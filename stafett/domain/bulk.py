@@ -3,17 +3,18 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, PrivateAttr, StrictBool, StrictInt, StringConstraints, ValidationError
 
+from stafett.domain.activity_faults import encode_faults
 from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
-from stafett.domain.errors import InvalidRequestError, RequestIssue
+from stafett.domain.errors import RequestIssue
 from stafett.domain.export import OrgId
 from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import FrozenModel, PayloadModel
-from stafett.domain.proxy_activity import REQUIRED_ACTIVITY_FIELDS, ActivityDefaults, ProxyActivity, describe_errors
+from stafett.domain.proxy_activity import REQUIRED_ACTIVITY_FIELDS, ActivityDefaults, ProxyActivity
 
 MAX_ITEMS_PER_BATCH = 10_000
 ITEMS_PER_CHUNK = 500
@@ -45,6 +46,7 @@ ActivityField = Literal[
     "note",
     "event_id",
 ]
+WarningCode = Literal["several_mentors_at_one_event", "starts_in_future"]
 Label = Annotated[str, _text_constraints(200, 1), NO_NUL]
 ClientRef = Annotated[str, _text_constraints(200, 1), NO_NUL]
 MentorRef = Annotated[str, _text_constraints(200, 1), NO_NUL, AfterValidator(_normalise_mentor_ref)]
@@ -86,6 +88,9 @@ class BulkRequest(FrozenModel):
 
     org_id: OrgId = Field(description="Id of the organisation that the activities belong to.")
     label: Label | None = Field(None, description="Name of the batch for its users. No personal data.")
+    corrects: UUID | None = Field(
+        None, description="Id of the ended batch of the organisation whose failed items this batch corrects."
+    )
     activity: ActivityDefaults = Field(description="Fields that all items share unless an item overrides them.")
     items: Annotated[
         tuple[BulkItemInput, ...],
@@ -97,24 +102,63 @@ class BulkRequest(FrozenModel):
         ),
     ]
 
-    def validate_batch(self) -> None:
-        """Raise if a required field is missing from an item, or if two items have the same reference."""
-        issues = [*self._find_missing_fields(), *self._find_duplicate_refs()]
-        if issues:
-            raise InvalidRequestError(issues)
+    _lines: tuple[int, ...] = PrivateAttr(default=())
+    _line_issues: tuple[RequestIssue, ...] = PrivateAttr(default=())
 
-    def _find_missing_fields(self) -> Iterator[RequestIssue]:
+    @classmethod
+    def from_lines(cls, items: Mapping[int, BulkItemInput], line_issues: Iterable[RequestIssue], **fields: Any) -> Self:
+        """Create the request of a file from the items by their lines, and the issues with the other lines."""
+        request = cls(activity=ActivityDefaults(), items=tuple(items.values()), **fields)
+        request._lines, request._line_issues = tuple(items), tuple(line_issues)
+        return request
+
+    def locate(self, position: int, field: str) -> str:
+        """Return the pointer to a field of an item, or the line and the column if the item is one of a file."""
+        if self._lines:
+            return f"line:{self._lines[position]}/{field}"
+        is_of_activity = field in REQUIRED_ACTIVITY_FIELDS or field in self.items[position].overrides
+        return f"/items/{position}/{'overrides/' if is_of_activity else ''}{field}"
+
+    @property
+    def corrects_pointer(self) -> str:
+        """The pointer to ``corrects``, which is a parameter of the query if the items are lines of a file."""
+        return "query:corrects" if self._lines else "/corrects"
+
+    def find_missing_fields(self) -> Iterator[RequestIssue]:
+        """Find the required fields that neither the shared activity nor every item has."""
         for name in REQUIRED_ACTIVITY_FIELDS:
             if name not in self.activity.model_fields_set and any(name not in item.overrides for item in self.items):
                 yield RequestIssue(f"/activity/{name}", "missing", "Field required, unless every item overrides it")
 
-    def _find_duplicate_refs(self) -> Iterator[RequestIssue]:
+    def find_duplicates(self) -> dict[int, RequestIssue]:
+        """Find the items that have the reference of an earlier one, by their positions."""
         first: dict[str, int] = {}
-        for position, item in enumerate(self.items):
-            if first.setdefault(item.effective_client_ref, position) != position:
-                original = first[item.effective_client_ref]
-                detail = f"Duplicate of item {original}. An item without a client_ref uses the mentor's id."
-                yield RequestIssue(f"/items/{position}/client_ref", "not_unique", detail)
+        positions = (
+            (position, first.setdefault(item.effective_client_ref, position))
+            for position, item in enumerate(self.items)
+        )
+        return {
+            position: self._describe_duplicate(position, original)
+            for position, original in positions
+            if original != position
+        }
+
+    @property
+    def line_issues(self) -> Sequence[RequestIssue]:
+        """The issues with lines of the file that are not items."""
+        return self._line_issues
+
+    def _describe_duplicate(self, position: int, original: int) -> RequestIssue:
+        pointer = self.locate(position, "client_ref")
+        if not self._lines:
+            detail = f"Duplicate of item {original}. An item without a client_ref uses the mentor's id."
+            return RequestIssue(pointer, "not_unique", detail)
+        line = self._lines[original]
+        detail = (
+            f"Line {line} has the same client_ref, or the same mentor_id without one: "
+            "delete one of the lines, or give each a client_ref"
+        )
+        return RequestIssue(pointer, "not_unique", detail, line)
 
 
 class PlannedItem(NamedTuple):
@@ -128,6 +172,7 @@ class PlannedItem(NamedTuple):
     overrides: dict[str, Any]
     starts_at: str | None
     validation_error: str | None
+    """What is wrong with its activity, as ``encode_faults`` returns it."""
     event: UUID | str | None = None
     """The event that the client named, or a text that the items of one event have in common."""
 
@@ -186,7 +231,7 @@ def _plan_activity(values: dict[str, Any]) -> _PlannedActivity:
     try:
         valid = ProxyActivity.model_validate(values).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
-        return _PlannedActivity(None, describe_errors(error), *_find_event(_validate_event_fields(values)))
+        return _PlannedActivity(None, encode_faults(error), *_find_event(_validate_event_fields(values)))
     return _PlannedActivity(valid, None, *_find_event(valid))
 
 
@@ -259,12 +304,14 @@ class ItemOutcome(FrozenModel):
 
 
 class BatchWarning(FrozenModel):
-    """What to consider before a batch is registered."""
+    """What to consider about a batch."""
 
-    code: Literal["several_mentors_at_one_event"] = Field(description="Stable code of the warning.")
+    code: WarningCode = Field(description="Stable code of the warning.")
     message: str = Field(description="Explanation for people.")
     rows: int = Field(description="Number of activities that the warning is about.")
-    events: int = Field(description="Number of events that these activities belong to.")
+    events: int | None = Field(
+        None, description="Number of events that these activities belong to, if it is about some."
+    )
 
 
 class BulkCounts(PayloadModel):

@@ -12,12 +12,11 @@ from pydantic import (
     Strict,
     StrictBool,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from stafett.domain.activity import ActivityTypeName
-from stafett.domain.fields import NO_NUL, read_message
+from stafett.domain.fields import NO_NUL
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.reporting_period import EARLIEST_YEAR, LATEST_YEAR
 
@@ -157,12 +156,3 @@ class ActivityCorrection(ActivityDefaults):
 
 ACTIVITY_FIELDS = tuple(ProxyActivity.model_fields)
 REQUIRED_ACTIVITY_FIELDS = tuple(name for name, field in ProxyActivity.model_fields.items() if field.is_required())
-
-
-def describe_errors(error: ValidationError) -> str:
-    """Describe the errors field by field, without quoting values."""
-    return " ".join(f"{_format_location(details['loc'])}{read_message(details)}." for details in error.errors())
-
-
-def _format_location(location: tuple[int | str, ...]) -> str:
-    return f"{location[0]}: " if location else ""

@@ -38,6 +38,7 @@ _SCHEMA = pl.Schema(
     }
 )
 _QUERY_ROW = "query_row"
+_NO_ROWS = pl.Series(dtype=pl.Int64)
 _SEPARATORS = {"problem": " · ", "repair": " ", "codes": " "}
 """What separates the texts of an activity with several problems."""
 
@@ -136,6 +137,37 @@ class _MissingAttachments:
         )
         sheet, number = _locate(_Listing(WRITTEN_ROW, 0, self._report_sheet))
         return rows.with_columns(sheet.alias("sheet"), number.alias("row")).select(*_SCHEMA.names(), _QUERY_ROW)
+
+
+class RowLocator:
+    """Where each queried row is in the file: every row is in the report, unless it is a deviation that is not."""
+
+    def __init__(self, storage: FileStorage, deviations: Deviations) -> None:
+        self._deviations = deviations
+        unwritten, excluded = [_NO_ROWS], [_NO_ROWS]
+        for part in deviations.parts:
+            rows = frame_from_arrow(storage.read_part(part))
+            query_rows = rows[ROW].cast(pl.Int64) + part.rows_before
+            unwritten.append(query_rows.filter(rows[WRITTEN_ROW].is_null()))
+            excluded.append(query_rows.filter(rows[EXCLUDED_ROW].is_not_null()))
+        self._unwritten, self._excluded = pl.concat(unwritten), pl.concat(excluded)
+
+    def locate(self, query_rows: pl.Series) -> pl.DataFrame:
+        """Return the sheet and the row number there of each row; both are null for a rejected row."""
+        is_unwritten, is_excluded = (query_rows.is_in(rows.implode()) for rows in (self._unwritten, self._excluded))
+        written = query_rows - self._unwritten.search_sorted(query_rows).cast(pl.Int64)
+        excluded = self._excluded.search_sorted(query_rows).cast(pl.Int64)
+        indices = pl.DataFrame({WRITTEN_ROW: written, EXCLUDED_ROW: excluded}).with_columns(
+            pl.when(~is_unwritten).then(WRITTEN_ROW).alias(WRITTEN_ROW),
+            pl.when(is_excluded).then(EXCLUDED_ROW).alias(EXCLUDED_ROW),
+        )
+        listings = (
+            _Listing(WRITTEN_ROW, 0, self._deviations.report_sheet),
+            _Listing(EXCLUDED_ROW, 0, self._deviations.excluded_sheet),
+        )
+        sheets, numbers = zip(*map(_locate, listings), strict=True)
+        located = indices.with_columns(pl.coalesce(sheets).alias("sheet"), pl.coalesce(numbers).alias("sheet_row"))
+        return located.select("sheet", "sheet_row")
 
 
 def _describe(rows: pl.DataFrame, deviations: Deviations, part: StagedDeviations, texts: pl.DataFrame) -> pl.DataFrame:

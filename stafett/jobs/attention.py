@@ -16,7 +16,8 @@ Need = Literal["failed", "running", "ready"]
 """Why it needs attention; ``ready`` is a report that was not handed in."""
 
 # Each part has the condition of a partial index. Of the re-exports of a report, only the last one needs attention,
-# because it is the answer to those that failed before it.
+# because it is the answer to those that failed before it. A batch that has a correction needs none either: what is left
+# to do is the correction's, which is listed itself while it runs or if it has failures.
 _ATTENTION_QUERY = text("""
 WITH jobs AS (
     SELECT 'export' AS kind, id, status, updated_at AS at, period_start, period_end, NULL AS label, 0 AS total,
@@ -31,8 +32,11 @@ WITH jobs AS (
       AND NOT EXISTS (SELECT FROM report_reexports l WHERE l.report_id = r.report_id AND l.attempt > r.attempt)
     UNION ALL
     SELECT 'batch', id, status, updated_at, NULL, NULL, label, total, status IN ('failed', 'completed_with_failures')
-    FROM bulk_registrations
+    FROM bulk_registrations b
     WHERE org_id = :org_id AND deleted_at IS NULL AND status NOT IN ('completed', 'cancelled')
+      AND NOT EXISTS (SELECT FROM bulk_registrations c
+                      WHERE c.org_id = b.org_id AND c.corrects = b.id AND c.status <> 'cancelled'
+                        AND (c.deleted_at IS NULL OR c.status = 'completed'))
 ), needs AS (
     SELECT CASE WHEN has_failed THEN 'failed' ELSE 'running' END AS need,
            kind, id, status, at, period_start, period_end, label, total

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import polars as pl
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from stafett.activity_frames import frame_from_arrow
+from stafett.activity_frames import activities_from_arrow
 from stafett.database.session import Database
 from stafett.database.tables import Export, ExportStageOutput, ReportFileVersion
 from stafett.domain.errors import StagedDataLostError
@@ -47,7 +47,7 @@ class VersionComparison:
         """Return what the new file changes; the row counts are null if either snapshot has been removed."""
         with self._database.transaction(after.org_id) as session:
             exports = session.get_one(Export, before.export_id), after
-            snapshots = [_load_snapshot(session, export) for export in exports]
+            snapshots = [load_snapshot(session, export) for export in exports]
         rows = self._compare_snapshots(*snapshots)
         change = VersionChange(
             rows_added=rows.added,
@@ -75,13 +75,17 @@ class VersionComparison:
     def _hash_rows(self, snapshot: QueriedRows) -> Iterator[pl.DataFrame]:
         for part in snapshot.parts:
             self._raise_if_cancelled()
-            rows = frame_from_arrow(self._storage.read_part(part))
-            values = rows.select(sorted(set(rows.columns) - {_ID}))
-            yield pl.DataFrame({_ID: rows[_ID], _CONTENT_HASH: values.hash_rows(seed=0)})
+            rows = activities_from_arrow(self._storage.read_part(part))
+            yield pl.DataFrame({_ID: rows[_ID], _CONTENT_HASH: hash_activities(rows)})
 
 
 _NO_CHANGES = _RowChanges(0, 0, 0)
 _NO_ROWS = pl.DataFrame(schema={_ID: pl.String(), _CONTENT_HASH: pl.UInt64()})
+
+
+def hash_activities(rows: pl.DataFrame) -> pl.Series:
+    """Hash everything about each activity except its id."""
+    return rows.select(sorted(set(rows.columns) - {_ID})).hash_rows(seed=0)
 
 
 def _compare_frames(before: pl.DataFrame, after: pl.DataFrame) -> _RowChanges:
@@ -105,6 +109,10 @@ def _has_same_parameters(before: Export, after: Export) -> bool:
     return is_identical_output(*(ExportParameters.model_validate(export.parameters) for export in (before, after)))
 
 
-def _load_snapshot(session: Session, export: Export) -> QueriedRows | None:
-    staged = session.get(ExportStageOutput, (export.id, ExportStatus.QUERYING_ACTIVITIES))
-    return None if staged is None or is_expired(export) else QueriedRows.model_validate(staged.outputs)
+def load_snapshot(session: Session, export: Export) -> QueriedRows | None:
+    """Load the references to the rows that a version was exported from, or None if they are no longer stored."""
+    query = select(ExportStageOutput.outputs).where(  # the API may not read the other columns
+        ExportStageOutput.export_id == export.id, ExportStageOutput.stage == ExportStatus.QUERYING_ACTIVITIES
+    )
+    outputs = None if is_expired(export) else session.exec(query).one_or_none()
+    return None if outputs is None else QueriedRows.model_validate(outputs)

@@ -41,12 +41,18 @@ class ReportSubmission(FrozenModel):
         None,
         description=(
             "When the version was handed in to Bufdir; at most a year in the future. Null takes that back, of the "
-            "given version or of all. With `version` alone: the recorded time, or now."
+            "given version or of all. With `version` alone: the time already recorded for that version, or now."
         ),
     )
     submitted_reference: (
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), NO_NUL] | None
-    ) = Field(None, description="Bufdir's reference of the submission; null removes it. No personal data.")
+    ) = Field(
+        None,
+        description=(
+            "Bufdir's reference of the submission; null removes it. Omitted, it stays, unless another version than "
+            "before becomes the last submission: the reference was that version's. No personal data."
+        ),
+    )
     version: int | None = Field(
         None, ge=1, le=MAX_VERSION, description="The version that was handed in. Default: the newest."
     )
@@ -100,7 +106,8 @@ def write_submission(
         raise InvalidFieldError("grant_year", "before_grant", "The grant year is after the year of the period.")
     if submission.marks_version:
         version = submission.version or versions[-1].version
-        submitted_at = submission.submitted_at or report.submitted_at or func.now()
+        recorded_at = next(each.submitted_at for each in versions if each.version == version)
+        submitted_at = submission.submitted_at or recorded_at or func.now()
         _mark_versions(session, report, [version], submitted_at)
         values |= {"submitted_at": submitted_at, "submitted_version": version}
         values.setdefault("grant_year", report.grant_year or default_year)
@@ -110,6 +117,8 @@ def write_submission(
         remaining = (each for each in versions if each.submitted_at and each.version not in withdrawn)
         last = max(remaining, key=lambda each: (each.submitted_at, each.version), default=None)
         values |= {"submitted_at": last and last.submitted_at, "submitted_version": last and last.version}
+    if report.submitted_version and values.get("submitted_version") not in {None, report.submitted_version}:
+        values.setdefault("submitted_reference", None)  # it belongs to the version that was marked before
     statement = update(Report).where(col(Report.id) == report.id)
     session.execute(statement.values(**values, edits=col(Report.edits) + 1))
 

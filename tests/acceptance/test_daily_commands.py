@@ -65,6 +65,16 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
     shown = await coordinator.print("reexport", "show", reexport["id"])
     for text in ("Lost.", "csv", "1 rows added", "version 2 of the report", reexport["export_id"]):
         assert text in shown, text
+    changes = ("report", "changes", export["report_id"], *coordinator.org)
+    heading, line = (await coordinator.print(*changes)).splitlines()
+    assert (heading.split()[0], line.split()[0]) == ("change", "added")
+    assert "Åse Ødegård" in line
+    (row,) = (await coordinator.run(*changes, "--from", "1", "--to", "2", "--json")).json["items"]
+    assert (row["change"], row["row_before"]) == ("added", "")
+    (await coordinator.run(*changes, "--to", "9")).assert_one_line_error("'--to'")
+    saved = await coordinator.print(*changes, "-o", empty_folder / "changes.csv")
+    assert saved == f"{empty_folder / 'changes.csv'} (1 activities)\n"
+    (empty_folder / "changes.csv").unlink()
     for command in (("download", export["report_id"]), ("download", export["report_id"], "--version", "1")):
         await coordinator.print("report", *command, *coordinator.org, "-o", f"{empty_folder}/")
     name = Path(export["file"]["name"])
@@ -73,6 +83,9 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
         "report", "submitted", export["report_id"], *coordinator.org, "--at", "1.2.2026"
     )
     assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2026 00:00." in submitted
+    assert "version 2 is marked now. It is the newest, because --version was not given." in submitted
+    first = await coordinator.print("report", "submitted", export["report_id"], *coordinator.org, "--version", "1")
+    assert "Version 2 was marked before (01.02.2026, without a reference)" in first
     events = await coordinator.print("export", "audit", export_id)
     assert "initialised" in events
     assert "completed" in events
@@ -148,6 +161,16 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     (line,) = csv.DictReader(io.StringIO(content, newline=""), delimiter=";")
     assert (line["mentor_name"], line["starts_at"]) == ("Åse Ødegård", "02.03.2026 10:00")
     assert line["error_message"] == "duration_minutes må vere minst 1."
+    saved = await coordinator.run("bulk", "failed", batch["id"], "-o", file)
+    command = f"stafett bulk start {file} --org {coordinator.org[1]} --corrects {batch['id']}"
+    assert saved.require_success().stderr == f"When it is corrected: {command}\n"
+    file.write_text(file.read_text("utf-8-sig").replace("10:00;0;", "10:00;60;"), "utf-8", newline="")
+    correction: Json = (await coordinator.run(*command.split()[1:], "--watch", "--json")).json
+    assert (correction["status"], correction["corrects"]) == ("completed", batch["id"])
+    assert f"corrected by  {correction['id']}" in await coordinator.print("bulk", "show", batch["id"])
+    again = await coordinator.run("bulk", "retry", batch["id"], "--watch")
+    assert again.exit_code == 3
+    assert "trying them again as they are registered none of them" in again.stdout
     assert f"{mentor}, Åse Ødegård: " in await coordinator.print("bulk", "show", batch["id"])
 
 
@@ -180,6 +203,20 @@ async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
     reexport: Json = (await coordinator.run("reexport", "start", export["report_id"], "--watch", "--json")).json
     version: Json = (await coordinator.run("export", "show", reexport["export_id"], "--json")).json
     assert (version["counts"]["queried"], version["counts"]["countable"]) == (1, 1)
+
+
+async def test_administrator_lists_the_audit_events_of_the_organisation(
+    admin: UserCli, coordinator: UserCli, empty_folder: Path
+) -> None:
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--json")).json
+    listed = await admin.run("audit", "list", *admin.org, "--event", "export_requested", "--json")
+    assert [event["subject_id"] for event in listed.json["items"]] == [export["id"]]
+    assert "export_requested" in await admin.print("audit", "list", *admin.org)
+    file = empty_folder / "events.csv"
+    await admin.print("audit", "list", *admin.org, "--subject", export["id"], "-o", file)
+    assert export["id"] in file.read_text("utf-8-sig")
+    (await coordinator.run("audit", "list", *admin.org)).assert_one_line_error("permission_denied")
+    (await admin.run("audit", "list", *admin.org, "--subject", "x")).assert_one_line_error("'--subject'")
 
 
 async def test_administrator_manages_webhooks_and_api_keys(admin: UserCli) -> None:

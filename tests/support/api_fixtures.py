@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 
 from stafett.database.session import Database
 from stafett.database.tables import Export
+from stafett.domain.bulk_job import BulkJob
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
@@ -94,6 +95,10 @@ class ApiFixtures:
         job = self._batches.accept([uuid4()])
         self._batches.run(job)
         return job.batch_id
+
+    def cancel_batch(self, job: BulkJob) -> None:
+        self._batches.commands.cancel(self._batches.caller, job.batch_id)
+        self._batches.registration.finish_cancel(job)
 
     def create_notification(self) -> UUID:
         return self._fetch_id(

@@ -10,6 +10,7 @@ from rich.console import Console
 from stafett.cli import (
     activity,
     api_key,
+    audit_list,
     bulk,
     export,
     member,
@@ -20,7 +21,8 @@ from stafett.cli import (
     report,
     webhook,
 )
-from stafett.cli.deviations import print_deviations, read_deviations
+from stafett.cli.csv_files import read_csv_rows
+from stafett.cli.deviations import print_deviations
 from stafett.cli.tables import Columns, print_table
 
 FOLDER = Path(__file__).parent.parent / "unit" / "cli" / "tables"
@@ -65,6 +67,9 @@ _ACTIVITY = {
     "participants": 12,
     "place": "Likepersonsenteret i Tromsø",
 }
+_CHANGE = {"date": "2026-01-06", "mentor": "Åse Ødegård", "place": "Tromsø", "activity_id": _ID}
+_CHANGE |= {"sheet_before": "Rapport", "row_before": "14", "sheet_after": "Rapport", "row_after": "15"}
+_BATCH_SUBJECT = {"subject_kind": "bulk_registration", "subject_id": _ID}
 TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
     "exports": (
         export.EXPORTS.columns,
@@ -77,6 +82,20 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
             _EVENT
             | {"event": "export_stage_started", "status": "querying_activities", "actor": "worker", "seq": 1205}
             | {"hash": "60303ae22b998861bce3b28f33eec1be"},
+        ],
+    ),
+    "organisation-audit": (
+        audit_list.AUDIT_TRAIL_COLUMNS,
+        [
+            _EVENT | {"event": "report_submitted", "status": None, "subject_kind": "report", "subject_id": _ID},
+            _EVENT | {"event": "bulk_completed_with_failures", "status": "completed_with_failures", **_BATCH_SUBJECT},
+        ],
+    ),
+    "report-changes": (
+        report.CHANGE_COLUMNS,
+        [
+            _CHANGE | {"change": "changed", "columns": "participants place"},
+            _CHANGE | {"change": "added", "columns": "", "sheet_before": "", "row_before": ""},
         ],
     ),
     "reexports": (
@@ -145,7 +164,7 @@ def render_tables(width: int) -> dict[str, str]:
         print_table(items, columns, console)
         tables[name] = _read(console)
     console = _create_console(width)
-    print_deviations(read_deviations("\r\n".join(_DEVIATIONS).encode()), console)
+    print_deviations(read_csv_rows("\r\n".join(_DEVIATIONS).encode()), console)
     return tables | {"deviations": _read(console)}
 
 

@@ -49,12 +49,15 @@ _TABLE = """
 
     list_reports             200       200     200    200     200      403
     get_report               200       200     200    200     404      403
+    download_version_changes 409       409     409    403     404      403
     submit_report            428       428     428    403     404      403
 
     get_me                   200       200     200    200     200      200
     list_organisations       200       200     200    200     200      200
     add_organisation         403       403     403    403     403      201
     rename_organisation      403       403     200    403     404      200
+    list_audit_events        403       403     200    200     404      403
+    download_audit_events    403       403     200    200     404      403
     list_members             403       403     200    403     404      403
     invite_member            403       403     201    403     403      403
     change_member_role       403       403     200    403     404      403

@@ -1,6 +1,7 @@
 """Bulk registrations, their items and allowed status transitions."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, Index, text
@@ -34,6 +35,8 @@ class BulkBatch(SQLModel, table=True):
     __tablename__ = "bulk_registrations"
     __table_args__ = (
         Index("bulk_registrations_of_org", "org_id", "id", unique=True),
+        ForeignKeyConstraint(["org_id", "corrects"], ["bulk_registrations.org_id", "bulk_registrations.id"]),
+        Index("bulk_registrations_corrections", "org_id", "corrects", postgresql_where=text("corrects IS NOT NULL")),
         Index("bulk_registrations_by_created_at", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("bulk_registrations_unfinished", "created_at", "id", postgresql_where=text("completed_at IS NULL")),
@@ -58,6 +61,9 @@ class BulkBatch(SQLModel, table=True):
     cancelled: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     period_start: datetime | None = None
     period_end: datetime | None = None
+    corrects: UUID | None = None
+    retried: int | None = None
+    warnings: list[dict[str, Any]] = Field(sa_type=JSONB_OR_NULL, sa_column_kwargs={"server_default": text("'[]'")})
     error: JsonObject | None = Field(default=None, sa_type=JSONB_OR_NULL)
     edits: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
     changes: int = Field(default=0, sa_column_kwargs=DEFAULT_ZERO)
@@ -70,6 +76,15 @@ class BulkBatch(SQLModel, table=True):
     def counts(self) -> BulkCounts:
         ended = {"registered": self.registered, "failed": self.failed, "cancelled": self.cancelled}
         return BulkCounts(total=self.total, pending=self.total - sum(ended.values()), **ended)
+
+    @property
+    def retried_counts(self) -> BulkCounts | None:
+        """The counts of the items that the current attempt tries again, without those registered before."""
+        if self.retried is None:
+            return None
+        counts = self.counts
+        unregistered = counts.pending + counts.failed + counts.cancelled
+        return counts.model_copy(update={"total": self.retried, "registered": self.retried - unregistered})
 
     @property
     def job(self) -> BulkJob:

@@ -157,10 +157,157 @@ async def test_csv_errors_point_to_their_lines(bulk_client: BulkClient) -> None:
     assert await submit_csv(f"{header}\n") == {"line:2": "too_short"}
     assert await submit_csv(f"{header}\n{uuid4()},{line},x\n") == {"line:2": "cells"}
     mentor = uuid4()
-    assert await submit_csv(f"{header}\n{mentor},{line}\n\n{mentor},{line}\n") == {"line:4/client_ref": "not_unique"}
+    assert await submit_csv(f"{header}\n{mentor},{line}\n\n{mentor},{line}\n") == {
+        "line:2/mentor_id": "mentor_not_found",
+        "line:4/client_ref": "not_unique",
+    }
     assert await submit_csv(f"{header}\n,{line}\n") == {"line:2/mentor_id": "string_too_short"}
     assert await submit_csv("mentor_id;fødselsnummer\n") | {"line:1": ""} == {"line:1": ""}
     assert await submit_csv(f"{header}\n".encode() + b"\xe5") == {"line:2": "encoding"}
+
+
+HEADER = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
+
+
+@pytest.mark.parametrize("query", [{}, {"validate_only": "true"}])
+async def test_doubled_line_is_reported_together_with_all_other_errors_of_the_file(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, query: dict[str, str]
+) -> None:
+    first, second = activity_factory.create_mentor(), activity_factory.create_mentor()
+    lines = [
+        f"{first};annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja",
+        f"{first};annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja",
+        f"{second};annet;31.02.2026 10:00;0;5;6;Oslo;kanskje;ja",
+        ";annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja",
+        f"{uuid4()};annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja",
+    ]
+    headers = bulk_client.headers | {"Content-Type": "text/csv", "Accept-Language": "nb-NO, nb;q=0.9, en;q=0.8"}
+    content = "\n".join([HEADER, *lines]).encode()
+    response = await bulk_client.http_client.post(BATCHES, params=query, content=content, headers=headers)
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [
+        ("line:3/client_ref", "not_unique"),
+        ("line:4/starts_at", "time_invalid"),
+        ("line:4/duration_minutes", "greater_than_equal"),
+        ("line:4/in_person", "bool_type"),
+        ("line:5/mentor_id", "string_too_short"),
+        ("line:6/mentor_id", "mentor_not_found"),
+    ]
+    details = [error["detail"] for error in response.json()["errors"]]
+    assert details[0].startswith("Linje 2 har samme client_ref")
+    assert details[1:] == [
+        "starts_at må være et tidspunkt som finnes, skrevet som 31.01.2026 10:00",
+        "duration_minutes må være minst 1",
+        "in_person må være ja eller nei",
+        "mentor_id er tom",
+        "Organisasjonen har ingen slik likeperson.",
+    ]
+    assert (await bulk_client.get()).json()["items"] == []
+
+
+async def test_doubled_item_is_reported_together_with_the_errors_of_other_items(
+    bulk_client: BulkClient, activity_factory: ActivityFactory
+) -> None:
+    mentor = activity_factory.create_mentor()
+    items = [build_item(mentor), build_item(mentor), build_item(uuid4(), overrides={"participants": -1})]
+    response = await bulk_client.request_batch(items)
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [
+        ("/items/1/client_ref", "not_unique"),
+        ("/items/2/mentor_id", "mentor_not_found"),
+    ]
+    items[2] = build_item(activity_factory.create_mentor(), overrides={"participants": -1, "new_participants": 0})
+    response = await bulk_client.request_batch(items)
+    assert [error["pointer"] for error in response.json()["errors"]] == [
+        "/items/1/client_ref",
+        "/items/2/overrides/participants",
+    ]
+
+
+async def test_errors_beyond_a_hundred_are_counted(bulk_client: BulkClient) -> None:
+    lines = "\n".join(f"{uuid4()};annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja" for _ in range(149))
+    last = lines.rpartition("\n")[2]
+    headers = bulk_client.headers | {"Content-Type": "text/csv"}
+    content = f"{HEADER}\n{lines}\n{last}".encode()
+    response = await bulk_client.http_client.post(BATCHES, content=content, headers=headers)
+    assert len(response.json()["errors"]) == 100
+    assert "50 more errors are not listed." in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("language", "message"),
+    [
+        ("nb", "participants kan være høyst 100000."),
+        ("nn-NO", "participants kan vere høgst 100000."),
+        ("sv, en;q=0.5, nn;q=0.4", "participants must be at most 100000."),
+        ("*", "participants must be at most 100000."),
+    ],
+)
+async def test_failed_item_is_explained_in_the_language_of_the_request(
+    bulk_client: BulkClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    language: str,
+    message: str,
+) -> None:
+    item = build_item(activity_factory.create_mentor(), overrides={"participants": 100_001})
+    async with run_worker():
+        ended = await bulk_client.wait_for_completion((await bulk_client.request_batch([item])).json()["id"])
+    headers = bulk_client.headers | {"Accept-Language": language}
+    for path in ("", "/items"):
+        response = await bulk_client.http_client.get(f"{BATCHES}/{ended['id']}{path}", headers=headers)
+        assert response.json()["items"][0]["error"]["message"] == message
+        assert response.headers["Vary"] == "Accept-Language"
+
+
+async def test_activities_in_the_future_are_a_warning_of_check_and_batch(
+    bulk_client: BulkClient, activity_factory: ActivityFactory
+) -> None:
+    later = {"overrides": {"starts_at": "2199-03-02T10:00:00+01:00"}}
+    items = [build_item(activity_factory.create_mentor()), build_item(activity_factory.create_mentor(), **later)]
+    checked = (await bulk_client.request_batch(items, validate_only=True)).json()
+    assert [(each["code"], each["rows"], each["events"]) for each in checked["warnings"]] == [
+        ("starts_in_future", 1, None)
+    ]
+    accepted = (await bulk_client.request_batch(items)).json()
+    assert accepted["warnings"] == checked["warnings"]
+    assert (await bulk_client.get(f"/{accepted['id']}")).json()["warnings"] == checked["warnings"]
+
+
+async def test_batch_and_its_correction_name_each_other(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentor = activity_factory.create_mentor()
+    async with run_worker():
+        failed = await bulk_client.wait_for_completion((await bulk_client.request_batch([uuid4()])).json()["id"])
+        etag = (await bulk_client.get(f"/{failed['id']}")).headers["ETag"]
+        assert (failed["corrects"], failed["corrected_by"]) == (None, [])
+        correction = (await bulk_client.request_batch([mentor], corrects=failed["id"])).json()
+        ended = await bulk_client.wait_for_completion(correction["id"])
+    assert (ended["status"], ended["corrects"]) == ("completed", failed["id"])
+    corrected = await bulk_client.get(f"/{failed['id']}")
+    assert corrected.json()["corrected_by"] == [correction["id"]]
+    assert corrected.headers["ETag"] != etag
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "text/csv"])
+async def test_batch_that_is_unknown_or_runs_cannot_be_corrected(
+    bulk_client: BulkClient, activity_factory: ActivityFactory, media_type: str
+) -> None:
+    mentor = activity_factory.create_mentor()
+    running = (await bulk_client.request_batch([mentor])).json()["id"]
+    for batch_id, code in ((str(uuid4()), "unknown_batch"), (running, "not_finished")):
+        if media_type == "text/csv":
+            response = await bulk_client.http_client.post(
+                BATCHES,
+                params={"corrects": batch_id},
+                content=f"{HEADER}\n{mentor};annet;02.03.2026 10:00;60;5;1;Oslo;ja;ja".encode(),
+                headers=bulk_client.headers | {"Content-Type": media_type},
+            )
+        else:
+            response = await bulk_client.request_batch([mentor], corrects=batch_id)
+        pointer = "/corrects" if media_type == "application/json" else "query:corrects"
+        assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [(pointer, code)]
 
 
 async def test_validate_only_writes_nothing(
@@ -185,7 +332,6 @@ async def test_validate_only_writes_nothing(
         ({"activity": {name: value for name, value in ACTIVITY.items() if name != "place"}}, "/activity/place"),
         ({"activity": {**ACTIVITY, "place": "a\0b"}}, "/activity/place"),
         ({"activity": {**ACTIVITY, "event_id": "the meeting"}}, "/activity/event_id"),
-        ({"items": [{"mentor_id": "a"}, {"mentor_id": "a"}]}, "/items/1/client_ref"),
         ({"items": [{"mentor_id": "a", "overrides": {"colour": 1}}]}, "/items/0/overrides/colour"),
         ({"items": [{}]}, "/items/0/mentor_id"),
         ({"label": ""}, "/label"),

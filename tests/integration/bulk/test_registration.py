@@ -392,3 +392,20 @@ def test_worker_cannot_insert_an_activity_outside_a_batch(
         pytest.raises(Exception, match="row-level security"),
     ):
         session.execute(insert, {"org": harness.tenant.org_id, "mentor": mentor})
+
+
+def test_retry_counts_the_items_that_it_tries_again(harness: BulkHarness, owner_url: str) -> None:
+    org_id = harness.tenant.org_id
+    (active,) = create_mentors(owner_url, org_id, 1)
+    (inactive,) = create_mentors(owner_url, org_id, 1, active=False)
+    job = harness.accept([active, inactive, uuid4()])
+    harness.run(job)
+    assert harness.service.find(harness.caller, job.batch_id).batch.retried_counts is None
+    fetch_rows(owner_url, "UPDATE peer_mentors SET active = true WHERE id = %s RETURNING 1", inactive)
+    job = harness.retry(job)
+    waiting = harness.service.find(harness.caller, job.batch_id).batch.retried_counts
+    assert waiting == build_counts(2, pending=2)
+    harness.run(job)
+    retried = harness.service.find(harness.caller, job.batch_id).batch
+    assert retried.retried_counts == build_counts(2, registered=1, failed=1)
+    assert retried.counts == build_counts(3, registered=2, failed=1)

@@ -69,7 +69,12 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
         match = re.search(r'name="(starts_at-\d+)"', corrections)
         assert match is not None
         new_path = parse_path(await browser.submit(f"{path}/correct", **{match[1]: "06.01.2026 10:00"}))
-        await wait_for_text(browser, new_path, "All registered")
+        correction = await wait_for_text(browser, new_path, "All registered")
+        assert f'<a href="{path}">This registration corrects an earlier one</a>' in correction
+        corrected = (await browser.get(path)).text
+        assert f'<a href="{new_path}">Corrected by a later registration</a>' in corrected
+        start = (await browser.get("/console")).text
+        assert path not in start
     failed = await browser.get(f"{path}/failed.csv")
     assert "overlapping_activity" in failed.text
 

@@ -86,6 +86,21 @@ def test_what_was_deleted_or_answered_needs_no_attention(
     assert ("reexport", again) in found["running"]
 
 
+def test_batch_with_a_correction_needs_no_attention_unless_that_was_cancelled(
+    service: AttentionService, coordinator: Caller, tenant: Tenant, fixtures: ApiFixtures, api_database: Database
+) -> None:
+    failed = fixtures.create_failed_batch()
+    body = build_batch(tenant.org_id, [fixtures.create_mentor()], corrects=str(failed))
+    correction = BulkService(api_database).accept(coordinator, BulkRequest.model_validate(body)).batch
+    found = list_ids(service, coordinator)
+    assert ("batch", failed) not in found["failed"]
+    assert ("batch", correction.id) in found["running"]
+    fixtures.cancel_batch(correction.job)
+    found = list_ids(service, coordinator)
+    assert ("batch", failed) in found["failed"]
+    assert ("batch", correction.id) not in found["running"] | found["failed"]
+
+
 def test_jobs_of_another_organisation_are_not_listed(
     service: AttentionService, fixtures: ApiFixtures, owner_url: str, tenant: Tenant
 ) -> None:

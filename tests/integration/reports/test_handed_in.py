@@ -112,11 +112,28 @@ async def test_each_version_that_was_handed_in_stays_marked_until_it_is_taken_ba
     ]
 
 
-async def test_version_alone_is_marked_with_the_recorded_time_or_now(report: HandedInReport) -> None:
+async def test_version_alone_is_marked_with_its_recorded_time_or_now(report: HandedInReport) -> None:
     now = (await report.submit(version=1)).raise_for_status().json()
     assert now["files"][0]["submitted_at"] == now["submitted_at"] is not None
-    recorded = (await report.submit(version=2)).json()
-    assert (recorded["submitted_version"], recorded["submitted_at"]) == (2, now["submitted_at"])
+    other = (await report.submit(version=2)).json()
+    assert other["submitted_version"] == 2
+    assert other["submitted_at"] == other["files"][1]["submitted_at"] > now["submitted_at"]
+    recorded = (await report.submit(version=1)).json()
+    assert (recorded["submitted_version"], recorded["submitted_at"]) == (1, now["submitted_at"])
+
+
+async def test_reference_stays_with_its_version_and_is_not_inherited_by_another(report: HandedInReport) -> None:
+    reference = "Bufdir 28/17"
+    await report.submit(version=1, submitted_at="2026-02-01T12:00:00Z", submitted_reference=reference)
+    again = (await report.submit(version=1, submitted_at="2026-02-02T12:00:00Z")).json()
+    assert (again["submitted_version"], again["submitted_reference"]) == (1, reference)
+    newest = (await report.submit(submitted_at="2026-03-01T12:00:00Z")).json()
+    assert (newest["submitted_version"], newest["submitted_reference"]) == (2, None)
+    await report.submit(submitted_reference="Bufdir 28/18")
+    first = (await report.submit(version=2, submitted_at=None)).json()
+    assert (first["submitted_version"], first["submitted_reference"]) == (1, None)
+    both = {"version": 2, "submitted_at": "2026-03-01T12:00:00Z", "submitted_reference": "Bufdir 28/18"}
+    assert (await report.submit(**both)).json()["submitted_reference"] == "Bufdir 28/18"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from stafett.bulk.csv_format import (
     FailedItem,
@@ -15,10 +16,12 @@ from stafett.bulk.csv_format import (
     render_failed_csv,
     render_template,
 )
+from stafett.domain.activity_faults import encode_faults
 from stafett.domain.bulk import BulkItemInput, ItemError, ItemOutcome
 from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 from stafett.domain.errors import InvalidRequestError
 from stafett.domain.export import Locale
+from stafett.domain.proxy_activity import ProxyActivity
 
 # Excluded is what a CSV line cannot carry: half a surrogate pair, and outer blanks, which spreadsheets trim.
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=30)
@@ -116,16 +119,20 @@ def test_start_is_a_time_in_oslo_unless_it_would_be_another_instant(instant: str
 @pytest.mark.parametrize(
     ("locale", "message"),
     [
-        ("nb", "duration_minutes må være minst 1. in_person må være ja eller nei."),
-        ("nn", "duration_minutes må vere minst 1. in_person må vere ja eller nei."),
+        ("nb", "duration_minutes må være minst 1. place mangler. in_person må være ja eller nei."),
+        ("nn", "duration_minutes må vere minst 1. place manglar. in_person må vere ja eller nei."),
+        ("en", "duration_minutes must be at least 1. place is missing. in_person must be true or false"),
     ],
 )
 def test_invalid_fields_are_explained_in_the_language_of_the_file(locale: Locale, message: str) -> None:
     valid = {"activity_type": "annet", "starts_at": "2026-03-02T09:00:00Z", "participants": 5, "new_participants": 1}
-    fields = valid | {"place": "Oslo", "in_norway": True, "duration_minutes": 0, "in_person": "kanskje"}
+    fields = valid | {"place": None, "in_norway": True, "duration_minutes": 0, "in_person": "kanskje"}
+    with pytest.raises(ValidationError) as invalid:
+        ProxyActivity.model_validate(fields)
     item = make_failed_item("a", "b", fields)
     error = ItemError(code=ItemErrorCode.INVALID_ACTIVITY, message="In English.", retryable=False)
-    failed = item._replace(outcome=item.outcome.model_copy(update={"error": error}), mentor_name="Åse Ødegård")
+    outcome = item.outcome.model_copy(update={"error": error})
+    failed = item._replace(outcome=outcome, mentor_name="Åse Ødegård", faults=encode_faults(invalid.value))
     file = render_failed_csv([failed], locale)
     assert message in file
     assert ";Åse Ødegård;invalid_activity;" in file

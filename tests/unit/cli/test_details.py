@@ -8,6 +8,7 @@ from rich.console import Console
 from stafett.cli.bulk import BATCHES
 from stafett.cli.client import ApiClient
 from stafett.cli.export import EXPORTS
+from stafett.cli.report import describe_marks
 from stafett.cli.tables import print_details
 
 _ID = "5e4d7a34-95a4-4a3c-9f55-6f4a4b8f3a10"
@@ -62,3 +63,24 @@ def test_batch_with_failures_names_the_command_that_saves_them() -> None:
     assert len([value for label, value in details if label == "failed"]) == 10
     assert details[-2:] == [("", "and 2 more"), ("to correct", f"stafett bulk failed {_ID} -o failed.csv")]
     assert list(BATCHES.load_details(_NoClient(), {"id": _ID, "items": [], "counts": {"failed": 0}})) == []
+
+
+def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() -> None:
+    counts = {"total": 2, "pending": 0, "registered": 0, "failed": 2, "cancelled": 0}
+    job = {"id": _ID, "items": [], "counts": counts, "retried": counts}
+    details = list(BATCHES.load_details(_NoClient(), job))
+    assert ("", "trying them again as they are registered none of them") in details
+    assert details[-1] == ("to correct", f"stafett bulk failed {_ID} -o failed.csv")
+
+
+def test_mark_of_another_version_names_the_one_before_and_the_choice() -> None:
+    before = {"submitted_version": 1, "submitted_at": "2026-02-01T12:00:00Z", "submitted_reference": "Bufdir 26/1"}
+    after = {"submitted_version": 2, "files": [{}, {}]}
+    chosen, default = describe_marks(before, after, is_chosen=True), describe_marks(before, after, is_chosen=False)
+    assert chosen[0] == "The report has 2 versions; version 2 is marked now."
+    assert default[0] == f"{chosen[0]} It is the newest, because --version was not given."
+    assert default[1] == chosen[1]
+    assert chosen[1].startswith("Version 1 was marked before (01.02.2026, Bufdir 26/1), and its file stays protected.")
+    unmarked = before | {"submitted_version": None}
+    assert len(describe_marks(unmarked, after, is_chosen=True)) == 1
+    assert describe_marks(unmarked, after | {"files": [{}]}, is_chosen=False) == []

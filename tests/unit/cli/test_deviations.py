@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from stafett.cli.deviations import print_deviations, read_deviations
+from stafett.cli.csv_files import read_csv_rows
+from stafett.cli.deviations import print_deviations
 
 _HEADER = "date;mentor;place;sheet;row;outcome;problem;repair;registered_by;activity_id;codes"
 _ROWS = (
@@ -23,7 +24,7 @@ _CONTENT = "\r\n".join(("\ufeff" + _HEADER, *_ROWS, "")).encode()
 
 def test_both_csv_profiles_give_the_same_rows() -> None:
     machine = "\n".join(_HEADER.replace(";", ",").splitlines() + [row.replace(";", ",") for row in _ROWS]).encode()
-    assert read_deviations(machine) == read_deviations(_CONTENT)
+    assert read_csv_rows(machine) == read_csv_rows(_CONTENT)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_both_csv_profiles_give_the_same_rows() -> None:
 def test_kinds_are_printed_first_and_then_rows_up_to_the_limit(
     count: int, limit: int | None, lines_of_rows: int, rest: list[str]
 ) -> None:
-    rows = read_deviations(_CONTENT)[:1] * count
+    rows = read_csv_rows(_CONTENT)[:1] * count
     console = Console(width=200, file=(output := io.StringIO()))
     print_deviations(rows, console, limit=limit)
     kind, repair, empty, header, *lines, correction, new_version = output.getvalue().splitlines()

@@ -5,9 +5,17 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
+from stafett.bulk.item_messages import describe_item_error
+from stafett.domain.activity_faults import encode_faults
 from stafett.domain.bulk import BulkRequest, plan_items
-from stafett.domain.proxy_activity import ActivityDefaults, describe_errors
+from stafett.domain.bulk_status import ItemErrorCode
+from stafett.domain.export import Locale
+from stafett.domain.proxy_activity import ActivityDefaults
 from tests.support.bulk import build_batch, build_item
+
+
+def describe_errors(error: ValidationError, locale: Locale = "en") -> str:
+    return describe_item_error(ItemErrorCode.INVALID_ACTIVITY, encode_faults(error), locale)
 
 
 @pytest.mark.parametrize("value", ["Ola Nordmann", "31.02.2026 10:00", "2026-02-31T10:00:00Z", "2026-02-28T25:00:00Z"])
@@ -21,7 +29,8 @@ def test_invalid_time_is_not_repeated_in_the_error(value: str) -> None:
 def test_overlong_text_is_described_by_its_field() -> None:
     with pytest.raises(ValidationError) as error:
         ActivityDefaults.model_validate({"place": "x" * 201})
-    assert describe_errors(error.value) == "place: String should have at most 200 characters."
+    assert describe_errors(error.value) == "place must have at most 200 characters."
+    assert describe_errors(error.value, "nn") == "place kan ha høgst 200 teikn."
 
 
 def test_schema_has_the_maximum_length_of_a_text() -> None:
@@ -45,5 +54,5 @@ def test_activity_type_is_read_from_its_id_or_a_name_in_any_case(name: str) -> N
 def test_unknown_activity_type_is_rejected(name: object) -> None:
     with pytest.raises(ValidationError) as error:
         ActivityDefaults.model_validate({"activity_type": name})
-    assert "activity_type: " in describe_errors(error.value)
+    assert describe_errors(error.value).startswith("activity_type is ")
     assert "Kaffe" not in describe_errors(error.value)

@@ -343,6 +343,9 @@ CREATE TABLE bulk_registrations (
     cancelled integer NOT NULL DEFAULT 0 CHECK (cancelled >= 0),
     period_start timestamptz,
     period_end timestamptz,
+    corrects uuid,
+    retried integer CHECK (retried BETWEEN 1 AND total),
+    warnings jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(warnings) = 'array'),
     request_id varchar,
     error jsonb,
     edits integer NOT NULL DEFAULT 0,
@@ -359,6 +362,8 @@ CREATE TABLE bulk_registrations (
     CHECK (deleted_at IS NULL OR completed_at IS NOT NULL)
 );
 CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id);
+ALTER TABLE bulk_registrations ADD FOREIGN KEY (org_id, corrects) REFERENCES bulk_registrations (org_id, id);
+CREATE INDEX bulk_registrations_corrections ON bulk_registrations (org_id, corrects) WHERE corrects IS NOT NULL;
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
@@ -372,9 +377,11 @@ CREATE TRIGGER bulk_registrations_check_update BEFORE UPDATE ON bulk_registratio
     EXECUTE FUNCTION check_job_update('a batch');
 -- The free text of an activity can change: erasing a person and deleting a batch clear it.
 CREATE TRIGGER bulk_registrations_immutable_columns BEFORE UPDATE ON bulk_registrations FOR EACH ROW
-    WHEN ((NEW.id, NEW.org_id, NEW.requested_by, NEW.total, NEW.activity - 'note' - 'place', NEW.created_at)
+    WHEN ((NEW.id, NEW.org_id, NEW.requested_by, NEW.total, NEW.activity - 'note' - 'place', NEW.corrects, NEW.warnings,
+           NEW.created_at)
         IS DISTINCT FROM
-        (OLD.id, OLD.org_id, OLD.requested_by, OLD.total, OLD.activity - 'note' - 'place', OLD.created_at))
+        (OLD.id, OLD.org_id, OLD.requested_by, OLD.total, OLD.activity - 'note' - 'place', OLD.corrects, OLD.warnings,
+           OLD.created_at))
     EXECUTE FUNCTION reject_change('the request of a batch is immutable', 'check_violation');
 CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registrations FOR EACH ROW
     EXECUTE FUNCTION notify_job_changed();
@@ -382,13 +389,13 @@ CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registratio
 CREATE POLICY operators ON bulk_registrations FOR SELECT TO stafett_api
     USING (current_setting('app.operator', true) = 'on');
 CREATE POLICY maintenance ON bulk_registrations FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, registered, failed, cancelled, error, edits,
-    completed_at, deleted_at) ON bulk_registrations TO stafett_api;
+GRANT SELECT, INSERT, UPDATE (label, activity, status, attempt, request_id, registered, failed, cancelled, retried,
+    error, edits, completed_at, deleted_at) ON bulk_registrations TO stafett_api;
 GRANT SELECT, UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations
     TO stafett_worker;
 -- Everything but the label and the activity, which contains the note and the place.
 GRANT SELECT (id, org_id, requested_by, status, attempt, request_id, total, registered, failed, cancelled, period_start,
-    period_end, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
+    period_end, corrects, retried, warnings, error, edits, changes, created_at, updated_at, completed_at, deleted_at),
     UPDATE (status, registered, failed, cancelled, error, completed_at) ON bulk_registrations TO stafett_maintenance;
 GRANT SELECT (id, org_id, label, activity), UPDATE (activity) ON bulk_registrations TO stafett_erasure;
 
@@ -629,7 +636,8 @@ CREATE TABLE export_stage_outputs (
     PRIMARY KEY (export_id, stage),
     FOREIGN KEY (org_id, export_id) REFERENCES exports (org_id, id)
 );
-GRANT SELECT (export_id, stage, org_id), DELETE ON export_stage_outputs TO stafett_api;
+-- The API compares the snapshots of two versions of a report.
+GRANT SELECT (export_id, stage, org_id, outputs), DELETE ON export_stage_outputs TO stafett_api;
 GRANT SELECT, INSERT, DELETE ON export_stage_outputs TO stafett_worker;
 GRANT SELECT ON export_stage_outputs TO stafett_maintenance, stafett_erasure;
 GRANT DELETE ON export_stage_outputs TO stafett_maintenance;

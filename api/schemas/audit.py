@@ -1,0 +1,63 @@
+"""Requests and responses for an organisation's audit trail."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.exports import AuditEventResource, NextPageToken, Resource
+from stafett.audit.events import AuditTrailFilter
+from stafett.database.pagination import DEFAULT_PAGE_SIZE, PageSize, PageToken
+from stafett.domain.fields import UtcDatetime
+from stafett.domain.frozen import FrozenModel
+
+ACTOR_PATTERN = r"^(user|api_key|system):[a-z0-9-]{1,60}$"
+EVENT_PATTERN = r"^[a-z_]{1,60}$"
+
+
+class AuditTrailCriteria(FrozenModel):
+    """Filters of the organisation's audit trail."""
+
+    subject_id: UUID | None = Field(None, description="Only events about this job, report, member or other object.")
+    actor: Annotated[str, Field(pattern=ACTOR_PATTERN)] | None = Field(
+        None, description="Only events that this user, API key or part of the system caused, such as `user:` and an id."
+    )
+    event: Annotated[str, Field(pattern=EVENT_PATTERN)] | None = Field(
+        None, description="Only events with this name, such as `export_requested`."
+    )
+    created_after: UtcDatetime | None = Field(None, description="Only events recorded at this time or later.")
+    created_before: UtcDatetime | None = Field(None, description="Only events recorded at this time or earlier.")
+
+    def to_filter(self) -> AuditTrailFilter:
+        return AuditTrailFilter(
+            subject_id=self.subject_id,
+            actor=self.actor,
+            event=self.event,
+            at_or_after=self.created_after,
+            at_or_before=self.created_before,
+        )
+
+
+class AuditTrailQuery(AuditTrailCriteria):
+    """Filters and page of the organisation's audit trail."""
+
+    page_size: PageSize = DEFAULT_PAGE_SIZE
+    page_token: PageToken = None
+
+    def to_filter(self) -> AuditTrailFilter:
+        page = {"page_size": self.page_size, "page_token": self.page_token}
+        return super().to_filter().model_copy(update=page)
+
+
+class OrganisationAuditEvent(AuditEventResource):
+    """An event of the organisation's audit trail, with what it is about."""
+
+    subject_kind: str = Field(description="Kind of the object that the event is about.")
+    subject_id: UUID = Field(description="Id of that object.")
+
+
+class OrganisationAuditPage(Resource):
+    """A page of the organisation's audit trail, newest first."""
+
+    items: tuple[OrganisationAuditEvent, ...]
+    next_page_token: NextPageToken = None

@@ -1,0 +1,190 @@
+"""The rows that differ between two versions of a report: which, where and in what, and who may read them."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from stafett.domain.membership import Role
+from stafett.reports import row_changes
+from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
+from tests.support.exports import fetch_deviations
+from tests.support.fixture_types import Bearer, RunWorker
+from tests.support.reexports import REPORTS, ReexportClient
+
+Execute = Callable[..., None]
+
+
+@pytest.fixture
+def execute(owner_url: str) -> Execute:
+    def run(statement: str, *values: object) -> None:
+        with psycopg.connect(owner_url) as connection:
+            connection.execute(statement.encode(), values)
+
+    return run
+
+
+async def request_changes(client: ReexportClient, report_id: str, **query: int) -> httpx.Response:
+    url = f"{REPORTS}/{report_id}/changes.csv"
+    return await client.http_client.get(url, params=query, headers=client.headers)
+
+
+async def fetch_changes(client: ReexportClient, report_id: str, **query: int) -> list[dict[str, str]]:
+    response = await request_changes(client, report_id, **query)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/csv")
+    return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"), newline=""), delimiter=";"))
+
+
+async def test_each_difference_is_a_line_with_its_place_in_both_versions(
+    reexport_client: ReexportClient, activity_factory: ActivityFactory, run_worker: RunWorker, execute: Execute
+) -> None:
+    mentor = activity_factory.create_mentor("Åse Ødegård")
+    days = [datetime(2026, 1, day, 9, tzinfo=UTC) for day in range(5, 10)]
+    removed, same, changed, moved = (activity_factory.create_activity(mentor, starts_at=day) for day in days[:4])
+    async with run_worker():
+        report_id = await reexport_client.create_report(export_format="xlsx")
+        execute("UPDATE activities SET deleted_at = now() WHERE id = %s", removed)
+        execute("UPDATE activities SET participants = 7, place = '=Vardø' WHERE id = %s", changed)
+        execute(
+            "UPDATE activities SET starts_at = starts_at + interval '9 days', ends_at = ends_at + interval '9 days'"
+            " WHERE id = %s",
+            moved,
+        )
+        added = activity_factory.create_activity(mentor, starts_at=days[4])
+        await reexport_client.complete_reexport(report_id)
+    lines = await fetch_changes(reexport_client, report_id)
+    by_id = {line["activity_id"]: line for line in lines}
+    assert [(line["activity_id"], line["change"], line["date"]) for line in lines] == [
+        (str(removed), "removed", "05.01.2026"),
+        (str(changed), "changed", "07.01.2026"),
+        (str(added), "added", "09.01.2026"),
+        (str(moved), "changed", "17.01.2026"),
+    ]
+    assert {line["mentor"] for line in lines} == {"Åse Ødegård"}
+    change = by_id[str(changed)]
+    assert (change["columns"], change["place"]) == ("participants place", "'=Vardø")
+    assert by_id[str(moved)]["columns"] == "starts_at"
+    rows = [[line["row_before"], line["row_after"]] for line in lines]
+    first = int(rows[0][0])
+    assert rows == [
+        [str(first), ""],
+        [str(first + 2), str(first + 1)],
+        ["", str(first + 2)],
+        [str(first + 3), str(first + 3)],
+    ]
+    assert change["sheet_before"] == change["sheet_after"] != ""
+    (_, version) = await reexport_client.list_versions(report_id)
+    recorded = version["change"]
+    assert (recorded["rows_added"], recorded["rows_removed"], recorded["rows_changed"]) == (1, 1, 2)
+    assert await fetch_changes(reexport_client, report_id, **{"from": 1, "to": 2}) == lines
+    swapped = await fetch_changes(reexport_client, report_id, **{"from": 2, "to": 1})
+    assert sorted(line["change"] for line in swapped) == ["added", "changed", "changed", "removed"]
+    assert str(same) not in by_id
+
+
+@pytest.mark.parametrize(("mapping", "rejected", "not_countable"), [("nhf", 3, 3), ("hlf", 0, 6)])
+async def test_rows_are_numbered_as_in_the_deviations_of_the_version(
+    api_client: httpx.AsyncClient,
+    bearer: Bearer,
+    owner_url: str,
+    run_worker: RunWorker,
+    execute: Execute,
+    mapping: str,
+    rejected: int,
+    not_countable: int,
+) -> None:
+    """One mapping rejects some activities, and each lists those that do not count in its own way."""
+    tenant = create_tenant(owner_url, mapping=mapping)
+    client = ReexportClient(ExportClient(api_client, tenant.org_id, bearer(tenant.coordinator, tenant.org_id)))
+    factory = ActivityFactory(owner_url, tenant.org_id)
+    mentor, course = factory.create_mentor(), {"activity_type": "likepersonskurs", "participants": 0}
+    kinds: list[dict[str, Any]] = [{}, course | {"new_participants": 0}, {"in_norway": False}, {}] * 3
+    for day, fields in enumerate(kinds, start=1):
+        factory.create_activity(mentor, starts_at=datetime(2026, 3, day, 9, tzinfo=UTC), **fields)
+    async with run_worker():
+        report_id = await client.create_report(export_format="xlsx")
+        execute("UPDATE activities SET note = 'Rettet' WHERE org_id = %s", tenant.org_id)
+        job = await client.complete_reexport(report_id)
+    lines = {line["activity_id"]: line for line in await fetch_changes(client, report_id)}
+    assert len(lines) == len(kinds)
+    deviations = await fetch_deviations(client.export_client, job["export_id"])
+    outcomes = [line["outcome"] for line in deviations]
+    assert (outcomes.count("rejected"), outcomes.count("not_countable")) == (rejected, not_countable)
+    for line in deviations:
+        change = lines[line["activity_id"]]
+        assert (change["sheet_after"], change["row_after"]) == (line["sheet"], line["row"])
+    places = [(line["sheet_after"], line["row_after"]) for line in lines.values() if line["row_after"]]
+    assert len(set(places)) == len(places) == len(kinds) - rejected
+
+
+async def test_rows_are_read_some_at_a_time_and_none_is_lost(
+    reexport_client: ReexportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    execute: Execute,
+    tenant: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_changes, "_ROWS_PER_SLICE", 3)
+    mentor = activity_factory.create_mentor()
+    ids = [
+        activity_factory.create_activity(mentor, starts_at=datetime(2026, 2, day, 9, tzinfo=UTC))
+        for day in range(1, 12)
+    ]
+    async with run_worker():
+        report_id = await reexport_client.create_report()
+        execute("UPDATE activities SET place = 'Vardø' WHERE org_id = %s", tenant.org_id)
+        await reexport_client.complete_reexport(report_id)
+    lines = await fetch_changes(reexport_client, report_id)
+    assert [line["activity_id"] for line in lines] == list(map(str, ids))
+    assert [line["row_after"] for line in lines] == [str(number) for number in range(2, 13)]
+
+
+async def test_same_snapshot_and_one_version_have_no_changes(
+    reexport_client: ReexportClient, report_id: str, run_worker: RunWorker
+) -> None:
+    alone = await request_changes(reexport_client, report_id)
+    assert (alone.status_code, alone.json()["code"]) == (409, "wrong_state")
+    async with run_worker():
+        await reexport_client.complete_reexport(report_id, source="same_snapshot")
+    assert await fetch_changes(reexport_client, report_id) == []
+    unknown = await request_changes(reexport_client, report_id, to=3)
+    assert [error["pointer"] for error in unknown.json()["errors"]] == ["query:to"]
+
+
+async def test_changes_are_gone_with_the_file_of_a_version(
+    reexport_client: ReexportClient, report_id: str, run_worker: RunWorker, tenant: Tenant, bearer: Bearer
+) -> None:
+    async with run_worker():
+        job = await reexport_client.complete_reexport(report_id, source="same_snapshot")
+    admin = bearer(tenant.users[Role.ADMIN], tenant.org_id)
+    path = f"/api/v1/bufdir-exports/{job['export_id']}"
+    assert (await reexport_client.http_client.delete(path, headers=admin)).status_code == 204
+    response = await request_changes(reexport_client, report_id)
+    assert (response.status_code, response.json()["code"]) == (410, "snapshot_gone")
+    assert "version 2" in response.json()["detail"]
+
+
+async def test_reading_changes_is_audited_without_names(
+    reexport_client: ReexportClient,
+    report_id: str,
+    run_worker: RunWorker,
+    tenant: Tenant,
+    owner_url: str,
+    bearer: Bearer,
+) -> None:
+    async with run_worker():
+        await reexport_client.complete_reexport(report_id, source="same_snapshot")
+    await fetch_changes(reexport_client, report_id)
+    auditor = bearer(tenant.users[Role.AUDITOR], tenant.org_id)
+    url = f"{REPORTS}/{report_id}/changes.csv"
+    assert (await reexport_client.http_client.get(url, headers=auditor)).status_code == 403
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT detail FROM audit_events WHERE subject_id = %s AND event = 'version_changes_read'"
+        assert connection.execute(query, [report_id]).fetchall() == [({"from": 1, "to": 2},)]
