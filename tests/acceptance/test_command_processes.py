@@ -18,7 +18,7 @@ _COMMANDS = {
     "token": ("token", "--user", "coordinator@nhf.example", *_NHF, "--role", "coordinator"),
 }
 _SAME_WAY = {
-    "export": {"api-key", "bulk", "member", "mentor", "notification", "reexport", "report", "webhook"},
+    "export": {"activity", "api-key", "bulk", "member", "mentor", "notification", "reexport", "report", "webhook"},
     "operator": {"organisation"},
 }
 """Groups whose processes import, connect and end as that of another group does; their commands run in other tests."""

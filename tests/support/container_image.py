@@ -83,7 +83,7 @@ class ContainerImage:
 def _find_service(buildah: int) -> psutil.Process:
     """Find the process of the service below the processes of buildah."""
     children = psutil.Process(buildah).children(recursive=True)
-    return next(child for child in children if "/opt/stafett/bin/stafett" in child.cmdline())
+    return next(child for child in children if child.cmdline()[0] == "/opt/stafett/bin/python")
 
 
 def _run(*command: str) -> str:
