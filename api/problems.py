@@ -127,7 +127,9 @@ METHOD_NOT_ALLOWED = ProblemSpec(
     HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not support this method."
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemSpec(
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The content type of the body is not supported."
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "unsupported_media_type",
+    "The body has no supported Content-Type. Send application/json; batches and imports may be text/csv.",
 )
 PROBLEMS: dict[type[StafettError], ProblemSpec] = {
     UnauthenticatedError: ProblemSpec(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Missing or invalid bearer token."),

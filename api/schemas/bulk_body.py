@@ -15,6 +15,7 @@ from api.request_body import JsonLimits
 from api.schemas.bulk import BatchCreate, BatchCreateQuery
 from stafett.bulk.csv_format import parse_request
 from stafett.domain.bulk import MAX_ITEMS_PER_BATCH, BulkItemInput, BulkRequest
+from stafett.domain.errors import InvalidRequestError, RequestIssue
 
 JSON_MEDIA_TYPE, CSV_MEDIA_TYPE = "application/json", "text/csv"
 _JSON_LIMITS = JsonLimits(depth=10, keys_per_object=100, values=300_000)
@@ -51,6 +52,7 @@ def parse_submission(
     """Parse the body by its media type; the organisation and label of a CSV body come from the query."""
     match media_type.partition(";")[0].strip().lower():
         case "application/json":
+            _check_query(query)
             batch = _parse_json(body)
             return BatchSubmission(batch.request, batch.validate_only or query.validate_only)
         case "text/csv":
@@ -58,6 +60,17 @@ def parse_submission(
             return BatchSubmission(request, query.validate_only)
         case _:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+
+
+def _check_query(query: BatchCreateQuery) -> None:
+    """Reject parameters that only a CSV body has, and which a JSON body would override without a word."""
+    issues = [
+        RequestIssue(f"query:{name}", "extra_forbidden", "Give it in the JSON body: the parameter is for CSV only.")
+        for name in ("label", "corrects")
+        if getattr(query, name) is not None
+    ]
+    if issues:
+        raise InvalidRequestError(issues)
 
 
 class _ErrorCollector:

@@ -1,6 +1,7 @@
 """Reporting periods: the dates or times of a request, and the instants that they include."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
@@ -24,7 +25,9 @@ _TIMESTAMP_RESOLUTION = timedelta(microseconds=1)  # of PostgreSQL's timestamptz
 def _parse_day_or_instant(value: object) -> date:
     """Parse text in the form of a date as a whole day, and any other text as a time with a UTC offset."""
     if isinstance(value, str):
-        value = date.fromisoformat(value) if _DATE_PATTERN.fullmatch(value) else datetime.fromisoformat(value.upper())
+        parse = date.fromisoformat if _DATE_PATTERN.fullmatch(value) else datetime.fromisoformat
+        with suppress(ValueError):  # its message would quote the value
+            value = parse(value.upper())
     if not isinstance(value, date) or (isinstance(value, datetime) and value.tzinfo is None):
         raise ValueError("expected a date such as 2026-01-31, or an RFC 3339 time with its offset")
     try:

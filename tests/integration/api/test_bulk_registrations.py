@@ -166,6 +166,16 @@ async def test_csv_errors_point_to_their_lines(bulk_client: BulkClient) -> None:
     assert await submit_csv(f"{header}\n".encode() + b"\xe5") == {"line:2": "encoding"}
 
 
+@pytest.mark.parametrize("name", ["label", "corrects"])
+async def test_parameter_of_a_csv_body_is_rejected_beside_a_json_body(bulk_client: BulkClient, name: str) -> None:
+    query = {name: str(uuid4())}
+    response = await bulk_client.http_client.post(
+        BATCHES, params=query, json={"org_id": bulk_client.org_id}, headers=bulk_client.headers
+    )
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [f"query:{name}"]
+
+
 HEADER = "mentor_id;activity_type;starts_at;duration_minutes;participants;new_participants;place;in_person;in_norway"
 
 

@@ -22,7 +22,7 @@ ACTIVITIES = "/console/activities"
 START = datetime(2026, 3, 2, 9, 0, 30, tzinfo=UTC)
 FIELDS = {
     "activity_type": "samtalegruppe",
-    "starts_at": "2026-03-02T10:00",
+    "starts_at": "02.03.2026 10:00",
     "duration_minutes": "60",
     "participants": "5",
     "new_participants": "1",
@@ -116,14 +116,14 @@ async def test_stale_correction_and_deletion_change_nothing_and_lead_back(
     ("fields", "text"),
     [
         ({"activity_type": "yoga"}, "Choose a type of activity."),
-        ({"starts_at": ""}, "Enter when the activity started."),
-        ({"starts_at": "1900-12-31T10:00"}, "Enter when the activity started."),
+        ({"starts_at": ""}, "Enter the day and the time at which the activity started"),
+        ({"starts_at": "31.12.1900 10:00"}, "Enter the day and the time at which the activity started"),
         ({"duration_minutes": "0"}, "The number is too small or too large."),
-        ({"participants": "x"}, "Enter a whole number."),
+        ({"participants": "x"}, "Enter how many participants there were, as a whole number."),
         ({"new_participants": "6"}, "There cannot be more new participants than participants."),
         ({"place": "x" * 201}, "The text is too long."),
         ({"event_id": "course"}, "Enter a complete id"),
-        ({"starts_at": "2026-03-02T12:30"}, "The peer mentor has another activity at that time."),
+        ({"starts_at": "02.03.2026 12:30"}, "The peer mentor has another activity at that time."),
         ({"duration_minutes": "121"}, "The peer mentor has another activity at that time."),
     ],
 )

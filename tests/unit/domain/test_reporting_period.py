@@ -54,14 +54,15 @@ def test_every_day_ends_where_the_next_begins(day: date) -> None:
         ("2026-02-01", "2026-01-31", "before it starts"),
         ("2026-01-02T00:00:00Z", "2026-01-01T23:59:59Z", "before it starts"),
         ("2026-01-01T00:00:00", "2026-01-31", "with its offset"),
-        ("2026-02-30", "2026-03-01", "day is out of range"),
+        ("2026-02-30", "2026-03-01", "expected a date"),
         ("1899-12-31", "2026-01-01", "between"),
         ("0001-01-01", "9999-12-31", "between"),
         ("2026-01-01", "9999-12-31T23:59:59Z", "between"),
         (20260101, "2026-01-01", "expected a date"),
         ("20260101", "2026-01-01", "with its offset"),
-        ("", "2026-01-01", "isoformat"),
-        ("２０２６-01-01", "2026-01-01", "isoformat"),  # noqa: RUF001 - full-width digits are the case under test
+        ("", "2026-01-01", "expected a date"),
+        ("01.01.2026 Kari Nordmann", "2026-01-01", r"error, expected a date such as 2026-01-31"),
+        ("２０２６-01-01", "2026-01-01", "expected a date"),  # noqa: RUF001 - full-width digits are the case under test
         (None, "2026-01-01", "expected a date"),
     ],
 )
