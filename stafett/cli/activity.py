@@ -118,7 +118,7 @@ def correct(
         str | None,
         typer.Option(
             "--start",
-            help="Start: a time in Oslo ('31.01.2026 10:00'), or an RFC 3339 time. The duration stays.",
+            help="Start: a time in Oslo ('31.01.2026 10:00'), or an RFC 3339 time. The duration and the event stay.",
             callback=normalise_start,
         ),
     ] = None,
@@ -169,8 +169,12 @@ def correct(
     api, activity = find_data(data_dir, user, org, "activities", activity_id)
     path = _path(activity)
     with name_options(_CORRECTION_OPTIONS):
-        corrected = api.put(path, json.dumps(correction).encode(), if_match=api.etag_of(path, {}))
-    print_result(corrected, as_json, f"{_title(corrected)} is corrected.", _NEXT_STEP)
+        tag = api.etag_of(path, {})
+        corrected = api.put(path, json.dumps(correction).encode(), if_match=tag)
+    if api.etag_of(path, {}) == tag:
+        print_result(corrected, as_json, f"{_title(corrected)} has these values already.")
+    else:
+        print_result(corrected, as_json, f"{_title(corrected)} is corrected.", _NEXT_STEP)
 
 
 @app.command()

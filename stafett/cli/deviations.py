@@ -10,11 +10,8 @@ from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
 
-_NEXT_STEPS = (
-    "To correct one:    stafett activity correct ACTIVITY_ID",
-    "For a new version: stafett reexport start REPORT",
-)
 MAX_ROWS_SHOWN = 20
+_CORRECTION = "To correct one:    stafett activity correct ACTIVITY_ID"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),
@@ -28,7 +25,11 @@ _COLUMNS: Columns = {
 
 
 def print_deviations(
-    rows: Sequence[dict[str, str]], console: Console | None = None, *, limit: int | None = MAX_ROWS_SHOWN
+    rows: Sequence[dict[str, str]],
+    console: Console | None = None,
+    *,
+    report_id: str | None = None,
+    limit: int | None = MAX_ROWS_SHOWN,
 ) -> None:
     """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands."""
     if not rows:
@@ -41,7 +42,7 @@ def print_deviations(
     if limit is not None and len(rows) > limit:
         hint = f"{len(rows) - limit} more: --all prints them, --output FILE writes them as CSV."
         console.print(hint, soft_wrap=True)
-    for line in _NEXT_STEPS:
+    for line in (_CORRECTION, f"For a new version: stafett reexport start {report_id or 'REPORT'}"):
         console.print(line, soft_wrap=True)
 
 

@@ -207,7 +207,7 @@ def deviations(
     if as_json:
         print_json({"items": rows})
     else:
-        print_deviations(rows, limit=None if show_all else MAX_ROWS_SHOWN)
+        print_deviations(rows, report_id=job["report_id"], limit=None if show_all else MAX_ROWS_SHOWN)
 
 
 @app.command(name="audit")
@@ -233,7 +233,9 @@ def delete(
     data_dir: DataDirOption = None,
     user: UserOption = None,
 ) -> None:
-    """Delete a finished export and its files (admins only). Its audit trail and its entry in the history stay.
+    """Delete a finished export and its files (admins only).
+
+    Its entry in the history stays, and so do its audit events, which `stafett audit list` has.
 
     If its file was handed in to Bufdir, this needs a confirmation of its own.
     """

@@ -15,7 +15,7 @@ from stafett.cli.client import ApiError, ApiUnavailableError, Json
 from stafett.cli.credentials import read_token
 from stafett.cli.formats import format_time
 from stafett.cli.jobs import print_result
-from stafett.cli.lookup import connect_to_organisations, find_job, is_whole_id
+from stafett.cli.lookup import connect_to_organisations, find_job, is_whole_id, iterate_pages
 from stafett.cli.options import DataDirOption, JsonOption, OptionalOrgOption
 from stafett.domain.errors import StafettError
 
@@ -113,21 +113,27 @@ def _load_record(data_dir: Path | None, user: str | None, org: str | None, expor
 
 
 def _find_removed_file(data_dir: Path | None, user: str | None, org: str | None, export_id: str) -> RecordedFile | None:
-    """Find the file of an export in the history of reports."""
-    if not is_whole_id(export_id):
-        return None  # only lists can complete an id, and they have no deleted exports
-    requested_id = str(UUID(export_id))
+    """Find the file of an export in the history of reports, by its id or the first characters of it."""
+    query = {"export_id": export_id} if is_whole_id(export_id) else {}
+    digits = export_id.lower().replace("-", "")
     for api in connect_to_organisations(data_dir, user, org):
         try:
-            reports = api.get("/reports", {"export_id": requested_id})["items"]
+            reports = list(iterate_pages(api, "/reports", query))
         except ApiUnavailableError:
             raise
         except ApiError:
             continue  # an operator reads no reports
-        for report in reports:
-            version = next(each for each in report["files"] if each["export_id"] == requested_id)
-            removed = RemovedVersion(report["id"], version["version"], version["removed_at"])
-            return RecordedFile(requested_id, version["produced_file"], removed)
+        found = [
+            (report, file)
+            for report in reports
+            for file in report["files"]
+            if UUID(file["export_id"]).hex.startswith(digits)
+        ]
+        if len(found) > 1:
+            raise StafettError(f"{len(found)} ids start with {export_id}; type more characters of the one you mean.")
+        for report, file in found:
+            removed = RemovedVersion(report["id"], file["version"], file["removed_at"])
+            return RecordedFile(file["export_id"], file["produced_file"], removed)
     return None
 
 

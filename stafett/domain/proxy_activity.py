@@ -122,7 +122,10 @@ class ActivityDefaults(FrozenModel):
     place: Place = Field(_UNSET, description="Place of the activity.")
     in_person: StrictBool = Field(_UNSET, description="Whether the participants met in person.")
     in_norway: StrictBool = Field(_UNSET, description="Whether the activity took place in Norway.")
-    note: Note | None = Field(None, description="Free text. It is stored, and neither exported nor returned.")
+    note: Note | None = Field(
+        None,
+        description="Free text. It is not returned, and is part of reports if the mapping has a column for it.",
+    )
     event_id: EventId | None = Field(
         None,
         description="Id of the event, the same for all peer mentors who were there. By default the items of a batch"

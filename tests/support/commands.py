@@ -5,6 +5,7 @@ import gc
 import io
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -16,10 +17,16 @@ _one_command = asyncio.Lock()  # the streams and the environment belong to the w
 
 
 class _Stream(io.TextIOWrapper):
-    """A standard stream of a command, as a pipe is."""
+    """A standard stream of a command, as a pipe is. What the test's own thread logs meanwhile goes where it did."""
 
     def __init__(self, content: bytes = b"") -> None:
         super().__init__(io.BytesIO(content), encoding="utf-8", newline="", write_through=True)
+        self._test_thread, self._test_output = threading.get_ident(), sys.stdout
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() == self._test_thread:
+            return self._test_output.write(text)
+        return super().write(text)
 
     def read_output(self) -> str:
         assert isinstance(self.buffer, io.BytesIO)
