@@ -131,6 +131,8 @@ class ReportForm(ConsoleForm):
                 raise create_field_error("start" if self.start is None else "end", "date_missing")
             if self.end < self.start:
                 raise create_field_error("end", "period_order")
+        elif self.start or self.end:
+            raise create_field_error("period", "dates_not_chosen")
         return self
 
     @property
