@@ -232,7 +232,7 @@ async def _render_report(
         report=resource,
         comparable_versions=_list_comparable_versions(resource),
         revision=report.edits,
-        today=today,
+        now=services.clock(),
         key=parse_id(given.get("key")) or uuid4(),
         fields=blank | given,
         errors=errors,

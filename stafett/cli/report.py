@@ -191,6 +191,8 @@ def mark_submitted(
     label, value = _describe_storage(report)
     storage = f"Its file is stored until {value}." if label == "stored until" else "Its file has been deleted."
     submission = f"is recorded as submitted at {format_time(report['submitted_at'])}."
+    if datetime.fromisoformat(report["submitted_at"]) > datetime.now(UTC):
+        submission += " This day is in the future: correct it if it is mistyped."
     marks = describe_marks(before, report, is_chosen=version is not None)
     print_result(report, as_json, f"{title} {submission} {storage}", *marks)
 

@@ -20,6 +20,7 @@ from stafett.domain.bulk_status import ItemErrorCode, ItemStatus
 from stafett.domain.export import ExportCounts, Locale
 from stafett.domain.export_outputs import Deviations
 from stafett.domain.export_status import ExportStatus
+from stafett.domain.file_versions import name_version
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.notification import JobType
 from stafett.domain.reporting_period import OSLO
@@ -75,7 +76,8 @@ def _load_reexport_result(session: Session, notification: Notification) -> JobRe
     if row.file is None:
         return result.model_copy(update={"error_code": row.error["code"] if row.error else None})
     described = _describe_export(session, session.get_one(Export, row.result_export_id))
-    version = {"file_name": row.file["name"], "version": row.file_version, "unchanged": row.unchanged}
+    file_name = name_version(row.file["name"], row.file_version or 1)
+    version = {"file_name": file_name, "version": row.file_version, "unchanged": row.unchanged}
     return result.model_copy(update=described | version)
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -84,8 +84,13 @@ async def test_report_is_shown_with_its_versions_and_each_has_a_file_name_of_its
     )
     assert f"({coordinator.org[1]}, 2026) is recorded as submitted at 01.02.2026 00:00." in submitted
     assert "version 2 is marked now. It is the newest, because --version was not given." in submitted
+    assert "in the future" not in submitted
     first = await coordinator.print("report", "submitted", export["report_id"], *coordinator.org, "--version", "1")
     assert "Version 2 was marked before (01.02.2026, without a reference)" in first
+    in_the_future = (datetime.now(UTC) + timedelta(days=2)).strftime("%d.%m.%Y")
+    assert "This day is in the future: correct it if it is mistyped." in await coordinator.print(
+        "report", "submitted", export["report_id"], *coordinator.org, "--at", in_the_future, "--version", "2"
+    )
     events = await coordinator.print("export", "audit", export_id)
     assert "initialised" in events
     assert "completed" in events

@@ -134,7 +134,7 @@ async def test_file_of_a_deleted_export_is_compared_with_the_history(
     export_id, report_id = bundle.job["id"], bundle.job["report_id"]
     env = bundle.env | {"STAFETT_TOKEN": token}
     (await run_stafett("export", "delete", export_id, "--yes", env=env)).require_success()
-    for options in ((), ("--id", export_id.upper())):
+    for options in ((), ("--id", export_id.upper()), ("--id", export_id[:8])):
         verified = (await bundle.verify(*options)).require_success().stdout
         assert re.search(
             rf"  is the file of version 1 of report {report_id}, deleted on \d\d\.\d\d\.\d{{4}} \d\d:\d\d; unchanged\n",

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -119,7 +120,11 @@ async def test_stale_form_does_not_overwrite_a_submission(
     second = await browser.submit(f"{path}/submission", **fields, submitted_reference="second")
     assert (first.status_code, second.status_code) == (303, 409)
     assert "Another user was faster" in second.text
-    assert "Reference: first" in (await browser.get(path)).text
+    page = (await browser.get(path)).text
+    assert ("Reference: first" in page, "This day is in the future." in page) == (True, False)
+    later = {"revision": read_revision(page), "submitted_on": f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"}
+    assert (await browser.submit(f"{path}/submission", **later)).status_code == 303
+    assert "This day is in the future." in (await browser.get(path)).text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from stafett.database.tables import Export
 from stafett.devstack.mail_server import MailFolder, run_mail_server
 from stafett.domain.export_job import RecordFailureInput
 from stafett.domain.export_status import ExportErrorCode
+from stafett.domain.file_versions import name_version
 from stafett.domain.membership import Role
 from stafett.domain.notification import NotificationJob
 from stafett.exports.completion import ExportCompletion
@@ -347,7 +348,7 @@ async def test_emails_of_a_new_version_and_of_a_batch_have_their_results(
     bodies = [read_body(parse_email(path)) for path in emails]
     (of_version,) = [body for body in bodies if f"/console/reexports/{version['id']}\n" in body]
     assert "\nVersion: 2\nRows in the file: 1\n" in of_version
-    assert f"\nFile: {version['file']['name']}\n" in of_version
+    assert f"\nFile: {name_version(version['file']['name'], 2)}\n" in of_version
     (of_batch,) = [body for body in bodies if f"/console/bulk/{batch['id']}\n" in body]
     assert "\nPeer mentors: 2\nRegistered: 1\nFailed: 1\n" in of_batch
     assert "\n- 1 \N{EN DASH} The organisation has no such peer mentor.\n" in of_batch
