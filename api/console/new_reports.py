@@ -57,6 +57,9 @@ async def check_report(request: Request, session: JobStarter, services: Services
         result["unavailable"] = True
     except ExportError as error:
         result["error_code"] = error.code
+    existing = await run_in_threadpool(
+        services.reports.find_newest_of_period, session.caller, form.parameters.reporting_period
+    )
     form_fields = {name: fields[name] for name in ReportForm.model_fields if fields.get(name)}
     return render_page(
         request,
@@ -64,6 +67,7 @@ async def check_report(request: Request, session: JobStarter, services: Services
         session=session,
         parameters=form.parameters,
         fields=form_fields,
+        existing=existing,
         form_query=urlencode(form_fields | {"page": fields.get("page", "")}),
         page_key=fields.get("page", ""),
         **result,

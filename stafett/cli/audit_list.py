@@ -1,13 +1,16 @@
 """``stafett audit list``: the audit trail of an organisation, as its administrators and auditors read it."""
 
+from http import HTTPStatus
 from typing import Annotated
 
 import typer
 
+from stafett.cli.client import ApiClient, ApiError
 from stafett.cli.csv_files import save_csv
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time
 from stafett.cli.jobs import LimitOption, print_list
+from stafett.cli.lookup import iterate_pages
 from stafett.cli.member import AdminOption, connect_as_admin
 from stafett.cli.options import DataDirOption, JsonOption, OrgOption, normalise_instant
 from stafett.cli.tables import Column, Columns
@@ -17,10 +20,10 @@ AUDIT_TRAIL_COLUMNS: Columns = {
     "seq": Column(lambda event: event["seq"]),
     "at": Column(lambda event: format_time(event["at"])),
     "event": Column(lambda event: event["event"]),
-    "kind": Column(lambda event: event["subject_kind"], drop_order=3),
-    "subject": Column(lambda event: event["subject_id"], drop_order=4, is_id=True),
-    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=1),
-    "actor": Column(lambda event: event["actor"], drop_order=2),
+    "actor": Column(lambda event: event["actor"], min_width=16),
+    "kind": Column(lambda event: event["subject_kind"], drop_order=1),
+    "subject": Column(lambda event: event["subject_id"], drop_order=3, is_id=True),
+    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=2),
 }
 _OPTIONS = {
     "path:org_id": "--org",
@@ -62,4 +65,18 @@ def list_events(
             print_lines(output)
             return
         page = api.get(path, query | {"page_size": str(limit)})
+    if not as_json:
+        addresses = _load_addresses(api, org)
+        page["items"] = [event | {"actor": addresses.get(event["actor"], event["actor"])} for event in page["items"]]
     print_list(page, as_json, AUDIT_TRAIL_COLUMNS)
+
+
+def _load_addresses(api: ApiClient, org: str) -> dict[str, str]:
+    """Load the address of each member, as the actor of an event names them; auditors may not read members."""
+    try:
+        members = iterate_pages(api, f"/organisations/{org}/members", {})
+        return {f"user:{member['user_id']}": member["address"] for member in members}
+    except ApiError as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            return {}
+        raise

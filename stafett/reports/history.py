@@ -15,6 +15,7 @@ from stafett.database.session import Database
 from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import NotFoundError, PermissionDeniedError, require_revision
 from stafett.domain.membership import Caller
+from stafett.domain.reporting_period import ReportingPeriod
 from stafett.reports.submissions import (
     ReportSubmission,
     build_submission_entry,
@@ -101,6 +102,16 @@ class ReportHistory:
     def find(self, caller: Caller, report_id: UUID) -> ReportDetails:
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             return _get_or_404(session, report_id)
+
+    def find_newest_of_period(self, caller: Caller, period: ReportingPeriod) -> Report | None:
+        """Return the report that was made last of exactly these days."""
+        query = select_visible(Report, caller, ListFilter(org_id=caller.org_id))
+        is_of_period = (col(Report.period_start) == period.first_instant) & (
+            col(Report.period_end) == period.last_instant
+        )
+        newest = query.where(is_of_period).order_by(col(Report.created_at).desc(), col(Report.id).desc()).limit(1)
+        with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
+            return session.exec(newest).one_or_none()
 
     def list(self, caller: Caller, filters: ReportFilter) -> Page[ReportDetails]:
         query = select_visible(Report, caller, filters)

@@ -34,6 +34,14 @@ async def test_report_is_checked_made_and_downloaded(
         response = await browser.post("/console/exports", fields)
         path = urlsplit(response.headers["location"]).path
         page = await wait_for_text(browser, path, "The report is ready.")
+        again = (await browser.http.get("/console/exports/check", params=REPORT_FIELDS)).text
+        half = REPORT_FIELDS | {"period": f"{REPORT_FIELDS['period']}-H1"}
+        other = (await browser.http.get("/console/exports/check", params=half)).text
+    report = re.search(r'href="(/console/reports/[0-9a-f-]+)"', page)
+    assert report is not None
+    assert "There is a report of this period already" in again
+    assert f'href="{report[1]}"' in again
+    assert "a report of this period already" not in check + other
     assert "ordered the report" in page
     assert "data-events" not in page
     file = await browser.get(f"{path}/file")
