@@ -82,11 +82,14 @@ async def show_activity(
     notice: Annotated[str, Query()] = "",
 ) -> Response:
     details = await run_in_threadpool(services.activities.find, session.caller, activity_id)
+    batch_id = details.activity.batch_id
+    has_batch = batch_id is not None and await run_in_threadpool(services.batches.exists, session.caller, batch_id)
     return render_page(
         request,
         "activity.html",
         session=session,
         activity=details.activity,
+        batch_id=batch_id if has_batch else None,
         mentor_name=details.mentor_name,
         minutes=_count_minutes(details.activity),
         notice=notice,

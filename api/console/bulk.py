@@ -145,10 +145,11 @@ def _load_page(session: ActiveSession, services: Services, batch_id: UUID, langu
     caller = session.caller
     details = services.batches.find(caller, batch_id, needs_items=False)
     batch = details.batch
+    is_correction = batch.corrects is not None and services.batches.exists(caller, batch.corrects)
     items = [] if caller.is_operator else _list_outcomes(session, services, batch, language)
     return {
         "batch": BatchSummary.from_row(batch, caller),
-        "corrects": None if caller.is_operator else batch.corrects,
+        "corrects": batch.corrects if is_correction and not caller.is_operator else None,
         "corrected_by": () if caller.is_operator else details.corrected_by,
         "warnings": details.warnings,
         "items": items,

@@ -166,6 +166,12 @@ class BulkService:
                 return _load_details(session, batch, locale)
             return BatchDetails(batch, (), _load_corrections(session, batch), _describe_warnings(batch, locale))
 
+    def exists(self, caller: Caller, batch_id: UUID) -> bool:
+        """Return whether there is such a batch, and it is not deleted."""
+        with self._database.caller_transaction(caller) as session:
+            batch = session.get(BulkBatch, batch_id)
+            return batch is not None and batch.deleted_at is None
+
     def list_items(self, caller: Caller, batch_id: UUID, filters: ItemFilter) -> Page[BulkItem]:
         check_page_token(filters, BulkItem, _SUBMISSION_ORDER)
         query = select_visible(BulkItem, caller, filters).where(BulkItem.batch_id == batch_id)

@@ -227,6 +227,22 @@ async def test_failed_batch_is_deleted_by_an_administrator_after_a_confirmation(
     assert "Nothing needs your attention." in (await coordinator.get("/console")).text
 
 
+async def test_registered_activity_does_not_lead_to_a_deleted_batch(
+    open_browser: OpenBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    admin = open_browser()
+    await admin.sign_in(tenant.users[Role.ADMIN])
+    mentor = activity_factory.create_mentor()
+    path = parse_path(await admin.submit("/console/bulk", **ACTIVITY, mentors=str(mentor)))
+    async with run_worker():
+        match = re.search(r"/console/activities/[0-9a-f-]+", await wait_for_text(admin, path, "All registered"))
+    assert match is not None
+    assert f'href="{path}"' in (await admin.get(match[0])).text
+    await admin.submit(f"{path}/delete")
+    page = (await admin.get(match[0])).raise_for_status().text
+    assert path not in page
+
+
 async def test_batch_of_another_organisation_or_without_token_is_refused(
     open_browser: OpenBrowser, tenant: Tenant, other_tenant: Tenant, activity_factory: ActivityFactory
 ) -> None:
