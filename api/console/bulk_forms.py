@@ -134,7 +134,7 @@ def correct_items(batch: BulkBatch, failed: Sequence[BulkItem], fields: Mapping[
             overrides.setdefault("event_id", str(item.event_id))
         items.append(BulkItemInput(mentor_id=item.mentor_ref, client_ref=item.client_ref, overrides=overrides))
     if not items and not errors:
-        errors["corrections"] = "mentors_missing"
+        errors["corrections"] = "all_left_out"
     if errors:
         raise InvalidFormError(errors)
     activity = ActivityDefaults.model_validate(batch.activity)

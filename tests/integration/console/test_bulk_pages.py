@@ -68,6 +68,9 @@ async def test_activity_is_registered_for_searched_mentors_and_corrected(
         assert 'value="05.01.2026 10:00"' in corrections
         match = re.search(r'name="(starts_at-\d+)"', corrections)
         assert match is not None
+        left_out = {match[1].replace("starts_at", "omit"): "true"}
+        nothing = await browser.submit(f"{path}/correct", **{match[1]: "06.01.2026 10:00"}, **left_out)
+        assert (nothing.status_code, "You have left out all of them" in nothing.text) == (422, True)
         new_path = parse_path(await browser.submit(f"{path}/correct", **{match[1]: "06.01.2026 10:00"}))
         correction = await wait_for_text(browser, new_path, "All registered")
         assert f'<a href="{path}">This registration corrects an earlier one</a>' in correction
