@@ -77,8 +77,8 @@ class VersionChange(FrozenModel):
     )
     rows_changed: int | None = Field(
         ge=0,
-        description="Number of activities with other fields, or with another outcome: rejected, not countable, with a "
-        "warning, or for another reason; null if either snapshot is gone.",
+        description="Number of activities with other fields or with another outcome: whether it is rejected, does not "
+        "count or has a warning, and why. Null if either snapshot is gone.",
     )
     mapping_changed: bool = Field(description="Whether another version of the column mapping was applied.")
     same_bytes: bool = Field(description="Whether both files are identical.")

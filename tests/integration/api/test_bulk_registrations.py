@@ -646,6 +646,6 @@ async def test_warnings_count_what_would_be_registered_in_check_and_batch(
         ([mentors[0], *failing], [("starts_in_future", 1, None)]),
         (failing, []),
     ):
-        for body in ({"validate_only": True}, {}):
-            batch = (await bulk_client.request_batch(items, activity=activity, **body)).json()
+        for is_check in (True, False):
+            batch = (await bulk_client.request_batch(items, activity=activity, validate_only=is_check)).json()
             assert [(each["code"], each["rows"], each["events"]) for each in batch["warnings"]] == expected

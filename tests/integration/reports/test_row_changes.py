@@ -272,10 +272,10 @@ async def test_missing_attachment_is_a_changed_outcome(
     unavailable = {"attachments": {"unavailable": "report"}}
     add_mapping_version(owner_url, tenant.org_id, lambda document: document | unavailable)
     mentor = activity_factory.create_mentor()
-    kept, lost = (
+    bundled, lost = (
         activity_factory.create_activity(mentor, starts_at=datetime(2026, 1, day, 9, tzinfo=UTC)) for day in (5, 6)
     )
-    activity_factory.create_attachment(storage, kept)
+    activity_factory.create_attachment(storage, bundled)
     key = activity_factory.create_attachment(storage, lost)
     async with run_worker():
         report_id = await reexport_client.create_report(include_attachments=True)
