@@ -6,6 +6,8 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
+from stafett.domain.activity_faults import read_limit
+from stafett.domain.errors import RequestIssue
 from stafett.domain.fields import read_message
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.json_pointer import pointer_from_error
@@ -39,13 +41,10 @@ def create_field_error(pointer: str, code: str, detail: str) -> FieldError:
     return FieldError(pointer=pointer, code=code, detail=detail[:_MAX_DETAIL_LENGTH])
 
 
-def field_error_from_validation(error: dict[str, Any], body: object) -> FieldError:
+def issue_from_validation(error: dict[str, Any], body: object) -> RequestIssue:
     """Describe location and kind of a Pydantic error, without the value."""
-    return create_field_error(
-        pointer=_pointer_from_location(error["loc"], error["type"], body),
-        code=error["type"],
-        detail=read_message(error),
-    )
+    pointer = _pointer_from_location(error["loc"], error["type"], body)
+    return RequestIssue(pointer, error["type"], read_message(error), read_limit(error))
 
 
 def _pointer_from_location(location: Sequence[str | int], error_type: str, body: object) -> str:

@@ -4,9 +4,11 @@ import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
+from fastapi.routing import APIRoute
 
 from stafett.domain.export import Locale
 
+VARY_BY_LANGUAGE = {"Vary": "Accept-Language"}
 _DEFAULT_LANGUAGE: Locale = "en"
 _LANGUAGES: dict[str, Locale] = {"nb": "nb", "no": "nb", "nn": "nn", "en": "en"}
 _RANGE = re.compile(
@@ -35,8 +37,14 @@ async def get_language(
         str | None, Header(description="Language of messages for people: `nb`, `nn` or `en`. The default is `en`.")
     ] = None,
 ) -> Locale:
-    response.headers["Vary"] = "Accept-Language"
+    response.headers.update(VARY_BY_LANGUAGE)
     return choose_language(request)
 
 
 RequestLanguage = Annotated[Locale, Depends(get_language)]
+
+
+def is_translated(request: Request) -> bool:
+    """Return whether the route of the request has messages in the client's language; the others are in English."""
+    route = request.scope.get("route")
+    return isinstance(route, APIRoute) and any(each.call is get_language for each in route.dependant.dependencies)

@@ -15,10 +15,10 @@ from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api.field_errors import MAX_ERRORS, FieldError, create_field_error, field_error_from_validation
-from api.languages import choose_language
+from api.field_errors import MAX_ERRORS, FieldError, create_field_error, issue_from_validation
+from api.languages import VARY_BY_LANGUAGE, choose_language, is_translated
 from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
-from stafett.bulk.item_messages import describe_line_issue
+from stafett.bulk.request_messages import describe_issue
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
     AlreadyExistsError,
@@ -39,12 +39,14 @@ from stafett.domain.errors import (
     PreconditionFailedError,
     PreconditionRequiredError,
     ReexportInProgressError,
+    RequestIssue,
     ServiceUnavailableError,
     SnapshotGoneError,
     StafettError,
     TooManyWebhooksError,
     UnauthenticatedError,
 )
+from stafett.domain.export import Locale
 from stafett.domain.export_status import ExportErrorCode
 from stafett.domain.frozen import FrozenModel
 from stafett.monitoring.logs import error_location
@@ -188,6 +190,20 @@ EXPORT_PROBLEMS: dict[ExportErrorCode, ProblemSpec] = {
         ExportErrorCode.QUERY_FAILED: "The activities could not be queried.",
     }.items()
 }
+_OMITTED_ERRORS: Mapping[Locale, str] = {
+    "nb": "{number} feil til er ikke listet opp.",
+    "nn": "{number} feil til er ikkje lista opp.",
+    "en": "{number} more errors are not listed.",
+}
+_TRANSLATED_DETAILS: Mapping[type[StafettError], Mapping[Locale, str]] = {
+    InvalidRequestError: {"nb": "Forespørselen er ikke gyldig.", "nn": "Førespurnaden er ikkje gyldig."},
+    IdempotencyKeyReusedError: {
+        "nb": "Denne idempotensnøkkelen er brukt for en annen forespørsel.",
+        "nn": "Denne idempotensnøkkelen er brukt for ein annan førespurnad.",
+    },
+}
+"""Details of problems of routes that have messages in the client's language."""
+
 HTTP_PROBLEMS = {
     spec.status: spec for spec in (PROBLEMS[NotFoundError], METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 }
@@ -225,18 +241,44 @@ def register_exception_handlers(app: FastAPI) -> None:
 
 
 def _render_field_errors(
-    request: Request, spec: ProblemSpec, errors: Sequence[FieldError], omitted: int = 0
+    request: Request, spec: ProblemSpec, errors: Sequence[FieldError], omitted: int = 0, language: Locale = "en"
 ) -> JSONResponse:
     """Render at most ``MAX_ERRORS`` errors; the problem's detail has the number of the others."""
     omitted += max(0, len(errors) - MAX_ERRORS)
-    detail = f"{spec.detail} {omitted} more errors are not listed." if omitted else spec.detail
+    detail = f"{spec.detail} {_OMITTED_ERRORS[language].format(number=omitted)}" if omitted else spec.detail
     return render_problem(request, replace(spec, detail=detail, errors=tuple(errors[:MAX_ERRORS])))
+
+
+def _render_issues(request: Request, issues: Sequence[RequestIssue], omitted: int = 0) -> JSONResponse:
+    """Render issues with a request in the client's language, if the route has messages in it.
+
+    Issues with lines of a file always are.
+    """
+    spec, language = INVALID_REQUEST, choose_language(request)
+    has_language, is_file = is_translated(request), any(issue.pointer.startswith("line:") for issue in issues)
+    if has_language or is_file:
+        spec = replace(spec, headers=VARY_BY_LANGUAGE)
+    errors = [
+        create_field_error(
+            issue.pointer, issue.code, describe_issue(issue, language) if has_language or is_file else issue.detail
+        )
+        for issue in issues[:MAX_ERRORS]
+    ]
+    omitted += len(issues) - len(errors)
+    if not has_language:
+        return _render_field_errors(request, spec, errors, omitted)
+    spec = replace(spec, detail=_TRANSLATED_DETAILS[InvalidRequestError].get(language, spec.detail))
+    return _render_field_errors(request, spec, errors, omitted, language)
 
 
 async def _handle_domain_error(request: Request, error: Any) -> JSONResponse:
     if type(error) not in PROBLEMS:
         return render_internal_error(request, error)
-    return render_problem(request, replace(PROBLEMS[type(error)], detail=str(error)))
+    spec = replace(PROBLEMS[type(error)], detail=str(error))
+    if type(error) in _TRANSLATED_DETAILS and is_translated(request):
+        detail = _TRANSLATED_DETAILS[type(error)].get(choose_language(request), spec.detail)
+        spec = replace(spec, detail=detail, headers=VARY_BY_LANGUAGE)
+    return render_problem(request, spec)
 
 
 async def _handle_export_error(request: Request, error: Any) -> JSONResponse:
@@ -249,12 +291,7 @@ async def _handle_invalid_mapping(request: Request, error: Any) -> JSONResponse:
 
 
 async def _handle_invalid_request(request: Request, error: Any) -> JSONResponse:
-    language = choose_language(request)
-    errors = [
-        create_field_error(issue.pointer, issue.code, describe_line_issue(issue, language))
-        for issue in error.issues[:MAX_ERRORS]
-    ]
-    return _render_field_errors(request, INVALID_REQUEST, errors, len(error.issues) - len(errors))
+    return _render_issues(request, error.issues)
 
 
 async def _handle_invalid_field(request: Request, error: Any) -> JSONResponse:
@@ -277,8 +314,8 @@ async def _handle_validation_error(request: Request, error: Any) -> JSONResponse
     if any(issue["loc"][0] == "path" for issue in issues):  # ids are opaque, so a malformed one is unknown
         return render_problem(request, PROBLEMS[NotFoundError])
     omitted = max(0, len(issues) - MAX_ERRORS) + getattr(error, "omitted", 0)
-    errors = [field_error_from_validation(issue, error.body) for issue in issues[:MAX_ERRORS]]
-    return _render_field_errors(request, INVALID_REQUEST, errors, omitted)
+    described = [issue_from_validation(issue, error.body) for issue in issues[:MAX_ERRORS]]
+    return _render_issues(request, described, omitted)
 
 
 async def _handle_http_error(request: Request, error: Any) -> JSONResponse:

@@ -43,16 +43,19 @@ class JsonLimits:
             elif token == b":" and keys:
                 keys[-1] += 1
                 if keys[-1] > self.keys_per_object:
-                    raise _limit_error("too_many_keys", f"An object has at most {self.keys_per_object} keys.")
+                    detail = f"An object has at most {self.keys_per_object} keys."
+                    raise _limit_error("too_many_keys", detail, self.keys_per_object)
             elif token in (b"{", b"["):
                 values += 1
                 keys.append(0)
                 if len(keys) > self.depth:
-                    raise _limit_error("too_deep", f"JSON of this request has at most {self.depth} levels.")
+                    detail = f"JSON of this request has at most {self.depth} levels."
+                    raise _limit_error("too_deep", detail, self.depth)
             elif token in (b"}", b"]") and keys:
                 keys.pop()
             if values > self.values:
-                raise _limit_error("too_many_values", f"JSON of this request has at most {self.values} values.")
+                detail = f"JSON of this request has at most {self.values} values."
+                raise _limit_error("too_many_values", detail, self.values)
 
     def _is_certainly_within(self, body: bytes) -> bool:
         """Return whether the body is within the limits even if each of its commas and colons is structural."""
@@ -70,8 +73,8 @@ def has_large_body(request: Request) -> bool:
     return "transfer-encoding" in request.headers or (length.isdecimal() and int(length) > LARGE_BODY_BYTES)
 
 
-def _limit_error(code: str, detail: str) -> InvalidRequestError:
-    return InvalidRequestError([RequestIssue("", code, detail)])
+def _limit_error(code: str, detail: str, limit: int) -> InvalidRequestError:
+    return InvalidRequestError([RequestIssue("", code, detail, limit)])
 
 
 def _parse_json(body: bytes) -> Any:

@@ -15,7 +15,7 @@ from api.headers import IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, 
 from api.job_events import EVENT_STREAM_RESPONSES, stream_job_events
 from api.job_responses import respond, respond_if_changed, respond_or_wait
 from api.job_views import JobView
-from api.languages import RequestLanguage
+from api.languages import VARY_BY_LANGUAGE, RequestLanguage
 from api.openapi import raises
 from api.polls import answer_polls
 from api.schemas.bulk import (
@@ -92,7 +92,7 @@ def _validate_batch(services: Services, caller: Caller, submission: BatchSubmiss
     """Validate and render all items in the thread, because 10,000 of them would block the event loop."""
     result = services.batches.validate(caller, submission.request, language)
     resource = BatchValidationResource.from_result(submission.request.org_id, result)
-    return Response(resource.model_dump_json(), media_type=JSON_MEDIA_TYPE, headers={"Vary": "Accept-Language"})
+    return Response(resource.model_dump_json(), media_type=JSON_MEDIA_TYPE, headers=VARY_BY_LANGUAGE)
 
 
 @router.get(

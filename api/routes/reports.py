@@ -94,8 +94,9 @@ def submit_report(
     summary="Download what changed between two versions",
     description=(
         "Download the activities that were added, removed or changed between two versions of a report as CSV, one line "
-        "each: where the activity is in either file, and which of its columns changed. Each request is recorded in the "
-        "audit trail. The rows of a version are stored as long as its file."
+        "each: where the activity is in either file, and which of its fields changed, or that its outcome did: whether "
+        "it is rejected, does not count or has a warning, and why. Each request is recorded in the audit trail. "
+        "The rows of a version are stored as long as its file."
     ),
     dependencies=[require(Permission.DOWNLOAD_FILES), limit_concurrency(OccupyingUse.LARGE_LISTS)],
     openapi_extra=raises(InvalidStateError, SnapshotGoneError),

@@ -83,7 +83,7 @@ class _ErrorCollector:
     def add(self, error: ValidationError, *, location: tuple[str, ...] = (), first_index: int | None = None) -> None:
         room = MAX_ERRORS - len(self.errors)
         if room > 0:
-            details = error.errors(include_url=False, include_input=False, include_context=False)[:room]
+            details = error.errors(include_url=False, include_input=False)[:room]
             self.errors += [{**each, "loc": ("body", *location, *_shift_index(each, first_index))} for each in details]
         self.omitted += max(0, error.error_count() - max(0, room))
 

@@ -1,11 +1,10 @@
-"""Why items are not registered and lines of a file are not read, in the languages of reports; no value is quoted."""
+"""Why items are not registered, in the languages of reports; no value is quoted."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from stafett.domain.activity_faults import ActivityFault, decode_faults
 from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, ItemErrorCode
-from stafett.domain.errors import RequestIssue
 from stafett.domain.export import Locale
 from stafett.domain.failure_reasons import describe_item_failure
 
@@ -61,37 +60,6 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
-_FILE_MESSAGES: Mapping[str, Mapping[Locale, str]] = MappingProxyType(
-    {
-        "encoding": {"nb": "Teksten er ikke UTF-8", "nn": "Teksten er ikkje UTF-8"},
-        "csv": {"nb": "Filen er ikke gyldig CSV", "nn": "Fila er ikkje gyldig CSV"},
-        "too_many_columns": {
-            "nb": "Overskriften har flere kolonner enn de {value} som er kjent",
-            "nn": "Overskrifta har fleire kolonnar enn dei {value} som er kjende",
-        },
-        "unknown_column": {
-            "nb": "Kolonne {value} har et ukjent navn",
-            "nn": "Kolonne {value} har eit ukjent namn",
-        },
-        "missing_column": {"nb": "Kolonnen {value} mangler", "nn": "Kolonnen {value} manglar"},
-        "repeated_column": {"nb": "Et kolonnenavn står to ganger", "nn": "Eit kolonnenamn står to gonger"},
-        "cells": {
-            "nb": "Linjen har et annet antall celler enn overskriften, som har {value}",
-            "nn": "Linja har eit anna tal på celler enn overskrifta, som har {value}",
-        },
-        "row_too_long": {"nb": "En rad kan ha høyst {value} tegn", "nn": "Ei rad kan ha høgst {value} teikn"},
-        "too_many_lines": {"nb": "En fil kan ha høyst {value} linjer", "nn": "Ei fil kan ha høgst {value} linjer"},
-        "too_long": {"nb": "En fil kan ha høyst {value} linjer", "nn": "Ei fil kan ha høgst {value} linjer"},
-        "too_short": {"nb": "Det er ingen linje under overskriften", "nn": "Det er inga linje under overskrifta"},
-        "not_unique": {
-            "nb": "Linje {value} har samme client_ref, eller samme mentor_id uten client_ref: "
-            "Slett en av linjene, eller gi hver av dem sin client_ref",
-            "nn": "Linje {value} har same client_ref, eller same mentor_id utan client_ref: "
-            "Slett ei av linjene, eller gi kvar av dei sin client_ref",
-        },
-    }
-)
-"""Texts about a whole file or a line of it; in English the issue has its own."""
 
 
 def describe_item_error(code: ItemErrorCode, faults: str | None, locale: Locale) -> str:
@@ -107,19 +75,9 @@ def describe_fault(fault: ActivityFault, locale: Locale) -> str:
     return message if fault.code == "more_new_participants" else f"{fault.field} {message}"
 
 
-def describe_line_issue(issue: RequestIssue, locale: Locale) -> str:
-    """Explain an issue with a line of a file, or with an item of a batch; other issues have their own text."""
-    source, _, field = issue.pointer.rpartition("/")
-    is_of_line = issue.pointer.startswith("line:")
-    if not is_of_line and not issue.pointer.startswith("/items/"):
-        return issue.detail
-    if issue.code in _FILE_MESSAGES:
-        text = _FILE_MESSAGES[issue.code].get(locale) if is_of_line else None
-        return text.format(value=issue.value) if text else issue.detail
-    if issue.code in {*ItemErrorCode}:
-        return describe_item_error(ItemErrorCode(issue.code), None, locale)
-    is_known = source and (locale != "en" or issue.code in _FIELD_MESSAGES[locale])
-    return describe_fault(ActivityFault(field, issue.code, issue.value), locale) if is_known else issue.detail
+def is_field_code(code: str) -> bool:
+    """Return whether a fault of a field has a text of its own."""
+    return code in _FIELD_MESSAGES["en"]
 
 
 def _describe_field(fault: ActivityFault, locale: Locale) -> str:

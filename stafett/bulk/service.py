@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic import Field, StrictInt, TypeAdapter
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -21,6 +21,7 @@ from stafett.bulk.validation import (
     find_item_issues,
     find_warnings,
     predict_error_codes,
+    predict_warnings,
     sort_issues,
 )
 from stafett.database.idempotency import IdempotencyScope, claim_idempotency_key
@@ -60,6 +61,7 @@ START_OPERATION = "bulk-registrations.start"
 MAX_ITEMS_SHOWN = 200
 """Number of items in the batch resource itself; the others are in the list of items."""
 
+_SET_READ_ONLY = text("SET TRANSACTION READ ONLY")
 _POSITION = TypeAdapter(tuple[Annotated[StrictInt, Field(ge=0, lt=MAX_ITEMS_PER_BATCH)]])
 _SUBMISSION_ORDER = SortKey(("position",), _POSITION)
 
@@ -134,15 +136,15 @@ class BulkService:
         authorise_registration(caller, request.org_id)
         items = self._plan_items(caller, request)
         with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
+            session.execute(_SET_READ_ONLY)
             codes = predict_error_codes(session, request, items)
             find_corrected_batch(session, request)
         failed = len(codes) - codes.count(None)
         counts = BulkCounts(total=len(items), pending=0, registered=len(items) - failed, failed=failed, cancelled=0)
-        predicted = list(zip(items, codes, strict=True))
-        warnings = find_warnings([item for item, code in predicted if code is None], datetime.now(UTC))
+        warnings = find_warnings(items, codes, datetime.now(UTC))
         return ValidationResult(
             counts,
-            [_predicted_outcome(item, code, locale) for item, code in predicted],
+            [_predicted_outcome(item, code, locale) for item, code in zip(items, codes, strict=True)],
             [describe_warning(warning, locale) for warning in warnings],
         )
 
@@ -153,6 +155,7 @@ class BulkService:
         items, duplicates = plan_items(request), request.find_duplicates()
         if duplicates or request.line_issues:
             with self._database.transaction(request.org_id, user_id=caller.user_id) as session:
+                session.execute(_SET_READ_ONLY)
                 codes = predict_error_codes(session, request, items)
             found = find_item_issues(request, items, codes, duplicates)
             raise InvalidRequestError(sort_issues([*request.line_issues, *duplicates.values(), *found]))
@@ -286,7 +289,7 @@ def _insert_batch(
         attempt=1,
         total=len(items),
         corrects=request.corrects,
-        warnings=[warning._asdict() for warning in find_warnings(items, datetime.now(UTC))],
+        warnings=[warning._asdict() for warning in predict_warnings(session, request, items, datetime.now(UTC))],
         period_start=min(starts, default=None),
         period_end=max(starts, default=None),
     )

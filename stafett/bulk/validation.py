@@ -104,7 +104,6 @@ def predict_error_codes(
     session: Session, request: BulkRequest, items: Sequence[PlannedItem]
 ) -> list[ItemErrorCode | None]:
     """Return each item's error code, or None if the item would be registered; write nothing and lock nothing."""
-    session.execute(text("SET TRANSACTION READ ONLY"))
     times = _compute_times(request, items)
     params = {
         "org": request.org_id,
@@ -154,8 +153,23 @@ def sort_issues(issues: Iterable[RequestIssue]) -> list[RequestIssue]:
     return sorted(issues, key=lambda issue: int(next(iter(_NUMBER.findall(issue.pointer)), 0)))
 
 
-def find_warnings(items: Sequence[PlannedItem], now: datetime) -> Iterator[WarningCounts]:
-    """Find what to consider about the items that would be registered."""
+def predict_warnings(
+    session: Session, request: BulkRequest, items: Sequence[PlannedItem], now: datetime
+) -> list[WarningCounts]:
+    """Predict the warnings of a batch; without any about all of its items, no outcomes need to be predicted."""
+    if not any(_find_warnings(items, now)):
+        return []
+    return find_warnings(items, predict_error_codes(session, request, items), now)
+
+
+def find_warnings(
+    items: Sequence[PlannedItem], codes: Sequence[ItemErrorCode | None], now: datetime
+) -> list[WarningCounts]:
+    """Find what to consider about the items that would be registered, which have no error code."""
+    return list(_find_warnings([item for item, code in zip(items, codes, strict=True) if code is None], now))
+
+
+def _find_warnings(items: Sequence[PlannedItem], now: datetime) -> Iterator[WarningCounts]:
     yield from _find_shared_events(items)
     future = sum(bool(item.starts_at) and datetime.fromisoformat(str(item.starts_at)) > now for item in items)
     if future:
@@ -168,7 +182,7 @@ def describe_warning(warning: WarningCounts, locale: Locale) -> BatchWarning:
 
 
 def _find_shared_events(items: Iterable[PlannedItem]) -> Iterator[WarningCounts]:
-    """Warn if several of the items that would be registered are for the same event on the same day."""
+    """Warn if several of the items are for the same event on the same day."""
     rows_by_event = Counter(
         (item.event, datetime.fromisoformat(item.starts_at).astimezone(OSLO).date())
         for item in items

@@ -150,7 +150,7 @@ def changes(
     elif rows:
         print_table(rows, CHANGE_COLUMNS)
     else:
-        print_lines("The two versions have the same activities.")
+        print_lines("The two versions have the same activities, with the same outcomes.")
 
 
 @app.command(name="submitted")

@@ -152,7 +152,7 @@ class BulkRequest(FrozenModel):
         pointer = self.locate(position, "client_ref")
         if not self._lines:
             detail = f"Duplicate of item {original}. An item without a client_ref uses the mentor's id."
-            return RequestIssue(pointer, "not_unique", detail)
+            return RequestIssue(pointer, "not_unique", detail, original)
         line = self._lines[original]
         detail = (
             f"Line {line} has the same client_ref, or the same mentor_id without one: "

@@ -69,9 +69,17 @@ def is_identical_output(first: ExportParameters, second: ExportParameters) -> bo
 class VersionChange(FrozenModel):
     """Difference from the previous version of the report. Row counts are null if a snapshot is no longer stored."""
 
-    rows_added: int | None = Field(ge=0, description="Null if one of the two snapshots is no longer stored.")
-    rows_removed: int | None = Field(ge=0, description="Null if one of the two snapshots is no longer stored.")
-    rows_changed: int | None = Field(ge=0, description="Null if one of the two snapshots is no longer stored.")
+    rows_added: int | None = Field(
+        ge=0, description="Number of activities that only this version has; null if either snapshot is gone."
+    )
+    rows_removed: int | None = Field(
+        ge=0, description="Number of activities that only the version before has; null if either snapshot is gone."
+    )
+    rows_changed: int | None = Field(
+        ge=0,
+        description="Number of activities with other fields or with another outcome: whether it is rejected, does not "
+        "count or has a warning, and why. Null if either snapshot is gone.",
+    )
     mapping_changed: bool = Field(description="Whether another version of the column mapping was applied.")
     same_bytes: bool = Field(description="Whether both files are identical.")
 

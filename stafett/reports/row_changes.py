@@ -13,7 +13,7 @@ from stafett.activity_frames import OSLO_DAY, activities_from_arrow
 from stafett.audit import trail as audit_trail
 from stafett.audit.trail import AuditEntry, EventDetail
 from stafett.database.session import Database
-from stafett.database.tables import Export, ExportPartialFailures, Report, ReportFileVersion
+from stafett.database.tables import Export, Report, ReportFileVersion
 from stafett.domain.errors import (
     InvalidRequestError,
     InvalidStateError,
@@ -24,11 +24,19 @@ from stafett.domain.errors import (
     StagedDataLostError,
 )
 from stafett.domain.export import ExportParameters
-from stafett.domain.export_outputs import Deviations, QueriedRows, StagedPart
+from stafett.domain.export_outputs import StagedPart
 from stafett.domain.membership import Caller
 from stafett.exports.deviations import RowLocator
 from stafett.file_generator.csv import render_csv
-from stafett.reports.comparison import hash_activities, load_snapshot
+from stafett.reports.row_comparison import (
+    OUTCOME_DIFFERS,
+    ROW_AFTER,
+    ROW_BEFORE,
+    ChangeCounts,
+    ComparedVersion,
+    RowComparison,
+    load_compared_version,
+)
 from stafett.storage.files import FileStorage
 
 VERSION_CHANGES_READ = "version_changes_read"
@@ -50,7 +58,7 @@ CHANGE_SCHEMA = pl.Schema(
 _ROWS_PER_SLICE = 1_000
 """Both states of these rows are in memory together."""
 
-_DURATION = "duration_minutes"
+_DURATION, _OUTCOME = "duration_minutes", "outcome"
 _COMPARED_COLUMNS = (
     "activity_type",
     "starts_at",
@@ -68,9 +76,6 @@ _COMPARED_COLUMNS = (
     "event_id",
     "attachments",
 )
-_NO_KEYS = pl.DataFrame(
-    schema={"id": pl.String(), "hash": pl.UInt64(), "starts_at": pl.Datetime("us", "UTC"), "row": pl.Int64()}
-)
 
 
 class VersionPair(NamedTuple):
@@ -78,18 +83,6 @@ class VersionPair(NamedTuple):
 
     before: int | None = None
     after: int | None = None
-
-
-class ChangeCounts(NamedTuple):
-    """Numbers of activities that only the later version has, that only the earlier one has, and that differ."""
-
-    added: int
-    removed: int
-    changed: int
-
-    @property
-    def total(self) -> int:
-        return sum(self)
 
 
 class RowChanges(NamedTuple):
@@ -107,67 +100,42 @@ class RowChanges(NamedTuple):
         return chain(list(islice(chunks, 2)), chunks)  # the header, and the first rows
 
 
-class _ComparedVersion(NamedTuple):
-    """What is stored of a version: the rows that it was exported from, and which of them are not plain rows of it."""
-
-    number: int
-    snapshot: QueriedRows
-    deviations: Deviations
-    parameters: ExportParameters
-
-
 class VersionChanges:
     """Compares versions for those who may download them; each comparison has an audit event."""
 
     def __init__(self, database: Database, storage: FileStorage) -> None:
         self._database = database
         self._storage = storage
+        self._comparison = RowComparison(storage)
 
     def compare(self, caller: Caller, report_id: UUID, pair: VersionPair) -> RowChanges:
         """Compare two versions by an id and a hash of each activity; the rows are read later, some at a time."""
         with self._database.caller_transaction(caller) as session:
             report = _get_readable_report(session, caller, report_id)
-            before, after = (
-                _load_version(session, report, number) for number in _choose_versions(session, report, pair)
-            )
-            detail: EventDetail = {"from": before.number, "to": after.number}
+            numbers = _choose_versions(session, report, pair)
+            before, after = (_load_version(session, report, number) for number in numbers)
+            detail: EventDetail = dict(zip(("from", "to"), numbers, strict=True))
             audit_trail.append_audit_event(session, _build_audit_entry(caller, report, detail))
         try:
-            differences = self._find_differences(before.snapshot, after.snapshot)
+            differences = self._comparison.find_differences(before, after)
         except StagedDataLostError:
-            raise _build_snapshot_gone_error(before.number, after.number) from None
-        rows = self._describe_slices(before, after, differences)
-        return RowChanges(before.number, after.number, _count_changes(differences), rows, after.parameters)
-
-    def _find_differences(self, before: QueriedRows, after: QueriedRows) -> pl.DataFrame:
-        """Return the rows of both snapshots that differ, each with its index in either."""
-        is_same = [part.sha256 for part in before.parts] == [part.sha256 for part in after.parts]
-        keys, later_keys = (_NO_KEYS if is_same else self._load_keys(snapshot) for snapshot in (before, after))
-        joined = keys.join(later_keys, on="id", how="full", coalesce=True, suffix="_after")
-        different = joined.filter(pl.col("hash").ne_missing(pl.col("hash_after")))
-        return different.sort(pl.coalesce("starts_at_after", "starts_at"), "id").select("row", "row_after")
-
-    def _load_keys(self, snapshot: QueriedRows) -> pl.DataFrame:
-        frames, first_row = [_NO_KEYS], 0
-        for part in snapshot.parts:
-            rows = activities_from_arrow(self._storage.read_part(part))
-            numbers = pl.int_range(first_row, first_row + pl.len(), dtype=pl.Int64).alias("row")
-            frames.append(rows.select("id", hash_activities(rows).alias("hash"), "starts_at", numbers))
-            first_row += part.rows
-        return pl.concat(frames)
+            raise _build_snapshot_gone_error(*numbers) from None
+        rows = self._describe_slices(before, after, differences.rows)
+        return RowChanges(*numbers, differences.counts, rows, after.parameters)
 
     def _describe_slices(
-        self, before: _ComparedVersion, after: _ComparedVersion, differences: pl.DataFrame
+        self, before: ComparedVersion, after: ComparedVersion, differences: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
         earlier, later = _VersionRows(self._storage, before), _VersionRows(self._storage, after)
         for rows in differences.iter_slices(_ROWS_PER_SLICE):
-            yield _describe(earlier.load(rows["row"]), later.load(rows["row_after"]))
+            states = earlier.load(rows[ROW_BEFORE]), later.load(rows[ROW_AFTER])
+            yield _describe(*states, rows[OUTCOME_DIFFERS])
 
 
 class _VersionRows:
     """The rows of a version by their index in its snapshot, of which one part is in memory."""
 
-    def __init__(self, storage: FileStorage, version: _ComparedVersion) -> None:
+    def __init__(self, storage: FileStorage, version: ComparedVersion) -> None:
         self._storage = storage
         self._version = version
         self._part: StagedPart | None = None
@@ -202,15 +170,17 @@ class _VersionRows:
         return self._rows
 
 
-def _describe(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def _describe(before: pl.DataFrame, after: pl.DataFrame, outcome_differs: pl.Series) -> pl.DataFrame:
     """Describe each row from its two states, one of which is null if the row was added or removed."""
-    states = before.hstack(after.rename(lambda name: f"{name}_after"))
+    states = before.hstack(after.rename(lambda name: f"{name}_after")).with_columns(outcome_differs)
     is_added, is_removed = pl.col("index").is_null(), pl.col("index_after").is_null()
     minutes = {
         f"{_DURATION}{suffix}": (pl.col(f"ends_at{suffix}") - pl.col(f"starts_at{suffix}")) for suffix in ("", "_after")
     }
+    differing = {name: pl.col(name).ne_missing(pl.col(f"{name}_after")) for name in _COMPARED_COLUMNS}
+    differing |= {_OUTCOME: pl.col(OUTCOME_DIFFERS)}
     changed_columns = pl.concat_str(
-        [pl.when(pl.col(name).ne_missing(pl.col(f"{name}_after"))).then(pl.lit(name)) for name in _COMPARED_COLUMNS],
+        [pl.when(condition).then(pl.lit(name)) for name, condition in differing.items()],
         separator=" ",
         ignore_nulls=True,
     )
@@ -243,11 +213,6 @@ def _describe(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _count_changes(differences: pl.DataFrame) -> ChangeCounts:
-    added, removed = differences["row"].null_count(), differences["row_after"].null_count()
-    return ChangeCounts(added, removed, differences.height - added - removed)
-
-
 def _get_readable_report(session: Session, caller: Caller, report_id: UUID) -> Report:
     report = session.get(Report, report_id)
     if report is None:
@@ -271,15 +236,12 @@ def _choose_versions(session: Session, report: Report, pair: VersionPair) -> tup
     return before, after
 
 
-def _load_version(session: Session, report: Report, number: int) -> _ComparedVersion:
+def _load_version(session: Session, report: Report, number: int) -> ComparedVersion:
     version = session.get_one(ReportFileVersion, (report.id, number))
-    export = session.get_one(Export, version.export_id)
-    snapshot = load_snapshot(session, export)
-    if snapshot is None:
+    stored = load_compared_version(session, session.get_one(Export, version.export_id))
+    if stored is None:
         raise _build_snapshot_gone_error(number)
-    stored = session.get(ExportPartialFailures, export.id)
-    deviations = Deviations.model_validate((stored and stored.deviations) or {})
-    return _ComparedVersion(number, snapshot, deviations, ExportParameters.model_validate(export.parameters))
+    return stored
 
 
 def _build_snapshot_gone_error(*numbers: int) -> SnapshotGoneError:

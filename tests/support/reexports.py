@@ -1,8 +1,12 @@
 """A client of the re-export API, and queries for what a re-export left in the database."""
 
+from collections.abc import Callable
+
 import httpx
 import psycopg
+from psycopg.types import json
 
+from stafett.column_mapper import validate_document
 from stafett.domain.reexport_status import ReexportStatus
 from stafett.testing import ExportClient, Json, wait_until
 
@@ -85,3 +89,18 @@ def fetch_notifications(owner_url: str, job_id: str) -> list[tuple[str, str]]:
     with psycopg.connect(owner_url) as connection:
         query = "SELECT kind, status FROM notifications WHERE subject_id = %s"
         return connection.execute(query, [job_id]).fetchall()
+
+
+def add_mapping_version(owner_url: str, org_id: str, edit: Callable[[Json], Json]) -> None:
+    """Add a version of the organisation's column mapping, which is effective as long as the newest one is."""
+    with psycopg.connect(owner_url) as connection:
+        query = "SELECT document FROM column_mappings WHERE org_id = %s ORDER BY version DESC LIMIT 1"
+        row = connection.execute(query, [org_id]).fetchone()
+        assert row is not None
+        document = validate_document(edit(row[0]))
+        connection.execute(
+            "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"
+            " SELECT org_id, max(version) + 1, gen_random_uuid(), %s, %s, %s FROM column_mappings"
+            " WHERE org_id = %s GROUP BY org_id",
+            [document.effective_from, document.sha256, json.Json(document.as_json()), org_id],
+        )

@@ -1,6 +1,10 @@
 """The ``/bulk-registrations`` API with a running worker."""
 
 import asyncio
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,6 +19,7 @@ from tests.support.bulk import (
     ACTIVITY,
     BATCHES,
     BulkClient,
+    build_batch,
     build_item,
     create_mentors,
     fetch_registered_mentors,
@@ -530,3 +535,127 @@ async def test_request_concurrent_with_a_delete_does_not_find_the_batch(
     events = fetch_rows(owner_url, "SELECT event FROM audit_events WHERE subject_id = %s ORDER BY seq DESC", job["id"])
     assert events[0] == ("bulk_deleted",)
     assert events.count(("bulk_deleted",)) == 1
+
+
+ENGLISH_WORDS = re.compile(r"\b(should|must|item|field|input|request|not|the|is|more|errors)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("language", "detail", "details"),
+    [
+        (
+            "nb",
+            "Forespørselen er ikke gyldig.",
+            {
+                "/label": "label kan ha høyst 200 tegn",
+                "/corrects": "corrects må være en id (UUID)",
+                "/activity/participants": "participants må være minst 0",
+                "/activity/starts_at": "starts_at må være et tidspunkt som finnes, i RFC 3339 med tidssone, som "
+                "2026-01-31T10:00:00+01:00",
+                "/activity/in_person": "in_person må være true eller false",
+                "/activity/place": "place kan ikke ha NUL-tegn",
+                "/activity/sted": "Feltet er ukjent",
+                "/items/0/overrides/sted": "Feltet er ukjent",
+                "/items/1": "items/1 må være et objekt",
+                "/items/2/mentor_id": "mentor_id mangler",
+            },
+        ),
+        (
+            "nn-NO, nn;q=0.9",
+            "Førespurnaden er ikkje gyldig.",
+            {
+                "/label": "label kan ha høgst 200 teikn",
+                "/corrects": "corrects må vere ein id (UUID)",
+                "/activity/participants": "participants må vere minst 0",
+                "/activity/starts_at": "starts_at må vere eit tidspunkt som finst, i RFC 3339 med tidssone, som "
+                "2026-01-31T10:00:00+01:00",
+                "/activity/in_person": "in_person må vere true eller false",
+                "/activity/place": "place kan ikkje ha NUL-teikn",
+                "/activity/sted": "Feltet er ukjent",
+                "/items/0/overrides/sted": "Feltet er ukjent",
+                "/items/1": "items/1 må vere eit objekt",
+                "/items/2/mentor_id": "mentor_id manglar",
+            },
+        ),
+    ],
+)
+async def test_invalid_json_is_explained_in_the_language_of_the_request(
+    bulk_client: BulkClient, language: str, detail: str, details: dict[str, str]
+) -> None:
+    body = {
+        "org_id": bulk_client.org_id,
+        "label": "x" * 201,
+        "corrects": "x",
+        "activity": ACTIVITY
+        | {"participants": -1, "starts_at": "i går", "in_person": "ja", "place": "\0", "sted": "Oslo"},
+        "items": [build_item(uuid4(), overrides={"sted": "Oslo"}), 5, {}],
+    }
+    headers = bulk_client.headers | {"Accept-Language": language}
+    response = await bulk_client.http_client.post(BATCHES, json=body, headers=headers)
+    assert (response.status_code, response.headers["Vary"]) == (422, "Accept-Language")
+    assert response.json()["detail"] == detail
+    assert {error["pointer"]: error["detail"] for error in response.json()["errors"]} == details
+
+
+async def test_refused_batch_has_no_english_among_norwegian_texts(
+    bulk_client: BulkClient, activity_factory: ActivityFactory
+) -> None:
+    """The texts of requests of many kinds are in the language of the request, and in English in its own words."""
+    mentor, activity = activity_factory.create_mentor(), dict(ACTIVITY)
+    del activity["place"]
+    doubled = [build_item(mentor), build_item(mentor), build_item(uuid4(), overrides={"participants": -1})]
+    override = {"place": {"a": 1}, "participants": 2**60, "note": "x" * 10_001}
+    running = (await bulk_client.request_batch([mentor], idempotency_key="key")).json()["id"]
+    bodies: list[Any] = [
+        build_batch(bulk_client.org_id, doubled),
+        build_batch(bulk_client.org_id, doubled[:1], activity=activity),
+        build_batch(bulk_client.org_id, [build_item(mentor, overrides=override)]),
+        build_batch(bulk_client.org_id, []),
+        build_batch(bulk_client.org_id, doubled[:1] * 10_001),
+        build_batch(bulk_client.org_id, doubled[:1], corrects=str(uuid4())),
+        build_batch(bulk_client.org_id, doubled[:1], corrects=running),
+        build_batch(bulk_client.org_id, [], validate_only="kanskje", activity=7) | {"items": {}},
+        build_batch(bulk_client.org_id, [5] * 101),
+        build_batch("Norges Handikapforbund", doubled[:1]),
+        {str(number): 1 for number in range(101)},
+        [[[[[[[[[[[]]]]]]]]]]],
+        [1] * 300_001,
+    ]
+    contents = [*(json.dumps(body).encode() for body in bodies), b"{", b'"\xff"']
+    for content in contents:
+        texts = {}
+        for language in ("nb", "nn", "en"):
+            headers = bulk_client.headers | {"Accept-Language": language, "Content-Type": "application/json"}
+            response = await bulk_client.http_client.post(BATCHES, content=content, headers=headers)
+            assert (response.status_code, response.headers["Vary"]) == (422, "Accept-Language")
+            problem = response.json()
+            texts[language] = [problem["detail"], *(error["detail"] for error in problem["errors"])]
+            assert len(texts[language]) > 1
+        for norwegian in (*texts["nb"], *texts["nn"]):
+            assert norwegian not in texts["en"]
+            assert not ENGLISH_WORDS.search(norwegian), norwegian
+    headers = bulk_client.headers | {"Accept-Language": "nb", "Idempotency-Key": "key"}
+    body = build_batch(bulk_client.org_id, [mentor], label="Another")
+    reused = (await bulk_client.http_client.post(BATCHES, json=body, headers=headers)).json()
+    assert reused["code"] == "idempotency_key_reused"
+    assert reused["detail"] == "Denne idempotensnøkkelen er brukt for en annen forespørsel."
+    query = await bulk_client.http_client.post(f"{BATCHES}?validate_only=kanskje", json=body, headers=headers)
+    assert [error["detail"] for error in query.json()["errors"]] == ["validate_only må være true eller false"]
+
+
+async def test_warnings_count_what_would_be_registered_in_check_and_batch(
+    bulk_client: BulkClient, activity_factory: ActivityFactory
+) -> None:
+    starts_at = datetime(2199, 3, 2, 9, tzinfo=UTC)
+    mentors = [activity_factory.create_mentor() for _ in range(3)]
+    activity_factory.create_activity(mentors[2], starts_at=starts_at)
+    failing = [uuid4(), activity_factory.create_mentor(active=False), mentors[2]]
+    activity = ACTIVITY | {"starts_at": starts_at.isoformat()}
+    for items, expected in (
+        ([*mentors[:2], *failing], [("several_mentors_at_one_event", 2, 1), ("starts_in_future", 2, None)]),
+        ([mentors[0], *failing], [("starts_in_future", 1, None)]),
+        (failing, []),
+    ):
+        for is_check in (True, False):
+            batch = (await bulk_client.request_batch(items, activity=activity, validate_only=is_check)).json()
+            assert [(each["code"], each["rows"], each["events"]) for each in batch["warnings"]] == expected

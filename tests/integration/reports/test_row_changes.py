@@ -12,10 +12,11 @@ import pytest
 
 from stafett.domain.membership import Role
 from stafett.reports import row_changes
-from stafett.testing import ActivityFactory, ExportClient, Tenant, create_tenant
+from stafett.storage.files import FileStorage
+from stafett.testing import ActivityFactory, ExportClient, Json, Tenant, create_tenant
 from tests.support.exports import fetch_deviations
 from tests.support.fixture_types import Bearer, RunWorker
-from tests.support.reexports import REPORTS, ReexportClient
+from tests.support.reexports import REPORTS, ReexportClient, add_mapping_version
 
 Execute = Callable[..., None]
 
@@ -188,3 +189,98 @@ async def test_reading_changes_is_audited_without_names(
     with psycopg.connect(owner_url) as connection:
         query = "SELECT detail FROM audit_events WHERE subject_id = %s AND event = 'version_changes_read'"
         assert connection.execute(query, [report_id]).fetchall() == [({"from": 1, "to": 2},)]
+
+
+async def test_activity_that_counts_because_another_was_deleted_is_changed_in_its_outcome(
+    reexport_client: ReexportClient, activity_factory: ActivityFactory, run_worker: RunWorker, execute: Execute
+) -> None:
+    mentor = activity_factory.create_mentor()
+    hours = [datetime(2026, 1, 5, hour, tzinfo=UTC) for hour in (8, 11, 14)]
+    removed, counts_now, moved = (
+        activity_factory.create_activity(mentor, starts_at=hour, new_participants=new)
+        for hour, new in zip(hours, (1, 0, 1), strict=True)
+    )
+    corrected = activity_factory.create_activity(mentor, starts_at=datetime(2026, 1, 6, 9, tzinfo=UTC))
+    async with run_worker():
+        report_id = await reexport_client.create_report(export_format="xlsx")
+        execute("UPDATE activities SET deleted_at = now() WHERE id = %s", removed)
+        execute("UPDATE activities SET participants = 2 WHERE id = %s", corrected)
+        job = await reexport_client.complete_reexport(report_id)
+        await reexport_client.complete_reexport(
+            report_id, source="same_snapshot", version=2, overrides={"locale": "en"}
+        )
+    lines = await fetch_changes(reexport_client, report_id, **{"from": 1, "to": 2})
+    assert [(line["activity_id"], line["change"], line["columns"]) for line in lines] == [
+        (str(removed), "removed", ""),
+        (str(counts_now), "changed", "outcome"),
+        (str(corrected), "changed", "participants outcome"),
+    ]
+    assert str(moved) not in {line["activity_id"] for line in lines}
+    deviations = await fetch_deviations(reexport_client.export_client, job["export_id"])
+    assert [(line["activity_id"], line["codes"]) for line in deviations] == [(str(corrected), "too_few_participants")]
+    assert await fetch_changes(reexport_client, report_id, **{"from": 2, "to": 3}) == []  # only the language differs
+    changes = [version["change"] for version in (await reexport_client.list_versions(report_id))[1:]]
+    assert [(change["rows_added"], change["rows_removed"], change["rows_changed"]) for change in changes] == [
+        (0, 1, 2),
+        (0, 0, 0),
+    ]
+
+
+async def test_other_reason_of_another_mapping_is_a_changed_outcome(
+    reexport_client: ReexportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    tenant: Tenant,
+    owner_url: str,
+) -> None:
+    """All activities of the same snapshot are the same; the text of a reason is compared in one language only."""
+    mentor = activity_factory.create_mentor()
+    abroad, _ = (
+        activity_factory.create_activity(mentor, starts_at=datetime(2026, 1, day, 9, tzinfo=UTC), in_norway=in_norway)
+        for day, in_norway in ((5, False), (6, True))
+    )
+
+    def edit_reason(**fields: object) -> None:
+        def edit(document: Json) -> Json:
+            reasons = document["counting"]["reasons"]
+            edited = [each | fields if each["label"]["en"] == "Held outside Norway" else each for each in reasons]
+            return document | {"counting": document["counting"] | {"reasons": edited}}
+
+        add_mapping_version(owner_url, tenant.org_id, edit)
+
+    async with run_worker():
+        report_id = await reexport_client.create_report()
+        edit_reason(label={"nb": "I utlandet", "nn": "I utlandet", "en": "Held outside Norway"})
+        await reexport_client.complete_reexport(report_id)
+        await reexport_client.complete_reexport(report_id, overrides={"locale": "en"})
+        edit_reason(code="not_in_norway")
+        await reexport_client.complete_reexport(report_id, overrides={"locale": "nn"})
+    expected = {(1, 2): [(str(abroad), "outcome")], (2, 3): [], (3, 4): [(str(abroad), "outcome")]}
+    for (before, after), lines in expected.items():
+        found = await fetch_changes(reexport_client, report_id, **{"from": before, "to": after})
+        assert [(line["activity_id"], line["columns"]) for line in found] == lines
+
+
+async def test_missing_attachment_is_a_changed_outcome(
+    reexport_client: ReexportClient,
+    activity_factory: ActivityFactory,
+    run_worker: RunWorker,
+    storage: FileStorage,
+    tenant: Tenant,
+    owner_url: str,
+) -> None:
+    unavailable = {"attachments": {"unavailable": "report"}}
+    add_mapping_version(owner_url, tenant.org_id, lambda document: document | unavailable)
+    mentor = activity_factory.create_mentor()
+    bundled, lost = (
+        activity_factory.create_activity(mentor, starts_at=datetime(2026, 1, day, 9, tzinfo=UTC)) for day in (5, 6)
+    )
+    activity_factory.create_attachment(storage, bundled)
+    key = activity_factory.create_attachment(storage, lost)
+    async with run_worker():
+        report_id = await reexport_client.create_report(include_attachments=True)
+        storage.delete([key])
+        job = await reexport_client.complete_reexport(report_id)
+    assert not job["unchanged"]
+    (line,) = await fetch_changes(reexport_client, report_id)
+    assert (line["activity_id"], line["change"], line["columns"]) == (str(lost), "changed", "outcome")

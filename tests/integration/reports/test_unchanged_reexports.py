@@ -3,11 +3,9 @@
 from datetime import timedelta
 
 import psycopg
-from psycopg.types.json import Json
 from temporalio.client import Client
 
 from stafett.audit import trail as audit_trail
-from stafett.column_mapper import validate_document
 from stafett.database.session import Database
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.domain.export_job import ExportJob
@@ -19,11 +17,17 @@ from stafett.reports.steps import ReexportSteps
 from stafett.settings import Settings
 from stafett.storage.files import FileStorage
 from stafett.temporal.client import start_job
-from stafett.testing import ActivityFactory, Tenant
+from stafett.testing import ActivityFactory, Json, Tenant
 from tests.support.exports import EXPORTS, fetch_events
 from tests.support.fixture_types import Bearer, RunWorker
 from tests.support.reexport_faults import reject_audit_event, start_without_run
-from tests.support.reexports import ReexportClient, download_file, fetch_notifications, fetch_status_history
+from tests.support.reexports import (
+    ReexportClient,
+    add_mapping_version,
+    download_file,
+    fetch_notifications,
+    fetch_status_history,
+)
 from tests.support.retention import open_retention
 
 
@@ -69,7 +73,7 @@ async def test_every_kind_of_change_adds_a_version(
         assert await complete() == (5, False)
         execute("UPDATE organisations SET name = 'Et annet navn' WHERE id = %s")
         assert await complete() == (6, False)
-        add_mapping_with_other_order(owner_url, tenant.org_id)
+        add_mapping_version(owner_url, tenant.org_id, move_first_column_to_the_end)
         assert await complete() == (7, False)
         assert await complete() == (7, True)
         assert await complete(source="same_snapshot", version=7) == (8, False)  # a copy is what was requested
@@ -161,20 +165,9 @@ async def test_files_of_an_unchanged_export_are_removed_although_its_step_was_ki
     assert (await download_file(stored)) != b""
 
 
-def add_mapping_with_other_order(owner_url: str, org_id: str) -> None:
-    """Add a version of the column mapping whose first column is the last."""
-    with psycopg.connect(owner_url) as connection:
-        query = "SELECT document FROM column_mappings WHERE org_id = %s ORDER BY version DESC LIMIT 1"
-        row = connection.execute(query, [org_id]).fetchone()
-        assert row is not None
-        first, *others = row[0]["columns"]
-        document = validate_document(row[0] | {"columns": [*others, first]})
-        connection.execute(
-            "INSERT INTO column_mappings (org_id, version, id, effective_from, sha256, document)"
-            " SELECT org_id, max(version) + 1, gen_random_uuid(), %s, %s, %s FROM column_mappings"
-            " WHERE org_id = %s GROUP BY org_id",
-            [document.effective_from, document.sha256, Json(document.as_json()), org_id],
-        )
+def move_first_column_to_the_end(document: Json) -> Json:
+    first, *others = document["columns"]
+    return document | {"columns": [*others, first]}
 
 
 async def get_file_status(reexport_client: ReexportClient, export_id: str) -> int:
