@@ -65,7 +65,7 @@ def parse_submission(
 def _check_query(query: BatchCreateQuery) -> None:
     """Reject parameters that only a CSV body has, and which a JSON body would override without a word."""
     issues = [
-        RequestIssue(f"query:{name}", "extra_forbidden", "Give it in the JSON body: the parameter is for CSV only.")
+        RequestIssue(f"query:{name}", "csv_only", "Give it in the JSON body: the parameter is for CSV only.")
         for name in ("label", "corrects")
         if getattr(query, name) is not None
     ]

@@ -61,6 +61,10 @@ _REQUEST_MESSAGES: Mapping[str, Mapping[Locale, str]] = MappingProxyType(
         },
         "extra_forbidden": {"nb": "Feltet er ukjent", "nn": "Feltet er ukjent"},
         "literal_error": {"nb": "Feltet er ukjent", "nn": "Feltet er ukjent"},
+        "csv_only": {
+            "nb": "Oppgi verdien i innholdet: parameteren gjelder bare CSV.",
+            "nn": "Oppgje verdien i innhaldet: parameteren gjeld berre CSV.",
+        },
         "repeated": {"nb": "Oppgi parameteren én gang", "nn": "Oppgje parameteren éin gong"},
         "not_unique": {
             "nb": "Samme client_ref som element {value}. Et element uten client_ref bruker id-en til likepersonen.",

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from psycopg import sql
 from temporalio.client import Client
 
+from api.console.forms import OWN_DATES
 from api.console.security import read_upload
 from stafett.database.session import Database
 from stafett.domain.membership import Role
@@ -102,7 +103,7 @@ def create_values(owner_url: str, tenant: Tenant) -> dict[str, str]:
         query = "SELECT document FROM column_mappings WHERE org_id = %s"
         row = connection.execute(query, [tenant.org_id]).fetchone()
     assert row is not None
-    report = {"period": str(YEAR), "export_format": "csv", "locale": "nb"}
+    report = {"period": OWN_DATES, "export_format": "csv", "locale": "nb"}
     person = {"display_name": "Nina Ny", "name": "Nina Ny", "role": "auditor", "address": f"{uuid4()}@example.org"}
     others = {"days": "90", "url": "https://93.184.215.14/", "source": "current_data", "version": "1"}
     days = {"start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31", "submitted_on": f"{YEAR + 1}-02-01"}

@@ -93,15 +93,15 @@ async def test_run_terminated_after_storing_its_result_is_completed(
     owner_url: str,
 ) -> None:
     reexport_id = await reexport_client.start_reexport(report_id, source="same_snapshot")
-    async with run_worker():
-        with reject_audit_event(owner_url, reexport_client.export_client.org_id, "reexport_completed"):
+    with reject_audit_event(owner_url, reexport_client.export_client.org_id, "reexport_completed"):
+        async with run_worker():
             await wait_until(
                 lambda: reexport_client.get_reexport(reexport_id), lambda job: job["status"] == "notifying"
             )
             refusal = await reexport_client.cancel(reexport_id)
             assert (refusal.status_code, refusal.json()["code"]) == (409, "wrong_state")
             await temporal.get_workflow_handle(f"report-reexport/{report_id}").terminate()
-        assert await sweeper.sweep() == SweepReport(completed=1)
+    assert await sweeper.sweep() == SweepReport(completed=1)
     assert (await reexport_client.get_reexport(reexport_id))["status"] == "completed"
     assert fetch_notifications(owner_url, reexport_id) == [("reexport_ended", "completed")]
     assert len(await reexport_client.list_versions(report_id)) == 2

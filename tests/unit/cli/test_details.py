@@ -59,15 +59,18 @@ def test_export_without_deviations_names_no_command_for_them() -> None:
 def test_batch_with_failures_names_the_command_that_saves_them() -> None:
     error = {"code": "mentor_not_found", "message": "The organisation has no such peer mentor."}
     items = [{"client_ref": str(number), "mentor_id": _ID, "error": error} for number in range(12)]
-    details = list(BATCHES.load_details(_NoClient(), {"id": _ID, "items": items, "counts": {"failed": 12}}))
+    job = {"id": _ID, "items": items, "counts": {"failed": 12}, "corrected_by": []}
+    details = list(BATCHES.load_details(_NoClient(), job))
     assert len([value for label, value in details if label == "failed"]) == 10
     assert details[-2:] == [("", "and 2 more"), ("to correct", f"stafett bulk failed {_ID} -o failed.csv")]
-    assert list(BATCHES.load_details(_NoClient(), {"id": _ID, "items": [], "counts": {"failed": 0}})) == []
+    assert list(BATCHES.load_details(_NoClient(), job | {"items": [], "counts": {"failed": 0}})) == []
+    corrected = dict(BATCHES.load_details(_NoClient(), job | {"corrected_by": [_ID]}))
+    assert "to correct" not in corrected
 
 
 def test_retry_that_registered_nothing_is_described_with_what_to_do_instead() -> None:
     counts = {"total": 2, "pending": 0, "registered": 0, "failed": 2, "cancelled": 0}
-    job = {"id": _ID, "items": [], "counts": counts, "retried": counts}
+    job = {"id": _ID, "items": [], "counts": counts, "retried": counts, "corrected_by": []}
     details = list(BATCHES.load_details(_NoClient(), job))
     assert ("", "trying them again as they are registered none of them") in details
     assert details[-1] == ("to correct", f"stafett bulk failed {_ID} -o failed.csv")
