@@ -17,6 +17,8 @@ _BASE_TAG = f"docker.io/library/python:{_PYTHON}-slim-{_SUITE}"
 _IMAGE_TAG = "localhost/stafett:test"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _USER = "10001:10001"
+_ENDED_BY_SIGTERM = "exited on terminated"
+"""What buildah prints if a process ends by the signal itself, which Uvicorn raises again after its shutdown."""
 
 
 def can_build_images() -> bool:
@@ -60,7 +62,7 @@ class ContainerImage:
 
     @asynccontextmanager
     async def serve(self, *command: str, env: Mapping[str, str]) -> AsyncIterator[None]:
-        """Run a process of the service during the block, and check that it ends with 0 after SIGTERM."""
+        """Run a process of the service during the block, and check that SIGTERM ends it."""
         with (self._folder / f"{command[0]}.log").open("w+") as log:
             process = await asyncio.create_subprocess_exec(*self._build_run(command, env), stdout=log, stderr=log)
             try:
@@ -69,7 +71,8 @@ class ContainerImage:
                 _find_service(process.pid).terminate()  # buildah would kill it
                 exit_code = await process.wait()
                 log.seek(0)
-            assert exit_code == 0, log.read()
+                output = log.read()
+            assert exit_code == 0 or _ENDED_BY_SIGTERM in output, output
 
     def _build_run(self, command: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
         variables = (f"--env={name}={text}" for name, text in env.items())
