@@ -75,6 +75,6 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
 def _read_some(copy: Copy) -> PQGen[list[bytes]]:
     """Read up to some number of records, as psycopg reads one; return none at the end."""
     records = list[bytes]()
-    while len(records) < _RECORDS_PER_WAIT and (record := (yield from copy._read_gen())):  # noqa: SLF001
+    while len(records) < _RECORDS_PER_WAIT and (record := (yield from copy._read_gen())):  # noqa: SLF001 - psycopg has no public generator
         records.append(bytes(record))
     return records
