@@ -49,8 +49,8 @@ class ReportSubmission(FrozenModel):
     ) = Field(
         None,
         description=(
-            "Bufdir's reference of the submission; null removes it. Omitted, it stays, unless another version than "
-            "before becomes the last submission: the reference was that version's. No personal data."
+            "Bufdir's reference of the submission; null removes it. Omitted, it stays, unless the last submission "
+            "becomes that of another version. Taking all marks back leaves it, too. No personal data."
         ),
     )
     version: int | None = Field(
