@@ -1,7 +1,7 @@
 """Shared fixtures: real servers for the session, and a new organisation and task queue for each test."""
 
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from uuid import UUID
@@ -63,6 +63,23 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     return _StackScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Store every error of a fixture, as pytest does for most.
+
+    After one that it does not store, such as a cancellation, pytest 9.2 fails each later test that uses the fixture
+    with an assertion of its own, which hides the cause.
+    """
+    try:
+        return (yield)
+    except BaseException as error:
+        if fixturedef.cached_result is None:
+            fixturedef.cached_result = (None, getattr(request, "param", None), (error, error.__traceback__))
+        raise
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,21 +1,18 @@
 """Fixtures of the browser tests, which are skipped where Chromium is not installed."""
 
-import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from playwright.async_api import Browser, Page, async_playwright, expect
 from pydantic import AnyHttpUrl
 
 from api.app import create_app
 from stafett.settings import Settings, SignInSettings
-from stafett.testing import Tenant, wait_until
-from tests.support.http_server import serve_app
+from stafett.testing import Tenant
+from tests.support.http_server import reserve_port, serve_app
 from tests.support.sign_in import HostileSignIn, list_users, run_issuer
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -54,17 +51,8 @@ def javascript() -> bool:
 @pytest_asyncio.fixture(loop_scope="session")
 async def api_url(settings: Settings) -> AsyncIterator[str]:
     """The URL of an API that listens on a free port."""
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on")
-    server = uvicorn.Server(config)
-    server_task = asyncio.create_task(server.serve())
-
-    async def is_started() -> bool:
-        return server.started
-
-    await wait_until(is_started, bool)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    await server_task
+    async with serve_app(create_app(settings)) as url:
+        yield url
 
 
 @pytest.fixture
@@ -76,11 +64,8 @@ def issuer_one(tmp_path: Path, tenant: Tenant) -> Iterator[HostileSignIn]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def origin(settings: Settings, issuer_one: HostileSignIn) -> AsyncIterator[str]:
     """The origin of a console at which users sign in with the issuer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    issuer_one.register_console(url)
-    sign_in = SignInSettings(public_url=AnyHttpUrl(url), issuers={"one": issuer_one.issuer_settings()})
-    async with serve_app(create_app(settings.model_copy(update={"sign_in": sign_in})), port=port) as served:
-        yield served
+    with reserve_port() as port:
+        issuer_one.register_console(port.origin)
+        sign_in = SignInSettings(public_url=AnyHttpUrl(port.origin), issuers={"one": issuer_one.issuer_settings()})
+        async with serve_app(create_app(settings.model_copy(update={"sign_in": sign_in})), port=port) as served:
+            yield served

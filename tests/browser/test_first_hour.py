@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +21,7 @@ from stafett.settings import AuthSettings, DatabaseSettings, Settings, SignInSet
 from stafett.testing import Json
 from tests.support.dev_stack import run_stafett_process
 from tests.support.fixture_types import RunWorker
-from tests.support.http_server import serve_app
+from tests.support.http_server import ReservedPort, reserve_port, serve_app
 from tests.support.sign_in import HostileSignIn, run_issuer
 
 COORDINATOR_ID = uuid4()
@@ -48,15 +47,14 @@ def identity_provider(tmp_path: Path) -> Iterator[HostileSignIn]:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def port() -> Iterator[ReservedPort]:
+    with reserve_port() as port:
+        yield port
 
 
 @pytest.fixture
 def settings(
-    settings: Settings, issuer: DevIssuer, identity_provider: HostileSignIn, owner_url: str, port: int
+    settings: Settings, issuer: DevIssuer, identity_provider: HostileSignIn, owner_url: str, port: ReservedPort
 ) -> Iterator[Settings]:
     """Settings of a production installation whose database is migrated and empty."""
     name = f"p{uuid4().hex[:12]}"
@@ -69,10 +67,9 @@ def settings(
     }
     database = DatabaseSettings.model_validate(settings.database.model_dump() | urls)
     migrate(database)
-    origin = f"http://127.0.0.1:{port}"
-    identity_provider.register_console(origin)
+    identity_provider.register_console(port.origin)
     issuers = {"nyforbundet": identity_provider.issuer_settings({ORG})}
-    sign_in = SignInSettings(public_url=AnyHttpUrl(origin), issuers=issuers)
+    sign_in = SignInSettings(public_url=AnyHttpUrl(port.origin), issuers=issuers)
     auth = AuthSettings(jwks_file=issuer.jwks_file)
     yield settings.model_copy(update={"database": database, "auth": auth, "sign_in": sign_in})
     with psycopg.connect(owner_url, autocommit=True) as owner:
@@ -86,7 +83,7 @@ def owner_environment(settings: Settings) -> Mapping[str, str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def api_url(settings: Settings, port: int) -> AsyncIterator[str]:
+async def api_url(settings: Settings, port: ReservedPort) -> AsyncIterator[str]:
     async with serve_app(create_app(settings), port=port) as url:
         yield url
 

@@ -1,7 +1,6 @@
 """A served console, and an organisation with an object in each state that its pages show."""
 
 import json
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -35,7 +34,7 @@ from stafett.testing import ActivityFactory, Tenant, create_operator, create_ten
 from tests.support.bulk import build_batch
 from tests.support.console_forms import execute, parse_path, read_field, upload
 from tests.support.console_jobs import start_report, wait_for_text
-from tests.support.http_server import serve_app
+from tests.support.http_server import reserve_port, serve_app
 from tests.support.sign_in import ConsoleBrowser, list_users, run_issuer
 from worker import run_queue_workers
 
@@ -94,11 +93,9 @@ async def open_world(
     """Serve a console, and create what its pages show. A worker runs for the length of the block."""
     owner_url = require_setting(settings.database.owner_url, "owner")
     tenant, operator = create_tenant(owner_url), create_operator(owner_url)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    origin = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
+        port = stack.enter_context(reserve_port())
+        origin = port.origin
         users = [*list_users(tenant), DevUser(operator, f"{operator}@example.org", "Drift")]
         issuer = stack.enter_context(run_issuer(folder, users))
         issuer.register_console(origin)

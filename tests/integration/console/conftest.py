@@ -1,6 +1,5 @@
 """The real application with two issuers on sockets, and browsers that use them."""
 
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import AnyHttpUrl
 from api.app import create_app
 from stafett.settings import Settings, SignInSettings
 from stafett.testing import Tenant, create_tenant
-from tests.support.http_server import serve_app
+from tests.support.http_server import ReservedPort, reserve_port, serve_app
 from tests.support.sign_in import ConsoleBrowser, HostileSignIn, list_users, run_issuer
 
 
@@ -36,28 +35,26 @@ def issuer_two(tmp_path: Path, tenant: Tenant, other_tenant: Tenant) -> Iterator
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def port() -> Iterator[ReservedPort]:
+    with reserve_port() as port:
+        yield port
 
 
 @pytest.fixture
 def settings(
-    settings: Settings, port: int, issuer_one: HostileSignIn, issuer_two: HostileSignIn, other_tenant: Tenant
+    settings: Settings, port: ReservedPort, issuer_one: HostileSignIn, issuer_two: HostileSignIn, other_tenant: Tenant
 ) -> Settings:
     """Settings with an issuer for all organisations, and one that may vouch for members of the second only."""
-    origin = f"http://127.0.0.1:{port}"
     for issuer in (issuer_one, issuer_two):
-        issuer.register_console(origin)
+        issuer.register_console(port.origin)
     issuers = {"one": issuer_one.issuer_settings(), "two": issuer_two.issuer_settings({other_tenant.org_id})}
-    sign_in = SignInSettings(public_url=AnyHttpUrl(origin), issuers=issuers)
+    sign_in = SignInSettings(public_url=AnyHttpUrl(port.origin), issuers=issuers)
     temporal = settings.temporal.model_copy(update={"ui_url": AnyHttpUrl("https://temporal.example.org")})
     return settings.model_copy(update={"sign_in": sign_in, "temporal": temporal})
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_browser(settings: Settings, port: int) -> AsyncIterator[Callable[[], ConsoleBrowser]]:
+async def open_browser(settings: Settings, port: ReservedPort) -> AsyncIterator[Callable[[], ConsoleBrowser]]:
     """Open browsers of different users, which share nothing."""
     async with AsyncExitStack() as stack:
         origin = await stack.enter_async_context(serve_app(create_app(settings), port=port))
