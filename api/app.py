@@ -67,6 +67,7 @@ from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
+from stafett.exports.recent_previews import RecentPreviews
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.jobs.attention import AttentionService
 from stafett.jobs.titles import JobTitles
@@ -224,6 +225,7 @@ def _create_services(
         export_audit_trail=ExportAuditTrail(database),
         audit_trail=OrganisationAuditTrail(database),
         figures=FigureService(database),
+        recent_previews=RecentPreviews(database),
         attention=AttentionService(database),
         job_titles=JobTitles(database),
         reexports=ReexportService(database),

@@ -46,6 +46,7 @@ from stafett.exports.deviations import DeviationFiles
 from stafett.exports.downloads import ExportDownloads
 from stafett.exports.figures import FigureService
 from stafett.exports.file_removal import FileRemoval
+from stafett.exports.recent_previews import RecentPreviews
 from stafett.exports.service import ExportAuditTrail, ExportService
 from stafett.jobs.attention import AttentionService
 from stafett.jobs.titles import JobTitles
@@ -107,6 +108,7 @@ class Services:
     export_audit_trail: ExportAuditTrail
     audit_trail: OrganisationAuditTrail
     figures: FigureService
+    recent_previews: RecentPreviews
     attention: AttentionService
     job_titles: JobTitles
     reexports: ReexportService

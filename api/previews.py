@@ -1,4 +1,4 @@
-"""Runs an export preview on a worker while the client waits."""
+"""Runs an export preview on a worker while the client waits, or finds the same one again."""
 
 from datetime import timedelta
 
@@ -8,12 +8,38 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError
 
+from api.concurrency import run_in_threadpool
+from api.dependencies import Services
+from stafett.column_mapper import MappingDocument
 from stafett.domain.errors import ExportError, PermissionDeniedError, ServiceUnavailableError
-from stafett.domain.export_preview import PreviewJob
+from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.export_status import ExportErrorCode
+from stafett.domain.membership import Caller
+from stafett.exports.preview import store_draft, take_preview
 from stafett.temporal.client import PREVIEW_EXPORT
 
 _TIMEOUT = timedelta(seconds=55)
+
+
+async def build_preview(
+    services: Services, caller: Caller, job: PreviewJob, draft: MappingDocument | None = None
+) -> Preview:
+    """Build a preview on a worker, with a mapping that is not published if there is a draft."""
+    if draft is not None:
+        await run_in_threadpool(store_draft, services.database, caller, job, draft)
+    await await_preview(services.temporal, services.task_queue, job)
+    return await run_in_threadpool(take_preview, services.database, caller, job)
+
+
+async def find_or_build_preview(services: Services, caller: Caller, job: PreviewJob) -> Preview:
+    """Return the preview that this process has shown before if nothing has changed since, or build it."""
+    previews = services.recent_previews
+    state = await run_in_threadpool(previews.load_state, job)
+    preview = await run_in_threadpool(previews.show_again, job, state)
+    if preview is None:
+        preview = await build_preview(services, caller, job)
+        previews.store(state, preview)
+    return preview
 
 
 async def await_preview(

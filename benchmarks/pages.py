@@ -91,7 +91,13 @@ PAGES: Sequence[MeasuredPage] = (
     MeasuredPage("/console/sessions"),
     MeasuredPage("/console/notifications"),
     MeasuredPage("/console/exports/new"),
+    MeasuredPage("/console/exports/check", query=f"period={YEAR}&export_format=csv&locale=nb"),
     MeasuredPage("/console/exports/check", query=f"period={YEAR}-01&export_format=csv&locale=nb"),
+    MeasuredPage(
+        "/console/exports/check",
+        query=f"period={YEAR}&export_format=csv&locale=nb",
+        change=("after a change of an activity", _CHANGE_ACTIVITY),
+    ),
     MeasuredPage("/console/exports"),
     MeasuredPage("/console/exports/{export_id:uuid}"),
     MeasuredPage("/console/exports/{export_id:uuid}/cancel"),

@@ -22,7 +22,7 @@ from api.console.pages import render_page
 from api.console.security import SessionUpload
 from api.console.sessions import ActiveSession, Administrator
 from api.dependencies import Services, ServicesDep
-from api.previews import await_preview
+from api.previews import build_preview
 from stafett.column_mapper import InvalidMappingError, MappingDocument, load_mapping
 from stafett.column_mapper.differences import compare_documents
 from stafett.column_mapper.loader import load_mapping_request
@@ -30,7 +30,6 @@ from stafett.domain.errors import ExportError, ServiceUnavailableError
 from stafett.domain.export import ExportRequest
 from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.reporting_period import OSLO
-from stafett.exports.preview import store_draft, take_preview
 from stafett.exports.service import authorise_start
 
 _PATH = f"{MAPPING_PATH}/draft"
@@ -141,10 +140,7 @@ async def _preview(
 ) -> Trial:
     job = PreviewJob(preview_id=uuid4(), request=export_request, has_draft=draft is not None)
     try:
-        if draft is not None:
-            await run_in_threadpool(store_draft, services.database, session.caller, job, draft)
-        await await_preview(services.temporal, services.task_queue, job)
-        return Trial(await run_in_threadpool(take_preview, services.database, session.caller, job))
+        return Trial(await build_preview(services, session.caller, job, draft))
     except ServiceUnavailableError:
         return Trial(error_code="unavailable")
     except ExportError as error:

@@ -19,12 +19,11 @@ from api.console.security import SessionForm
 from api.console.services import EXPORTS_PATH
 from api.console.sessions import ActiveSession, JobStarter
 from api.dependencies import Services, ServicesDep
-from api.previews import await_preview
+from api.previews import find_or_build_preview
 from stafett.domain.errors import ExportError, ServiceUnavailableError
 from stafett.domain.export import ExportRequest
-from stafett.domain.export_preview import PreviewJob
+from stafett.domain.export_preview import Preview, PreviewJob
 from stafett.domain.reporting_period import OSLO
-from stafett.exports.preview import take_preview
 from stafett.exports.service import authorise_start
 
 router = APIRouter(prefix=EXPORTS_PATH)
@@ -51,8 +50,8 @@ async def check_report(request: Request, session: JobStarter, services: Services
     try:
         with services.concurrency.occupy(OccupyingUse.PREVIEWS, session.caller):
             job = PreviewJob(preview_id=uuid4(), request=export_request)
-            await await_preview(services.temporal, services.task_queue, job)
-        result |= await run_in_threadpool(_take_preview, session, services, job)
+            result["preview"] = await find_or_build_preview(services, session.caller, job)
+        result["headings"] = await run_in_threadpool(_load_headings, session, services, job, result["preview"])
     except ServiceUnavailableError:
         result["unavailable"] = True
     except ExportError as error:
@@ -88,12 +87,11 @@ async def start_report(request: Request, session: JobStarter, form: SessionForm,
     return redirect(request, f"{EXPORTS_PATH}/{accepted.export.id}")
 
 
-def _take_preview(session: ActiveSession, services: Services, job: PreviewJob) -> dict[str, Any]:
-    preview = take_preview(services.database, session.caller, job)
+def _load_headings(session: ActiveSession, services: Services, job: PreviewJob, preview: Preview) -> Mapping[str, str]:
+    """Load the headings by which the page names the columns of deviations, if there are any."""
     if not preview.partial_failures:
-        return {"preview": preview}
-    headings = load_headings(services, session.caller, preview.mapping.version, job.request.locale)
-    return {"preview": preview, "headings": headings}
+        return {}
+    return load_headings(services, session.caller, preview.mapping.version, job.request.locale)
 
 
 def _today(services: Services) -> datetime:

@@ -19,7 +19,7 @@ from api.job_responses import respond_if_changed, respond_or_wait
 from api.job_views import JobView
 from api.openapi import raises
 from api.polls import answer_polls
-from api.previews import await_preview
+from api.previews import build_preview
 from api.schemas.exports import (
     AuditEventPage,
     AuditEventResource,
@@ -44,7 +44,6 @@ from stafett.domain.job import JobKind
 from stafett.domain.membership import Caller, Permission
 from stafett.exports.downloads import DownloadLink
 from stafett.exports.handed_in import RemovalConfirmation
-from stafett.exports.preview import store_draft, take_preview
 from stafett.exports.service import AuditEventFilter, ExportDetails, ExportFilter, authorise_start
 from stafett.people.access import authorise_addition
 
@@ -98,15 +97,13 @@ async def preview_export(
 ) -> Preview:
     request = body.to_request(caller)
     authorise_start(caller, request)
-    has_draft = body.mapping is not None
+    draft, has_draft = None, body.mapping is not None
     job = PreviewJob(preview_id=uuid4(), request=request, api_key_id=caller.api_key_id, has_draft=has_draft)
     if body.mapping is not None:
         authorise_addition(caller, request.org_id)
         draft = await run_in_threadpool(_validate_draft, body.mapping)
-        await run_in_threadpool(store_draft, services.database, caller, job, draft)
-    await await_preview(services.temporal, services.task_queue, job)
     response.headers["Cache-Control"] = "no-store"
-    return await run_in_threadpool(take_preview, services.database, caller, job)
+    return await build_preview(services, caller, job, draft)
 
 
 @router.get(

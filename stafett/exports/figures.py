@@ -1,11 +1,10 @@
 """Figures of a year: the activities of each month and type, and how many of them count."""
 
 from calendar import monthrange
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
-from threading import Lock
-from typing import LiteralString, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -21,23 +20,13 @@ from stafett.domain.errors import PermissionDeniedError
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller, Permission
 from stafett.domain.reporting_period import ReportingPeriod
+from stafett.exports.activity_states import ActivityState, StateCache, load_states
 from stafett.exports.stages.map_columns import DEFAULT_MAX_MEMORY_BYTES
 from stafett.exports.stages.query_activities import ROWS_PER_PART, read_activity_frame
 
 _MAX_CACHED_MONTHS = 2400
 """About 200 years of organisations, in a few megabytes."""
 _MONTHS = range(1, 13)
-
-# The id of the transaction that wrote a row (xmin) differs after each change of the row, so that the hash of all rows
-# with these ids differs after each change of a month. Only the number of an activity's attachments is ever mapped.
-_MONTH_STATES_QUERY: LiteralString = """
-SELECT width_bucket(a.starts_at, %(first_instants)s), count(*),
-       bit_xor(uuid_hash_extended(a.id, (a.xmin::text::bigint << 32) | m.xmin::text::bigint)),
-       (SELECT sum(uuid_hash_extended(activity_id, 0)) FROM attachments WHERE org_id = %(org_id)s)
-FROM activities a JOIN peer_mentors m ON m.org_id = a.org_id AND m.id = a.mentor_id
-WHERE a.org_id = %(org_id)s AND a.deleted_at IS NULL AND a.starts_at BETWEEN %(first)s AND %(last)s
-GROUP BY 1 ORDER BY 1
-"""
 
 
 class Figure(FrozenModel):
@@ -95,9 +84,7 @@ class MonthState(NamedTuple):
     year: int
     month: int
     mapping_sha256: str
-    activities: int
-    activities_hash: int
-    attachments_hash: int
+    activities: ActivityState
 
 
 class FigureService:
@@ -113,7 +100,7 @@ class FigureService:
         self._database = database
         self._mappings = MappingVersions(database)
         self._max_memory_bytes = max_memory_bytes
-        self._cache = _MonthCache(max_cached_months)
+        self._cache = StateCache[MonthState, MonthFigures](max_cached_months)
 
     def compute(self, caller: Caller, year: int) -> YearFigures:
         """Read and map the months that have changed. Raises ``ExportError`` if the mapping cannot be used."""
@@ -136,9 +123,8 @@ class FigureService:
     ) -> Iterator[tuple[MonthState, MonthFigures]]:
         """Map whole months, so that the mapping's day windows are complete."""
         first, last = (_to_period(state.year, state.month) for state in (states[0], states[-1]))
-        rows = read_activity_frame(connection, (states[0].org_id, first.first_instant, last.last_instant))
-        if rows is None or rows.height != sum(state.activities for state in states):
-            raise RuntimeError("two counts of the rows of one snapshot differ")
+        period = states[0].org_id, first.first_instant, last.last_instant
+        rows = read_activity_frame(connection, period, sum(state.activities.rows for state in states))
         slices = map_in_slices(program, rows, self._max_memory_bytes)
         verdicts = pl.concat([part.verdicts for _, part in slices])
         all_rows, remaining, countable = map(_count_by_month, (rows, verdicts, verdicts.filter(COUNTS)))
@@ -157,42 +143,11 @@ class FigureService:
             )
 
 
-class _MonthCache:
-    """The figures of the months that were used last. Requests use it in several threads."""
-
-    def __init__(self, max_months: int) -> None:
-        self._max_months = max_months
-        self._figures = OrderedDict[MonthState, MonthFigures]()
-        self._lock = Lock()
-
-    def find(self, state: MonthState) -> MonthFigures | None:
-        with self._lock:
-            if state in self._figures:
-                self._figures.move_to_end(state)
-            return self._figures.get(state)
-
-    def store(self, state: MonthState, figures: MonthFigures) -> None:
-        with self._lock:
-            self._figures[state] = figures
-            if len(self._figures) > self._max_months:
-                self._figures.popitem(last=False)
-
-
 def _load_month_states(connection: DeadlineConnection, org_id: str, year: int, mapping_sha256: str) -> list[MonthState]:
     """Load the state of each month with activities."""
-    periods = [_to_period(year, month) for month in _MONTHS]
-    first_instants = [period.first_instant for period in periods]
-    parameters = {
-        "org_id": org_id,
-        "first_instants": first_instants,
-        "first": first_instants[0],
-        "last": periods[-1].last_instant,
-    }
-    rows = connection.execute(_MONTH_STATES_QUERY, parameters).fetchall()
-    return [
-        MonthState(org_id, year, month, mapping_sha256, activities, activities_hash, int(attachments_hash or 0))
-        for month, activities, activities_hash, attachments_hash in rows
-    ]
+    months = [_to_period(year, month) for month in _MONTHS]
+    states = load_states(connection, org_id, [month.first_instant for month in months], months[-1].last_instant)
+    return [MonthState(org_id, year, _MONTHS[state.part], mapping_sha256, state) for state in states]
 
 
 def _to_period(year: int, month: int) -> ReportingPeriod:
@@ -203,7 +158,7 @@ def _group_adjacent(states: Sequence[MonthState], known: Container[int]) -> Iter
     """Group the months that are not known and have no other one between them, into parts for which memory has room."""
     group = list[MonthState]()
     for state in states:
-        is_full = sum(each.activities for each in group) + state.activities > ROWS_PER_PART
+        is_full = sum(each.activities.rows for each in group) + state.activities.rows > ROWS_PER_PART
         if group and (is_full or state.month in known):
             yield group
             group = []

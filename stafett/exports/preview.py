@@ -31,7 +31,7 @@ from stafett.exports.stages.map_columns import DEFAULT_MAX_MEMORY_BYTES, collect
 from stafett.exports.stages.query_activities import ROWS_PER_PART, stream_activity_frames
 from stafett.file_generator.durations import format_clock_durations
 
-_PREVIEW_LIFETIME = timedelta(minutes=10)
+PREVIEW_LIFETIME = timedelta(minutes=10)
 _MAX_PREVIEW_BYTES = 1024 * 1024
 _DRAFT_VERSION = 0
 """Published versions count from 1."""
@@ -69,15 +69,7 @@ class PreviewBuilder:
             )
             if session.scalar(stored.returning(col(PreviewResult.id))) is None:
                 return  # an earlier execution stored it, but its response was lost
-            entry = AuditEntry(
-                org_id=request.org_id,
-                actor=format_actor(request.requesting_user_id, job.api_key_id),
-                event="export_previewed",
-                subject_kind="export_preview",
-                subject_id=job.preview_id,
-                detail={"rows": preview.counts.queried, "mapping_version": preview.mapping.version},
-            )
-            audit_trail.append_audit_event(session, entry)
+            audit_trail.append_audit_event(session, create_audit_entry(job, preview))
 
     def _build(self, job: PreviewJob) -> Preview:
         request = job.request
@@ -137,6 +129,17 @@ class _FirstRows:
         self._is_full = self.rows.height < offered.height
 
 
+def create_audit_entry(job: PreviewJob, preview: Preview) -> AuditEntry:
+    return AuditEntry(
+        org_id=job.request.org_id,
+        actor=format_actor(job.request.requesting_user_id, job.api_key_id),
+        event="export_previewed",
+        subject_kind="export_preview",
+        subject_id=job.preview_id,
+        detail={"rows": preview.counts.queried, "mapping_version": preview.mapping.version},
+    )
+
+
 def store_draft(database: Database, caller: Caller, job: PreviewJob, document: MappingDocument) -> None:
     """Store a valid document for the preview to apply."""
     with database.transaction(job.request.org_id, user_id=caller.user_id) as session:
@@ -157,7 +160,7 @@ def take_preview(database: Database, caller: Caller, job: PreviewJob) -> Preview
 def delete_expired_previews(maintenance: Database) -> None:
     """Delete previews that were not fetched in time."""
     with maintenance.transaction() as session:
-        session.execute(delete(PreviewResult).where(col(PreviewResult.created_at) < func.now() - _PREVIEW_LIFETIME))
+        session.execute(delete(PreviewResult).where(col(PreviewResult.created_at) < func.now() - PREVIEW_LIFETIME))
 
 
 def _to_preview(

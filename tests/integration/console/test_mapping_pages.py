@@ -88,7 +88,7 @@ async def test_trial_without_a_worker_states_that_none_answered(
     async def raise_unavailable(*_args: object) -> None:
         raise ServiceUnavailableError("The worker")
 
-    monkeypatch.setattr(mapping_drafts, "await_preview", raise_unavailable)
+    monkeypatch.setattr(mapping_drafts, "build_preview", raise_unavailable)
     await browser.sign_in(tenant.users[Role.ADMIN])
     page = (await check(browser, await download_document(browser))).text
     period = {"start": "2026-01-01", "end": "2026-12-31"}

@@ -50,6 +50,24 @@ async def test_report_is_checked_made_and_downloaded(
     assert "downloaded the file" in (await browser.get(path)).text
 
 
+async def test_check_is_shown_again_without_a_worker_until_an_activity_changes(
+    browser: ConsoleBrowser, tenant: Tenant, activity_factory: ActivityFactory, run_worker: RunWorker
+) -> None:
+    mentor = activity_factory.create_mentor()
+    activity_factory.create_activity(mentor)
+    await browser.sign_in(tenant.coordinator)
+
+    async def check() -> str:
+        return (await browser.http.get("/console/exports/check", params=REPORT_FIELDS)).text
+
+    async with run_worker():
+        assert "<dt>Activities in the period</dt><dd>1</dd>" in await check()
+    assert "<dt>Activities in the period</dt><dd>1</dd>" in await check()
+    activity_factory.create_activity(mentor)
+    async with run_worker():
+        assert "<dt>Activities in the period</dt><dd>2</dd>" in await check()
+
+
 async def test_same_page_starts_one_export_and_other_parameters_another(
     browser: ConsoleBrowser, tenant: Tenant
 ) -> None:

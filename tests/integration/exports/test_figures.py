@@ -128,9 +128,9 @@ def read_months(monkeypatch: pytest.MonkeyPatch) -> list[date]:
     """The first days of the months that are read from now on."""
     months = list[date]()
 
-    def record(connection: DeadlineConnection, period: OrganisationPeriod) -> pl.DataFrame | None:
+    def record(connection: DeadlineConnection, period: OrganisationPeriod, row_count: int) -> pl.DataFrame:
         months.append(period[1].astimezone(OSLO).date())
-        return read_activity_frame(connection, period)
+        return read_activity_frame(connection, period, row_count)
 
     monkeypatch.setattr("stafett.exports.figures.read_activity_frame", record)
     return months
