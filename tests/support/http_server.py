@@ -65,7 +65,7 @@ async def serve_app(
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Serve until the server is told to end; an application that does not start must not end the test process."""
+    """Serve until the server stops; an application that does not start must not end the test process."""
     try:
         await server.serve([listener])
     except SystemExit as error:
