@@ -25,6 +25,12 @@ _CANCELLED_SHARE, _RETRIED_SHARE, _BIG_SHARE = 0.3, 0.7, 0.2
 _EXPORTING_USERS = 3
 
 
+async def seed_years(dev_stack: DevStack) -> None:
+    for year, attachments in ((BIG_YEAR, 0), (SMALL_YEAR, 5)):
+        rows = ("--activities", year.rows, "--year", year.year, "--attachments", attachments)
+        (await dev_stack.run("seed", "--org", "nhf", *rows)).require_success()
+
+
 class Load:
     """The jobs that the users have started, by kind; each was accepted by the API."""
 
@@ -121,6 +127,8 @@ class Load:
             if (await self.send(method, f"{resource}/{job_id}{path}")).is_success:
                 self.counts[f"{_NAMES[resource]} with a cancel request"] += 1
         job = await self.wait_for_job(resource, job_id)
+        if job["status"] == "failed":
+            self.counts[f"{_NAMES[resource]} failed at first"] += 1
         if is_retried and job["status"] in _RETRYABLE and resource != REEXPORTS:
             await self._retry(resource, job_id)
             job = await self.wait_for_job(resource, job_id)

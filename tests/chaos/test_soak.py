@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.chaos.fault_injection import BIG_YEAR, Coordinator
+from tests.chaos.fault_injection import Coordinator
 from tests.chaos.soak_checks import check_everything, settle
 from tests.chaos.soak_faults import FaultInjector, run_second_worker
-from tests.chaos.soak_load import SMALL_YEAR, Load
+from tests.chaos.soak_load import Load, seed_years
 from tests.support.bulk import create_mentors
 from tests.support.dev_stack import DevStack, Tokens, run_dev_stack
 
@@ -27,9 +27,7 @@ _LAST_JOBS_SECONDS = 30
 async def soak_stack(tmp_path: Path) -> AsyncIterator[DevStack]:
     """A stack whose jobs are those of the test, so that a job too many is noticed."""
     async with run_dev_stack(tmp_path / "data") as stack:
-        for year, attachments in ((BIG_YEAR, 0), (SMALL_YEAR, 5)):
-            rows = ("--activities", year.rows, "--year", year.year, "--attachments", attachments)
-            (await stack.run("seed", "--org", "nhf", *rows)).require_success()
+        await seed_years(stack)
         yield stack
 
 
