@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.audit_list import list_events
+from stafett.cli import audit_list
 from stafett.cli.jobs import print_result
 from stafett.cli.local_settings import load_settings
 from stafett.cli.options import DataDirOption, JsonOption, validate_org_id
@@ -26,7 +26,7 @@ app = typer.Typer(name="audit", help="Read, verify and sign the audit trail.", n
 EXIT_TAMPERED, EXIT_NOT_CHECKED = 1, 4
 _NO_SIGNING_KEY = "There is no signing key: STAFETT_AUDIT__SIGNING_KEY is not set."
 _VERDICT_BY_EXIT_CODE = {0: "whole", EXIT_TAMPERED: "tampered", EXIT_NOT_CHECKED: "not_checked"}
-app.command(name="list")(list_events)
+app.command(name="list", help=audit_list.HELP)(audit_list.list_events)
 OrgFilterOption = Annotated[
     str | None,
     typer.Option("--org", help="Organisation id. Default: all organisations.", callback=validate_org_id),

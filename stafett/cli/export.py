@@ -6,13 +6,15 @@ from uuid import uuid4
 
 import typer
 
+from stafett.cli.audit_filters import shorten_actor
+from stafett.cli.audit_list import DetailsOption, format_details, print_events
 from stafett.cli.client import Json, connect
 from stafett.cli.csv_files import read_csv_rows, save_csv
 from stafett.cli.deviations import MAX_ROWS_SHOWN, print_deviations
 from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
 from stafett.cli.formats import format_period, format_status, format_time, format_words
-from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, print_list
-from stafett.cli.lookup import find_job, iterate_pages
+from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result
+from stafett.cli.lookup import find_export_for_audit, find_job, iterate_pages
 from stafett.cli.options import (
     ConfirmHandedInOption,
     CsvProfileOption,
@@ -118,9 +120,10 @@ AUDIT_COLUMNS: Columns = {
     "seq": Column(lambda event: event["seq"]),
     "at": Column(lambda event: format_time(event["at"])),
     "event": Column(lambda event: event["event"]),
-    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=2),
-    "actor": Column(lambda event: event["actor"], drop_order=1),
-    "hash": Column(lambda event: event["hash"][:12], drop_order=3),
+    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=4),
+    "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), drop_order=3),
+    "details": Column(lambda event: format_details(event["detail"]), drop_order=2, min_width=16),
+    "hash": Column(lambda event: event["hash"][:12], drop_order=1),
 }
 
 
@@ -213,15 +216,19 @@ def deviations(
 @app.command(name="audit")
 def show_audit(
     export_id: JobIdArgument,
+    details: DetailsOption = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain."""
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
-    events = list(iterate_pages(api, f"/{_RESOURCE}/{job['id']}/audit", {}))
-    print_list({"items": events}, as_json, AUDIT_COLUMNS)
+    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain.
+
+    Those of a deleted export, too, if it made a report: `stafett audit list --subject ID` has those of all others.
+    """
+    api, whole_id, org_id = find_export_for_audit(data_dir, user, org, export_id)
+    events = list(iterate_pages(api, f"/{_RESOURCE}/{whole_id}/audit", {}))
+    print_events(api, org_id, {"items": events}, as_json, AUDIT_COLUMNS, with_details=details)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from stafett.cli.credentials import org_id_from_email, read_token
 from stafett.cli.tables import MIN_SHORT_ID_LENGTH
 from stafett.domain.errors import NotFoundError, StafettError
 
+_EXPORTS = "bufdir-exports"
 _SHORT_ID = re.compile(rf"[0-9a-f]{{{MIN_SHORT_ID_LENGTH},31}}", re.ASCII)
 _SEARCHED_BY_API = frozenset({"/activities"})
 """Lists that are too long to be searched here, so that the API filters them by the start of an id."""
@@ -38,6 +40,15 @@ def is_whole_id(text: str) -> bool:
     return True
 
 
+def normalise_short_id(text: str, argument: str) -> str:
+    """Return the hexadecimal digits of a shortened id; raise a usage error if the text is none."""
+    digits = text.lower().replace("-", "")
+    if _SHORT_ID.fullmatch(digits) is None:
+        message = f"{text!r} is not an id, nor the first {MIN_SHORT_ID_LENGTH} or more characters of one"
+        raise typer.BadParameter(message, param_hint=f"'{argument}'")
+    return digits
+
+
 def resolve_id(
     api: ApiClient, path: str, text: str, query: Mapping[str, str | int] | None = None, *, argument: str = "ID"
 ) -> UUID:
@@ -47,10 +58,7 @@ def resolve_id(
     """
     if is_whole_id(text):
         return UUID(text)
-    digits = text.lower().replace("-", "")
-    if _SHORT_ID.fullmatch(digits) is None:
-        message = f"{text!r} is not an id, nor the first {MIN_SHORT_ID_LENGTH} or more characters of one"
-        raise typer.BadParameter(message, param_hint=f"'{argument}'")
+    digits = normalise_short_id(text, argument)
     filters = {"id_prefix": digits} if path in _SEARCHED_BY_API else {}
     ids = [UUID(item["id"]) for item in iterate_pages(api, path, {**(query or {}), **filters})]
     matches = [each for each in ids if each.hex.startswith(digits)]
@@ -70,6 +78,42 @@ def find_job(
         return api, job
     api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
     return api, api.get(path)
+
+
+def find_export_for_audit(
+    data_dir: Path | None, user: str | None, org: str | None, export_id: str
+) -> tuple[ApiClient, str, str]:
+    """Find an export, also a deleted one, whose audit events remain; return its id and its organisation."""
+    try:
+        api, job = find_job(data_dir, user, org, _EXPORTS, export_id)
+    except ApiUnavailableError:
+        raise
+    except ApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        rejection = error
+    else:
+        return api, job["id"], job["org_id"]
+    for api in connect_to_organisations(data_dir, user, org):
+        if found := _find_deleted_export(api, export_id):
+            return (api, *found)
+    hint = "An administrator or auditor finds the events of a deleted export with"
+    raise NotFoundError(f"{rejection.detail} {hint} `stafett audit list --subject {export_id}`.") from None
+
+
+def _find_deleted_export(api: ApiClient, export_id: str) -> tuple[str, str] | None:
+    """Find a deleted export in the history of reports, which names the exports of all versions."""
+    digits = export_id.lower().replace("-", "")
+    try:
+        for report in iterate_pages(api, "/reports", {}):
+            for version in report["files"]:
+                if UUID(version["export_id"]).hex.startswith(digits):
+                    return version["export_id"], report["org_id"]
+    except ApiUnavailableError:
+        raise
+    except ApiError:
+        pass  # an operator reads no reports
+    return None
 
 
 def find_data(
