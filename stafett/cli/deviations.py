@@ -3,14 +3,24 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
+from stafett.domain.export_outputs import DeviationOutcome
 
 MAX_ROWS_SHOWN = 20
+KindOption = Annotated[
+    DeviationOutcome | None,
+    typer.Option("--kind", help="Only this kind, which is the column `outcome` of the file. Default: all."),
+]
+MentorOption = Annotated[
+    str | None, typer.Option("--mentor", help="Only activities of mentors whose name contains this text.")
+]
 _CORRECTION = "To correct one:    stafett activity correct ACTIVITY_ID"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
@@ -24,16 +34,25 @@ _COLUMNS: Columns = {
 }
 
 
+def select_deviations(
+    rows: Sequence[dict[str, str]], kind: DeviationOutcome | None, mentor: str | None
+) -> Sequence[dict[str, str]]:
+    """Select the rows of a kind, and of the mentors whose names contain a text."""
+    name = (mentor or "").casefold()
+    return [row for row in rows if kind in {None, row["outcome"]} and name in row["mentor"].casefold()]
+
+
 def print_deviations(
     rows: Sequence[dict[str, str]],
     console: Console | None = None,
     *,
     report_id: str | None = None,
     limit: int | None = MAX_ROWS_SHOWN,
+    is_filtered: bool = False,
 ) -> None:
     """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands."""
     if not rows:
-        print_lines("No deviations.")
+        print_lines("No deviations of this kind or of this mentor." if is_filtered else "No deviations.")
         return
     console = console or make_console()
     for line in _describe_problems(rows):

@@ -9,8 +9,15 @@ import typer
 from stafett.cli.audit_filters import shorten_actor
 from stafett.cli.audit_list import DetailsOption, format_details, print_events
 from stafett.cli.client import Json, connect
-from stafett.cli.csv_files import read_csv_rows, save_csv
-from stafett.cli.deviations import MAX_ROWS_SHOWN, print_deviations
+from stafett.cli.csv_files import read_csv_rows, replace_rows, save_csv
+from stafett.cli.deviations import (
+    MAX_ROWS_SHOWN,
+    KindOption,
+    MentorOption,
+    print_deviations,
+    select_deviations,
+)
+from stafett.cli.existing_report import describe_existing_report, find_report_of_period
 from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
 from stafett.cli.formats import format_period, format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result
@@ -150,8 +157,12 @@ def start(
     """Start an export and print its id.
 
     A period without activities ends as completed_empty: a success without a file, unless --fail-on-empty is given.
+
+    If the organisation has a report of this period already, standard error names it: `stafett reexport start` adds a
+    version to a report instead of making another one.
     """
     api = connect(data_dir, user, org)
+    earlier = None if as_json else find_report_of_period(api, org, period_start, period_end)
     body = {
         "org_id": org,
         "reporting_period": {"start": period_start, "end": period_end},
@@ -163,6 +174,8 @@ def start(
     }
     with name_options(EXPORT_OPTIONS):
         job = api.post(f"/{_RESOURCE}", body, idempotency_key=key or str(uuid4()))
+    if earlier is not None and earlier["export_id"] != job["id"]:
+        print_lines(f"Warning: {describe_existing_report(earlier)}", err=True)
     EXPORTS.follow(api, job, as_json, watch=watch)
 
 
@@ -185,6 +198,8 @@ EXPORTS.register(
 @app.command()
 def deviations(
     export_id: JobIdArgument,
+    kind: KindOption = None,
+    mentor: MentorOption = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
     ] = "",
@@ -202,15 +217,17 @@ def deviations(
     """
     api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
     content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
+    all_rows = read_csv_rows(content)
+    rows = select_deviations(all_rows, kind, mentor)
+    is_filtered = len(rows) < len(all_rows)
     if output:
-        save_csv(output, content)
-        print_lines(f"{output} ({len(read_csv_rows(content))} activities)")
-        return
-    rows = read_csv_rows(content)
-    if as_json:
+        save_csv(output, replace_rows(content, rows) if is_filtered else content)
+        print_lines(f"{output} ({len(rows)} activities)")
+    elif as_json:
         print_json({"items": rows})
     else:
-        print_deviations(rows, report_id=job["report_id"], limit=None if show_all else MAX_ROWS_SHOWN)
+        limit = None if show_all else MAX_ROWS_SHOWN
+        print_deviations(rows, report_id=job["report_id"], limit=limit, is_filtered=is_filtered)
 
 
 @app.command(name="audit")
