@@ -64,7 +64,7 @@ def _handle_error(error: BaseException) -> int:
 def _print_usage_error(error: Any) -> int:
     """Print an error of Typer's, which has no public base class with these attributes."""
     context = getattr(error, "ctx", None)
-    message = " ".join(error.format_message().replace("Value error, ", "").split())
+    message = " ".join(error.format_message().replace("Value error, ", "").replace("Input should ", "must ").split())
     if message:
         _print_error(message if message.endswith(".") else f"{message}.", exit_code=EXIT_USAGE)
         if context is not None:

@@ -263,5 +263,5 @@ def delete(
 
     If its file was handed in to Bufdir, this needs a confirmation of its own.
     """
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin")
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin", is_change=True)
     EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)

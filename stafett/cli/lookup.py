@@ -11,10 +11,11 @@ import typer
 from stafett.cli.client import ApiClient, ApiError, ApiUnavailableError, Json, connect
 from stafett.cli.credentials import org_id_from_email, read_token
 from stafett.cli.tables import MIN_SHORT_ID_LENGTH
+from stafett.cli.terminal import print_lines
 from stafett.domain.errors import NotFoundError, StafettError
 
 _EXPORTS = "bufdir-exports"
-_SHORT_ID = re.compile(rf"[0-9a-f]{{{MIN_SHORT_ID_LENGTH},31}}", re.ASCII)
+_SHORT_ID = re.compile(rf"[0-9a-f]{{{MIN_SHORT_ID_LENGTH},32}}", re.ASCII)
 _SEARCHED_BY_API = frozenset({"/activities"})
 """Lists that are too long to be searched here, so that the API filters them by the start of an id."""
 
@@ -50,11 +51,18 @@ def normalise_short_id(text: str, argument: str) -> str:
 
 
 def resolve_id(
-    api: ApiClient, path: str, text: str, query: Mapping[str, str | int] | None = None, *, argument: str = "ID"
+    api: ApiClient,
+    path: str,
+    text: str,
+    query: Mapping[str, str | int] | None = None,
+    *,
+    argument: str = "ID",
+    must_exist: bool = False,
 ) -> UUID:
     """Return the id in an argument of the command: a whole one, or the only one in the list that starts with the text.
 
-    If none does, the id that is returned belongs to nothing, so that the API's own error is the command's.
+    If none does, the id that is returned belongs to nothing, so that the API's own error is the command's. A filter
+    `must_exist`, because the API answers an unknown id in a filter with an empty list.
     """
     if is_whole_id(text):
         return UUID(text)
@@ -62,22 +70,42 @@ def resolve_id(
     filters = {"id_prefix": digits} if path in _SEARCHED_BY_API else {}
     ids = [UUID(item["id"]) for item in iterate_pages(api, path, {**(query or {}), **filters})]
     matches = [each for each in ids if each.hex.startswith(digits)]
+    if not matches and must_exist:
+        raise typer.BadParameter(f"no id starts with {text}", param_hint=f"'{argument}'")
     if len(matches) > 1:
         raise StafettError(f"{len(matches)} ids start with {text}; type more characters of the one you mean.")
     return matches[0] if matches else UUID(digits.ljust(32, "0"))
 
 
 def find_job(
-    data_dir: Path | None, user: str | None, org: str | None, resource: str, job_id: str, *, role: str = "coordinator"
+    data_dir: Path | None,
+    user: str | None,
+    org: str | None,
+    resource: str,
+    job_id: str,
+    *,
+    role: str = "coordinator",
+    is_change: bool = False,
 ) -> tuple[ApiClient, Json]:
-    """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation."""
+    """Load a job, and connect as a user who may act on it: on a development stack, `role` in its organisation.
+
+    A change of a job whose organisation was not named is reported with who makes it, unless it is a member.
+    """
     api = connect(data_dir, user, org, is_lookup=True)
     path = f"/{resource}/{resolve_id(api, f'/{resource}', job_id)}"
     job = api.get(path)
-    if data_dir is None or user or org or read_token():
-        return api, job
-    api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
-    return api, api.get(path)
+    if data_dir is not None and not (user or org or read_token()):
+        api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
+        job = api.get(path)
+    if is_change and not user and not org:
+        report_actor(api, job["org_id"])
+    return api, job
+
+
+def report_actor(api: ApiClient, org_id: str) -> None:
+    """Report on standard error who acts for the organisation, if it is an operator or a development stack's user."""
+    if api.actor:
+        print_lines(f"Acting as {api.actor}, for {org_id}.", err=True)
 
 
 def find_export_for_audit(
@@ -117,17 +145,28 @@ def _find_deleted_export(api: ApiClient, export_id: str) -> tuple[str, str] | No
 
 
 def find_data(
-    data_dir: Path | None, user: str | None, org: str | None, resource: str, resource_id: str, *, argument: str = "ID"
+    data_dir: Path | None,
+    user: str | None,
+    org: str | None,
+    resource: str,
+    resource_id: str,
+    *,
+    argument: str = "ID",
+    is_change: bool = False,
 ) -> tuple[ApiClient, Json]:
     """Load what operators may not read, such as a report, and connect as a user who may."""
     path = f"/{resource}"
     for api in connect_to_organisations(data_dir, user, org):
         try:
-            return api, api.get(f"{path}/{resolve_id(api, path, resource_id, argument=argument)}")
+            data = api.get(f"{path}/{resolve_id(api, path, resource_id, argument=argument)}")
         except ApiUnavailableError:
             raise
         except ApiError as error:
             rejection = error
+        else:
+            if is_change and not user and not org:
+                report_actor(api, data["org_id"])
+            return api, data
     raise rejection
 
 

@@ -125,7 +125,7 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start a re-export of a report and print its id. Only one re-export per report runs at a time."""
-    api, report = find_data(data_dir, user, org, "reports", report_id, argument="REPORT")
+    api, report = find_data(data_dir, user, org, "reports", report_id, argument="REPORT", is_change=True)
     overrides: dict[str, Any] = {
         "export_format": export_format,
         "locale": locale,

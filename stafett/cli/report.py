@@ -178,7 +178,7 @@ def mark_submitted(
     as_json: JsonOption = False,
 ) -> None:
     """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, before = find_data(data_dir, user, org, "reports", report_id)
+    api, before = find_data(data_dir, user, org, "reports", report_id, is_change=True)
     path = f"/reports/{before['id']}"
     submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
     fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
