@@ -29,7 +29,8 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
         "place": "Sted, høyst {max_place} tegn. Cellene kan være tomme.",
         "in_person": "Om deltakerne møttes fysisk: ja eller nei.",
         "in_norway": "Om aktiviteten var i Norge: ja eller nei.",
-        "note": "Merknad i fritekst, høyst {max_note} tegn. Kan komme med i rapporter: ingen helseopplysninger. Kan være tom.",
+        "note": "Merknad i fritekst, høyst {max_note} tegn. Kan komme med i rapporter: ingen helseopplysninger. Kan"
+        " være tom.",
         "event_id": "ID-en til arrangementet, hvis likepersonene var på det samme. Tom: linjer med lik type, start og"
         " sted er samme arrangement.",
         "mentor_name": "Navnet på likepersonen, bare til å lese.",
@@ -45,7 +46,8 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
         "place": "Stad, høgst {max_place} teikn. Cellene kan vere tomme.",
         "in_person": "Om deltakarane møttest fysisk: ja eller nei.",
         "in_norway": "Om aktiviteten var i Noreg: ja eller nei.",
-        "note": "Merknad i fritekst, høgst {max_note} teikn. Kan kome med i rapportar: ingen helseopplysningar. Kan vere tom.",
+        "note": "Merknad i fritekst, høgst {max_note} teikn. Kan kome med i rapportar: ingen helseopplysningar. Kan"
+        " vere tom.",
         "event_id": "ID-en til arrangementet, om likepersonane var på det same. Tom: linjer med lik type, start og stad"
         " er same arrangement.",
         "mentor_name": "Namnet på likepersonen, berre til å lese.",
@@ -61,7 +63,8 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
         "place": "Place, at most {max_place} characters. The cells may be empty.",
         "in_person": "Whether the participants met in person: yes (ja) or no (nei).",
         "in_norway": "Whether the activity was in Norway: yes (ja) or no (nei).",
-        "note": "Note in free text, at most {max_note} characters. Can be part of reports: no details of health. May be empty.",
+        "note": "Note in free text, at most {max_note} characters. Can be part of reports: no details of health. May"
+        " be empty.",
         "event_id": "Id of the event, if the peer mentors were at the same one. Empty: lines with the same type, start"
         " and place are one event.",
         "mentor_name": "Name of the peer mentor, to read only.",

@@ -234,13 +234,13 @@ def describe_activity(activity: Json) -> Details:
 
 def _resolve_event(api: ApiClient, activity: Json, text: str) -> str | None:
     """Return the id of an event: a whole one, a new one, or the one that starts with the text; None for no event."""
-    match text.strip().lower():
-        case word if word == NO_EVENT:
-            return None
-        case word if word == NEW_EVENT:
-            return str(uuid4())
-        case word if is_whole_id(word):
-            return str(UUID(word))
+    word = text.strip().lower()
+    if word == NO_EVENT:
+        return None
+    if word == NEW_EVENT:
+        return str(uuid4())
+    if is_whole_id(word):
+        return str(UUID(word))
     try:
         digits = normalise_short_id(text, "--event")
     except typer.BadParameter:

@@ -52,7 +52,7 @@ def build_actor_filter(api: ApiClient, org: str, text: str) -> Mapping[str, str]
 def name_actors(api: ApiClient, org: str, events: Iterable[Json]) -> dict[str, str]:
     """Name the actors of the events, as far as the caller may know them: members, API keys, and the caller."""
     actors = {event["actor"] for event in events}
-    names = {}
+    names: dict[str, str] = {}
     if any(actor.startswith("user:") for actor in actors):
         names |= {f"user:{api.get('/me')['user_id']}": _YOU}
         members = _list_if_permitted(api, f"/organisations/{org}/members")
