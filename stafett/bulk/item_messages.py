@@ -14,7 +14,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
     {
         "nb": {
             "missing": "mangler",
-            "enum": "må være en av disse: {types}",
+            "enum": "er ingen aktivitetstype; mulige er {types}",
             "greater_than_equal": "må være minst {limit}",
             "less_than_equal": "kan være høyst {limit}",
             "int_type": "må være et heltall",
@@ -29,7 +29,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
         },
         "nn": {
             "missing": "manglar",
-            "enum": "må vere ein av desse: {types}",
+            "enum": "er ingen aktivitetstype; moglege er {types}",
             "greater_than_equal": "må vere minst {limit}",
             "less_than_equal": "kan vere høgst {limit}",
             "int_type": "må vere eit heiltal",
@@ -44,7 +44,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
         },
         "en": {
             "missing": "is missing",
-            "enum": "must be one of these: {types}",
+            "enum": "is not a type of activity; possible are {types}",
             "greater_than_equal": "must be at least {limit}",
             "less_than_equal": "must be at most {limit}",
             "int_type": "must be a whole number",

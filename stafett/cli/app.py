@@ -38,7 +38,9 @@ _HELP_OPTIONS = ["-h", "--help"]
 app = typer.Typer(
     name="stafett",
     help="Export peer-support activities to Bufdir, re-export past reports and register activities in bulk.",
-    epilog="Exit codes: 0 success, 1 error, 2 usage error, 3 the job did not succeed, 4 verification is incomplete.",
+    epilog="Commands with --org take the organisation from STAFETT_ORG, too; a user of one organisation needs neither."
+    " What an operator or a development stack's user changes without --org is reported on standard error.\n\n"
+    "Exit codes: 0 success, 1 error, 2 usage error, 3 the job did not succeed, 4 verification is incomplete.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": _HELP_OPTIONS},

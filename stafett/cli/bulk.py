@@ -128,6 +128,9 @@ def start(
         typer.Option(help=f"Id of the ended batch whose failed items FILE corrects, {ID_HELP}.", metavar="BATCH"),
     ] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
+    locale: Annotated[
+        Locale, typer.Option("--locale", help="Language of warnings, and of the reasons why items fail.")
+    ] = "en",
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -135,12 +138,14 @@ def start(
 ) -> None:
     """Start a bulk registration and print its id. `stafett bulk template` prints a file to fill in.
 
-    With --validate-only, the exit code is 3 if an item would fail.
+    With --validate-only, the exit code is 3 if an item would fail. The output names the line of each item that fails
+    or has a warning, and what the file has there.
     """
     batch_file = read_batch_file(file)
     content, body = batch_file.content, batch_file.body
     org = org or (body or {}).get("org_id") or choose_organisation(data_dir, user)
     api = connect(data_dir, user, org)
+    api.prefer_language(locale)
     if corrects:
         corrects = str(resolve_id(api, f"/{BULK_RESOURCE}", corrects, {"org_id": org}, argument="--corrects"))
     options = {"org_id": org, "label": label, "corrects": corrects}

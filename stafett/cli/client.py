@@ -88,6 +88,10 @@ class ApiClient:
         self.actor = actor
         """Who acts, if it is not a member with a token: an operator, or a user of a development stack."""
 
+    def prefer_language(self, locale: str) -> None:
+        """Request the API's own texts in this language. The default is English, as that of the command line."""
+        self._http.headers["Accept-Language"] = locale
+
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Json:
         return self._request_json("GET", path, params=dict(query or {}))
 

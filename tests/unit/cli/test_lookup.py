@@ -54,6 +54,11 @@ def test_start_of_no_id_is_completed_to_one_that_belongs_to_nothing() -> None:
     assert _resolve("5e4d7a35") == UUID("5e4d7a35-0000-0000-0000-000000000000")
 
 
+def test_filter_by_the_start_of_no_id_is_a_usage_error() -> None:
+    with pytest.raises(typer.BadParameter, match="no id starts with 5e4d7a35"):
+        resolve_id(cast("ApiClient", _Pages()), "/mentors", "5e4d7a35", argument="--mentor", must_exist=True)
+
+
 @pytest.mark.parametrize("text", ["", "5e4d7a3", "nonsense", "5e4d7a34/../x", f"{_FIRST}0"])
 def test_text_that_starts_no_id_is_a_usage_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not an id, nor the first 8 or more characters of one"):
