@@ -76,9 +76,9 @@ class BatchFile:
 
     def find_shared_events(self, positions: Iterable[int]) -> list[list[int]]:
         """Group those of the items that are at the same event on the same day, as far as they are several."""
-        wanted, groups = set(positions), defaultdict[tuple[object, date], list[int]](list)
+        selected, groups = set(positions), defaultdict[tuple[object, date], list[int]](list)
         for position, start in self._list_starts():
-            if position in wanted and (event := self._items[position].planned.event):
+            if position in selected and (event := self._items[position].planned.event):
                 groups[event, start.astimezone(OSLO).date()].append(position)
         return [group for group in groups.values() if len(group) > 1]
 
