@@ -216,6 +216,7 @@ def delete(
 def describe_activity(activity: Json) -> Details:
     """Describe an activity in the order of a registration's fields."""
     details: list[tuple[str, object]] = [
+        ("organisation", activity["org_id"]),
         ("mentor", f"{activity['mentor_name']} ({activity['mentor_id']})"),
         ("type", activity["activity_type"]),
         ("start", format_time(activity["starts_at"])),

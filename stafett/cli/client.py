@@ -242,4 +242,6 @@ def _require_organisation(data_dir: Path, api_url: str, org: str) -> None:
         except ApiError as error:
             if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
                 raise
-            raise SettingsError(f"There is no organisation {org} on this development stack.") from None
+            org_ids = sorted(each["id"] for each in operator.get("/organisations")["items"])
+            hint = f" It has {', '.join(org_ids)}." if len(org_ids) <= _MAX_DETAILS else ""
+            raise SettingsError(f"There is no organisation {org} on this development stack.{hint}") from None

@@ -155,19 +155,41 @@ def find_data(
     is_change: bool = False,
 ) -> tuple[ApiClient, Json]:
     """Load what operators may not read, such as a report, and connect as a user who may."""
-    path = f"/{resource}"
+    path, found = f"/{resource}", list[tuple[ApiClient, Json]]()
     for api in connect_to_organisations(data_dir, user, org):
         try:
-            data = api.get(f"{path}/{resolve_id(api, path, resource_id, argument=argument)}")
+            found.append((api, api.get(f"{path}/{resolve_id(api, path, resource_id, argument=argument)}")))
         except ApiUnavailableError:
             raise
         except ApiError as error:
             rejection = error
-        else:
-            if is_change and not user and not org:
-                report_actor(api, data["org_id"])
-            return api, data
-    raise rejection
+            if resource == "reports" and (report_id := _find_report_of_export(api, resource_id)):
+                message = f"{error.detail} {resource_id} is an export; its report is {report_id}."
+                raise NotFoundError(message) from None
+        if found and is_whole_id(resource_id):
+            break
+    if not found:
+        raise rejection
+    if len(found) > 1:
+        org_ids = ", ".join(each["org_id"] for _, each in found)
+        message = f"{org_ids} have ids that start with {resource_id}; specify --org, or type more characters."
+        raise StafettError(message)
+    api, data = found[0]
+    if is_change and not user and not org:
+        report_actor(api, data["org_id"])
+    return api, data
+
+
+def _find_report_of_export(api: ApiClient, export_id: str) -> str | None:
+    """Find the report that an export made, as its id is easily mistaken for the report's."""
+    try:
+        export = api.get(f"/{_EXPORTS}/{resolve_id(api, f'/{_EXPORTS}', export_id)}")
+    except ApiUnavailableError:
+        raise
+    except ApiError:
+        return None
+    report_id: str | None = export["report_id"]
+    return report_id
 
 
 def connect_to_organisations(data_dir: Path | None, user: str | None, org: str | None) -> Iterable[ApiClient]:
