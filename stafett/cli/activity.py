@@ -24,6 +24,7 @@ from stafett.cli.options import (
 )
 from stafett.cli.tables import Column, Columns, Details, print_details
 from stafett.cli.terminal import print_json, require_confirmation
+from stafett.domain.activity import ActivityType
 
 app = typer.Typer(name="activity", help="List, correct and delete registered activities.", no_args_is_help=True)
 
@@ -121,7 +122,8 @@ def show(
 def correct(
     activity_id: ActivityIdArgument,
     activity_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Type: its id, or its name in any language.")
+        str | None,
+        typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(ActivityType)}, or its name in any language."),
     ] = None,
     starts_at: Annotated[
         str | None,

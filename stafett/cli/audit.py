@@ -143,7 +143,7 @@ def _verify_chains(verifier: "AuditVerifier", org: str | None) -> "list[ChainVer
 
 def _require_organisation(org_ids: list[str], org: str | None) -> None:
     if org is not None and org not in org_ids:
-        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it")
+        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it", param_hint="'--org'")
 
 
 def _verify_with_progress(verifier: "AuditVerifier", org_id: str) -> "ChainVerification":

@@ -1,6 +1,6 @@
 """``stafett audit list``: the audit trail of an organisation, as its administrators and auditors read it."""
 
-from collections.abc import Mapping
+import re
 from typing import Annotated
 
 import typer
@@ -32,8 +32,9 @@ AUDIT_TRAIL_COLUMNS: Columns = {
     "kind": Column(lambda event: format_words(event["subject_kind"]), drop_order=1),
     "subject": Column(lambda event: event["subject_id"], drop_order=4, is_id=True),
     "status": Column(lambda event: format_status(event["status"] or ""), drop_order=3),
-    "details": Column(lambda event: format_details(event["detail"]), drop_order=2, min_width=16),
+    "details": Column(lambda event: format_details(event), drop_order=2, min_width=16),
 }
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*([Zz]|[+-]\d\d:\d\d)$", re.ASCII)
 _HASH_LENGTH, _SHORT_HASH_LENGTH = 64, 12
 DetailsOption = Annotated[
     bool, typer.Option("--details", help="Print all that is recorded about each event, one value per line.")
@@ -120,12 +121,17 @@ def print_events(
         print_list(page, as_json, columns)
 
 
-def format_details(detail: Mapping[str, object]) -> str:
-    """Format the details of an event on one line: a fact that is true is its name alone, ids and hashes are short."""
-    return ", ".join(
-        format_words(name) if value is True else f"{format_words(name)} {_shorten(_format_value(value))}"
-        for name, value in sorted(detail.items())
-    )
+def format_details(event: Json) -> str:
+    """Format the details of an event on one line, with short ids and hashes."""
+    return ", ".join(f"{label} {_shorten(text)}" for label, text in _list_details(event))
+
+
+def _list_details(event: Json) -> list[tuple[str, str]]:
+    """List the details of an event in words; a correction has the names of the fields, and no values."""
+    detail: Json = event["detail"]
+    if event["event"] == "activity_corrected":
+        return [("corrected", ", ".join(format_words(name) for name in sorted(detail)))]
+    return [(format_words(name), _format_value(value)) for name, value in sorted(detail.items())]
 
 
 def _describe_event(event: Json) -> Details:
@@ -138,8 +144,7 @@ def _describe_event(event: Json) -> Details:
         details.append((format_words(event["subject_kind"]), event["subject_id"]))
     if event["status"]:
         details.append(("status", format_status(event["status"])))
-    details += [(format_words(name), _format_value(value)) for name, value in sorted(event["detail"].items())]
-    return [*details, ("hash", event["hash"])]
+    return [*details, *_list_details(event), ("hash", event["hash"])]
 
 
 def _shorten(text: str) -> str:
@@ -154,5 +159,7 @@ def _format_value(value: object) -> str:
             return "none"
         case bool():
             return "yes" if value else "no"
+        case str() if _INSTANT.match(value):
+            return format_time(value)
         case _:
             return str(value)

@@ -64,7 +64,7 @@ class BatchFile:
         _, values, planned = self._items[position]
         faults = decode_faults(planned.validation_error) if planned.validation_error else []
         fields = [fault.field for fault in faults] if code == ItemErrorCode.INVALID_ACTIVITY else _FIELDS_BY_CODE[code]
-        return ", ".join(f"{name} {_quote(values[name])}" for name in dict.fromkeys(fields) if name in values)
+        return ", ".join(f"{name} {_quote(values[name])}" for name in dict.fromkeys(fields) if _has(values, name))
 
     def quote_start(self, position: int) -> str:
         """Quote the start of an item as the file has it."""
@@ -89,13 +89,17 @@ class BatchFile:
         if len(fields) == 1:
             before, after = (f"{each.pointer}: {each.detail}" for each in (error.fields[0], fields[0]))
             message = message.replace(before, after)
+        if any(field.pointer == f"{_LINE}1" for field in fields):
+            message = f"{message} `stafett bulk template` prints a file with all columns."
         return ApiError(message, error.status, fields, error.code, error.detail)
 
     def _add_value(self, field: FieldProblem) -> str:
         place, _, name = field.pointer.partition("/")
         number = place.removeprefix(_LINE)
         row = self._rows.get(int(number), {}) if place.startswith(_LINE) and number.isdecimal() else {}
-        return f"{field.detail.removesuffix('.')}; the file has {_quote(row[name])}" if name in row else field.detail
+        return (
+            f"{field.detail.removesuffix('.')}; the file has {_quote(row[name])}" if _has(row, name) else field.detail
+        )
 
     def _list_starts(self) -> list[tuple[int, datetime]]:
         return [
@@ -136,6 +140,11 @@ def _read_json(body: Json) -> list[_Item]:
         _Item(f"item {number}", shared | {"mentor_id": item.mentor_id} | dict(item.overrides), planned)
         for number, (item, planned) in enumerate(zip(request.items, plan_items(request), strict=True), start=1)
     ]
+
+
+def _has(values: Mapping[str, Any], name: str) -> bool:
+    """Return whether the file has a value there: an empty cell is none."""
+    return values.get(name) not in {None, ""}
 
 
 def _quote(value: object) -> str:

@@ -21,7 +21,7 @@ KindOption = Annotated[
 MentorOption = Annotated[
     str | None, typer.Option("--mentor", help="Only activities of mentors whose name contains this text.")
 ]
-_CORRECTION = "To correct one:    stafett activity correct ACTIVITY_ID --duration 60 (--help has the other fields)"
+_CORRECTION = "To correct one:    stafett activity correct ACTIVITY_ID --help"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),

@@ -129,7 +129,7 @@ AUDIT_COLUMNS: Columns = {
     "event": Column(lambda event: event["event"]),
     "status": Column(lambda event: format_status(event["status"] or ""), drop_order=4),
     "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), drop_order=3),
-    "details": Column(lambda event: format_details(event["detail"]), drop_order=2, min_width=16),
+    "details": Column(format_details, drop_order=2, min_width=16),
     "hash": Column(lambda event: event["hash"][:12], drop_order=1),
 }
 

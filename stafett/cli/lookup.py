@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from uuid import UUID
@@ -93,13 +94,28 @@ def find_job(
     """
     api = connect(data_dir, user, org, is_lookup=True)
     path = f"/{resource}/{resolve_id(api, f'/{resource}', job_id)}"
-    job = api.get(path)
+    try:
+        job = api.get(path)
+    except ApiError as error:
+        if resource == _EXPORTS and error.status == HTTPStatus.NOT_FOUND and _is_report(data_dir, user, org, job_id):
+            message = f"{error.detail} {job_id} is a report: `stafett report show {job_id}`."
+            raise NotFoundError(message) from None
+        raise
     if data_dir is not None and not (user or org or read_token()):
         api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
         job = api.get(path)
     if is_change and not user and not org:
         report_actor(api, job["org_id"])
     return api, job
+
+
+def _is_report(data_dir: Path | None, user: str | None, org: str | None, report_id: str) -> bool:
+    """Return whether the id is a report's, as it is easily mistaken for that of its export."""
+    for api in connect_to_organisations(data_dir, user, org):
+        with suppress(ApiError):
+            api.get(f"/reports/{resolve_id(api, '/reports', report_id)}")
+            return True
+    return False
 
 
 def report_actor(api: ApiClient, org_id: str) -> None:

@@ -128,6 +128,12 @@ def test_actors_have_names_as_far_as_the_caller_may_know_them() -> None:
 
 def test_details_are_words_with_short_ids_and_hashes() -> None:
     detail = {"report_id": _ID, "sha256": "ab" * 32, "place": True, "handed_in": False, "attempt": 2, "version": None}
-    assert format_details(detail) == (
-        "attempt 2, handed in no, place, report id 5e4d7a34, sha256 abababababab, version none"
+    detail["at"] = "2026-09-14T22:00:00+00:00"
+    assert format_details({"event": "export_deleted", "detail": detail}) == (
+        "at 15.09.2026 00:00, attempt 2, handed in no, place yes, report id 5e4d7a34, sha256 abababababab, version none"
     )
+
+
+def test_details_of_a_correction_are_the_names_of_the_fields() -> None:
+    event = {"event": "activity_corrected", "detail": {"place": True, "in_norway": True}}
+    assert format_details(event) == "corrected in norway, place"

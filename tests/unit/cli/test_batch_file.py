@@ -116,7 +116,6 @@ def test_events_are_the_same_as_the_api_derives() -> None:
     [
         ("line:2/activity_type", "is wrong; the file has 'gruppe'"),
         ("line:9/activity_type", "is wrong."),
-        ("line:1", "is wrong."),
         ("query:org_id", "is wrong."),
     ],
 )
@@ -126,6 +125,13 @@ def test_error_of_the_api_in_a_line_has_the_value(pointer: str, detail: str) -> 
     changed = file.quote_rejected_values(error)
     assert changed.fields == (FieldProblem(pointer, detail),)
     assert (str(changed), changed.code) == (f"Invalid. {pointer}: {detail} (x, 422)", "x")
+
+
+def test_error_in_the_header_names_the_command_that_prints_a_template() -> None:
+    error = ApiError("Invalid. line:1: is wrong. (x, 422)", 422, [FieldProblem("line:1", "is wrong.")], "x")
+    assert str(BatchFile(b"", None).quote_rejected_values(error)) == (
+        "Invalid. line:1: is wrong. (x, 422) `stafett bulk template` prints a file with all columns."
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"nonsense;x\r\n1;2", b'{"items": 3}'])
