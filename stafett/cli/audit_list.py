@@ -1,10 +1,10 @@
 """``stafett audit list``: the audit trail of an organisation, as its administrators and auditors read it."""
 
-import re
 from typing import Annotated
 
 import typer
 
+from stafett.cli.audit_details import format_details, list_details
 from stafett.cli.audit_filters import (
     build_actor_filter,
     build_subject_filter,
@@ -17,10 +17,9 @@ from stafett.cli.csv_files import save_csv
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time, format_words
 from stafett.cli.jobs import LimitOption, print_list
-from stafett.cli.lookup import is_whole_id
 from stafett.cli.member import AdminOption, connect_as_admin
 from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OrgOption, normalise_instant
-from stafett.cli.tables import MIN_SHORT_ID_LENGTH, Column, Columns, Details, print_details
+from stafett.cli.tables import Column, Columns, Details, print_details
 from stafett.cli.terminal import print_lines
 from stafett.domain.audit_event_names import AUDIT_EVENT_NAMES
 
@@ -32,10 +31,8 @@ AUDIT_TRAIL_COLUMNS: Columns = {
     "kind": Column(lambda event: format_words(event["subject_kind"]), drop_order=1),
     "subject": Column(lambda event: event["subject_id"], drop_order=4, is_id=True),
     "status": Column(lambda event: format_status(event["status"] or ""), drop_order=3),
-    "details": Column(lambda event: format_details(event), drop_order=2, min_width=16),
+    "details": Column(format_details, drop_order=2, min_width=16),
 }
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*([Zz]|[+-]\d\d:\d\d)$", re.ASCII)
-_HASH_LENGTH, _SHORT_HASH_LENGTH = 64, 12
 DetailsOption = Annotated[
     bool, typer.Option("--details", help="Print all that is recorded about each event, one value per line.")
 ]
@@ -121,19 +118,6 @@ def print_events(
         print_list(page, as_json, columns)
 
 
-def format_details(event: Json) -> str:
-    """Format the details of an event on one line, with short ids and hashes."""
-    return ", ".join(f"{label} {_shorten(text)}" for label, text in _list_details(event))
-
-
-def _list_details(event: Json) -> list[tuple[str, str]]:
-    """List the details of an event in words; a correction has the names of the fields, and no values."""
-    detail: Json = event["detail"]
-    if event["event"] == "activity_corrected":
-        return [("corrected", ", ".join(format_words(name) for name in sorted(detail)))]
-    return [(format_words(name), _format_value(value)) for name, value in sorted(detail.items())]
-
-
 def _describe_event(event: Json) -> Details:
     name = event["actor_name"]
     details: list[tuple[str, object]] = [
@@ -144,22 +128,4 @@ def _describe_event(event: Json) -> Details:
         details.append((format_words(event["subject_kind"]), event["subject_id"]))
     if event["status"]:
         details.append(("status", format_status(event["status"])))
-    return [*details, *_list_details(event), ("hash", event["hash"])]
-
-
-def _shorten(text: str) -> str:
-    if is_whole_id(text):
-        return text[:MIN_SHORT_ID_LENGTH]
-    return text[:_SHORT_HASH_LENGTH] if len(text) == _HASH_LENGTH else text
-
-
-def _format_value(value: object) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "yes" if value else "no"
-        case str() if _INSTANT.match(value):
-            return format_time(value)
-        case _:
-            return str(value)
+    return [*details, *list_details(event), ("hash", event["hash"])]

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import typer
 
+from stafett.cli.audit_details import format_details
 from stafett.cli.audit_filters import shorten_actor
-from stafett.cli.audit_list import DetailsOption, format_details, print_events
+from stafett.cli.audit_list import DetailsOption, print_events
 from stafett.cli.client import Json, connect
 from stafett.cli.csv_files import read_csv_rows, replace_rows, save_csv
 from stafett.cli.deviations import (

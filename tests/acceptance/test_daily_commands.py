@@ -276,6 +276,24 @@ async def test_second_export_of_a_period_names_the_report_that_there_is(
     assert "Warning" not in other.require_success().stderr
 
 
+async def test_id_of_the_wrong_kind_names_the_report_or_its_export(
+    coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    report_id = export["report_id"]
+    for wrong in (export["id"], export["id"][:8]):
+        result = await coordinator.run("reexport", "start", wrong)
+        result.assert_one_line_error(f"{wrong} is an export; its report is {report_id}.")
+    for command in ("show", "audit", "download"):
+        result = await coordinator.run("export", command, report_id)
+        result.assert_one_line_error(f"{report_id} is a report: `stafett report show {report_id}`.")
+    for command in (("reexport", "start"), ("report", "download"), ("report", "submitted")):
+        result = await coordinator.run(*command, report_id, "--version", "2")
+        result.assert_one_line_error("'--version': there is no such version; the report has version 1 only")
+        assert result.exit_code == 2
+
+
 async def test_deviations_are_selected_by_kind_and_mentor(
     coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
 ) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 import typer
 
+from stafett.cli.audit_details import format_details
 from stafett.cli.audit_filters import (
     build_actor_filter,
     build_subject_filter,
@@ -14,7 +15,6 @@ from stafett.cli.audit_filters import (
     shorten_actor,
     validate_event_name,
 )
-from stafett.cli.audit_list import format_details
 from stafett.cli.client import ApiClient, ApiError, Json
 from stafett.domain.audit_event_names import AUDIT_EVENT_NAMES
 
