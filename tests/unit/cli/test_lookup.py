@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, Json
 from stafett.cli import lookup
+from stafett.cli.client import ApiClient, ApiError, Json
 from stafett.cli.lookup import find_data, resolve_id
 from stafett.domain.errors import StafettError
 
