@@ -285,8 +285,8 @@ async def test_id_of_the_wrong_kind_names_the_report_or_its_export(
     for wrong in (export["id"], export["id"][:8]):
         result = await coordinator.run("reexport", "start", wrong)
         result.assert_one_line_error(f"{wrong} is an export; its report is {report_id}.")
-    for command in ("show", "audit", "download"):
-        result = await coordinator.run("export", command, report_id)
+    for name in ("show", "audit", "download"):
+        result = await coordinator.run("export", name, report_id)
         result.assert_one_line_error(f"{report_id} is a report: `stafett report show {report_id}`.")
     for command in (("reexport", "start"), ("report", "download"), ("report", "submitted")):
         result = await coordinator.run(*command, report_id, "--version", "2")

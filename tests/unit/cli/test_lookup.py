@@ -85,7 +85,7 @@ class _Organisation:
     actor = "coordinator@nhf.example"
 
     def __init__(self, org_id: str, activity_id: UUID | None) -> None:
-        self._activity: Json | None = activity_id and {"id": str(activity_id), "org_id": org_id}
+        self._activity: Json | None = {"id": str(activity_id), "org_id": org_id} if activity_id else None
 
     def get(self, path: str, _query: Json | None = None) -> Json:
         if path == "/activities":
