@@ -1,5 +1,6 @@
 """The Typer application with all commands."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -91,6 +92,7 @@ def build_program() -> Any:
     program.commands = dict(sorted(program.commands.items(), key=lambda entry: _PANELS.index(entry[1].rich_help_panel)))
     for name, command in walk_commands(program, "stafett"):
         _hide_types_of_flags(command)
+        command.help = _join_lines(command.help)
         example = EXAMPLES.get(name.removeprefix("stafett "))
         if example is not None:
             command.epilog = f"Example: {name} {example}".rstrip()
@@ -102,6 +104,14 @@ def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     yield name, command
     for child_name, child in getattr(command, "commands", {}).items():
         yield from walk_commands(child, f"{name} {child_name}")
+
+
+def _join_lines(help_text: str) -> str:
+    """Join the lines of each paragraph, which Typer does for the first one only; items of a list stay apart."""
+    return "\n\n".join(
+        paragraph if "\n- " in paragraph else " ".join(paragraph.split())
+        for paragraph in inspect.cleandoc(help_text).split("\n\n")
+    )
 
 
 def _hide_types_of_flags(command: Any) -> None:

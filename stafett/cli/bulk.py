@@ -37,7 +37,7 @@ from stafett.cli.options import (
 from stafett.cli.tables import Column, Details
 from stafett.cli.terminal import print_file, print_json, print_lines
 from stafett.domain.bulk_status import BulkStatus
-from stafett.domain.errors import StafettError
+from stafett.domain.errors import NotFoundError, SettingsError, StafettError
 from stafett.domain.export import Locale
 
 app = typer.Typer(name="bulk", help="Register one activity for many peer mentors.", no_args_is_help=True)
@@ -138,8 +138,9 @@ def start(
 ) -> None:
     """Start a bulk registration and print its id. `stafett bulk template` prints a file to fill in.
 
-    With --validate-only, the exit code is 3 if an item would fail. The output names the line of each item that fails
-    or has a warning, and what the file has there.
+    With --validate-only, the exit code is 3 if an item would fail.
+
+    Items that fail or have a warning are named with their line of the file, and with what it has there.
     """
     batch_file = read_batch_file(file)
     content, body = batch_file.content, batch_file.body
@@ -186,9 +187,17 @@ def _describe_columns(locale: Locale) -> list[str]:
     return [f"{each.column:{width}}  {each.text}" for each in descriptions]
 
 
+def _find_only_organisation(data_dir: Path | None, user: str | None) -> str | None:
+    """Find the caller's only organisation; none if there are several, or no API to ask."""
+    try:
+        return choose_organisation(data_dir, user)
+    except (typer.BadParameter, NotFoundError, SettingsError):
+        return None
+
+
 _TEMPLATE_HELP = "\n".join(
     (
-        "Print a CSV file to fill in and register. With --org, it has a line for each active peer mentor.\n",
+        "Print a CSV file to fill in and register, with a line for each active peer mentor of the organisation.\n",
         "Standard error describes the columns in the language of --locale:\n",
         *(f"- {each.column}: {each.text}" for each in column_descriptions("en")),
     )
@@ -197,7 +206,7 @@ _TEMPLATE_HELP = "\n".join(
 
 @app.command(help=_TEMPLATE_HELP)
 def template(
-    org: Annotated[str | None, build_org_option("none, so that the file has no lines")] = None,
+    org: Annotated[str | None, build_org_option("yours, if you have one only, or else none")] = None,
     output: OutputOption = None,
     locale: LocaleOption = "nb",
     data_dir: DataDirOption = None,
@@ -206,6 +215,7 @@ def template(
     from stafett.bulk.csv_format import render_template
 
     mentors: Sequence[Json] = ()
+    org = org or _find_only_organisation(data_dir, user)
     if org is not None:
         query = {"org_id": org, "active": "true"}
         mentors = list(iterate_pages(connect(data_dir, user, org), "/peer-mentors", query))

@@ -143,6 +143,7 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     file = empty_folder / "batch.csv"
     printed = await coordinator.run("bulk", "template", *coordinator.org, "-o", file, "--locale", "nn")
     assert printed.stdout == f"{file} (1 peer mentors)\n"
+    assert f";{mentor};" in await coordinator.print("bulk", "template")
     assert "Éin av desse: Oppsøkjande samtale, Samtalegruppe" in printed.stderr
     cells = "Samtalegruppe;02.03.2026 10:00;{};5;1;Oslo;ja;ja;"
     template = file.read_text("utf-8-sig")
