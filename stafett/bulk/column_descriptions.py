@@ -20,7 +20,7 @@ class ColumnDescription(NamedTuple):
 _TEXTS: Mapping[Locale, Mapping[str, str]] = {
     "nb": {
         "client_ref": "Din egen referanse for linjen, forskjellig for hver linje. Tom: ID-en til likepersonen.",
-        "mentor_id": "ID-en til likepersonen. Malen har den ferdig utfylt: slett linjene til dem som ikke var med.",
+        "mentor_id": "ID-en til likepersonen. Malen har den ferdig utfylt: slett linjer som du ikke fyller ut.",
         "activity_type": "Én av disse: {types}.",
         "starts_at": "Dag og klokkeslett i norsk tid, for eksempel 31.01.2026 10:00 eller 2026-01-31 10:00.",
         "duration_minutes": "Varighet i hele minutter, fra 1 til {max_minutes}.",
@@ -37,7 +37,7 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
     },
     "nn": {
         "client_ref": "Din eigen referanse for linja, ulik for kvar linje. Tom: ID-en til likepersonen.",
-        "mentor_id": "ID-en til likepersonen. Malen har han ferdig utfylt: slett linjene til dei som ikkje var med.",
+        "mentor_id": "ID-en til likepersonen. Malen har han ferdig utfylt: slett linjer som du ikkje fyller ut.",
         "activity_type": "Éin av desse: {types}.",
         "starts_at": "Dag og klokkeslett i norsk tid, til dømes 31.01.2026 10:00 eller 2026-01-31 10:00.",
         "duration_minutes": "Lengd i heile minutt, frå 1 til {max_minutes}.",
@@ -54,7 +54,7 @@ _TEXTS: Mapping[Locale, Mapping[str, str]] = {
     },
     "en": {
         "client_ref": "Your own reference of the line, different for each line. Empty: the id of the peer mentor.",
-        "mentor_id": "Id of the peer mentor. The template has it filled in: delete the lines of all others.",
+        "mentor_id": "Id of the peer mentor. The template has it filled in: delete lines that you do not fill in.",
         "activity_type": "One of these: {types}.",
         "starts_at": "Day and time in Norway, such as 31.01.2026 10:00 or 2026-01-31 10:00.",
         "duration_minutes": "Duration in whole minutes, from 1 to {max_minutes}.",

@@ -242,7 +242,7 @@ def show_audit(
 ) -> None:
     """List the audit events of an export, oldest first, with their positions in the organisation's hash chain.
 
-    Those of a deleted export, too, if it made a report: `stafett audit list --subject ID` has those of all others.
+    Those of a deleted export, too: by its whole id, or by the start of it if it made a report.
     """
     api, whole_id, org_id = find_export_for_audit(data_dir, user, org, export_id)
     events = list(iterate_pages(api, f"/{_RESOURCE}/{whole_id}/audit", {}))

@@ -139,25 +139,27 @@ def find_export_for_audit(
     else:
         return api, job["id"], job["org_id"]
     for api in connect_to_organisations(data_dir, user, org):
-        if found := _find_deleted_export(api, export_id):
-            return (api, *found)
+        if whole_id := _find_deleted_export(api, export_id):
+            return api, whole_id, api.get("/me")["org_id"]
     hint = "An administrator or auditor finds the events of a deleted export with"
     raise NotFoundError(f"{rejection.detail} {hint} `stafett audit list --subject {export_id}`.") from None
 
 
-def _find_deleted_export(api: ApiClient, export_id: str) -> tuple[str, str] | None:
-    """Find a deleted export in the history of reports, which names the exports of all versions."""
-    digits = export_id.lower().replace("-", "")
+def _find_deleted_export(api: ApiClient, export_id: str) -> str | None:
+    """Find a deleted export by its audit events, or by the start of its id in the history of reports."""
     try:
-        for report in iterate_pages(api, "/reports", {}):
-            for version in report["files"]:
-                if UUID(version["export_id"]).hex.startswith(digits):
-                    return version["export_id"], report["org_id"]
+        if is_whole_id(export_id):
+            api.get(f"/{_EXPORTS}/{UUID(export_id)}/audit", {"page_size": 1})
+            return str(UUID(export_id))
+        versions = (version for report in iterate_pages(api, "/reports", {}) for version in report["files"])
+        digits = normalise_short_id(export_id, "ID")
+        return next((each["export_id"] for each in versions if UUID(each["export_id"]).hex.startswith(digits)), None)
     except ApiUnavailableError:
         raise
-    except ApiError:
-        pass  # an operator reads no reports
-    return None
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
 
 
 def find_data(

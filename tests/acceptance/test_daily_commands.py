@@ -13,6 +13,7 @@ from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Json, Tenant
 from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_stafett
 
+_EMPTY_YEAR = ("--start", "01.01.2019", "--end", "31.12.2019")
 _YEAR = ("--start", "01.01.2026", "--end", "31.12.2026")
 
 
@@ -254,6 +255,9 @@ async def test_audit_events_of_a_deleted_export_are_listed_by_its_short_id(
     for user, export_id in ((coordinator, export["id"]), (admin, export["id"][:8])):
         events = (await user.run("export", "audit", export_id, "--json")).json["items"]
         assert (events[0]["event"], events[-1]["event"]) == ("export_requested", "files_removed")
+    empty: Json = (await coordinator.run("export", "start", *coordinator.org, *_EMPTY_YEAR, "--watch", "--json")).json
+    await admin.print("export", "delete", empty["id"], "--yes")
+    assert "export_deleted" in await coordinator.print("export", "audit", empty["id"])
     unknown = await coordinator.run("export", "audit", "00000000")
     unknown.assert_one_line_error("with `stafett audit list --subject 00000000`.")
 
