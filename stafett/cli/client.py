@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _MAX_DETAILS = 10
-_OPERATOR_NAME = "an operator"
+OPERATOR_NAME = "an operator"
 _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
 
 
@@ -86,7 +86,7 @@ class ApiClient:
         """The options of a command that connects in the same way, for the hints of other commands."""
 
         self.actor = actor
-        """Who acts, if it is not a member with a token: an operator, or a user of a development stack."""
+        """Who acts, if it may not be a member with a token: an operator, or a user of a development stack."""
 
     def prefer_language(self, locale: str) -> None:
         """Request the API's own texts in this language. The default is English, as that of the command line."""
@@ -218,12 +218,12 @@ def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_look
         _require_organisation(data_dir, stack.api_url, org)
     _report_operator(is_operator=org is None and user is None and not is_lookup)
     user = user or (f"coordinator@{org}.example" if org else OPERATOR)
-    actor = _OPERATOR_NAME if user == OPERATOR else user
+    actor = OPERATOR_NAME if user == OPERATOR else user
     return ApiClient(stack.api_url, issue_token(data_dir, user, org), options, actor)
 
 
 def _name_operator(token: str) -> str | None:
-    return _OPERATOR_NAME if is_operator_token(token) else None
+    return OPERATOR_NAME if is_operator_token(token) else None
 
 
 def _report_operator(*, is_operator: bool) -> None:

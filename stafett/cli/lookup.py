@@ -9,11 +9,12 @@ from uuid import UUID
 
 import typer
 
-from stafett.cli.client import ApiClient, ApiError, ApiUnavailableError, Json, connect
+from stafett.cli.client import OPERATOR_NAME, ApiClient, ApiError, ApiUnavailableError, Json, connect
 from stafett.cli.credentials import org_id_from_email, read_token
 from stafett.cli.tables import MIN_SHORT_ID_LENGTH
 from stafett.cli.terminal import print_lines
 from stafett.domain.errors import NotFoundError, StafettError
+from stafett.domain.membership import Role
 
 _EXPORTS = "bufdir-exports"
 _SHORT_ID = re.compile(rf"[0-9a-f]{{{MIN_SHORT_ID_LENGTH},32}}", re.ASCII)
@@ -120,6 +121,8 @@ def _is_report(data_dir: Path | None, user: str | None, org: str | None, report_
 
 def report_actor(api: ApiClient, org_id: str) -> None:
     """Report on standard error who acts for the organisation, if it is an operator or a development stack's user."""
+    if api.actor == OPERATOR_NAME and api.get("/me")["role"] != Role.OPERATOR:
+        return  # an identity provider's token may name no organisation
     if api.actor:
         print_lines(f"Acting as {api.actor}, for {org_id}.", err=True)
 

@@ -7,8 +7,8 @@ import pytest
 import typer
 
 from stafett.cli import lookup
-from stafett.cli.client import ApiClient, ApiError, Json
-from stafett.cli.lookup import find_data, resolve_id
+from stafett.cli.client import OPERATOR_NAME, ApiClient, ApiError, Json
+from stafett.cli.lookup import find_data, report_actor, resolve_id
 from stafett.domain.errors import StafettError
 
 _FIRST, _SECOND, _OTHER = (
@@ -117,3 +117,17 @@ def test_change_in_an_organisation_that_was_not_named_reports_who_makes_it(
     assert capsys.readouterr().err == ""
     find_data(None, None, None, "activities", "5e4d7a34", is_change=True)
     assert capsys.readouterr().err == "Acting as coordinator@nhf.example, for nhf.\n"
+
+
+@pytest.mark.parametrize(("role", "line"), [("operator", "Acting as an operator, for nhf.\n"), ("coordinator", "")])
+def test_token_without_an_organisation_is_an_operators_only_if_the_api_says_so(
+    role: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Api:
+        actor = OPERATOR_NAME
+
+        def get(self, _path: str) -> Json:
+            return {"role": role}
+
+    report_actor(cast("ApiClient", Api()), "nhf")
+    assert capsys.readouterr().err == line
