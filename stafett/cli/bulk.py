@@ -188,7 +188,7 @@ def _describe_columns(locale: Locale) -> list[str]:
 
 
 def _find_only_organisation(data_dir: Path | None, user: str | None) -> str | None:
-    """Find the caller's only organisation; none if there are several, or no API to ask."""
+    """Find the caller's only organisation; none if there are several, or no API."""
     try:
         return choose_organisation(data_dir, user)
     except (typer.BadParameter, NotFoundError, SettingsError):

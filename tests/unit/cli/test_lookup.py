@@ -120,7 +120,7 @@ def test_change_in_an_organisation_that_was_not_named_reports_who_makes_it(
 
 
 @pytest.mark.parametrize(("role", "line"), [("operator", "Acting as an operator, for nhf.\n"), ("coordinator", "")])
-def test_token_without_an_organisation_is_an_operators_only_if_the_api_says_so(
+def test_token_without_an_organisation_is_an_operators_only_by_the_role_of_the_api(
     role: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Api:
