@@ -1,7 +1,7 @@
 """The table of an export's deviations: one line each, and below it how to correct each kind of problem."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from operator import itemgetter
 from typing import Annotated
 
@@ -16,7 +16,11 @@ from stafett.domain.export_outputs import DeviationOutcome
 MAX_ROWS_SHOWN = 20
 KindOption = Annotated[
     DeviationOutcome | None,
-    typer.Option("--kind", help="Only this kind, which is the column `outcome` of the file. Default: all."),
+    typer.Option(
+        "--kind",
+        help="Only this kind, which is the column `outcome` of the file; `warning` includes those of other kinds that"
+        " have a warning, too. Default: all.",
+    ),
 ]
 MentorOption = Annotated[
     str | None, typer.Option("--mentor", help="Only activities of mentors whose name contains this text.")
@@ -35,11 +39,25 @@ _COLUMNS: Columns = {
 
 
 def select_deviations(
-    rows: Sequence[dict[str, str]], kind: DeviationOutcome | None, mentor: str | None
+    rows: Sequence[dict[str, str]],
+    kind: DeviationOutcome | None,
+    mentor: str | None,
+    warning_codes: Container[str] = (),
 ) -> Sequence[dict[str, str]]:
-    """Select the rows of a kind, and of the mentors whose names contain a text."""
+    """Select the rows of a kind, and of the mentors whose names contain a text.
+
+    A row can have a warning and another outcome; the codes of warnings find it.
+    """
     name = (mentor or "").casefold()
-    return [row for row in rows if kind in {None, row["outcome"]} and name in row["mentor"].casefold()]
+    return [
+        row
+        for row in rows
+        if name in row["mentor"].casefold()
+        and (
+            kind in {None, row["outcome"]}
+            or (kind is DeviationOutcome.WARNING and any(code in warning_codes for code in row["codes"].split()))
+        )
+    ]
 
 
 def print_deviations(
@@ -48,11 +66,15 @@ def print_deviations(
     *,
     report_id: str | None = None,
     limit: int | None = MAX_ROWS_SHOWN,
-    is_filtered: bool = False,
+    total: int = 0,
 ) -> None:
-    """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands."""
+    """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands.
+
+    The rows can be a selection of the `total`.
+    """
     if not rows:
-        print_lines("No deviations of this kind or of this mentor." if is_filtered else "No deviations.")
+        none = f"None of the {total} deviations is of this kind and this mentor." if total else "No deviations."
+        print_lines(none)
         return
     console = console or make_console()
     for line in _describe_problems(rows):

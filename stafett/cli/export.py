@@ -219,16 +219,16 @@ def deviations(
     api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
     content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
     all_rows = read_csv_rows(content)
-    rows = select_deviations(all_rows, kind, mentor)
-    is_filtered = len(rows) < len(all_rows)
+    warning_codes = {failure["code"] for failure in job["partial_failures"] if not failure["is_fatal"]}
+    rows = select_deviations(all_rows, kind, mentor, warning_codes)
     if output:
-        save_csv(output, replace_rows(content, rows) if is_filtered else content)
+        save_csv(output, replace_rows(content, rows) if len(rows) < len(all_rows) else content)
         print_lines(f"{output} ({len(rows)} activities)")
     elif as_json:
         print_json({"items": rows})
     else:
         limit = None if show_all else MAX_ROWS_SHOWN
-        print_deviations(rows, report_id=job["report_id"], limit=limit, is_filtered=is_filtered)
+        print_deviations(rows, report_id=job["report_id"], limit=limit, total=len(all_rows))
 
 
 @app.command(name="audit")

@@ -59,6 +59,13 @@ def test_rows_are_selected_by_kind_and_by_a_part_of_the_mentors_name() -> None:
     assert select_deviations(rows, None, None) == rows
 
 
+def test_warnings_include_those_of_rows_with_another_outcome() -> None:
+    rows = [row | {"codes": f"{row['codes']} note_missing"} for row in read_csv_rows(_CONTENT)]
+    assert select_deviations(rows, DeviationOutcome.WARNING, None) == []
+    assert select_deviations(rows, DeviationOutcome.WARNING, None, {"note_missing"}) == rows
+    assert select_deviations(rows, DeviationOutcome.REJECTED, None, {"note_missing"}) == rows[:1]
+
+
 def test_file_of_selected_rows_has_the_form_of_the_whole_file() -> None:
     rows = read_csv_rows(_CONTENT)
     assert replace_rows(_CONTENT, rows) == _CONTENT
@@ -68,5 +75,5 @@ def test_file_of_selected_rows_has_the_form_of_the_whole_file() -> None:
 
 
 def test_filter_that_matches_nothing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    print_deviations([], is_filtered=True)
-    assert capsys.readouterr().out == "No deviations of this kind or of this mentor.\n"
+    print_deviations([], total=7)
+    assert capsys.readouterr().out == "None of the 7 deviations is of this kind and this mentor.\n"
