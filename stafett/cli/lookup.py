@@ -101,7 +101,7 @@ def find_job(
         if resource == _EXPORTS and error.status == HTTPStatus.NOT_FOUND and _is_report(data_dir, user, org, job_id):
             message = f"{error.detail} {job_id} is a report: `stafett report show {job_id}`."
             raise NotFoundError(message) from None
-        raise
+        raise _name_searched_organisation(error, data_dir, org) from None
     if data_dir is not None and not (user or org or read_token()):
         api = connect(data_dir, f"{role}@{job['org_id']}.example", job["org_id"])
         job = api.get(path)
@@ -117,6 +117,14 @@ def _is_report(data_dir: Path | None, user: str | None, org: str | None, report_
             api.get(f"/reports/{resolve_id(api, '/reports', report_id)}")
             return True
     return False
+
+
+def _name_searched_organisation(error: ApiError, data_dir: Path | None, org: str | None) -> ApiError:
+    """Add to an error the organisation of a development stack that was searched, and which may not be the right one."""
+    if data_dir is None or org is None or error.status != HTTPStatus.NOT_FOUND or read_token():
+        return error
+    message = f"{error.detail} Only {org} was searched, which --org or STAFETT_ORG names."
+    return ApiError(message, error.status, error.fields, error.code, error.detail)
 
 
 def report_actor(api: ApiClient, org_id: str) -> None:
@@ -190,7 +198,7 @@ def find_data(
         if found and is_whole_id(resource_id):
             break
     if not found:
-        raise rejection
+        raise _name_searched_organisation(rejection, data_dir, org)
     if len(found) > 1:
         org_ids = ", ".join(each["org_id"] for _, each in found)
         message = f"{org_ids} have ids that start with {resource_id}; specify --org, or type more characters."
