@@ -8,10 +8,11 @@ from pydantic import Field
 from api.schemas.exports import AuditEventResource, NextPageToken, Resource
 from stafett.audit.events import AuditTrailFilter
 from stafett.database.pagination import DEFAULT_PAGE_SIZE, PageSize, PageToken
-from stafett.domain.fields import UtcDatetime
+from stafett.domain.fields import IdPrefix, UtcDatetime
 from stafett.domain.frozen import FrozenModel
 
 ACTOR_PATTERN = r"^(user|api_key|system):[a-z0-9-]{1,60}$"
+ACTOR_PREFIX_PATTERN = r"^(user|api_key):[0-9a-f]{8}[0-9a-f-]{0,28}$"
 EVENT_PATTERN = r"^[a-z_]{1,60}$"
 
 
@@ -19,8 +20,16 @@ class AuditTrailCriteria(FrozenModel):
     """Filters of the organisation's audit trail."""
 
     subject_id: UUID | None = Field(None, description="Only events about this job, report, member or other object.")
+    subject_id_prefix: IdPrefix | None = Field(
+        None,
+        description="Only events about objects whose id, in hexadecimal digits without hyphens, starts like this.",
+    )
     actor: Annotated[str, Field(pattern=ACTOR_PATTERN)] | None = Field(
         None, description="Only events that this user, API key or part of the system caused, such as `user:` and an id."
+    )
+    actor_prefix: Annotated[str, Field(pattern=ACTOR_PREFIX_PATTERN)] | None = Field(
+        None,
+        description="Only events whose user or API key starts like this, such as `user:` and the start of an id.",
     )
     event: Annotated[str, Field(pattern=EVENT_PATTERN)] | None = Field(
         None, description="Only events with this name, such as `export_requested`."
@@ -31,7 +40,9 @@ class AuditTrailCriteria(FrozenModel):
     def to_filter(self) -> AuditTrailFilter:
         return AuditTrailFilter(
             subject_id=self.subject_id,
+            subject_id_prefix=self.subject_id_prefix,
             actor=self.actor,
+            actor_prefix=self.actor_prefix,
             event=self.event,
             at_or_after=self.created_after,
             at_or_before=self.created_before,

@@ -22,6 +22,7 @@ from stafett.database.pagination import (
 from stafett.database.session import Database
 from stafett.database.tables import AuditEvent, AuditVerification, AuditVerificationRequest
 from stafett.domain.errors import PermissionDeniedError
+from stafett.domain.fields import bound_id_prefix
 from stafett.domain.frozen import FrozenModel
 from stafett.domain.membership import Caller
 
@@ -37,7 +38,10 @@ class AuditTrailFilter(FrozenModel):
     """Filters of the audit trail. A filter that is None does not restrict it."""
 
     subject_id: UUID | None = None
+    subject_id_prefix: str | None = None
+    """The first hexadecimal digits of the subject's id, without hyphens."""
     actor: str | None = None
+    actor_prefix: str | None = None
     event: str | None = None
     at_or_after: datetime | None = None
     at_or_before: datetime | None = None
@@ -103,8 +107,12 @@ def _select_events(org_id: str, filters: AuditTrailFilter) -> SelectOfScalar[Aud
     query = select(AuditEvent).where(AuditEvent.org_id == org_id)
     if filters.subject_id is not None:
         query = query.where(AuditEvent.subject_id == filters.subject_id)
+    if filters.subject_id_prefix is not None:
+        query = query.where(col(AuditEvent.subject_id).between(*bound_id_prefix(filters.subject_id_prefix)))
     if filters.actor is not None:
         query = query.where(AuditEvent.actor == filters.actor)
+    if filters.actor_prefix is not None:
+        query = query.where(col(AuditEvent.actor).startswith(filters.actor_prefix, autoescape=True))
     if filters.event is not None:
         query = query.where(AuditEvent.event == filters.event)
     if filters.at_or_after is not None:

@@ -41,6 +41,8 @@ ERASURE_ACTOR = "system:erasure"
 OWNER_ACTOR = "system:owner"
 """A command on the database owner's connection, such as ``stafett organisation add``."""
 
+SYSTEM_ACTORS = (WORKER_ACTOR, SWEEPER_ACTOR, API_ACTOR, RETENTION_ACTOR, ERASURE_ACTOR, OWNER_ACTOR)
+
 
 class AuditEntry(FrozenModel):
     """An event to append to the audit trail."""

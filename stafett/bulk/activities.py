@@ -25,6 +25,7 @@ from stafett.domain.errors import (
     RequestIssue,
     require_revision,
 )
+from stafett.domain.fields import IdPrefix, bound_id_prefix
 from stafett.domain.membership import Caller
 from stafett.domain.proxy_activity import ACTIVITY_FIELDS, ActivityCorrection, check_participants
 from stafett.domain.reporting_period import DayOrInstant, to_first_instant, to_last_instant
@@ -45,10 +46,12 @@ class ActivityFilter(ListFilter):
     period_end: DayOrInstant | None = Field(
         None, description="Only activities that start on this date in Europe/Oslo, at this time, or earlier."
     )
-    id_prefix: str | None = Field(
+    id_prefix: IdPrefix | None = Field(
+        None, description="Only activities whose id, in hexadecimal digits without hyphens, starts like this."
+    )
+    event_id_prefix: IdPrefix | None = Field(
         None,
-        pattern="^[0-9a-f]{8,32}$",
-        description="Only activities whose id, in hexadecimal digits without hyphens, starts like this.",
+        description="Only activities at events whose id, in hexadecimal digits without hyphens, starts like this.",
     )
 
 
@@ -73,8 +76,9 @@ class ActivityService:
         if filters.period_end is not None:
             query = query.where(starts_at <= to_last_instant(filters.period_end))
         if filters.id_prefix is not None:
-            first, last = (UUID(filters.id_prefix.ljust(32, digit)) for digit in "0f")
-            query = query.where(col(Activity.id).between(first, last))
+            query = query.where(col(Activity.id).between(*bound_id_prefix(filters.id_prefix)))
+        if filters.event_id_prefix is not None:
+            query = query.where(col(Activity.event_id).between(*bound_id_prefix(filters.event_id_prefix)))
         with self._database.transaction(caller.org_id, user_id=caller.user_id) as session:
             activities, page_token = load_page(session, Activity, query, filters, _LATEST_FIRST)
             return Page(_name_mentors(session, activities), page_token)

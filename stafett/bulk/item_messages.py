@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import get_args
 
+from stafett.domain.activity import ACTIVITY_TYPES
 from stafett.domain.activity_faults import ActivityFault, decode_faults
 from stafett.domain.bulk_status import ITEM_ERROR_MESSAGES, ItemErrorCode
 from stafett.domain.export import Locale
@@ -12,7 +14,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
     {
         "nb": {
             "missing": "mangler",
-            "enum": "er ingen aktivitetstype",
+            "enum": "er ingen aktivitetstype; mulige er {types}",
             "greater_than_equal": "må være minst {limit}",
             "less_than_equal": "kan være høyst {limit}",
             "int_type": "må være et heltall",
@@ -27,7 +29,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
         },
         "nn": {
             "missing": "manglar",
-            "enum": "er ingen aktivitetstype",
+            "enum": "er ingen aktivitetstype; moglege er {types}",
             "greater_than_equal": "må vere minst {limit}",
             "less_than_equal": "kan vere høgst {limit}",
             "int_type": "må vere eit heiltal",
@@ -42,7 +44,7 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
         },
         "en": {
             "missing": "is missing",
-            "enum": "is not a type of activity",
+            "enum": "is not a type of activity; possible are {types}",
             "greater_than_equal": "must be at least {limit}",
             "less_than_equal": "must be at most {limit}",
             "int_type": "must be a whole number",
@@ -60,6 +62,12 @@ _FIELD_MESSAGES: Mapping[Locale, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
+
+
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {locale: ", ".join(each.names[locale] for each in ACTIVITY_TYPES) for locale in get_args(Locale)}
+)
+"""The names of all types of activities."""
 
 
 def describe_item_error(code: ItemErrorCode, faults: str | None, locale: Locale) -> str:
@@ -82,4 +90,4 @@ def is_field_code(code: str) -> bool:
 
 def _describe_field(fault: ActivityFault, locale: Locale) -> str:
     messages = _FIELD_MESSAGES[locale]
-    return messages.get(fault.code, messages["invalid"]).format(limit=fault.limit)
+    return messages.get(fault.code, messages["invalid"]).format(limit=fault.limit, types=_TYPES[locale])

@@ -9,6 +9,14 @@ from stafett.cli.escaping import escape_line
 from stafett.domain.errors import StafettError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+_REPLACED_TEXTS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should ": "must ",
+    "?.": "?",
+}
+"""Texts of Pydantic and Typer in usage errors, and what the program's own errors have in their place."""
+
 _SERVICE_BY_PACKAGE = {
     "psycopg": "PostgreSQL",
     "sqlalchemy": "PostgreSQL",
@@ -64,9 +72,12 @@ def _handle_error(error: BaseException) -> int:
 def _print_usage_error(error: Any) -> int:
     """Print an error of Typer's, which has no public base class with these attributes."""
     context = getattr(error, "ctx", None)
-    message = " ".join(error.format_message().replace("Value error, ", "").split())
+    message = error.format_message()
+    for text, replacement in _REPLACED_TEXTS.items():
+        message = message.replace(text, replacement)
+    message = " ".join(message.split())
     if message:
-        _print_error(message if message.endswith(".") else f"{message}.", exit_code=EXIT_USAGE)
+        _print_error(message if message.endswith((".", "?")) else f"{message}.", exit_code=EXIT_USAGE)
         if context is not None:
             _print_line(f"Try '{context.command_path} --help'.")
     return int(getattr(error, "exit_code", EXIT_USAGE))

@@ -2,14 +2,15 @@
 
 import json
 from typing import Annotated
+from uuid import UUID, uuid4
 
 import typer
 
-from stafett.cli.client import Json, connect
+from stafett.cli.client import ApiClient, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_time
 from stafett.cli.jobs import LimitOption, build_query, print_list, print_result
-from stafett.cli.lookup import find_data, resolve_id
+from stafett.cli.lookup import find_data, is_whole_id, iterate_pages, normalise_short_id, resolve_id
 from stafett.cli.options import (
     ID_HELP,
     DataDirOption,
@@ -23,11 +24,13 @@ from stafett.cli.options import (
 )
 from stafett.cli.tables import Column, Columns, Details, print_details
 from stafett.cli.terminal import print_json, require_confirmation
+from stafett.domain.activity import ActivityType
 
 app = typer.Typer(name="activity", help="List, correct and delete registered activities.", no_args_is_help=True)
 
 ActivityIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the activity, {ID_HELP}.")]
 _NEXT_STEP = "Reports made before do not change: `stafett reexport start REPORT` makes a version with today's data."
+NEW_EVENT, NO_EVENT = "new", "none"
 _CORRECTION_OPTIONS = {
     "/activity_type": "--type",
     "/starts_at": "--start",
@@ -76,6 +79,9 @@ def list_activities(
     batch_id: Annotated[
         str | None, typer.Option("--batch", metavar="ID", help="Only activities that this batch registered.")
     ] = None,
+    event: Annotated[
+        str | None, typer.Option("--event", metavar="ID", help=f"Only activities at the event with this id, {ID_HELP}.")
+    ] = None,
     limit: LimitOption = 50,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -85,7 +91,11 @@ def list_activities(
     api, named = connect(data_dir, user, org), dict[str, str]()
     for option, path, text in (("--mentor", "/peer-mentors", mentor_id), ("--batch", "/bulk-registrations", batch_id)):
         if text:
-            named[f"{option[2:]}_id"] = str(resolve_id(api, path, text, {"org_id": org}, argument=option))
+            named[f"{option[2:]}_id"] = str(
+                resolve_id(api, path, text, {"org_id": org}, argument=option, must_exist=True)
+            )
+    if event:
+        named["event_id_prefix"] = normalise_short_id(event, "--event")
     query = build_query(org_id=org, period_start=start, period_end=end, page_size=limit, **named)
     with name_options({"query:period_start": "--start", "query:period_end": "--end"}):
         page = api.get("/activities", query)
@@ -112,13 +122,15 @@ def show(
 def correct(
     activity_id: ActivityIdArgument,
     activity_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Type: its id, or its name in any language.")
+        str | None,
+        typer.Option("--type", metavar="TYPE", help=f"One of {', '.join(ActivityType)}, or its name in any language."),
     ] = None,
     starts_at: Annotated[
         str | None,
         typer.Option(
             "--start",
-            help="Start: a time in Oslo ('31.01.2026 10:00'), or an RFC 3339 time. The duration and the event stay.",
+            help="Start: a time in Oslo ('31.01.2026 10:00'), or an RFC 3339 time. The duration stays, and so does the"
+            " event unless --event is given.",
             callback=normalise_start,
         ),
     ] = None,
@@ -139,9 +151,14 @@ def correct(
     note: Annotated[str | None, typer.Option("--note", help="Note, which replaces the stored one.")] = None,
     no_note: Annotated[bool, typer.Option("--no-note", help="Remove the note.")] = False,
     event: Annotated[
-        str | None, typer.Option("--event", metavar="ID", help="Event, which other mentors' activities can share.")
+        str | None,
+        typer.Option(
+            "--event",
+            metavar="EVENT",
+            help=f"Event that the activity was part of, together with those of other mentors: its id, {ID_HELP};"
+            f" {NEW_EVENT} for one of its own, or {NO_EVENT}.",
+        ),
     ] = None,
-    no_event: Annotated[bool, typer.Option("--no-event", help="Take the activity out of its event.")] = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -158,23 +175,24 @@ def correct(
         in_person=in_person,
         in_norway=in_norway,
         note=note,
-        event_id=event,
     )
-    for option, is_removed, name in (("--no-note", no_note, "note"), ("--no-event", no_event, "event_id")):
-        if is_removed and name in correction:
-            raise typer.BadParameter(f"is not possible together with --{option[5:]}", param_hint=f"'{option}'")
-        correction |= {name: None} if is_removed else {}
-    if not correction:
+    if no_note and note is not None:
+        raise typer.BadParameter("is not possible together with --note", param_hint="'--no-note'")
+    correction |= {"note": None} if no_note else {}
+    if not correction and event is None:
         raise typer.BadParameter("specify at least one field to correct, such as --duration 60", param_hint="'OPTIONS'")
-    api, activity = find_data(data_dir, user, org, "activities", activity_id)
+    api, activity = find_data(data_dir, user, org, "activities", activity_id, is_change=True)
     path = _path(activity)
+    if event is not None:
+        correction["event_id"] = _resolve_event(api, activity, event)
     with name_options(_CORRECTION_OPTIONS):
         tag = api.etag_of(path, {})
         corrected = api.put(path, json.dumps(correction).encode(), if_match=tag)
     if api.etag_of(path, {}) == tag:
         print_result(corrected, as_json, f"{_title(corrected)} has these values already.")
     else:
-        print_result(corrected, as_json, f"{_title(corrected)} is corrected.", _NEXT_STEP)
+        lines = (f"{_title(corrected)} is corrected.", *_describe_event(corrected, correction), _NEXT_STEP)
+        print_result(corrected, as_json, *lines)
 
 
 @app.command()
@@ -187,7 +205,7 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete an activity that was registered by mistake. Another one can then be registered for its time."""
-    api, activity = find_data(data_dir, user, org, "activities", activity_id)
+    api, activity = find_data(data_dir, user, org, "activities", activity_id, is_change=True)
     path = _path(activity)
     tag, activity = api.etag_of(path, {}), api.get(path)  # a correction after the question is not deleted
     if not yes:
@@ -200,6 +218,7 @@ def delete(
 def describe_activity(activity: Json) -> Details:
     """Describe an activity in the order of a registration's fields."""
     details: list[tuple[str, object]] = [
+        ("organisation", activity["org_id"]),
         ("mentor", f"{activity['mentor_name']} ({activity['mentor_id']})"),
         ("type", activity["activity_type"]),
         ("start", format_time(activity["starts_at"])),
@@ -216,11 +235,48 @@ def describe_activity(activity: Json) -> Details:
     return details
 
 
+def _resolve_event(api: ApiClient, activity: Json, text: str) -> str | None:
+    """Return the id of an event: a whole one, a new one, or the one that starts with the text; None for no event."""
+    word = text.strip().lower()
+    if word == NO_EVENT:
+        return None
+    if word == NEW_EVENT:
+        return str(uuid4())
+    if is_whole_id(word):
+        return str(UUID(word))
+    try:
+        digits = normalise_short_id(text, "--event")
+    except typer.BadParameter:
+        message = f"{text!r} is not the id of an event, nor the start of one; {NEW_EVENT} and {NO_EVENT} are possible"
+        raise typer.BadParameter(message, param_hint="'--event'") from None
+    query = {"org_id": activity["org_id"], "event_id_prefix": digits}
+    event_ids = {each["event_id"] for each in iterate_pages(api, "/activities", query)}
+    if len(event_ids) != 1:
+        found = (
+            f"{len(event_ids)} events of {activity['org_id']} start"
+            if event_ids
+            else "no activity has an event that starts"
+        )
+        raise typer.BadParameter(f"{found} with {text}", param_hint="'--event'")
+    return str(event_ids.pop())
+
+
+def _describe_event(activity: Json, correction: Json) -> list[str]:
+    """Describe the event of an activity whose event is corrected, or whose start or place is and whose event stays."""
+    event_id = activity["event_id"]
+    if "event_id" in correction:
+        return [f"It is part of event {event_id}." if event_id else "It is part of no event."]
+    if event_id is None or not {"starts_at", "place", "activity_type"} & correction.keys():
+        return []
+    return [f"It stays a part of event {event_id}: --event {NEW_EVENT} or --event {NO_EVENT} takes it out."]
+
+
 def _path(activity: Json) -> str:
     return f"/activities/{activity['id']}"
 
 
 def _title(activity: Json) -> str:
     """Name the activity by what a person knows of it."""
-    facts = (format_time(activity["starts_at"]), activity["activity_type"], activity["mentor_name"])
+    start, mentor = format_time(activity["starts_at"]), activity["mentor_name"]
+    facts = (activity["org_id"], start, activity["activity_type"], mentor)
     return f"Activity {activity['id']} ({', '.join(facts)})"

@@ -79,7 +79,7 @@ def revoke(
     if key is None:
         raise NotFoundError(f"{org} has no such API key.")
     if not yes:
-        require_confirmation(f"Revoke API key {key['id']} ({key['name']})?")
+        require_confirmation(f"Revoke {_title(key)}?")
     api.delete(f"{_keys_path(org)}/{key['id']}")
     print_result(key, as_json, f"{_title(key)} is revoked.")
 
@@ -89,4 +89,4 @@ def _keys_path(org: str) -> str:
 
 
 def _title(key: Json) -> str:
-    return f"API key {key['id']} ({key['name']})"
+    return f"API key {key['id']} ({key['org_id']}, {key['name']})"

@@ -1,5 +1,6 @@
 """The Typer application with all commands."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -38,7 +39,9 @@ _HELP_OPTIONS = ["-h", "--help"]
 app = typer.Typer(
     name="stafett",
     help="Export peer-support activities to Bufdir, re-export past reports and register activities in bulk.",
-    epilog="Exit codes: 0 success, 1 error, 2 usage error, 3 the job did not succeed, 4 verification is incomplete.",
+    epilog="Commands with --org take the organisation from STAFETT_ORG, too; a user of one organisation needs neither."
+    " What an operator or a development stack's user changes without --org is reported on standard error.\n\n"
+    "Exit codes: 0 success, 1 error, 2 usage error, 3 the job did not succeed, 4 verification is incomplete.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": _HELP_OPTIONS},
@@ -89,6 +92,7 @@ def build_program() -> Any:
     program.commands = dict(sorted(program.commands.items(), key=lambda entry: _PANELS.index(entry[1].rich_help_panel)))
     for name, command in walk_commands(program, "stafett"):
         _hide_types_of_flags(command)
+        command.help = _join_lines(command.help)
         example = EXAMPLES.get(name.removeprefix("stafett "))
         if example is not None:
             command.epilog = f"Example: {name} {example}".rstrip()
@@ -100,6 +104,14 @@ def walk_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     yield name, command
     for child_name, child in getattr(command, "commands", {}).items():
         yield from walk_commands(child, f"{name} {child_name}")
+
+
+def _join_lines(help_text: str) -> str:
+    """Join the lines of each paragraph, which Typer does for the first one only; items of a list stay apart."""
+    return "\n\n".join(
+        paragraph if "\n- " in paragraph else " ".join(paragraph.split())
+        for paragraph in inspect.cleandoc(help_text).split("\n\n")
+    )
 
 
 def _hide_types_of_flags(command: Any) -> None:

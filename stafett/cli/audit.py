@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn
 
-from stafett.cli.audit_list import list_events
+from stafett.cli import audit_list
 from stafett.cli.jobs import print_result
 from stafett.cli.local_settings import load_settings
-from stafett.cli.options import DataDirOption, JsonOption, validate_org_id
+from stafett.cli.options import AllOrgsOption, DataDirOption, JsonOption
 from stafett.cli.terminal import make_progress_bar, print_json, print_lines, require_confirmation
 from stafett.domain.errors import SettingsError, StafettError
 from stafett.settings import Settings, require_setting
@@ -26,15 +26,11 @@ app = typer.Typer(name="audit", help="Read, verify and sign the audit trail.", n
 EXIT_TAMPERED, EXIT_NOT_CHECKED = 1, 4
 _NO_SIGNING_KEY = "There is no signing key: STAFETT_AUDIT__SIGNING_KEY is not set."
 _VERDICT_BY_EXIT_CODE = {0: "whole", EXIT_TAMPERED: "tampered", EXIT_NOT_CHECKED: "not_checked"}
-app.command(name="list")(list_events)
-OrgFilterOption = Annotated[
-    str | None,
-    typer.Option("--org", help="Organisation id. Default: all organisations.", callback=validate_org_id),
-]
+app.command(name="list", help=audit_list.HELP)(audit_list.list_events)
 
 
 @app.command()
-def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def verify(org: AllOrgsOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Verify the hash chain of the audit trail and compare it with the signed checkpoints.
 
     Exit codes: 0 intact, 1 tampered with, 2 usage error, 4 verification is incomplete.
@@ -54,7 +50,7 @@ def verify(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json:
 
 
 @app.command()
-def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def checkpoint(org: AllOrgsOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Verify what each chain has gained since its last checkpoint, and sign a checkpoint of it if it is intact.
 
     Events before the last checkpoint are not verified again; `stafett audit verify` verifies whole chains. Use it, for
@@ -81,7 +77,7 @@ def checkpoint(org: OrgFilterOption = None, data_dir: DataDirOption = None, as_j
 
 @app.command()
 def declare_restore(
-    org: OrgFilterOption = None,
+    org: AllOrgsOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not prompt for confirmation.")] = False,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -147,7 +143,7 @@ def _verify_chains(verifier: "AuditVerifier", org: str | None) -> "list[ChainVer
 
 def _require_organisation(org_ids: list[str], org: str | None) -> None:
     if org is not None and org not in org_ids:
-        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it")
+        raise typer.BadParameter(f"there is no organisation {org} and no checkpoint of it", param_hint="'--org'")
 
 
 def _verify_with_progress(verifier: "AuditVerifier", org_id: str) -> "ChainVerification":

@@ -1,8 +1,10 @@
 """``stafett bulk``: commands for bulk registrations."""
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -10,7 +12,9 @@ from uuid import uuid4
 import typer
 
 from stafett.bulk.column_descriptions import column_descriptions
-from stafett.cli.client import ApiClient, ApiError, Json, connect
+from stafett.cli.batch_file import BatchFile, read_batch_file
+from stafett.cli.batch_results import format_item_errors, format_validation, format_warnings
+from stafett.cli.client import ApiClient, ApiError, ApiUnavailableError, Json, connect
 from stafett.cli.field_errors import name_options
 from stafett.cli.formats import format_status, format_time
 from stafett.cli.jobs import (
@@ -29,18 +33,16 @@ from stafett.cli.options import (
     OptionalOrgOption,
     UserOption,
     build_org_option,
-    read_input,
 )
 from stafett.cli.tables import Column, Details
 from stafett.cli.terminal import print_file, print_json, print_lines
-from stafett.domain.bulk_status import BulkStatus, ItemErrorCode
-from stafett.domain.errors import StafettError
+from stafett.domain.bulk_status import BulkStatus
+from stafett.domain.errors import NotFoundError, SettingsError, StafettError
 from stafett.domain.export import Locale
 
 app = typer.Typer(name="bulk", help="Register one activity for many peer mentors.", no_args_is_help=True)
 
 BULK_RESOURCE = "bulk-registrations"
-_MAX_ERRORS_SHOWN = 10
 _START_OPTIONS = {
     "query:org_id": "--org",
     "query:label": "--label",
@@ -72,10 +74,9 @@ def _describe(job: Json) -> Details:
     return details
 
 
-def _load_item_errors(api: ApiClient, job: Json) -> Details:
+def _load_item_errors(api: ApiClient, job: Json, file: BatchFile | None = None) -> Details:
     """List the errors of the first items that were not registered, with the names of their peer mentors."""
-    failed = [item for item in job["items"] if item["error"]]
-    details = [("failed", line) for line in _format_item_errors(failed[:_MAX_ERRORS_SHOWN], _load_names(api, failed))]
+    details = [("failed", line) for line in format_item_errors(api, job["items"], file)]
     if hidden := job["counts"]["failed"] - len(details):
         details.append(("", f"and {hidden} more"))
     if (retried := job.get("retried")) and retried["failed"] == retried["total"]:
@@ -127,6 +128,9 @@ def start(
         typer.Option(help=f"Id of the ended batch whose failed items FILE corrects, {ID_HELP}.", metavar="BATCH"),
     ] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key returns the same batch.")] = None,
+    locale: Annotated[
+        Locale, typer.Option("--locale", help="Language of warnings, and of the reasons why items fail.")
+    ] = "en",
     watch: WatchOption = False,
     data_dir: DataDirOption = None,
     user: UserOption = None,
@@ -135,10 +139,14 @@ def start(
     """Start a bulk registration and print its id. `stafett bulk template` prints a file to fill in.
 
     With --validate-only, the exit code is 3 if an item would fail.
+
+    Items that fail or have a warning are named with their line of the file, and with what it has there.
     """
-    content, body = _read_batch_file(file)
+    batch_file = read_batch_file(file)
+    content, body = batch_file.content, batch_file.body
     org = org or (body or {}).get("org_id") or choose_organisation(data_dir, user)
     api = connect(data_dir, user, org)
+    api.prefer_language(locale)
     if corrects:
         corrects = str(resolve_id(api, f"/{BULK_RESOURCE}", corrects, {"org_id": org}, argument="--corrects"))
     options = {"org_id": org, "label": label, "corrects": corrects}
@@ -148,16 +156,28 @@ def start(
         media_type, query = "text/csv", query | fields
     else:
         media_type, content = "application/json", json.dumps(body | fields).encode()
-    with name_options(_START_OPTIONS):
+    with name_options(_START_OPTIONS), _quote_rejected_values(batch_file):
         job = api.post_content(f"/{BULK_RESOURCE}", content, media_type, query, idempotency_key=key or str(uuid4()))
     if not validate_only:
         if job["warnings"] and not as_json:
-            print_lines(*_format_warnings(job), err=True)
-        BATCHES.follow(api, job, as_json, watch=watch)
+            print_lines(*format_warnings(api, job, batch_file), err=True)
+        load_details = partial(_load_item_errors, file=batch_file)
+        replace(BATCHES, load_details=load_details).follow(api, job, as_json, watch=watch)
         return
-    print_result(job, as_json, *([] if as_json else _format_validation(api, job)))
+    print_result(job, as_json, *([] if as_json else format_validation(api, job, batch_file)))
     if job["counts"]["failed"]:
         raise typer.Exit(EXIT_NOT_SUCCESSFUL)
+
+
+@contextmanager
+def _quote_rejected_values(file: BatchFile) -> Iterator[None]:
+    """Add what the file has to an error of the API in its lines."""
+    try:
+        yield
+    except ApiUnavailableError:
+        raise
+    except ApiError as error:
+        raise file.quote_rejected_values(error) from None
 
 
 def _describe_columns(locale: Locale) -> list[str]:
@@ -167,9 +187,17 @@ def _describe_columns(locale: Locale) -> list[str]:
     return [f"{each.column:{width}}  {each.text}" for each in descriptions]
 
 
+def _find_only_organisation(data_dir: Path | None, user: str | None) -> str | None:
+    """Find the caller's only organisation; none if there are several, or no API."""
+    try:
+        return choose_organisation(data_dir, user)
+    except (typer.BadParameter, NotFoundError, SettingsError):
+        return None
+
+
 _TEMPLATE_HELP = "\n".join(
     (
-        "Print a CSV file to fill in and register. With --org, it has a line for each active peer mentor.\n",
+        "Print a CSV file to fill in and register, with a line for each active peer mentor of the organisation.\n",
         "Standard error describes the columns in the language of --locale:\n",
         *(f"- {each.column}: {each.text}" for each in column_descriptions("en")),
     )
@@ -178,7 +206,7 @@ _TEMPLATE_HELP = "\n".join(
 
 @app.command(help=_TEMPLATE_HELP)
 def template(
-    org: Annotated[str | None, build_org_option("none, so that the file has no lines")] = None,
+    org: Annotated[str | None, build_org_option("yours, if you have one only, or else none")] = None,
     output: OutputOption = None,
     locale: LocaleOption = "nb",
     data_dir: DataDirOption = None,
@@ -187,6 +215,7 @@ def template(
     from stafett.bulk.csv_format import render_template
 
     mentors: Sequence[Json] = ()
+    org = org or _find_only_organisation(data_dir, user)
     if org is not None:
         query = {"org_id": org, "active": "true"}
         mentors = list(iterate_pages(connect(data_dir, user, org), "/peer-mentors", query))
@@ -245,55 +274,8 @@ def _fetch_failed_items(api: ApiClient, job: Json) -> list[Json]:
     return list(iterate_pages(api, f"/{BULK_RESOURCE}/{job['id']}/items", {"status": "failed"}))
 
 
-def _read_batch_file(file: Path) -> tuple[bytes, Json | None]:
-    """Read the file, and its object if it is JSON, whose fields the options override."""
-    content = read_input(file)
-    if file.suffix.lower() != ".json" and not content.lstrip().startswith(b"{"):
-        return content, None
-    try:
-        body = json.loads(content)
-    except ValueError:
-        raise StafettError(f"{file} is not valid JSON.") from None
-    if not isinstance(body, dict):
-        raise StafettError(f"{file} does not contain a JSON object.")
-    return content, body
-
-
 def _format_counts(counts: Json) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-def _format_validation(api: ApiClient, result: Json) -> list[str]:
-    counts, failed = result["counts"], [item for item in result["items"] if item["error"]]
-    lines = [f"{counts['registered']} of {counts['total']} items would register, {counts['failed']} would fail."]
-    shown = failed[:_MAX_ERRORS_SHOWN]
-    lines += [f"  {line}" for line in _format_item_errors(shown, _load_names(api, shown))]
-    if len(failed) > len(shown):
-        lines.append(f"  and {len(failed) - len(shown)} more")
-    return [*lines, *_format_warnings(result)]
-
-
-def _format_warnings(batch: Json) -> list[str]:
-    return [f"Warning: {warning['message']}" for warning in batch["warnings"]]
-
-
-def _format_item_errors(items: Sequence[Json], names: dict[str, str]) -> list[str]:
-    lines = []
-    for item in items:
-        name, reference = names.get(item["mentor_id"]), item["client_ref"]
-        title = f"{reference}, {name}" if name else reference
-        lines.append(f"{title}: {item['error']['message']} ({item['error']['code']})")
-    return lines
-
-
-def _load_names(api: ApiClient, items: Sequence[Json]) -> dict[str, str]:
-    """Load the names of the items' peer mentors, as far as the organisation has them."""
-    names = dict[str, str]()
-    for item in items[:_MAX_ERRORS_SHOWN]:
-        if item["error"]["code"] != ItemErrorCode.MENTOR_NOT_FOUND:
-            with suppress(ApiError):
-                names[item["mentor_id"]] = api.get(f"/peer-mentors/{item['mentor_id']}")["display_name"]
-    return names
 
 
 def list_active_mentor_ids(api: ApiClient, org_id: str, limit: int) -> list[str]:

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 _DOWNLOAD_CHUNK_BYTES = 256 * 1024
 _REQUEST_TIMEOUT_SECONDS = 30.0
 _MAX_DETAILS = 10
+OPERATOR_NAME = "an operator"
 _UNAVAILABLE_STATUSES = {502, 503, 504}  # 502 and 504 come from a proxy in front of the API
 
 
@@ -73,7 +74,7 @@ class ApiUnavailableError(ApiError):
 class ApiClient:
     """Requests on behalf of one user. Every error is raised with a message of one sentence."""
 
-    def __init__(self, url: str, token: str, options: Sequence[str] = ()) -> None:
+    def __init__(self, url: str, token: str, options: Sequence[str] = (), actor: str | None = None) -> None:
         if not token.isascii() or not token.isprintable():
             raise SettingsError("The token contains characters that are not allowed in a bearer token.")
         headers = {"Authorization": f"Bearer {token}"}
@@ -83,6 +84,13 @@ class ApiClient:
         self._url = url
         self.options = options
         """The options of a command that connects in the same way, for the hints of other commands."""
+
+        self.actor = actor
+        """Who acts, if it may not be a member with a token: an operator, or a user of a development stack."""
+
+    def prefer_language(self, locale: str) -> None:
+        """Request the API's own texts in this language. The default is English, as that of the command line."""
+        self._http.headers["Accept-Language"] = locale
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> Json:
         return self._request_json("GET", path, params=dict(query or {}))
@@ -198,19 +206,24 @@ def connect(data_dir: Path | None, user: str | None, org: str | None, *, is_look
                 " (or STAFETT_TOKEN_FILE), or a --profile that sets them."
             )
         _report_operator(is_operator=org is None and not is_lookup and is_operator_token(token))
-        return ApiClient(url, token)
+        return ApiClient(url, token, actor=_name_operator(token))
     from stafett.devstack.stack_file import load_stack_file
 
     stack = load_stack_file(data_dir)
     options = ("--data-dir", str(data_dir), *(("--org", org) if org else ()))
     if token := read_token():
         _report_operator(is_operator=org is None and not is_lookup and is_operator_token(token))
-        return ApiClient(stack.api_url, token, options)
+        return ApiClient(stack.api_url, token, options, _name_operator(token))
     if org is not None:
         _require_organisation(data_dir, stack.api_url, org)
     _report_operator(is_operator=org is None and user is None and not is_lookup)
     user = user or (f"coordinator@{org}.example" if org else OPERATOR)
-    return ApiClient(stack.api_url, issue_token(data_dir, user, org), options)
+    actor = OPERATOR_NAME if user == OPERATOR else user
+    return ApiClient(stack.api_url, issue_token(data_dir, user, org), options, actor)
+
+
+def _name_operator(token: str) -> str | None:
+    return OPERATOR_NAME if is_operator_token(token) else None
 
 
 def _report_operator(*, is_operator: bool) -> None:
@@ -229,4 +242,6 @@ def _require_organisation(data_dir: Path, api_url: str, org: str) -> None:
         except ApiError as error:
             if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
                 raise
-            raise SettingsError(f"There is no organisation {org} on this development stack.") from None
+            org_ids = sorted(each["id"] for each in operator.get("/organisations")["items"])
+            hint = f" It has {', '.join(org_ids)}." if len(org_ids) <= _MAX_DETAILS else ""
+            raise SettingsError(f"There is no organisation {org} on this development stack.{hint}") from None

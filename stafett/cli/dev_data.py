@@ -57,7 +57,7 @@ def token(
     org: Annotated[str | None, typer.Option("--org", help="Organisation claimed by the token.")] = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Print a bearer token of the development issuer."""
+    """Print a bearer token for the API of a development stack, such as an identity provider issues elsewhere."""
     print_lines(issue_development_token(data_dir, user, org, role))
 
 

@@ -1,17 +1,31 @@
 """The table of an export's deviations: one line each, and below it how to correct each kind of problem."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from operator import itemgetter
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from stafett.cli.formats import format_words
 from stafett.cli.tables import Column, Columns, print_table
 from stafett.cli.terminal import make_console, print_lines
+from stafett.domain.export_outputs import DeviationOutcome
 
 MAX_ROWS_SHOWN = 20
-_CORRECTION = "To correct one:    stafett activity correct ACTIVITY_ID"
+KindOption = Annotated[
+    DeviationOutcome | None,
+    typer.Option(
+        "--kind",
+        help="Only this kind, which is the column `outcome` of the file; `warning` includes those of other kinds that"
+        " have a warning, too. Default: all.",
+    ),
+]
+MentorOption = Annotated[
+    str | None, typer.Option("--mentor", help="Only activities of mentors whose name contains this text.")
+]
+_CORRECTION = "To correct one:    stafett activity correct ACTIVITY_ID --help"
 _COLUMNS: Columns = {
     "date": Column(itemgetter("date")),
     "row": Column(itemgetter("row")),
@@ -24,16 +38,43 @@ _COLUMNS: Columns = {
 }
 
 
+def select_deviations(
+    rows: Sequence[dict[str, str]],
+    kind: DeviationOutcome | None,
+    mentor: str | None,
+    warning_codes: Container[str] = (),
+) -> Sequence[dict[str, str]]:
+    """Select the rows of a kind, and of the mentors whose names contain a text.
+
+    A row can have a warning and another outcome; the codes of warnings find it.
+    """
+    name = (mentor or "").casefold()
+    return [
+        row
+        for row in rows
+        if name in row["mentor"].casefold()
+        and (
+            kind in {None, row["outcome"]}
+            or (kind is DeviationOutcome.WARNING and any(code in warning_codes for code in row["codes"].split()))
+        )
+    ]
+
+
 def print_deviations(
     rows: Sequence[dict[str, str]],
     console: Console | None = None,
     *,
     report_id: str | None = None,
     limit: int | None = MAX_ROWS_SHOWN,
+    total: int = 0,
 ) -> None:
-    """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands."""
+    """Print how to correct each kind of problem, one line per row, at most `limit` of them, and the next commands.
+
+    The rows can be a selection of the `total`.
+    """
     if not rows:
-        print_lines("No deviations.")
+        none = f"None of the {total} deviations is of this kind and this mentor." if total else "No deviations."
+        print_lines(none)
         return
     console = console or make_console()
     for line in _describe_problems(rows):

@@ -6,13 +6,23 @@ from uuid import uuid4
 
 import typer
 
+from stafett.cli.audit_details import format_details
+from stafett.cli.audit_filters import shorten_actor
+from stafett.cli.audit_list import DetailsOption, print_events
 from stafett.cli.client import Json, connect
-from stafett.cli.csv_files import read_csv_rows, save_csv
-from stafett.cli.deviations import MAX_ROWS_SHOWN, print_deviations
+from stafett.cli.csv_files import read_csv_rows, replace_rows, save_csv
+from stafett.cli.deviations import (
+    MAX_ROWS_SHOWN,
+    KindOption,
+    MentorOption,
+    print_deviations,
+    select_deviations,
+)
+from stafett.cli.existing_report import describe_existing_report, find_report_of_period
 from stafett.cli.field_errors import EXPORT_OPTIONS, name_options
 from stafett.cli.formats import format_period, format_status, format_time, format_words
-from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result, print_list
-from stafett.cli.lookup import find_job, iterate_pages
+from stafett.cli.jobs import JobCommands, JobIdArgument, WatchOption, describe_result
+from stafett.cli.lookup import find_export_for_audit, find_job, iterate_pages
 from stafett.cli.options import (
     ConfirmHandedInOption,
     CsvProfileOption,
@@ -118,9 +128,10 @@ AUDIT_COLUMNS: Columns = {
     "seq": Column(lambda event: event["seq"]),
     "at": Column(lambda event: format_time(event["at"])),
     "event": Column(lambda event: event["event"]),
-    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=2),
-    "actor": Column(lambda event: event["actor"], drop_order=1),
-    "hash": Column(lambda event: event["hash"][:12], drop_order=3),
+    "status": Column(lambda event: format_status(event["status"] or ""), drop_order=4),
+    "actor": Column(lambda event: event.get("actor_name") or shorten_actor(event["actor"]), drop_order=3),
+    "details": Column(format_details, drop_order=2, min_width=16),
+    "hash": Column(lambda event: event["hash"][:12], drop_order=1),
 }
 
 
@@ -147,8 +158,12 @@ def start(
     """Start an export and print its id.
 
     A period without activities ends as completed_empty: a success without a file, unless --fail-on-empty is given.
+
+    If the organisation has a report of this period already, standard error names it: `stafett reexport start` adds a
+    version to a report instead of making another one.
     """
     api = connect(data_dir, user, org)
+    earlier = None if as_json else find_report_of_period(api, org, period_start, period_end)
     body = {
         "org_id": org,
         "reporting_period": {"start": period_start, "end": period_end},
@@ -160,6 +175,8 @@ def start(
     }
     with name_options(EXPORT_OPTIONS):
         job = api.post(f"/{_RESOURCE}", body, idempotency_key=key or str(uuid4()))
+    if earlier is not None and earlier["export_id"] != job["id"]:
+        print_lines(f"Warning: {describe_existing_report(earlier)}", err=True)
     EXPORTS.follow(api, job, as_json, watch=watch)
 
 
@@ -182,6 +199,8 @@ EXPORTS.register(
 @app.command()
 def deviations(
     export_id: JobIdArgument,
+    kind: KindOption = None,
+    mentor: MentorOption = None,
     output: Annotated[
         str, typer.Option("--output", "-o", help="Save the CSV file here instead of printing a table.")
     ] = "",
@@ -199,29 +218,35 @@ def deviations(
     """
     api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
     content = api.get_bytes(f"/{_RESOURCE}/{job['id']}/deviations.csv")
+    all_rows = read_csv_rows(content)
+    warning_codes = {failure["code"] for failure in job["partial_failures"] if not failure["is_fatal"]}
+    rows = select_deviations(all_rows, kind, mentor, warning_codes)
     if output:
-        save_csv(output, content)
-        print_lines(f"{output} ({len(read_csv_rows(content))} activities)")
-        return
-    rows = read_csv_rows(content)
-    if as_json:
+        save_csv(output, replace_rows(content, rows) if len(rows) < len(all_rows) else content)
+        print_lines(f"{output} ({len(rows)} activities)")
+    elif as_json:
         print_json({"items": rows})
     else:
-        print_deviations(rows, report_id=job["report_id"], limit=None if show_all else MAX_ROWS_SHOWN)
+        limit = None if show_all else MAX_ROWS_SHOWN
+        print_deviations(rows, report_id=job["report_id"], limit=limit, total=len(all_rows))
 
 
 @app.command(name="audit")
 def show_audit(
     export_id: JobIdArgument,
+    details: DetailsOption = False,
     org: OptionalOrgOption = None,
     data_dir: DataDirOption = None,
     user: UserOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain."""
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id)
-    events = list(iterate_pages(api, f"/{_RESOURCE}/{job['id']}/audit", {}))
-    print_list({"items": events}, as_json, AUDIT_COLUMNS)
+    """List the audit events of an export, oldest first, with their positions in the organisation's hash chain.
+
+    Those of a deleted export, too: by its whole id, or by the start of it if it made a report.
+    """
+    api, whole_id, org_id = find_export_for_audit(data_dir, user, org, export_id)
+    events = list(iterate_pages(api, f"/{_RESOURCE}/{whole_id}/audit", {}))
+    print_events(api, org_id, {"items": events}, as_json, AUDIT_COLUMNS, with_details=details)
 
 
 @app.command()
@@ -239,5 +264,5 @@ def delete(
 
     If its file was handed in to Bufdir, this needs a confirmation of its own.
     """
-    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin")
+    api, job = find_job(data_dir, user, org, _RESOURCE, export_id, role="admin", is_change=True)
     EXPORTS.confirm_and_delete(api, job, yes=yes, confirm_handed_in=confirm_handed_in)

@@ -25,5 +25,5 @@ def name_options(option_by_pointer: Mapping[str, str]) -> Iterator[None]:
         if not error.fields or not all(field.pointer in option_by_pointer for field in error.fields):
             raise
         option = option_by_pointer[error.fields[0].pointer]
-        message = "; ".join(f"{field.detail} ({field.pointer})" for field in error.fields)
+        message = "; ".join(f"{field.detail.removesuffix('.')} ({field.pointer})" for field in error.fields)
         raise typer.BadParameter(message, param_hint=f"'{option}'") from None

@@ -22,11 +22,12 @@ from stafett.cli.watch import watch_job
 from stafett.domain.errors import StafettError
 
 EXIT_NOT_SUCCESSFUL = 3
+_MAX_PAGE_SIZE = 200
 _HANDED_IN = "handed_in"
 _LIST_OPTIONS = {"query:status": "--status", "query:org_id": "--org"}
 
 JobIdArgument = Annotated[str, typer.Argument(metavar="ID", help=f"Id of the job, {ID_HELP}.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=200, help="Maximum number of entries.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=_MAX_PAGE_SIZE, help="Maximum number of entries.")]
 StatusOption = Annotated[str | None, typer.Option(metavar="STATUS", help="Only jobs with this status.")]
 WatchOption = Annotated[
     bool, typer.Option("--watch", help="Wait for the job to finish, show its progress, and print it.")
@@ -108,7 +109,7 @@ class JobCommands:
         user: UserOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        api, job = self._find(data_dir, user, org, job_id)
+        api, job = self._find(data_dir, user, org, job_id, is_change=True)
         method, suffix = self.cancel_request
         job = api.send(method, f"{self._path(job)}{suffix}")
         hint = "It has stopped once its status is cancelled."
@@ -123,7 +124,7 @@ class JobCommands:
         user: UserOption = None,
         as_json: JsonOption = False,
     ) -> None:
-        api, job = self._find(data_dir, user, org, job_id)
+        api, job = self._find(data_dir, user, org, job_id, is_change=True)
         job = api.post(f"{self._path(job)}/retry", {}, idempotency_key=str(uuid4()))
         self.follow(api, job, as_json, watch=watch)
 
@@ -135,7 +136,7 @@ class JobCommands:
         data_dir: DataDirOption = None,
         user: UserOption = None,
     ) -> None:
-        api, job = self._find(data_dir, user, org, job_id, role="admin")
+        api, job = self._find(data_dir, user, org, job_id, role="admin", is_change=True)
         self.confirm_and_delete(api, job, yes=yes)
 
     def download(
@@ -204,9 +205,16 @@ class JobCommands:
         return shlex.join(["stafett", self.command, "watch", str(job["id"]), *api.options])
 
     def _find(
-        self, data_dir: Path | None, user: str | None, org: str | None, job_id: str, *, role: str = "coordinator"
+        self,
+        data_dir: Path | None,
+        user: str | None,
+        org: str | None,
+        job_id: str,
+        *,
+        role: str = "coordinator",
+        is_change: bool = False,
     ) -> tuple[ApiClient, Json]:
-        return find_job(data_dir, user, org, self.resource, job_id, role=role)
+        return find_job(data_dir, user, org, self.resource, job_id, role=role, is_change=is_change)
 
     def _path(self, job: Json) -> str:
         return f"/{self.resource}/{job['id']}"
@@ -221,8 +229,10 @@ def print_list(page: Json, as_json: bool, columns: Columns) -> None:
     """Print a page as JSON or as a table."""
     if as_json:
         print_json(page)
-    else:
-        print_table(page["items"], columns)
+        return
+    print_table(page["items"], columns)
+    if page.get("next_page_token"):
+        print_lines("There are more entries: --limit is how many are printed.", err=True)
 
 
 def print_result(result: Json, as_json: bool, *lines: str) -> None:

@@ -104,7 +104,7 @@ def _members_path(org: str) -> str:
 
 
 def _title(member: Json) -> str:
-    return f"Member {member['user_id']} ({member['display_name']}, {member['address']})"
+    return f"Member {member['user_id']} ({member['org_id']}, {member['display_name']}, {member['address']})"
 
 
 def _find_member(api: ApiClient, org: str, address: str) -> Json:

@@ -60,7 +60,7 @@ def list_mentors(
         )
         page = api.get("/peer-mentors", query)
         mentors, page_token = [*mentors, *page["items"]], page["next_page_token"]
-    print_list({"items": mentors}, as_json, COLUMNS)
+    print_list({"items": mentors, "next_page_token": page_token}, as_json, COLUMNS)
 
 
 @app.command()
@@ -146,7 +146,7 @@ def _edit(api: ApiClient, org: str, mentor_id: str, change: Json) -> Json:
 
 
 def _title(mentor: Json) -> str:
-    return f"Peer mentor {mentor['id']} ({mentor['display_name']})"
+    return f"Peer mentor {mentor['id']} ({mentor['org_id']}, {mentor['display_name']})"
 
 
 def _format_warnings(mentor: Json) -> list[str]:
@@ -156,7 +156,7 @@ def _format_warnings(mentor: Json) -> list[str]:
 def _format_import(result: Json) -> Iterator[str]:
     counts = result["counts"]
     verb = "would be added" if result["dry_run"] else "added"
-    yield f"{counts['accepted']} of {counts['total']} rows {verb}, {counts['rejected']} rejected."
+    yield f"{counts['accepted']} of {counts['total']} rows {verb} to {result['org_id']}, {counts['rejected']} rejected."
     for row in result["rows"]:
         yield from (f"line {row['line']}: another peer mentor has the same name." for _ in row["warnings"])
         yield from (f"{error['pointer']}: {error['detail']}" for error in row["errors"])

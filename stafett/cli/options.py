@@ -98,7 +98,8 @@ OrgOption = Annotated[str, build_org_option("yours, if you have one only", requi
 """The organisation that a command needs. Its default is the empty text, in whose place the callback puts an id."""
 
 OptionalOrgOption = Annotated[str | None, build_org_option("all that you have access to")]
-RequiredOrgOption = Annotated[str, typer.Option("--org", help=_ORG_HELP, callback=validate_org_id)]
+RequiredOrgOption = Annotated[str, typer.Option("--org", envvar=ORG_VARIABLE, help=_ORG_HELP, callback=validate_org_id)]
+AllOrgsOption = Annotated[str | None, build_org_option("all organisations")]
 UserOption = Annotated[
     str | None,
     typer.Option(

@@ -11,7 +11,7 @@ from stafett.cli.formats import format_status, format_time, format_words
 from stafett.cli.jobs import JobCommands, LimitOption, StatusOption, WatchOption, describe_result
 from stafett.cli.lookup import find_data, is_whole_id
 from stafett.cli.options import ID_HELP, DataDirOption, JsonOption, OptionalOrgOption, UserOption
-from stafett.cli.report import describe_change
+from stafett.cli.report import describe_change, require_version
 from stafett.cli.tables import Column, Details
 from stafett.domain.export import CsvProfile, ExportFormat, Locale
 from stafett.domain.file_versions import name_version
@@ -125,7 +125,8 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start a re-export of a report and print its id. Only one re-export per report runs at a time."""
-    api, report = find_data(data_dir, user, org, "reports", report_id, argument="REPORT")
+    api, report = find_data(data_dir, user, org, "reports", report_id, argument="REPORT", is_change=True)
+    require_version(report, version)
     overrides: dict[str, Any] = {
         "export_format": export_format,
         "locale": locale,

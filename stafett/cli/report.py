@@ -108,9 +108,7 @@ def download(
     """Download a version of a report and verify its SHA-256. Versions from 2 have their number in the file's name."""
     api, report = find_data(data_dir, user, org, "reports", report_id)
     number = version or len(report["files"])
-    chosen = next((each for each in report["files"] if each["version"] == number), None)
-    if chosen is None:
-        raise typer.BadParameter(f"the report has versions 1 to {len(report['files'])}", param_hint="'--version'")
+    chosen = require_version(report, number)
     if chosen["file"] is None:
         raise NotFoundError(f"The file of version {number} has been removed from storage.")
     export = api.get(f"/bufdir-exports/{chosen['export_id']}")
@@ -119,6 +117,15 @@ def download(
     print_result(
         {"path": str(target), **chosen["file"]}, as_json, f"{target} ({format_size(chosen['file']['size_bytes'])})"
     )
+
+
+def require_version(report: Json, number: int) -> Json:
+    """Return a version of the report; raise a usage error that names the versions if there is no such one."""
+    version: Json | None = next((each for each in report["files"] if each["version"] == number), None)
+    if version is None:
+        versions = f"versions 1 to {len(report['files'])}" if len(report["files"]) > 1 else "version 1 only"
+        raise typer.BadParameter(f"there is no such version; the report has {versions}", param_hint="'--version'")
+    return version
 
 
 @app.command()
@@ -178,8 +185,10 @@ def mark_submitted(
     as_json: JsonOption = False,
 ) -> None:
     """Record which version of a report was handed in to Bufdir, and protect its file."""
-    api, before = find_data(data_dir, user, org, "reports", report_id)
+    api, before = find_data(data_dir, user, org, "reports", report_id, is_change=True)
     path = f"/reports/{before['id']}"
+    if version is not None:
+        require_version(before, version)
     submitted_at = submitted_at or datetime.now(UTC).isoformat(timespec="seconds")
     fields = {"submitted_reference": reference, "version": version, "grant_year": grant_year}
     body = {"submitted_at": submitted_at} | {name: value for name, value in fields.items() if value is not None}

@@ -124,7 +124,7 @@ def remove(
     api = connect_as_admin(data_dir, user, org)
     webhook = _find(api, webhook_id)
     if not yes:
-        require_confirmation(f"Remove webhook {webhook['id']} ({webhook['url']})?")
+        require_confirmation(f"Remove {_title(webhook)[0].lower()}{_title(webhook)[1:]}?")
     api.delete(f"/webhooks/{webhook['id']}")
     print_result(webhook, as_json, f"{_title(webhook)} is removed.")
 
@@ -134,7 +134,7 @@ def _find(api: ApiClient, webhook_id: str) -> Json:
 
 
 def _title(webhook: Json) -> str:
-    return f"Webhook {webhook['id']} ({webhook['url']})"
+    return f"Webhook {webhook['id']} ({webhook['org_id']}, {webhook['url']})"
 
 
 def _describe(webhook: Json) -> Details:

@@ -49,5 +49,7 @@ def decode_faults(text: str) -> list[ActivityFault]:
 def _read_code(details: Mapping[str, Any], field: str) -> str:
     if details["loc"] and details["input"] is None and details["type"] in _TYPES_OF_A_VALUE:
         return "missing"
+    if details["type"] == "enum" and isinstance(details["input"], str) and not details["input"].strip():
+        return "missing"  # an empty cell of a file
     code = str(details["type"])
     return _CODES_OF_OUR_RULES.get(field, code) if code == "value_error" else code

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 
@@ -43,6 +44,14 @@ def _parse_iso_date(value: object) -> object:
 
 
 IsoDate = Annotated[date, BeforeValidator(_parse_iso_date)]
+
+IdPrefix = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,32}$")]
+"""The first hexadecimal digits of a UUID, without hyphens."""
+
+
+def bound_id_prefix(prefix: str) -> tuple[UUID, UUID]:
+    """Return the first and the last UUID that start with these digits."""
+    return UUID(prefix.ljust(32, "0")), UUID(prefix.ljust(32, "f"))
 
 
 def _reject_nul(text: str) -> str:

@@ -363,6 +363,17 @@ async def test_command_reports_that_it_acts_as_operator(dev_stack: DevStack) -> 
     assert (await run_stafett("export", "list", "--json", "--org", "nhf", env=env)).require_success().stderr == ""
 
 
+async def test_change_without_an_organisation_reports_who_makes_it(dev_stack: DevStack) -> None:
+    period = ("--org", "hlf", "--start", "2019-01-01", "--end", "2019-01-31")
+    started = (await dev_stack.run("export", "start", *period, "--watch", "--json")).json
+    read = await dev_stack.run("export", "show", started["id"], "--json")
+    assert read.require_success().stderr == ""
+    named = await dev_stack.run("export", "delete", started["id"], "--yes", "--org", "nhf")
+    named.assert_one_line_error("There is no such export.")
+    deleted = await dev_stack.run("export", "delete", started["id"], "--yes")
+    assert deleted.require_success().stderr == "Acting as admin@hlf.example, for hlf.\n"
+
+
 @pytest.mark.parametrize("command", [("export", "list"), ("mentor", "list"), ("member", "list")], ids=" ".join)
 async def test_unknown_organisation_is_named(dev_stack: DevStack, command: tuple[str, ...]) -> None:
     result = await dev_stack.run(*command, "--org", "finnes-ikke")

@@ -13,6 +13,7 @@ from stafett.domain.membership import Role
 from stafett.testing import ActivityFactory, Json, Tenant
 from tests.support.dev_stack import CommandResult, DevStack, Tokens, run_stafett
 
+_EMPTY_YEAR = ("--start", "01.01.2019", "--end", "31.12.2019")
 _YEAR = ("--start", "01.01.2026", "--end", "31.12.2026")
 
 
@@ -143,6 +144,7 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     file = empty_folder / "batch.csv"
     printed = await coordinator.run("bulk", "template", *coordinator.org, "-o", file, "--locale", "nn")
     assert printed.stdout == f"{file} (1 peer mentors)\n"
+    assert f";{mentor};" in await coordinator.print("bulk", "template")
     assert "Éin av desse: Oppsøkjande samtale, Samtalegruppe" in printed.stderr
     cells = "Samtalegruppe;02.03.2026 10:00;{};5;1;Oslo;ja;ja;"
     template = file.read_text("utf-8-sig")
@@ -159,7 +161,10 @@ async def test_batch_is_filled_in_validated_and_its_failed_items_are_named(
     validation = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only")
     assert validation.exit_code == 3
     assert "0 of 1 items would register, 1 would fail." in validation.stdout
-    assert f"{mentor}, Åse Ødegård: " in validation.stdout
+    assert f"  line 2, {mentor}, Åse Ødegård: duration_minutes must be at least 1. The file has" in validation.stdout
+    assert "The file has duration_minutes '0'. (invalid_activity)" in validation.stdout
+    in_norwegian = await coordinator.run("bulk", "start", file, *coordinator.org, "--validate-only", "--locale", "nb")
+    assert "duration_minutes må være minst 1." in in_norwegian.stdout
     batch: Json = (await coordinator.run("bulk", "start", file, *coordinator.org, "--watch", "--json")).json
     assert batch["status"] == "failed"
     content = await coordinator.print("bulk", "failed", batch["id"], "--locale", "nn")
@@ -192,7 +197,7 @@ async def test_deviating_activity_is_found_corrected_and_in_the_next_version(
     assert (deviation["activity_id"], deviation["outcome"]) == (str(short), "not_countable")
     listed = await coordinator.print("activity", "list", *coordinator.org, "--start", "2.3.2026", "--end", "2.3.2026")
     assert (str(short) in listed, str(twice) in listed) == (True, False)
-    title = f"Activity {short} (02.03.2026 10:00, samtalegruppe, Åse Ødegård)"
+    title = f"Activity {short} ({coordinator.org[1]}, 02.03.2026 10:00, samtalegruppe, Åse Ødegård)"
     corrected = await coordinator.print("activity", "correct", short, "--duration", "45", "--place", "Bodø")
     assert corrected.splitlines()[0] == f"{title} is corrected."
     assert "stafett reexport start REPORT" in corrected
@@ -223,13 +228,129 @@ async def test_administrator_lists_the_audit_events_of_the_organisation(
     assert export["id"] in file.read_text("utf-8-sig")
     (await coordinator.run("audit", "list", *admin.org)).assert_one_line_error("permission_denied")
     (await admin.run("audit", "list", *admin.org, "--subject", "x")).assert_one_line_error("'--subject'")
+    unknown = await admin.run("audit", "list", *admin.org, "--event", "export_request")
+    unknown.assert_one_line_error("'export_request' is not the name of an event; the nearest are export_requested")
+    assert unknown.exit_code == 2
+    filters = ("--subject", export["id"][:8], "--event", "Export requested", "--json")
+    for actor in (f"user:{listed.json['items'][0]['actor'][5:13]}", await _find_address(admin, "coordinator")):
+        found = await admin.run("audit", "list", *admin.org, *filters, "--actor", actor)
+        assert [event["subject_id"] for event in found.json["items"]] == [export["id"]]
+    described = await admin.print("audit", "list", *admin.org, "--event", "export_requested", "--details")
+    assert f"  export         {export['id']}\n" in described
+    assert "  export format  csv\n" in described
+
+
+async def _find_address(admin: UserCli, role: str) -> str:
+    members = (await admin.run("member", "list", *admin.org, "--json")).json["items"]
+    (address,) = {str(member["address"]) for member in members if member["role"] == role}
+    return address
+
+
+async def test_audit_events_of_a_deleted_export_are_listed_by_its_short_id(
+    admin: UserCli, coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    await admin.print("export", "delete", export["id"], "--yes")
+    for user, export_id in ((coordinator, export["id"]), (admin, export["id"][:8])):
+        events = (await user.run("export", "audit", export_id, "--json")).json["items"]
+        assert (events[0]["event"], events[-1]["event"]) == ("export_requested", "files_removed")
+    empty: Json = (await coordinator.run("export", "start", *coordinator.org, *_EMPTY_YEAR, "--watch", "--json")).json
+    await admin.print("export", "delete", empty["id"], "--yes")
+    assert "export_deleted" in await coordinator.print("export", "audit", empty["id"])
+    unknown = await coordinator.run("export", "audit", "00000000")
+    unknown.assert_one_line_error("with `stafett audit list --subject 00000000`.")
+
+
+async def test_second_export_of_a_period_names_the_report_that_there_is(
+    coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    start = ("export", "start", *coordinator.org, *_YEAR)
+    first = await coordinator.run(*start, "--watch", "--key", "first")
+    assert "Warning" not in first.require_success().stderr
+    first_id = first.stdout.split()[1]
+    assert "Warning" not in (await coordinator.run(*start, "--key", "first")).require_success().stderr
+    report_id = (await coordinator.run("export", "show", first_id, "--json")).json["report_id"]
+    second = (await coordinator.run(*start)).require_success()
+    warning, accepted = second.stderr.splitlines()
+    assert warning.startswith(f"Warning: {coordinator.org[1]} has a report of 2026 already: {report_id} (made on ")
+    assert f"by export {first_id}). `stafett reexport start {report_id}` adds" in warning
+    assert accepted.startswith(f"Export {second.stdout.strip()} (")
+    other = await coordinator.run("export", "start", *coordinator.org, "--start", "1.1.2026", "--end", "30.6.2026")
+    assert "Warning" not in other.require_success().stderr
+
+
+async def test_id_of_the_wrong_kind_names_the_report_or_its_export(
+    coordinator: UserCli, activity_factory: ActivityFactory
+) -> None:
+    activity_factory.create_activity(activity_factory.create_mentor())
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    report_id = export["report_id"]
+    for wrong in (export["id"], export["id"][:8]):
+        result = await coordinator.run("reexport", "start", wrong)
+        result.assert_one_line_error(f"{wrong} is an export; its report is {report_id}.")
+    for name in ("show", "audit", "download"):
+        result = await coordinator.run("export", name, report_id)
+        result.assert_one_line_error(f"{report_id} is a report: `stafett report show {report_id}`.")
+    for command in (("reexport", "start"), ("report", "download"), ("report", "submitted")):
+        result = await coordinator.run(*command, report_id, "--version", "2")
+        result.assert_one_line_error("'--version': there is no such version; the report has version 1 only")
+        assert result.exit_code == 2
+
+
+async def test_deviations_are_selected_by_kind_and_mentor(
+    coordinator: UserCli, activity_factory: ActivityFactory, empty_folder: Path
+) -> None:
+    for name in ("Åse Ødegård", "Kari Nordmann"):
+        activity_factory.create_activity(activity_factory.create_mentor(name), activity_type="annet")
+    export: Json = (await coordinator.run("export", "start", *coordinator.org, *_YEAR, "--watch", "--json")).json
+    deviations = ("export", "deviations", export["id"])
+    everything = (await coordinator.run(*deviations, "--json")).json["items"]
+    chosen = (await coordinator.run(*deviations, "--kind", "not_countable", "--mentor", "åse", "--json")).json["items"]
+    assert chosen == [row for row in everything if row["mentor"] == "Åse Ødegård"] != everything
+    await coordinator.print(*deviations, "--mentor", "åse", "-o", file := empty_folder / "deviations.csv")
+    (row,) = csv.DictReader(io.StringIO(file.read_text("utf-8-sig"), newline=""), delimiter=";")
+    assert row["mentor"] == "Åse Ødegård"
+    none = f"None of the {len(everything)} deviations is of this kind and this mentor.\n"
+    assert await coordinator.print(*deviations, "--kind", "rejected") == none
+    (await coordinator.run(*deviations, "--kind", "wrong")).assert_one_line_error("is not one of 'rejected'")
+
+
+async def test_activity_is_moved_between_events(coordinator: UserCli, activity_factory: ActivityFactory) -> None:
+    mentors = [activity_factory.create_mentor() for _ in range(2)]
+    first, second = [str(activity_factory.create_activity(mentor)) for mentor in mentors]
+
+    async def correct(activity_id: str, *options: str) -> str:
+        return await coordinator.print("activity", "correct", activity_id, *options)
+
+    async def find_event(activity_id: str) -> str | None:
+        activity: Json = (await coordinator.run("activity", "show", activity_id, "--json")).json
+        event_id: str | None = activity["event_id"]
+        return event_id
+
+    await correct(first, "--event", "new")
+    event_id = await find_event(first)
+    assert event_id is not None
+    assert f"It is part of event {event_id}." in await correct(second, "--event", event_id[:8])
+    listed = await coordinator.print("activity", "list", *coordinator.org, "--event", event_id[:8])
+    assert (first in listed, second in listed) == (True, True)
+    stays = f"It stays a part of event {event_id}: --event new or --event none takes it out."
+    assert stays in await correct(second, "--start", "15.06.2026 10:00")
+    assert stays not in await correct(second, "--participants", "7")
+    assert "It is part of no event." in await correct(second, "--event", "none")
+    assert await find_event(second) is None
+    for wrong, message in (("x", "new and none are possible"), ("00000000", "no activity has an event that starts")):
+        result = await coordinator.run("activity", "correct", second, "--event", wrong)
+        result.assert_one_line_error(message)
+        assert result.exit_code == 2
 
 
 async def test_administrator_manages_webhooks_and_api_keys(admin: UserCli) -> None:
     url = "https://hooks.example/stafett"
     webhook: Json = (await admin.run("webhook", "add", url, *admin.org, "--json")).json
     assert webhook["secret"].startswith("whsec_")
-    title = f"Webhook {webhook['id']} ({url})"
+    title = f"Webhook {webhook['id']} ({admin.org[1]}, {url})"
     assert webhook["id"] in await admin.print("webhook", "list", *admin.org)
     assert f"{title} is active." in await admin.print("webhook", "enable", webhook["id"], *admin.org)
     assert f"{title} has a new secret: whsec_" in await admin.print(
@@ -243,7 +364,7 @@ async def test_administrator_manages_webhooks_and_api_keys(admin: UserCli) -> No
     ).json
     assert key["id"] in await admin.print("api-key", "list", *admin.org)
     revoked = await admin.print("api-key", "revoke", key["id"], *admin.org, "--yes")
-    assert revoked == f"API key {key['id']} (Nightly export) is revoked.\n"
+    assert revoked == f"API key {key['id']} ({admin.org[1]}, Nightly export) is revoked.\n"
     assert key["id"] not in await admin.print("api-key", "list", *admin.org)
 
 
@@ -259,10 +380,10 @@ async def test_notification_of_a_finished_export_is_listed_and_read(coordinator:
 async def test_confirmations_have_names_beside_ids(admin: UserCli) -> None:
     added: Json = (await admin.run("mentor", "add", "Kari Nordmann", *admin.org, "--json")).json
     renamed = await admin.print("mentor", "rename", added["id"], "Kari Hansen", *admin.org)
-    assert renamed == f"Peer mentor {added['id']} (Kari Hansen) is renamed.\n"
+    assert renamed == f"Peer mentor {added['id']} ({admin.org[1]}, Kari Hansen) is renamed.\n"
     address = "ola@member.example"
     invited = await admin.print("member", "add", address, *admin.org, "--role", "auditor", "--name", "Ola Nordmann")
-    assert f"(Ola Nordmann, {address}) is invited, with the role auditor." in invited
+    assert f"({admin.org[1]}, Ola Nordmann, {address}) is invited, with the role auditor." in invited
 
 
 async def test_doctor_makes_a_real_call_of_the_api(dev_stack: DevStack) -> None:

@@ -57,7 +57,8 @@ _KEY = {"id": _ID, "name": "Nightly export", "role": "coordinator", "expires_at"
 _NOTIFICATION = {"id": _ID, "subject": {"kind": "bulk_registration", "id": _OTHER_ID}, "created_at": _CREATED}
 _DELIVERIES = [{"channel": "email", "state": "delivered"}, {"channel": "webhook", "state": "given_up"}]
 _MEMBER = {"user_id": _ID, "address": "kari.nordmann@blindeforbundet.example", "display_name": "Kari Nordmann"}
-_EVENT = {"seq": 1204, "at": _CREATED, "actor": _OTHER_ID, "hash": "9f86d081884c7d659a2feaa0c55ad015"}
+_EVENT = {"seq": 1204, "at": _CREATED, "actor": f"user:{_OTHER_ID}", "hash": "9f86d081884c7d659a2feaa0c55ad015"}
+_EVENT |= {"detail": {"attempt": 1, "report_id": _ID, "sha256": "9f86d081884c7d65" * 4}}
 _ACTIVITY = {
     "id": _ID,
     "mentor_name": "Åse Ødegård",
@@ -80,7 +81,7 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
         [
             _EVENT | {"event": "export_requested", "status": "initialised"},
             _EVENT
-            | {"event": "export_stage_started", "status": "querying_activities", "actor": "worker", "seq": 1205}
+            | {"event": "export_stage_started", "status": "querying_activities", "actor": "system:worker", "seq": 1205}
             | {"hash": "60303ae22b998861bce3b28f33eec1be"},
         ],
     ),
@@ -89,6 +90,9 @@ TABLES: Mapping[str, tuple[Columns, Sequence[dict[str, Any]]]] = {
         [
             _EVENT | {"event": "report_submitted", "status": None, "subject_kind": "report", "subject_id": _ID},
             _EVENT | {"event": "bulk_completed_with_failures", "status": "completed_with_failures", **_BATCH_SUBJECT},
+            _EVENT
+            | {"event": "activity_corrected", "status": None, "subject_kind": "activity", "subject_id": _OTHER_ID}
+            | {"actor_name": "kari.nordmann@blindeforbundet.example", "detail": {"place": True, "starts_at": True}},
         ],
     ),
     "report-changes": (

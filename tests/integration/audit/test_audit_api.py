@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import httpx
 import pytest
@@ -41,6 +42,11 @@ async def test_events_are_filtered_and_paged_newest_first(fetch: Fetch, jobs: li
     assert {(event["subject_kind"], event["actor"]) for event in events} == {("export", f"user:{tenant.coordinator}")}
     assert [event["subject_id"] for event in (await list_events(subject_id=jobs[0]))["items"]] == [jobs[0]]
     assert (await list_events(actor="system:worker"))["items"] == []
+    found = (await list_events(subject_id_prefix=UUID(jobs[0]).hex[:10]))["items"]
+    assert [event["subject_id"] for event in found] == [jobs[0]]
+    actor = f"user:{tenant.coordinator}"
+    assert (await list_events(actor_prefix=actor[:13], event="export_requested"))["items"] == events
+    assert (await list_events(actor_prefix=f"{actor[:12]}{'0' if actor[12] != '0' else '1'}"))["items"] == []
     first = await list_events(event="export_requested", page_size=2)
     rest = await list_events(event="export_requested", page_size=2, page_token=first["next_page_token"])
     assert first["items"] + rest["items"] == events
@@ -65,6 +71,8 @@ async def test_csv_has_every_event_that_matches(fetch: Fetch, jobs: list[str]) -
     [
         ({"event": "x'; --"}, "query:event"),
         ({"actor": "Kari Nordmann"}, "query:actor"),
+        ({"actor_prefix": "user:%"}, "query:actor_prefix"),
+        ({"subject_id_prefix": "5e4d7a3"}, "query:subject_id_prefix"),
         ({"created_after": "yesterday"}, "query:created_after"),
         ({"page_token": "x"}, "query:page_token"),
         ({"colour": "red"}, "query:colour"),

@@ -349,3 +349,17 @@ async def test_activities_are_found_by_the_start_of_their_id(
         assert [item["id"] for item in items] == [str(activity_id)]
     for invalid in ("0123456", "0123456g", str(activity_id)):
         await coordinator.request("GET", ACTIVITIES, 422, params={"id_prefix": invalid})
+
+
+async def test_activities_are_found_by_the_start_of_their_event(
+    coordinator: UserClient, activity_factory: ActivityFactory, mentor: UUID, activity_id: UUID
+) -> None:
+    activity_factory.create_activity(mentor)
+    event_id = uuid4()
+    await coordinator.request(
+        "PUT", f"{ACTIVITIES}/{activity_id}", 200, json={"event_id": str(event_id)}, headers={"If-Match": "*"}
+    )
+    for length in (8, 32):
+        query = {"event_id_prefix": event_id.hex[:length]}
+        items = (await coordinator.request("GET", ACTIVITIES, 200, params=query))["items"]
+        assert [item["id"] for item in items] == [str(activity_id)]

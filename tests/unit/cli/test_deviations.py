@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from stafett.cli.csv_files import read_csv_rows
-from stafett.cli.deviations import print_deviations
+from stafett.cli.csv_files import read_csv_rows, replace_rows
+from stafett.cli.deviations import print_deviations, select_deviations
+from stafett.domain.export_outputs import DeviationOutcome
 
 _HEADER = "date;mentor;place;sheet;row;outcome;problem;repair;registered_by;activity_id;codes"
 _ROWS = (
@@ -48,3 +49,31 @@ def test_kinds_are_printed_first_and_then_rows_up_to_the_limit(
     assert lines[lines_of_rows:] == rest
     assert "stafett activity correct" in correction
     assert "stafett reexport start" in new_version
+
+
+def test_rows_are_selected_by_kind_and_by_a_part_of_the_mentors_name() -> None:
+    rejected, not_countable = rows = read_csv_rows(_CONTENT)
+    assert select_deviations(rows, DeviationOutcome.REJECTED, None) == [rejected]
+    assert select_deviations(rows, None, "kari") == [not_countable]
+    assert select_deviations(rows, DeviationOutcome.REJECTED, "kari") == []
+    assert select_deviations(rows, None, None) == rows
+
+
+def test_warnings_include_those_of_rows_with_another_outcome() -> None:
+    rows = [row | {"codes": f"{row['codes']} note_missing"} for row in read_csv_rows(_CONTENT)]
+    assert select_deviations(rows, DeviationOutcome.WARNING, None) == []
+    assert select_deviations(rows, DeviationOutcome.WARNING, None, {"note_missing"}) == rows
+    assert select_deviations(rows, DeviationOutcome.REJECTED, None, {"note_missing"}) == rows[:1]
+
+
+def test_file_of_selected_rows_has_the_form_of_the_whole_file() -> None:
+    rows = read_csv_rows(_CONTENT)
+    assert replace_rows(_CONTENT, rows) == _CONTENT
+    assert replace_rows(_CONTENT, rows[1:]) == "\r\n".join(("\ufeff" + _HEADER, _ROWS[1], "")).encode()
+    machine = "\n".join((_HEADER.replace(";", ","), '06.01.2026,"Åse, Kari"' + "," * 9, "")).encode()
+    assert replace_rows(machine, read_csv_rows(machine)) == machine
+
+
+def test_filter_that_matches_nothing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_deviations([], total=7)
+    assert capsys.readouterr().out == "None of the 7 deviations is of this kind and this mentor.\n"

@@ -51,6 +51,11 @@ def test_help_shows_choices_and_no_type_of_flags(name: str, capsys: pytest.Captu
         assert "<csv|xlsx>" in text
 
 
+def test_no_paragraph_of_a_help_text_is_broken_where_its_source_is() -> None:
+    paragraphs = [each for command in COMMANDS.values() for each in command.help.split("\n\n")]
+    assert [each for each in paragraphs if "\n" in each and "\n- " not in each] == []
+
+
 def test_overview_groups_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     execute(["--help"])
     text = capsys.readouterr().out
