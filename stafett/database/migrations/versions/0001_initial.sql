@@ -94,7 +94,8 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- PostgreSQL delivers the id of the job to listeners when the transaction commits.
+-- PostgreSQL delivers the id of the job to listeners when the transaction commits. All transactions that notify commit
+-- one after the other, so the triggers leave out progress, for which listeners look in job_revisions.
 CREATE FUNCTION notify_job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('job_changed', NEW.id::text);
@@ -384,6 +385,7 @@ CREATE TRIGGER bulk_registrations_immutable_columns BEFORE UPDATE ON bulk_regist
            OLD.created_at))
     EXECUTE FUNCTION reject_change('the request of a batch is immutable', 'check_violation');
 CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registrations FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.edits <> OLD.edits OR NEW.deleted_at IS DISTINCT FROM OLD.deleted_at)
     EXECUTE FUNCTION notify_job_changed();
 
 CREATE POLICY operators ON bulk_registrations FOR SELECT TO stafett_api
@@ -579,7 +581,9 @@ CREATE TRIGGER exports_immutable_columns BEFORE UPDATE ON exports FOR EACH ROW
         (OLD.id, OLD.org_id, OLD.requested_by, OLD.parameters, OLD.origin, OLD.reexport_id, OLD.source_export_id,
            OLD.created_at))
     EXECUTE FUNCTION reject_change('the request of an export is immutable', 'check_violation');
-CREATE TRIGGER exports_notify_change AFTER UPDATE ON exports FOR EACH ROW EXECUTE FUNCTION notify_job_changed();
+CREATE TRIGGER exports_notify_change AFTER UPDATE ON exports FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.edits <> OLD.edits OR NEW.deleted_at IS DISTINCT FROM OLD.deleted_at)
+    EXECUTE FUNCTION notify_job_changed();
 
 -- Operators see the jobs and states of every organisation, but none of their data.
 CREATE POLICY operators ON exports FOR SELECT TO stafett_api USING (current_setting('app.operator', true) = 'on');
@@ -806,6 +810,7 @@ CREATE TRIGGER report_reexports_reset_crashes BEFORE UPDATE ON report_reexports 
     WHEN (NEW.status <> OLD.status)
     EXECUTE FUNCTION reset_reexport_crashes();
 CREATE TRIGGER report_reexports_notify_change AFTER UPDATE ON report_reexports FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.edits <> OLD.edits)
     EXECUTE FUNCTION notify_job_changed();
 
 CREATE POLICY operators ON report_reexports FOR SELECT TO stafett_api
