@@ -221,7 +221,9 @@ class _ActivityRegistry:
         self._settings, self._exit_stack = settings, exit_stack
         self._threads, self._metrics = monitor.threads, monitor.metrics
         self._notify_by_email = settings.mail.host is not None
-        self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
+        pooling = settings.database.transaction_pooling
+        self._database = Database(url, pool_size=connections, transaction_pooling=pooling)
+        exit_stack.enter_context(closing(self._database))
         self._database.observe_wait = self._metrics.observe_connection_waits(ConnectionPool.WORKER)
         self._deliveries = DeliveryStore(self._database, record_state=self._metrics.record_delivery)
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
@@ -393,7 +395,9 @@ class _ActivityRegistry:
 
     def _open_maintenance_database(self, timeouts: Timeouts, pool: ConnectionPool, *, size: int) -> Database:
         url = require_setting(self._settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
-        database = self._exit_stack.enter_context(closing(MaintenanceDatabase(url, pool_size=size, timeouts=timeouts)))
+        pooling = self._settings.database.transaction_pooling
+        database = MaintenanceDatabase(url, pool_size=size, timeouts=timeouts, transaction_pooling=pooling)
+        self._exit_stack.enter_context(closing(database))
         database.observe_wait = self._metrics.observe_connection_waits(pool)
         return database
 

@@ -97,7 +97,19 @@ class DatabaseSettings(_SettingsSection):
     api_url: PostgresUrl | None = None
     worker_url: PostgresUrl | None = None
     maintenance_url: PostgresUrl | None = Field(None, description="for the sweeper, retention and checkpoints")
+    listen_url: PostgresUrl | None = Field(
+        None, description="the API's role at PostgreSQL itself, for LISTEN; by default api_url"
+    )
+    transaction_pooling: bool = Field(
+        default=False, description="whether the URLs of API, workers and sweeper lead to a pooler in transaction mode"
+    )
     pool_size: int = Field(10, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _validate_listen_url(self) -> Self:
+        if self.transaction_pooling and self.api_url is not None and self.listen_url is None:
+            raise ValueError("API_URL with TRANSACTION_POOLING requires LISTEN_URL")
+        return self
 
 
 class TemporalSettings(_SettingsSection):

@@ -133,10 +133,11 @@ class JobNotifier:
             self._changes = {}
             return
         async with asyncio.timeout(_RESPONSE_TIMEOUT):
-            changes = dict(await (await connection.execute(_SELECT_CHANGES, [followed])).fetchall())
+            result = await connection.execute(_SELECT_CHANGES, [followed])
+            changes: dict[UUID, int] = dict(await result.fetchall())
         earlier, self._changes = self._changes, changes
-        for job_id in changes:
-            if changes[job_id] != earlier.get(job_id):
+        for job_id, count in changes.items():
+            if count != earlier.get(job_id):
                 self._notify_subscriptions(job_id)
 
     def _dispatch(self, channel: str, payload: str) -> None:
