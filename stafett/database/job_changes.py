@@ -27,7 +27,7 @@ _LISTEN_STATEMENT = f"LISTEN {JOB_CHANGED_CHANNEL}; LISTEN {ACCESS_CHANGED_CHANN
 _BECOME_OPERATOR = "SELECT set_config('app.operator', 'on', false)"
 """For the session: the connection reads the counters of any job, and no column that a user writes."""
 
-_SELECT_CHANGES = "SELECT id, changes FROM job_revisions WHERE id = ANY(%s)"
+SELECT_CHANGES = "SELECT id, changes FROM job_revisions WHERE id = ANY(%s)"
 _INITIAL_BACKOFF, _MAX_BACKOFF = 0.5, 10.0
 _POLL_INTERVAL = 1.0
 _RESPONSE_TIMEOUT = 16.0  # of a statement; a stopped backend never answers
@@ -133,7 +133,7 @@ class JobNotifier:
             self._changes = {}
             return
         async with asyncio.timeout(_RESPONSE_TIMEOUT):
-            result = await connection.execute(_SELECT_CHANGES, [followed])
+            result = await connection.execute(SELECT_CHANGES, [followed])
             changes: dict[UUID, int] = dict(await result.fetchall())
         earlier, self._changes = self._changes, changes
         for job_id, count in changes.items():

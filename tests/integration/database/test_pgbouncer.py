@@ -114,8 +114,9 @@ def test_more_clients_than_server_connections_see_their_own_organisation(setting
     database = Database(url, pool_size=10, timeouts=Timeouts.INTERACTIVE, transaction_pooling=True)
     with closing(database), ThreadPoolExecutor(10) as threads:
         assert [*threads.map(read, range(clients))] == [(f"org{number}", "15s") for number in range(clients)]
-        ((_, timeout),) = database.execute(setting, {})
-        assert timeout == "15s"
+        assert [
+            row.current_setting for row in database.execute(text("SELECT current_setting('lock_timeout')"), {})
+        ] == ["5s"]
     with psycopg.connect(require_setting(settings.database.api_url, "api")) as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
         row = connection.execute("SELECT nullif(current_setting('app.org_id', true), '')").fetchone()

@@ -257,6 +257,7 @@ CREATE TABLE peer_mentors (
 );
 -- This index and the others on (org_id, id) are the targets of the foreign keys that include the organisation.
 CREATE UNIQUE INDEX peer_mentors_of_org ON peer_mentors (org_id, id);
+CREATE INDEX peer_mentors_by_name ON peer_mentors (org_id, display_name, id);
 GRANT SELECT ON peer_mentors TO stafett_api, stafett_worker;
 GRANT INSERT, UPDATE (display_name, active, branch, approved_at, edits) ON peer_mentors TO stafett_api;
 GRANT SELECT, UPDATE (display_name, active) ON peer_mentors TO stafett_erasure;
@@ -367,6 +368,7 @@ ALTER TABLE bulk_registrations ADD FOREIGN KEY (org_id, corrects) REFERENCES bul
 CREATE INDEX bulk_registrations_corrections ON bulk_registrations (org_id, corrects) WHERE corrects IS NOT NULL;
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
+CREATE INDEX bulk_registrations_by_status ON bulk_registrations (status, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
 CREATE INDEX bulk_registrations_needing_attention ON bulk_registrations (org_id)
     WHERE deleted_at IS NULL AND status NOT IN ('completed', 'cancelled');
@@ -560,6 +562,7 @@ CREATE UNIQUE INDEX exports_of_org ON exports (org_id, id);
 CREATE UNIQUE INDEX exports_of_reexport ON exports (reexport_id);
 CREATE INDEX exports_by_org_created_at ON exports (org_id, created_at DESC, id DESC);
 CREATE INDEX exports_by_created_at ON exports (created_at DESC, id DESC);
+CREATE INDEX exports_by_status ON exports (status, created_at DESC, id DESC);
 CREATE INDEX exports_needing_attention ON exports (org_id)
     WHERE origin = 'report' AND deleted_at IS NULL AND status NOT IN ('completed', 'completed_empty', 'cancelled');
 CREATE INDEX exports_unfinished ON exports (created_at, id)
@@ -779,6 +782,7 @@ CREATE UNIQUE INDEX report_reexports_one_unfinished_per_report ON report_reexpor
     WHERE status NOT IN ('completed', 'failed', 'cancelled');
 CREATE INDEX report_reexports_by_org_created_at ON report_reexports (org_id, created_at DESC, id DESC);
 CREATE INDEX report_reexports_by_created_at ON report_reexports (created_at DESC, id DESC);
+CREATE INDEX report_reexports_by_status ON report_reexports (status, created_at DESC, id DESC);
 CREATE INDEX report_reexports_needing_attention ON report_reexports (org_id)
     WHERE status NOT IN ('completed', 'cancelled');
 CREATE INDEX report_reexports_unfinished ON report_reexports (created_at, id)
@@ -1092,6 +1096,10 @@ CREATE TABLE audit_events (
     PRIMARY KEY (org_id, seq)
 );
 CREATE INDEX audit_events_of_subject ON audit_events (org_id, subject_id, seq);
+-- For auditors, who search a chain that grows for ever by the name of an event, by actor and by time.
+CREATE INDEX audit_events_by_event ON audit_events (org_id, event, seq);
+CREATE INDEX audit_events_by_actor ON audit_events (org_id, actor, seq);
+CREATE INDEX audit_events_by_time ON audit_events (org_id, at, seq);
 -- A client that polls gets the same download link all day, and the audit trail records it once.
 CREATE UNIQUE INDEX audit_events_one_link_per_day
     ON audit_events (org_id, subject_id, actor, (detail ->> 'day'), (detail ->> 'sha256')) WHERE event = 'link_issued';
