@@ -79,11 +79,27 @@ def migrate() -> None:
     print_lines(f"The database schema is at revision {run_migrations(Settings.load().database)}.")
 
 
-def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    data_dir: DataDirOption = None,
+    storage: Annotated[
+        bool,
+        typer.Option(
+            "--storage",
+            help="Compare the bucket with the database instead, after a restore of one of them: name the exports and"
+            " attachments whose objects are missing, and those of which only the bucket knows. Changes neither.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check this machine, the embedded servers' programs and a stack's data directory, each with a deadline."""
-    from stafett.devstack.doctor.machine import diagnose
+    if storage:
+        from stafett.cli.storage import check_storage
 
-    findings = diagnose(data_dir)
+        findings = check_storage(data_dir)
+    else:
+        from stafett.devstack.doctor.machine import diagnose
+
+        findings = diagnose(data_dir)
     if as_json:
         rows = [{"subject": finding.subject, "ok": finding.ok, "message": finding.message} for finding in findings]
         print_json(rows)

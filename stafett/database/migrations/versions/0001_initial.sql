@@ -507,6 +507,7 @@ CREATE TABLE attachments (
 CREATE INDEX attachments_of_activity ON attachments (org_id, activity_id);
 GRANT SELECT ON attachments TO stafett_worker;
 GRANT SELECT (org_id, activity_id) ON attachments TO stafett_api; -- their number is a field of mappings
+GRANT SELECT (id, org_id, activity_id, object_key) ON attachments TO stafett_maintenance; -- to find missing objects
 GRANT SELECT, DELETE ON attachments TO stafett_erasure;
 
 
