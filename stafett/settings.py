@@ -265,6 +265,11 @@ class WorkerSettings(_SettingsSection):
     )
 
     @property
+    def thread_count(self) -> int:
+        """The threads of all activities."""
+        return self.threads + self.cpu_threads + self.query_threads + self.outcome_threads + self.preview_threads
+
+    @property
     def mapping_memory_bytes(self) -> int:
         return self.mapping_memory_mib * 1024 * 1024
 

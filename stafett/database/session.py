@@ -30,7 +30,7 @@ _SNAPSHOT_TIMEOUTS = {"statement_timeout": "1h", "idle_in_transaction_session_ti
 """A ``COPY`` takes as long as its reader, who stores its rows; each of its blocks has the connection's deadline."""
 
 CONNECTION_OPTIONS: dict[str, str | int] = {
-    "application_name": "stafett",
+    "fallback_application_name": "stafett",
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
