@@ -5,12 +5,12 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+from sqlmodel import create_engine
 from temporalio.client import Client
 
 import worker
 from api.app import create_app
 from api.long_requests import reduce_settings
-from stafett.database import session
 from stafett.database.connection_budget import (
     ConnectionBudget,
     announce_connections,
@@ -25,14 +25,14 @@ from tests.support.dev_stack import run_stafett_process
 @pytest.fixture
 def pools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the pools that are created."""
-    sizes, create_engine = list[int](), session.create_engine
+    sizes = list[int]()
 
     def record(*args: Any, **options: Any) -> object:
         assert options["max_overflow"] == 0
         sizes.append(options["pool_size"])
         return create_engine(*args, **options)
 
-    monkeypatch.setattr(session, "create_engine", record)
+    monkeypatch.setattr("stafett.database.session.create_engine", record)
     return sizes
 
 
