@@ -29,6 +29,12 @@ from stafett.audit.keys import load_signing_key
 from stafett.audit.scheduled_verification import create_scheduled_verification
 from stafett.bulk.registration import BatchProcessor
 from stafett.column_mapper.versions import MappingVersions
+from stafett.database.connection_budget import (
+    MAINTENANCE_CONNECTIONS,
+    METRICS_CONNECTIONS,
+    SWEEP_CONNECTIONS,
+    count_worker_pool,
+)
 from stafett.database.maintenance import MaintenanceDatabase
 from stafett.database.session import Database, Timeouts
 from stafett.domain.errors import SettingsError
@@ -118,7 +124,7 @@ _HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 _BACKGROUND_THREADS = 8
 _MAX_CALL_TIME = timedelta(minutes=5)  # longer than the timeouts of an email, a DNS lookup and a page of a sweep
 _GRACEFUL_SHUTDOWN = timedelta(seconds=10)
-_MAX_CONCURRENT_EMAILS, _MAX_CONCURRENT_DNS_LOOKUPS, _MAX_CONCURRENT_DELIVERIES, _DELIVERY_CONNECTIONS = 4, 16, 32, 2
+_MAX_CONCURRENT_EMAILS, _MAX_CONCURRENT_DNS_LOOKUPS, _MAX_CONCURRENT_DELIVERIES = 4, 16, 32
 _MAX_CONCURRENT_MAINTENANCE = 4  # retention, checkpoints and a sweep of the schedules, and one that an operator started
 _STICKY_TIMEOUT = timedelta(seconds=2)  # after this, a workflow task goes from its last worker to any other worker
 _log = structlog.get_logger("stafett.worker")
@@ -213,15 +219,13 @@ class _ActivityRegistry:
     """Creates the activities and the dependencies that they share."""
 
     def __init__(self, settings: Settings, exit_stack: ExitStack, monitor: WorkerMonitor) -> None:
-        url, slots = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL"), settings.worker
-        thread_count = (
-            slots.threads + slots.cpu_threads + slots.query_threads + slots.outcome_threads + slots.preview_threads
-        )
-        connections = 2 * thread_count + _DELIVERY_CONNECTIONS
+        url = require_setting(settings.database.worker_url, "STAFETT_DATABASE__WORKER_URL")
         self._settings, self._exit_stack = settings, exit_stack
         self._threads, self._metrics = monitor.threads, monitor.metrics
         self._notify_by_email = settings.mail.host is not None
-        self._database = exit_stack.enter_context(closing(Database(url, pool_size=connections)))
+        pooling = settings.database.transaction_pooling
+        self._database = Database(url, pool_size=count_worker_pool(settings), transaction_pooling=pooling)
+        exit_stack.enter_context(closing(self._database))
         self._database.observe_wait = self._metrics.observe_connection_waits(ConnectionPool.WORKER)
         self._deliveries = DeliveryStore(self._database, record_state=self._metrics.record_delivery)
         self._storage, self._mappings = FileStorage(settings.s3), MappingVersions(self._database)
@@ -332,7 +336,9 @@ class _ActivityRegistry:
     def maintenance_activities(self, client: Client) -> list[ActivityFunction]:
         """Return the scheduled activities, which use the maintenance role and cover all organisations."""
         settings = self._settings
-        maintenance = self._open_maintenance_database(Timeouts.WORKER, ConnectionPool.MAINTENANCE, size=2)
+        maintenance = self._open_maintenance_database(
+            Timeouts.WORKER, ConnectionPool.MAINTENANCE, size=MAINTENANCE_CONNECTIONS
+        )
         self._register_service_metrics()
         policy = RetentionPolicy(
             timedelta(days=settings.retention.files_days), timedelta(days=settings.retention.staging_days)
@@ -356,7 +362,7 @@ class _ActivityRegistry:
     def _sweep(self, client: Client) -> ReconciliationActivities:
         """Create the sweep, with threads and connections of its own."""
         database = self._open_maintenance_database(
-            Timeouts.RECONCILIATION, ConnectionPool.SWEEP, size=MAX_CONCURRENT_JOBS
+            Timeouts.RECONCILIATION, ConnectionPool.SWEEP, size=SWEEP_CONNECTIONS
         )
         executor = self._open_pool(MAX_CONCURRENT_JOBS, "sweep")
         queue, actor = self._settings.temporal.task_queue, audit_trail.SWEEPER_ACTOR
@@ -381,7 +387,7 @@ class _ActivityRegistry:
         """Report the metrics that PostgreSQL knows, with a connection of their own."""
         settings = self._settings
         service_metrics = ServiceMetrics(
-            self._open_maintenance_database(Timeouts.INTERACTIVE, ConnectionPool.METRICS, size=1),
+            self._open_maintenance_database(Timeouts.INTERACTIVE, ConnectionPool.METRICS, size=METRICS_CONNECTIONS),
             intervals=get_maintenance_intervals(_build_audit_intervals(settings)),
             files_period=timedelta(days=settings.retention.files_days),
         )
@@ -393,7 +399,9 @@ class _ActivityRegistry:
 
     def _open_maintenance_database(self, timeouts: Timeouts, pool: ConnectionPool, *, size: int) -> Database:
         url = require_setting(self._settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
-        database = self._exit_stack.enter_context(closing(MaintenanceDatabase(url, pool_size=size, timeouts=timeouts)))
+        pooling = self._settings.database.transaction_pooling
+        database = MaintenanceDatabase(url, pool_size=size, timeouts=timeouts, transaction_pooling=pooling)
+        self._exit_stack.enter_context(closing(database))
         database.observe_wait = self._metrics.observe_connection_waits(pool)
         return database
 

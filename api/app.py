@@ -137,6 +137,7 @@ def create_app(
         require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"),
         pool_size=settings.database.pool_size,
         timeouts=Timeouts.INTERACTIVE,
+        transaction_pooling=settings.database.transaction_pooling,
     )
     database.observe_wait = metrics.observe_connection_waits(ConnectionPool.API)
     verifier = CredentialVerifier(
@@ -203,7 +204,8 @@ def _create_services(
 ) -> Services:
     storage, history = FileStorage(settings.s3, INTERACTIVE_TIMEOUTS), JobHistory(database)
     exports = ExportService(database)
-    notifier = JobNotifier(require_setting(settings.database.api_url, "STAFETT_DATABASE__API_URL"))
+    listen_url = settings.database.listen_url or settings.database.api_url
+    notifier = JobNotifier(require_setting(listen_url, "STAFETT_DATABASE__API_URL"))
     return Services(
         database=database,
         temporal=temporal,

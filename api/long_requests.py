@@ -21,6 +21,7 @@ import structlog
 from fastapi import Request, Response
 from opentelemetry import propagate
 
+from stafett.database.connection_budget import LONG_REQUEST_CONNECTIONS
 from stafett.domain.errors import ServiceUnavailableError
 from stafett.settings import MetricsSettings, Settings
 
@@ -35,7 +36,7 @@ _REPLACED_REQUEST_HEADERS = frozenset(
     {b"x-request-id", b"traceparent", b"tracestate", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"}
 )
 _REPLACED_RESPONSE_HEADERS = frozenset({b"content-length", b"date", b"x-request-id"})
-_NICENESS, _POOL_SIZE = 19, 4
+_NICENESS = 19
 _log = structlog.get_logger("stafett.api")
 
 
@@ -167,7 +168,7 @@ def take_listener() -> socket.socket | None:
 
 def reduce_settings(settings: Settings) -> Settings:
     """Return the second process's settings: few connections, and no metrics, because the first counts its requests."""
-    database = settings.database.model_copy(update={"pool_size": _POOL_SIZE})
+    database = settings.database.model_copy(update={"pool_size": LONG_REQUEST_CONNECTIONS})
     return settings.model_copy(update={"database": database, "metrics": MetricsSettings()})
 
 

@@ -97,7 +97,19 @@ class DatabaseSettings(_SettingsSection):
     api_url: PostgresUrl | None = None
     worker_url: PostgresUrl | None = None
     maintenance_url: PostgresUrl | None = Field(None, description="for the sweeper, retention and checkpoints")
+    listen_url: PostgresUrl | None = Field(
+        None, description="the API's role at PostgreSQL itself, for LISTEN; by default api_url"
+    )
+    transaction_pooling: bool = Field(
+        default=False, description="whether the URLs of API, workers and sweeper lead to a pooler in transaction mode"
+    )
     pool_size: int = Field(10, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _validate_listen_url(self) -> Self:
+        if self.transaction_pooling and self.api_url is not None and self.listen_url is None:
+            raise ValueError("API_URL with TRANSACTION_POOLING requires LISTEN_URL")
+        return self
 
 
 class TemporalSettings(_SettingsSection):
@@ -251,6 +263,11 @@ class WorkerSettings(_SettingsSection):
     mapping_memory_mib: int = Field(
         512, ge=96, le=65_536, description="memory that the mapping of one export or preview may take, in MiB"
     )
+
+    @property
+    def thread_count(self) -> int:
+        """The threads of all activities."""
+        return self.threads + self.cpu_threads + self.query_threads + self.outcome_threads + self.preview_threads
 
     @property
     def mapping_memory_bytes(self) -> int:

@@ -188,7 +188,8 @@ def _open_maintenance_database(settings: Settings) -> "Database":
     from stafett.database.session import Timeouts
 
     url = require_setting(settings.database.maintenance_url, "STAFETT_DATABASE__MAINTENANCE_URL")
-    return MaintenanceDatabase(url, pool_size=1, timeouts=Timeouts.COMMAND_LINE)
+    pooling = settings.database.transaction_pooling
+    return MaintenanceDatabase(url, pool_size=1, timeouts=Timeouts.COMMAND_LINE, transaction_pooling=pooling)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
 from stafett.allocator import limit_allocator_arenas
 from stafett.cli.options import DATA_DIR_VARIABLE, DataDirOption, JsonOption
@@ -45,6 +46,10 @@ def api() -> None:
     if listener is not None:
         settings = reduce_settings(settings)
     read_sdk_metrics = _configure_telemetry(settings, "stafett-api")
+    if listener is None:
+        from stafett.database.connection_budget import count_api_connections
+
+        _announce_connections(settings, "api", settings.database.api_url, count_api_connections(settings))
     from api.app import serve
 
     serve(settings, listener, read_sdk_metrics)
@@ -60,9 +65,20 @@ def worker(
     settings = Settings.load()
     read_sdk_metrics = _configure_telemetry(settings, "stafett-worker")
     limit_allocator_arenas(settings.worker.cpu_threads)
+    from stafett.database.connection_budget import count_worker_connections
+
+    _announce_connections(settings, "worker", settings.database.worker_url, count_worker_connections(settings, role))
     from worker import serve
 
     asyncio.run(serve(settings, queue, role, read_sdk_metrics))
+
+
+def _announce_connections(settings: Settings, kind: str, url: SecretStr | None, maximum: int) -> None:
+    """Check that PostgreSQL admits the process; behind a pooler, the pooler's limits apply."""
+    from stafett.database.connection_budget import announce_connections
+
+    if url is not None and not settings.database.transaction_pooling:
+        announce_connections(url.get_secret_value(), kind, maximum)
 
 
 def _configure_telemetry(settings: Settings, service: str) -> ReadMetrics | None:
@@ -79,11 +95,27 @@ def migrate() -> None:
     print_lines(f"The database schema is at revision {run_migrations(Settings.load().database)}.")
 
 
-def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    data_dir: DataDirOption = None,
+    storage: Annotated[
+        bool,
+        typer.Option(
+            "--storage",
+            help="Compare the bucket with the database instead, after a restore of one of them: name the exports and"
+            " attachments whose objects are missing, and those of which only the bucket knows. Changes neither.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check this machine, the embedded servers' programs and a stack's data directory, each with a deadline."""
-    from stafett.devstack.doctor.machine import diagnose
+    if storage:
+        from stafett.cli.storage import check_storage
 
-    findings = diagnose(data_dir)
+        findings = check_storage(data_dir)
+    else:
+        from stafett.devstack.doctor.machine import diagnose
+
+        findings = diagnose(data_dir)
     if as_json:
         rows = [{"subject": finding.subject, "ok": finding.ok, "message": finding.message} for finding in findings]
         print_json(rows)

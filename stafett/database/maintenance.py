@@ -17,8 +17,10 @@ _UNREADABLE_COLUMNS: dict[type[SQLModel], tuple[str, ...]] = {
 class MaintenanceDatabase(Database):
     """The database of the maintenance role. Every query leaves out the columns that the role cannot read."""
 
-    def __init__(self, url: str, *, pool_size: int, timeouts: Timeouts = Timeouts.WORKER) -> None:
-        super().__init__(url, pool_size=pool_size, timeouts=timeouts)
+    def __init__(
+        self, url: str, *, pool_size: int, timeouts: Timeouts = Timeouts.WORKER, transaction_pooling: bool = False
+    ) -> None:
+        super().__init__(url, pool_size=pool_size, timeouts=timeouts, transaction_pooling=transaction_pooling)
         event.listen(self._open_session, "do_orm_execute", leave_out_unreadable_columns)
 
 

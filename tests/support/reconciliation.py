@@ -28,7 +28,9 @@ class Sweeper:
         self, client: Client, settings: Settings, org_id: str, limits: ReconciliationLimits | None = None
     ) -> None:
         self._database = MaintenanceDatabase(
-            require_setting(settings.database.maintenance_url, "maintenance"), pool_size=2
+            require_setting(settings.database.maintenance_url, "maintenance"),
+            pool_size=2,
+            transaction_pooling=settings.database.transaction_pooling,
         )
         self._org_id = org_id
         completion = ExportCompletion(self._database, actor=audit_trail.SWEEPER_ACTOR)

@@ -121,6 +121,17 @@ def test_setting_that_is_no_json_is_rejected_without_its_value(monkeypatch: pyte
     assert "hemmelig" not in str(error.value)
 
 
+def test_api_behind_a_pooler_needs_a_url_to_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAFETT_DATABASE__TRANSACTION_POOLING", "true")
+    assert Settings.load().database.transaction_pooling  # a worker does not listen
+    monkeypatch.setenv("STAFETT_DATABASE__API_URL", "postgresql://stafett_api:hemmelig@pgbouncer:6432/stafett")
+    with pytest.raises(SettingsError, match="requires LISTEN_URL") as error:
+        Settings.load()
+    assert "hemmelig" not in str(error.value)
+    monkeypatch.setenv("STAFETT_DATABASE__LISTEN_URL", "postgresql://stafett_api:hemmelig@db/stafett")
+    assert require_setting(Settings.load().database.listen_url, "X").endswith("@db/stafett")
+
+
 def test_loopback_needs_no_https(monkeypatch: pytest.MonkeyPatch) -> None:
     set_sign_in(monkeypatch, "http://127.0.0.1:8000", ISSUER | {"url": "http://localhost:9000"})
     assert str(Settings.load().sign_in.public_url) == "http://127.0.0.1:8000/"

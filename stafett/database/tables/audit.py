@@ -29,6 +29,9 @@ class AuditEvent(SQLModel, table=True):
     __tablename__ = "audit_events"
     __table_args__ = (
         Index("audit_events_of_subject", "org_id", "subject_id", "seq"),
+        Index("audit_events_by_event", "org_id", "event", "seq"),
+        Index("audit_events_by_actor", "org_id", "actor", "seq"),
+        Index("audit_events_by_time", "org_id", "at", "seq"),
         Index(
             "audit_events_one_link_per_day",
             *("org_id", "subject_id", "actor", text("(detail ->> 'day')"), text("(detail ->> 'sha256')")),

@@ -44,6 +44,7 @@ class Export(SQLModel, table=True):
         Index("exports_of_reexport", "reexport_id", unique=True),
         Index("exports_of_org", "org_id", "id", unique=True),
         Index("exports_by_created_at", text("created_at DESC"), text("id DESC")),
+        Index("exports_by_status", "status", text("created_at DESC"), text("id DESC")),
         Index("exports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("exports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
         Index(

@@ -87,7 +87,10 @@ class PeerMentor(SQLModel, table=True):
     """A *likeperson* of one organisation."""
 
     __tablename__ = "peer_mentors"
-    __table_args__ = (Index("peer_mentors_of_org", "org_id", "id", unique=True),)
+    __table_args__ = (
+        Index("peer_mentors_of_org", "org_id", "id", unique=True),
+        Index("peer_mentors_by_name", "org_id", "display_name", "id"),
+    )
 
     id: UUID = Field(primary_key=True)
     org_id: str = Field(foreign_key="organisations.id")

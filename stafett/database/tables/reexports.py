@@ -46,6 +46,7 @@ class Reexport(SQLModel, table=True):
         Index("report_reexports_attempt_per_report", "report_id", "attempt", unique=True),
         Index("report_reexports_one_unfinished_per_report", "report_id", unique=True, postgresql_where=_IS_UNFINISHED),
         Index("report_reexports_by_created_at", text("created_at DESC"), text("id DESC")),
+        Index("report_reexports_by_status", "status", text("created_at DESC"), text("id DESC")),
         Index("report_reexports_by_org_created_at", "org_id", text("created_at DESC"), text("id DESC")),
         Index("report_reexports_unfinished", "created_at", "id", postgresql_where=_IS_UNFINISHED),
         Index(

@@ -7,10 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import psycopg
+
+from stafett.database.connection_budget import ConnectionBudget, count_api_connections, count_worker_connections
 from stafett.devstack import privileges
 from stafett.devstack.binaries import find_program
 from stafett.devstack.data_folder import MIN_FREE_BYTES, DataFolder
@@ -41,6 +45,7 @@ def diagnose(data_dir: Path | None = None) -> list[DoctorCheck]:
         "loopback": _check_loopback,
         "clock": _check_clock,
         "settings": _check_settings,
+        "connections": _check_connections,
     }
     if data_dir is not None:
         folder = DataFolder.from_path(data_dir)
@@ -115,6 +120,28 @@ def _check_settings() -> DoctorCheck:
         f"{len(variables)} STAFETT_* variables are set and valid." if variables else "No STAFETT_* variable is set."
     )
     return DoctorCheck("settings", ok=True, message=message)
+
+
+def _check_connections() -> Iterator[DoctorCheck]:
+    """Check that PostgreSQL admits each process with the settings of the environment, if they name a server."""
+    try:
+        settings = Settings.load()
+    except SettingsError:  # reported by another check
+        return
+    database = settings.database
+    url = database.api_url or database.worker_url or database.maintenance_url
+    if url is None or database.transaction_pooling:
+        return
+    try:
+        budget = ConnectionBudget.load(url.get_secret_value())
+    except psycopg.Error:
+        yield DoctorCheck("connections", ok=False, message="PostgreSQL did not answer; check the URLs.")
+        return
+    maximum = {"an API process": count_api_connections(settings), "a worker": count_worker_connections(settings)}
+    needed = ", ".join(f"{name} may open {number}" for name, number in maximum.items())
+    occupied = f"{budget.announced} are announced by processes, and {budget.others} others are open"
+    message = f"PostgreSQL admits {budget.limit} connections; {needed}; {occupied}."
+    yield DoctorCheck("connections", ok=max(maximum.values()) <= budget.limit, message=message)
 
 
 def _check_folder_state(folder: DataFolder) -> DoctorCheck:

@@ -27,7 +27,8 @@ _LONG_COPY: LiteralString = "COPY (SELECT repeat('x', 1000) FROM generate_series
 @pytest.fixture(params=["api_url", "worker_url"])
 def database(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Database]:
     url = require_setting(getattr(settings.database, request.param), request.param)
-    with closing(Database(url, pool_size=2, response_timeout=_DEADLINE)) as database:
+    with closing(Database(url, pool_size=2)) as database:
+        database.response_timeout = _DEADLINE
         yield database
 
 

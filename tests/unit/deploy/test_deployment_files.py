@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import typer
 from packaging.specifiers import SpecifierSet
-from pydantic import BaseModel
 
 from stafett.cli.app import app
 from stafett.devstack.temporal import DYNAMIC_CONFIG
 from stafett.settings import Settings
 from stafett.version import VERSION
+from tests.support.settings_variables import list_variables
 
 PROJECT = Path(__file__).parents[3]
 DEPLOY = PROJECT / "deploy"
@@ -64,17 +64,6 @@ def services() -> dict[str, dict[str, Any]]:
 
 def is_own_image(definition: dict[str, Any]) -> bool:
     return bool(definition["image"].startswith("stafett:"))
-
-
-def list_variables(model: type[BaseModel], prefix: str = "STAFETT_") -> set[str]:
-    names: set[str] = set()
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names |= list_variables(kind, f"{prefix}{name.upper()}__")
-        else:
-            names.add(prefix + name.upper())
-    return names
 
 
 def list_copied_paths() -> list[str]:

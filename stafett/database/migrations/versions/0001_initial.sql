@@ -94,7 +94,11 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- PostgreSQL delivers the id of the job to listeners when the transaction commits.
+-- The tables of jobs and deliveries leave space on their pages for new versions of their rows: reports of progress, which
+-- change no column of an index, then write no index either.
+
+-- PostgreSQL delivers the id of the job to listeners when the transaction commits. All transactions that notify commit
+-- one after the other, so the triggers leave out progress, for which listeners look in job_revisions.
 CREATE FUNCTION notify_job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('job_changed', NEW.id::text);
@@ -256,6 +260,7 @@ CREATE TABLE peer_mentors (
 );
 -- This index and the others on (org_id, id) are the targets of the foreign keys that include the organisation.
 CREATE UNIQUE INDEX peer_mentors_of_org ON peer_mentors (org_id, id);
+CREATE INDEX peer_mentors_by_name ON peer_mentors (org_id, display_name, id);
 GRANT SELECT ON peer_mentors TO stafett_api, stafett_worker;
 GRANT INSERT, UPDATE (display_name, active, branch, approved_at, edits) ON peer_mentors TO stafett_api;
 GRANT SELECT, UPDATE (display_name, active) ON peer_mentors TO stafett_erasure;
@@ -360,12 +365,13 @@ CREATE TABLE bulk_registrations (
     CHECK (status <> 'completed' OR registered = total),
     CHECK (status <> 'completed_with_failures' OR (registered > 0 AND failed > 0)),
     CHECK (deleted_at IS NULL OR completed_at IS NOT NULL)
-);
+) WITH (fillfactor = 75);
 CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id);
 ALTER TABLE bulk_registrations ADD FOREIGN KEY (org_id, corrects) REFERENCES bulk_registrations (org_id, id);
 CREATE INDEX bulk_registrations_corrections ON bulk_registrations (org_id, corrects) WHERE corrects IS NOT NULL;
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
+CREATE INDEX bulk_registrations_by_status ON bulk_registrations (status, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
 CREATE INDEX bulk_registrations_needing_attention ON bulk_registrations (org_id)
     WHERE deleted_at IS NULL AND status NOT IN ('completed', 'cancelled');
@@ -384,6 +390,7 @@ CREATE TRIGGER bulk_registrations_immutable_columns BEFORE UPDATE ON bulk_regist
            OLD.created_at))
     EXECUTE FUNCTION reject_change('the request of a batch is immutable', 'check_violation');
 CREATE TRIGGER bulk_registrations_notify_change AFTER UPDATE ON bulk_registrations FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.edits <> OLD.edits OR NEW.deleted_at IS DISTINCT FROM OLD.deleted_at)
     EXECUTE FUNCTION notify_job_changed();
 
 CREATE POLICY operators ON bulk_registrations FOR SELECT TO stafett_api
@@ -500,6 +507,7 @@ CREATE TABLE attachments (
 CREATE INDEX attachments_of_activity ON attachments (org_id, activity_id);
 GRANT SELECT ON attachments TO stafett_worker;
 GRANT SELECT (org_id, activity_id) ON attachments TO stafett_api; -- their number is a field of mappings
+GRANT SELECT (id, org_id, activity_id, object_key) ON attachments TO stafett_maintenance; -- to find missing objects
 GRANT SELECT, DELETE ON attachments TO stafett_erasure;
 
 
@@ -553,11 +561,12 @@ CREATE TABLE exports (
     CHECK (source_export_id IS NULL OR origin = 'reexport'),
     CHECK (files_removed_at IS NULL OR removal_started_at IS NOT NULL),
     CHECK (removal_started_at IS NULL OR completed_at IS NOT NULL)
-);
+) WITH (fillfactor = 75);
 CREATE UNIQUE INDEX exports_of_org ON exports (org_id, id);
 CREATE UNIQUE INDEX exports_of_reexport ON exports (reexport_id);
 CREATE INDEX exports_by_org_created_at ON exports (org_id, created_at DESC, id DESC);
 CREATE INDEX exports_by_created_at ON exports (created_at DESC, id DESC);
+CREATE INDEX exports_by_status ON exports (status, created_at DESC, id DESC);
 CREATE INDEX exports_needing_attention ON exports (org_id)
     WHERE origin = 'report' AND deleted_at IS NULL AND status NOT IN ('completed', 'completed_empty', 'cancelled');
 CREATE INDEX exports_unfinished ON exports (created_at, id)
@@ -579,7 +588,9 @@ CREATE TRIGGER exports_immutable_columns BEFORE UPDATE ON exports FOR EACH ROW
         (OLD.id, OLD.org_id, OLD.requested_by, OLD.parameters, OLD.origin, OLD.reexport_id, OLD.source_export_id,
            OLD.created_at))
     EXECUTE FUNCTION reject_change('the request of an export is immutable', 'check_violation');
-CREATE TRIGGER exports_notify_change AFTER UPDATE ON exports FOR EACH ROW EXECUTE FUNCTION notify_job_changed();
+CREATE TRIGGER exports_notify_change AFTER UPDATE ON exports FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.edits <> OLD.edits OR NEW.deleted_at IS DISTINCT FROM OLD.deleted_at)
+    EXECUTE FUNCTION notify_job_changed();
 
 -- Operators see the jobs and states of every organisation, but none of their data.
 CREATE POLICY operators ON exports FOR SELECT TO stafett_api USING (current_setting('app.operator', true) = 'on');
@@ -768,13 +779,14 @@ CREATE TABLE report_reexports (
     CHECK ((status IN ('notifying', 'completed')) = (file IS NOT NULL)),
     CHECK ((file IS NULL) = (file_version IS NULL) AND (file IS NULL) = (result_export_id IS NULL)),
     CHECK (NOT unchanged OR file IS NOT NULL)
-);
+) WITH (fillfactor = 75);
 CREATE UNIQUE INDEX report_reexports_of_org ON report_reexports (org_id, id);
 CREATE UNIQUE INDEX report_reexports_attempt_per_report ON report_reexports (report_id, attempt);
 CREATE UNIQUE INDEX report_reexports_one_unfinished_per_report ON report_reexports (report_id)
     WHERE status NOT IN ('completed', 'failed', 'cancelled');
 CREATE INDEX report_reexports_by_org_created_at ON report_reexports (org_id, created_at DESC, id DESC);
 CREATE INDEX report_reexports_by_created_at ON report_reexports (created_at DESC, id DESC);
+CREATE INDEX report_reexports_by_status ON report_reexports (status, created_at DESC, id DESC);
 CREATE INDEX report_reexports_needing_attention ON report_reexports (org_id)
     WHERE status NOT IN ('completed', 'cancelled');
 CREATE INDEX report_reexports_unfinished ON report_reexports (created_at, id)
@@ -806,6 +818,7 @@ CREATE TRIGGER report_reexports_reset_crashes BEFORE UPDATE ON report_reexports 
     WHEN (NEW.status <> OLD.status)
     EXECUTE FUNCTION reset_reexport_crashes();
 CREATE TRIGGER report_reexports_notify_change AFTER UPDATE ON report_reexports FOR EACH ROW
+    WHEN (NEW.status <> OLD.status OR NEW.edits <> OLD.edits)
     EXECUTE FUNCTION notify_job_changed();
 
 CREATE POLICY operators ON report_reexports FOR SELECT TO stafett_api
@@ -1038,7 +1051,7 @@ CREATE TABLE deliveries (
     CHECK (channel = 'webhook' OR num_nonnulls(notification_id, invited_user_id) = 1),
     CHECK (channel = 'email' OR invited_user_id IS NULL),
     CHECK ((state IN ('delivered', 'given_up')) = (settled_at IS NOT NULL))
-);
+) WITH (fillfactor = 75);
 CREATE INDEX deliveries_of_notification ON deliveries (org_id, notification_id);
 CREATE INDEX deliveries_of_webhook ON deliveries (org_id, webhook_id, created_at DESC, id DESC);
 CREATE INDEX deliveries_open ON deliveries (created_at, id) WHERE state IN ('pending', 'failed');
@@ -1087,6 +1100,10 @@ CREATE TABLE audit_events (
     PRIMARY KEY (org_id, seq)
 );
 CREATE INDEX audit_events_of_subject ON audit_events (org_id, subject_id, seq);
+-- For auditors, who search a chain that grows for ever by the name of an event, by actor and by time.
+CREATE INDEX audit_events_by_event ON audit_events (org_id, event, seq);
+CREATE INDEX audit_events_by_actor ON audit_events (org_id, actor, seq);
+CREATE INDEX audit_events_by_time ON audit_events (org_id, at, seq);
 -- A client that polls gets the same download link all day, and the audit trail records it once.
 CREATE UNIQUE INDEX audit_events_one_link_per_day
     ON audit_events (org_id, subject_id, actor, (detail ->> 'day'), (detail ->> 'sha256')) WHERE event = 'link_issued';
