@@ -212,7 +212,7 @@ async def _render_report(
     submitted_on = report.submitted_at.astimezone(OSLO).date() if report.submitted_at else today
     blank = {
         "submitted_on": submitted_on.isoformat(),
-        "submitted_reference": report.submitted_reference or "",
+        "submitted_reference": details.submitted_reference or "",
         "submitted_version": str(report.submitted_version or newest),
         "grant_year": str(report.grant_year or get_default_grant_year(report)),
         "source": ReexportSource.CURRENT_DATA,

@@ -694,7 +694,6 @@ CREATE TABLE reports (
     parameters jsonb NOT NULL,
     submitted_at timestamptz,
     submitted_version integer,
-    submitted_reference varchar CHECK (length(submitted_reference) BETWEEN 1 AND 200),
     grant_year integer CHECK (grant_year BETWEEN 1900 AND 2300),
     edits integer NOT NULL DEFAULT 0,
     changes integer NOT NULL DEFAULT 0,
@@ -719,10 +718,10 @@ CREATE TRIGGER reports_immutable_columns BEFORE UPDATE ON reports FOR EACH ROW
     EXECUTE FUNCTION reject_change('the source of a report is immutable', 'check_violation');
 
 CREATE POLICY maintenance ON reports FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, UPDATE (submitted_at, submitted_version, submitted_reference, grant_year, edits) ON reports TO stafett_api;
+GRANT SELECT, UPDATE (submitted_at, submitted_version, grant_year, edits) ON reports TO stafett_api;
 GRANT SELECT, INSERT ON reports TO stafett_worker;
 GRANT SELECT (id, org_id, grant_year) ON reports TO stafett_maintenance;
-GRANT SELECT (id, org_id, grant_year, submitted_reference) ON reports TO stafett_erasure;
+GRANT SELECT (id, org_id, grant_year) ON reports TO stafett_erasure;
 
 -- A request to re-export a report, and its result. A report has at most one unfinished re-export; attempt numbers the
 -- re-exports of one report. The column source_export_id names the export whose snapshot is copied, export_id the export
@@ -823,7 +822,7 @@ GRANT SELECT (id, org_id, report_id, attempt, requested_by, source_export_id, pe
 GRANT SELECT (id, org_id, result_export_id, label, request), UPDATE (request) ON report_reexports TO stafett_erasure;
 
 -- A version of a re-export names its data source, the reason, and how it differs from the previous version. A version
--- with submitted_at was handed in to Bufdir at that time.
+-- with submitted_at was handed in to Bufdir at that time; submitted_reference is Bufdir's reference of that.
 CREATE TABLE report_files (
     report_id uuid NOT NULL,
     version integer NOT NULL CHECK (version >= 1),
@@ -837,6 +836,7 @@ CREATE TABLE report_files (
     reason varchar,
     change jsonb,
     submitted_at timestamptz,
+    submitted_reference varchar CHECK (length(submitted_reference) BETWEEN 1 AND 200),
     created_by uuid NOT NULL REFERENCES users,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (report_id, version),
@@ -846,7 +846,8 @@ CREATE TABLE report_files (
     CHECK ((kind = 'reexport') = (reexport_id IS NOT NULL)),
     CHECK ((kind = 'reexport') = (source IS NOT NULL)),
     CHECK ((kind = 'reexport') = (change IS NOT NULL)),
-    CHECK (reason IS NULL OR kind = 'reexport')
+    CHECK (reason IS NULL OR kind = 'reexport'),
+    CHECK (submitted_reference IS NULL OR submitted_at IS NOT NULL)
 );
 CREATE INDEX report_files_of_export ON report_files (org_id, export_id);
 
@@ -855,17 +856,18 @@ CREATE TRIGGER report_files_append_only BEFORE DELETE OR TRUNCATE ON report_file
 -- Erasing a person clears the reason, and a user marks a version as handed in or takes that back.
 CREATE TRIGGER report_files_immutable BEFORE UPDATE ON report_files FOR EACH ROW
     WHEN ((NEW.reason IS NOT NULL AND NEW.reason IS DISTINCT FROM OLD.reason)
-        OR to_jsonb(NEW) - '{reason,submitted_at}'::text[] IS DISTINCT FROM to_jsonb(OLD) - '{reason,submitted_at}'::text[])
+        OR to_jsonb(NEW) - '{reason,submitted_at,submitted_reference}'::text[]
+            IS DISTINCT FROM to_jsonb(OLD) - '{reason,submitted_at,submitted_reference}'::text[])
     EXECUTE FUNCTION reject_change('the file versions of a report are append-only', 'insufficient_privilege');
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_append_only;
 ALTER TABLE report_files ENABLE ALWAYS TRIGGER report_files_immutable;
 
 CREATE POLICY maintenance ON report_files FOR SELECT TO stafett_maintenance USING (true);
-GRANT SELECT, UPDATE (submitted_at) ON report_files TO stafett_api;
+GRANT SELECT, UPDATE (submitted_at, submitted_reference) ON report_files TO stafett_api;
 GRANT SELECT, INSERT ON report_files TO stafett_worker;
 GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at) ON report_files TO stafett_maintenance;
-GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at, reason), UPDATE (reason) ON report_files
-    TO stafett_erasure;
+GRANT SELECT (org_id, report_id, version, export_id, reexport_id, submitted_at, submitted_reference, reason),
+    UPDATE (reason) ON report_files TO stafett_erasure;
 
 -- The versions that were handed in, each with the exports under whose prefixes its file is stored: the one that made it,
 -- and the one to which an administrator has moved it. A version is protected for five full years after the grant year.
