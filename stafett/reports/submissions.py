@@ -102,11 +102,10 @@ def write_submission(
     """
     _require_possible(report, versions, submission)
     values: dict[str, Any] = {"grant_year": submission.grant_year or report.grant_year}
+    version = report.submitted_version
     if submission.marks_version:
         version = submission.version or versions[-1].version
         values["grant_year"] = values["grant_year"] or get_default_grant_year(report)
-    else:
-        version = report.submitted_version
     marks = {each.version: _build_mark(each, version, submission) for each in versions}
     if submission.is_withdrawal and (version is None or marks[version].submitted_at is None):
         remaining = [number for number, mark in marks.items() if mark.submitted_at]

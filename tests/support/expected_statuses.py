@@ -49,6 +49,7 @@ _TABLE = """
 
     list_reports             200       200     200    200     200      403
     get_report               200       200     200    200     404      403
+    list_version_changes     409       409     409    403     404      403
     download_version_changes 409       409     409    403     404      403
     submit_report            428       428     428    403     404      403
 
