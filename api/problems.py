@@ -21,6 +21,7 @@ from api.rate_limit import TOO_MANY_REQUESTS_MESSAGE, TooManyRequestsError
 from stafett.bulk.request_messages import describe_issue
 from stafett.column_mapper.issues import InvalidMappingError
 from stafett.domain.errors import (
+    AlreadyCorrectedError,
     AlreadyExistsError,
     ExportError,
     FileRemovedError,
@@ -74,6 +75,11 @@ class Problem(FrozenModel):
         exclude_if=lambda value: value is None,
         description="Only with `reexport_in_progress`: the id of the running re-export.",
     )
+    batch_id: UUID | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Only with `already_corrected`: the id of the batch that corrects it.",
+    )
 
 
 _INVALID_JSON = FieldError(pointer="", code="json_invalid", detail="The body is not valid JSON in UTF-8.")
@@ -89,6 +95,7 @@ class ProblemSpec:
     errors: tuple[FieldError, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     reexport_id: UUID | None = None
+    batch_id: UUID | None = None
 
     @property
     def is_retryable(self) -> bool:
@@ -107,6 +114,7 @@ class ProblemSpec:
             trace_id=trace_id,
             errors=self.errors,
             reexport_id=self.reexport_id,
+            batch_id=self.batch_id,
         )
 
 
@@ -162,6 +170,9 @@ PROBLEMS: dict[type[StafettError], ProblemSpec] = {
     ),
     ReexportInProgressError: ProblemSpec(
         HTTPStatus.CONFLICT, "reexport_in_progress", "A different re-export of this report is running."
+    ),
+    AlreadyCorrectedError: ProblemSpec(
+        HTTPStatus.CONFLICT, "already_corrected", "Another batch corrects this batch already."
     ),
     InvalidMappingError: ProblemSpec(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_mapping", "The mapping document is not valid."
@@ -234,6 +245,7 @@ def register_exception_handlers(app: FastAPI) -> None:
     app.add_exception_handler(InvalidMappingError, _handle_invalid_mapping)
     app.add_exception_handler(InvalidFieldError, _handle_invalid_field)
     app.add_exception_handler(ReexportInProgressError, _handle_reexport_in_progress)
+    app.add_exception_handler(AlreadyCorrectedError, _handle_already_corrected)
     app.add_exception_handler(InvalidRequestError, _handle_invalid_request)
     app.add_exception_handler(TooManyRequestsError, _handle_rate_limit)
     app.add_exception_handler(RequestValidationError, _handle_validation_error)
@@ -302,6 +314,11 @@ async def _handle_invalid_field(request: Request, error: Any) -> JSONResponse:
 async def _handle_reexport_in_progress(request: Request, error: Any) -> JSONResponse:
     spec = PROBLEMS[ReexportInProgressError]
     return render_problem(request, replace(spec, detail=str(error), reexport_id=error.running_id))
+
+
+async def _handle_already_corrected(request: Request, error: Any) -> JSONResponse:
+    spec = PROBLEMS[AlreadyCorrectedError]
+    return render_problem(request, replace(spec, detail=str(error), batch_id=error.correction_id))
 
 
 async def _handle_rate_limit(request: Request, error: Any) -> JSONResponse:

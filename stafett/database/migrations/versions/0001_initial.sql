@@ -364,6 +364,9 @@ CREATE TABLE bulk_registrations (
 CREATE UNIQUE INDEX bulk_registrations_of_org ON bulk_registrations (org_id, id);
 ALTER TABLE bulk_registrations ADD FOREIGN KEY (org_id, corrects) REFERENCES bulk_registrations (org_id, id);
 CREATE INDEX bulk_registrations_corrections ON bulk_registrations (org_id, corrects) WHERE corrects IS NOT NULL;
+-- A batch is corrected once: by another batch only after that one has registered nothing, or is deleted.
+CREATE UNIQUE INDEX bulk_registrations_one_correction ON bulk_registrations (org_id, corrects)
+    WHERE corrects IS NOT NULL AND deleted_at IS NULL AND status NOT IN ('failed', 'cancelled');
 CREATE INDEX bulk_registrations_by_org_created_at ON bulk_registrations (org_id, created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_by_created_at ON bulk_registrations (created_at DESC, id DESC);
 CREATE INDEX bulk_registrations_unfinished ON bulk_registrations (created_at, id) WHERE completed_at IS NULL;
