@@ -203,6 +203,7 @@ async def test_deletion_of_a_handed_in_version_needs_its_own_confirmation(report
     refused = await report.delete(1)
     assert (refused.status_code, refused.json()["code"]) == (409, "handed_in")
     assert f"Version 1 of report {report.id} was handed in" in refused.json()["detail"]
+    assert "confirm=handed_in" in refused.json()["detail"]
     assert (await report.delete(1, "yes")).status_code == 422
     assert (await report.get())["files"] == before
     assert (await report.delete(1, CONFIRMED)).status_code == 204
