@@ -443,6 +443,21 @@ GRANT SELECT (org_id, batch_id, chunk, position, status, attempts), UPDATE (stat
 GRANT SELECT (org_id, batch_id, position, client_ref, mentor_ref, mentor_id, overrides), UPDATE (overrides)
     ON bulk_items TO stafett_erasure;
 
+-- Locks the peer mentors of a chunk's pending items, in one order, before its activities are registered. A correction of
+-- an activity locks the mentor too: otherwise each could wait for a time that the other one has taken. Batches share the
+-- lock. A function, because only a role that may change mentors can lock them.
+CREATE FUNCTION lock_mentors_of_chunk(p_batch uuid, p_chunk integer) RETURNS void LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM FROM peer_mentors m
+        WHERE m.org_id = current_org() AND m.id IN (
+            SELECT i.mentor_id FROM bulk_items i
+            WHERE i.org_id = current_org() AND i.batch_id = p_batch AND i.chunk = p_chunk AND i.status = 'pending')
+        ORDER BY m.id FOR SHARE;
+END $$;
+REVOKE EXECUTE ON FUNCTION lock_mentors_of_chunk FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lock_mentors_of_chunk TO stafett_worker;
+
 
 -- Activities
 
