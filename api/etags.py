@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Container, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from stafett.domain.errors import PreconditionFailedError
 
@@ -46,10 +46,20 @@ def parse_if_none_match(if_none_match: str) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
 
 
+class _UnusableHeader:
+    """The expectation of a header without entity tags. It raises when it is compared, after the checks of access."""
+
+    def __init__(self, fault: str) -> None:
+        self._fault = fault
+
+    def __contains__(self, _revision: object) -> NoReturn:
+        raise PreconditionFailedError(self._fault)
+
+
 def parse_if_match(if_match: str | None) -> Container[int] | None:
     """Parse the expected revisions out of ``If-Match``: R of each strong tag, or every revision for ``*``.
 
-    Raise if it has no tag that this API could have issued, because that is no conflict with another edit.
+    Without a tag that this API could have issued, the comparison raises: that is no conflict with another edit.
     """
     if if_match is None:
         return None
@@ -57,9 +67,7 @@ def parse_if_match(if_match: str | None) -> Container[int] | None:
         return range(sys.maxsize)
     tags = [tag.strip() for tag in if_match.split(",")]
     revisions = frozenset(int(tag[1]) for tag in map(_ETAG.fullmatch, tags) if tag)
-    if not revisions:
-        raise PreconditionFailedError(f"{_describe_fault(tags)} {_ADVICE}")
-    return revisions
+    return revisions or _UnusableHeader(f"{_describe_fault(tags)} {_ADVICE}")
 
 
 def _describe_fault(tags: Sequence[str]) -> str:

@@ -28,20 +28,20 @@ def bulk_client(export_client: ExportClient) -> BulkClient:
 
 
 @pytest.fixture
-def failed(bulk: BulkHarness) -> BulkJob:
+def failed_batch(bulk: BulkHarness) -> BulkJob:
     job = bulk.accept([uuid4()])
     assert bulk.run(job).status == "failed"
     return job
 
 
 @pytest.fixture
-def correct(bulk: BulkHarness, failed: BulkJob) -> Correct:
+def correct(bulk: BulkHarness, failed_batch: BulkJob) -> Correct:
     """Accept a batch that corrects the failed one, by default with a mentor that does not exist."""
-    return lambda mentor=None: bulk.accept([mentor or uuid4()], corrects=str(failed.batch_id))
+    return lambda mentor=None: bulk.accept([mentor or uuid4()], corrects=str(failed_batch.batch_id))
 
 
 def test_second_correction_is_refused_and_names_the_first(
-    bulk: BulkHarness, failed: BulkJob, correct: Correct, activity_factory: ActivityFactory
+    bulk: BulkHarness, failed_batch: BulkJob, correct: Correct, activity_factory: ActivityFactory
 ) -> None:
     first = correct(activity_factory.create_mentor())
     for is_running in (True, False):  # the first one may still register something, or has done so
@@ -50,7 +50,7 @@ def test_second_correction_is_refused_and_names_the_first(
         assert caught.value.correction_id == first.batch_id
         assert str(first.batch_id) in str(caught.value)
         with pytest.raises(AlreadyCorrectedError):
-            bulk.service.validate(bulk.caller, bulk.build_request([uuid4()], corrects=str(failed.batch_id)))
+            bulk.service.validate(bulk.caller, bulk.build_request([uuid4()], corrects=str(failed_batch.batch_id)))
         if is_running:
             assert bulk.run(first).status == "completed"
 
@@ -85,9 +85,9 @@ def test_failed_correction_is_not_retried_beside_another_one(
     assert bulk.retry(first).attempt == 2
 
 
-def test_of_concurrent_corrections_one_is_accepted(bulk: BulkHarness, failed: BulkJob) -> None:
+def test_of_concurrent_corrections_one_is_accepted(bulk: BulkHarness, failed_batch: BulkJob) -> None:
     def accept(mentor: UUID) -> BatchDetails | UUID:
-        request = bulk.build_request([mentor], corrects=str(failed.batch_id))
+        request = bulk.build_request([mentor], corrects=str(failed_batch.batch_id))
         try:
             return bulk.service.accept(bulk.caller, request)
         except AlreadyCorrectedError as error:
@@ -99,22 +99,22 @@ def test_of_concurrent_corrections_one_is_accepted(bulk: BulkHarness, failed: Bu
     assert {result for result in results if isinstance(result, UUID)} == {accepted.batch.id}
 
 
-def test_database_refuses_two_corrections_of_one_batch(failed: BulkJob, correct: Correct, owner_url: str) -> None:
+def test_database_refuses_two_corrections_of_one_batch(failed_batch: BulkJob, correct: Correct, owner_url: str) -> None:
     first = correct()
     with psycopg.connect(owner_url) as owner, pytest.raises(psycopg.errors.UniqueViolation):
         owner.execute(
             "INSERT INTO bulk_registrations (id, org_id, requested_by, activity, status, attempt, total, corrects)"
             " SELECT gen_random_uuid(), org_id, requested_by, activity, 'accepted', 1, 1, corrects"
             " FROM bulk_registrations WHERE id = %s AND corrects = %s",
-            [first.batch_id, failed.batch_id],
+            [first.batch_id, failed_batch.batch_id],
         )
 
 
 async def test_refusal_has_a_code_and_the_id_of_the_correction(
-    bulk_client: BulkClient, failed: BulkJob, correct: Correct
+    bulk_client: BulkClient, failed_batch: BulkJob, correct: Correct
 ) -> None:
     first = correct()
-    response = await bulk_client.request_batch([uuid4()], corrects=str(failed.batch_id))
+    response = await bulk_client.request_batch([uuid4()], corrects=str(failed_batch.batch_id))
     problem = response.json()
     assert (response.status_code, problem["code"]) == (409, "already_corrected")
     assert problem["batch_id"] == str(first.batch_id)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.etags import format_etag, is_unchanged, parse_if_match
-from stafett.domain.errors import PreconditionFailedError
+from stafett.domain.errors import PreconditionFailedError, require_revision
 
 _expiries = st.none() | st.datetimes(datetime(2026, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - Hypothesis adds the zone
 _etag_inputs = st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1), _expiries)
@@ -66,7 +66,7 @@ def test_if_match_expects_the_revisions_of_its_strong_tags() -> None:
 )
 def test_if_match_without_a_tag_of_this_api_is_no_conflict_with_another_edit(if_match: str, words: str) -> None:
     with pytest.raises(PreconditionFailedError) as refused:
-        parse_if_match(if_match)
+        require_revision(parse_if_match(if_match), 3, "report")
     assert words in str(refused.value)
     assert "changed" not in str(refused.value)
     assert "Send the ETag" in str(refused.value)
